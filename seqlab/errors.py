@@ -1,0 +1,9 @@
+"""The one exception that means "the user's input was wrong"."""
+
+
+class InputError(ValueError):
+    """Wrong input from the user: config, data, checkpoint or prompt.
+
+    Its message is a single line that says what was wrong and how to mend it. The ``seqlab`` command prints that line
+    without a traceback and exits with 2.
+    """
