@@ -1,0 +1,69 @@
+"""Where a run comes from: the code's commit, the versions of what it stands on, the process that carries it out."""
+
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import seqlab
+
+
+def package_versions() -> dict[str, str | None]:
+    """Python's version and those of the packages that decide a run's result; none of them is imported."""
+    versions: dict[str, str | None] = {"python": platform.python_version(), "seqlab": seqlab.__version__}
+    for package in ("torch", "lightning", "hydra-core"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the working folder's repository and whether tracked files differ from it; nulls where there is none."""
+    command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {"commit": None, "dirty": None}
+    lines = done.stdout.splitlines()
+    commits = [line.removeprefix("# branch.oid ") for line in lines if line.startswith("# branch.oid ")]
+    if done.returncode != 0 or commits in ([], ["(initial)"]):
+        return {"commit": None, "dirty": None}
+    return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
+
+
+def this_process() -> dict[str, Any]:
+    """What `may_be_alive` needs to find this process again."""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": process_started(os.getpid())}
+
+
+def may_be_alive(process: Mapping[str, Any]) -> bool:
+    """False if a process that `this_process` described is surely gone; on another host, nobody can tell."""
+    if process.get("host") != socket.gethostname() or os.name != "posix":
+        return True
+    pid = process.get("pid")
+    return isinstance(pid, int) and pid > 0 and process_started(pid) == process.get("started") is not None
+
+
+def process_started(pid: int) -> str | None:
+    """When a process of this machine began, in a form no later process of the same id shares; None if it is gone."""
+    if os.name != "posix":
+        return None
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux: to the second, which is as fine as every Unix tells it
+        command, environment = ["ps", "-o", "lstart=", "-p", str(pid)], {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return done.stdout.strip() or None
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The command's name, in parentheses, may hold spaces and parentheses itself. After it: state, ..., start in ticks.
+    after_name = status.rpartition(")")[2].split()
+    return None if after_name[0] in "ZX" else f"{boot}:{after_name[19]}"

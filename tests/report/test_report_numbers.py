@@ -1,0 +1,217 @@
+"""The report's numbers, in every format, and the command that prints them."""
+
+import argparse
+import csv
+import io
+import json
+import math
+import os
+
+import pytest
+
+from seqlab.errors import InputError
+from seqlab.report import add_arguments, compare, render, run
+from seqlab.report.formats import number_text
+from seqlab.report.summary import t_quantile
+
+
+def test_mean_spread_interval_and_the_other_columns(tmp_path, write_run):
+    for seed, (result, speed, seconds) in enumerate([(10, 100, 1), (12, 300, 2), (17, 900, 6)], start=1):
+        write_run(
+            tmp_path / str(seed),
+            seed=seed,
+            metrics=result,
+            num_parameters=1000,
+            tokens_per_second=speed,
+            train_seconds=seconds,
+        )
+    (group,) = compare([tmp_path]).groups
+    assert group.mean == pytest.approx(13)
+    assert group.sd == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
+    half = 4.3027 * math.sqrt(13) / math.sqrt(3)
+    assert group.interval == pytest.approx((13 - half, 13 + half), rel=1e-6)
+    assert (group.num_parameters, group.tokens_per_second, group.train_seconds) == (1000, 300, 3)
+    assert (group.seeds, group.values, group.diverged, group.best) == ([1, 2, 3], [10, 12, 17], 0, False)
+
+
+def test_one_seed_has_no_spread(tmp_path, write_run):
+    report = compare([write_run(tmp_path / "run", metrics=121.25)])
+    assert (report.groups[0].mean, report.groups[0].sd, report.groups[0].interval) == (121.25, None, None)
+    text = render(report)
+    assert "±" not in text
+    assert "interval" not in text
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    [
+        (1, 12.70620),
+        (2, 4.30265),
+        (4, 2.77645),
+        (9, 2.26216),
+        (30, 2.04227),
+        (31, 2.03951),
+        (60, 2.00030),
+        (1000, 1.96234),
+    ],
+)
+def test_t_quantiles_are_those_of_the_printed_tables(degrees, quantile):
+    assert t_quantile(degrees) == pytest.approx(quantile, abs=6e-5)
+
+
+def test_t_quantiles_fall_towards_the_normal_one():
+    quantiles = [t_quantile(degrees) for degrees in range(1, 300)]
+    assert quantiles == sorted(quantiles, reverse=True)
+    assert quantiles[-1] > 1.959964
+
+
+def test_groups_are_in_the_order_of_their_numbers(tmp_path, depths):
+    report = compare([depths(tmp_path, {10: [5.0], 2: [4.0], 1: [6.0]})])
+    assert [group.key for group in report.groups] == [{"model.num_layers": depth} for depth in (1, 2, 10)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [
+        ("test/perplexity", 1),
+        ("test/loss", 1),
+        ("test/bits_per_character", 1),
+        ("test/word_error_rate", 1),
+        ("test/accuracy", 3),
+        ("val/f1_macro", 3),
+        ("test/bleu", 3),
+        ("test/oddness", 1),
+    ],
+)
+def test_the_best_group_is_marked_in_the_metric_s_direction(tmp_path, metric, best, write_run):
+    for depth in (3, 1, 2):
+        write_run(tmp_path / str(depth), metrics={metric: depth / 4}, config={"model.num_layers": depth})
+    report = compare([tmp_path], metric=metric)
+    assert [group.key["model.num_layers"] for group in report.groups if group.best] == [best]
+    assert ("is not a metric seqlab knows: lower is taken" in render(report)) == (metric == "test/oddness")
+    marked = [line for line in render(report).splitlines() if line.endswith(" *") or " *  " in line]
+    assert [line.split()[0] for line in marked] == [str(best)]
+
+
+# Formats
+
+
+def test_csv_json_and_markdown_tell_the_same_numbers(tmp_path, depths):
+    depths(
+        tmp_path,
+        {1: [10.0, 12.0, 17.0], 2: [8.1, 8.2]},
+        num_parameters=1234,
+        tokens_per_second=10.5,
+        train_seconds=61.0,
+    )
+    report = compare([tmp_path])
+    rows = list(csv.DictReader(io.StringIO(render(report, "csv"))))
+    groups = json.loads(render(report, "json"))["groups"]
+    lines = [line.strip("| ").split(" | ") for line in render(report, "markdown").splitlines() if line.startswith("|")]
+    assert lines[0] == ["model.num_layers", "n", "test/perplexity", "95 % interval", "parameters", "tokens/s", "time"]
+    for group, row, entry, line in zip(report.groups, rows, groups, lines[2:], strict=True):
+        low, high = group.interval
+        assert row["model.num_layers"] == str(entry["key"]["model.num_layers"]) == line[0]
+        assert int(row["n"]) == entry["n"] == int(line[1]) == len(group.values)
+        assert row["seeds"].split() == [str(seed) for seed in entry["seeds"]]
+        for name in ("mean", "sd"):
+            assert float(row[name]) == entry[name] == getattr(group, name)
+        assert [float(row["interval_low"]), float(row["interval_high"])] == entry["interval"] == [low, high]
+        assert float(row["num_parameters"]) == entry["num_parameters"] == 1234
+        assert (row["best"] == "true") == entry["best"] == line[2].endswith("\\*") == group.best
+        mean, sd = line[2].removesuffix(" \\*").split(" ± ")
+        assert (float(mean), float(sd)) == pytest.approx((group.mean, group.sd), abs=5e-4)
+        assert json.loads(line[3]) == pytest.approx([low, high], abs=5e-4)
+        assert line[4:] == ["1,234", "10", "1m 01s"]
+
+
+def test_the_table_fits_a_hundred_columns_and_is_plain(tmp_path, write_run):
+    for cell in ("LSTMCell", "GRUCell"):
+        for size in (100, 1500):
+            for seed in (1, 2):
+                config = {"model.cell._target_": f"seqlab.nn.{cell}", "model.hidden_size": size}
+                write_run(
+                    tmp_path / f"{cell}{size}{seed}",
+                    seed=seed,
+                    metrics=100.25 + seed,
+                    config=config,
+                    num_parameters=12_345_678,
+                    tokens_per_second=25_000,
+                    train_seconds=5000,
+                )
+    text = render(compare([tmp_path]))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "101.8 ± 0.7" in text.replace("\n", " ")
+    assert "[95.4, 108.1]" in text
+    assert "1h 23m" in text
+    assert "\x1b" not in text
+    assert "\x1b[1;32m" in render(compare([tmp_path]), color=True)
+
+
+def test_markdown_keeps_bars_out_of_cells(tmp_path, write_run):
+    for number, name in enumerate(["a|b", "c"]):
+        write_run(tmp_path / str(number), metrics=1.0 + number, config={"data.text": name})
+    table = [line for line in render(compare([tmp_path]), "markdown").splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "text"),
+    [
+        (133.9134, [133.9134, 98.1], "133.91"),
+        (0.5, [0.9, 0.5], "0.5000"),
+        (4.60512, [4.6, 14.2], "4.605"),
+        (12345.6, [12345.6], "12346"),
+        (2.5e9, [2.5e9, 3.0], "2.5e+09"),
+        (0.0, [0.0], "0.000"),
+    ],
+)
+def test_numbers_show_four_digits_of_the_smallest(value, column, text):
+    assert number_text(value, column) == text
+
+
+# The command
+
+
+def call(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def test_the_command_prints_writes_and_draws(tmp_path, capsys, depths):
+    sweep = depths(tmp_path / "sweep", {1: [10.0, 12.0], 2: [8.0, 8.5]})
+    table, plot = tmp_path / "new" / "table.csv", tmp_path / "new" / "plot.png"
+    arguments = (sweep, "--by", "model.num_layers, optimizer.lr")
+    assert call(*arguments, "--format", "csv", "--output", table, "--plot", plot) == 0
+    printed = capsys.readouterr()
+    assert "11.000 ± 1.414" in printed.out
+    assert printed.err.splitlines() == [f"written: {table}", f"written: {plot}"]
+    assert table.read_text() == render(compare([sweep], by=["model.num_layers", "optimizer.lr"]), "csv")
+    assert sorted(os.listdir(tmp_path / "new")) == ["plot.png", "table.csv"]
+    assert call(sweep, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["metric"] == "test/perplexity"
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_ascii(tmp_path, monkeypatch, depths):
+    sweep = depths(tmp_path / "sweep", {1: [10.0, 12.0]})
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    assert call(sweep) == 0
+    out.seek(0)
+    assert "11.00 +- 1.41" in out.read()
+
+
+def test_wrong_arguments_are_refused_in_one_line(tmp_path, depths):
+    sweep = depths(tmp_path / "sweep", {1: [10.0]})
+    (tmp_path / "file").touch()
+    for arguments, message in [
+        (("--by", " , "), "--by: expected config keys"),
+        (("--plot", tmp_path / "plot.pdf"), r"--plot: expected a file name that ends in \.png"),
+        (("--output", tmp_path), "--output: expected the name of a file"),
+        (("--output", tmp_path / "file" / "x"), r"--output: cannot write .*file/x.* \(File exists\)"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            call(sweep, *arguments)
+    with pytest.raises(InputError, match="--format: expected one of table, csv, json, markdown, got 'html'"):
+        render(compare([sweep]), "html")
