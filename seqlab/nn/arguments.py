@@ -1,0 +1,72 @@
+"""The checks of what callers hand to cells and layers: one place, one clear line each."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seqlab.nn.state import State, describe
+
+
+def check_size(name: str, value: int) -> int:
+    """A positive integer, such as ``hidden_size``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+    return value
+
+
+def check_dropout(name: str, value: float) -> float:
+    """A probability that leaves something: in [0, 1)."""
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name}: expected a probability in [0, 1), got {value}")
+    return float(value)
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    """One of a few names."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def check_input(x: Tensor, input_size: int, axes: str = "B, T") -> None:
+    """``x`` of shape ``(B, T, input_size)``, floating point, no axis empty."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x: expected a tensor ({axes}, {input_size}), got {type(x).__name__}")
+    if x.dim() != axes.count(",") + 2 or x.size(-1) != input_size or not x.numel():
+        raise ValueError(f"x: expected shape ({axes}, {input_size}) with no empty axis, got {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise TypeError(f"x: expected floating-point values, got {x.dtype}")
+
+
+def check_state(state: State, names: tuple[str, ...], sizes: tuple[int, ...], x: Tensor, name: str = "state") -> None:
+    """A cell's state: a tuple of ``(B, size)`` tensors on the device of ``x``."""
+    shapes = [(x.size(0), size) for size in sizes]
+    if (
+        not isinstance(state, tuple)
+        or len(state) != len(shapes)
+        or any(not isinstance(part, Tensor) or part.shape != shape for part, shape in zip(state, shapes, strict=True))
+    ):
+        wanted = ", ".join(f"{part} {shape}" for part, shape in zip(names, shapes, strict=True))
+        mend = "; a state of one part is a tuple too: (h,)" if isinstance(state, Tensor) else ""
+        raise ValueError(f"{name}: expected the tuple ({wanted}), got {describe(state)}{mend}")
+    for part in state:
+        if part.device != x.device:
+            raise ValueError(f"{name}: expected tensors on {x.device}, where x is, got {part.device}")
+
+
+def check_lengths(lengths: Tensor, x: Tensor) -> Tensor:
+    """``lengths (B,)`` as int64 on the device of ``x``; their range is read only on a CPU, where that needs no wait."""
+    if not isinstance(lengths, Tensor):
+        raise TypeError(
+            f"lengths: expected a tensor ({x.size(0)},), got {type(lengths).__name__}; use torch.tensor(...)"
+        )
+    if lengths.shape != x.shape[:1]:
+        raise ValueError(f"lengths: expected shape ({x.size(0)},), one for each row of x, got {tuple(lengths.shape)}")
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths: expected integers, got {lengths.dtype}")
+    if lengths.device.type == "cpu" and not 0 <= int(lengths.min()) <= int(lengths.max()) <= x.size(1):
+        raise ValueError(f"lengths: expected values from 0 to T = {x.size(1)}, got {lengths.tolist()}")
+    return lengths.to(device=x.device, dtype=torch.int64)

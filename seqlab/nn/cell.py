@@ -1,0 +1,166 @@
+"""The contract of a recurrent cell: what one step is, and what an engine may rely on."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqlab.nn.arguments import check_input, check_size, check_state
+from seqlab.nn.state import State, describe
+
+
+class RecurrentCell(nn.Module, ABC):
+    """Anything that steps: ``state_t = step(project(x_t), state_{t-1})``, ``y_t = output(state_t)``.
+
+    A state is a tuple of ``(B, size)`` tensors, named by ``state_names``, ``h`` first. Most cells are better written as
+    a :class:`GatedCell`; this rung is for those whose step has another form. Engines call ``project``, ``step`` and
+    ``output`` directly and not the cell itself, so hooks belong on :class:`~seqlab.nn.Recurrent`.
+
+    Called by itself, a cell makes one step: ``cell(x, state=None)`` with ``x (B, I)`` gives the new state.
+
+    Raises ``ValueError`` or ``TypeError`` for sizes that are not positive integers, ``x`` or ``state`` of a wrong
+    shape, and a step whose new state has not the structure of the old one.
+
+    >>> class Leaky(RecurrentCell):
+    ...     def step(self, gi, state):
+    ...         return (0.5 * state[0] + gi,)
+    >>> (h,) = Leaky(2, 2)(torch.ones(1, 2), (torch.ones(1, 2),))
+    >>> h.tolist()
+    [[1.5, 1.5]]
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        names = cls.state_names
+        if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"{cls.__name__}.state_names: expected a tuple of names such as ('h',), got {names!r}")
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The width of each part of the state; ``hidden_size`` for all unless overridden."""
+        return (self.hidden_size,) * len(self.state_names)
+
+    @property
+    def output_size(self) -> int:
+        """The width of :meth:`output`; ``hidden_size`` unless overridden."""
+        return self.hidden_size
+
+    def project(self, x: Tensor) -> Tensor:
+        """The part of a step that needs no state, ``(..., I) -> (..., P)``: an engine does it for all T at once."""
+        return x
+
+    @abstractmethod
+    def step(self, gi: Tensor, state: State) -> State:
+        """One step: the projected input ``gi (B, P)`` and the old state give the new state."""
+
+    def output(self, state: State) -> Tensor:
+        """What the layer above sees, ``(B, output_size)``."""
+        return state[0]
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
+        """The state before the first step, of the device and dtype of ``like``: zeros; override it to learn it."""
+        return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
+
+    def forward(self, x: Tensor, state: State | None = None) -> State:
+        check_input(x, self.input_size, axes="B")
+        if state is None:
+            state = self.initial_state(x.size(0), like=x)
+        check_state(state, self.state_names, self.state_sizes, x)
+        new = self.step(self.project(x), state)
+        self.check_step(new, x)
+        return new
+
+    def check_step(self, new: State, x: Tensor) -> None:
+        """Raise ``ValueError`` unless ``new`` is a state of this cell for the rows of ``x``, and its output fits."""
+        name = type(self).__name__
+        check_state(new, self.state_names, self.state_sizes, x, name=f"{name}: the new state")
+        output = self.output(new)
+        if not isinstance(output, Tensor) or output.shape != (x.size(0), self.output_size):
+            wanted = (x.size(0), self.output_size)
+            raise ValueError(f"{name}.output: expected a tensor {wanted}, got {describe(output)}")
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+class GatedCell(RecurrentCell):
+    """A cell of one product with the input, one with ``h``, and a pointwise rest: what a user writes, in ten lines.
+
+        gi = W_ih x_t + b_ih,   gh = W_hh h_{t-1} + b_hh,   state_t = pointwise(gi, gh, state_{t-1})
+
+    Subclasses set ``num_gates`` (G) and ``state_names``, and define ``pointwise(gi (B, G*H), gh (B, G*H), state) ->
+    state``. ``gi`` and ``gh`` stay apart, biases included, because a reset gate (Cho et al. 2014) acts on one of them
+    alone. Extra parameters are made in an overridden ``__init__`` and used in ``pointwise``.
+
+    Parameters ``weight_ih (G*H, I)``, ``weight_hh (G*H, H)``, ``bias_ih (G*H)``, ``bias_hh (G*H)`` carry the names, the
+    order and the initialisation, uniform in ±1/sqrt(H), of ``torch.nn``'s cells; ``bias=False`` leaves the biases out.
+    ``forget_gate`` is the index of the forget gate among the G chunks, for :func:`~seqlab.nn.initialize`, or None.
+
+    Raises ``TypeError`` where the class is defined, if ``pointwise`` comes without ``num_gates``.
+
+    >>> class Minimal(GatedCell):  # the minimal gated unit, Zhou et al. 2016
+    ...     num_gates, state_names = 2, ("h",)
+    ...     def pointwise(self, gi, gh, state):
+    ...         (fi, ni), (fh, nh) = gi.chunk(2, -1), gh.chunk(2, -1)
+    ...         f = (fi + fh).sigmoid()
+    ...         return ((1 - f) * state[0] + f * (ni + f * nh).tanh(),)
+    >>> (h,) = Minimal(3, 4)(torch.zeros(2, 3))
+    >>> h.shape
+    torch.Size([2, 4])
+    """
+
+    num_gates: ClassVar[int]
+    forget_gate: ClassVar[int | None] = None
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "pointwise" not in vars(cls):
+            return
+        gates = getattr(cls, "num_gates", None)
+        if isinstance(gates, bool) or not isinstance(gates, int) or gates < 1:
+            raise TypeError(f"{cls.__name__}.num_gates: expected the number of gates, 1 or more, got {gates!r}")
+        if cls.forget_gate is not None and cls.forget_gate not in range(gates):
+            raise TypeError(f"{cls.__name__}.forget_gate: expected an index below {gates}, got {cls.forget_gate!r}")
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+        super().__init__(input_size, hidden_size)
+        self.bias = bias
+        rows = self.num_gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.register_parameter("bias_ih", nn.Parameter(torch.empty(rows)) if bias else None)
+        self.register_parameter("bias_hh", nn.Parameter(torch.empty(rows)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew from U(-1/sqrt(H), 1/sqrt(H)), as ``torch.nn`` does."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def project(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight_ih, self.bias_ih)
+
+    def step(self, gi: Tensor, state: State) -> State:
+        return self.pointwise(gi, functional.linear(state[0], self.weight_hh, self.bias_hh), state)
+
+    @abstractmethod
+    def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
+        """The gates' values before their nonlinearities, ``(B, G*H)`` each, and the old state give the new state."""
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, bias={self.bias}"

@@ -1,0 +1,42 @@
+"""The reference engine: plain autograd, one step at a time, for every cell."""
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.state import State
+
+
+def refusal(cell: RecurrentCell) -> str | None:
+    """None: this engine serves every cell."""
+    return None
+
+
+def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """Step ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero."""
+    valid = None
+    if lengths is not None:
+        valid = torch.arange(x.size(1), device=x.device) < lengths.unsqueeze(1)  # (B, T)
+        # Masking what comes out is not enough: a NaN in the padding times a zero gradient is NaN in every weight.
+        x = x.masked_fill(~valid.unsqueeze(2), 0.0)
+    # A parametrized weight is computed once a call and not once a step, as on every other engine.
+    with parametrize.cached():
+        output, state = _steps(cell, x, state, valid)
+    return (output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)), state
+
+
+def _steps(cell: RecurrentCell, x: Tensor, state: State, valid: Tensor | None) -> tuple[Tensor, State]:
+    gi = cell.project(x)  # (B, T, P)
+    if gi.shape[:2] != x.shape[:2]:
+        name = type(cell).__name__
+        raise ValueError(f"{name}.project: expected {tuple(x.shape[:2])} + (P,) from x, got {tuple(gi.shape)}")
+    keep = None if valid is None else valid.unsqueeze(2).unbind(1)  # T times (B, 1)
+    outputs = []
+    for t, gi_t in enumerate(gi.unbind(1)):
+        new = cell.step(gi_t, state)
+        if t == 0:
+            cell.check_step(new, x)
+        state = new if keep is None else tuple(map(torch.where, (keep[t],) * len(new), new, state))
+        outputs.append(cell.output(state))
+    return torch.stack(outputs, 1), state

@@ -1,0 +1,161 @@
+"""One recurrent layer: a cell run over time, in one direction or in both."""
+
+import logging
+from typing import cast as typed
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.nn.arguments import check_input, check_lengths, check_state
+from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.engine import ENGINES, choose
+from seqlab.nn.state import State, describe
+
+logger = logging.getLogger("seqlab")
+
+
+class Recurrent(nn.Module):
+    """A cell run over time: ``state_t = cell(x_t, state_{t-1})`` for t = 1..T, or from T to 1 with ``reverse=True``.
+
+    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, output_size), state)``, with ``state`` a tuple of
+    ``(B, size)`` tensors; without one, the cell's ``initial_state``. ``lengths (B,)`` counts the valid steps of each
+    row, padding on the right: a padded step keeps the old state and outputs zero, a row of length 0 keeps the state
+    that came in, and a reversed layer begins at each row's own last step. The state is returned in the dtype of ``x``,
+    and in float32 under a 16-bit autocast, so that carrying it loses nothing.
+
+    ``backend`` names the engine: "loop", "native", or "auto", which takes the fastest that serves the cell and logs its
+    choice; ``layer.engine`` tells it. Under "auto", a single step without gradients on a CPU runs on "loop".
+
+    Raises ``ValueError`` or ``TypeError``, in one line, for ``x``, ``state`` or ``lengths`` of a wrong shape, type or
+    range, and where the named engine can't serve the cell.
+
+    >>> from seqlab.nn import LSTMCell
+    >>> layer = Recurrent(LSTMCell(3, 4))
+    >>> output, (h, c) = layer(torch.randn(2, 5, 3), lengths=torch.tensor([5, 2]))
+    >>> bool((output[1, 2:] == 0).all()), torch.equal(output[1, 1], h[1])
+    (True, True)
+    """
+
+    def __init__(self, cell: RecurrentCell, backend: str = "auto", reverse: bool = False) -> None:
+        super().__init__()
+        if not isinstance(cell, RecurrentCell):
+            raise TypeError(f"cell: expected a RecurrentCell, such as LSTMCell(10, 20), got {cell!r}")
+        self.cell = cell
+        self.reverse = reverse
+        self._engine = choose(cell, backend)
+        self._steps_on_loop = backend == "auto"
+        # A model on the meta device is built to be counted, many times over, and never run.
+        if backend == "auto" and not any(parameter.is_meta for parameter in cell.parameters()):
+            logger.info('%s(%s): backend "auto" chose %s', type(cell).__name__, cell.extra_repr(), self._engine)
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs this layer."""
+        return self._engine
+
+    @property
+    def output_size(self) -> int:
+        """The width of the layer's output."""
+        return self.cell.output_size
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
+        """The cell's state before the first step, of the device and dtype of ``like``."""
+        return self.cell.initial_state(batch_size, like=like)
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        cell = self.cell
+        check_input(x, cell.input_size)
+        if state is None:
+            state = cell.initial_state(x.size(0), like=x)
+        check_state(state, cell.state_names, cell.state_sizes, x)
+        if lengths is not None:
+            lengths = check_lengths(lengths, x)
+        dtype = _state_dtype(x)
+        state = tuple(part.to(dtype) for part in state)
+        if self.reverse:
+            x = flip_valid(x, lengths)
+        output, state = ENGINES[self._engine_for(x)].run(cell, x, state, lengths)
+        if self.reverse:
+            output = flip_valid(output, lengths)
+        return output, tuple(part.to(dtype) for part in state)
+
+    def _engine_for(self, x: Tensor) -> str:
+        """A single step on a CPU, as in writing text, takes the plain step half the time of a kernel made for many."""
+        alone = x.size(1) == 1 and not x.is_cuda and not torch.is_grad_enabled()
+        return "loop" if alone and self._steps_on_loop else self._engine
+
+    def extra_repr(self) -> str:
+        return f"engine={self._engine!r}, reverse={self.reverse}"
+
+
+class Bidirectional(nn.Module):
+    """Two cells with weights of their own, one run from each end (Schuster & Paliwal 1997): ``y_t = [forward_t;
+    backward_t]``.
+
+    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, forward size + backward size), (forward,
+    backward))``: the state is a pair of the cells' states. Otherwise as :class:`Recurrent`, which both directions are.
+
+    Raises as :class:`Recurrent` does, and ``ValueError`` if the cells' input sizes differ or both are one cell.
+
+    >>> from seqlab.nn import GRUCell
+    >>> layer = Bidirectional(GRUCell(3, 4), GRUCell(3, 4))
+    >>> output, (forward, backward) = layer(torch.randn(2, 5, 3))
+    >>> torch.equal(output[:, -1, :4], forward[0]), torch.equal(output[:, 0, 4:], backward[0])
+    (True, True)
+    """
+
+    def __init__(self, forward_cell: RecurrentCell, backward_cell: RecurrentCell, backend: str = "auto") -> None:
+        super().__init__()
+        self.forward_layer = Recurrent(forward_cell, backend)
+        self.backward_layer = Recurrent(backward_cell, backend, reverse=True)
+        if forward_cell is backward_cell:
+            raise ValueError("backward_cell: expected a cell of its own, got forward_cell again; make two cells")
+        if forward_cell.input_size != backward_cell.input_size:
+            sizes = f"{forward_cell.input_size} and {backward_cell.input_size}"
+            raise ValueError(f"backward_cell: expected forward_cell's input_size, got cells of {sizes}")
+
+    @property
+    def engine(self) -> str:
+        """The names of the engines: one, or "forward+backward" where the two differ."""
+        return "+".join(dict.fromkeys((self.forward_layer.engine, self.backward_layer.engine)))
+
+    @property
+    def output_size(self) -> int:
+        """The width of the layer's output: both directions' together."""
+        return self.forward_layer.output_size + self.backward_layer.output_size
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> tuple[State, State]:
+        """The pair of states before the first step."""
+        layers = self.forward_layer, self.backward_layer
+        return (layers[0].initial_state(batch_size, like=like), layers[1].initial_state(batch_size, like=like))
+
+    def forward(
+        self, x: Tensor, state: tuple[State, State] | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[State, State]]:
+        if state is not None and not (isinstance(state, tuple) and len(state) == 2):
+            raise ValueError(f"state: expected the pair (forward, backward) of states, got {describe(state)}")
+        forward, backward = state if state is not None else (None, None)
+        left, forward = self.forward_layer(x, forward, lengths)
+        right, backward = self.backward_layer(x, backward, lengths)
+        return torch.cat((left, right), 2), (typed(State, forward), typed(State, backward))
+
+
+def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverse time in each row's valid part and leave its padding in place: its own inverse; ``x (B, T, F)``.
+
+    >>> flip_valid(torch.tensor([[[1], [2], [3], [0]]]), torch.tensor([3])).flatten().tolist()
+    [3, 2, 1, 0]
+    """
+    if lengths is None:
+        return x.flip(1)
+    rows, steps = x.shape[:2]
+    t = torch.arange(steps, device=x.device)
+    mirrored = lengths.unsqueeze(1) - 1 - t  # (B, T)
+    index = torch.where(mirrored >= 0, mirrored, t) + steps * torch.arange(rows, device=x.device).unsqueeze(1)
+    return x.flatten(0, 1).index_select(0, index.flatten()).view_as(x)
+
+
+def _state_dtype(x: Tensor) -> torch.dtype:
+    """The dtype a state is carried in: that of ``x``, but float32 where ``x`` was shortened by autocast."""
+    shortened = x.dtype in (torch.float16, torch.bfloat16) and torch.is_autocast_enabled(x.device.type)
+    return torch.float32 if shortened else x.dtype

@@ -1,0 +1,53 @@
+"""Models of different shapes at one size: the hidden size that meets a parameter budget."""
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import nn
+
+
+def count_parameters(module: nn.Module) -> int:
+    """The number of parameters, tied ones counted once.
+
+    >>> count_parameters(nn.Linear(3, 4))
+    16
+    """
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def match_parameters(build: Callable[[int], nn.Module], budget: int, tolerance: float = 0.01) -> int:
+    """The hidden size for which ``build(hidden_size)`` has a number of parameters nearest to ``budget``.
+
+    Models are built on the meta device, where they take neither memory nor random numbers. The count must grow with the
+    size. With it, depths are compared at equal parameters (Melis et al. 2018).
+
+    Raises ``ValueError`` if no size comes within ``tolerance * budget`` of ``budget``, and names the nearest sizes.
+
+    >>> from seqlab.nn import Encoder, LSTMCell
+    >>> match_parameters(lambda hidden_size: Encoder(LSTMCell, 10, hidden_size, num_layers=2), 9_600)
+    26
+    """
+
+    @cache
+    def count(hidden_size: int) -> int:
+        with torch.device("meta"):
+            return count_parameters(build(hidden_size))
+
+    high = 1
+    while count(high) < budget:
+        high *= 2
+        if count(high) <= count(high // 2):
+            raise ValueError(
+                f"budget: expected a model that grows with its hidden size, got {count(high)} at {high} too"
+            )
+    low = max(high // 2, 1)
+    while high - low > 1:  # count(low) < budget <= count(high), but for budgets below count(1)
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) < budget else (low, middle)
+    best = min((low, high), key=lambda size: abs(count(size) - budget))
+    if abs(count(best) - budget) > tolerance * budget:
+        nearest = " and ".join(f"{size} with {count(size):,}" for size in dict.fromkeys((low, high)))
+        wanted = f"a hidden size with {budget:,} parameters within {tolerance:.1%}"
+        raise ValueError(f"budget: expected {wanted}, but the nearest are {nearest}")
+    return best
