@@ -79,8 +79,9 @@ class LanguageModelData(LightningDataModule):
         self.tbptt_steps = tbptt_steps
         self.eval_steps = tbptt_steps if eval_steps is None else eval_steps
         for name in ("batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"data.{name}={getattr(self, name)} must be 1 or more")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"data.{name}={value} must be a whole number, 1 or more")
         self.restart_documents = restart_documents
         self._vocabulary_file = None if vocabulary is None else Path(vocabulary)
         self._cache_folder = cache_folder(cache_dir)

@@ -1,0 +1,198 @@
+"""``seqlab bench training``: this project's training step against a plain PyTorch script of the same model, in turn in
+one process."""
+
+import json
+import logging
+import multiprocessing
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from seqlab.callbacks import TrainingMetrics
+from seqlab.data import DataSpec
+from seqlab.data.stream import Stream, StreamLoader
+from seqlab.nn import LanguageModel, LSTMCell
+from seqlab.tasks import LanguageModelTask
+from seqlab.tasks.schedules import StepDecay
+from seqlab.train import ignore_foreign_warnings, keep_freed_memory
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Zaremba et al. 2014, the small model on Penn Treebank words."""
+
+    vocab_size: int = 10_000
+    hidden_size: int = 200
+    num_layers: int = 2
+    batch_size: int = 20
+    tbptt_steps: int = 20
+
+    @property
+    def tokens(self) -> int:
+        return self.batch_size * self.tbptt_steps
+
+
+def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int = 60) -> int:
+    """Prints median tokens per second of this project's training loop and of the plain script's, and their ratio.
+
+    The two take turns, ``steps`` steps each, for ``rounds`` rounds, so that the machine's other load falls on both
+    alike. The plain script runs in a process of its own with the allocator as it finds it, and a third process runs it
+    with freed memory kept.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    sizes = Sizes()
+    plain, kept = _Worker(sizes, precision, steps, False), _Worker(sizes, precision, steps, True)
+    turns = _Turns(sizes, steps, [plain.rate, kept.rate])
+    keep_freed_memory()
+    _train(sizes, precision, steps * (rounds + 1), turns)
+    plain.stop()
+    kept.stop()
+    measured = turns.rates[1:]  # the first round warms up
+    results = {
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "sizes": vars(sizes),
+        "seqlab_tokens_per_second": statistics.median(ours for ours, _, _ in measured),
+        "plain_tokens_per_second": statistics.median(theirs for _, theirs, _ in measured),
+        "plain_kept_memory_tokens_per_second": statistics.median(theirs for _, _, theirs in measured),
+        "ratio_to_plain": statistics.median(ours / theirs for ours, theirs, _ in measured),
+        "ratio_to_plain_kept_memory": statistics.median(ours / theirs for ours, _, theirs in measured),
+    }
+    for name, value in results.items():
+        print(f"{name:<36} {value:,.2f}" if isinstance(value, float) else f"{name:<36} {value}")
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+class _Worker:
+    """The plain script in a process of its own, that runs a round when asked."""
+
+    def __init__(self, sizes: Sizes, precision: str, steps: int, keep: bool) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, sizes, precision, steps, keep), daemon=True)
+        self._process.start()
+
+    def rate(self) -> float:
+        self._connection.send("go")
+        return float(self._connection.recv())
+
+    def stop(self) -> None:
+        self._connection.send("stop")
+        self._process.join()
+
+
+def _serve(connection: Connection, sizes: Sizes, precision: str, steps: int, keep: bool) -> None:
+    if keep:
+        keep_freed_memory()
+    step = _plain_step(sizes, precision, steps)
+    while connection.recv() == "go":
+        started = time.perf_counter()
+        for _ in range(steps):
+            step()
+        connection.send(steps * sizes.tokens / (time.perf_counter() - started))
+
+
+class _Turns(pl.Callback):
+    """Times the training it is in, and lets the others run a round after each of its own."""
+
+    def __init__(self, sizes: Sizes, steps: int, others: list[Callable[[], float]]) -> None:
+        self.sizes, self.steps, self.others = sizes, steps, others
+        self.rates: list[tuple[float, ...]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step % self.steps == 0:
+            ours = self.steps * self.sizes.tokens / (time.perf_counter() - self._started)
+            self.rates.append((ours, *(rate() for rate in self.others)))
+            self._started = time.perf_counter()
+
+
+def _text(sizes: Sizes, steps: int) -> np.ndarray[Any, Any]:
+    generator = np.random.default_rng(0)
+    return generator.integers(0, sizes.vocab_size, sizes.tokens * (steps + 1) + 1, dtype=np.uint16)
+
+
+def _plain_step(sizes: Sizes, precision: str, steps: int) -> Callable[[], None]:
+    """The training step as one would write it by hand: ``nn.LSTM``, cross-entropy, clipping, SGD."""
+    torch.manual_seed(0)
+    embedding = nn.Embedding(sizes.vocab_size, sizes.hidden_size)
+    lstm = nn.LSTM(sizes.hidden_size, sizes.hidden_size, sizes.num_layers, batch_first=True)
+    output = nn.Linear(sizes.hidden_size, sizes.vocab_size)
+    parameters = [*embedding.parameters(), *lstm.parameters(), *output.parameters()]
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    tokens = _text(sizes, steps)
+    columns = len(tokens) // sizes.batch_size
+    text = torch.from_numpy(tokens[: columns * sizes.batch_size].astype(np.int64)).view(sizes.batch_size, columns)
+    state: tuple[Tensor, Tensor] | None = None
+    position = 0
+
+    def step() -> None:
+        nonlocal state, position
+        inputs = text[:, position : position + sizes.tbptt_steps]
+        targets = text[:, position + 1 : position + sizes.tbptt_steps + 1]
+        position = (position + sizes.tbptt_steps) % (columns - sizes.tbptt_steps - 1)
+        with _autocast(precision):
+            hidden, state = lstm(embedding(inputs), state)
+            state = (state[0].detach().float(), state[1].detach().float())
+            logits = output(hidden)
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten()) * sizes.tbptt_steps
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+
+    return step
+
+
+def _autocast(precision: str) -> AbstractContextManager[Any]:
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16-mixed" else nullcontext()
+
+
+def _train(sizes: Sizes, precision: str, steps: int, turns: _Turns) -> None:
+    """This project's whole training loop under Lightning, with the callbacks that ``seqlab train`` has."""
+    torch.manual_seed(0)
+    model = LanguageModel(sizes.vocab_size, LSTMCell, hidden_size=sizes.hidden_size, num_layers=sizes.num_layers)
+    characters = {"train": 1.0, "validation": 1.0, "test": 1.0}
+    task = LanguageModelTask(
+        model,
+        DataSpec(sizes.vocab_size, "word", characters, {}),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        StepDecay(),
+        reduction="time_sum",
+    )
+    loader = StreamLoader(Stream(_text(sizes, steps), sizes.batch_size, sizes.tbptt_steps))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        ignore_foreign_warnings()
+        warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            precision=precision,  # type: ignore[arg-type]
+            max_steps=steps,
+            gradient_clip_val=5.0,
+            log_every_n_steps=50,
+            logger=TensorBoardLogger(folder),
+            callbacks=[TrainingMetrics(), turns],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(task, loader)

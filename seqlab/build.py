@@ -1,0 +1,169 @@
+"""From the configuration to objects: the only place that instantiates.
+
+Configurations are plain dicts, resolved; their targets are checked against the allow-list of :mod:`seqlab.trust` first.
+"""
+
+import copy
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
+from seqlab.data import DataSpec, LanguageModelData
+from seqlab.errors import InputError
+from seqlab.nn import match_parameters
+from seqlab.trust import check_definitions
+
+Config = Mapping[str, Any]
+
+
+def build(config: Config, key: str, /, **arguments: Any) -> Any:
+    """Instantiates ``config[key]`` with further ``arguments``, having checked it against the allow-list.
+
+    Raises:
+        InputError: where the target is refused or missing, or rejects its arguments; the line names the key.
+    """
+    node = config[key]
+    check_definitions({key: node})
+    # As a partial, for Hydra would turn the dataclasses among the arguments into dicts.
+    factory = _answering(key, node, instantiate, copy.deepcopy({**node, "_partial_": True}), _convert_="all")
+    if node.get("_partial_"):
+        return functools.partial(factory, **arguments)
+    return _answering(key, node, factory, **arguments)
+
+
+def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Calls ``function``; an error over its arguments becomes one line that names the ``key`` they stand under."""
+    try:
+        return function(*args, **kwargs)
+    except InputError:
+        raise
+    except (TypeError, ValueError, ImportError, InstantiationException) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, InputError):
+            raise cause from error
+        raise InputError(f"{key} ({node['_target_']}): {_one_line(cause)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def build_data(config: Config) -> LanguageModelData:
+    """The data module; its ``spec`` and ``vocabulary`` are there once it is prepared."""
+    data: LanguageModelData = build(config, "data")
+    return data
+
+
+def build_model(config: Config, spec: DataSpec) -> torch.nn.Module:
+    """The model, with its sizes from the data; ``model.match_parameters`` solves for the hidden size first."""
+    model: torch.nn.Module = build({"model": sized_model(config, spec)}, "model", vocab_size=spec.vocab_size)
+    return model
+
+
+def sized_model(config: Config, spec: DataSpec) -> dict[str, Any]:
+    """The ``model`` group with ``match_parameters`` solved: ``hidden_size`` is then the size that meets the budget."""
+    model = dict(config["model"])
+    budget = model.pop("match_parameters", None)
+    if budget is not None:
+
+        def candidate(hidden_size: int) -> torch.nn.Module:
+            sized = {"model": {**model, "hidden_size": hidden_size, "init": None}}
+            return build(sized, "model", vocab_size=spec.vocab_size)  # type: ignore[no-any-return]
+
+        try:
+            model["hidden_size"] = match_parameters(candidate, int(budget))
+        except ValueError as error:
+            raise InputError(f"model.match_parameters: {error}") from error
+    return model
+
+
+def build_task(config: Config, spec: DataSpec, model: torch.nn.Module) -> pl.LightningModule:
+    """The LightningModule around ``model``, with its optimizer and schedule."""
+    optimizer = build(config, "optimizer")
+    # Called once for its errors alone: here they become one line, inside Lightning's setup a traceback.
+    _answering("optimizer", config["optimizer"], optimizer, model.parameters())
+    task: pl.LightningModule = build(
+        config,
+        "task",
+        model=model,
+        spec=spec,
+        optimizer=optimizer,
+        schedule=build(config, "scheduler"),
+        metric=config["optimize"]["metric"],
+        mode=config["optimize"]["mode"],
+    )
+    return task
+
+
+def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None) -> pl.Trainer:
+    """The Trainer of a run, with its callbacks and logger; ``resumed_step`` is the step it resumes from, if it does.
+
+    Raises:
+        InputError: where the configuration asks for a GPU and there is none.
+    """
+    settings = dict(config["trainer"])
+    settings["accelerator"] = resolve_accelerator(settings["accelerator"])
+    interactive = bool(settings["enable_progress_bar"]) and sys.stdout.isatty()
+    settings["enable_progress_bar"] = interactive
+    callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
+    if interactive:
+        callbacks.append(RichProgress())
+    callbacks += [build(config["callbacks"], name) for name in config["callbacks"] if config["callbacks"][name]]
+    trainer: pl.Trainer = build(
+        {"trainer": settings},
+        "trainer",
+        callbacks=callbacks,
+        logger=build_logger(config, run_dir, resumed_step),
+        default_root_dir=str(run_dir),
+        plugins=[AtomicCheckpointIO()],
+        num_sanity_val_steps=0,
+    )
+    return trainer
+
+
+def build_evaluator(config: Config) -> pl.Trainer:
+    """A Trainer that only evaluates: the run's device and precision, no logger and no callbacks."""
+    settings = config["trainer"]
+    return pl.Trainer(
+        accelerator=resolve_accelerator(settings["accelerator"]),
+        devices=1,
+        precision=settings["precision"],
+        limit_val_batches=settings["limit_val_batches"],
+        limit_test_batches=settings["limit_test_batches"],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def build_logger(config: Config, run_dir: Path, resumed_step: int | None = None) -> Any:
+    """The logger, writing into the run's folder; False for ``logger=none``."""
+    settings = {name: value for name, value in config["logger"].items() if name != "hparams"}
+    if settings.get("_target_") is None:
+        return False
+    if resumed_step is not None and settings["_target_"].endswith(".TensorBoardLogger"):
+        settings["purge_step"] = (
+            resumed_step + 1
+        )  # what the killed process logged after its last checkpoint is logged again
+    return build({"logger": settings}, "logger", save_dir=str(run_dir), name="", version="")
+
+
+def resolve_accelerator(accelerator: str) -> str:
+    """``auto`` is a CUDA device where there is one, else the CPU; asking for a GPU that is not there is refused."""
+    has_cuda = torch.cuda.is_available()
+    if accelerator == "auto":
+        return "gpu" if has_cuda else "cpu"
+    if accelerator in ("gpu", "cuda") and not has_cuda:
+        raise InputError(
+            "trainer=gpu, but PyTorch finds no CUDA device on this machine; use trainer=cpu or trainer=auto"
+        )
+    return accelerator

@@ -1,0 +1,115 @@
+"""Checkpoints that a killed run resumes from exactly."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from seqlab.errors import InputError
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its target, syncs it and renames it, so that the target is always a whole file.
+
+    Lightning's own writer goes through a temporary folder; across file systems the last move is a copy, and a kill
+    leaves half of it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class RunCheckpoint(Checkpoint):
+    """Keeps ``checkpoints/best.ckpt``, by the judged metric, and ``checkpoints/last.ckpt``, to resume from.
+
+    A checkpoint is taken at the end of each validation and, with ``every_n_steps``, between them: at optimizer steps
+    alone, since accumulated gradients are in no checkpoint, and never at a step where validation is due, since
+    Lightning would skip that validation in the resumed run.
+
+    Args:
+        every_n_steps: optimizer steps between checkpoints of the running state; None for validations alone.
+        metric: the logged metric that decides which checkpoint is best.
+        mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
+    """
+
+    def __init__(self, every_n_steps: int | None = None, metric: str = "val/loss", mode: str = "min") -> None:
+        super().__init__()
+        if every_n_steps is not None and every_n_steps < 1:
+            raise InputError(
+                f"callbacks.checkpoint.every_n_steps is {every_n_steps}; expected a positive number or null"
+            )
+        self.every_n_steps = every_n_steps
+        self.metric = metric
+        self.mode = mode
+        self.best_score: float | None = None
+        self.saved_step = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if 0 < trainer.max_steps <= step:
+            trainer.should_stop = True  # has Lightning validate the last weights, wherever in the epoch they stand
+        loop = trainer.fit_loop.epoch_loop
+        if (
+            self.every_n_steps is None
+            or step == self.saved_step
+            or step % self.every_n_steps
+            or loop._should_accumulate()
+        ):
+            return
+        fetcher = trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        if not loop._should_check_val_fx(fetcher):
+            self._save_last(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        if self.metric not in trainer.callback_metrics:
+            logged = ", ".join(sorted(trainer.callback_metrics))
+            raise InputError(f"optimize.metric={self.metric} is not logged by validation; it logs {logged}")
+        score = float(trainer.callback_metrics[self.metric])
+        better = self.best_score is None or (score < self.best_score if self.mode == "min" else score > self.best_score)
+        if better:
+            self.best_score = score
+        last = self._save_last(trainer)
+        if better and trainer.is_global_zero:
+            _copy_atomically(last, last.with_name("best.ckpt"))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.saved_step != trainer.global_step:
+            self._save_last(trainer)
+
+    def _save_last(self, trainer: pl.Trainer) -> Path:
+        last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+        self.saved_step = trainer.global_step
+        trainer.save_checkpoint(last)
+        return last
+
+
+def _copy_atomically(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

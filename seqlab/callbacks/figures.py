@@ -1,0 +1,66 @@
+"""The lecture's drawing of a character model: hidden state and next-character probabilities, step by step."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from seqlab.nn.models import LanguageModel
+
+
+class StateFigure(pl.Callback):
+    """Draws :math:`h_t` and :math:`P(x_{t+1} \\mid x_{\\le t})` for each step of ``text`` into TensorBoard, at each
+    validation.
+
+    Meant for small models: each unit and each token of the vocabulary has a row of its own.
+    """
+
+    def __init__(self, text: str = "hello") -> None:
+        self.text = text
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit" or not isinstance(trainer.logger, TensorBoardLogger):
+            return
+        vocabulary = trainer.datamodule.vocabulary  # type: ignore[attr-defined]
+        model = pl_module.model
+        assert isinstance(model, LanguageModel)
+        hidden, probabilities = unroll(model, vocabulary.encode(self.text).tolist())
+        figure = draw(self.text, vocabulary.tokens, hidden, probabilities)
+        trainer.logger.experiment.add_figure("state", figure, trainer.global_step)
+
+
+@torch.inference_mode()
+def unroll(model: LanguageModel, tokens: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The last layer's output ``(T, F)`` and the next token's probabilities ``(T, V)`` at each step."""
+    was_training = model.training
+    model.eval()
+    features, _ = model.features(torch.tensor([tokens], device=next(model.parameters()).device))
+    probabilities = model.logits(features).softmax(-1)
+    model.train(was_training)
+    return features[0].float().cpu(), probabilities[0].float().cpu()
+
+
+def draw(text: str, tokens: list[str], hidden: torch.Tensor, probabilities: torch.Tensor) -> Any:
+    """A figure of two maps over the steps of ``text``: the hidden state above, the probabilities with their values
+    below."""
+    from matplotlib.figure import Figure
+
+    steps = range(len(text))
+    figure = Figure(figsize=(1.2 + 0.9 * len(text), 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    bound = max(1.0, float(hidden.abs().max()))
+    states = above.imshow(hidden.T, aspect="auto", cmap="RdBu", vmin=-bound, vmax=bound)
+    above.set_ylabel("unit of h_t")
+    figure.colorbar(states, ax=above)
+    chances = below.imshow(probabilities.T, aspect="auto", cmap="Greens", vmin=0, vmax=1)
+    below.set_ylabel("next character")
+    below.set_xlabel("input character")
+    below.set_xticks(steps, [repr(character)[1:-1] for character in text])
+    below.set_yticks(range(len(tokens)), [repr(token)[1:-1] for token in tokens])
+    figure.colorbar(chances, ax=below, label="P(next)")
+    for step in steps:
+        for row in range(len(tokens)):
+            value = float(probabilities[step, row])
+            below.text(step, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
+    return figure

@@ -1,0 +1,111 @@
+"""What training logs between validations, kept off the hot path."""
+
+import math
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from seqlab.tasks.base import SequenceTask, log_interval
+
+
+class DivergedError(RuntimeError):
+    """The training loss is no longer finite."""
+
+
+class TrainingMetrics(pl.Callback):
+    """Logs loss, perplexity, learning rate, gradient norm and tokens per second every ``trainer.log_every_n_steps``
+    steps.
+
+    Loss and perplexity are over the tokens since the last record, summed in float64 on the device: between records
+    nothing waits for it. The rate counts the time from one step's end to the next, so neither validation nor sampling.
+
+    Raises:
+        DivergedError: at a record whose loss is not finite.
+    """
+
+    def __init__(self) -> None:
+        self.tokens_per_second: float | None = None
+        self.loss: float | None = None
+        self._nll = torch.zeros((), dtype=torch.float64)
+        self._tokens = torch.zeros((), dtype=torch.int64)
+        self._timed_tokens = torch.zeros((), dtype=torch.int64)
+        self._timed_seconds = 0.0
+        self._run_tokens = 0
+        self._run_seconds = 0.0
+        self._mark: float | None = None
+        self._started: float | None = None
+        self._earlier_seconds = 0.0
+        self._recorded_step = 0
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time of the training, validation included, of this process and of those it was resumed from."""
+        return self._earlier_seconds + (time.perf_counter() - self._started if self._started is not None else 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokens": self._run_tokens, "seconds": self._run_seconds, "train_seconds": self.train_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._run_tokens, self._run_seconds = state_dict["tokens"], state_dict["seconds"]
+        self._earlier_seconds = state_dict["train_seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._reset(pl_module.device)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._earlier_seconds, self._started = self.train_seconds, None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._nll += outputs["nll"]
+        self._tokens += outputs["tokens"]
+        now = time.perf_counter()
+        if self._mark is not None:  # the first step after a pause is not timed: it has no start
+            self._timed_seconds += now - self._mark
+            self._timed_tokens += outputs["tokens"]
+        self._mark = now
+        step = trainer.global_step
+        if step != self._recorded_step and step % log_interval(trainer) == 0:
+            self._recorded_step = step
+            self._record(trainer, pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._mark = None
+
+    def _record(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        tokens = int(self._tokens)
+        if not tokens:
+            return
+        loss = float(self._nll) / tokens
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training diverged: the loss is {loss} at step {trainer.global_step}; lower optimizer.lr or set "
+                "trainer.gradient_clip_val"
+            )
+        self.loss = loss
+        metrics = {
+            "train/loss": loss,
+            "train/perplexity": math.exp(min(loss, 700.0)),
+            "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        assert isinstance(pl_module, SequenceTask)
+        if pl_module.gradient_norm is not None:
+            metrics["train/gradient_norm"] = float(pl_module.gradient_norm)
+        if self._timed_seconds > 0:
+            self._run_tokens += int(self._timed_tokens)
+            self._run_seconds += self._timed_seconds
+            self.tokens_per_second = self._run_tokens / self._run_seconds
+            metrics["train/tokens_per_second"] = int(self._timed_tokens) / self._timed_seconds
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
+        self._reset(pl_module.device)
+
+    def _reset(self, device: torch.device) -> None:
+        self._nll = torch.zeros((), dtype=torch.float64, device=device)
+        self._tokens = torch.zeros((), dtype=torch.int64, device=device)
+        self._timed_tokens = torch.zeros((), dtype=torch.int64, device=device)
+        self._timed_seconds = 0.0

@@ -1,0 +1,50 @@
+"""Text written by the model while it trains."""
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from seqlab.data.vocabulary import Vocabulary
+from seqlab.nn.generation import generate
+from seqlab.nn.models import LanguageModel
+
+
+def default_prompt(vocabulary: Vocabulary) -> str:
+    """What a sample starts from where no prompt is given: the start of a line where the vocabulary knows one, else its
+    first token."""
+    for start in ("\n", vocabulary.settings.end_of_line):
+        if start in vocabulary.index:
+            return str(start)
+    return vocabulary.tokens[0]
+
+
+class SampleText(pl.Callback):
+    """Writes a continuation of ``prompt`` into TensorBoard at each validation.
+
+    Sampling draws from a generator of its own, seeded by the step: training's random numbers are the same with and
+    without it.
+    """
+
+    def __init__(self, prompt: str | None = None, num_tokens: int = 200, temperature: float = 0.8) -> None:
+        self.prompt = prompt
+        self.num_tokens = num_tokens
+        self.temperature = temperature
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit" or not isinstance(trainer.logger, TensorBoardLogger):
+            return
+        vocabulary = trainer.datamodule.vocabulary  # type: ignore[attr-defined]
+        model = pl_module.model
+        assert isinstance(model, LanguageModel)
+        prompt = default_prompt(vocabulary) if self.prompt is None else self.prompt
+        tokens = generate(
+            model,
+            vocabulary.encode(prompt).tolist(),
+            self.num_tokens,
+            temperature=self.temperature,
+            generator=torch.Generator().manual_seed(trainer.global_step),
+        )
+        text = vocabulary.decode([*vocabulary.encode(prompt), *tokens[0].tolist()])
+        # TensorBoard renders Markdown: an indented block keeps line breaks and asterisks as they are.
+        block = "\n".join("    " + line for line in text.splitlines())
+        trainer.logger.experiment.add_text("sample", block, trainer.global_step)

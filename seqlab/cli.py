@@ -1,0 +1,196 @@
+"""The ``seqlab`` command. Each subcommand imports what it needs when it runs: help and reports start without torch."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from seqlab import __version__
+from seqlab.errors import InputError
+
+TRAIN_HELP = """\
+usage: seqlab train [-m] [--allow MODULE] [--config-dir DIR] [KEY=VALUE ...]
+
+Composes a configuration with Hydra and trains it; the run's folder is the last line printed.
+
+  seqlab train experiment=kjv_char_lstm              a preset
+  seqlab train data=text data.path=my.txt            your own text
+  seqlab train -m model.num_layers=1,2,3 seed=1,2    a sweep: every combination
+  seqlab train --cfg job                             print the configuration, train nothing
+
+-m, --multirun      sweep over the comma-separated values
+--config-dir DIR    a folder with more configuration groups, such as DIR/model/cell/my_cell.yaml
+--allow MODULE      let the configuration name classes of this module
+Hydra's other options work too; see `seqlab train --hydra-help`.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns 0 when done, 1 when a run failed, 2 when the input was wrong."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv[:1] == ["train"]:
+            return _train(argv[1:])
+        args = _parser().parse_args(argv)
+        return int(args.run(args))
+    except InputError as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left, as `| head` does
+        return 0
+
+
+def _refuse(message: str, file: TextIO | None = None) -> int:
+    print(f"seqlab: {' '.join(message.split())}", file=file or sys.stderr)
+    return 2
+
+
+def _train(argv: list[str]) -> int:
+    if {"-h", "--help"} & set(argv):
+        print(TRAIN_HELP)
+        return 0
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from seqlab import launch
+
+    try:
+        return launch.train(argv)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _refuse(launch.explain(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="seqlab", description="Recurrent networks: write a cell in ten lines, train it, compare it fairly."
+    )
+    parser.add_argument("--version", action="version", version=f"seqlab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    commands.add_parser("train", help="train a configuration, or with -m a sweep of them", add_help=False)
+
+    resume = _command(commands, "resume", _resume, "continue an interrupted run from its last checkpoint")
+    resume.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
+    )
+
+    evaluate = _command(commands, "evaluate", _evaluate, "measure a run's best checkpoint on validation and test")
+    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change values of the stored configuration")
+    evaluate.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+
+    generate = _command(commands, "generate", _generate, "continue a prompt")
+    generate.add_argument("--prompt", required=True)
+    generate.add_argument("--max-new-tokens", type=_positive, default=200, metavar="N")
+    how = generate.add_mutually_exclusive_group()
+    how.add_argument("--greedy", action="store_true", help="always the likeliest token")
+    how.add_argument("--temperature", type=float, default=1.0, metavar="X", help="below 1 sharpens, above 1 flattens")
+    generate.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens")
+    generate.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that make up P")
+    generate.add_argument("--num-samples", type=_positive, default=1, metavar="N")
+    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
+    )
+
+    complete = _command(commands, "complete", _complete, "list the likeliest continuations, as a search box does")
+    complete.add_argument("text")
+    complete.add_argument("-k", type=_positive, default=10, help="how many")
+    complete.add_argument("--words", type=_positive, default=1, help="how many words each continuation has")
+    complete.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
+    )
+
+    from seqlab import report
+
+    report_parser = commands.add_parser("report", help="compare runs: a table and a plot")
+    report.add_arguments(report_parser)
+    report_parser.set_defaults(run=report.run)
+
+    bench = commands.add_parser("bench", help="measure speed against plain PyTorch")
+    bench.add_argument("what", choices=["training"], help="a language model's training step")
+    bench.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+    bench.add_argument("--json", type=Path, metavar="FILE")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from seqlab import launch
+
+    return launch.resume(args.run_dir, args.allow)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    _open_run(args)
+    from seqlab.evaluate import evaluate
+
+    metrics = evaluate(args.run_dir, args.overrides)
+    if args.json:
+        import json
+
+        print(json.dumps(metrics))
+    else:
+        for name, value in metrics.items():
+            print(f"{name:<24} {value:.6g}")
+    return 0
+
+
+def _generate(args: argparse.Namespace) -> int:
+    _open_run(args)
+    from seqlab.generate import Sampling, generate
+
+    sampling = Sampling(args.greedy, args.temperature, args.top_k, args.top_p)
+    texts = generate(args.run_dir, args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
+    print(f"\n{'-' * 40}\n".join(texts))
+    return 0
+
+
+def _complete(args: argparse.Namespace) -> int:
+    _open_run(args)
+    from seqlab.generate import complete
+
+    for continuation, probability in complete(args.run_dir, args.text, args.k, args.words):
+        print(f"{probability:7.2%}  {args.text}{continuation}")
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from seqlab import bench
+
+    return bench.training(args.precision, args.json)
+
+
+def _open_run(args: argparse.Namespace) -> None:
+    """Refuses a folder without a run before anything slow is imported, and lets the user's own modules be found."""
+    import os
+
+    from seqlab.record import read_record
+    from seqlab.trust import allow
+
+    read_record(args.run_dir)
+    allow(args.allow)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

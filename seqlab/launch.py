@@ -1,0 +1,227 @@
+"""Composes configurations and supervises runs: each run trains in a process of its own.
+
+Nothing here imports torch, so a mistake in a configuration is told at once, and nothing a run does can end the sweep it
+is in.
+"""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from seqlab.errors import InputError
+from seqlab.fingerprint import config_hash
+from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab.trust import allow, check_targets, modules_below
+
+_LONGEST_NAME = 100
+
+
+def train(argv: list[str]) -> int:
+    """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
+    argv, allowed = _take_option(argv, "--allow")
+    allow(name for value in allowed for name in value.split(","))
+    folders = [os.getcwd(), *(str(Path(folder).resolve().parent) for folder in _values(argv, "--config-dir", "-cd"))]
+    _extend_python_path(folders)
+    OmegaConf.register_new_resolver("seqlab.job", _job_name, replace=True)
+    # Otherwise Hydra answers an error with several lines and an exit code of its own.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    _Outcome.code = 0
+    sys.argv = ["seqlab train", *argv]
+    hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+    return _Outcome.code
+
+
+def resume(run_dir: Path, allowed: list[str]) -> int:
+    """``seqlab resume RUN_DIR``: continues an interrupted or failed run from its last checkpoint."""
+    record = read_record(run_dir)
+    if record["status"] == "completed":
+        print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
+        return 0
+    allow(allowed)
+    _extend_python_path([os.getcwd()])
+    check_targets(record["config"])
+    return _supervise(run_dir, "--resume")
+
+
+class _Outcome:
+    """The exit code of the command: Hydra returns nothing from a job, nor from a sweep."""
+
+    code = 0
+
+
+def _job(config: DictConfig) -> float | None:
+    """What Hydra runs once per configuration; returns the judged metric, NaN where the run failed, for sweepers."""
+    hydra_config = HydraConfig.get()
+    run_dir = Path(hydra_config.runtime.output_dir)
+    multirun = hydra_config.mode == RunMode.MULTIRUN
+    overrides = list(hydra_config.overrides.task)
+    if multirun:
+        print(f"[{hydra_config.job.num + 1}] {' '.join(overrides)}", flush=True)
+    try:
+        plain = _plain(config)
+        if multirun and _completed(run_dir, plain):
+            print(f"completed before, skipped: {run_dir}", flush=True)
+            return _metric(run_dir, plain["optimize"]["metric"])
+        code = _run(run_dir, plain, overrides)
+    except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
+        print(f"seqlab: {error}", file=sys.stderr, flush=True)
+        RunRecord.start(run_dir, OmegaConf.to_container(config), overrides, None).fail(str(error))  # type: ignore[arg-type]
+        code = 2
+    if not multirun:
+        _Outcome.code = code
+        print(run_dir, flush=True)
+    return _metric(run_dir, config.optimize.metric)
+
+
+def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
+    for name in _values(sys.argv, "--config-dir", "-cd"):
+        # Naming the folder on the command line is what trusts the code beside it.
+        allow(modules_below(config, Path(name).resolve().parent))
+    check_targets(config)
+    if _status(run_dir) == "interrupted" and read_record(run_dir)["config_hash"] == config_hash(config):
+        return _supervise(run_dir, "--resume")
+    write_job(run_dir, config, overrides)
+    return _supervise(run_dir)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _supervise(run_dir: Path, *options: str) -> int:
+    """Trains in a process of its own; returns its exit code, 1 where a signal ended it."""
+    process = subprocess.Popen([sys.executable, "-m", "seqlab.train", str(run_dir), *options])
+    while True:
+        try:
+            code = process.wait()
+            break
+        except KeyboardInterrupt:
+            continue  # the terminal has told the child as well: it keeps its record and ends
+    if code < 0:
+        name = signal.Signals(-code).name
+        print(f"seqlab: {name} ended the run; continue with: seqlab resume {run_dir}", file=sys.stderr, flush=True)
+        if _status(run_dir) == "interrupted":  # as a record that says running, of a dead process, reads
+            RunRecord.load(run_dir).interrupt()
+    return code if code in (0, 2) else 1
+
+
+def _status(run_dir: Path) -> str | None:
+    """The status of the run in a folder; None where it has no record yet."""
+    return str(read_record(run_dir)["status"]) if (run_dir / RECORD_NAME).exists() else None
+
+
+def _completed(run_dir: Path, config: dict[str, Any]) -> bool:
+    return _status(run_dir) == "completed" and read_record(run_dir)["config_hash"] == config_hash(config)
+
+
+def _metric(run_dir: Path, name: str) -> float:
+    """The judged metric of a completed run; NaN for any other, which a sweeper takes for a failed trial."""
+    if _status(run_dir) != "completed":
+        return math.nan
+    return float(read_record(run_dir)["metrics"].get(name, math.nan))
+
+
+def _job_name(*, _root_: DictConfig) -> str:
+    """A sweep's folder for a job: what it overrides, readable, and the hash of its configuration."""
+    config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
+    overrides = [
+        text for text in _root_.hydra.overrides.task if not text.startswith(("experiment=", "sweep=", "name="))
+    ]
+    readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
+    digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
+    return f"{readable}-{digest}" if readable else digest
+
+
+def write_job(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> None:
+    """Leaves a run's resolved configuration for its own process."""
+    folder = run_dir / ".hydra"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.json").write_text(json.dumps({"config": config, "overrides": overrides}, indent=1))
+
+
+def read_job(run_dir: Path) -> dict[str, Any]:
+    """What :func:`write_job` left.
+
+    Raises:
+        InputError: where the folder holds no run.
+    """
+    try:
+        job: dict[str, Any] = json.loads((run_dir / ".hydra" / "job.json").read_text())
+    except OSError as error:
+        raise InputError(f"{run_dir} holds no run that was prepared by seqlab train") from error
+    return job
+
+
+class SweepSummary(Callback):
+    """Hydra's callback of a sweep: at its end, one line on how its runs ended, and the exit code."""
+
+    def __init__(self) -> None:
+        self.started = time.time()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep_dir = Path(config.hydra.sweep.dir)
+        counts: dict[str, int] = {}
+        for path in sweep_dir.glob(f"*/{RECORD_NAME}"):
+            touched = (path.parent / ".hydra" / "overrides.yaml").stat().st_mtime >= self.started - 1
+            if touched:
+                status = read_record(path)["status"]
+                counts[status] = counts.get(status, 0) + 1
+        print(", ".join(f"{number} {status}" for status, number in sorted(counts.items())))
+        print(f"compare them with: seqlab report {sweep_dir}")
+        print(sweep_dir, flush=True)
+        _Outcome.code = 0 if set(counts) <= {"completed"} else 1
+
+
+def _take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
+    """Takes ``option VALUE`` and ``option=VALUE`` out of a command line."""
+    rest, values, arguments = [], [], iter(argv)
+    for argument in arguments:
+        if argument == option:
+            values.append(next(arguments, ""))
+        elif argument.startswith(option + "="):
+            values.append(argument.partition("=")[2])
+        else:
+            rest.append(argument)
+    return rest, values
+
+
+def _values(argv: list[str], *options: str) -> list[str]:
+    return [value for option in options for value in _take_option(argv, option)[1]]
+
+
+def _extend_python_path(folders: list[str]) -> None:
+    """A console script has neither the working folder nor the user's own beside ``--config-dir`` on its path; nor has
+    its child."""
+    for folder in folders:
+        if folder not in sys.path:
+            sys.path.append(folder)
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
+
+
+def explain(error: Exception) -> str:
+    """Hydra's and OmegaConf's errors in one line, with the mend."""
+    text = " ".join(str(error).split()).partition(" Config search path")[0]
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        return f"there is no configuration key {unknown[1]}; seqlab train --cfg job prints those there are"
+    if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
+        return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
+    return text

@@ -1,0 +1,142 @@
+"""A run's folder, written and read back: everything that is needed when the data is gone and the folder has moved."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqlab import build
+from seqlab.data import DataSpec
+from seqlab.data.vocabulary import Vocabulary, load_vocabulary
+from seqlab.errors import InputError
+from seqlab.nn import LanguageModel
+from seqlab.record import read_record
+
+SPEC_NAME = "data_spec.json"
+
+
+@dataclass
+class SavedRun:
+    """A run read back: its record, resolved configuration, vocabulary, data facts and best checkpoint."""
+
+    run_dir: Path
+    record: dict[str, Any]
+    config: dict[str, Any]
+    vocabulary: Vocabulary
+    spec: DataSpec
+    checkpoint: Path
+
+    def model(self) -> LanguageModel:
+        """The model with the best checkpoint's weights, in evaluation mode, on the CPU."""
+        model = build.build_model(self.config, self.spec)
+        weights = load_checkpoint(self.checkpoint)["state_dict"]
+        prefix = "model."
+        try:
+            model.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.checkpoint} does not fit the run's configuration: {' '.join(str(error).split())}"
+            ) from error
+        if not isinstance(model, LanguageModel):
+            raise InputError(f"{self.run_dir} holds a {type(model).__name__}, and this command needs a language model")
+        return model.eval()
+
+
+def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
+    """Reads a run's folder; ``overrides`` (``key=value``) change values of its stored configuration.
+
+    Raises:
+        InputError: where the folder is no run, has no checkpoint yet, or an override names no key of the configuration.
+    """
+    record = read_record(run_dir)
+    config = override(record["config"], overrides or [])
+    vocabulary = load_vocabulary(run_dir)
+    try:
+        spec = DataSpec(**json.loads((run_dir / SPEC_NAME).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{run_dir / SPEC_NAME} is missing or broken: {error}") from error
+    return SavedRun(run_dir, record, config, vocabulary, spec, best_checkpoint(run_dir))
+
+
+def save_data(run_dir: Path, vocabulary: Vocabulary, spec: DataSpec) -> None:
+    """Keeps what the run needs to know of its data beside its checkpoints."""
+    vocabulary.save(run_dir)
+    (run_dir / SPEC_NAME).write_text(json.dumps(asdict(spec), indent=1))
+
+
+def best_checkpoint(run_dir: Path) -> Path:
+    """``checkpoints/best.ckpt``, or ``last.ckpt`` where no validation has chosen a best one.
+
+    Raises:
+        InputError: where there is neither.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        path = run_dir / "checkpoints" / name
+        if path.exists():
+            return path
+    raise InputError(f"{run_dir} has no checkpoint: the run has not come to its first validation")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's plain contents; nothing in the file is executed.
+
+    Raises:
+        InputError: where the file is missing, broken or holds more than plain types.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
+    except Exception as error:  # torch.load raises whatever its reader meets in a broken file
+        raise InputError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    return checkpoint
+
+
+def select(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """``config`` with ``key=value`` overrides, values in YAML; keys must exist.
+
+    Raises:
+        InputError: for a malformed override or an unknown key; names the nearest one.
+
+    Example:
+        >>> override({"data": {"batch_size": 20}}, ["data.batch_size=10"])
+        {'data': {'batch_size': 10}}
+    """
+    changed = OmegaConf.create(config)
+    known = list(_keys(config))
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise InputError(f"{text!r} is not an override; expected key=value, such as data.batch_size=10")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise InputError(f"the run's configuration has no {key}" + (f"; did you mean {near[0]}?" if near else ""))
+        try:
+            OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.create(f"value: {value}"), "value"))
+        except (OmegaConfBaseException, ValueError) as error:
+            raise InputError(f"{text}: {' '.join(str(error).split())}") from error
+    plain = OmegaConf.to_container(changed, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _keys(config: Mapping[str, Any], prefix: str = "") -> Any:
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        yield key
+        if isinstance(value, Mapping):
+            yield from _keys(value, key + ".")

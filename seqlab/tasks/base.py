@@ -1,0 +1,140 @@
+"""What every task shares: the optimizer, its schedule, the gradient's norm and what an exact resume needs."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from seqlab.errors import InputError
+from seqlab.tasks.schedules import Constant, Plan
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+Schedule = Callable[[Optimizer, Plan], LRScheduler | ReduceLROnPlateau]
+
+_STATE_KEY = "seqlab"
+
+
+def log_interval(trainer: pl.Trainer) -> int:
+    """``trainer.log_every_n_steps``, which Lightning sets without declaring it."""
+    return int(trainer.log_every_n_steps)  # type: ignore[attr-defined]
+
+
+class SequenceTask(pl.LightningModule):
+    """A model under training: subclasses add the steps and say what they carry between windows.
+
+    Args:
+        model: what is trained.
+        optimizer: builds the optimizer from the parameters.
+        schedule: builds the learning-rate schedule from the optimizer and the :class:`~seqlab.tasks.schedules.Plan`.
+        metric: the logged metric that plateau schedules watch.
+        mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
+
+    Attributes:
+        gradient_norm: the gradient's L2 norm over all parameters before clipping, at the last step that measured it:
+            every step when ``gradient_clip_val`` is set, otherwise the steps that are logged.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.optimizer_factory = optimizer
+        self.schedule = schedule or Constant()
+        self.metric = metric
+        self.mode = mode
+        self.gradient_norm: Tensor | None = None
+        self.plan: Plan | None = None
+        self.plateau: ReduceLROnPlateau | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    def carried(self) -> Any:
+        """The detached state that training carries between windows, or None. It is kept in the checkpoint."""
+        return None
+
+    def carry_on(self, state: Any) -> None:
+        """Takes back what :meth:`carried` gave, on the task's device."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_factory(self.model.parameters())
+        # A resumed run keeps its plan. Asking Lightning anew would also set the training loader up before the
+        # checkpoint's cursor is read, and the cursor would be lost.
+        self.plan = Plan(**self._resumed["plan"]) if self._resumed else self._new_plan()
+        scheduler = self.schedule(optimizer, self.plan)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            # Lightning steps a plateau scheduler at an epoch's end, which a run resumed there never reaches.
+            self.plateau = scheduler
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _new_plan(self) -> Plan:
+        self.trainer.fit_loop.setup_data()
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            raise InputError(
+                "training would never end: set trainer.max_epochs or trainer.max_steps to a positive number"
+            )
+        batches, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        return Plan(int(total), max(1, -(-int(batches) // accumulated)), self.mode)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        by_value = gradient_clip_algorithm == "value"
+        logged = (self.trainer.global_step + 1) % log_interval(self.trainer) == 0
+        if logged or (gradient_clip_val and not by_value):
+            limit = gradient_clip_val if gradient_clip_val and not by_value else float("inf")
+            # Clipping needs the norm anyway: measured apart, it would cost a second pass over all gradients.
+            self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        if by_value:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.plateau is None or self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            return
+        metrics = self.trainer.callback_metrics
+        if self.metric not in metrics:
+            raise InputError(
+                f"scheduler=plateau watches optimize.metric={self.metric}, which validation does not log; it logs "
+                + ", ".join(sorted(metrics))
+            )
+        self.plateau.step(metrics[self.metric])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        rng: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
+        if torch.cuda.is_available():
+            rng["cuda"] = torch.cuda.get_rng_state_all()
+        assert self.plan is not None
+        plateau = self.plateau.state_dict() if self.plateau else None
+        checkpoint[_STATE_KEY] = {"carried": self.carried(), "plan": asdict(self.plan), "plateau": plateau, "rng": rng}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._resumed = checkpoint.get(_STATE_KEY)
+
+    def on_train_start(self) -> None:
+        if self._resumed is None:
+            return
+        self.carry_on(pl.utilities.move_data_to_device(self._resumed["carried"], self.device))
+        if self.plateau is not None and self._resumed["plateau"] is not None:
+            self.plateau.load_state_dict(self._resumed["plateau"])
+        # Last, for whatever was built since the start has drawn from the generators.
+        rng = self._resumed["rng"]
+        torch.set_rng_state(rng["torch"].cpu())
+        random.setstate(rng["python"])
+        if "cuda" in rng and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([state.cpu() for state in rng["cuda"]])
+        self._resumed = None

@@ -1,0 +1,113 @@
+"""Language modelling by truncated backpropagation through time."""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqlab.data.batch import IGNORE_INDEX, Batch, DataSpec
+from seqlab.errors import InputError
+from seqlab.nn.models import LanguageModel
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.carry import StateCarry
+from seqlab.tasks.metrics import TokenMetrics
+
+
+class LanguageModelTask(SequenceTask):
+    r"""Predicts each token from those before it.
+
+    .. math::  \mathcal{L} = -\frac{1}{N} \sum_{n} \log p(x_{n+1} \mid x_{\le n})
+
+    One window of the data is one training step. The encoder's state is carried, detached, from window to window; the
+    gradient flows ``tbptt_steps`` back and no further.
+
+    Args:
+        model: the language model; its encoder must read from left to right only.
+        spec: what the data says of itself.
+        reduction: ``mean`` divides the loss by the window's tokens; ``time_sum`` sums over time and averages over rows
+            (Zaremba et al. 2014), which makes gradients ``tbptt_steps`` times as large.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+
+    Raises:
+        InputError: for a bidirectional encoder, or an unknown ``reduction``.
+    """
+
+    model: LanguageModel
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        spec: DataSpec,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        reduction: Literal["mean", "time_sum"] = "mean",
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__(model, optimizer, schedule, metric, mode)
+        if model.encoder.bidirectional:
+            raise InputError(
+                "model.bidirectional=true under a language model: the backward direction would read the very tokens to "
+                "be predicted, and only left context exists; set model.bidirectional=false"
+            )
+        if reduction not in ("mean", "time_sum"):
+            raise InputError(f"task.reduction is {reduction!r}; expected mean or time_sum")
+        self.reduction = reduction
+        self.train_carry = StateCarry()
+        self.eval_carries = {"val": StateCarry(), "test": StateCarry()}
+        characters = spec.characters_per_token
+        self.eval_metrics = nn.ModuleDict(
+            {"val": TokenMetrics(characters["validation"]), "test": TokenMetrics(characters["test"])}
+        )
+
+    def carried(self) -> Any:
+        return self.train_carry.state
+
+    def carry_on(self, state: Any) -> None:
+        self.train_carry.state = state
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        logits = self._logits(batch, self.train_carry)  # (B * T, V)
+        targets = batch.targets.flatten()
+        nll = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="sum")
+        tokens = (targets != IGNORE_INDEX).sum()
+        divisor = tokens.clamp(min=1) if self.reduction == "mean" else batch.targets.size(0)
+        return {"loss": nll / divisor, "nll": nll.detach(), "tokens": tokens}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def _logits(self, batch: Batch, carry: StateCarry) -> Tensor:
+        rows = batch.inputs.size(0)
+        state = carry.take(batch.is_first, lambda: self.model.initial_state(rows))
+        features, state = self.model.features(batch.inputs, state, batch.lengths)
+        carry.keep(state)
+        return self.model.logits(features).flatten(0, 1)
+
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        logits = self._logits(batch, self.eval_carries[split]).float()
+        targets = batch.targets.flatten()
+        nll = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="none")
+        valid = targets != IGNORE_INDEX
+        correct = (logits.argmax(-1) == targets).sum()
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, TokenMetrics)
+        metrics.update(nll.sum(dtype=torch.float64), valid.sum(), correct)
+
+    def _finish(self, split: str) -> None:
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, TokenMetrics)
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
+        metrics.reset()
+        self.eval_carries[split].clear()

@@ -1,0 +1,102 @@
+"""Learning-rate schedules, counted in optimizer steps.
+
+Each is built from configuration and called with the optimizer and the plan of the training. A schedule by epochs
+divides the step by the steps of an epoch instead of waiting for an epoch's end: the rate then is a function of the step
+alone, and a resumed run has the same.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+
+@dataclass
+class Plan:
+    """How long a training lasts: optimizer steps in all and in one epoch, and the judged metric's mode."""
+
+    total_steps: int
+    steps_per_epoch: int
+    mode: Literal["min", "max"] = "min"
+
+
+@dataclass
+class Constant:
+    """The optimizer's own rate, reached linearly over ``warmup_steps``."""
+
+    warmup_steps: int = 0
+
+    def __call__(self, optimizer: Optimizer, plan: Plan) -> LRScheduler:
+        return _by_step(optimizer, self.warmup_steps, lambda step: 1.0)
+
+
+@dataclass
+class StepDecay:
+    r"""Zaremba et al. 2014: :math:`\eta_e = \eta_1 \cdot \text{factor}^{\max(0, e - \text{epochs})}` in epoch :math:`e
+    = 1, 2, \dots`
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = StepDecay(epochs=2, factor=0.5)(optimizer, Plan(total_steps=8, steps_per_epoch=2))
+        >>> rates = []
+        >>> for _ in range(8):
+        ...     rates.append(schedule.get_last_lr()[0]); optimizer.step(); schedule.step()
+        >>> rates
+        [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    epochs: int = 4
+    factor: float = 0.5
+    warmup_steps: int = 0
+
+    def __call__(self, optimizer: Optimizer, plan: Plan) -> LRScheduler:
+        return _by_step(
+            optimizer,
+            self.warmup_steps,
+            lambda step: self.factor ** max(0, step // plan.steps_per_epoch + 1 - self.epochs),
+        )
+
+
+@dataclass
+class Cosine:
+    r"""Loshchilov & Hutter 2017, without restarts: :math:`\eta_s = \eta_0 (r + (1 - r)(1 + \cos(\pi s / S)) / 2)` after
+    the warm-up, with :math:`S` the steps in all and :math:`r` the ``final_ratio``."""
+
+    final_ratio: float = 0.0
+    warmup_steps: int = 0
+
+    def __call__(self, optimizer: Optimizer, plan: Plan) -> LRScheduler:
+        def factor(step: int) -> float:
+            done = min(1.0, (step - self.warmup_steps) / max(1, plan.total_steps - self.warmup_steps))
+            return self.final_ratio + (1 - self.final_ratio) * (1 + math.cos(math.pi * done)) / 2
+
+        return _by_step(optimizer, self.warmup_steps, factor)
+
+
+@dataclass
+class Plateau:
+    """The rate is multiplied by ``factor`` once the judged metric has not improved for more than ``patience``
+    validations."""
+
+    factor: float = 0.5
+    patience: int = 0
+    threshold: float = 1e-4
+    min_lr: float = 0.0
+
+    def __call__(self, optimizer: Optimizer, plan: Plan) -> ReduceLROnPlateau:
+        return ReduceLROnPlateau(
+            optimizer,
+            mode=plan.mode,
+            factor=self.factor,
+            patience=self.patience,
+            threshold=self.threshold,
+            min_lr=self.min_lr,
+        )
+
+
+def _by_step(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], float]) -> LambdaLR:
+    return LambdaLR(optimizer, lambda step: (step + 1) / warmup_steps if step < warmup_steps else factor(step))

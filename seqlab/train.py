@@ -1,0 +1,178 @@
+"""One run: trains, evaluates the best checkpoint and keeps the record. ``python -m seqlab.train RUN_DIR`` is a run's
+own process."""
+
+import argparse
+import ctypes
+import logging
+import resource
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from seqlab import build, saved
+from seqlab.callbacks import TrainingMetrics
+from seqlab.callbacks.metrics import DivergedError
+from seqlab.errors import InputError
+from seqlab.launch import read_job
+from seqlab.record import RunRecord
+
+log = logging.getLogger("seqlab")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carries out the run in a folder that ``seqlab train`` prepared; returns the exit code of the command."""
+    parser = argparse.ArgumentParser(prog="python -m seqlab.train", description=main.__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    record = None
+    try:
+        if args.resume:
+            record = RunRecord.resume(args.run_dir)
+        else:
+            job = read_job(args.run_dir)
+            record = RunRecord.start(args.run_dir, job["config"], job["overrides"], job["config"]["seed"])
+        execute(record, resume=args.resume)
+    except (InputError, DivergedError) as error:
+        if record is not None:
+            record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
+        print(f"seqlab: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except (KeyboardInterrupt, SIGTERMException, SystemExit):  # Lightning answers an interrupt with an exit
+        if record is not None:
+            record.interrupt()
+        print(f"seqlab: interrupted; continue with: seqlab resume {args.run_dir}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if record is None:
+            raise
+        record.fail(error)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
+    """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record."""
+    config, run_dir = record.fields["config"], record.run_dir
+    prepare_process(config)
+    pl.seed_everything(config["seed"], verbose=False)
+
+    data = build.build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    saved.save_data(run_dir, data.vocabulary, data.spec)
+    model = build.build_model(config, data.spec)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    task = build.build_task(config, data.spec, model)
+
+    last = run_dir / "checkpoints" / "last.ckpt"
+    resumed_from = last if resume and last.exists() else None
+    resumed_step = saved.load_checkpoint(last)["global_step"] if resumed_from else None
+    trainer = build.build_trainer(config, run_dir, resumed_step)
+    device = torch.cuda.get_device_name() if trainer.accelerator.__class__.__name__.startswith("CUDA") else "cpu"
+    record.update(device=device, num_parameters=num_parameters)
+    log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
+
+    with warnings.catch_warnings():
+        ignore_foreign_warnings()
+        trainer.fit(task, datamodule=data, ckpt_path=resumed_from, weights_only=True)
+        best = saved.best_checkpoint(run_dir)
+        metrics = evaluate_splits(config, task, data, best)
+
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
+    log_hparams(trainer, config, build.sized_model(config, data.spec), num_parameters, metrics)
+    record.complete(
+        metrics,
+        best.relative_to(run_dir),
+        tokens_per_second=training.tokens_per_second,
+        peak_memory_bytes=peak_memory(),
+        train_seconds=training.train_seconds,
+    )
+    log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+    return metrics
+
+
+def evaluate_splits(
+    config: build.Config, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path
+) -> dict[str, float]:
+    """The metrics of ``checkpoint`` over the whole validation and test splits."""
+    task.load_state_dict(saved.load_checkpoint(checkpoint)["state_dict"])
+    evaluator = build.build_evaluator(config)
+    values = [
+        *evaluator.validate(task, datamodule=data, verbose=False),
+        *evaluator.test(task, datamodule=data, verbose=False),
+    ]
+    return {name: float(value) for split in values for name, value in split.items()}
+
+
+def prepare_process(config: build.Config) -> None:
+    """Threads, TF32, determinism and the allocator, as ``runtime`` says."""
+    runtime = config["runtime"]
+    if runtime["num_threads"] is not None:
+        torch.set_num_threads(int(runtime["num_threads"]))
+    torch.set_float32_matmul_precision("high" if runtime["tf32"] else "highest")
+    torch.backends.cudnn.allow_tf32 = bool(runtime["tf32"])
+    torch.use_deterministic_algorithms(bool(runtime["deterministic"]))
+    if runtime["keep_freed_memory"]:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Has glibc keep freed buffers instead of handing them back to the kernel; False where there is no glibc.
+
+    A training step frees and asks again for the same large buffers; each time the kernel maps fresh pages and zeroes
+    them.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        log.info("runtime.keep_freed_memory has no effect: no glibc on this system")
+        return False
+    return bool(mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, 2**31 - 1))
+
+
+def ignore_foreign_warnings() -> None:
+    """Silences, by name, warnings of Lightning that do not concern the user of this project."""
+    # Lightning 2.6 on torch 2.13 uses a deprecated pytree class itself.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # Training metrics are logged by the step, whatever the length of an epoch.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+
+
+def log_hparams(
+    trainer: pl.Trainer, config: build.Config, model: build.Config, num_parameters: int, metrics: dict[str, float]
+) -> None:
+    """The run's one record for TensorBoard's HParams tab."""
+    logger = trainer.logger
+    if not isinstance(logger, TensorBoardLogger):
+        return
+    values: dict[str, Any] = {}
+    for key in config["logger"]["hparams"]:
+        value = saved.select({**config, "model": model}, key)
+        values[key.removesuffix("._target_")] = value.rpartition(".")[2] if key.endswith("._target_") else value
+    logger.log_hyperparams({**values, "num_parameters": num_parameters}, metrics, step=trainer.global_step)
+    logger.finalize("success")
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes: of the GPU where there is one, else of the machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    sys.exit(main())

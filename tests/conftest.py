@@ -1,0 +1,70 @@
+"""What tests share: a small text, and runs composed and carried out in this process."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from seqlab import train
+from seqlab.record import RunRecord
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Keeps the user's token cache out of the tests, and the tests out of it."""
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def quiet_lightning():
+    """Lightning's hint on the logging interval, and its own deprecated call, are not ours to mend."""
+    import warnings
+
+    with warnings.catch_warnings():
+        train.ignore_foreign_warnings()
+        yield
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory) -> Path:
+    """Six hundred lines of made-up words, the same on every machine."""
+    draw = random.Random(0)
+    words = ["".join(draw.choice("abcdefg") for _ in range(draw.randint(1, 6))) for _ in range(50)]
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(" ".join(draw.choice(words) for _ in range(8)) for _ in range(600)))
+    return path
+
+
+def config_of(*overrides: str) -> dict[str, Any]:
+    """The composed configuration of ``seqlab train OVERRIDES``, plain and resolved."""
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=list(overrides))
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def run_here(run_dir: Path, *overrides: str) -> RunRecord:
+    """Carries out a run in this process; the CPU, one thread and no more output than needed."""
+    config = config_of(*overrides, "trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
+    record = RunRecord.start(run_dir, config, list(overrides), config["seed"])
+    train.execute(record)
+    return record
+
+
+def small(text_file: Path, *overrides: str) -> list[str]:
+    """Overrides for a run of a second: a small character model of the small text."""
+    return [
+        "data=text",
+        f"data.path={text_file}",
+        "data.batch_size=4",
+        "data.tbptt_steps=16",
+        "model.hidden_size=16",
+        "callbacks.sample.num_tokens=10",
+        "trainer.log_every_n_steps=5",
+        *overrides,
+    ]

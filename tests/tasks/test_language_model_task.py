@@ -1,0 +1,86 @@
+"""The language-model task: losses, metrics over whole splits, refusals."""
+
+import math
+from itertools import pairwise
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from seqlab.data import DataSpec
+from seqlab.data.stream import Stream, StreamLoader
+from seqlab.errors import InputError
+from seqlab.nn import LanguageModel, LSTMCell
+from seqlab.tasks import LanguageModelTask
+from seqlab.tasks.metrics import TokenMetrics
+
+VOCAB = 6
+SPEC = DataSpec(VOCAB, "word", {"train": 4.0, "validation": 4.0, "test": 5.0}, {})
+
+
+def make_task(**arguments) -> LanguageModelTask:
+    torch.manual_seed(0)
+    model = LanguageModel(VOCAB, LSTMCell, hidden_size=4, bidirectional=arguments.pop("bidirectional", False))
+    return LanguageModelTask(model.double(), SPEC, lambda p: torch.optim.SGD(p, lr=0.1), **arguments)
+
+
+def tokens_of(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, VOCAB, count).astype(np.uint8)
+
+
+def loader(count: int, batch_size: int, steps: int) -> StreamLoader:
+    return StreamLoader(Stream(tokens_of(count), batch_size, steps))
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 100), (1, 7), (3, 8), (5, 1)])
+def test_metrics_cover_the_whole_split_whatever_its_windows(tmp_path, batch_size, steps):
+    task, data = make_task(), loader(41, batch_size, steps)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    (found,) = trainer.test(task, data, verbose=False)
+
+    tokens = torch.tensor(tokens_of(41).astype(np.int64))
+    bounds = [row * 40 // batch_size for row in range(batch_size + 1)]
+    nll, correct = 0.0, 0
+    for start, end in pairwise(bounds):  # each stream in one pass
+        with torch.no_grad():
+            logits, _ = task.model(tokens[None, start:end])
+        nll += float(F.cross_entropy(logits[0], tokens[start + 1 : end + 1], reduction="sum"))
+        correct += int((logits[0].argmax(-1) == tokens[start + 1 : end + 1]).sum())
+    assert found["test/loss"] == pytest.approx(nll / 40, abs=1e-6)
+    assert found["test/perplexity"] == pytest.approx(math.exp(nll / 40), rel=1e-6)
+    assert found["test/bits_per_character"] == pytest.approx(nll / 40 / 5 / math.log(2), rel=1e-6)
+    assert found["test/accuracy"] == pytest.approx(correct / 40)
+
+
+def test_the_sums_are_double_precision():
+    metrics = TokenMetrics()
+    for _ in range(10):
+        metrics.update(torch.tensor(1e8 + 1.0, dtype=torch.float64), torch.tensor(1), torch.tensor(0))
+    assert metrics.compute()["loss"].item() == 1e8 + 1.0  # float32 knows no 100,000,001
+
+
+def test_time_sum_is_the_mean_times_the_steps():
+    batch = next(iter(loader(25, 2, 6)))
+    mean = make_task().training_step(batch, 0)["loss"]
+    summed = make_task(reduction="time_sum").training_step(batch, 0)["loss"]
+    torch.testing.assert_close(summed, mean * 6)
+
+
+def test_a_window_without_a_target_has_loss_zero():
+    batch = next(iter(loader(25, 2, 6)))
+    batch.targets.fill_(-100)
+    task = make_task()
+    task.training_step(batch, 0)["loss"].backward()
+    assert all(p.grad is None or p.grad.abs().sum() == 0 for p in task.parameters())
+
+
+def test_a_bidirectional_encoder_is_refused_and_the_reason_given():
+    with pytest.raises(InputError, match="only left context exists"):
+        make_task(bidirectional=True)
+
+
+def test_an_unknown_reduction_is_refused():
+    with pytest.raises(InputError, match=r"task\.reduction is 'sum'; expected mean or time_sum"):
+        make_task(reduction="sum")
