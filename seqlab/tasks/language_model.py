@@ -96,7 +96,8 @@ class LanguageModelTask(SequenceTask):
         return self.model.logits(features).flatten(0, 1)
 
     def _evaluate(self, batch: Batch, split: str) -> None:
-        logits = self._logits(batch, self.eval_carries[split]).float()
+        logits = self._logits(batch, self.eval_carries[split])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 has three digits
         targets = batch.targets.flatten()
         nll = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="none")
         valid = targets != IGNORE_INDEX

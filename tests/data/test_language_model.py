@@ -167,7 +167,7 @@ def test_the_evaluation_batch_is_clamped_with_a_log_line(tmp_path, caplog):
 
 @pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"])
 def test_sizes_below_one_are_refused(name):
-    with pytest.raises(InputError, match=f"data.{name}=0 must be 1 or more"):
+    with pytest.raises(InputError, match=f"data.{name}=0 must be a whole number, 1 or more"):
         LanguageModelData(Hello(), **{name: 0})
 
 

@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+setup: $(READY)  ## make a virtual environment in .venv with the tested versions
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo,dev]'
+	touch $(READY)
+
+demo: setup  ## train language models of three depths on the King James text, compare them, sample from the best
+	$(BIN)/python experiments/demo/run.py
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+check: setup  ## lint, types, import contracts and doctests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q --doctest-modules seqlab
+
+bench: setup  ## the training step against a plain PyTorch script, in float32 and in bfloat16
+	$(BIN)/seqlab bench training
+	$(BIN)/seqlab bench training --precision bf16-mixed
+
+clean:  ## remove the virtual environment and what tools have cached
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
