@@ -169,7 +169,7 @@ def _complete(args: argparse.Namespace) -> int:
     from seqlab.generate import complete
 
     for continuation, probability in complete(args.run_dir, args.text, args.k, args.words):
-        print(f"{probability:7.2%}  {args.text}{continuation}")
+        print(f"{probability:7.2%}  " + f"{args.text}{continuation}".replace("\n", "\\n"))  # one line each
     return 0
 
 

@@ -64,7 +64,8 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
     """The likeliest continuations of ``text`` to the end of ``num_words`` words, each with its probability.
 
     A model over characters or subwords may first finish the text's last word. The probability is that of the
-    continuation with the boundary after it, which tells that its last word has ended.
+    continuation with the boundary after it, which tells that its last word has ended. What would hold an unknown word
+    is left out.
 
     Raises:
         InputError: for a text that is empty or holds characters the vocabulary lacks.
@@ -78,10 +79,11 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
         return run.vocabulary.decode([*start, *tokens])[len(known) :]
 
     def finished(tokens: tuple[int, ...]) -> bool:
-        words = list(_WORD.finditer(continuation(tokens)))
-        if by_word:
+        shown = continuation(tokens)
+        words = list(_WORD.finditer(shown))
+        if by_word or len(words) != num_words:
             return len(words) >= num_words
-        return len(words) > num_words or (len(words) == num_words and words[-1].end() < len(continuation(tokens)))
+        return shown[words[-1].end() :] not in ("", "'", "\u2019")  # after an apostrophe the word may go on
 
     found: dict[str, float] = {}
     longest = 4 * num_words if by_word else 20 * num_words
@@ -89,12 +91,15 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
         run.model(), start, finished, count=4 * count, width=max(64, 4 * count), max_new_tokens=longest
     )
     for tokens, log_probability in likeliest:
+        if run.vocabulary.unknown_id in tokens:
+            continue
         shown = continuation(tokens)
+        if by_word and text[-1].isspace():
+            shown = shown.lstrip(" ")  # the space that joins words is there already
         if words := list(_WORD.finditer(shown))[:num_words]:
             shown = shown[: words[-1].end()]
-        found[shown] = found.get(shown, 0.0) + math.exp(
-            log_probability
-        )  # the same words before a comma and before a space
+        # Summed, for the same words come before a comma and before a space.
+        found[shown] = found.get(shown, 0.0) + math.exp(log_probability)
     return sorted(found.items(), key=lambda item: -item[1])[:count]
 
 
