@@ -17,6 +17,8 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,7 @@ from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.trust import allow, check_targets, modules_below
 
 _LONGEST_NAME = 100
+_VARIED = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
 
 
 def train(argv: list[str]) -> int:
@@ -36,6 +39,7 @@ def train(argv: list[str]) -> int:
     folders = [os.getcwd(), *(str(Path(folder).resolve().parent) for folder in _values(argv, "--config-dir", "-cd"))]
     _extend_python_path(folders)
     OmegaConf.register_new_resolver("seqlab.job", _job_name, replace=True)
+    os.environ[_VARIED] = ",".join(_varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _Outcome.code = 0
@@ -140,14 +144,31 @@ def _metric(run_dir: Path, name: str) -> float:
 
 
 def _job_name(*, _root_: DictConfig) -> str:
-    """A sweep's folder for a job: what it overrides, readable, and the hash of its configuration."""
+    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
+
+    A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
+    """
     config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
-    overrides = [
-        text for text in _root_.hydra.overrides.task if not text.startswith(("experiment=", "sweep=", "name="))
-    ]
-    readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
     digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
+    for earlier in Path(_root_.hydra.sweep.dir).glob(f"*{digest}"):
+        return earlier.name
+    varied = {*os.environ.get(_VARIED, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
+    overrides = [text for text in _root_.hydra.overrides.task if text.partition("=")[0].lstrip("+~") in varied]
+    readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
     return f"{readable}-{digest}" if readable else digest
+
+
+def _varied_keys(argv: list[str]) -> list[str]:
+    """The keys that a command line sweeps over; what Hydra cannot parse, it will say itself."""
+    keys = []
+    for text in argv:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            continue
+        if override.is_sweep_override():
+            keys.append(override.get_key_element().lstrip("+~"))
+    return keys
 
 
 def write_job(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> None:

@@ -154,7 +154,11 @@ def ignore_foreign_warnings() -> None:
 def log_hparams(
     trainer: pl.Trainer, config: build.Config, model: build.Config, num_parameters: int, metrics: dict[str, float]
 ) -> None:
-    """The run's one record for TensorBoard's HParams tab."""
+    """The run's one record for TensorBoard's HParams tab, and the test metrics as scalars.
+
+    The validation metrics of the best checkpoint go by a name of their own: under that of the curve they would end it
+    with a point that is not of its last step.
+    """
     logger = trainer.logger
     if not isinstance(logger, TensorBoardLogger):
         return
@@ -162,7 +166,8 @@ def log_hparams(
     for key in config["logger"]["hparams"]:
         value = saved.select({**config, "model": model}, key)
         values[key.removesuffix("._target_")] = value.rpartition(".")[2] if key.endswith("._target_") else value
-    logger.log_hyperparams({**values, "num_parameters": num_parameters}, metrics, step=trainer.global_step)
+    shown = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
+    logger.log_hyperparams({**values, "num_parameters": num_parameters}, shown, step=trainer.global_step)
     logger.finalize("success")
 
 
