@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
 from seqlab.data import DataSpec, LanguageModelData
@@ -45,7 +46,7 @@ def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: A
         return function(*args, **kwargs)
     except InputError:
         raise
-    except (TypeError, ValueError, ImportError, InstantiationException) as error:
+    except (TypeError, ValueError, ImportError, MisconfigurationException, InstantiationException) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, InputError):
             raise cause from error

@@ -91,7 +91,7 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
 
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
-    log_hparams(trainer, config, build.sized_model(config, data.spec), num_parameters, metrics)
+    log_hparams(trainer, config, build.sized_model(config, data.spec), metrics)
     record.complete(
         metrics,
         best.relative_to(run_dir),
@@ -151,9 +151,7 @@ def ignore_foreign_warnings() -> None:
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
 
 
-def log_hparams(
-    trainer: pl.Trainer, config: build.Config, model: build.Config, num_parameters: int, metrics: dict[str, float]
-) -> None:
+def log_hparams(trainer: pl.Trainer, config: build.Config, model: build.Config, metrics: dict[str, float]) -> None:
     """The run's one record for TensorBoard's HParams tab, and the test metrics as scalars.
 
     The validation metrics of the best checkpoint go by a name of their own: under that of the curve they would end it
@@ -167,7 +165,7 @@ def log_hparams(
         value = saved.select({**config, "model": model}, key)
         values[key.removesuffix("._target_")] = value.rpartition(".")[2] if key.endswith("._target_") else value
     shown = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
-    logger.log_hyperparams({**values, "num_parameters": num_parameters}, shown, step=trainer.global_step)
+    logger.log_hyperparams(values, shown, step=trainer.global_step)
     logger.finalize("success")
 
 

@@ -82,7 +82,7 @@ class RunCheckpoint(Checkpoint):
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
         if not loop._should_check_val_fx(fetcher):
-            self._save_last(trainer)
+            self._save(trainer, "last.ckpt")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -92,21 +92,24 @@ class RunCheckpoint(Checkpoint):
             raise InputError(f"optimize.metric={self.metric} is not logged by validation; it logs {logged}")
         score = float(trainer.callback_metrics[self.metric])
         better = self.best_score is None or (score < self.best_score if self.mode == "min" else score > self.best_score)
-        if better:
-            self.best_score = score
-        last = self._save_last(trainer)
-        if better and trainer.is_global_zero:
-            _copy_atomically(last, last.with_name("best.ckpt"))
+        if not better:
+            self._save(trainer, "last.ckpt")
+            return
+        self.best_score = score
+        # The best one first: a run killed between the two resumes from the older last one, and comes by here again.
+        best = self._save(trainer, "best.ckpt")
+        if trainer.is_global_zero:
+            _copy_atomically(best, best.with_name("last.ckpt"))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.saved_step != trainer.global_step:
-            self._save_last(trainer)
+            self._save(trainer, "last.ckpt")
 
-    def _save_last(self, trainer: pl.Trainer) -> Path:
-        last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    def _save(self, trainer: pl.Trainer, name: str) -> Path:
+        path = Path(trainer.default_root_dir) / "checkpoints" / name
         self.saved_step = trainer.global_step
-        trainer.save_checkpoint(last)
-        return last
+        trainer.save_checkpoint(path)
+        return path
 
 
 def _copy_atomically(source: Path, target: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any
+from typing import Any, Final
 
 import lightning.pytorch as pl
 import torch
@@ -10,8 +10,12 @@ import torch
 from seqlab.tasks.base import SequenceTask, log_interval
 
 
+HIGHEST_LOSS: Final = 700.0
+"""In nats a token; not much above it the perplexity is no finite number any more."""
+
+
 class DivergedError(RuntimeError):
-    """The training loss is no longer finite."""
+    """The loss is not finite, or beyond all measure."""
 
 
 class TrainingMetrics(pl.Callback):
@@ -22,7 +26,7 @@ class TrainingMetrics(pl.Callback):
     nothing waits for it. The rate counts the time from one step's end to the next, so neither validation nor sampling.
 
     Raises:
-        DivergedError: at a record whose loss is not finite.
+        DivergedError: at a record, or after a validation, whose loss is not finite or above ``HIGHEST_LOSS``.
     """
 
     def __init__(self) -> None:
@@ -76,20 +80,21 @@ class TrainingMetrics(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._mark = None
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Here too, for the weights may have gone since the last record, and samples and checkpoints come next.
+        if trainer.state.fn == "fit" and "val/loss" in trainer.callback_metrics:
+            _check_loss("val/loss", float(trainer.callback_metrics["val/loss"]), trainer.global_step)
+
     def _record(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         tokens = int(self._tokens)
         if not tokens:
             return
         loss = float(self._nll) / tokens
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"training diverged: the loss is {loss} at step {trainer.global_step}; lower optimizer.lr or set "
-                "trainer.gradient_clip_val"
-            )
+        _check_loss("train/loss", loss, trainer.global_step)
         self.loss = loss
         metrics = {
             "train/loss": loss,
-            "train/perplexity": math.exp(min(loss, 700.0)),
+            "train/perplexity": math.exp(loss),
             "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         assert isinstance(pl_module, SequenceTask)
@@ -109,3 +114,11 @@ class TrainingMetrics(pl.Callback):
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._timed_tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._timed_seconds = 0.0
+
+
+def _check_loss(name: str, loss: float, step: int) -> None:
+    if not loss < HIGHEST_LOSS:  # nor is NaN
+        raise DivergedError(
+            f"training diverged: {name} is {loss:.4g} at step {step}; lower optimizer.lr or set "
+            "trainer.gradient_clip_val"
+        )

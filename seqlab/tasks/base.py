@@ -94,13 +94,14 @@ class SequenceTask(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        by_value = gradient_clip_algorithm == "value"
-        logged = (self.trainer.global_step + 1) % log_interval(self.trainer) == 0
-        if logged or (gradient_clip_val and not by_value):
-            limit = gradient_clip_val if gradient_clip_val and not by_value else float("inf")
+        if gradient_clip_val and gradient_clip_algorithm != "value":
             # Clipping needs the norm anyway: measured apart, it would cost a second pass over all gradients.
-            self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if by_value:
+            self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+            return
+        if (self.trainer.global_step + 1) % log_interval(self.trainer) == 0:
+            gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+            self.gradient_norm = nn.utils.get_total_norm(gradients)
+        if gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_epoch_end(self) -> None:
