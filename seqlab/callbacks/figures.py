@@ -4,8 +4,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
+from seqlab.callbacks.writer import language_model, tensorboard_writer
+from seqlab.nn.generation import evaluation
 from seqlab.nn.models import LanguageModel
 
 
@@ -20,25 +21,19 @@ class StateFigure(pl.Callback):
         self.text = text
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != "fit" or not isinstance(trainer.logger, TensorBoardLogger):
+        writer = tensorboard_writer(trainer)
+        if writer is None:
             return
         vocabulary = trainer.datamodule.vocabulary  # type: ignore[attr-defined]
-        model = pl_module.model
-        assert isinstance(model, LanguageModel)
-        hidden, probabilities = unroll(model, vocabulary.encode(self.text).tolist())
-        figure = draw(self.text, vocabulary.tokens, hidden, probabilities)
-        trainer.logger.experiment.add_figure("state", figure, trainer.global_step)
+        hidden, probabilities = unroll(language_model(pl_module), vocabulary.encode(self.text).tolist())
+        writer.add_figure("state", draw(self.text, vocabulary.tokens, hidden, probabilities), trainer.global_step)
 
 
-@torch.inference_mode()
 def unroll(model: LanguageModel, tokens: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """The last layer's output ``(T, F)`` and the next token's probabilities ``(T, V)`` at each step."""
-    was_training = model.training
-    model.eval()
-    features, _ = model.features(torch.tensor([tokens], device=next(model.parameters()).device))
-    probabilities = model.logits(features).softmax(-1)
-    model.train(was_training)
-    return features[0].float().cpu(), probabilities[0].float().cpu()
+    with evaluation(model):
+        features, _ = model.features(torch.tensor([tokens], device=next(model.parameters()).device))
+        return features[0].float().cpu(), model.logits(features)[0].softmax(-1).float().cpu()
 
 
 def draw(text: str, tokens: list[str], hidden: torch.Tensor, probabilities: torch.Tensor) -> Any:

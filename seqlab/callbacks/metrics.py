@@ -9,7 +9,6 @@ import torch
 
 from seqlab.tasks.base import SequenceTask, log_interval
 
-
 HIGHEST_LOSS: Final = 700.0
 """In nats a token; not much above it the perplexity is no finite number any more."""
 

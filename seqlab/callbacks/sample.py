@@ -2,11 +2,10 @@
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
+from seqlab.callbacks.writer import language_model, tensorboard_writer
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.nn.generation import generate
-from seqlab.nn.models import LanguageModel
 
 
 def default_prompt(vocabulary: Vocabulary) -> str:
@@ -31,14 +30,13 @@ class SampleText(pl.Callback):
         self.temperature = temperature
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != "fit" or not isinstance(trainer.logger, TensorBoardLogger):
+        writer = tensorboard_writer(trainer)
+        if writer is None:
             return
         vocabulary = trainer.datamodule.vocabulary  # type: ignore[attr-defined]
-        model = pl_module.model
-        assert isinstance(model, LanguageModel)
         prompt = default_prompt(vocabulary) if self.prompt is None else self.prompt
         tokens = generate(
-            model,
+            language_model(pl_module),
             vocabulary.encode(prompt).tolist(),
             self.num_tokens,
             temperature=self.temperature,
@@ -47,4 +45,4 @@ class SampleText(pl.Callback):
         text = vocabulary.decode([*vocabulary.encode(prompt), *tokens[0].tolist()])
         # TensorBoard renders Markdown: an indented block keeps line breaks and asterisks as they are.
         block = "\n".join("    " + line for line in text.splitlines())
-        trainer.logger.experiment.add_text("sample", block, trainer.global_step)
+        writer.add_text("sample", block, trainer.global_step)

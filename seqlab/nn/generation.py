@@ -1,10 +1,11 @@
 """Writing with a language model: one step at a time, the state carried."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab.nn import state as states
 from seqlab.nn.models import LanguageModel
@@ -48,7 +49,18 @@ def filter_logits(
     return logits
 
 
-@torch.inference_mode()
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards the model's training mode is what it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def generate(
     model: LanguageModel,
     prompt: Sequence[int],
@@ -71,31 +83,23 @@ def generate(
     Raises:
         ValueError: for an empty prompt or a sampling parameter out of range.
     """
-    if len(prompt) == 0:
-        raise ValueError("the prompt is empty: a language model continues at least one token")
-    was_training = model.training
-    model.eval()
-    try:
-        device = next(model.parameters()).device
-        tokens = torch.tensor([list(prompt)], device=device).expand(num_samples, -1)
+    with evaluation(model):
+        tokens = _prompt(model, prompt).expand(num_samples, -1)
         state = None
         written = torch.empty(num_samples, max_new_tokens, dtype=torch.int64)
         for position in range(max_new_tokens):
             features, state = model.features(tokens, state)
             logits = model.logits(features[:, -1]).float().cpu()  # (num_samples, V)
             if greedy:
-                tokens = logits.argmax(-1, keepdim=True)
+                chosen = logits.argmax(-1, keepdim=True)
             else:
                 probabilities = filter_logits(logits, temperature, top_k, top_p).softmax(-1)
-                tokens = torch.multinomial(probabilities, 1, generator=generator)
-            written[:, position] = tokens[:, 0]
-            tokens = tokens.to(device)
+                chosen = torch.multinomial(probabilities, 1, generator=generator)
+            written[:, position] = chosen[:, 0]
+            tokens = chosen.to(tokens.device)
         return written
-    finally:
-        model.train(was_training)
 
 
-@torch.inference_mode()
 def beam_search(
     model: LanguageModel,
     prompt: Sequence[int],
@@ -115,13 +119,9 @@ def beam_search(
     Raises:
         ValueError: for an empty prompt.
     """
-    if len(prompt) == 0:
-        raise ValueError("the prompt is empty: a language model continues at least one token")
-    was_training = model.training
-    model.eval()
-    try:
-        device = next(model.parameters()).device
-        features, state = model.features(torch.tensor([list(prompt)], device=device))
+    with evaluation(model):
+        start = _prompt(model, prompt)
+        features, state = model.features(start)
         done: list[tuple[tuple[int, ...], float]] = []
         beam: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
         for length in range(1, max_new_tokens + 1):
@@ -141,8 +141,14 @@ def beam_search(
             if not grown or (len(done) == count and grown[0][1] <= done[-1][1]):
                 break
             beam = grown
-            state = states.select_rows(state, torch.tensor(rows, device=device))
-            features, state = model.features(torch.tensor([[tokens[-1]] for tokens, _ in beam], device=device), state)
+            state = states.select_rows(state, torch.tensor(rows, device=start.device))
+            last = torch.tensor([[tokens[-1]] for tokens, _ in beam], device=start.device)
+            features, state = model.features(last, state)
         return done
-    finally:
-        model.train(was_training)
+
+
+def _prompt(model: LanguageModel, prompt: Sequence[int]) -> Tensor:
+    """The prompt's tokens ``(1, P)`` on the model's device."""
+    if len(prompt) == 0:
+        raise ValueError("the prompt is empty: a language model continues at least one token")
+    return torch.tensor([list(prompt)], device=next(model.parameters()).device)

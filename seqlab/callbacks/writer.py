@@ -1,0 +1,26 @@
+"""What callbacks that show a model at work share: where to write, and the model."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from seqlab.nn.models import LanguageModel
+
+
+def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
+    """TensorBoard's writer at a validation of a training; None elsewhere, and where there is no TensorBoard."""
+    fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+    return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
+
+
+def language_model(pl_module: pl.LightningModule) -> LanguageModel:
+    """The task's language model.
+
+    Raises:
+        TypeError: where the task has a model of another kind.
+    """
+    model = pl_module.model
+    if not isinstance(model, LanguageModel):
+        raise TypeError(f"expected a task with a LanguageModel, got a {type(model).__name__}")
+    return model
