@@ -64,11 +64,10 @@ def check_targets(config: Any) -> None:
 
     Example:
         >>> check_targets({"cell": {"_target_": "seqlab.nn.LSTMCell"}})
-        >>> check_targets({"cell": {"_target_": "os.system"}})
+        >>> check_targets({"cell": {"_target_": "os.system"}})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        seqlab.errors.InputError: cell._target_ is os.system, which is not on the allow-list; if you trust it, add
-        --allow os (or set SEQLAB_ALLOW=os)
+        seqlab.errors.InputError: cell._target_ is os.system, which is not on the allow-list; ... --allow os ...
     """
     allowed = allowed_modules()
     for key, target in targets(config):
