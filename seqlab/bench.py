@@ -47,34 +47,38 @@ class Sizes:
 
 
 def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int = 60) -> int:
-    """Prints median tokens per second of this project's training loop and of the plain script's, and their ratio.
+    """Prints median tokens per second of this project's training loop and of plain scripts, and the ratios.
 
-    The two take turns, ``steps`` steps each, for ``rounds`` rounds, so that the machine's other load falls on both
-    alike. The plain script runs in a process of its own with the allocator as it finds it, and a third process runs it
-    with freed memory kept.
+    They take turns, ``steps`` steps each, for ``rounds`` rounds, so that the machine's other load falls on all alike.
+    The plain script runs in processes of its own: in float32, in ``precision``, and in ``precision`` with freed memory
+    kept, as this project keeps it.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     sizes = Sizes()
-    plain, kept = _Worker(sizes, precision, steps, False), _Worker(sizes, precision, steps, True)
-    turns = _Turns(sizes, steps, [plain.rate, kept.rate])
+    settings = {  # of plain scripts; the first two are one and the same in float32
+        "plain 32-true": ("32-true", False),
+        f"plain {precision}": (precision, False),
+        f"plain {precision}, freed memory kept": (precision, True),
+    }
+    rivals = {name: _Worker(sizes, dtype, steps, keep) for name, (dtype, keep) in settings.items()}
+    turns = _Turns(sizes, steps, [worker.rate for worker in rivals.values()])
     keep_freed_memory()
     _train(sizes, precision, steps * (rounds + 1), turns)
-    plain.stop()
-    kept.stop()
+    for worker in rivals.values():
+        worker.stop()
     measured = turns.rates[1:]  # the first round warms up
-    results = {
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "sizes": vars(sizes),
-        "seqlab_tokens_per_second": statistics.median(ours for ours, _, _ in measured),
-        "plain_tokens_per_second": statistics.median(theirs for _, theirs, _ in measured),
-        "plain_kept_memory_tokens_per_second": statistics.median(theirs for _, _, theirs in measured),
-        "ratio_to_plain": statistics.median(ours / theirs for ours, theirs, _ in measured),
-        "ratio_to_plain_kept_memory": statistics.median(ours / theirs for ours, _, theirs in measured),
-    }
-    for name, value in results.items():
-        print(f"{name:<36} {value:,.2f}" if isinstance(value, float) else f"{name:<36} {value}")
+    ours = statistics.median(rates[0] for rates in measured)
+    rows: dict[str, dict[str, float]] = {f"seqlab {precision}": {"tokens_per_second": ours, "seqlab_ratio": 1.0}}
+    for index, name in enumerate(rivals, 1):
+        rows[name] = {
+            "tokens_per_second": statistics.median(rates[index] for rates in measured),
+            "seqlab_ratio": statistics.median(rates[0] / rates[index] for rates in measured),
+        }
+    print(f"{'':<40} tokens/s  seqlab is")
+    for name, row in rows.items():
+        print(f"{name:<40} {row['tokens_per_second']:8,.0f}  {row['seqlab_ratio']:8.2f}x")
     if json_file is not None:
+        results = {"threads": torch.get_num_threads(), "sizes": vars(sizes), "rounds": rounds, "rows": rows}
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(results, indent=1) + "\n")
     return 0
