@@ -14,15 +14,26 @@ import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
 from seqlab.data import DataSpec, LanguageModelData
 from seqlab.errors import InputError
 from seqlab.nn import match_parameters
+from seqlab.tasks.schedules import Plan
 from seqlab.trust import check_definitions
 
 Config = Mapping[str, Any]
+
+_WHOLE_NUMBERS = {  # and the least that each may be
+    "seed": 0,
+    "runtime.num_threads": 1,
+    "trainer.max_epochs": -1,
+    "trainer.max_steps": -1,
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.log_every_n_steps": 1,
+}
 
 
 def build(config: Config, key: str, /, **arguments: Any) -> Any:
@@ -57,6 +68,22 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def check_settings(config: Config) -> None:
+    """Refuses numbers out of range where Lightning and PyTorch would, if at all, from their depths.
+
+    Raises:
+        InputError: naming the key, what was expected and what came.
+    """
+    for key, least in _WHOLE_NUMBERS.items():
+        group, _, name = key.rpartition(".")
+        value = (config[group] if group else config).get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise InputError(f"{key}={value}: expected a whole number, {least} or more")
+    clip = config["trainer"]["gradient_clip_val"]
+    if isinstance(clip, (int, float)) and clip < 0:
+        raise InputError(f"trainer.gradient_clip_val={clip}: expected a norm of 0 or more, or null")
+
+
 def build_data(config: Config) -> LanguageModelData:
     """The data module; its ``spec`` and ``vocabulary`` are there once it is prepared."""
     data: LanguageModelData = build(config, "data")
@@ -89,15 +116,17 @@ def sized_model(config: Config, spec: DataSpec) -> dict[str, Any]:
 def build_task(config: Config, spec: DataSpec, model: torch.nn.Module) -> pl.LightningModule:
     """The LightningModule around ``model``, with its optimizer and schedule."""
     optimizer = build(config, "optimizer")
-    # Called once for its errors alone: here they become one line, inside Lightning's setup a traceback.
-    _answering("optimizer", config["optimizer"], optimizer, model.parameters())
+    schedule = build(config, "scheduler")
+    # Called once for their errors alone: here they become one line, inside Lightning's setup a traceback.
+    trial = _answering("optimizer", config["optimizer"], optimizer, model.parameters())
+    _answering("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
     task: pl.LightningModule = build(
         config,
         "task",
         model=model,
         spec=spec,
         optimizer=optimizer,
-        schedule=build(config, "scheduler"),
+        schedule=schedule,
         metric=config["optimize"]["metric"],
         mode=config["optimize"]["mode"],
     )
@@ -117,7 +146,9 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
     if interactive:
         callbacks.append(RichProgress())
-    callbacks += [build(config["callbacks"], name) for name in config["callbacks"] if config["callbacks"][name]]
+    callbacks += [
+        build({f"callbacks.{name}": node}, f"callbacks.{name}") for name, node in config["callbacks"].items() if node
+    ]
     trainer: pl.Trainer = build(
         {"trainer": settings},
         "trainer",

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from seqlab import __version__
 from seqlab.errors import InputError
@@ -60,8 +60,15 @@ def _train(argv: list[str]) -> int:
         return _refuse(launch.explain(error))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as all of the command does; argparse would put its usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="seqlab", description="Recurrent networks: write a cell in ten lines, train it, compare it fairly."
     )
     parser.add_argument("--version", action="version", version=f"seqlab {__version__}")
@@ -118,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, text: str
+    commands: "argparse._SubParsersAction[_Parser]", name: str, run: object, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
@@ -127,10 +134,9 @@ def _command(
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return int(text)
 
 
 def _resume(args: argparse.Namespace) -> int:

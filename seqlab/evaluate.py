@@ -22,6 +22,7 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run = saved.load_run(run_dir, overrides)
     check_targets(run.config)
+    build.check_settings(run.config)
     prepare_process(run.config)
     data = build.build_data({**run.config, "data": {**run.config["data"], "vocabulary": str(run_dir)}})
     data.prepare_data()

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.errors import InputError
 from seqlab.fingerprint import config_hash
@@ -42,9 +44,13 @@ def train(argv: list[str]) -> int:
     os.environ[_VARIED] = ",".join(_varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    _Outcome.code = 0
+    _Outcome.code, _Outcome.stopped = 0, False
     sys.argv = ["seqlab train", *argv]
-    hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+    except KeyboardInterrupt:
+        print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
+        return 1
     return _Outcome.code
 
 
@@ -61,9 +67,10 @@ def resume(run_dir: Path, allowed: list[str]) -> int:
 
 
 class _Outcome:
-    """The exit code of the command: Hydra returns nothing from a job, nor from a sweep."""
+    """How the command goes: Hydra returns nothing from a job, nor from a sweep."""
 
     code = 0
+    stopped = False
 
 
 def _job(config: DictConfig) -> float | None:
@@ -71,7 +78,7 @@ def _job(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
     multirun = hydra_config.mode == RunMode.MULTIRUN
-    overrides = list(hydra_config.overrides.task)
+    overrides = _overrides(hydra_config)
     if multirun:
         print(f"[{hydra_config.job.num + 1}] {' '.join(overrides)}", flush=True)
     try:
@@ -84,6 +91,8 @@ def _job(config: DictConfig) -> float | None:
         print(f"seqlab: {error}", file=sys.stderr, flush=True)
         RunRecord.start(run_dir, OmegaConf.to_container(config), overrides, None).fail(str(error))  # type: ignore[arg-type]
         code = 2
+    if multirun and _Outcome.stopped:
+        raise KeyboardInterrupt
     if not multirun:
         _Outcome.code = code
         print(run_dir, flush=True)
@@ -102,29 +111,46 @@ def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    missing = OmegaConf.missing_keys(config)
+    try:
+        missing = OmegaConf.missing_keys(config)
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
     if missing:
         raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
-    plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
 def _supervise(run_dir: Path, *options: str) -> int:
     """Trains in a process of its own; returns its exit code, 1 where a signal ended it."""
-    process = subprocess.Popen([sys.executable, "-m", "seqlab.train", str(run_dir), *options])
-    while True:
-        try:
-            code = process.wait()
-            break
-        except KeyboardInterrupt:
-            continue  # the terminal has told the child as well: it keeps its record and ends
+    code = _wait(subprocess.Popen([sys.executable, "-m", "seqlab.train", str(run_dir), *options]))
     if code < 0:
         name = signal.Signals(-code).name
         print(f"seqlab: {name} ended the run; continue with: seqlab resume {run_dir}", file=sys.stderr, flush=True)
         if _status(run_dir) == "interrupted":  # as a record that says running, of a dead process, reads
             RunRecord.load(run_dir).interrupt()
     return code if code in (0, 2) else 1
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a run's process. Whoever tells this one to stop stops that one, and after it the sweep."""
+
+    def terminate(*_: object) -> None:
+        _Outcome.stopped = True
+        process.terminate()
+
+    is_main = threading.current_thread() is threading.main_thread()  # no other may have a handler
+    earlier = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                _Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, earlier)
 
 
 def _status(run_dir: Path) -> str | None:
@@ -153,9 +179,14 @@ def _job_name(*, _root_: DictConfig) -> str:
     for earlier in Path(_root_.hydra.sweep.dir).glob(f"*{digest}"):
         return earlier.name
     varied = {*os.environ.get(_VARIED, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
-    overrides = [text for text in _root_.hydra.overrides.task if text.partition("=")[0].lstrip("+~") in varied]
+    overrides = [text for text in _overrides(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
     readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
     return f"{readable}-{digest}" if readable else digest
+
+
+def _overrides(hydra_config: Any) -> list[str]:
+    """The job's overrides as they were typed: one may hold an interpolation, which reading it would resolve."""
+    return OmegaConf.to_container(hydra_config.overrides.task)  # type: ignore[return-value]
 
 
 def _varied_keys(argv: list[str]) -> list[str]:

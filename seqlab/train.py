@@ -5,6 +5,7 @@ import argparse
 import ctypes
 import logging
 import resource
+import signal
 import sys
 import traceback
 import warnings
@@ -64,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record."""
     config, run_dir = record.fields["config"], record.run_dir
+    build.check_settings(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
 
@@ -177,5 +179,13 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def end_with_parent() -> None:
+    """Has Linux tell this process to stop once its parent is gone, however that ended: nobody would watch it any more."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())

@@ -1,9 +1,13 @@
-"""The ``seqlab`` command in a process of its own, for tests of what a user types."""
+"""The ``seqlab`` command in a process of its own, and a run's process in this one."""
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from seqlab import launch, train
+from tests.conftest import config_of
 
 ONE_THREAD = ("trainer=cpu", "runtime.num_threads=1")
 
@@ -29,3 +33,15 @@ def seqlab(*arguments: str, folder: Path, **variables: str) -> "subprocess.Compl
         timeout=120,
         check=False,
     )
+
+
+def train_in_this_process(run_dir: Path, *overrides: str) -> int:
+    """What ``seqlab train OVERRIDES`` starts as a run's own process, here; returns its exit code."""
+    lightning = logging.getLogger("lightning.pytorch")
+    level = lightning.level
+    config = config_of(*ONE_THREAD, "runtime.keep_freed_memory=false", *overrides)
+    launch.write_job(run_dir, config, list(overrides))
+    try:
+        return train.main([str(run_dir)])
+    finally:
+        lightning.setLevel(level)

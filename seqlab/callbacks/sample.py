@@ -5,6 +5,7 @@ import torch
 
 from seqlab.callbacks.writer import language_model, tensorboard_writer
 from seqlab.data.vocabulary import Vocabulary
+from seqlab.errors import InputError
 from seqlab.nn.generation import generate
 
 
@@ -25,6 +26,11 @@ class SampleText(pl.Callback):
     """
 
     def __init__(self, prompt: str | None = None, num_tokens: int = 200, temperature: float = 0.8) -> None:
+        if prompt == "" or num_tokens < 1 or not temperature > 0:
+            raise InputError(
+                "callbacks.sample: expected a prompt or null, num_tokens of 1 or more and a temperature above 0, got "
+                f"prompt={prompt!r}, num_tokens={num_tokens} and temperature={temperature}"
+            )
         self.prompt = prompt
         self.num_tokens = num_tokens
         self.temperature = temperature

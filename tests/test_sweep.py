@@ -1,0 +1,161 @@
+"""Sweeps: a failing job ends nothing, what is complete is skipped, an edited sweep runs only what is new."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from seqlab import cli, launch
+from seqlab.record import RECORD_NAME, RunRecord, read_record
+from tests.command import ONE_THREAD, seqlab
+
+TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep over three depths, of which one is none, in processes of its own; its folder and what was printed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    done = seqlab("train", "-m", *TINY, "model.num_layers=1,0,2", folder=folder)
+    return folder / "runs" / "depths", done
+
+
+def jobs_of(folder) -> dict[int, tuple[str, dict]]:
+    """The folder's name and the record of each job, by its depth."""
+    found = {}
+    for path in sorted(folder.glob(f"*/{RECORD_NAME}")):
+        record = read_record(path)
+        found[record["config"]["model"]["num_layers"]] = (path.parent.name, record)
+    return found
+
+
+@pytest.mark.slow
+def test_the_jobs_beside_a_failing_one_complete(sweep):
+    folder, done = sweep
+    jobs = jobs_of(folder)
+    assert {depth: record["status"] for depth, (_, record) in jobs.items()} == {
+        0: "failed",
+        1: "completed",
+        2: "completed",
+    }
+    assert "num_layers" in jobs[0][1]["error"] and "num_layers" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "2 completed, 1 failed" in done.stdout and done.stdout.splitlines()[-1] == "runs/depths"
+    assert f"compare them with: seqlab report {done.stdout.splitlines()[-1]}" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_jobs_folder_tells_what_the_sweep_varied_and_its_configuration(sweep):
+    for depth, (name, record) in jobs_of(sweep[0]).items():
+        assert name == f"model.num_layers={depth}-{record['config_hash'][:8]}"
+
+
+@pytest.mark.slow
+def test_the_report_lists_the_depths(sweep, capsys):
+    assert cli.main(["report", str(sweep[0]), "--by", "model.num_layers", "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "model.num_layers" in json.dumps(report)
+    assert cli.main(["report", str(sweep[0]), "--by", "model.num_layers"]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()[:1].isdigit()]
+    assert rows[:2] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_an_edited_sweep_runs_what_is_new_and_what_had_failed(sweep):
+    folder, _ = sweep
+    before = {depth: (folder / name / RECORD_NAME).stat() for depth, (name, _) in jobs_of(folder).items()}
+    done = seqlab("train", "-m", *TINY, "model.num_layers=1,2,3", folder=folder.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("completed before, skipped: ") == 2
+    after = jobs_of(folder)
+    assert sorted(after) == [0, 1, 2, 3] and after[3][1]["status"] == "completed"
+    for depth in (1, 2):
+        stat = (folder / after[depth][0] / RECORD_NAME).stat()
+        assert (stat.st_mtime_ns, stat.st_ino) == (before[depth].st_mtime_ns, before[depth].st_ino)
+
+
+@pytest.fixture
+def sweep_here(tmp_path, monkeypatch, capfd):
+    """Sweeps in this process, where a job's training is what ``job(run_dir, options)`` says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+    def run(job, *overrides: str) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
+        """The exit code, and which seeds were trained with which options."""
+        trained = []
+
+        def supervise(run_dir, *options):
+            config = launch.read_job(run_dir)["config"]
+            trained.append((config["seed"], options))
+            record = RunRecord.start(run_dir, config, [], config["seed"])
+            return job(record, config["seed"])
+
+        monkeypatch.setattr(launch, "_supervise", supervise)
+        return cli.main(["train", "-m", *TINY, *overrides]), trained
+
+    return run
+
+
+def complete(record, seed):
+    record.complete({"val/loss": float(seed)})
+    return 0
+
+
+def complete_but_for_two(record, seed):
+    if seed == 2:
+        record.fail("broken")
+        return 1
+    return complete(record, seed)
+
+
+def test_repeating_the_command_runs_only_what_had_not_completed(sweep_here):
+    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(1, ()), (2, ()), (3, ())])
+    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(2, ())])
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ())])
+    assert sweep_here(complete, "seed=1,2,3") == (0, [])
+
+
+def test_a_changed_setting_runs_all_anew_and_where_it_runs_counts_for_nothing(sweep_here):
+    assert sweep_here(complete, "seed=1,2") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2", "logger=none") == (0, [])
+    assert sweep_here(complete, "seed=1,2", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2") == (0, [])  # the first are still there
+
+
+def test_an_interrupted_job_is_continued(sweep_here):
+    def interrupted(record, seed):
+        record.interrupt()
+        return 1
+
+    assert sweep_here(interrupted, "seed=1")[0] == 1
+    assert sweep_here(complete, "seed=1") == (0, [(1, ("--resume",))])
+
+
+def test_a_sweep_that_is_stopped_starts_no_further_job(sweep_here, capfd):
+    def stopped(record, seed):
+        launch._Outcome.stopped = True
+        record.interrupt()
+        return 1
+
+    code, trained = sweep_here(stopped, "seed=1,2,3")
+    assert code == 1 and trained == [(1, ())]
+    assert "the same command goes on with it" in capfd.readouterr().err
+
+
+def test_a_sweeper_is_given_the_judged_metric_and_nan_for_a_failure(tmp_path):
+    RunRecord.start(tmp_path, {"seed": 1}, [], 1).complete({"val/loss": 2.5})
+    assert launch._metric(tmp_path, "val/loss") == 2.5
+    assert launch._metric(tmp_path, "val/other") != launch._metric(tmp_path, "val/other")
+    RunRecord.start(tmp_path, {"seed": 1}, [], 1).fail("broken")
+    assert launch._metric(tmp_path, "val/loss") != launch._metric(tmp_path, "val/loss")
+
+
+def test_a_stored_sweep_names_its_own_keys(sweep_here, tmp_path):
+    assert sweep_here(complete, "sweep=seeds") == (0, [(1, ()), (2, ()), (3, ())])
+    names = sorted(path.parent.name for path in (tmp_path / "runs" / "depths").glob(f"*/{RECORD_NAME}"))
+    assert [name.rpartition("-")[0] for name in names] == ["seed=1", "seed=2", "seed=3"]
