@@ -180,7 +180,7 @@ def peak_memory() -> int:
 
 
 def end_with_parent() -> None:
-    """Has Linux tell this process to stop once its parent is gone, however that ended: nobody would watch it any more."""
+    """Has Linux stop this process once its parent is gone, however that ended: nobody would watch it any more."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -125,9 +125,10 @@ def ends_in_zero(tokens: tuple[int, ...]) -> bool:
     return tokens[-1] == 0
 
 
-@pytest.mark.parametrize("count", [1, 4, 10, 1000])
-def test_a_wide_beam_finds_what_enumeration_finds(count):
-    model, prompt, longest = make_model(vocab_size=3), [2, 1], 4
+@pytest.mark.parametrize("count", [1, 2, 4, 10, 1000])
+@pytest.mark.parametrize("prompt", [[2, 1], [0], [1, 1, 1], [0, 2, 2, 2]], ids=str)
+def test_a_wide_beam_finds_what_enumeration_finds(count, prompt):
+    model, longest = make_model(vocab_size=3), 5
     everything = {
         tokens[: tokens.index(0) + 1] if 0 in tokens else tokens
         for tokens in itertools.product(range(3), repeat=longest)
