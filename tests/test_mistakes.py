@@ -29,6 +29,7 @@ MISTAKES = {
     "callbacks.sample.num_tokens=0": "num_tokens=0",
     "callbacks.sample.prompt=XYZ": "lacks: 'X', 'Y', 'Z'",
     "callbacks.checkpoint.every_n_steps=x": "callbacks.checkpoint (seqlab.callbacks.RunCheckpoint)",
+    "data.path=nofile.txt": "data.path=nofile.txt: there is no such file",
     "data.batch_size=100000": "fewer than data.batch_size=100000 rows",
     "data.vocabulary=nowhere.json": "nowhere.json",
 }

@@ -4,8 +4,10 @@ import sys
 
 import pytest
 
+from seqlab import cli
 from seqlab.record import read_record
 from seqlab.testing import check_cell
+from seqlab.trust import ALLOW_VARIABLE
 from tests.command import ONE_THREAD, seqlab
 
 CELL = '''\
@@ -46,11 +48,15 @@ def test_it_trains_from_the_folder_that_holds_it(folder):
     assert record["num_parameters"] == 4 * 4 + 2 * 16 * (4 + 16 + 2) + 4 * 17
 
 
-def test_its_run_is_read_back_only_where_it_is_allowed(folder):
+def test_its_run_is_read_back_only_where_it_is_allowed(folder, monkeypatch, capsys):
     arguments = ("generate", "run", "--prompt", "h", "--max-new-tokens", "4", "--greedy")
-    refused = seqlab(*arguments, folder=folder)
-    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
-    assert "my_cells.MinimalGatedUnit" in refused.stderr and "add --allow my_cells" in refused.stderr
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ALLOW_VARIABLE, "")
+    assert cli.main([*arguments]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert "my_cells.MinimalGatedUnit" in shown.err and "add --allow my_cells" in shown.err
     allowed = seqlab(*arguments, "--allow", "my_cells", folder=folder)
     assert (allowed.returncode, allowed.stdout, allowed.stderr) == (0, "hello\n", "")
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from seqlab import launch, train
 from seqlab.record import RunRecord, read_record
 from seqlab.saved import load_checkpoint
+from seqlab.tasks import LanguageModelTask
 from tests.command import ONE_THREAD, command_line, environment, seqlab
 from tests.conftest import config_of, small
 
@@ -20,7 +22,7 @@ COSINE = (
     "model.dropout=0.3",
     "model.output_dropout=0.2",
     "trainer.gradient_clip_val=1.0",
-    "trainer.val_check_interval=0.5",
+    "callbacks.checkpoint.every_n_steps=11",
 )
 PLATEAU = (
     "scheduler=plateau",
@@ -31,11 +33,18 @@ PLATEAU = (
     "callbacks.early_stopping.patience=2",
     "callbacks.early_stopping.min_delta=0.1",
     "trainer.val_check_interval=0.25",
+    "callbacks.checkpoint.every_n_steps=4",
 )
+RISING = (  # the rate rises without end: an early validation stays the best
+    "optimizer.lr=1.0",
+    "scheduler.warmup_steps=200",
+    "trainer.val_check_interval=0.25",
+)
+SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING}
 
 
 def overrides_of(text_file: Path, *overrides: str) -> list[str]:
-    shared = ["trainer.max_epochs=2", "data.batch_size=16", "callbacks.checkpoint.every_n_steps=11", *ONE_THREAD]
+    shared = ["trainer.max_epochs=2", "data.batch_size=16", *ONE_THREAD]
     return [text for text in small(text_file) if text != "data.batch_size=4"] + [*shared, *overrides]
 
 
@@ -71,9 +80,9 @@ def carry_out(run_dir: Path, overrides: list[str], resume: bool = False) -> None
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory, text_file):
-    """The folders of the two runs that are left alone."""
+    """The folders of the runs that are left alone."""
     folder = tmp_path_factory.mktemp("alone")
-    for name, settings in (("cosine", COSINE), ("plateau", PLATEAU)):
+    for name, settings in SETTINGS.items():
         carry_out(folder / name, overrides_of(text_file, f"data.cache_dir={folder / 'cache'}", *settings))
     return folder
 
@@ -82,45 +91,57 @@ class StoppedError(RuntimeError):
     pass
 
 
-def stop_at(monkeypatch, step: int) -> None:
-    """Ends training where a kill might: once, before the optimizer's step ``step + 1``."""
-    from seqlab.tasks import LanguageModelTask
+def stop_at(monkeypatch, step: int, where: str = "training_step") -> None:
+    """Ends training where a kill might: once, after ``step`` optimizer steps, in ``where`` of the task."""
+    original = getattr(LanguageModelTask, where)
 
-    original = LanguageModelTask.training_step
-
-    def training_step(self, batch, batch_idx):
+    def stopping(self, batch, batch_idx):
         if self.trainer.global_step == step:
-            monkeypatch.setattr(LanguageModelTask, "training_step", original)
+            monkeypatch.setattr(LanguageModelTask, where, original)
             raise StoppedError
         return original(self, batch, batch_idx)
 
-    monkeypatch.setattr(LanguageModelTask, "training_step", training_step)
+    monkeypatch.setattr(LanguageModelTask, where, stopping)
 
 
 def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
-    cosine, plateau = (load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in ("cosine", "plateau"))
+    cosine, plateau, rising = (load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in SETTINGS)
     assert cosine["global_step"] == 158 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
     assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.01
     assert 79 < plateau["global_step"] < 158  # stopped early, in the second epoch
+    best = load_checkpoint(alone / "rising" / "checkpoints" / "best.ckpt")
+    assert best["global_step"] < 79 < rising["global_step"]
 
 
-# An epoch has 79 windows. Checkpoints: every 11 steps, and at validations (39 and 78; 19, 38, 57, 76), both in each.
-@pytest.mark.parametrize("steps", [[5], [11], [39], [78], [79], [30, 60, 100], [115]], ids=str)
-@pytest.mark.parametrize("name", ["cosine", "plateau"])
+# An epoch has 79 windows. "cosine" is validated at its end and saved every 11 steps. "plateau" is validated at windows
+# 19, 38, 57 and 76 and saved every 4 steps, so at 76 both are due; it stops early at step 117.
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        *[("cosine", steps) for steps in ([5], [11], [78], [79], [80], [30, 60, 100], [157])],
+        *[("plateau", steps) for steps in ([12], [38], [39], [79], [30, 60, 100], [116])],
+        *[("rising", steps) for steps in ([60], [79, 140])],
+    ],
+    ids=str,
+)
 def test_stopped_anywhere_and_resumed(tmp_path, alone, text_file, monkeypatch, name, steps):
-    overrides = overrides_of(text_file, *{"cosine": COSINE, "plateau": PLATEAU}[name])
-    last = load_checkpoint(alone / name / "checkpoints" / "last.ckpt")["global_step"]
-    resume = False
-    for step in steps:
-        assert step < last
+    for number, step in enumerate(steps):
         stop_at(monkeypatch, step)
         with pytest.raises(StoppedError):
-            carry_out(tmp_path, overrides, resume)
-        resume = True
+            carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]), resume=number > 0)
         torch.rand(7)  # another process would have another generator
-    carry_out(tmp_path, overrides, resume)
+    carry_out(tmp_path, [], resume=True)
     assert_the_same_end(alone / name, tmp_path)
     assert read_record(tmp_path)["resumes"] == len(steps)
+
+
+@pytest.mark.parametrize(("name", "step"), [("cosine", 79), ("plateau", 76), ("plateau", 98), ("rising", 57)])
+def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypatch, name, step):
+    stop_at(monkeypatch, step, "validation_step")
+    with pytest.raises(StoppedError):
+        carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
+    carry_out(tmp_path, [], resume=True)
+    assert_the_same_end(alone / name, tmp_path)
 
 
 def start(run_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -155,11 +176,10 @@ def wait_for_status(run_dir: Path, status: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "moments"), [("cosine", [2, 7]), ("plateau", [4])])
+@pytest.mark.parametrize(("name", "moments"), [("cosine", [2, 7]), ("plateau", [9])])
 def test_killed_in_the_middle_of_an_epoch_and_resumed_by_the_command(tmp_path, alone, text_file, name, moments):
-    settings = {"cosine": COSINE, "plateau": PLATEAU}[name]
     run_dir = tmp_path / "run"
-    arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, *settings)]
+    arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, *SETTINGS[name])]
     for count in moments:
         process = start(run_dir, *arguments)
         wait_for_checkpoints(process, run_dir, count)
@@ -177,8 +197,15 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_by_the_command(tmp_path, a
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_command_that_is_told_to_stop_stops_its_run_and_says_how_to_go_on(tmp_path, text_file, name):
+    if name == "SIGKILL" and sys.platform != "linux":
+        pytest.skip("only Linux tells a process that its parent was killed")
     run_dir = tmp_path / "run"
-    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, "trainer.max_epochs=1000"))
+    process = start(
+        run_dir,
+        "train",
+        f"hydra.run.dir={run_dir}",
+        *overrides_of(text_file, "trainer.max_epochs=1000", "callbacks.checkpoint.every_n_steps=9"),
+    )
     wait_for_checkpoints(process, run_dir, 1)
     # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
     (os.killpg if name == "SIGINT" else os.kill)(process.pid, signal.Signals[name])
