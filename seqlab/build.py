@@ -141,6 +141,8 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     """
     settings = dict(config["trainer"])
     settings["accelerator"] = resolve_accelerator(settings["accelerator"])
+    if settings["devices"] not in (1, "1", [0]):
+        raise InputError(f"trainer.devices={settings['devices']}: a run takes one device for now; give 1")
     interactive = bool(settings["enable_progress_bar"]) and sys.stdout.isatty()
     settings["enable_progress_bar"] = interactive
     callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]

@@ -164,6 +164,10 @@ def _generate(args: argparse.Namespace) -> int:
     _open_run(args)
     from seqlab.generate import Sampling, generate
 
+    if args.greedy and (args.top_k is not None or args.top_p is not None):
+        raise InputError(
+            "--greedy takes the likeliest token, so --top-k and --top-p have nothing to choose; drop one side"
+        )
     sampling = Sampling(args.greedy, args.temperature, args.top_k, args.top_p)
     texts = generate(args.run_dir, args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
     print(f"\n{'-' * 40}\n".join(texts))

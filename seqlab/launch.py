@@ -4,6 +4,7 @@ Nothing here imports torch, so a mistake in a configuration is told at once, and
 is in.
 """
 
+import difflib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -26,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.errors import InputError
-from seqlab.fingerprint import config_hash
+from seqlab.fingerprint import config_hash, flatten
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.trust import allow, check_targets, modules_below
 
@@ -63,7 +65,9 @@ def resume(run_dir: Path, allowed: list[str]) -> int:
     allow(allowed)
     _extend_python_path([os.getcwd()])
     check_targets(record["config"])
-    return _supervise(run_dir, "--resume")
+    code = _supervise(run_dir, "--resume")
+    print(run_dir, flush=True)
+    return code
 
 
 class _Outcome:
@@ -269,11 +273,22 @@ def _extend_python_path(folders: list[str]) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
 
 
+def _known_keys() -> list[str]:
+    """The dotted keys of the default configuration."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("seqlab.conf", version_base="1.3"):
+        plain = OmegaConf.to_container(hydra.compose("train"))
+    assert isinstance(plain, dict)
+    return list(dict(flatten({str(key): value for key, value in plain.items()})))
+
+
 def explain(error: Exception) -> str:
     """Hydra's and OmegaConf's errors in one line, with the mend."""
     text = " ".join(str(error).split()).partition(" Config search path")[0]
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        return f"there is no configuration key {unknown[1]}; seqlab train --cfg job prints those there are"
+        near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "seqlab train --cfg job prints those there are"
+        return f"there is no configuration key {unknown[1]}; {hint}"
     if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
     return text

@@ -35,7 +35,7 @@ SCHEMA: Final = 1
 STATUSES: Final = ("running", "completed", "failed", "interrupted")
 
 _MEASURED: Final = ("num_parameters", "tokens_per_second", "peak_memory_bytes", "train_seconds")
-_UPDATABLE: Final = ("device", *_MEASURED, "checkpoint", "metrics")
+_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "metrics")
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ERROR_LINES: Final = 30
 _ERROR_CHARACTERS: Final = 4000
@@ -148,7 +148,7 @@ class RunRecord:
 
     def update(self, **fields: Any) -> None:
         """Replace some of ``device``, ``num_parameters``, ``tokens_per_second``, ``peak_memory_bytes``,
-        ``train_seconds``, ``checkpoint`` and ``metrics``.
+        ``train_seconds``, ``checkpoint``, ``metrics`` and ``config``, whose hash stays that of the start.
 
         Raises:
             TypeError: Another field is named, or a value is of the wrong type.

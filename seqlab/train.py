@@ -49,17 +49,32 @@ def main(argv: list[str] | None = None) -> int:
         print(f"seqlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except (KeyboardInterrupt, SIGTERMException, SystemExit):  # Lightning answers an interrupt with an exit
-        if record is not None:
-            record.interrupt()
-        print(f"seqlab: interrupted; continue with: seqlab resume {args.run_dir}", file=sys.stderr)
-        return 1
+        return _interrupted(record)
     except Exception as error:
         if record is None:
             raise
+        if _was_interrupted(error):
+            return _interrupted(record)
         record.fail(error)
         traceback.print_exc()
         return 1
     return 0
+
+
+def _interrupted(record: RunRecord | None) -> int:
+    if record is not None:
+        record.interrupt()
+        print(f"seqlab: interrupted; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+    return 1
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt lies behind an error: torch.save answers one with an error over its half-written file."""
+    while error is not None:
+        if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
+            return True
+        error = error.__context__
+    return False
 
 
 def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
@@ -80,9 +95,12 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     last = run_dir / "checkpoints" / "last.ckpt"
     resumed_from = last if resume and last.exists() else None
     resumed_step = saved.load_checkpoint(last)["global_step"] if resumed_from else None
+    if resume:
+        log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumed_step)
     device = torch.cuda.get_device_name() if trainer.accelerator.__class__.__name__.startswith("CUDA") else "cpu"
-    record.update(device=device, num_parameters=num_parameters)
+    sized = {**config, "model": {**config["model"], **build.sized_model(config, data.spec)}}
+    record.update(device=device, num_parameters=num_parameters, config=sized)
     log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
 
     with warnings.catch_warnings():
@@ -93,7 +111,7 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
 
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
-    log_hparams(trainer, config, build.sized_model(config, data.spec), metrics)
+    log_hparams(trainer, sized, metrics)
     record.complete(
         metrics,
         best.relative_to(run_dir),
@@ -153,7 +171,7 @@ def ignore_foreign_warnings() -> None:
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
 
 
-def log_hparams(trainer: pl.Trainer, config: build.Config, model: build.Config, metrics: dict[str, float]) -> None:
+def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, float]) -> None:
     """The run's one record for TensorBoard's HParams tab, and the test metrics as scalars.
 
     The validation metrics of the best checkpoint go by a name of their own: under that of the curve they would end it
@@ -164,7 +182,7 @@ def log_hparams(trainer: pl.Trainer, config: build.Config, model: build.Config, 
         return
     values: dict[str, Any] = {}
     for key in config["logger"]["hparams"]:
-        value = saved.select({**config, "model": model}, key)
+        value = saved.select(config, key)
         values[key.removesuffix("._target_")] = value.rpartition(".")[2] if key.endswith("._target_") else value
     shown = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
     logger.log_hyperparams(values, shown, step=trainer.global_step)

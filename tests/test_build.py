@@ -83,6 +83,7 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
     ("overrides", "words"),
     [
         (["trainer.precision=17"], ["trainer", "precision", "17"]),
+        (["trainer.devices=2"], ["trainer.devices=2", "one device"]),
         (["trainer.accelerator=abacus"], ["trainer", "abacus"]),
         (["+trainer.max_epoch=3"], ["trainer", "max_epoch"]),
         (["trainer.val_check_interval=2.5"], ["trainer", "val_check_interval"]),

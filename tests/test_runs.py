@@ -10,9 +10,10 @@ import torch
 
 from seqlab import build, saved, train
 from seqlab.data.vocabulary import load_vocabulary
+from seqlab.fingerprint import config_hash
 from seqlab.record import RECORD_NAME, read_record
 from tests.command import train_in_this_process
-from tests.conftest import run_here, small
+from tests.conftest import config_of, run_here, small
 
 KEYS = {
     *("schema", "status", "config", "config_hash", "overrides", "seed", "git", "versions", "device"),
@@ -173,3 +174,28 @@ def test_an_error_in_the_code_keeps_its_traceback(tmp_path, text_file, capsys, m
     record = read_record(tmp_path)
     assert record["status"] == "failed" and "ZeroDivisionError: a bug" in record["error"]
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_record_holds_the_hidden_size_that_meets_the_budget(tmp_path, text_file):
+    record = run_here(tmp_path, *small(text_file, "trainer.max_steps=2", "model.match_parameters=50000"))
+    config, solved = record.fields["config"], record.fields["num_parameters"]
+    assert abs(solved - 50_000) <= 500
+    assert config["model"]["hidden_size"] > 16 and config["model"]["match_parameters"] == 50_000
+    assert read_record(tmp_path)["config_hash"] == config_hash(
+        config_of(
+            *record.fields["overrides"], "trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false"
+        )
+    )
+
+
+def test_an_error_over_a_file_half_written_at_an_interrupt_counts_as_the_interrupt():
+    def write() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise RuntimeError("unexpected pos 200256 vs 200208")  # noqa: B904 - as torch.save does it
+
+    with pytest.raises(RuntimeError) as caught:
+        write()
+    assert train._was_interrupted(caught.value)
+    assert not train._was_interrupted(RuntimeError("out of memory"))
