@@ -41,6 +41,7 @@ class TrainingMetrics(pl.Callback):
         self._started: float | None = None
         self._earlier_seconds = 0.0
         self._recorded_step = 0
+        self._rate = math.nan
 
     @property
     def train_seconds(self) -> float:
@@ -52,7 +53,14 @@ class TrainingMetrics(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._run_tokens, self._run_seconds = state_dict["tokens"], state_dict["seconds"]
+        if self._run_seconds:
+            self.tokens_per_second = self._run_tokens / self._run_seconds
         self._earlier_seconds = state_dict["train_seconds"]
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self._rate = float(optimizer.param_groups[0]["lr"])  # read here: afterwards it is the next step's
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
@@ -94,7 +102,7 @@ class TrainingMetrics(pl.Callback):
         metrics = {
             "train/loss": loss,
             "train/perplexity": math.exp(loss),
-            "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "train/learning_rate": self._rate,
         }
         assert isinstance(pl_module, SequenceTask)
         if pl_module.gradient_norm is not None:

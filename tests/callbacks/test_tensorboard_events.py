@@ -54,11 +54,11 @@ def test_training_is_logged_at_its_interval(run_dir):
         assert value == pytest.approx(math.exp(losses[step]), rel=1e-5)
 
 
-def test_the_logged_rate_is_the_one_that_the_next_step_uses(run_dir):
+def test_the_logged_rate_is_the_one_that_the_step_used(run_dir):
     logged = scalars(events_of(run_dir), "train/learning_rate")
-    assert logged[5] == pytest.approx(0.5 * 6 / 10)  # linear over ten steps, five of which are done
-    for step in range(10, 41, 5):
-        assert logged[step] == pytest.approx(0.5 * (1 + math.cos(math.pi * (step - 10) / 30)) / 2, abs=1e-7), step
+    assert (logged[5], logged[10]) == (pytest.approx(0.5 * 5 / 10), pytest.approx(0.5))  # linear over ten steps
+    for step in range(15, 41, 5):
+        assert logged[step] == pytest.approx(0.5 * (1 + math.cos(math.pi * (step - 11) / 30)) / 2, abs=1e-7), step
 
 
 def test_validation_is_logged_and_ends_where_the_record_does(run_dir):
