@@ -153,6 +153,9 @@ def start(run_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell has its background jobs ignore SIGINT, and whatever they start with them: not what a user's terminal
+        # does.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
