@@ -130,3 +130,9 @@ def test_a_validation_loss_beyond_measure_ends_training_before_it_is_kept(tmp_pa
     with pytest.raises(DivergedError, match=r"training diverged: val/loss is .* at step 1"):
         fitted(tmp_path, text_file, *overrides)
     assert not list(tmp_path.rglob("best.ckpt"))
+
+
+def test_a_resumed_run_keeps_its_measured_speed_before_it_records_again():
+    callback = TrainingMetrics()
+    callback.load_state_dict({"tokens": 600, "seconds": 2.0, "train_seconds": 5.0})
+    assert (callback.tokens_per_second, callback.train_seconds) == (300.0, 5.0)
