@@ -5,10 +5,15 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seqlab import build, conf
+from seqlab.data import DataSpec
+from seqlab.errors import InputError
+from seqlab.nn.size import count_parameters
+from seqlab.saved import load_run
 from tests.conftest import config_of, run_here, small
 
 CONF = Path(conf.__file__).parent
@@ -88,6 +93,39 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
         found = found[part]
     assert chosen and chosen.keys() <= found.keys()
     assert found.get("_target_") == chosen.get("_target_")
+
+
+@pytest.mark.parametrize("name", GROUPS["model/cell"])
+def test_each_cell_learns_to_spell_and_is_read_back(tmp_path, name):
+    """What follows an l depends on what came before it: no answer is right without a memory."""
+    hello = ("experiment=hello", "logger=none", f"model/cell={name}", "trainer.max_epochs=50")
+    record = run_here(tmp_path, *hello).fields
+    assert record["metrics"]["test/accuracy"] == 1.0
+    model = load_run(tmp_path).model()
+    assert count_parameters(model) == record["num_parameters"]
+    kind = record["config"]["model"]["cell"]["_target_"].rpartition(".")[2]
+    assert type(model.encoder.layers[0].cell).__name__ == kind
+
+
+@pytest.mark.parametrize("name", GROUPS["model/cell"])
+def test_each_cell_meets_a_budget(name):
+    config = config_of("data=hello", f"model/cell={name}", "model.match_parameters=200000")
+    spec = DataSpec(4, "character", {}, {})
+    assert count_parameters(build.build_model(config, spec)) == pytest.approx(200_000, rel=0.01)
+
+
+def test_the_module_cell_takes_another_module_if_it_is_allowed_and_a_factory():
+    def cell(*overrides):
+        config = config_of("data=hello", "model/cell=module", *overrides)
+        return build.build_model(config, DataSpec(4, "character", {}, {})).encoder.layers[1].cell
+
+    assert isinstance(cell("model.cell.module._target_=torch.nn.LSTMCell").module, torch.nn.LSTMCell)
+    assert cell("model.cell.state_names=[memory]", "model.cell.state_sizes=256").state_names == ("memory",)
+    with pytest.raises(InputError, match=r"model\.cell\.module\._target_ is abc\.Cell, which is not on the allow-list"):
+        cell("model.cell.module._target_=abc.Cell")
+    sizes = ("+model.cell.module.input_size=256", "+model.cell.module.hidden_size=256")
+    with pytest.raises(InputError, match=r"model \(.*LanguageModel\): module: expected a factory, .* got GRUCell"):
+        cell("model.cell.module._partial_=false", *sizes)
 
 
 @pytest.mark.parametrize("name", GROUPS["trainer"])

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.state import State, describe
 
@@ -70,3 +71,8 @@ def check_lengths(lengths: Tensor, x: Tensor) -> Tensor:
     if lengths.device.type == "cpu" and not 0 <= int(lengths.min()) <= int(lengths.max()) <= x.size(1):
         raise ValueError(f"lengths: expected values from 0 to T = {x.size(1)}, got {lengths.tolist()}")
     return lengths.to(device=x.device, dtype=torch.int64)
+
+
+def method_of(module: nn.Module, name: str) -> object:
+    """The function that a module's class defines for ``name``, also where the module is parametrized."""
+    return getattr(type_before_parametrizations(module), name)

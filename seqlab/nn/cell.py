@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
+from typing import cast as typed
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +106,8 @@ class GatedCell(RecurrentCell):
     Parameters ``weight_ih (G*H, I)``, ``weight_hh (G*H, H)``, ``bias_ih (G*H)``, ``bias_hh (G*H)`` carry the names, the
     order and the initialisation, uniform in ±1/sqrt(H), of ``torch.nn``'s cells; ``bias=False`` leaves the biases out.
     ``forget_gate`` is the index of the forget gate among the G chunks, for :func:`~seqlab.nn.initialize`, or None.
+    A cell that multiplies ``h`` by no matrix says ``recurrent = False``: it has neither ``weight_hh`` nor ``bias_hh``,
+    and ``gh`` is None.
 
     Raises ``TypeError`` where the class is defined, if ``pointwise`` comes without ``num_gates``.
 
@@ -121,8 +124,9 @@ class GatedCell(RecurrentCell):
 
     num_gates: ClassVar[int]
     forget_gate: ClassVar[int | None] = None
+    recurrent: ClassVar[bool] = True
     weight_ih: Tensor
-    weight_hh: Tensor
+    weight_hh: Tensor | None
     bias_ih: Tensor | None
     bias_hh: Tensor | None
 
@@ -141,9 +145,9 @@ class GatedCell(RecurrentCell):
         self.bias = bias
         rows = self.num_gates * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.register_parameter("weight_hh", nn.Parameter(torch.empty(rows, hidden_size)) if self.recurrent else None)
         self.register_parameter("bias_ih", nn.Parameter(torch.empty(rows)) if bias else None)
-        self.register_parameter("bias_hh", nn.Parameter(torch.empty(rows)) if bias else None)
+        self.register_parameter("bias_hh", nn.Parameter(torch.empty(rows)) if bias and self.recurrent else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -156,7 +160,13 @@ class GatedCell(RecurrentCell):
         return functional.linear(x, self.weight_ih, self.bias_ih)
 
     def step(self, gi: Tensor, state: State) -> State:
-        return self.pointwise(gi, functional.linear(state[0], self.weight_hh, self.bias_hh), state)
+        return self.pointwise(gi, self.product(state[0]), state)
+
+    def product(self, h: Tensor) -> Tensor:
+        """``gh (B, G*H)``, the product with the recurrent weights; None where ``recurrent`` is False."""
+        if self.weight_hh is None:
+            return typed(Tensor, None)  # such a cell's pointwise is told to expect None; all others get a tensor
+        return functional.linear(h, self.weight_hh, self.bias_hh)
 
     @abstractmethod
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:

@@ -31,8 +31,8 @@ class Encoder(nn.Module):
     residual case, on the sum.
 
     ``cell`` is a factory, called ``cell(input width, hidden_size)`` once for each layer and direction, the forward one
-    first: a cell class, or a ``functools.partial`` of one with further arguments. ``backend`` is that of
-    :class:`Recurrent`.
+    first: a cell class, or a ``functools.partial`` of one with further arguments. ``backend`` and
+    ``recompute`` are those of :class:`Recurrent`.
 
     ``encoder(x (B, T, input_size), state=None, lengths=None) -> (output (B, T, output_size), state)``. The state is a
     tuple with one entry a layer: the cell's state, or for a bidirectional layer the pair (forward, backward) of them.
@@ -61,6 +61,7 @@ class Encoder(nn.Module):
         connect: str = "none",
         dropout: float = 0.0,
         backend: str = "auto",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.input_size = check_size("input_size", input_size)
@@ -71,6 +72,7 @@ class Encoder(nn.Module):
         self.dropout = check_dropout("dropout", dropout)
         if isinstance(cell, nn.Module) or not callable(cell):
             raise TypeError(f"cell: expected a factory, such as LSTMCell or a functools.partial of it, got {cell!r}")
+        self.recompute = recompute
         self.layers = nn.ModuleList()
         size = input_size
         for _ in range(num_layers):
@@ -89,7 +91,9 @@ class Encoder(nn.Module):
             if not isinstance(made, RecurrentCell) or made.input_size != size:
                 wanted = f"a factory of RecurrentCells of input_size {size}"
                 raise TypeError(f"cell: expected {wanted}, but it made {made!r}")
-        return Bidirectional(cells[0], cells[1], backend) if self.bidirectional else Recurrent(cells[0], backend)
+        if self.bidirectional:
+            return Bidirectional(cells[0], cells[1], backend, self.recompute)
+        return Recurrent(cells[0], backend, recompute=self.recompute)
 
     def _check_widths(self) -> None:
         widths = [layer.output_size for layer in self._typed_layers()]

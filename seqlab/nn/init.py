@@ -16,7 +16,8 @@ def initialize(
 
     - ``uniform=a``: every parameter of the module, embeddings and biases too, from U(-a, a) (Zaremba et al. 2014).
     - ``orthogonal``: each gate's block of every cell's ``weight_hh`` a random orthogonal matrix (Saxe et al. 2014).
-    - ``forget_bias=b``: b_ih + b_hh = b for every forget gate (Jozefowicz et al. 2015 take 1).
+    - ``forget_bias=b``: b_ih + b_hh = b for every forget gate (Jozefowicz et al. 2015 take 1), the biases of its norms
+      in a layer-normalised cell.
 
     Raises ``ValueError`` if ``uniform`` is not positive, ``orthogonal`` meets no ``weight_hh``, or ``forget_bias`` a
     cell that has no forget gate or no bias.
@@ -40,9 +41,10 @@ def initialize(
             for block in torch.split(weight, weight.size(1)):
                 nn.init.orthogonal_(block)
         if forget_bias is not None:
-            for bias_ih, bias_hh in biases:
-                bias_ih.fill_(forget_bias)
-                bias_hh.zero_()
+            for first, *others in biases:
+                first.fill_(forget_bias)
+                for other in others:
+                    other.zero_()
 
 
 def _recurrent_weights(cells: list[RecurrentCell]) -> list[Tensor]:
@@ -53,21 +55,21 @@ def _recurrent_weights(cells: list[RecurrentCell]) -> list[Tensor]:
     return weights
 
 
-def _forget_biases(cells: list[RecurrentCell]) -> list[tuple[Tensor, Tensor]]:
-    """The forget gate's chunks of bias_ih and bias_hh in every gated cell."""
-    biases = []
+def _forget_biases(cells: list[RecurrentCell]) -> list[list[Tensor]]:
+    """For every gated cell, the forget gate's chunks of the biases that are added up before it."""
+    found = []
     for cell in cells:
         if not isinstance(cell, GatedCell):
             continue
         if cell.forget_gate is None:
             raise ValueError(f"forget_bias: expected cells with a forget gate, but {type(cell).__name__} has none")
         own = dict(cell.named_parameters(recurse=False))
-        if "bias_ih" not in own or "bias_hh" not in own:
+        biases = [own[name] for name in ("bias_ih", "bias_hh", "norm_bias_ih", "norm_bias_hh") if name in own]
+        if not biases:
             raise ValueError(
                 f"forget_bias: expected cells with biases, but {type(cell).__name__} has none; use bias=True"
             )
-        chunks = [own[name].chunk(cell.num_gates)[cell.forget_gate] for name in ("bias_ih", "bias_hh")]
-        biases.append((chunks[0], chunks[1]))
-    if not biases:
+        found.append([bias.chunk(cell.num_gates)[cell.forget_gate] for bias in biases])
+    if not found:
         raise ValueError("forget_bias: expected a module with gated cells, found none")
-    return biases
+    return found

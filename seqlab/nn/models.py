@@ -23,10 +23,10 @@ class LanguageModel(nn.Module):
     numbers, the state is the encoder's. ``features`` and ``logits`` are its two halves, for those who need the logits
     of some steps only.
 
-    ``cell``, ``hidden_size``, ``num_layers``, ``bidirectional``, ``connect``, ``dropout`` (between layers) and
-    ``backend`` are those of :class:`Encoder`. ``embedding_size=None`` takes ``hidden_size``. ``embedding_dropout`` is
-    D_e, ``output_dropout`` D_o. ``tie_weights`` makes W the embedding's own matrix E (Press & Wolf 2017). ``init``
-    holds the arguments of :func:`initialize`.
+    ``cell``, ``hidden_size``, ``num_layers``, ``bidirectional``, ``connect``, ``dropout`` (between layers),
+    ``backend`` and ``recompute`` are those of :class:`Encoder`. ``embedding_size=None`` takes ``hidden_size``.
+    ``embedding_dropout`` is D_e, ``output_dropout`` D_o. ``tie_weights`` makes W the embedding's own matrix E (Press &
+    Wolf 2017). ``init`` holds the arguments of :func:`initialize`.
 
     Raises ``ValueError`` or ``TypeError`` for wrong sizes and probabilities, if ``tie_weights`` meets an encoder whose
     ``output_size`` is not ``embedding_size``, and for ``inputs`` that are not integers ``(B, T)``.
@@ -53,6 +53,7 @@ class LanguageModel(nn.Module):
         output_dropout: float = 0.0,
         tie_weights: bool = False,
         backend: str = "auto",
+        recompute: bool = False,
         init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -62,7 +63,9 @@ class LanguageModel(nn.Module):
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         self.embedding = nn.Embedding(vocab_size, width)
-        self.encoder = Encoder(cell, width, hidden_size, num_layers, bidirectional, connect, dropout, backend)
+        self.encoder = Encoder(
+            cell, width, hidden_size, num_layers, bidirectional, connect, dropout, backend, recompute
+        )
         self.output = nn.Linear(self.encoder.output_size, vocab_size)
         self.tie_weights = tie_weights
         if tie_weights:

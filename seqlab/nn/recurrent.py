@@ -1,14 +1,16 @@
 """One recurrent layer: a cell run over time, in one direction or in both."""
 
 import logging
+import math
 from typing import cast as typed
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.engine import ENGINES, choose
+from seqlab.nn.engine import ENGINES, Engine, choose
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
@@ -23,8 +25,14 @@ class Recurrent(nn.Module):
     that came in, and a reversed layer begins at each row's own last step. The state is returned in the dtype of ``x``,
     and in float32 under a 16-bit autocast, so that carrying it loses nothing.
 
-    ``backend`` names the engine: "loop", "native", or "auto", which takes the fastest that serves the cell and logs its
-    choice; ``layer.engine`` tells it. Under "auto", a single step without gradients on a CPU runs on "loop".
+    ``backend`` names the engine: "native", "parallel", "scan", "loop", or "auto", which takes the one that a table
+    in :mod:`seqlab.nn.engine` holds for the fastest and logs its choice; ``layer.engine`` tells it. The table knows
+    the cell and the device, and whether rows have lengths of their own; under "auto", a single step without gradients
+    on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
+
+    ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
+    each stretch in between a second time when its gradients are due (Chen et al. 2016): the gates of one stretch in
+    place of all, for a second forward pass.
 
     Raises ``ValueError`` or ``TypeError``, in one line, for ``x``, ``state`` or ``lengths`` of a wrong shape, type or
     range, and where the named engine can't serve the cell.
@@ -36,22 +44,27 @@ class Recurrent(nn.Module):
     (True, True)
     """
 
-    def __init__(self, cell: RecurrentCell, backend: str = "auto", reverse: bool = False) -> None:
+    def __init__(
+        self, cell: RecurrentCell, backend: str = "auto", reverse: bool = False, recompute: bool = False
+    ) -> None:
         super().__init__()
         if not isinstance(cell, RecurrentCell):
             raise TypeError(f"cell: expected a RecurrentCell, such as LSTMCell(10, 20), got {cell!r}")
         self.cell = cell
         self.reverse = reverse
+        self.recompute = recompute
+        self._backend = backend
+        self._choices: dict[tuple[str, bool], str] = {}
         self._engine = choose(cell, backend)
-        self._steps_on_loop = backend == "auto"
         # A model on the meta device is built to be counted, many times over, and never run.
         if backend == "auto" and not any(parameter.is_meta for parameter in cell.parameters()):
             logger.info('%s(%s): backend "auto" chose %s', type(cell).__name__, cell.extra_repr(), self._engine)
 
     @property
     def engine(self) -> str:
-        """The name of the engine that runs this layer."""
-        return self._engine
+        """The name of the engine that runs this layer where its parameters are now, for rows of one length."""
+        parameter = next(self.cell.parameters(), None)
+        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False)
 
     @property
     def output_size(self) -> int:
@@ -74,18 +87,34 @@ class Recurrent(nn.Module):
         state = tuple(part.to(dtype) for part in state)
         if self.reverse:
             x = flip_valid(x, lengths)
-        output, state = ENGINES[self._engine_for(x)].run(cell, x, state, lengths)
+        engine = ENGINES[self._engine_for(x, lengths)]
+        if self.recompute and torch.is_grad_enabled() and x.size(1) > 1:
+            output, state = _run_in_stretches(engine, cell, x, state, lengths)
+        else:
+            output, state = engine.run(cell, x, state, lengths)
         if self.reverse:
             output = flip_valid(output, lengths)
         return output, tuple(part.to(dtype) for part in state)
 
-    def _engine_for(self, x: Tensor) -> str:
-        """A single step on a CPU, as in writing text, takes the plain step half the time of a kernel made for many."""
-        alone = x.size(1) == 1 and not x.is_cuda and not torch.is_grad_enabled()
-        return "loop" if alone and self._steps_on_loop else self._engine
+    def _engine_for(self, x: Tensor, lengths: Tensor | None) -> str:
+        if self._backend != "auto":
+            return self._engine
+        if torch.compiler.is_exporting():
+            return "loop"  # plain operators, which any program can load
+        # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
+        if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return "loop"
+        return self._chosen(x.device.type, lengths is not None)
+
+    def _chosen(self, device: str, packed: bool) -> str:
+        if self._backend != "auto":
+            return self._engine
+        if (device, packed) not in self._choices:
+            self._choices[device, packed] = choose(self.cell, "auto", device, packed)
+        return self._choices[device, packed]
 
     def extra_repr(self) -> str:
-        return f"engine={self._engine!r}, reverse={self.reverse}"
+        return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"
 
 
 class Bidirectional(nn.Module):
@@ -104,10 +133,16 @@ class Bidirectional(nn.Module):
     (True, True)
     """
 
-    def __init__(self, forward_cell: RecurrentCell, backward_cell: RecurrentCell, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        forward_cell: RecurrentCell,
+        backward_cell: RecurrentCell,
+        backend: str = "auto",
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
-        self.forward_layer = Recurrent(forward_cell, backend)
-        self.backward_layer = Recurrent(backward_cell, backend, reverse=True)
+        self.forward_layer = Recurrent(forward_cell, backend, recompute=recompute)
+        self.backward_layer = Recurrent(backward_cell, backend, reverse=True, recompute=recompute)
         if forward_cell is backward_cell:
             raise ValueError("backward_cell: expected a cell of its own, got forward_cell again; make two cells")
         if forward_cell.input_size != backward_cell.input_size:
@@ -138,6 +173,21 @@ class Bidirectional(nn.Module):
         left, forward = self.forward_layer(x, forward, lengths)
         right, backward = self.backward_layer(x, backward, lengths)
         return torch.cat((left, right), 2), (typed(State, forward), typed(State, backward))
+
+
+def _run_in_stretches(
+    engine: Engine, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    size = math.isqrt(x.size(1) - 1) + 1
+    outputs = []
+    for start in range(0, x.size(1), size):
+        stretch = x[:, start : start + size]
+        left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
+        output, state = checkpoint(
+            engine.run, cell, stretch, state, left, use_reentrant=False, preserve_rng_state=False
+        )
+        outputs.append(output)
+    return torch.cat(outputs, 1), state
 
 
 def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -201,7 +201,7 @@ class Widening(GRUCell):
         ({"input_size": 0}, ValueError, "input_size: expected at least 1, got 0"),
         ({"hidden_size": 2.5}, TypeError, "hidden_size: expected an integer, got 2.5"),
         ({"connect": "highway"}, ValueError, "connect: expected one of none, residual, dense, got 'highway'"),
-        ({"backend": "fast"}, ValueError, "backend: expected one of auto, native, loop, got 'fast'"),
+        ({"backend": "fast"}, ValueError, "backend: expected one of auto, native, parallel, scan, loop, got 'fast'"),
         ({"cell": LSTMCell(3, 4)}, TypeError, "cell: expected a factory, .* got LSTMCell"),
         ({"cell": "lstm"}, TypeError, "cell: expected a factory, .* got 'lstm'"),
         (

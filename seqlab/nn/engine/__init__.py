@@ -7,10 +7,12 @@ An engine never changes a result beyond rounding: ``loop`` is the reference that
 from typing import Protocol
 
 from torch import Tensor
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.arguments import check_choice
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.engine import loop, native
+from seqlab.nn.cells import LSTMCell
+from seqlab.nn.engine import loop, native, parallel, scan
 from seqlab.nn.state import State
 
 
@@ -24,26 +26,47 @@ class Engine(Protocol):
         """All steps from left to right: ``x (B, T, I)`` to ``(output (B, T, output_size), final state)``."""
 
 
-ENGINES: dict[str, Engine] = {"native": native, "loop": loop}  # the order in which "auto" prefers them
+ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": scan, "loop": loop}
+
+# What "auto" prefers: by `seqlab bench engine --part main` and `--part lengths`; experiments/speed holds the tables.
+_COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
+_STOCK_LSTM = ("native", "scan", "loop")  # but oneDNN's LSTM is as fast, and needs no compiler
+_PACKED_LSTM = ("scan", "native", "loop")  # save where rows have lengths of their own, which cost it twice its time
+_UNCOMPILED = ("native", "parallel", "loop", "scan")  # no compiler
+_DEVICE = ("native", "parallel", "scan", "loop")  # other devices; not measured
+
+
+def preference(cell: RecurrentCell, device: str, packed: bool) -> tuple[str, ...]:
+    """The engines in the order in which "auto" takes them; ``packed`` if rows have lengths of their own."""
+    if device != "cpu":
+        names: tuple[str, ...] = _DEVICE
+    elif not scan.compiles():
+        names = _UNCOMPILED
+    elif type_before_parametrizations(cell) is LSTMCell:
+        names = _PACKED_LSTM if packed else _STOCK_LSTM
+    else:
+        names = _COMPILED
+    return tuple(name for name in names if name in ENGINES)
 
 
 def available(cell: RecurrentCell) -> tuple[str, ...]:
-    """The names of the engines that serve ``cell``, the preferred one first."""
-    return tuple(name for name, engine in ENGINES.items() if engine.refusal(cell) is None)
+    """The names of the engines that serve ``cell``, in the order in which "auto" prefers them on a CPU."""
+    return tuple(name for name in preference(cell, "cpu", False) if ENGINES[name].refusal(cell) is None)
 
 
-def choose(cell: RecurrentCell, backend: str) -> str:
+def choose(cell: RecurrentCell, backend: str, device: str = "cpu", packed: bool = False) -> str:
     """The engine's name for ``backend``: its own, or for "auto" the preferred one that serves ``cell``.
 
     Raises ``ValueError`` for an unknown name, and for an engine that can't serve ``cell``, with its reason.
 
-    >>> from seqlab.nn import LSTMCell, RNNCell
-    >>> choose(LSTMCell(2, 3), "auto"), choose(RNNCell(2, 3, nonlinearity="sigmoid"), "auto")
+    >>> from seqlab.nn import LSTMCell, MGUCell
+    >>> choose(LSTMCell(2, 3), "auto"), choose(MGUCell(2, 3), "auto")
     ('native', 'loop')
     """
     check_choice("backend", backend, ("auto", *ENGINES))
     if backend == "auto":
-        return available(cell)[0]
+        names = preference(cell, device, packed)
+        return next(name for name in names if ENGINES[name].refusal(cell) is None)
     reason = ENGINES[backend].refusal(cell)
     if reason is not None:
         raise ValueError(f'backend: {backend} can\'t run this {type(cell).__name__}: {reason}; use backend="auto"')

@@ -1,0 +1,98 @@
+"""From C++ to a loaded library: compiled once, kept on disk."""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+logger = logging.getLogger("seqlab")
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
+_loaded: dict[str, ctypes.CDLL] = {}
+compilations = 0  # how often a compiler was run by this process
+
+
+class CompilerError(Exception):
+    """There is no working compiler; the message says what was tried."""
+
+
+def load(text: str) -> ctypes.CDLL:
+    """The library made of ``text``, from this process, from the disk, or compiled now.
+
+    Raises :class:`CompilerError` if it is not there yet and no compiler makes it.
+    """
+    key = _key(text)
+    if key not in _loaded:
+        path = cache_folder() / f"{key}.so"
+        if not path.exists():
+            _compile(text, path)
+        _loaded[key] = ctypes.CDLL(str(path))
+    return _loaded[key]
+
+
+def cache_folder() -> Path:
+    """Where compiled steps are kept: SEQLAB_KERNEL_CACHE, or the user's cache folder."""
+    named = os.environ.get("SEQLAB_KERNEL_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqlab" / "kernels"
+
+
+def _key(text: str) -> str:
+    found = compiler()
+    # A library compiled for one processor's instructions may not run on another's, and homes are shared.
+    parts = (text, found[1] if found else "", " ".join(_FLAGS), _processor())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def compiler() -> tuple[str, str] | None:
+    """The C++ compiler's path and version: that of CXX, or the system's; None if there is none, or SEQLAB_COMPILE=0."""
+    return None if os.environ.get("SEQLAB_COMPILE") == "0" else _find(os.environ.get("CXX"))
+
+
+@lru_cache(maxsize=4)
+def _find(named: str | None) -> tuple[str, str] | None:
+    for name in filter(None, (named, "g++", "clang++", "c++")):
+        path = shutil.which(name)
+        if path is None:
+            continue
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            return path, answer.stdout
+    return None
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() + platform.machine()
+    return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _compile(text: str, path: Path) -> None:
+    global compilations
+    found = compiler()
+    if found is None:
+        off = os.environ.get("SEQLAB_COMPILE") == "0"
+        raise CompilerError("SEQLAB_COMPILE=0" if off else "no C++ compiler was found (CXX, g++, clang++, c++)")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    compilations += 1
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        source, library = Path(folder) / "step.cpp", Path(folder) / "step.so"
+        source.write_text(text)
+        # OpenMP's library is named as torch's own is, which is loaded already: one pool of threads serves both.
+        for openmp in (("-fopenmp",), ()):
+            command = [found[0], *_FLAGS, *openmp, "-o", str(library), str(source)]
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+            if answer.returncode == 0:
+                os.replace(library, path)
+                return
+        error = next((line for line in answer.stderr.splitlines() if "error" in line), answer.stderr[:200])
+        raise CompilerError(f"{found[0]} could not compile the step: {error}")

@@ -1,0 +1,191 @@
+"""What the step and its adjoint read, and what the one keeps for the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast as typed
+
+from torch import fx
+
+from seqlab.nn.engine.scan.emit import Emitter, is_mask
+from seqlab.nn.engine.scan.operations import COSTLY, name_of
+from seqlab.nn.engine.scan.trace import Trace, UnsupportedError
+from seqlab.nn.engine.scan.views import Run, mark, operands_of
+
+
+@dataclass
+class Plan:
+    """What the two directions agree on while they are written."""
+
+    kept: dict[Run, int] = field(default_factory=dict)  # with their slots
+    kept_shared: dict[Run, int] = field(default_factory=dict)
+    gi_kept: bool = False
+    sequences: int = 1  # how many parts of the state are handed out for every step
+
+
+class Graph:
+    """The joint graph with its inputs and results by their meaning."""
+
+    def __init__(self, trace: Trace) -> None:
+        nodes = list(trace.joint.graph.nodes)
+        inputs = [node for node in nodes if node.op == "placeholder"]
+        results = list(next(node for node in nodes if node.op == "output").args[0])
+        states, extras = trace.num_states, trace.num_extras
+        lead = 1 + trace.recurrent
+        self.gi, self.gh = inputs[0], inputs[1] if trace.recurrent else None
+        self.previous = inputs[lead : lead + states]
+        self.extras = inputs[lead + states : lead + states + extras]
+        self.gradients = inputs[lead + states + extras :]
+        self.next = results[:states]
+        self.to_gi, self.to_gh = results[states], results[states + 1] if trace.recurrent else None
+        self.to_previous = results[states + lead : states + lead + states]
+        self.to_extras = results[states + lead + states :]
+        self.backward = self._depends_on(self.gradients)
+        self.moving = self._depends_on([*inputs[: lead + states], *self.gradients])
+        mark(trace.joint.graph, self.moving)
+
+    def _depends_on(self, sources: Sequence[fx.Node]) -> set[fx.Node]:
+        found = set(sources)
+        for node in sources[0].graph.nodes:
+            if found.intersection(node.all_input_nodes):
+                found.add(node)
+        return found
+
+
+class StepEmitter(Emitter):
+    """Reads what a step is given."""
+
+    def __init__(self, graph: Graph, hidden_size: int, plan: Plan) -> None:
+        super().__init__(hidden_size)
+        self.graph, self.plan = graph, plan
+        self.asked: set[tuple[str, int]] = set()
+
+    def source(self, run: Run) -> str | None:
+        graph, node = self.graph, run.node
+        if node is graph.gi:
+            return self.stream("gi", run.offset, run.shared)
+        if node is graph.gh:
+            self.aligned(run, "the recurrent product")
+            return self.load(f"gh + {run.offset // self.hidden} * HP", 0, False)
+        for index, each in enumerate(graph.previous):
+            if node is each:
+                self.aligned(run, "the state")
+                return self.load(f"previous{index}", run.offset, False)
+        for index, each in enumerate(graph.extras):
+            if node is each:
+                return self.load(f"p.extra[{index}]", run.offset, run.shared)
+        return None
+
+    def stream(self, base: str, offset: int, shared: bool = False) -> str:
+        """Load, and ask for what the next step will load one block further: it comes while this one computes."""
+        if not shared and not self.in_reduction and (base, offset) not in self.asked:
+            self.asked.add((base, offset))
+            self.lines.append(f"__builtin_prefetch({base} + p.ahead * {base}_stride + {offset} + j, 0, 2);")
+        return self.load(base, offset, shared)
+
+    def aligned(self, run: Run, what: str) -> None:
+        """Threads share a row's units, so no unit may look at another but through a sum."""
+        if run.shared or run.offset % self.hidden:
+            raise UnsupportedError(f"its pointwise takes parts of {what} that are not the size of the hidden state")
+
+
+class AdjointEmitter(StepEmitter):
+    """Reads what the step was given or has kept, and decides what that is."""
+
+    def source(self, run: Run) -> str | None:
+        graph, node = self.graph, run.node
+        for index, each in enumerate(graph.gradients):
+            if node is each:
+                self.aligned(run, "the state")
+                kept = self.load(f"dstate{index}", run.offset, False)
+                if index >= self.plan.sequences:
+                    return kept
+                given = self.load(f"dnext{index}", run.offset, False)
+                return self.define("vec", f"{kept} + {given}")
+        if node in graph.backward:
+            return None
+        if node in graph.next and not run.shared and run.offset % self.hidden == 0:
+            return self.load(f"next{graph.next.index(node)}", run.offset, False)
+        if node is graph.gi:
+            self.plan.gi_kept = True
+        elif node is graph.gh:
+            self.aligned(run, "the recurrent product")
+            return self.kept(run)
+        elif node in graph.moving and self.worth_keeping(run):
+            return self.kept(run)
+        return super().source(run)
+
+    def worth_keeping(self, run: Run) -> bool:
+        """A costly result is; a cheap one is where it saves keeping more than one other."""
+        if run.node.op == "placeholder" or is_mask(run.node):
+            return False
+        return name_of(run.node) in COSTLY or len(self.leaves(run)) > 1
+
+    def leaves(self, run: Run) -> set[Run]:
+        """What would have to be kept to compute ``run`` anew."""
+        graph, node = self.graph, run.node
+        if node not in graph.moving or node in graph.previous:
+            return set()
+        if node in graph.next and not run.shared and run.offset % self.hidden == 0:
+            return set()
+        known = self.plan.kept_shared if run.shared else self.plan.kept
+        if run in known or (node is graph.gi and self.plan.gi_kept):
+            return set()
+        if node in (graph.gi, graph.gh) or name_of(node) in COSTLY:
+            return {run}
+        found: set[Run] = set()
+        for operand in operands_of(run, self.width):
+            found |= self.leaves(operand)
+        return found
+
+    def kept(self, run: Run) -> str:
+        """Load what the step keeps, which by this is added to it."""
+        if run.shared:
+            slot = self.plan.kept_shared.setdefault(run, len(self.plan.kept_shared))
+            return self.define("vec", f"splat(kept_shared[{slot}])", True)
+        slot = self.plan.kept.setdefault(run, len(self.plan.kept))
+        return self.stream("kept", slot * self.hidden)
+
+
+def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphModule | None]:
+    """What must be summed over rows for the extras' gradients, and the graph that makes these of the sums.
+
+    The gradient of what all rows share is a sum over rows, then over steps, of something that each row has; whatever is
+    done to the sum is linear in it, so it is done once, after the last step.
+    """
+    if not trace.num_extras:
+        return [], None
+    sources: list[fx.Node] = []
+    new = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for index, node in enumerate(graph.extras):
+        copies[node] = new.placeholder(f"given_extra_{index}")
+    summed: dict[fx.Node, fx.Node] = {}
+
+    def copy(node: fx.Node) -> fx.Node:
+        if node in copies:
+            return copies[node]
+        if node not in graph.moving:
+            return copies.setdefault(node, new.node_copy(node, copy))
+        if not _sums_rows(node):
+            if node.op == "placeholder":
+                raise UnsupportedError("a gradient of its parameters is no sum over rows")
+            return copies.setdefault(node, new.node_copy(node, copy))
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        if source not in summed:
+            summed[source] = new.placeholder(f"given_sum_{len(sources)}")
+            sources.append(source)
+        return copies.setdefault(node, new.node_copy(node, lambda each: summed[each]))
+
+    results = [None if node is None else copy(node) for node in graph.to_extras]
+    new.output(results)
+    return sources, fx.GraphModule(trace.joint, new)
+
+
+def _sums_rows(node: fx.Node) -> bool:
+    if name_of(node) != "sum":
+        return False
+    source, dims = node.args[0], node.args[1] if len(node.args) > 1 else []
+    assert isinstance(source, fx.Node) and isinstance(dims, Sequence)
+    rank = source.meta["val"].dim()
+    return not dims or 0 in [typed(int, dim) % rank for dim in dims]

@@ -1,0 +1,64 @@
+"""A whole sequence as one differentiable operation."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqlab.nn.engine.scan.program import Forward, Program
+from seqlab.nn.engine.scan.schedule import Packing, Schedule
+from seqlab.nn.engine.scan.steps import weight_gradient
+
+
+class Scan(torch.autograd.Function):
+    """``(gi (N, G*H), weight_hh, bias_hh, *state, *extras) -> (every step's state (N, size) ..., final state ...)``.
+
+    The backward pass runs the step's adjoint from the last step to the first; the weight's gradient is one product over
+    all steps afterwards.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        program: Program,
+        schedule: Schedule,
+        packing: Packing | None,
+        low: torch.dtype | None,
+        gi: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        *given: Tensor,
+    ) -> tuple[Tensor, ...]:
+        count, rows = len(program.layout.state_sizes), schedule.rows
+        state, extras = given[:count], given[count:]
+        save = any(ctx.needs_input_grad)
+        result = program.forward(schedule, gi, weight, bias, state, extras, save)
+        if packing is None:
+            final = [part[part.size(0) - rows :].clone() for part in result.states]
+        else:
+            final = [part.index_select(0, packing.last) for part in result.states]
+        if save:
+            ctx.program, ctx.schedule, ctx.packing, ctx.low = program, schedule, packing, low
+            keep_gi = gi if program.layout.gi_kept else gi.new_empty(0)
+            ctx.save_for_backward(keep_gi, weight, *result.states, result.kept, result.kept_shared, *extras)
+        return *(part[rows:] for part in result.states[: program.sequences]), *final
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        program, schedule, packing = ctx.program, ctx.schedule, ctx.packing
+        layout, rows = program.layout, schedule.rows
+        gi, weight, *rest = ctx.saved_tensors
+        count = len(layout.state_sizes)
+        states, (kept, kept_shared, *extras) = rest[:count], rest[count:]
+        steps = states[0].size(0) - rows
+        dnext = [gradient.contiguous() for gradient in gradients[: program.sequences]]
+        dfinal = list(gradients[program.sequences :])
+        back = program.backward(schedule, gi, weight, extras, Forward(states, kept, kept_shared), dnext, dfinal)
+        to_weight = None
+        if weight is not None and ctx.needs_input_grad[5]:
+            before = states[0][:steps] if packing is None else states[0].index_select(0, packing.previous)
+            to_weight = weight_gradient(back.gh, before, ctx.low)
+        found = (None, None, None, None, back.gi, to_weight, back.gh_sum, *back.state, *back.extras)
+        return tuple(one if needed else None for one, needed in zip(found, ctx.needs_input_grad, strict=True))

@@ -1,0 +1,279 @@
+// The loops over time: one recurrent product and one call of the step's code for each. After the step's own code.
+//
+// Rows never meet, so each group of rows runs through the whole sequence by itself, without waiting for the others.
+// Where the weights outgrow a core's cache, several threads share a group: each takes some of the units, computes their
+// gates and their step, and waits for its fellows once a step (once more where a step sums over units).
+constexpr long TILE = 2 * VL;                                              // columns of a panel of packed weights
+constexpr long PANELS = (H + TILE - 1) / TILE;                             // panels a gate
+constexpr long LAST = H - (PANELS - 1) * TILE <= VL ? VL : TILE;           // columns of a gate's last panel
+static_assert(HP >= (PANELS - 1) * TILE + LAST, "the padded width holds every panel");
+#if VECTOR_BYTES == 64
+constexpr long MOST = 12;  // rows of a tile: 24 sums, 2 weights and a state's value fill 32 registers
+#else
+constexpr long MOST = 6;
+#endif
+
+struct Arguments {
+  long steps, rows, groups, columns, threads, save;
+  const long *first, *count, *base;  // (steps, groups) blocks of rows, and where each group's initial rows stand
+  const real *gi, *weight, *bias;
+  real* state[NS];  // (rows + all steps' rows, H): initial states first
+  real *kept, *kept_shared, *packed, *scratch, *sums;
+  const real* extra[NE + 1];
+  const real* dnext[NS];  // gradients to each step's new state, or null
+  real* dstate[NS];       // (rows, HS): the gradient to the final state; becomes that to the initial one
+  real *dgi, *dgh;
+};
+
+struct Barrier {
+  std::atomic<long> arrived{0}, round{0};
+  long members = 1;
+  char apart[64];  // one cache line each
+  void wait() {
+    if (members == 1) return;
+    const long now = round.load(std::memory_order_relaxed);
+    if (arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == members) {
+      arrived.store(0, std::memory_order_relaxed);
+      round.store(now + 1, std::memory_order_release);
+      return;
+    }
+    for (long spins = 0; round.load(std::memory_order_acquire) == now; ++spins) {
+      if (spins > 4000) sched_yield();  // a fellow has lost its core: let it have this one
+#if defined(__x86_64__)
+      else __builtin_ia32_pause();
+#endif
+    }
+  }
+};
+
+// c (M, N vectors) = start + a (M, K) panel (K, N vectors); start has rows `start_stride` apart: 0 for one row for all.
+template <int M, int N>
+INLINE void tile(const real* a, long a_stride, const real* panel, long depth, real* c, long c_stride, const real* start,
+                 long start_stride) {
+  vec sum[M][N];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) sum[m][n] = start ? load(start + m * start_stride + n * VL) : vec{};
+  for (long k = 0; k < depth; ++k) {
+    vec weights[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) weights[n] = load(panel + (k * N + n) * VL);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      const vec value = splat(a[m * a_stride + k]);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) sum[m][n] += value * weights[n];
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) store(c + m * c_stride + n * VL, sum[m][n]);
+}
+
+template <int N>
+static void tiles(long rows, const real* a, long a_stride, const real* panel, long depth, real* c, long c_stride,
+                  const real* start, long start_stride) {
+  const long blocks = (rows + MOST - 1) / MOST;
+  for (long block = 0, row = 0; block < blocks; ++block) {
+    const long count = (rows - row) / (blocks - block);
+    const real* from = a + row * a_stride;
+    real* to = c + row * c_stride;
+    const real* begin = start ? start + row * start_stride : nullptr;
+    switch (count) {
+#define CASE(M) \
+  case M: tile<M, N>(from, a_stride, panel, depth, to, c_stride, begin, start_stride); break;
+      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if VECTOR_BYTES == 64
+      CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+    }
+    row += count;
+  }
+}
+
+// The weights in panels: for the step, columns are a gate's units; for the adjoint, the units of the previous state.
+static void pack_step(const real* weight, real* packed, long panel) {
+  const long gate = panel / PANELS, first = panel % PANELS * TILE;
+  const long width = panel % PANELS == PANELS - 1 ? LAST : TILE;
+  real* to = packed + panel * H * TILE;
+  for (long begin = 0; begin < H; begin += 16) {
+    const long end = begin + 16 < H ? begin + 16 : H;
+    for (long n = 0; n < width; ++n) {
+      const real* from = weight + (gate * H + first + n) * H;
+      const bool real_column = first + n < H;
+      for (long k = begin; k < end; ++k) to[k * width + n] = real_column ? from[k] : real(0);
+    }
+  }
+}
+
+static void pack_adjoint(const real* weight, real* packed, long panel) {
+  const long first = panel * TILE, width = panel == PANELS - 1 ? LAST : TILE;
+  const long real_columns = H - first < width ? H - first : width;
+  real* to = packed + panel * G * H * TILE;
+  for (long n = 0; n < G * H; ++n) {
+    for (long i = 0; i < real_columns; ++i) to[n * width + i] = weight[n * H + first + i];
+    for (long i = real_columns; i < width; ++i) to[n * width + i] = 0;
+  }
+}
+
+struct Share {  // a thread's part of a group's step
+  long panel_begin, panel_end, unit_begin, unit_end;
+};
+
+static Share share_of(long column, long columns) {
+  Share share;
+  share.panel_begin = PANELS * column / columns;
+  share.panel_end = PANELS * (column + 1) / columns;
+  share.unit_begin = share.panel_begin * TILE;
+  share.unit_end = share.panel_end * TILE < H ? share.panel_end * TILE : H;
+  return share;
+}
+
+static Pointers pointers_at(const Arguments& a, long t, long group, long direction) {
+  Pointers p;
+  const long first = a.first[t * a.groups + group], after = t + direction;
+  p.ahead = after >= 0 && after < a.steps ? a.first[after * a.groups + group] - first : 0;
+  const long previous = t ? a.rows + a.first[(t - 1) * a.groups + group] : a.base[group];
+  p.gi = a.gi ? a.gi + first * GI : nullptr;
+  p.gh = nullptr;
+  for (long s = 0; s < NS; ++s) {
+    p.previous[s] = a.state[s] + previous * SIZE[s];
+    p.next[s] = a.state[s] + (a.rows + first) * SIZE[s];
+    p.dnext[s] = a.dnext[s] ? a.dnext[s] + first * SIZE[s] : nullptr;
+    p.dstate[s] = a.dstate[s] ? a.dstate[s] + a.base[group] * STRIDE[s] : nullptr;
+  }
+  for (long e = 0; e < NE; ++e) p.extra[e] = a.extra[e];
+  p.kept = a.kept ? a.kept + first * KEPT * H : nullptr;
+  p.kept_shared = a.kept_shared ? a.kept_shared + first * KEPT_SHARED : nullptr;
+  p.dgi = a.dgi ? a.dgi + first * GI : nullptr;
+  p.dgh = a.dgh ? a.dgh + first * G * H : nullptr;
+  return p;
+}
+
+// Rows of a block that a thread takes where a step needs whole rows.
+static void rows_of(long count, long column, long columns, long& begin, long& end) {
+  begin = count * column / columns;
+  end = count * (column + 1) / columns;
+}
+
+static void run_forward(const Arguments& a, long group, long column, long columns, Barrier& barrier, real* scratch) {
+  const Share share = share_of(column, columns);
+  real* products = a.scratch + a.base[group] * G * HP;
+  for (long t = 0; t < a.steps; ++t) {
+    const long count = a.count[t * a.groups + group];
+    if (!count) break;  // rows are sorted by length: none follows
+    Pointers p = pointers_at(a, t, group, 1);
+    if (RECURRENT) {
+      for (long panel = share.panel_begin; panel < share.panel_end; ++panel)
+        for (long gate = 0; gate < G; ++gate) {
+          const real* packed = a.packed + (gate * PANELS + panel) * H * TILE;
+          real* to = products + gate * HP + panel * TILE;
+          const real* bias = a.bias ? a.bias + gate * HP + panel * TILE : nullptr;
+          if (panel == PANELS - 1 && LAST == VL)
+            tiles<1>(count, p.previous[0], SIZE[0], packed, H, to, G * HP, bias, 0);
+          else
+            tiles<2>(count, p.previous[0], SIZE[0], packed, H, to, G * HP, bias, 0);
+        }
+      p.gh = products;
+    }
+    long begin = 0, end = count, unit_begin = share.unit_begin, unit_end = share.unit_end;
+    if (WHOLE_ROWS_FORWARD) {
+      barrier.wait();
+      rows_of(count, column, columns, begin, end);
+      unit_begin = 0, unit_end = H;
+    }
+    if (a.save)
+      step_and_keep(p, begin, end, unit_begin, unit_end, scratch);
+    else
+      step(p, begin, end, unit_begin, unit_end, scratch);
+    if (RECURRENT || WHOLE_ROWS_FORWARD) barrier.wait();
+  }
+}
+
+static void run_backward(const Arguments& a, long group, long column, long columns, Barrier& barrier, real* scratch,
+                         real* sums) {
+  const Share share = share_of(column, columns);
+  constexpr long FLUSH = 32;  // steps summed by themselves first, which keeps rounding errors of long sums small
+  long t = a.steps - 1;
+  while (t >= 0 && !a.count[t * a.groups + group]) --t;
+  for (long since = 1; t >= 0; --t, ++since) {
+    const long count = a.count[t * a.groups + group];
+    Pointers p = pointers_at(a, t, group, -1);
+    p.sums = sums + SUMS;
+    long begin = 0, end = count, unit_begin = share.unit_begin, unit_end = share.unit_end;
+    if (WHOLE_ROWS_BACKWARD) {
+      rows_of(count, column, columns, begin, end);
+      unit_begin = 0, unit_end = H;
+    }
+    adjoint(p, begin, end, unit_begin, unit_end, scratch);
+    if (RECURRENT || WHOLE_ROWS_BACKWARD) barrier.wait();
+    if (RECURRENT) {
+      for (long panel = share.panel_begin; panel < share.panel_end; ++panel) {
+        const real* packed = a.packed + panel * G * H * TILE;
+        real* to = p.dstate[0] + panel * TILE;
+        const real* from = SHARED_GRADIENT ? p.dgi : p.dgh;
+        if (panel == PANELS - 1 && LAST == VL)
+          tiles<1>(count, from, G * H, packed, G * H, to, STRIDE[0], to, STRIDE[0]);
+        else
+          tiles<2>(count, from, G * H, packed, G * H, to, STRIDE[0], to, STRIDE[0]);
+      }
+      if (WHOLE_ROWS_BACKWARD) barrier.wait();
+    }
+    if (since % FLUSH == 0 || t == 0)
+      for (long i = 0; i < SUMS; ++i) sums[i] += sums[SUMS + i], sums[SUMS + i] = 0;
+  }
+}
+
+template <bool FORWARD>
+static void run(const Arguments& a) {
+  Barrier* barriers = new Barrier[a.groups];
+  Barrier all;
+#ifdef _OPENMP
+#pragma omp parallel num_threads(a.threads)
+#endif
+  {
+#ifdef _OPENMP
+    const long id = omp_get_thread_num(), threads = omp_get_num_threads();
+#pragma omp single
+#else
+    const long id = 0, threads = 1;
+#endif
+    {
+      all.members = threads;
+      for (long g = 0; g < a.groups; ++g) barriers[g].members = threads >= a.groups * a.columns ? a.columns : 1;
+    }
+    if (RECURRENT) {
+      const long panels = FORWARD ? G * PANELS : PANELS;
+      for (long panel = id; panel < panels; panel += threads)
+        FORWARD ? pack_step(a.weight, a.packed, panel) : pack_adjoint(a.weight, a.packed, panel);
+      all.wait();
+    }
+    real* scratch = a.scratch + a.rows * G * HP + id * SCRATCH;
+    real* sums = a.sums ? a.sums + id * 2 * SUMS : nullptr;
+    if (threads >= a.groups * a.columns) {
+      if (id < a.groups * a.columns) {
+        const long group = id / a.columns, column = id % a.columns;
+        if (FORWARD)
+          run_forward(a, group, column, a.columns, barriers[group], scratch);
+        else
+          run_backward(a, group, column, a.columns, barriers[group], scratch, sums);
+      }
+    } else {  // fewer threads came than were asked for
+      for (long group = id; group < a.groups; group += threads) {
+        if (FORWARD)
+          run_forward(a, group, 0, 1, barriers[group], scratch);
+        else
+          run_backward(a, group, 0, 1, barriers[group], scratch, sums);
+      }
+    }
+  }
+  delete[] barriers;
+}
+
+extern "C" void seqlab_forward(const Arguments* arguments) { run<true>(*arguments); }
+extern "C" void seqlab_backward(const Arguments* arguments) { run<false>(*arguments); }
+extern "C" long seqlab_size(void) { return sizeof(Arguments); }
+extern "C" long seqlab_padded(void) { return HP; }
+extern "C" long seqlab_scratch(void) { return SCRATCH; }

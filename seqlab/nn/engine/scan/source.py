@@ -1,0 +1,176 @@
+"""The C++ of a cell: sizes, the step, the step that keeps what its adjoint needs, and the adjoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import torch
+from torch import fx
+
+from seqlab.nn.engine.scan.directions import AdjointEmitter, Graph, Plan, StepEmitter, sums_of_extras
+from seqlab.nn.engine.scan.emit import Emitter, check_trace, loop
+from seqlab.nn.engine.scan.trace import Trace, UnsupportedError
+from seqlab.nn.engine.scan.views import Run, count_of, row_shape
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The sizes that the C++ and its caller agree on, in numbers of a row."""
+
+    hidden_size: int
+    num_gates: int
+    state_sizes: tuple[int, ...]
+    kept: int  # runs of hidden_size
+    kept_shared: int
+    gi_kept: bool
+    shared_gradient: bool  # one gradient serves gi and gh
+    sums: tuple[int, ...]  # widths of what the adjoint sums over rows and steps; the first is gh's gradient, if wanted
+    sum_gh: bool
+    sum_shapes: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program's text, its layout, and the graph that turns the sums into the extras' gradients."""
+
+    text: str
+    layout: Layout
+    post: fx.GraphModule | None
+
+
+def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias: bool, dtype: torch.dtype) -> Source:
+    """The program of a traced cell. Raises :class:`UnsupportedError` where it can't be written."""
+    check_trace(trace)
+    if any(size % hidden_size for size in state_sizes) or state_sizes[0] != hidden_size:
+        raise UnsupportedError(f"its states have sizes {state_sizes}, which are no multiples of {hidden_size}")
+    graph, plan = Graph(trace), Plan(sequences=trace.num_sequences)
+    for node in graph.extras:
+        if node.meta["val"].dtype != dtype:
+            raise UnsupportedError(f"its pointwise uses values of {node.meta['val'].dtype} that all rows share")
+    sum_gh = trace.recurrent and has_bias
+    sources, post = sums_of_extras(graph, trace)
+    adjoint, whole_backward = _write_adjoint(graph, plan, hidden_size, state_sizes, sources, sum_gh)
+    plain, whole_forward = _write_step(graph, plan, hidden_size, "step", keep=False)
+    keeping, _ = _write_step(graph, plan, hidden_size, "step_and_keep", keep=True)
+    gates = _gates(graph, hidden_size)
+    sums = ((gates * hidden_size,) if sum_gh else ()) + tuple(count_of(node) for node in sources)
+    shared = trace.recurrent and graph.to_gi is graph.to_gh
+    vector = f"""#define REAL_IS_DOUBLE {int(dtype == torch.float64)}
+{_read("vector.h")}
+constexpr long H = {hidden_size}, G = {gates}, GI = {gates * hidden_size}, NS = {len(state_sizes)};
+constexpr long NE = {trace.num_extras}, KEPT = {len(plan.kept)}, KEPT_SHARED = {len(plan.kept_shared)};
+constexpr long HP = (H + VL - 1) / VL * VL, SUMS = {sum(sums)}, SCRATCH = 64 * HP;
+constexpr long SIZE[NS] = {{{", ".join(map(str, state_sizes))}}};
+constexpr long STRIDE[NS] = {{{", ".join(["HP", *map(str, state_sizes[1:])])}}};
+constexpr bool RECURRENT = {str(trace.recurrent).lower()}, SHARED_GRADIENT = {str(shared).lower()};
+constexpr bool WHOLE_ROWS_FORWARD = {str(whole_forward).lower()}, WHOLE_ROWS_BACKWARD = {str(whole_backward).lower()};
+struct Pointers {{
+  const real *gi, *gh, *previous[NS], *extra[NE + 1], *dnext[NS];
+  long ahead;  // rows from this block to the next one
+  real *next[NS], *kept, *kept_shared, *dstate[NS], *dgi, *dgh, *sums;
+}};
+"""
+    layout = Layout(
+        hidden_size,
+        gates,
+        state_sizes,
+        len(plan.kept),
+        len(plan.kept_shared),
+        plan.gi_kept,
+        shared,
+        sums,
+        sum_gh,
+        tuple((1, *row_shape(node)) for node in sources),
+    )
+    return Source("\n".join((vector, plain, keeping, adjoint, _read("driver.h"))), layout, post)
+
+
+def _read(name: str) -> str:
+    return files("seqlab.nn.engine.scan").joinpath(f"kernel/{name}").read_text()
+
+
+def _gates(graph: Graph, hidden_size: int) -> int:
+    return count_of(graph.gi) // hidden_size
+
+
+def _write_step(graph: Graph, plan: Plan, hidden_size: int, name: str, keep: bool) -> tuple[str, bool]:
+    emitter = StepEmitter(graph, hidden_size, plan)
+    stores = []
+    for index, node in enumerate(graph.next):
+        for offset in range(0, count_of(node), hidden_size):
+            stores.append(f"STORE(next{index} + {offset} + j, {emitter.value(Run(node, offset, False))});")
+    if keep:
+        for run, slot in plan.kept.items():
+            stores.append(f"STORE(kept + {slot * hidden_size} + j, {emitter.value(run)});")
+        for run, slot in plan.kept_shared.items():
+            emitter.row.append(f"kept_shared[{slot}] = {emitter.value(run)}[0];")
+    opening = ["const real* gi = p.gi + r * GI;", "constexpr long gi_stride = GI;"]
+    opening += ["const real* gh = p.gh + r * G * HP;"] if graph.gh is not None else []
+    for index in range(len(graph.previous)):
+        opening.append(f"const real* previous{index} = p.previous[{index}] + r * SIZE[{index}];")
+        opening.append(f"real* next{index} = p.next[{index}] + r * SIZE[{index}];")
+    opening.append("real* kept = p.kept + r * KEPT * H;") if keep else None
+    opening.append("real* kept_shared = p.kept_shared + r * KEPT_SHARED;") if keep else None
+    return _function(name, opening, emitter, stores), bool(emitter.reduced)
+
+
+def _write_adjoint(
+    graph: Graph, plan: Plan, hidden_size: int, state_sizes: Sequence[int], sources: Sequence[fx.Node], sum_gh: bool
+) -> tuple[str, bool]:
+    if graph.to_gi is None or (graph.gh is not None and graph.to_gh is None):
+        raise UnsupportedError("its pointwise does not depend on what it is given")
+    emitter = AdjointEmitter(graph, hidden_size, plan)
+    stores, sums = [], 0
+    for offset in range(0, count_of(graph.to_gi), hidden_size):
+        stores.append(f"STORE(dgi + {offset} + j, {emitter.value(Run(graph.to_gi, offset, False))});")
+    if graph.to_gh is not None:
+        for offset in range(0, count_of(graph.to_gh), hidden_size):
+            value = emitter.value(Run(graph.to_gh, offset, False))
+            if graph.to_gh is not graph.to_gi:
+                stores.append(f"STORE(dgh + {offset} + j, {value});")
+            if sum_gh:
+                stores.append(_accumulate(offset, value))
+        sums += count_of(graph.to_gh) if sum_gh else 0
+    for index, node in enumerate(graph.to_previous):
+        for offset in range(0, state_sizes[index], hidden_size):
+            value = "vec{}" if node is None else emitter.value(Run(node, offset, False))
+            stores.append(f"STORE(dstate{index} + {offset} + j, {value});")
+    for node in sources:
+        count = count_of(node)
+        if count == 1:
+            emitter.row.append(f"p.sums[{sums}] += {emitter.value(Run(node, 0, True))}[0];")
+        elif count % hidden_size:
+            raise UnsupportedError(f"its pointwise learns {row_shape(node)} numbers, no multiple of {hidden_size}")
+        else:
+            for offset in range(0, count, hidden_size):
+                stores.append(_accumulate(sums + offset, emitter.value(Run(node, offset, False))))
+        sums += count
+    opening = ["const real* gi = p.gi + r * GI;", "constexpr long gi_stride = GI;"] if plan.gi_kept else []
+    opening += [
+        "const real* kept = p.kept + r * KEPT * H;",
+        "constexpr long kept_stride = KEPT * H;",
+        "const real* kept_shared = p.kept_shared + r * KEPT_SHARED;",
+    ]
+    opening += ["real* dgi = p.dgi + r * GI;", "real* dgh = p.dgh + r * G * H;", "(void)dgh;"]
+    for index in range(len(graph.previous)):
+        opening.append(f"const real* previous{index} = p.previous[{index}] + r * SIZE[{index}];")
+        opening.append(f"const real* next{index} = p.next[{index}] + r * SIZE[{index}];")
+        opening.append(f"const real* dnext{index} = p.dnext[{index}] + r * SIZE[{index}];")
+        opening.append(f"real* dstate{index} = p.dstate[{index}] + r * STRIDE[{index}];")
+        opening.append(f"(void)previous{index}; (void)next{index};")
+    # What all lanes share is summed once a row, so a row may not be cut among threads.
+    whole = bool(emitter.reduced) or any(count_of(node) == 1 for node in sources)
+    return _function("adjoint", opening, emitter, stores), whole
+
+
+def _accumulate(offset: int, value: str) -> str:
+    return f"STORE(p.sums + {offset} + j, LOAD(p.sums + {offset} + j) + {value});"
+
+
+def _function(name: str, opening: Sequence[str], emitter: Emitter, stores: Sequence[str]) -> str:
+    lines = [*opening, *emitter.row, loop([*emitter.lines, *stores], emitter.width)]
+    body = "\n".join(lines)
+    return (
+        f"static void {name}(const Pointers& p, long row_begin, long row_end, long j0, long j1, real* scratch) {{\n"
+        f"(void)scratch;\nfor (long r = row_begin; r < row_end; ++r) {{\n{body}\n}}\n}}\n"
+    )

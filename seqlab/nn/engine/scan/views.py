@@ -1,0 +1,216 @@
+"""Which elements of its operands an element of a row is made of: slices, reshapes and broadcasts as arithmetic."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast as typed
+
+from torch import Tensor, fx
+
+from seqlab.nn.engine.scan.operations import name_of
+from seqlab.nn.engine.scan.trace import UnsupportedError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Elements of a node's flat row: ``offset + j`` for the loop's j, or with ``shared`` the one at ``offset``."""
+
+    node: fx.Node
+    offset: int
+    shared: bool
+
+
+def row_shape(node: fx.Node) -> Shape:
+    """The shape of one row of a node; the whole shape where all rows share it."""
+    value: Tensor = node.meta["val"]
+    return tuple(int(size) for size in value.shape[lead(node) :])
+
+
+def lead(node: fx.Node) -> int:
+    """How many dimensions come before a row: the batch, or none where all rows share the node."""
+    return int(node.meta["moving"])
+
+
+def mark(graph: fx.Graph, moving: set[fx.Node]) -> None:
+    """Note at each node whether rows differ in it."""
+    for node in graph.nodes:
+        node.meta["moving"] = node in moving
+
+
+def _axis(node: fx.Node, dim: int, what: str) -> int:
+    """A dimension among those of a row."""
+    axis = dim % int(node.meta["val"].dim()) - lead(node)
+    if axis < 0:
+        raise UnsupportedError(f"its pointwise {what} rows of the batch")
+    return axis
+
+
+def count_of(node: fx.Node) -> int:
+    return math.prod(row_shape(node))
+
+
+def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
+    """Which elements of ``operand`` meet those of ``run`` in an elementwise operation."""
+    out, full = row_shape(run.node), tuple(int(size) for size in operand.meta["val"].shape)
+    rank = run.node.meta["val"].dim()
+    shape = (1,) * (rank - len(full)) + full  # aligned at the right, as broadcasting has it
+    shape = shape[lead(run.node) :]
+    if math.prod(shape) == 1:
+        return Run(operand, 0, True)
+    if shape == out:
+        return Run(operand, run.offset, run.shared)
+    offset, shared, strides = 0, run.shared, _strides(shape)
+    index = unravel(run.offset, out)
+    for position, size, stride in zip(index, shape, strides, strict=True):
+        offset += 0 if size == 1 else position * stride
+    if not shared and index[-1] + width > out[-1]:
+        raise UnsupportedError(f"its pointwise combines shapes {shape} and {out}, which the compiled step can't")
+    return Run(operand, offset, shared or shape[-1] == 1)
+
+
+def _strides(shape: Shape) -> list[int]:
+    return [math.prod(shape[dim + 1 :]) for dim in range(len(shape))]
+
+
+def unravel(offset: int, shape: Shape) -> list[int]:
+    """The index of a flat offset."""
+    return [offset // stride % size for stride, size in zip(_strides(shape), shape, strict=True)]
+
+
+def operands_of(run: Run, width: int) -> list[Run]:
+    """The runs that ``run`` is computed from, reductions left out."""
+    name = name_of(run.node)
+    if name in VIEWS:
+        return [VIEWS[name](run, width)]
+    return [broadcast(each, run, width) for each in run.node.args if isinstance(each, fx.Node)]
+
+
+def reduced_dims(node: fx.Node, source: fx.Node) -> list[int]:
+    """The dimensions of a row that a reduction goes over."""
+    given = node.args[1] if len(node.args) > 1 else []
+    listed = list(given) if isinstance(given, Sequence) else [given]
+    if not listed:
+        raise UnsupportedError("its pointwise mixes rows (a reduction over everything)")
+    return sorted(_axis(source, typed(int, dim), "mixes") for dim in listed)
+
+
+def _same(run: Run, width: int) -> Run:
+    """A view with the same flat order."""
+    source = run.node.args[0]
+    assert isinstance(source, fx.Node)
+    if count_of(source) != count_of(run.node):
+        raise UnsupportedError("its pointwise reshapes the batch away")
+    return Run(source, run.offset, run.shared)
+
+
+def _expand(run: Run, width: int) -> Run:
+    source = run.node.args[0]
+    assert isinstance(source, fx.Node)
+    return broadcast(source, run, width)
+
+
+def _slice(run: Run, width: int) -> Run:
+    source, dim, start = (*run.node.args, 0, 0)[:3]
+    assert isinstance(source, fx.Node) and isinstance(dim, int)
+    if len(run.node.args) > 4 and run.node.args[4] != 1:
+        raise UnsupportedError("its pointwise slices with a step")
+    if source.meta["val"].shape == run.node.meta["val"].shape:
+        return _same(run, width)
+    start = start if isinstance(start, int) else 0
+    return _taken(run, source, dim, start, width)
+
+
+def _select(run: Run, width: int) -> Run:
+    source, dim, index = run.node.args[:3]
+    assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(index, int)
+    return _taken(run, source, dim, index, width, dropped=True)
+
+
+def _part(run: Run, width: int) -> Run:
+    """One of the parts that a split gives."""
+    split, number = run.node.args[:2]
+    assert isinstance(split, fx.Node) and isinstance(number, int)
+    if name_of(split) != "split_with_sizes":
+        raise UnsupportedError(f"its pointwise uses {name_of(split)}, which the compiled step does not know")
+    source, sizes = split.args[:2]
+    dim = split.args[2] if len(split.args) > 2 else 0
+    assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(sizes, Sequence)
+    return _taken(run, source, dim, sum(sizes[:number]), width)  # type: ignore[arg-type]
+
+
+def _taken(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped: bool = False) -> Run:
+    """The run of ``source`` whose dimension ``dim`` was cut to begin at ``start``, or with ``dropped`` was indexed."""
+    whole, dim = row_shape(source), _axis(source, dim, "picks")
+    start = max(start + whole[dim], 0) if start < 0 else min(start, whole[dim])
+    cut = row_shape(run.node)
+    cut = (*cut[:dim], 1, *cut[dim:]) if dropped else cut
+    index = unravel(run.offset, cut)
+    inner = math.prod(cut[dim:])
+    if not run.shared and run.offset % inner + width > inner:
+        raise UnsupportedError("its pointwise slices across a row's parts")
+    index[dim] += start
+    return Run(source, sum(i * stride for i, stride in zip(index, _strides(whole), strict=True)), run.shared)
+
+
+def _joined(run: Run, width: int) -> Run:
+    """The piece of a concatenation that holds the run."""
+    pieces, dim = run.node.args[0], run.node.args[1] if len(run.node.args) > 1 else 0
+    assert isinstance(pieces, Sequence) and isinstance(dim, int)
+    shape, dim = row_shape(run.node), _axis(run.node, dim, "joins")
+    index = unravel(run.offset, shape)
+    inner = math.prod(shape[dim + 1 :])
+    within, position = run.offset % inner, index[dim]
+    for piece in pieces:
+        assert isinstance(piece, fx.Node)
+        size = row_shape(piece)[dim]
+        if position < size:
+            if not run.shared and within + width > (size - position) * inner:
+                raise UnsupportedError("its pointwise joins parts that do not divide into the hidden size")
+            index[dim] = position
+            strides = _strides(row_shape(piece))
+            return Run(piece, sum(i * stride for i, stride in zip(index, strides, strict=True)), run.shared)
+        position -= size
+    raise AssertionError("a run lies inside its concatenation")
+
+
+def _scattered(run: Run, width: int) -> Run:
+    """A tensor with a slice of it replaced: the run lies in one or the other."""
+    base, part, dim, bound = (*run.node.args, *(0, 0)[max(0, len(run.node.args) - 2) :])[:4]
+    assert isinstance(base, fx.Node) and isinstance(part, fx.Node) and isinstance(dim, int)
+    one = name_of(run.node) == "select_scatter"
+    whole, dim = row_shape(run.node), _axis(run.node, dim, "replaces")
+    start = bound if isinstance(bound, int) else 0
+    start += whole[dim] if start < 0 else 0
+    size = 1 if one else row_shape(part)[dim]
+    index = unravel(run.offset, whole)
+    inner, position = math.prod(whole[dim + 1 :]), index[dim]
+    length = 1 if run.shared else width
+    flat = position * inner + run.offset % inner  # within the dimensions from `dim` on
+    begin, end = start * inner, (start + size) * inner
+    if flat + length <= begin or flat >= end:
+        return Run(base, run.offset, run.shared)
+    if flat < begin or flat + length > end:
+        raise UnsupportedError("its pointwise replaces parts that do not divide into the hidden size")
+    index[dim] -= start
+    shape = (*whole[:dim], size, *whole[dim + 1 :])
+    return Run(part, sum(i * stride for i, stride in zip(index, _strides(shape), strict=True)), run.shared)
+
+
+VIEWS = {
+    "alias": _same,
+    "clone": _same,
+    "view": _same,
+    "_unsafe_view": _same,
+    "reshape": _same,
+    "squeeze": _same,
+    "unsqueeze": _same,
+    "expand": _expand,
+    "slice": _slice,
+    "select": _select,
+    "getitem": _part,
+    "cat": _joined,
+    "slice_scatter": _scattered,
+    "select_scatter": _scattered,
+}
