@@ -31,7 +31,8 @@ check: setup  ## lint, types, import contracts and doctests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --doctest-modules seqlab
 
-bench: setup  ## the training step against a plain PyTorch script, in float32 and in bfloat16
+bench: setup  ## the engines against torch.nn, and the training step against a plain PyTorch script
+	$(BIN)/seqlab bench engine --part main
 	$(BIN)/seqlab bench training
 	$(BIN)/seqlab bench training --precision bf16-mixed
 

@@ -116,12 +116,33 @@ def _parser() -> argparse.ArgumentParser:
     report.add_arguments(report_parser)
     report_parser.set_defaults(run=report.run)
 
-    bench = commands.add_parser("bench", help="measure speed against plain PyTorch")
-    bench.add_argument("what", choices=["training"], help="a language model's training step")
-    bench.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
-    bench.add_argument("--json", type=Path, metavar="FILE")
-    bench.set_defaults(run=_bench)
+    _add_bench(commands)
     return parser
+
+
+def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    bench = commands.add_parser("bench", help="measure speed against plain PyTorch")
+    subjects = bench.add_subparsers(title="what to measure", required=True, metavar="training|engine")
+
+    training = subjects.add_parser("training", help="a language model's training step")
+    training.set_defaults(run=_bench_training)
+
+    engine = subjects.add_parser("engine", help="every engine on every cell, layer by layer")
+    parts = ["main", "compile", "scaling", "lengths", "shapes", "memory", "all"]
+    engine.add_argument("--part", default="all", choices=parts)
+    engine.add_argument("--cells", type=_names, metavar="NAME[,NAME]", help="such as lstm,user_gru (default: all)")
+    engine.add_argument("--engines", type=_names, metavar="NAME[,NAME]", help="(default: all that serve the cell)")
+    engine.add_argument("--sizes", type=_size, nargs="+", metavar="T,B,H", help="steps, rows, width; one or more")
+    engine.add_argument("--steps", type=_numbers, metavar="T[,T]", help="of the part scaling (default: 128 to 8192)")
+    engine.add_argument(
+        "--rounds", type=_positive, default=15, metavar="N", help="each contender is timed once in each"
+    )
+    engine.add_argument("--threads", type=_positive, metavar="N")
+    engine.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    engine.set_defaults(run=_bench_engine)
+    for subject in (training, engine):
+        subject.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+        subject.add_argument("--json", type=Path, metavar="FILE")
 
 
 def _command(
@@ -137,6 +158,24 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
     return int(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between them, got {text!r}")
+    return names
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(_positive(part) for part in text.split(","))
+
+
+def _size(text: str) -> tuple[int, ...]:
+    sizes = _numbers(text)
+    if len(sizes) != 3:
+        raise argparse.ArgumentTypeError(f"expected three numbers T,B,H, got {text!r}")
+    return sizes
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -183,10 +222,29 @@ def _complete(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(args: argparse.Namespace) -> int:
-    from seqlab import bench
+def _bench_training(args: argparse.Namespace) -> int:
+    from seqlab.bench.training import training
 
-    return bench.training(args.precision, args.json)
+    return training(args.precision, args.json)
+
+
+def _bench_engine(args: argparse.Namespace) -> int:
+    from seqlab.bench.engine import SIZES, STEPS, Options, run
+    from seqlab.bench.engine_contenders import Size
+
+    options = Options(
+        part=args.part,
+        cells=args.cells,
+        sizes=tuple(Size(*size) for size in args.sizes) if args.sizes else SIZES,
+        engines=args.engines,
+        steps=tuple(sorted(set(args.steps))) if args.steps else STEPS,
+        rounds=args.rounds,
+        threads=args.threads,
+        precision=args.precision,
+        device=args.device,
+        json_file=args.json,
+    )
+    return run(options)
 
 
 def _open_run(args: argparse.Namespace) -> None:

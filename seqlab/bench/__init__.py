@@ -1,0 +1,2 @@
+"""``seqlab bench``: speed against plain PyTorch, of a training step (:mod:`training`) and of the engines
+(:mod:`engine`)."""

@@ -1,0 +1,113 @@
+"""The cells that ``seqlab bench engine`` knows by name, and the ``torch.nn`` layer that each is held against."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+import seqlab.nn
+from seqlab.errors import InputError
+from seqlab.nn import GatedCell, RecurrentCell
+from seqlab.nn.state import State
+
+
+class UserLSTMCell(GatedCell):
+    """The LSTM as a user would write it: a class of its own, so that no kernel made for the stock cell serves it."""
+
+    num_gates, state_names = 4, ("h", "c")
+
+    def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
+        i, f, g, o = (gi + gh).chunk(4, -1)
+        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+class UserGRUCell(GatedCell):
+    """The GRU as a user would write it."""
+
+    num_gates, state_names = 3, ("h",)
+
+    def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
+        (ri, zi, ni), (rh, zh, nh) = gi.chunk(3, -1), gh.chunk(3, -1)
+        r, z = (ri + rh).sigmoid(), (zi + zh).sigmoid()
+        return ((1 - z) * (ni + r * nh).tanh() + z * state[0],)
+
+
+CellFactory = Callable[[int, int], RecurrentCell]
+_USERS: dict[str, CellFactory] = {"user_lstm": UserLSTMCell, "user_gru": UserGRUCell}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What PyTorch offers beside a cell: its layer, its cell to step, and whether they compute the same function."""
+
+    name: str
+    layer: Callable[..., nn.RNNBase]
+    cell: Callable[[int, int], nn.RNNCellBase]
+    same: bool
+
+    @property
+    def loop_name(self) -> str:
+        return f"{self.name}Cell loop"
+
+
+def all_cells() -> dict[str, CellFactory]:
+    """Every cell by name: the user's own first, then those that :mod:`seqlab.nn` exports, as ``model/cell`` names them.
+
+    >>> [name for name in all_cells() if name in ("lstm", "user_lstm", "gated")]
+    ['user_lstm', 'lstm']
+    """
+    exported = [getattr(seqlab.nn, name) for name in seqlab.nn.__all__]
+    shipped = {cell_name(each): each for each in exported if _is_made_from_sizes(each)}
+    return _USERS | shipped
+
+
+def find_cells(names: Sequence[str] | None) -> dict[str, CellFactory]:
+    """The cells of these names in that order, or all of them.
+
+    Raises:
+        InputError: A name that no cell has.
+    """
+    known = all_cells()
+    for name in names or ():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            raise InputError(f"--cells: there is no cell {name!r}; {mend}")
+    return known if names is None else {name: known[name] for name in names}
+
+
+def stock_of(name: str) -> Stock:
+    """The ``torch.nn`` counterpart of a cell; ``nn.LSTM``, which is another function, for a cell that has none."""
+    counterparts = {
+        "rnn": Stock("nn.RNN", nn.RNN, nn.RNNCell, True),
+        "gru": Stock("nn.GRU", nn.GRU, nn.GRUCell, True),
+        "lstm": Stock("nn.LSTM", nn.LSTM, nn.LSTMCell, True),
+    }
+    return counterparts.get(name.removeprefix("user_"), Stock("nn.LSTM", nn.LSTM, nn.LSTMCell, False))
+
+
+def cell_name(cell: type[RecurrentCell]) -> str:
+    """The name under ``conf/model/cell``.
+
+    >>> from seqlab.nn import LSTMCell
+    >>> cell_name(LSTMCell), cell_name(type("LayerNormGRUCell", (LSTMCell,), {}))
+    ('lstm', 'layer_norm_gru')
+    """
+    words = cell.__name__.removesuffix("Cell")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()
+
+
+def _is_made_from_sizes(cell: object) -> bool:
+    """Whether it is a cell that ``cell(input_size, hidden_size)`` makes: a base class or an adapter is not."""
+    if not (inspect.isclass(cell) and issubclass(cell, RecurrentCell)) or inspect.isabstract(cell):
+        return False
+    required = [
+        name
+        for name, parameter in inspect.signature(cell).parameters.items()
+        if parameter.default is parameter.empty and not parameter.kind.name.startswith("VAR_")
+    ]
+    return required == ["input_size", "hidden_size"]

@@ -1,0 +1,165 @@
+"""What only a fresh process shows: the first call of an engine, and the most memory that one call holds.
+
+``python -m seqlab.bench.engine_process TASK`` is that process; it prints one JSON object as its last line.
+"""
+
+import ctypes
+import inspect
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from seqlab.bench.engine_cells import all_cells, stock_of
+from seqlab.bench.engine_contenders import SEED, LayerContender, Setting, Size, recurrent_contender
+from seqlab.nn import Recurrent
+
+KERNEL_CACHES = ("SEQLAB_KERNEL_CACHE", "TORCHINDUCTOR_CACHE_DIR")
+RECOMPUTED = ", recompute"
+LATER_CALLS = 3
+WAIT = 600  # seconds
+
+
+def first_calls(task: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of an engine's first forward and backward in a fresh process, without compiled kernels at hand and then
+    with them, and of a later call.
+
+    Raises:
+        RuntimeError: The process failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {name: str(Path(folder) / name) for name in KERNEL_CACHES}
+        cold, warm = (in_fresh_process({"do": "first call", **task}, environment) for _ in range(2))
+    return {"cold_seconds": cold["first"], "warm_seconds": warm["first"], "later_seconds": warm["later"]}
+
+
+def peak_memory(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Bytes that one forward and backward of a contender holds at its peak, beyond weights and input, at each size.
+
+    ``tensors`` counts what tensors take, ``resident`` how the process grew in memory (None where the system does not
+    tell), which holds a kernel's own scratch space too, and noise of some hundred kilobytes.
+
+    Raises:
+        RuntimeError: The process failed.
+    """
+    # Large buffers go back to the system when freed, or the growth of one call would hide in those of the warm-up.
+    answer: list[dict[str, Any]] = in_fresh_process({"do": "memory", **task}, {"MALLOC_MMAP_THRESHOLD_": "65536"})
+    return answer
+
+
+def in_fresh_process(task: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+    """What the process for ``task`` prints last, read."""
+    command = [sys.executable, "-m", "seqlab.bench.engine_process", json.dumps(task)]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=WAIT, check=False
+    )
+    if done.returncode != 0:
+        reason = next(iter(done.stderr.strip().splitlines()[-1:]), "no reason given")
+        raise RuntimeError(f"its process ended with {done.returncode}: {reason}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def recompute_refusal() -> str | None:
+    """Why layers can't be asked to recompute their gates, or None."""
+    if "recompute" in inspect.signature(Recurrent).parameters:
+        return None
+    return "Recurrent takes no recompute"
+
+
+def make_contender(name: str, contender: str, size: Size, setting: Setting) -> LayerContender:
+    """An engine by name, with ``, recompute`` behind it if its layer shall; or the ``torch.nn`` counterpart by its."""
+    torch.manual_seed(SEED)
+    x = setting.data(size)
+    if contender == stock_of(name).name:
+        stock = stock_of(name).layer(size.H, size.H, batch_first=True)
+        return LayerContender(stock, lambda x: stock(x)[0], x, setting)
+    cell = all_cells()[name](size.H, size.H)
+    engine = contender.removesuffix(RECOMPUTED)
+    options: dict[str, Any] = {"recompute": True} if engine != contender else {}
+    return recurrent_contender(Recurrent(cell, engine, **options), x, setting)
+
+
+def main(argv: Sequence[str]) -> int:
+    task = json.loads(argv[0])
+    if task["threads"] is not None:
+        torch.set_num_threads(task["threads"])
+    setting = Setting(torch.device(task["device"]), task["precision"])
+    sizes = [Size(*size) for size in task["sizes"]]
+    if task["do"] == "first call":
+        answer: Any = _first_call(make_contender(task["cell"], task["contender"], sizes[0], setting), setting)
+    else:
+        answer = [
+            {**size._asdict(), **_peak(make_contender(task["cell"], task["contender"], size, setting), setting)}
+            for size in sizes
+        ]
+    print(json.dumps(answer))
+    return 0
+
+
+def _first_call(contender: LayerContender, setting: Setting) -> dict[str, float]:
+    seconds = []
+    for _ in range(1 + LATER_CALLS):
+        started = time.perf_counter()
+        contender.both()
+        setting.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return {"first": seconds[0], "later": min(seconds[1:])}
+
+
+def _peak(contender: LayerContender, setting: Setting) -> dict[str, int | None]:
+    for _ in range(2):
+        contender.both()
+    contender.release()
+    if setting.device.type == "cuda":
+        return _peak_on_gpu(contender, setting)
+    resident = _resident_growth(contender)
+    contender.release()
+    return {"tensors": _tensor_bytes(contender), "resident": resident}
+
+
+def _peak_on_gpu(contender: LayerContender, setting: Setting) -> dict[str, int | None]:
+    torch.cuda.synchronize(setting.device)
+    torch.cuda.reset_peak_memory_stats(setting.device)
+    before = torch.cuda.memory_allocated(setting.device)
+    contender.both()
+    torch.cuda.synchronize(setting.device)
+    return {"tensors": torch.cuda.max_memory_allocated(setting.device) - before, "resident": None}
+
+
+def _tensor_bytes(contender: LayerContender) -> int:
+    """The highest running sum of what PyTorch's allocator gave and took back."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        contender.both()
+    recorded = profiler.profiler.kineto_results.events()
+    changes = sorted((event for event in recorded if event.name() == "[memory]"), key=lambda event: event.start_ns())
+    return max(itertools.accumulate(int(event.nbytes()) for event in changes))
+
+
+def _resident_growth(contender: LayerContender) -> int | None:
+    """How far the process grew; Linux alone lets a process forget its earlier peak."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status("VmRSS")
+        contender.both()
+        return max(0, _status("VmHWM") - before)
+    except (OSError, AttributeError):
+        return None
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

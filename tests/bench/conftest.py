@@ -1,0 +1,29 @@
+"""``seqlab bench engine`` in this process, with the engines that need no compiler."""
+
+import json
+
+import pytest
+
+from seqlab import cli, train
+from seqlab.nn.engine import ENGINES
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch):
+    """The allocator is left alone, and engines that would compile for seconds stay out."""
+    monkeypatch.setattr(train, "keep_freed_memory", lambda: True)
+    for name in [name for name in ENGINES if name not in ("native", "loop")]:
+        monkeypatch.delitem(ENGINES, name)
+
+
+@pytest.fixture
+def bench(tmp_path, capsys):
+    """Runs ``seqlab bench engine ARGUMENTS`` here; returns exit code, results (None if not written), output, error."""
+
+    def run(*arguments: str):
+        file = tmp_path / "made" / "results.json"
+        code = cli.main(["bench", "engine", "--json", str(file), "--rounds", "2", *arguments])
+        written = json.loads(file.read_text()) if file.exists() else None
+        return code, written, *capsys.readouterr()
+
+    return run
