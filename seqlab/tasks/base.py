@@ -1,5 +1,6 @@
 """What every task shares: the optimizer, its schedule, the gradient's norm and what an exact resume needs."""
 
+import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -13,12 +14,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from seqlab.errors import InputError
+from seqlab.nn import Recurrent
 from seqlab.tasks.schedules import Constant, Plan
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[Optimizer, Plan], LRScheduler | ReduceLROnPlateau]
 
 _STATE_KEY = "seqlab"
+logger = logging.getLogger("seqlab")
+
+
+def engines_of(model: nn.Module) -> list[str]:
+    """The engine of each recurrent layer of ``model``."""
+    return [module.engine for module in model.modules() if isinstance(module, Recurrent)]
 
 
 def log_interval(trainer: pl.Trainer) -> int:
@@ -133,10 +141,23 @@ class SequenceTask(pl.LightningModule):
             rng["cuda"] = torch.cuda.get_rng_state_all()
         assert self.plan is not None
         plateau = self.plateau.state_dict() if self.plateau else None
-        checkpoint[_STATE_KEY] = {"carried": self.carried(), "plan": asdict(self.plan), "plateau": plateau, "rng": rng}
+        checkpoint[_STATE_KEY] = {
+            "carried": self.carried(),
+            "plan": asdict(self.plan),
+            "plateau": plateau,
+            "rng": rng,
+            "engines": engines_of(self.model),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get(_STATE_KEY)
+        before, now = (self._resumed or {}).get("engines"), engines_of(self.model)
+        if before is not None and before != now:
+            logger.warning(
+                "the checkpoint's layers ran on %s, here they run on %s: results may differ in their rounding",
+                ", ".join(before),
+                ", ".join(now),
+            )
 
     def on_train_start(self) -> None:
         if self._resumed is None:

@@ -7,7 +7,7 @@ and the loop are C++, compiled once for a cell and its sizes, whatever T and B, 
 compiler, for operations that it does not know, and on other devices, the same runs uncompiled, step by step.
 
 Kept for the adjoint, a step and row: the state, and each result of a costly operation (for an LSTM c and h, the four
-gates and tanh(c): 7 H numbers, where ``loop`` keeps some 20 H).
+gates, in the place of their sums, and tanh(c): 7 H numbers).
 """
 
 import logging
@@ -127,6 +127,8 @@ def _scan(
     program = compiled.program
     assert program is not None
     gi = cell.project(x)
+    if method_of(cell, "project") is not GatedCell.project:
+        gi = gi.clone()  # the operation stores the gates in its place, and it may be anything: x itself, even
     schedule = dense(x.size(0), x.size(1), *_grid(cell, x.size(1))) if packing is None else packing.schedule
     flat = _checked(cell, gi, x).flatten(0, -2)
     results = typed(Operation, Scan.apply)(

@@ -24,14 +24,19 @@ class CompilerError(Exception):
 def load(text: str) -> ctypes.CDLL:
     """The library made of ``text``, from this process, from the disk, or compiled now.
 
-    Raises :class:`CompilerError` if it is not there yet and no compiler makes it.
+    Raises :class:`CompilerError` if it is not there yet and no compiler makes it, or the cache folder can't be used.
     """
     key = _key(text)
     if key not in _loaded:
         path = cache_folder() / f"{key}.so"
-        if not path.exists():
-            _compile(text, path)
-        _loaded[key] = ctypes.CDLL(str(path))
+        try:
+            _claim(path.parent)
+            if not path.exists():
+                _compile(text, path)
+            _loaded[key] = ctypes.CDLL(str(path))
+        except OSError as error:
+            hint = "set SEQLAB_KERNEL_CACHE to a folder of your own, or remove the file"
+            raise CompilerError(f"the compiled step can't be kept in or loaded from {path}: {error}; {hint}") from error
     return _loaded[key]
 
 
@@ -41,6 +46,14 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqlab" / "kernels"
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder; what lies in it is run, so nobody else may write there."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.stat()
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        raise PermissionError(f"{folder} belongs to or can be written by others")
 
 
 def _key(text: str) -> str:
@@ -82,7 +95,6 @@ def _compile(text: str, path: Path) -> None:
     if found is None:
         off = os.environ.get("SEQLAB_COMPILE") == "0"
         raise CompilerError("SEQLAB_COMPILE=0" if off else "no C++ compiler was found (CXX, g++, clang++, c++)")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     compilations += 1
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, library = Path(folder) / "step.cpp", Path(folder) / "step.so"

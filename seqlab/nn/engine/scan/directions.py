@@ -19,7 +19,12 @@ class Plan:
     kept: dict[Run, int] = field(default_factory=dict)  # with their slots
     kept_shared: dict[Run, int] = field(default_factory=dict)
     gi_kept: bool = False
+    gi_cut: bool = False  # gi is read in parts that are not aligned to gates
     sequences: int = 1  # how many parts of the state are handed out for every step
+
+    def in_gi(self, num_gates: int) -> int:
+        """How many runs the step keeps in gi's own place: all that fit, once nothing reads gi any more."""
+        return 0 if self.gi_kept or self.gi_cut else min(num_gates, len(self.kept))
 
 
 class Graph:
@@ -62,6 +67,7 @@ class StepEmitter(Emitter):
     def source(self, run: Run) -> str | None:
         graph, node = self.graph, run.node
         if node is graph.gi:
+            self.plan.gi_cut |= run.shared or run.offset % self.hidden != 0
             return self.stream("gi", run.offset, run.shared)
         if node is graph.gh:
             self.aligned(run, "the recurrent product")
@@ -143,7 +149,7 @@ class AdjointEmitter(StepEmitter):
             slot = self.plan.kept_shared.setdefault(run, len(self.plan.kept_shared))
             return self.define("vec", f"splat(kept_shared[{slot}])", True)
         slot = self.plan.kept.setdefault(run, len(self.plan.kept))
-        return self.stream("kept", slot * self.hidden)
+        return self.stream(f"kept{slot}", 0)
 
 
 def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphModule | None]:

@@ -40,7 +40,7 @@ class Scan(torch.autograd.Function):
             final = [part.index_select(0, packing.last) for part in result.states]
         if save:
             ctx.program, ctx.schedule, ctx.packing, ctx.low = program, schedule, packing, low
-            keep_gi = gi if program.layout.gi_kept else gi.new_empty(0)
+            keep_gi = gi if program.layout.gi_needed else gi.new_empty(0)
             ctx.save_for_backward(keep_gi, weight, *result.states, result.kept, result.kept_shared, *extras)
         return *(part[rows:] for part in result.states[: program.sequences]), *final
 

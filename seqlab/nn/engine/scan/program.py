@@ -66,7 +66,10 @@ class Program:
         extras: Sequence[Tensor],
         save: bool,
     ) -> Forward:
-        """Run all steps of ``schedule`` on gi ``(N, G*H)``, from ``state`` of ``(B, size)`` each."""
+        """Run all steps of ``schedule`` on gi ``(N, G*H)``, from ``state`` of ``(B, size)`` each.
+
+        With ``save``, what the adjoint needs takes gi's place as far as it fits.
+        """
         layout, new = self.layout, gi.new_empty
         states = [new(schedule.rows + len(gi), size) for size in layout.state_sizes]
         for whole, part in zip(states, state, strict=True):

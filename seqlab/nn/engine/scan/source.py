@@ -20,9 +20,9 @@ class Layout:
     hidden_size: int
     num_gates: int
     state_sizes: tuple[int, ...]
-    kept: int  # runs of hidden_size
-    kept_shared: int
-    gi_kept: bool
+    kept: int  # runs of hidden_size that the step stores apart
+    kept_shared: int  # single numbers that it stores
+    gi_needed: bool  # by the adjoint: unchanged, or with what the step has stored in its place
     shared_gradient: bool  # one gradient serves gi and gh
     sums: tuple[int, ...]  # widths of what the adjoint sums over rows and steps; the first is gh's gradient, if wanted
     sum_gh: bool
@@ -49,34 +49,35 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
             raise UnsupportedError(f"its pointwise uses values of {node.meta['val'].dtype} that all rows share")
     sum_gh = trace.recurrent and has_bias
     sources, post = sums_of_extras(graph, trace)
-    adjoint, whole_backward = _write_adjoint(graph, plan, hidden_size, state_sizes, sources, sum_gh)
-    plain, whole_forward = _write_step(graph, plan, hidden_size, "step", keep=False)
-    keeping, _ = _write_step(graph, plan, hidden_size, "step_and_keep", keep=True)
-    gates = _gates(graph, hidden_size)
+    gates = count_of(graph.gi) // hidden_size
+    plain, whole_forward = _write_step(graph, plan, gates, hidden_size, "step", keep=False)
+    adjoint, whole_backward = _write_adjoint(graph, plan, gates, hidden_size, state_sizes, sources, sum_gh)
+    keeping, _ = _write_step(graph, plan, gates, hidden_size, "step_and_keep", keep=True)
+    apart = len(plan.kept) - plan.in_gi(gates)
     sums = ((gates * hidden_size,) if sum_gh else ()) + tuple(count_of(node) for node in sources)
     shared = trace.recurrent and graph.to_gi is graph.to_gh
     vector = f"""#define REAL_IS_DOUBLE {int(dtype == torch.float64)}
 {_read("vector.h")}
 constexpr long H = {hidden_size}, G = {gates}, GI = {gates * hidden_size}, NS = {len(state_sizes)};
-constexpr long NE = {trace.num_extras}, KEPT = {len(plan.kept)}, KEPT_SHARED = {len(plan.kept_shared)};
+constexpr long NE = {trace.num_extras}, KEPT = {apart}, KEPT_SHARED = {len(plan.kept_shared)};
 constexpr long HP = (H + VL - 1) / VL * VL, SUMS = {sum(sums)}, SCRATCH = 64 * HP;
 constexpr long SIZE[NS] = {{{", ".join(map(str, state_sizes))}}};
 constexpr long STRIDE[NS] = {{{", ".join(["HP", *map(str, state_sizes[1:])])}}};
 constexpr bool RECURRENT = {str(trace.recurrent).lower()}, SHARED_GRADIENT = {str(shared).lower()};
 constexpr bool WHOLE_ROWS_FORWARD = {str(whole_forward).lower()}, WHOLE_ROWS_BACKWARD = {str(whole_backward).lower()};
 struct Pointers {{
-  const real *gi, *gh, *previous[NS], *extra[NE + 1], *dnext[NS];
+  const real *gh, *previous[NS], *extra[NE + 1], *dnext[NS];
   long ahead;  // rows from this block to the next one
-  real *next[NS], *kept, *kept_shared, *dstate[NS], *dgi, *dgh, *sums;
+  real *gi, *next[NS], *kept, *kept_shared, *dstate[NS], *dgi, *dgh, *sums;
 }};
 """
     layout = Layout(
         hidden_size,
         gates,
         state_sizes,
-        len(plan.kept),
+        apart,
         len(plan.kept_shared),
-        plan.gi_kept,
+        plan.gi_kept or plan.in_gi(gates) > 0,
         shared,
         sums,
         sum_gh,
@@ -89,11 +90,19 @@ def _read(name: str) -> str:
     return files("seqlab.nn.engine.scan").joinpath(f"kernel/{name}").read_text()
 
 
-def _gates(graph: Graph, hidden_size: int) -> int:
-    return count_of(graph.gi) // hidden_size
+def _places(plan: Plan, gates: int) -> list[str]:
+    """Where each kept run of a row lies, and how far it is to the next row's."""
+    inside = plan.in_gi(gates)
+    lines = []
+    for slot in plan.kept.values():
+        base, index, stride = ("gi", slot, "GI") if slot < inside else ("kept", slot - inside, "KEPT * H")
+        lines.append(
+            f"kept{slot} = p.{base} + r * {stride} + {index} * H; constexpr long kept{slot}_stride = {stride};"
+        )
+    return lines
 
 
-def _write_step(graph: Graph, plan: Plan, hidden_size: int, name: str, keep: bool) -> tuple[str, bool]:
+def _write_step(graph: Graph, plan: Plan, gates: int, hidden_size: int, name: str, keep: bool) -> tuple[str, bool]:
     emitter = StepEmitter(graph, hidden_size, plan)
     stores = []
     for index, node in enumerate(graph.next):
@@ -101,7 +110,7 @@ def _write_step(graph: Graph, plan: Plan, hidden_size: int, name: str, keep: boo
             stores.append(f"STORE(next{index} + {offset} + j, {emitter.value(Run(node, offset, False))});")
     if keep:
         for run, slot in plan.kept.items():
-            stores.append(f"STORE(kept + {slot * hidden_size} + j, {emitter.value(run)});")
+            stores.append(f"STORE(kept{slot} + j, {emitter.value(run)});")
         for run, slot in plan.kept_shared.items():
             emitter.row.append(f"kept_shared[{slot}] = {emitter.value(run)}[0];")
     opening = ["const real* gi = p.gi + r * GI;", "constexpr long gi_stride = GI;"]
@@ -109,13 +118,20 @@ def _write_step(graph: Graph, plan: Plan, hidden_size: int, name: str, keep: boo
     for index in range(len(graph.previous)):
         opening.append(f"const real* previous{index} = p.previous[{index}] + r * SIZE[{index}];")
         opening.append(f"real* next{index} = p.next[{index}] + r * SIZE[{index}];")
-    opening.append("real* kept = p.kept + r * KEPT * H;") if keep else None
-    opening.append("real* kept_shared = p.kept_shared + r * KEPT_SHARED;") if keep else None
+    if keep:
+        opening += [f"real* {line}" for line in _places(plan, gates)]
+        opening.append("real* kept_shared = p.kept_shared + r * KEPT_SHARED;")
     return _function(name, opening, emitter, stores), bool(emitter.reduced)
 
 
 def _write_adjoint(
-    graph: Graph, plan: Plan, hidden_size: int, state_sizes: Sequence[int], sources: Sequence[fx.Node], sum_gh: bool
+    graph: Graph,
+    plan: Plan,
+    gates: int,
+    hidden_size: int,
+    state_sizes: Sequence[int],
+    sources: Sequence[fx.Node],
+    sum_gh: bool,
 ) -> tuple[str, bool]:
     if graph.to_gi is None or (graph.gh is not None and graph.to_gh is None):
         raise UnsupportedError("its pointwise does not depend on what it is given")
@@ -147,8 +163,7 @@ def _write_adjoint(
         sums += count
     opening = ["const real* gi = p.gi + r * GI;", "constexpr long gi_stride = GI;"] if plan.gi_kept else []
     opening += [
-        "const real* kept = p.kept + r * KEPT * H;",
-        "constexpr long kept_stride = KEPT * H;",
+        *(f"const real* {line}" for line in _places(plan, gates)),
         "const real* kept_shared = p.kept_shared + r * KEPT_SHARED;",
     ]
     opening += ["real* dgi = p.dgi + r * GI;", "real* dgh = p.dgh + r * G * H;", "(void)dgh;"]

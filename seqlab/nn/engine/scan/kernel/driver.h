@@ -16,7 +16,8 @@ constexpr long MOST = 6;
 struct Arguments {
   long steps, rows, groups, columns, threads, save;
   const long *first, *count, *base;  // (steps, groups) blocks of rows, and where each group's initial rows stand
-  const real *gi, *weight, *bias;
+  real* gi;
+  const real *weight, *bias;
   real* state[NS];  // (rows + all steps' rows, H): initial states first
   real *kept, *kept_shared, *packed, *scratch, *sums;
   const real* extra[NE + 1];
