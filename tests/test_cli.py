@@ -138,7 +138,7 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         (["train", "model.hidden_size"], "model.hidden_size"),
         (
             ["train", "model/cell=lsmt"],
-            "Could not find 'model/cell/lsmt' Available options in 'model/cell': gru lstm rnn",
+            "Could not find 'model/cell/lsmt' Available options in 'model/cell': coupled_lstm gru ind_rnn irnn",
         ),
         (["train", "experiment=helo"], "Could not find 'experiment/helo'"),
         (["train", "model.num_layers=1,2"], "add --multirun to your command line"),

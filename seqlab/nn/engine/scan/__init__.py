@@ -131,9 +131,8 @@ def _scan(
         gi = gi.clone()  # the operation stores the gates in its place, and it may be anything: x itself, even
     schedule = dense(x.size(0), x.size(1), *_grid(cell, x.size(1))) if packing is None else packing.schedule
     flat = _checked(cell, gi, x).flatten(0, -2)
-    results = typed(Operation, Scan.apply)(
-        program, schedule, packing, _low(x), *_given(cell, compiled, flat, state, program.dtype)
-    )
+    given = _given(cell, compiled, flat, state, program.dtype)
+    results = typed(Operation, Scan.apply)(program, schedule, packing, _low(x), _needs_adjoint(given), *given)
     return cell.output(tuple(results[: compiled.sequences])), tuple(results[compiled.sequences :])
 
 
@@ -147,7 +146,9 @@ def _step(
         x = x.masked_fill(~valid, 0.0)  # a NaN in the padding times a zero gradient is NaN
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     given = _given(cell, compiled, _checked(cell, cell.project(x), x), state, dtype)
-    results = typed(Operation, Steps.apply)(compiled.trace, compiled.sequences, valid, _low(x), *given)
+    results = typed(Operation, Steps.apply)(
+        compiled.trace, compiled.sequences, valid, _low(x), _needs_adjoint(given), *given
+    )
     sequences = tuple(part.flatten(0, 1) for part in results[: compiled.sequences])
     output = cell.output(sequences).view(x.size(0), x.size(1), -1)
     return (output if valid is None else output.masked_fill(~valid, 0.0)), tuple(results[compiled.sequences :])
@@ -166,6 +167,10 @@ def _given(
     bias = None if cell.bias_hh is None else _cast(cell.bias_hh, dtype).contiguous()
     parts = [_cast(part, dtype) for part in state]
     return [_cast(gi, dtype).contiguous(), weight, bias, *parts, *(extra.contiguous() for extra in extras)]
+
+
+def _needs_adjoint(given: list[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in given)
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -15,7 +15,7 @@ class Scan(torch.autograd.Function):
     """``(gi (N, G*H), weight_hh, bias_hh, *state, *extras) -> (every step's state (N, size) ..., final state ...)``.
 
     The backward pass runs the step's adjoint from the last step to the first; the weight's gradient is one product over
-    all steps afterwards.
+    all steps afterwards. ``save`` says whether there will be one; ``low`` is autocast's precision, if it is on.
     """
 
     @staticmethod
@@ -25,6 +25,7 @@ class Scan(torch.autograd.Function):
         schedule: Schedule,
         packing: Packing | None,
         low: torch.dtype | None,
+        save: bool,
         gi: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
@@ -32,7 +33,6 @@ class Scan(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         count, rows = len(program.layout.state_sizes), schedule.rows
         state, extras = given[:count], given[count:]
-        save = any(ctx.needs_input_grad)
         result = program.forward(schedule, gi, weight, bias, state, extras, save)
         if packing is None:
             final = [part[part.size(0) - rows :].clone() for part in result.states]
@@ -57,8 +57,8 @@ class Scan(torch.autograd.Function):
         dfinal = list(gradients[program.sequences :])
         back = program.backward(schedule, gi, weight, extras, Forward(states, kept, kept_shared), dnext, dfinal)
         to_weight = None
-        if weight is not None and ctx.needs_input_grad[5]:
+        if weight is not None and ctx.needs_input_grad[6]:
             before = states[0][:steps] if packing is None else states[0].index_select(0, packing.previous)
             to_weight = weight_gradient(back.gh, before, ctx.low)
-        found = (None, None, None, None, back.gi, to_weight, back.gh_sum, *back.state, *back.extras)
+        found = (None, None, None, None, None, back.gi, to_weight, back.gh_sum, *back.state, *back.extras)
         return tuple(one if needed else None for one, needed in zip(found, ctx.needs_input_grad, strict=True))

@@ -24,6 +24,7 @@ class Steps(torch.autograd.Function):
         sequences: int,
         valid: Tensor | None,
         low: torch.dtype | None,
+        save: bool,
         gi: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
@@ -41,7 +42,7 @@ class Steps(torch.autograd.Function):
             state = list(new)
             states.append(state)
         stacked = [torch.stack(parts) for parts in zip(*states, strict=True)]  # (T + 1, B, size) each
-        if any(ctx.needs_input_grad):
+        if save:
             ctx.trace, ctx.sequences, ctx.low = trace, sequences, low
             gh = torch.stack(products) if products else None
             ctx.save_for_backward(gi, gh, weight, valid, *stacked, *extras)
@@ -82,8 +83,8 @@ class Steps(torch.autograd.Function):
         if to_gh is not None:
             flat = to_gh.flatten(0, 1)
             to_weight = weight_gradient(flat, stacked[0][:-1].flatten(0, 1), ctx.low)
-            to_bias = flat.sum(0) if ctx.needs_input_grad[6] else None
-        found = (None, None, None, None, to_gi, to_weight, to_bias, *dstate, *to_extras)
+            to_bias = flat.sum(0) if ctx.needs_input_grad[7] else None
+        found = (None, None, None, None, None, to_gi, to_weight, to_bias, *dstate, *to_extras)
         return tuple(one if needed else None for one, needed in zip(found, ctx.needs_input_grad, strict=True))
 
 
