@@ -108,8 +108,8 @@ def _run(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) -> tu
         restored = torch.argsort(packing.order)
         result, new = whole.view(steps, rows, -1), tuple(part.index_select(0, restored) for part in final)
     elif compiled.program is not None:
-        output, new = _scan(cell, compiled, moved.contiguous(), list(state), None)
-        result = output.view(steps, rows, -1)
+        output, new = _scan(cell, compiled, x.contiguous(), list(state), None)
+        return output.view(rows, steps, -1).to(_output_dtype(x)), new
     else:
         result, new = _step(cell, compiled, moved, list(state), lengths)
     return result.transpose(0, 1).to(_output_dtype(x)), new
@@ -123,13 +123,13 @@ def _run_outside(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor |
 def _scan(
     cell: GatedCell, compiled: _Compiled, x: Tensor, state: list[Tensor], packing: Packing | None
 ) -> tuple[Tensor, State]:
-    """``x (T, B, I)``, or packed ``(N, I)``, to (output (N, output_size), final state)."""
+    """``x (B, T, I)``, or packed ``(N, I)``, to (output (N, output_size), final state)."""
     program = compiled.program
     assert program is not None
     gi = cell.project(x)
     if method_of(cell, "project") is not GatedCell.project:
         gi = gi.clone()  # the operation stores the gates in its place, and it may be anything: x itself, even
-    schedule = dense(x.size(0), x.size(1), *_grid(cell, x.size(1))) if packing is None else packing.schedule
+    schedule = dense(x.size(1), x.size(0), *_grid(cell, x.size(0))) if packing is None else packing.schedule
     flat = _checked(cell, gi, x).flatten(0, -2)
     given = _given(cell, compiled, flat, state, program.dtype)
     results = typed(Operation, Scan.apply)(program, schedule, packing, _low(x), _needs_adjoint(given), *given)

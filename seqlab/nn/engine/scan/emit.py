@@ -17,6 +17,10 @@ from seqlab.nn.engine.scan.operations import COSTLY, POINTWISE, REDUCTIONS, expr
 from seqlab.nn.engine.scan.trace import Trace, UnsupportedError, is_constant
 from seqlab.nn.engine.scan.views import VIEWS, Run, Shape, broadcast, count_of, reduced_dims, row_shape
 
+SLOTS = 64  # runs that loops over a row's sums may leave for later loops
+# Options that `expression` heeds, or that change no value.
+_KNOWN = {"add": {"alpha"}, "sub": {"alpha"}, "_to_copy": {"dtype", "layout", "device", "memory_format"}}
+
 
 class Emitter:
     """Writes the body of one function: lines for a row, made of loops over its elements."""
@@ -28,7 +32,9 @@ class Emitter:
         self.memo: dict[str, str] = {}
         self.row_memo: dict[str, str] = {}
         self.reduced: dict[Run, str] = {}
-        self.spilled: dict[Run, int] = {}
+        self.spilled: dict[Run, int] = {}  # what a loop before this one has left in the scratch, with its slot
+        self.slots = 0
+        self.spilling: dict[Run, int] = {}  # what the loop at hand will leave there
         self.in_reduction = False
         self._names = 0
 
@@ -74,18 +80,28 @@ class Emitter:
             raise UnsupportedError(f"its pointwise uses {name}, which the compiled step does not know")
         if run in self.spilled:
             return self.define("vec", f"LOADA(scratch + {self.spilled[run]} * HP + j)")
+        further = set(node.kwargs) - _KNOWN.get(name, set())
+        if further:
+            raise UnsupportedError(f"its pointwise uses {name} with {', '.join(sorted(further))}")
         operands = [self.operand(argument, run) for argument in node.args]
         code = expression(node, name, operands, [is_mask(argument) for argument in node.args])
         result = self.define(kind_of(node), code, run.shared)
         if self.in_reduction and name in COSTLY and not run.shared and kind_of(node) == "vec":
-            # The loops that follow find it here rather than compute it again.
-            self.spilled[run] = len(self.spilled)
-            self.lines.append(f"STOREA(scratch + {self.spilled[run]} * HP + j, {result});")
+            self._spill(run, result)
         return result
+
+    def _spill(self, run: Run, variable: str) -> None:
+        """Leave a costly result where the loops that follow find it, rather than compute it again."""
+        if run not in self.spilling and self.slots < SLOTS:
+            self.spilling[run], self.slots = self.slots, self.slots + 1
+            self.lines.append(f"STOREA(scratch + {self.spilling[run]} * HP + j, {variable});")
 
     def constant(self, run: Run) -> str:
         """A number that follows from no input, if all lanes share it."""
-        values = typed(Tensor, constant_value(run.node)).flatten()
+        values = typed(Tensor, constant_value(run.node))
+        if row_shape(run.node) != values.shape and not bool((values == values[0]).all()):
+            raise UnsupportedError("its pointwise uses a pattern of constants along the batch")
+        values = values.flatten()
         part = values[run.offset : run.offset + (1 if run.shared else self.width)]
         if not bool((part == part[0]).all()):
             raise UnsupportedError("its pointwise uses a pattern of constants along the units")
@@ -132,8 +148,9 @@ class Emitter:
         return total
 
     def _reduction_loop(self, source: fx.Node, offset: int, count: int, combine: str) -> str:
-        saved = self.lines, self.memo, self.width, self.in_reduction
-        self.lines, self.memo, self.in_reduction = [], {}, True
+        # A loop that this one waits for runs before it, and finds nothing of what this one will leave.
+        saved = self.lines, self.memo, self.width, self.in_reduction, self.spilling
+        self.lines, self.memo, self.in_reduction, self.spilling = [], {}, True, {}
         if count % self.width:
             raise UnsupportedError(
                 f"its pointwise reduces {count} elements, no multiple of the hidden size {self.width}"
@@ -148,7 +165,8 @@ class Emitter:
         self.row.append(loop(self.lines, self.width, whole=True))
         fold = {"{} + {}": "sum_of", "greater({}, {})": "max_of"}.get(combine, "min_of")
         self.row.append(f"const vec {total} = splat({fold}({total}_));")
-        self.lines, self.memo, self.width, self.in_reduction = saved
+        self.spilled = {**self.spilling, **self.spilled}
+        self.lines, self.memo, self.width, self.in_reduction, self.spilling = saved
         return total
 
 
@@ -196,7 +214,8 @@ def literal(value: object) -> str:
 
 def check_trace(trace: Trace) -> None:
     """Raise :class:`UnsupportedError` if the step computes in other types than it was given."""
+    given = next(iter(trace.step.graph.nodes)).meta["val"].dtype
     for node in trace.step.graph.nodes:
         value = node.meta.get("val")
-        if isinstance(value, Tensor) and value.dtype not in (torch.float32, torch.float64, torch.bool):
+        if isinstance(value, Tensor) and value.dtype not in (given, torch.bool):
             raise UnsupportedError(f"its pointwise uses values of {value.dtype}")

@@ -35,7 +35,7 @@ class Scan(torch.autograd.Function):
         state, extras = given[:count], given[count:]
         result = program.forward(schedule, gi, weight, bias, state, extras, save)
         if packing is None:
-            final = [part[part.size(0) - rows :].clone() for part in result.states]
+            final = [part[rows + schedule.steps - 1 :: schedule.steps].clone() for part in result.states]
         else:
             final = [part.index_select(0, packing.last) for part in result.states]
         if save:
@@ -48,17 +48,24 @@ class Scan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         program, schedule, packing = ctx.program, ctx.schedule, ctx.packing
-        layout, rows = program.layout, schedule.rows
+        layout = program.layout
         gi, weight, *rest = ctx.saved_tensors
         count = len(layout.state_sizes)
         states, (kept, kept_shared, *extras) = rest[:count], rest[count:]
-        steps = states[0].size(0) - rows
         dnext = [gradient.contiguous() for gradient in gradients[: program.sequences]]
         dfinal = list(gradients[program.sequences :])
         back = program.backward(schedule, gi, weight, extras, Forward(states, kept, kept_shared), dnext, dfinal)
         to_weight = None
         if weight is not None and ctx.needs_input_grad[6]:
-            before = states[0][:steps] if packing is None else states[0].index_select(0, packing.previous)
-            to_weight = weight_gradient(back.gh, before, ctx.low)
+            to_weight = weight_gradient(back.gh, _previous(states[0], schedule, packing), ctx.low)
         found = (None, None, None, None, None, back.gi, to_weight, back.gh_sum, *back.state, *back.extras)
         return tuple(one if needed else None for one, needed in zip(found, ctx.needs_input_grad, strict=True))
+
+
+def _previous(states: Tensor, schedule: Schedule, packing: Packing | None) -> Tensor:
+    """The state before each step, in the order of the steps."""
+    if packing is not None:
+        return states.index_select(0, packing.previous)
+    rows = schedule.rows
+    sequences = states[rows:].view(rows, schedule.steps, -1)
+    return torch.cat((states[:rows].unsqueeze(1), sequences[:, :-1]), 1).flatten(0, 1)

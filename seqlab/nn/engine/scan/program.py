@@ -139,7 +139,7 @@ class Program:
     ) -> ctypes.Structure:
         arguments = self._arguments()
         arguments.steps, arguments.rows, arguments.groups = schedule.steps, schedule.rows, schedule.groups
-        arguments.columns, arguments.threads = schedule.columns, schedule.threads
+        arguments.columns, arguments.threads, arguments.stride = schedule.columns, schedule.threads, schedule.stride
         arguments.first, arguments.count, arguments.base = schedule.pointers
         arguments.gi = gi.data_ptr()
         arguments.weight = 0 if weight is None else weight.data_ptr()
@@ -159,7 +159,7 @@ class Program:
 
 def _arguments_type(num_states: int, num_extras: int) -> type[ctypes.Structure]:
     """The twin of struct Arguments in kernel/driver.h."""
-    numbers = ("steps", "rows", "groups", "columns", "threads", "save")
+    numbers = ("steps", "rows", "groups", "columns", "threads", "stride", "save")
 
     class Arguments(ctypes.Structure):
         _fields_ = [

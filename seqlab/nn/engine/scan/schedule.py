@@ -13,10 +13,11 @@ _FEW_ROWS = 4  # below this a thread's products are bound by reading the weights
 
 @dataclass(frozen=True)
 class Schedule:
-    """The blocks of rows that each group of threads runs at each step; rows lie step by step, without padding.
+    """The blocks of rows that each group of threads runs at each step.
 
     ``first`` and ``count`` are ``(steps, groups)``, ``base (groups,)`` says where a group's initial rows begin;
-    ``columns`` threads share each group.
+    ``columns`` threads share each group. ``stride`` is the distance between a block's rows: T where each sequence lies
+    in one piece, 1 where a step's rows do.
     """
 
     steps: int
@@ -26,6 +27,7 @@ class Schedule:
     first: Tensor
     count: Tensor
     base: Tensor
+    stride: int
     pointers: tuple[int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,11 +58,12 @@ def grid(rows: int, hidden_size: int, weight_bytes: int, threads: int) -> tuple[
 
 @lru_cache(maxsize=64)
 def dense(steps: int, rows: int, groups: int, columns: int) -> Schedule:
-    """All rows run all steps: row b of step t is row ``t * rows + b``."""
+    """All rows run all steps: row b of step t is row ``b * steps + t``, as sequences come."""
     bounds = torch.tensor([rows * group // groups for group in range(groups + 1)])
-    first = (torch.arange(steps) * rows).unsqueeze(1) + bounds[:-1]
+    base = bounds[:-1].contiguous()
+    first = torch.arange(steps).unsqueeze(1) + base * steps
     count = (bounds[1:] - bounds[:-1]).repeat(steps, 1)
-    return Schedule(steps, rows, groups, columns, first.contiguous(), count, bounds[:-1].contiguous())
+    return Schedule(steps, rows, groups, columns, first, count, base, steps)
 
 
 @dataclass(frozen=True)
@@ -98,5 +101,5 @@ def packed(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Pac
     previous = number[t, scheduled]
     last = number[given[order], torch.arange(rows)]
     position = t * rows + order[scheduled]
-    schedule = Schedule(longest, rows, groups, columns, first, count, base)
+    schedule = Schedule(longest, rows, groups, columns, first, count, base, 1)
     return Packing(schedule, order, position, previous, last)

@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from seqlab.nn.engine.scan.directions import AdjointEmitter, Graph, Plan, StepEmitter, sums_of_extras
-from seqlab.nn.engine.scan.emit import Emitter, check_trace, loop
+from seqlab.nn.engine.scan.emit import SLOTS, Emitter, check_trace, loop
 from seqlab.nn.engine.scan.trace import Trace, UnsupportedError
 from seqlab.nn.engine.scan.views import Run, count_of, row_shape
 
@@ -60,14 +60,15 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
 {_read("vector.h")}
 constexpr long H = {hidden_size}, G = {gates}, GI = {gates * hidden_size}, NS = {len(state_sizes)};
 constexpr long NE = {trace.num_extras}, KEPT = {apart}, KEPT_SHARED = {len(plan.kept_shared)};
-constexpr long HP = (H + VL - 1) / VL * VL, SUMS = {sum(sums)}, SCRATCH = 64 * HP;
+constexpr long HP = (H + VL - 1) / VL * VL, SUMS = {sum(sums)}, SCRATCH = {SLOTS} * HP;
 constexpr long SIZE[NS] = {{{", ".join(map(str, state_sizes))}}};
 constexpr long STRIDE[NS] = {{{", ".join(["HP", *map(str, state_sizes[1:])])}}};
 constexpr bool RECURRENT = {str(trace.recurrent).lower()}, SHARED_GRADIENT = {str(shared).lower()};
 constexpr bool WHOLE_ROWS_FORWARD = {str(whole_forward).lower()}, WHOLE_ROWS_BACKWARD = {str(whole_backward).lower()};
 struct Pointers {{
   const real *gh, *previous[NS], *extra[NE + 1], *dnext[NS];
-  long ahead;  // rows from this block to the next one
+  long ahead;                    // rows from this block to the next one
+  long stride, previous_stride;  // rows from one of a block's rows to the next, now and in the previous state
   real *gi, *next[NS], *kept, *kept_shared, *dstate[NS], *dgi, *dgh, *sums;
 }};
 """
@@ -96,9 +97,8 @@ def _places(plan: Plan, gates: int) -> list[str]:
     lines = []
     for slot in plan.kept.values():
         base, index, stride = ("gi", slot, "GI") if slot < inside else ("kept", slot - inside, "KEPT * H")
-        lines.append(
-            f"kept{slot} = p.{base} + r * {stride} + {index} * H; constexpr long kept{slot}_stride = {stride};"
-        )
+        place = f"kept{slot} = p.{base} + r * p.stride * {stride} + {index} * H;"
+        lines.append(f"{place} constexpr long kept{slot}_stride = {stride};")
     return lines
 
 
@@ -113,14 +113,14 @@ def _write_step(graph: Graph, plan: Plan, gates: int, hidden_size: int, name: st
             stores.append(f"STORE(kept{slot} + j, {emitter.value(run)});")
         for run, slot in plan.kept_shared.items():
             emitter.row.append(f"kept_shared[{slot}] = {emitter.value(run)}[0];")
-    opening = ["const real* gi = p.gi + r * GI;", "constexpr long gi_stride = GI;"]
+    opening = ["const real* gi = p.gi + r * p.stride * GI;", "constexpr long gi_stride = GI;"]
     opening += ["const real* gh = p.gh + r * G * HP;"] if graph.gh is not None else []
     for index in range(len(graph.previous)):
-        opening.append(f"const real* previous{index} = p.previous[{index}] + r * SIZE[{index}];")
-        opening.append(f"real* next{index} = p.next[{index}] + r * SIZE[{index}];")
+        opening.append(f"const real* previous{index} = p.previous[{index}] + r * p.previous_stride * SIZE[{index}];")
+        opening.append(f"real* next{index} = p.next[{index}] + r * p.stride * SIZE[{index}];")
     if keep:
         opening += [f"real* {line}" for line in _places(plan, gates)]
-        opening.append("real* kept_shared = p.kept_shared + r * KEPT_SHARED;")
+        opening.append("real* kept_shared = p.kept_shared + r * p.stride * KEPT_SHARED;")
     return _function(name, opening, emitter, stores), bool(emitter.reduced)
 
 
@@ -161,16 +161,16 @@ def _write_adjoint(
             for offset in range(0, count, hidden_size):
                 stores.append(_accumulate(sums + offset, emitter.value(Run(node, offset, False))))
         sums += count
-    opening = ["const real* gi = p.gi + r * GI;", "constexpr long gi_stride = GI;"] if plan.gi_kept else []
+    opening = ["const real* gi = p.gi + r * p.stride * GI;", "constexpr long gi_stride = GI;"] if plan.gi_kept else []
     opening += [
         *(f"const real* {line}" for line in _places(plan, gates)),
-        "const real* kept_shared = p.kept_shared + r * KEPT_SHARED;",
+        "const real* kept_shared = p.kept_shared + r * p.stride * KEPT_SHARED;",
     ]
-    opening += ["real* dgi = p.dgi + r * GI;", "real* dgh = p.dgh + r * G * H;", "(void)dgh;"]
+    opening += ["real* dgi = p.dgi + r * p.stride * GI;", "real* dgh = p.dgh + r * p.stride * G * H;", "(void)dgh;"]
     for index in range(len(graph.previous)):
-        opening.append(f"const real* previous{index} = p.previous[{index}] + r * SIZE[{index}];")
-        opening.append(f"const real* next{index} = p.next[{index}] + r * SIZE[{index}];")
-        opening.append(f"const real* dnext{index} = p.dnext[{index}] + r * SIZE[{index}];")
+        opening.append(f"const real* previous{index} = p.previous[{index}] + r * p.previous_stride * SIZE[{index}];")
+        opening.append(f"const real* next{index} = p.next[{index}] + r * p.stride * SIZE[{index}];")
+        opening.append(f"const real* dnext{index} = p.dnext[{index}] + r * p.stride * SIZE[{index}];")
         opening.append(f"real* dstate{index} = p.dstate[{index}] + r * STRIDE[{index}];")
         opening.append(f"(void)previous{index}; (void)next{index};")
     # What all lanes share is summed once a row, so a row may not be cut among threads.

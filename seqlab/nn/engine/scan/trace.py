@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from typing import cast as typed
 
@@ -13,7 +14,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from seqlab.nn.arguments import method_of
 from seqlab.nn.cell import GatedCell, RecurrentCell
 
-_ROWS = 11  # an example's batch size that no other dimension is likely to have
 _OWN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 aten = torch.ops.aten
 _FURTHER = (  # what the core operators leave whole
@@ -50,15 +50,25 @@ class Trace:
     num_extras: int
 
 
-def trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int = _ROWS) -> Trace:
+def trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int | None = None) -> Trace:
     """The graphs of ``cell`` for batches of ``rows``: run as they are, they may hold that number.
+
+    Without ``rows``, for an example's batch whose size tells its rows from every other dimension.
 
     Raises :class:`UnsupportedError` for what can't be traced once for all steps.
     """
     tensors = {name: tensor for name, tensor in _tensors(cell).items() if name not in _OWN}
+    any_rows = rows is None
+    if rows is None:
+        taken = {size for tensor in _tensors(cell).values() for size in tensor.shape} | set(cell.state_sizes)
+        taken.update(cell.hidden_size * gates for gates in range(1, cell.num_gates + 1))
+        rows = next(size for size in count(11, 2) if size not in taken)
     step = _trace_step(cell, tensors, _inputs(cell, dtype, device, rows))
     _refuse_random(step.graph)
-    prelude, body, extras = _split(step, len(tensors), rows)
+    prelude, body, extras = _split(step, len(tensors))
+    for node in extras if any_rows else ():
+        if _value(node).dim() and _value(node).size(0) == rows:
+            raise UnsupportedError(f"its pointwise makes a tensor of the batch's size ({node.target})")
     joint = _trace_joint(body, extras, _inputs(cell, dtype, device, rows), len(cell.state_names))
     states = len(cell.state_names)
     sequences = 1 if method_of(cell, "output") is RecurrentCell.output else states
@@ -217,9 +227,7 @@ def _refuse_random(graph: fx.Graph) -> None:
             raise UnsupportedError(f"its pointwise draws random numbers ({node.target})")
 
 
-def _split(
-    step: fx.GraphModule, num_parameters: int, batch: int
-) -> tuple[fx.GraphModule, fx.GraphModule, list[fx.Node]]:
+def _split(step: fx.GraphModule, num_parameters: int) -> tuple[fx.GraphModule, fx.GraphModule, list[fx.Node]]:
     """The step's graph cut in two: what depends on parameters alone, and the rest, which takes that as extras."""
     nodes = list(step.graph.nodes)
     inputs = [node for node in nodes if node.op == "placeholder"]
@@ -241,9 +249,6 @@ def _split(
     prelude = _copied(step, parameters, [node for node in nodes if node not in moving], extras)
     kept = [node for node in nodes if node in moving or node in constants]
     body = _copied(step, [*rows, *extras], kept, results)
-    for node in extras:
-        if _value(node).dim() and _value(node).size(0) == batch != 1:
-            raise UnsupportedError(f"its pointwise makes a tensor of the batch's size ({node.target})")
     return prelude, body, extras
 
 

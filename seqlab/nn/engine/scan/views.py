@@ -8,7 +8,7 @@ from typing import cast as typed
 from torch import Tensor, fx
 
 from seqlab.nn.engine.scan.operations import name_of
-from seqlab.nn.engine.scan.trace import UnsupportedError
+from seqlab.nn.engine.scan.trace import UnsupportedError, is_constant
 
 Shape = tuple[int, ...]
 
@@ -34,9 +34,12 @@ def lead(node: fx.Node) -> int:
 
 
 def mark(graph: fx.Graph, moving: set[fx.Node]) -> None:
-    """Note at each node whether rows differ in it."""
+    """Note at each node whether it has rows: if they differ, or if constants were made for each of the batch."""
+    rows = next(iter(graph.nodes)).meta["val"].size(0)  # of gi; no other dimension is as large
     for node in graph.nodes:
-        node.meta["moving"] = node in moving
+        value = node.meta.get("val")
+        made = is_constant(node) and isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == rows
+        node.meta["moving"] = node in moving or made
 
 
 def _axis(node: fx.Node, dim: int, what: str) -> int:

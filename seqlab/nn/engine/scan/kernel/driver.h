@@ -14,7 +14,7 @@ constexpr long MOST = 6;
 #endif
 
 struct Arguments {
-  long steps, rows, groups, columns, threads, save;
+  long steps, rows, groups, columns, threads, stride, save;
   const long *first, *count, *base;  // (steps, groups) blocks of rows, and where each group's initial rows stand
   real* gi;
   const real *weight, *bias;
@@ -137,6 +137,8 @@ static Pointers pointers_at(const Arguments& a, long t, long group, long directi
   const long first = a.first[t * a.groups + group], after = t + direction;
   p.ahead = after >= 0 && after < a.steps ? a.first[after * a.groups + group] - first : 0;
   const long previous = t ? a.rows + a.first[(t - 1) * a.groups + group] : a.base[group];
+  p.stride = a.stride;
+  p.previous_stride = t ? a.stride : 1;
   p.gi = a.gi ? a.gi + first * GI : nullptr;
   p.gh = nullptr;
   for (long s = 0; s < NS; ++s) {
@@ -171,11 +173,12 @@ static void run_forward(const Arguments& a, long group, long column, long column
         for (long gate = 0; gate < G; ++gate) {
           const real* packed = a.packed + (gate * PANELS + panel) * H * TILE;
           real* to = products + gate * HP + panel * TILE;
+          const long from = p.previous_stride * SIZE[0];
           const real* bias = a.bias ? a.bias + gate * HP + panel * TILE : nullptr;
           if (panel == PANELS - 1 && LAST == VL)
-            tiles<1>(count, p.previous[0], SIZE[0], packed, H, to, G * HP, bias, 0);
+            tiles<1>(count, p.previous[0], from, packed, H, to, G * HP, bias, 0);
           else
-            tiles<2>(count, p.previous[0], SIZE[0], packed, H, to, G * HP, bias, 0);
+            tiles<2>(count, p.previous[0], from, packed, H, to, G * HP, bias, 0);
         }
       p.gh = products;
     }
@@ -216,9 +219,9 @@ static void run_backward(const Arguments& a, long group, long column, long colum
         real* to = p.dstate[0] + panel * TILE;
         const real* from = SHARED_GRADIENT ? p.dgi : p.dgh;
         if (panel == PANELS - 1 && LAST == VL)
-          tiles<1>(count, from, G * H, packed, G * H, to, STRIDE[0], to, STRIDE[0]);
+          tiles<1>(count, from, p.stride * G * H, packed, G * H, to, STRIDE[0], to, STRIDE[0]);
         else
-          tiles<2>(count, from, G * H, packed, G * H, to, STRIDE[0], to, STRIDE[0]);
+          tiles<2>(count, from, p.stride * G * H, packed, G * H, to, STRIDE[0], to, STRIDE[0]);
       }
       if (WHOLE_ROWS_BACKWARD) barrier.wait();
     }
