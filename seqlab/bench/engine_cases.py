@@ -57,6 +57,7 @@ class _Entry:
 
     def __init__(self, case: Case, reference: LayerContender, setting: Setting) -> None:
         self.case, self.expected, self.tolerance = case, reference.values(), setting.tolerance
+        self.sensitivity = reference.sensitivity()
 
     def engine(self, name: str, make: Make) -> None:
         self._admit(name, make, self.case.engines, same=True)
@@ -68,7 +69,9 @@ class _Entry:
     def _admit(self, name: str, make: Make, into: dict[str, Contender], same: bool) -> None:
         try:
             contender = make()
-            wrong = disagreement(contender.values(), self.expected, self.tolerance) if same else None
+            wrong = None
+            if same:
+                wrong = disagreement(contender.values(), self.expected, self.tolerance, self.sensitivity)
         except Exception as error:  # one that fails must not cost what the others have measured: it is reported
             first_line = next(iter(str(error).splitlines()), "")
             wrong = f"it raised {type(error).__name__}: {first_line}"

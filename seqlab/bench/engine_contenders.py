@@ -108,6 +108,18 @@ class LayerContender:
         return {"output": output} | {f"gradient of {name}": value for name, value in gradients.items()}
 
 
+    def sensitivity(self) -> dict[str, float]:
+        """How far each value moves, in parts of its size, when the input moves by a rounding or two."""
+        before = self.values()
+        kept = self.x.detach().clone()
+        with torch.no_grad():
+            self.x.mul_(1 + 2**-22)
+        after = self.values()
+        with torch.no_grad():
+            self.x.copy_(kept)
+        return {name: _rms(after[name] - value) / max(_rms(value), 1e-30) for name, value in before.items()}
+
+
 def recurrent_contender(layer: Recurrent, x: Tensor, setting: Setting) -> LayerContender:
     """A layer of this project."""
     return LayerContender(layer, lambda x: layer(x)[0], x, setting)
@@ -126,10 +138,16 @@ def stepped_contender(cell: nn.RNNCellBase, x: Tensor, setting: Setting) -> Laye
     return LayerContender(cell, run, x, setting)
 
 
-def disagreement(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float) -> str | None:
+def disagreement(
+    actual: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    tolerance: float,
+    sensitivity: Mapping[str, float] | None = None,
+) -> str | None:
     """Which value is further off than rounding explains, or None; values that only one side names are not compared.
 
-    An error's root mean square is held to ``tolerance`` times that of the value expected.
+    An error's root mean square is held to ``tolerance`` times that of the value expected; or to four times what
+    ``sensitivity`` says that a rounding of the input does to it, where gradients explode and that is more.
     """
     largest = max(_rms(value) for name, value in expected.items() if name != "output")
     for name, value in expected.items():
@@ -138,7 +156,8 @@ def disagreement(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], t
         if actual[name].shape != value.shape:
             return f"{name} has shape {tuple(actual[name].shape)} instead of {tuple(value.shape)}"
         error, scale = _rms(actual[name].float() - value.float()), max(_rms(value), FLOOR * largest)
-        if not error <= tolerance * scale:  # put so that NaN is off as well
+        allowed = max(tolerance, 4 * (sensitivity or {}).get(name, 0.0))
+        if not error <= allowed * scale:  # put so that NaN is off as well
             return f"{name} is off by {error / scale:.2g} of its size"
     return None
 

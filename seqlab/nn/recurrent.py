@@ -14,6 +14,7 @@ from seqlab.nn.engine import ENGINES, Engine, choose
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
+_SHORT = (torch.float16, torch.bfloat16)
 
 
 class Recurrent(nn.Module):
@@ -27,7 +28,7 @@ class Recurrent(nn.Module):
 
     ``backend`` names the engine: "native", "parallel", "scan", "loop", or "auto", which takes the one that a table
     in :mod:`seqlab.nn.engine` holds for the fastest and logs its choice; ``layer.engine`` tells it. The table knows
-    the cell and the device, and whether rows have lengths of their own; under "auto", a single step without gradients
+    the cell, the device, the precision, and whether rows have lengths of their own; under "auto", a single step without gradients
     on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
 
     ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
@@ -54,7 +55,7 @@ class Recurrent(nn.Module):
         self.reverse = reverse
         self.recompute = recompute
         self._backend = backend
-        self._choices: dict[tuple[str, bool], str] = {}
+        self._choices: dict[tuple[str, bool, bool], str] = {}
         self._engine = choose(cell, backend)
         # A model on the meta device is built to be counted, many times over, and never run.
         if backend == "auto" and not any(parameter.is_meta for parameter in cell.parameters()):
@@ -62,9 +63,9 @@ class Recurrent(nn.Module):
 
     @property
     def engine(self) -> str:
-        """The name of the engine that runs this layer where its parameters are now, for rows of one length."""
+        """The name of the engine that runs this layer where its parameters are now, in float32, for rows of one length."""
         parameter = next(self.cell.parameters(), None)
-        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False)
+        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)
 
     @property
     def output_size(self) -> int:
@@ -104,14 +105,17 @@ class Recurrent(nn.Module):
         # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
         if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
             return "loop"
-        return self._chosen(x.device.type, lengths is not None)
+        device = x.device.type
+        low = x.dtype in _SHORT or (torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) in _SHORT)
+        return self._chosen(device, low, lengths is not None)
 
-    def _chosen(self, device: str, packed: bool) -> str:
+    def _chosen(self, device: str, low: bool, packed: bool) -> str:
         if self._backend != "auto":
             return self._engine
-        if (device, packed) not in self._choices:
-            self._choices[device, packed] = choose(self.cell, "auto", device, packed)
-        return self._choices[device, packed]
+        case = (device, low, packed)
+        if case not in self._choices:
+            self._choices[case] = choose(self.cell, "auto", device, low, packed)
+        return self._choices[case]
 
     def extra_repr(self) -> str:
         return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"
@@ -207,5 +211,5 @@ def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _state_dtype(x: Tensor) -> torch.dtype:
     """The dtype a state is carried in: that of ``x``, but float32 where ``x`` was shortened by autocast."""
-    shortened = x.dtype in (torch.float16, torch.bfloat16) and torch.is_autocast_enabled(x.device.type)
+    shortened = x.dtype in _SHORT and torch.is_autocast_enabled(x.device.type)
     return torch.float32 if shortened else x.dtype

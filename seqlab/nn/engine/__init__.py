@@ -28,22 +28,24 @@ class Engine(Protocol):
 
 ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": scan, "loop": loop}
 
-# What "auto" prefers: by `seqlab bench engine --part main` and `--part lengths`; experiments/speed holds the tables.
+# What "auto" prefers: by `seqlab bench engine`, parts main and lengths, in both precisions; tables in experiments/speed.
 _COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
-_STOCK_LSTM = ("native", "scan", "loop")  # but oneDNN's LSTM is as fast, and needs no compiler
-_PACKED_LSTM = ("scan", "native", "loop")  # save where rows have lengths of their own, which cost it twice its time
+_LSTM_IN_16_BITS = ("native", "scan", "loop")  # save that oneDNN's LSTM has bfloat16 products of its own
 _UNCOMPILED = ("native", "parallel", "loop", "scan")  # no compiler
 _DEVICE = ("native", "parallel", "scan", "loop")  # other devices; not measured
 
 
-def preference(cell: RecurrentCell, device: str, packed: bool) -> tuple[str, ...]:
-    """The engines in the order in which "auto" takes them; ``packed`` if rows have lengths of their own."""
+def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tuple[str, ...]:
+    """The engines in the order in which "auto" takes them.
+
+    ``low`` says whether products are in 16 bits, ``packed`` whether rows have lengths of their own.
+    """
     if device != "cpu":
         names: tuple[str, ...] = _DEVICE
     elif not scan.compiles():
         names = _UNCOMPILED
-    elif type_before_parametrizations(cell) is LSTMCell:
-        names = _PACKED_LSTM if packed else _STOCK_LSTM
+    elif low and not packed and type_before_parametrizations(cell) is LSTMCell:
+        names = _LSTM_IN_16_BITS
     else:
         names = _COMPILED
     return tuple(name for name in names if name in ENGINES)
@@ -51,21 +53,21 @@ def preference(cell: RecurrentCell, device: str, packed: bool) -> tuple[str, ...
 
 def available(cell: RecurrentCell) -> tuple[str, ...]:
     """The names of the engines that serve ``cell``, in the order in which "auto" prefers them on a CPU."""
-    return tuple(name for name in preference(cell, "cpu", False) if ENGINES[name].refusal(cell) is None)
+    return tuple(name for name in preference(cell, "cpu", False, False) if ENGINES[name].refusal(cell) is None)
 
 
-def choose(cell: RecurrentCell, backend: str, device: str = "cpu", packed: bool = False) -> str:
+def choose(cell: RecurrentCell, backend: str, device: str = "cpu", low: bool = False, packed: bool = False) -> str:
     """The engine's name for ``backend``: its own, or for "auto" the preferred one that serves ``cell``.
 
     Raises ``ValueError`` for an unknown name, and for an engine that can't serve ``cell``, with its reason.
 
     >>> from seqlab.nn import LSTMCell, MGUCell
-    >>> choose(LSTMCell(2, 3), "auto"), choose(MGUCell(2, 3), "auto")
+    >>> choose(LSTMCell(2, 3), "native"), choose(MGUCell(2, 3), "auto")
     ('native', 'loop')
     """
     check_choice("backend", backend, ("auto", *ENGINES))
     if backend == "auto":
-        names = preference(cell, device, packed)
+        names = preference(cell, device, low, packed)
         return next(name for name in names if ENGINES[name].refusal(cell) is None)
     reason = ENGINES[backend].refusal(cell)
     if reason is not None:

@@ -1,6 +1,7 @@
 """From a cell's ``pointwise`` to graphs of operations: the step, and its adjoint by PyTorch's differentiation."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -57,6 +58,12 @@ def trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int |
 
     Raises :class:`UnsupportedError` for what can't be traced once for all steps.
     """
+    # A caller's modes end with its thread: hooks on saved tensors, as a checkpoint has, inference mode, autocast.
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(_trace, cell, dtype, device, rows).result()
+
+
+def _trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int | None) -> Trace:
     tensors = {name: tensor for name, tensor in _tensors(cell).items() if name not in _OWN}
     any_rows = rows is None
     if rows is None:
@@ -139,9 +146,8 @@ def _trace_joint(
 def _traced(function: Callable[..., Any], arguments: list[Tensor]) -> fx.GraphModule:
     pure = torch.func.functionalize(function, remove="mutations")
     try:
-        # Autocast would write its casts into the graph; the caller has cast already.
-        with torch.autocast(arguments[0].device.type, enabled=False):
-            module = make_fx(pure, decomposition_table=_decompositions(), tracing_mode="fake")(*arguments)
+        table = _decompositions()
+        module = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         raise UnsupportedError(f"its pointwise can't be traced ({type(error).__name__}: {reason})") from error
@@ -158,6 +164,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.native_layer_norm.default] = _layer_norm
     table[aten.native_layer_norm_backward.default] = _layer_norm_backward
     table[aten.linalg_vector_norm.default] = _norm
+    table[aten.copy.default] = _copy
     table[aten.var.correction] = _var
     table[aten.var_mean.correction] = lambda *args, **options: (_var(*args, **options), _mean(*args, **options))
     return table
@@ -192,6 +199,10 @@ def _layer_norm_backward(
     to_x = (scaled - scaled.mean(dims, keepdim=True) - normed * inner) * rstd
     to_weight = (grad * normed).sum(rest) if mask[1] else None
     return (to_x if mask[0] else None), to_weight, (grad.sum(rest) if mask[2] else None)
+
+
+def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    return source.to(target.dtype).expand_as(target)
 
 
 def _mean(x: Tensor, dim: Sequence[int] | None = None, *, correction: Any = None, keepdim: bool = False) -> Tensor:
