@@ -28,8 +28,8 @@ class Recurrent(nn.Module):
 
     ``backend`` names the engine: "native", "parallel", "scan", "loop", or "auto", which takes the one that a table
     in :mod:`seqlab.nn.engine` holds for the fastest and logs its choice; ``layer.engine`` tells it. The table knows
-    the cell, the device, the precision, and whether rows have lengths of their own; under "auto", a single step without gradients
-    on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
+    the cell, the device, the precision, and whether rows have lengths of their own; under "auto", a single step without
+    gradients on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
 
     ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
     each stretch in between a second time when its gradients are due (Chen et al. 2016): the gates of one stretch in
@@ -63,7 +63,7 @@ class Recurrent(nn.Module):
 
     @property
     def engine(self) -> str:
-        """The name of the engine that runs this layer where its parameters are now, in float32, for rows of one length."""
+        """The name of the engine that runs this layer where its parameters are, in float32, for rows of one length."""
         parameter = next(self.cell.parameters(), None)
         return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)
 

@@ -28,7 +28,7 @@ class Engine(Protocol):
 
 ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": scan, "loop": loop}
 
-# What "auto" prefers: by `seqlab bench engine`, parts main and lengths, in both precisions; tables in experiments/speed.
+# What "auto" prefers: by `seqlab bench engine`, in both precisions; experiments/speed holds the tables.
 _COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
 _LSTM_IN_16_BITS = ("native", "scan", "loop")  # save that oneDNN's LSTM has bfloat16 products of its own
 _UNCOMPILED = ("native", "parallel", "loop", "scan")  # no compiler
