@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-_CACHE_BYTES = 1 << 20  # of a core's own cache, what the weights may fill before threads share them
+_CACHE_BYTES = 3 << 19  # of a core's own cache, what the weights may fill before threads share them
 _FEW_ROWS = 4  # below this a thread's products are bound by reading the weights, not by arithmetic
 
 
