@@ -6,24 +6,25 @@ Configurations are plain dicts, resolved; their targets are checked against the 
 import copy
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
-from seqlab.data import DataSpec, LanguageModelData
+from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
 from seqlab.nn import match_parameters
 from seqlab.tasks.schedules import Plan
 from seqlab.trust import check_definitions
 
 Config = Mapping[str, Any]
+Data: TypeAlias = LanguageModelData | ExampleData
 
 _WHOLE_NUMBERS = {  # and the least that each may be
     "seed": 0,
@@ -84,19 +85,19 @@ def check_settings(config: Config) -> None:
         raise InputError(f"trainer.gradient_clip_val={clip}: expected a norm of 0 or more, or null")
 
 
-def build_data(config: Config) -> LanguageModelData:
+def build_data(config: Config) -> Data:
     """The data module; its ``spec`` and ``vocabulary`` are there once it is prepared."""
-    data: LanguageModelData = build(config, "data")
+    data: Data = build(config, "data")
     return data
 
 
-def build_model(config: Config, spec: DataSpec) -> torch.nn.Module:
+def build_model(config: Config, spec: Spec) -> torch.nn.Module:
     """The model, with its sizes from the data; ``model.match_parameters`` solves for the hidden size first."""
-    model: torch.nn.Module = build({"model": sized_model(config, spec)}, "model", vocab_size=spec.vocab_size)
+    model: torch.nn.Module = build({"model": sized_model(config, spec)}, "model", **spec.model_arguments())
     return model
 
 
-def sized_model(config: Config, spec: DataSpec) -> dict[str, Any]:
+def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
     """The ``model`` group with ``match_parameters`` solved: ``hidden_size`` is then the size that meets the budget."""
     model = dict(config["model"])
     budget = model.pop("match_parameters", None)
@@ -104,7 +105,7 @@ def sized_model(config: Config, spec: DataSpec) -> dict[str, Any]:
 
         def candidate(hidden_size: int) -> torch.nn.Module:
             sized = {"model": {**model, "hidden_size": hidden_size, "init": None}}
-            return build(sized, "model", vocab_size=spec.vocab_size)  # type: ignore[no-any-return]
+            return build(sized, "model", **spec.model_arguments())  # type: ignore[no-any-return]
 
         try:
             model["hidden_size"] = match_parameters(candidate, int(budget))
@@ -113,7 +114,14 @@ def sized_model(config: Config, spec: DataSpec) -> dict[str, Any]:
     return model
 
 
-def build_task(config: Config, spec: DataSpec, model: torch.nn.Module) -> pl.LightningModule:
+def task_class(config: Config) -> type[pl.LightningModule]:
+    """The class that the ``task`` group names, checked against the allow-list."""
+    check_definitions({"task": config["task"]})
+    found: type[pl.LightningModule] = get_class(config["task"]["_target_"])
+    return found
+
+
+def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.LightningModule:
     """The LightningModule around ``model``, with its optimizer and schedule."""
     optimizer = build(config, "optimizer")
     schedule = build(config, "scheduler")
@@ -163,8 +171,8 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     return trainer
 
 
-def build_evaluator(config: Config) -> pl.Trainer:
-    """A Trainer that only evaluates: the run's device and precision, no logger and no callbacks."""
+def build_evaluator(config: Config, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
+    """A Trainer that only evaluates: the run's device and precision, no logger, and these callbacks alone."""
     settings = config["trainer"]
     return pl.Trainer(
         accelerator=resolve_accelerator(settings["accelerator"]),
@@ -172,6 +180,7 @@ def build_evaluator(config: Config) -> pl.Trainer:
         precision=settings["precision"],
         limit_val_batches=settings["limit_val_batches"],
         limit_test_batches=settings["limit_test_batches"],
+        callbacks=list(callbacks),
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -110,6 +110,14 @@ def _parser() -> argparse.ArgumentParser:
         "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
     )
 
+    predict = _command(commands, "predict", _predict, "ask a trained model about new input")
+    predict.add_argument("inputs", nargs="*", metavar="INPUT", help="one text each")
+    predict.add_argument("--file", type=Path, metavar="FILE", help="a text file of further inputs, one a line")
+    predict.add_argument("--json", action="store_true", help="print one JSON object a line")
+    predict.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
+    )
+
     from seqlab import report
 
     report_parser = commands.add_parser("report", help="compare runs: a table and a plot")
@@ -219,6 +227,20 @@ def _complete(args: argparse.Namespace) -> int:
 
     for continuation, probability in complete(args.run_dir, args.text, args.k, args.words):
         print(f"{probability:7.2%}  " + f"{args.text}{continuation}".replace("\n", "\\n"))  # one line each
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    _open_run(args)
+    from seqlab.predict import inputs_of, predict
+
+    for prediction in predict(args.run_dir, inputs_of(args.inputs, args.file)):
+        if args.json:
+            import json
+
+            print(json.dumps(prediction.values, ensure_ascii=False))
+        else:
+            print(prediction.line)
     return 0
 
 

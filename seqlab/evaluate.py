@@ -2,7 +2,9 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seqlab import build, saved
 from seqlab.errors import InputError
@@ -14,7 +16,7 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     """Evaluates the best checkpoint of a run on the validation and test splits of its configuration, ``overrides``
     applied.
 
-    The run's own vocabulary is kept, whatever the data: ids mean what the model learned them to mean.
+    The run's own vocabulary and classes are kept, whatever the data: ids mean what the model learned them to mean.
 
     Raises:
         InputError: where the folder, its data or an override is wrong.
@@ -24,14 +26,18 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     check_targets(run.config)
     build.check_settings(run.config)
     prepare_process(run.config)
-    data = build.build_data({**run.config, "data": {**run.config["data"], "vocabulary": str(run_dir)}})
+    kept = {"vocabulary": str(run_dir), **run.spec.data_arguments()}
+    data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})
     data.prepare_data()
     data.setup("test")
-    if len(data.vocabulary) != run.spec.vocab_size:
-        raise InputError(
-            f"{run_dir} has a vocabulary of {run.spec.vocab_size} tokens, the data one of {len(data.vocabulary)}"
-        )
+    if data.spec.model_arguments() != run.spec.model_arguments():
+        trained, found = (_sizes(spec.model_arguments()) for spec in (run.spec, data.spec))
+        raise InputError(f"{run_dir} was trained on data with {trained}, this data has {found}")
     task = build.build_task(run.config, data.spec, run.model())
     with warnings.catch_warnings():
         ignore_foreign_warnings()
         return evaluate_splits(run.config, task, data, run.checkpoint)
+
+
+def _sizes(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())

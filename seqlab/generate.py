@@ -45,7 +45,7 @@ def generate(
     sampling = sampling or Sampling()
     try:
         tokens = generate_tokens(
-            run.model(),
+            run.language_model(),
             start,
             max_new_tokens,
             greedy=sampling.greedy,
@@ -88,7 +88,7 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
     found: dict[str, float] = {}
     longest = 4 * num_words if by_word else 20 * num_words
     likeliest = beam_search(
-        run.model(), start, finished, count=4 * count, width=max(64, 4 * count), max_new_tokens=longest
+        run.language_model(), start, finished, count=4 * count, width=max(64, 4 * count), max_new_tokens=longest
     )
     for tokens, log_probability in likeliest:
         if run.vocabulary.unknown_id in tokens:

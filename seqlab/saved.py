@@ -12,11 +12,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import build
-from seqlab.data import DataSpec
+from seqlab.data import DataSpec, Spec, read_spec
 from seqlab.data.vocabulary import Vocabulary, load_vocabulary
 from seqlab.errors import InputError
 from seqlab.nn import LanguageModel
 from seqlab.record import read_record
+from seqlab.trust import check_definitions
 
 SPEC_NAME = "data_spec.json"
 
@@ -29,10 +30,10 @@ class SavedRun:
     record: dict[str, Any]
     config: dict[str, Any]
     vocabulary: Vocabulary
-    spec: DataSpec
+    spec: Spec
     checkpoint: Path
 
-    def model(self) -> LanguageModel:
+    def model(self) -> torch.nn.Module:
         """The model with the best checkpoint's weights, in evaluation mode, on the CPU."""
         model = build.build_model(self.config, self.spec)
         weights = load_checkpoint(self.checkpoint)["state_dict"]
@@ -43,9 +44,18 @@ class SavedRun:
             raise InputError(
                 f"{self.checkpoint} does not fit the run's configuration: {' '.join(str(error).split())}"
             ) from error
+        return model.eval()
+
+    def language_model(self) -> LanguageModel:
+        """The same, of a run that trained a language model.
+
+        Raises:
+            InputError: where it trained another model.
+        """
+        model = self.model()
         if not isinstance(model, LanguageModel):
             raise InputError(f"{self.run_dir} holds a {type(model).__name__}, and this command needs a language model")
-        return model.eval()
+        return model
 
 
 def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
@@ -57,17 +67,26 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
     record = read_record(run_dir)
     config = override(record["config"], overrides or [])
     vocabulary = load_vocabulary(run_dir)
-    try:
-        spec = DataSpec(**json.loads((run_dir / SPEC_NAME).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{run_dir / SPEC_NAME} is missing or broken: {error}") from error
+    spec = _load_spec(run_dir / SPEC_NAME, config)
     return SavedRun(run_dir, record, config, vocabulary, spec, best_checkpoint(run_dir))
 
 
-def save_data(run_dir: Path, vocabulary: Vocabulary, spec: DataSpec) -> None:
+def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
+    try:
+        fields = json.loads(path.read_text())
+        if fields.get("kind", DataSpec.kind) not in {found.kind for found in Spec.__subclasses__()}:
+            check_definitions({"data": config["data"]})  # imports the user's module, which defines this kind
+        return read_spec(fields)
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is missing or broken: {error}") from error
+
+
+def save_data(run_dir: Path, vocabulary: Vocabulary, spec: Spec) -> None:
     """Keeps what the run needs to know of its data beside its checkpoints."""
     vocabulary.save(run_dir)
-    (run_dir / SPEC_NAME).write_text(json.dumps(asdict(spec), indent=1))
+    (run_dir / SPEC_NAME).write_text(json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1))
 
 
 def best_checkpoint(run_dir: Path) -> Path:

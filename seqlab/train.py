@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seqlab import build, saved
-from seqlab.callbacks import TrainingMetrics
+from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.errors import InputError
 from seqlab.launch import read_job
@@ -107,9 +108,10 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
         ignore_foreign_warnings()
         trainer.fit(task, datamodule=data, ckpt_path=resumed_from, weights_only=True)
         best = saved.best_checkpoint(run_dir)
-        metrics = evaluate_splits(config, task, data, best)
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
+        metrics = evaluate_splits(config, task, data, best, at_test)
 
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
     record.complete(
@@ -124,11 +126,15 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
 
 
 def evaluate_splits(
-    config: build.Config, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path
+    config: build.Config,
+    task: pl.LightningModule,
+    data: pl.LightningDataModule,
+    checkpoint: Path,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> dict[str, float]:
-    """The metrics of ``checkpoint`` over the whole validation and test splits."""
+    """The metrics of ``checkpoint`` over the whole validation and test splits, which ``callbacks`` see too."""
     task.load_state_dict(saved.load_checkpoint(checkpoint)["state_dict"])
-    evaluator = build.build_evaluator(config)
+    evaluator = build.build_evaluator(config, callbacks)
     values = [
         *evaluator.validate(task, datamodule=data, verbose=False),
         *evaluator.test(task, datamodule=data, verbose=False),

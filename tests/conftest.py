@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seqlab import train
+from seqlab.nn.engine.scan import build
 from seqlab.record import RunRecord
 
 torch.set_num_threads(1)
@@ -19,6 +20,29 @@ torch.set_num_threads(1)
 def own_cache(tmp_path_factory, monkeypatch):
     """Keeps the user's token cache out of the tests, and the tests out of it."""
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uncompiled(tmp_path_factory):
+    """Spares each cell of each test its second with the compiler, also in the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQLAB_COMPILE", "0")
+        patch.setenv("SEQLAB_KERNEL_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
+        yield
+
+
+@pytest.fixture
+def compiled(uncompiled, monkeypatch):
+    """Lets the scan engine compile, into a folder that all tests share and no user sees."""
+    monkeypatch.delenv("SEQLAB_COMPILE")
+    if build.compiler() is None:
+        pytest.skip("needs a C++ compiler")
+
+
+@pytest.fixture
+def compiled_quickly(compiled, monkeypatch):
+    """The same without the optimizer, in a third of the time, for what does not depend on it."""
+    monkeypatch.setattr(build, "_FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS))
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,6 @@ class LayerContender:
         self.release()
         return {"output": output} | {f"gradient of {name}": value for name, value in gradients.items()}
 
-
     def sensitivity(self) -> dict[str, float]:
         """How far each value moves, in parts of its size, when the input moves by a rounding or two."""
         before = self.values()

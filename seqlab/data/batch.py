@@ -1,7 +1,12 @@
-"""What the data hands to a task: one window of tokens, and the facts that a model needs to know of a data set."""
+"""What the data hands to a task: batches, and the facts that a model needs to know of a data set."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 IGNORE_INDEX = -100
@@ -30,9 +35,92 @@ class Batch:
     window: int
 
 
+@dataclass
+class ClassificationBatch:
+    """B texts of different lengths, each with its class.
+
+    Attributes:
+        inputs: ``(B, T)`` int64 token ids; beyond a row's length they are 0 and mean nothing.
+        lengths: ``(B,)`` int64, the tokens of each text, 1 or more.
+        targets: ``(B,)`` int64, the classes.
+    """
+
+    inputs: Tensor
+    lengths: Tensor
+    targets: Tensor
+
+
 @dataclass(frozen=True)
-class DataSpec:
-    """What a model and a task need to know of a data set.
+class Spec:
+    """What a model and a task need to know of a data set; each kind of task has a subclass.
+
+    It is kept as plain values beside a run and read back by its ``kind``, so its fields hold numbers, strings, tuples
+    and dicts of them.
+
+    Attributes:
+        kind: names the subclass in the file.
+    """
+
+    kind: ClassVar[str]
+
+    def model_arguments(self) -> dict[str, Any]:
+        """The arguments of a model that the data decides: its sizes."""
+        raise NotImplementedError
+
+    def data_arguments(self) -> dict[str, Any]:
+        """The options, beside ``vocabulary``, that keep the meaning of ids on other data."""
+        return {}
+
+
+def read_spec(fields: Mapping[str, Any]) -> Spec:
+    """The spec with these ``fields``, of the subclass that ``kind`` among them names (without one: ``DataSpec``).
+
+    Raises:
+        ValueError: no subclass of this kind has been imported.
+        TypeError: the fields are not those of the subclass.
+
+    Example:
+        >>> read_spec({"kind": "classification", "vocab_size": 9, "unit": "word", "labels": ["no", "yes"]}).labels
+        ('no', 'yes')
+    """
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    kind = values.pop("kind", DataSpec.kind)
+    for found in Spec.__subclasses__():
+        if found.kind == kind:
+            return found(**values)
+    raise ValueError(f"there is no kind of data {kind!r}")
+
+
+@dataclass(frozen=True)
+class ClassificationSpec(Spec):
+    """What a classifier needs to know of its data.
+
+    Attributes:
+        vocab_size: number of different tokens.
+        unit: "character", "word" or "subword".
+        labels: the names of the classes, in the order of their numbers.
+        num_examples: texts in each split.
+        majority: for each split, the share of the class that is the commonest in training: the accuracy of always
+            giving that answer.
+    """
+
+    kind: ClassVar[str] = "classification"
+    vocab_size: int
+    unit: str
+    labels: tuple[str, ...]
+    num_examples: dict[str, int] | None = None
+    majority: dict[str, float] | None = None
+
+    def model_arguments(self) -> dict[str, Any]:
+        return {"vocab_size": self.vocab_size, "num_classes": len(self.labels)}
+
+    def data_arguments(self) -> dict[str, Any]:
+        return {"labels": list(self.labels)}
+
+
+@dataclass(frozen=True)
+class DataSpec(Spec):
+    """What a language model and its task need to know of a data set.
 
     Attributes:
         vocab_size: number of different tokens.
@@ -48,8 +136,26 @@ class DataSpec:
         -100
     """
 
+    kind: ClassVar[str] = "language_model"
     vocab_size: int
     unit: str
     characters_per_token: dict[str, float]
     num_tokens: dict[str, int]
     ignore_index: int = IGNORE_INDEX
+
+    def model_arguments(self) -> dict[str, Any]:
+        return {"vocab_size": self.vocab_size}
+
+
+def pad(rows: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
+    """Rows of ids as one tensor ``(B, T)`` int64, zeros after the shorter ones, and their lengths ``(B,)``.
+
+    Example:
+        >>> pad([np.array([3, 1]), np.array([2])])
+        (tensor([[3, 1],
+                [2, 0]]), tensor([2, 1]))
+    """
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    padded = np.zeros((len(rows), lengths.max(initial=0)), dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
+    return torch.from_numpy(padded), torch.from_numpy(lengths)

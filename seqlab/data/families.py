@@ -1,12 +1,14 @@
-"""One function for each file of ``conf/data``: flat keys make a source, the rest goes to ``LanguageModelData``."""
+"""One function for each file of ``conf/data``: flat keys make a source, the rest goes to the data module."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab.data.classification import ClassificationData
 from seqlab.data.files import Paths, TextFiles
 from seqlab.data.hub import Hub
+from seqlab.data.labelled import LABELLED_SPLIT, LabelledHub, LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.language_model import LanguageModelData
 from seqlab.data.sources import DEFAULT_SPLIT, Hello, KingJames
 from seqlab.errors import InputError
@@ -66,3 +68,64 @@ def hub_data(
     if path is None:
         raise InputError("data=hub needs data.path=NAME, a data set's name, such as data.path=Salesforce/wikitext")
     return LanguageModelData(Hub(path, name, column, train, validation, test, split, data_files, revision), **options)
+
+
+def tiny_sentiment_data(**options: Any) -> ClassificationData:
+    """``data=tiny_sentiment``: four sentences and two test sentences. Options as in ``ClassificationData``."""
+    return ClassificationData(TinySentiment(), **options)
+
+
+def labelled_data(
+    path: Paths | None = None,
+    train: Paths | None = None,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    hub: str | None = None,
+    name: str | None = None,
+    revision: str | None = None,
+    text: str = "text",
+    label: str = "label",
+    split: Sequence[float] = LABELLED_SPLIT,
+    split_seed: int = 0,
+    encoding: str = "utf-8",
+    **options: Any,
+) -> ClassificationData:
+    """``data=classification``: the user's own tables, or with ``hub`` a Hugging Face data set.
+
+    Named arguments as in ``LabelledTables``; with ``hub`` as in ``LabelledHub``, where ``train``, ``validation`` and
+    ``test`` name splits (by default those very names). Options as in ``ClassificationData``.
+
+    Raises:
+        InputError: ``hub`` and ``path`` are both given, or ``name`` or ``revision`` without ``hub``.
+    """
+    if hub is None:
+        for option, value in (("name", name), ("revision", revision)):
+            if value is not None:
+                raise InputError(f"data.{option}={value} is for a data set of the hub: give data.hub=NAME too")
+        files = LabelledTables(path, train, validation, test, text, label, split, split_seed, encoding)
+        return ClassificationData(files, **options)
+    if path is not None:
+        raise InputError("data.hub and data.path are both given: give one of them")
+    names = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
+    source = LabelledHub(hub, text, label, split_seed, name=name, revision=revision, split=split, **names)
+    return ClassificationData(source, **options)
+
+
+def mr_data(
+    root: str | os.PathLike[str] | None = None,
+    split: Sequence[float] = LABELLED_SPLIT,
+    split_seed: int = 0,
+    **options: Any,
+) -> ClassificationData:
+    """``data=mr``: sentences of movie reviews (Pang & Lee 2005), ``mr/rt-polarity.{neg,pos}`` under ``root``.
+
+    Raises:
+        InputError: ``root`` is not given, or a file is missing.
+    """
+    if root is None:
+        raise InputError(
+            "data=mr reads mr/rt-polarity.{neg,pos} in a folder that is not named: "
+            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
+        )
+    files = {name: Path(root) / "mr" / f"rt-polarity.{name[:3]}" for name in ("negative", "positive")}
+    return ClassificationData(LabelledLines(files, split, split_seed), **options)

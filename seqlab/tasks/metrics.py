@@ -55,3 +55,52 @@ class TokenMetrics(Metric):
             "bits_per_character": loss / (self.characters_per_token * math.log(2)),
             "accuracy": self.correct.double() / self.tokens,
         }
+
+
+class ClassMetrics(Metric):
+    r"""Mean negative log-likelihood of the true class, accuracy and macro F1, from one confusion matrix.
+
+    .. math::  F_1(c) = \frac{2 n_{cc}}{\sum_j n_{cj} + \sum_i n_{ic}}, \qquad
+               \text{macro F1} = \text{mean of } F_1(c) \text{ over the classes that occur}
+
+    with :math:`n_{ij}` the examples of class i that were taken for class j (van Rijsbergen 1979). A class occurs if it
+    is true or predicted at least once. The sum is float64 and the counts integers, added up over all batches and
+    devices before anything is divided.
+
+    Args:
+        num_classes: C.
+
+    Example:
+        >>> metrics = ClassMetrics(2)
+        >>> metrics.update(torch.tensor(2.0), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]))
+        >>> metrics.confusion.tolist(), round(float(metrics.compute()["accuracy"]), 4)
+        ([[1, 1], [0, 1]], 0.6667)
+    """
+
+    full_state_update = False
+    nll: Tensor
+    confusion: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state(
+            "confusion", torch.zeros((num_classes, num_classes), dtype=torch.int64), dist_reduce_fx="sum"
+        )  # (true, predicted)
+
+    def update(self, nll: Tensor, predicted: Tensor, targets: Tensor) -> None:
+        """Adds one batch: the summed negative log-likelihood in nats, and the predicted and true classes ``(B,)``."""
+        self.nll += nll
+        pairs = targets * self.num_classes + predicted
+        self.confusion += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.confusion)
+
+    def compute(self) -> dict[str, Tensor]:
+        counts = self.confusion.double()
+        total, correct = counts.sum(), counts.diagonal()
+        found = counts.sum(0) + counts.sum(1)  # (C,)
+        return {
+            "loss": self.nll / total,
+            "accuracy": correct.sum() / total,
+            "macro_f1": (2 * correct / found.clamp(min=1)).sum() / (found > 0).sum(),
+        }

@@ -74,4 +74,5 @@ def test_ptb_reads_the_folder_that_the_environment_names(tmp_path, monkeypatch):
 
 
 def test_every_file_is_tested_here():
-    assert {path.stem for path in (CONF / "data").glob("*.yaml")} == {"hello", "kjv", "text", "hub", "ptb"}
+    here, with_labels = {"hello", "kjv", "text", "hub", "ptb"}, {"classification", "mr", "tiny_sentiment"}
+    assert {path.stem for path in (CONF / "data").glob("*.yaml")} == here | with_labels  # those: test_classification.py

@@ -9,8 +9,19 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from seqlab.nn import GRUCell, LSTMCell, Recurrent, RNNCell
-from seqlab.nn.engine import native
+from seqlab.nn import (
+    Bidirectional,
+    GRUCell,
+    IndRNNCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    MGUCell,
+    MinGRUCell,
+    Recurrent,
+    RNNCell,
+)
+from seqlab.nn.engine import ENGINES, available, choose, native, preference
+from tests.nn.agreement import assert_agrees
 
 STOCK = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -49,7 +60,7 @@ def test_native_agrees_with_loop(factory, dtype, bias, rows, steps, lengths, rev
         torch.testing.assert_close(one, other, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("backend", ["loop", "native"])
+@pytest.mark.parametrize("backend", ["loop", "native", "scan"])
 def test_a_batch_of_nothing_but_padding_still_gives_every_weight_its_zero_gradient(backend):
     layer = Recurrent(LSTMCell(3, 5), backend)
     output, final = layer(torch.full((2, 4, 3), torch.nan), lengths=torch.tensor([0, 0]))
@@ -59,7 +70,7 @@ def test_a_batch_of_nothing_but_padding_still_gives_every_weight_its_zero_gradie
 
 @pytest.mark.parametrize("factory", STOCK)
 @pytest.mark.parametrize("cast_to", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("backend", ["loop", "native"])
+@pytest.mark.parametrize("backend", ["loop", "native", "scan"])
 @pytest.mark.parametrize("lengths", [None, torch.tensor([4, 2])])
 def test_autocast_trains_and_carries_a_float32_state(factory, cast_to, backend, lengths):
     lower, upper = Recurrent(factory(8, 8), backend), Recurrent(factory(8, 8), backend)
@@ -88,7 +99,7 @@ def test_a_16_bit_state_serves_a_full_precision_layer():
     torch.testing.assert_close(layer(x, short), expected)
 
 
-@pytest.mark.parametrize("backend", ["loop", "native"])
+@pytest.mark.parametrize("backend", ["loop", "native", "scan"])
 def test_parametrized_weights_are_read_on_each_call(backend):
     plain = LSTMCell(3, 4)
     cell = copy.deepcopy(plain)
@@ -104,7 +115,7 @@ def test_parametrized_weights_are_read_on_each_call(backend):
 
 
 @pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
-@pytest.mark.parametrize("backend", ["loop", "native"])
+@pytest.mark.parametrize("backend", ["loop", "native", "scan"])
 def test_a_parametrization_is_computed_once_a_call(backend, name):
     class Counting(nn.Module):
         calls = 0
@@ -127,18 +138,106 @@ def test_non_contiguous_inputs_and_states_are_served():
     torch.testing.assert_close(layer(x, state), expected)
 
 
-def test_auto_logs_its_choice_once_a_layer(caplog):
+def test_auto_logs_its_choice_once_a_layer(caplog, compiled_quickly):
     with caplog.at_level(logging.INFO, logger="seqlab"):
         layer = Recurrent(LSTMCell(3, 4))
-        other = Recurrent(Subclass(3, 4))
+        other = Recurrent(StepOnly(3, 4))
         Recurrent(LSTMCell(3, 4), "loop")
         for each in (layer, other):
             each(torch.randn(2, 5, 3))
-    assert [record.message for record in caplog.records] == [
-        'LSTMCell(3, 4, bias=True): backend "auto" chose native',
-        'Subclass(3, 4, bias=True): backend "auto" chose loop',
+            each(torch.randn(2, 5, 3), lengths=torch.tensor([5, 2]))
+    assert [record.message for record in caplog.records if record.name == "seqlab"] == [
+        'LSTMCell(3, 4, bias=True): backend "auto" chose scan',
+        'StepOnly(3, 4, bias=True): backend "auto" chose loop',
     ]
-    assert (layer.engine, other.engine) == ("native", "loop")
+    assert (layer.engine, other.engine) == ("scan", "loop")
+
+
+class User(LSTMCell):
+    def pointwise(self, gi, gh, state):
+        return super().pointwise(gi + gh, 0 * gh, state)
+
+
+class StepOnly(LSTMCell):
+    def step(self, gi, state):
+        return super().step(gi, state)
+
+
+TABLE = {  # in float32, in 16 bits, in 16 bits with lengths, without a compiler, on other devices
+    "LSTM": (LSTMCell, "scan", "native", "scan", "native", "native"),
+    "GRU": (GRUCell, "scan", "scan", "scan", "native", "native"),
+    "RNN": (RNNCell, "scan", "scan", "scan", "native", "native"),
+    "RNN of another kind": (partial(RNNCell, nonlinearity="sigmoid"), "scan", "scan", "scan", "loop", "scan"),
+    "user's": (User, "scan", "scan", "scan", "loop", "scan"),
+    "layer norm": (LayerNormLSTMCell, "scan", "scan", "scan", "loop", "scan"),
+    "no product": (IndRNNCell, "scan", "scan", "scan", "loop", "scan"),
+    "step of its own": (StepOnly, "loop", "loop", "loop", "loop", "loop"),
+    "two products": (MGUCell, "loop", "loop", "loop", "loop", "loop"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_auto_goes_by_the_table(compiled_quickly, monkeypatch, kind):
+    make, full, low, low_packed, uncompiled, elsewhere = TABLE[kind]
+    cell = make(3, 4)
+    cases = [(False, False), (False, True), (True, False), (True, True)]  # (16 bits, lengths)
+    assert [choose(cell, "auto", "cpu", *case) for case in cases] == [full, full, low, low_packed]
+    assert {choose(cell, "auto", "cuda", *case) for case in cases} == {elsewhere}
+    monkeypatch.setenv("SEQLAB_COMPILE", "0")
+    assert {choose(cell, "auto", "cpu", *case) for case in cases} == {uncompiled}
+
+
+def test_a_linear_cell_has_every_engine_but_native(compiled_quickly, monkeypatch):
+    cell = MinGRUCell(3, 9)
+    assert set(available(cell)) == {"parallel", "scan", "loop"}
+    assert choose(cell, "auto") == available(cell)[0] != "loop"
+    for backend in available(cell):
+        assert_agrees(cell, backend=backend)
+    monkeypatch.setenv("SEQLAB_COMPILE", "0")
+    assert available(cell) == ("parallel", "loop", "scan")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_some_engine_serves_every_cell_everywhere(device, low, packed):
+    for make, *_ in TABLE.values():
+        names = preference(make(3, 4), device, low, packed)
+        assert "loop" in names and set(names) <= set(ENGINES)
+
+
+def test_auto_runs_what_the_table_says_and_a_single_step_on_loop(compiled_quickly, monkeypatch):
+    ran = []
+    for name, engine in ENGINES.items():
+        run = engine.run
+        monkeypatch.setattr(engine, "run", lambda *given, run=run, name=name: ran.append(name) or run(*given))
+    layer, x, lengths = Recurrent(LSTMCell(3, 4)), torch.randn(2, 5, 3), torch.tensor([5, 2])
+    layer(x)
+    layer(x, lengths=lengths)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        layer(x)
+        layer(x, lengths=lengths)
+    with torch.no_grad():
+        layer(x[:, :1])
+        layer(x)
+    layer(x[:, :1])
+    assert ran == ["scan", "scan", "native", "scan", "loop", "scan", "scan"]
+    ran.clear()
+    for backend in ("scan", "loop", "native"):  # a named engine is the one that runs, single steps too
+        with torch.no_grad():
+            Recurrent(LSTMCell(3, 4), backend)(x[:, :1])
+    assert ran == ["scan", "loop", "native"]
+
+
+def test_the_engine_of_a_layer_is_that_of_the_device_it_is_on(compiled_quickly):
+    layer = Recurrent(GRUCell(3, 4))
+    assert layer.engine == "scan"
+    assert layer.to("meta").engine == "scan"  # counted, never run
+    fixed = Recurrent(GRUCell(3, 4), "loop")
+    assert fixed.to("meta").engine == "loop"
+    both = Bidirectional(LSTMCell(3, 4), StepOnly(3, 4))
+    assert both.engine == "scan+loop"
+    assert "engine='loop'" in repr(both)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +253,7 @@ def test_native_says_why_it_refuses(cell, message):
 
 
 def test_unknown_backend_is_refused():
-    with pytest.raises(ValueError, match="backend: expected one of auto, native, loop, got 'cudnn'"):
+    with pytest.raises(ValueError, match="backend: expected one of auto, native, parallel, scan, loop, got 'cudnn'"):
         Recurrent(LSTMCell(3, 4), "cudnn")
 
 
@@ -189,6 +288,22 @@ def test_native_agrees_with_loop_on_a_gpu_without_cudnns_warning(factory, length
     results = [run_with_gradients(Recurrent(cell, backend), x, state, lengths) for backend in ("native", "loop")]
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("lengths", [None, (3, 0, 6), (0, 0, 0)])
+@pytest.mark.parametrize("make", [LSTMCell, GRUCell, LayerNormLSTMCell, IndRNNCell])
+def test_scan_agrees_with_loop_on_a_gpu(make, lengths):
+    cell = make(3, 5).double().cuda()
+    x = torch.randn(3, 6, 3, dtype=torch.float64, device="cuda")
+    state = tuple(torch.randn(3, 5, dtype=torch.float64, device="cuda") for _ in cell.state_names)
+    counts = None if lengths is None else torch.tensor(lengths, device="cuda")
+    scanned, looped = (run_with_gradients(Recurrent(cell, backend), x, state, counts) for backend in ("scan", "loop"))
+    for one, other in zip(scanned, looped, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    moved = Recurrent(make(3, 5))
+    assert moved.cuda().engine == choose(moved.cell, "auto", "cuda")
 
 
 @pytest.mark.parametrize("cell", [LSTMCell, GRUCell, RNNCell])

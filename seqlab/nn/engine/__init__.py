@@ -48,7 +48,7 @@ def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tup
         names = _LSTM_IN_16_BITS
     else:
         names = _COMPILED
-    return tuple(name for name in names if name in ENGINES)
+    return (*(name for name in names if name in ENGINES), *(name for name in ENGINES if name not in _COMPILED))
 
 
 def available(cell: RecurrentCell) -> tuple[str, ...]:

@@ -77,10 +77,13 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
     In a compiled model this is one break of its graph.
     """
     if torch.compiler.is_compiling():
-        return typed(tuple[Tensor, State], _run_outside(cell, x, state, lengths))
+        result: tuple[Tensor, State] = _run_outside(cell, x, state, lengths)
+        return result
     assert isinstance(cell, GatedCell)  # refusal() has seen to it
+    # Before parametrized weights are cached, for tracing must see them computed.
+    compiled = _compile(cell, torch.float64 if x.dtype == torch.float64 else torch.float32, x)
     with parametrize.cached():
-        return _run(cell, x, state, lengths)
+        return _run(cell, compiled, x, state, lengths)
 
 
 def compiles() -> bool:
@@ -88,14 +91,13 @@ def compiles() -> bool:
     return build.compiler() is not None
 
 
-def _run(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def _run(cell: GatedCell, compiled: _Compiled, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     rows, steps = x.shape[:2]
     sizes = None
     if lengths is not None:
         sizes = lengths.tolist() if x.device.type == "cpu" else None  # elsewhere, asking would wait for the device
         if sizes is not None and min(sizes) == steps:
             lengths = sizes = None
-    compiled = _compile(cell, torch.float64 if x.dtype == torch.float64 else torch.float32, x)
     moved = x.transpose(0, 1)  # (T, B, I)
     if compiled.program is not None and sizes is not None:
         packing = packed(sizes, steps, *_grid(cell, rows))
@@ -210,14 +212,15 @@ def _grid(cell: GatedCell, rows: int) -> tuple[int, int]:
 
 def _compile(cell: GatedCell, dtype: torch.dtype, x: Tensor) -> _Compiled:
     found = _compiled.setdefault(cell, {})
-    # What a pointwise may branch on: its module's mode; all else of a cell is fixed when it is made.
-    key: tuple[object, ...] = (dtype, cell.training)
+    # A pointwise may branch on its module's mode; of all else in a cell, only parametrizations are made later.
+    names = tuple(name for name, _ in cell.named_parameters())
+    key: tuple[object, ...] = (dtype, cell.training, names)
     if x.device.type == "cpu":
         if key not in found:
             found[key] = _with_program(cell, dtype)
         if found[key].program is not None:
             return found[key]
-    key = (dtype, cell.training, x.device, x.size(0))  # graphs that run as they are may hold the batch size
+    key = (dtype, cell.training, names, x.device, x.size(0))  # graphs that run as they are may hold the batch size
     if key not in found:
         found[key] = _Compiled(_traced(cell, dtype, x.device, x.size(0)), None)
     return found[key]

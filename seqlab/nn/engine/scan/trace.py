@@ -71,7 +71,7 @@ def _trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int 
         taken.update(cell.hidden_size * gates for gates in range(1, cell.num_gates + 1))
         rows = next(size for size in count(11, 2) if size not in taken)
     step = _trace_step(cell, tensors, _inputs(cell, dtype, device, rows))
-    _refuse_random(step.graph)
+    _refuse_draws_and_numbers(step.graph)
     prelude, body, extras = _split(step, len(tensors))
     for node in extras if any_rows else ():
         if _value(node).dim() and _value(node).size(0) == rows:
@@ -231,11 +231,13 @@ def _value(node: fx.Node) -> Tensor:
     return typed(Tensor, node.meta["val"])
 
 
-def _refuse_random(graph: fx.Graph) -> None:
+def _refuse_draws_and_numbers(graph: fx.Graph) -> None:
     for node in graph.nodes:
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags:
             raise UnsupportedError(f"its pointwise draws random numbers ({node.target})")
+        if node.target is aten._local_scalar_dense.default:
+            raise UnsupportedError("its pointwise takes a number out of a tensor (item)")
 
 
 def _split(step: fx.GraphModule, num_parameters: int) -> tuple[fx.GraphModule, fx.GraphModule, list[fx.Node]]:

@@ -1,0 +1,284 @@
+"""Examples of different lengths in padded batches: what every task shares that is no stream of text."""
+
+import gzip
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from lightning import LightningDataModule
+from numpy.typing import NDArray
+
+from seqlab.data.batch import Spec
+from seqlab.data.vocabulary import TokenizerSettings, Vocabulary, load_vocabulary
+from seqlab.errors import InputError
+
+B = TypeVar("B")
+
+
+class ExampleLoader(Generic[B]):
+    """A sized loader of batches of examples, with a position that Lightning saves and restores within an epoch.
+
+    Each example comes exactly once an epoch. With a ``seed`` the order is drawn anew from (seed, epoch); without one it
+    is the data's. With ``bucket_batches`` k > 1 the order is cut into pools of k batches and each pool sorted by length
+    before it is cut into batches, so that little is padded; with a seed the batches are then shuffled.
+
+    The position is the epoch and the batches handed out in it, over all devices alike, so a checkpoint knows no rank.
+    An epoch begins when its first batch is asked for, neither when an iterator is made nor when one ends: Lightning
+    makes iterators that it never uses, and never exhausts that of a sized loader. A position that is loaded at an
+    epoch's end is the next one's beginning.
+
+    A rest of fewer examples than there are devices joins the batch before it, so that every device has as many batches
+    and none is empty. Iterate over it once at a time: all its iterators share the position.
+
+    Args:
+        lengths: ``(N,)``, the length of each example.
+        collate: makes a batch of the examples with these numbers.
+        batch_size: examples in a batch, over all devices.
+        seed: shuffles; None: the data's order.
+        bucket_batches: batches in a pool of like lengths; 1: none.
+        device: this device's rank and the number of devices.
+        epoch_batches: batches after which the trainer ends an epoch, where it takes fewer (``limit_train_batches``).
+
+    Raises:
+        InputError: the batch does not divide over the devices, or there are too few examples for them.
+
+    Example:
+        >>> loader = ExampleLoader([1, 1, 1, 1, 1], list, batch_size=2)
+        >>> iterator = iter(loader)
+        >>> next(iterator), loader.state_dict()["cursor"]
+        ([0, 1], 1)
+        >>> resumed = ExampleLoader([1, 1, 1, 1, 1], list, batch_size=2)
+        >>> resumed.load_state_dict(loader.state_dict())
+        >>> list(resumed), list(resumed)
+        ([[2, 3], [4]], [[0, 1], [2, 3], [4]])
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | NDArray[Any],
+        collate: Callable[[list[int]], B],
+        batch_size: int,
+        seed: int | None = None,
+        bucket_batches: int = 1,
+        device: tuple[int, int] = (0, 1),
+        epoch_batches: int | None = None,
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        self.collate = collate
+        self.batch_size = batch_size
+        self.seed = seed
+        self.bucket_batches = bucket_batches
+        self._rank, self._world_size = device
+        if batch_size % self._world_size:
+            raise InputError(
+                f"batch_size={batch_size} examples do not divide over {self._world_size} devices: "
+                f"give a multiple of {self._world_size}"
+            )
+        if len(self.lengths) < self._world_size:
+            raise InputError(f"{len(self.lengths)} examples are too few for {self._world_size} devices")
+        whole, rest = divmod(len(self.lengths), batch_size)
+        self.num_batches = max(1, whole + (rest >= self._world_size))
+        self.epoch_batches = self.num_batches if epoch_batches is None else min(epoch_batches, self.num_batches)
+        self._epoch = 0
+        self._cursor = 0
+        self._begun = False  # whether a batch of this epoch was handed out since it was reached or loaded
+
+    def __len__(self) -> int:
+        """Batches in an epoch, the same for every device."""
+        return self.num_batches
+
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The numbers of the examples in each batch of an epoch, over all devices."""
+        random = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        order = np.arange(len(self.lengths)) if random is None else random.permutation(len(self.lengths))
+        if self.bucket_batches > 1:
+            pool_size = self.batch_size * self.bucket_batches
+            pools = np.split(order, np.arange(pool_size, len(order), pool_size))
+            order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
+        found = np.split(order, np.arange(1, self.num_batches) * self.batch_size)
+        if random is not None and self.bucket_batches > 1:
+            found = [found[index] for index in random.permutation(len(found))]
+        return found
+
+    def __iter__(self) -> Iterator[B]:
+        if self._begun:
+            self._epoch, self._cursor, self._begun = self._epoch + 1, 0, False
+        batches = self.batches(self._epoch)
+        while self._cursor < len(batches):
+            share = batches[self._cursor][self._rank :: self._world_size]
+            self._cursor += 1
+            self._begun = True
+            yield self.collate(share.tolist())
+
+    def _geometry(self) -> dict[str, int | None]:
+        return {
+            "num_examples": len(self.lengths),
+            "batch_size": self.batch_size,
+            "bucket_batches": self.bucket_batches,
+            "seed": self.seed,
+        }
+
+    def state_dict(self) -> dict[str, int | None]:
+        """The position, and what it is a position in."""
+        return {"epoch": self._epoch, "cursor": self._cursor, **self._geometry()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved position.
+
+        Raises:
+            InputError: the state was saved over other data or in another order, where its position means nothing.
+        """
+        changed = [f"{key} {state[key]} -> {value}" for key, value in self._geometry().items() if state[key] != value]
+        if changed:
+            raise InputError(
+                f"the checkpoint stands in the middle of other data ({', '.join(changed)}): "
+                "resume with the data settings that it was trained with"
+            )
+        at_end = state["cursor"] >= self.epoch_batches
+        self._epoch, self._cursor = (state["epoch"] + 1, 0) if at_end else (state["epoch"], state["cursor"])
+        self._begun = False
+
+
+class ExampleData(LightningDataModule, ABC):
+    """Three splits of examples in padded batches; subclasses read them and make batches.
+
+    With a trainer attached each device gets its share of every batch.
+
+    Args:
+        batch_size: examples over all devices.
+        eval_batch_size: the same for validation and test; None: ``batch_size``.
+        bucket_batches: batches in a pool of like lengths (see ``ExampleLoader``); 1: none.
+        seed: of the order of the training examples.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self, batch_size: int = 32, eval_batch_size: int | None = None, bucket_batches: int = 1, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.bucket_batches = bucket_batches
+        self.seed = seed
+        for name, least in (("batch_size", 1), ("eval_batch_size", 1), ("bucket_batches", 1), ("seed", 0)):
+            check_whole_number(f"data.{name}", getattr(self, name), least)
+
+    @property
+    @abstractmethod
+    def spec(self) -> Spec:
+        """What a model and a task need to know; reads the data on first use."""
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> Vocabulary:
+        """Maps ids to text and back."""
+
+    @abstractmethod
+    def lengths(self, split: str) -> NDArray[np.int64]:
+        """The length of each example of "train", "validation" or "test"."""
+
+    @abstractmethod
+    def collate(self, split: str, numbers: list[int]) -> Any:
+        """The batch of a split's examples with these numbers."""
+
+    def prepare_data(self) -> None:
+        """Read the data, so that what is wrong in it is told first."""
+        self.spec  # noqa: B018
+
+    def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
+        """A loader over a split."""
+        trainer = self.trainer
+        device = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        lengths = self.lengths(split)
+        limit: Any = None if trainer is None or seed is None else trainer.limit_train_batches
+        if isinstance(limit, float):
+            whole = ExampleLoader(lengths, list, batch_size, device=device)
+            limit = int(len(whole) * limit)
+        return ExampleLoader(
+            lengths,
+            lambda numbers: self.collate(split, numbers),
+            batch_size,
+            seed,
+            self.bucket_batches,
+            device,
+            limit,
+        )
+
+    def train_dataloader(self) -> ExampleLoader[Any]:
+        """The training batches, shuffled."""
+        return self.loader("train", self.batch_size, self.seed)
+
+    def val_dataloader(self) -> ExampleLoader[Any]:
+        """The validation batches."""
+        return self.loader("validation", self.eval_batch_size, None)
+
+    def test_dataloader(self) -> ExampleLoader[Any]:
+        """The test batches."""
+        return self.loader("test", self.eval_batch_size, None)
+
+
+def check_whole_number(option: str, value: Any, least: int) -> int:
+    """A whole number that is not below ``least``.
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{option}={value} must be a whole number, {least} or more")
+    return value
+
+
+def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabulary:
+    """A saved vocabulary, checked against the options that it settles.
+
+    Raises:
+        InputError: it is missing, or was made with other options.
+    """
+    vocabulary = load_vocabulary(path)
+    for name in ("unit", "lowercase", "punctuation", "end_of_line"):
+        asked, settled = getattr(settings, name), getattr(vocabulary.settings, name)
+        if asked != settled:
+            raise InputError(
+                f"data.{name} is {asked} but the vocabulary {path} was made with {settled}: "
+                f"give data.{name}={'null' if settled is None else settled}"
+            )
+    return vocabulary
+
+
+def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
+    """The lines of a text file, plain or gzip, without their ends; a byte order mark is dropped.
+
+    Only ``\\n``, ``\\r\\n`` and ``\\r`` end a line, so that line numbers are those an editor shows.
+
+    Raises:
+        InputError: the file cannot be read, is broken gzip, is binary or in another encoding; names file and line.
+    """
+    try:
+        content = Path(file).read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{file} is not a whole gzip file: {error}") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
+    name = encoding.lower().replace("_", "-")
+    if b"\0" in content and not name.startswith(("utf-16", "utf-32")):
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise InputError(f"{file}:{line}: a NUL byte, so this is no text in {encoding} (UTF-16? data.encoding=utf-16)")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{file}:{line}: byte 0x{content[error.start]:02x} is not {encoding}; "
+            "name the file's encoding, such as data.encoding=latin-1"
+        ) from error
+    except LookupError as error:
+        raise InputError(f"data.encoding={encoding} is not an encoding that Python knows, such as utf-8") from error
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines

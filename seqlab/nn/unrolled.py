@@ -1,0 +1,132 @@
+"""Recurrent layers run step by step for a while, with every state kept and a parameter told apart by step."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from seqlab.nn.arguments import check_input, check_lengths, check_size
+from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.recurrent import Recurrent, flip_valid
+from seqlab.nn.state import State, detach
+
+
+def recurrent_layers(model: nn.Module) -> dict[str, Recurrent]:
+    """The recurrent layers of ``model`` by name; "" is ``model`` itself.
+
+    Raises ``TypeError`` for a layer whose class runs its cell in a way of its own.
+    """
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Recurrent)}
+    for layer in layers.values():
+        if type(layer).forward is not Recurrent.forward:
+            own = type(layer).__name__
+            raise TypeError(f"model: expected layers that run as Recurrent does, got {own} with its own forward")
+    return layers
+
+
+@contextmanager
+def unrolled(
+    model: nn.Module, tbptt_steps: int | None, copied: dict[str, str] | None = None
+) -> Iterator[dict[str, "Recorder"]]:
+    """Run the model's recurrent layers on the "loop" engine for a while, each with a recorder in place of its cell.
+
+    The recorders come by name of the layer. ``copied`` names, for a layer, the parameter of its cell that each step
+    reads from a leaf of its own; ``tbptt_steps`` cuts the state's gradient every so many steps of a call.
+    """
+    if tbptt_steps is not None:
+        check_size("tbptt_steps", tbptt_steps)
+    recorders = {}
+    with ExitStack() as stack:
+        for name, layer in recurrent_layers(model).items():
+            recorders[name] = Recorder(layer.cell, (copied or {}).get(name))
+            stand_in = Recurrent(recorders[name], "loop")
+            # The instance's attribute goes before the class's method, and hooks on the layer go on working.
+            vars(layer)["forward"] = partial(_run, stand_in, layer.reverse, tbptt_steps)
+            stack.callback(vars(layer).pop, "forward")
+        yield recorders
+
+
+def _run(
+    stand_in: Recurrent,
+    reverse: bool,
+    tbptt_steps: int | None,
+    x: Tensor,
+    state: State | None = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """The forward pass of :class:`Recurrent`, window by window, the state detached between them."""
+    check_input(x, stand_in.cell.input_size)
+    if lengths is not None:
+        lengths = check_lengths(lengths, x)
+    if reverse:
+        x = flip_valid(x, lengths)
+    outputs: list[Tensor] = []
+    size = tbptt_steps or x.size(1)
+    for start in range(0, x.size(1), size):
+        window = x[:, start : start + size]
+        left = None if lengths is None else (lengths - start).clamp(0, window.size(1))
+        before = detach(state) if start and state is not None else state
+        output, state = stand_in(window, before, left)
+        outputs.append(output)
+    assert state is not None
+    joined = torch.cat(outputs, 1)
+    return (flip_valid(joined, lengths) if reverse else joined), state
+
+
+class Recorder(RecurrentCell):
+    """A cell that keeps its states, and reads one of its parameters from a leaf of its own at every step."""
+
+    def __init__(self, cell: RecurrentCell, copied: str | None) -> None:
+        super().__init__(cell.input_size, cell.hidden_size)
+        self.cell = cell
+        self.state_names = cell.state_names  # type: ignore[misc]
+        self.states: list[State] = []
+        self.copies: list[Tensor] = []
+        self._copied = copied
+        self._methods = _Methods(cell)
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        return self.cell.state_sizes
+
+    @property
+    def output_size(self) -> int:
+        return self.cell.output_size
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
+        return self.cell.initial_state(batch_size, like=like)
+
+    def check_step(self, new: State, x: Tensor) -> None:
+        self.cell.check_step(new, x)
+
+    def step(self, gi: Tensor, state: State) -> State:
+        if self._copied is not None:  # the copy is another leaf on the same memory
+            self.copies.append(self.cell.get_parameter(self._copied).detach().requires_grad_())
+        new: State = self._call("step", self._call("project", gi), state)  # gi is x: project is this cell's own no-op
+        # A view: a part that is handed on unchanged would else be one tensor, with one gradient, for both steps.
+        return tuple(part.view_as(part) if part.requires_grad else part.detach().requires_grad_() for part in new)
+
+    def output(self, state: State) -> Tensor:
+        self.states.append(state)  # as it is handed on: past a row's length the old one
+        output: Tensor = self._call("output", state)
+        return output
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        if self._copied is None:
+            return self._methods(method, *arguments)
+        return functional_call(self._methods, {f"cell.{self._copied}": self.copies[-1]}, (method, *arguments))
+
+
+class _Methods(nn.Module):
+    """A cell's methods behind the one that ``functional_call`` can call."""
+
+    def __init__(self, cell: RecurrentCell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.cell, method)(*arguments)

@@ -1,0 +1,122 @@
+"""Classification of whole texts."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqlab.data.batch import ClassificationBatch, ClassificationSpec, pad
+from seqlab.data.vocabulary import Vocabulary
+from seqlab.errors import InputError
+from seqlab.nn.classifier import Classifier
+from seqlab.nn.generation import evaluation
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.metrics import ClassMetrics
+from seqlab.tasks.prediction import Prediction
+
+
+class ClassificationTask(SequenceTask):
+    r"""Tells the class of a text.
+
+    .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(c_b \mid x_b)
+
+    Args:
+        model: the classifier.
+        spec: what the data says of itself.
+        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016); training alone.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+
+    Attributes:
+        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation.
+
+    Raises:
+        InputError: ``label_smoothing`` is not in [0, 1).
+    """
+
+    model: Classifier
+
+    def __init__(
+        self,
+        model: Classifier,
+        spec: ClassificationSpec,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        label_smoothing: float = 0.0,
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__(model, optimizer, schedule, metric, mode)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise InputError(f"task.label_smoothing is {label_smoothing}; expected a share in [0, 1)")
+        self.label_smoothing = label_smoothing
+        self.labels = spec.labels
+        self.eval_metrics = nn.ModuleDict({split: ClassMetrics(len(spec.labels)) for split in ("val", "test")})
+        self.confusion: dict[str, Tensor] = {}
+
+    def training_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
+        logits = self.model(batch.inputs, batch.lengths)  # (B, C)
+        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
+        texts = torch.tensor(batch.targets.numel(), device=loss.device)
+        return {"loss": loss, "nll": loss.detach() * texts, "tokens": texts}
+
+    def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def _evaluate(self, batch: ClassificationBatch, split: str) -> None:
+        logits = self.model(batch.inputs, batch.lengths)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 has three digits
+        nll = F.cross_entropy(logits, batch.targets, reduction="none")
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, ClassMetrics)
+        metrics.update(nll.sum(dtype=torch.float64), logits.argmax(-1), batch.targets)
+
+    def _finish(self, split: str) -> None:
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, ClassMetrics)
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
+        self.confusion[split] = metrics.confusion.cpu()
+        metrics.reset()
+
+    @staticmethod
+    def predict(
+        model: Classifier, spec: ClassificationSpec, vocabulary: Vocabulary, inputs: Sequence[str]
+    ) -> list[Prediction]:
+        """The likeliest class of each text, with the probabilities of all.
+
+        Raises:
+            InputError: a text is empty.
+        """
+        rows = [vocabulary.encode(text, f"text {number}") for number, text in enumerate(inputs, start=1)]
+        for number, row in enumerate(rows, start=1):
+            if not len(row):
+                raise InputError(f"text {number} is empty; give it at least one {vocabulary.unit}")
+        return [
+            _prediction(text, dict(zip(spec.labels, found, strict=True)))
+            for text, found in zip(inputs, probabilities(model, *pad(rows)).tolist(), strict=True)
+        ]
+
+
+def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
+    """The probability of each class, ``(B, C)`` on the CPU, of texts as token numbers ``(B, T)``."""
+    device = next(model.parameters()).device
+    with evaluation(model):
+        logits: Tensor = model(inputs.to(device), lengths.to(device))
+        return logits.float().softmax(-1).cpu()
+
+
+def _prediction(text: str, found: dict[str, float]) -> Prediction:
+    ranked = sorted(found.items(), key=lambda item: -item[1])
+    shown = "  ".join(f"{label} {probability:.4f}" for label, probability in ranked[:5])
+    return Prediction({"text": text, "label": ranked[0][0], "probabilities": found}, f"{shown}  {text}")

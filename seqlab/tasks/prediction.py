@@ -1,0 +1,24 @@
+"""What a task answers when it is asked about new input."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer.
+
+    A task that can be asked has a static method ``predict(model, spec, vocabulary, inputs) -> list[Prediction]``, one
+    for each input; ``seqlab predict`` calls it.
+
+    Attributes:
+        values: the answer as plain values, such as JSON holds.
+        line: the answer for a reader, in a line.
+
+    Example:
+        >>> Prediction({"label": "positive", "probability": 0.75}, "positive 0.75").line
+        'positive 0.75'
+    """
+
+    values: dict[str, Any]
+    line: str

@@ -1,0 +1,80 @@
+"""One engine held against ``loop``: outputs, final states, and the gradients of all that a layer is given or learns."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seqlab.nn import Recurrent, RecurrentCell
+
+RAGGED = (3, 0, 6, 6, 1)  # for five rows of six steps
+
+
+def batch(
+    cell: RecurrentCell, rows: int, steps: int, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """``x (rows, steps, I)`` and a state for it."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, steps, cell.input_size, dtype=dtype, generator=draw)
+    return x, tuple(torch.randn(rows, size, dtype=dtype, generator=draw) for size in cell.state_sizes)
+
+
+def results(
+    cell: RecurrentCell,
+    backend: str,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    lengths: Sequence[int] | None = None,
+    reverse: bool = False,
+    recompute: bool = False,
+) -> dict[str, Tensor]:
+    """Everything that a layer gives, by name; the loss weighs each number of it otherwise."""
+    x, state = x.clone().requires_grad_(), tuple(part.clone().requires_grad_() for part in state)
+    counts = None if lengths is None else torch.tensor(lengths, device=x.device)
+    output, final = Recurrent(cell, backend, reverse, recompute)(x, state, counts)
+    draw = torch.Generator().manual_seed(7)
+    weights = [torch.randn(part.shape, generator=draw, dtype=torch.float64) for part in (output, *final)]
+    loss = torch.stack(
+        [(part * weight.to(part)).sum() for part, weight in zip((output, *final), weights, strict=True)]
+    ).sum()
+    learned = {f"gradient of {name}": each for name, each in cell.named_parameters() if each.requires_grad}
+    leaves = {"gradient of x": x} | {
+        f"gradient of initial {n}": p for n, p in zip(cell.state_names, state, strict=True)
+    }
+    leaves |= learned
+    found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    values = {"output": output} | {f"final {n}": p for n, p in zip(cell.state_names, final, strict=True)}
+    return {name: each.detach() for name, each in (values | dict(zip(leaves, found, strict=True))).items()}
+
+
+def assert_same(actual: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-10) -> None:
+    assert actual.keys() == expected.keys()
+    for name, each in expected.items():
+        torch.testing.assert_close(
+            actual[name], each, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def assert_agrees(
+    cell: RecurrentCell,
+    rows: int = 5,
+    steps: int = 6,
+    lengths: Sequence[int] | None = None,
+    reverse: bool = False,
+    backend: str = "scan",
+) -> None:
+    """``backend`` and ``loop`` give the same to 1e-10, in float64, from a carried state."""
+    x, state = batch(cell.double(), rows, steps)
+    expected = results(cell, "loop", x, state, lengths, reverse)
+    assert all(each.isfinite().all() for each in expected.values()), "the cell itself overflows: nothing is compared"
+    assert_same(results(cell, backend, x, state, lengths, reverse), expected)
+
+
+def assert_as_near_as_loop(cell: RecurrentCell, rows: int, steps: int) -> None:
+    """In float32, ``scan`` is off by no more than four times what ``loop`` is, held against float64."""
+    x, state = batch(cell.float(), rows, steps, torch.float32)
+    scanned, looped = (results(cell, backend, x, state) for backend in ("scan", "loop"))
+    truth = results(cell.double(), "loop", x.double(), tuple(part.double() for part in state))
+    for name, exact in truth.items():
+        errors = [float((each[name].double() - exact).abs().max()) for each in (scanned, looped)]
+        assert errors[0] <= 4 * errors[1] + 1e-6 * float(exact.abs().max()), (name, errors)

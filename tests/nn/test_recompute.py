@@ -1,0 +1,130 @@
+"""``recompute=True``: the same results on every engine, for less memory."""
+
+import pytest
+import torch
+from torch import nn
+
+from seqlab.nn import (
+    Bidirectional,
+    Encoder,
+    GRUCell,
+    LanguageModel,
+    LayerNormLSTMCell,
+    LSTMCell,
+    MGUCell,
+    MinGRUCell,
+    Recurrent,
+)
+from tests.nn.agreement import RAGGED, assert_same, batch, results
+
+
+class LearnedStart(LSTMCell):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.start = nn.Parameter(torch.randn(2, hidden_size))
+
+    def initial_state(self, batch_size, *, like):
+        return tuple(part.expand(batch_size, -1).to(like) for part in self.start)
+
+
+CASES = [
+    (LSTMCell, "native"),
+    (LSTMCell, "scan"),
+    (LSTMCell, "loop"),
+    (GRUCell, "native"),
+    (LayerNormLSTMCell, "scan"),
+    (MinGRUCell, "parallel"),
+    (MGUCell, "loop"),
+]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "lengths"), [(1, None), (2, None), (6, None), (6, RAGGED), (11, (0, 11, 4, 5, 9)), (6, (0,) * 5)]
+)
+@pytest.mark.parametrize(("make", "backend"), CASES)
+def test_it_changes_no_result(make, backend, steps, lengths, reverse):
+    cell = make(3, 5).double()
+    x, state = batch(cell, 5, steps)
+    plain, again = (results(cell, backend, x, state, lengths, reverse, recompute) for recompute in (False, True))
+    assert_same(again, plain)
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+def test_it_changes_no_result_of_a_compiled_step(compiled_quickly, lengths):
+    cell = LSTMCell(3, 17).double()
+    x, state = batch(cell, 5, 6)
+    assert_same(results(cell, "scan", x, state, lengths, recompute=True), results(cell, "loop", x, state, lengths))
+
+
+@pytest.mark.parametrize("backend", ["native", "scan", "loop"])
+def test_a_learned_initial_state_and_both_directions_train_the_same(backend):
+    make = LearnedStart if backend != "native" else LSTMCell
+    layers = [
+        Bidirectional(make(3, 5), make(3, 5), backend, recompute=recompute).double() for recompute in (False, True)
+    ]
+    layers[1].load_state_dict(layers[0].state_dict())
+    x, found = torch.randn(5, 7, 3, dtype=torch.float64), []
+    for layer in layers:
+        output, (forward, backward) = layer(x, lengths=torch.tensor([7, 0, 3, 5, 7]))
+        loss = output.sin().sum() + forward[1].sum() + backward[0].square().sum()
+        found.append([output, *torch.autograd.grad(loss, list(layer.parameters()))])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def kept_bytes(layer, x):
+    sizes, own = {}, {each.untyped_storage().data_ptr() for each in (x, *layer.parameters())}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        kept = layer(x)  # alive, so that no address is used twice
+    assert kept[0].requires_grad
+    return sum(sizes.values())
+
+
+@pytest.mark.parametrize("backend", ["scan", "loop", "native"])
+def test_it_keeps_a_quarter_or_less(compiled_quickly, backend):
+    cell, x = LSTMCell(8, 17), torch.randn(4, 256, 8)
+    plain, again = (kept_bytes(Recurrent(cell, backend, recompute=recompute), x) for recompute in (False, True))
+    assert again * 4 <= plain, (again, plain)
+
+
+def test_without_gradients_nothing_is_run_in_stretches(monkeypatch):
+    cell, x = LSTMCell(3, 5), torch.randn(2, 9, 3)
+    layer = Recurrent(cell, "loop", recompute=True)
+    seen = []
+    project = type(cell).project
+    monkeypatch.setattr(LSTMCell, "project", lambda self, part: seen.append(part.size(1)) or project(self, part))
+    with torch.no_grad():
+        layer(x)
+    assert seen == [9]
+    layer(x)[0].sum().backward()
+    assert seen == [9, *[3] * 6]  # three stretches of three steps, each a second time for its gradients
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_stands_in_models_under_autocast(dtype):
+    torch.manual_seed(0)
+    model = LanguageModel(20, LSTMCell, hidden_size=8, num_layers=2, recompute=True)
+    plain = LanguageModel(20, LSTMCell, hidden_size=8, num_layers=2)
+    plain.load_state_dict(model.state_dict())
+    assert all(layer.recompute for layer in model.encoder.layers)
+    x, gradients = torch.randint(0, 20, (3, 10)), []
+    for each in (model, plain):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            logits, _ = each(x)
+        logits.float().square().sum().backward()
+        gradients.append([parameter.grad for parameter in each.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert float((one - other).norm() / other.norm()) < (1e-5 if dtype == torch.float32 else 1e-2)
+
+
+def test_an_encoder_hands_it_to_both_directions():
+    encoder = Encoder(GRUCell, 3, 4, num_layers=2, bidirectional=True, recompute=True)
+    assert all(each.recompute for each in encoder.modules() if isinstance(each, Recurrent))

@@ -1,0 +1,205 @@
+"""Compiled steps: how often a compiler runs, what is kept on disk, and what happens without one."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqlab.nn import GRUCell, LSTMCell, Recurrent
+from seqlab.nn.engine import scan
+from seqlab.nn.engine.scan import build
+from tests.nn.agreement import assert_agrees
+
+PROGRAM = """
+import sys
+import torch
+from seqlab.nn import LSTMCell, Recurrent
+from seqlab.nn.engine.scan import build
+torch.manual_seed(0)
+torch.set_num_threads(int(sys.argv[1]))
+cell = LSTMCell(3, 9).double()
+x = torch.linspace(-1, 1, 7 * 5 * 3, dtype=torch.float64).view(7, 5, 3)
+values = []
+for backend in ("scan", "loop"):
+    output, _ = Recurrent(cell, backend)(x, lengths=torch.tensor([5, 3, 0, 1, 5, 4, 2]))
+    values.append([output, *torch.autograd.grad(output.square().sum(), list(cell.parameters()))])
+for one, other in zip(*values):
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+print(build.compilations)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_kernels(compiled_quickly, tmp_path, monkeypatch):
+    """A cold cache for each test, and nothing remembered."""
+    monkeypatch.setenv("SEQLAB_KERNEL_CACHE", str(tmp_path / "kernels"))
+    monkeypatch.setattr(build, "_loaded", {})
+    monkeypatch.setattr(build, "compilations", 0)
+    monkeypatch.setattr(scan, "_warned", set())
+    return tmp_path / "kernels"
+
+
+def start(threads=1, **variables):
+    path = os.pathsep.join([str(Path(build.__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(threads)],
+        env={**os.environ, "PYTHONPATH": path, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return int(output)
+
+
+def messages(caplog):
+    return [record.message for record in caplog.records if record.name == "seqlab"]
+
+
+def test_a_cell_is_compiled_once_whatever_the_batch_the_length_and_the_mode(own_kernels):
+    cell = LSTMCell(3, 9)
+    layer = Recurrent(cell, "scan")
+    for rows, steps in ((4, 7), (4, 3), (1, 1), (30, 7), (2, 300)):
+        layer(torch.randn(rows, steps, 3))[0].sum().backward()
+        layer(torch.randn(rows, steps, 3), lengths=torch.randint(0, steps + 1, (rows,)))
+    layer.eval()
+    with torch.no_grad():
+        layer(torch.randn(2, 5, 3))
+    Recurrent(LSTMCell(100, 9), "scan", reverse=True)(torch.randn(2, 5, 100))
+    assert build.compilations == 1
+    assert [path.suffix for path in own_kernels.iterdir()] == [".so"]
+    layer.double()(torch.randn(2, 5, 3).double())
+    Recurrent(LSTMCell(3, 10), "scan")(torch.randn(2, 5, 3))
+    Recurrent(GRUCell(3, 9), "scan")(torch.randn(2, 5, 3))
+    assert build.compilations == 4
+
+
+def test_later_and_simultaneous_processes_share_what_is_on_disk():
+    together = [start(), start()]
+    assert all(finish(process) in (0, 1) for process in together)
+    # The third also gets fewer threads than it asks for.
+    assert finish(start(4, OMP_THREAD_LIMIT="1", OMP_NUM_THREADS="4")) == 0
+
+
+def test_nothing_is_compiled_where_the_file_is_there(own_kernels):
+    assert_agrees(LSTMCell(3, 9))
+    (library,) = own_kernels.iterdir()
+    made = library.stat().st_mtime_ns
+    build._loaded.clear()
+    assert_agrees(LSTMCell(3, 9))
+    assert build.compilations == 1 and library.stat().st_mtime_ns == made
+
+
+def broken_compiler(folder, script):
+    path = folder / "compiler"
+    path.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo broken 1.0; exit 0; fi\n{script}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_broken_compiler_is_named_in_one_warning_and_the_result_is_the_same(
+    own_kernels, tmp_path, monkeypatch, caplog
+):
+    compiler = broken_compiler(tmp_path, "echo 'step.cpp:1: error: no such luck' >&2; exit 1")
+    monkeypatch.setenv("CXX", compiler)
+    with caplog.at_level(logging.WARNING, logger="seqlab"):
+        for cell in (LSTMCell(3, 9), LSTMCell(3, 9)):
+            assert_agrees(cell)
+    (message,) = messages(caplog)
+    assert message == (
+        f"LSTMCell: the scan engine runs its step uncompiled, which is slower: {compiler} could not compile the step: "
+        "step.cpp:1: error: no such luck"
+    )
+    assert not list(own_kernels.iterdir())
+
+
+def test_a_compiler_that_dies_halfway_leaves_no_library(own_kernels, tmp_path, monkeypatch):
+    """What stands before -o's argument goes on; half a library is written, then it fails."""
+    script = 'while [ "$1" != -o ]; do shift; done; echo half > "$2"; exit 1'
+    with monkeypatch.context() as patch:
+        patch.setenv("CXX", broken_compiler(tmp_path, script))
+        assert_agrees(LSTMCell(3, 9))
+    assert not list(own_kernels.iterdir())
+    assert_agrees(LSTMCell(3, 9))
+    assert len(list(own_kernels.iterdir())) == 1
+
+
+def test_a_compiler_without_openmp_makes_a_step_of_one_thread(own_kernels, tmp_path, monkeypatch):
+    found = build.compiler()[0]
+    script = f'for each in "$@"; do if [ "$each" = -fopenmp ]; then exit 1; fi; done; exec {found} "$@"'
+    monkeypatch.setenv("CXX", broken_compiler(tmp_path, script))
+    monkeypatch.setattr(scan, "grid", lambda *_: (2, 2))
+    cell = LSTMCell(3, 9)
+    assert_agrees(cell)
+    assert next(iter(scan._compiled[cell].values())).program is not None
+
+
+def test_a_broken_file_in_the_cache_is_a_warning_that_names_it(own_kernels, tmp_path, monkeypatch, caplog):
+    assert_agrees(LSTMCell(3, 9))
+    (library,) = own_kernels.iterdir()
+    broken = tmp_path / "others" / library.name  # a path that this process has not loaded yet
+    broken.parent.mkdir(mode=0o700)
+    broken.write_bytes(b"no library")
+    monkeypatch.setenv("SEQLAB_KERNEL_CACHE", str(broken.parent))
+    build._loaded.clear()
+    with caplog.at_level(logging.WARNING, logger="seqlab"):
+        assert_agrees(LSTMCell(3, 9))
+    (message,) = messages(caplog)
+    assert str(broken) in message and "remove the file" in message
+
+
+@pytest.mark.parametrize("trouble", ["a file in its way", "writable by all"])
+def test_a_cache_that_can_not_be_used_is_a_warning(own_kernels, monkeypatch, caplog, trouble):
+    if trouble == "writable by all":
+        own_kernels.mkdir()
+        own_kernels.chmod(0o777)
+    else:
+        own_kernels.write_text("")
+    with caplog.at_level(logging.WARNING, logger="seqlab"):
+        assert_agrees(LSTMCell(3, 9))
+    (message,) = messages(caplog)
+    assert str(own_kernels) in message and "SEQLAB_KERNEL_CACHE" in message
+
+
+def test_kernels_are_kept_where_the_variables_say(monkeypatch):
+    monkeypatch.setenv("SEQLAB_KERNEL_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    monkeypatch.setenv("HOME", "/c")
+    assert build.cache_folder() == Path("/a")
+    monkeypatch.delenv("SEQLAB_KERNEL_CACHE")
+    assert build.cache_folder() == Path("/b/seqlab/kernels")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert build.cache_folder() == Path("/c/.cache/seqlab/kernels")
+
+
+def test_the_folder_is_the_users_alone(own_kernels):
+    assert_agrees(LSTMCell(3, 9))
+    assert own_kernels.stat().st_mode & 0o777 == 0o700
+
+
+def test_cxx_that_does_not_work_gives_way_to_the_systems_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", shutil.which("false"))
+    found = build.compiler()
+    assert found is not None and "false" not in found[0]
+
+
+@pytest.mark.parametrize("part", ["text", "flags", "compiler", "processor"])
+def test_another_text_flag_compiler_or_processor_has_a_library_of_its_own(monkeypatch, part):
+    before = build._key("text")
+    if part == "flags":
+        monkeypatch.setattr(build, "_FLAGS", (*build._FLAGS, "-g"))
+    if part == "compiler":
+        monkeypatch.setattr(build, "compiler", lambda: ("/usr/bin/g++", "g++ 99"))
+    if part == "processor":
+        monkeypatch.setattr(build, "_processor", lambda: "another")
+    assert build._key("other" if part == "text" else "text") != before
+    monkeypatch.undo()
