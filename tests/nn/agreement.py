@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 
 from seqlab.nn import Recurrent, RecurrentCell
+from seqlab.nn.engine import scan
+from seqlab.nn.engine.scan.program import Program
 
 RAGGED = (3, 0, 6, 6, 1)  # for five rows of six steps
+
+
+def programs_of(cell: RecurrentCell) -> list[Program]:
+    """The compiled steps that a cell's runs on ``scan`` have used."""
+    return [each.program for each in scan._compiled.get(cell, {}).values() if each.program is not None]
 
 
 def batch(

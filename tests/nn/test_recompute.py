@@ -1,5 +1,7 @@
 """``recompute=True``: the same results on every engine, for less memory."""
 
+from functools import lru_cache
+
 import pytest
 import torch
 from torch import nn
@@ -38,13 +40,19 @@ CASES = [
 ]
 
 
+@lru_cache
+def cell_of(make):
+    """One cell for many tests, which change nothing in it."""
+    return make(3, 5).double()
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
     ("steps", "lengths"), [(1, None), (2, None), (6, None), (6, RAGGED), (11, (0, 11, 4, 5, 9)), (6, (0,) * 5)]
 )
 @pytest.mark.parametrize(("make", "backend"), CASES)
 def test_it_changes_no_result(make, backend, steps, lengths, reverse):
-    cell = make(3, 5).double()
+    cell = cell_of(make)
     x, state = batch(cell, 5, steps)
     plain, again = (results(cell, backend, x, state, lengths, reverse, recompute) for recompute in (False, True))
     assert_same(again, plain)
