@@ -22,7 +22,7 @@ def predict(run_dir: Path, inputs: Sequence[str]) -> list[Prediction]:
         raise InputError(f"{run_dir} trained a {task.__name__}, which continues text: use seqlab generate or complete")
     if not inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
-    found: list[Prediction] = answer(run.model(), run.spec, run.vocabulary, inputs)
+    found: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs)
     return found
 
 

@@ -24,14 +24,19 @@ SPEC_NAME = "data_spec.json"
 
 @dataclass
 class SavedRun:
-    """A run read back: its record, resolved configuration, vocabulary, data facts and best checkpoint."""
+    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint."""
 
     run_dir: Path
     record: dict[str, Any]
     config: dict[str, Any]
-    vocabulary: Vocabulary
+    vocabularies: dict[str, Vocabulary]
     spec: Spec
     checkpoint: Path
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The main vocabulary."""
+        return next(iter(self.vocabularies.values()))
 
     def model(self) -> torch.nn.Module:
         """The model with the best checkpoint's weights, in evaluation mode, on the CPU."""
@@ -66,9 +71,9 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
     """
     record = read_record(run_dir)
     config = override(record["config"], overrides or [])
-    vocabulary = load_vocabulary(run_dir)
     spec = _load_spec(run_dir / SPEC_NAME, config)
-    return SavedRun(run_dir, record, config, vocabulary, spec, best_checkpoint(run_dir))
+    vocabularies = {name: load_vocabulary(folder) for name, folder in _vocabulary_folders(run_dir, spec).items()}
+    return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir))
 
 
 def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
@@ -83,9 +88,17 @@ def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
         raise InputError(f"{path} is missing or broken: {error}") from error
 
 
-def save_data(run_dir: Path, vocabulary: Vocabulary, spec: Spec) -> None:
+def _vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
+    """Where each vocabulary lies: the main one in the run's folder, a further one in a folder of its name."""
+    main, *further = spec.vocabularies
+    return {main: run_dir, **{name: run_dir / name for name in further}}
+
+
+def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> None:
     """Keeps what the run needs to know of its data beside its checkpoints."""
-    vocabulary.save(run_dir)
+    for name, folder in _vocabulary_folders(run_dir, spec).items():
+        folder.mkdir(exist_ok=True)
+        vocabularies[name].save(folder)
     (run_dir / SPEC_NAME).write_text(json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1))
 
 

@@ -88,7 +88,7 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     data = build.build_data(config)
     data.prepare_data()
     data.setup("fit")
-    saved.save_data(run_dir, data.vocabulary, data.spec)
+    saved.save_data(run_dir, data.vocabularies, data.spec)
     model = build.build_model(config, data.spec)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     task = build.build_task(config, data.spec, model)

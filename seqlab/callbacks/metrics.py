@@ -18,11 +18,12 @@ class DivergedError(RuntimeError):
 
 
 class TrainingMetrics(pl.Callback):
-    """Logs loss, perplexity, learning rate, gradient norm and tokens per second every ``trainer.log_every_n_steps``
-    steps.
+    """Logs loss, perplexity (of tasks that have one), learning rate, gradient norm and tokens per second every
+    ``trainer.log_every_n_steps`` steps.
 
-    Loss and perplexity are over the tokens since the last record, summed in float64 on the device: between records
-    nothing waits for it. The rate counts the time from one step's end to the next, so neither validation nor sampling.
+    Loss and perplexity are over what was predicted since the last record, summed in float64 on the device: between
+    records nothing waits for it. The rate counts the tokens that were read, and the time from one step's end to the
+    next, so neither validation nor sampling.
 
     Raises:
         DivergedError: at a record, or after a validation, whose loss is not finite or above ``HIGHEST_LOSS``.
@@ -77,7 +78,7 @@ class TrainingMetrics(pl.Callback):
         now = time.perf_counter()
         if self._mark is not None:  # the first step after a pause is not timed: it has no start
             self._timed_seconds += now - self._mark
-            self._timed_tokens += outputs["tokens"]
+            self._timed_tokens += outputs.get("steps", outputs["tokens"])
         self._mark = now
         step = trainer.global_step
         if step != self._recorded_step and step % log_interval(trainer) == 0:
@@ -101,10 +102,11 @@ class TrainingMetrics(pl.Callback):
         self.loss = loss
         metrics = {
             "train/loss": loss,
-            "train/perplexity": math.exp(loss),
             "train/learning_rate": self._rate,
         }
         assert isinstance(pl_module, SequenceTask)
+        if pl_module.perplexity:
+            metrics["train/perplexity"] = math.exp(loss)
         if pl_module.gradient_norm is not None:
             metrics["train/gradient_norm"] = float(pl_module.gradient_norm)
         if self._timed_seconds > 0:

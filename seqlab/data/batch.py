@@ -59,9 +59,11 @@ class Spec:
 
     Attributes:
         kind: names the subclass in the file.
+        vocabularies: the names of the data's vocabularies, the main one first.
     """
 
     kind: ClassVar[str]
+    vocabularies: ClassVar[tuple[str, ...]] = ("tokens",)
 
     def model_arguments(self) -> dict[str, Any]:
         """The arguments of a model that the data decides: its sizes."""

@@ -176,7 +176,12 @@ class ExampleData(LightningDataModule, ABC):
     @property
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
-        """Maps ids to text and back."""
+        """Maps ids to text and back; the main one, where there are several."""
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """All vocabularies by the names of ``spec.vocabularies``, in that order; here the one there is."""
+        return {"tokens": self.vocabulary}
 
     @abstractmethod
     def lengths(self, split: str) -> NDArray[np.int64]:

@@ -122,6 +122,11 @@ class LanguageModelData(LightningDataModule):
         return self.corpus.vocabulary
 
     @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The one vocabulary by its name in ``spec.vocabularies``."""
+        return {"tokens": self.vocabulary}
+
+    @property
     def spec(self) -> DataSpec:
         """What a model and a task need to know."""
         corpus = self.corpus

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -44,10 +44,16 @@ class SequenceTask(pl.LightningModule):
         metric: the logged metric that plateau schedules watch.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
 
+    A subclass's ``training_step`` returns ``loss``, ``nll`` (the sum of its terms, detached), ``tokens`` (how many they
+    are) and, where it reads more tokens than it predicts, ``steps`` (the tokens it reads), for the logged rate.
+
     Attributes:
+        perplexity: whether e to the loss means something and is logged: of a loss a token.
         gradient_norm: the gradient's L2 norm over all parameters before clipping, at the last step that measured it:
             every step when ``gradient_clip_val`` is set, otherwise the steps that are logged.
     """
+
+    perplexity: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Classification of whole texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -59,7 +59,7 @@ class ClassificationTask(SequenceTask):
         logits = self.model(batch.inputs, batch.lengths)  # (B, C)
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
         texts = torch.tensor(batch.targets.numel(), device=loss.device)
-        return {"loss": loss, "nll": loss.detach() * texts, "tokens": texts}
+        return {"loss": loss, "nll": loss.detach() * texts, "tokens": texts, "steps": batch.lengths.sum()}
 
     def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
         self._evaluate(batch, "val")
@@ -91,13 +91,14 @@ class ClassificationTask(SequenceTask):
 
     @staticmethod
     def predict(
-        model: Classifier, spec: ClassificationSpec, vocabulary: Vocabulary, inputs: Sequence[str]
+        model: Classifier, spec: ClassificationSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
         """The likeliest class of each text, with the probabilities of all.
 
         Raises:
             InputError: a text is empty.
         """
+        vocabulary = vocabularies["tokens"]
         rows = [vocabulary.encode(text, f"text {number}") for number, text in enumerate(inputs, start=1)]
         for number, row in enumerate(rows, start=1):
             if not len(row):

@@ -33,6 +33,7 @@ class LanguageModelTask(SequenceTask):
         InputError: for a bidirectional encoder, or an unknown ``reduction``.
     """
 
+    perplexity = True
     model: LanguageModel
 
     def __init__(

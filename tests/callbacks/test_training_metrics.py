@@ -114,6 +114,28 @@ def test_the_rate_leaves_validation_out(tmp_path, text_file, monkeypatch):
     assert metrics.tokens_per_second == 64 and metrics.train_seconds == pytest.approx(12 + 2 * 1000)
 
 
+def test_a_classifiers_rate_counts_the_tokens_it_reads_and_it_has_no_perplexity(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("seqlab.callbacks.metrics.time.perf_counter", lambda: clock[0])
+    original = TrainingMetrics.on_train_batch_end
+
+    def one_second_later(self, *arguments):
+        clock[0] += 1.0
+        original(self, *arguments)
+
+    monkeypatch.setattr(TrainingMetrics, "on_train_batch_end", one_second_later)
+    config = config_of(
+        "experiment=tiny_sentiment", "logger=none", "callbacks.confusion=null", "callbacks.predictions=null"
+    )
+    trainer, log = build.build_trainer(config, tmp_path), {}
+    trainer.loggers = [Log(tmp_path, log)]
+    data = build.build_data(config)
+    trainer.fit(build.build_task(config, data.spec, build.build_model(config, data.spec)), datamodule=data)
+    # Batches of two sentences of four words.
+    assert log and all(values["train/tokens_per_second"] == 8 for values in log.values())
+    assert all("train/loss" in values and "train/perplexity" not in values for values in log.values())
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 1e30])
 def test_a_loss_beyond_measure_ends_training(tmp_path, text_file, monkeypatch, loss):
     def diverged(self, batch, batch_idx):
