@@ -140,7 +140,7 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
     engine.add_argument("--part", default="all", choices=parts)
     engine.add_argument("--cells", type=_names, metavar="NAME[,NAME]", help="such as lstm,user_gru (default: all)")
     engine.add_argument("--engines", type=_names, metavar="NAME[,NAME]", help="(default: all that serve the cell)")
-    engine.add_argument("--sizes", type=_size, nargs="+", metavar="T,B,H", help="steps, rows, width; one or more")
+    engine.add_argument("--sizes", type=_size, nargs="+", metavar="T,B,H[,I]", help="steps, rows, widths; one or more")
     engine.add_argument("--steps", type=_numbers, metavar="T[,T]", help="of the part scaling (default: 128 to 8192)")
     engine.add_argument(
         "--rounds", type=_positive, default=15, metavar="N", help="each contender is timed once in each"
@@ -181,8 +181,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _size(text: str) -> tuple[int, ...]:
     sizes = _numbers(text)
-    if len(sizes) != 3:
-        raise argparse.ArgumentTypeError(f"expected three numbers T,B,H, got {text!r}")
+    if len(sizes) not in (3, 4):
+        raise argparse.ArgumentTypeError(f"expected numbers T,B,H or T,B,H,I, got {text!r}")
     return sizes
 
 

@@ -202,7 +202,7 @@ def ratio_to_stock(row: dict[str, Any], engine: str) -> float | None:
 
 
 def size_of(row: dict[str, Any]) -> str:
-    return f"({row['T']},{row['B']},{row['H']})"
+    return "(" + ",".join(str(row[name]) for name in "TBHI" if row.get(name) is not None) + ")"
 
 
 def number(value: float | None) -> str:

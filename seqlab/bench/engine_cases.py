@@ -129,7 +129,7 @@ def lengths_case(name: str, factory: CellFactory, size: Size, engines: Sequence[
         return LayerContender(layer, lambda x: layer(x, lengths=here)[0], x, setting)
 
     def packed() -> LayerContender:
-        layer = stock.layer(size.H, size.H, batch_first=True)
+        layer = stock.layer(size.input_size, size.H, batch_first=True)
         if stock.same:
             _copy_to_stock(cell, layer)
 
@@ -158,14 +158,14 @@ def shape_case(
 
     def encoder(backend: str) -> LayerContender:
         torch.manual_seed(SEED)
-        made = Encoder(factory, size.H, size.H, backend=backend, **shape)
+        made = Encoder(factory, size.input_size, size.H, backend=backend, **shape)
         if stock.same:
             made.load_state_dict(from_torch(stacked()).state_dict())
         return LayerContender(made, lambda x: made(x)[0], x, setting)
 
     def stacked() -> nn.RNNBase:
         torch.manual_seed(SEED)
-        return stock.layer(size.H, size.H, batch_first=True, **shape)
+        return stock.layer(size.input_size, size.H, batch_first=True, **shape)
 
     def theirs() -> LayerContender:
         layer = stacked()
@@ -197,7 +197,7 @@ def _chosen(served: Sequence[str], auto: str, asked: Sequence[str] | None) -> li
 
 def _seeded(factory: CellFactory, size: Size) -> RecurrentCell:
     torch.manual_seed(SEED)
-    return factory(size.H, size.H)
+    return factory(size.input_size, size.H)
 
 
 def _layer(factory: CellFactory, size: Size, engine: str, x: Tensor, setting: Setting) -> LayerContender:

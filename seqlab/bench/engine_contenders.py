@@ -17,14 +17,19 @@ rounding."""
 
 
 class Size(NamedTuple):
-    """Steps, rows, and the width of input and state both."""
+    """Steps, rows, the width of the state, and that of the input where it is another."""
 
     T: int
     B: int
     H: int
+    I: int | None = None  # noqa: E741
+
+    @property
+    def input_size(self) -> int:
+        return self.H if self.I is None else self.I
 
     def __str__(self) -> str:
-        return f"({self.T},{self.B},{self.H})"
+        return f"({','.join(str(number) for number in self if number is not None)})"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Setting:
     def data(self, size: Size) -> Tensor:
         """The input ``(B, T, I)``, with a gradient wanted, the same for everyone who asks."""
         generator = torch.Generator().manual_seed(SEED)
-        x = torch.randn(size.B, size.T, size.H, generator=generator)
+        x = torch.randn(size.B, size.T, size.input_size, generator=generator)
         return x.to(self.device).requires_grad_()
 
 

@@ -80,9 +80,9 @@ def make_contender(name: str, contender: str, size: Size, setting: Setting) -> L
     torch.manual_seed(SEED)
     x = setting.data(size)
     if contender == stock_of(name).name:
-        stock = stock_of(name).layer(size.H, size.H, batch_first=True)
+        stock = stock_of(name).layer(size.input_size, size.H, batch_first=True)
         return LayerContender(stock, lambda x: stock(x)[0], x, setting)
-    cell = all_cells()[name](size.H, size.H)
+    cell = all_cells()[name](size.input_size, size.H)
     engine = contender.removesuffix(RECOMPUTED)
     options: dict[str, Any] = {"recompute": True} if engine != contender else {}
     return recurrent_contender(Recurrent(cell, engine, **options), x, setting)

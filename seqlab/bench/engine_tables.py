@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from seqlab.bench.engine_contenders import Size
 from seqlab.bench.engine_rows import Mean, Row
 from seqlab.bench.engine_scaling import ScalingRow
 
@@ -73,7 +74,7 @@ def compile_table(rows: Sequence[dict[str, Any]]) -> str:
         (
             row["cell"],
             row["engine"],
-            f"({row['T']},{row['B']},{row['H']})",
+            str(Size(row["T"], row["B"], row["H"], row["I"])),
             *(f"{row[name]:.3f}" for name in ("cold_seconds", "warm_seconds", "later_seconds")),
         )
         for row in rows
@@ -88,7 +89,7 @@ def memory_table(rows: Sequence[dict[str, Any]]) -> str:
         (
             row["cell"],
             row["contender"],
-            f"({row['T']},{row['B']},{row['H']})",
+            str(Size(row["T"], row["B"], row["H"], row["I"])),
             f"{row['tensors'] / 1e6:.2f}",
             ABSENT if row["resident"] is None else f"{row['resident'] / 1e6:.2f}",
             f"{row['tensors'] / (row['T'] * row['B'] * row['H']):.1f}",

@@ -13,6 +13,13 @@ from seqlab.bench import engine
 from seqlab.nn.engine import ENGINES, loop
 
 
+def test_a_fourth_number_is_the_inputs_width(bench):
+    _, results, out, _ = bench("--part", "main", "--cells", "rnn", "--sizes", "4,2,3,5", "4,2,3", "--engines", "loop")
+    flops = {(row["I"], row["pass"]): row["flops"] for row in results["parts"]["main"]["rows"]}
+    assert flops[5, "forward"] - flops[None, "forward"] == 2 * 4 * 2 * 3 * (5 - 3)
+    assert "(4,2,3,5)" in out and "(4,2,3)" in out
+
+
 def test_the_main_part_measures_every_cell_size_pass_and_engine(bench):
     code, results, out, _ = bench("--part", "main", "--cells", "lstm,user_gru", "--sizes", "4,2,3", "3,2,5")
     assert code == 0 and results["failures"] == [] and list(results["parts"]) == ["main"]
@@ -54,7 +61,7 @@ def test_the_results_name_the_machine_and_the_settings(bench):
     assert machine["cpu"] and machine["threads"] == torch.get_num_threads() and machine["gpu"] is None
     assert machine["versions"]["torch"] == torch.__version__ and machine["precision"] == "32-true"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", machine["date"])
-    assert results["settings"] == {"rounds": 2, "precision": "32-true", "sizes": [[2, 1, 1]]}
+    assert results["settings"] == {"rounds": 2, "precision": "32-true", "sizes": [[2, 1, 1, None]]}
     assert results["parts"]["main"]["rows"][0]["ratios"].keys() == {"native"}
 
 
@@ -111,7 +118,8 @@ def test_each_parts_results_are_written_before_the_next_begins(bench, monkeypatc
     [
         (("--cells", "lstm,lstn"), "--cells: there is no cell 'lstn'; did you mean lstm?"),
         (("--engines", "native,scam"), "--engines: there is no engine 'scam'; known are auto, native, loop"),
-        (("--sizes", "3,4"), "--sizes: expected three numbers T,B,H, got '3,4'"),
+        (("--sizes", "3,4,5,6,7"), "--sizes: expected numbers T,B,H or T,B,H,I, got '3,4,5,6,7'"),
+        (("--sizes", "3,4"), "--sizes: expected numbers T,B,H or T,B,H,I, got '3,4'"),
         (("--sizes", "3,4,5", "3,0,5"), "--sizes: expected a whole number, 1 or more, got '0'"),
         (("--steps", "8,x"), "--steps: expected a whole number, 1 or more, got 'x'"),
         (("--cells", "lstm,"), "--cells: expected names with commas between them, got 'lstm,'"),

@@ -129,6 +129,6 @@ def test_the_compile_part_has_a_row_for_each_engine_that_compiles(bench, monkeyp
     _, results, out, _ = bench("--part", "compile", "--cells", "lstm", "--sizes", "4,2,3", "9,9,9")
     seconds = {"cold_seconds": 4.0, "warm_seconds": 4.0, "later_seconds": 0.25}
     assert results["parts"]["compile"]["rows"] == [
-        {"cell": "lstm", "engine": "compiled", "T": 4, "B": 2, "H": 3, **seconds}
+        {"cell": "lstm", "engine": "compiled", "T": 4, "B": 2, "H": 3, "I": None, **seconds}
     ]
     assert re.search(r"^lstm +compiled +\(4,2,3\) +4\.000 +4\.000 +0\.250$", out, re.MULTILINE)

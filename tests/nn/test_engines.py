@@ -208,6 +208,20 @@ def test_some_engine_serves_every_cell_everywhere(device, low, packed):
         assert "loop" in names and set(names) <= set(ENGINES)
 
 
+@pytest.mark.parametrize(
+    ("make", "input_size", "hidden_size", "packed", "first"),
+    [
+        (LSTMCell, 64, 256, False, "native"),
+        (LSTMCell, 65, 256, False, "scan"),
+        (LSTMCell, 63, 255, False, "scan"),
+        (LSTMCell, 64, 256, True, "scan"),
+        (GRUCell, 64, 256, False, "scan"),
+    ],
+)
+def test_a_large_lstm_over_a_small_input_runs_native(compiled_quickly, make, input_size, hidden_size, packed, first):
+    assert choose(make(input_size, hidden_size), "auto", packed=packed) == first
+
+
 def test_auto_runs_what_the_table_says_and_a_single_step_on_loop(compiled_quickly, monkeypatch):
     ran = []
     for name, engine in ENGINES.items():

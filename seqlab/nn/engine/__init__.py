@@ -30,7 +30,7 @@ ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": sc
 
 # What "auto" prefers: by `seqlab bench engine`, in both precisions; experiments/speed holds the tables.
 _COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
-_LSTM_IN_16_BITS = ("native", "scan", "loop")  # save that oneDNN's LSTM has bfloat16 products of its own
+_LSTM = ("native", "scan", "loop")  # the same, where oneDNN's LSTM is ahead: see :func:`_suits_onednn`
 _UNCOMPILED = ("native", "parallel", "loop", "scan")  # no compiler
 _DEVICE = ("native", "parallel", "scan", "loop")  # other devices; not measured
 
@@ -44,11 +44,16 @@ def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tup
         names: tuple[str, ...] = _DEVICE
     elif not scan.compiles():
         names = _UNCOMPILED
-    elif low and not packed and type_before_parametrizations(cell) is LSTMCell:
-        names = _LSTM_IN_16_BITS
+    elif not packed and type_before_parametrizations(cell) is LSTMCell and _suits_onednn(cell, low):
+        names = _LSTM
     else:
         names = _COMPILED
     return (*(name for name in names if name in ENGINES), *(name for name in ENGINES if name not in _COMPILED))
+
+
+def _suits_onednn(cell: RecurrentCell, low: bool) -> bool:
+    """In 16 bits oneDNN has products of its own; in 32 it is ahead where a large state reads a small input."""
+    return low or (cell.hidden_size >= 256 and 4 * cell.input_size <= cell.hidden_size)
 
 
 def available(cell: RecurrentCell) -> tuple[str, ...]:
