@@ -1,5 +1,6 @@
 """``seqlab predict``: a trained model's answers to new input."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def predict(run_dir: Path, inputs: Sequence[str]) -> list[Prediction]:
         raise InputError(f"{run_dir} trained a {task.__name__}, which continues text: use seqlab generate or complete")
     if not inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
-    found: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs)
+    known = inspect.signature(answer).parameters  # of the task's options those that its answers depend on
+    options = {name: value for name, value in run.config["task"].items() if name in known}
+    found: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs, **options)
     return found
 
 

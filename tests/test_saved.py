@@ -38,7 +38,10 @@ def load(folder, monkeypatch):
 
 def test_each_vocabulary_comes_back_by_its_name_the_main_one_first(folder, monkeypatch):
     run = load(folder, monkeypatch)
-    assert {name: list(found.tokens) for name, found in run.vocabularies.items()} == {"left": ["l", "m"], "right": ["r"]}
+    assert {name: list(found.tokens) for name, found in run.vocabularies.items()} == {
+        "left": ["l", "m"],
+        "right": ["r"],
+    }
     assert run.vocabulary is run.vocabularies["left"] and run.spec == PairSpec(3)
     assert (folder / "tokenizer.json").exists() and (folder / "right" / "tokenizer.json").exists()
 

@@ -22,7 +22,7 @@ from seqlab.bench.engine_contenders import (
 )
 from seqlab.bench.engine_products import Products
 from seqlab.nn import Encoder, Recurrent, RecurrentCell
-from seqlab.nn.engine import available
+from seqlab.nn.engine import available, choose
 from seqlab.nn.interop import from_torch
 
 SHAPES: dict[str, dict[str, Any]] = {"bidirectional": {"bidirectional": True}, "two layers": {"num_layers": 2}}
@@ -94,18 +94,18 @@ def layer_case(
     ``only_stock`` the loop that a user would write and the bare products."""
     x, stock = setting.data(size), stock_of(name)
     cell = _seeded(factory, size)
-    case = Case(name, "layer", size, Recurrent(cell).engine)
+    case = Case(name, "layer", size, _auto(cell, setting))
     reference = recurrent_contender(Recurrent(_seeded(factory, size), "loop"), x, setting)
     entry = _Entry(case, reference, setting)
     for engine in _chosen(available(cell), case.auto, engines):
         entry.engine(engine, partial(_layer, factory, size, engine, x, setting))
     case.baselines["stock"] = stock.name
-    entry.other(stock.name, lambda: _stock_layer(stock, cell, x, setting), stock.same)
+    entry.other(stock.name, lambda: _stock_layer(stock, cell, size, x, setting), stock.same)
     if only_stock:
         return case
     if stock.same:
         case.baselines["eager"] = stock.loop_name
-        entry.other(stock.loop_name, lambda: _stock_loop(stock, cell, x, setting), same=True)
+        entry.other(stock.loop_name, lambda: _stock_loop(stock, cell, size, x, setting), same=True)
     elif "loop" not in case.engines:
         case.others["loop"] = reference  # what its user would write
     if "loop" in case.contenders:
@@ -141,7 +141,7 @@ def lengths_case(name: str, factory: CellFactory, size: Size, engines: Sequence[
         return LayerContender(layer, run, x, setting)
 
     cell = _seeded(factory, size)
-    case = Case(name, "lengths", size, Recurrent(cell).engine)
+    case = Case(name, "lengths", size, _auto(cell, setting, packed=True))
     entry = _Entry(case, masked("loop"), setting)
     for engine in _chosen(available(cell), case.auto, engines or ("auto",)):
         entry.engine(engine, partial(masked, engine))
@@ -172,7 +172,7 @@ def shape_case(
         return LayerContender(layer, lambda x: layer(x)[0], x, setting)
 
     cell = _seeded(factory, size)
-    case = Case(name, kind, size, Recurrent(cell).engine)
+    case = Case(name, kind, size, _auto(cell, setting))
     entry = _Entry(case, encoder("loop"), setting)
     for engine in _chosen(available(cell), case.auto, engines or ("auto",)):
         entry.engine(engine, partial(encoder, engine))
@@ -195,6 +195,11 @@ def _chosen(served: Sequence[str], auto: str, asked: Sequence[str] | None) -> li
     return [name for name in asked if name == "auto" or name in served]
 
 
+def _auto(cell: RecurrentCell, setting: Setting, packed: bool = False) -> str:
+    """The engine that "auto" takes in this setting."""
+    return choose(cell, "auto", setting.device.type, setting.precision == "bf16-mixed", packed)
+
+
 def _seeded(factory: CellFactory, size: Size) -> RecurrentCell:
     torch.manual_seed(SEED)
     return factory(size.input_size, size.H)
@@ -204,16 +209,16 @@ def _layer(factory: CellFactory, size: Size, engine: str, x: Tensor, setting: Se
     return recurrent_contender(Recurrent(_seeded(factory, size), engine), x, setting)
 
 
-def _stock_layer(stock: Stock, cell: nn.Module, x: Tensor, setting: Setting) -> LayerContender:
+def _stock_layer(stock: Stock, cell: nn.Module, size: Size, x: Tensor, setting: Setting) -> LayerContender:
     torch.manual_seed(SEED)
-    layer = stock.layer(x.size(2), x.size(2), batch_first=True)
+    layer = stock.layer(size.input_size, size.H, batch_first=True)
     if stock.same:
         _copy_to_stock(cell, layer)
     return LayerContender(layer, lambda x: layer(x)[0], x, setting)
 
 
-def _stock_loop(stock: Stock, cell: nn.Module, x: Tensor, setting: Setting) -> LayerContender:
-    stepped = stock.cell(x.size(2), x.size(2))
+def _stock_loop(stock: Stock, cell: nn.Module, size: Size, x: Tensor, setting: Setting) -> LayerContender:
+    stepped = stock.cell(size.input_size, size.H)
     stepped.load_state_dict(cell.state_dict())
     return stepped_contender(stepped, x, setting)
 

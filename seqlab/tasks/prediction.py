@@ -8,8 +8,9 @@ from typing import Any
 class Prediction:
     """One answer.
 
-    A task that can be asked has a static method ``predict(model, spec, vocabularies, inputs) -> list[Prediction]``,
-    one for each input; ``vocabularies`` holds those that ``spec.vocabularies`` names. ``seqlab predict`` calls it.
+    A task that can be asked has a static method ``predict(model, spec, vocabularies, inputs, **options) ->
+    list[Prediction]``, one for each input. ``vocabularies`` holds those that ``spec.vocabularies`` names; ``options``
+    are those of the task's own that ``predict`` names too. ``seqlab predict`` calls it.
 
     Attributes:
         values: the answer as plain values, such as JSON holds.

@@ -86,6 +86,16 @@ def test_a_layer_meets_every_engine_that_serves_it_and_every_baseline():
     assert case.auto == Recurrent(LSTMCell(2, 2)).engine
 
 
+def test_auto_is_asked_for_the_setting_that_is_measured(monkeypatch):
+    asked = []
+    monkeypatch.setattr(engine_cases, "choose", lambda cell, *setting: asked.append(setting) or "native")
+    for precision in ("32-true", "bf16-mixed"):
+        setting = Setting(torch.device("cpu"), precision)
+        layer_case("lstm", LSTMCell, SIZE, ["native"], setting)
+        lengths_case("lstm", LSTMCell, SIZE, ["native"], setting)
+    assert asked == [("auto", "cpu", low, packed) for low in (False, True) for packed in (False, True)]
+
+
 def test_a_cell_without_a_counterpart_is_held_against_its_own_loop_and_nn_lstm():
     class Other(UserGRUCell):
         pass

@@ -15,6 +15,7 @@ from seqlab.nn.engine import ENGINES, loop
 
 def test_a_fourth_number_is_the_inputs_width(bench):
     _, results, out, _ = bench("--part", "main", "--cells", "rnn", "--sizes", "4,2,3,5", "4,2,3", "--engines", "loop")
+    assert not results["failures"]
     flops = {(row["I"], row["pass"]): row["flops"] for row in results["parts"]["main"]["rows"]}
     assert flops[5, "forward"] - flops[None, "forward"] == 2 * 4 * 2 * 3 * (5 - 3)
     assert "(4,2,3,5)" in out and "(4,2,3)" in out
