@@ -53,11 +53,12 @@ def _train(argv: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from seqlab import launch
+    from seqlab.explain import explain
 
     try:
         return launch.train(argv)
     except (HydraException, OmegaConfBaseException) as error:
-        return _refuse(launch.explain(error))
+        return _refuse(explain(error))
 
 
 class _Parser(argparse.ArgumentParser):

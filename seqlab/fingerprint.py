@@ -9,6 +9,8 @@ from typing import Any, Final
 LEFT_OUT: Final = (
     "name",
     "hydra",
+    "fail_fast",
+    "rerun_changed",
     "paths",
     "logger",
     "callbacks.progress",

@@ -4,7 +4,6 @@ Nothing here imports torch, so a mistake in a configuration is told at once, and
 is in.
 """
 
-import difflib
 import json
 import math
 import os
@@ -13,12 +12,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -27,8 +24,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqlab import sweep
 from seqlab.errors import InputError
-from seqlab.fingerprint import config_hash, flatten
+from seqlab.explain import explain
+from seqlab.fingerprint import config_hash
+from seqlab.provenance import git_state
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.trust import allow, check_targets, modules_below
 
@@ -46,11 +46,15 @@ def train(argv: list[str]) -> int:
     os.environ[_VARIED] = ",".join(_varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    _Outcome.code, _Outcome.stopped = 0, False
+    _Outcome.code, _Outcome.stopped, _Outcome.failed, _Outcome.sweep = 0, False, False, None
     sys.argv = ["seqlab train", *argv]
     try:
         hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
     except KeyboardInterrupt:
+        if _Outcome.failed:
+            print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
+            _summarise()
+            return 1
         print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
         return 1
     return _Outcome.code
@@ -74,7 +78,9 @@ class _Outcome:
     """How the command goes: Hydra returns nothing from a job, nor from a sweep."""
 
     code = 0
-    stopped = False
+    stopped = False  # somebody asked for the end
+    failed = False  # a job failed, and fail_fast is on
+    sweep: tuple[Path, str] | None = None  # its folder, and the judged metric
 
 
 def _job(config: DictConfig) -> float | None:
@@ -83,20 +89,25 @@ def _job(config: DictConfig) -> float | None:
     run_dir = Path(hydra_config.runtime.output_dir)
     multirun = hydra_config.mode == RunMode.MULTIRUN
     overrides = _overrides(hydra_config)
+    number = f"[{hydra_config.job.num + 1}/{sweep.began()['jobs'] or '?'}]"
     if multirun:
-        print(f"[{hydra_config.job.num + 1}] {' '.join(overrides)}", flush=True)
+        print(f"{number} {' '.join(overrides)}", flush=True)
     try:
         plain = _plain(config)
-        if multirun and _completed(run_dir, plain):
-            print(f"completed before, skipped: {run_dir}", flush=True)
+        if multirun and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
+            print(f"{number} completed before, skipped: {run_dir}", flush=True)
             return _metric(run_dir, plain["optimize"]["metric"])
         code = _run(run_dir, plain, overrides)
     except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
         print(f"seqlab: {error}", file=sys.stderr, flush=True)
         RunRecord.start(run_dir, OmegaConf.to_container(config), overrides, None).fail(str(error))  # type: ignore[arg-type]
         code = 2
-    if multirun and _Outcome.stopped:
-        raise KeyboardInterrupt
+    if multirun:
+        optimize = config.optimize
+        print(f"{number} {sweep.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
+        _Outcome.failed = code != 0 and not _Outcome.stopped and bool(config.fail_fast)
+    if multirun and (_Outcome.stopped or _Outcome.failed):
+        raise KeyboardInterrupt  # which Hydra lets through
     if not multirun:
         _Outcome.code = code
         print(run_dir, flush=True)
@@ -166,6 +177,16 @@ def _completed(run_dir: Path, config: dict[str, Any]) -> bool:
     return _status(run_dir) == "completed" and read_record(run_dir)["config_hash"] == config_hash(config)
 
 
+def _outdated(run_dir: Path, rerun: bool) -> bool:
+    """Whether a completed job is run again, for the code's commit is another by now; said where it is not."""
+    before, now = read_record(run_dir)["git"].get("commit"), git_state()["commit"]
+    if None in (before, now) or before == now:
+        return False
+    mend = "so it is run again" if rerun else "rerun_changed=true runs it again"
+    print(f"completed by other code, commit {str(before)[:10]} where {str(now)[:10]} is now: {mend}", flush=True)
+    return rerun
+
+
 def _metric(run_dir: Path, name: str) -> float:
     """The judged metric of a completed run; NaN for any other, which a sweeper takes for a failed trial."""
     if _status(run_dir) != "completed":
@@ -227,23 +248,25 @@ def read_job(run_dir: Path) -> dict[str, Any]:
 
 
 class SweepSummary(Callback):
-    """Hydra's callback of a sweep: at its end, one line on how its runs ended, and the exit code."""
+    """Hydra's callback of a sweep: at its end, how its runs ended, and the exit code."""
 
-    def __init__(self) -> None:
-        self.started = time.time()
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep.begin(config)
+        _Outcome.sweep = Path(config.hydra.sweep.dir), config.optimize.metric
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep_dir = Path(config.hydra.sweep.dir)
-        counts: dict[str, int] = {}
-        for path in sweep_dir.glob(f"*/{RECORD_NAME}"):
-            touched = (path.parent / ".hydra" / "overrides.yaml").stat().st_mtime >= self.started - 1
-            if touched:
-                status = read_record(path)["status"]
-                counts[status] = counts.get(status, 0) + 1
-        print(", ".join(f"{number} {status}" for status, number in sorted(counts.items())))
-        print(f"compare them with: seqlab report {sweep_dir}")
-        print(sweep_dir, flush=True)
-        _Outcome.code = 0 if set(counts) <= {"completed"} else 1
+        _summarise()
+
+
+def _summarise() -> None:
+    """The end of a sweep, which ``fail_fast`` may have brought about."""
+    assert _Outcome.sweep is not None
+    sweep_dir, metric = _Outcome.sweep
+    text, all_done = sweep.summary(sweep_dir, metric)
+    print(text)
+    print(f"compare them with: seqlab report {sweep_dir}")
+    print(sweep_dir, flush=True)
+    _Outcome.code = 0 if all_done else 1
 
 
 def _take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
@@ -271,24 +294,3 @@ def _extend_python_path(folders: list[str]) -> None:
             sys.path.append(folder)
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
-
-
-def _known_keys() -> list[str]:
-    """The dotted keys of the default configuration."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_module("seqlab.conf", version_base="1.3"):
-        plain = OmegaConf.to_container(hydra.compose("train"))
-    assert isinstance(plain, dict)
-    return list(dict(flatten({str(key): value for key, value in plain.items()})))
-
-
-def explain(error: Exception) -> str:
-    """Hydra's and OmegaConf's errors in one line, with the mend."""
-    text = " ".join(str(error).split()).partition(" Config search path")[0]
-    if unknown := re.search(r"Could not override '([^']+)'", text):
-        near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "seqlab train --cfg job prints those there are"
-        return f"there is no configuration key {unknown[1]}; {hint}"
-    if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
-        return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
-    return text

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from seqlab import cli, launch
+from seqlab import record as records
 from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab.sweep import Job, best_of
 from tests.command import ONE_THREAD, seqlab
 
 TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
@@ -81,7 +83,7 @@ def sweep_here(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS"):
+    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
@@ -125,6 +127,67 @@ def test_a_changed_setting_runs_all_anew_and_where_it_runs_counts_for_nothing(sw
     assert sweep_here(complete, "seed=1,2", "logger=none") == (0, [])
     assert sweep_here(complete, "seed=1,2", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
     assert sweep_here(complete, "seed=1,2") == (0, [])  # the first are still there
+
+
+def test_every_job_ends_in_a_line_with_the_best_so_far_and_what_is_left(sweep_here, capfd):
+    sweep_here(complete_but_for_two, "seed=3,2,1")
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
+    assert [line.partition("] ")[0] + "]" for line in lines] == [f"[{n}/3]" for n in (1, 1, 2, 2, 3, 3)]
+    assert lines[1].startswith("[1/3] completed  val/loss 3  the best so far  2 to go, about ")
+    assert lines[3].startswith("[2/3] failed: broken  best so far 3 (seed=3)  1 to go, about ")
+    assert lines[5] == "[3/3] completed  val/loss 1  the best so far"
+    sweep_here(complete, "seed=3,2,1")
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
+    assert (
+        "runs/depths/seed=3-" in lines[1].partition("completed before, skipped: ")[2]
+        and "[2/3] completed  val/loss 2" in lines[3]
+    )
+
+
+def test_the_end_of_a_sweep_names_what_did_not_complete_and_why(sweep_here, capfd):
+    sweep_here(complete_but_for_two, "seed=1,2,3")
+    assert "2 completed, 1 failed\n  failed: runs/depths/seed=2-" in capfd.readouterr().out
+    sweep_here(complete_but_for_two, "seed=1,2,3,4")
+    out = capfd.readouterr().out
+    assert "1 completed, 2 skipped, 1 failed\n" in out and ": broken\n" in out
+
+
+def test_fail_fast_ends_a_sweep_with_its_first_failure(sweep_here, capfd):
+    assert sweep_here(complete_but_for_two, "seed=1,2,3", "fail_fast=true") == (1, [(1, ()), (2, ())])
+    out, err = capfd.readouterr()
+    assert "1 completed, 1 failed" in out and out.splitlines()[-1] == "runs/depths"
+    assert "fail_fast=true ends the sweep with its first failure" in err
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ()), (3, ())])  # the option is no part of a job
+
+
+def test_jobs_that_other_code_completed_are_named_and_run_again_if_asked(sweep_here, monkeypatch, capfd):
+    def commit(name):
+        for module in (launch, records):
+            monkeypatch.setattr(module, "git_state", lambda: {"commit": name, "dirty": False})
+
+    commit("a" * 40)
+    assert sweep_here(complete, "seed=1") == (0, [(1, ())])
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
+    commit("b" * 40)
+    capfd.readouterr()
+    assert sweep_here(complete, "seed=1") == (0, [])
+    said = f"completed by other code, commit {'a' * 10} where {'b' * 10} is now: rerun_changed=true runs it again"
+    assert said in capfd.readouterr().out
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [(1, ())])
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
+
+
+def test_a_stored_sweep_is_counted_too(sweep_here, capfd):
+    sweep_here(complete, "sweep=seeds", "optimizer.lr=0.1,0.2")
+    assert "\n[6/6] completed  val/loss 3" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", "a"), ("max", "c")])
+def test_the_best_job_has_a_finite_metric(mode, best):
+    values = {"a": 1.0, "b": float("nan"), "c": 3.0, "d": float("-inf"), "e": float("inf"), "f": None}
+    jobs = [Job(f"{name}-0", "completed", value, "") for name, value in values.items()]
+    assert best_of(jobs, mode).name == best
+    assert best_of([job for job in jobs if job.name in "bdef"], mode) is None
 
 
 def test_an_interrupted_job_is_continued(sweep_here):
