@@ -9,6 +9,7 @@ from typing import Any, Final
 LEFT_OUT: Final = (
     "name",
     "hydra",
+    "dry_run",
     "fail_fast",
     "rerun_changed",
     "paths",

@@ -17,14 +17,13 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import sweep
+from seqlab.command_line import extend_python_path, take_option, values, varied_keys
 from seqlab.errors import InputError
 from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
@@ -38,18 +37,21 @@ _VARIED = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name it
 
 def train(argv: list[str]) -> int:
     """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
-    argv, allowed = _take_option(argv, "--allow")
+    argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
-    folders = [os.getcwd(), *(str(Path(folder).resolve().parent) for folder in _values(argv, "--config-dir", "-cd"))]
-    _extend_python_path(folders)
+    folders = [os.getcwd(), *(str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd"))]
+    extend_python_path(folders)
     OmegaConf.register_new_resolver("seqlab.job", _job_name, replace=True)
-    os.environ[_VARIED] = ",".join(_varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
+    os.environ[_VARIED] = ",".join(varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _Outcome.code, _Outcome.stopped, _Outcome.failed, _Outcome.sweep = 0, False, False, None
     sys.argv = ["seqlab train", *argv]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+        with sweep.planning() as planned:
+            hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+            if any(planned.iterdir()):
+                return subprocess.run([sys.executable, "-m", "seqlab.dry_run", str(planned)]).returncode
     except KeyboardInterrupt:
         if _Outcome.failed:
             print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
@@ -67,7 +69,7 @@ def resume(run_dir: Path, allowed: list[str]) -> int:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
-    _extend_python_path([os.getcwd()])
+    extend_python_path([os.getcwd()])
     check_targets(record["config"])
     code = _supervise(run_dir, "--resume")
     print(run_dir, flush=True)
@@ -89,6 +91,8 @@ def _job(config: DictConfig) -> float | None:
     run_dir = Path(hydra_config.runtime.output_dir)
     multirun = hydra_config.mode == RunMode.MULTIRUN
     overrides = _overrides(hydra_config)
+    if config.dry_run:
+        return _plan(run_dir, config, overrides)
     number = f"[{hydra_config.job.num + 1}/{sweep.began()['jobs'] or '?'}]"
     if multirun:
         print(f"{number} {' '.join(overrides)}", flush=True)
@@ -114,10 +118,31 @@ def _job(config: DictConfig) -> float | None:
     return _metric(run_dir, config.optimize.metric)
 
 
-def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
-    for name in _values(sys.argv, "--config-dir", "-cd"):
-        # Naming the folder on the command line is what trusts the code beside it.
+def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
+    """Keeps a job for the dry run that follows, and takes away what Hydra has made for it."""
+    job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
+    try:
+        job["config"] = plain = _plain(config)
+        _trust_own_modules(plain)
+        check_targets(plain)
+        job["completed"] = _completed(run_dir, plain)
+    except InputError as error:
+        job["mistake"] = str(error)
+    number = HydraConfig.get().job.num if HydraConfig.get().mode == RunMode.MULTIRUN else 0
+    sweep.plan(number, job)
+    if not (run_dir / RECORD_NAME).exists():
+        sweep.remove_unused(run_dir)
+    return math.nan
+
+
+def _trust_own_modules(config: dict[str, Any]) -> None:
+    """Naming a folder on the command line is what trusts the code beside it."""
+    for name in values(sys.argv, "--config-dir", "-cd"):
         allow(modules_below(config, Path(name).resolve().parent))
+
+
+def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
+    _trust_own_modules(config)
     check_targets(config)
     if _status(run_dir) == "interrupted" and read_record(run_dir)["config_hash"] == config_hash(config):
         return _supervise(run_dir, "--resume")
@@ -214,19 +239,6 @@ def _overrides(hydra_config: Any) -> list[str]:
     return OmegaConf.to_container(hydra_config.overrides.task)  # type: ignore[return-value]
 
 
-def _varied_keys(argv: list[str]) -> list[str]:
-    """The keys that a command line sweeps over; what Hydra cannot parse, it will say itself."""
-    keys = []
-    for text in argv:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException:
-            continue
-        if override.is_sweep_override():
-            keys.append(override.get_key_element().lstrip("+~"))
-    return keys
-
-
 def write_job(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> None:
     """Leaves a run's resolved configuration for its own process."""
     folder = run_dir / ".hydra"
@@ -255,7 +267,10 @@ class SweepSummary(Callback):
         _Outcome.sweep = Path(config.hydra.sweep.dir), config.optimize.metric
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        _summarise()
+        if config.dry_run:
+            sweep.remove_unused(Path(config.hydra.sweep.dir))
+        else:
+            _summarise()
 
 
 def _summarise() -> None:
@@ -267,30 +282,3 @@ def _summarise() -> None:
     print(f"compare them with: seqlab report {sweep_dir}")
     print(sweep_dir, flush=True)
     _Outcome.code = 0 if all_done else 1
-
-
-def _take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
-    """Takes ``option VALUE`` and ``option=VALUE`` out of a command line."""
-    rest, values, arguments = [], [], iter(argv)
-    for argument in arguments:
-        if argument == option:
-            values.append(next(arguments, ""))
-        elif argument.startswith(option + "="):
-            values.append(argument.partition("=")[2])
-        else:
-            rest.append(argument)
-    return rest, values
-
-
-def _values(argv: list[str], *options: str) -> list[str]:
-    return [value for option in options for value in _take_option(argv, option)[1]]
-
-
-def _extend_python_path(folders: list[str]) -> None:
-    """A console script has neither the working folder nor the user's own beside ``--config-dir`` on its path; nor has
-    its child."""
-    for folder in folders:
-        if folder not in sys.path:
-            sys.path.append(folder)
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))

@@ -4,8 +4,11 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +18,7 @@ from seqlab.errors import InputError
 from seqlab.record import RECORD_NAME, read_record
 
 _SWEEP = "SEQLAB_SWEEP"  # in the environment, for a launcher may run its jobs in other processes
+_PLANNED = "SEQLAB_PLANNED_JOBS"  # likewise
 _ORDER = ("completed", "skipped", "failed", "interrupted", "running")
 
 
@@ -131,3 +135,27 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def planning() -> Iterator[Path]:
+    """A folder for the jobs of a dry run, known to this process and its children."""
+    with TemporaryDirectory() as folder:
+        os.environ[_PLANNED] = folder
+        yield Path(folder)
+
+
+def plan(number: int, job: dict[str, Any]) -> None:
+    """Keeps one job of a dry run."""
+    Path(os.environ[_PLANNED], f"{number:08d}.json").write_text(json.dumps(job))
+
+
+def remove_unused(folder: Path) -> None:
+    """Removes what Hydra writes into the folder of a job or a sweep, and the folders that are empty then."""
+    for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+        (folder / ".hydra" / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(path.is_dir() for path in folder.iterdir() if path.name != ".hydra"):
+        (folder / "multirun.yaml").unlink(missing_ok=True)
+    for empty in (folder / ".hydra", folder, *folder.parents[:2]):
+        if empty.is_dir() and not any(empty.iterdir()) and empty.resolve() != Path.cwd():
+            empty.rmdir()
