@@ -93,7 +93,7 @@ def _job(config: DictConfig) -> float | None:
     overrides = _overrides(hydra_config)
     if config.dry_run:
         return _plan(run_dir, config, overrides)
-    number = f"[{hydra_config.job.num + 1}/{sweep.began()['jobs'] or '?'}]"
+    number = f"[{hydra_config.job.num + 1}/{sweep.began()['jobs'] or '?'}]" if multirun else ""
     if multirun:
         print(f"{number} {' '.join(overrides)}", flush=True)
     try:

@@ -8,7 +8,8 @@ The keys, in order: ``schema`` (1), ``status`` (``running``, ``completed``, ``fa
 (resolved), ``config_hash``, ``overrides``, ``seed``, ``git`` (``commit``, ``dirty``), ``versions``, ``device``,
 ``process`` (``pid``, ``host``, ``started``), ``resumes``, ``num_parameters``, ``tokens_per_second``,
 ``peak_memory_bytes``, ``started_at`` and ``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below
-the run folder), ``error`` (its last lines) and ``metrics`` (name to number). What is not known yet is null.
+the run folder), ``data_hash`` (of its sizes and vocabularies), ``error`` (its last lines) and ``metrics`` (name to
+number). What is not known yet is null.
 
 JSON has no word for NaN and infinity, so the file says ``"nan"``, ``"inf"`` and ``"-inf"``. `read_record` turns them
 back into floats in ``metrics`` and the other measured numbers; in ``config`` they stay strings.
@@ -35,7 +36,7 @@ SCHEMA: Final = 1
 STATUSES: Final = ("running", "completed", "failed", "interrupted")
 
 _MEASURED: Final = ("num_parameters", "tokens_per_second", "peak_memory_bytes", "train_seconds")
-_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "metrics")
+_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "data_hash", "metrics")
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ERROR_LINES: Final = 30
 _ERROR_CHARACTERS: Final = 4000
@@ -105,6 +106,7 @@ class RunRecord:
             "ended_at": None,
             "train_seconds": None,
             "checkpoint": None,
+            "data_hash": None,
             "error": None,
             "metrics": {},
         }
@@ -148,7 +150,8 @@ class RunRecord:
 
     def update(self, **fields: Any) -> None:
         """Replace some of ``device``, ``num_parameters``, ``tokens_per_second``, ``peak_memory_bytes``,
-        ``train_seconds``, ``checkpoint``, ``metrics`` and ``config``, whose hash stays that of the start.
+        ``train_seconds``, ``checkpoint``, ``data_hash``, ``metrics`` and ``config``, whose hash stays that of the
+        start.
 
         Raises:
             TypeError: Another field is named, or a value is of the wrong type.
@@ -261,8 +264,9 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
         if not isinstance(fields.setdefault(name, {}), dict):
             raise InputError(f"{path}: {name}: expected an object, got {type(fields[name]).__name__}")
     fields.setdefault("resumes", 0)
-    for name in ("config_hash", "overrides", "seed", "device", "started_at", "ended_at", "checkpoint", "error"):
+    for name in ("config_hash", "overrides", "seed", "device", "started_at", "ended_at", "checkpoint", "data_hash"):
         fields.setdefault(name, None)
+    fields.setdefault("error", None)
     for name in _MEASURED:
         fields[name] = _number(path, name, fields.get(name))
     fields["metrics"] = {name: _number(path, f"metrics: {name}", value) for name, value in fields["metrics"].items()}

@@ -1,68 +1,89 @@
 """A report as a table for the terminal, as csv, json and markdown."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from seqlab.fingerprint import canonical_json, flatten
+from seqlab.report.cells import (
+    Column,
+    caption,
+    cost_columns,
+    cross_table,
+    difference_columns,
+    key_columns,
+    not_counted,
+    result_columns,
+)
 from seqlab.report.collect import Run
-from seqlab.report.summary import Group, Report
+from seqlab.report.groups import Group, Report
+from seqlab.report.labels import full_text, labels
 
-FORMATS = ("table", "csv", "json", "markdown")
+__all__ = ["FORMATS", "WIDTH", "as_csv", "as_json", "as_markdown", "as_table", "labels"]
+
+FORMATS = ("table", "csv", "json", "markdown", "html")
 WIDTH = 100
-MAX_LISTED = 20
+MAX_SHOWN = 200
+"""Groups in the terminal's table: nobody reads thousands there, and they would take half a minute to lay out."""
+KEY_WIDTHS = (20, 8, 1)
+"""Words of config keys and values are whole up to so many characters: the first that leaves the numbers their room."""
 
 
 def as_table(report: Report, *, width: int = WIDTH, color: bool = False) -> str:
-    """The groups as a table, with the caption, the warnings and the runs that do not count below it."""
-    from rich import box
+    """The tables, with the caption, the warnings, the best's command and the runs that do not count below them."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False, soft_wrap=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    keys, numbers = _key_columns(report), _columns(report)
-    for title, _ in keys:
-        # Keys break at their dots, so that several of them still leave room for the numbers.
-        table.add_column(Text(title.replace(".", ".\n") if len(keys) > 1 else title), overflow="fold")
-    for title, _ in numbers:
-        table.add_column(Text(title), justify="right", no_wrap=True)
-    for number, group in enumerate(report.groups):
-        cells = [Text(column[number]) for _, column in keys + numbers]
-        table.add_row(*cells, style="bold green" if group.best else None)
-    if report.groups:
-        console.print(table)
-    for line in [*_caption(report), *report.notes]:
+    shown = [group for number, group in enumerate(report.groups) if number < MAX_SHOWN or group.best or group.baseline]
+    if shown:
+        for table in _rich_tables(dataclasses.replace(report, groups=shown), console):
+            console.print(table)
+    hidden = len(report.groups) - len(shown)
+    rest = [f"{hidden} more groups are not shown here; --format csv, json, markdown and html have all."]
+    for line in [*(rest if hidden else []), *caption(report), *report.notes]:
         console.print(Text(line))
-    for line in _not_counted(report):
+    if report.command:
+        # Never wrapped: a command is there to be copied.
+        console.print(Text(f"{_command_title(report)}:\n  {report.command.line}"), soft_wrap=True)
+        console.print(Text(" ".join(report.command.remarks)))
+    for line in not_counted(report):
         console.print(Text(line, style="" if line.endswith(":") else "red"), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def as_markdown(report: Report) -> str:
-    """The table in GitHub's markdown, with caption and warnings as paragraphs."""
-    keys, numbers = _key_columns(report), _columns(report)
-    titles = [title for title, _ in keys + numbers]
-    rows = list(zip(*(cells for _, cells in keys + numbers), strict=True))
-    head = [titles, [":--"] * len(keys) + ["--:"] * len(numbers)]
-    lines = ["| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in (*head, *rows)] if rows else []
-    lines += ["", "  \n".join(_escaped(line) for line in [*_caption(report), *report.notes])]
-    listed = _not_counted(report)
+def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """The tables in GitHub's markdown, with caption and warnings as paragraphs; ``pictures``: title and address."""
+    keys, parts = key_columns(report), []
+    if report.columns and report.groups:
+        titles, rows = cross_table(report)
+        parts.append(_markdown_table(titles, rows, len(report.rows)))
+    if report.groups:
+        parts.append(_markdown_columns(keys, [*result_columns(report), *cost_columns(report)]))
+        if differences := difference_columns(report):
+            parts.append(_markdown_columns(keys, differences))
+    parts.append("  \n".join(_escaped(line) for line in [*caption(report), *report.notes]))
+    parts += [f"![{_escaped(title)}]({address})" for title, address in pictures]
+    if report.command:
+        parts.append(f"{_command_title(report)}:\n\n```sh\n{report.command.line}\n```")
+        parts.append(_escaped(" ".join(report.command.remarks)))
+    listed = not_counted(report)
     if listed:
-        lines += ["", listed[0], "", *(f"- {_escaped(line.strip())}" for line in listed[1:])]
-    return "\n".join(lines).strip() + "\n"
+        parts += [listed[0], "\n".join(f"- {_escaped(line.strip())}" for line in listed[1:])]
+    return "\n\n".join(parts).strip() + "\n"
 
 
 def as_csv(report: Report) -> str:
     """One line a group, numbers in full precision, empty where there is none."""
     out = io.StringIO()
     columns = ["n", "seeds", "diverged", "mean", "sd", "interval_low", "interval_high"]
-    columns += ["num_parameters", "tokens_per_second", "train_seconds", "best"]
+    columns += ["num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes", "best"]
+    columns += ["difference", "difference_low", "difference_high", "pairs"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
     for group in report.groups:
@@ -70,137 +91,109 @@ def as_csv(report: Report) -> str:
         low, high = group.interval or (None, None)
         entry.update(interval_low=low, interval_high=high, best="true" if group.best else "false")
         entry["seeds"] = " ".join(map(str, group.seeds))
-        keys = [value if isinstance(value, str) else canonical_json(value) for value in group.key.values()]
+        found = group.difference
+        low, high = (found and found.interval) or (None, None)
+        entry.update(difference=found and found.mean, difference_low=low, difference_high=high, pairs=found and found.n)
+        keys = [full_text(value) for value in group.key.values()]
         writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
     return out.getvalue()
 
 
 def as_json(report: Report) -> str:
     """Everything, strictly JSON: a value that diverged is ``"nan"`` or ``"inf"``, what is unknown is null."""
+    command, origin = report.command, report.provenance
     content = {
         "by": report.by,
+        "columns": report.columns,
         "metric": report.metric,
         "better": "higher" if report.higher_is_better else "lower",
-        "spread": "sd: sample standard deviation over seeds; interval: 95 % for the mean, Student t",
+        "spread": "sd: sample standard deviation over seeds; interval: 95 % for the mean, Student t; "
+        "difference: mean over runs of equal seed of the group's value less the baseline's",
         "groups": [{"key": group.key, **_entry(group)} for group in report.groups],
+        "command": command and {"line": command.line, "remarks": command.remarks},
         "not_counted": [_not_counted_entry(run, report.by) for run in report.not_counted],
+        "runs_by": {
+            "code": origin.code,
+            "versions": origin.versions,
+            "device": origin.devices,
+            "host": origin.hosts,
+        },
         "notes": report.notes,
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def labels(key: str, values: Iterable[Any]) -> list[str]:
-    """Words for the values of a config key: what a ``_target_`` names in short, unless two would then look alike.
-
-    Example:
-        >>> labels("model.cell._target_", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
-        ['GRUCell', 'LSTMCell']
-        >>> labels("model.cell", [{"_target_": "seqlab.nn.GRUCell", "_partial_": True, "bias": False}, None])
-        ['GRUCell(bias=false)', 'null']
-    """
-    values = list(values)
-    full = [value if isinstance(value, str) else canonical_json(value) for value in values]
-    short = [_short(key, value, text) for value, text in zip(values, full, strict=True)]
-    return short if len(set(short)) == len(set(full)) else full
-
-
-def _short(key: str, value: Any, full: str) -> str:
-    if isinstance(value, str) and key.rpartition(".")[2] == "_target_":
-        return value.rpartition(".")[2]
-    if not isinstance(value, dict):
-        return full
-    flat = dict(flatten(value))
-    name = str(flat.get("_target_", "")).rpartition(".")[2]
-    arguments = [(name, entry) for name, entry in sorted(flat.items()) if not name.startswith("_")]
-    words = [f"{name}={entry if isinstance(entry, str) else canonical_json(entry)}" for name, entry in arguments]
-    return f"{name}({', '.join(words)})" if words else name or full
+def _rich_tables(report: Report, console: Any) -> list[Any]:
+    keys, results, costs = key_columns(report), result_columns(report), cost_columns(report)
+    best = [group.best for group in report.groups]
+    tables = []
+    if report.columns:
+        titles, rows = cross_table(report)
+        tables.append(_fitting(console, titles, rows, len(report.rows), [False] * len(rows)))
+    whole = _table_of(keys, [*results, *costs])
+    # Numbers are never cut: where they do not fit, what a group cost gets a table of its own.
+    fits = _fits(console, *whole, len(keys), KEY_WIDTHS[0])
+    parts = [whole] if fits else [_table_of(keys, results), _table_of(keys, costs)]
+    if differences := difference_columns(report):
+        parts.append(_table_of(keys, differences))
+    return [*tables, *(_fitting(console, *part, len(keys), best) for part in parts)]
 
 
-def _columns(report: Report) -> list[tuple[str, list[str]]]:
-    """Title and cells of each column after the keys'."""
-    groups = report.groups
-    means = [group.mean for group in groups if group.mean is not None]
-    columns = [
-        ("n", [str(len(group.values)) for group in groups]),
-        ("diverged", [str(group.diverged or "") for group in groups]),
-        (report.metric, [_mean_text(group, means) for group in groups]),
-        ("95 % interval", [_interval_text(group, means) for group in groups]),
-        ("parameters", [_whole(group.num_parameters) for group in groups]),
-        ("tokens/s", [_whole(group.tokens_per_second) for group in groups]),
-        ("time", [_duration(group.train_seconds) for group in groups]),
-    ]
-    return [(title, cells) for title, cells in columns if title not in ("diverged", "95 % interval") or any(cells)]
+def _table_of(keys: Sequence[Column], numbers: Sequence[Column]) -> tuple[list[str], list[tuple[str, ...]]]:
+    columns = [*keys, *numbers]
+    return [title for title, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
 
 
-def _key_columns(report: Report) -> list[tuple[str, list[str]]]:
-    return [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
+def _fitting(
+    console: Any, titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, best: Sequence[bool]
+) -> Any:
+    width = next((width for width in KEY_WIDTHS if _fits(console, titles, rows, keys, width)), KEY_WIDTHS[-1])
+    return _rich_table(titles, rows, keys, best, width)
 
 
-def _mean_text(group: Group, means: Sequence[float]) -> str:
-    if group.mean is None:
-        return "diverged"
-    spread = f" ± {number_text(group.sd, means)}" if group.sd is not None else ""
-    return number_text(group.mean, means) + spread + (" *" if group.best else "")
+def _fits(console: Any, titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, key_width: int) -> bool:
+    longest = [max(column, key=len) for column in zip(titles, *rows, strict=True)]
+    probe = _rich_table(titles, [longest], keys, [False], key_width)  # quicker than the whole table, and as wide
+    unlimited = console.options.update(width=10_000)  # else the answer would never be more than the console's width
+    return bool(console.measure(probe, options=unlimited).minimum <= console.width)
 
 
-def _interval_text(group: Group, means: Sequence[float]) -> str:
-    return f"[{', '.join(number_text(bound, means) for bound in group.interval)}]" if group.interval else ""
+def _rich_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, best: Sequence[bool], key_width: int
+) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for number, title in enumerate(titles):
+        if number < keys:
+            # Keys break at their dots, so that several of them still leave room for the numbers.
+            words = [*title.split("."), *(row[number] for row in rows)]
+            text = title.replace(".", ".\n") if keys > 1 else title
+            table.add_column(Text(text), overflow="fold", min_width=min(key_width, max(map(len, words))))
+        else:
+            table.add_column(Text(title), justify="right", no_wrap=True)
+    for row, is_best in zip(rows, best, strict=True):
+        table.add_row(*map(Text, row), style="bold green" if is_best else None)
+    return table
 
 
-def _whole(number: float | None) -> str:
-    return "" if number is None else f"{number:,.0f}"
+def _markdown_columns(keys: Sequence[Column], numbers: Sequence[Column]) -> str:
+    return _markdown_table(*_table_of(keys, numbers), len(keys))
 
 
-def number_text(value: float, column: Sequence[float]) -> str:
-    """A number with as many decimals as show four digits of the smallest number in its column."""
-    smallest = min((abs(number) for number in column if number), default=1.0)
-    if max(map(abs, [*column, value])) >= 1e6 or smallest < 1e-4:
-        return f"{value:.4g}"
-    return f"{value:.{max(0, 3 - math.floor(math.log10(smallest)))}f}"
+def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> str:
+    head = [titles, [":--"] * keys + ["--:"] * (len(titles) - keys)]
+    return "\n".join("| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in (*head, *rows))
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m {rest:02d}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02d}m"
-
-
-def _caption(report: Report) -> list[str]:
-    if not report.groups:
-        return ["No completed run to compare."]
-    better = "higher" if report.higher_is_better else "lower"
-    lines = []
-    if any(group.sd is not None for group in report.groups):
-        lines.append(f"{report.metric}: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.")
-    if any(group.best for group in report.groups):
-        lines.append(f"* best mean ({better} is better).")
-    lines.append("tokens/s: median; time: mean time of training.")
-    if any(group.diverged for group in report.groups):
-        lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
-    return lines
-
-
-def _not_counted(report: Report) -> list[str]:
-    """A heading with the counts, then a line a run."""
-    runs = report.not_counted
-    if not runs:
-        return []
-    counts = {status: sum(run.status == status for run in runs) for status in dict.fromkeys(run.status for run in runs)}
-    lines = [f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}:"]
-    for run in runs[:MAX_LISTED]:
-        cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
-        seed = f" seed={run.seed}" if run.seed is not None else ""
-        where = f" (on {run.host})" if run.status == "running" else ""
-        lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))
-    if len(runs) > MAX_LISTED:
-        lines.append(f"  and {len(runs) - MAX_LISTED} more")
-    return lines
+def _command_title(report: Report) -> str:
+    return "Train the best again" if len(report.groups) > 1 else "Train it again"
 
 
 def _entry(group: Group) -> dict[str, Any]:
+    found = group.difference
     return {
         "n": len(group.values),
         "seeds": group.seeds,
@@ -212,7 +205,10 @@ def _entry(group: Group) -> dict[str, Any]:
         "num_parameters": group.num_parameters,
         "tokens_per_second": group.tokens_per_second,
         "train_seconds": group.train_seconds,
+        "peak_memory_bytes": group.peak_memory_bytes,
         "best": group.best,
+        "baseline": group.baseline,
+        "difference": found and {"mean": found.mean, "interval": found.interval, "pairs": found.n},
     }
 
 
@@ -222,4 +218,5 @@ def _not_counted_entry(run: Run, by: Sequence[str]) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+    """As literal text: underscores within a word are left alone, as GitHub does."""
+    return re.sub(r"[\\|*<`]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", text).replace("\n", " ")

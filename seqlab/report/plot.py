@@ -1,44 +1,35 @@
 """The report as a picture: the metric against the first key, each seed a dot, a line for each value of the others."""
 
-import io
 import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from seqlab.errors import InputError
-from seqlab.report.formats import labels
-from seqlab.report.summary import DIVERGED, Group, Report
+from seqlab.report.groups import Group, Report
+from seqlab.report.labels import labels
+from seqlab.report.means import is_finite
+from seqlab.report.style import add_legend, add_titles, clipped, line_style, new_figure, unit_of
 
-SIZE, DOTS_PER_INCH = (8.0, 5.0), 150  # 1200 x 750 pixels
 MAX_TICKS = 12
-MAX_IN_LEGEND = 20
+MAX_GROUPS = 500
 LOGARITHMIC_FROM = 20
 """Ratio of the largest to the smallest value from which an axis becomes logarithmic."""
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; markers go on where the colours begin again.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
-_UNITS = {"loss": "nats", "bits_per_character": "bits", "bpc": "bits", "accuracy": "fraction"}
 
-
-def draw(report: Report) -> bytes:
-    """The content of a PNG.
+def draw(report: Report) -> Any:
+    """The picture as a matplotlib figure.
 
     Raises:
-        InputError: No completed run has a finite value.
+        InputError: No completed run has a finite value, or there are more than `MAX_GROUPS` groups.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.transforms import ScaledTranslation
 
+    if len(report.groups) > MAX_GROUPS:
+        raise InputError(f"--plot: {len(report.groups)} groups are too many to draw; take fewer keys with --by")
     if not any(group.mean is not None for group in report.groups):
         raise InputError(f"--plot: nothing to draw, since no completed run has a finite {report.metric}")
-    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15)
-    figure = Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout=layout)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = new_figure()
     places, joined = _set_up_x(axes, report)
     # Seeds stand beside their mean's error bar, by the same few points at any scale.
     beside = axes.transData + ScaledTranslation(0.1, 0, figure.dpi_scale_trans)
@@ -49,17 +40,17 @@ def draw(report: Report) -> bytes:
         # Lines that share their x values stand side by side, so that error bars do not hide each other.
         shift = (number - (len(series) - 1) / 2) * min(0.08 if joined else 0.2, 0.6 / len(series)) * gap
         xs = [places[member] + shift for member in members]
-        _draw_means(axes, xs, [report.groups[member] for member in members], _style(number, joined), name)
+        groups = [report.groups[member] for member in members]
+        # One mean alone has room for its number.
+        _draw_means(axes, xs, groups, line_style(number, joined), name, tell=len(report.groups) == 1)
         for x, member in zip(xs, members, strict=True):
-            _draw_seeds(axes, x, report.groups[member], _style(number, joined)["color"], beside)
-            _draw_spread(axes, x, report.groups[member], _style(number, joined)["color"], _shows_interval(report))
+            _draw_seeds(axes, x, report.groups[member], line_style(number, joined)["color"], beside)
+            _draw_spread(axes, x, report.groups[member], line_style(number, joined)["color"], _shows_interval(report))
     _set_up_y(axes, report)
     if len(series) > 1:
-        _add_legend(figure, axes, ",\n".join(report.by[1:]))
+        add_legend(figure, axes, ",\n".join(report.by[1:]))
     _add_titles(axes, report)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    return figure
 
 
 def _series(report: Report) -> dict[str, list[int]]:
@@ -74,11 +65,6 @@ def _series(report: Report) -> dict[str, list[int]]:
 def _shows_interval(report: Report) -> bool:
     """Whether the error bars show the interval or the deviation: over two seeds, the interval is nine times as wide."""
     return all(len(group.values) - group.diverged >= 3 for group in report.groups if group.sd is not None)
-
-
-def _style(number: int, joined: bool) -> dict[str, Any]:
-    marker = _MARKERS[number // len(_COLORS) % len(_MARKERS)]
-    return {"color": _COLORS[number % len(_COLORS)], "marker": marker, "linestyle": "-" if joined else "none"}
 
 
 def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
@@ -106,7 +92,7 @@ def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
     long = sum(len(name) for _, name in thinned) > 70
     axes.set_xticks(
         [place for place, _ in thinned],
-        [_clipped(name) for _, name in thinned],
+        [clipped(name) for _, name in thinned],
         rotation=30 if long else 0,
         ha="right" if long else "center",
         rotation_mode="anchor",
@@ -117,16 +103,18 @@ def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
     return places, numeric
 
 
-def _draw_means(axes: Any, xs: Sequence[float], groups: Sequence[Group], style: dict[str, Any], name: str) -> None:
+def _draw_means(
+    axes: Any, xs: Sequence[float], groups: Sequence[Group], style: dict[str, Any], name: str, *, tell: bool
+) -> None:
     means = [math.nan if group.mean is None else group.mean for group in groups]
     axes.plot(xs, means, label=name, linewidth=1.8, markersize=7, **style)
-    if len(xs) == 1 and not math.isnan(means[0]):
+    if tell:
         place = {"xytext": (-10, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
         axes.annotate(f"{means[0]:.5g}", (xs[0], means[0]), **place)
 
 
 def _draw_seeds(axes: Any, x: float, group: Group, color: str, beside: Any) -> None:
-    finite = [value for value in group.values if abs(value) <= DIVERGED]
+    finite = [value for value in group.values if is_finite(value)]
     if len(finite) > 1:
         axes.plot([x] * len(finite), finite, "o", markersize=4, mec=color, mfc="white", transform=beside, zorder=3)
     if group.diverged:
@@ -141,29 +129,18 @@ def _draw_spread(axes: Any, x: float, group: Group, color: str, interval: bool) 
 
 
 def _set_up_y(axes: Any, report: Report) -> None:
-    finite = [value for group in report.groups for value in group.values if abs(value) <= DIVERGED]
+    finite = [value for group in report.groups for value in group.values if is_finite(value)]
     logarithmic = min(finite) > 0 and max(finite) / min(finite) >= LOGARITHMIC_FROM
     if logarithmic:
         axes.set_yscale("log")
     else:
         axes.ticklabel_format(axis="y", useOffset=False)
     axes.margins(y=0.12)
-    unit = _UNITS.get(_last(report.metric.replace("/", ".")))
+    unit = unit_of(report.metric)
     remarks = [unit] if unit else []
     remarks.append("higher is better" if report.higher_is_better else "lower is better")
     remarks += ["log scale"] if logarithmic else []
     axes.set_ylabel(f"{report.metric} ({', '.join(remarks)})")
-    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _add_legend(figure: Any, axes: Any, title: str) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    shown = [_clipped(name) for name in names[:MAX_IN_LEGEND]]
-    title += f"\n({MAX_IN_LEGEND} of {len(names)})" if len(names) > MAX_IN_LEGEND else ""
-    look = {"loc": "outside right center", "frameon": False, "fontsize": 9, "title_fontsize": 9}
-    figure.legend(handles[:MAX_IN_LEGEND], shown, title=title, **look)
 
 
 def _add_titles(axes: Any, report: Report) -> None:
@@ -175,13 +152,4 @@ def _add_titles(axes: Any, report: Report) -> None:
         told += ". Small dots: seeds. Error bars: "
         told += "95 % interval of the mean (Student t)." if _shows_interval(report) else "± sample sd."
     title = f"{report.metric} by {report.by[0]}" if report.by else report.metric
-    axes.set_title(title, loc="left", pad=22, fontsize=13, fontweight="bold")
-    axes.text(0, 1.02, told, transform=axes.transAxes, fontsize=9, color="#555555")
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _clipped(name: str) -> str:
-    return name if len(name) <= 28 else name[:27] + "…"
+    add_titles(axes, title, told)

@@ -18,6 +18,7 @@ def _write_run(
     config: dict[str, object] | None = None,
     overrides: tuple[str, ...] = (),
     git: dict[str, object] | None = None,
+    written: dict[str, object] | None = None,
     **fields: object,
 ) -> Path:
     nested: dict[str, object] = {"seed": seed, "name": "x", "model": {"num_layers": 1}, "optimizer": {"lr": 0.5}}
@@ -35,13 +36,15 @@ def _write_run(
     elif end == "interrupted":
         record.interrupt(**fields)
     path = folder / RECORD_NAME
-    path.write_text(json.dumps({**json.loads(path.read_text()), "git": git or {"commit": "a" * 40, "dirty": False}}))
+    git = git or {"commit": "a" * 40, "dirty": False}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "git": git, **(written or {})}))
     return folder
 
 
 @pytest.fixture
 def write_run() -> Callable[..., Path]:
-    """Write one run; ``config`` has dotted keys, a bare number of ``metrics`` is test/perplexity."""
+    """Write one run; ``config`` has dotted keys, a bare number of ``metrics`` is test/perplexity, ``written`` is put
+    into the file over what the record says."""
     return _write_run
 
 
@@ -56,5 +59,28 @@ def depths() -> Callable[..., Path]:
                 name = f"{depth}-{seed}"
                 _write_run(folder / name, seed=seed, metrics=result, config=config, overrides=overrides, **more)
         return folder
+
+    return write
+
+
+@pytest.fixture
+def write_events() -> Callable[..., Path]:
+    """Write one event file, as TensorBoard's loggers do: tag to points; ``begun`` stands in its name."""
+
+    def write(folder: Path, points: dict[str, dict[int, float]], begun: int = 1_700_000_000) -> Path:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        path = folder / f"events.out.tfevents.{begun}.host.1.0"
+        with path.open("wb") as file:
+            writer = RecordWriter(file)
+            writer.write(Event(wall_time=1.0, file_version="brain.Event:2").SerializeToString())
+            for tag, values in points.items():
+                for step, value in values.items():
+                    summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+                    writer.write(Event(wall_time=1.0, step=step, summary=summary).SerializeToString())
+            writer.flush()
+        return path
 
     return write

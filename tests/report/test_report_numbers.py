@@ -11,8 +11,9 @@ import pytest
 
 from seqlab.errors import InputError
 from seqlab.report import add_arguments, compare, render, run
-from seqlab.report.formats import number_text
-from seqlab.report.summary import t_quantile
+from seqlab.report.into import BEGIN, END
+from seqlab.report.labels import decimals_of, number_text
+from seqlab.report.means import t_quantile
 
 
 def test_mean_spread_interval_and_the_other_columns(tmp_path, write_run):
@@ -107,7 +108,8 @@ def test_csv_json_and_markdown_tell_the_same_numbers(tmp_path, depths):
     report = compare([tmp_path])
     rows = list(csv.DictReader(io.StringIO(render(report, "csv"))))
     groups = json.loads(render(report, "json"))["groups"]
-    lines = [line.strip("| ").split(" | ") for line in render(report, "markdown").splitlines() if line.startswith("|")]
+    table = render(report, "markdown").partition("\n\n")[0]
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
     assert lines[0] == ["model.num_layers", "n", "test/perplexity", "95 % interval", "parameters", "tokens/s", "time"]
     for group, row, entry, line in zip(report.groups, rows, groups, lines[2:], strict=True):
         low, high = group.interval
@@ -151,7 +153,8 @@ def test_the_table_fits_a_hundred_columns_and_is_plain(tmp_path, write_run):
 def test_markdown_keeps_bars_out_of_cells(tmp_path, write_run):
     for number, name in enumerate(["a|b", "c"]):
         write_run(tmp_path / str(number), metrics=1.0 + number, config={"data.text": name})
-    table = [line for line in render(compare([tmp_path]), "markdown").splitlines() if line.startswith("|")]
+    table = render(compare([tmp_path]), "markdown").partition("\n\n")[0].splitlines()
+    assert len(table) == 4
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
 
 
@@ -167,7 +170,7 @@ def test_markdown_keeps_bars_out_of_cells(tmp_path, write_run):
     ],
 )
 def test_numbers_show_four_digits_of_the_smallest(value, column, text):
-    assert number_text(value, column) == text
+    assert number_text(value, decimals_of(column)) == text
 
 
 # The command
@@ -193,6 +196,51 @@ def test_the_command_prints_writes_and_draws(tmp_path, capsys, depths):
     assert json.loads(capsys.readouterr().out)["metric"] == "test/perplexity"
 
 
+def test_the_command_fills_a_readme_with_table_and_pictures(tmp_path, capsys, depths, write_events):
+    sweep = depths(tmp_path / "sweep", {1: [10.0, 12.0], 2: [8.0, 8.5]})
+    for folder in sweep.iterdir():
+        write_events(folder, {"val/loss": {1: 2.0, 2: 1.0}})
+    readme, plot, curves = tmp_path / "README.md", tmp_path / "my plots" / "depth.png", tmp_path / "curves.png"
+    readme.write_text(f"# Study\n{BEGIN}\n{END}\nThe end.\n")
+    assert call(sweep, "--into", readme, "--plot", plot, "--curves", curves) == 0
+    text = readme.read_text()
+    assert text.startswith(f"# Study\n{BEGIN}\n\n| model.num_layers |") and text.endswith(f"\n\n{END}\nThe end.\n")
+    assert "![test/perplexity of each group](my%20plots/depth.png)" in text
+    assert "![learning curves](curves.png)" in text
+    printed = capsys.readouterr()
+    assert "11.000 ± 1.414" in printed.out
+    assert printed.err.splitlines() == [f"written: {path}" for path in (plot, curves, readme)]
+
+
+def test_the_command_writes_a_page_with_the_curves_asked_for(tmp_path, capsys, depths, write_events):
+    sweep = depths(tmp_path / "sweep", {1: [10.0, 12.0], 2: [8.0, 8.5]})
+    write_events(sweep / "1-1", {"val/loss": {1: 2.0}, "train/loss": {1: 3.0}})
+    page = tmp_path / "report.html"
+    assert call(sweep, "--format", "html", "--output", page, "--curve-metric", "train/loss") == 0
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and "learning curves, train/loss" in text
+    assert "No TensorBoard events of train/loss in 3 runs of 4" in text
+    assert "No TensorBoard events" in " ".join(capsys.readouterr().out.split())
+    assert call(sweep, "--format", "html") == 0
+    assert "learning curves" not in capsys.readouterr().out
+
+
+def test_the_command_takes_columns_and_a_baseline(tmp_path, capsys, write_run):
+    for cell in ("LSTMCell", "GRUCell"):
+        for size in (1, 2):
+            config = {"model.cell._target_": f"seqlab.nn.{cell}", "model.hidden_size": size}
+            write_run(tmp_path / f"{cell}{size}", metrics=1.0 + size, config=config)
+    baseline = ("--baseline", "model.cell._target_=GRUCell", "--baseline", "model.hidden_size=2")
+    arguments = ("--by", "model.hidden_size", "--columns", "model.cell._target_", *baseline)
+    assert call(tmp_path, *arguments, "--format", "json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["by"], content["columns"]) == (
+        ["model.hidden_size", "model.cell._target_"],
+        ["model.cell._target_"],
+    )
+    assert [group["difference"] and group["difference"]["mean"] for group in content["groups"]] == [-1, -1, None, 0]
+
+
 def test_a_terminal_that_knows_ascii_alone_gets_ascii(tmp_path, monkeypatch, depths):
     sweep = depths(tmp_path / "sweep", {1: [10.0, 12.0]})
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
@@ -207,11 +255,16 @@ def test_wrong_arguments_are_refused_in_one_line(tmp_path, depths):
     (tmp_path / "file").touch()
     for arguments, message in [
         (("--by", " , "), "--by: expected config keys"),
+        (("--columns", ","), "--columns: expected config keys"),
+        (("--baseline", "model.num_layers"), "--baseline: expected KEY=VALUE"),
+        (("--curve-metric", "val/loss"), "--curve-metric: draws nothing without --curves FILE or --format html"),
+        (("--curves", tmp_path / "plot.pdf"), r"--curves: expected a file name that ends in \.png"),
+        (("--into", tmp_path / "file"), "--into: expected the lines"),
         (("--plot", tmp_path / "plot.pdf"), r"--plot: expected a file name that ends in \.png"),
         (("--output", tmp_path), "--output: expected the name of a file"),
         (("--output", tmp_path / "file" / "x"), r"--output: cannot write .*file/x.* \(File exists\)"),
     ]:
         with pytest.raises(InputError, match=message):
             call(sweep, *arguments)
-    with pytest.raises(InputError, match="--format: expected one of table, csv, json, markdown, got 'html'"):
-        render(compare([sweep]), "html")
+    with pytest.raises(InputError, match="--format: expected one of table, csv, json, markdown, html, got 'pdf'"):
+        render(compare([sweep]), "pdf")

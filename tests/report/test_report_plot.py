@@ -27,24 +27,17 @@ def test_the_plot_is_a_png_that_shows_the_data(tmp_path, depths):
     assert pictures[0] == pictures[1] != pictures[2]
 
 
-def drawn(report, monkeypatch):
-    """The axes that `draw` fills, taken from the figure before it becomes pixels."""
-    from matplotlib.figure import Figure
-
+def drawn(report):
+    """The figure of the plot, and its axes."""
     from seqlab.report.plot import draw
 
-    figures = []
-    savefig = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *args, **options: (figures.append(self), savefig(self, *args, **options))
-    )
-    draw(report)
-    return figures[0], figures[0].axes[0]
+    figure = draw(report)
+    return figure, figure.axes[0]
 
 
-def test_a_numeric_key_stands_at_its_values_with_the_deviation_of_two_seeds(tmp_path, monkeypatch, depths):
+def test_a_numeric_key_stands_at_its_values_with_the_deviation_of_two_seeds(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 8.5], 4: [7.0, 7.5]})])
-    _, axes = drawn(report, monkeypatch)
+    _, axes = drawn(report)
     assert list(axes.get_xticks()) == [1, 2, 4]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4"]
     line = axes.lines[0]
@@ -62,30 +55,30 @@ def test_a_numeric_key_stands_at_its_values_with_the_deviation_of_two_seeds(tmp_
     assert {10.0, 12.0, 8.0, 8.5, 7.0, 7.5} <= set(seeds)
 
 
-def test_three_seeds_show_the_interval(tmp_path, monkeypatch, depths):
+def test_three_seeds_show_the_interval(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [10.0, 12.0, 17.0], 2: [8.0, 8.5, 9.0]})])
-    _, axes = drawn(report, monkeypatch)
+    _, axes = drawn(report)
     assert tuple(axes.collections[0].get_segments()[0][:, 1]) == pytest.approx(report.groups[0].interval)
     assert any("95 % interval of the mean (Student t)" in text.get_text() for text in axes.texts)
 
 
-def test_wide_ranges_are_drawn_on_log_axes_and_say_so(tmp_path, monkeypatch, write_run):
+def test_wide_ranges_are_drawn_on_log_axes_and_say_so(tmp_path, write_run):
     for number, (rate, result) in enumerate([(0.001, 9000.0), (0.01, 300.0), (1, 100.0)]):
         write_run(tmp_path / str(number), metrics=result, config={"optimizer.lr": rate})
-    _, axes = drawn(compare([tmp_path]), monkeypatch)
+    _, axes = drawn(compare([tmp_path]))
     assert list(axes.get_xticks()) == [-3, -2, 0]
     assert axes.get_xlabel() == "optimizer.lr (log scale)"
     assert axes.get_yscale() == "log"
     assert "log scale" in axes.get_ylabel()
 
 
-def test_categories_are_not_joined_and_a_second_key_has_a_legend(tmp_path, monkeypatch, write_run):
+def test_categories_are_not_joined_and_a_second_key_has_a_legend(tmp_path, write_run):
     for cell in ("LSTMCell", "GRUCell", "RNNCell"):
         for size in (100, 200):
             config = {"model.cell._target_": f"seqlab.nn.{cell}", "model.hidden_size": size}
             write_run(tmp_path / f"{cell}{size}", metrics={"test/accuracy": size / 1000}, config=config)
     report = compare([tmp_path], by=["model.cell._target_", "model.hidden_size"])
-    figure, axes = drawn(report, monkeypatch)
+    figure, axes = drawn(report)
     assert [text.get_text() for text in axes.get_xticklabels()] == ["GRUCell", "LSTMCell", "RNNCell"]
     assert [line.get_linestyle() for line in axes.lines] == ["None", "None"]
     (legend,) = figure.legends
@@ -94,6 +87,16 @@ def test_categories_are_not_joined_and_a_second_key_has_a_legend(tmp_path, monke
     assert axes.get_ylabel() == "test/accuracy (fraction, higher is better)"
 
 
-def test_a_diverged_run_is_written_into_the_plot(tmp_path, monkeypatch, depths):
-    _, axes = drawn(compare([depths(tmp_path, {1: [10.0], 2: [math.nan]})]), monkeypatch)
+def test_a_diverged_run_is_written_into_the_plot(tmp_path, depths):
+    _, axes = drawn(compare([depths(tmp_path, {1: [10.0], 2: [math.nan]})]))
     assert any(text.get_text() == "1 diverged" and text.get_position()[0] == 2 for text in axes.texts)
+
+
+def test_a_mean_alone_is_told_in_digits_and_several_are_not(tmp_path, depths, write_run):
+    alone = compare([depths(tmp_path / "one", {1: [10.25]})])
+    assert [text.get_text() for text in drawn(alone)[1].texts if text.get_text() == "10.25"] == ["10.25"]
+    for depth, rate in ((1, 0.1), (1, 0.5), (2, 0.5)):
+        config = {"model.num_layers": depth, "optimizer.lr": rate}
+        write_run(tmp_path / "two" / f"{depth}{rate}", metrics=10.25, config=config)
+    several = compare([tmp_path / "two"], by=["model.num_layers"], columns=["optimizer.lr"])
+    assert not any("10.25" in text.get_text() for text in drawn(several)[1].texts)

@@ -159,6 +159,20 @@ def test_by_default_the_keys_that_tell_the_runs_apart(tmp_path, write_run):
     assert report.notes == ["Differing in step with optimizer.lr, model.hidden_size: model.num_layers."]
 
 
+def test_a_group_that_was_swept_is_told_by_its_class(tmp_path, write_run):
+    for name, more in {
+        "RNNCell": {"nonlinearity": "tanh"},
+        "GRUCell": {"bias": True},
+        "LSTMCell": {"bias": True},
+    }.items():
+        config = {"model.cell": {"_target_": f"seqlab.nn.{name}", **more}}
+        write_run(tmp_path / name, metrics=2.0, config=config, overrides=(f"model/cell={name}",))
+    report = compare([tmp_path])
+    assert report.by == ["model.cell._target_"]
+    # In the order of the runs' paths, where GRU comes first.
+    assert report.notes == ["Differing in step with model.cell._target_: model.cell.bias, model.cell.nonlinearity."]
+
+
 def test_more_than_three_independent_keys_are_remarked_on(tmp_path, write_run):
     for number in range(16):
         bits = {f"model.k{place}": number >> place & 1 for place in range(4)}
@@ -224,3 +238,11 @@ def test_folders_without_runs_are_refused_in_one_line(tmp_path):
     (tmp_path / "broken" / RECORD_NAME).write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         compare([tmp_path / "broken"])
+
+
+def test_a_part_of_the_config_that_a_run_lacks_tells_it_apart(tmp_path, write_run):
+    write_run(tmp_path / "a", metrics=1.0)
+    lacking = {"config": {"seed": 1, "name": "x", "model": {"num_layers": 1}}, "config_hash": "x"}
+    write_run(tmp_path / "b", metrics=2.0, written=lacking)
+    report = compare([tmp_path])
+    assert [group.key for group in report.groups] == [{"optimizer.lr": 0.5}, {"optimizer.lr": "-"}]

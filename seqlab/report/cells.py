@@ -1,0 +1,142 @@
+"""The titles and cells of a report's tables, and the sentences around them: what all written formats share."""
+
+from seqlab.report.groups import Group, Report
+from seqlab.report.labels import decimals_of, duration_text, labels, memory_text, number_text, sort_key, whole_text
+
+MAX_LISTED = 20
+
+Column = tuple[str, list[str]]
+"""A title, and a cell for each group."""
+
+
+def key_columns(report: Report) -> list[Column]:
+    """The groups' values of the report's keys."""
+    return [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
+
+
+def result_columns(report: Report) -> list[Column]:
+    """What the groups came to."""
+    groups, decimals = report.groups, _decimals(report)
+    columns = [
+        ("n", [str(len(group.values)) for group in groups]),
+        ("diverged", [str(group.diverged or "") for group in groups]),
+        (report.metric, [mean_text(group, decimals) for group in groups]),
+        ("95 % interval", [_interval_text(group.interval, decimals) for group in groups]),
+    ]
+    return [(title, cells) for title, cells in columns if title not in ("diverged", "95 % interval") or any(cells)]
+
+
+def cost_columns(report: Report) -> list[Column]:
+    """What the groups cost."""
+    groups = report.groups
+    columns = [
+        ("parameters", [whole_text(group.num_parameters) for group in groups]),
+        ("tokens/s", [whole_text(group.tokens_per_second) for group in groups]),
+        ("time", [duration_text(group.train_seconds) for group in groups]),
+        ("memory", [memory_text(group.peak_memory_bytes) for group in groups]),
+    ]
+    return [(title, cells) for title, cells in columns if title != "memory" or any(cells)]
+
+
+def difference_columns(report: Report) -> list[Column]:
+    """How far the groups are from the baseline; no column where there is no pair of runs."""
+    if not any(group.difference for group in report.groups):
+        return []
+    decimals = _decimals(report)
+    differences = [group.difference for group in report.groups]
+    texts = ["" if found is None else _signed(found.mean, decimals) for found in differences]
+    return [
+        ("difference", ["baseline" if g.baseline else text for g, text in zip(report.groups, texts, strict=True)]),
+        ("95 % interval", [_interval_text(found.interval if found else None, decimals) for found in differences]),
+        ("pairs", [str(found.n) if found else "" for found in differences]),
+    ]
+
+
+def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows of the means by rows and columns; the first cells of a row have its keys' values."""
+    texts = dict(key_columns(report))
+    decimals = _decimals(report)
+    sizes = {len(group.values) for group in report.groups}
+    heads: dict[str, None] = {}
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    order = sorted(range(len(report.groups)), key=lambda number: _column_order(report, number))
+    for number in order:
+        heads[", ".join(texts[key][number] for key in report.columns)] = None
+    for number, group in enumerate(report.groups):
+        head = ", ".join(texts[key][number] for key in report.columns)
+        more = [f"n={len(group.values)}"] if len(sizes) > 1 else []
+        more += [f"{group.diverged} diverged"] if group.diverged and group.mean is not None else []
+        text = mean_text(group, decimals) + (f" ({', '.join(more)})" if more else "")
+        rows.setdefault(tuple(texts[key][number] for key in report.rows), {})[head] = text
+    titles = [*report.rows, *heads]
+    return titles, [[*keys, *(cells.get(head, "") for head in heads)] for keys, cells in rows.items()]
+
+
+def mean_text(group: Group, decimals: int | None) -> str:
+    """Mean and deviation, starred where they are the best."""
+    if group.mean is None:
+        return "diverged"
+    spread = f" ± {number_text(group.sd, decimals)}" if group.sd is not None else ""
+    return number_text(group.mean, decimals) + spread + (" *" if group.best else "")
+
+
+def group_name(report: Report, group: Group) -> str:
+    """A group by the values of its keys: ``model.num_layers=2``."""
+    number = next(number for number, other in enumerate(report.groups) if other is group)
+    return ", ".join(f"{key}={cells[number]}" for key, cells in key_columns(report)) or "all runs"
+
+
+def caption(report: Report) -> list[str]:
+    """How to read the tables."""
+    if not report.groups:
+        return ["No completed run to compare."]
+    lines = []
+    if any(group.sd is not None for group in report.groups):
+        lines.append(f"{report.metric}: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.")
+    if any(group.best for group in report.groups):
+        lines.append(f"* best mean ({'higher' if report.higher_is_better else 'lower'} is better).")
+    memory = "; memory: highest peak" if any(group.peak_memory_bytes is not None for group in report.groups) else ""
+    lines.append(f"tokens/s: median; time: mean time of training{memory}.")
+    if any(group.diverged for group in report.groups):
+        lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
+    if any(group.difference for group in report.groups) and report.baseline is not None:
+        what = "the best mean" if report.baseline.best else "the baseline"
+        lines.append(
+            f"difference: from {what} ({group_name(report, report.baseline)}), mean over pairs of runs with a common "
+            "seed; its 95 % interval by Student's t, for each group by itself, not adjusted for their number."
+        )
+    return lines
+
+
+def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
+    """A heading with the counts, then a line a run."""
+    runs = report.not_counted
+    if not runs:
+        return []
+    counts = {status: sum(run.status == status for run in runs) for status in dict.fromkeys(run.status for run in runs)}
+    lines = [f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}:"]
+    for run in runs[:limit]:
+        cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
+        seed = f" seed={run.seed}" if run.seed is not None else ""
+        where = f" (on {run.host})" if run.status == "running" else ""
+        lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))
+    if len(runs) > limit:
+        lines.append(f"  and {len(runs) - limit} more")
+    return lines
+
+
+def _decimals(report: Report) -> int | None:
+    return decimals_of([group.mean for group in report.groups if group.mean is not None])
+
+
+def _column_order(report: Report, number: int) -> list[tuple[int, float, str]]:
+    return [sort_key(report.groups[number].key[key]) for key in report.columns]
+
+
+def _signed(value: float, decimals: int | None) -> str:
+    text = number_text(value, decimals)
+    return text if value < 0 else f"+{text}"
+
+
+def _interval_text(interval: tuple[float, float] | None, decimals: int | None) -> str:
+    return f"[{', '.join(number_text(bound, decimals) for bound in interval)}]" if interval else ""

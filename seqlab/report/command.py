@@ -1,0 +1,138 @@
+"""The arguments of ``seqlab report``, and what they do."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from seqlab.errors import InputError
+from seqlab.report.formats import FORMATS, WIDTH, as_markdown
+from seqlab.report.into import BEGIN, END, write_into
+from seqlab.report.output import check_png, compare, load_curves, render, save_curves, save_plot, save_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``seqlab report``."""
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder of several")
+    parser.add_argument(
+        "--by",
+        metavar="KEY[,KEY]",
+        help="group by these config keys, such as model.num_layers (default: those that tell the runs apart)",
+    )
+    parser.add_argument(
+        "--columns", metavar="KEY[,KEY]", help="group by these too, and show a table with --by down and these across"
+    )
+    parser.add_argument(
+        "--metric", metavar="NAME", help="compare this metric (default: test/perplexity, if all completed runs have it)"
+    )
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="take differences from the group with this value; may be repeated (default: from the best group)",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="of what is written (default: table)")
+    parser.add_argument("--output", metavar="FILE", help="write the report there; standard output then shows the table")
+    parser.add_argument(
+        "--into",
+        metavar="FILE",
+        help=f"write it as markdown into a text file, between the lines {BEGIN} and {END}",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw a PNG: the metric against the first key")
+    parser.add_argument(
+        "--curves", metavar="FILE", help="draw a PNG: learning curves of the groups, from their TensorBoard events"
+    )
+    parser.add_argument(
+        "--curve-metric",
+        metavar="NAME",
+        help="of --curves and of a page (default for --curves: the metric on validation, else val/loss)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out ``seqlab report`` on parsed arguments; the exit code is 0.
+
+    Raises:
+        InputError: As `compare`, `render`, `save_plot`, `save_curves` and `write_into` do.
+    """
+    for option, path in (("--plot", arguments.plot), ("--curves", arguments.curves)):
+        if path:
+            check_png(option, path)
+    if arguments.curve_metric and not (arguments.curves or arguments.format == "html"):
+        raise InputError("--curve-metric: draws nothing without --curves FILE or --format html")
+    report = compare(
+        arguments.folders,
+        by=_keys("--by", arguments.by),
+        columns=_keys("--columns", arguments.columns) or (),
+        metric=arguments.metric,
+        baseline=_baseline(arguments.baseline),
+    )
+    curves, written = None, []
+    # Curves first: what they lack is among the report's notes.
+    if arguments.curves:
+        curves = save_curves(report, arguments.curves, arguments.curve_metric)
+    elif arguments.curve_metric:
+        curves = load_curves(report, arguments.curve_metric)
+    if arguments.output:
+        save_text("--output", arguments.output, render(report, arguments.format, curves=curves))
+        written.append(arguments.output)
+    if arguments.plot:
+        save_plot(report, arguments.plot)
+        written.append(arguments.plot)
+    if arguments.curves:
+        written.append(arguments.curves)
+    if arguments.into:
+        pictures = {f"{report.metric} of each group": arguments.plot, "learning curves": arguments.curves}
+        shown = [(title, _address(path, arguments.into)) for title, path in pictures.items() if path]
+        write_into(arguments.into, as_markdown(report, shown))
+        written.append(arguments.into)
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else WIDTH
+    shown_format = "table" if arguments.output else arguments.format
+    color = terminal and "NO_COLOR" not in os.environ
+    _print(render(report, shown_format, width=width, color=color, curves=curves))
+    if shown_format == "csv":
+        for note in report.notes:
+            print(note, file=sys.stderr)
+    for path in written:
+        print(f"written: {path}", file=sys.stderr)
+    return 0
+
+
+def _keys(option: str, text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    keys = list(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
+    if not keys:
+        raise InputError(f"{option}: expected config keys, separated by commas, got {text!r}")
+    return keys
+
+
+def _baseline(texts: Sequence[str]) -> dict[str, str]:
+    wished = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise InputError(f"--baseline: expected KEY=VALUE, such as model.num_layers=1, got {text!r}")
+        wished[key.strip()] = value.strip()
+    return wished
+
+
+def _address(picture: str, document: str) -> str:
+    """A picture's address in a document beside which it lies."""
+    relative = os.path.relpath(Path(picture).resolve(), Path(document).resolve().parent)
+    return quote(Path(relative).as_posix())
+
+
+def _print(text: str) -> None:
+    """Print, in plain characters where the terminal knows no others."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("±", "+-").replace("─", "-").encode(encoding, "replace").decode(encoding)
+    sys.stdout.write(text)

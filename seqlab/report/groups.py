@@ -1,0 +1,63 @@
+"""What a report is made of."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from seqlab.report.collect import Run
+from seqlab.report.means import Mean
+from seqlab.report.reproduce import Command
+from seqlab.report.warn import Provenance
+
+
+@dataclass(slots=True)
+class Group:
+    """The completed runs that share the values of the report's keys. ``sd`` and ``interval`` need two seeds or more.
+
+    ``difference`` is the mean over pairs of runs with a common seed of this group's value less the baseline's; None in
+    the baseline itself and where there is no pair.
+    """
+
+    key: dict[str, Any]
+    runs: list[Run]
+    values: list[float]
+    diverged: int
+    mean: float | None
+    sd: float | None
+    interval: tuple[float, float] | None
+    num_parameters: float | None
+    tokens_per_second: float | None
+    train_seconds: float | None
+    peak_memory_bytes: float | None
+    best: bool = False
+    baseline: bool = False
+    difference: Mean | None = None
+
+    @property
+    def seeds(self) -> list[int | None]:
+        """The seeds of the runs, in their order."""
+        return [run.seed for run in self.runs]
+
+
+@dataclass(slots=True)
+class Report:
+    """A comparison: what `render` and `save_plot` show. ``by`` has the keys of the rows, then those of the columns."""
+
+    by: list[str]
+    columns: list[str]
+    metric: str
+    higher_is_better: bool
+    groups: list[Group]
+    not_counted: list[Run]
+    provenance: Provenance
+    command: Command | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[str]:
+        """The keys of the rows."""
+        return self.by[: len(self.by) - len(self.columns)]
+
+    @property
+    def baseline(self) -> Group | None:
+        """The group that the others' differences are from."""
+        return next((group for group in self.groups if group.baseline), None)

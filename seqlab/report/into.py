@@ -1,0 +1,34 @@
+"""A report inside another document, between two markers."""
+
+import os
+from pathlib import Path
+
+from seqlab.atomic import write_atomically
+from seqlab.errors import InputError
+
+BEGIN = "<!-- seqlab report: begin -->"
+END = "<!-- seqlab report: end -->"
+
+
+def write_into(path: str | os.PathLike[str], content: str) -> None:
+    """Replace what stands between `BEGIN` and `END` in a text file; the rest of it stays as it is, byte for byte.
+
+    Raises:
+        InputError: No such file, one that is not UTF-8, or not just one pair of markers in their order.
+    """
+    target, name = Path(path), os.fspath(path)
+    try:
+        text = target.read_bytes().decode()
+    except OSError as error:
+        raise InputError(f"--into: cannot read {name!r} ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"--into: expected a text file in UTF-8, got {name!r}") from None
+    begin, end = text.find(BEGIN), text.find(END)
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or end < begin:
+        raise InputError(f"--into: expected the lines {BEGIN} and {END}, in this order and once each, in {name!r}")
+    newline = "\r\n" if "\r\n" in text else "\n"
+    block = f"{BEGIN}\n\n{content.strip()}\n\n".replace("\n", newline)
+    try:
+        write_atomically(target, (text[:begin] + block + text[end:]).encode())
+    except OSError as error:
+        raise InputError(f"--into: cannot write {name!r} ({error.strerror})") from None

@@ -1,0 +1,108 @@
+"""Words and digits for a report's cells."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from seqlab.fingerprint import canonical_json, flatten
+from seqlab.report.configs import MISSING
+
+
+def labels(key: str, values: Iterable[Any]) -> list[str]:
+    """Words for the values of a config key: what a ``_target_`` names in short, unless two would then look alike.
+
+    Example:
+        >>> labels("model.cell._target_", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
+        ['GRUCell', 'LSTMCell']
+        >>> labels("model.cell", [{"_target_": "seqlab.nn.GRUCell", "_partial_": True, "bias": False}, None])
+        ['GRUCell(bias=false)', 'null']
+    """
+    values = list(values)
+    full = [full_text(value) for value in values]
+    short = [_short(key, value, text) for value, text in zip(values, full, strict=True)]
+    return short if len(set(short)) == len(set(full)) else full
+
+
+def full_text(value: Any) -> str:
+    """A config value in words, whole."""
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def find_label(key: str, text: str, values: Sequence[Any]) -> set[int]:
+    """Which of the values of a config key a text names, by its label or whole.
+
+    Example:
+        >>> find_label("model.cell._target_", "GRUCell", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
+        {0}
+    """
+    shown = labels(key, values)
+    return {number for number, value in enumerate(values) if text in (shown[number], full_text(value))}
+
+
+def sort_key(value: Any) -> tuple[int, float, str]:
+    """Config values in an order: numbers by size, then words, then what is null or missing."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0, float(value), ""
+    return (2 if value is None or value == MISSING else 1), 0.0, str(value)
+
+
+def number_text(value: float, decimals: int | None) -> str:
+    """A number with so many decimals; where there is no fit number of them, or it is huge, with four digits."""
+    return f"{value:.4g}" if decimals is None or abs(value) >= 1e6 else f"{value:.{decimals}f}"
+
+
+def decimals_of(column: Sequence[float]) -> int | None:
+    """How many decimals show four digits of the smallest number in a column; None where its numbers are too far apart.
+
+    Example:
+        >>> decimals_of([133.9134, 98.1]), decimals_of([2.5e9, 3.0])
+        (2, None)
+    """
+    sizes = [abs(number) for number in column if number]
+    if not sizes or max(sizes) >= 1e6 or min(sizes) < 1e-4:
+        return None if sizes else 3
+    return max(0, 3 - math.floor(math.log10(min(sizes))))
+
+
+def whole_text(number: float | None) -> str:
+    """A count with its thousands set apart; nothing for None."""
+    return "" if number is None else f"{number:,.0f}"
+
+
+def duration_text(seconds: float | None) -> str:
+    """A time span; nothing for None.
+
+    Example:
+        >>> duration_text(4.24), duration_text(61), duration_text(5000)
+        ('4.2s', '1m 01s', '1h 23m')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m {rest:02d}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def memory_text(count: float | None) -> str:
+    """Bytes in MB, or GB from a thousand of those on; nothing for None.
+
+    Example:
+        >>> memory_text(548_110_336), memory_text(17_200_000_000)
+        ('548 MB', '17.2 GB')
+    """
+    if count is None:
+        return ""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def _short(key: str, value: Any, full: str) -> str:
+    if isinstance(value, str) and key.rpartition(".")[2] == "_target_":
+        return value.rpartition(".")[2]
+    if not isinstance(value, dict):
+        return full
+    flat = dict(flatten(value))
+    name = str(flat.get("_target_", "")).rpartition(".")[2]
+    arguments = [(name, entry) for name, entry in sorted(flat.items()) if not name.startswith("_")]
+    words = [f"{name}={full_text(entry)}" for name, entry in arguments]
+    return f"{name}({', '.join(words)})" if words else name or full

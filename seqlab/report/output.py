@@ -1,0 +1,143 @@
+"""The report's functions: read runs and compare them, and put the comparison into words or pictures."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.atomic import write_atomically
+from seqlab.errors import InputError
+from seqlab.report.collect import collect
+from seqlab.report.curves import Curves, read_curves
+from seqlab.report.formats import FORMATS, WIDTH, as_csv, as_json, as_markdown, as_table
+from seqlab.report.groups import Report
+from seqlab.report.summary import summarise
+
+
+def compare(
+    folders: Iterable[str | os.PathLike[str]],
+    *,
+    by: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
+    metric: str | None = None,
+    baseline: Mapping[str, str] | None = None,
+) -> Report:
+    """Read all runs below ``folders`` and group them.
+
+    Args:
+        folders: A run, a sweep, or folders with many of them; a run found twice counts once.
+        by: Dotted config keys to group by, a table's rows; None takes the keys that tell the runs apart.
+        columns: Further keys to group by, whose values become a table's columns.
+        metric: Name of the metric; None takes ``test/perplexity`` if every completed run has it, else the next in line.
+        baseline: Key to value, in the words that the report shows, of the group that differences are from; None takes
+            the best.
+
+    Raises:
+        InputError: A folder without a run, a key or metric that no run has, a baseline that is not just one group.
+    """
+    runs, copies = collect(folders)
+    report = summarise(runs, by, metric, columns=columns, baseline=baseline)
+    if copies:
+        report.notes.append(f"Copies of the same run found in other folders: {copies}; each run counts once.")
+    return report
+
+
+def render(
+    report: Report, format: str = "table", *, width: int = WIDTH, color: bool = False, curves: Curves | None = None
+) -> str:
+    """A report as text, in one of `FORMATS`.
+
+    Args:
+        width: Of the table, in characters.
+        color: Of the table, for a terminal.
+        curves: Learning curves for the page of format ``html``, from `read_curves`.
+
+    Raises:
+        InputError: Another format is asked for.
+    """
+    if format == "table":
+        return as_table(report, width=width, color=color)
+    if format == "html":
+        from seqlab.report.page import as_html
+
+        return as_html(report, curves)
+    writers = {"csv": as_csv, "json": as_json, "markdown": as_markdown}
+    if format not in writers:
+        raise InputError(f"--format: expected one of {', '.join(FORMATS)}, got {format!r}")
+    return writers[format](report)
+
+
+def save_plot(report: Report, path: str | os.PathLike[str]) -> None:
+    """Draw the metric against the first key, a line for each value of the others, into a PNG of 1200 x 750 pixels.
+
+    Raises:
+        InputError: Nothing to draw, a name that does not end in ``.png``, or a file that cannot be written.
+    """
+    from seqlab.report.plot import draw
+
+    check_png("--plot", path)
+    _save_picture("--plot", path, draw(report))
+
+
+def save_curves(report: Report, path: str | os.PathLike[str], metric: str | None = None) -> Curves:
+    """Draw the runs' learning curves, a line with a band for each group, into a PNG of 1200 x 750 pixels.
+
+    Args:
+        metric: As in TensorBoard; None takes the report's metric on validation, else ``val/loss``.
+
+    Returns:
+        The curves; runs without are told in the report's notes.
+
+    Raises:
+        InputError: No run has such a curve, a name that does not end in ``.png``, or a file that cannot be written.
+    """
+    from seqlab.report.plot_curves import draw_curves
+
+    check_png("--curves", path)
+    curves = load_curves(report, metric)
+    _save_picture("--curves", path, draw_curves(report, curves))
+    return curves
+
+
+def load_curves(report: Report, metric: str | None = None) -> Curves:
+    """`read_curves`, with what is to be told of them in the report's notes.
+
+    Raises:
+        InputError: No run has such a curve.
+    """
+    curves = read_curves(report, metric)
+    if curves.note and curves.note not in report.notes:
+        report.notes.append(curves.note)
+    return curves
+
+
+def save_text(option: str, path: str | os.PathLike[str], text: str) -> None:
+    """Write a file whole, and the folder that it is in if need be.
+
+    Raises:
+        InputError: With the option's name, where that cannot be.
+    """
+    _save(option, path, text.encode())
+
+
+def check_png(option: str, path: str | os.PathLike[str]) -> None:
+    """Refuse a picture's file name that does not end in ``.png``."""
+    if Path(path).suffix.lower() != ".png":
+        raise InputError(f"{option}: expected a file name that ends in .png, got {os.fspath(path)!r}")
+
+
+def _save_picture(option: str, path: str | os.PathLike[str], figure: Any) -> None:
+    from seqlab.report.style import as_png
+
+    _save(option, path, as_png(figure))
+
+
+def _save(option: str, path: str | os.PathLike[str], content: bytes) -> None:
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        raise InputError(f"{option}: expected the name of a file, got {os.fspath(path)!r}, which is none")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, content)
+    except OSError as error:
+        raise InputError(f"{option}: cannot write {os.fspath(path)!r} ({error.strerror})") from None

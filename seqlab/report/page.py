@@ -1,0 +1,168 @@
+"""A report as one page that needs nothing beside itself: styles, script and pictures are inside."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from seqlab.report.cells import (
+    Column,
+    caption,
+    cost_columns,
+    cross_table,
+    difference_columns,
+    group_name,
+    key_columns,
+    not_counted,
+    result_columns,
+)
+from seqlab.report.curves import Curves
+from seqlab.report.groups import Group, Report
+from seqlab.report.labels import sort_key
+from seqlab.report.page_style import SCRIPT, SHELL, STYLE
+from seqlab.report.warn import told
+
+MAX_LISTED = 200
+
+
+def as_html(report: Report, curves: Curves | None = None) -> str:
+    """The whole page; with learning curves where they are given."""
+    title = f"{report.metric} by {' and '.join(report.by)}" if report.by else report.metric
+    parts = [f"<h1>{escape(title)}</h1>", f'<p class="muted">{escape(_lead(report))}</p>']
+    if report.notes:
+        parts.append(f'<ul class="notes">{_items(report.notes)}</ul>')
+    parts += _figures(report, curves)
+    if report.columns and report.groups:
+        parts += [f"<h2>{escape(report.metric)}</h2>", _cross_table(report)]
+    if report.groups:
+        parts += ["<h2>Groups</h2>", _table(report)]
+    parts += [f'<p class="muted">{escape(line)}</p>' for line in caption(report)]
+    if report.command:
+        heading = "Train the best again" if len(report.groups) > 1 else "Train it again"
+        parts += [f"<h2>{heading}</h2>", f"<pre><code>{escape(report.command.line)}</code></pre>"]
+        parts.append(f'<p class="muted">{escape(" ".join(report.command.remarks))}</p>')
+    listed = not_counted(report, MAX_LISTED)
+    if listed:
+        parts.append(f"<details open><summary>{escape(listed[0])}</summary><ul>{_items(listed[1:])}</ul></details>")
+    parts.append(_origin(report))
+    return SHELL.format(title=escape(title), style=STYLE, script=SCRIPT, body="\n".join(parts))
+
+
+def _lead(report: Report) -> str:
+    runs = sum(len(group.values) for group in report.groups)
+    groups = len(report.groups)
+    text = f"{told(runs)} in {groups} group{'s' if groups != 1 else ''}"
+    best = next((group for group in report.groups if group.best), None)
+    return text + (f"; best: {group_name(report, best)}." if best else ".")
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{escape(line.strip())}</li>" for line in lines)
+
+
+def _figures(report: Report, curves: Curves | None) -> list[str]:
+    from seqlab.report.plot import MAX_GROUPS, draw
+    from seqlab.report.plot_curves import draw_curves
+    from seqlab.report.style import as_svg
+
+    if len(report.groups) > MAX_GROUPS:
+        return ['<p class="muted">There are too many groups to draw.</p>']
+    pictures = []
+    if any(group.mean is not None for group in report.groups):
+        pictures.append(as_svg(draw(report), f"{report.metric} of each group"))
+    if curves is not None:
+        pictures.append(as_svg(draw_curves(report, curves), f"learning curves, {curves.metric}"))
+    shown = "".join(f"<figure>{picture}</figure>" for picture in pictures)
+    return [f'<div class="figures">{shown}</div>'] if pictures else []
+
+
+def _cross_table(report: Report) -> str:
+    titles, rows = cross_table(report)
+    keys = len(report.rows)
+    over = f'<th class="key" colspan="{keys}"></th>' if keys else ""
+    over += f'<th colspan="{len(titles) - keys}" scope="colgroup">{escape(", ".join(report.columns))}</th>'
+    head = "".join(
+        f"<th{_key_class(place < keys)} scope='col'>{escape(title)}</th>" for place, title in enumerate(titles)
+    )
+    body = ""
+    for row in rows:
+        cells = [f'<th class="key" scope="row">{escape(cell)}</th>' for cell in row[:keys]]
+        cells += [f"<td{' class=best' if '*' in cell else ''}>{escape(cell)}</td>" for cell in row[keys:]]
+        body += f"<tr>{''.join(cells)}</tr>\n"
+    return (
+        f'<div class="scroll"><table><thead><tr>{over}</tr><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _table(report: Report) -> str:
+    """All columns in one table, which a click on a title sorts by it."""
+    keys = key_columns(report)
+    numbers = [*result_columns(report), *_renamed(difference_columns(report)), *cost_columns(report)]
+    ranks = {key: _ranks([group.key[key] for group in report.groups]) for key in report.by}
+    head = "".join(
+        f"<th{_key_class(place < len(keys))} scope='col'><button>{escape(title)}</button></th>"
+        for place, (title, _) in enumerate([*keys, *numbers])
+    )
+    body = ""
+    for number, group in enumerate(report.groups):
+        row = [
+            f'<th class="key" scope="row" data-value="{ranks[key][number]}">{escape(cells[number])}</th>'
+            for key, cells in keys
+        ]
+        values = _sort_values(group, report.metric)
+        for title, cells in numbers:
+            value = values[title]
+            data = "" if value is None else f' data-value="{value!r}"'
+            row.append(f"<td{data}>{escape(cells[number])}</td>")
+        body += f"<tr{' class=best' if group.best else ''}>{''.join(row)}</tr>\n"
+    table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
+
+
+def _renamed(columns: Sequence[Column]) -> list[Column]:
+    return [("its 95 % interval" if "interval" in title else title, cells) for title, cells in columns]
+
+
+def _sort_values(group: Group, metric: str) -> dict[str, float | None]:
+    found = group.difference
+    return {
+        "n": len(group.values),
+        "diverged": group.diverged,
+        metric: group.mean,
+        "95 % interval": group.interval[0] if group.interval else None,
+        "difference": 0.0 if group.baseline else found.mean if found else None,
+        "its 95 % interval": found.interval[0] if found and found.interval else None,
+        "pairs": found.n if found else None,
+        "parameters": group.num_parameters,
+        "tokens/s": group.tokens_per_second,
+        "time": group.train_seconds,
+        "memory": group.peak_memory_bytes,
+    }
+
+
+def _ranks(values: Sequence[Any]) -> list[int]:
+    ranks = {key: rank for rank, key in enumerate(sorted({sort_key(value) for value in values}))}
+    return [ranks[sort_key(value)] for value in values]
+
+
+def _key_class(is_key: bool) -> str:
+    return " class=key" if is_key else ""
+
+
+def _origin(report: Report) -> str:
+    """What the runs come from, as far as the records tell."""
+    origin = report.provenance
+    told_of: list[tuple[str, Counter[str]]] = [
+        ("code", origin.code),
+        ("versions", origin.versions),
+        ("device", origin.devices),
+        ("host", origin.hosts),
+    ]
+    lines = []
+    for name, counts in told_of:
+        named = [f"{text or 'unknown'} ({told(count)})" for text, count in counts.most_common()]
+        lines += [f"{name}: {'; '.join(named)}"] if named else []
+    items = _items(lines)
+    return (
+        f'<details><summary>Where the runs come from</summary><ul class="muted">{items}</ul></details>' if items else ""
+    )

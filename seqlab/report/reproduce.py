@@ -1,0 +1,83 @@
+"""The command that trains a configuration again."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from seqlab.report.collect import Run
+from seqlab.trust import ALLOWED
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command for a POSIX shell, and what one must know to get the same numbers from it."""
+
+    line: str
+    remarks: tuple[str, ...]
+
+
+def command_for(runs: Sequence[Run]) -> Command | None:
+    """The command for one configuration's runs, the best one first: all their seeds where they differ in it alone.
+
+    None where the best run has no checkpoint: ``seqlab train`` has not made its record.
+
+    Example:
+        >>> words = ("experiment=hello", "name='x y'")
+        >>> runs = [Run("a", "completed", overrides=(*words, f"seed={n}"), seed=n, trained=True) for n in (2, 1)]
+        >>> print(command_for(runs[:1]).line)
+        seqlab train experiment=hello 'name='"'"'x y'"'"'' seed=2
+        >>> print(command_for(runs).line)
+        seqlab train -m experiment=hello 'name='"'"'x y'"'"'' seed=1,2
+    """
+    best = runs[0]
+    if not best.trained:
+        return None
+    remarks = []
+    others = {_without_seed(run.overrides) for run in runs}
+    seeds = {run.seed for run in runs}
+    is_sweep = any(overridden(override) == "sweep" for override in best.overrides)
+    if len(runs) == len(seeds) > 1 and len(others) == 1 and None not in seeds and not is_sweep:
+        numbers = ",".join(str(seed) for seed in sorted(seed for seed in seeds if seed is not None))
+        words = ["-m", *others.pop(), f"seed={numbers}"]
+        remarks.append("A sweep skips what is complete in its folder: to train anew there, add name=ANOTHER.")
+    else:
+        # `sweep=...` makes a sweep of its own; all that it varied stands among the overrides already.
+        words = [*best.overrides, *(["hydra.mode=RUN"] if is_sweep else [])]
+        if len(runs) > 1:
+            remarks.append(f"It trains the group's best run, seed {best.seed}, of {len(runs)}.")
+    modules = sorted(_foreign_modules(best))
+    if modules:
+        remarks.append(f"It needs --allow {','.join(modules)}, or the --config-dir beside that code.")
+    remarks.append(f"Code of the best run: {best.code}; {best.versions or 'versions unknown'}.")
+    return Command(shlex.join(["seqlab", "train", *words]), tuple(remarks))
+
+
+def swept_keys(runs: Iterable[Run]) -> set[str]:
+    """The config keys that the runs' overrides set."""
+    return {overridden(override) for override in {override for run in runs for override in run.overrides}}
+
+
+def overridden(override: str) -> str:
+    """The config key, or the group as a key, that an override sets.
+
+    Example:
+        >>> overridden("+model/cell=gru"), overridden("optimizer.lr=0.1")
+        ('model.cell', 'optimizer.lr')
+    """
+    return override.partition("=")[0].lstrip("+~").partition("@")[0].replace("/", ".")
+
+
+def _without_seed(overrides: Iterable[str]) -> tuple[str, ...]:
+    return tuple(override for override in overrides if overridden(override) != "seed")
+
+
+def _foreign_modules(run: Run) -> set[str]:
+    """The modules of the user's own that a configuration names."""
+    targets = {
+        value
+        for section in run.config.values()
+        for key, value in section.flat.items()
+        if key.endswith("_target_") and isinstance(value, str)
+    }
+    known = tuple(f"{name}." for name in ALLOWED)
+    return {target.rpartition(".")[0] for target in targets if not f"{target}.".startswith(known)}

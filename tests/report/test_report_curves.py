@@ -1,0 +1,120 @@
+"""Learning curves: what is read from event files, how seeds are averaged, and what is drawn."""
+
+import math
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from seqlab.errors import InputError
+from seqlab.report import compare, save_curves
+from seqlab.report.curves import band_of, read_curves, read_scalars
+from seqlab.report.plot_curves import draw_curves
+
+
+def test_a_resumed_run_is_read_as_one_curve(tmp_path, write_events):
+    write_events(tmp_path, {"val/loss": {10: 3.0, 20: 2.5, 30: 2.0}, "lr": {10: 0.5}}, begun=99)
+    # The later process went back to step 15: what the earlier one told beyond that did not lead to the result.
+    write_events(tmp_path, {"val/loss": {15: 2.75, 25: 2.25}}, begun=100)
+    assert read_scalars(str(tmp_path)) == {"val/loss": {10: 3.0, 15: 2.75, 25: 2.25}, "lr": {10: 0.5}}
+
+
+def test_a_file_cut_short_is_read_up_to_there_and_what_diverged_is_left_out(tmp_path, write_events):
+    path = write_events(tmp_path, {"val/loss": {1: 3.0, 2: math.nan, 3: math.inf, 4: 2.0, 5: 1.0}})
+    path.write_bytes(path.read_bytes()[:-7])
+    assert read_scalars(str(tmp_path)) == {"val/loss": {1: 3.0, 4: 2.0}}
+
+
+def test_scalars_of_the_newer_format_are_read_too(tmp_path):
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.summary.writer.record_writer import RecordWriter
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    with (tmp_path / "events.out.tfevents.1.host").open("wb") as file:
+        for plugin, value in (("scalars", 0.5), ("text", b"words")):
+            metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name=plugin))
+            entry = Summary.Value(tag=plugin, metadata=metadata, tensor=make_tensor_proto(value))
+            RecordWriter(file).write(Event(step=3, summary=Summary(value=[entry])).SerializeToString())
+    assert read_scalars(str(tmp_path)) == {"scalars": {3: 0.5}}
+
+
+def test_the_band_is_over_the_steps_that_all_seeds_reached():
+    band = band_of([{0: 4.0, 10: 2.0, 20: 1.0}, {0: 6.0, 5: 5.0, 10: 4.0}])
+    assert list(band.steps) == [0, 5, 10]
+    assert list(band.means) == [5.0, 4.0, 3.0]
+    assert band.deviations == pytest.approx([math.sqrt(2)] * 3)
+    assert list(band_of([{1: 2.0}]).deviations) == [0.0]
+    assert band_of([{1: 1.0, 2: 1.0}, {3: 1.0}]) is None
+    assert band_of([]) is None
+
+
+@pytest.fixture
+def sweep(tmp_path, depths, write_events):
+    """Two depths, two seeds each; seed 2 of depth 2 has no events."""
+    folder = depths(tmp_path / "sweep", {1: [10.0, 12.0], 2: [8.0, 9.0]})
+    for name, offset in (("1-1", 0.0), ("1-2", 1.0), ("2-1", -2.0)):
+        points = {step: 5.0 - step / 10 + offset for step in (0, 10, 20)}
+        write_events(folder / name, {"val/loss": points, "train/loss": {0: 1.0}})
+    return folder
+
+
+def test_groups_have_their_runs_curves_and_the_others_are_told(sweep):
+    report = compare([sweep])
+    curves = read_curves(report)
+    assert curves.metric == "val/loss"
+    assert [[list(points.values()) for points in of_group] for _, of_group in curves.groups] == [
+        [[5.0, 4.0, 3.0], [6.0, 5.0, 4.0]],
+        [[3.0, 2.0, 1.0]],
+    ]
+    assert curves.note == f"No TensorBoard events of val/loss in 1 run of 4: {sweep / '2-2'}."
+    assert read_curves(report, "train/loss").metric == "train/loss"
+
+
+def test_the_metric_of_the_report_comes_first(sweep, write_events):
+    write_events(sweep / "1-1", {"val/perplexity": {0: 9.0}}, begun=1_700_000_001)
+    assert read_curves(compare([sweep])).metric == "val/perplexity"
+
+
+def test_the_picture_shows_mean_band_and_seeds(sweep, tmp_path):
+    report = compare([sweep])
+    figure = draw_curves(report, read_curves(report))
+    axes = figure.axes[0]
+    named = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+    assert list(named) == ["1", "2"]
+    assert (list(named["1"].get_xdata()), list(named["1"].get_ydata())) == ([0, 10, 20], [5.5, 4.5, 3.5])
+    (band,) = axes.collections
+    low, high = band.get_datalim(axes.transData).intervaly
+    assert (low, high) == pytest.approx((3.5 - math.sqrt(0.5), 5.5 + math.sqrt(0.5)))
+    thin = [list(line.get_ydata()) for line in axes.lines if line.get_linewidth() < 1]
+    assert thin == [[5.0, 4.0, 3.0], [6.0, 5.0, 4.0]]
+    assert axes.get_ylabel() == "val/loss (nats)"
+    assert figure.legends[0].get_title().get_text() == "model.num_layers"
+    save_curves(report, tmp_path / "curves.png")
+    content = (tmp_path / "curves.png").read_bytes()
+    assert (content[:4], struct.unpack(">II", content[16:24])) == (b"\x89PNG", (1200, 750))
+    assert report.notes[-1].startswith("No TensorBoard events of val/loss in 1 run of 4")
+
+
+def test_what_cannot_be_drawn_is_refused_in_one_line(sweep, tmp_path, depths):
+    report = compare([sweep])
+    with pytest.raises(
+        InputError, match=r"^--curves: no counted run has TensorBoard events of 'val/los'; near: val/loss"
+    ):
+        save_curves(report, tmp_path / "curves.png", "val/los")
+    with pytest.raises(InputError, match=r"^--curves: expected a file name that ends in \.png, got 'x\.pdf'"):
+        save_curves(report, "x.pdf")
+    bare = compare([depths(tmp_path / "bare", {1: [1.0]})])
+    with pytest.raises(InputError, match=r"'val/perplexity'; they have no events at all: was logger=none set\?"):
+        save_curves(bare, tmp_path / "curves.png")
+
+
+def test_curves_are_read_without_torch(sweep, tmp_path):
+    code = (
+        "import sys; from seqlab.cli import main; "
+        f"code = main(['report', {str(sweep)!r}, '--curves', {str(tmp_path / 'c.png')!r}]); "
+        "print(code, [name for name in ('torch', 'lightning', 'tensorflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"

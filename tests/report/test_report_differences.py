@@ -1,0 +1,112 @@
+"""Differences from the best group or a named one, paired by seed."""
+
+import csv
+import io
+import json
+import math
+import statistics
+
+import pytest
+
+from seqlab.errors import InputError
+from seqlab.report import compare, render
+from seqlab.report.means import t_quantile
+
+
+def difference_of(report, depth):
+    return next(group for group in report.groups if group.key["model.num_layers"] == depth).difference
+
+
+def test_differences_are_over_common_seeds_from_the_best(tmp_path, depths):
+    # The seeds move both depths alike: the difference is far sharper than the means are.
+    report = compare([depths(tmp_path, {1: [10.0, 20.0, 30.0, 99.0], 2: [8.0, 17.0, 29.0]})])
+    assert [group.baseline for group in report.groups] == [False, True]
+    found = difference_of(report, 1)
+    pairs = [2.0, 3.0, 1.0]
+    half = t_quantile(2) * statistics.stdev(pairs) / math.sqrt(3)
+    assert (found.n, found.mean) == (3, pytest.approx(2.0))
+    assert found.interval == pytest.approx((2 - half, 2 + half))
+    assert difference_of(report, 2) is None
+    assert report.groups[1].interval[0] < 0 < found.interval[0] + half
+
+
+def test_a_named_baseline_takes_the_place_of_the_best(tmp_path, depths):
+    sweep = depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0], 3: [7.0, 6.0]})
+    report = compare([sweep], baseline={"model.num_layers": "1"})
+    assert [difference_of(report, depth) and difference_of(report, depth).mean for depth in (1, 2, 3)] == [
+        None,
+        -2.5,
+        -4.5,
+    ]
+    assert "difference: from the baseline (model.num_layers=1)" in render(report)
+    assert "difference: from the best mean (model.num_layers=3)" in render(compare([sweep]))
+
+
+def test_higher_is_better_sets_out_from_the_highest(tmp_path, write_run):
+    for depth, results in {1: [0.5, 0.6], 2: [0.75, 0.75]}.items():
+        for seed, result in enumerate(results):
+            config = {"model.num_layers": depth}
+            write_run(tmp_path / f"{depth}{seed}", seed=seed, metrics={"test/accuracy": result}, config=config)
+    assert difference_of(compare([tmp_path]), 1).mean == pytest.approx(-0.2)
+
+
+def test_a_diverged_seed_is_no_pair(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [10.0, math.nan, 12.0], 2: [8.0, 1.0, 9.0]})])
+    assert (difference_of(report, 1).n, difference_of(report, 1).mean) == (2, 2.5)
+
+
+def test_one_common_seed_has_no_interval_and_none_no_difference(tmp_path, write_run):
+    for depth, seeds in {1: [1, 2], 2: [2, 3], 3: [4]}.items():
+        for seed in seeds:
+            config = {"model.num_layers": depth}
+            write_run(tmp_path / f"{depth}{seed}", seed=seed, metrics=10.0 - depth + seed, config=config)
+    report = compare([tmp_path], baseline={"model.num_layers": "1"})
+    assert (difference_of(report, 2).n, difference_of(report, 2).mean, difference_of(report, 2).interval) == (
+        1,
+        -1,
+        None,
+    )
+    assert difference_of(report, 3) is None
+
+
+def test_where_seeds_repeat_runs_pair_with_their_like(tmp_path, write_run):
+    # Two rates within each group: a seed alone does not say which two runs belong together.
+    for depth, offset in ((1, 0.0), (2, 2.0)):
+        for rate, base in ((0.1, 10.0), (0.5, 50.0)):
+            for seed in (1, 2):
+                config = {"model.num_layers": depth, "optimizer.lr": rate}
+                result = base + offset + seed * (1 + depth / 10)
+                write_run(tmp_path / f"{depth}{rate}{seed}", seed=seed, metrics=result, config=config)
+    found = difference_of(compare([tmp_path], by=["model.num_layers"]), 2)
+    assert (found.n, found.mean) == (4, pytest.approx(2.15))
+    assert found.sd < 0.1
+
+
+def test_csv_and_json_have_the_differences(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0]})])
+    found = difference_of(report, 1)
+    first, second = csv.DictReader(io.StringIO(render(report, "csv")))
+    assert (float(first["difference"]), first["pairs"]) == (found.mean, "2")
+    assert (float(first["difference_low"]), float(first["difference_high"])) == found.interval
+    assert {second[name] for name in ("difference", "difference_low", "difference_high", "pairs")} == {""}
+    one, two = json.loads(render(report, "json"))["groups"]
+    assert one["difference"] == {"mean": found.mean, "interval": list(found.interval), "pairs": 2}
+    assert (one["baseline"], two["baseline"], two["difference"]) == (False, True, None)
+
+
+def test_a_baseline_that_is_not_one_group_is_refused(tmp_path, write_run):
+    for cell in ("LSTMCell", "GRUCell"):
+        for size in (1, 2):
+            config = {"model.cell._target_": f"seqlab.nn.{cell}", "model.hidden_size": size}
+            write_run(tmp_path / f"{cell}{size}", metrics=1.0, config=config)
+    by = ["model.cell._target_", "model.hidden_size"]
+    for name in ("GRUCell", "seqlab.nn.GRUCell"):
+        named = compare([tmp_path], by=by, baseline={"model.cell._target_": name, "model.hidden_size": "2"})
+        assert named.baseline.key == {"model.cell._target_": "seqlab.nn.GRUCell", "model.hidden_size": 2}
+    for wished, message in [
+        ({"model.hidden_size": "2"}, "model.hidden_size=2 fits 2 of 4 groups; expected just one"),
+        ({"model.hidden_size": "3"}, "fits 0 of 4 groups"),
+        ({"optimizer.lr": "0.5"}, "'optimizer.lr' is no key of the groups"),
+    ]:
+        with pytest.raises(InputError, match=f"^--baseline: .*{message}"):
+            compare([tmp_path], by=by, baseline=wished)

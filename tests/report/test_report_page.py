@@ -1,0 +1,150 @@
+"""The page: whole in itself, harmless whatever the runs are called, and with the report's numbers."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from seqlab.report import compare, load_curves, render
+
+VOID = {"meta", "br", "link", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, ids, and the cells of the table that can be sorted."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.rows, self.text = [], [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+        if {"th", "td"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture
+def sweep(tmp_path, depths, write_events):
+    folder = depths(
+        tmp_path / "sweep",
+        {1: [10.0, 12.0], 2: [8.0, 8.5], 10: [9.0]},
+        num_parameters=1234,
+        tokens_per_second=10.5,
+        train_seconds=61.0,
+        peak_memory_bytes=5 * 10**8,
+    )
+    for name in ("1-1", "1-2", "2-1", "2-2", "10-1"):
+        write_events(folder / name, {"val/loss": {1: 3.0, 2: 2.0}})
+    return folder
+
+
+def test_the_page_holds_the_table_and_what_sorts_it(sweep):
+    page = Page(render(compare([sweep]), "html"))
+    titles = ["parameters", "tokens/s", "time", "memory"]
+    costs = ["1,234", "10", "1m 01s", "500 MB"]
+    assert page.rows == [
+        [
+            "model.num_layers",
+            "n",
+            "test/perplexity",
+            "95 % interval",
+            "difference",
+            "its 95 % interval",
+            "pairs",
+            *titles,
+        ],
+        ["1", "2", "11.000 ± 1.414", "[-1.706, 23.706]", "+2.750", "[-6.780, 12.280]", "2", *costs],
+        ["2", "2", "8.250 ± 0.354 *", "[5.073, 11.427]", "baseline", "", "", *costs],
+        ["10", "1", "9.000", "", "+1.000", "", "1", *costs],
+    ]
+    values = [attributes.get("data-value") for tag, attributes in page.elements if tag in ("th", "td")]
+    first_row = values[len(page.rows[0]) :][: len(page.rows[0])]
+    assert [value and float(value) for value in first_row] == pytest.approx(
+        [0, 2, 11, -1.7062, 2.75, -6.77965, 2, 1234, 10.5, 61, 5e8], rel=1e-4
+    )
+    # Depth 10 comes after 2, not after 1; what is unknown has no value to sort by.
+    ranks = [values[len(page.rows[0]) * row] for row in (1, 2, 3)]
+    assert ranks == ["0", "1", "2"]
+    assert values[len(page.rows[0]) * 3 + 3] is None
+
+
+def test_the_page_needs_nothing_from_anywhere(sweep):
+    report = compare([sweep])
+    text = render(report, "html", curves=load_curves(report))
+    page = Page(text)
+    assert not {"link", "img", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        assert not {"src", "href", "action"} & set(attributes)
+        assert attributes.get("xlink:href", "#").startswith("#")
+    assert set(re.findall(r"https?://[^\"' )]+", text)) <= {
+        "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/2000/svg",
+    }
+    policy = next(attributes["content"] for tag, attributes in page.elements if "http-equiv" in attributes)
+    assert policy.startswith("default-src 'none'")
+    assert "@import" not in text and "url(http" not in text
+
+
+def test_the_pictures_are_inside_with_ids_of_their_own_and_the_page_s_colours(sweep):
+    report = compare([sweep])
+    page = Page(render(report, "html", curves=load_curves(report)))
+    pictures = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert [picture["aria-label"] for picture in pictures] == [
+        "test/perplexity of each group",
+        "learning curves, val/loss",
+    ]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids)) > 20
+    used = [attributes["xlink:href"][1:] for tag, attributes in page.elements if tag == "use"]
+    assert used and set(used) <= set(ids)
+    styles = " ".join(attributes.get("style") or "" for _, attributes in page.elements)
+    assert "currentColor" in styles
+    assert not re.search(r"#(000000|ffffff)\b", styles)
+    without = Page(render(report, "html"))
+    assert sum(tag == "svg" for tag, _ in without.elements) == 1
+
+
+def test_the_same_report_is_the_same_page(sweep):
+    assert render(compare([sweep]), "html") == render(compare([sweep]), "html")
+
+
+def test_names_cannot_become_markup(tmp_path, write_run):
+    evil = '<script>alert("1")</script>&amp;\'"'
+    for number in range(2):
+        config = {"model.num_layers": number, "data.path": evil}
+        write_run(
+            tmp_path / str(number), metrics={f"test/{evil}": 1.0 + number}, config=config, device=f"{evil}{number}"
+        )
+    write_run(tmp_path / "failed", end="failed", config={"data.path": evil + "2"})
+    report = compare([tmp_path], by=["data.path"], columns=["model.num_layers"], metric=f"test/{evil}")
+    page = Page(render(report, "html"))
+    assert sum(tag == "script" for tag, _ in page.elements) == 1
+    assert page.rows[2][0] == evil
+    assert f"2 devices ({evil}0, {evil}1)" in page.text
+    assert "Not counted: 1 failed:" in page.text
+
+
+def test_a_page_without_a_completed_run_tells_why(tmp_path, write_run):
+    write_run(tmp_path / "a", end="failed")
+    page = Page(render(compare([tmp_path]), "html"))
+    assert "No completed run to compare." in page.text
+    assert "RuntimeError" in page.text
+    assert page.rows == []

@@ -1,0 +1,148 @@
+"""Rows and columns, costs, and the report inside another document."""
+
+import json
+
+import pytest
+
+from seqlab.errors import InputError
+from seqlab.report import compare, render, save_plot, write_into
+from seqlab.report.cells import cross_table
+from seqlab.report.into import BEGIN, END
+
+
+@pytest.fixture
+def grid(tmp_path, write_run):
+    """Two cells at depths 10 and 2; GRU of depth 2 is missing."""
+    for cell, depth, results in [
+        ("LSTMCell", 10, [5.0, 7.0]),
+        ("LSTMCell", 2, [3.0, 4.0]),
+        ("GRUCell", 10, [9.0]),
+    ]:
+        for seed, result in enumerate(results):
+            config = {"model.cell._target_": f"seqlab.nn.{cell}", "model.num_layers": depth}
+            write_run(tmp_path / f"{cell}{depth}{seed}", seed=seed, metrics=result, config=config)
+    return tmp_path
+
+
+def test_two_keys_make_rows_and_columns(grid):
+    report = compare([grid], by=["model.cell._target_"], columns=["model.num_layers"])
+    assert (report.by, report.rows) == (["model.cell._target_", "model.num_layers"], ["model.cell._target_"])
+    titles, rows = cross_table(report)
+    assert titles == ["model.cell._target_", "2", "10"]
+    assert rows == [
+        ["GRUCell", "", "9.000 (n=1)"],
+        ["LSTMCell", "3.500 ± 0.707 * (n=2)", "6.000 ± 1.414 (n=2)"],
+    ]
+    for text in (render(report), render(report, "markdown").replace("\\*", "*").replace(" |", "  ")):
+        line = next(line for line in text.splitlines() if "LSTMCell" in line)
+        assert line.strip("| ").split("  ")[-1].strip("| ") == "6.000 ± 1.414 (n=2)"
+    assert json.loads(render(report, "json"))["columns"] == ["model.num_layers"]
+
+
+def test_rows_are_chosen_beside_the_columns(grid):
+    assert compare([grid], columns=["model.num_layers"]).rows == ["model.cell._target_"]
+    assert compare([grid], columns=["model.cell._target_", "model.num_layers"]).rows == []
+    with pytest.raises(
+        InputError, match=r"^--columns: no run has the config key 'num_layers'; near: model\.num_layers"
+    ):
+        compare([grid], columns=["num_layers"])
+
+
+def test_a_key_for_rows_and_columns_is_a_column(grid):
+    report = compare([grid], by=["model.num_layers", "model.cell._target_"], columns=["model.num_layers"])
+    assert report.by == ["model.cell._target_", "model.num_layers"]
+
+
+def test_what_a_cell_came_to_is_told_where_seeds_diverged(tmp_path, depths):
+    report = compare(
+        [depths(tmp_path, {1: [4.0, float("nan")], 2: [float("inf")] * 2})], by=[], columns=["model.num_layers"]
+    )
+    assert cross_table(report) == (["1", "2"], [["4.000 (1 diverged)", "diverged"]])
+
+
+def test_the_highest_peak_of_memory_is_shown(tmp_path, write_run):
+    for seed, peak in enumerate([548_110_336, 1_700_000_000]):
+        write_run(tmp_path / str(seed), seed=seed, metrics=1.0, peak_memory_bytes=peak)
+    report = compare([tmp_path])
+    assert report.groups[0].peak_memory_bytes == 1_700_000_000
+    assert "1.7 GB" in render(report)
+    assert "memory: highest peak" in render(report)
+
+
+def test_numbers_are_whole_however_many_keys_there_are(tmp_path, write_run):
+    for number in range(4):
+        config = {f"model.a_rather_long_name_{place}": "word" * (number + place) for place in range(6)}
+        write_run(
+            tmp_path / str(number),
+            metrics=100.125 + number,
+            config=config,
+            num_parameters=123_456_789,
+            tokens_per_second=25_000,
+            train_seconds=5000,
+            peak_memory_bytes=10**9,
+        )
+    text = render(compare([tmp_path], by=[f"model.a_rather_long_name_{place}" for place in range(6)]))
+    assert "…" not in text
+    assert text.count("123,456,789") == 4
+    assert max(map(len, text.partition("best mean")[0].splitlines())) <= 100
+
+
+def test_of_very_many_groups_the_terminal_gets_some_with_the_best_and_files_get_all(tmp_path, depths, monkeypatch):
+    monkeypatch.setattr("seqlab.report.formats.MAX_SHOWN", 2)
+    report = compare([depths(tmp_path, {depth: [10.0 - depth] for depth in range(1, 6)})])
+    text = render(report)
+    rows = [line.split()[0] for line in text.partition("\n\n\n")[0].splitlines()[3:]]
+    assert rows == ["1", "2", "5"]
+    assert "2 more groups are not shown here; --format csv, json, markdown and html have all." in text
+    assert len(render(report, "csv").splitlines()) == 6
+    assert "not shown" not in render(compare([tmp_path / "1-1", tmp_path / "2-1"]))
+
+
+def test_more_groups_than_a_picture_can_hold_are_refused(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [10.0]})])
+    report.groups = report.groups * 501
+    with pytest.raises(InputError, match=r"^--plot: 501 groups are too many to draw; take fewer keys with --by$"):
+        save_plot(report, tmp_path / "plot.png")
+    assert "too many groups to draw" in render(report, "html")
+
+
+def test_markdown_shows_names_as_they_are(tmp_path, write_run):
+    for number, name in enumerate(["_private_", "a<b>`c`\\d"]):
+        write_run(tmp_path / str(number), metrics=1.0 + number, config={"data._target_": name, "data.in_word": 1})
+    text = render(compare([tmp_path], by=["data._target_", "data.in_word"]), "markdown")
+    assert "| data.\\_target\\_ | data.in_word |" in text
+    assert "| \\_private\\_ |" in text
+    assert "| a\\<b>\\`c\\`\\\\d |" in text
+
+
+# Into a document
+
+
+def test_the_block_is_replaced_and_nothing_else(tmp_path):
+    readme = tmp_path / "README.md"
+    before, after = "# Título\r\n\r\nA | B\r\n", "\r\n\r\ntrailing \x0c text without an end"
+    readme.write_bytes(f"{before}{BEGIN}\r\nold\r\n{END}{after}".encode())
+    for content in ("| new |\n| --: |", "| newer |"):
+        write_into(readme, content + "\n")
+        inside = content.replace("\n", "\r\n")
+        assert readme.read_bytes().decode() == f"{before}{BEGIN}\r\n\r\n{inside}\r\n\r\n{END}{after}"
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_without_one_pair_of_markers_nothing_is_written(tmp_path, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(
+        InputError, match=rf"^--into: expected the lines {BEGIN} and {END}, in this order and once each"
+    ):
+        write_into(readme, "new")
+    assert readme.read_text() == text
+
+
+def test_a_document_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"^--into: cannot read '.*none\.md' \(No such file"):
+        write_into(tmp_path / "none.md", "new")
+    (tmp_path / "latin.md").write_bytes(b"\xe9")
+    with pytest.raises(InputError, match=r"^--into: expected a text file in UTF-8"):
+        write_into(tmp_path / "latin.md", "new")
