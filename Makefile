@@ -21,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## train language models of three depths on the King James text, compare them, sample from the best
 	$(BIN)/python experiments/demo/run.py
 
-test: setup  ## run the tests
-	$(BIN)/python -m pytest
+test: setup  ## run the tests, as many at once as there are cores, each with one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup  ## lint, types, import contracts and doctests
 	$(BIN)/ruff check .
