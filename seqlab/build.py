@@ -83,6 +83,10 @@ def check_settings(config: Config) -> None:
     clip = config["trainer"]["gradient_clip_val"]
     if isinstance(clip, (int, float)) and clip < 0:
         raise InputError(f"trainer.gradient_clip_val={clip}: expected a norm of 0 or more, or null")
+    if config["optimizer"].get("_target_") is None:
+        for key, value in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
+            if (came := config["trainer"][key]) != value:
+                raise InputError(f"trainer.{key}={came} with optimizer=none: there is no gradient; leave it out")
 
 
 def build_data(config: Config) -> Data:
@@ -123,11 +127,12 @@ def task_class(config: Config) -> type[pl.LightningModule]:
 
 def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.LightningModule:
     """The LightningModule around ``model``, with its optimizer and schedule."""
-    optimizer = build(config, "optimizer")
+    optimizer = build(config, "optimizer") if config["optimizer"].get("_target_") else None
     schedule = build(config, "scheduler")
     # Called once for their errors alone: here they become one line, inside Lightning's setup a traceback.
-    trial = _answering("optimizer", config["optimizer"], optimizer, model.parameters())
-    _answering("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
+    if optimizer is not None:
+        trial = _answering("optimizer", config["optimizer"], optimizer, model.parameters())
+        _answering("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
     task: pl.LightningModule = build(
         config,
         "task",
@@ -138,6 +143,8 @@ def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.Lightni
         metric=config["optimize"]["metric"],
         mode=config["optimize"]["mode"],
     )
+    if optimizer is None and task.automatic_optimization:
+        raise InputError(f"optimizer=none leaves a {type(task).__name__} nothing to learn by; choose another optimizer")
     return task
 
 

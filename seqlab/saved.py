@@ -1,6 +1,7 @@
 """A run's folder, written and read back: everything that is needed when the data is gone and the folder has moved."""
 
 import difflib
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,9 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import build
 from seqlab.data import DataSpec, Spec, read_spec
-from seqlab.data.vocabulary import Vocabulary, load_vocabulary
+from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
 from seqlab.errors import InputError
-from seqlab.nn import LanguageModel
+from seqlab.nn import NextTokenModel
 from seqlab.record import read_record
 from seqlab.trust import check_definitions
 
@@ -51,14 +52,14 @@ class SavedRun:
             ) from error
         return model.eval()
 
-    def language_model(self) -> LanguageModel:
+    def language_model(self) -> NextTokenModel:
         """The same, of a run that trained a language model.
 
         Raises:
             InputError: where it trained another model.
         """
         model = self.model()
-        if not isinstance(model, LanguageModel):
+        if not isinstance(model, NextTokenModel):
             raise InputError(f"{self.run_dir} holds a {type(model).__name__}, and this command needs a language model")
         return model
 
@@ -94,12 +95,17 @@ def _vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
     return {main: run_dir, **{name: run_dir / name for name in further}}
 
 
-def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> None:
-    """Keeps what the run needs to know of its data beside its checkpoints."""
+def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> str:
+    """Keeps what the run needs to know of its data beside its checkpoints; returns a hash of it, for the record.
+
+    It differs where vocabularies or the facts of a split do: how many tokens or examples, of how many characters.
+    """
     for name, folder in _vocabulary_folders(run_dir, spec).items():
         folder.mkdir(exist_ok=True)
         vocabularies[name].save(folder)
     (run_dir / SPEC_NAME).write_text(json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1))
+    files = [run_dir / SPEC_NAME, *(folder / TOKENIZER_FILE for folder in _vocabulary_folders(run_dir, spec).values())]
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:12]
 
 
 def best_checkpoint(run_dir: Path) -> Path:

@@ -23,6 +23,7 @@ from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.errors import InputError
 from seqlab.launch import read_job
+from seqlab.nn.size import count_parameters
 from seqlab.record import RunRecord
 
 log = logging.getLogger("seqlab")
@@ -88,9 +89,9 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     data = build.build_data(config)
     data.prepare_data()
     data.setup("fit")
-    saved.save_data(run_dir, data.vocabularies, data.spec)
+    record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec))
     model = build.build_model(config, data.spec)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
 
     last = run_dir / "checkpoints" / "last.ckpt"
@@ -107,6 +108,7 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     with warnings.catch_warnings():
         ignore_foreign_warnings()
         trainer.fit(task, datamodule=data, ckpt_path=resumed_from, weights_only=True)
+        record.update(num_parameters=count_parameters(model))  # again, for a model that counts has grown
         best = saved.best_checkpoint(run_dir)
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
@@ -188,8 +190,9 @@ def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, fl
         return
     values: dict[str, Any] = {}
     for key in config["logger"]["hparams"]:
-        value = saved.select(config, key)
-        values[key.removesuffix("._target_")] = value.rpartition(".")[2] if key.endswith("._target_") else value
+        value = saved.select(config, key)  # None where the model has no such thing, such as a cell
+        name = key.removesuffix("._target_")
+        values[name] = value.rpartition(".")[2] if value and name != key else value
     shown = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
     logger.log_hyperparams(values, shown, step=trainer.global_step)
     logger.finalize("success")

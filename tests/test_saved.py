@@ -46,6 +46,18 @@ def test_each_vocabulary_comes_back_by_its_name_the_main_one_first(folder, monke
     assert (folder / "tokenizer.json").exists() and (folder / "right" / "tokenizer.json").exists()
 
 
+def test_the_hash_of_the_data_changes_with_each_vocabulary_and_the_facts(tmp_path):
+    settings = TokenizerSettings("word", None, 1, False, False)
+
+    def hash_of(left, right, size):
+        pair = {"left": WordVocabulary(left, settings), "right": WordVocabulary(right, settings)}
+        return saved.save_data(tmp_path, pair, PairSpec(size))
+
+    base = hash_of(["l"], ["r"], 3)
+    assert base == hash_of(["l"], ["r"], 3)
+    assert len({base, hash_of(["m"], ["r"], 3), hash_of(["l"], ["s"], 3), hash_of(["l"], ["r"], 4)}) == 4
+
+
 def test_a_missing_vocabulary_is_told_by_its_file(folder, monkeypatch):
     (folder / "right" / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"no vocabulary at .*right/tokenizer\.json"):

@@ -1,5 +1,6 @@
 """Lightning callbacks: checkpoints that resume exactly, training metrics, samples, figures and progress."""
 
+from seqlab.callbacks.answer import AnswerAttention, SampleAnswers
 from seqlab.callbacks.at_test import AtTest
 from seqlab.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
 from seqlab.callbacks.classification import ConfusionMatrix, SamplePredictions
@@ -7,16 +8,24 @@ from seqlab.callbacks.figures import StateFigure
 from seqlab.callbacks.metrics import TrainingMetrics
 from seqlab.callbacks.progress import EpochLines, RichProgress
 from seqlab.callbacks.sample import SampleText
+from seqlab.callbacks.tagging import SampleTags, TagConfusion
+from seqlab.callbacks.translation import AttentionMaps, SampleTranslations
 
 __all__ = [
+    "AnswerAttention",
     "AtTest",
     "AtomicCheckpointIO",
+    "AttentionMaps",
     "ConfusionMatrix",
     "EpochLines",
     "RichProgress",
     "RunCheckpoint",
+    "SampleAnswers",
     "SamplePredictions",
+    "SampleTags",
     "SampleText",
+    "SampleTranslations",
     "StateFigure",
+    "TagConfusion",
     "TrainingMetrics",
 ]

@@ -7,7 +7,7 @@ import torch
 
 from seqlab.callbacks.writer import language_model, tensorboard_writer
 from seqlab.nn.generation import evaluation
-from seqlab.nn.models import LanguageModel
+from seqlab.nn.models import NextTokenModel
 
 
 class StateFigure(pl.Callback):
@@ -29,7 +29,7 @@ class StateFigure(pl.Callback):
         writer.add_figure("state", draw(self.text, vocabulary.tokens, hidden, probabilities), trainer.global_step)
 
 
-def unroll(model: LanguageModel, tokens: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+def unroll(model: NextTokenModel, tokens: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """The last layer's output ``(T, F)`` and the next token's probabilities ``(T, V)`` at each step."""
     with evaluation(model):
         features, _ = model.features(torch.tensor([tokens], device=next(model.parameters()).device))

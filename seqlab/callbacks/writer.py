@@ -5,7 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from seqlab.nn.models import LanguageModel
+from seqlab.nn.models import NextTokenModel
 
 
 def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
@@ -14,13 +14,13 @@ def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
     return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
 
 
-def language_model(pl_module: pl.LightningModule) -> LanguageModel:
+def language_model(pl_module: pl.LightningModule) -> NextTokenModel:
     """The task's language model.
 
     Raises:
         TypeError: where the task has a model of another kind.
     """
     model = pl_module.model
-    if not isinstance(model, LanguageModel):
-        raise TypeError(f"expected a task with a LanguageModel, got a {type(model).__name__}")
+    if not isinstance(model, NextTokenModel):
+        raise TypeError(f"expected a task with a NextTokenModel, got a {type(model).__name__}")
     return model

@@ -1,6 +1,7 @@
 """Recurrent networks in plain PyTorch: cells, layers, encoders and the engines that run them."""
 
 from seqlab.nn.adapter import ModuleCell
+from seqlab.nn.answerer import Answerer
 from seqlab.nn.attention import Attention
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.cells import GRUCell, LSTMCell, RNNCell
@@ -17,12 +18,14 @@ from seqlab.nn.gradients import (
 )
 from seqlab.nn.init import initialize
 from seqlab.nn.linear import LinearCell, MinGRUCell, MinLSTMCell
-from seqlab.nn.models import LanguageModel
+from seqlab.nn.models import LanguageModel, NextTokenModel
+from seqlab.nn.ngram import KneserNey
 from seqlab.nn.normalized import LayerNormGRUCell, LayerNormLSTMCell
 from seqlab.nn.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
 from seqlab.nn.recurrent import Bidirectional, Recurrent
 from seqlab.nn.size import match_parameters
 from seqlab.nn.tagger import Tagger
+from seqlab.nn.tagging import make_tagger
 from seqlab.nn.translator import Translations, Translator
 from seqlab.nn.variants import (
     CoupledLSTMCell,
@@ -33,9 +36,11 @@ from seqlab.nn.variants import (
     SLSTMCell,
     UGRNNCell,
 )
+from seqlab.nn.window import WindowModel
 
 __all__ = [
     "CRF",
+    "Answerer",
     "Attention",
     "AttentionPooling",
     "Bidirectional",
@@ -47,6 +52,7 @@ __all__ = [
     "GatedCell",
     "IRNNCell",
     "IndRNNCell",
+    "KneserNey",
     "LSTMCell",
     "LanguageModel",
     "LastPooling",
@@ -59,6 +65,7 @@ __all__ = [
     "MinGRUCell",
     "MinLSTMCell",
     "ModuleCell",
+    "NextTokenModel",
     "PeepholeLSTMCell",
     "Pooling",
     "RNNCell",
@@ -69,8 +76,10 @@ __all__ = [
     "Translations",
     "Translator",
     "UGRNNCell",
+    "WindowModel",
     "bio_constraints",
     "initialize",
+    "make_tagger",
     "match_parameters",
     "norms_by_distance",
     "state_gradients",

@@ -42,6 +42,13 @@ def check_input(x: Tensor, input_size: int, axes: str = "B, T") -> None:
         raise TypeError(f"x: expected floating-point values, got {x.dtype}")
 
 
+def check_tokens(inputs: Tensor) -> Tensor:
+    """Token numbers ``(B, T)``."""
+    if inputs.dim() != 2 or inputs.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"inputs: expected int64 (B, T), got {inputs.dtype} of shape {tuple(inputs.shape)}")
+    return inputs
+
+
 def check_state(state: State, names: tuple[str, ...], sizes: tuple[int, ...], x: Tensor, name: str = "state") -> None:
     """A cell's state: a tuple of ``(B, size)`` tensors on the device of ``x``."""
     shapes = [(x.size(0), size) for size in sizes]

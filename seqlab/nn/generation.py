@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn import state as states
-from seqlab.nn.models import LanguageModel
+from seqlab.nn.models import NextTokenModel
 
 
 def filter_logits(
@@ -62,7 +62,7 @@ def evaluation(model: nn.Module) -> Iterator[None]:
 
 
 def generate(
-    model: LanguageModel,
+    model: NextTokenModel,
     prompt: Sequence[int],
     max_new_tokens: int,
     *,
@@ -101,7 +101,7 @@ def generate(
 
 
 def beam_search(
-    model: LanguageModel,
+    model: NextTokenModel,
     prompt: Sequence[int],
     finished: Callable[[tuple[int, ...]], bool],
     *,
@@ -147,7 +147,7 @@ def beam_search(
         return done
 
 
-def _prompt(model: LanguageModel, prompt: Sequence[int]) -> Tensor:
+def _prompt(model: NextTokenModel, prompt: Sequence[int]) -> Tensor:
     """The prompt's tokens ``(1, P)`` on the model's device."""
     if len(prompt) == 0:
         raise ValueError("the prompt is empty: a language model continues at least one token")

@@ -1,8 +1,21 @@
 """LightningModules: what a model is trained for."""
 
+from seqlab.tasks.answer import AnswerTask
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
+from seqlab.tasks.counting import CountingTask
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
+from seqlab.tasks.tagging import TaggingTask
+from seqlab.tasks.translation import TranslationTask
 
-__all__ = ["ClassificationTask", "LanguageModelTask", "Prediction", "StateCarry"]
+__all__ = [
+    "AnswerTask",
+    "ClassificationTask",
+    "CountingTask",
+    "LanguageModelTask",
+    "Prediction",
+    "StateCarry",
+    "TaggingTask",
+    "TranslationTask",
+]

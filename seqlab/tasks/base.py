@@ -39,7 +39,7 @@ class SequenceTask(pl.LightningModule):
 
     Args:
         model: what is trained.
-        optimizer: builds the optimizer from the parameters.
+        optimizer: builds the optimizer from the parameters; None for a task that takes no gradient steps.
         schedule: builds the learning-rate schedule from the optimizer and the :class:`~seqlab.tasks.schedules.Plan`.
         metric: the logged metric that plateau schedules watch.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
@@ -58,7 +58,7 @@ class SequenceTask(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: OptimizerFactory,
+        optimizer: OptimizerFactory | None,
         schedule: Schedule | None = None,
         metric: str = "val/loss",
         mode: Literal["min", "max"] = "min",
@@ -84,10 +84,12 @@ class SequenceTask(pl.LightningModule):
         """Takes back what :meth:`carried` gave, on the task's device."""
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer_factory(self.model.parameters())
         # A resumed run keeps its plan. Asking Lightning anew would also set the training loader up before the
         # checkpoint's cursor is read, and the cursor would be lost.
         self.plan = Plan(**self._resumed["plan"]) if self._resumed else self._new_plan()
+        if self.optimizer_factory is None:
+            return []
+        optimizer = self.optimizer_factory(self.model.parameters())
         scheduler = self.schedule(optimizer, self.plan)
         if isinstance(scheduler, ReduceLROnPlateau):
             # Lightning steps a plateau scheduler at an epoch's end, which a run resumed there never reaches.

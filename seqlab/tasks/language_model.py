@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqlab.data.batch import IGNORE_INDEX, Batch, DataSpec
 from seqlab.errors import InputError
-from seqlab.nn.models import LanguageModel
+from seqlab.nn.models import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.metrics import TokenMetrics
@@ -19,11 +19,11 @@ class LanguageModelTask(SequenceTask):
 
     .. math::  \mathcal{L} = -\frac{1}{N} \sum_{n} \log p(x_{n+1} \mid x_{\le n})
 
-    One window of the data is one training step. The encoder's state is carried, detached, from window to window; the
+    One window of the data is one training step. The model's state is carried, detached, from window to window; the
     gradient flows ``tbptt_steps`` back and no further.
 
     Args:
-        model: the language model; its encoder must read from left to right only.
+        model: the language model; it must read from left to right only.
         spec: what the data says of itself.
         reduction: ``mean`` divides the loss by the window's tokens; ``time_sum`` sums over time and averages over rows
             (Zaremba et al. 2014), which makes gradients ``tbptt_steps`` times as large.
@@ -34,20 +34,20 @@ class LanguageModelTask(SequenceTask):
     """
 
     perplexity = True
-    model: LanguageModel
+    model: NextTokenModel
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: NextTokenModel,
         spec: DataSpec,
-        optimizer: OptimizerFactory,
+        optimizer: OptimizerFactory | None,
         schedule: Schedule | None = None,
         reduction: Literal["mean", "time_sum"] = "mean",
         metric: str = "val/loss",
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, optimizer, schedule, metric, mode)
-        if model.encoder.bidirectional:
+        if model.reads_ahead:
             raise InputError(
                 "model.bidirectional=true under a language model: the backward direction would read the very tokens to "
                 "be predicted, and only left context exists; set model.bidirectional=false"

@@ -1,0 +1,56 @@
+"""The baseline of translation: the source itself, untouched, scored as a translation.
+
+    python experiments/translation/baseline.py experiment=multi30k_gru
+
+takes the overrides of ``seqlab train``, reads the same data and leaves a record in ``runs/<name>/copy``, so that
+``seqlab report runs/<name> --by model._target_,model.attention`` has it in its table.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from seqlab import build
+from seqlab.data import TranslationData
+from seqlab.errors import InputError
+from seqlab.record import RunRecord
+from seqlab.tasks.translation import score
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="of seqlab train")
+    args = parser.parse_args(argv)
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        composed = OmegaConf.to_container(compose("train", overrides=args.overrides), resolve=True)
+    assert isinstance(composed, dict)
+    config: dict[str, Any] = {str(key): value for key, value in composed.items()}
+    measured, signatures = {}, {}
+    try:
+        data = build.build_data(config)
+        assert isinstance(data, TranslationData)
+        for name, split in (("val", "validation"), ("test", "test")):
+            pairs = data.source.read(split)
+            scores, signatures = score(
+                [pair.source for pair in pairs], [pair.target for pair in pairs], config["task"]["lowercase_scores"]
+            )
+            measured.update({f"{name}/{key}": value for key, value in scores.items()})
+    except InputError as error:
+        print(f"baseline: {error}", file=sys.stderr)
+        return 2
+    config["model"] = {"_target_": "copy", "attention": None}
+    run_dir = Path("runs") / str(config["name"]) / "copy"
+    record = RunRecord.start(run_dir, config, args.overrides, config["seed"])
+    record.update(num_parameters=0, device="cpu")
+    record.complete(measured)
+    print("  ".join(f"{name} {value:.2f}" for name, value in measured.items()), *signatures.values(), sep="\n")
+    print(run_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

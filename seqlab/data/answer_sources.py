@@ -1,0 +1,154 @@
+"""Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from seqlab.data.babi import StoryQuestion, read_babi
+from seqlab.data.files import Paths, expand_paths
+from seqlab.data.hub import Hub
+from seqlab.data.stories import split_sentences
+from seqlab.errors import InputError
+
+VALIDATION_SHARE = 0.1
+_ROWS = 1_000  # rows read at once
+
+
+class BabiFiles:
+    """Files in bAbI's form; see :func:`~seqlab.data.babi.read_babi`.
+
+    Without a file for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
+    never on both sides.
+
+    Args:
+        train: a file, a pattern or a list of these.
+        test: the same for the test split.
+        validation: the same for the validation split; None: cut from training.
+        validation_share: the share of the training stories that is cut.
+        split_seed: of which stories are cut: runs of different seeds share them.
+        encoding: the files' encoding.
+
+    Raises:
+        InputError: a file is missing or an option wrong; on first use: a file is broken, or has too few stories.
+    """
+
+    def __init__(
+        self,
+        train: Paths,
+        test: Paths,
+        validation: Paths | None = None,
+        validation_share: float = VALIDATION_SHARE,
+        split_seed: int = 0,
+        encoding: str = "utf-8",
+    ) -> None:
+        if isinstance(validation_share, bool) or not 0.0 < validation_share < 1.0:
+            raise InputError(f"data.validation_share={validation_share} must be a share between 0 and 1, such as 0.1")
+        given = {"train": train, "validation": validation, "test": test}
+        self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in given.items() if paths}
+        self._share, self._seed, self._encoding = validation_share, split_seed, encoding
+
+    def __str__(self) -> str:
+        return ", ".join(str(file) for file in self._files["train"][:3])
+
+    def read(self, split: str) -> Sequence[StoryQuestion]:
+        """The questions of a split."""
+        return self._splits[split]
+
+    @cached_property
+    def _splits(self) -> dict[str, list[StoryQuestion]]:
+        found = {}
+        for name, files in self._files.items():
+            rows: list[StoryQuestion] = []
+            for file in files:
+                before = rows[-1].group + 1 if rows else 0
+                rows += [row._replace(group=row.group + before) for row in read_babi(file, self._encoding)]
+            found[name] = rows
+        if "validation" not in found:
+            found["train"], found["validation"] = cut_stories(found["train"], self._share, self._seed, str(self))
+        return found
+
+
+def cut_stories(
+    rows: Sequence[StoryQuestion], share: float, seed: int, name: str
+) -> tuple[list[StoryQuestion], list[StoryQuestion]]:
+    """The rows of all stories but a share drawn by ``seed``, and the rows of that share; one story at least.
+
+    Raises:
+        InputError: there is one story alone.
+    """
+    groups = sorted({row.group for row in rows})
+    if len(groups) < 2:
+        raise InputError(f"{name}: {len(groups)} stories are too few to cut validation from: give data.validation=FILE")
+    drawn = random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1))
+    cut = set(drawn)
+    return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
+
+
+class AnswerHub:
+    """Three columns of a data set that ``datasets.load_dataset`` finds: story, question and answer.
+
+    A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
+    from the end of its training split, by row: neighbours, often of one story, stay together.
+
+    Args:
+        path: the data set's name or folder.
+        story: the column of stories.
+        question: the column of questions.
+        answer: the column of answers.
+        options: further ones of ``Hub``.
+
+    Raises:
+        InputError: as ``Hub``; on first use: there is no such column, or a row lacks its story, question or answer.
+    """
+
+    def __init__(
+        self, path: str, story: str = "story", question: str = "question", answer: str = "answer", **options: Any
+    ) -> None:
+        self._columns = {"story": story, "question": question, "answer": answer}
+        self._hub = _ThreeColumns(path, self._columns, **options)
+        self._found: dict[str, list[StoryQuestion]] = {}
+
+    def __str__(self) -> str:
+        return str(self._hub)
+
+    def read(self, split: str) -> Sequence[StoryQuestion]:
+        """The rows of a split."""
+        if split not in self._found:
+            self._found[split] = list(self._rows(split))
+        return self._found[split]
+
+    def _rows(self, split: str) -> Iterator[StoryQuestion]:
+        rows, columns = self._hub.rows(split), self._columns
+        for start in range(0, len(rows), _ROWS):
+            part = rows[start : start + _ROWS]
+            values = zip(*(part[column] for column in columns.values()), strict=True)
+            for number, (story, question, answer) in enumerate(values, start):
+                place = f"{self}, {split} row {number}"
+                for option, value in (("question", question), ("answer", answer)):
+                    if not isinstance(value, str) or not value.strip():
+                        raise InputError(f"{place}: expected text in {columns[option]!r}, got {value!r}")
+                sentences = split_sentences(story) if isinstance(story, str) else story
+                if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
+                    wanted = f"a text or a list of sentences in {columns['story']!r}"
+                    raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
+                yield StoryQuestion(tuple(sentences), question.strip(), answer.strip(), (), number, place)
+
+
+class _ThreeColumns(Hub):
+    """A ``Hub`` that keeps the three columns, whatever the type of the story's."""
+
+    def __init__(self, path: str, columns: dict[str, str], **options: Any) -> None:
+        super().__init__(path, column=columns["story"], **options)
+        self._columns = columns
+
+    def rows(self, split: str) -> Any:
+        """A ``datasets.Dataset`` of the columns."""
+        return self._splits[split]
+
+    def _text_column(self, rows: Any) -> Any:
+        for option, column in self._columns.items():
+            if column not in rows.features:
+                names = ", ".join(map(repr, rows.features))
+                raise InputError(f"the data set {self} has no column {column!r} but {names}: give data.{option}=NAME")
+        return rows.select_columns(list(self._columns.values()))

@@ -1,0 +1,228 @@
+"""Where tagged sentences come from: CoNLL-U files, files of columns, and the Hugging Face hub."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from seqlab.data.batch import SPLITS
+from seqlab.data.conll import CONLLU_TAGS, TaggedSentence, read_columns, read_conllu
+from seqlab.data.files import Paths, expand_paths
+from seqlab.data.hub import Hub
+from seqlab.data.labelled import LABELLED_SPLIT, cut_rows
+from seqlab.data.sources import check_fractions
+from seqlab.errors import InputError
+
+FORMATS = ("conllu", "columns")
+_ROWS = 1_000  # rows read at once
+
+
+class TaggedSource(Protocol):
+    """Three splits of tagged sentences."""
+
+    def __str__(self) -> str:
+        """What the source is, for messages."""
+
+    def read(self, split: str) -> Sequence[TaggedSentence]:
+        """The sentences of "train", "validation" or "test"."""
+
+
+class TaggedFiles:
+    """CoNLL-U files, or files of columns with a word a line and a blank line after each sentence; plain or gzip.
+
+    Args:
+        path: a file, a pattern or a list of these; its sentences are shuffled, then cut into the three splits.
+        train: the same for the training split; then ``validation`` and ``test`` are needed too.
+        validation: the same for the validation split.
+        test: the same for the test split.
+        format: "conllu" or "columns"; None: conllu for files that end in .conllu or .conllu.gz, else columns.
+        word_column: columns: where the words are, from 0; None: 0.
+        tag_column: conllu: "upos" (None) or "xpos"; columns: where the tags are, from 0, or from the last by -1
+            (None), -2, ...
+        separator: columns: what stands between them; None: any run of spaces and tabs.
+        split: shares of train, validation and test when ``path`` is given.
+        split_seed: of the shuffling before the cut.
+        encoding: the files' encoding.
+
+    Raises:
+        InputError: both or neither of ``path`` and the three are given, or an option is wrong; on first use: a file is
+            broken or has no sentence; see ``read_conllu`` and ``read_columns``.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.conll"
+        >>> _ = file.write_text("In O\\nYork B-place\\n\\nYes O\\n")
+        >>> source = TaggedFiles(train=file, validation=file, test=file)
+        >>> [(sentence.words, sentence.tags) for sentence in source.read("test")]
+        [(('In', 'York'), ('O', 'B-place')), (('Yes',), ('O',))]
+    """
+
+    def __init__(
+        self,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        validation: Paths | None = None,
+        test: Paths | None = None,
+        format: str | None = None,
+        word_column: int | None = None,
+        tag_column: str | int | None = None,
+        separator: str | None = None,
+        split: Sequence[float] = LABELLED_SPLIT,
+        split_seed: int = 0,
+        encoding: str = "utf-8",
+    ) -> None:
+        three = {"train": train, "validation": validation, "test": test}
+        given = [f"data.{name}" for name, value in three.items() if value]
+        if bool(path) == bool(given) or (given and len(given) < 3):
+            raise InputError(
+                f"tagged sentences: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
+                "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
+            )
+        self._fractions, self._split_seed = check_fractions(split), split_seed
+        named = {"path": path} if path else three
+        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
+        self._format = self._checked_format(format)
+        self._encoding = encoding
+        self._columns = self._checked_columns(word_column, tag_column, separator)
+
+    def __str__(self) -> str:
+        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def read(self, split: str) -> Sequence[TaggedSentence]:
+        """The sentences of a split."""
+        return self._splits[split]
+
+    @cached_property
+    def _splits(self) -> dict[str, list[TaggedSentence]]:
+        found = {name: [row for file in files for row in self._sentences(file)] for name, files in self._files.items()}
+        if "path" not in found:
+            return found
+        # A cut of rows, whatever they are, though its signature names labelled texts alone.
+        rows: Any = found["path"]
+        parts: dict[str, Any] = {**cut_rows(rows, self._fractions, self._split_seed, str(self))}
+        return parts
+
+    def _sentences(self, file: Path) -> list[TaggedSentence]:
+        found = list(
+            read_conllu(file, self._columns["tag_column"], self._encoding)
+            if self._format == "conllu"
+            else read_columns(file, **self._columns, encoding=self._encoding)
+        )
+        if not found:
+            raise InputError(f"{file}:1: the file has no sentence; expected {self._format}")
+        return found
+
+    def _checked_format(self, format: str | None) -> str:
+        if format is None:
+            files = [str(file) for files in self._files.values() for file in files]
+            kinds = {file.removesuffix(".gz").lower().endswith(".conllu") for file in files}
+            if len(kinds) > 1:
+                raise InputError(f"data.format: some of {self} end in .conllu and some do not; give conllu or columns")
+            return "conllu" if kinds == {True} else "columns"
+        if format not in FORMATS:
+            raise InputError(f"data.format={format} must be one of {', '.join(FORMATS)}")
+        return format
+
+    def _checked_columns(self, word: Any, tag: Any, separator: str | None) -> dict[str, Any]:
+        if self._format == "conllu":
+            for option, value in (("word_column", word), ("separator", separator)):
+                if value is not None:
+                    raise InputError(f"data.{option}={value!r} is for data.format=columns: CoNLL-U settles it")
+            if tag not in (None, *CONLLU_TAGS):
+                raise InputError(f"data.tag_column={tag} must be {' or '.join(CONLLU_TAGS)} in a CoNLL-U file")
+            return {"tag_column": tag or CONLLU_TAGS[0]}
+        for option, column in (("word_column", word), ("tag_column", tag)):
+            if column is not None and (isinstance(column, bool) or not isinstance(column, int)):
+                raise InputError(f"data.{option}={column} must be a whole number in a file of columns, from 0, or -1")
+        if separator == "":
+            raise InputError("data.separator is empty: give a character, or null for any run of spaces and tabs")
+        columns = {"word_column": 0 if word is None else word, "tag_column": -1 if tag is None else tag}
+        return {**columns, "separator": separator}
+
+
+class TaggedHub:
+    """Two columns of a data set that ``datasets.load_dataset`` finds: lists of words, and lists of as many tags.
+
+    A tag's number reads as the tag's name, where the data set holds the names. Splits that it lacks are cut from its
+    training split, which is shuffled first.
+
+    Args:
+        path: the data set's name or folder.
+        word_column: the column of words; None: "tokens".
+        tag_column: the column of tags; None: "tags".
+        split_seed: of the shuffling.
+        options: further ones of ``Hub``.
+
+    Raises:
+        InputError: as ``Hub``; on first use: there is no such column, it holds no lists, a row has no words or another
+            number of tags, or a word or tag is empty.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        word_column: str | None = None,
+        tag_column: str | int | None = None,
+        split_seed: int = 0,
+        **options: Any,
+    ) -> None:
+        self._columns = str(word_column or "tokens"), str(tag_column or "tags")
+        self._hub = _Lists(path, *self._columns, split_seed, **options)
+        self._found: dict[str, list[TaggedSentence]] = {}
+
+    def __str__(self) -> str:
+        return str(self._hub)
+
+    def read(self, split: str) -> Sequence[TaggedSentence]:
+        """The sentences of a split."""
+        if split not in self._found:
+            self._found[split] = list(self._rows(split))
+        return self._found[split]
+
+    def _rows(self, split: str) -> Iterator[TaggedSentence]:
+        rows, (words, tags) = self._hub.rows(split), self._columns
+        names = getattr(rows.features[tags].feature, "names", None)
+        for start in range(0, len(rows), _ROWS):
+            part = rows[start : start + _ROWS]
+            for number, (found, given) in enumerate(zip(part[words], part[tags], strict=True), start):
+                yield self._sentence(found, given, names, f"{self}, {split} row {number}")
+
+    def _sentence(self, words: Any, tags: Any, names: Sequence[str] | None, place: str) -> TaggedSentence:
+        if not words:
+            raise InputError(f"{place}: the sentence has no words")
+        if len(tags or ()) != len(words):
+            raise InputError(f"{place}: expected a tag for each of {len(words)} words, got {len(tags or ())}")
+        if names is not None:
+            tags = [names[tag] if tag is not None and tag >= 0 else None for tag in tags]
+        for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
+            if not isinstance(word, str) or not word.strip() or tag is None or tag == "":
+                raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {tag!r}")
+        return TaggedSentence(tuple(words), tuple(map(str, tags)), f"{place}, word ", range(1, len(words) + 1))
+
+
+class _Lists(Hub):
+    """A ``Hub`` that keeps two columns of lists, and shuffles what it cuts."""
+
+    def __init__(self, path: str, words: str, tags: str, split_seed: int, **options: Any) -> None:
+        super().__init__(path, column=words, **options)
+        self._tags, self._split_seed = tags, split_seed
+
+    def rows(self, split: str) -> Any:
+        """A ``datasets.Dataset`` of both columns."""
+        return self._splits[split]
+
+    def _text_column(self, rows: Any) -> Any:
+        names = ", ".join(map(repr, rows.features))
+        for option, column in (("word_column", self._column), ("tag_column", self._tags)):
+            if column not in rows.features:
+                raise InputError(f"the data set {self} has no column {column!r} but {names}: give data.{option}=NAME")
+            if not hasattr(rows.features[column], "feature"):
+                raise InputError(
+                    f"the column {column!r} of the data set {self} holds no lists: give data.{option}=NAME"
+                )
+        return rows.select_columns([self._column, self._tags])
+
+    def _cut(self, found: dict[str, Any]) -> dict[str, Any]:
+        if len(found) < len(SPLITS):
+            found["train"] = found["train"].shuffle(seed=self._split_seed)
+        return super()._cut(found)

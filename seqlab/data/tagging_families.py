@@ -1,0 +1,107 @@
+"""One function for each file of ``conf/data`` with tagged sentences: flat keys make a source, the rest goes on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.data.files import Paths
+from seqlab.data.grammar import Grammar
+from seqlab.data.labelled import LABELLED_SPLIT
+from seqlab.data.tagged import TaggedFiles, TaggedHub
+from seqlab.data.tagging import TaggingData
+from seqlab.errors import InputError
+
+
+def grammar_data(
+    layer: str = "pos",
+    sizes: Sequence[int] = (1000, 200, 400),
+    unseen: float = 0.3,
+    grammar_seed: int = 0,
+    **options: Any,
+) -> TaggingData:
+    """``data=grammar``: a generated grammar. Named arguments as in ``Grammar``, options as in ``TaggingData``."""
+    return TaggingData(Grammar(layer, sizes, unseen, grammar_seed), entities=layer == "entities", **options)
+
+
+def tagged_data(
+    path: Paths | None = None,
+    train: Paths | None = None,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    hub: str | None = None,
+    name: str | None = None,
+    revision: str | None = None,
+    format: str | None = None,
+    word_column: str | int | None = None,
+    tag_column: str | int | None = None,
+    separator: str | None = None,
+    split: Sequence[float] = LABELLED_SPLIT,
+    split_seed: int = 0,
+    encoding: str = "utf-8",
+    **options: Any,
+) -> TaggingData:
+    """``data=tagging``: the user's own files, or with ``hub`` a Hugging Face data set.
+
+    Named arguments as in ``TaggedFiles``; with ``hub`` as in ``TaggedHub``, where ``train``, ``validation`` and
+    ``test`` name splits (by default those very names). Options as in ``TaggingData``.
+
+    Raises:
+        InputError: ``hub`` and ``path`` are both given, or an option of the one with the other.
+    """
+    if hub is None:
+        for option, value in (("name", name), ("revision", revision)):
+            if value is not None:
+                raise InputError(f"data.{option}={value} is for a data set of the hub: give data.hub=NAME too")
+        columns: Any = word_column
+        files = TaggedFiles(
+            path, train, validation, test, format, columns, tag_column, separator, split, split_seed, encoding
+        )
+        return TaggingData(files, **options)
+    if path is not None:
+        raise InputError("data.hub and data.path are both given: give one of them")
+    for option, value in (("format", format), ("separator", separator)):
+        if value is not None:
+            raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
+    names = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
+    words = None if word_column is None else str(word_column)
+    source = TaggedHub(hub, words, tag_column, split_seed, name=name, revision=revision, split=split, **names)
+    return TaggingData(source, **options)
+
+
+def ewt_data(root: str | os.PathLike[str] | None = None, tag_column: str | None = None, **options: Any) -> TaggingData:
+    """``data=ewt_pos``: parts of speech of the English Web Treebank in Universal Dependencies (Silveira et al. 2014).
+
+    Reads ``ud_english_ewt/en_ewt-ud-{train,dev,test}.conllu.gz`` under ``root``. ``tag_column`` as in ``TaggedFiles``,
+    options as in ``TaggingData``.
+
+    Raises:
+        InputError: ``root`` is not given, or a file is missing.
+    """
+    folder = _folder(root, "ewt_pos", "ud_english_ewt", "en_ewt-ud-{train,dev,test}.conllu.gz")
+    train, dev, test = (folder / f"en_ewt-ud-{split}.conllu.gz" for split in ("train", "dev", "test"))
+    return TaggingData(TaggedFiles(None, train, dev, test, tag_column=tag_column), **options)
+
+
+def wnut17_data(root: str | os.PathLike[str] | None = None, **options: Any) -> TaggingData:
+    """``data=wnut17``: emerging entities in noisy text (Derczynski et al. 2017).
+
+    Reads ``wnut17/{wnut17train.conll,emerging.dev.conll,emerging.test.annotated}`` under ``root``; options as in
+    ``TaggingData``.
+
+    Raises:
+        InputError: ``root`` is not given, or a file is missing.
+    """
+    names = "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"
+    folder = _folder(root, "wnut17", "wnut17", f"{{{','.join(names)}}}")
+    train, dev, test = (folder / name for name in names)
+    return TaggingData(TaggedFiles(None, train, dev, test, separator="\t"), entities=True, **options)
+
+
+def _folder(root: str | os.PathLike[str] | None, data: str, folder: str, files: str) -> Path:
+    if root is None:
+        raise InputError(
+            f"data={data} reads {folder}/{files} in a folder that is not named: "
+            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
+        )
+    return Path(root) / folder

@@ -1,0 +1,168 @@
+"""Answering questions to stories."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqlab.data.babi import StoryQuestion
+from seqlab.data.batch import IGNORE_INDEX
+from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story, split_sentences
+from seqlab.data.vocabulary import Vocabulary
+from seqlab.errors import InputError
+from seqlab.nn.answerer import Answerer
+from seqlab.nn.generation import evaluation
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.metrics import ClassMetrics
+from seqlab.tasks.prediction import Prediction
+
+
+class AnswerMetrics(ClassMetrics):
+    """Those of :class:`ClassMetrics` where some answers can't be given, for training never saw them.
+
+    A question with such an answer, its target ``num_answers``, counts as answered wrongly. It has no part in the loss,
+    where its probability of 0 would leave nothing to compare.
+
+    Example:
+        >>> metrics = AnswerMetrics(2)
+        >>> metrics.update(torch.tensor(0.6), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
+        >>> {name: round(float(value), 4) for name, value in metrics.compute().items()}
+        {'loss': 0.3, 'accuracy': 0.6667, 'macro_f1': 0.5556}
+    """
+
+    def __init__(self, num_answers: int) -> None:
+        super().__init__(num_answers + 1)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {**super().compute(), "loss": self.nll / self.confusion[:-1].sum()}
+
+
+class AnswerTask(SequenceTask):
+    r"""Answers questions to stories, an answer being one of those that training holds.
+
+    .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(a_b \mid \text{story}_b, \text{question}_b)
+
+    Args:
+        model: the answerer.
+        spec: what the data says of itself.
+        label_smoothing: the share of each target that is spread over all answers (Szegedy et al. 2016); training alone.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+
+    Raises:
+        InputError: ``label_smoothing`` is not in [0, 1).
+    """
+
+    model: Answerer
+
+    def __init__(
+        self,
+        model: Answerer,
+        spec: AnswerSpec,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        label_smoothing: float = 0.0,
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__(model, optimizer, schedule, metric, mode)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise InputError(f"task.label_smoothing is {label_smoothing}; expected a share in [0, 1)")
+        self.label_smoothing = label_smoothing
+        self.answers = spec.answers
+        self.eval_metrics = nn.ModuleDict({split: AnswerMetrics(len(spec.answers)) for split in ("val", "test")})
+
+    def training_step(self, batch: AnswerBatch, batch_idx: int) -> dict[str, Tensor]:
+        logits = self.model(*batch.read)  # (B, A)
+        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
+        questions = (batch.targets != IGNORE_INDEX).sum()
+        steps = batch.sentence_lengths.sum() + batch.question_lengths.sum()
+        return {"loss": loss, "nll": loss.detach() * questions, "tokens": questions, "steps": steps}
+
+    def validation_step(self, batch: AnswerBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: AnswerBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def _evaluate(self, batch: AnswerBatch, split: str) -> None:
+        logits = self.model(*batch.read)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 has three digits
+        nll = F.cross_entropy(logits, batch.targets, reduction="none")
+        targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.answers))
+        self._metrics(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
+
+    def _finish(self, split: str) -> None:
+        metrics = self._metrics(split)
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
+        metrics.reset()
+
+    def _metrics(self, split: str) -> AnswerMetrics:
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, AnswerMetrics)
+        return metrics
+
+    @staticmethod
+    def predict(
+        model: Answerer, spec: AnswerSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
+    ) -> list[Prediction]:
+        """The likeliest answer to each input, with the probabilities of all.
+
+        An input is a story's sentences, each with a mark at its end, and then the question with its question mark.
+
+        Raises:
+            InputError: an input has no story, or does not end in a question.
+        """
+        rows = [parse_question(text, f"text {number}") for number, text in enumerate(inputs, start=1)]
+        if spec.max_sentences is not None:
+            rows = [cut_story(row, spec.max_sentences) for row in rows]
+        encoded = EncodedStories(rows, vocabularies["tokens"], "the text")
+        batch = encoded.batch(range(len(rows)), np.zeros(len(rows), dtype=np.int64))
+        found = probabilities(model, batch)[0].tolist()
+        return [
+            _prediction(text, dict(zip(spec.answers, row, strict=True)))
+            for text, row in zip(inputs, found, strict=True)
+        ]
+
+
+def parse_question(text: str, place: str) -> StoryQuestion:
+    """A story and the question behind it, out of one text.
+
+    Raises:
+        InputError: the text does not end in a question, has another question before, or no story.
+
+    Example:
+        >>> parse_question("Ann went out. Bob stayed. Who stayed?", "text 1")[:2]
+        (('Ann went out.', 'Bob stayed.'), 'Who stayed?')
+    """
+    *story, question = split_sentences(text) or ("",)
+    if not story or not question.endswith("?") or any(sentence.endswith("?") for sentence in story):
+        raise InputError(
+            f"{place}: expected a story's sentences and then one question that ends with ?, such as "
+            f"'Ann went to the garden. Where is Ann?', got {text.strip()[:80]!r}"
+        )
+    return StoryQuestion(tuple(story), question, "", (), 0, place)
+
+
+def probabilities(model: Answerer, batch: AnswerBatch) -> tuple[Tensor, Tensor]:
+    """The probability of each answer, ``(B, A)``, and where each hop's attention lay, ``(B, hops, steps)``; on the
+    CPU."""
+    device = next(model.parameters()).device
+    with evaluation(model):
+        logits, weights = model.read(*(part.to(device) for part in batch.read))
+        return logits.float().softmax(-1).cpu(), weights.float().cpu()
+
+
+def _prediction(text: str, found: dict[str, float]) -> Prediction:
+    ranked = sorted(found.items(), key=lambda item: -item[1])
+    shown = "  ".join(f"{answer} {probability:.4f}" for answer, probability in ranked[:3])
+    return Prediction({"text": text, "answer": ranked[0][0], "probabilities": found}, f"{shown}  {text}")

@@ -1,0 +1,89 @@
+"""Language modelling by counting: one pass over the text, no gradient."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from seqlab.data.batch import IGNORE_INDEX, Batch, DataSpec
+from seqlab.errors import InputError
+from seqlab.nn.ngram import KneserNey
+from seqlab.tasks.base import OptimizerFactory, Schedule
+from seqlab.tasks.language_model import LanguageModelTask
+from seqlab.tasks.schedules import Constant
+
+
+class CountingTask(LanguageModelTask):
+    """Fits an n-gram model to what the training rows read, and evaluates it as every language model is.
+
+    A validation counts all that was read so far. Each row of the data, and each document where rows restart, is a text
+    of its own: with ``data.batch_size=1`` the text is whole. The last token of a row, which it predicts and does not
+    read, is the first of the next row. ``trainer.max_steps`` limits the windows.
+
+    Args:
+        model: the n-gram model.
+        spec: what the data says of itself.
+        optimizer: None, as ``optimizer=none`` gives.
+        schedule: a :class:`~seqlab.tasks.schedules.Constant` without warmup, or None.
+        metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+
+    Raises:
+        InputError: for an optimizer or a schedule, another kind of model, and when training begins, for more than one
+            epoch.
+    """
+
+    model: KneserNey
+
+    def __init__(
+        self,
+        model: KneserNey,
+        spec: DataSpec,
+        optimizer: OptimizerFactory | None = None,
+        schedule: Schedule | None = None,
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        if not isinstance(model, KneserNey):
+            raise InputError(f"task=counting fits a model=kneser_ney, not a {type(model).__name__}")
+        if optimizer is not None or schedule not in (None, Constant()):
+            raise InputError("task=counting takes no gradient steps; set optimizer=none scheduler=constant")
+        super().__init__(model, spec, None, schedule, metric=metric, mode=mode)
+        self.automatic_optimization = False
+        self._read: list[tuple[Tensor, Tensor, Tensor]] = []  # of each window the tokens, their number, is_first
+        self._counted = 0
+
+    def carried(self) -> Any:
+        return self._read
+
+    def carry_on(self, state: Any) -> None:
+        self._read = [tuple(window) for window in state]
+
+    def on_train_start(self) -> None:
+        if self.trainer.max_epochs != 1:
+            raise InputError(f"trainer.max_epochs={self.trainer.max_epochs}: counting reads the text once; give 1")
+        super().on_train_start()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        lengths = (batch.targets != IGNORE_INDEX).sum(1)
+        self._read.append((batch.inputs.to("cpu", torch.int32), lengths.cpu(), batch.is_first.cpu()))
+        if 0 < self.trainer.max_steps <= len(self._read):
+            self.trainer.should_stop = True
+        return {"nll": torch.zeros((), device=self.device), "tokens": lengths.sum()}
+
+    def on_train_epoch_end(self) -> None:
+        self._count()
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.state.fn == "fit":
+            self._count()
+
+    def _count(self) -> None:
+        """Fits the model to all windows read so far, row by row."""
+        if self._counted == len(self._read):
+            return
+        self._counted = len(self._read)
+        inputs, lengths, is_first = (torch.stack(parts, 1) for parts in zip(*self._read, strict=True))
+        steps = torch.arange(inputs.size(2))
+        read = steps < lengths[..., None]  # (B, windows, T)
+        begins = is_first[..., None] & (steps == 0)
+        self.model.count(inputs[read], begins[read])

