@@ -44,8 +44,8 @@ def babi_data(
         )
     if check_whole_number("data.task", task, 1) > BABI_TASKS:
         raise InputError(f"data.task={task} must be one of bAbI's tasks 1 to {BABI_TASKS}")
-    files = [_task_file(Path(root) / folder, task, split) for split in ("train", "test")]
-    return AnswerData(BabiFiles(*files, validation_share=validation_share, split_seed=split_seed), **options)
+    train, test = (_task_file(Path(root) / folder, task, split) for split in ("train", "test"))
+    return AnswerData(BabiFiles(train, test, None, validation_share, split_seed), **options)
 
 
 def _task_file(folder: Path, task: int, split: str) -> Path:

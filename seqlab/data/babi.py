@@ -102,7 +102,9 @@ def write_babi(questions: Sequence[StoryQuestion]) -> str:
         ['1 Ann is here.', '2 Where is Ann?\\there\\t1', '3 Ann left.', '4 Where is Ann?\\taway']
     """
     lines: list[str] = []
-    group, identities, identity = None, [], 0
+    group: int | None = None
+    identities: list[int] = []  # of the story's sentences
+    identity = 0
     for row in questions:
         if row.group != group:
             group, identities, identity = row.group, [], 0

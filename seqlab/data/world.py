@@ -95,7 +95,9 @@ class World:
 
 
 def _story(draw: random.Random, group: int, questions: int) -> list[StoryQuestion]:
-    state, sentences, found = State(), [], []
+    state = State()
+    sentences: list[str] = []
+    found: list[StoryQuestion] = []
     for number in range(questions):
         for _ in range(draw.randint(2, 4) if number == 0 else draw.randint(1, 3)):
             sentences.append(_happen(draw, state, len(sentences)))

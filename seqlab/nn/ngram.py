@@ -1,5 +1,7 @@
 """An n-gram language model: what a neural one is held against."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -116,27 +118,27 @@ class KneserNey(NextTokenModel):
         place = torch.arange(len(text))
         first = torch.zeros_like(place) if begins is None else place * begins.cpu()
         reach = place - first.cummax(0).values  # how many words stand before each
-        levels = self._levels(text, reach)
+        levels = itertools.pairwise(itertools.chain(self._levels(text, reach), (None,)))  # two of them at a time
         contexts = 1
-        for m, (grams, (keys, at, _, numbers)) in enumerate(zip(self._grams(), levels, strict=True), 1):
-            if m < self.order:
-                at = torch.cat((levels[m][2], at[reach[at] == m - 1]))
+        for m, (grams, (level, longer)) in enumerate(zip(self._grams(), levels, strict=True), 1):
+            assert level is not None
+            keys, at, _, numbers = level
+            if longer is not None:
+                at = torch.cat((longer[2], at[reach[at] == m - 1]))
             counts = torch.bincount(numbers[at], minlength=len(keys))
             grams.set(keys, counts, keys // self.vocab_size, contexts, self.modified)
             contexts = len(keys)
 
-    def _levels(self, text: Tensor, reach: Tensor) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def _levels(self, text: Tensor, reach: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """For each m: the sorted keys of the m-grams, the places where one ends, one such place for each different
         m-gram, and the number of the one that ends at each place of the text (-1: none)."""
-        levels = []
         numbers = torch.zeros_like(text)  # all histories begin empty
         for m in range(1, self.order + 1):
             at = (reach >= m - 1).nonzero()[:, 0]
             keys, inverse = torch.unique(numbers[at - 1] * self.vocab_size + text[at], return_inverse=True)
             one = torch.zeros_like(keys).scatter_(0, inverse, at)
             numbers = torch.full_like(text, -1).scatter_(0, at, inverse)
-            levels.append((keys, at, one, numbers))
-        return levels
+            yield keys, at, one, numbers
 
     def _grams(self) -> list["_Grams"]:
         return cast(list[_Grams], list(self.orders))

@@ -86,7 +86,11 @@ class TranslationTask(SequenceTask):
             )
         self.spec = spec
         self.label_smoothing = label_smoothing
-        self.search = {"beam_size": beam_size, "length_penalty": length_penalty, "max_length": max_length}
+        self.search: dict[str, Any] = {
+            "beam_size": beam_size,
+            "length_penalty": length_penalty,
+            "max_length": max_length,
+        }
         self.lowercase_scores = lowercase_scores
         self.bleu_every_n_validations = bleu_every_n_validations
         self.eval_metrics = nn.ModuleDict({split: TokenMetrics() for split in ("val", "test")})
@@ -262,7 +266,8 @@ def score(
         >>> round(scores["bleu"], 6), signatures["bleu"].partition("|version")[0]
         (100.0, 'nrefs:1|case:lc|eff:no|tok:13a|smooth:exp')
     """
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     scorers = {"bleu": BLEU(lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
     scores = {name: scorer.corpus_score(hypotheses, [references]).score for name, scorer in scorers.items()}

@@ -76,7 +76,7 @@ def test_ptb_reads_the_folder_that_the_environment_names(tmp_path, monkeypatch):
 def test_every_file_is_tested_here():
     here = {"hello", "kjv", "text", "hub", "ptb"}
     with_labels = {"classification", "mr", "tiny_sentiment"}  # those: test_classification.py
-    in_pairs = {"kjv_web", "multi30k", "parallel"}  # those: test_parallel.py
+    in_pairs = {"kjv_web", "multi30k", "parallel"}  # those: test_sentence_pairs.py
     tagged = {"ewt_pos", "grammar", "tagging", "wnut17"}  # those: test_tagging.py
     stories = {"answers", "babi", "world"}  # those: test_answers.py
     assert {path.stem for path in (CONF / "data").glob("*.yaml")} == tagged | here | with_labels | in_pairs | stories
