@@ -15,7 +15,7 @@ from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.answerer import Answerer
 from seqlab.nn.generation import evaluation
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.metrics import ClassMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -68,9 +68,7 @@ class AnswerTask(SequenceTask):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, optimizer, schedule, metric, mode)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise InputError(f"task.label_smoothing is {label_smoothing}; expected a share in [0, 1)")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_label_smoothing(label_smoothing)
         self.answers = spec.answers
         self.eval_metrics = nn.ModuleDict({split: AnswerMetrics(len(spec.answers)) for split in ("val", "test")})
 
@@ -81,35 +79,11 @@ class AnswerTask(SequenceTask):
         steps = batch.sentence_lengths.sum() + batch.question_lengths.sum()
         return {"loss": loss, "nll": loss.detach() * questions, "tokens": questions, "steps": steps}
 
-    def validation_step(self, batch: AnswerBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: AnswerBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
-    def on_validation_epoch_end(self) -> None:
-        self._finish("val")
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_end(self) -> None:
-        self._finish("test")
-
-    def _evaluate(self, batch: AnswerBatch, split: str) -> None:
-        logits = self.model(*batch.read)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 has three digits
+    def evaluate(self, batch: AnswerBatch, split: str) -> None:
+        logits = full_precision(self.model(*batch.read))
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
         targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.answers))
-        self._metrics(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
-
-    def _finish(self, split: str) -> None:
-        metrics = self._metrics(split)
-        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
-        metrics.reset()
-
-    def _metrics(self, split: str) -> AnswerMetrics:
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, AnswerMetrics)
-        return metrics
+        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
 
     @staticmethod
     def predict(

@@ -29,6 +29,22 @@ def engines_of(model: nn.Module) -> list[str]:
     return [module.engine for module in model.modules() if isinstance(module, Recurrent)]
 
 
+def full_precision(logits: Tensor) -> Tensor:
+    """``logits`` in 32 bits at least, for the sums of an evaluation: bfloat16 has three digits."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def check_label_smoothing(share: float) -> float:
+    """A share in [0, 1).
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0.0 <= share < 1.0:
+        raise InputError(f"task.label_smoothing is {share}; expected a share in [0, 1)")
+    return share
+
+
 def log_interval(trainer: pl.Trainer) -> int:
     """``trainer.log_every_n_steps``, which Lightning sets without declaring it."""
     return int(trainer.log_every_n_steps)  # type: ignore[attr-defined]
@@ -36,6 +52,9 @@ def log_interval(trainer: pl.Trainer) -> int:
 
 class SequenceTask(pl.LightningModule):
     """A model under training: subclasses add the steps and say what they carry between windows.
+
+    A subclass defines ``training_step``, ``evaluate`` and ``eval_metrics``, the metrics of "val" and "test": all that
+    they compute is logged when the split ends.
 
     Args:
         model: what is trained.
@@ -54,6 +73,7 @@ class SequenceTask(pl.LightningModule):
     """
 
     perplexity: ClassVar[bool] = False
+    eval_metrics: nn.ModuleDict
 
     def __init__(
         self,
@@ -82,6 +102,29 @@ class SequenceTask(pl.LightningModule):
 
     def carry_on(self, state: Any) -> None:
         """Takes back what :meth:`carried` gave, on the task's device."""
+
+    def evaluate(self, batch: Any, split: str) -> None:
+        """Adds a batch of "val" or "test" to the split's metrics."""
+        raise NotImplementedError(f"{type(self).__name__} must define evaluate")
+
+    def metrics_of(self, split: str) -> Any:
+        """The metrics of "val" or "test"."""
+        return self.eval_metrics[split]
+
+    def finish(self, split: str) -> None:
+        """Logs the metrics of a split that has ended, and begins them anew."""
+        metrics = self.metrics_of(split)
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
+        metrics.reset()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self.finish("test")
 
     def configure_optimizers(self) -> Any:
         # A resumed run keeps its plan. Asking Lightning anew would also set the training loader up before the
@@ -133,6 +176,7 @@ class SequenceTask(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_epoch_end(self) -> None:
+        self.finish("val")
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics

@@ -12,7 +12,7 @@ from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.classifier import Classifier
 from seqlab.nn.generation import evaluation
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.metrics import ClassMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -48,9 +48,7 @@ class ClassificationTask(SequenceTask):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, optimizer, schedule, metric, mode)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise InputError(f"task.label_smoothing is {label_smoothing}; expected a share in [0, 1)")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_label_smoothing(label_smoothing)
         self.labels = spec.labels
         self.eval_metrics = nn.ModuleDict({split: ClassMetrics(len(spec.labels)) for split in ("val", "test")})
         self.confusion: dict[str, Tensor] = {}
@@ -61,33 +59,14 @@ class ClassificationTask(SequenceTask):
         texts = torch.tensor(batch.targets.numel(), device=loss.device)
         return {"loss": loss, "nll": loss.detach() * texts, "tokens": texts, "steps": batch.lengths.sum()}
 
-    def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
-    def on_validation_epoch_end(self) -> None:
-        self._finish("val")
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_end(self) -> None:
-        self._finish("test")
-
-    def _evaluate(self, batch: ClassificationBatch, split: str) -> None:
-        logits = self.model(batch.inputs, batch.lengths)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 has three digits
+    def evaluate(self, batch: ClassificationBatch, split: str) -> None:
+        logits = full_precision(self.model(batch.inputs, batch.lengths))
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, ClassMetrics)
-        metrics.update(nll.sum(dtype=torch.float64), logits.argmax(-1), batch.targets)
+        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), batch.targets)
 
-    def _finish(self, split: str) -> None:
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, ClassMetrics)
-        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
-        self.confusion[split] = metrics.confusion.cpu()
-        metrics.reset()
+    def finish(self, split: str) -> None:
+        self.confusion[split] = self.metrics_of(split).confusion.cpu()
+        super().finish(split)
 
     @staticmethod
     def predict(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seqlab.data.batch import IGNORE_INDEX, Batch, DataSpec
 from seqlab.errors import InputError
 from seqlab.nn.models import NextTokenModel
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.metrics import TokenMetrics
 
@@ -76,19 +76,6 @@ class LanguageModelTask(SequenceTask):
         divisor = tokens.clamp(min=1) if self.reduction == "mean" else batch.targets.size(0)
         return {"loss": nll / divisor, "nll": nll.detach(), "tokens": tokens}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
-    def on_validation_epoch_end(self) -> None:
-        self._finish("val")
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_end(self) -> None:
-        self._finish("test")
-
     def _logits(self, batch: Batch, carry: StateCarry) -> Tensor:
         rows = batch.inputs.size(0)
         state = carry.take(batch.is_first, lambda: self.model.initial_state(rows))
@@ -96,20 +83,14 @@ class LanguageModelTask(SequenceTask):
         carry.keep(state)
         return self.model.logits(features).flatten(0, 1)
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
-        logits = self._logits(batch, self.eval_carries[split])
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 has three digits
+    def evaluate(self, batch: Batch, split: str) -> None:
+        logits = full_precision(self._logits(batch, self.eval_carries[split]))
         targets = batch.targets.flatten()
         nll = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="none")
         valid = targets != IGNORE_INDEX
         correct = (logits.argmax(-1) == targets).sum()
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, TokenMetrics)
-        metrics.update(nll.sum(dtype=torch.float64), valid.sum(), correct)
+        self.metrics_of(split).update(nll.sum(dtype=torch.float64), valid.sum(), correct)
 
-    def _finish(self, split: str) -> None:
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, TokenMetrics)
-        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
-        metrics.reset()
+    def finish(self, split: str) -> None:
+        super().finish(split)
         self.eval_carries[split].clear()

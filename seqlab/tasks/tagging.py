@@ -1,7 +1,7 @@
 """Tagging: one tag for each word of a sentence."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.generation import evaluation
 from seqlab.nn.tagger import Tagger
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
@@ -48,7 +48,7 @@ class TaggingTask(SequenceTask):
         super().__init__(model, optimizer, schedule, metric, mode)
         self.tags = spec.tags
         splits = ("val", "test")
-        self.tag_metrics = nn.ModuleDict({split: TagMetrics(spec.tags) for split in splits})
+        self.eval_metrics = nn.ModuleDict({split: TagMetrics(spec.tags) for split in splits})
         scored = splits if spec.entities else ()
         self.entity_metrics = nn.ModuleDict({split: EntityMetrics(spec.tags) for split in scored})
         self.confusion: dict[str, Tensor] = {}
@@ -59,45 +59,23 @@ class TaggingTask(SequenceTask):
         words = batch.lengths.sum()
         return {"loss": loss, "nll": loss.detach() * words, "tokens": words}
 
-    def validation_step(self, batch: TaggingBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: TaggingBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
-    def on_validation_epoch_end(self) -> None:
-        self._finish("val")
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_end(self) -> None:
-        self._finish("test")
-
-    def _evaluate(self, batch: TaggingBatch, split: str) -> None:
-        emissions = read(self.model, batch)
-        emissions = emissions.to(torch.promote_types(emissions.dtype, torch.float32))  # bfloat16 has three digits
+    def evaluate(self, batch: TaggingBatch, split: str) -> None:
+        emissions = full_precision(read(self.model, batch))
         nll = self.model.nll(emissions, batch.targets, batch.lengths).sum(dtype=torch.float64)
         predicted = self.model.decode(emissions, batch.lengths)
         valid = torch.arange(predicted.size(1), device=predicted.device) < batch.lengths.unsqueeze(1)  # (B, T)
-        tag_metrics = self.tag_metrics[split]
-        assert isinstance(tag_metrics, TagMetrics)
-        tag_metrics.update(nll, predicted[valid], batch.targets[valid], batch.unseen[valid])
+        self.metrics_of(split).update(nll, predicted[valid], batch.targets[valid], batch.unseen[valid])
         if split in self.entity_metrics:
-            entity_metrics = self.entity_metrics[split]
-            assert isinstance(entity_metrics, EntityMetrics)
-            entity_metrics.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
+            entities: Any = self.entity_metrics[split]
+            entities.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
 
-    def _finish(self, split: str) -> None:
-        tag_metrics = self.tag_metrics[split]
-        assert isinstance(tag_metrics, TagMetrics)
-        found = tag_metrics.compute()
-        self.confusion[split] = tag_metrics.confusion.cpu()
-        tag_metrics.reset()
+    def finish(self, split: str) -> None:
+        self.confusion[split] = self.metrics_of(split).confusion.cpu()
+        super().finish(split)
         if split in self.entity_metrics:
-            entity_metrics = self.entity_metrics[split]
-            assert isinstance(entity_metrics, EntityMetrics)
-            found |= entity_metrics.compute()
-            entity_metrics.reset()
-        self.log_dict({f"{split}/{name}": value for name, value in found.items()})
+            entities: Any = self.entity_metrics[split]
+            self.log_dict({f"{split}/{name}": value for name, value in entities.compute().items()})
+            entities.reset()
 
     @staticmethod
     def predict(

@@ -13,7 +13,7 @@ from seqlab.data.translation import TranslationBatch, TranslationSpec
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.translator import Translations, Translator
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.metrics import TokenMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -74,8 +74,6 @@ class TranslationTask(SequenceTask):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, optimizer, schedule, metric, mode)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise InputError(f"task.label_smoothing is {label_smoothing}; expected a share in [0, 1)")
         check_search(beam_size, length_penalty, max_length)
         every = bleu_every_n_validations
         if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
@@ -85,7 +83,7 @@ class TranslationTask(SequenceTask):
                 f"optimize.metric={metric} is needed at every validation: give task.bleu_every_n_validations=1"
             )
         self.spec = spec
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_label_smoothing(label_smoothing)
         self.search: dict[str, Any] = {
             "beam_size": beam_size,
             "length_penalty": length_penalty,
@@ -119,14 +117,14 @@ class TranslationTask(SequenceTask):
             "steps": batch.source_lengths.sum() + tokens,
         }
 
-    def validation_step(self, batch: TranslationBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-        if self._scores_validation():
-            self._translate(batch, "val", {**self.search, "beam_size": 1})
-
-    def test_step(self, batch: TranslationBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-        self._translate(batch, "test", self.search)
+    def evaluate(self, batch: TranslationBatch, split: str) -> None:
+        log_p, targets = self._log_probabilities(batch)
+        nll = F.nll_loss(log_p, targets, reduction="none").sum(dtype=torch.float64)
+        self.metrics_of(split).update(nll, torch.tensor(targets.numel()), (log_p.argmax(-1) == targets).sum())
+        if split == "test":
+            self._translate(batch, split, self.search)
+        elif self._scores_validation():
+            self._translate(batch, split, {**self.search, "beam_size": 1})
 
     def on_validation_epoch_start(self) -> None:
         if self.trainer.state.fn == "fit":
@@ -135,13 +133,6 @@ class TranslationTask(SequenceTask):
 
     def on_test_epoch_start(self) -> None:
         self._forget("test")
-
-    def on_validation_epoch_end(self) -> None:
-        self._finish("val")
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_end(self) -> None:
-        self._finish("test")
 
     def _scores_validation(self) -> bool:
         every = self.bleu_every_n_validations
@@ -152,15 +143,7 @@ class TranslationTask(SequenceTask):
         features, _ = self.model.features(batch.source, batch.source_lengths, batch.inputs)
         valid = batch.targets != IGNORE_INDEX  # (B, S)
         logits = self.model.logits(features[valid])
-        # bfloat16 has three digits.
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1), batch.targets[valid]
-
-    def _evaluate(self, batch: TranslationBatch, split: str) -> None:
-        log_p, targets = self._log_probabilities(batch)
-        nll = F.nll_loss(log_p, targets, reduction="none").sum(dtype=torch.float64)
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, TokenMetrics)
-        metrics.update(nll, torch.tensor(targets.numel()), (log_p.argmax(-1) == targets).sum())
+        return full_precision(logits).log_softmax(-1), batch.targets[valid]
 
     def _translate(self, batch: TranslationBatch, split: str, search: Mapping[str, Any]) -> None:
         vocabulary = self.trainer.datamodule.vocabularies["target"]  # type: ignore[attr-defined]
@@ -171,9 +154,8 @@ class TranslationTask(SequenceTask):
     def _forget(self, split: str) -> None:
         self.hypotheses[split], self._references[split] = [], []
 
-    def _finish(self, split: str) -> None:
-        metrics = self.eval_metrics[split]
-        assert isinstance(metrics, TokenMetrics)
+    def finish(self, split: str) -> None:
+        metrics = self.metrics_of(split)
         values: dict[str, Any] = metrics.compute()
         self.log_dict({f"{split}/{name}": values[name] for name in ("loss", "perplexity", "accuracy")})
         metrics.reset()

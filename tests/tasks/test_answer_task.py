@@ -237,6 +237,6 @@ def test_a_question_whose_answer_is_unknown_counts_as_wrong_in_the_task():
     parts = [batch.targets.clone() for _ in range(2)]
     parts[1][0] = IGNORE_INDEX
     for targets, accuracy in zip(parts, (1.0, 0.75), strict=True):
-        task._evaluate(AnswerBatch(*batch.read, targets), "test")
-        assert float(task._metrics("test").compute()["accuracy"]) == accuracy
-        task._metrics("test").reset()
+        task.evaluate(AnswerBatch(*batch.read, targets), "test")
+        assert float(task.metrics_of("test").compute()["accuracy"]) == accuracy
+        task.metrics_of("test").reset()
