@@ -7,9 +7,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seqlab import build, callbacks, saved
+from seqlab.callbacks import translation
 from seqlab.callbacks.translation import draw
 from seqlab.errors import InputError
 from seqlab.tasks import TranslationTask
+from seqlab.tasks.translation import translate
 from tests.conftest import config_of, run_here
 from tests.numbers_language import of_numbers, write_numbers
 from tests.test_resume import StoppedError, assert_the_same_end, carry_out
@@ -48,6 +50,21 @@ def test_a_map_has_a_row_a_written_token_and_a_column_a_read_one():
     assert axes.images[0].get_array().tolist() == weights.tolist()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Ein", "\u2423Haus", "\\$\ufffd"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "<eos>"]
+
+
+def test_each_map_is_of_its_own_sentence(tmp_path, numbers, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(translation, "draw", lambda *given: drawn.append(given) or draw(*given))
+    run_here(tmp_path, *of_numbers(numbers, "trainer.max_epochs=1", "callbacks.attention.num_examples=3"))
+    run = saved.load_run(tmp_path)
+    data, model = build.build_data(run.config), run.model()
+    assert len(drawn) == 3
+    for number, (read, written, weights) in enumerate(drawn):
+        batch = data.collate("validation", [number])
+        found = translate(model, run.spec, batch.source, batch.source_lengths, 5, 1.0, None)
+        assert read == data.vocabulary.pieces(data.pairs("validation")[number].source)
+        assert written == [run.vocabularies["target"].tokens[token] for token in found.best()[0]] + ["<eos>"]
+        torch.testing.assert_close(weights, found.attention[0, : len(written)], rtol=0, atol=1e-5)
 
 
 def test_it_prints_the_tests_translations_where_it_is_asked_to(tmp_path, numbers, capsys):

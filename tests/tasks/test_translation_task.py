@@ -195,6 +195,18 @@ def test_a_longer_beam_finds_answers_of_no_lower_score_and_limits_are_kept(untra
     assert int(translate(model, data.spec, batch.source, batch.source_lengths, 2, 0.0, 3).lengths.max()) <= 3
 
 
+def test_a_second_test_forgets_the_first_and_a_beginning_within_a_translation_is_no_text(learned):
+    run = saved.load_run(learned)
+    data = build.build_data(run.config)
+    task = build.build_task(run.config, data.spec, run.model())
+    trainer = build.build_evaluator(run.config)
+    for _ in range(2):
+        trainer.test(task, datamodule=data, verbose=False)
+        assert len(task.hypotheses["test"]) == run.spec.num_pairs["test"]
+    word = run.vocabularies["target"].tokens[0]
+    assert decode(run.spec, run.vocabularies["target"], [run.spec.bos, 0, run.spec.bos]) == word
+
+
 def test_the_command_prints_the_best_translation(learned, tmp_path, capsys):
     assert main(["predict", str(learned), "Eins zwei.", "vier"]) == 0
     first, _ = capsys.readouterr().out.splitlines()
