@@ -1,9 +1,15 @@
 """Files that are replaced whole."""
 
+import contextlib
 import itertools
 import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 _temporary_number = itertools.count()
+_TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -11,12 +17,31 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
     The mode is the one that the umask gives to any new file; a link keeps pointing at its file.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """The same for content that is written piece by piece: the file takes its place when the block ends, synced.
+
+    Where the block raises, or the process is killed in it, the old file stays.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with replacing(os.path.join(folder.name, "file")) as file:
+        ...     _ = file.write(b"whole")
+        >>> os.listdir(folder.name)
+        ['file']
+        >>> folder.cleanup()
+    """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{next(_temporary_number)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -24,3 +49,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what writers that were killed in the middle of a write have left in a folder, where nobody writes now."""
+    for path in Path(folder).glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ LEFT_OUT: Final = (
     "paths",
     "logger",
     "callbacks.progress",
+    "callbacks.checkpoint.every_n_steps",
+    "callbacks.checkpoint.every_n_minutes",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.strategy",

@@ -4,7 +4,7 @@ Nothing here imports torch, so a mistake in a configuration is told at once, and
 is in.
 """
 
-import json
+import contextlib
 import math
 import os
 import re
@@ -29,9 +29,19 @@ from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
 from seqlab.provenance import git_state
 from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab.supervise import (
+    AtWorkError,
+    claim,
+    claim_again,
+    no_room,
+    note_end,
+    show_alive,
+    status_of,
+)
 from seqlab.trust import allow, check_targets, modules_below
 
 _LONGEST_NAME = 100
+_HEARTBEAT = 60.0  # seconds
 _VARIED = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
 
 
@@ -59,6 +69,11 @@ def train(argv: list[str]) -> int:
             return 1
         print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
         return 1
+    except OSError as error:
+        if (full := no_room(error)) is None:
+            raise
+        print(f"seqlab: {_told(full)}; make room, and the same command goes on", file=sys.stderr, flush=True)
+        return 1
     return _Outcome.code
 
 
@@ -71,6 +86,7 @@ def resume(run_dir: Path, allowed: list[str]) -> int:
     allow(allowed)
     extend_python_path([os.getcwd()])
     check_targets(record["config"])
+    claim_again(run_dir)
     code = _supervise(run_dir, "--resume")
     print(run_dir, flush=True)
     return code
@@ -102,10 +118,16 @@ def _job(config: DictConfig) -> float | None:
             print(f"{number} completed before, skipped: {run_dir}", flush=True)
             return _metric(run_dir, plain["optimize"]["metric"])
         code = _run(run_dir, plain, overrides)
-    except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
+    except AtWorkError as error:
         print(f"seqlab: {error}", file=sys.stderr, flush=True)
-        RunRecord.start(run_dir, OmegaConf.to_container(config), overrides, None).fail(str(error))  # type: ignore[arg-type]
-        code = 2
+        if not multirun:
+            _Outcome.code = 2
+        return math.nan
+    except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
+        code = _refused(run_dir, config, overrides, error)
+    except OSError as error:  # nor is what keeps this one job from its start, such as too many processes
+        print(f"seqlab: {_told(error)}", file=sys.stderr, flush=True)
+        code = 1
     if multirun:
         optimize = config.optimize
         print(f"{number} {sweep.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
@@ -116,6 +138,21 @@ def _job(config: DictConfig) -> float | None:
         _Outcome.code = code
         print(run_dir, flush=True)
     return _metric(run_dir, config.optimize.metric)
+
+
+def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
+    """Tells a mistake, and keeps it in the run's record; not in one that can still be resumed, or can't be read."""
+    print(f"seqlab: {error}", file=sys.stderr, flush=True)
+    with contextlib.suppress(InputError):
+        if status_of(run_dir) in (None, "failed"):
+            plain: Any = OmegaConf.to_container(config)
+            RunRecord.start(run_dir, plain, overrides, None).fail(str(error))
+    return 2
+
+
+def _told(error: OSError) -> str:
+    """The operating system's error in one line."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
@@ -144,10 +181,8 @@ def _trust_own_modules(config: dict[str, Any]) -> None:
 def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
     _trust_own_modules(config)
     check_targets(config)
-    if _status(run_dir) == "interrupted" and read_record(run_dir)["config_hash"] == config_hash(config):
-        return _supervise(run_dir, "--resume")
-    write_job(run_dir, config, overrides)
-    return _supervise(run_dir)
+    anew = status_of(run_dir) == "interrupted" and _outdated(run_dir, bool(config.get("rerun_changed")))
+    return _supervise(run_dir, *(["--resume"] if claim(run_dir, config, overrides, anew) else []))
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -163,17 +198,13 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _supervise(run_dir: Path, *options: str) -> int:
-    """Trains in a process of its own; returns its exit code, 1 where a signal ended it."""
-    code = _wait(subprocess.Popen([sys.executable, "-m", "seqlab.train", str(run_dir), *options]))
-    if code < 0:
-        name = signal.Signals(-code).name
-        print(f"seqlab: {name} ended the run; continue with: seqlab resume {run_dir}", file=sys.stderr, flush=True)
-        if _status(run_dir) == "interrupted":  # as a record that says running, of a dead process, reads
-            RunRecord.load(run_dir).interrupt()
-    return code if code in (0, 2) else 1
+    """Trains in a process of its own; returns the command's exit code: 0 if the run is complete."""
+    command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
+    process = subprocess.Popen(command)
+    return note_end(run_dir, process.pid, _wait(process, run_dir))
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> int:
+def _wait(process: "subprocess.Popen[bytes]", run_dir: Path) -> int:
     """The exit code of a run's process. Whoever tells this one to stop stops that one, and after it the sweep."""
 
     def terminate(*_: object) -> None:
@@ -185,7 +216,9 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
     try:
         while True:
             try:
-                return process.wait()
+                return process.wait(timeout=_HEARTBEAT)
+            except subprocess.TimeoutExpired:
+                show_alive(run_dir)
             except KeyboardInterrupt:
                 _Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
     finally:
@@ -193,28 +226,25 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
             signal.signal(signal.SIGTERM, earlier)
 
 
-def _status(run_dir: Path) -> str | None:
-    """The status of the run in a folder; None where it has no record yet."""
-    return str(read_record(run_dir)["status"]) if (run_dir / RECORD_NAME).exists() else None
-
-
 def _completed(run_dir: Path, config: dict[str, Any]) -> bool:
-    return _status(run_dir) == "completed" and read_record(run_dir)["config_hash"] == config_hash(config)
+    return status_of(run_dir) == "completed" and read_record(run_dir)["config_hash"] == config_hash(config)
 
 
 def _outdated(run_dir: Path, rerun: bool) -> bool:
-    """Whether a completed job is run again, for the code's commit is another by now; said where it is not."""
-    before, now = read_record(run_dir)["git"].get("commit"), git_state()["commit"]
+    """Whether a job begins anew, for the code that completed or left it was of another commit; said where it was."""
+    record = read_record(run_dir)
+    before, now = record["git"].get("commit"), git_state()["commit"]
     if None in (before, now) or before == now:
         return False
     mend = "so it is run again" if rerun else "rerun_changed=true runs it again"
-    print(f"completed by other code, commit {str(before)[:10]} where {str(now)[:10]} is now: {mend}", flush=True)
+    commits = f"commit {str(before)[:10]} where {str(now)[:10]} is now"
+    print(f"{record['status']} by other code, {commits}: {mend}", flush=True)
     return rerun
 
 
 def _metric(run_dir: Path, name: str) -> float:
     """The judged metric of a completed run; NaN for any other, which a sweeper takes for a failed trial."""
-    if _status(run_dir) != "completed":
+    if status_of(run_dir) != "completed":
         return math.nan
     return float(read_record(run_dir)["metrics"].get(name, math.nan))
 
@@ -226,7 +256,7 @@ def _job_name(*, _root_: DictConfig) -> str:
     """
     config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
     digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
-    for earlier in Path(_root_.hydra.sweep.dir).glob(f"*{digest}"):
+    for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
         return earlier.name
     varied = {*os.environ.get(_VARIED, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
     overrides = [text for text in _overrides(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
@@ -237,26 +267,6 @@ def _job_name(*, _root_: DictConfig) -> str:
 def _overrides(hydra_config: Any) -> list[str]:
     """The job's overrides as they were typed: one may hold an interpolation, which reading it would resolve."""
     return OmegaConf.to_container(hydra_config.overrides.task)  # type: ignore[return-value]
-
-
-def write_job(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> None:
-    """Leaves a run's resolved configuration for its own process."""
-    folder = run_dir / ".hydra"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.json").write_text(json.dumps({"config": config, "overrides": overrides}, indent=1))
-
-
-def read_job(run_dir: Path) -> dict[str, Any]:
-    """What :func:`write_job` left.
-
-    Raises:
-        InputError: where the folder holds no run.
-    """
-    try:
-        job: dict[str, Any] = json.loads((run_dir / ".hydra" / "job.json").read_text())
-    except OSError as error:
-        raise InputError(f"{run_dir} holds no run that was prepared by seqlab train") from error
-    return job
 
 
 class SweepSummary(Callback):

@@ -19,6 +19,7 @@ import json
 import math
 import os
 import socket
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,13 +27,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import seqlab
-from seqlab.atomic import write_atomically
+from seqlab.atomic import remove_leftovers, write_atomically
 from seqlab.errors import InputError
 from seqlab.fingerprint import config_hash
 from seqlab.provenance import git_state, may_be_alive, package_versions, this_process
 
 RECORD_NAME: Final = "run.json"
 SCHEMA: Final = 1
+SILENCE: Final = 600
+"""Seconds; whoever supervises a run touches its record far more often."""
 STATUSES: Final = ("running", "completed", "failed", "interrupted")
 
 _MEASURED: Final = ("num_parameters", "tokens_per_second", "peak_memory_bytes", "train_seconds")
@@ -143,6 +146,27 @@ class RunRecord:
         )
         return record._cleaned()
 
+    @classmethod
+    def take_over(
+        cls, run_dir: str | os.PathLike[str], supervisor: int | None, config: dict[str, Any] | None = None
+    ) -> "RunRecord":
+        """Open the record of a run that this process, or the process ``supervisor``, has claimed: it is ours now.
+
+        ``config`` takes the place of the record's where the two ask for the same computation: it may say otherwise
+        where to compute.
+
+        Raises:
+            InputError: There is no readable record in ``run_dir``, or nobody claimed the run for this process.
+        """
+        record = cls.load(run_dir)
+        fields = record._fields
+        if fields["status"] != "running" or fields["process"].get("pid") not in (os.getpid(), supervisor):
+            raise InputError(f"{run_dir} was not prepared by seqlab train or seqlab resume, which start this process")
+        fields["process"] = this_process()
+        if config is not None and config_hash(config) == fields["config_hash"]:
+            fields["config"] = config
+        return record._cleaned()
+
     @property
     def fields(self) -> dict[str, Any]:
         """A copy of the record's fields as they stand."""
@@ -179,10 +203,10 @@ class RunRecord:
         last_lines = "\n".join(error.strip().splitlines()[-_ERROR_LINES:])
         self._end("failed", last_lines[-_ERROR_CHARACTERS:])
 
-    def interrupt(self, **fields: Any) -> None:
-        """End the run because it was told to stop; `resume` takes it up again."""
+    def interrupt(self, error: str | None = None, **fields: Any) -> None:
+        """End the run because it was told to stop, or something from outside ended it; `resume` takes it up again."""
         self._set(fields)
-        self._end("interrupted", None)
+        self._end("interrupted", error)
 
     def _end(self, status: str, error: str | None) -> None:
         self._fields.update(status=status, error=error, ended_at=_now())
@@ -211,8 +235,8 @@ class RunRecord:
 
     def _cleaned(self) -> "RunRecord":
         """Write the claimed record, and remove what a writer that was killed in the middle of a write has left."""
-        for leftover in self.run_dir.glob(f".{RECORD_NAME}.*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for folder in (self.run_dir, self.run_dir / "checkpoints", self.run_dir / ".hydra"):
+            remove_leftovers(folder)
         self._write()
         return self
 
@@ -225,15 +249,22 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The fields of a ``run.json``, given that file or its folder.
 
     A record that says ``running`` though its process is gone reads as ``interrupted``. A process on another host cannot
-    be looked up: such a record is taken at its word.
+    be looked up: such a record is taken at its word for `SILENCE` seconds after it was last touched.
 
     Raises:
         InputError: No such file, not JSON, not a record, or a record of another schema.
     """
-    fields = _read_fields(_record_path(path))
-    if fields["status"] == "running" and not may_be_alive(fields["process"]):
-        fields["status"] = "interrupted"
-        fields["error"] = fields["error"] or f"process {fields['process'].get('pid')} is gone and wrote no end"
+    path = _record_path(path)
+    fields = _read_fields(path)
+    if fields["status"] == "running":
+        owner = fields["process"]
+        gone = None
+        if not may_be_alive(owner):
+            gone = f"process {owner.get('pid')} is gone and wrote no end"
+        elif owner.get("host") != socket.gethostname() and time.time() - path.stat().st_mtime > SILENCE:
+            gone = f"process {owner.get('pid')} on {owner.get('host')} has shown no life for {SILENCE} s"
+        if gone:
+            fields.update(status="interrupted", error=fields["error"] or gone)
     return fields
 
 

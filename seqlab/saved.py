@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import build
+from seqlab.atomic import write_atomically
 from seqlab.data import DataSpec, Spec, read_spec
 from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
 from seqlab.errors import InputError
@@ -103,7 +104,7 @@ def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec)
     for name, folder in _vocabulary_folders(run_dir, spec).items():
         folder.mkdir(exist_ok=True)
         vocabularies[name].save(folder)
-    (run_dir / SPEC_NAME).write_text(json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1))
+    write_atomically(run_dir / SPEC_NAME, json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1).encode())
     files = [run_dir / SPEC_NAME, *(folder / TOKENIZER_FILE for folder in _vocabulary_folders(run_dir, spec).values())]
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:12]
 

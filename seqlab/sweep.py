@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -55,9 +56,10 @@ def count_jobs(config: DictConfig) -> int | None:
         return None
     given = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     texts = [*given, *OmegaConf.to_container(config.hydra.overrides.task)]  # type: ignore[misc]
+    loader = GlobalHydra.instance().config_loader()  # it knows what a glob over a group's choices stands for
     values = {
-        override.get_key_element(): len(list(override.sweep_iterator())) if override.is_discrete_sweep() else 1
-        for override in OverridesParser.create().parse_overrides(texts)
+        override.get_key_element(): len(list(override.sweep_iterator())) if override.is_sweep_override() else 1
+        for override in OverridesParser.create(config_loader=loader).parse_overrides(texts)
     }
     jobs = 1
     for number in values.values():
@@ -68,9 +70,12 @@ def count_jobs(config: DictConfig) -> int | None:
 def read_jobs(sweep_dir: Path, metric: str, since: float) -> list[Job]:
     """The jobs that a sweep has come to since the time ``since``; a folder that it left alone is another's."""
     found = []
-    for path in sorted(sweep_dir.glob(f"*/{RECORD_NAME}")):
-        given = path.parent / ".hydra" / "overrides.yaml"  # Hydra writes it whenever it comes to a job
-        if not given.exists() or given.stat().st_mtime < since - 1:
+    for given in sorted(sweep_dir.glob("*/.hydra/overrides.yaml")):  # Hydra writes it whenever it comes to a job
+        if given.stat().st_mtime < since - 1:
+            continue
+        path = given.parents[1] / RECORD_NAME
+        if not path.exists():
+            found.append(Job(path.parent.name, "failed", None, "it left no record"))
             continue
         try:
             record = read_record(path)

@@ -22,9 +22,10 @@ from seqlab import build, saved
 from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.errors import InputError
-from seqlab.launch import read_job
 from seqlab.nn.size import count_parameters
+from seqlab.provenance import process_started
 from seqlab.record import RunRecord
+from seqlab.supervise import no_room, read_job, watch_crashes
 
 log = logging.getLogger("seqlab")
 
@@ -34,44 +35,50 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m seqlab.train", description=main.__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     args = parser.parse_args(argv)
+    if args.supervisor is not None:
+        end_with(args.supervisor)
+        watch_crashes(args.run_dir)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     record = None
     try:
-        if args.resume:
-            record = RunRecord.resume(args.run_dir)
-        else:
-            job = read_job(args.run_dir)
-            record = RunRecord.start(args.run_dir, job["config"], job["overrides"], job["config"]["seed"])
+        record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
         execute(record, resume=args.resume)
     except (InputError, DivergedError) as error:
         if record is not None:
             record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
         print(f"seqlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    except (KeyboardInterrupt, SIGTERMException, SystemExit):  # Lightning answers an interrupt with an exit
-        return _interrupted(record)
-    except Exception as error:
+    except BaseException as error:  # an exit, too, which code of the user's may call for
         if record is None:
             raise
-        if _was_interrupted(error):
-            return _interrupted(record)
-        record.fail(error)
+        full = no_room(error)
+        if full is not None or _was_interrupted(error):
+            return _interrupted(record, full)
         traceback.print_exc()
+        traceback.clear_frames(error.__traceback__)  # their tensors: keeping the record takes memory as well
+        record.fail(error)
         return 1
     return 0
 
 
-def _interrupted(record: RunRecord | None) -> int:
-    if record is not None:
-        record.interrupt()
-        print(f"seqlab: interrupted; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+def _interrupted(record: RunRecord, full: OSError | None) -> int:
+    """Notes and tells that the run can go on, and what keeps it from that."""
+    reason = "interrupted" if full is None else f"interrupted: {full.strerror}: the last whole checkpoint is kept"
+    print(f"seqlab: {reason}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+    try:
+        record.interrupt(None if full is None else reason)
+    except OSError:  # on a full disk; a record that says running, of a process that is gone, reads as interrupted
+        if full is None:
+            raise
     return 1
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether an interrupt lies behind an error: torch.save answers one with an error over its half-written file."""
+    """Whether an interrupt lies behind an error: Lightning answers one with an exit, torch.save with an error over its
+    half-written file."""
     while error is not None:
         if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
             return True
@@ -206,13 +213,18 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def end_with_parent() -> None:
-    """Has Linux stop this process once its parent is gone, however that ended: nobody would watch it any more."""
+def end_with(supervisor: int) -> None:
+    """Has Linux stop this process once its parent is gone, however that ended: nobody would watch it any more.
+
+    Ends it at once where the supervisor is gone already, as a kill during the imports leaves it: another command may
+    have taken up the run by now.
+    """
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    if process_started(supervisor) is None:
+        sys.exit("seqlab: whoever started this run is gone")
 
 
 if __name__ == "__main__":
-    end_with_parent()
     sys.exit(main())

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from seqlab import launch, train
+from seqlab import supervise, train
 from tests.conftest import config_of
 
 ONE_THREAD = ("trainer=cpu", "runtime.num_threads=1")
@@ -40,7 +40,7 @@ def train_in_this_process(run_dir: Path, *overrides: str) -> int:
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level
     config = config_of(*ONE_THREAD, "runtime.keep_freed_memory=false", *overrides)
-    launch.write_job(run_dir, config, list(overrides))
+    supervise.claim(run_dir, config, list(overrides))
     try:
         return train.main([str(run_dir)])
     finally:

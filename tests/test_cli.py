@@ -219,7 +219,8 @@ def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(
     monkeypatch.setattr(subprocess, "Popen", doomed)
     assert launch._supervise(tmp_path) == 1
     assert f"seqlab: SIGKILL ended the run; continue with: seqlab resume {tmp_path}" in capfd.readouterr().err
-    assert json.loads((tmp_path / RECORD_NAME).read_text())["status"] == "interrupted"
+    record = json.loads((tmp_path / RECORD_NAME).read_text())
+    assert record["status"] == "interrupted" and "SIGKILL ended the run" in record["error"]
 
 
 def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):

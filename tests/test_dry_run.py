@@ -11,6 +11,7 @@ from seqlab import record as records
 from seqlab.dry_run import estimate
 from seqlab.nn.size import count_parameters
 from seqlab.record import RunRecord
+from seqlab.supervise import read_job
 from tests.command import ONE_THREAD, seqlab
 from tests.conftest import config_of, small
 
@@ -45,7 +46,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
     def complete(run_dir, *options):
-        config = launch.read_job(run_dir)["config"]
+        config = read_job(run_dir)["config"]
         RunRecord.start(run_dir, config, [], config["seed"]).complete({"val/loss": 1.0})
         return 0
 

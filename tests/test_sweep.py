@@ -9,6 +9,7 @@ import pytest
 from seqlab import cli, launch
 from seqlab import record as records
 from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab.supervise import read_job
 from seqlab.sweep import Job, best_of
 from tests.command import ONE_THREAD, seqlab
 
@@ -92,7 +93,7 @@ def sweep_here(tmp_path, monkeypatch, capfd):
         trained = []
 
         def supervise(run_dir, *options):
-            config = launch.read_job(run_dir)["config"]
+            config = read_job(run_dir)["config"]
             trained.append((config["seed"], options))
             record = RunRecord.start(run_dir, config, [], config["seed"])
             return job(record, config["seed"])

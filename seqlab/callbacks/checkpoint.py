@@ -1,7 +1,7 @@
 """Checkpoints that a killed run resumes from exactly."""
 
-import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from seqlab.atomic import replacing
 from seqlab.errors import InputError
+
+_STEPS_BETWEEN_CLOCKS = 16
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -21,39 +24,41 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with open(temporary, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            torch.save(checkpoint, file)
 
 
 class RunCheckpoint(Checkpoint):
     """Keeps ``checkpoints/best.ckpt``, by the judged metric, and ``checkpoints/last.ckpt``, to resume from.
 
-    A checkpoint is taken at the end of each validation and, with ``every_n_steps``, between them: at optimizer steps
-    alone, since accumulated gradients are in no checkpoint, and never at a step where validation is due, since
-    Lightning would skip that validation in the resumed run.
+    A checkpoint is taken at the end of each validation and, with ``every_n_steps`` or ``every_n_minutes``, between
+    them: at optimizer steps alone, since accumulated gradients are in no checkpoint, and never at a step where
+    validation is due, since Lightning would skip that validation in the resumed run. When one is taken changes nothing
+    of what is trained.
 
     Args:
-        every_n_steps: optimizer steps between checkpoints of the running state; None for validations alone.
+        every_n_steps: optimizer steps between checkpoints of the running state; None: as the others say.
+        every_n_minutes: minutes after any checkpoint until the next of the running state; None: as the others say.
         metric: the logged metric that decides which checkpoint is best.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
     """
 
-    def __init__(self, every_n_steps: int | None = None, metric: str = "val/loss", mode: str = "min") -> None:
+    def __init__(
+        self,
+        every_n_steps: int | None = None,
+        metric: str = "val/loss",
+        mode: str = "min",
+        every_n_minutes: float | None = None,
+    ) -> None:
         super().__init__()
-        if every_n_steps is not None and every_n_steps < 1:
-            raise InputError(
-                f"callbacks.checkpoint.every_n_steps is {every_n_steps}; expected a positive number or null"
-            )
+        for name, value, least in (("steps", every_n_steps, 1), ("minutes", every_n_minutes, 0)):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value >= least and value > 0):
+                raise InputError(f"callbacks.checkpoint.every_n_{name} is {value}; expected a positive number or null")
         self.every_n_steps = every_n_steps
+        self.every_n_minutes = every_n_minutes
+        self.saved_at = time.monotonic()
         self.metric = metric
         self.mode = mode
         self.best_score: float | None = None
@@ -65,6 +70,9 @@ class RunCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.saved_at = time.monotonic()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -72,17 +80,23 @@ class RunCheckpoint(Checkpoint):
         if 0 < trainer.max_steps <= step:
             trainer.should_stop = True  # has Lightning validate the last weights, wherever in the epoch they stand
         loop = trainer.fit_loop.epoch_loop
-        if (
-            self.every_n_steps is None
-            or step == self.saved_step
-            or step % self.every_n_steps
-            or loop._should_accumulate()
-        ):
+        if step == self.saved_step or loop._should_accumulate() or not self._is_due(trainer):
             return
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
         if not loop._should_check_val_fx(fetcher):
             self._save(trainer, "last.ckpt")
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if self.every_n_minutes is None:
+            return False
+        is_time = time.monotonic() - self.saved_at >= 60 * self.every_n_minutes
+        if trainer.world_size == 1:
+            return is_time
+        # All processes must save together, and clocks differ; asking the first one at each step would cost.
+        return trainer.global_step % _STEPS_BETWEEN_CLOCKS == 0 and bool(trainer.strategy.broadcast(is_time))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -109,10 +123,10 @@ class RunCheckpoint(Checkpoint):
         path = Path(trainer.default_root_dir) / "checkpoints" / name
         self.saved_step = trainer.global_step
         trainer.save_checkpoint(path)
+        self.saved_at = time.monotonic()
         return path
 
 
 def _copy_atomically(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+    with open(source, "rb") as whole, replacing(target) as copy:
+        shutil.copyfileobj(whole, copy)

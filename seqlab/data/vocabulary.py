@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
 
 UNKNOWN = "<unk>"
@@ -137,7 +138,7 @@ class Vocabulary(ABC):
         """Write the vocabulary in the `tokenizers` library's format, as ``tokenizer.json`` if ``path`` is a folder."""
         target = Path(path)
         target = target / TOKENIZER_FILE if target.is_dir() else target
-        self._tokenizer().save(str(target), pretty=False)
+        write_atomically(target, self._tokenizer().to_str(pretty=False).encode())
         return target
 
 
