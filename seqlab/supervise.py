@@ -35,6 +35,9 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a write that succeeds once somebody has made room."""
 
 
+_STACK_LINES = 20
+
+
 class AtWorkError(InputError):
     """Another process is at work in a run."""
 
@@ -97,12 +100,11 @@ def note_end(run_dir: Path, pid: int, code: int) -> int:
         if record.fields["status"] != "running":
             return code if code > 0 else 1
         if code in (-signum for signum in CRASHES):
-            stack = _crash_file(run_dir).read_text() if _crash_file(run_dir).exists() else ""
-            record.fail(f"{stack}\n{cause} ended the run")
+            stack = _crashed_at(run_dir)
+            record.fail(f"{stack}{cause} ended the run")
             _say(f"{cause} ended the run", stack)
         elif code < 0:
-            # Which is how a kernel frees memory, and it tells nobody else.
-            why = ", as the kernel does it where memory runs out" if code == -signal.SIGKILL else ""
+            why = "; the kernel does that where memory runs out" if code == -signal.SIGKILL else ""
             record.interrupt(f"{cause} ended the run{why}")
             _say(f"{cause} ended the run; continue with: seqlab resume {run_dir}")
         else:
@@ -170,6 +172,16 @@ def _forget(run_dir: Path) -> None:
     for events in run_dir.glob("events.out.tfevents.*"):
         events.unlink(missing_ok=True)
     remove_leftovers(run_dir)
+
+
+def _crashed_at(run_dir: Path) -> str:
+    """The innermost calls of Python's stack at a crash; faulthandler puts them first, and a list of modules last."""
+    try:
+        text = _crash_file(run_dir).read_text()
+    except OSError:
+        return ""
+    calls = text.partition("Extension modules:")[0].strip().splitlines()
+    return "".join(f"{line}\n" for line in calls[:_STACK_LINES])
 
 
 def _crash_file(run_dir: Path) -> Path:

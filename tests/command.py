@@ -22,7 +22,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", **variables}
 
 
-def seqlab(*arguments: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+def seqlab(*arguments: str, folder: Path, limit: float = 120, **variables: str) -> "subprocess.CompletedProcess[str]":
     """``seqlab ARGUMENTS``, run in ``folder``."""
     return subprocess.run(
         command_line(*arguments),
@@ -30,7 +30,7 @@ def seqlab(*arguments: str, folder: Path, **variables: str) -> "subprocess.Compl
         env=environment(SEQLAB_CACHE=str(folder / "cache"), **variables),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=limit,
         check=False,
     )
 
