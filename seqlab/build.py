@@ -156,8 +156,6 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     """
     settings = dict(config["trainer"])
     settings["accelerator"] = resolve_accelerator(settings["accelerator"])
-    if settings["devices"] not in (1, "1", [0]):
-        raise InputError(f"trainer.devices={settings['devices']}: a run takes one device for now; give 1")
     interactive = bool(settings["enable_progress_bar"]) and sys.stdout.isatty()
     settings["enable_progress_bar"] = interactive
     callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
@@ -176,6 +174,25 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
         num_sanity_val_steps=0,
     )
     return trainer
+
+
+def check_devices(config: Config, devices: int, task: pl.LightningModule) -> None:
+    """Refuses what several devices cannot share, before they are started.
+
+    Raises:
+        InputError: a batch that does not divide over them, or a task that takes no gradient steps.
+    """
+    if devices == 1:
+        return
+    if not task.automatic_optimization:
+        raise InputError(f"a {type(task).__name__} takes no gradient steps to share: give trainer.devices=1")
+    for name in ("batch_size", "eval_batch_size"):
+        size = config["data"].get(name)
+        if size is not None and size % devices:
+            raise InputError(
+                f"data.{name}={size} is over all devices, and does not divide over {devices}: "
+                f"give a multiple of {devices}"
+            )
 
 
 def build_evaluator(config: Config, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:

@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("train", help="train a configuration, or with -m a sweep of them", add_help=False)
 
     resume = _command(commands, "resume", _resume, "continue an interrupted run from its last checkpoint")
+    resume.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change where it runs, as in trainer.devices")
     resume.add_argument(
         "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
     )
@@ -190,7 +191,7 @@ def _size(text: str) -> tuple[int, ...]:
 def _resume(args: argparse.Namespace) -> int:
     from seqlab import launch
 
-    return launch.resume(args.run_dir, args.allow)
+    return launch.resume(args.run_dir, args.overrides, args.allow)
 
 
 def _evaluate(args: argparse.Namespace) -> int:

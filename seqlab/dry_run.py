@@ -86,8 +86,12 @@ def estimate(config: build.Config, folder: Path) -> Estimate:
     data.prepare_data()
     data.setup("fit")
     task = build.build_task(config, data.spec, build.build_model(config, data.spec))
-    build.build_trainer(config, folder)  # for what its options and callbacks are refused for
-    few = {**config["trainer"], "enable_progress_bar": False, "limit_val_batches": 1}
+    # For what its options and callbacks are refused for.
+    devices = build.build_trainer(config, folder).world_size
+    build.check_devices(config, devices, task)
+    data.batch_size //= devices  # what one of them would do meanwhile is timed here; what they tell each other is not
+    alone = {"strategy": "auto", "devices": 1, "num_nodes": 1}
+    few = {**config["trainer"], **alone, "enable_progress_bar": False, "limit_val_batches": 1}
     trainer = build.build_trainer({**config, "callbacks": {}, "logger": {}, "trainer": few}, folder)
     clock = _Clock()
     trainer.callbacks = [clock]  # type: ignore[attr-defined]

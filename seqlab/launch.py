@@ -27,7 +27,9 @@ from seqlab.command_line import extend_python_path, take_option, values, varied_
 from seqlab.errors import InputError
 from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
+from seqlab.override import override
 from seqlab.provenance import git_state
+from seqlab.rank import is_first_process
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.supervise import (
     AtWorkError,
@@ -35,8 +37,10 @@ from seqlab.supervise import (
     claim_again,
     no_room,
     note_end,
+    read_job,
     show_alive,
     status_of,
+    write_job,
 )
 from seqlab.trust import allow, check_targets, modules_below
 
@@ -77,16 +81,29 @@ def train(argv: list[str]) -> int:
     return _Outcome.code
 
 
-def resume(run_dir: Path, allowed: list[str]) -> int:
-    """``seqlab resume RUN_DIR``: continues an interrupted or failed run from its last checkpoint."""
+def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
+    """``seqlab resume RUN_DIR [OVERRIDES]``: continues an interrupted or failed run from its last checkpoint.
+
+    Raises:
+        InputError: an override would change what the run computes.
+    """
     record = read_record(run_dir)
     if record["status"] == "completed":
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
     extend_python_path([os.getcwd()])
-    check_targets(record["config"])
-    claim_again(run_dir)
+    config: dict[str, Any] = read_job(run_dir)["config"]
+    check_targets(config)
+    moved = override(config, overrides)
+    if config_hash(moved) != config_hash(config):
+        raise InputError(
+            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
+            "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
+        )
+    if is_first_process():
+        claim_again(run_dir)
+        write_job(run_dir, moved, record["overrides"])
     code = _supervise(run_dir, "--resume")
     print(run_dir, flush=True)
     return code
@@ -144,7 +161,7 @@ def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: Inp
     """Tells a mistake, and keeps it in the run's record; not in one that can still be resumed, or can't be read."""
     print(f"seqlab: {error}", file=sys.stderr, flush=True)
     with contextlib.suppress(InputError):
-        if status_of(run_dir) in (None, "failed"):
+        if is_first_process() and status_of(run_dir) in (None, "failed"):
             plain: Any = OmegaConf.to_container(config)
             RunRecord.start(run_dir, plain, overrides, None).fail(str(error))
     return 2
@@ -181,6 +198,8 @@ def _trust_own_modules(config: dict[str, Any]) -> None:
 def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
     _trust_own_modules(config)
     check_targets(config)
+    if not is_first_process():
+        return _supervise(run_dir)  # of a run on several machines, of which the first claims it
     anew = status_of(run_dir) == "interrupted" and _outdated(run_dir, bool(config.get("rerun_changed")))
     return _supervise(run_dir, *(["--resume"] if claim(run_dir, config, overrides, anew) else []))
 
@@ -201,7 +220,8 @@ def _supervise(run_dir: Path, *options: str) -> int:
     """Trains in a process of its own; returns the command's exit code: 0 if the run is complete."""
     command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
     process = subprocess.Popen(command)
-    return note_end(run_dir, process.pid, _wait(process, run_dir))
+    code = _wait(process, run_dir)
+    return note_end(run_dir, process.pid, code) if is_first_process() else abs(code)
 
 
 def _wait(process: "subprocess.Popen[bytes]", run_dir: Path) -> int:

@@ -1,6 +1,5 @@
 """A run's folder, written and read back: everything that is needed when the data is gone and the folder has moved."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import build
 from seqlab.atomic import write_atomically
@@ -18,6 +15,7 @@ from seqlab.data import DataSpec, Spec, read_spec
 from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
 from seqlab.errors import InputError
 from seqlab.nn import NextTokenModel
+from seqlab.override import override
 from seqlab.record import read_record
 from seqlab.trust import check_definitions
 
@@ -143,39 +141,3 @@ def select(config: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
-
-
-def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """``config`` with ``key=value`` overrides, values in YAML; keys must exist.
-
-    Raises:
-        InputError: for a malformed override or an unknown key; names the nearest one.
-
-    Example:
-        >>> override({"data": {"batch_size": 20}}, ["data.batch_size=10"])
-        {'data': {'batch_size': 10}}
-    """
-    changed = OmegaConf.create(config)
-    known = list(_keys(config))
-    for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise InputError(f"{text!r} is not an override; expected key=value, such as data.batch_size=10")
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise InputError(f"the run's configuration has no {key}" + (f"; did you mean {near[0]}?" if near else ""))
-        try:
-            OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.create(f"value: {value}"), "value"))
-        except (OmegaConfBaseException, ValueError) as error:
-            raise InputError(f"{text}: {' '.join(str(error).split())}") from error
-    plain = OmegaConf.to_container(changed, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _keys(config: Mapping[str, Any], prefix: str = "") -> Any:
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        yield key
-        if isinstance(value, Mapping):
-            yield from _keys(value, key + ".")

@@ -2,10 +2,12 @@
 own process."""
 
 import argparse
+import contextlib
 import ctypes
 import logging
 import resource
 import signal
+import subprocess
 import sys
 import traceback
 import warnings
@@ -22,10 +24,13 @@ from seqlab import build, saved
 from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.errors import InputError
+from seqlab.follow import Follower, LostProcessError, follower_error
 from seqlab.nn.size import count_parameters
 from seqlab.provenance import process_started
+from seqlab.rank import is_first_process
 from seqlab.record import RunRecord
 from seqlab.supervise import no_room, read_job, watch_crashes
+from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
 
@@ -37,57 +42,74 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     args = parser.parse_args(argv)
+    first = is_first_process()
     if args.supervisor is not None:
         end_with(args.supervisor)
-        watch_crashes(args.run_dir)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    record = None
+        if first:
+            watch_crashes(args.run_dir)
+    logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s", stream=sys.stdout)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    record: RunRecord | None = None
     try:
-        record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
-        execute(record, resume=args.resume)
+        if first:
+            record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
+            follower_error(args.run_dir).unlink(missing_ok=True)
+            resume = args.resume
+        else:
+            record = Follower.join(args.run_dir)
+            resume = record.fields["resumes"] > 0
+        execute(record, resume)
     except (InputError, DivergedError) as error:
         if record is not None:
             record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
-        print(f"seqlab: {error}", file=sys.stderr)
+        if first:
+            print(f"seqlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except BaseException as error:  # an exit, too, which code of the user's may call for
         if record is None:
             raise
-        full = no_room(error)
-        if full is not None or _was_interrupted(error):
-            return _interrupted(record, full)
+        reason = _outside(error)
+        if reason is not None:
+            return _interrupted(record, reason)
         traceback.print_exc()
         traceback.clear_frames(error.__traceback__)  # their tensors: keeping the record takes memory as well
-        record.fail(error)
+        told = follower_error(args.run_dir)
+        record.fail(told.read_text() if first and told.exists() else error)
         return 1
     return 0
 
 
-def _interrupted(record: RunRecord, full: OSError | None) -> int:
+def _outside(error: BaseException | None) -> str | None:
+    """What came from outside and ended a run, so that it can go on; None where the run failed by itself."""
+    if (full := no_room(error)) is not None:
+        return f"interrupted: {full.strerror}: the last whole checkpoint is kept"
+    while error is not None:
+        if isinstance(error, LostProcessError):
+            return f"interrupted: {error}"
+        # Lightning answers an interrupt with an exit, torch.save with an error over its half-written file.
+        if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
+            return "interrupted"
+        error = error.__context__
+    return None
+
+
+def _interrupted(record: RunRecord, reason: str) -> int:
     """Notes and tells that the run can go on, and what keeps it from that."""
-    reason = "interrupted" if full is None else f"interrupted: {full.strerror}: the last whole checkpoint is kept"
+    if isinstance(record, Follower):
+        return 1
     print(f"seqlab: {reason}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
-    try:
-        record.interrupt(None if full is None else reason)
-    except OSError:  # on a full disk; a record that says running, of a process that is gone, reads as interrupted
-        if full is None:
-            raise
+    # On a full disk this fails; a record that says running, of a process that is gone, reads as interrupted.
+    with contextlib.suppress(OSError):
+        record.interrupt(None if reason == "interrupted" else reason)
     return 1
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether an interrupt lies behind an error: Lightning answers one with an exit, torch.save with an error over its
-    half-written file."""
-    while error is not None:
-        if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
-            return True
-        error = error.__context__
-    return False
+def execute(record: RunRecord, resume: bool = False) -> None:
+    """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record.
 
-
-def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
-    """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record."""
+    Several devices train together; then the first evaluates alone, which is exact whatever their number.
+    """
     config, run_dir = record.fields["config"], record.run_dir
     build.check_settings(config)
     prepare_process(config)
@@ -96,7 +118,8 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     data = build.build_data(config)
     data.prepare_data()
     data.setup("fit")
-    record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec))
+    if is_first_process():
+        record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec))
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
@@ -107,14 +130,20 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
     if resume:
         log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumed_step)
+    build.check_devices(config, trainer.world_size, task)
+    # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
+    trainer.precision_plugin.convert_module(task)
     device = torch.cuda.get_device_name() if trainer.accelerator.__class__.__name__.startswith("CUDA") else "cpu"
+    device = device if trainer.world_size == 1 else f"{trainer.world_size} x {device}"
     sized = {**config, "model": {**config["model"], **build.sized_model(config, data.spec)}}
     record.update(device=device, num_parameters=num_parameters, config=sized)
     log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
 
     with warnings.catch_warnings():
         ignore_foreign_warnings()
-        trainer.fit(task, datamodule=data, ckpt_path=resumed_from, weights_only=True)
+        fit_together(trainer, task, data, resumed_from)
+        if not trainer.is_global_zero:
+            return
         record.update(num_parameters=count_parameters(model))  # again, for a model that counts has grown
         best = saved.best_checkpoint(run_dir)
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -131,7 +160,25 @@ def execute(record: RunRecord, resume: bool = False) -> dict[str, float]:
         train_seconds=training.train_seconds,
     )
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-    return metrics
+
+
+def fit_together(
+    trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
+) -> None:
+    """Trains; where several processes do it together, they part afterwards.
+
+    Raises:
+        LostProcessError: a signal ended one of the others, of which this one only knows that it answers no more.
+    """
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except Exception as error:
+        others: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        for number, other in enumerate(others, start=1):
+            if (other.poll() or 0) < 0:
+                raise LostProcessError(f"{signal.Signals(-other.returncode).name} ended process {number}") from error
+        raise
+    leave_group()
 
 
 def evaluate_splits(
@@ -184,6 +231,8 @@ def ignore_foreign_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # Training metrics are logged by the step, whatever the length of an epoch.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    # Our metrics add up the devices' sums themselves before they are logged.
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log.*sync_dist=True")
 
 
 def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, float]) -> None:
@@ -217,11 +266,12 @@ def end_with(supervisor: int) -> None:
     """Has Linux stop this process once its parent is gone, however that ended: nobody would watch it any more.
 
     Ends it at once where the supervisor is gone already, as a kill during the imports leaves it: another command may
-    have taken up the run by now.
+    have taken up the run by now. A process that follows is killed: it has nothing to keep, and could wait for the first
+    one for ever.
     """
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM if is_first_process() else signal.SIGKILL)
     if process_started(supervisor) is None:
         sys.exit("seqlab: whoever started this run is gone")
 

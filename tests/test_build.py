@@ -83,7 +83,7 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
     ("overrides", "words"),
     [
         (["trainer.precision=17"], ["trainer", "precision", "17"]),
-        (["trainer.devices=2"], ["trainer.devices=2", "one device"]),
+        (["trainer.devices=0"], ["trainer", "devices"]),
         (["trainer.accelerator=abacus"], ["trainer", "abacus"]),
         (["+trainer.max_epoch=3"], ["trainer", "max_epoch"]),
         (["trainer.val_check_interval=2.5"], ["trainer", "val_check_interval"]),
@@ -146,3 +146,20 @@ def test_schedules_come_with_their_options(name, options, rates):
         optimizer.step()
         scheduler.step(*[1.0] * (name == "plateau"))
     assert seen == pytest.approx(rates, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.batch_size=3"], ["data.batch_size=3", "multiple of 2"]),
+        (["data.batch_size=2", "data.eval_batch_size=5"], ["data.eval_batch_size=5", "multiple of 2"]),
+        (
+            ["data.batch_size=2", "model=kneser_ney", "task=counting", "optimizer=none"],
+            ["CountingTask", "trainer.devices=1"],
+        ),
+    ],
+)
+def test_what_two_devices_cannot_share_is_refused(overrides, words):
+    line = refusal(lambda config: build.check_devices(config, 2, task_of(config)), *overrides)
+    assert all(word in line for word in words), line
+    build.check_devices(config_of(*overrides, "data=hello"), 1, task_of(config_of(*overrides, "data=hello")))

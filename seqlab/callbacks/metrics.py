@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 
 from seqlab.tasks.base import SequenceTask, log_interval
+from seqlab.tasks.devices import summed
 
 HIGHEST_LOSS: Final = 700.0
 """In nats a token; not much above it the perplexity is no finite number any more."""
@@ -21,9 +22,9 @@ class TrainingMetrics(pl.Callback):
     """Logs loss, perplexity (of tasks that have one), learning rate, gradient norm and tokens per second every
     ``trainer.log_every_n_steps`` steps.
 
-    Loss and perplexity are over what was predicted since the last record, summed in float64 on the device: between
-    records nothing waits for it. The rate counts the tokens that were read, and the time from one step's end to the
-    next, so neither validation nor sampling.
+    Loss and perplexity are over what all devices predicted since the last record, summed in float64 on the device:
+    between records nothing waits for it. The rate counts the tokens that were read, and the time from one step's end to
+    the next, so neither validation nor sampling.
 
     Raises:
         DivergedError: at a record, or after a validation, whose loss is not finite or above ``HIGHEST_LOSS``.
@@ -94,10 +95,10 @@ class TrainingMetrics(pl.Callback):
             _check_loss("val/loss", float(trainer.callback_metrics["val/loss"]), trainer.global_step)
 
     def _record(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        tokens = int(self._tokens)
+        tokens = int(summed(self._tokens))
         if not tokens:
             return
-        loss = float(self._nll) / tokens
+        loss = float(summed(self._nll)) / tokens
         _check_loss("train/loss", loss, trainer.global_step)
         self.loss = loss
         metrics = {
@@ -110,10 +111,11 @@ class TrainingMetrics(pl.Callback):
         if pl_module.gradient_norm is not None:
             metrics["train/gradient_norm"] = float(pl_module.gradient_norm)
         if self._timed_seconds > 0:
-            self._run_tokens += int(self._timed_tokens)
+            timed_tokens = int(summed(self._timed_tokens))
+            self._run_tokens += timed_tokens
             self._run_seconds += self._timed_seconds
             self.tokens_per_second = self._run_tokens / self._run_seconds
-            metrics["train/tokens_per_second"] = int(self._timed_tokens) / self._timed_seconds
+            metrics["train/tokens_per_second"] = timed_tokens / self._timed_seconds
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
         self._reset(pl_module.device)

@@ -9,8 +9,9 @@ from seqlab.nn.models import NextTokenModel
 
 
 def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
-    """TensorBoard's writer at a validation of a training; None elsewhere, and where there is no TensorBoard."""
-    fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+    """TensorBoard's writer at a validation of a training; None elsewhere, without TensorBoard, and on all devices but
+    the first."""
+    fitting = trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.is_global_zero
     return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
 
 

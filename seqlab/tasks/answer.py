@@ -16,6 +16,7 @@ from seqlab.errors import InputError
 from seqlab.nn.answerer import Answerer
 from seqlab.nn.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
+from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import ClassMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -77,7 +78,8 @@ class AnswerTask(SequenceTask):
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
         questions = (batch.targets != IGNORE_INDEX).sum()
         steps = batch.sentence_lengths.sum() + batch.question_lengths.sum()
-        return {"loss": loss, "nll": loss.detach() * questions, "tokens": questions, "steps": steps}
+        mean = global_mean(loss, questions)
+        return {"loss": mean, "nll": loss.detach() * questions, "tokens": questions, "steps": steps}
 
     def evaluate(self, batch: AnswerBatch, split: str) -> None:
         logits = full_precision(self.model(*batch.read))

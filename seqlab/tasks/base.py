@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from seqlab.errors import InputError
 from seqlab.nn import Recurrent
+from seqlab.tasks.devices import gathered, rank
 from seqlab.tasks.schedules import Constant, Plan
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -97,11 +98,12 @@ class SequenceTask(pl.LightningModule):
         self._resumed: dict[str, Any] | None = None
 
     def carried(self) -> Any:
-        """The detached state that training carries between windows, or None. It is kept in the checkpoint."""
+        """The detached state that training carries between windows, or None. It is kept in the checkpoint: of all
+        devices together, for the run may be resumed on another number of them."""
         return None
 
     def carry_on(self, state: Any) -> None:
-        """Takes back what :meth:`carried` gave, on the task's device."""
+        """Takes back what :meth:`carried` gave, on the task's device: of it, this device's share."""
 
     def evaluate(self, batch: Any, split: str) -> None:
         """Adds a batch of "val" or "test" to the split's metrics."""
@@ -190,14 +192,14 @@ class SequenceTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         rng: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
         if torch.cuda.is_available():
-            rng["cuda"] = torch.cuda.get_rng_state_all()
+            rng["cuda"] = torch.cuda.get_rng_state()
         assert self.plan is not None
         plateau = self.plateau.state_dict() if self.plateau else None
         checkpoint[_STATE_KEY] = {
             "carried": self.carried(),
             "plan": asdict(self.plan),
             "plateau": plateau,
-            "rng": rng,
+            "rng": gathered(rng),
             "engines": engines_of(self.model),
         }
 
@@ -212,15 +214,20 @@ class SequenceTask(pl.LightningModule):
             )
 
     def on_train_start(self) -> None:
+        if rank():  # each device draws its own dropout masks; the first one those of a run on one device
+            torch.manual_seed(torch.initial_seed() + rank())
         if self._resumed is None:
             return
         self.carry_on(pl.utilities.move_data_to_device(self._resumed["carried"], self.device))
         if self.plateau is not None and self._resumed["plateau"] is not None:
             self.plateau.load_state_dict(self._resumed["plateau"])
         # Last, for whatever was built since the start has drawn from the generators.
-        rng = self._resumed["rng"]
-        torch.set_rng_state(rng["torch"].cpu())
-        random.setstate(rng["python"])
-        if "cuda" in rng and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([state.cpu() for state in rng["cuda"]])
+        saved = self._resumed["rng"]
+        generators = saved if isinstance(saved, list) else [saved]  # one alone, of a run before there were more devices
+        if rank() < len(generators):
+            rng = generators[rank()]
+            torch.set_rng_state(rng["torch"].cpu())
+            random.setstate(rng["python"])
+            if "cuda" in rng and torch.cuda.is_available():
+                torch.cuda.set_rng_state(rng["cuda"].cpu())
         self._resumed = None

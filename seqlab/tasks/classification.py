@@ -13,6 +13,7 @@ from seqlab.errors import InputError
 from seqlab.nn.classifier import Classifier
 from seqlab.nn.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
+from seqlab.tasks.devices import global_mean, summed
 from seqlab.tasks.metrics import ClassMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -57,7 +58,8 @@ class ClassificationTask(SequenceTask):
         logits = self.model(batch.inputs, batch.lengths)  # (B, C)
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
         texts = torch.tensor(batch.targets.numel(), device=loss.device)
-        return {"loss": loss, "nll": loss.detach() * texts, "tokens": texts, "steps": batch.lengths.sum()}
+        mean = global_mean(loss, texts)
+        return {"loss": mean, "nll": loss.detach() * texts, "tokens": texts, "steps": batch.lengths.sum()}
 
     def evaluate(self, batch: ClassificationBatch, split: str) -> None:
         logits = full_precision(self.model(batch.inputs, batch.lengths))
@@ -65,7 +67,7 @@ class ClassificationTask(SequenceTask):
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), batch.targets)
 
     def finish(self, split: str) -> None:
-        self.confusion[split] = self.metrics_of(split).confusion.cpu()
+        self.confusion[split] = summed(self.metrics_of(split).confusion).cpu()
         super().finish(split)
 
     @staticmethod

@@ -11,6 +11,7 @@ from seqlab.errors import InputError
 from seqlab.nn.models import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
 from seqlab.tasks.carry import StateCarry
+from seqlab.tasks.devices import gather_rows, global_mean, own_rows
 from seqlab.tasks.metrics import TokenMetrics
 
 
@@ -63,18 +64,21 @@ class LanguageModelTask(SequenceTask):
         )
 
     def carried(self) -> Any:
-        return self.train_carry.state
+        return gather_rows(self.train_carry.state)
 
     def carry_on(self, state: Any) -> None:
-        self.train_carry.state = state
+        self.train_carry.state = own_rows(state)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         logits = self._logits(batch, self.train_carry)  # (B * T, V)
         targets = batch.targets.flatten()
         nll = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="sum")
         tokens = (targets != IGNORE_INDEX).sum()
-        divisor = tokens.clamp(min=1) if self.reduction == "mean" else batch.targets.size(0)
-        return {"loss": nll / divisor, "nll": nll.detach(), "tokens": tokens}
+        if self.reduction == "mean":
+            loss = global_mean(nll / tokens.clamp(min=1), tokens)
+        else:
+            loss = nll / batch.targets.size(0)  # every device has equally many rows
+        return {"loss": loss, "nll": nll.detach(), "tokens": tokens}
 
     def _logits(self, batch: Batch, carry: StateCarry) -> Tensor:
         rows = batch.inputs.size(0)

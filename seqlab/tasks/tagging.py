@@ -12,6 +12,7 @@ from seqlab.errors import InputError
 from seqlab.nn.generation import evaluation
 from seqlab.nn.tagger import Tagger
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
+from seqlab.tasks.devices import global_mean, summed
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
@@ -57,7 +58,7 @@ class TaggingTask(SequenceTask):
         emissions = read(self.model, batch)
         loss = self.model.loss(emissions, batch.targets, batch.lengths)
         words = batch.lengths.sum()
-        return {"loss": loss, "nll": loss.detach() * words, "tokens": words}
+        return {"loss": global_mean(loss, words), "nll": loss.detach() * words, "tokens": words}
 
     def evaluate(self, batch: TaggingBatch, split: str) -> None:
         emissions = full_precision(read(self.model, batch))
@@ -70,7 +71,7 @@ class TaggingTask(SequenceTask):
             entities.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
 
     def finish(self, split: str) -> None:
-        self.confusion[split] = self.metrics_of(split).confusion.cpu()
+        self.confusion[split] = summed(self.metrics_of(split).confusion).cpu()
         super().finish(split)
         if split in self.entity_metrics:
             entities: Any = self.entity_metrics[split]

@@ -14,6 +14,7 @@ from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.translator import Translations, Translator
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
+from seqlab.tasks.devices import gathered, global_mean
 from seqlab.tasks.metrics import TokenMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -111,7 +112,7 @@ class TranslationTask(SequenceTask):
             loss = (1 - self.label_smoothing) * nll + self.label_smoothing * uniform
         tokens = torch.tensor(targets.numel(), device=loss.device)
         return {
-            "loss": loss / tokens,
+            "loss": global_mean(loss / tokens, tokens),
             "nll": nll.detach(),
             "tokens": tokens,
             "steps": batch.source_lengths.sum() + tokens,
@@ -159,8 +160,11 @@ class TranslationTask(SequenceTask):
         values: dict[str, Any] = metrics.compute()
         self.log_dict({f"{split}/{name}": values[name] for name in ("loss", "perplexity", "accuracy")})
         metrics.reset()
-        if self.hypotheses[split]:
-            scores, signatures = score(self.hypotheses[split], self._references[split], self.lowercase_scores)
+        hypotheses, references = (
+            [text for part in gathered(texts[split]) for text in part] for texts in (self.hypotheses, self._references)
+        )
+        if hypotheses:
+            scores, signatures = score(hypotheses, references, self.lowercase_scores)
             self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
             shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
             logger.info("%s: %s", split, shown)

@@ -1,0 +1,96 @@
+"""Two devices train as one would: the same gradients, metrics and carried state from the same global batch."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.command import environment
+from tests.conftest import small
+from tests.data_parallel import trained
+from tests.numbers_language import of_numbers, write_numbers
+
+STEPS = 20
+CLOSE = {"rtol": 1e-6, "atol": 1e-9}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
+    """Overrides of a task each, with rows and examples of unequal length, so that the devices' shares are unequal."""
+    numbers = write_numbers(tmp_path_factory.mktemp("numbers"))
+    text = [
+        *small(text_file, f"data.cache_dir={tmp_path_factory.mktemp('cache')}", "callbacks.sample=null"),
+        f"trainer.max_steps={STEPS}",
+        "trainer.max_epochs=-1",
+    ]
+    few = text[-2:]
+    uneven = {
+        "classification": ["experiment=tiny_sentiment", "model.dropout=0", "data.batch_size=2"],
+        "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
+        "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
+        "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
+    }
+    uneven["classification"] += ["callbacks.predictions.print_test=false"]
+    uneven["tagging"] += ["data.batch_size=8"]
+    uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=10"]
+    uneven["answers"] += ["data.stories=[20,4,5]", "data.questions=3", "data.batch_size=8"]
+    return {
+        "language_model": [
+            *text,
+            "model.num_layers=2",
+            "trainer.gradient_clip_val=0.1",
+            "trainer.val_check_interval=10",
+        ],
+        "documents": [*text, "data.restart_documents=true", "trainer.accumulate_grad_batches=2", "data.tbptt_steps=7"],
+        "time_sum": [*text, "task.reduction=time_sum"],
+        **{name: [*overrides, *few] for name, overrides in uneven.items()},
+    }
+
+
+@pytest.fixture(scope="module")
+def together(cases, tmp_path_factory) -> dict[str, list[dict]]:
+    """What each of two devices saw of each case."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "cases.json").write_text(json.dumps(cases))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.data_parallel", str(folder / "cases.json"), str(folder)]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    root = Path(__file__).parents[1]
+    processes = []
+    for rank in range(2):
+        with open(folder / f"rank{rank}.log", "w") as log:
+            own = environment(**meeting, LOCAL_RANK=str(rank))
+            processes.append(subprocess.Popen(command, env=own, cwd=root, stdout=log, stderr=subprocess.STDOUT))
+    for rank, process in enumerate(processes):
+        assert process.wait(timeout=300) == 0, (folder / f"rank{rank}.log").read_text()[-4000:]
+    ranks = [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    return {name: [rank[name] for rank in ranks] for name in cases}
+
+
+NAMES = ("language_model", "documents", "time_sum", "classification", "tagging", "translation", "answers")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_twenty_steps_on_two_devices_are_those_on_one(name, cases, together):
+    alone = trained(cases[name], 1)
+    for rank in together[name]:
+        assert len(rank["gradients"]) == len(alone["gradients"]) == STEPS
+        for step, (one, two) in enumerate(zip(alone["gradients"], rank["gradients"], strict=True)):
+            assert one.keys() == two.keys()
+            for parameter in one:
+                message = f"step {step}: {parameter}"
+                torch.testing.assert_close(two[parameter], one[parameter], **CLOSE, msg=message)
+        torch.testing.assert_close(rank["weights"], alone["weights"], **CLOSE)
+        torch.testing.assert_close(rank["carried"], alone["carried"], **CLOSE)
+        assert rank["tokens"] == alone["tokens"] > 0
+        assert len(rank["validations"]) == len(alone["validations"]) >= 1
+        for one, two in zip(alone["validations"], rank["validations"], strict=True):
+            assert two == pytest.approx(one, rel=1e-9)
+        assert all(torch.equal(*pair) for pair in zip(alone["confusions"], rank["confusions"], strict=True))
