@@ -31,6 +31,7 @@ from seqlab.override import override
 from seqlab.provenance import git_state
 from seqlab.rank import is_first_process
 from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab.report import tensorboard as board
 from seqlab.supervise import (
     AtWorkError,
     claim,
@@ -104,7 +105,10 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     if is_first_process():
         claim_again(run_dir)
         write_job(run_dir, moved, record["overrides"])
+    of_sweep = (run_dir / board.FILE_NAME).exists()
     code = _supervise(run_dir, "--resume")
+    if of_sweep:
+        _show_in_tensorboard(run_dir.resolve().parent)
     print(run_dir, flush=True)
     return code
 
@@ -116,6 +120,7 @@ class _Outcome:
     stopped = False  # somebody asked for the end
     failed = False  # a job failed, and fail_fast is on
     sweep: tuple[Path, str] | None = None  # its folder, and the judged metric
+    tensorboard = False  # its runs log there
 
 
 def _job(config: DictConfig) -> float | None:
@@ -218,6 +223,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _supervise(run_dir: Path, *options: str) -> int:
     """Trains in a process of its own; returns the command's exit code: 0 if the run is complete."""
+    board.remove_row(run_dir)
     command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
     process = subprocess.Popen(command)
     code = _wait(process, run_dir)
@@ -295,6 +301,7 @@ class SweepSummary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         sweep.begin(config)
         _Outcome.sweep = Path(config.hydra.sweep.dir), config.optimize.metric
+        _Outcome.tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if config.dry_run:
@@ -310,5 +317,24 @@ def _summarise() -> None:
     text, all_done = sweep.summary(sweep_dir, metric)
     print(text)
     print(f"compare them with: seqlab report {sweep_dir}")
+    if _Outcome.tensorboard:
+        _show_in_tensorboard(sweep_dir)
     print(sweep_dir, flush=True)
     _Outcome.code = 0 if all_done else 1
+
+
+def _show_in_tensorboard(sweep_dir: Path) -> None:
+    """The sweep as a whole for TensorBoard. It is no result: what is wrong with it is said, and changes nothing."""
+    from seqlab.report import compare
+    from seqlab.report.tensorboard import save_for_tensorboard
+
+    try:
+        save_for_tensorboard(compare([sweep_dir]), sweep_dir)
+    except Exception as error:  # whatever odd values there are in the runs of the user
+        print(f"seqlab: nothing for TensorBoard was written of the whole sweep: {_one_line(error)}", file=sys.stderr)
+    else:
+        print(f"see their curves with: tensorboard --logdir {sweep_dir}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join((str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}").split())

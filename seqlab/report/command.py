@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of --curves and of a page (default for --curves: the metric on validation, else val/loss)",
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write into DIR, of which there is one then, what `tensorboard --logdir DIR` shows of all its runs: the "
+        "rows of HParams, curves of the groups",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
             check_png(option, path)
     if arguments.curve_metric and not (arguments.curves or arguments.format == "html"):
         raise InputError("--curve-metric: draws nothing without --curves FILE or --format html")
+    if arguments.tensorboard and len(arguments.folders) > 1:
+        raise InputError(f"--tensorboard: expected one DIR to write into, got {len(arguments.folders)}")
     report = compare(
         arguments.folders,
         by=_keys("--by", arguments.by),
@@ -90,6 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
         shown = [(title, _address(path, arguments.into)) for title, path in pictures.items() if path]
         write_into(arguments.into, as_markdown(report, shown))
         written.append(arguments.into)
+    if arguments.tensorboard:
+        from seqlab.report.tensorboard import save_for_tensorboard
+
+        (folder,) = arguments.folders
+        shown_there = save_for_tensorboard(report, Path(folder))
+        written.append(f"{shown_there}; see them with: tensorboard --logdir {shlex.quote(folder)}")
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else WIDTH
     shown_format = "table" if arguments.output else arguments.format

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.report.configs import near
+from seqlab.report.events import read_events
 from seqlab.report.groups import Group, Report
 from seqlab.report.means import is_finite
 from seqlab.report.warn import some, told
@@ -72,7 +73,7 @@ def read_scalars(folder: str) -> dict[str, Points]:
     scalars: dict[str, Points] = {}
     for path in sorted(Path(folder).glob("events.out.tfevents.*"), key=_begun):
         begun: set[str] = set()
-        for tag, step, value in _events(path):
+        for tag, step, value in _scalars(path):
             points = scalars.setdefault(tag, {})
             if tag not in begun:
                 begun.add(tag)
@@ -107,14 +108,13 @@ def _begun(path: Path) -> tuple[int, str]:
     return int(found[1]) if found else 0, path.name
 
 
-def _events(path: Path) -> Iterator[tuple[str, int, float]]:
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-    from tensorboard.util.tensor_util import make_ndarray
-
-    for event in LegacyEventFileLoader(str(path)).Load():
+def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
+    for event in read_events(path):
         for value in event.summary.value:
             kind = value.WhichOneof("value")
             if kind == "simple_value":
                 yield value.tag, event.step, value.simple_value
             elif kind == "tensor" and value.metadata.plugin_data.plugin_name == "scalars":
+                from tensorboard.util.tensor_util import make_ndarray
+
                 yield value.tag, event.step, float(make_ndarray(value.tensor).item())

@@ -40,7 +40,10 @@ class Group:
 
 @dataclass(slots=True)
 class Report:
-    """A comparison: what `render` and `save_plot` show. ``by`` has the keys of the rows, then those of the columns."""
+    """A comparison: what `render` and `save_plot` show.
+
+    ``by`` has the keys of the rows, then those of the columns; ``runs`` all that were found, counted or not.
+    """
 
     by: list[str]
     columns: list[str]
@@ -51,6 +54,7 @@ class Report:
     provenance: Provenance
     command: Command | None = None
     notes: list[str] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def rows(self) -> list[str]:

@@ -63,6 +63,7 @@ def summarise(
         not_counted=[run for run in runs if run.status != "completed"],
         provenance=provenance([run for members in counted for run in members]),
         notes=notes,
+        runs=list(runs),
     )
     _mark_best(report)
     mixed = mixed_keys(counted)

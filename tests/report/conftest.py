@@ -41,7 +41,7 @@ def _write_run(
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run() -> Callable[..., Path]:
     """Write one run; ``config`` has dotted keys, a bare number of ``metrics`` is test/perplexity, ``written`` is put
     into the file over what the record says."""

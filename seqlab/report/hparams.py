@@ -1,0 +1,137 @@
+"""A comparison's runs as rows of TensorBoard's HParams tab: which columns there are, and what stands in them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from seqlab.report.collect import Run
+from seqlab.report.configs import MISSING, differing_keys, is_below
+from seqlab.report.groups import Report
+from seqlab.report.labels import labels, sort_key
+from seqlab.report.reproduce import swept_keys
+
+MAX_COLUMNS: Final = 20
+TICKED: Final = 5
+"""As many columns TensorBoard shows at first."""
+MAX_CHOICES: Final = 10
+"""Numbers with more different values than these are filtered by a range instead of by ticking them off."""
+
+STATUSES: Final = {"completed": "SUCCESS", "failed": "FAILURE", "interrupted": "UNKNOWN"}
+"""What the tab calls those that have a row. A run that still goes on will write one itself, when it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One config key, or the status: its name in the tab, whether it is ticked at first, and each run's value.
+
+    The values are all booleans, all numbers or all words; None where a run has none.
+    """
+
+    name: str
+    ticked: bool
+    values: list[Any]
+
+
+def columns_of(report: Report, runs: Sequence[Run]) -> list[Column]:
+    """The columns of ``runs``, which are the report's: its keys, the seed, how runs ended, what else differs.
+
+    The tab sorts them by name and ticks the first five, be there more or not. So a key that has one value in all runs
+    is no column, or it would be a place that all lines go through; unless nothing differs: then those of
+    ``logger.hparams`` are.
+    """
+    swept = swept_keys(runs)
+    others = sorted(differing_keys(runs), key=lambda key: not is_below(key, swept))
+    keys = [*report.by, "seed", *(key for key in others if not is_below(key, report.by))]
+    columns = [(_name(key), _values(key, runs)) for key in dict.fromkeys(keys) if _differs(key, runs)]
+    if len({run.status for run in runs}) > 1:
+        columns.insert(TICKED - 1, ("status", [run.status for run in runs]))
+    if not columns:
+        configured = next((keys for run in runs if isinstance(keys := run.value("logger.hparams"), list)), ["seed"])
+        columns = [(_name(key), _values(key, runs)) for key in configured]
+    # Of more that differ than are ticked, TensorBoard would tick the first of the alphabet.
+    return [Column(name, place < TICKED, values) for place, (name, values) in enumerate(columns[:MAX_COLUMNS])]
+
+
+def metric_tags(report: Report) -> list[str]:
+    """The tags of the runs' results, which the tab ticks the first five of: the report's metric, the judged, tests."""
+    found = {_tag(name) for run in report.runs for name in run.metrics}
+    judged = [str(run.value("optimize.metric")) for run in report.runs]
+    wishes = [_tag(report.metric), *map(_tag, dict.fromkeys(judged))]
+    tests = sorted((tag for tag in found if tag.startswith("test/")), key=lambda tag: (tag != "test/loss", tag))
+    return [tag for tag in dict.fromkeys([*wishes, *tests, *sorted(found)]) if tag in found]
+
+
+def experiment_summary(columns: Sequence[Column], tags: Sequence[str]) -> Any:
+    """The tab's columns, as the ``Summary.Value`` that each run carries: the tab takes those of an arbitrary run."""
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    short = Counter(column.name.rpartition(".")[2] for column in columns)
+    experiment = api_pb2.Experiment(metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags])
+    for column in columns:
+        last = column.name.rpartition(".")[2]
+        info = experiment.hparam_infos.add(name=column.name, differs=column.ticked)
+        info.display_name = last if short[last] == 1 else column.name
+        known = sorted({value for value in column.values if value is not None}, key=sort_key)
+        if known and isinstance(known[0], float) and len(known) > MAX_CHOICES:
+            info.type = api_pb2.DATA_TYPE_FLOAT64
+            info.domain_interval.min_value, info.domain_interval.max_value = known[0], known[-1]
+            continue
+        kinds = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
+        info.type = kinds.get(type(known[0]) if known else str, api_pb2.DATA_TYPE_STRING)
+        info.domain_discrete.extend(known)
+    return _value(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
+
+
+def row_summaries(run: Run, values: dict[str, Any]) -> list[Any]:
+    """A run's row: its values by the columns' names, and how it ended."""
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    start = plugin_data_pb2.SessionStartInfo(start_time_secs=started(run))
+    for name, value in values.items():
+        kind = {bool: "bool_value", float: "number_value"}.get(type(value), "string_value")
+        setattr(start.hparams[name], kind, value)
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.Status.Value(f"STATUS_{STATUSES[run.status]}"))
+    return [
+        _value(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start)),
+        _value(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end)),
+    ]
+
+
+def started(run: Run) -> float:
+    """When a run began, in seconds since 1970; 0 where its record does not tell."""
+    try:
+        return datetime.fromisoformat(run.started_at).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _value(tag: str, data: Any) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+
+    return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
+
+
+def _tag(metric: str) -> str:
+    """What training calls a result in TensorBoard: a best checkpoint's validation is no point of the curve."""
+    return metric if metric.startswith("test/") else f"best/{metric}"
+
+
+def _name(key: str) -> str:
+    return key.removesuffix("._target_")
+
+
+def _differs(key: str, runs: Sequence[Run]) -> bool:
+    return len({run.identity(key) for run in runs}) > 1
+
+
+def _values(key: str, runs: Sequence[Run]) -> list[Any]:
+    values = [run.value(key) for run in runs]
+    known = [value for value in values if value is not None and value != MISSING]
+    if known and all(isinstance(value, bool) for value in known):
+        return [value if isinstance(value, bool) else None for value in values]
+    if known and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known):
+        return [float(value) if isinstance(value, (int, float)) else None for value in values]
+    return list(labels(key, values))

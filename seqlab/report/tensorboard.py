@@ -1,0 +1,155 @@
+"""A comparison for TensorBoard: rows of its HParams tab, a layout of its Custom Scalars tab, curves of groups.
+
+What is written, all of it replaced when it is written again:
+
+- ``RUN/events.out.tfevents.0.seqlab`` in each run's folder: the run's row. TensorBoard keeps the first record that it
+  meets of a run, and it reads the files of a folder by name, so that this one counts and not the run's own. It takes
+  the columns from an arbitrary run, so that all of these name the same ones.
+- ``DIR/groups/GROUP/events.out.tfevents.0.seqlab``, where a group has several runs: their mean curves and the layout.
+"""
+
+import re
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from seqlab.errors import InputError
+from seqlab.record import RECORD_NAME
+from seqlab.report.curves import Band, band_of, read_scalars
+from seqlab.report.events import write_events
+from seqlab.report.groups import Report
+from seqlab.report.hparams import STATUSES, columns_of, experiment_summary, metric_tags, row_summaries, started
+from seqlab.report.labels import labels
+from seqlab.report.layout import LOWER, MEAN, UPPER, is_curve, layout_summary
+from seqlab.report.warn import told
+
+FILE_NAME: Final = "events.out.tfevents.0.seqlab"
+GROUPS: Final = "groups"
+MAX_POINTS: Final = 300
+"""Of a group's curve: a chart is not much wider in pixels, and every point has to be written thrice."""
+MAX_GROUPS: Final = 100
+
+_LONGEST_NAME: Final = 100
+
+
+def save_for_tensorboard(report: Report, folder: Path) -> str:
+    """Write a comparison of runs for ``tensorboard --logdir FOLDER``.
+
+    Args:
+        report: Its runs get rows, whatever their status, and its groups curves.
+        folder: In which ``groups`` is written; the folder that the report is of.
+
+    Returns:
+        One line: what was written.
+
+    Raises:
+        InputError: ``folder`` is a run itself, or something cannot be written.
+    """
+    if (folder / RECORD_NAME).exists():
+        raise InputError(f"--tensorboard: expected a folder with several runs, got a run: {folder}")
+    try:
+        return _save(report, folder)
+    except OSError as error:
+        raise InputError(f"--tensorboard: cannot write {error.filename} ({error.strerror})") from None
+
+
+def remove_row(run_dir: Path) -> None:
+    """Removes a run's row, which is wrong once the run is carried out again."""
+    (run_dir / FILE_NAME).unlink(missing_ok=True)
+
+
+def _save(report: Report, folder: Path) -> str:
+    bands, tags = _bands(report)
+    averaged = {tag for of_group in bands.values() for tag in of_group}
+    layout = layout_summary(tags or _tags(report), averaged)
+    for name, of_group in bands.items():
+        write_events(folder / GROUPS / name / FILE_NAME, _group_events(of_group, layout))
+    _remove_groups(folder / GROUPS, keep=bands)
+    runs = [run for run in report.runs if run.status in STATUSES]
+    columns = columns_of(report, runs)
+    shared = [experiment_summary(columns, metric_tags(report)), *([] if bands else [layout])]
+    for number, run in enumerate(runs):
+        values = {column.name: column.values[number] for column in columns if column.values[number] is not None}
+        write_events(Path(run.path) / FILE_NAME, _at(started(run), [*shared, *row_summaries(run, values)]))
+    text = f"{told(len(runs))} in the HParams tab"
+    return text + (f", curves of {len(bands)} groups in Custom Scalars" if bands else "")
+
+
+def _bands(report: Report) -> tuple[dict[str, dict[str, Band]], set[str]]:
+    """The averaged curves of each group by its name, and the tags of all scalars that were met.
+
+    There are none where no group has two runs, for they would be the runs' own.
+    """
+    found: dict[str, dict[str, Band]] = {}
+    met: set[str] = set()
+    if len(report.groups) > MAX_GROUPS or not any(len(group.runs) > 1 for group in report.groups):
+        return found, met
+    for name, group in zip(_names(report), report.groups, strict=True):
+        scalars = [read_scalars(run.path) for run in group.runs]
+        tags = {tag for of_run in scalars for tag in of_run}
+        met |= tags
+        bands = {tag: band_of([of_run[tag] for of_run in scalars if tag in of_run]) for tag in filter(is_curve, tags)}
+        kept = {tag: _thinned(band) for tag, band in bands.items() if band is not None and len(band.steps) > 1}
+        if kept:
+            found[name] = kept
+    return found, met
+
+
+def _names(report: Report) -> list[str]:
+    """A folder's name for each group, all different."""
+    columns = [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
+    names: list[str] = []
+    for number in range(len(report.groups)):
+        text = ",".join(f"{key.removesuffix('._target_')}={column[number]}" for key, column in columns) or "all"
+        name = re.sub(r"[^\w.=,+-]+", "-", text)[:_LONGEST_NAME].strip(".,-")
+        names.append(f"{name}-{number + 1}" if name in names else name)
+    return names
+
+
+def _thinned(band: Band) -> Band:
+    import numpy as np
+
+    kept = np.unique(np.linspace(0, len(band.steps) - 1, MAX_POINTS).round().astype(int))
+    return Band(band.steps[kept], band.means[kept], band.deviations[kept])
+
+
+def _tags(report: Report) -> set[str]:
+    """The tags of one run that has any."""
+    for run in report.runs:
+        scalars = read_scalars(run.path)
+        if scalars:
+            return set(scalars)
+    return set()
+
+
+def _group_events(bands: Mapping[str, Band], layout: Any) -> Iterator[Any]:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    yield from _at(0.0, [layout])
+    by_step: dict[int, list[tuple[str, float]]] = {}
+    for tag, band in sorted(bands.items()):
+        for step, mean, sd in zip(band.steps.tolist(), band.means.tolist(), band.deviations.tolist(), strict=True):
+            by_step.setdefault(step, []).extend(
+                [(MEAN + tag, mean), (LOWER + tag, mean - sd), (UPPER + tag, mean + sd)]
+            )
+    for step, values in sorted(by_step.items()):
+        yield Event(step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=v) for tag, v in values]))
+
+
+def _at(seconds: float, values: list[Any]) -> list[Any]:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return [Event(wall_time=seconds, summary=Summary(value=values))]
+
+
+def _remove_groups(place: Path, keep: Container[str]) -> None:
+    """Removes groups that an earlier comparison had; of other contents nothing."""
+    for path in place.glob(f"*/{FILE_NAME}"):
+        if path.parent.name not in keep:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()

@@ -1,0 +1,247 @@
+"""A sweep as a whole in TensorBoard, as TensorBoard's own plugins see it."""
+
+import math
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from seqlab import cli
+from seqlab.errors import InputError
+from seqlab.report import compare
+from seqlab.report.curves import read_scalars
+from seqlab.report.tensorboard import FILE_NAME, MAX_POINTS, remove_row, save_for_tensorboard
+from seqlab.sweep import read_jobs
+from tests.report.tensorboard_sweep import (
+    ask_in_this_process,
+    columns_in,
+    layout_in,
+    rows_in,
+    write_scalars,
+    write_sweep,
+)
+
+BANDS = "by group: mean ± sample sd over seeds"
+
+
+@pytest.fixture
+def sweep(tmp_path, write_run):
+    """Three depths, two seeds each; the second of depth 3 has failed."""
+    return write_sweep(tmp_path / "sweep", write_run, {1: [10.0, 12.0], 2: [8.0, 9.0], 3: [7.0, None]})
+
+
+def save(folder, **how):
+    return save_for_tensorboard(compare([folder], **how), folder)
+
+
+def run_of(folder, depth, seed):
+    return next(folder.glob(f"model.num_layers={depth},seed={seed}-*"))
+
+
+def test_every_run_is_one_row_with_what_the_sweep_varies_and_its_results(sweep):
+    assert save(sweep) == "6 runs in the HParams tab, curves of 3 groups in Custom Scalars"
+    ask = ask_in_this_process(sweep)
+    columns, metrics = columns_in(ask)
+    # The runs' own records name another column: optimizer.lr, the same in all of them, and of another value.
+    assert list(columns) == ["model.num_layers", "seed", "status"]
+    assert columns["model.num_layers"]["domainDiscrete"] == [1.0, 2.0, 3.0]
+    assert columns["model.num_layers"]["displayName"] == "num_layers"
+    assert columns["model.num_layers"]["type"] == "DATA_TYPE_FLOAT64"
+    assert columns["status"]["domainDiscrete"] == ["completed", "failed"]
+    assert metrics == ["test/perplexity", "best/val/loss", "test/loss"]
+    rows = rows_in(ask)
+    assert sorted(rows) == sorted(path.name for path in sweep.iterdir() if path.name != "groups")
+    for name, (values, status, results) in rows.items():
+        depth, seed = values["model.num_layers"], values["seed"]
+        assert name.startswith(f"model.num_layers={depth:.0f},seed={seed:.0f}-") and set(values) == set(columns)
+        failed = (depth, seed) == (3, 2)
+        assert (status, values["status"]) == (
+            ("STATUS_FAILURE", "failed") if failed else ("STATUS_SUCCESS", "completed")
+        )
+        assert set(results) == (set() if failed else set(metrics))
+    assert rows[run_of(sweep, 2, 1).name][2] == {"test/perplexity": 8.0, "best/val/loss": 1.5, "test/loss": 1.0}
+
+
+def test_groups_have_their_mean_and_a_band_of_one_deviation(sweep):
+    save(sweep)
+    ask = ask_in_this_process(sweep)
+
+    def curve(run, tag):
+        return [(step, value) for _, step, value in ask(f"scalars/scalars?run={run}&tag={tag}".replace("+", "%2B"))]
+
+    of_first = "groups/model.num_layers=1"
+    assert curve(of_first, "mean/val/loss") == [(0, 5.5), (10, 4.5), (20, 3.5)]
+    lower, upper = curve(of_first, "mean-sd/val/loss"), curve(of_first, "mean+sd/val/loss")
+    assert [value for _, value in lower] == pytest.approx([mean - math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
+    assert [value for _, value in upper] == pytest.approx([mean + math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
+    assert curve("groups/model.num_layers=3", "mean-sd/val/loss") == [(0, 3.0), (10, 2.0), (20, 1.0)]
+    assert {tag.partition("/")[2] for tag in ask("scalars/tags")[of_first]} == {"val/loss", "train/tokens_per_second"}
+    speed = "train/tokens_per_second"
+    assert layout_in(ask) == {
+        BANDS: [speed, "val/loss"],  # which TensorBoard shows last to first
+        "validation": ["val/loss"],
+        "test": ["test/loss", "test/perplexity"],
+        "speed": [speed],
+    }
+    # What a chart asks for is what there is: its series are tags, or regular expressions for them.
+    charts = {part["title"]: part["chart"] for part in ask("custom_scalars/layout")["category"]}
+    assert charts[BANDS][-1]["margin"]["series"] == [
+        {"value": "mean/val/loss", "lower": "mean-sd/val/loss", "upper": "mean+sd/val/loss"}
+    ]
+    (pattern,) = charts["validation"][0]["multiline"]["tag"]
+    found = ask(f"custom_scalars/scalars?run={run_of(sweep, 1, 1).name}&tag={pattern}")
+    assert list(found["tag_to_events"]) == ["val/loss"] and found["regex_valid"]
+
+
+def test_a_second_writing_replaces_the_first(sweep, write_run):
+    save(sweep)
+    before = {path: path.stat().st_ino for path in sweep.rglob(FILE_NAME)}
+    save(sweep)
+    assert {path: path.stat().st_ino for path in sweep.rglob(FILE_NAME)} == before  # the same is not written again
+    write_sweep(sweep, write_run, {3: [7.0, 6.0], 4: [5.0]})
+    save(sweep)
+    ask = ask_in_this_process(sweep)
+    rows = rows_in(ask)
+    assert len(rows) == 7 and {status for _, status, _ in rows.values()} == {"STATUS_SUCCESS"}
+    assert columns_in(ask)[0]["model.num_layers"]["domainDiscrete"] == [1.0, 2.0, 3.0, 4.0]
+    assert "status" not in columns_in(ask)[0]
+    points = ask("scalars/scalars?run=groups/model.num_layers=3&tag=mean/val/loss")
+    assert [(step, value) for _, step, value in points] == [(0, 3.5), (10, 2.5), (20, 1.5)]
+
+
+def test_other_groups_take_the_place_of_the_earlier_ones_and_of_nothing_else(sweep):
+    save(sweep)
+    (sweep / "groups" / "model.num_layers=1" / "notes.txt").write_text("mine")
+    save(sweep, by=["seed"])
+    assert sorted(path.name for path in (sweep / "groups").iterdir()) == ["model.num_layers=1", "seed=1", "seed=2"]
+    assert [path.name for path in (sweep / "groups" / "model.num_layers=1").iterdir()] == ["notes.txt"]
+    save(sweep, by=["model.num_layers", "seed"])  # one run each: their curves would be the runs'
+    assert [path.name for path in (sweep / "groups").iterdir()] == ["model.num_layers=1"]
+    shutil.rmtree(sweep / "groups")
+    assert save(sweep, by=["model.num_layers", "seed"]) == "6 runs in the HParams tab"
+    assert not (sweep / "groups").exists()
+    assert list(layout_in(ask_in_this_process(sweep))) == ["validation", "test", "speed"]
+
+
+def test_what_reads_a_folder_of_runs_sees_the_same_as_before(sweep):
+    (run_of(sweep, 1, 1) / ".hydra").mkdir()
+    (run_of(sweep, 1, 1) / ".hydra" / "overrides.yaml").touch()
+
+    def seen():
+        report = compare([sweep])
+        scalars = {run.path: read_scalars(run.path) for run in report.runs}
+        return [run.path for run in report.runs], scalars, read_jobs(sweep, "val/loss", 0.0)
+
+    before = seen()
+    save(sweep)
+    assert seen() == before and len(before[2]) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "domain", "shown"),
+    [
+        ([True, False, True], "BOOL", [False, True], [True, False, True]),
+        ([1, 2.5, None], "FLOAT64", [1.0, 2.5], [1.0, 2.5, None]),
+        (["a", 2, None], "STRING", ["2", "a", "null"], ["a", "2", "null"]),
+        ([[1, 2], [3], [3]], "STRING", ["[1,2]", "[3]"], ["[1,2]", "[3]", "[3]"]),
+        ([{"_target_": "a.X"}, {"_target_": "a.Y"}, None], "STRING", ["X", "Y", "null"], ["X", "Y", "null"]),
+    ],
+)
+def test_a_column_is_of_one_kind(tmp_path, write_run, values, kind, domain, shown):
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), metrics=1.0, config={"model.x": value})
+    save(tmp_path, by=["model.x"])
+    ask = ask_in_this_process(tmp_path)
+    info = columns_in(ask)[0]["model.x"]
+    assert (info["type"], info["domainDiscrete"]) == (f"DATA_TYPE_{kind}", domain)
+    rows = rows_in(ask)
+    assert [rows[str(number)][0].get("model.x") for number in range(3)] == shown
+
+
+def test_many_numbers_are_a_range_and_five_columns_come_first(tmp_path, write_run):
+    for number in range(12):
+        config = {f"model.{letter}": number for letter in "abcdefgh"} | {"optimizer.lr": number / 8}
+        write_run(
+            tmp_path / str(number), seed=number % 2, metrics=1.0, config=config, overrides=(f"optimizer.lr={number}",)
+        )
+    save(tmp_path, by=["optimizer.lr"])
+    columns, _ = columns_in(ask_in_this_process(tmp_path))
+    assert columns["optimizer.lr"]["domainInterval"] == {"minValue": 0.0, "maxValue": 1.375}
+    # TensorBoard ticks five: the keys of the report and the seed must be among them.
+    assert [name for name, info in columns.items() if info["differs"]] == [
+        *("model.a", "model.b", "model.c", "optimizer.lr", "seed")
+    ]
+    assert len(columns) == 10 and list(columns)[:5] == [*("model.a", "model.b", "model.c", "optimizer.lr", "seed")]
+
+
+def test_runs_that_do_not_differ_show_what_the_logger_is_configured_for(tmp_path, write_run):
+    write_sweep(tmp_path, write_run, {2: [8.0]})
+    save(tmp_path)
+    ask = ask_in_this_process(tmp_path)
+    assert list(columns_in(ask)[0]) == ["model.cell", "optimizer.lr", "seed"]
+    ((values, _, _),) = rows_in(ask).values()
+    assert values == {"model.cell": "LSTMCell", "optimizer.lr": 0.5, "seed": 1.0}
+
+
+def test_long_curves_are_thinned_to_what_a_chart_can_show(sweep):
+    long = {step: float(step) for step in range(5000)}
+    for seed in (1, 2):
+        write_scalars(run_of(sweep, 1, seed), 3, {"train/loss": long})
+    save(sweep)
+    mean = read_scalars(str(sweep / "groups" / "model.num_layers=1"))["mean/train/loss"]
+    assert len(mean) == MAX_POINTS and (min(mean), max(mean)) == (0, 4999)
+    assert all(step == value for step, value in mean.items())
+
+
+def test_a_run_that_goes_on_has_no_row_and_one_that_begins_again_loses_it(sweep, write_run):
+    write_run(sweep / "goes-on", end="running")
+    save(sweep)
+    assert "goes-on" not in rows_in(ask_in_this_process(sweep))
+    failed = run_of(sweep, 3, 2)
+    assert (failed / FILE_NAME).exists()
+    remove_row(failed)
+    remove_row(failed)
+    assert not (failed / FILE_NAME).exists()
+
+
+def test_names_of_groups_are_names_of_folders(tmp_path, write_run):
+    for number, value in enumerate(("a/../b", "a:..:b", "x" * 300, "x" * 301)):
+        for seed in (1, 2):
+            run = write_run(tmp_path / f"{number}-{seed}", seed=seed, metrics=1.0, config={"data.path": value})
+            write_scalars(run, 1, {"val/loss": {0: 1.0, 1: 1.0}})
+    save(tmp_path)
+    names = sorted(path.name for path in (tmp_path / "groups").iterdir())
+    assert len(names) == 4 and names[:2] == ["data.path=a-..-b", "data.path=a-..-b-2"] and len(names[-1]) < 110
+
+
+def test_the_command_says_how_to_see_it(sweep, capsys, monkeypatch):
+    monkeypatch.chdir(sweep.parent)
+    assert cli.main(["report", "sweep", "--tensorboard"]) == 0
+    shown = capsys.readouterr()
+    assert "model.num_layers" in shown.out
+    assert shown.err.splitlines()[-1] == (
+        "written: 6 runs in the HParams tab, curves of 3 groups in Custom Scalars; "
+        "see them with: tensorboard --logdir sweep"
+    )
+
+
+def test_what_cannot_be_written_is_told_in_one_line(sweep, capsys):
+    run = run_of(sweep, 1, 1)
+    assert cli.main(["report", str(sweep), str(run), "--tensorboard"]) == 2
+    assert capsys.readouterr().err == "seqlab: --tensorboard: expected one DIR to write into, got 2\n"
+    assert cli.main(["report", str(run), "--tensorboard"]) == 2
+    assert "expected a folder with several runs, got a run" in capsys.readouterr().err
+    (sweep / "groups").write_text("in the way")
+    with pytest.raises(InputError, match=r"^--tensorboard: cannot write .*groups.* \((File exists|Not a directory)\)$"):
+        save(sweep)
+
+
+def test_it_is_written_without_torch_and_tensorflow(sweep):
+    code = (
+        "import sys; from seqlab.cli import main; "
+        f"code = main(['report', {str(sweep)!r}, '--tensorboard']); "
+        "print(code, [name for name in ('torch', 'lightning', 'tensorflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []" and (sweep / "groups").is_dir()
