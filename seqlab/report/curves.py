@@ -45,11 +45,15 @@ def read_curves(report: Report, metric: str | None = None) -> Curves:
     Raises:
         InputError: No run has such a curve.
     """
-    scalars = {run.path: read_scalars(run.path) for group in report.groups for run in group.runs}
-    known = {tag for of_run in scalars.values() for tag in of_run}
-    if metric is None:
-        wishes = [f"val/{report.metric.rpartition('/')[2]}", "val/loss"]
-        metric = next((wish for wish in wishes if wish in known), wishes[0])
+    wishes = [metric] if metric is not None else [f"val/{report.metric.rpartition('/')[2]}", "val/loss"]
+    known: set[str] = set()
+    scalars: dict[str, dict[str, Points]] = {}
+    for run in (run for group in report.groups for run in group.runs):
+        found = read_scalars(run.path)
+        known |= set(found)
+        # The others would take a hundred times the memory.
+        scalars[run.path] = {wish: found[wish] for wish in wishes if wish in found}
+    metric = next((wish for wish in wishes if wish in known), wishes[0])
     if metric not in known:
         hint = near(metric, known) if known else "; they have no events at all: was logger=none set?"
         raise InputError(f"--curves: no counted run has TensorBoard events of {metric!r}{hint}")

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,13 +22,14 @@ def read_events(path: Path) -> Iterator[Any]:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
+    checksum_of = lru_cache(maxsize=1000)(masked_crc32c)  # events of one kind have few different lengths
     content = path.read_bytes()
     place = 0
     while place + _HEADER.size <= len(content):
         length, checksum = _HEADER.unpack_from(content, place)
         begin = place + _HEADER.size
         place = begin + length + 4
-        if place > len(content) or masked_crc32c(content[begin - _HEADER.size : begin - 4]) != checksum:
+        if place > len(content) or checksum_of(content[begin - _HEADER.size : begin - 4]) != checksum:
             return
         try:
             yield Event.FromString(content[begin : begin + length])

@@ -44,12 +44,12 @@ def columns_of(report: Report, runs: Sequence[Run]) -> list[Column]:
     swept = swept_keys(runs)
     others = sorted(differing_keys(runs), key=lambda key: not is_below(key, swept))
     keys = [*report.by, "seed", *(key for key in others if not is_below(key, report.by))]
-    columns = [(_name(key), _values(key, runs)) for key in dict.fromkeys(keys) if _differs(key, runs)]
+    columns = [(key_name(key), _values(key, runs)) for key in dict.fromkeys(keys) if _differs(key, runs)]
     if len({run.status for run in runs}) > 1:
         columns.insert(TICKED - 1, ("status", [run.status for run in runs]))
     if not columns:
         configured = next((keys for run in runs if isinstance(keys := run.value("logger.hparams"), list)), ["seed"])
-        columns = [(_name(key), _values(key, runs)) for key in configured]
+        columns = [(key_name(key), _values(key, runs)) for key in configured]
     # Of more that differ than are ticked, TensorBoard would tick the first of the alphabet.
     return [Column(name, place < TICKED, values) for place, (name, values) in enumerate(columns[:MAX_COLUMNS])]
 
@@ -67,18 +67,15 @@ def experiment_summary(columns: Sequence[Column], tags: Sequence[str]) -> Any:
     """The tab's columns, as the ``Summary.Value`` that each run carries: the tab takes those of an arbitrary run."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-    short = Counter(column.name.rpartition(".")[2] for column in columns)
     experiment = api_pb2.Experiment(metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags])
-    for column in columns:
-        last = column.name.rpartition(".")[2]
-        info = experiment.hparam_infos.add(name=column.name, differs=column.ticked)
-        info.display_name = last if short[last] == 1 else column.name
+    for column, short in zip(columns, short_names([column.name for column in columns]), strict=True):
+        info = experiment.hparam_infos.add(name=column.name, display_name=short, differs=column.ticked)
         known = sorted({value for value in column.values if value is not None}, key=sort_key)
         if known and isinstance(known[0], float) and len(known) > MAX_CHOICES:
             info.type = api_pb2.DATA_TYPE_FLOAT64
             info.domain_interval.min_value, info.domain_interval.max_value = known[0], known[-1]
             continue
-        kinds = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
+        kinds: dict[type, Any] = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
         info.type = kinds.get(type(known[0]) if known else str, api_pb2.DATA_TYPE_STRING)
         info.domain_discrete.extend(known)
     return _value(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
@@ -99,6 +96,23 @@ def row_summaries(run: Run, values: dict[str, Any]) -> list[Any]:
     ]
 
 
+def short_names(keys: Sequence[str]) -> list[str]:
+    """The last word of each key, the whole key where two end alike: there is little room in TensorBoard's pages.
+
+    Example:
+        >>> short_names(["model.num_layers", "model.cell._target_", "optimizer.lr", "scheduler.lr"])
+        ['num_layers', 'cell', 'optimizer.lr', 'scheduler.lr']
+    """
+    names = [key_name(key) for key in keys]
+    counts = Counter(name.rpartition(".")[2] for name in names)
+    return [last if counts[last := name.rpartition(".")[2]] == 1 else name for name in names]
+
+
+def key_name(key: str) -> str:
+    """A config key as the runs' own records have it."""
+    return key.removesuffix("._target_")
+
+
 def started(run: Run) -> float:
     """When a run began, in seconds since 1970; 0 where its record does not tell."""
     try:
@@ -117,10 +131,6 @@ def _value(tag: str, data: Any) -> Any:
 def _tag(metric: str) -> str:
     """What training calls a result in TensorBoard: a best checkpoint's validation is no point of the curve."""
     return metric if metric.startswith("test/") else f"best/{metric}"
-
-
-def _name(key: str) -> str:
-    return key.removesuffix("._target_")
 
 
 def _differs(key: str, runs: Sequence[Run]) -> bool:

@@ -18,7 +18,15 @@ from seqlab.record import RECORD_NAME
 from seqlab.report.curves import Band, band_of, read_scalars
 from seqlab.report.events import write_events
 from seqlab.report.groups import Report
-from seqlab.report.hparams import STATUSES, columns_of, experiment_summary, metric_tags, row_summaries, started
+from seqlab.report.hparams import (
+    STATUSES,
+    columns_of,
+    experiment_summary,
+    metric_tags,
+    row_summaries,
+    short_names,
+    started,
+)
 from seqlab.report.labels import labels
 from seqlab.report.layout import LOWER, MEAN, UPPER, is_curve, layout_summary
 from seqlab.report.warn import told
@@ -97,10 +105,11 @@ def _bands(report: Report) -> tuple[dict[str, dict[str, Band]], set[str]]:
 
 def _names(report: Report) -> list[str]:
     """A folder's name for each group, all different."""
-    columns = [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
+    columns = [labels(key, (group.key[key] for group in report.groups)) for key in report.by]
+    keys = short_names(report.by)
     names: list[str] = []
     for number in range(len(report.groups)):
-        text = ",".join(f"{key.removesuffix('._target_')}={column[number]}" for key, column in columns) or "all"
+        text = ",".join(f"{key}={column[number]}" for key, column in zip(keys, columns, strict=True)) or "all"
         name = re.sub(r"[^\w.=,+-]+", "-", text)[:_LONGEST_NAME].strip(".,-")
         names.append(f"{name}-{number + 1}" if name in names else name)
     return names

@@ -70,12 +70,12 @@ def test_groups_have_their_mean_and_a_band_of_one_deviation(sweep):
     def curve(run, tag):
         return [(step, value) for _, step, value in ask(f"scalars/scalars?run={run}&tag={tag}".replace("+", "%2B"))]
 
-    of_first = "groups/model.num_layers=1"
+    of_first = "groups/num_layers=1"
     assert curve(of_first, "mean/val/loss") == [(0, 5.5), (10, 4.5), (20, 3.5)]
     lower, upper = curve(of_first, "mean-sd/val/loss"), curve(of_first, "mean+sd/val/loss")
     assert [value for _, value in lower] == pytest.approx([mean - math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
     assert [value for _, value in upper] == pytest.approx([mean + math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
-    assert curve("groups/model.num_layers=3", "mean-sd/val/loss") == [(0, 3.0), (10, 2.0), (20, 1.0)]
+    assert curve("groups/num_layers=3", "mean-sd/val/loss") == [(0, 3.0), (10, 2.0), (20, 1.0)]
     assert {tag.partition("/")[2] for tag in ask("scalars/tags")[of_first]} == {"val/loss", "train/tokens_per_second"}
     speed = "train/tokens_per_second"
     assert layout_in(ask) == {
@@ -106,18 +106,18 @@ def test_a_second_writing_replaces_the_first(sweep, write_run):
     assert len(rows) == 7 and {status for _, status, _ in rows.values()} == {"STATUS_SUCCESS"}
     assert columns_in(ask)[0]["model.num_layers"]["domainDiscrete"] == [1.0, 2.0, 3.0, 4.0]
     assert "status" not in columns_in(ask)[0]
-    points = ask("scalars/scalars?run=groups/model.num_layers=3&tag=mean/val/loss")
+    points = ask("scalars/scalars?run=groups/num_layers=3&tag=mean/val/loss")
     assert [(step, value) for _, step, value in points] == [(0, 3.5), (10, 2.5), (20, 1.5)]
 
 
 def test_other_groups_take_the_place_of_the_earlier_ones_and_of_nothing_else(sweep):
     save(sweep)
-    (sweep / "groups" / "model.num_layers=1" / "notes.txt").write_text("mine")
+    (sweep / "groups" / "num_layers=1" / "notes.txt").write_text("mine")
     save(sweep, by=["seed"])
-    assert sorted(path.name for path in (sweep / "groups").iterdir()) == ["model.num_layers=1", "seed=1", "seed=2"]
-    assert [path.name for path in (sweep / "groups" / "model.num_layers=1").iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in (sweep / "groups").iterdir()) == ["num_layers=1", "seed=1", "seed=2"]
+    assert [path.name for path in (sweep / "groups" / "num_layers=1").iterdir()] == ["notes.txt"]
     save(sweep, by=["model.num_layers", "seed"])  # one run each: their curves would be the runs'
-    assert [path.name for path in (sweep / "groups").iterdir()] == ["model.num_layers=1"]
+    assert [path.name for path in (sweep / "groups").iterdir()] == ["num_layers=1"]
     shutil.rmtree(sweep / "groups")
     assert save(sweep, by=["model.num_layers", "seed"]) == "6 runs in the HParams tab"
     assert not (sweep / "groups").exists()
@@ -189,7 +189,7 @@ def test_long_curves_are_thinned_to_what_a_chart_can_show(sweep):
     for seed in (1, 2):
         write_scalars(run_of(sweep, 1, seed), 3, {"train/loss": long})
     save(sweep)
-    mean = read_scalars(str(sweep / "groups" / "model.num_layers=1"))["mean/train/loss"]
+    mean = read_scalars(str(sweep / "groups" / "num_layers=1"))["mean/train/loss"]
     assert len(mean) == MAX_POINTS and (min(mean), max(mean)) == (0, 4999)
     assert all(step == value for step, value in mean.items())
 
@@ -212,7 +212,7 @@ def test_names_of_groups_are_names_of_folders(tmp_path, write_run):
             write_scalars(run, 1, {"val/loss": {0: 1.0, 1: 1.0}})
     save(tmp_path)
     names = sorted(path.name for path in (tmp_path / "groups").iterdir())
-    assert len(names) == 4 and names[:2] == ["data.path=a-..-b", "data.path=a-..-b-2"] and len(names[-1]) < 110
+    assert len(names) == 4 and names[:2] == ["path=a-..-b", "path=a-..-b-2"] and len(names[-1]) < 110
 
 
 def test_the_command_says_how_to_see_it(sweep, capsys, monkeypatch):

@@ -89,7 +89,7 @@ def test_the_server_has_the_depths_the_results_and_the_layout(address):
         (3, 2, "STATUS_FAILURE", None),
     ]
     assert list(layout_in(ask)) == ["by group: mean ± sample sd over seeds", "validation", "test", "speed"]
-    assert [value for *_, value in ask("scalars/scalars?run=groups/model.num_layers=1&tag=mean/val/loss")] == [
+    assert [value for *_, value in ask("scalars/scalars?run=groups/num_layers=1&tag=mean/val/loss")] == [
         *(5.5, 4.5, 3.5)
     ]
 
