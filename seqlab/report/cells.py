@@ -45,11 +45,12 @@ def difference_columns(report: Report) -> list[Column]:
     decimals = _decimals(report)
     differences = [group.difference for group in report.groups]
     texts = ["" if found is None else _signed(found.mean, decimals) for found in differences]
-    return [
+    columns = [
         ("difference", ["baseline" if g.baseline else text for g, text in zip(report.groups, texts, strict=True)]),
         ("95 % interval", [_interval_text(found.interval if found else None, decimals) for found in differences]),
         ("pairs", [str(found.n) if found else "" for found in differences]),
     ]
+    return [(title, cells) for title, cells in columns if any(cells)]
 
 
 def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -101,10 +102,11 @@ def caption(report: Report) -> list[str]:
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
     if any(group.difference for group in report.groups) and report.baseline is not None:
         what = "the best mean" if report.baseline.best else "the baseline"
-        lines.append(
-            f"difference: from {what} ({group_name(report, report.baseline)}), mean over pairs of runs with a common "
-            "seed; its 95 % interval by Student's t, for each group by itself, not adjusted for their number."
-        )
+        line = f"difference: from {what} ({group_name(report, report.baseline)}), "
+        line += "mean over pairs of runs with a common seed"
+        if any(group.difference and group.difference.interval for group in report.groups):
+            line += "; its 95 % interval by Student's t, for each group by itself, not adjusted for their number"
+        lines.append(f"{line}.")
     return lines
 
 
@@ -117,7 +119,7 @@ def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
     lines = [f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}:"]
     for run in runs[:limit]:
         cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
-        seed = f" seed={run.seed}" if run.seed is not None else ""
+        seed = f" seed={run.seed}" if run.seed is not None and "seed" not in report.by else ""
         where = f" (on {run.host})" if run.status == "running" else ""
         lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))
     if len(runs) > limit:

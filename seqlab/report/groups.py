@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqlab.fingerprint import canonical_json
 from seqlab.report.collect import Run
 from seqlab.report.means import Mean
 from seqlab.report.reproduce import Command
@@ -60,6 +61,11 @@ class Report:
     def rows(self) -> list[str]:
         """The keys of the rows."""
         return self.by[: len(self.by) - len(self.columns)]
+
+    @property
+    def differing(self) -> list[str]:
+        """The keys that have several values among the groups: a failed run may be all that had another."""
+        return [key for key in self.by if len({canonical_json(group.key[key]) for group in self.groups}) > 1]
 
     @property
     def baseline(self) -> Group | None:

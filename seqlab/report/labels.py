@@ -23,6 +23,16 @@ def labels(key: str, values: Iterable[Any]) -> list[str]:
     return short if len(set(short)) == len(set(full)) else full
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as in a sentence.
+
+    Example:
+        >>> listed(["a", "b", "c"]), listed(["a", "b"])
+        ('a, b and c', 'a and b')
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
 def full_text(value: Any) -> str:
     """A config value in words, whole."""
     return value if isinstance(value, str) else canonical_json(value)

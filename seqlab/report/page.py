@@ -1,5 +1,6 @@
 """A report as one page that needs nothing beside itself: styles, script and pictures are inside."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -18,7 +19,7 @@ from seqlab.report.cells import (
 )
 from seqlab.report.curves import Curves
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import sort_key
+from seqlab.report.labels import listed, sort_key
 from seqlab.report.page_style import SCRIPT, SHELL, STYLE
 from seqlab.report.warn import told
 
@@ -27,7 +28,7 @@ MAX_LISTED = 200
 
 def as_html(report: Report, curves: Curves | None = None) -> str:
     """The whole page; with learning curves where they are given."""
-    title = f"{report.metric} by {' and '.join(report.by)}" if report.by else report.metric
+    title = f"{report.metric} by {listed(report.by)}" if report.by else report.metric
     parts = [f"<h1>{escape(title)}</h1>", f'<p class="muted">{escape(_lead(report))}</p>']
     if report.notes:
         parts.append(f'<ul class="notes">{_items(report.notes)}</ul>')
@@ -41,9 +42,9 @@ def as_html(report: Report, curves: Curves | None = None) -> str:
         heading = "Train the best again" if len(report.groups) > 1 else "Train it again"
         parts += [f"<h2>{heading}</h2>", f"<pre><code>{escape(report.command.line)}</code></pre>"]
         parts.append(f'<p class="muted">{escape(" ".join(report.command.remarks))}</p>')
-    listed = not_counted(report, MAX_LISTED)
-    if listed:
-        parts.append(f"<details open><summary>{escape(listed[0])}</summary><ul>{_items(listed[1:])}</ul></details>")
+    left_out = not_counted(report, MAX_LISTED)
+    if left_out:
+        parts.append(f"<details open><summary>{escape(left_out[0])}</summary><ul>{_items(left_out[1:])}</ul></details>")
     parts.append(_origin(report))
     return SHELL.format(title=escape(title), style=STYLE, script=SCRIPT, body="\n".join(parts))
 
@@ -82,7 +83,7 @@ def _cross_table(report: Report) -> str:
     over = f'<th class="key" colspan="{keys}"></th>' if keys else ""
     over += f'<th colspan="{len(titles) - keys}" scope="colgroup">{escape(", ".join(report.columns))}</th>'
     head = "".join(
-        f"<th{_key_class(place < keys)} scope='col'>{escape(title)}</th>" for place, title in enumerate(titles)
+        f"<th{_key_class(place < keys)} scope='col'>{_broken(title)}</th>" for place, title in enumerate(titles)
     )
     body = ""
     for row in rows:
@@ -100,7 +101,7 @@ def _table(report: Report) -> str:
     numbers = [*result_columns(report), *_renamed(difference_columns(report)), *cost_columns(report)]
     ranks = {key: _ranks([group.key[key] for group in report.groups]) for key in report.by}
     head = "".join(
-        f"<th{_key_class(place < len(keys))} scope='col'><button>{escape(title)}</button></th>"
+        f"<th{_key_class(place < len(keys))} scope='col'><button>{_broken(title)}</button></th>"
         for place, (title, _) in enumerate([*keys, *numbers])
     )
     body = ""
@@ -147,6 +148,11 @@ def _ranks(values: Sequence[Any]) -> list[int]:
 
 def _key_class(is_key: bool) -> str:
     return " class=key" if is_key else ""
+
+
+def _broken(key: str) -> str:
+    """A title that goes on in another line where there is no room for it in one."""
+    return re.sub(r"(?<=[._/])(?=\w\w)", "<wbr>", escape(key))
 
 
 def _origin(report: Report) -> str:

@@ -31,15 +31,20 @@ p { margin: .25rem 0; }
 .notes { margin: 1rem 0; padding: .6rem 1rem .6rem 2rem;
          background: var(--warn-shade); border-left: 4px solid var(--warn); }
 .notes li { overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: .5rem 0; border: 1px solid var(--line); border-radius: 6px; }
+/* A shadow at the side where there is more to see: it stays, and what covers it scrolls along. */
+.scroll, figure { overflow-x: auto; background:
+  linear-gradient(to right, var(--page) 40%, transparent) left / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--page) 40%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to right, var(--line), transparent) left / .8rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--line), transparent) right / .8rem 100% no-repeat scroll; }
+.scroll { margin: .5rem 0; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .4rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--shade); font-weight: 600; vertical-align: bottom; white-space: normal; }
 th.key { text-align: left; }
 th[scope="colgroup"] { text-align: center; }
-tbody th.key { font-weight: 400; background: var(--page);
-               max-width: 22rem; white-space: normal; overflow-wrap: anywhere; }
+tbody th.key { font-weight: 400; max-width: 22rem; white-space: normal; overflow-wrap: anywhere; }
 tbody tr:hover > * { background: var(--shade); }
 tr.best > th.key, tr.best > td, td.best { color: var(--best); font-weight: 600; }
 th button { all: unset; cursor: pointer; }
@@ -47,7 +52,7 @@ th button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; 
 th button::after { content: "\\a0\\2195"; color: var(--muted); font-size: .85em; }
 th[aria-sort="ascending"] button::after { content: "\\a0\\2191"; color: inherit; }
 th[aria-sort="descending"] button::after { content: "\\a0\\2193"; color: inherit; }
-figure { margin: 0; max-width: 52rem; overflow-x: auto; }
+figure { margin: 0; max-width: 52rem; }
 .figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 38rem), 1fr)); }
 svg { display: block; width: 100%; min-width: 30rem; height: auto; }
 pre { margin: .5rem 0; padding: .7rem 1rem; background: var(--shade); border: 1px solid var(--line); border-radius: 6px;

@@ -48,18 +48,23 @@ def draw(report: Report) -> Any:
             _draw_spread(axes, x, report.groups[member], line_style(number, joined)["color"], _shows_interval(report))
     _set_up_y(axes, report)
     if len(series) > 1:
-        add_legend(figure, axes, ",\n".join(report.by[1:]))
+        add_legend(figure, axes, ",\n".join(_series_keys(report)))
     _add_titles(axes, report)
     return figure
 
 
 def _series(report: Report) -> dict[str, list[int]]:
-    """The groups of each line, by the line's name: the values of all keys but the first."""
-    columns = [labels(key, (group.key[key] for group in report.groups)) for key in report.by[1:]]
+    """The groups of each line, by the line's name."""
+    columns = [labels(key, (group.key[key] for group in report.groups)) for key in _series_keys(report)]
     series: dict[str, list[int]] = {}
     for number in range(len(report.groups)):
         series.setdefault(", ".join(column[number] for column in columns), []).append(number)
     return series
+
+
+def _series_keys(report: Report) -> list[str]:
+    """The keys that name a line: all that differ but the first, which is the x axis."""
+    return [key for key in report.differing if key != report.by[0]]
 
 
 def _shows_interval(report: Report) -> bool:

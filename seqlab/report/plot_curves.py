@@ -25,7 +25,8 @@ def draw_curves(report: Report, curves: Curves) -> Any:
         raise InputError(f"--curves: {len(curves.groups)} groups are too many to draw; take fewer keys with --by")
     figure, axes = new_figure()
     drawn = [(number, of_group) for number, (_, of_group) in enumerate(curves.groups) if of_group]
-    columns = [labels(key, (group.key[key] for group in report.groups)) for key in report.by]
+    keys = report.differing or report.by
+    columns = [labels(key, (group.key[key] for group in report.groups)) for key in keys]
     for place, (number, of_group) in enumerate(drawn):
         name = ", ".join(column[number] for column in columns) or "all runs"
         # Line styles go on where the colours begin again.
@@ -42,7 +43,7 @@ def draw_curves(report: Report, curves: Curves) -> Any:
     axes.set_xlabel("optimizer step")
     axes.ticklabel_format(axis="x", style="plain")
     if len(drawn) > 1:
-        add_legend(figure, axes, ",\n".join(report.by))
+        add_legend(figure, axes, ",\n".join(keys))
     add_titles(axes, _title(report, curves), _told([of_group for _, of_group in drawn]))
     return figure
 
@@ -63,7 +64,11 @@ def _draw_group(axes: Any, curves: Sequence[Points], look: dict[str, Any], name:
 
 
 def _title(report: Report, curves: Curves) -> str:
-    return f"{curves.metric} by {report.by[0]}" if len(report.by) == 1 else f"{curves.metric} while training"
+    return (
+        f"{curves.metric} by {keys[0]}"
+        if len(keys := report.differing or report.by) == 1
+        else f"{curves.metric} while training"
+    )
 
 
 def _told(groups: Sequence[Sequence[Points]]) -> str:

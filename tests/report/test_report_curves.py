@@ -10,6 +10,7 @@ import pytest
 from seqlab.errors import InputError
 from seqlab.report import compare, save_curves
 from seqlab.report.curves import band_of, read_curves, read_scalars
+from seqlab.report.events import read_events
 from seqlab.report.plot_curves import draw_curves
 
 
@@ -118,3 +119,25 @@ def test_curves_are_read_without_torch(sweep, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_file_that_is_damaged_is_read_up_to_there(tmp_path, write_events):
+    begin = len(write_events(tmp_path, {"val/loss": {1: 3.0, 2: 2.0}}).read_bytes())
+    path = write_events(tmp_path, {"val/loss": {1: 3.0, 2: 2.0, 3: 1.0}})
+    content = path.read_bytes()
+    assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2, 3]
+    path.write_bytes(content[:begin] + bytes([content[begin] - 1]) + content[begin + 1 :])  # the length of the third
+    assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2]
+    path.write_bytes(content[: begin + 12] + b"\xff" * (len(content) - begin - 12))  # its content
+    assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2]
+    path.write_bytes(content + b"no event, and long enough for a length")
+    assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2, 3]
+
+
+def test_events_are_what_tensorboards_own_reader_finds(tmp_path, write_events):
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    path = write_events(tmp_path, {f"val/{number}" * (number + 1): {1: 1.0, 2: math.nan} for number in range(30)})
+    assert [event.SerializeToString() for event in read_events(path)] == [
+        event.SerializeToString() for event in LegacyEventFileLoader(str(path)).Load()
+    ]

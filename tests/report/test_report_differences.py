@@ -67,6 +67,8 @@ def test_one_common_seed_has_no_interval_and_none_no_difference(tmp_path, write_
         None,
     )
     assert difference_of(report, 3) is None
+    text = render(report)
+    assert "pairs" in text and text.count("95 % interval") == 2  # of the means, in the table and its caption
 
 
 def test_where_seeds_repeat_runs_pair_with_their_like(tmp_path, write_run):

@@ -7,7 +7,7 @@ import pytest
 
 from seqlab.report import compare, load_curves, render
 
-VOID = {"meta", "br", "link", "img", "input"}
+VOID = {"meta", "br", "wbr", "link", "img", "input"}
 
 
 class Page(HTMLParser):
@@ -148,3 +148,17 @@ def test_a_page_without_a_completed_run_tells_why(tmp_path, write_run):
     assert "No completed run to compare." in page.text
     assert "RuntimeError" in page.text
     assert page.rows == []
+
+
+def test_long_titles_of_columns_can_go_on_in_another_line(sweep):
+    text = render(compare([sweep], metric="test/perplexity"), "html")
+    assert "<button>model.<wbr>num_<wbr>layers</button>" in text and "<button>test/<wbr>perplexity</button>" in text
+    assert "<button>tokens/s</button>" in text
+
+
+def test_the_heading_names_the_keys_as_a_sentence_does(tmp_path, write_run):
+    for number in range(2):
+        config = {"model.a": number, "model.b": number, "model.c": number}
+        write_run(tmp_path / str(number), metrics=1.0, config=config)
+    page = Page(render(compare([tmp_path], by=["model.a", "model.b", "model.c"]), "html"))
+    assert "test/perplexity by model.a, model.b and model.c" in page.text

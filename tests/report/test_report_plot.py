@@ -100,3 +100,22 @@ def test_a_mean_alone_is_told_in_digits_and_several_are_not(tmp_path, depths, wr
         write_run(tmp_path / "two" / f"{depth}{rate}", metrics=10.25, config=config)
     several = compare([tmp_path / "two"], by=["model.num_layers"], columns=["optimizer.lr"])
     assert not any("10.25" in text.get_text() for text in drawn(several)[1].texts)
+
+
+def test_a_key_of_which_all_drawn_groups_have_one_value_names_no_line(tmp_path, write_run):
+    from seqlab.report.curves import Curves
+    from seqlab.report.plot_curves import draw_curves
+
+    for depth in (1, 2):
+        for rate in (0.1, 10.0):
+            end = "completed" if rate < 1 else "failed"
+            config = {"model.num_layers": depth, "optimizer.lr": rate}
+            write_run(tmp_path / f"{depth}-{rate}", metrics=float(depth), end=end, config=config)
+    report = compare([tmp_path])
+    assert report.by == ["model.num_layers", "optimizer.lr"]
+    figure, _ = drawn(report)
+    assert figure.legends == []
+    curves = Curves("val/loss", [(group, [{0: 2.0, 1: 1.0}]) for group in report.groups], None)
+    figure = draw_curves(report, curves)
+    assert figure.legends[0].get_title().get_text() == "model.num_layers"
+    assert figure.axes[0].get_title(loc="left") == "val/loss by model.num_layers"

@@ -29,6 +29,8 @@ def test_only_completed_runs_count_and_the_others_are_listed(tmp_path, depths, w
         failed = next(line for line in text.splitlines() if str(tmp_path / "failed") in line)
         assert "model.num_layers=3 seed=9" in failed
         assert failed.endswith("RuntimeError: [31mout of memory")
+    by_seed = render(compare([tmp_path], by=["seed"]))
+    assert f"failed {tmp_path / 'failed'} seed=9: RuntimeError" in by_seed  # once
     listed = json.loads(render(report, "json"))["not_counted"]
     assert [entry["status"] for entry in listed] == ["unreadable", "failed", "running", "interrupted"]
 
