@@ -326,14 +326,13 @@ def _summarise() -> None:
 def _show_in_tensorboard(sweep_dir: Path) -> None:
     """The sweep as a whole for TensorBoard. It is no result: what is wrong with it is said, and changes nothing."""
     from seqlab.report import compare
-    from seqlab.report.tensorboard import save_for_tensorboard
 
     try:
-        save_for_tensorboard(compare([sweep_dir]), sweep_dir)
+        text = board.save_for_tensorboard(compare([sweep_dir]), sweep_dir)
     except Exception as error:  # whatever odd values there are in the runs of the user
         print(f"seqlab: nothing for TensorBoard was written of the whole sweep: {_one_line(error)}", file=sys.stderr)
     else:
-        print(f"see their curves with: tensorboard --logdir {sweep_dir}")
+        print(f"{text}; see them with: tensorboard --logdir {sweep_dir}")
 
 
 def _one_line(error: Exception) -> str:

@@ -18,7 +18,7 @@ def test_a_sweep_ends_with_its_rows_and_the_same_command_brings_them_up_to_date(
     lines = capfd.readouterr().out.splitlines()
     assert lines[-3:] == [
         "compare them with: seqlab report runs/depths",
-        "see their curves with: tensorboard --logdir runs/depths",
+        "6 runs in the HParams tab; see them with: tensorboard --logdir runs/depths",
         "runs/depths",
     ]
     ask = ask_in_this_process(SWEEP)
@@ -51,7 +51,7 @@ def test_a_sweep_does_not_fail_with_what_it_writes_for_tensorboard(sweep_here, c
     shown = capfd.readouterr()
     (line,) = [line for line in shown.err.splitlines() if "TensorBoard" in line]
     assert line.startswith("seqlab: nothing for TensorBoard was written of the whole sweep: ") and said in line
-    assert shown.out.splitlines()[-1] == "runs/depths" and "see their curves" not in shown.out
+    assert shown.out.splitlines()[-1] == "runs/depths" and "see them with" not in shown.out
 
 
 def test_a_dry_run_writes_nothing(sweep_here, monkeypatch):  # noqa: F811

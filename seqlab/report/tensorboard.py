@@ -9,7 +9,8 @@ What is written, all of it replaced when it is written again:
 """
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,28 +68,42 @@ def remove_row(run_dir: Path) -> None:
 
 
 def _save(report: Report, folder: Path) -> str:
-    bands, tags = _bands(report)
-    averaged = {tag for of_group in bands.values() for tag in of_group}
-    layout = layout_summary(tags or _tags(report), averaged)
-    for name, of_group in bands.items():
+    curves, tags = _averaged(report)
+    averaged = {tag for of_group in curves.values() for tag in of_group.bands}
+    tags = tags or _tags(report)
+    layout = [layout_summary(tags, averaged)] if tags else []
+    for name, of_group in curves.items():
         write_events(folder / GROUPS / name / FILE_NAME, _group_events(of_group, layout))
-    _remove_groups(folder / GROUPS, keep=bands)
+    _remove_groups(folder / GROUPS, keep=curves)
     runs = [run for run in report.runs if run.status in STATUSES]
     columns = columns_of(report, runs)
-    shared = [experiment_summary(columns, metric_tags(report)), *([] if bands else [layout])]
+    shared = [experiment_summary(columns, metric_tags(report)), *([] if curves else layout)]
     for number, run in enumerate(runs):
         values = {column.name: column.values[number] for column in columns if column.values[number] is not None}
-        write_events(Path(run.path) / FILE_NAME, _at(started(run), [*shared, *row_summaries(run, values)]))
+        write_events(Path(run.path) / FILE_NAME, [_event(started(run), 0, [*shared, *row_summaries(run, values)])])
     text = f"{told(len(runs))} in the HParams tab"
-    return text + (f", curves of {len(bands)} groups in Custom Scalars" if bands else "")
+    if curves:
+        text += f", curves of {len(curves)} groups in Custom Scalars"
+    if len(report.groups) > MAX_GROUPS:
+        text += f", no curves of the {len(report.groups)} groups: too many, take fewer keys with --by"
+    return text
 
 
-def _bands(report: Report) -> tuple[dict[str, dict[str, Band]], set[str]]:
-    """The averaged curves of each group by its name, and the tags of all scalars that were met.
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """A group's averaged curves by their tags; when its first run began, and how long its runs took."""
+
+    bands: dict[str, Band]
+    started: float
+    seconds: float
+
+
+def _averaged(report: Report) -> tuple[dict[str, _Curves], set[str]]:
+    """The curves of each group by its name, and the tags of all scalars that were met.
 
     There are none where no group has two runs, for they would be the runs' own.
     """
-    found: dict[str, dict[str, Band]] = {}
+    found: dict[str, _Curves] = {}
     met: set[str] = set()
     if len(report.groups) > MAX_GROUPS or not any(len(group.runs) > 1 for group in report.groups):
         return found, met
@@ -99,7 +114,7 @@ def _bands(report: Report) -> tuple[dict[str, dict[str, Band]], set[str]]:
         bands = {tag: band_of([of_run[tag] for of_run in scalars if tag in of_run]) for tag in filter(is_curve, tags)}
         kept = {tag: _thinned(band) for tag, band in bands.items() if band is not None and len(band.steps) > 1}
         if kept:
-            found[name] = kept
+            found[name] = _Curves(kept, min(map(started, group.runs)), group.train_seconds or 0.0)
     return found, met
 
 
@@ -131,26 +146,27 @@ def _tags(report: Report) -> set[str]:
     return set()
 
 
-def _group_events(bands: Mapping[str, Band], layout: Any) -> Iterator[Any]:
-    from tensorboard.compat.proto.event_pb2 import Event
+def _group_events(curves: _Curves, layout: list[Any]) -> Iterator[Any]:
+    """The layout, then the curves. The time of a step is by its share of the steps: there is no mean of clocks."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    yield from _at(0.0, [layout])
-    by_step: dict[int, list[tuple[str, float]]] = {}
-    for tag, band in sorted(bands.items()):
+    yield _event(curves.started, 0, layout)
+    by_step: dict[int, list[Any]] = {}
+    for tag, band in sorted(curves.bands.items()):
         for step, mean, sd in zip(band.steps.tolist(), band.means.tolist(), band.deviations.tolist(), strict=True):
-            by_step.setdefault(step, []).extend(
-                [(MEAN + tag, mean), (LOWER + tag, mean - sd), (UPPER + tag, mean + sd)]
-            )
-    for step, values in sorted(by_step.items()):
-        yield Event(step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=v) for tag, v in values]))
+            of_step = by_step.setdefault(step, [])
+            for prefix, value in ((MEAN, mean), (LOWER, mean - sd), (UPPER, mean + sd)):
+                of_step.append(Summary.Value(tag=prefix + tag, simple_value=value))
+    last = max(by_step) or 1
+    for step in sorted(by_step):
+        yield _event(curves.started + curves.seconds * step / last, step, by_step[step])
 
 
-def _at(seconds: float, values: list[Any]) -> list[Any]:
+def _event(seconds: float, step: int, values: list[Any]) -> Any:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    return [Event(wall_time=seconds, summary=Summary(value=values))]
+    return Event(wall_time=seconds, step=step, summary=Summary(value=values))
 
 
 def _remove_groups(place: Path, keep: Container[str]) -> None:

@@ -29,6 +29,7 @@ def write_sweep(folder: Path, write_run: Callable[..., Path], results: dict[int,
                     "logger": {"hparams": ["model.cell._target_", "optimizer.lr", "seed"]},
                 },
                 overrides=(f"model.num_layers={depth}", f"seed={seed}"),
+                train_seconds=60.0,
             )
             if result is not None:
                 curve = {step: 5.0 - depth - step / 10 + seed for step in (0, 10, 20)}

@@ -130,8 +130,9 @@ def test_a_file_that_is_damaged_is_read_up_to_there(tmp_path, write_events):
     assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2]
     path.write_bytes(content[: begin + 12] + b"\xff" * (len(content) - begin - 12))  # its content
     assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2]
-    path.write_bytes(content + b"no event, and long enough for a length")
-    assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2, 3]
+    for rest in (b"no event, and long enough for a length", bytes(64)):
+        path.write_bytes(content + rest)
+        assert [event.step for event in read_events(path)] == [0, 1, 2, 3]
 
 
 def test_events_are_what_tensorboards_own_reader_finds(tmp_path, write_events):

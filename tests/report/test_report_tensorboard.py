@@ -10,6 +10,7 @@ import pytest
 from seqlab import cli
 from seqlab.errors import InputError
 from seqlab.report import compare
+from seqlab.report import tensorboard as board
 from seqlab.report.curves import read_scalars
 from seqlab.report.tensorboard import FILE_NAME, MAX_POINTS, remove_row, save_for_tensorboard
 from seqlab.sweep import read_jobs
@@ -76,6 +77,8 @@ def test_groups_have_their_mean_and_a_band_of_one_deviation(sweep):
     assert [value for _, value in lower] == pytest.approx([mean - math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
     assert [value for _, value in upper] == pytest.approx([mean + math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
     assert curve("groups/num_layers=3", "mean-sd/val/loss") == [(0, 3.0), (10, 2.0), (20, 1.0)]
+    times = [time for time, _, _ in ask(f"scalars/scalars?run={of_first}&tag=mean/val/loss")]
+    assert times == [times[0], pytest.approx(times[0] + 30), pytest.approx(times[0] + 60)]
     assert {tag.partition("/")[2] for tag in ask("scalars/tags")[of_first]} == {"val/loss", "train/tokens_per_second"}
     speed = "train/tokens_per_second"
     assert layout_in(ask) == {
@@ -213,6 +216,12 @@ def test_names_of_groups_are_names_of_folders(tmp_path, write_run):
     save(tmp_path)
     names = sorted(path.name for path in (tmp_path / "groups").iterdir())
     assert len(names) == 4 and names[:2] == ["path=a-..-b", "path=a-..-b-2"] and len(names[-1]) < 110
+
+
+def test_very_many_groups_have_no_curves_which_is_said(sweep, monkeypatch):
+    monkeypatch.setattr(board, "MAX_GROUPS", 2)
+    assert save(sweep) == "6 runs in the HParams tab, no curves of the 3 groups: too many, take fewer keys with --by"
+    assert not (sweep / "groups").exists()
 
 
 def test_the_command_says_how_to_see_it(sweep, capsys, monkeypatch):
