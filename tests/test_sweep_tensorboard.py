@@ -1,11 +1,13 @@
 """At its end a sweep is written for TensorBoard as a whole, which can fail without consequence."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from seqlab import launch
 from seqlab.record import RunRecord
+from seqlab.report import compare
 from seqlab.report import tensorboard as board
 from tests.report.tensorboard_sweep import ask_in_this_process, columns_in, rows_in
 from tests.test_sweep import complete, complete_but_for_two, sweep_here  # noqa: F401
@@ -60,10 +62,26 @@ def test_a_dry_run_writes_nothing(sweep_here, monkeypatch):  # noqa: F811
     assert not SWEEP.exists()
 
 
-def test_a_run_that_begins_again_loses_the_row_of_its_failure(tmp_path, monkeypatch):
-    RunRecord.start(tmp_path, {"seed": 1}, [], 1).fail("broken")
-    (tmp_path / board.FILE_NAME).write_bytes(b"failed")
-    monkeypatch.setattr(launch, "_wait", lambda process: 0)
-    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_: None)
-    assert launch.resume(tmp_path, []) == 0
-    assert not (tmp_path / board.FILE_NAME).exists()
+def test_a_run_of_a_sweep_that_is_resumed_loses_the_row_of_its_failure_and_gets_another(tmp_path, monkeypatch, capsys):
+    sweep = tmp_path / "sweep"
+    for seed in (1, 2):
+        RunRecord.start(sweep / str(seed), {"seed": seed}, [f"seed={seed}"], seed).fail("broken")
+    rows = []
+
+    def train(process):
+        rows.extend(path.parent.name for path in sweep.glob(f"*/{board.FILE_NAME}"))
+        RunRecord.resume(sweep / "2").complete({"test/loss": 1.0})
+        return 0
+
+    monkeypatch.setattr(launch, "_wait", train)
+    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(Popen=lambda *_: None))
+    assert launch.resume(sweep / "1", []) == 0  # before there is any row: none is made
+    assert rows == [] and not list(sweep.glob(f"*/{board.FILE_NAME}"))
+    board.save_for_tensorboard(compare([sweep]), sweep)
+    RunRecord.load(sweep / "2").fail("broken again")
+    capsys.readouterr()
+    assert launch.resume(sweep / "2", []) == 0
+    assert rows == ["1"]
+    found = {name: status for name, (_, status, _) in rows_in(ask_in_this_process(sweep)).items()}
+    assert found == {"1": "STATUS_FAILURE", "2": "STATUS_SUCCESS"}
+    assert capsys.readouterr().out.splitlines()[-1] == str(sweep / "2")
