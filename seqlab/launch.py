@@ -330,7 +330,7 @@ def _show_in_tensorboard(sweep_dir: Path) -> None:
     try:
         text = board.save_for_tensorboard(compare([sweep_dir]), sweep_dir)
     except Exception as error:  # whatever odd values there are in the runs of the user
-        print(f"seqlab: nothing for TensorBoard was written of the whole sweep: {_one_line(error)}", file=sys.stderr)
+        print(f"seqlab: the sweep as a whole could not be written for TensorBoard: {_one_line(error)}", file=sys.stderr)
     else:
         print(f"{text}; see them with: tensorboard --logdir {sweep_dir}")
 

@@ -52,7 +52,7 @@ def test_a_sweep_does_not_fail_with_what_it_writes_for_tensorboard(sweep_here, c
     assert sweep_here(complete, "seed=1,2")[0] == 0
     shown = capfd.readouterr()
     (line,) = [line for line in shown.err.splitlines() if "TensorBoard" in line]
-    assert line.startswith("seqlab: nothing for TensorBoard was written of the whole sweep: ") and said in line
+    assert line.startswith("seqlab: the sweep as a whole could not be written for TensorBoard: ") and said in line
     assert shown.out.splitlines()[-1] == "runs/depths" and "see them with" not in shown.out
 
 

@@ -59,7 +59,7 @@ def save_for_tensorboard(report: Report, folder: Path) -> str:
     try:
         return _save(report, folder)
     except OSError as error:
-        raise InputError(f"--tensorboard: cannot write {error.filename} ({error.strerror})") from None
+        raise InputError(f"--tensorboard: cannot write {error.filename or folder} ({error.strerror})") from None
 
 
 def remove_row(run_dir: Path) -> None:
