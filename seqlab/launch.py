@@ -227,7 +227,7 @@ def _supervise(run_dir: Path, *options: str) -> int:
     command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
     process = subprocess.Popen(command)
     code = _wait(process, run_dir)
-    return note_end(run_dir, process.pid, code) if is_first_process() else abs(code)
+    return note_end(run_dir, process.pid, code) if is_first_process() else int(code != 0)
 
 
 def _wait(process: "subprocess.Popen[bytes]", run_dir: Path) -> int:

@@ -35,6 +35,9 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a write that succeeds once somebody has made room."""
 
 
+INTERRUPTED: Final = 75
+"""Exit code of a run's process that was told to stop, or had no room: sysexits.h calls it a failure for now."""
+
 _STACK_LINES = 20
 
 
@@ -98,8 +101,10 @@ def note_end(run_dir: Path, pid: int, code: int) -> int:
                 _say(f"{cause} ended the run's process after the run was complete")
             return 0
         if record.fields["status"] != "running":
-            return code if code > 0 else 1
-        if code in (-signum for signum in CRASHES):
+            return 2 if code == 2 else 1
+        if code == INTERRUPTED:
+            record.interrupt("the run was interrupted, and had no room to say so")
+        elif code in (-signum for signum in CRASHES):
             stack = _crashed_at(run_dir)
             record.fail(f"{stack}{cause} ended the run")
             _say(f"{cause} ended the run", stack)

@@ -29,14 +29,14 @@ from seqlab.nn.size import count_parameters
 from seqlab.provenance import process_started
 from seqlab.rank import is_first_process
 from seqlab.record import RunRecord
-from seqlab.supervise import no_room, read_job, watch_crashes
+from seqlab.supervise import INTERRUPTED, no_room, read_job, watch_crashes
 from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Carries out the run in a folder that ``seqlab train`` prepared; returns the exit code of the command."""
+    """Carries out the run in a folder that ``seqlab train`` prepared; returns the exit code of its process."""
     parser = argparse.ArgumentParser(prog="python -m seqlab.train", description=main.__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 def _outside(error: BaseException | None) -> str | None:
     """What came from outside and ended a run, so that it can go on; None where the run failed by itself."""
     if (full := no_room(error)) is not None:
-        return f"interrupted: {full.strerror}: the last whole checkpoint is kept"
+        return f"interrupted: {full.strerror}; the last whole checkpoint is kept"
     while error is not None:
         if isinstance(error, LostProcessError):
             return f"interrupted: {error}"
@@ -94,15 +94,14 @@ def _outside(error: BaseException | None) -> str | None:
     return None
 
 
-def _interrupted(record: RunRecord, reason: str) -> int:
-    """Notes and tells that the run can go on, and what keeps it from that."""
+def _interrupted(record: RunRecord, told: str) -> int:
+    """Notes and tells that the run can go on, and what kept it from that."""
     if isinstance(record, Follower):
-        return 1
-    print(f"seqlab: {reason}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
-    # On a full disk this fails; a record that says running, of a process that is gone, reads as interrupted.
-    with contextlib.suppress(OSError):
-        record.interrupt(None if reason == "interrupted" else reason)
-    return 1
+        return INTERRUPTED
+    print(f"seqlab: {told}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # on a full disk, where the exit code tells the supervisor
+        record.interrupt(told.partition(": ")[2] or None)
+    return INTERRUPTED
 
 
 def execute(record: RunRecord, resume: bool = False) -> None:

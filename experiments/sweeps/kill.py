@@ -1,7 +1,8 @@
 """A sweep of six jobs, killed as a whole at twenty moments and started again each time, against one left alone.
 
 ``python experiments/sweeps/kill.py --folder FOLDER``; called again, it goes on where it was stopped. Ten moments are
-drawn from the clock alone; ten fall at random into phases that are too short for the clock to meet.
+drawn from the clock alone, from when the first job has begun to train; ten fall at random into phases that are too
+short for the clock to meet.
 """
 
 import argparse
@@ -70,7 +71,7 @@ COMMAND = (
     *("train", "-m", "--config-dir", "conf", "name=six", "callbacks=phases", "trainer=cpu", "runtime.num_threads=1"),
     *("data=kjv", "data.batch_size=32", "data.tbptt_steps=64", "data.eval_batch_size=64", "data.eval_steps=64"),
     *("model.num_layers=2", "model.hidden_size=64", "model.embedding_size=32", "scheduler=cosine"),
-    *("trainer.limit_val_batches=40", "trainer.limit_test_batches=40", "trainer.gradient_clip_val=1.0"),
+    *("trainer.limit_val_batches=20", "trainer.limit_test_batches=20", "trainer.gradient_clip_val=1.0"),
     *("model.dropout=0.1,0.2,0.4", "seed=1,2"),
 )
 SWEEP = Path("runs") / "six"
@@ -107,15 +108,15 @@ def main() -> int:
     return checks.end()
 
 
-def draw_moments(draw: random.Random) -> list[tuple[str | None, float]]:
-    """What each kill waits for, and the seconds after it: the start of the command, or of some phase."""
-    moments: list[tuple[str | None, float]] = [(None, draw.uniform(2.0, 35.0)) for _ in range(BY_CLOCK)]
+def draw_moments(draw: random.Random) -> list[tuple[str, float]]:
+    """The phase that each kill waits for, and the seconds after that."""
+    moments: list[tuple[str, float]] = [("training", draw.uniform(0.0, 20.0)) for _ in range(BY_CLOCK)]
     moments += [(phase, draw.uniform(0.0, SPREAD.get(phase, 0.0))) for phase in AIMED]
     draw.shuffle(moments)
     return moments
 
 
-def kill_often(folder: Path, command: tuple[str, ...], moments: list[tuple[str | None, float]]) -> list[str]:
+def kill_often(folder: Path, command: tuple[str, ...], moments: list[tuple[str, float]]) -> list[str]:
     """Starts the sweep and kills it, once a moment; the phases that the kills met, kept in ``kills.jsonl``."""
     kept = folder / "kills.jsonl"
     landed = [json.loads(line)["phase"] for line in kept.read_text().splitlines()] if kept.exists() else []
@@ -123,15 +124,12 @@ def kill_often(folder: Path, command: tuple[str, ...], moments: list[tuple[str |
         for left in (folder / SWEEP).glob("*/phase.txt"):
             left.unlink()
         complete = {path for path, record in records(folder / SWEEP).items() if record["status"] == "completed"}
+        left_before = set((folder / SWEEP).rglob(".*.tmp"))
         began = time.monotonic()
         process = start(folder, command)
-        while process.poll() is None:
-            met = target is None or phase_of(folder, complete) == target
-            if met and (target is not None or time.monotonic() - began >= seconds):
-                break
+        while process.poll() is None and phase_of(folder, complete) != target:
             time.sleep(0.001)
-        if target is not None:
-            time.sleep(seconds)
+        time.sleep(seconds)
         phase = phase_of(folder, complete)
         if process.poll() is not None:
             break
@@ -139,7 +137,7 @@ def kill_often(folder: Path, command: tuple[str, ...], moments: list[tuple[str |
         process.wait()
         wait_until_gone(process)
         life = time.monotonic() - began
-        half_written = [path.name for path in (folder / SWEEP).rglob(".*.tmp")]
+        half_written = [path.name for path in (folder / SWEEP).rglob(".*.tmp") if path not in left_before]
         with open(kept, "a") as file:
             file.write(json.dumps({"phase": phase, "aim": target, "seconds": life, "half": half_written}) + "\n")
         said = f", {len(half_written)} file half-written" if half_written else ""

@@ -52,9 +52,9 @@ class RunCheckpoint(Checkpoint):
         every_n_minutes: float | None = None,
     ) -> None:
         super().__init__()
-        for name, value, least in (("steps", every_n_steps, 1), ("minutes", every_n_minutes, 0)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and value >= least and value > 0):
+        for name, value, kinds in (("steps", every_n_steps, int), ("minutes", every_n_minutes, (int, float))):
+            number = isinstance(value, kinds) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
                 raise InputError(f"callbacks.checkpoint.every_n_{name} is {value}; expected a positive number or null")
         self.every_n_steps = every_n_steps
         self.every_n_minutes = every_n_minutes
