@@ -36,6 +36,7 @@ from seqlab.supervise import (
     AtWorkError,
     claim,
     claim_again,
+    give_up,
     no_room,
     note_end,
     read_job,
@@ -149,6 +150,7 @@ def _job(config: DictConfig) -> float | None:
         code = _refused(run_dir, config, overrides, error)
     except OSError as error:  # nor is what keeps this one job from its start, such as too many processes
         print(f"seqlab: {_told(error)}", file=sys.stderr, flush=True)
+        give_up(run_dir, _told(error))
         code = 1
     if multirun:
         optimize = config.optimize

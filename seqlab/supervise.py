@@ -86,6 +86,15 @@ def claim_again(run_dir: Path) -> None:
         RunRecord.resume(run_dir)
 
 
+def give_up(run_dir: Path, reason: str) -> None:
+    """Notes that a run which this process has claimed could not start; without room for that, it reads as interrupted
+    once this process is gone."""
+    with contextlib.suppress(OSError, InputError), _alone(run_dir):
+        record = RunRecord.load(run_dir)
+        if record.fields["status"] == "running" and record.fields["process"] == this_process():
+            record.fail(reason)
+
+
 def note_end(run_dir: Path, pid: int, code: int) -> int:
     """Notes how the run's process ended where it could not do so itself; returns the command's exit code.
 

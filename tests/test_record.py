@@ -16,7 +16,8 @@ import pytest
 from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
 from seqlab.fingerprint import config_hash
-from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab.record import RECORD_NAME, SILENCE, RunRecord, read_record
+from seqlab.supervise import show_alive
 
 CONFIG = {
     "seed": 1,
@@ -225,6 +226,31 @@ def test_a_process_on_another_host_is_taken_at_its_word(tmp_path):
     start(tmp_path)
     edit(tmp_path, process={"pid": 2**22 + 1, "host": "elsewhere", "started": "x"})
     assert read_record(tmp_path)["status"] == "running"
+
+
+def test_a_process_on_another_host_that_shows_no_life_is_taken_for_gone(tmp_path):
+    start(tmp_path)
+    edit(tmp_path, process={"pid": 2**22 + 1, "host": "elsewhere", "started": "x"})
+    long_ago = time.time() - SILENCE - 60
+    os.utime(tmp_path / RECORD_NAME, (long_ago, long_ago))
+    fields = read_record(tmp_path)
+    assert fields["status"] == "interrupted"
+    assert fields["error"] == f"process {2**22 + 1} on elsewhere has shown no life for {SILENCE} s"
+    show_alive(tmp_path)
+    assert read_record(tmp_path)["status"] == "running"
+
+
+def test_a_claimed_run_is_taken_over_with_where_it_computes_now(tmp_path, child):
+    with pytest.raises(InputError, match="was not prepared by seqlab train"):
+        RunRecord.take_over(tmp_path, supervisor=os.getppid())
+    elsewhere = {"seed": 1, "logger": {"limit": math.inf}}
+    for config, expected in (({"seed": 2}, {"seed": 1}), (elsewhere, elsewhere)):
+        record = RunRecord.take_over(tmp_path, child.pid, config)
+        assert record.fields["config"] == expected and record.fields["process"]["pid"] == os.getpid()
+        edit(tmp_path, process={**record.fields["process"], "pid": child.pid})
+    RunRecord.load(tmp_path).complete({})
+    with pytest.raises(InputError, match="was not prepared by seqlab train"):
+        RunRecord.take_over(tmp_path, child.pid)
 
 
 def test_an_ended_run_stays_ended_when_its_process_is_gone(tmp_path):

@@ -1,5 +1,6 @@
 """Sweeps: a failing job ends nothing, what is complete is skipped, an edited sweep runs only what is new."""
 
+import errno
 import json
 import os
 import sys
@@ -8,9 +9,10 @@ import pytest
 
 from seqlab import cli, launch
 from seqlab import record as records
+from seqlab.errors import InputError
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.supervise import read_job
-from seqlab.sweep import Job, best_of
+from seqlab.sweep import Job, best_of, summary
 from tests.command import ONE_THREAD, seqlab
 
 TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
@@ -176,6 +178,62 @@ def test_jobs_that_other_code_completed_are_named_and_run_again_if_asked(sweep_h
     assert said in capfd.readouterr().out
     assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [(1, ())])
     assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
+
+
+def test_a_job_that_could_not_start_is_noted_and_the_others_run(sweep_here, capfd):
+    def too_many(record, seed):
+        if seed == 2:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return complete(record, seed)
+
+    assert sweep_here(too_many, "seed=1,2,3") == (1, [(1, ()), (2, ()), (3, ())])
+    out, err = capfd.readouterr()
+    assert "2 completed, 1 failed\n  failed: runs/depths/seed=2-" in out and err.count("Resource temporarily") == 1
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ())])
+
+
+def test_what_is_refused_now_can_still_be_resumed(sweep_here, monkeypatch):
+    def interrupted(record, seed):
+        record.interrupt()
+        return 1
+
+    def refuse(config):
+        raise InputError("not on the allow-list")
+
+    sweep_here(interrupted, "seed=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "check_targets", refuse)
+        assert sweep_here(complete, "seed=1") == (1, [])
+    assert sweep_here(complete, "seed=1") == (0, [(1, ("--resume",))])
+
+
+def test_what_other_code_has_begun_goes_on_or_begins_anew_as_asked(sweep_here, monkeypatch, capfd):
+    def interrupted(record, seed):
+        record.interrupt()
+        return 1
+
+    def commit(name):
+        for module in (launch, records):
+            monkeypatch.setattr(module, "git_state", lambda: {"commit": name, "dirty": False})
+
+    for number, (option, expected) in enumerate({"false": ("--resume",), "true": ()}.items()):
+        commit("a" * 40)
+        sweep_here(interrupted, f"seed={number}")
+        commit("b" * 40)
+        assert sweep_here(complete, f"seed={number}", f"rerun_changed={option}") == (0, [(number, expected)])
+        assert "interrupted by other code, commit aaaaaaaaaa where bbbbbbbbbb is now" in capfd.readouterr().out
+
+
+def test_a_glob_over_a_groups_choices_is_counted(sweep_here, capfd):
+    assert sweep_here(complete, "optimizer=glob(adam*)")[0] == 0
+    assert "\n[2/2] completed" in capfd.readouterr().out
+
+
+def test_a_job_that_left_no_record_is_not_forgotten(tmp_path):
+    (tmp_path / "seed=1-0" / ".hydra").mkdir(parents=True)
+    (tmp_path / "seed=1-0" / ".hydra" / "overrides.yaml").touch()
+    text, all_done = summary(tmp_path, "val/loss")
+    assert not all_done and text.startswith("1 failed\n") and "it left no record" in text
 
 
 def test_a_stored_sweep_is_counted_too(sweep_here, capfd):
