@@ -272,9 +272,11 @@ def _outdated(run_dir: Path, rerun: bool) -> bool:
 
 def _metric(run_dir: Path, name: str) -> float:
     """The judged metric of a completed run; NaN for any other, which a sweeper takes for a failed trial."""
-    if status_of(run_dir) != "completed":
+    try:
+        record = read_record(run_dir)
+    except InputError:
         return math.nan
-    return float(read_record(run_dir)["metrics"].get(name, math.nan))
+    return float(record["metrics"].get(name, math.nan)) if record["status"] == "completed" else math.nan
 
 
 def _job_name(*, _root_: DictConfig) -> str:

@@ -224,6 +224,16 @@ def test_what_other_code_has_begun_goes_on_or_begins_anew_as_asked(sweep_here, m
         assert "interrupted by other code, commit aaaaaaaaaa where bbbbbbbbbb is now" in capfd.readouterr().out
 
 
+def test_a_damaged_record_is_named_and_the_other_jobs_run(sweep_here, tmp_path, capfd):
+    sweep_here(complete, "seed=1,2")
+    (damaged,) = (tmp_path / "runs" / "depths").glob(f"seed=1-*/{RECORD_NAME}")
+    damaged.write_text("{")
+    assert sweep_here(complete, "seed=1,2,3") == (1, [(3, ())])
+    out, err = capfd.readouterr()
+    assert err.count("\n") == 1 and "not valid JSON" in err
+    assert "1 completed, 1 skipped, 1 failed" in out and damaged.read_text() == "{"
+
+
 def test_a_glob_over_a_groups_choices_is_counted(sweep_here, capfd):
     assert sweep_here(complete, "optimizer=glob(adam*)")[0] == 0
     assert "\n[2/2] completed" in capfd.readouterr().out

@@ -54,13 +54,12 @@ def records(sweep_dir: Path) -> dict[Path, dict[str, Any]]:
 
 
 def completed(sweep_dir: Path) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The record of each completed run, by its overrides that name no folder; with its own under ``run_dir``."""
-    found = {}
-    for run_dir, record in records(sweep_dir).items():
-        if record["status"] == "completed":
-            key = tuple(text for text in record["overrides"] if not text.startswith("callbacks.checkpoint."))
-            found[key] = {**record, "run_dir": run_dir}
-    return found
+    """The record of each completed run, by its overrides but for those of the launcher; its folder as ``run_dir``."""
+    return {
+        tuple(text for text in record["overrides"] if "launcher" not in text): {**record, "run_dir": run_dir}
+        for run_dir, record in records(sweep_dir).items()
+        if record["status"] == "completed"
+    }
 
 
 def table(sweep_dir: Path, by: str) -> list[dict[str, Any]]:
@@ -92,9 +91,10 @@ class Checks:
     def __init__(self) -> None:
         self.failed = 0
 
-    def check(self, holds: bool, claim: str) -> None:
+    def check(self, holds: bool, claim: str) -> bool:
         self.failed += not holds
         print(f"{'  holds' if holds else '  FAILS'}: {claim}", flush=True)
+        return holds
 
     def end(self) -> int:
         print("all of it holds" if not self.failed else f"{self.failed} claims fail", flush=True)
