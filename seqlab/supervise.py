@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-from seqlab.atomic import remove_leftovers, write_atomically
+from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
 from seqlab.fingerprint import config_hash
 from seqlab.provenance import this_process
@@ -70,7 +70,7 @@ def claim(run_dir: Path, config: dict[str, Any], overrides: list[str], anew: boo
             _forget(run_dir)
         write_job(run_dir, config, overrides)
         if goes_on:
-            RunRecord.resume(run_dir)
+            _resume(run_dir)
         else:
             RunRecord.start(run_dir, config, overrides, config.get("seed"))
         return goes_on
@@ -83,7 +83,7 @@ def claim_again(run_dir: Path) -> None:
         InputError: there is no readable record, or a process of this machine is at work in it.
     """
     with _alone(run_dir):
-        RunRecord.resume(run_dir)
+        _resume(run_dir)
 
 
 def give_up(run_dir: Path, reason: str) -> None:
@@ -179,13 +179,22 @@ def _alone(run_dir: Path) -> Iterator[None]:
         yield
 
 
+def _resume(run_dir: Path) -> None:
+    RunRecord.resume(run_dir)
+    if not (run_dir / "checkpoints" / "last.ckpt").exists():
+        _remove_events(run_dir)  # the run will log its first steps again
+
+
 def _forget(run_dir: Path) -> None:
     """Removes what an earlier attempt trained. The record says first that it is gone, should this be cut short."""
     RunRecord.load(run_dir).fail("begun anew, and not complete yet")
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    _remove_events(run_dir)
+
+
+def _remove_events(run_dir: Path) -> None:
     for events in run_dir.glob("events.out.tfevents.*"):
         events.unlink(missing_ok=True)
-    remove_leftovers(run_dir)
 
 
 def _crashed_at(run_dir: Path) -> str:

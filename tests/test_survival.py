@@ -283,11 +283,20 @@ def test_what_begins_anew_begins_without_the_checkpoints_and_events_of_before(tm
 def test_what_goes_on_keeps_them_but_for_what_a_killed_writer_left(tmp_path):
     record = claimed(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    for name in ("last.ckpt", ".last.ckpt.123-0.tmp", ".mine.tmp"):
-        (tmp_path / "checkpoints" / name).touch()
+    events = tmp_path / "events.out.tfevents.1.host.1.0"
+    for path in (
+        events,
+        *(tmp_path / "checkpoints" / name for name in ("last.ckpt", ".last.ckpt.123-0.tmp", ".my.tmp")),
+    ):
+        path.touch()
     record.interrupt()
     assert claim(tmp_path, {"seed": 1}, []) is True
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [".mine.tmp", "last.ckpt"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [".my.tmp", "last.ckpt"]
+    assert events.exists()
+    RunRecord.load(tmp_path).interrupt()
+    (tmp_path / "checkpoints" / "last.ckpt").unlink()
+    assert claim(tmp_path, {"seed": 1}, []) is True
+    assert not events.exists()  # nothing to go on from: its steps are logged again
 
 
 def test_a_half_written_job_is_refused_in_one_line(tmp_path):
