@@ -4,7 +4,10 @@ import logging
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from seqlab import supervise, train
 from tests.conftest import config_of
@@ -33,6 +36,28 @@ def seqlab(*arguments: str, folder: Path, limit: float = 120, **variables: str) 
         timeout=limit,
         check=False,
     )
+
+
+def seqlab_started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
+    """``seqlab ARGUMENTS`` in a session of its own, not waited for; all that it prints goes to its ``stdout``."""
+    return subprocess.Popen(
+        command_line(*arguments),
+        cwd=folder,
+        env=environment(SEQLAB_CACHE=str(folder / "cache")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], Any], limit: float = 60) -> Any:
+    """What ``condition()`` gives once it is true, within ``limit`` seconds."""
+    deadline = time.monotonic() + limit
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+    return found
 
 
 def train_in_this_process(run_dir: Path, *overrides: str) -> int:

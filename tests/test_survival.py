@@ -12,7 +12,7 @@ import pytest
 
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.supervise import AtWorkError, claim, note_end, status_of
-from tests.command import ONE_THREAD, command_line, environment, seqlab
+from tests.command import ONE_THREAD, environment, seqlab, seqlab_started, wait_for
 
 CELL = '''\
 """A cell that does what its argument says, at its first step."""
@@ -187,7 +187,7 @@ def test_of_many_claims_at_the_same_time_one_succeeds(tmp_path):
 
 def test_a_sweep_started_twice_leaves_what_is_at_work_alone_and_says_so(tmp_path, user):
     arguments = (*FAULTY[:-1], f"hydra.sweep.dir={tmp_path}", "model.cell.fault=none", "seed=1")
-    with start_sweep(user, *arguments) as first:
+    with seqlab_started(*arguments, folder=user) as first:
         (run_dir,) = wait_for(lambda: [path.parent for path in tmp_path.glob(f"*/{RECORD_NAME}")])
         owner = read_record(run_dir)["process"]["pid"]
         second = seqlab(*arguments, folder=user)
@@ -199,26 +199,6 @@ def test_a_sweep_started_twice_leaves_what_is_at_work_alone_and_says_so(tmp_path
         out, _ = first.communicate(timeout=100)
         assert first.returncode == 0 and "1 completed" in out
     assert read_record(run_dir)["resumes"] == 0
-
-
-def start_sweep(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command_line(*arguments),
-        cwd=folder,
-        env=environment(SEQLAB_CACHE=str(folder / "cache")),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(condition, limit: float = 60):
-    deadline = time.monotonic() + limit
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
 
 
 # What a supervisor notes

@@ -10,22 +10,9 @@ import pytest
 
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.train import execute
-from tests.command import command_line, environment, seqlab
+from tests.command import seqlab, seqlab_started, wait_for
 from tests.conftest import config_of
 from tests.test_resume import COSINE, assert_the_same_end, overrides_of
-from tests.test_survival import wait_for
-
-
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command_line(*arguments),
-        cwd=folder,
-        env=environment(SEQLAB_CACHE=str(folder / "cache")),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
@@ -49,26 +36,26 @@ def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text
     sweep = tmp_path / "sweep"
     command = ["train", "-m", *overrides, "seed=1,2", f"hydra.sweep.dir={sweep}"]
 
-    process = start(tmp_path, *command)
+    process = seqlab_started(*command, folder=tmp_path)
     wait_for(lambda: by_seed(sweep).get(1))  # claimed, and its process only begins to import
     kill(process)
     assert read_record(by_seed(sweep)[1])["status"] == "interrupted"
 
-    process = start(tmp_path, *command)
+    process = seqlab_started(*command, folder=tmp_path)
     saved = wait_for(lambda: checkpoint_of(sweep, 1))
     wait_for(lambda: checkpoint_of(sweep, 1, later_than=saved))
     kill(process)
 
-    process = start(tmp_path, *command)
+    process = seqlab_started(*command, folder=tmp_path)
     writing = wait_for(lambda: list(sweep.glob("*/checkpoints/.*.tmp")))
     kill(process)
     assert writing
 
-    process = start(tmp_path, *command)
+    process = seqlab_started(*command, folder=tmp_path)
     wait_for(lambda: read_record(by_seed(sweep)[1])["status"] == "completed", limit=120)
     kill(process)
 
-    process = start(tmp_path, *command)
+    process = seqlab_started(*command, folder=tmp_path)
     wait_for(lambda: checkpoint_of(sweep, 2))
     kill(process)
 
@@ -89,7 +76,7 @@ def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text
 def test_a_job_whose_supervisor_is_killed_while_it_starts_does_not_train_on(tmp_path, text_file):
     sweep = tmp_path / "sweep"
     command = ["train", "-m", *overrides_of(text_file, *COSINE), "seed=1", f"hydra.sweep.dir={sweep}"]
-    process = start(tmp_path, *command)
+    process = seqlab_started(*command, folder=tmp_path)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     wait_for(lambda: by_seed(sweep).get(1) and children.read_text())
     os.kill(process.pid, signal.SIGKILL)  # and not its group: the job's own process goes on importing

@@ -134,9 +134,9 @@ def kill_often(folder: Path, command: tuple[str, ...], moments: list[tuple[str, 
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)
+        life = time.monotonic() - began
         process.wait()
         wait_until_gone(process)
-        life = time.monotonic() - began
         half_written = [path.name for path in (folder / SWEEP).rglob(".*.tmp") if path not in left_before]
         with open(kept, "a") as file:
             file.write(json.dumps({"phase": phase, "aim": target, "seconds": life, "half": half_written}) + "\n")
@@ -158,7 +158,11 @@ def wait_until_gone(process: "subprocess.Popen[str]") -> None:
 
 
 def phase_of(folder: Path, complete: set[Path]) -> str:
-    """Where the sweep stands: the phase of the run at work, which it tells itself once it trains."""
+    """Where the sweep stands: the phase of the run at work, which it tells itself once it trains.
+
+    ``complete`` holds the runs that were complete when this life of the sweep began.
+    """
+    between = False
     for path in (folder / SWEEP).glob(f"*/{RECORD_NAME}"):
         if path.parent in complete:
             continue
@@ -170,10 +174,8 @@ def phase_of(folder: Path, complete: set[Path]) -> str:
             if phase:
                 return phase
             return "set-up" if "seqlab.train" in command_of(owner) else "imports"
-        if record["status"] == "completed":
-            complete.add(path.parent)
-            return "between jobs"
-    return "the command's start"
+        between = between or record["status"] == "completed"
+    return "between jobs" if between else "the command's start"
 
 
 def command_of(pid: int) -> str:
