@@ -30,7 +30,8 @@ LEFT_OUT: Final = (
     "data.num_workers",
     "data.pin_memory",
 )
-"""Config keys (each with all below it) that say where a run works and what it displays, but not what it computes."""
+"""Config keys (each with all below it) that say where a run works, what it displays and how often it is kept, but not
+what it computes."""
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

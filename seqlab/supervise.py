@@ -84,6 +84,9 @@ def claim_again(run_dir: Path) -> None:
     """
     with _alone(run_dir):
         _resume(run_dir)
+        if not (run_dir / ".hydra" / "job.json").exists():  # a folder may have been moved without it
+            fields = RunRecord.load(run_dir).fields
+            write_job(run_dir, fields["config"], fields["overrides"] or [])
 
 
 def give_up(run_dir: Path, reason: str) -> None:

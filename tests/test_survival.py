@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from seqlab.errors import InputError
 from seqlab.record import RECORD_NAME, RunRecord, read_record
-from seqlab.supervise import AtWorkError, claim, note_end, status_of
+from seqlab.supervise import AtWorkError, claim, claim_again, note_end, read_job, status_of
 from tests.command import ONE_THREAD, environment, seqlab, seqlab_started, wait_for
 
 CELL = '''\
@@ -279,10 +280,14 @@ def test_what_goes_on_keeps_them_but_for_what_a_killed_writer_left(tmp_path):
     assert not events.exists()  # nothing to go on from: its steps are logged again
 
 
-def test_a_half_written_job_is_refused_in_one_line(tmp_path):
-    from seqlab.errors import InputError
-    from seqlab.supervise import read_job
+def test_a_folder_without_its_job_can_be_resumed(tmp_path):
+    claimed(tmp_path).interrupt()
+    (tmp_path / ".hydra" / "job.json").unlink()
+    claim_again(tmp_path)
+    assert read_job(tmp_path)["config"] == {"seed": 1} and status_of(tmp_path) == "running"
 
+
+def test_a_half_written_job_is_refused_in_one_line(tmp_path):
     claimed(tmp_path)
     (tmp_path / ".hydra" / "job.json").write_text('{"config": {"se')
     with pytest.raises(InputError, match="holds no run that was prepared"):
