@@ -27,6 +27,7 @@ LEFT_OUT: Final = (
     "data.cache_dir",
     "data.num_workers",
     "data.pin_memory",
+    "runtime.gpu_per_job",
 )
 """Config keys (each with all below it) that say where a run works and what it displays, but not what it computes."""
 

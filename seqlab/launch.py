@@ -7,45 +7,53 @@ is in.
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab import sweep
+from seqlab import study, sweep
 from seqlab.command_line import extend_python_path, take_option, values, varied_keys
 from seqlab.errors import InputError
 from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
+from seqlab.gpus import own_gpu
+from seqlab.names import VARIED_VARIABLE, job_name, overrides_of
+from seqlab.outcome import Outcome, end_watch, summarise
 from seqlab.provenance import git_state
 from seqlab.record import RECORD_NAME, RunRecord, read_record
-from seqlab.trust import allow, check_targets, modules_below
+from seqlab.trust import OWN_VARIABLE, allow, check_targets, modules_below
 
-_LONGEST_NAME = 100
-_VARIED = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
+_LOOK_SECONDS = 1.0
 
 
 def train(argv: list[str]) -> int:
     """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
-    folders = [os.getcwd(), *(str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd"))]
-    extend_python_path(folders)
-    OmegaConf.register_new_resolver("seqlab.job", _job_name, replace=True)
-    os.environ[_VARIED] = ",".join(varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
+    own = [str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd")]
+    os.environ[OWN_VARIABLE] = os.pathsep.join(own)
+    extend_python_path([os.getcwd(), *own])
+    OmegaConf.register_new_resolver("seqlab.job", job_name, replace=True)
+    OmegaConf.register_new_resolver("seqlab.direction", study.direction, replace=True)
+    overrides = [text for text in argv if "=" in text and not text.startswith("-")]
+    os.environ[VARIED_VARIABLE] = ",".join(varied_keys(overrides))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    _Outcome.code, _Outcome.stopped, _Outcome.failed, _Outcome.sweep = 0, False, False, None
+    Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
+    Outcome.watch = Outcome.search = None
     sys.argv = ["seqlab train", *argv]
     try:
         with sweep.planning() as planned:
@@ -53,13 +61,20 @@ def train(argv: list[str]) -> int:
             if any(planned.iterdir()):
                 return subprocess.run([sys.executable, "-m", "seqlab.dry_run", str(planned)]).returncode
     except KeyboardInterrupt:
-        if _Outcome.failed:
-            print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
-            _summarise()
+        if not Outcome.failed:
+            end_watch()
+            print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
             return 1
-        print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
-        return 1
-    return _Outcome.code
+        summarise()
+    except Exception as error:
+        if not (Outcome.sweep and study.without_result(error)):
+            raise
+        summarise()
+    finally:
+        end_watch()
+        if Outcome.search is not None:
+            Outcome.search.close()
+    return Outcome.code
 
 
 def resume(run_dir: Path, allowed: list[str]) -> int:
@@ -71,51 +86,70 @@ def resume(run_dir: Path, allowed: list[str]) -> int:
     allow(allowed)
     extend_python_path([os.getcwd()])
     check_targets(record["config"])
-    code = _supervise(run_dir, "--resume")
+    with own_gpu(record["config"].get("runtime", {}).get("gpu_per_job", False)):
+        code = _supervise(run_dir, "--resume")
     print(run_dir, flush=True)
     return code
-
-
-class _Outcome:
-    """How the command goes: Hydra returns nothing from a job, nor from a sweep."""
-
-    code = 0
-    stopped = False  # somebody asked for the end
-    failed = False  # a job failed, and fail_fast is on
-    sweep: tuple[Path, str] | None = None  # its folder, and the judged metric
 
 
 def _job(config: DictConfig) -> float | None:
     """What Hydra runs once per configuration; returns the judged metric, NaN where the run failed, for sweepers."""
     hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
-    multirun = hydra_config.mode == RunMode.MULTIRUN
-    overrides = _overrides(hydra_config)
     if config.dry_run:
-        return _plan(run_dir, config, overrides)
-    number = f"[{hydra_config.job.num + 1}/{sweep.began()['jobs'] or '?'}]" if multirun else ""
-    if multirun:
-        print(f"{number} {' '.join(overrides)}", flush=True)
+        value = _plan(run_dir, config, overrides_of(hydra_config))
+    elif hydra_config.mode != RunMode.MULTIRUN:
+        Outcome.code = _attempt(run_dir, config, overrides_of(hydra_config)) or 0
+        print(run_dir, flush=True)
+        return _metric(run_dir, config.optimize.metric)
+    else:
+        (_job_apart if sweep.apart() else _job_here)(run_dir, config, hydra_config)
+        value = _metric(run_dir, config.optimize.metric)
+    # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
+    return None if math.isnan(value) and study.is_search(OmegaConf.create({"hydra": hydra_config})) else value
+
+
+def _job_here(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
+    """One job of a sweep, in the process that began it."""
+    number, began = hydra_config.job.num, time.time()
+    label = sweep.label(number)
+    print(f"{label} {' '.join(overrides_of(hydra_config))}", flush=True)
+    code = _attempt(run_dir, config, overrides_of(hydra_config), label)
+    sweep.note_ending(run_dir, number, seconds=time.time() - began, code=code)
+    if code is None:
+        return
+    optimize = config.optimize
+    print(f"{label} {sweep.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
+    Outcome.failed = code != 0 and not Outcome.stopped and bool(config.fail_fast)
+    if Outcome.stopped or Outcome.failed:
+        raise KeyboardInterrupt  # which Hydra lets through
+
+
+def _job_apart(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
+    """One job of a sweep, in a process that a launcher started; the one that began the sweep tells how it ends."""
+    number, began = hydra_config.job.num, time.time()
+    if sweep.is_over(run_dir.parent, config.fail_fast):
+        sweep.pass_over(run_dir, number)
+    else:
+        with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+            code = _attempt(run_dir, config, overrides_of(hydra_config), sweep.label(number))
+        sweep.note_ending(run_dir, number, seconds=time.time() - began, code=code, said=said.getvalue())
+    if sweep.abandoned():  # nobody has work for this process any more
+        os._exit(1)
+
+
+def _attempt(run_dir: Path, config: DictConfig, overrides: list[str], label: str | None = None) -> int | None:
+    """The exit code of a run; None where ``label`` names a sweep's job that was complete before."""
     try:
         plain = _plain(config)
-        if multirun and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
-            print(f"{number} completed before, skipped: {run_dir}", flush=True)
-            return _metric(run_dir, plain["optimize"]["metric"])
-        code = _run(run_dir, plain, overrides)
+        if label and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
+            print(f"{label} completed before, skipped: {run_dir}", flush=True)
+            return None
+        return _run(run_dir, plain, overrides)
     except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
         print(f"seqlab: {error}", file=sys.stderr, flush=True)
         RunRecord.start(run_dir, OmegaConf.to_container(config), overrides, None).fail(str(error))  # type: ignore[arg-type]
-        code = 2
-    if multirun:
-        optimize = config.optimize
-        print(f"{number} {sweep.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
-        _Outcome.failed = code != 0 and not _Outcome.stopped and bool(config.fail_fast)
-    if multirun and (_Outcome.stopped or _Outcome.failed):
-        raise KeyboardInterrupt  # which Hydra lets through
-    if not multirun:
-        _Outcome.code = code
-        print(run_dir, flush=True)
-    return _metric(run_dir, config.optimize.metric)
+        return 2
 
 
 def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
@@ -137,17 +171,18 @@ def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
 
 def _trust_own_modules(config: dict[str, Any]) -> None:
     """Naming a folder on the command line is what trusts the code beside it."""
-    for name in values(sys.argv, "--config-dir", "-cd"):
-        allow(modules_below(config, Path(name).resolve().parent))
+    for folder in filter(None, os.environ.get(OWN_VARIABLE, "").split(os.pathsep)):
+        allow(modules_below(config, Path(folder)))
 
 
 def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
     _trust_own_modules(config)
     check_targets(config)
-    if _status(run_dir) == "interrupted" and read_record(run_dir)["config_hash"] == config_hash(config):
-        return _supervise(run_dir, "--resume")
-    write_job(run_dir, config, overrides)
-    return _supervise(run_dir)
+    with own_gpu(config["runtime"]["gpu_per_job"], give_up=sweep.abandoned):
+        if _status(run_dir) == "interrupted" and read_record(run_dir)["config_hash"] == config_hash(config):
+            return _supervise(run_dir, "--resume")
+        write_job(run_dir, config, overrides)
+        return _supervise(run_dir)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -164,7 +199,10 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _supervise(run_dir: Path, *options: str) -> int:
     """Trains in a process of its own; returns its exit code, 1 where a signal ended it."""
-    code = _wait(subprocess.Popen([sys.executable, "-m", "seqlab.train", str(run_dir), *options]))
+    with _output(run_dir) as stream:
+        environment = {**os.environ, **sweep.threads()}
+        command = [sys.executable, "-m", "seqlab.train", str(run_dir), *options]
+        code = _wait(subprocess.Popen(command, env=environment, stdout=stream, stderr=stream))
     if code < 0:
         name = signal.Signals(-code).name
         print(f"seqlab: {name} ended the run; continue with: seqlab resume {run_dir}", file=sys.stderr, flush=True)
@@ -173,11 +211,21 @@ def _supervise(run_dir: Path, *options: str) -> int:
     return code if code in (0, 2) else 1
 
 
+@contextmanager
+def _output(run_dir: Path) -> Iterator[IO[bytes] | None]:
+    """Where a run prints: of several at once, each into a file in its folder."""
+    if not sweep.apart():
+        yield None
+        return
+    with (run_dir / "output.log").open("ab") as stream:
+        yield stream
+
+
 def _wait(process: "subprocess.Popen[bytes]") -> int:
     """The exit code of a run's process. Whoever tells this one to stop stops that one, and after it the sweep."""
 
     def terminate(*_: object) -> None:
-        _Outcome.stopped = True
+        Outcome.stopped = True
         process.terminate()
 
     is_main = threading.current_thread() is threading.main_thread()  # no other may have a handler
@@ -185,9 +233,12 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
     try:
         while True:
             try:
-                return process.wait()
+                return process.wait(_LOOK_SECONDS if sweep.apart() else None)
             except KeyboardInterrupt:
-                _Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
+                Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
+            except subprocess.TimeoutExpired:
+                if sweep.abandoned():  # nobody would hear of this run: it is left to the next sweep
+                    terminate()
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, earlier)
@@ -219,26 +270,6 @@ def _metric(run_dir: Path, name: str) -> float:
     return float(read_record(run_dir)["metrics"].get(name, math.nan))
 
 
-def _job_name(*, _root_: DictConfig) -> str:
-    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
-
-    A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
-    """
-    config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
-    digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
-    for earlier in Path(_root_.hydra.sweep.dir).glob(f"*{digest}"):
-        return earlier.name
-    varied = {*os.environ.get(_VARIED, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
-    overrides = [text for text in _overrides(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
-    readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
-    return f"{readable}-{digest}" if readable else digest
-
-
-def _overrides(hydra_config: Any) -> list[str]:
-    """The job's overrides as they were typed: one may hold an interpolation, which reading it would resolve."""
-    return OmegaConf.to_container(hydra_config.overrides.task)  # type: ignore[return-value]
-
-
 def write_job(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> None:
     """Leaves a run's resolved configuration for its own process."""
     folder = run_dir / ".hydra"
@@ -257,28 +288,3 @@ def read_job(run_dir: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{run_dir} holds no run that was prepared by seqlab train") from error
     return job
-
-
-class SweepSummary(Callback):
-    """Hydra's callback of a sweep: at its end, how its runs ended, and the exit code."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep.begin(config)
-        _Outcome.sweep = Path(config.hydra.sweep.dir), config.optimize.metric
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if config.dry_run:
-            sweep.remove_unused(Path(config.hydra.sweep.dir))
-        else:
-            _summarise()
-
-
-def _summarise() -> None:
-    """The end of a sweep, which ``fail_fast`` may have brought about."""
-    assert _Outcome.sweep is not None
-    sweep_dir, metric = _Outcome.sweep
-    text, all_done = sweep.summary(sweep_dir, metric)
-    print(text)
-    print(f"compare them with: seqlab report {sweep_dir}")
-    print(sweep_dir, flush=True)
-    _Outcome.code = 0 if all_done else 1

@@ -1,0 +1,96 @@
+"""A search by Optuna that the same command goes on with: what the sweeper's plugin leaves to be done.
+
+The plugin draws ``n_trials`` trials whenever it is asked, forgets those that were running when it was killed, and with
+a fixed seed draws the first ones again.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig
+
+from seqlab.errors import InputError
+
+
+def is_search(config: DictConfig) -> bool:
+    """Whether Optuna decides what the jobs are."""
+    return str(config.hydra.sweeper.get("_target_")).endswith(".OptunaSweeper")
+
+
+def direction(mode: str) -> str:
+    """Optuna's word for ``optimize.mode``.
+
+    >>> direction("min"), direction("max")
+    ('minimize', 'maximize')
+    """
+    return {"min": "minimize", "max": "maximize"}[mode]
+
+
+class Study:
+    """A stored study, which no other sweep may search in meanwhile."""
+
+    def __init__(self, config: DictConfig) -> None:
+        """Takes up the study of a sweep's configuration, of which ``n_trials`` becomes what is left to do.
+
+        Trials that were running when a sweep was killed are put first in the queue: their runs continue from their
+        checkpoints.
+
+        Raises:
+            InputError: another process searches in it.
+        """
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".study.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            mend = "wait for it, or take name=ANOTHER"
+            raise InputError(f"{folder}: another sweep searches in this study; {mend}") from None
+        sweeper = config.hydra.sweeper
+        known = _load(sweeper)
+        if known is None:
+            return
+        from optuna.trial import TrialState
+
+        queued = [trial.params for trial in known.trials if trial.state == TrialState.WAITING]
+        for trial in known.trials:
+            if trial.state == TrialState.RUNNING:
+                known.tell(trial.number, state=TrialState.FAIL)
+                if trial.params and trial.params not in queued:
+                    known.enqueue_trial(trial.params)
+        completed = sum(trial.state == TrialState.COMPLETE for trial in known.trials)
+        print(f"study {known.study_name}: {completed} of {sweeper.n_trials} trials completed before", flush=True)
+        sweeper.n_trials = max(0, sweeper.n_trials - completed)
+        if sweeper.sampler.get("seed") is not None:  # otherwise it would draw again what it drew at first
+            sweeper.sampler.seed += len(known.trials)
+
+    def close(self) -> None:
+        """Lets other sweeps search in the study."""
+        self._lock.release()
+
+
+def take_up(config: DictConfig) -> Study | None:
+    """The stored study of a sweep, taken up; a dry run draws its trials from one that is kept nowhere."""
+    if config.dry_run:
+        config.hydra.sweeper.storage = None
+    return None if config.hydra.sweeper.storage is None else Study(config)
+
+
+def without_result(error: Exception) -> bool:
+    """Whether Optuna's sweeper ends in this error because no trial of the study has completed."""
+    return isinstance(error, ValueError) and "No trials are completed yet" in str(error)
+
+
+def _load(sweeper: Any) -> Any:
+    """The stored study; None where there is none yet."""
+    import warnings
+
+    import optuna
+    from optuna.exceptions import ExperimentalWarning
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # enqueue_trial, in Optuna 2
+    name, storage = sweeper.study_name, sweeper.storage
+    known = [found.study_name for found in optuna.get_all_study_summaries(storage)]
+    return optuna.load_study(study_name=name, storage=storage) if name in known else None
