@@ -53,7 +53,7 @@ def train(argv: list[str]) -> int:
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
-    Outcome.watch = Outcome.search = None
+    Outcome.watch = Outcome.search = Outcome.refused = None
     sys.argv = ["seqlab train", *argv]
     try:
         with sweep.planning() as planned:
@@ -61,6 +61,8 @@ def train(argv: list[str]) -> int:
             if any(planned.iterdir()):
                 return subprocess.run([sys.executable, "-m", "seqlab.dry_run", str(planned)]).returncode
     except KeyboardInterrupt:
+        if Outcome.refused is not None:
+            raise Outcome.refused from None
         if not Outcome.failed:
             end_watch()
             print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ class Outcome:
     failed = False  # a job failed, and fail_fast is on
     sweep: tuple[Path, str] | None = None  # its folder, and the judged metric
     watch: Watch | None = None  # where jobs run in other processes
+    refused: Exception | None = None  # what there was against beginning the sweep
     search: study.Study | None = None
 
 
@@ -31,6 +32,13 @@ class SweepSummary(Callback):
     """Hydra's callback of a sweep: what it starts with, and at its end, how its runs ended, and the exit code."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            self._begin(config)
+        except Exception as error:  # of which Hydra would make a warning, and go on
+            Outcome.refused = error
+            raise KeyboardInterrupt from error
+
+    def _begin(self, config: DictConfig) -> None:
         if config.dry_run:
             config.hydra.launcher = spread.BASIC  # its jobs are composed, not run
         if study.is_search(config):

@@ -6,7 +6,7 @@ Torch is not needed, nor any launcher but the one in use.
 import os
 from typing import Any, Final
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from seqlab.trust import ALLOW_VARIABLE
 
@@ -101,4 +101,5 @@ def carry_environment(config: DictConfig, names: tuple[str, ...]) -> None:
     carried: dict[str, Any] = {name: os.environ[name] for name in (*names, ALLOW_VARIABLE) if name in os.environ}
     init = config.hydra.launcher.ray.init
     given = init.get("runtime_env") or {}
-    init["runtime_env"] = {**given, "env_vars": {**carried, **(given.get("env_vars") or {})}}
+    with open_dict(init):
+        init["runtime_env"] = {**given, "env_vars": {**carried, **(given.get("env_vars") or {})}}
