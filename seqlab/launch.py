@@ -31,7 +31,7 @@ from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
 from seqlab.gpus import own_gpu
 from seqlab.names import VARIED_VARIABLE, job_name, overrides_of
-from seqlab.outcome import Outcome, end_watch, summarise
+from seqlab.outcome import Outcome, end_watch, finish, summarise
 from seqlab.provenance import git_state
 from seqlab.record import RECORD_NAME, RunRecord, read_record
 from seqlab.trust import OWN_VARIABLE, allow, check_targets, modules_below
@@ -53,11 +53,11 @@ def train(argv: list[str]) -> int:
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
-    Outcome.watch = Outcome.search = Outcome.refused = None
+    Outcome.watch = Outcome.search = Outcome.refused = Outcome.config = None
     sys.argv = ["seqlab train", *argv]
     try:
         with sweep.planning() as planned:
-            hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+            _compose_and_run()
             if any(planned.iterdir()):
                 return subprocess.run([sys.executable, "-m", "seqlab.dry_run", str(planned)]).returncode
     except KeyboardInterrupt:
@@ -68,15 +68,20 @@ def train(argv: list[str]) -> int:
             print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
             return 1
         summarise()
-    except Exception as error:
-        if not (Outcome.sweep and study.without_result(error)):
-            raise
-        summarise()
     finally:
         end_watch()
         if Outcome.search is not None:
             Outcome.search.close()
     return Outcome.code
+
+
+def _compose_and_run() -> None:
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+    except ValueError as error:
+        if Outcome.config is None or not study.without_result(error):
+            raise
+        finish(Outcome.config)
 
 
 def resume(run_dir: Path, allowed: list[str]) -> int:

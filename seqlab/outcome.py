@@ -24,6 +24,7 @@ class Outcome:
     failed = False  # a job failed, and fail_fast is on
     sweep: tuple[Path, str] | None = None  # its folder, and the judged metric
     watch: Watch | None = None  # where jobs run in other processes
+    config: DictConfig | None = None  # of the sweep
     refused: Exception | None = None  # what there was against beginning the sweep
     search: study.Study | None = None
 
@@ -39,6 +40,7 @@ class SweepSummary(Callback):
             raise KeyboardInterrupt from error
 
     def _begin(self, config: DictConfig) -> None:
+        Outcome.config = config
         if config.dry_run:
             config.hydra.launcher = spread.BASIC  # its jobs are composed, not run
         if study.is_search(config):
@@ -55,11 +57,16 @@ class SweepSummary(Callback):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if config.dry_run:
-            sweep.remove_unused(Path(config.hydra.sweep.dir))
-        else:
-            Outcome.failed = bool(config.fail_fast) and sweep.is_over(Path(config.hydra.sweep.dir), True)
-            summarise()
+        finish(config)
+
+
+def finish(config: DictConfig) -> None:
+    """What there is to do once no job of a sweep is left."""
+    if config.dry_run:
+        sweep.remove_unused(Path(config.hydra.sweep.dir))
+    else:
+        Outcome.failed = sweep.is_over(Path(config.hydra.sweep.dir), config.fail_fast)
+        summarise()
 
 
 def end_watch() -> None:
@@ -77,6 +84,8 @@ def summarise() -> None:
     sweep_dir, metric = Outcome.sweep
     text, all_done = sweep.summary(sweep_dir, metric)
     print(text)
+    if Outcome.search is not None:
+        print(Outcome.search.best())
     print(f"compare them with: seqlab report {sweep_dir}")
     print(sweep_dir, flush=True)
     Outcome.code = 0 if all_done else 1

@@ -4,6 +4,8 @@ The plugin draws ``n_trials`` trials whenever it is asked, forgets those that we
 a fixed seed draws the first ones again.
 """
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,11 @@ class Study:
         except Timeout:
             mend = "wait for it, or take name=ANOTHER"
             raise InputError(f"{folder}: another sweep searches in this study; {mend}") from None
-        sweeper = config.hydra.sweeper
+        sweeper = self._sweeper = config.hydra.sweeper
         known = _load(sweeper)
         if known is None:
             return
+        from optuna.exceptions import ExperimentalWarning
         from optuna.trial import TrialState
 
         queued = [trial.params for trial in known.trials if trial.state == TrialState.WAITING]
@@ -58,12 +61,24 @@ class Study:
             if trial.state == TrialState.RUNNING:
                 known.tell(trial.number, state=TrialState.FAIL)
                 if trial.params and trial.params not in queued:
-                    known.enqueue_trial(trial.params)
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna 2
+                        known.enqueue_trial(trial.params)
         completed = sum(trial.state == TrialState.COMPLETE for trial in known.trials)
         print(f"study {known.study_name}: {completed} of {sweeper.n_trials} trials completed before", flush=True)
         sweeper.n_trials = max(0, sweeper.n_trials - completed)
         if sweeper.sampler.get("seed") is not None:  # otherwise it would draw again what it drew at first
             sweeper.sampler.seed += len(known.trials)
+
+    def best(self) -> str:
+        """The best trial of all commands, in a line."""
+        study = _load(self._sweeper)
+        try:
+            trial = study.best_trial
+        except (AttributeError, ValueError):  # none has been begun, or none has completed
+            return "study: no trial has completed"
+        drawn = " ".join(f"{key}={value}" for key, value in trial.params.items())
+        return f"study {study.study_name}: the best of all its trials has {trial.value:.4g}, by {drawn}"
 
     def close(self) -> None:
         """Lets other sweeps search in the study."""
@@ -72,6 +87,10 @@ class Study:
 
 def take_up(config: DictConfig) -> Study | None:
     """The stored study of a sweep, taken up; a dry run draws its trials from one that is kept nowhere."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(logging.ERROR)  # a failed job has told why
     if config.dry_run:
         config.hydra.sweeper.storage = None
     return None if config.hydra.sweeper.storage is None else Study(config)
@@ -79,18 +98,13 @@ def take_up(config: DictConfig) -> Study | None:
 
 def without_result(error: Exception) -> bool:
     """Whether Optuna's sweeper ends in this error because no trial of the study has completed."""
-    return isinstance(error, ValueError) and "No trials are completed yet" in str(error)
+    return str(error) in ("No trials are completed yet.", "Record does not exist.")  # in memory, in a database
 
 
 def _load(sweeper: Any) -> Any:
     """The stored study; None where there is none yet."""
-    import warnings
-
     import optuna
-    from optuna.exceptions import ExperimentalWarning
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # enqueue_trial, in Optuna 2
     name, storage = sweeper.study_name, sweeper.storage
     known = [found.study_name for found in optuna.get_all_study_summaries(storage)]
     return optuna.load_study(study_name=name, storage=storage) if name in known else None
