@@ -89,7 +89,7 @@ def take_up(config: DictConfig) -> Study | None:
     """The stored study of a sweep, taken up; a dry run draws its trials from one that is kept nowhere."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(logging.WARNING)
     logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(logging.ERROR)  # a failed job has told why
     if config.dry_run:
         config.hydra.sweeper.storage = None
