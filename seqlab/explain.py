@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from seqlab.fingerprint import flatten
+from seqlab.spread import EXTRAS
 
 
 def explain(error: Exception) -> str:
@@ -17,6 +18,10 @@ def explain(error: Exception) -> str:
         near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
         hint = f"did you mean {near[0]}?" if near else "seqlab train --cfg job prints those there are"
         return f"there is no configuration key {unknown[1]}; {hint}"
+    if absent := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
+        extra = EXTRAS.get(absent[1], {}).get(absent[2])
+        if extra is not None:
+            return f"{absent[1]}={absent[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
     if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
     return text

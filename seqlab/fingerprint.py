@@ -29,6 +29,7 @@ LEFT_OUT: Final = (
     "data.cache_dir",
     "data.num_workers",
     "data.pin_memory",
+    "runtime.gpu_per_job",
 )
 """Config keys (each with all below it) that say where a run works, what it displays and how often it is kept, but not
 what it computes."""

@@ -7,26 +7,31 @@ is in.
 import contextlib
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab import sweep
+from seqlab import study, sweep
 from seqlab.command_line import extend_python_path, take_option, values, varied_keys
 from seqlab.errors import InputError
 from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
+from seqlab.gpus import own_gpu
+from seqlab.names import VARIED_VARIABLE, job_name, overrides_of
+from seqlab.outcome import Outcome, end_watch, finish, show_in_tensorboard, summarise
 from seqlab.override import override
 from seqlab.provenance import git_state
 from seqlab.rank import is_first_process
@@ -44,43 +49,60 @@ from seqlab.supervise import (
     status_of,
     write_job,
 )
-from seqlab.trust import allow, check_targets, modules_below
+from seqlab.trust import OWN_VARIABLE, allow, check_targets, modules_below
 
-_LONGEST_NAME = 100
-_HEARTBEAT = 60.0  # seconds
-_VARIED = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
+_LOOK_SECONDS = 1.0  # at whoever began the sweep
+_HEARTBEAT_SECONDS = 60.0
 
 
 def train(argv: list[str]) -> int:
     """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
-    folders = [os.getcwd(), *(str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd"))]
-    extend_python_path(folders)
-    OmegaConf.register_new_resolver("seqlab.job", _job_name, replace=True)
-    os.environ[_VARIED] = ",".join(varied_keys([text for text in argv if "=" in text and not text.startswith("-")]))
+    own = [str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd")]
+    os.environ[OWN_VARIABLE] = os.pathsep.join(own)
+    extend_python_path([os.getcwd(), *own])
+    OmegaConf.register_new_resolver("seqlab.job", job_name, replace=True)
+    OmegaConf.register_new_resolver("seqlab.direction", study.direction, replace=True)
+    overrides = [text for text in argv if "=" in text and not text.startswith("-")]
+    os.environ[VARIED_VARIABLE] = ",".join(varied_keys(overrides))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    _Outcome.code, _Outcome.stopped, _Outcome.failed, _Outcome.sweep = 0, False, False, None
+    Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
+    Outcome.watch = Outcome.search = Outcome.refused = Outcome.config = None
     sys.argv = ["seqlab train", *argv]
     try:
         with sweep.planning() as planned:
-            hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+            _compose_and_run()
             if any(planned.iterdir()):
                 return subprocess.run([sys.executable, "-m", "seqlab.dry_run", str(planned)]).returncode
     except KeyboardInterrupt:
-        if _Outcome.failed:
-            print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
-            _summarise()
+        if Outcome.refused is not None:
+            raise Outcome.refused from None
+        if not Outcome.failed:
+            end_watch()
+            print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
             return 1
-        print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
-        return 1
+        summarise()
     except OSError as error:
         if (full := no_room(error)) is None:
             raise
         print(f"seqlab: {_told(full)}; make room, and the same command goes on", file=sys.stderr, flush=True)
         return 1
-    return _Outcome.code
+    finally:
+        end_watch()
+        if Outcome.search is not None:
+            Outcome.search.close()
+    return Outcome.code
+
+
+def _compose_and_run() -> None:
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
+    except ValueError as error:
+        if Outcome.config is None or not study.without_result(error):
+            raise
+        finish(Outcome.config)
 
 
 def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
@@ -95,7 +117,9 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         return 0
     allow(allowed)
     extend_python_path([os.getcwd()])
-    config: dict[str, Any] = read_job(run_dir)["config"]
+    config = record["config"]
+    with contextlib.suppress(InputError):  # a folder may have been moved without it
+        config = read_job(run_dir)["config"]
     check_targets(config)
     moved = override(config, overrides)
     if config_hash(moved) != config_hash(config):
@@ -105,63 +129,80 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         )
     if is_first_process():
         claim_again(run_dir)
-        write_job(run_dir, moved, record["overrides"])
+        write_job(run_dir, moved, record["overrides"] or [])
     of_sweep = (run_dir / board.FILE_NAME).exists()
-    code = _supervise(run_dir, "--resume")
+    with own_gpu(moved.get("runtime", {}).get("gpu_per_job", False)):
+        code = _supervise(run_dir, "--resume")
     if of_sweep:
-        _show_in_tensorboard(run_dir.resolve().parent)
+        show_in_tensorboard(run_dir.resolve().parent)
     print(run_dir, flush=True)
     return code
-
-
-class _Outcome:
-    """How the command goes: Hydra returns nothing from a job, nor from a sweep."""
-
-    code = 0
-    stopped = False  # somebody asked for the end
-    failed = False  # a job failed, and fail_fast is on
-    sweep: tuple[Path, str] | None = None  # its folder, and the judged metric
-    tensorboard = False  # its runs log there
 
 
 def _job(config: DictConfig) -> float | None:
     """What Hydra runs once per configuration; returns the judged metric, NaN where the run failed, for sweepers."""
     hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
-    multirun = hydra_config.mode == RunMode.MULTIRUN
-    overrides = _overrides(hydra_config)
     if config.dry_run:
-        return _plan(run_dir, config, overrides)
-    number = f"[{hydra_config.job.num + 1}/{sweep.began()['jobs'] or '?'}]" if multirun else ""
-    if multirun:
-        print(f"{number} {' '.join(overrides)}", flush=True)
+        value = _plan(run_dir, config, overrides_of(hydra_config))
+    elif hydra_config.mode != RunMode.MULTIRUN:
+        Outcome.code = _attempt(run_dir, config, overrides_of(hydra_config)) or 0
+        print(run_dir, flush=True)
+        return _metric(run_dir, config.optimize.metric)
+    else:
+        (_job_apart if sweep.apart() else _job_here)(run_dir, config, hydra_config)
+        value = _metric(run_dir, config.optimize.metric)
+    # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
+    return None if math.isnan(value) and study.is_search(OmegaConf.create({"hydra": hydra_config})) else value
+
+
+def _job_here(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
+    """One job of a sweep, in the process that began it."""
+    number, began = hydra_config.job.num, time.time()
+    label = sweep.label(number)
+    print(f"{label} {' '.join(overrides_of(hydra_config))}", flush=True)
+    code = _attempt(run_dir, config, overrides_of(hydra_config), label)
+    sweep.note_ending(run_dir, number, seconds=time.time() - began, code=code)
+    if code is None:
+        return
+    optimize = config.optimize
+    print(f"{label} {sweep.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
+    Outcome.failed = code != 0 and not Outcome.stopped and bool(config.fail_fast)
+    if Outcome.stopped or Outcome.failed:
+        raise KeyboardInterrupt  # which Hydra lets through
+
+
+def _job_apart(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
+    """One job of a sweep, in a process that a launcher started; the one that began the sweep tells how it ends."""
+    number, began = hydra_config.job.num, time.time()
+    if sweep.is_over(run_dir.parent, config.fail_fast):
+        sweep.pass_over(run_dir, number)
+    else:
+        with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+            code = _attempt(run_dir, config, overrides_of(hydra_config), sweep.label(number))
+        sweep.note_ending(run_dir, number, seconds=time.time() - began, code=code, said=said.getvalue())
+    if sweep.abandoned():  # nobody has work for this process any more
+        os._exit(1)
+
+
+def _attempt(run_dir: Path, config: DictConfig, overrides: list[str], label: str | None = None) -> int | None:
+    """The exit code of a run; None where ``label`` names a sweep's job that there is nothing to do for: it was complete
+    before, or another command is at work in it."""
     try:
         plain = _plain(config)
-        if multirun and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
-            print(f"{number} completed before, skipped: {run_dir}", flush=True)
-            return _metric(run_dir, plain["optimize"]["metric"])
-        code = _run(run_dir, plain, overrides)
+        if label and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
+            print(f"{label} completed before, skipped: {run_dir}", flush=True)
+            return None
+        return _run(run_dir, plain, overrides)
     except AtWorkError as error:
         print(f"seqlab: {error}", file=sys.stderr, flush=True)
-        if not multirun:
-            _Outcome.code = 2
-        return math.nan
+        return None if label else 2
     except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
-        code = _refused(run_dir, config, overrides, error)
+        return _refused(run_dir, config, overrides, error)
     except OSError as error:  # nor is what keeps this one job from its start, such as too many processes
         print(f"seqlab: {_told(error)}", file=sys.stderr, flush=True)
         give_up(run_dir, _told(error))
-        code = 1
-    if multirun:
-        optimize = config.optimize
-        print(f"{number} {sweep.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
-        _Outcome.failed = code != 0 and not _Outcome.stopped and bool(config.fail_fast)
-    if multirun and (_Outcome.stopped or _Outcome.failed):
-        raise KeyboardInterrupt  # which Hydra lets through
-    if not multirun:
-        _Outcome.code = code
-        print(run_dir, flush=True)
-    return _metric(run_dir, config.optimize.metric)
+        return 1
 
 
 def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
@@ -198,17 +239,18 @@ def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
 
 def _trust_own_modules(config: dict[str, Any]) -> None:
     """Naming a folder on the command line is what trusts the code beside it."""
-    for name in values(sys.argv, "--config-dir", "-cd"):
-        allow(modules_below(config, Path(name).resolve().parent))
+    for folder in filter(None, os.environ.get(OWN_VARIABLE, "").split(os.pathsep)):
+        allow(modules_below(config, Path(folder)))
 
 
 def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
     _trust_own_modules(config)
     check_targets(config)
-    if not is_first_process():
-        return _supervise(run_dir)  # of a run on several machines, of which the first claims it
-    anew = status_of(run_dir) == "interrupted" and _outdated(run_dir, bool(config.get("rerun_changed")))
-    return _supervise(run_dir, *(["--resume"] if claim(run_dir, config, overrides, anew) else []))
+    with own_gpu(config["runtime"]["gpu_per_job"], give_up=sweep.abandoned):
+        if not is_first_process():
+            return _supervise(run_dir)  # of a run on several machines, of which the first claims it
+        anew = status_of(run_dir) == "interrupted" and _outdated(run_dir, bool(config.get("rerun_changed")))
+        return _supervise(run_dir, *(["--resume"] if claim(run_dir, config, overrides, anew) else []))
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -227,28 +269,44 @@ def _supervise(run_dir: Path, *options: str) -> int:
     """Trains in a process of its own; returns the command's exit code: 0 if the run is complete."""
     board.remove_row(run_dir)
     command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
-    process = subprocess.Popen(command)
-    code = _wait(process, run_dir)
+    with _output(run_dir) as stream:
+        process = subprocess.Popen(command, env={**os.environ, **sweep.threads()}, stdout=stream, stderr=stream)
+        code = _wait(process, run_dir)
     return note_end(run_dir, process.pid, code) if is_first_process() else int(code != 0)
+
+
+@contextmanager
+def _output(run_dir: Path) -> Iterator[IO[bytes] | None]:
+    """Where a run prints: of several at once, each into a file in its folder."""
+    if not sweep.apart():
+        yield None
+        return
+    with (run_dir / "output.log").open("ab") as stream:
+        yield stream
 
 
 def _wait(process: "subprocess.Popen[bytes]", run_dir: Path) -> int:
     """The exit code of a run's process. Whoever tells this one to stop stops that one, and after it the sweep."""
 
     def terminate(*_: object) -> None:
-        _Outcome.stopped = True
+        Outcome.stopped = True
         process.terminate()
 
     is_main = threading.current_thread() is threading.main_thread()  # no other may have a handler
     earlier = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    shown = time.monotonic()
     try:
         while True:
             try:
-                return process.wait(timeout=_HEARTBEAT)
-            except subprocess.TimeoutExpired:
-                show_alive(run_dir)
+                return process.wait(_LOOK_SECONDS if sweep.apart() else _HEARTBEAT_SECONDS)
             except KeyboardInterrupt:
-                _Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
+                Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
+            except subprocess.TimeoutExpired:
+                if sweep.abandoned():  # nobody would hear of this run: it is left to the next sweep
+                    terminate()
+                if time.monotonic() - shown >= _HEARTBEAT_SECONDS:
+                    show_alive(run_dir)
+                    shown = time.monotonic()
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, earlier)
@@ -277,67 +335,3 @@ def _metric(run_dir: Path, name: str) -> float:
     except InputError:
         return math.nan
     return float(record["metrics"].get(name, math.nan)) if record["status"] == "completed" else math.nan
-
-
-def _job_name(*, _root_: DictConfig) -> str:
-    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
-
-    A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
-    """
-    config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
-    digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
-    for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
-        return earlier.name
-    varied = {*os.environ.get(_VARIED, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
-    overrides = [text for text in _overrides(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
-    readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
-    return f"{readable}-{digest}" if readable else digest
-
-
-def _overrides(hydra_config: Any) -> list[str]:
-    """The job's overrides as they were typed: one may hold an interpolation, which reading it would resolve."""
-    return OmegaConf.to_container(hydra_config.overrides.task)  # type: ignore[return-value]
-
-
-class SweepSummary(Callback):
-    """Hydra's callback of a sweep: at its end, how its runs ended, and the exit code."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep.begin(config)
-        _Outcome.sweep = Path(config.hydra.sweep.dir), config.optimize.metric
-        _Outcome.tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if config.dry_run:
-            sweep.remove_unused(Path(config.hydra.sweep.dir))
-        else:
-            _summarise()
-
-
-def _summarise() -> None:
-    """The end of a sweep, which ``fail_fast`` may have brought about."""
-    assert _Outcome.sweep is not None
-    sweep_dir, metric = _Outcome.sweep
-    text, all_done = sweep.summary(sweep_dir, metric)
-    print(text)
-    print(f"compare them with: seqlab report {sweep_dir}")
-    if _Outcome.tensorboard:
-        _show_in_tensorboard(sweep_dir)
-    print(sweep_dir, flush=True)
-    _Outcome.code = 0 if all_done else 1
-
-
-def _show_in_tensorboard(sweep_dir: Path) -> None:
-    """The sweep as a whole for TensorBoard. It is no result: what is wrong with it is said, and changes nothing."""
-    from seqlab.report import compare
-
-    try:
-        text = board.save_for_tensorboard(compare([sweep_dir]), sweep_dir)
-    except Exception as error:  # whatever odd values there are in the runs of the user
-        print(f"seqlab: the sweep as a whole could not be written for TensorBoard: {_one_line(error)}", file=sys.stderr)
-    else:
-        print(f"{text}; see them with: tensorboard --logdir {sweep_dir}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join((str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}").split())

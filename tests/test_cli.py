@@ -208,7 +208,7 @@ def test_resuming_a_completed_run_says_so(hello, command):
 def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(tmp_path, monkeypatch, capfd):
     start = subprocess.Popen
 
-    def doomed(arguments):
+    def doomed(arguments, **_):
         assert arguments[1:3] == ["-m", "seqlab.train"]
         program = (
             "import os, sys\nfrom seqlab.record import RunRecord\n"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from seqlab import build, conf
@@ -15,6 +17,8 @@ from seqlab.data import DataSpec, World
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.saved import load_run
+from seqlab.spread import EXTRAS, kind_of
+from seqlab.study import is_search
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
 
@@ -66,7 +70,7 @@ def short_sample(preset: str) -> list[str]:
 
 
 def test_no_group_is_left_out():
-    tested_here = {"experiment", "sweep", "trainer", *TRAINED}
+    tested_here = {"experiment", "sweep", "trainer", "launcher", *TRAINED}
     assert set(GROUPS) == tested_here | {"data"}  # conf/data is tested in tests/data/test_configs.py
     assert {path.name for path in CONF.glob("*.yaml")} == {"train.yaml"}
     assert all(GROUPS.values())
@@ -192,12 +196,40 @@ def test_the_module_cell_takes_another_module_if_it_is_allowed_and_a_factory():
 @pytest.mark.parametrize("name", GROUPS["trainer"])
 def test_each_trainer_names_its_device(tmp_path, name):
     config = config_of("data=hello", "logger=none", f"trainer={name}")
-    assert config["trainer"]["accelerator"] == {"default": "auto"}.get(name, name)
+    assert config["trainer"]["accelerator"] == {"default": "auto", "ddp": "auto"}.get(name, name)
+    assert config["trainer"]["strategy"] == {"ddp": "ddp"}.get(name, "auto")
     if name != "gpu":
         assert build.build_trainer(config, tmp_path).max_epochs == config["trainer"]["max_epochs"]
 
 
-@pytest.mark.parametrize("name", GROUPS["sweep"])
+@pytest.mark.parametrize("name", GROUPS["launcher"])
+def test_each_launcher_is_one_of_hydras_with_settings_that_it_takes(name):
+    """Those that need no cluster are run in test_launchers.py."""
+    extra = EXTRAS["hydra/launcher"][name]
+    pytest.importorskip(f"hydra_plugins.hydra_{extra}_launcher", reason=f"pip install 'seqlab[{extra}]'")
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=["data=hello", f"launcher={name}"], return_hydra_config=True)
+        plain = compose("train", overrides=["data=hello"])
+    assert kind_of(config) == config.hydra.runtime.choices["hydra/launcher"] == name
+    assert Plugins.instance().instantiate_launcher(
+        hydra_context=HydraContext(config_loader=None, callbacks=None), task_function=print, config=config
+    )
+    settings = OmegaConf.load(CONF / "launcher" / f"{name}.yaml").hydra.launcher
+    assert OmegaConf.merge(config.hydra.launcher, settings) == config.hydra.launcher
+    del config.hydra
+    assert config == plain  # where jobs run is no part of them
+
+
+def test_the_search_draws_keys_that_there_are():
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install 'seqlab[optuna]'")
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=["data=hello", "sweep=optuna"], return_hydra_config=True)
+        assert config.hydra.mode.name == "MULTIRUN" and is_search(config)
+        for key in config.hydra.sweeper.params:
+            assert OmegaConf.select(config, key) is not None
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS["sweep"] if name != "optuna"])
 def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
     swept = SWEPT.get(name, "data=hello")
     with initialize_config_module("seqlab.conf", version_base="1.3"):

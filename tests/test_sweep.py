@@ -270,7 +270,7 @@ def test_an_interrupted_job_is_continued(sweep_here):
 
 def test_a_sweep_that_is_stopped_starts_no_further_job(sweep_here, capfd):
     def stopped(record, seed):
-        launch._Outcome.stopped = True
+        launch.Outcome.stopped = True
         record.interrupt()
         return 1
 

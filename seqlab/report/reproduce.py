@@ -33,7 +33,7 @@ def command_for(runs: Sequence[Run]) -> Command | None:
     if not best.trained:
         return None
     remarks = []
-    others = {_without_seed(run.overrides) for run in runs}
+    others = {_without(run.overrides, "seed", "launcher") for run in runs}
     seeds = {run.seed for run in runs}
     is_sweep = any(overridden(override) == "sweep" for override in best.overrides)
     if len(runs) == len(seeds) > 1 and len(others) == 1 and None not in seeds and not is_sweep:
@@ -42,7 +42,7 @@ def command_for(runs: Sequence[Run]) -> Command | None:
         remarks.append("A sweep skips what is complete in its folder: to train anew there, add name=ANOTHER.")
     else:
         # `sweep=...` makes a sweep of its own; all that it varied stands among the overrides already.
-        words = [*best.overrides, *(["hydra.mode=RUN"] if is_sweep else [])]
+        words = [*_without(best.overrides, "launcher"), *(["hydra.mode=RUN"] if is_sweep else [])]
         if len(runs) > 1:
             remarks.append(f"It trains the group's best run, seed {best.seed}, of {len(runs)}.")
     modules = sorted(_foreign_modules(best))
@@ -67,8 +67,8 @@ def overridden(override: str) -> str:
     return override.partition("=")[0].lstrip("+~").partition("@")[0].replace("/", ".")
 
 
-def _without_seed(overrides: Iterable[str]) -> tuple[str, ...]:
-    return tuple(override for override in overrides if overridden(override) != "seed")
+def _without(overrides: Iterable[str], *keys: str) -> tuple[str, ...]:
+    return tuple(override for override in overrides if overridden(override) not in keys)
 
 
 def _foreign_modules(run: Run) -> set[str]:

@@ -85,3 +85,9 @@ def test_a_record_that_no_training_left_has_no_command(tmp_path, write_run):
     assert report.command is None
     assert "seqlab train" not in render(report)
     assert json.loads(render(report, "json"))["command"] is None
+
+
+def test_the_command_does_not_ask_for_the_launcher_that_a_sweep_had(trained, tmp_path):
+    for seed in (1, 2):
+        trained(str(seed), "experiment=hello", "launcher=joblib", f"seed={seed}", seed=seed)
+    assert compare([tmp_path / "runs"]).command.line == "seqlab train -m experiment=hello seed=1,2"
