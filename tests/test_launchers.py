@@ -157,7 +157,7 @@ def test_no_job_outlives_a_sweep_that_is_killed_and_any_launcher_continues_it(tm
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 def test_the_same_command_goes_on_with_a_search_that_was_killed(tmp_path):
     command = ["train", *TINY, "sweep=optuna", "name=x", "hydra.sweeper.n_trials=2", "runtime.num_threads=1"]
-    command += ["trainer.max_epochs=600", "trainer.check_val_every_n_epoch=200", "model.num_layers=1"]
+    command += ["trainer.max_epochs=200", "trainer.check_val_every_n_epoch=100", "model.num_layers=1"]
     command += ["callbacks.checkpoint.every_n_steps=20"]
     process = start(tmp_path, *command)
     runs = tmp_path / "runs" / "x"
