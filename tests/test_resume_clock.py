@@ -8,7 +8,7 @@ import pytest
 
 from seqlab.callbacks import RunCheckpoint
 from seqlab.errors import InputError
-from seqlab.record import RunRecord
+from seqlab.record import RunRecord, read_record
 from seqlab.saved import load_checkpoint
 from seqlab.train import execute
 from tests.conftest import config_of
@@ -71,10 +71,16 @@ def test_a_run_resumed_from_one_ends_as_one_left_alone(tmp_path, text_file, alon
     stop_at(monkeypatch, step)
     with pytest.raises(StoppedError):
         carry_out(tmp_path, text_file, 1)
-    kept = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["global_step"]
+    checkpoint = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    kept = checkpoint["global_step"]
     assert 0 < kept <= step and kept % 27  # of the clock: validation comes at steps 27 and 54
     carry_out(tmp_path, text_file, 1, resume=True)
     assert_the_same_end(alone, tmp_path)
+    # What was lost to the kill counts for nothing, what was kept counts on.
+    times = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["callbacks"]["TrainingMetrics"]
+    record = read_record(tmp_path)
+    assert record["train_seconds"] > checkpoint["callbacks"]["TrainingMetrics"]["train_seconds"] > 0
+    assert record["tokens_per_second"] == times["tokens"] / times["seconds"]
 
 
 def test_a_clock_that_has_not_come_so_far_saves_nothing(tmp_path, text_file, clock, saved):
