@@ -107,7 +107,7 @@ def note_end(run_dir: Path, pid: int, code: int) -> int:
         record = RunRecord.load(run_dir)
         if record.fields["process"].get("pid") not in (pid, os.getpid()):
             return 1  # another command found the process gone before this one did, and goes on with the run
-        cause = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        cause = f"exit code {code}" if code >= 0 else _signal_name(-code)
         if record.fields["status"] == "completed":
             if code != 0:
                 _say(f"{cause} ended the run's process after the run was complete")
@@ -208,6 +208,13 @@ def _crashed_at(run_dir: Path) -> str:
         return ""
     calls = text.partition("Extension modules:")[0].strip().splitlines()
     return "".join(f"{line}\n" for line in calls[:_STACK_LINES])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
 
 
 def _crash_file(run_dir: Path) -> Path:

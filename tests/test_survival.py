@@ -217,6 +217,7 @@ def claimed(run_dir: Path) -> RunRecord:
         (3, "failed", "the run's process ended with exit code 3, before the run was complete"),
         (-signal.SIGKILL, "interrupted", "SIGKILL ended the run; the kernel does that where memory runs out"),
         (-signal.SIGTERM, "interrupted", "SIGTERM ended the run"),
+        (-40, "interrupted", "signal 40 ended the run"),
         (-signal.SIGSEGV, "failed", "SIGSEGV ended the run"),
         (-signal.SIGABRT, "failed", "SIGABRT ended the run"),
     ],

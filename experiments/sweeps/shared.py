@@ -53,10 +53,11 @@ def records(sweep_dir: Path) -> dict[Path, dict[str, Any]]:
     return {path.parent: read_record(path) for path in sorted(sweep_dir.glob(f"*/{RECORD_NAME}"))}
 
 
-def completed(sweep_dir: Path) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The record of each completed run, by its overrides but for those of the launcher; its folder as ``run_dir``."""
+def completed(sweep_dir: Path) -> dict[str, dict[str, Any]]:
+    """The record of each completed run with its folder as ``run_dir``, by the hash of its configuration, which tells
+    what a run computes and not where."""
     return {
-        tuple(text for text in record["overrides"] if "launcher" not in text): {**record, "run_dir": run_dir}
+        record["config_hash"]: {**record, "run_dir": run_dir}
         for run_dir, record in records(sweep_dir).items()
         if record["status"] == "completed"
     }
@@ -74,15 +75,16 @@ def table(sweep_dir: Path, by: str) -> list[dict[str, Any]]:
 def differences(one: Path, other: Path) -> list[str]:
     """What differs between the metrics of two sweeps, a line each; numbers are equal or they are not."""
     first, second = completed(one), completed(other)
-    lines = [f"only one of the sweeps completed {' '.join(key)}" for key in sorted(first.keys() ^ second.keys())]
-    for key in sorted(first.keys() & second.keys()):
+    runs = {**first, **second}
+    lines = [f"only one of the sweeps completed {runs[key]['run_dir'].name}" for key in first.keys() ^ second.keys()]
+    for key in first.keys() & second.keys():
         before, after = first[key]["metrics"], second[key]["metrics"]
         lines += [
-            f"{' '.join(key)}: {name} {before.get(name)!r} and {after.get(name)!r}"
-            for name in sorted(before.keys() | after.keys())
+            f"{runs[key]['run_dir'].name}: {name} {before.get(name)!r} and {after.get(name)!r}"
+            for name in before.keys() | after.keys()
             if before.get(name) != after.get(name)
         ]
-    return lines
+    return sorted(lines)
 
 
 class Checks:

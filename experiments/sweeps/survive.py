@@ -106,9 +106,9 @@ def compare(checks: Checks, disturbed: Path, alone: Path) -> None:
     checks.check(not found, f"all {numbers} metrics of the twelve runs are equal, number for number")
     checks.check(table(disturbed, BY) == table(alone, BY), "the tables of seqlab report are equal, number for number")
     print(f"\n| setting | {' | '.join(MEASURED)} |\n|---|{'--:|' * len(MEASURED)}")
-    for key, record in completed(disturbed).items():
+    for record in completed(disturbed).values():
         numbers_of = " | ".join(f"{record['metrics'][name]:.6f}" for name in MEASURED)
-        print(f"| {key[0].partition('=')[2]} | {numbers_of} |")
+        print(f"| {record['overrides'][0].partition('=')[2]} | {numbers_of} |")
 
 
 def completed_folders(folder: Path) -> list[Path]:
