@@ -56,13 +56,15 @@ def trained(overrides: list[str], devices: int) -> dict[str, Any]:
         build.check_devices(config, trainer.world_size, task)
         trainer.callbacks.append(recorder)
         trainer.fit(task, datamodule=data)
+    training = next(part for part in trainer.callbacks if isinstance(part, TrainingMetrics))
     return {
         "gradients": recorder.gradients,
         "validations": recorder.validations,
         "confusions": recorder.confusions,
         "carried": task.carried(),
         "weights": {name: value.cpu() for name, value in task.model.state_dict().items()},
-        "tokens": next(part.state_dict()["tokens"] for part in trainer.callbacks if isinstance(part, TrainingMetrics)),
+        "tokens": training.state_dict()["tokens"],
+        "loss": training.loss,
     }
 
 

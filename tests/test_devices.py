@@ -90,6 +90,7 @@ def test_twenty_steps_on_two_devices_are_those_on_one(name, cases, together):
         torch.testing.assert_close(rank["weights"], alone["weights"], **CLOSE)
         torch.testing.assert_close(rank["carried"], alone["carried"], **CLOSE)
         assert rank["tokens"] == alone["tokens"] > 0
+        assert rank["loss"] == pytest.approx(alone["loss"], rel=1e-9)
         assert len(rank["validations"]) == len(alone["validations"]) >= 1
         for one, two in zip(alone["validations"], rank["validations"], strict=True):
             assert two == pytest.approx(one, rel=1e-9)
