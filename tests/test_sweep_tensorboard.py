@@ -75,7 +75,7 @@ def test_a_run_of_a_sweep_that_is_resumed_loses_the_row_of_its_failure_and_gets_
 
     monkeypatch.setattr(launch, "_wait", train)
     monkeypatch.setattr(launch, "subprocess", SimpleNamespace(Popen=lambda *_: None))
-    assert launch.resume(sweep / "1", []) == 0  # before there is any row: none is made
+    assert launch.resume(sweep / "1", [], []) == 0  # before there is any row: none is made
     assert rows == [] and not list(sweep.glob(f"*/{board.FILE_NAME}"))
     board.save_for_tensorboard(compare([sweep]), sweep)
     RunRecord.load(sweep / "2").fail("broken again")
