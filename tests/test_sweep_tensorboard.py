@@ -1,5 +1,6 @@
 """At its end a sweep is written for TensorBoard as a whole, which can fail without consequence."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,20 +69,21 @@ def test_a_run_of_a_sweep_that_is_resumed_loses_the_row_of_its_failure_and_gets_
         RunRecord.start(sweep / str(seed), {"seed": seed}, [f"seed={seed}"], seed).fail("broken")
     rows = []
 
-    def train(process):
+    def train(process, run_dir):
         rows.extend(path.parent.name for path in sweep.glob(f"*/{board.FILE_NAME}"))
-        RunRecord.resume(sweep / "2").complete({"test/loss": 1.0})
+        RunRecord.load(run_dir).complete({"test/loss": 1.0})
         return 0
 
     monkeypatch.setattr(launch, "_wait", train)
-    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(Popen=lambda *_: None))
+    child = SimpleNamespace(pid=os.getpid())
+    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(Popen=lambda *_, **__: child))
     assert launch.resume(sweep / "1", [], []) == 0  # before there is any row: none is made
     assert rows == [] and not list(sweep.glob(f"*/{board.FILE_NAME}"))
     board.save_for_tensorboard(compare([sweep]), sweep)
-    RunRecord.load(sweep / "2").fail("broken again")
+    assert rows_in(ask_in_this_process(sweep))["2"][1] == "STATUS_FAILURE"
     capsys.readouterr()
-    assert launch.resume(sweep / "2", []) == 0
+    assert launch.resume(sweep / "2", [], []) == 0
     assert rows == ["1"]
     found = {name: status for name, (_, status, _) in rows_in(ask_in_this_process(sweep)).items()}
-    assert found == {"1": "STATUS_FAILURE", "2": "STATUS_SUCCESS"}
+    assert found == {"1": "STATUS_SUCCESS", "2": "STATUS_SUCCESS"}
     assert capsys.readouterr().out.splitlines()[-1] == str(sweep / "2")
