@@ -43,8 +43,10 @@ def read_curves(report: Report, metric: str | None = None) -> Curves:
         metric: As in TensorBoard; None takes the report's metric on validation, else ``val/loss``.
 
     Raises:
-        InputError: No run has such a curve.
+        InputError: No run has such a curve, or an event file cannot be read.
     """
+    if not report.groups:
+        raise InputError("--curves: nothing to draw, since no run is counted")
     wishes = [metric] if metric is not None else [f"val/{report.metric.rpartition('/')[2]}", "val/loss"]
     known: set[str] = set()
     scalars: dict[str, dict[str, Points]] = {}

@@ -1,6 +1,7 @@
 """TensorBoard's event files: read fast, and written whole."""
 
 import io
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seqlab.atomic import write_atomically
+from seqlab.errors import InputError
 
 _HEADER: Final = struct.Struct("<QI")  # a record's length and the checksum of it; its content and a checksum follow
 
@@ -17,13 +19,19 @@ def read_events(path: Path) -> Iterator[Any]:
 
     Of the checksums only those of the lengths are looked at, as TensorBoard's data server does it: in Python the
     others would take 15 times as long as all the rest.
+
+    Raises:
+        InputError: The file cannot be read.
     """
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     checksum_of = lru_cache(maxsize=1000)(masked_crc32c)  # events of one kind have few different lengths
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     place = 0
     while place + _HEADER.size <= len(content):
         length, checksum = _HEADER.unpack_from(content, place)
@@ -38,7 +46,11 @@ def read_events(path: Path) -> Iterator[Any]:
 
 
 def write_events(path: Path, events: Iterable[Any]) -> None:
-    """Replace (or create) a file of ``Event`` messages in one step; one that holds them already is left alone."""
+    """Replace (or create) a file of ``Event`` messages in one step; one that holds them already is left alone.
+
+    Raises:
+        OSError: With the file's name, and not that of one on the way to it.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -46,6 +58,9 @@ def write_events(path: Path, events: Iterable[Any]) -> None:
     writer = RecordWriter(out)
     for event in (Event(file_version="brain.Event:2"), *events):
         writer.write(event.SerializeToString(deterministic=True))
-    if not path.exists() or path.read_bytes() != out.getvalue():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, out.getvalue())
+    try:
+        if not path.exists() or path.read_bytes() != out.getvalue():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, out.getvalue())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None

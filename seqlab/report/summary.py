@@ -113,6 +113,8 @@ def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | 
     wishes += ["test/loss", "val/loss"]
     if not completed:
         return wishes[0]
+    if not known:
+        raise InputError(f"--metric: none of the completed runs has a metric ({told(len(completed))})")
     found = next((wish for wish in wishes if wish in everywhere), None) or min(everywhere, default=None)
     if found is None:
         names = some(sorted(known))

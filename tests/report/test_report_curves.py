@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from seqlab import cli
 from seqlab.errors import InputError
 from seqlab.report import compare, save_curves
 from seqlab.report.curves import band_of, read_curves, read_scalars
@@ -111,6 +112,20 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(sweep, tmp_path, depths):
         save_curves(bare, tmp_path / "curves.png")
 
 
+def test_an_event_file_that_cannot_be_read_is_told_in_one_line(sweep, capsys):
+    path = sweep / "1-1" / "events.out.tfevents.1.host"
+    path.mkdir()
+    for wish in (["--curves", str(sweep / "c.png")], ["--tensorboard"]):
+        assert cli.main(["report", str(sweep), *wish]) == 2
+        assert capsys.readouterr().err == f"seqlab: {path}: cannot be read (Is a directory)\n"
+
+
+def test_where_no_run_is_counted_no_curve_is_missed(tmp_path, write_run):
+    write_run(tmp_path / "a", end="failed")
+    with pytest.raises(InputError, match=r"^--curves: nothing to draw, since no run is counted$"):
+        read_curves(compare([tmp_path]))
+
+
 def test_curves_are_read_without_torch(sweep, tmp_path):
     code = (
         "import sys; from seqlab.cli import main; "
@@ -130,6 +145,9 @@ def test_a_file_that_is_damaged_is_read_up_to_there(tmp_path, write_events):
     assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2]
     path.write_bytes(content[: begin + 12] + b"\xff" * (len(content) - begin - 12))  # its content
     assert list(read_scalars(str(tmp_path))["val/loss"]) == [1, 2]
+    for end in range(begin, len(content)):
+        path.write_bytes(content[:end])  # a writer that was killed: never half an event
+        assert [event.step for event in read_events(path)] == [0, 1, 2]
     for rest in (b"no event, and long enough for a length", bytes(64)):
         path.write_bytes(content + rest)
         assert [event.step for event in read_events(path)] == [0, 1, 2, 3]

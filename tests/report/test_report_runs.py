@@ -225,6 +225,10 @@ def test_unknown_keys_and_metrics_name_near_ones(tmp_path, depths, write_run):
         compare([tmp_path], metric="perplexity")
     with pytest.raises(InputError, match="there are: test/perplexity"):
         compare([tmp_path], metric="xyz")
+    write_run(tmp_path / "without" / "a", metrics={})
+    with pytest.raises(InputError, match=r"^--metric: none of the completed runs has a metric \(1 run\)$"):
+        compare([tmp_path / "without"])
+    shutil.rmtree(tmp_path / "without")
     write_run(tmp_path / "other", metrics={"test/f1": 1.0})
     with pytest.raises(InputError, match="no metric in common; choose one of: test/f1, test/perplexity"):
         compare([tmp_path])

@@ -1,6 +1,8 @@
 """Rows and columns, costs, and the report inside another document."""
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -118,18 +120,19 @@ def test_markdown_shows_names_as_they_are(tmp_path, write_run):
 # Into a document
 
 
-def test_the_block_is_replaced_and_nothing_else(tmp_path):
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_block_is_replaced_and_nothing_else(tmp_path, newline):
     readme = tmp_path / "README.md"
-    before, after = "# Título\r\n\r\nA | B\r\n", "\r\n\r\ntrailing \x0c text without an end"
-    readme.write_bytes(f"{before}{BEGIN}\r\nold\r\n{END}{after}".encode())
+    before, after = "# Título\n\nA | B\n".replace("\n", newline), f"{newline}trailing \x0c text without an end"
+    readme.write_bytes(f"{before}{BEGIN}{newline}old{newline}{END}{after}".encode())
     for content in ("| new |\n| --: |", "| newer |"):
         write_into(readme, content + "\n")
-        inside = content.replace("\n", "\r\n")
-        assert readme.read_bytes().decode() == f"{before}{BEGIN}\r\n\r\n{inside}\r\n\r\n{END}{after}"
+        inside = f"\n\n{content}\n\n".replace("\n", newline)
+        assert readme.read_bytes().decode() == f"{before}{BEGIN}{inside}{END}{after}"
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
-@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
+@pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}", f"{BEGIN}{END}{END}"])
 def test_without_one_pair_of_markers_nothing_is_written(tmp_path, text):
     readme = tmp_path / "README.md"
     readme.write_text(text)
@@ -146,3 +149,16 @@ def test_a_document_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "latin.md").write_bytes(b"\xe9")
     with pytest.raises(InputError, match=r"^--into: expected a text file in UTF-8"):
         write_into(tmp_path / "latin.md", "new")
+
+
+def test_a_document_that_cannot_be_written_is_told_and_stays(tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}{END}")
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("seqlab.report.into.write_atomically", full)
+    with pytest.raises(InputError, match=r"^--into: cannot write '.*README\.md' \(No space left on device\)$"):
+        write_into(readme, "new")
+    assert readme.read_text() == f"{BEGIN}{END}"

@@ -12,6 +12,7 @@ from seqlab.errors import InputError
 from seqlab.report import compare
 from seqlab.report import tensorboard as board
 from seqlab.report.curves import read_scalars
+from seqlab.report.hparams import MAX_COLUMNS
 from seqlab.report.tensorboard import FILE_NAME, MAX_POINTS, remove_row, save_for_tensorboard
 from seqlab.sweep import read_jobs
 from tests.report.tensorboard_sweep import (
@@ -178,6 +179,30 @@ def test_many_numbers_are_a_range_and_five_columns_come_first(tmp_path, write_ru
     assert len(columns) == 10 and list(columns)[:5] == [*("model.a", "model.b", "model.c", "optimizer.lr", "seed")]
 
 
+def test_what_the_command_line_set_comes_before_what_differs_with_it(tmp_path, write_run):
+    for number in range(3):
+        config = {f"model.{letter}": number for letter in "abcdefghijklmnopqrstuvw"}
+        end = "completed" if number else "failed"
+        words = (f"model.w={number}", f"model.v={number}")
+        write_run(tmp_path / str(number), metrics=1.0 * number, config=config, overrides=words, end=end)
+    save(tmp_path, by=["model.b"])
+    columns, _ = columns_in(ask_in_this_process(tmp_path))
+    ticked = {name for name, info in columns.items() if info["differs"]}
+    assert ticked == {"model.b", "model.v", "model.w", "model.a", "status"}
+    assert len(columns) == MAX_COLUMNS and "model.s" not in columns
+
+
+def test_the_tab_shows_the_metric_of_the_report_and_the_judged_one_first(tmp_path, write_run):
+    metrics = {"test/accuracy": 0.5, "test/loss": 2.0, "test/perplexity": 3.0, "val/accuracy": 0.4, "val/loss": 2.5}
+    for number in range(2):
+        run = write_run(tmp_path / str(number), seed=number, metrics=metrics, config={"optimize.metric": "val/loss"})
+        names = (name if name.startswith("test/") else f"best/{name}" for name in metrics)
+        write_scalars(run, 1, {name: {0: 1.0} for name in names})
+    save(tmp_path, metric="test/perplexity")
+    _, shown = columns_in(ask_in_this_process(tmp_path))
+    assert shown == ["test/perplexity", "best/val/loss", "test/loss", "test/accuracy", "best/val/accuracy"]
+
+
 def test_runs_that_do_not_differ_show_what_the_logger_is_configured_for(tmp_path, write_run):
     write_sweep(tmp_path, write_run, {2: [8.0]})
     save(tmp_path)
@@ -241,6 +266,10 @@ def test_what_cannot_be_written_is_told_in_one_line(sweep, capsys):
     assert capsys.readouterr().err == "seqlab: --tensorboard: expected one DIR to write into, got 2\n"
     assert cli.main(["report", str(run), "--tensorboard"]) == 2
     assert "expected a folder with several runs, got a run" in capsys.readouterr().err
+    (sweep / "groups" / "num_layers=1" / FILE_NAME).mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"^--tensorboard: cannot write .*/{FILE_NAME} \(Is a directory\)$"):
+        save(sweep)
+    shutil.rmtree(sweep / "groups")
     (sweep / "groups").write_text("in the way")
     with pytest.raises(InputError, match=r"^--tensorboard: cannot write .*groups.* \((File exists|Not a directory)\)$"):
         save(sweep)
