@@ -9,7 +9,7 @@ from typing import Any, Final
 from seqlab.report.collect import Run
 from seqlab.report.configs import MISSING, differing_keys, is_below
 from seqlab.report.groups import Report
-from seqlab.report.labels import labels, sort_key
+from seqlab.report.labels import labels
 from seqlab.report.reproduce import swept_keys
 
 MAX_COLUMNS: Final = 20
@@ -58,7 +58,7 @@ def metric_tags(report: Report) -> list[str]:
     """The tags of the runs' results, which the tab ticks the first five of: the report's metric, the judged, tests."""
     found = {_tag(name) for run in report.runs for name in run.metrics}
     judged = [str(run.value("optimize.metric")) for run in report.runs]
-    wishes = [_tag(report.metric), *map(_tag, dict.fromkeys(judged))]
+    wishes = map(_tag, [report.metric, *judged])
     tests = sorted((tag for tag in found if tag.startswith("test/")), key=lambda tag: (tag != "test/loss", tag))
     return [tag for tag in dict.fromkeys([*wishes, *tests, *sorted(found)]) if tag in found]
 
@@ -70,7 +70,7 @@ def experiment_summary(columns: Sequence[Column], tags: Sequence[str]) -> Any:
     experiment = api_pb2.Experiment(metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags])
     for column, short in zip(columns, short_names([column.name for column in columns]), strict=True):
         info = experiment.hparam_infos.add(name=column.name, display_name=short, differs=column.ticked)
-        known = sorted({value for value in column.values if value is not None}, key=sort_key)
+        known = sorted({value for value in column.values if value is not None})
         if known and isinstance(known[0], float) and len(known) > MAX_CHOICES:
             info.type = api_pb2.DATA_TYPE_FLOAT64
             info.domain_interval.min_value, info.domain_interval.max_value = known[0], known[-1]

@@ -20,6 +20,14 @@ def test_a_resumed_run_is_read_as_one_curve(tmp_path, write_events):
     # The later process went back to step 15: what the earlier one told beyond that did not lead to the result.
     write_events(tmp_path, {"val/loss": {15: 2.75, 25: 2.25}}, begun=100)
     assert read_scalars(str(tmp_path)) == {"val/loss": {10: 3.0, 15: 2.75, 25: 2.25}, "lr": {10: 0.5}}
+    # Also where it diverged at a step that had been finite.
+    write_events(tmp_path, {"val/loss": {15: math.nan}}, begun=101)
+    assert read_scalars(str(tmp_path))["val/loss"] == {10: 3.0}
+
+
+def test_one_process_may_tell_of_its_steps_in_any_order(tmp_path, write_events):
+    write_events(tmp_path, {"val/loss": {20: 2.0, 10: 3.0, 30: 1.0}})
+    assert list(read_scalars(str(tmp_path))["val/loss"].items()) == [(10, 3.0), (20, 2.0), (30, 1.0)]
 
 
 def test_a_file_cut_short_is_read_up_to_there_and_what_diverged_is_left_out(tmp_path, write_events):
@@ -72,6 +80,14 @@ def test_groups_have_their_runs_curves_and_the_others_are_told(sweep):
     ]
     assert curves.note == f"No TensorBoard events of val/loss in 1 run of 4: {sweep / '2-2'}."
     assert read_curves(report, "train/loss").metric == "train/loss"
+    assert read_curves(compare([sweep / "1-1", sweep / "1-2"])).note is None
+
+
+def test_of_many_runs_without_events_two_are_named(tmp_path, depths, write_events):
+    folder = depths(tmp_path, {1: [1.0, 2.0, 3.0, 4.0]})
+    write_events(folder / "1-1", {"val/loss": {0: 1.0}})
+    note = read_curves(compare([folder])).note
+    assert note == (f"No TensorBoard events of val/loss in 3 runs of 4: {folder / '1-2'}, {folder / '1-3'} and 1 more.")
 
 
 def test_the_metric_of_the_report_comes_first(sweep, write_events):

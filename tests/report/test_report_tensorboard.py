@@ -203,6 +203,23 @@ def test_the_tab_shows_the_metric_of_the_report_and_the_judged_one_first(tmp_pat
     assert shown == ["test/perplexity", "best/val/loss", "test/loss", "test/accuracy", "best/val/accuracy"]
 
 
+def test_without_results_there_are_rows_and_no_column_of_a_metric(tmp_path, write_run):
+    for depth in (1, 2):
+        config = {"model.num_layers": depth, "optimize.metric": None}
+        write_run(tmp_path / str(depth), end="failed", config=config)
+    assert save(tmp_path) == "2 runs in the HParams tab"
+    ask = ask_in_this_process(tmp_path)
+    columns, metrics = columns_in(ask)
+    assert (list(columns), metrics) == (["model.num_layers"], [])
+    assert {status for _, status, _ in rows_in(ask).values()} == {"STATUS_FAILURE"}
+
+
+def test_the_layout_has_what_any_run_tells(sweep):
+    write_scalars(run_of(sweep, 2, 2), 3, {"val/accuracy": {0: 0.5, 10: 0.75}})
+    save(sweep)
+    assert layout_in(ask_in_this_process(sweep))["validation"] == ["val/loss", "val/accuracy"]
+
+
 def test_runs_that_do_not_differ_show_what_the_logger_is_configured_for(tmp_path, write_run):
     write_sweep(tmp_path, write_run, {2: [8.0]})
     save(tmp_path)
