@@ -117,6 +117,48 @@ def test_markdown_shows_names_as_they_are(tmp_path, write_run):
     assert "| a\\<b>\\`c\\`\\\\d |" in text
 
 
+def test_markdown_tells_all_that_the_terminal_tells(tmp_path, write_run):
+    for depth in (1, 2):
+        for seed in (1, 2):
+            folder = tmp_path / f"{depth}-{seed}"
+            config = {"model.num_layers": depth, "data.path": f"_{depth}_"}
+            more = {"checkpoint": folder / "best.ckpt", "device": f"gpu*{seed}"}
+            folder.mkdir()
+            (folder / "best.ckpt").touch()
+            write_run(folder, seed=seed, metrics=10.0 - depth, config=config, overrides=(f"seed={seed}",), **more)
+    write_run(tmp_path / "_x_", end="failed", config={"model.num_layers": 3}, written={"error": "Error: a*b"})
+    report = compare([tmp_path], by=["model.num_layers"])
+    paragraphs = render(report, "markdown").split("\n\n")
+    assert [part.partition("\n")[0] for part in paragraphs[:2]] == [
+        "| model.num_layers | n | test/perplexity | 95 % interval | parameters | tokens/s | time |",
+        "| model.num_layers | difference | 95 % interval | pairs |",
+    ]
+    assert paragraphs[2].split("  \n") == [
+        "test/perplexity: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.",
+        "\\* best mean (lower is better).",
+        "tokens/s: median; time: mean time of training.",
+        "difference: from the best mean (model.num_layers=2), mean over pairs of runs with a common seed; "
+        "its 95 % interval by Student's t, for each group by itself, not adjusted for their number.",
+        "The groups differ in settings of the data as well: data.path (\\_1\\_, \\_2\\_).",
+        "The runs used 2 devices (gpu\\*1, gpu\\*2): tokens/s and time do not compare.",
+    ]
+    assert paragraphs[3:5] == ["Train the best again:", "```sh\nseqlab train -m seed=1,2\n```"]
+    assert paragraphs[5].startswith("A sweep skips what is complete in its folder")
+    assert paragraphs[6] == "Not counted: 1 failed:"
+    path = str(tmp_path / "_x_").replace("_x_", "\\_x\\_")
+    assert paragraphs[7] == f"- failed {path} model.num_layers=3 seed=1: Error: a\\*b\n"
+    shown = " ".join(render(report).split())
+    for line in (*report.command.remarks, *report.notes, report.command.line):
+        assert line in shown
+
+
+def test_without_a_completed_run_markdown_has_no_table(tmp_path, write_run):
+    write_run(tmp_path / "a", end="failed", config={"data.path": "é"})
+    report = compare([tmp_path], by=["data.path"], columns=["model.num_layers"])
+    assert render(report, "markdown").startswith("No completed run to compare.\n\nNot counted: 1 failed:\n\n- failed ")
+    assert '"data.path": "é"' in render(report, "json")
+
+
 # Into a document
 
 

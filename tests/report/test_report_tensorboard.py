@@ -220,6 +220,22 @@ def test_the_layout_has_what_any_run_tells(sweep):
     assert layout_in(ask_in_this_process(sweep))["validation"] == ["val/loss", "val/accuracy"]
 
 
+@pytest.mark.parametrize("count", [10, 11])
+def test_words_are_ticked_off_and_numbers_only_where_they_are_few(tmp_path, write_run, count):
+    for number in range(count):
+        write_run(tmp_path / str(number), metrics=1.0, config={"data.path": f"{number:02}", "model.size": number})
+    save(tmp_path, by=["data.path", "model.size"])
+    columns, _ = columns_in(ask_in_this_process(tmp_path))
+    assert columns["data.path"]["domainDiscrete"] == [f"{number:02}" for number in range(count)]
+    domain = {key: value for key, value in columns["model.size"].items() if key.startswith("domain")}
+    assert columns["model.size"]["type"] == "DATA_TYPE_FLOAT64"
+    assert domain == (
+        {"domainDiscrete": [float(number) for number in range(10)]}
+        if count == 10
+        else {"domainInterval": {"minValue": 0.0, "maxValue": 10.0}}
+    )
+
+
 def test_runs_that_do_not_differ_show_what_the_logger_is_configured_for(tmp_path, write_run):
     write_sweep(tmp_path, write_run, {2: [8.0]})
     save(tmp_path)
@@ -264,6 +280,25 @@ def test_very_many_groups_have_no_curves_which_is_said(sweep, monkeypatch):
     monkeypatch.setattr(board, "MAX_GROUPS", 2)
     assert save(sweep) == "6 runs in the HParams tab, no curves of the 3 groups: too many, take fewer keys with --by"
     assert not (sweep / "groups").exists()
+    monkeypatch.setattr(board, "MAX_GROUPS", 3)
+    assert save(sweep) == "6 runs in the HParams tab, curves of 3 groups in Custom Scalars"
+
+
+def test_where_runs_share_no_two_steps_there_is_no_mean(sweep):
+    write_scalars(run_of(sweep, 1, 1), 3, {"train/apart": {0: 1.0, 1: 1.0}, "train/once": {5: 1.0}})
+    write_scalars(run_of(sweep, 1, 2), 3, {"train/apart": {2: 1.0, 3: 1.0}, "train/once": {5: 1.0}})
+    save(sweep)
+    ask = ask_in_this_process(sweep)
+    assert set(read_scalars(str(sweep / "groups" / "num_layers=1"))) == {
+        f"{kind}/{tag}" for kind in ("mean", "mean-sd", "mean+sd") for tag in ("val/loss", "train/tokens_per_second")
+    }
+    assert layout_in(ask)["training"] == ["train/apart", "train/once"]  # which the runs have by themselves
+
+
+def test_a_folder_whose_runs_all_go_on_has_no_rows(tmp_path, write_run):
+    write_run(tmp_path / "a", end="running", written={"process": {"pid": 1, "host": "elsewhere", "started": None}})
+    assert save(tmp_path) == "0 runs in the HParams tab"
+    assert list(tmp_path.rglob(FILE_NAME)) == []
 
 
 def test_the_command_says_how_to_see_it(sweep, capsys, monkeypatch):
