@@ -110,6 +110,11 @@ def caption(report: Report) -> list[str]:
     return lines
 
 
+def command_title(report: Report) -> str:
+    """What stands over the command that trains the best again."""
+    return "Train the best again" if len(report.groups) > 1 else "Train it again"
+
+
 def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
     """A heading with the counts, then a line a run."""
     runs = report.not_counted

@@ -12,6 +12,7 @@ from typing import Any
 from seqlab.report.cells import (
     Column,
     caption,
+    command_title,
     cost_columns,
     cross_table,
     difference_columns,
@@ -50,7 +51,7 @@ def as_table(report: Report, *, width: int = WIDTH, color: bool = False) -> str:
         console.print(Text(line))
     if report.command:
         # Never wrapped: a command is there to be copied.
-        console.print(Text(f"{_command_title(report)}:\n  {report.command.line}"), soft_wrap=True)
+        console.print(Text(f"{command_title(report)}:\n  {report.command.line}"), soft_wrap=True)
         console.print(Text(" ".join(report.command.remarks)))
     for line in not_counted(report):
         console.print(Text(line, style="" if line.endswith(":") else "red"), soft_wrap=True)
@@ -70,7 +71,7 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
     parts.append("  \n".join(_escaped(line) for line in [*caption(report), *report.notes]))
     parts += [f"![{_escaped(title)}]({address})" for title, address in pictures]
     if report.command:
-        parts.append(f"{_command_title(report)}:\n\n```sh\n{report.command.line}\n```")
+        parts.append(f"{command_title(report)}:\n\n```sh\n{report.command.line}\n```")
         parts.append(_escaped(" ".join(report.command.remarks)))
     listed = not_counted(report)
     if listed:
@@ -186,10 +187,6 @@ def _markdown_columns(keys: Sequence[Column], numbers: Sequence[Column]) -> str:
 def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> str:
     head = [titles, [":--"] * keys + ["--:"] * (len(titles) - keys)]
     return "\n".join("| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in (*head, *rows))
-
-
-def _command_title(report: Report) -> str:
-    return "Train the best again" if len(report.groups) > 1 else "Train it again"
 
 
 def _entry(group: Group) -> dict[str, Any]:

@@ -100,8 +100,10 @@ def short_names(keys: Sequence[str]) -> list[str]:
     """The last word of each key, the whole key where two end alike: there is little room in TensorBoard's pages.
 
     Example:
-        >>> short_names(["model.num_layers", "model.cell._target_", "optimizer.lr", "scheduler.lr"])
-        ['num_layers', 'cell', 'optimizer.lr', 'scheduler.lr']
+        >>> short_names(["model.num_layers", "model.cell._target_", "model.encoder.bias"])
+        ['num_layers', 'cell', 'bias']
+        >>> short_names(["optimizer.lr", "optimizer.scheduler.lr"])
+        ['optimizer.lr', 'optimizer.scheduler.lr']
     """
     names = [key_name(key) for key in keys]
     counts = Counter(name.rpartition(".")[2] for name in names)

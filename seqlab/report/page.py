@@ -9,6 +9,7 @@ from typing import Any
 from seqlab.report.cells import (
     Column,
     caption,
+    command_title,
     cost_columns,
     cross_table,
     difference_columns,
@@ -39,8 +40,7 @@ def as_html(report: Report, curves: Curves | None = None) -> str:
         parts += ["<h2>Groups</h2>", _table(report)]
     parts += [f'<p class="muted">{escape(line)}</p>' for line in caption(report)]
     if report.command:
-        heading = "Train the best again" if len(report.groups) > 1 else "Train it again"
-        parts += [f"<h2>{heading}</h2>", f"<pre><code>{escape(report.command.line)}</code></pre>"]
+        parts += [f"<h2>{command_title(report)}</h2>", f"<pre><code>{escape(report.command.line)}</code></pre>"]
         parts.append(f'<p class="muted">{escape(" ".join(report.command.remarks))}</p>')
     left_out = not_counted(report, MAX_LISTED)
     if left_out:

@@ -157,7 +157,7 @@ def _group_events(curves: _Curves, layout: list[Any]) -> Iterator[Any]:
             of_step = by_step.setdefault(step, [])
             for prefix, value in ((MEAN, mean), (LOWER, mean - sd), (UPPER, mean + sd)):
                 of_step.append(Summary.Value(tag=prefix + tag, simple_value=value))
-    last = max(by_step) or 1
+    last = max(by_step)
     for step in sorted(by_step):
         yield _event(curves.started + curves.seconds * step / last, step, by_step[step])
 

@@ -9,7 +9,7 @@ import pytest
 
 from seqlab import cli
 from seqlab.errors import InputError
-from seqlab.report import compare, save_curves
+from seqlab.report import Curves, compare, save_curves
 from seqlab.report.curves import band_of, read_curves, read_scalars
 from seqlab.report.events import read_events
 from seqlab.report.plot_curves import draw_curves
@@ -26,7 +26,8 @@ def test_a_resumed_run_is_read_as_one_curve(tmp_path, write_events):
 
 
 def test_one_process_may_tell_of_its_steps_in_any_order(tmp_path, write_events):
-    write_events(tmp_path, {"val/loss": {20: 2.0, 10: 3.0, 30: 1.0}})
+    path = write_events(tmp_path, {"val/loss": {20: 2.0, 10: 3.0, 30: 1.0}})
+    path.rename(tmp_path / "events.out.tfevents.of-another-tool")
     assert list(read_scalars(str(tmp_path))["val/loss"].items()) == [(10, 3.0), (20, 2.0), (30, 1.0)]
 
 
@@ -113,6 +114,66 @@ def test_the_picture_shows_mean_band_and_seeds(sweep, tmp_path):
     content = (tmp_path / "curves.png").read_bytes()
     assert (content[:4], struct.unpack(">II", content[16:24])) == (b"\x89PNG", (1200, 750))
     assert report.notes[-1].startswith("No TensorBoard events of val/loss in 1 run of 4")
+
+
+def test_a_group_without_events_is_not_in_the_picture(sweep, write_run):
+    write_run(sweep / "0", metrics=1.0, config={"model.num_layers": 0})
+    report = compare([sweep])
+    axes = draw_curves(report, read_curves(report)).axes[0]
+    assert [line.get_label() for line in axes.lines if line.get_linewidth() > 1] == ["1", "2"]
+    assert "3 runs. Band: mean ± sample sd over seeds" in axes.texts[0].get_text()
+
+
+def test_a_group_alone_has_its_key_in_the_title_and_no_legend(sweep):
+    report = compare([sweep / "1-1"], by=["model.num_layers"])
+    figure = draw_curves(report, read_curves(report))
+    assert figure.legends == []
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "val/loss by model.num_layers"
+    assert [text.get_text() for text in axes.texts] == ["1 run"]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[5.0, 4.0, 3.0]]
+    assert list(axes.collections) == []  # no band of one seed
+    assert axes.lines[0].get_marker() == "o"  # of few points, each is shown
+    report = compare([sweep / "1-1"])
+    assert draw_curves(report, read_curves(report)).axes[0].get_title(loc="left") == "val/loss while training"
+
+
+def drawn(report, *of_groups):
+    """The axes of curves of the report's groups."""
+    groups = [(group, list(of_group)) for group, of_group in zip(report.groups, of_groups, strict=True)]
+    return draw_curves(report, Curves("val/loss", groups, None)).axes[0]
+
+
+def test_more_groups_than_colours_differ_in_their_lines(tmp_path, depths):
+    report = compare([depths(tmp_path, {depth: [1.0] for depth in range(8)})])
+    lines = drawn(report, *([{0: 1.0, 1: 2.0}] for _ in range(8))).lines
+    looks = [(line.get_color(), line.get_linestyle()) for line in lines]
+    assert len(set(looks)) == 8 and {style for _, style in looks[:7]} == {"-"}
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [((20.0, 1.0), "log"), ((19.0, 1.0), "linear"), ((20.0, 0.0), "linear"), ((-1, -40), "linear")]
+)
+def test_a_wide_range_has_a_log_scale_which_is_said(tmp_path, depths, values, scale):
+    axes = drawn(compare([depths(tmp_path, {1: [1.0]})]), [dict(enumerate(values))])
+    assert axes.get_yscale() == scale
+    assert axes.get_ylabel() == ("val/loss (nats, log scale)" if scale == "log" else "val/loss (nats)")
+
+
+def test_many_seeds_and_many_points_are_a_band_and_a_line_alone(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [float(seed) for seed in range(11)]})])
+    for count, lines in ((10, 11), (11, 1)):
+        axes = drawn(report, [dict.fromkeys(range(21), float(seed)) for seed in range(count)])
+        assert (len(axes.lines), len(axes.collections)) == (lines, 1)
+        assert axes.lines[-1].get_marker() == "None"
+        assert axes.texts[0].get_text().endswith("Thin lines: seeds.") == (count == 10)
+
+
+def test_seeds_that_have_no_step_in_common_are_lines_without_a_mean(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [1.0, 2.0], 2: [1.0]})])
+    axes = drawn(report, [{0: 1.0, 1: 2.0}, {5: 1.0, 6: 2.0}], [{0: 3.0, 1: 3.0}])
+    assert [list(line.get_ydata()) for line in axes.lines] == [[1.0, 2.0], [1.0, 2.0], [], [3.0, 3.0]]
+    assert [line.get_label() for line in axes.lines][2:] == ["1", "2"]  # in the legend all the same
 
 
 def test_what_cannot_be_drawn_is_refused_in_one_line(sweep, tmp_path, depths):

@@ -162,3 +162,61 @@ def test_the_heading_names_the_keys_as_a_sentence_does(tmp_path, write_run):
         write_run(tmp_path / str(number), metrics=1.0, config=config)
     page = Page(render(compare([tmp_path], by=["model.a", "model.b", "model.c"]), "html"))
     assert "test/perplexity by model.a, model.b and model.c" in page.text
+
+
+def test_two_keys_make_a_table_of_rows_and_columns_on_the_page_too(tmp_path, write_run):
+    for cell, depth, result in (("GRU", 2, 9.0), ("GRU", 10, 8.0), ("LSTM", 10, 7.0)):
+        config = {"model.cell": cell, "model.num_layers": depth}
+        write_run(tmp_path / f"{cell}{depth}", metrics=result, config=config)
+    report = compare([tmp_path], by=["model.cell"], columns=["model.num_layers"])
+    page = Page(render(report, "html"))
+    assert page.rows[:4] == [
+        ["", "model.num_layers"],
+        ["model.cell", "2", "10"],
+        ["GRU", "9.000", "8.000"],
+        ["LSTM", "", "7.000 *"],
+    ]
+    spans = [attributes["colspan"] for _, attributes in page.elements if "colspan" in attributes]
+    best = [tag for tag, attributes in page.elements if attributes.get("class") == "best"]
+    assert (spans, best) == (["1", "2"], ["td", "tr"])  # its cell there, its row in the table of the groups
+    assert [attributes.get("class") for tag, attributes in page.elements if tag == "tr"].count("best") == 1
+    alone = Page(render(compare([tmp_path], columns=["model.cell", "model.num_layers"]), "html"))
+    assert alone.rows[:2] == [["model.cell, model.num_layers"], ["GRU, 2", "GRU, 10", "LSTM, 10"]]
+
+
+def test_the_page_says_what_it_is_of_and_where_that_comes_from(sweep, write_run):
+    write_run(sweep / "failed", end="failed", config={"model.num_layers": 3}, device="A100")
+    page = Page(render(compare([sweep]), "html"))
+    title, heading, lead, *_ = filter(None, page.text.splitlines())
+    assert title == heading == "test/perplexity by model.num_layers"
+    assert lead == "5 runs in 3 groups; best: model.num_layers=2."
+    assert "Not counted: 1 failed:failed" in page.text and "RuntimeError" in page.text
+    assert f"code: {'a' * 10} (5 runs)" in page.text
+    assert "device: unknown (5 runs)" in page.text and "A100" not in page.text
+    assert "host: " in page.text and "versions: " in page.text
+    alone = Page(render(compare([sweep / "1-1"]), "html")).text
+    assert list(filter(None, alone.splitlines()))[:3] == ["test/perplexity", "test/perplexity", "1 run in 1 group."]
+
+
+def test_the_page_has_the_command_and_what_one_must_know_of_it(tmp_path, write_run):
+    for depth in (1, 2):
+        folder = tmp_path / str(depth)
+        folder.mkdir()
+        (folder / "best.ckpt").touch()
+        words = ("data.path='a<b>'", f"model.num_layers={depth}")
+        config = {"model.num_layers": depth}
+        write_run(folder, metrics=depth, config=config, overrides=words, checkpoint=folder / "best.ckpt")
+    report = compare([tmp_path])
+    page = Page(render(report, "html"))
+    assert "Train the best again" in page.text
+    for line in (report.command.line, *report.command.remarks):
+        assert line in page.text
+    assert "Train it again" in Page(render(compare([tmp_path / "1"]), "html")).text
+
+
+def test_of_very_many_failed_runs_the_page_lists_some(tmp_path, write_run, monkeypatch):
+    monkeypatch.setattr("seqlab.report.page.MAX_LISTED", 2)
+    for number in range(4):
+        write_run(tmp_path / str(number), seed=number, end="failed")
+    text = Page(render(compare([tmp_path]), "html")).text
+    assert "Not counted: 4 failed:" in text and text.count("RuntimeError") == 2 and "and 2 more" in text

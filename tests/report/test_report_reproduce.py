@@ -49,6 +49,7 @@ def test_seeds_that_alone_differ_are_trained_together(trained, tmp_path):
     trained("b", "seed=1", "name='x y'", seed=1, result=8.0)
     report = compare([tmp_path / "runs"])
     assert shlex.split(report.command.line) == ["seqlab", "train", "-m", "name='x y'", "seed=1,3"]
+    assert "Train it again:" in render(report)
     assert "add name=ANOTHER" in report.command.remarks[0]
     for format in ("table", "markdown"):
         assert f"  {report.command.line}\n" in render(report, format) or f"\n{report.command.line}\n" in render(

@@ -7,9 +7,10 @@ import os
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.report import compare, render, save_plot, write_into
+from seqlab.report import Curves, compare, render, save_plot, write_into
 from seqlab.report.cells import cross_table
 from seqlab.report.into import BEGIN, END
+from seqlab.report.plot_curves import draw_curves
 
 
 @pytest.fixture
@@ -68,6 +69,8 @@ def test_the_highest_peak_of_memory_is_shown(tmp_path, write_run):
     report = compare([tmp_path])
     assert report.groups[0].peak_memory_bytes == 1_700_000_000
     assert "1.7 GB" in render(report)
+    title = next(line for line in render(report).splitlines() if "memory" in line)
+    assert title.split() == ["n", "test/perplexity", "95", "%", "interval", "parameters", "tokens/s", "time", "memory"]
     assert "memory: highest peak" in render(report)
 
 
@@ -106,6 +109,9 @@ def test_more_groups_than_a_picture_can_hold_are_refused(tmp_path, depths):
     with pytest.raises(InputError, match=r"^--plot: 501 groups are too many to draw; take fewer keys with --by$"):
         save_plot(report, tmp_path / "plot.png")
     assert "too many groups to draw" in render(report, "html")
+    curves = Curves("val/loss", [(group, [{0: 1.0}]) for group in report.groups], None)
+    with pytest.raises(InputError, match=r"^--curves: 501 groups are too many to draw; take fewer keys with --by$"):
+        draw_curves(report, curves)
 
 
 def test_markdown_shows_names_as_they_are(tmp_path, write_run):

@@ -12,7 +12,7 @@ from seqlab.errors import InputError
 from seqlab.report import compare
 from seqlab.report import tensorboard as board
 from seqlab.report.curves import read_scalars
-from seqlab.report.hparams import MAX_COLUMNS
+from seqlab.report.hparams import MAX_COLUMNS, started
 from seqlab.report.tensorboard import FILE_NAME, MAX_POINTS, remove_row, save_for_tensorboard
 from seqlab.sweep import read_jobs
 from tests.report.tensorboard_sweep import (
@@ -79,7 +79,8 @@ def test_groups_have_their_mean_and_a_band_of_one_deviation(sweep):
     assert [value for _, value in upper] == pytest.approx([mean + math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
     assert curve("groups/num_layers=3", "mean-sd/val/loss") == [(0, 3.0), (10, 2.0), (20, 1.0)]
     times = [time for time, _, _ in ask(f"scalars/scalars?run={of_first}&tag=mean/val/loss")]
-    assert times == [times[0], pytest.approx(times[0] + 30), pytest.approx(times[0] + 60)]
+    assert times[0] == min(started(run) for run in compare([sweep]).groups[0].runs)
+    assert [time - times[0] for time in times] == pytest.approx([0, 30, 60], abs=0.01)
     assert {tag.partition("/")[2] for tag in ask("scalars/tags")[of_first]} == {"val/loss", "train/tokens_per_second"}
     speed = "train/tokens_per_second"
     assert layout_in(ask) == {
@@ -215,9 +216,9 @@ def test_without_results_there_are_rows_and_no_column_of_a_metric(tmp_path, writ
 
 
 def test_the_layout_has_what_any_run_tells(sweep):
-    write_scalars(run_of(sweep, 2, 2), 3, {"val/accuracy": {0: 0.5, 10: 0.75}})
+    write_scalars(run_of(sweep, 2, 2), 3, {"val/f1/macro": {0: 0.5, 10: 0.75}})
     save(sweep)
-    assert layout_in(ask_in_this_process(sweep))["validation"] == ["val/loss", "val/accuracy"]
+    assert layout_in(ask_in_this_process(sweep))["validation"] == ["val/loss", "val/f1/macro"]
 
 
 @pytest.mark.parametrize("count", [10, 11])
@@ -277,11 +278,11 @@ def test_names_of_groups_are_names_of_folders(tmp_path, write_run):
 
 
 def test_very_many_groups_have_no_curves_which_is_said(sweep, monkeypatch):
+    monkeypatch.setattr(board, "MAX_GROUPS", 3)
+    assert save(sweep) == "6 runs in the HParams tab, curves of 3 groups in Custom Scalars"
     monkeypatch.setattr(board, "MAX_GROUPS", 2)
     assert save(sweep) == "6 runs in the HParams tab, no curves of the 3 groups: too many, take fewer keys with --by"
     assert not (sweep / "groups").exists()
-    monkeypatch.setattr(board, "MAX_GROUPS", 3)
-    assert save(sweep) == "6 runs in the HParams tab, curves of 3 groups in Custom Scalars"
 
 
 def test_where_runs_share_no_two_steps_there_is_no_mean(sweep):
@@ -293,6 +294,17 @@ def test_where_runs_share_no_two_steps_there_is_no_mean(sweep):
         f"{kind}/{tag}" for kind in ("mean", "mean-sd", "mean+sd") for tag in ("val/loss", "train/tokens_per_second")
     }
     assert layout_in(ask)["training"] == ["train/apart", "train/once"]  # which the runs have by themselves
+
+
+def test_runs_without_events_leave_the_others_their_curves(sweep):
+    for path in run_of(sweep, 1, 1).glob("events.*"):
+        path.unlink()
+    for path in run_of(sweep, 3, 1).glob("events.*"):
+        path.unlink()
+    assert save(sweep) == "6 runs in the HParams tab, curves of 2 groups in Custom Scalars"
+    assert read_scalars(str(sweep / "groups" / "num_layers=1"))["mean/val/loss"] == {0: 6.0, 10: 5.0, 20: 4.0}
+    save(sweep, by=["model.num_layers", "seed"])
+    assert list(layout_in(ask_in_this_process(sweep))) == ["validation", "test", "speed"]
 
 
 def test_a_folder_whose_runs_all_go_on_has_no_rows(tmp_path, write_run):
