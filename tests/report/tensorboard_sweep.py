@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seqlab.report import compare
 from seqlab.report.events import write_events
 from seqlab.report.hparams import STATUSES, Column, experiment_summary, row_summaries
+from seqlab.report.tensorboard import save_for_tensorboard
 
 ANY_STATUS = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 Ask = Callable[..., Any]
@@ -36,6 +38,11 @@ def write_sweep(folder: Path, write_run: Callable[..., Path], results: dict[int,
                 write_scalars(run, 1, {"val/loss": curve, "train/tokens_per_second": curve, "epoch": {0: 0.0, 20: 1.0}})
                 write_own_record(run, result)
     return folder
+
+
+def save(folder: Path, **how: Any) -> str:
+    """The comparison of a folder's runs, written for TensorBoard."""
+    return save_for_tensorboard(compare([folder], **how), folder)
 
 
 def write_scalars(run: Path, number: int, points: dict[str, dict[int, float]], *further: Any) -> None:

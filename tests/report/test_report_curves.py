@@ -160,6 +160,15 @@ def test_a_wide_range_has_a_log_scale_which_is_said(tmp_path, depths, values, sc
     assert axes.get_ylabel() == ("val/loss (nats, log scale)" if scale == "log" else "val/loss (nats)")
 
 
+def test_the_axes_have_whole_numbers(tmp_path, depths):
+    steps = {0: 1000.01, 2_000_000: 1000.02}
+    axes = drawn(compare([depths(tmp_path, {1: [1.0]})]), [steps])
+    axes.figure.canvas.draw()
+    assert [axis.get_offset_text().get_text() for axis in (axes.xaxis, axes.yaxis)] == ["", ""]
+    assert "2000000" in [text.get_text() for text in axes.get_xticklabels()]
+    assert axes.get_xlabel() == "optimizer step"
+
+
 def test_many_seeds_and_many_points_are_a_band_and_a_line_alone(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [float(seed) for seed in range(11)]})])
     for count, lines in ((10, 11), (11, 1)):

@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from seqlab import cli
 from seqlab.errors import InputError
 from seqlab.report import add_arguments, compare, render, run
 from seqlab.report.into import BEGIN, END
@@ -248,6 +249,21 @@ def test_a_terminal_that_knows_ascii_alone_gets_ascii(tmp_path, monkeypatch, dep
     assert call(sweep) == 0
     out.seek(0)
     assert "11.00 +- 1.41" in out.read()
+
+
+def test_what_no_picture_can_be_called_is_told_before_anything_is_written(tmp_path, depths):
+    sweep = depths(tmp_path / "sweep", {1: [10.0]})
+    table = tmp_path / "table.csv"
+    for option in ("--plot", "--curves"):
+        with pytest.raises(InputError, match=rf"^{option}: expected a file name that ends in \.png"):
+            call(sweep, "--output", table, option, tmp_path / "x.pdf")
+    assert not table.exists()
+
+
+def test_an_unknown_format_is_refused_in_one_line(capsys):
+    assert cli.main(["report", ".", "--format", "pdf"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("seqlab: argument --format: invalid choice: 'pdf'") and told.count("\n") == 1
 
 
 def test_wrong_arguments_are_refused_in_one_line(tmp_path, depths):

@@ -80,6 +80,8 @@ def test_the_page_holds_the_table_and_what_sorts_it(sweep):
     assert [value and float(value) for value in first_row] == pytest.approx(
         [0, 2, 11, -1.7062, 2.75, -6.77965, 2, 1234, 10.5, 61, 5e8], rel=1e-4
     )
+    keys = [attributes.get("class") == "key" for tag, attributes in page.elements if tag in ("th", "td")]
+    assert keys == [True, *[False] * (len(page.rows[0]) - 1)] * 4
     # Depth 10 comes after 2, not after 1; what is unknown has no value to sort by.
     ranks = [values[len(page.rows[0]) * row] for row in (1, 2, 3)]
     assert ranks == ["0", "1", "2"]
@@ -111,6 +113,7 @@ def test_the_pictures_are_inside_with_ids_of_their_own_and_the_page_s_colours(sw
         "test/perplexity of each group",
         "learning curves, val/loss",
     ]
+    assert all(picture["viewbox"].startswith("0 0 ") for picture in pictures)  # or they would not fit a narrow page
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids)) > 20
     used = [attributes["xlink:href"][1:] for tag, attributes in page.elements if tag == "use"]

@@ -119,3 +119,15 @@ def test_a_key_of_which_all_drawn_groups_have_one_value_names_no_line(tmp_path, 
     figure = draw_curves(report, curves)
     assert figure.legends[0].get_title().get_text() == "model.num_layers"
     assert figure.axes[0].get_title(loc="left") == "val/loss by model.num_layers"
+
+
+def test_of_very_many_lines_the_legend_names_some_and_no_two_look_alike(tmp_path, write_run):
+    for size in range(25):
+        for depth in (1, 2):
+            config = {"model.num_layers": depth, "model.cell": f"{size:02}{'x' * 30}"}
+            write_run(tmp_path / f"{size}-{depth}", metrics=1.0 + size, config=config)
+    figure, axes = drawn(compare([tmp_path], by=["model.num_layers", "model.cell"]))
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "model.cell\n(20 of 25)"
+    assert [text.get_text() for text in legend.get_texts()] == [f"{size:02}{'x' * 25}…" for size in range(20)]
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 25
