@@ -295,12 +295,20 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
         if not isinstance(fields.setdefault(name, {}), dict):
             raise InputError(f"{path}: {name}: expected an object, got {type(fields[name]).__name__}")
     fields.setdefault("resumes", 0)
-    for name in ("config_hash", "overrides", "seed", "device", "started_at", "ended_at", "checkpoint", "data_hash"):
-        fields.setdefault(name, None)
-    fields.setdefault("error", None)
+    fields.setdefault("device", None)
+    for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error"):
+        _check_kind(path, name, fields.setdefault(name, None), str, "a text")
+    _check_kind(path, "seed", fields.setdefault("seed", None), int, "a whole number")
+    _check_kind(path, "overrides", fields.setdefault("overrides", None), list, "a list")
+    _check_kind(path, "git: commit", fields["git"].get("commit"), str, "a text")
     for name in _MEASURED:
         fields[name] = _number(path, name, fields.get(name))
     fields["metrics"] = {name: _number(path, f"metrics: {name}", value) for name, value in fields["metrics"].items()}
+
+
+def _check_kind(path: Path, name: str, value: Any, kind: type, words: str) -> None:
+    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+        raise InputError(f"{path}: {name}: expected {words} or null, got {value!r}")
 
 
 def _number(path: Path, name: str, value: Any) -> Any:

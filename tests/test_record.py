@@ -320,6 +320,11 @@ def test_a_supervisor_notes_how_its_child_ended_without_claiming_the_run(tmp_pat
         ('{"schema": 1, "status": "done"}', "status: expected one of running, .* got 'done'"),
         ('{"schema": 1, "status": "failed", "config": []}', "config: expected an object, got list"),
         ('{"schema": 1, "status": "failed", "metrics": {"a": "low"}}', "metrics: a: expected a number, got 'low'"),
+        ('{"schema": 1, "status": "failed", "config_hash": [1]}', r"config_hash: expected a text or null, got \[1\]"),
+        ('{"schema": 1, "status": "failed", "started_at": 3}', "started_at: expected a text or null, got 3"),
+        ('{"schema": 1, "status": "failed", "seed": true}', "seed: expected a whole number or null, got True"),
+        ('{"schema": 1, "status": "failed", "overrides": "a=1"}', "overrides: expected a list or null, got 'a=1'"),
+        ('{"schema": 1, "status": "failed", "git": {"commit": 3}}', "git: commit: expected a text or null, got 3"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line(tmp_path, content, message):

@@ -107,9 +107,9 @@ def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | 
         return metric
     everywhere = known.intersection(*(run.metrics for run in completed)) if completed else known
     wishes = ["test/perplexity", "val/perplexity"]
-    for goal in dict.fromkeys(run.value("optimize.metric") for run in runs):
+    for goal in dict.fromkeys(str(run.value("optimize.metric")) for run in runs):
         if goal != MISSING:
-            wishes += [f"test/{str(goal).rpartition('/')[2]}", str(goal)]
+            wishes += [f"test/{goal.rpartition('/')[2]}", goal]
     wishes += ["test/loss", "val/loss"]
     if not completed:
         return wishes[0]

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import sys
 
 import pytest
 
@@ -240,6 +241,59 @@ def test_the_command_takes_columns_and_a_baseline(tmp_path, capsys, write_run):
         ["model.cell._target_"],
     )
     assert [group["difference"] and group["difference"]["mean"] for group in content["groups"]] == [-1, -1, None, 0]
+
+
+def test_the_command_takes_a_metric_and_values_with_signs_and_spaces(tmp_path, capsys, write_run):
+    for seed, path in enumerate(["a=b", "c"]):
+        metrics = {"test/accuracy": seed / 4, "test/loss": 1.0}
+        write_run(tmp_path / str(seed), metrics=metrics, config={"data.path": path})
+    arguments = ("--metric", "test/accuracy", "--by", "data.path", "--baseline", " data.path = a=b ")
+    assert call(tmp_path, *arguments, "--format", "json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["metric"], content["better"]) == ("test/accuracy", "higher")
+    assert [group["baseline"] for group in content["groups"]] == [True, False]
+
+
+def test_beside_csv_the_notes_go_to_standard_error(tmp_path, capsys, depths, write_run):
+    depths(tmp_path, {1: [10.0], 2: [8.0]}, device="a")
+    write_run(tmp_path / "b", seed=2, metrics=9.0, config={"model.num_layers": 2}, device="b")
+    report = compare([tmp_path])
+    assert report.notes and call(tmp_path, "--format", "csv") == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.splitlines()) == (render(report, "csv"), report.notes)
+    assert call(tmp_path, "--format", "json") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_page_on_standard_output_has_the_curves_too(tmp_path, capsys, depths, write_events):
+    sweep = depths(tmp_path / "sweep", {1: [10.0]})
+    write_events(sweep / "1-1", {"val/loss": {1: 2.0}})
+    assert call(sweep, "--format", "html", "--curve-metric", "val/loss") == 0
+    assert "learning curves, val/loss" in capsys.readouterr().out
+    assert call(sweep, "--curves", tmp_path / "curves.png", "--curve-metric", "val/loss") == 0
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_has_its_own_width_and_colors_unless_they_are_not_wanted(tmp_path, monkeypatch, depths, no_color):
+    sweep = depths(tmp_path / "sweep", {1: [10.0, 12.0], 2: [8.0, 9.0]})
+
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 40)))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert call(sweep) == 0
+    text = sys.stdout.getvalue()
+    assert (
+        text == render(compare([sweep]), width=60, color=not no_color) != render(compare([sweep]), color=not no_color)
+    )
+    assert ("\x1b[1;32m" in text) == (not no_color)
 
 
 def test_a_terminal_that_knows_ascii_alone_gets_ascii(tmp_path, monkeypatch, depths):

@@ -207,6 +207,8 @@ def test_the_default_metric(tmp_path, write_run):
     assert compare([tmp_path / "c"]).metric == "val/accuracy"
     write_run(tmp_path / "c" / "a", seed=1, metrics={"val/accuracy": 0.5, "test/accuracy": 0.4}, config=goal)
     assert compare([tmp_path / "c"]).metric == "test/accuracy"
+    write_run(tmp_path / "l" / "a", metrics={"test/loss": 3.0}, config={"optimize.metric": ["val/loss"]})
+    assert compare([tmp_path / "l"]).metric == "test/loss"
     assert (
         "1 run completed without test/perplexity: not counted."
         in compare([tmp_path / "p"], metric="test/perplexity").notes

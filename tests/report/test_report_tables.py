@@ -114,12 +114,25 @@ def test_more_groups_than_a_picture_can_hold_are_refused(tmp_path, depths):
         draw_curves(report, curves)
 
 
+def test_the_terminal_shows_names_as_they_are_and_the_best_alone_in_green(tmp_path, write_run):
+    for number, name in enumerate(["[bold]a[/bold]", "[/red]", "b"]):
+        write_run(tmp_path / str(number), metrics=3.0 - number, config={"data.path": name})
+    report = compare([tmp_path])
+    text = render(report)
+    assert "[bold]a[/bold]" in text and "[/red]" in text
+    rows = {line.split("  ")[0].strip(): line for line in text.splitlines() if ".000" in line}
+    assert len({line.index(".000") for line in rows.values()}) == 2  # one place in each of the two tables
+    green = [line for line in render(report, color=True).splitlines() if "\x1b[1;32m" in line]
+    assert len(green) == 2 and all("b" in line and "red" not in line for line in green)
+
+
 def test_markdown_shows_names_as_they_are(tmp_path, write_run):
-    for number, name in enumerate(["_private_", "a<b>`c`\\d"]):
+    for number, name in enumerate(["_private_", "a<b>`c`\\d", "two\nlines"]):
         write_run(tmp_path / str(number), metrics=1.0 + number, config={"data._target_": name, "data.in_word": 1})
     text = render(compare([tmp_path], by=["data._target_", "data.in_word"]), "markdown")
     assert "| data.\\_target\\_ | data.in_word |" in text
     assert "| \\_private\\_ |" in text
+    assert "| two lines |" in text
     assert "| a\\<b>\\`c\\`\\\\d |" in text
 
 
