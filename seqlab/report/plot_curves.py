@@ -25,10 +25,10 @@ def draw_curves(report: Report, curves: Curves) -> Any:
         raise InputError(f"--curves: {len(curves.groups)} groups are too many to draw; take fewer keys with --by")
     figure, axes = new_figure()
     drawn = [(number, of_group) for number, (_, of_group) in enumerate(curves.groups) if of_group]
-    keys = report.differing or report.by
+    keys = report.differing
     columns = [labels(key, (group.key[key] for group in report.groups)) for key in keys]
     for place, (number, of_group) in enumerate(drawn):
-        name = ", ".join(column[number] for column in columns) or "all runs"
+        name = ", ".join(column[number] for column in columns)
         # Line styles go on where the colours begin again.
         look = {"color": COLORS[place % len(COLORS)], "linestyle": _STYLES[place // len(COLORS) % len(_STYLES)]}
         _draw_group(axes, of_group, look, name)
