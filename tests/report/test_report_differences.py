@@ -112,3 +112,14 @@ def test_a_baseline_that_is_not_one_group_is_refused(tmp_path, write_run):
     ]:
         with pytest.raises(InputError, match=f"^--baseline: .*{message}"):
             compare([tmp_path], by=by, baseline=wished)
+
+
+@pytest.mark.parametrize("doubled", [1, 2])
+def test_runs_that_nothing_tells_apart_are_no_pairs(tmp_path, depths, write_run, doubled):
+    depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0]})
+    # The same config under another hash, as from a version that made it otherwise.
+    config = {"model.num_layers": doubled}
+    write_run(tmp_path / "again", seed=1, metrics=11.0, config=config, written={"config_hash": "of old"})
+    report = compare([tmp_path])
+    assert [len(group.values) for group in report.groups] == [3 if depth == doubled else 2 for depth in (1, 2)]
+    assert [group.difference for group in report.groups] == [None, None]
