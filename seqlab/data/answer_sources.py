@@ -7,12 +7,11 @@ from typing import Any
 
 from seqlab.data.babi import StoryQuestion, read_babi
 from seqlab.data.files import Paths, expand_paths
-from seqlab.data.hub import Hub
+from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.stories import split_sentences
 from seqlab.errors import InputError
 
 VALIDATION_SHARE = 0.1
-_ROWS = 1_000  # rows read at once
 
 
 class BabiFiles:
@@ -96,17 +95,18 @@ class AnswerHub:
         story: the column of stories.
         question: the column of questions.
         answer: the column of answers.
-        options: further ones of ``Hub``.
+        options: further ones of ``HubRows``.
 
     Raises:
-        InputError: as ``Hub``; on first use: there is no such column, or a row lacks its story, question or answer.
+        InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its story, question or answer.
     """
 
     def __init__(
         self, path: str, story: str = "story", question: str = "question", answer: str = "answer", **options: Any
     ) -> None:
         self._columns = {"story": story, "question": question, "answer": answer}
-        self._hub = _ThreeColumns(path, self._columns, **options)
+        files = "as data.train=FILE data.test=FILE in place of data.hub"
+        self._hub = HubRows(path, self._choose, files=files, **options)
         self._found: dict[str, list[StoryQuestion]] = {}
 
     def __str__(self) -> str:
@@ -119,36 +119,17 @@ class AnswerHub:
         return self._found[split]
 
     def _rows(self, split: str) -> Iterator[StoryQuestion]:
-        rows, columns = self._hub.rows(split), self._columns
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            values = zip(*(part[column] for column in columns.values()), strict=True)
-            for number, (story, question, answer) in enumerate(values, start):
-                place = f"{self}, {split} row {number}"
-                for option, value in (("question", question), ("answer", answer)):
-                    if not isinstance(value, str) or not value.strip():
-                        raise InputError(f"{place}: expected text in {columns[option]!r}, got {value!r}")
-                sentences = split_sentences(story) if isinstance(story, str) else story
-                if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
-                    wanted = f"a text or a list of sentences in {columns['story']!r}"
-                    raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
-                yield StoryQuestion(tuple(sentences), question.strip(), answer.strip(), (), number, place)
+        columns = self._columns
+        for number, (story, question, answer) in enumerate(self._hub.read(split, *columns.values())):
+            place = f"{self}, {split} row {number}"
+            for option, value in (("question", question), ("answer", answer)):
+                if not isinstance(value, str) or not value.strip():
+                    raise InputError(f"{place}: expected text in {columns[option]!r}, got {value!r}")
+            sentences = split_sentences(story) if isinstance(story, str) else story
+            if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
+                wanted = f"a text or a list of sentences in {columns['story']!r}"
+                raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
+            yield StoryQuestion(tuple(sentences), question.strip(), answer.strip(), (), number, place)
 
-
-class _ThreeColumns(Hub):
-    """A ``Hub`` that keeps the three columns, whatever the type of the story's."""
-
-    def __init__(self, path: str, columns: dict[str, str], **options: Any) -> None:
-        super().__init__(path, column=columns["story"], **options)
-        self._columns = columns
-
-    def rows(self, split: str) -> Any:
-        """A ``datasets.Dataset`` of the columns."""
-        return self._splits[split]
-
-    def _text_column(self, rows: Any) -> Any:
-        for option, column in self._columns.items():
-            if column not in rows.features:
-                names = ", ".join(map(repr, rows.features))
-                raise InputError(f"the data set {self} has no column {column!r} but {names}: give data.{option}=NAME")
-        return rows.select_columns(list(self._columns.values()))
+    def _choose(self, rows: Any) -> Any:
+        return select_columns(rows, {f"data.{option}": column for option, column in self._columns.items()}, self)

@@ -9,13 +9,12 @@ from typing import Any, Protocol
 from seqlab.data.batch import SPLITS
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, expand_paths
-from seqlab.data.hub import Hub
+from seqlab.data.hub_rows import HubRows, check_text_column, select_columns
 from seqlab.data.sources import check_fractions
 from seqlab.data.tables import LabelledText, labelled_row, read_table
 from seqlab.errors import InputError
 
 LABELLED_SPLIT = (0.8, 0.1, 0.1)
-_ROWS = 1_000  # rows read at once
 
 
 class LabelledSource(Protocol):
@@ -168,17 +167,18 @@ class LabelledHub:
         text: the column of texts.
         label: the column of labels.
         split_seed: of the shuffling.
-        options: further ones of ``Hub``.
+        options: further ones of ``HubRows``.
 
     Raises:
-        InputError: as ``Hub``; on first use: there is no such column, or a row lacks its text or label.
+        InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its text or label.
     """
 
     def __init__(
         self, path: str, text: str = "text", label: str = "label", split_seed: int = 0, **options: Any
     ) -> None:
-        self._columns = text, label
-        self._hub = _TwoColumns(path, text, label, split_seed, **options)
+        self._text, self._label = text, label
+        files = "as data.path=FILE in place of data.hub"
+        self._hub = HubRows(path, self._choose, files=files, shuffle_seed=split_seed, **options)
         self._found: dict[str, list[LabelledText]] = {}
 
     def __str__(self) -> str:
@@ -191,38 +191,15 @@ class LabelledHub:
         return self._found[split]
 
     def _rows(self, split: str) -> Iterator[LabelledText]:
-        rows, (text, label) = self._hub.rows(split), self._columns
-        names = getattr(rows.features[label], "names", None)
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            for number, (content, given) in enumerate(zip(part[text], part[label], strict=True), start):
-                if names is not None and given is not None:
-                    given = names[given] if given >= 0 else None  # -1 is the hub's mark of a hidden label
-                yield labelled_row(content, given, f"{self}, {split} row {number}", text, label)
+        names = getattr(self._hub.features(split)[self._label], "names", None)
+        for number, (content, given) in enumerate(self._hub.read(split, self._text, self._label)):
+            if names is not None and given is not None:
+                given = names[given] if given >= 0 else None  # -1 is the hub's mark of a hidden label
+            yield labelled_row(content, given, f"{self}, {split} row {number}", self._text, self._label)
 
-
-class _TwoColumns(Hub):
-    """A ``Hub`` that keeps the column of labels too, and shuffles what it cuts."""
-
-    def __init__(self, path: str, text: str, label: str, split_seed: int, **options: Any) -> None:
-        super().__init__(path, column=text, **options)
-        self._label, self._split_seed = label, split_seed
-
-    def rows(self, split: str) -> Any:
-        """A ``datasets.Dataset`` of both columns."""
-        return self._splits[split]
-
-    def _text_column(self, rows: Any) -> Any:
-        texts = super()._text_column(rows)
-        if self._label not in rows.features:
-            names = ", ".join(map(repr, rows.features))
-            raise InputError(f"the data set {self} has no column {self._label!r} but {names}: give data.label=NAME")
-        return rows.select_columns([*texts.column_names, self._label])
-
-    def _cut(self, found: dict[str, Any]) -> dict[str, Any]:
-        if len(found) < len(SPLITS):
-            found["train"] = found["train"].shuffle(seed=self._split_seed)
-        return super()._cut(found)
+    def _choose(self, rows: Any) -> Any:
+        check_text_column(rows, "data.text", self._text, self)
+        return select_columns(rows, {"data.text": self._text, "data.label": self._label}, self)
 
 
 def cut_rows(

@@ -1,7 +1,6 @@
 """Where sentence pairs come from: parallel files, and the Hugging Face hub."""
 
 import random
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -9,12 +8,11 @@ from typing import Any, NamedTuple, Protocol
 from seqlab.data.batch import SPLITS
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, expand_paths
-from seqlab.data.hub import Hub
+from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.sources import check_fractions
 from seqlab.errors import InputError
 
 PARALLEL_SPLIT = (0.9, 0.05, 0.05)
-_ROWS = 1_000  # rows read at once
 
 
 class SentencePair(NamedTuple):
@@ -142,10 +140,10 @@ class ParallelHub:
         target: the same for the target.
         column: the column of translations.
         split_seed: of the shuffling.
-        options: further ones of ``Hub``.
+        options: further ones of ``HubRows``.
 
     Raises:
-        InputError: as ``Hub``; on first use: there is no such language or column, or a row lacks a side.
+        InputError: as ``HubRows``; on first use: there is no such language or column, or a row lacks a side.
     """
 
     def __init__(
@@ -158,7 +156,11 @@ class ParallelHub:
         split: Sequence[float] = PARALLEL_SPLIT,
         **options: Any,
     ) -> None:
-        self._hub = _PairColumns(path, (source, target), column, split_seed, split=split, **options)
+        self._sides, self._column = (source, target), column
+        files = "as data.path.source=FILE data.path.target=FILE in place of data.hub.path"
+        self._hub = HubRows(
+            path, self._choose, options="data.hub", files=files, shuffle_seed=split_seed, split=split, **options
+        )
         self._found: dict[str, list[SentencePair]] = {}
 
     def __str__(self) -> str:
@@ -167,58 +169,39 @@ class ParallelHub:
     def read(self, split: str) -> Sequence[SentencePair]:
         """The pairs of a split."""
         if split not in self._found:
-            try:
-                self._found[split] = list(self._rows(split))
-            except InputError as error:  # a Hub names its options as they stand in data=hub
-                raise InputError(re.sub(r"\bdata\.(?=\w+=)", "data.hub.", str(error))) from error
+            self._found[split] = list(self._rows(split))
         return self._found[split]
 
     def _rows(self, split: str) -> Iterator[SentencePair]:
-        sides = self._hub.sides
-        for number, row in enumerate(self._hub.rows(split)):
+        for number, pair in enumerate(self._texts(split)):
             place = f"{self}, {split} row {number}"
-            for side in sides:
-                if not isinstance(row[side], str):
-                    raise InputError(f"{place}: expected text in {side!r}, got {row[side]!r}")
-            yield SentencePair(row[sides[0]], row[sides[1]], place)
+            for side, text in zip(self._sides, pair, strict=True):
+                if not isinstance(text, str):
+                    raise InputError(f"{place}: expected text in {side!r}, got {text!r}")
+            yield SentencePair(*pair, place)
 
+    def _texts(self, split: str) -> Iterator[tuple[Any, ...]]:
+        """Source and target of each row, of whatever type."""
+        if self._column not in self._hub.features(split):
+            return self._hub.read(split, *self._sides)
+        return (
+            tuple((pair or {}).get(side) for side in self._sides) for (pair,) in self._hub.read(split, self._column)
+        )
 
-class _PairColumns(Hub):
-    """A ``Hub`` of two texts a row, which shuffles what it cuts."""
-
-    def __init__(self, path: str, sides: tuple[str, str], column: str, split_seed: int, **options: Any) -> None:
-        super().__init__(path, column=column, **options)
-        self.sides, self._split_seed = sides, split_seed
-
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """The two texts of each row."""
-        rows = self._splits[split]
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            if self._column in part:
-                yield from ((pair or dict.fromkeys(self.sides)) for pair in part[self._column])
-            else:
-                texts = zip(*(part[side] for side in self.sides), strict=True)
-                yield from (dict(zip(self.sides, pair, strict=True)) for pair in texts)
-
-    def _text_column(self, rows: Any) -> Any:
-        names = list(rows.features)
-        if self._column in names:
-            feature = rows.features[self._column]
-            inner = list(getattr(feature, "languages", None) or (feature if isinstance(feature, Mapping) else ()))
-            where, kept = f"language in {self._column!r}", [self._column]
-        else:
-            inner, where, kept = names, "column", list(self.sides)
-        for option, side in zip(("source", "target"), self.sides, strict=True):
-            if side not in inner:
-                found = ", ".join(map(repr, inner)) or "none"
-                raise InputError(f"the data set {self} has no {where} {side!r} but {found}: give data.{option}=NAME")
-        return rows.select_columns(kept)
-
-    def _cut(self, found: dict[str, Any]) -> dict[str, Any]:
-        if len(found) < len(SPLITS):
-            found["train"] = found["train"].shuffle(seed=self._split_seed)
-        return super()._cut(found)
+    def _choose(self, rows: Any) -> Any:
+        options = dict(zip(("data.hub.source", "data.hub.target"), self._sides, strict=True))
+        if self._column not in rows.features:
+            return select_columns(rows, options, self)
+        feature = rows.features[self._column]
+        languages = getattr(feature, "languages", None) or (feature if isinstance(feature, Mapping) else ())
+        for option, language in options.items():
+            if language not in languages:
+                found = ", ".join(map(repr, languages)) or "none"
+                raise InputError(
+                    f"the data set {self} has no language in {self._column!r} {language!r} but {found}: "
+                    f"give {option}=NAME"
+                )
+        return rows.select_columns([self._column])
 
 
 def cut_groups(

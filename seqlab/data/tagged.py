@@ -5,16 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from seqlab.data.batch import SPLITS
 from seqlab.data.conll import CONLLU_TAGS, TaggedSentence, read_columns, read_conllu
 from seqlab.data.files import Paths, expand_paths
-from seqlab.data.hub import Hub
+from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.labelled import LABELLED_SPLIT, cut_rows
 from seqlab.data.sources import check_fractions
 from seqlab.errors import InputError
 
 FORMATS = ("conllu", "columns")
-_ROWS = 1_000  # rows read at once
 
 
 class TaggedSource(Protocol):
@@ -151,11 +149,11 @@ class TaggedHub:
         word_column: the column of words; None: "tokens".
         tag_column: the column of tags; None: "tags".
         split_seed: of the shuffling.
-        options: further ones of ``Hub``.
+        options: further ones of ``HubRows``.
 
     Raises:
-        InputError: as ``Hub``; on first use: there is no such column, it holds no lists, a row has no words or another
-            number of tags, or a word or tag is empty.
+        InputError: as ``HubRows``; on first use: there is no such column, it holds no lists, a row has no words or
+            another number of tags, or a word or tag is empty.
     """
 
     def __init__(
@@ -166,8 +164,9 @@ class TaggedHub:
         split_seed: int = 0,
         **options: Any,
     ) -> None:
-        self._columns = str(word_column or "tokens"), str(tag_column or "tags")
-        self._hub = _Lists(path, *self._columns, split_seed, **options)
+        self._words, self._tags = str(word_column or "tokens"), str(tag_column or "tags")
+        files = "as data.path=FILE in place of data.hub"
+        self._hub = HubRows(path, self._choose, files=files, shuffle_seed=split_seed, **options)
         self._found: dict[str, list[TaggedSentence]] = {}
 
     def __str__(self) -> str:
@@ -180,12 +179,17 @@ class TaggedHub:
         return self._found[split]
 
     def _rows(self, split: str) -> Iterator[TaggedSentence]:
-        rows, (words, tags) = self._hub.rows(split), self._columns
-        names = getattr(rows.features[tags].feature, "names", None)
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            for number, (found, given) in enumerate(zip(part[words], part[tags], strict=True), start):
-                yield self._sentence(found, given, names, f"{self}, {split} row {number}")
+        names = getattr(self._hub.features(split)[self._tags].feature, "names", None)
+        for number, (words, tags) in enumerate(self._hub.read(split, self._words, self._tags)):
+            yield self._sentence(words, tags, names, f"{self}, {split} row {number}")
+
+    def _choose(self, rows: Any) -> Any:
+        columns = {"data.word_column": self._words, "data.tag_column": self._tags}
+        chosen = select_columns(rows, columns, self)
+        for option, column in columns.items():
+            if not hasattr(rows.features[column], "feature"):
+                raise InputError(f"the column {column!r} of the data set {self} holds no lists: give {option}=NAME")
+        return chosen
 
     def _sentence(self, words: Any, tags: Any, names: Sequence[str] | None, place: str) -> TaggedSentence:
         if not words:
@@ -198,31 +202,3 @@ class TaggedHub:
             if not isinstance(word, str) or not word.strip() or tag is None or tag == "":
                 raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {tag!r}")
         return TaggedSentence(tuple(words), tuple(map(str, tags)), f"{place}, word ", range(1, len(words) + 1))
-
-
-class _Lists(Hub):
-    """A ``Hub`` that keeps two columns of lists, and shuffles what it cuts."""
-
-    def __init__(self, path: str, words: str, tags: str, split_seed: int, **options: Any) -> None:
-        super().__init__(path, column=words, **options)
-        self._tags, self._split_seed = tags, split_seed
-
-    def rows(self, split: str) -> Any:
-        """A ``datasets.Dataset`` of both columns."""
-        return self._splits[split]
-
-    def _text_column(self, rows: Any) -> Any:
-        names = ", ".join(map(repr, rows.features))
-        for option, column in (("word_column", self._column), ("tag_column", self._tags)):
-            if column not in rows.features:
-                raise InputError(f"the data set {self} has no column {column!r} but {names}: give data.{option}=NAME")
-            if not hasattr(rows.features[column], "feature"):
-                raise InputError(
-                    f"the column {column!r} of the data set {self} holds no lists: give data.{option}=NAME"
-                )
-        return rows.select_columns([self._column, self._tags])
-
-    def _cut(self, found: dict[str, Any]) -> dict[str, Any]:
-        if len(found) < len(SPLITS):
-            found["train"] = found["train"].shuffle(seed=self._split_seed)
-        return super()._cut(found)

@@ -1,6 +1,7 @@
 """Hugging Face data sets from local files in the Hub's formats; nothing here needs a network."""
 
 import json
+import re
 from pathlib import Path
 
 import datasets
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seqlab.data import Hub, LanguageModelData
+from seqlab.data import AnswerHub, Hub, LabelledHub, LanguageModelData, ParallelHub, TaggedHub
 from seqlab.errors import InputError
 
 ROWS = [f"row {i} caf\u00e9" for i in range(40)]
@@ -126,3 +127,50 @@ def test_too_few_rows_to_cut_from_are_refused(folder):
     assert "has 2 training rows, too few to cut validation and test from" in refused(
         "text", data_files=str(folder / "one.txt")
     )
+
+
+IN_PLACE = "in place of data.hub"
+ASKERS = {
+    "text": (Hub, "data.", "data.path=text data.data_files=FILE"),
+    "labelled": (LabelledHub, "data.", f"data.path=FILE {IN_PLACE}"),
+    "tagged": (TaggedHub, "data.", f"data.path=FILE {IN_PLACE}"),
+    "answers": (AnswerHub, "data.", f"data.train=FILE data.test=FILE {IN_PLACE}"),
+    "parallel": (
+        lambda path: ParallelHub(path, "de", "en"),
+        "data.hub.",
+        f"data.path.source=FILE data.path.target=FILE {IN_PLACE}.path",
+    ),
+}
+
+
+@pytest.mark.parametrize("asker", ASKERS)
+def test_a_hint_names_the_options_of_whoever_asks(tmp_path, asker):
+    make, options, files = ASKERS[asker]
+    (tmp_path / "set").mkdir()
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "set" / "validation.parquet")
+    with pytest.raises(InputError, match=f"no split 'train' but 'validation': give {re.escape(options)}train=SPLIT$"):
+        list(make(str(tmp_path / "set")).read("train"))
+    with pytest.raises(InputError, match=rf"connect, or give local files as {re.escape(files)}$"):
+        list(make("nobody/nothing").read("train"))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "old.py").write_text("import datasets\n")
+    with pytest.raises(InputError, match=rf"json or text, or give local files as {re.escape(files)}$"):
+        list(make(str(tmp_path / "old")).read("train"))
+
+
+def test_too_few_rows_of_pairs_name_the_options_of_pairs(tmp_path):
+    pq.write_table(pa.table({"de": ["a"], "en": ["b"]}), tmp_path / "train.parquet")
+    with pytest.raises(InputError, match=r"give data\.hub\.validation=SPLIT and data\.hub\.test=SPLIT$"):
+        ParallelHub(str(tmp_path), "de", "en").read("train")
+
+
+def test_a_column_of_labelled_texts_is_named_by_its_own_option(folder):
+    def reading(**columns):
+        return LabelledHub("csv", data_files=str(folder / "a.csv"), **columns).read("train")
+
+    with pytest.raises(InputError, match=r"no column 'body' but 'text', 'label': give data\.text=text$"):
+        reading(text="body")
+    with pytest.raises(InputError, match=r"no column 'mood' but 'text', 'label': give data\.label=NAME$"):
+        reading(label="mood")
+    with pytest.raises(InputError, match=r"the column 'label' .* holds int64, not text; columns with text: 'text'$"):
+        reading(text="label")
