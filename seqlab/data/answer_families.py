@@ -10,6 +10,7 @@ from seqlab.data.answer_sources import VALIDATION_SHARE, AnswerHub, BabiFiles
 from seqlab.data.answers import AnswerData
 from seqlab.data.examples import check_whole_number
 from seqlab.data.files import Paths
+from seqlab.data.options import check_one_source, published_folder
 from seqlab.data.world import WORLD_STORIES, World
 from seqlab.errors import InputError
 
@@ -37,14 +38,10 @@ def babi_data(
     Raises:
         InputError: ``root`` is not given, ``task`` is none of 1 to 20, or a file is missing.
     """
-    if root is None:
-        raise InputError(
-            f"data=babi reads {folder}/qa{task}_*_{{train,test}}.txt in a folder that is not named: "
-            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
-        )
+    files = published_folder(root, "babi", folder, f"qa{task}_*_{{train,test}}.txt")
     if check_whole_number("data.task", task, 1) > BABI_TASKS:
         raise InputError(f"data.task={task} must be one of bAbI's tasks 1 to {BABI_TASKS}")
-    train, test = (_task_file(Path(root) / folder, task, split) for split in ("train", "test"))
+    train, test = (_task_file(files, task, split) for split in ("train", "test"))
     return AnswerData(BabiFiles(train, test, None, validation_share, split_seed), **options)
 
 
@@ -81,14 +78,12 @@ def answer_data(
     Raises:
         InputError: neither files nor ``hub`` are given, or ``name`` or ``revision`` without ``hub``.
     """
+    check_one_source(hub, name=name, revision=revision)
     if hub is not None:
         splits = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
         return AnswerData(
             AnswerHub(hub, story, question, answer, name=name, revision=revision, split=split, **splits), **options
         )
-    for option, value in (("name", name), ("revision", revision)):
-        if value is not None:
-            raise InputError(f"data.{option}={value} is for a data set of the hub: give data.hub=NAME too")
     if not train or not test:
         raise InputError("data=answers needs data.train=FILE and data.test=FILE in bAbI's form, or data.hub=NAME")
     return AnswerData(BabiFiles(train, test, validation, validation_share, split_seed, encoding), **options)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 
-from seqlab.data.parallel import PARALLEL_SPLIT, SentencePair, cut_groups
+from seqlab.data.cut import cut_groups
+from seqlab.data.parallel import PARALLEL_SPLIT, SentencePair
 from seqlab.data.sources import check_fractions
 from seqlab.errors import InputError
 
@@ -50,7 +51,7 @@ class KingJamesToWorldEnglish:
         chapters = [
             list(verses) for _, verses in groupby(self._pairs(), key=lambda pair: pair.place.rpartition(":")[0])
         ]
-        return cut_groups(chapters, self._fractions, self._split_seed, str(self))
+        return cut_groups(chapters, self._fractions, self._split_seed, str(self), "pairs")
 
     def _pairs(self) -> Iterator[SentencePair]:
         old, new = self._bibles

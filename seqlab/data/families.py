@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from seqlab.data.classification import ClassificationData
@@ -10,6 +9,7 @@ from seqlab.data.files import Paths, TextFiles
 from seqlab.data.hub import Hub
 from seqlab.data.labelled import LABELLED_SPLIT, LabelledHub, LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.language_model import LanguageModelData
+from seqlab.data.options import check_one_source, published_folder
 from seqlab.data.sources import DEFAULT_SPLIT, Hello, KingJames
 from seqlab.errors import InputError
 
@@ -43,12 +43,8 @@ def ptb_data(root: str | os.PathLike[str] | None = None, **options: Any) -> Lang
     Raises:
         InputError: ``root`` is not given, or a file is missing.
     """
-    if root is None:
-        raise InputError(
-            "data=ptb reads ptb/ptb.{train,valid,test}.txt.gz in a folder that is not named: "
-            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
-        )
-    train, validation, test = (Path(root) / "ptb" / f"ptb.{name}.txt.gz" for name in ("train", "valid", "test"))
+    folder = published_folder(root, "ptb", "ptb", "ptb.{train,valid,test}.txt.gz")
+    train, validation, test = (folder / f"ptb.{name}.txt.gz" for name in ("train", "valid", "test"))
     return LanguageModelData(TextFiles(train=train, validation=validation, test=test), **options)
 
 
@@ -98,14 +94,10 @@ def labelled_data(
     Raises:
         InputError: ``hub`` and ``path`` are both given, or ``name`` or ``revision`` without ``hub``.
     """
+    check_one_source(hub, path, name=name, revision=revision)
     if hub is None:
-        for option, value in (("name", name), ("revision", revision)):
-            if value is not None:
-                raise InputError(f"data.{option}={value} is for a data set of the hub: give data.hub=NAME too")
         files = LabelledTables(path, train, validation, test, text, label, split, split_seed, encoding)
         return ClassificationData(files, **options)
-    if path is not None:
-        raise InputError("data.hub and data.path are both given: give one of them")
     names = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
     source = LabelledHub(hub, text, label, split_seed, name=name, revision=revision, split=split, **names)
     return ClassificationData(source, **options)
@@ -122,10 +114,6 @@ def mr_data(
     Raises:
         InputError: ``root`` is not given, or a file is missing.
     """
-    if root is None:
-        raise InputError(
-            "data=mr reads mr/rt-polarity.{neg,pos} in a folder that is not named: "
-            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
-        )
-    files = {name: Path(root) / "mr" / f"rt-polarity.{name[:3]}" for name in ("negative", "positive")}
+    folder = published_folder(root, "mr", "mr", "rt-polarity.{neg,pos}")
+    files = {name: folder / f"rt-polarity.{name[:3]}" for name in ("negative", "positive")}
     return ClassificationData(LabelledLines(files, split, split_seed), **options)

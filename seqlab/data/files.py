@@ -112,6 +112,25 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
     return found
 
 
+def files_of_splits(
+    what: str, path: Paths | None, train: Paths | None, validation: Paths | None, test: Paths | None
+) -> dict[str, list[Path]]:
+    """The files of "path", which are still to be cut, or of each of the three splits.
+
+    Raises:
+        InputError: both or neither of ``path`` and the three are given, or a file is missing; says ``what`` they hold.
+    """
+    three = {"train": train, "validation": validation, "test": test}
+    given = [f"data.{name}" for name, value in three.items() if value]
+    if bool(path) == bool(given) or (given and len(given) < 3):
+        raise InputError(
+            f"{what}: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
+            "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
+        )
+    named = {"path": path} if path else three
+    return {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
+
+
 def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
     """The files' pieces; a document that does not end in a newline gets one before the next."""
     last = "\n"

@@ -1,18 +1,16 @@
 """Where labelled texts come from: an embedded example, tables, a file a class, and the Hugging Face hub."""
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from seqlab.data.batch import SPLITS
+from seqlab.data.cut import cut_rows
 from seqlab.data.examples import read_lines
-from seqlab.data.files import Paths, expand_paths
+from seqlab.data.files import Paths, expand_paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, check_text_column, select_columns
 from seqlab.data.sources import check_fractions
 from seqlab.data.tables import LabelledText, labelled_row, read_table
-from seqlab.errors import InputError
 
 LABELLED_SPLIT = (0.8, 0.1, 0.1)
 
@@ -89,17 +87,9 @@ class LabelledTables:
         split_seed: int = 0,
         encoding: str = "utf-8",
     ) -> None:
-        three = {"train": train, "validation": validation, "test": test}
-        given = [f"data.{name}" for name, value in three.items() if value]
-        if bool(path) == bool(given) or (given and len(given) < 3):
-            raise InputError(
-                f"labelled texts: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
-                "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
-            )
+        self._files = files_of_splits("labelled texts", path, train, validation, test)
         self._fractions, self._split_seed = check_fractions(split), split_seed
         self._columns, self._encoding = (text, label), encoding
-        named = {"path": path} if path else three
-        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
 
     def __str__(self) -> str:
         return ", ".join(str(file) for files in self._files.values() for file in files[:3])
@@ -200,21 +190,3 @@ class LabelledHub:
     def _choose(self, rows: Any) -> Any:
         check_text_column(rows, "data.text", self._text, self)
         return select_columns(rows, {"data.text": self._text, "data.label": self._label}, self)
-
-
-def cut_rows(
-    rows: list[LabelledText], fractions: tuple[float, float, float], seed: int, name: str
-) -> dict[str, list[LabelledText]]:
-    """Rows shuffled by ``seed`` and cut by ``fractions``; equal on every machine and Python.
-
-    Raises:
-        InputError: a split would be empty.
-    """
-    shuffled = list(rows)
-    random.Random(seed).shuffle(shuffled)
-    first = round(fractions[0] * len(rows))
-    second = round((fractions[0] + fractions[1]) * len(rows))
-    parts = dict(zip(SPLITS, (shuffled[:first], shuffled[first:second], shuffled[second:]), strict=True))
-    if not all(parts.values()):
-        raise InputError(f"{name}: {len(rows)} rows are too few to cut into train, validation and test")
-    return parts

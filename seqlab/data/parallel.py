@@ -1,11 +1,11 @@
 """Where sentence pairs come from: parallel files, and the Hugging Face hub."""
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from seqlab.data.batch import SPLITS
+from seqlab.data.cut import cut_rows
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, expand_paths
 from seqlab.data.hub_rows import HubRows, select_columns
@@ -88,8 +88,7 @@ class ParallelFiles:
         pairs = {name: self._read(name, *sides) for name, sides in self._files.items()}
         if "path" not in pairs:
             return pairs
-        groups = [[pair] for pair in pairs["path"]]
-        return cut_groups(groups, self._fractions, self._split_seed, str(self))
+        return cut_rows(pairs["path"], self._fractions, self._split_seed, str(self), "pairs")
 
     def _read(self, name: str, sources: Sequence[Any], targets: Sequence[Any]) -> list[SentencePair]:
         if len(sources) != len(targets):
@@ -173,12 +172,12 @@ class ParallelHub:
         return self._found[split]
 
     def _rows(self, split: str) -> Iterator[SentencePair]:
-        for number, pair in enumerate(self._texts(split)):
+        for number, (source, target) in enumerate(self._texts(split)):
             place = f"{self}, {split} row {number}"
-            for side, text in zip(self._sides, pair, strict=True):
+            for side, text in zip(self._sides, (source, target), strict=True):
                 if not isinstance(text, str):
                     raise InputError(f"{place}: expected text in {side!r}, got {text!r}")
-            yield SentencePair(*pair, place)
+            yield SentencePair(source, target, place)
 
     def _texts(self, split: str) -> Iterator[tuple[Any, ...]]:
         """Source and target of each row, of whatever type."""
@@ -202,26 +201,3 @@ class ParallelHub:
                     f"give {option}=NAME"
                 )
         return rows.select_columns([self._column])
-
-
-def cut_groups(
-    groups: list[list[SentencePair]], fractions: tuple[float, float, float], seed: int, name: str
-) -> dict[str, list[SentencePair]]:
-    """Groups of pairs shuffled by ``seed`` and cut by ``fractions`` of their pairs; equal on every machine and Python.
-
-    Raises:
-        InputError: a split would be empty.
-    """
-    shuffled = list(groups)
-    random.Random(seed).shuffle(shuffled)
-    total = sum(map(len, groups))
-    bounds = round(fractions[0] * total), round((fractions[0] + fractions[1]) * total)
-    parts: dict[str, list[SentencePair]] = {split: [] for split in SPLITS}
-    done = 0
-    for group in shuffled:  # a group goes where its middle lies
-        middle = done + len(group) / 2
-        parts[SPLITS[sum(middle > bound for bound in bounds)]] += group
-        done += len(group)
-    if not all(parts.values()):
-        raise InputError(f"{name}: {total} pairs are too few to cut into train, validation and test")
-    return parts

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from seqlab.data.conll import CONLLU_TAGS, TaggedSentence, read_columns, read_conllu
-from seqlab.data.files import Paths, expand_paths
+from seqlab.data.cut import cut_rows
+from seqlab.data.files import Paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, select_columns
-from seqlab.data.labelled import LABELLED_SPLIT, cut_rows
+from seqlab.data.labelled import LABELLED_SPLIT
 from seqlab.data.sources import check_fractions
 from seqlab.errors import InputError
 
@@ -69,16 +70,8 @@ class TaggedFiles:
         split_seed: int = 0,
         encoding: str = "utf-8",
     ) -> None:
-        three = {"train": train, "validation": validation, "test": test}
-        given = [f"data.{name}" for name, value in three.items() if value]
-        if bool(path) == bool(given) or (given and len(given) < 3):
-            raise InputError(
-                f"tagged sentences: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
-                "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
-            )
+        self._files = files_of_splits("tagged sentences", path, train, validation, test)
         self._fractions, self._split_seed = check_fractions(split), split_seed
-        named = {"path": path} if path else three
-        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
         self._format = self._checked_format(format)
         self._encoding = encoding
         self._columns = self._checked_columns(word_column, tag_column, separator)
@@ -93,12 +86,7 @@ class TaggedFiles:
     @cached_property
     def _splits(self) -> dict[str, list[TaggedSentence]]:
         found = {name: [row for file in files for row in self._sentences(file)] for name, files in self._files.items()}
-        if "path" not in found:
-            return found
-        # A cut of rows, whatever they are, though its signature names labelled texts alone.
-        rows: Any = found["path"]
-        parts: dict[str, Any] = {**cut_rows(rows, self._fractions, self._split_seed, str(self))}
-        return parts
+        return cut_rows(found["path"], self._fractions, self._split_seed, str(self)) if "path" in found else found
 
     def _sentences(self, file: Path) -> list[TaggedSentence]:
         found = list(

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from seqlab.data.files import Paths
 from seqlab.data.grammar import Grammar
 from seqlab.data.labelled import LABELLED_SPLIT
+from seqlab.data.options import check_one_source, published_folder
 from seqlab.data.tagged import TaggedFiles, TaggedHub
 from seqlab.data.tagging import TaggingData
 from seqlab.errors import InputError
@@ -49,17 +49,13 @@ def tagged_data(
     Raises:
         InputError: ``hub`` and ``path`` are both given, or an option of the one with the other.
     """
+    check_one_source(hub, path, name=name, revision=revision)
     if hub is None:
-        for option, value in (("name", name), ("revision", revision)):
-            if value is not None:
-                raise InputError(f"data.{option}={value} is for a data set of the hub: give data.hub=NAME too")
         columns: Any = word_column
         files = TaggedFiles(
             path, train, validation, test, format, columns, tag_column, separator, split, split_seed, encoding
         )
         return TaggingData(files, **options)
-    if path is not None:
-        raise InputError("data.hub and data.path are both given: give one of them")
     for option, value in (("format", format), ("separator", separator)):
         if value is not None:
             raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
@@ -78,7 +74,7 @@ def ewt_data(root: str | os.PathLike[str] | None = None, tag_column: str | None 
     Raises:
         InputError: ``root`` is not given, or a file is missing.
     """
-    folder = _folder(root, "ewt_pos", "ud_english_ewt", "en_ewt-ud-{train,dev,test}.conllu.gz")
+    folder = published_folder(root, "ewt_pos", "ud_english_ewt", "en_ewt-ud-{train,dev,test}.conllu.gz")
     train, dev, test = (folder / f"en_ewt-ud-{split}.conllu.gz" for split in ("train", "dev", "test"))
     return TaggingData(TaggedFiles(None, train, dev, test, tag_column=tag_column), **options)
 
@@ -93,15 +89,6 @@ def wnut17_data(root: str | os.PathLike[str] | None = None, **options: Any) -> T
         InputError: ``root`` is not given, or a file is missing.
     """
     names = "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"
-    folder = _folder(root, "wnut17", "wnut17", f"{{{','.join(names)}}}")
+    folder = published_folder(root, "wnut17", "wnut17", f"{{{','.join(names)}}}")
     train, dev, test = (folder / name for name in names)
     return TaggingData(TaggedFiles(None, train, dev, test, separator="\t"), entities=True, **options)
-
-
-def _folder(root: str | os.PathLike[str] | None, data: str, folder: str, files: str) -> Path:
-    if root is None:
-        raise InputError(
-            f"data={data} reads {folder}/{files} in a folder that is not named: "
-            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
-        )
-    return Path(root) / folder

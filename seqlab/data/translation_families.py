@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from seqlab.data.bibles import KingJamesToWorldEnglish
 from seqlab.data.files import Paths
+from seqlab.data.options import published_folder
 from seqlab.data.parallel import PARALLEL_SPLIT, ParallelFiles, ParallelHub
 from seqlab.data.translation import TranslationData
 from seqlab.errors import InputError
@@ -63,12 +63,7 @@ def multi30k_data(
     Raises:
         InputError: ``root`` is not given, or a file is missing.
     """
-    if root is None:
-        raise InputError(
-            "data=multi30k reads multi30k/{train,val,test_2016_flickr}.{de,en}.gz in a folder that is not named: "
-            "set the environment variable SEQLAB_DATA, or give data.root=FOLDER"
-        )
-    folder = Path(root) / "multi30k"
+    folder = published_folder(root, "multi30k", "multi30k", "{train,val,test_2016_flickr}.{de,en}.gz")
     train, validation, tested = (
         {"source": folder / f"{name}.{source}.gz", "target": folder / f"{name}.{target}.gz"}
         for name in ("train", "val", test)
