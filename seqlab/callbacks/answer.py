@@ -7,10 +7,9 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from seqlab.callbacks.at_test import AtTest
-from seqlab.callbacks.writer import tensorboard_writer
+from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
 from seqlab.data.answers import AnswerData
 from seqlab.data.babi import StoryQuestion
-from seqlab.errors import InputError
 from seqlab.tasks.answer import AnswerTask, probabilities
 
 _SHOWN = 40  # sentences or words that a figure has room for
@@ -24,7 +23,7 @@ class SampleAnswers(AtTest):
     """
 
     def __init__(self, num_examples: int = 8, print_test: bool = False) -> None:
-        self.num_examples = _check_count("answers", num_examples)
+        self.num_examples = check_num_examples("answers", num_examples)
         self.print_test = print_test
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -48,7 +47,7 @@ class SampleAnswers(AtTest):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str
     ) -> list[tuple[StoryQuestion, str, float]]:
         """Each question with its likeliest answer and that one's probability."""
-        data, task = _data_and_task(trainer, pl_module)
+        data, task = data_and_task(trainer, pl_module, AnswerData, AnswerTask)
         rows = data.rows(split)[: self.num_examples]
         found, _ = probabilities(task.model, data.collate(split, list(range(len(rows)))))
         best = found.max(1)
@@ -65,10 +64,10 @@ class AnswerAttention(AtTest):
     """
 
     def __init__(self, num_examples: int = 3) -> None:
-        self.num_examples = _check_count("attention", num_examples)
+        self.num_examples = check_num_examples("attention", num_examples)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        data, task = _data_and_task(trainer, pl_module)
+        data, task = data_and_task(trainer, pl_module, AnswerData, AnswerTask)
         if self.writer is None or task.model.attention is None:
             return
         rows = data.rows("test")[: self.num_examples]
@@ -101,16 +100,3 @@ def draw(steps: Sequence[str], weights: Tensor, title: str) -> Any:
     axes.set_xlabel("hop")
     axes.set_title(title.replace("$", r"\$"), fontsize="medium")
     return figure
-
-
-def _check_count(name: str, count: int) -> int:
-    if count < 1:
-        raise InputError(f"callbacks.{name}.num_examples is {count}; expected 1 or more")
-    return count
-
-
-def _data_and_task(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[AnswerData, AnswerTask]:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(pl_module, AnswerTask) or not isinstance(data, AnswerData):
-        raise TypeError(f"expected an AnswerTask, got a {type(pl_module).__name__}; give callbacks=default")
-    return data, pl_module

@@ -1,27 +1,13 @@
-"""What a tagger answers, shown: the confusion matrix of its tags, and single sentences."""
+"""What a tagger answers to single sentences, shown."""
 
 from collections.abc import Iterator
 
 import lightning.pytorch as pl
 
 from seqlab.callbacks.at_test import AtTest
-from seqlab.callbacks.classification import draw
-from seqlab.callbacks.writer import tensorboard_writer
+from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
 from seqlab.data.tagging import TaggingData
-from seqlab.errors import InputError
 from seqlab.tasks.tagging import TaggingTask, likeliest
-
-
-class TagConfusion(AtTest):
-    """Draws the test's confusion matrix of tags into TensorBoard, ``test/confusion``: a row for each true tag.
-
-    The colour is the share of its row; the counts stand in the fields where there are at most 20 tags.
-    """
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        task = _tagging(pl_module)
-        if self.writer is not None:
-            self.writer.add_figure("test/confusion", draw(task.confusion["test"], task.tags), self.last_step)
 
 
 class SampleTags(AtTest):
@@ -32,9 +18,7 @@ class SampleTags(AtTest):
     """
 
     def __init__(self, num_examples: int = 4, print_test: bool = False) -> None:
-        if num_examples < 1:
-            raise InputError(f"callbacks.predictions.num_examples is {num_examples}; expected 1 or more")
-        self.num_examples = num_examples
+        self.num_examples = check_num_examples("predictions", num_examples)
         self.print_test = print_test
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -42,7 +26,7 @@ class SampleTags(AtTest):
         if writer is None:
             return
         rows = ["| word | true | predicted |", "| --- | --- | --- |"]
-        for sentence in self._answers(trainer, _tagging(pl_module), "validation"):
+        for sentence in self._answers(trainer, pl_module, "validation"):
             for word, true, predicted in sentence:
                 shown = predicted if predicted == true else f"**{predicted}**"
                 rows.append(f"| {_plain(word)} | {true} | {shown} |")
@@ -52,17 +36,18 @@ class SampleTags(AtTest):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.print_test:
             return
-        for sentence in self._answers(trainer, _tagging(pl_module), "test"):
+        for sentence in self._answers(trainer, pl_module, "test"):
             words = (
                 f"{word}/{predicted}" + ("" if predicted == true else f" (true: {true})")
                 for word, true, predicted in sentence
             )
             print(" ".join(words), flush=True)
 
-    def _answers(self, trainer: pl.Trainer, task: TaggingTask, split: str) -> Iterator[list[tuple[str, str, str]]]:
+    def _answers(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str
+    ) -> Iterator[list[tuple[str, str, str]]]:
         """Of each sentence the words, their true tags and those that they got."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, TaggingData)
+        data, task = data_and_task(trainer, pl_module, TaggingData, TaggingTask)
         sentences = data.sentences(split)[: self.num_examples]
         found = likeliest(task.model, data.collate(split, list(range(len(sentences)))))
         for sentence, row in zip(sentences, found, strict=True):
@@ -72,9 +57,3 @@ class SampleTags(AtTest):
 def _plain(word: str) -> str:
     """A word without a meaning to Markdown."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!|" else letter for letter in word)
-
-
-def _tagging(pl_module: pl.LightningModule) -> TaggingTask:
-    if not isinstance(pl_module, TaggingTask):
-        raise TypeError(f"expected a TaggingTask, got a {type(pl_module).__name__}; give callbacks=default")
-    return pl_module

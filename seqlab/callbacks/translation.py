@@ -7,9 +7,8 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from seqlab.callbacks.at_test import AtTest
-from seqlab.callbacks.writer import tensorboard_writer
+from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
 from seqlab.data.translation import TranslationData
-from seqlab.errors import InputError
 from seqlab.nn.translator import Translations
 from seqlab.tasks.translation import TranslationTask, decode, translate
 
@@ -22,7 +21,7 @@ class SampleTranslations(AtTest):
     """
 
     def __init__(self, num_examples: int = 8, print_test: bool = False) -> None:
-        self.num_examples = check_count("translations", num_examples)
+        self.num_examples = check_num_examples("translations", num_examples)
         self.print_test = print_test
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -41,7 +40,7 @@ class SampleTranslations(AtTest):
 
     def _rows(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> list[tuple[str, str, str]]:
         """Source, translation and reference of each example, the source as it stands in the data."""
-        data, task = _data_and_task(trainer, pl_module)
+        data, task = data_and_task(trainer, pl_module, TranslationData, TranslationTask)
         pairs, found = examples(data, task, split, self.num_examples)
         vocabulary = data.vocabularies["target"]
         return [
@@ -59,13 +58,13 @@ class AttentionMaps(pl.Callback):
     """
 
     def __init__(self, num_examples: int = 3) -> None:
-        self.num_examples = check_count("attention", num_examples)
+        self.num_examples = check_num_examples("attention", num_examples)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         writer = tensorboard_writer(trainer)
         if writer is None:
             return
-        data, task = _data_and_task(trainer, pl_module)
+        data, task = data_and_task(trainer, pl_module, TranslationData, TranslationTask)
         if task.model.decoder.attention is None:
             return
         pairs, found = examples(data, task, "validation", self.num_examples)
@@ -84,24 +83,6 @@ def examples(data: TranslationData, task: TranslationTask, split: str, count: in
     pairs = data.pairs(split)[:count]
     batch = data.collate(split, list(range(len(pairs))))
     return pairs, translate(task.model, task.spec, batch.source, batch.source_lengths, **task.search)
-
-
-def check_count(name: str, count: int) -> int:
-    """A number of examples.
-
-    Raises:
-        InputError: it is below 1.
-    """
-    if count < 1:
-        raise InputError(f"callbacks.{name}.num_examples is {count}; expected 1 or more")
-    return count
-
-
-def _data_and_task(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[TranslationData, TranslationTask]:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(pl_module, TranslationTask) or not isinstance(data, TranslationData):
-        raise TypeError(f"expected a TranslationTask, got a {type(pl_module).__name__}; give callbacks=default")
-    return data, pl_module
 
 
 def draw(source: Sequence[str], target: Sequence[str], weights: Tensor) -> Any:

@@ -1,11 +1,15 @@
-"""What callbacks that show a model at work share: where to write, and the model."""
+"""What callbacks that show a model at work share: where to write, the data and the model, and how many examples."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from seqlab.errors import InputError
 from seqlab.nn.models import NextTokenModel
+
+Data = TypeVar("Data", bound=pl.LightningDataModule)
+Task = TypeVar("Task", bound=pl.LightningModule)
 
 
 def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
@@ -13,6 +17,32 @@ def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
     the first."""
     fitting = trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.is_global_zero
     return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
+
+
+def check_num_examples(callback: str, count: int) -> int:
+    """How many examples a callback shows.
+
+    Raises:
+        InputError: less than 1; names the ``callback`` as the configuration does.
+    """
+    if count < 1:
+        raise InputError(f"callbacks.{callback}.num_examples is {count}; expected 1 or more")
+    return count
+
+
+def data_and_task(
+    trainer: pl.Trainer, pl_module: pl.LightningModule, data: type[Data], task: type[Task]
+) -> tuple[Data, Task]:
+    """The data and the task at work, of these kinds.
+
+    Raises:
+        TypeError: they are of others.
+    """
+    module = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(pl_module, task) or not isinstance(module, data):
+        came = f"{type(pl_module).__name__} and {type(module).__name__}"
+        raise TypeError(f"expected {task.__name__} and {data.__name__}, got {came}; give callbacks=default")
+    return module, pl_module
 
 
 def language_model(pl_module: pl.LightningModule) -> NextTokenModel:
