@@ -25,7 +25,6 @@ from seqlab.nn.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPoo
 from seqlab.nn.recurrent import Bidirectional, Recurrent
 from seqlab.nn.size import match_parameters
 from seqlab.nn.tagger import Tagger
-from seqlab.nn.tagging import make_tagger
 from seqlab.nn.translator import Translations, Translator
 from seqlab.nn.variants import (
     CoupledLSTMCell,
@@ -37,6 +36,8 @@ from seqlab.nn.variants import (
     UGRNNCell,
 )
 from seqlab.nn.window import WindowModel
+
+make_tagger = Tagger  # its name in the configurations of earlier runs
 
 __all__ = [
     "CRF",

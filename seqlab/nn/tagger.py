@@ -1,6 +1,6 @@
 """The tagger: one tag for each word, from its form, its letters and its neighbours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from typing import cast as typed
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from seqlab.nn.arguments import check_choice, check_dropout, check_input, check_lengths, check_size
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.crf import CRF, Constraints
+from seqlab.nn.crf import CRF, bio_constraints
 from seqlab.nn.decoder import check_tokens
 from seqlab.nn.encoder import Encoder
 from seqlab.nn.init import initialize
@@ -76,10 +76,10 @@ class Tagger(nn.Module):
 
         x_t = [E[w_t]; r(letters of w_t)],   e = W D_o(encoder(D_e(x))) + b
 
-    and P(y_t) = softmax(e_t) with ``decoder="greedy"``, or P(y) of :class:`CRF` over e with ``decoder="crf"``, which
-    ``constraints`` may confine.
+    and P(y_t) = softmax(e_t) with ``decoder="greedy"``, or P(y) of :class:`CRF` over e with ``decoder="crf"``. Where
+    the ``tags`` are those of ``entities``, in BIO, that CRF gives only what BIO allows, unless ``constrained=False``.
 
-    ``model(words (B, T), characters (B, T, C), lengths (B,), word_lengths (B, T)) -> emissions e (B, T, num_tags)``,
+    ``model(words (B, T), characters (B, T, C), lengths (B,), word_lengths (B, T)) -> emissions e (B, T, len(tags))``,
     r being :class:`CharacterEncoder`; all padding is on the right and changes nothing. ``num_characters=None`` leaves
     letters out: ``characters`` and ``word_lengths`` are then None. :meth:`nll`, :meth:`loss` and :meth:`decode` take
     the emissions.
@@ -91,25 +91,28 @@ class Tagger(nn.Module):
     the first values of E; a row of NaN leaves that word its random ones. ``init`` holds the arguments of
     :func:`initialize`, and comes before ``vectors``.
 
-    Raises ``ValueError`` or ``TypeError`` for wrong sizes, probabilities and shapes, an unknown ``decoder``,
-    ``constraints`` without a CRF, ``word_dropout`` without ``unknown_index``, and characters without
+    Raises ``ValueError`` or ``TypeError`` for wrong sizes, probabilities and shapes, an unknown ``decoder``, tags that
+    are not BIO where a CRF is to keep to it, ``word_dropout`` without ``unknown_index``, and characters without
     ``num_characters`` or the reverse.
 
     >>> from seqlab.nn import GRUCell
-    >>> model = Tagger(9, 3, GRUCell, hidden_size=4, num_characters=7, decoder="crf")
+    >>> tags = ["B-place", "I-place", "O"]
+    >>> model = Tagger(9, tags, GRUCell, hidden_size=4, num_characters=7, decoder="crf", entities=True)
+    >>> model.crf.allowed.int().tolist()
+    [[1, 1, 1], [1, 1, 1], [1, 0, 1]]
     >>> words, lengths = torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1])
     >>> characters, word_lengths = torch.tensor([[[1, 2], [3, 0]], [[4, 5], [0, 0]]]), torch.tensor([[2, 1], [2, 0]])
     >>> emissions = model(words, characters, lengths, word_lengths)
     >>> emissions.shape, model.decode(emissions, lengths).shape
     (torch.Size([2, 2, 3]), torch.Size([2, 2]))
-    >>> model.loss(emissions, torch.tensor([[0, 2], [1, 0]]), lengths).item() > 0
+    >>> model.loss(emissions, torch.tensor([[0, 1], [2, 0]]), lengths).item() > 0
     True
     """
 
     def __init__(
         self,
         vocab_size: int,
-        num_tags: int,
+        tags: Sequence[str],
         cell: Callable[[int, int], RecurrentCell],
         *,
         hidden_size: int,
@@ -126,7 +129,8 @@ class Tagger(nn.Module):
         word_dropout: float = 0.0,
         unknown_index: int | None = None,
         decoder: str = "greedy",
-        constraints: Constraints | None = None,
+        entities: bool = False,
+        constrained: bool = True,
         vectors: Tensor | None = None,
         backend: str = "auto",
         recompute: bool = False,
@@ -134,7 +138,7 @@ class Tagger(nn.Module):
     ) -> None:
         super().__init__()
         sizes = check_size("vocab_size", vocab_size), check_size("embedding_size", embedding_size)
-        self.num_tags = check_size("num_tags", num_tags)
+        self.num_tags = check_size("tags", len(tags))
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         self.word_dropout = check_dropout("word_dropout", word_dropout)
@@ -156,11 +160,13 @@ class Tagger(nn.Module):
         self.encoder = Encoder(
             cell, width, hidden_size, num_layers, bidirectional, connect, dropout, backend, recompute
         )
-        self.output = nn.Linear(self.encoder.output_size, num_tags)
+        self.output = nn.Linear(self.encoder.output_size, self.num_tags)
         check_choice("decoder", decoder, ("greedy", "crf"))
-        if constraints is not None and decoder != "crf":
-            raise ValueError(f'constraints: expected None for decoder="{decoder}"; use decoder="crf"')
-        self.crf = CRF(num_tags, constraints) if decoder == "crf" else None
+        constraints = None
+        if decoder == "crf" and entities and constrained:
+            with torch.device("cpu"):  # the CRF looks at them, which no meta tensor bears
+                constraints = bio_constraints(tags)
+        self.crf = CRF(self.num_tags, constraints) if decoder == "crf" else None
         if init is not None:
             initialize(self, **init)
         if vectors is not None:
@@ -168,6 +174,9 @@ class Tagger(nn.Module):
 
     def _take_vectors(self, vectors: Tensor) -> None:
         weight = self.embedding.weight
+        if vectors.dim() == 2 and vectors.size(1) != weight.size(1):
+            mend = f"give embedding_size={vectors.size(1)}"
+            raise ValueError(f"vectors: expected {weight.size(1)} numbers a word, got {vectors.size(1)}; {mend}")
         if vectors.shape != weight.shape or not vectors.is_floating_point():
             got = f"{vectors.dtype} of shape {tuple(vectors.shape)}"
             raise ValueError(f"vectors: expected floating-point values {tuple(weight.shape)}, got {got}")

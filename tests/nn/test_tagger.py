@@ -3,20 +3,20 @@
 import pytest
 import torch
 
-from seqlab.nn import GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger, bio_constraints
+from seqlab.nn import GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger
 from seqlab.nn.tagger import CharacterEncoder
 
 LENGTHS = torch.tensor([4, 2, 0])
 WORD_LENGTHS = torch.tensor([[3, 1, 2, 3], [2, 3, 0, 0], [0, 0, 0, 0]])
-BIO = bio_constraints(["O", "B-x", "I-x"])
+NAMES = ["O", "B-x", "I-x"]
 VALID = torch.arange(4) < LENGTHS.unsqueeze(1)
 TAGS = torch.tensor([[0, 1, 2, 2], [1, 0, 0, 0], [0, 0, 0, 0]])
 
 
-def make(cell=LSTMCell, seed=0, **arguments):
+def make(cell=LSTMCell, seed=0, tags=NAMES, **arguments):
     torch.manual_seed(seed)
     sizes = {"hidden_size": 4, "embedding_size": 3, "character_embedding_size": 2, "character_hidden_size": 3}
-    return Tagger(9, 3, cell, **(sizes | {"num_characters": 6} | arguments)).double()
+    return Tagger(9, tags, cell, **(sizes | {"num_characters": 6} | arguments)).double()
 
 
 def draw():
@@ -139,7 +139,7 @@ def test_greedy_takes_each_step_by_itself():
 
 
 def test_crf_is_the_crf_over_the_emissions():
-    model = make(decoder="crf", constraints=BIO)
+    model = make(decoder="crf", entities=True)
     with torch.no_grad():
         model.crf.transitions.normal_()
     emissions = model(*batch())
@@ -203,7 +203,7 @@ def test_bfloat16_autocast_stays_near_with_a_loss_of_thirty_two_bits(decoder):
 
 
 def test_a_loaded_model_is_the_saved_one():
-    model, other = (make(seed=seed, decoder="crf", constraints=BIO) for seed in (0, 9))
+    model, other = (make(seed=seed, decoder="crf", entities=True) for seed in (0, 9))
     other.load_state_dict(model.state_dict())
     torch.testing.assert_close(other(*batch()), model(*batch()), rtol=0, atol=0)
 
@@ -212,10 +212,12 @@ def test_a_loaded_model_is_the_saved_one():
     ("arguments", "message"),
     [
         ({"decoder": "beam"}, "decoder: expected one of greedy, crf, got 'beam'"),
-        ({"constraints": BIO}, 'constraints: expected None for decoder="greedy"; use decoder="crf"'),
+        ({"tags": []}, "tags: expected at least 1, got 0"),
+        ({"tags": ["O", "X"], "decoder": "crf", "entities": True}, "labels: expected O, B-X and I-X, got 'X'"),
         ({"word_dropout": 0.1}, "unknown_index: word_dropout expects one of 9 words, got None"),
         ({"word_dropout": 0.1, "unknown_index": 9}, "unknown_index: word_dropout expects one of 9 words, got 9"),
-        ({"vectors": torch.zeros(9, 4)}, r"vectors: expected floating-point values \(9, 3\), got .* \(9, 4\)"),
+        ({"vectors": torch.zeros(8, 3)}, r"vectors: expected floating-point values \(9, 3\), got .* \(8, 3\)"),
+        ({"vectors": torch.zeros(9, 4)}, "vectors: expected 3 numbers a word, got 4; give embedding_size=4"),
         ({"character_hidden_size": 0}, "character_hidden_size: expected at least 1, got 0"),
         ({"num_characters": 0}, "num_characters: expected at least 1, got 0"),
     ],

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seqlab import build, saved
+from seqlab.callbacks import ConfusionMatrix
 from seqlab.data import Grammar
 from seqlab.errors import InputError
 from seqlab.evaluate import evaluate
@@ -125,6 +126,16 @@ def test_a_crf_over_entities_keeps_to_bio_unless_it_is_told_not_to():
     speech = config_of(*GRAMMAR, "data.layer=pos")
     assert build.build_model(speech, build.build_data(speech).spec).crf.allowed is None
     assert build.build_model(config_of(*GRAMMAR, "model.decoder=greedy"), data.spec).crf is None
+
+
+def test_the_configuration_of_an_earlier_run_still_builds():
+    earlier = ("model._target_=seqlab.nn.make_tagger", "callbacks.confusion._target_=seqlab.callbacks.TagConfusion")
+    now, before = config_of(*GRAMMAR), config_of(*GRAMMAR, *earlier)
+    spec = build.build_data(now).spec
+    one, other = (build.build_model(config, spec).state_dict() for config in (now, before))
+    assert one.keys() == other.keys() and "crf.allowed" in one
+    drawing = [type(build.build(config["callbacks"], "confusion")) for config in (now, before)]
+    assert drawing == [ConfusionMatrix, ConfusionMatrix]
 
 
 def test_parts_of_speech_are_scored_without_entities(tmp_path):
