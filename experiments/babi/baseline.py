@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -22,6 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from seqlab import build
+from seqlab.compose import compose_config
 from seqlab.data import AnswerData
 from seqlab.errors import InputError
 from seqlab.record import RunRecord
@@ -39,20 +38,13 @@ def main() -> int:
     try:
         for task in args.tasks:
             overrides = [*args.overrides, f"data.task={task}"]
-            config = composed(overrides)
+            config = compose_config(overrides)
             folder = args.run_dir or Path("runs") / str(config["name"])
             print(f"task {task}: " + measure(config, overrides, folder), flush=True)
     except InputError as error:
         print(f"baseline: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def composed(overrides: list[str]) -> dict[str, Any]:
-    with initialize_config_module("seqlab.conf", version_base="1.3"):
-        found = OmegaConf.to_container(compose("train", overrides=overrides), resolve=True)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
 
 
 def measure(config: dict[str, Any], overrides: list[str], folder: Path) -> str:

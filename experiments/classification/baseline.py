@@ -13,14 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from seqlab import build
+from seqlab.compose import compose_config
 from seqlab.data import ClassificationData
 from seqlab.errors import InputError
 from seqlab.record import RunRecord
@@ -33,11 +32,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="of seqlab train")
     args = parser.parse_args()
-    with initialize_config_module("seqlab.conf", version_base="1.3"):
-        composed = OmegaConf.to_container(compose("train", overrides=args.overrides), resolve=True)
-    assert isinstance(composed, dict)
-    config: dict[str, Any] = {str(key): value for key, value in composed.items()}
     try:
+        config = compose_config(args.overrides)
         data = build.build_data(config)
         data.prepare_data()
     except InputError as error:

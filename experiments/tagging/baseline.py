@@ -13,13 +13,11 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from seqlab import build
+from seqlab.compose import compose_config
 from seqlab.data import TaggingData
 from seqlab.data.tag_batch import as_read
 from seqlab.errors import InputError
@@ -31,11 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="of seqlab train")
     args = parser.parse_args(argv)
-    with initialize_config_module("seqlab.conf", version_base="1.3"):
-        composed = OmegaConf.to_container(compose("train", overrides=args.overrides), resolve=True)
-    assert isinstance(composed, dict)
-    config: dict[str, Any] = {str(key): value for key, value in composed.items()}
     try:
+        config = compose_config(args.overrides)
         data = build.build_data(config)
         data.prepare_data()
     except InputError as error:

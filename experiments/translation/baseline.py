@@ -9,12 +9,9 @@ takes the overrides of ``seqlab train``, reads the same data and leaves a record
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
-
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from seqlab import build
+from seqlab.compose import compose_config
 from seqlab.data import TranslationData
 from seqlab.errors import InputError
 from seqlab.record import RunRecord
@@ -25,12 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="of seqlab train")
     args = parser.parse_args(argv)
-    with initialize_config_module("seqlab.conf", version_base="1.3"):
-        composed = OmegaConf.to_container(compose("train", overrides=args.overrides), resolve=True)
-    assert isinstance(composed, dict)
-    config: dict[str, Any] = {str(key): value for key, value in composed.items()}
     measured, signatures = {}, {}
     try:
+        config = compose_config(args.overrides)
         data = build.build_data(config)
         assert isinstance(data, TranslationData)
         for name, split in (("val", "validation"), ("test", "test")):
