@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_choice, check_dropout, check_lengths, check_size
+from seqlab.nn.arguments import check_choice, check_dropout, check_lengths, check_size, check_tokens
 from seqlab.nn.attention import Attention
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.decoder import check_tokens
+from seqlab.nn.distinct import distinct_rows
 from seqlab.nn.encoder import Encoder
 from seqlab.nn.init import initialize
 from seqlab.nn.pooling import Pooling, make_pooling
@@ -185,14 +185,9 @@ class Answerer(nn.Module):
 
     def _sentences(self, story: Tensor, lengths: Tensor) -> Tensor:
         """A vector for each sentence, ``(B, S, F)``; stories share most of their sentences, so each is read once."""
-        words = torch.arange(story.size(2), device=story.device)
-        rows = story.masked_fill(words >= lengths.unsqueeze(2), 0).flatten(0, 1)  # (B * S, W)
-        # With its length before it, a sentence is told from one that goes on with token 0.
-        keyed = torch.cat((lengths.view(-1, 1), rows), 1)
-        distinct, which = torch.unique(keyed, dim=0, return_inverse=True)  # (D, 1 + W), (B * S,)
+        sentences, counts, which = distinct_rows(story.flatten(0, 1), lengths.flatten())  # (D, W), (D,), (B * S,)
         encoder = self.question_encoder if self.sentence_encoder is None else self.sentence_encoder
-        output = self._encode(encoder, distinct[:, 1:], distinct[:, 0])
-        vectors: Tensor = self.question_pooling(output, distinct[:, 0])
+        vectors: Tensor = self.question_pooling(self._encode(encoder, sentences, counts), counts)
         return vectors.index_select(0, which).view(*lengths.shape, -1)
 
     def _encode(self, encoder: Encoder, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -42,11 +42,11 @@ def check_input(x: Tensor, input_size: int, axes: str = "B, T") -> None:
         raise TypeError(f"x: expected floating-point values, got {x.dtype}")
 
 
-def check_tokens(inputs: Tensor) -> Tensor:
-    """Token numbers ``(B, T)``."""
-    if inputs.dim() != 2 or inputs.dtype not in (torch.int32, torch.int64):
-        raise ValueError(f"inputs: expected int64 (B, T), got {inputs.dtype} of shape {tuple(inputs.shape)}")
-    return inputs
+def check_tokens(name: str, tokens: Tensor, *, empty: bool = False) -> None:
+    """Token numbers ``(B, T)``; with ``empty`` there may be none."""
+    if tokens.dim() != 2 or tokens.dtype not in (torch.int32, torch.int64) or not (tokens.numel() or empty):
+        wanted = "int64 (B, T)" if empty else "int64 (B, T) with no empty axis"
+        raise ValueError(f"{name}: expected {wanted}, got {tokens.dtype} of shape {tuple(tokens.shape)}")
 
 
 def check_state(state: State, names: tuple[str, ...], sizes: tuple[int, ...], x: Tensor, name: str = "state") -> None:

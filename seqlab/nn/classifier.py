@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_size
+from seqlab.nn.arguments import check_dropout, check_size, check_tokens
 from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.encoder import Encoder
 from seqlab.nn.init import initialize
@@ -87,8 +87,7 @@ class Classifier(nn.Module):
             initialize(self, **init)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        if inputs.dim() != 2 or inputs.is_floating_point():
-            raise ValueError(f"inputs: expected int64 (B, T), got {inputs.dtype} of shape {tuple(inputs.shape)}")
+        check_tokens("inputs", inputs, empty=True)
         if self.tbptt_steps is None or inputs.size(1) <= self.tbptt_steps:
             part, _ = self._window(inputs, lengths, None)
         else:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_size
+from seqlab.nn.arguments import check_dropout, check_size, check_tokens
 from seqlab.nn.attention import Attention, Memory
 from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.encoder import Encoder
@@ -241,13 +241,6 @@ class Decoder(nn.Module):
 
     def extra_repr(self) -> str:
         return f"input_feeding={self.input_feeding}, tie_weights={self.tie_weights}"
-
-
-def check_tokens(name: str, tokens: Tensor) -> None:
-    """Raise ``ValueError`` unless ``tokens`` are integers ``(B, T)``, no axis empty."""
-    if tokens.dim() != 2 or tokens.dtype not in (torch.int32, torch.int64) or not tokens.numel():
-        got = f"{tokens.dtype} of shape {tuple(tokens.shape)}"
-        raise ValueError(f"{name}: expected int64 (B, T) with no empty axis, got {got}")
 
 
 def _first_tensor(state: NestedState) -> Tensor:

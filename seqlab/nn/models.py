@@ -144,7 +144,7 @@ class LanguageModel(NextTokenModel):
         self, inputs: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
         """What the output layer sees, ``(B, T, encoder.output_size)``, and the new state."""
-        check_tokens(inputs)
+        check_tokens("inputs", inputs, empty=True)
         embedded = functional.dropout(self.embedding(inputs), self.embedding_dropout, self.training)
         output, new = self.encoder(embedded, state, lengths)
         return functional.dropout(output, self.output_dropout, self.training), new

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_choice, check_dropout, check_input, check_lengths, check_size
+from seqlab.nn.arguments import check_choice, check_dropout, check_input, check_lengths, check_size, check_tokens
 from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.crf import CRF, bio_constraints
-from seqlab.nn.decoder import check_tokens
+from seqlab.nn.distinct import distinct_rows
 from seqlab.nn.encoder import Encoder
 from seqlab.nn.init import initialize
 from seqlab.nn.recurrent import Bidirectional
@@ -60,11 +60,8 @@ class CharacterEncoder(nn.Module):
         rows = characters.flatten(0, 1)  # (B * T, C)
         check_tokens("characters", rows)
         counts = check_lengths(word_lengths.flatten(), rows)
-        padding = torch.arange(rows.size(1), device=rows.device) >= counts.unsqueeze(1)
-        # With its length before it, a word is told from one that goes on with character 0.
-        keyed = torch.cat((counts.unsqueeze(1), rows.masked_fill(padding, 0)), 1)
-        distinct, which = torch.unique(keyed, dim=0, return_inverse=True)  # (D, 1 + C), (B * T,)
-        _, (final,) = self.encoder(self.embedding(distinct[:, 1:]), lengths=distinct[:, 0])
+        distinct, lengths, which = distinct_rows(rows, counts)  # (D, C), (D,), (B * T,)
+        _, (final,) = self.encoder(self.embedding(distinct), lengths=lengths)
         layer = typed(Bidirectional, self.encoder.layers[0])
         forward, backward = typed(tuple[State, State], final)
         outputs = layer.forward_layer.cell.output(forward), layer.backward_layer.cell.output(backward)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_lengths, check_size
+from seqlab.nn.arguments import check_dropout, check_lengths, check_size, check_tokens
 from seqlab.nn.attention import Memory
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.decoder import Bridge, Decoder, DecoderState, check_tokens
+from seqlab.nn.decoder import Bridge, Decoder, DecoderState
 from seqlab.nn.encoder import Encoder
 from seqlab.nn.generation import evaluation
 from seqlab.nn.init import initialize

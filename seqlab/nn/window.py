@@ -112,7 +112,7 @@ def window_state(
     model: NextTokenModel, inputs: Tensor, state: tuple[NestedState, ...] | None, size: int
 ) -> tuple[Tensor]:
     """The checked state of a model that remembers the last ``size`` tokens: None is that of a text's beginning."""
-    check_tokens(inputs)
+    check_tokens("inputs", inputs, empty=True)
     known = cast(State, model.initial_state(inputs.size(0)) if state is None else state)
     check_state(known, ("tokens",), (size,), inputs)
     return cast(tuple[Tensor], known)
