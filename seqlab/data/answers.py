@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from seqlab.data.babi import StoryQuestion
 from seqlab.data.batch import IGNORE_INDEX, SPLITS
-from seqlab.data.examples import ExampleData, check_whole_number, saved_vocabulary
+from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story
+from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.words import WordVocabulary
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -110,8 +110,7 @@ class AnswerData(ExampleData):
         rows = self.rows("train")
         stories = {row.group: row.story for row in rows}  # a later question's story holds an earlier one's
         texts = [text for story in stories.values() for text in story] + [row.question for row in rows]
-        counts = WordVocabulary([], self.settings).count(texts)
-        return WordVocabulary.build(counts, self.settings, elsewhere=[UNKNOWN])
+        return vocabulary_of(texts, self.settings)
 
     @cached_property
     def answers(self) -> tuple[str, ...]:

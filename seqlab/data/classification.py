@@ -13,13 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from seqlab.data.batch import SPLITS, ClassificationBatch, ClassificationSpec, pad
-from seqlab.data.characters import CharacterVocabulary
-from seqlab.data.examples import ExampleData, check_whole_number, saved_vocabulary
+from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.labelled import LabelledSource
-from seqlab.data.subwords import SubwordVocabulary
 from seqlab.data.tables import LabelledText
+from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.words import WordVocabulary
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -94,11 +92,7 @@ class ClassificationData(ExampleData):
         """Maps ids to text and back."""
         if self._vocabulary_file is not None:
             return saved_vocabulary(self._vocabulary_file, self.settings)
-        texts = [row.text for row in self.source.read("train")]
-        if self.settings.unit == "subword":
-            return SubwordVocabulary.build(texts, self.settings)
-        kind = WordVocabulary if self.settings.unit == "word" else CharacterVocabulary
-        return kind.build(kind([], self.settings).count(texts), self.settings, elsewhere=[UNKNOWN])
+        return vocabulary_of([row.text for row in self.source.read("train")], self.settings)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

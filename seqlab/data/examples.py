@@ -12,7 +12,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 
 from seqlab.data.batch import Spec
-from seqlab.data.vocabulary import TokenizerSettings, Vocabulary, load_vocabulary
+from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 
 B = TypeVar("B")
@@ -236,23 +236,6 @@ def check_whole_number(option: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{option}={value} must be a whole number, {least} or more")
     return value
-
-
-def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabulary:
-    """A saved vocabulary, checked against the options that it settles.
-
-    Raises:
-        InputError: it is missing, or was made with other options.
-    """
-    vocabulary = load_vocabulary(path)
-    for name in ("unit", "lowercase", "punctuation", "end_of_line"):
-        asked, settled = getattr(settings, name), getattr(vocabulary.settings, name)
-        if asked != settled:
-            raise InputError(
-                f"data.{name} is {asked} but the vocabulary {path} was made with {settled}: "
-                f"give data.{name}={'null' if settled is None else settled}"
-            )
-    return vocabulary
 
 
 def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:

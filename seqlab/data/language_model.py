@@ -13,7 +13,8 @@ from seqlab.data.cache import build_once, cache_folder
 from seqlab.data.corpus import Corpus, corpus_key, write_corpus
 from seqlab.data.sources import Source
 from seqlab.data.stream import Stream, StreamLoader, device_rows
-from seqlab.data.vocabulary import TOKENIZER_FILE, TokenizerSettings, Vocabulary, load_vocabulary
+from seqlab.data.vocabularies import saved_vocabulary
+from seqlab.data.vocabulary import TOKENIZER_FILE, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -104,14 +105,7 @@ class LanguageModelData(LightningDataModule):
         """The saved vocabulary, where there is one, checked against the options that it settles."""
         if self._vocabulary_file is None:
             return None
-        vocabulary = load_vocabulary(self._vocabulary_file)
-        for name in ("unit", "lowercase", "punctuation", "end_of_line"):
-            asked, settled = getattr(self.settings, name), getattr(vocabulary.settings, name)
-            if asked != settled:
-                raise InputError(
-                    f"data.{name} is {asked} but the vocabulary {self._vocabulary_file} was made with {settled}: "
-                    f"give data.{name}={'null' if settled is None else settled}"
-                )
+        vocabulary = saved_vocabulary(self._vocabulary_file, self.settings)
         if self.settings.max_vocab_size is not None or self.settings.min_frequency > 1:
             log.info("data.max_vocab_size and data.min_frequency chose no tokens: the vocabulary is a saved one")
         return vocabulary

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from seqlab.data.batch import SPLITS
 from seqlab.data.characters import CharacterVocabulary
 from seqlab.data.conll import TaggedSentence
-from seqlab.data.examples import ExampleData, check_whole_number, saved_vocabulary
+from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
 from seqlab.data.tagged import TaggedSource
 from seqlab.data.vectors import Vectors, read_vectors
+from seqlab.data.vocabularies import saved_vocabulary
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary, choose_tokens, lower
 from seqlab.data.words import WordVocabulary
 from seqlab.errors import InputError

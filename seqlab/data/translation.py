@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqlab.data.batch import IGNORE_INDEX, SPLITS, Spec, pad
-from seqlab.data.characters import CharacterVocabulary
-from seqlab.data.examples import ExampleData, check_whole_number, saved_vocabulary
+from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.parallel import ParallelSource, SentencePair
-from seqlab.data.subwords import SubwordVocabulary
+from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.words import WordVocabulary
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -184,14 +182,8 @@ class TranslationData(ExampleData):
         pairs = self._pairs["train"]
         texts = {"source": [pair.source for pair in pairs], "target": [pair.target for pair in pairs]}
         if self.joint_vocabulary:
-            return dict.fromkeys(texts, self._build(texts["source"] + texts["target"]))
-        return {side: self._build(found) for side, found in texts.items()}
-
-    def _build(self, texts: list[str]) -> Vocabulary:
-        if self.settings.unit == "subword":
-            return SubwordVocabulary.build(texts, self.settings)
-        kind = WordVocabulary if self.settings.unit == "word" else CharacterVocabulary
-        return kind.build(kind([], self.settings).count(texts), self.settings, elsewhere=[UNKNOWN])
+            return dict.fromkeys(texts, vocabulary_of(texts["source"] + texts["target"], self.settings))
+        return {side: vocabulary_of(found, self.settings) for side, found in texts.items()}
 
     @cached_property
     def spec(self) -> TranslationSpec:
