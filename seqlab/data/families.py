@@ -63,7 +63,9 @@ def hub_data(
     """``data=hub``: a Hugging Face data set. Named arguments as in ``Hub``, options as in ``LanguageModelData``."""
     if path is None:
         raise InputError("data=hub needs data.path=NAME, a data set's name, such as data.path=Salesforce/wikitext")
-    return LanguageModelData(Hub(path, name, column, train, validation, test, split, data_files, revision), **options)
+    names = {"train": train, "validation": validation, "test": test}
+    source = Hub(path, name, column, split=split, data_files=data_files, revision=revision, **names)
+    return LanguageModelData(source, **options)
 
 
 def tiny_sentiment_data(**options: Any) -> ClassificationData:

@@ -1,12 +1,12 @@
 """Text from a Hugging Face data set, by name, configuration and column."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from seqlab.data.batch import SPLITS
 from seqlab.data.hub_rows import HubRows, check_text_column
-from seqlab.data.sources import DEFAULT_SPLIT, Piece
+from seqlab.data.sources import Piece
 
 
 class Hub:
@@ -19,12 +19,7 @@ class Hub:
         path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
         name: its configuration, where it has several.
         column: the column that holds the text.
-        train: the name of its training split.
-        validation: the name of its validation split.
-        test: the name of its test split.
-        split: shares of train, validation and test, for the splits that are cut.
-        data_files: files to read, as in ``datasets.load_dataset``.
-        revision: branch, tag or commit of the data set.
+        options: further ones of ``HubRows``.
 
     Raises:
         InputError: as ``HubRows``; on first use: there is no such column, or it holds no text.
@@ -32,31 +27,10 @@ class Hub:
 
     cached = True
 
-    def __init__(
-        self,
-        path: str,
-        name: str | None = None,
-        column: str = "text",
-        train: str = "train",
-        validation: str = "validation",
-        test: str = "test",
-        split: Sequence[float] = DEFAULT_SPLIT,
-        data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
-        revision: str | None = None,
-    ) -> None:
+    def __init__(self, path: str, name: str | None = None, column: str = "text", **options: Any) -> None:
         self._column = column
-        self._rows = HubRows(
-            path,
-            self._choose,
-            files="as data.path=text data.data_files=FILE",
-            name=name,
-            train=train,
-            validation=validation,
-            test=test,
-            split=split,
-            data_files=data_files,
-            revision=revision,
-        )
+        files = "as data.path=text data.data_files=FILE"
+        self._rows = HubRows(path, self._choose, files=files, name=name, **options)
 
     def __str__(self) -> str:
         return str(self._rows)
