@@ -34,6 +34,15 @@ def extend_python_path(folders: list[str]) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
 
 
+def flags_first(argv: list[str]) -> list[str]:
+    """A command line that Hydra can read: it takes overrides in one row only, with no ``-m`` between them.
+
+    >>> flags_first(["seed=1,2", "-m", "name=x"])
+    ['-m', 'seed=1,2', 'name=x']
+    """
+    return sorted(argv, key=lambda argument: argument not in ("-m", "--multirun"))
+
+
 def varied_keys(argv: list[str]) -> list[str]:
     """The keys that a command line sweeps over; what Hydra cannot parse, it will say itself."""
     keys = []

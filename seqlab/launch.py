@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import study, sweep
-from seqlab.command_line import extend_python_path, take_option, values, varied_keys
+from seqlab.command_line import extend_python_path, flags_first, take_option, values, varied_keys
 from seqlab.errors import InputError
 from seqlab.explain import explain
 from seqlab.fingerprint import config_hash
@@ -70,7 +70,7 @@ def train(argv: list[str]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
     Outcome.watch = Outcome.search = Outcome.refused = Outcome.config = None
-    sys.argv = ["seqlab train", *argv]
+    sys.argv = ["seqlab train", *flags_first(argv)]
     try:
         with sweep.planning() as planned:
             _compose_and_run()

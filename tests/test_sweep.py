@@ -132,6 +132,10 @@ def test_a_changed_setting_runs_all_anew_and_where_it_runs_counts_for_nothing(sw
     assert sweep_here(complete, "seed=1,2") == (0, [])  # the first are still there
 
 
+def test_the_flag_of_a_sweep_may_stand_between_its_overrides(sweep_here):
+    assert sweep_here(complete, "seed=1,2", "-m", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
+
+
 def test_every_job_ends_in_a_line_with_the_best_so_far_and_what_is_left(sweep_here, capfd):
     sweep_here(complete_but_for_two, "seed=3,2,1")
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
