@@ -59,6 +59,7 @@ def train(argv: list[str]) -> int:
     """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
+    os.environ.pop(sweep.VARIABLE, None)  # of a sweep whose job this command may be in
     own = [str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd")]
     os.environ[OWN_VARIABLE] = os.pathsep.join(own)
     extend_python_path([os.getcwd(), *own])
@@ -116,6 +117,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
+    os.environ.pop(sweep.VARIABLE, None)
     extend_python_path([os.getcwd()])
     config = record["config"]
     with contextlib.suppress(InputError):  # a folder may have been moved without it
@@ -127,11 +129,11 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
             "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
         )
+    of_sweep = (run_dir / board.FILE_NAME).exists()  # before the claim, which may begin the run's events anew
     if is_first_process():
         claim_again(run_dir)
         write_job(run_dir, moved, record["overrides"] or [])
-    of_sweep = (run_dir / board.FILE_NAME).exists()
-    with own_gpu(moved.get("runtime", {}).get("gpu_per_job", False)):
+    with own_gpu(_wants_gpu(moved)):
         code = _supervise(run_dir, "--resume")
     if of_sweep:
         show_in_tensorboard(run_dir.resolve().parent)
@@ -246,11 +248,16 @@ def _trust_own_modules(config: dict[str, Any]) -> None:
 def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
     _trust_own_modules(config)
     check_targets(config)
-    with own_gpu(config["runtime"]["gpu_per_job"], give_up=sweep.abandoned):
+    with own_gpu(_wants_gpu(config), give_up=sweep.abandoned):
         if not is_first_process():
             return _supervise(run_dir)  # of a run on several machines, of which the first claims it
         anew = status_of(run_dir) == "interrupted" and _outdated(run_dir, bool(config.get("rerun_changed")))
         return _supervise(run_dir, *(["--resume"] if claim(run_dir, config, overrides, anew) else []))
+
+
+def _wants_gpu(config: dict[str, Any]) -> bool:
+    """Whether the run is to have a GPU to itself; one of an earlier version says nothing of it."""
+    return bool(config.get("runtime", {}).get("gpu_per_job", False))
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def claim(run_dir: Path, config: dict[str, Any], overrides: list[str], anew: boo
         if goes_on:
             _resume(run_dir)
         else:
-            RunRecord.start(run_dir, config, overrides, config.get("seed"))
+            seed = config.get("seed")  # which may be no number: the run's own process will say so
+            RunRecord.start(run_dir, config, overrides, seed if type(seed) is int else None)
         return goes_on
 
 

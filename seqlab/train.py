@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ from seqlab.supervise import INTERRUPTED, no_room, read_job, watch_crashes
 from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
+
+_PARTING_SECONDS = 3.0  # from a connection that is gone to the end of the process at its other side
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -173,6 +176,9 @@ def fit_together(
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Exception as error:
         others: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        until = time.monotonic() + _PARTING_SECONDS
+        while others and all(other.poll() is None for other in others) and time.monotonic() < until:
+            time.sleep(0.1)
         for number, other in enumerate(others, start=1):
             if (other.poll() or 0) < 0:
                 raise LostProcessError(f"{signal.Signals(-other.returncode).name} ended process {number}") from error

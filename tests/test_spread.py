@@ -3,13 +3,14 @@
 import json
 import multiprocessing
 import os
+import sys
 import time
 
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from seqlab import cli, gpus, spread, sweep
+from seqlab import cli, gpus, launch, spread, sweep
 from seqlab.errors import InputError
 from seqlab.fingerprint import config_hash
 from seqlab.record import RunRecord
@@ -204,3 +205,14 @@ def test_an_extra_that_is_missing_is_named(monkeypatch, capfd, group):
     assert cli.main(["train", "-m", "experiment=hello", "seed=1,2", f"{group}=absent"]) == 2
     mend = f"seqlab: {group}=absent is not installed; it comes with: pip install 'seqlab[extra]'\n"
     assert capfd.readouterr().err == mend
+
+
+def test_a_run_that_a_job_of_a_sweep_starts_is_no_job_of_it(tmp_path, monkeypatch, capfd):
+    other = {"started": 1.0, "process": {"pid": 1, "host": "elsewhere", "started": 0.0}}
+    monkeypatch.setenv(sweep.VARIABLE, json.dumps(other))
+    assert sweep.apart()
+    monkeypatch.setattr(launch, "_supervise", lambda run_dir, *_: int(sweep.apart()))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    monkeypatch.chdir(tmp_path)
+    assert launch.train(["experiment=hello", "hydra.run.dir=run"]) == 0
