@@ -16,7 +16,8 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split()).partition(" Config search path")[0]
     if unknown := re.search(r"Could not override '([^']+)'", text):
         near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "seqlab train --cfg job prints those there are"
+        kind = "hydra" if unknown[1].startswith("hydra.") else "job"
+        hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {kind} prints those there are"
         return f"there is no configuration key {unknown[1]}; {hint}"
     if absent := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
         extra = EXTRAS.get(absent[1], {}).get(absent[2])

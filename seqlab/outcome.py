@@ -1,5 +1,6 @@
 """How a sweep goes and ends, in the process that began it."""
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -90,7 +91,7 @@ def summarise() -> None:
     print(text)
     if Outcome.search is not None:
         print(Outcome.search.best())
-    print(f"compare them with: seqlab report {sweep_dir}")
+    print(f"compare them with: seqlab report {shlex.quote(str(sweep_dir))}")
     if Outcome.tensorboard:
         show_in_tensorboard(sweep_dir)
     print(sweep_dir, flush=True)
@@ -106,7 +107,7 @@ def show_in_tensorboard(sweep_dir: Path) -> None:
     except Exception as error:  # whatever odd values there are in the runs of the user
         print(f"seqlab: the sweep as a whole could not be written for TensorBoard: {_one_line(error)}", file=sys.stderr)
     else:
-        print(f"{text}; see them with: tensorboard --logdir {sweep_dir}")
+        print(f"{text}; see them with: tensorboard --logdir {shlex.quote(str(sweep_dir))}")
 
 
 def _one_line(error: Exception) -> str:

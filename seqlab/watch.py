@@ -43,8 +43,8 @@ class Watch:
             print(line, flush=True)
         if ending.code is None:
             return
-        if ending.code == 1 and (run_dir / RECORD_NAME).exists():
-            print(read_record(run_dir)["error"] or "", end="", file=sys.stderr, flush=True)
+        if ending.code == 1 and (run_dir / RECORD_NAME).exists() and (error := read_record(run_dir)["error"]):
+            print(error.rstrip(), file=sys.stderr, flush=True)
         name = sweep.name_of(run_dir.name)
         told = sweep.progress(self.sweep_dir, run_dir, self.metric, self.mode, now=ending.at)
         print(f"{sweep.label(ending.number)} {name}  {told}", flush=True)

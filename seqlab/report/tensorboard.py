@@ -83,7 +83,7 @@ def _save(report: Report, folder: Path) -> str:
         write_events(Path(run.path) / FILE_NAME, [_event(started(run), 0, [*shared, *row_summaries(run, values)])])
     text = f"{told(len(runs))} in the HParams tab"
     if curves:
-        text += f", curves of {len(curves)} groups in Custom Scalars"
+        text += f", curves of {len(curves)} group{'s' if len(curves) != 1 else ''} in Custom Scalars"
     if len(report.groups) > MAX_GROUPS:
         text += f", no curves of the {len(report.groups)} groups: too many, take fewer keys with --by"
     return text
