@@ -6,7 +6,7 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.record import RECORD_NAME, RunRecord, read_record
-from seqlab.supervise import read_job
+from seqlab.supervise import follower_error, read_job
 
 _PATIENCE = 300.0  # seconds
 
@@ -38,8 +38,3 @@ class Follower(RunRecord):
                 raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
             time.sleep(0.5)
         return cls(run_dir, {**read_record(run_dir), "config": read_job(run_dir)["config"]})
-
-
-def follower_error(run_dir: Path) -> Path:
-    """Where a process that follows leaves its error: the first one only learns that the connection is gone."""
-    return run_dir / ".hydra" / "follower_error.txt"

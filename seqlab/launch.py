@@ -41,6 +41,7 @@ from seqlab.supervise import (
     AtWorkError,
     claim,
     claim_again,
+    follower_error,
     give_up,
     no_room,
     note_end,
@@ -275,6 +276,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 def _supervise(run_dir: Path, *options: str) -> int:
     """Trains in a process of its own; returns the command's exit code: 0 if the run is complete."""
     board.remove_row(run_dir)
+    if is_first_process():
+        follower_error(run_dir).unlink(missing_ok=True)
     command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
     with _output(run_dir) as stream:
         process = subprocess.Popen(command, env={**os.environ, **sweep.threads()}, stdout=stream, stderr=stream)

@@ -117,6 +117,10 @@ def note_end(run_dir: Path, pid: int, code: int) -> int:
             return 2 if code == 2 else 1
         if code == INTERRUPTED:
             record.interrupt("the run was interrupted, and had no room to say so")
+        elif follower_error(
+            run_dir
+        ).exists():  # Lightning kills the first process for it, whatever it was about to note
+            record.fail(follower_error(run_dir).read_text())
         elif code in (-signum for signum in CRASHES):
             stack = _crashed_at(run_dir)
             record.fail(f"{stack}{cause} ended the run")
@@ -216,6 +220,11 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # most real-time signals have none
         return f"signal {number}"
+
+
+def follower_error(run_dir: Path) -> Path:
+    """Where a process of several that follows the first leaves its error: the first only learns that it is gone."""
+    return run_dir / ".hydra" / "follower_error.txt"
 
 
 def _crash_file(run_dir: Path) -> Path:

@@ -25,12 +25,12 @@ from seqlab import build, saved
 from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.errors import InputError
-from seqlab.follow import Follower, LostProcessError, follower_error
+from seqlab.follow import Follower, LostProcessError
 from seqlab.nn.size import count_parameters
 from seqlab.provenance import process_started
 from seqlab.rank import is_first_process
 from seqlab.record import RunRecord
-from seqlab.supervise import INTERRUPTED, no_room, read_job, watch_crashes
+from seqlab.supervise import INTERRUPTED, follower_error, no_room, read_job, watch_crashes
 from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
@@ -57,7 +57,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if first:
             record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
-            follower_error(args.run_dir).unlink(missing_ok=True)
             resume = args.resume
         else:
             record = Follower.join(args.run_dir)

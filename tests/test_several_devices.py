@@ -141,7 +141,8 @@ def test_a_run_of_which_one_process_is_killed_is_interrupted(tmp_path, run):
     assert process.wait(timeout=60) == 1
     assert read_record(tmp_path / "run")["status"] == "interrupted"
     log = (tmp_path / "log").read_text()
-    assert "SIGKILL ended process 1" in log and "continue with: seqlab resume" in log and "Traceback" not in log
+    # Said by the first process, or by its supervisor where Lightning has killed that one for it.
+    assert "SIGKILL ended" in log and "continue with: seqlab resume" in log and "Traceback" not in log
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_before_they_start(tmp_path, run):

@@ -12,7 +12,7 @@ import pytest
 
 from seqlab.errors import InputError
 from seqlab.record import RECORD_NAME, RunRecord, read_record
-from seqlab.supervise import AtWorkError, claim, claim_again, note_end, read_job, status_of
+from seqlab.supervise import AtWorkError, claim, claim_again, follower_error, note_end, read_job, status_of
 from tests.command import ONE_THREAD, environment, seqlab, seqlab_started, wait_for
 
 CELL = '''\
@@ -293,3 +293,11 @@ def test_a_half_written_job_is_refused_in_one_line(tmp_path):
     (tmp_path / ".hydra" / "job.json").write_text('{"config": {"se')
     with pytest.raises(InputError, match="holds no run that was prepared"):
         read_job(tmp_path)
+
+
+def test_a_run_that_is_killed_over_the_error_of_a_process_that_follows_has_failed_with_it(tmp_path):
+    claim(tmp_path, {"seed": 1}, [])
+    follower_error(tmp_path).write_text("RuntimeError: the second device alone")
+    assert note_end(tmp_path, os.getpid(), -signal.SIGKILL) == 1
+    record = read_record(tmp_path)
+    assert (record["status"], record["error"]) == ("failed", "RuntimeError: the second device alone")
