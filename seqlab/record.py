@@ -8,7 +8,8 @@ The keys, in order: ``schema`` (1), ``status`` (``running``, ``completed``, ``fa
 (resolved), ``config_hash``, ``overrides``, ``seed``, ``git`` (``commit``, ``dirty``), ``versions``, ``device``,
 ``process`` (``pid``, ``host``, ``started``), ``resumes``, ``num_parameters``, ``tokens_per_second``,
 ``peak_memory_bytes``, ``started_at`` and ``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below
-the run folder), ``data_hash`` (of its sizes and vocabularies), ``error`` (its last lines) and ``metrics`` (name to
+the run folder), ``data_hash`` (of its sizes and vocabularies), ``data`` (by split: counts, what was left out and why,
+classes), ``error`` (its last lines) and ``metrics`` (name to
 number). What is not known yet is null.
 
 JSON has no word for NaN and infinity, so the file says ``"nan"``, ``"inf"`` and ``"-inf"``. `read_record` turns them
@@ -39,7 +40,7 @@ SILENCE: Final = 600
 STATUSES: Final = ("running", "completed", "failed", "interrupted")
 
 _MEASURED: Final = ("num_parameters", "tokens_per_second", "peak_memory_bytes", "train_seconds")
-_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "data_hash", "metrics")
+_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "data_hash", "data", "metrics")
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ERROR_LINES: Final = 30
 _ERROR_CHARACTERS: Final = 4000
@@ -110,6 +111,7 @@ class RunRecord:
             "train_seconds": None,
             "checkpoint": None,
             "data_hash": None,
+            "data": None,
             "error": None,
             "metrics": {},
         }

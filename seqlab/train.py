@@ -120,7 +120,11 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
-        record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec))
+        summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
+        for summary in summaries:
+            log.info(summary.line())
+        facts = {summary.split: summary.facts() for summary in summaries}
+        record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec), data=facts)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)

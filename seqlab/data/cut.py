@@ -1,7 +1,7 @@
 """Rows in memory, cut into three splits."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from seqlab.data.batch import SPLITS
@@ -11,9 +11,16 @@ Row = TypeVar("Row")
 
 
 def cut_rows(
-    rows: Sequence[Row], fractions: tuple[float, float, float], seed: int, name: str, unit: str = "rows"
+    rows: Sequence[Row],
+    fractions: tuple[float, float, float],
+    seed: int,
+    name: str,
+    unit: str = "rows",
+    same: Callable[[Row], Hashable] | None = None,
 ) -> dict[str, list[Row]]:
     """Rows shuffled by ``seed`` and cut by ``fractions``; equal on every machine and Python.
+
+    With ``same``, rows of which it says the same stay together in one split (``data.split_unique=true``).
 
     Raises:
         InputError: a split would be empty; says of what, by ``name``, and of how many ``unit``.
@@ -22,6 +29,11 @@ def cut_rows(
         >>> cut_rows(range(8), (0.5, 0.25, 0.25), seed=0, name="numbers")
         {'train': [4, 1, 5, 2], 'validation': [0, 3], 'test': [7, 6]}
     """
+    if same is not None:
+        groups: dict[Hashable, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(same(row), []).append(row)
+        return cut_groups(list(groups.values()), fractions, seed, name, unit)
     return cut_groups([[row] for row in rows], fractions, seed, name, unit)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from lightning import LightningDataModule
 from numpy.typing import NDArray
 
-from seqlab.data.batch import Spec
+from seqlab.data.batch import SPLITS, Spec
+from seqlab.data.summary import SplitSummary
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 
@@ -190,6 +191,10 @@ class ExampleData(LightningDataModule, ABC):
     @abstractmethod
     def collate(self, split: str, numbers: list[int]) -> Any:
         """The batch of a split's examples with these numbers."""
+
+    def summaries(self) -> list[SplitSummary]:
+        """What each split holds and what was left out of it, counted while it was read."""
+        return [SplitSummary(split, {"examples": len(self.lengths(split))}) for split in SPLITS]
 
     def prepare_data(self) -> None:
         """Read the data, so that what is wrong in it is told first."""

@@ -13,6 +13,7 @@ from seqlab.data.cache import build_once, cache_folder
 from seqlab.data.corpus import Corpus, corpus_key, write_corpus
 from seqlab.data.sources import Source
 from seqlab.data.stream import Stream, StreamLoader, device_rows
+from seqlab.data.summary import SplitSummary
 from seqlab.data.vocabularies import saved_vocabulary
 from seqlab.data.vocabulary import TOKENIZER_FILE, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -131,6 +132,21 @@ class LanguageModelData(LightningDataModule):
             characters_per_token={split: corpus.num_characters[split] / num_tokens[split] for split in SPLITS},
             num_tokens=num_tokens,
         )
+
+    def summaries(self) -> list[SplitSummary]:
+        """How many tokens, documents and characters each split holds."""
+        corpus = self.corpus
+        return [
+            SplitSummary(
+                split,
+                {
+                    "tokens": len(corpus.tokens[split]),
+                    "documents": len(corpus.documents[split]),
+                    "characters": corpus.num_characters[split],
+                },
+            )
+            for split in SPLITS
+        ]
 
     def prepare_data(self) -> None:
         """Build the token cache."""

@@ -1,0 +1,86 @@
+"""What a split holds and what was left out of it: the lines printed before training, and the facts in ``run.json``."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_SHOWN_CLASSES = 10  # in a printed line; all of them stand in the record
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What one split holds, counted while it was read.
+
+    Args:
+        split: "train", "validation" or "test".
+        counts: how many of what, the main unit first: ``{"rows": 40}``, ``{"tokens": 9000, "documents": 3}``.
+        left_out: how many rows were left out, by reason: ``{"rows with an empty side": 20}``.
+        classes: how often each class or tag occurs, in the order of their numbers; empty where there are none.
+        kind: what ``classes`` are: "classes", "tags" or "answers".
+        notes: further facts, each a phrase: ``"4 rows stand in train too"``.
+
+    Example:
+        >>> print(SplitSummary("train", {"rows": 380}, {"rows with an empty side": 20}).line())
+        train: 380 rows; left out: 20 rows with an empty side
+        >>> print(SplitSummary("test", {"rows": 3}, classes={"neg": 1, "pos": 2}).line())
+        test: 3 rows; 2 classes: neg 1, pos 2
+    """
+
+    split: str
+    counts: Mapping[str, int]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    kind: str = "classes"
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """The line printed before training; of many classes the commonest ten are named."""
+        parts = [", ".join(f"{count:,} {unit}" for unit, count in self.counts.items())]
+        omitted = [f"{count:,} {reason}" for reason, count in self.left_out.items() if count]
+        if omitted:
+            parts.append(f"left out: {', '.join(omitted)}")
+        if self.classes:
+            ranked = Counter(self.classes).most_common(_SHOWN_CLASSES) if self._many() else self.classes.items()
+            named = ", ".join(f"{name} {count:,}" for name, count in ranked)
+            rest = f", ... ({len(self.classes) - _SHOWN_CLASSES:,} more)" if self._many() else ""
+            parts.append(f"{len(self.classes):,} {self.kind}: {named}{rest}")
+        return f"{self.split}: {'; '.join([*parts, *self.notes])}"
+
+    def _many(self) -> bool:
+        return len(self.classes) > _SHOWN_CLASSES
+
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values, for ``run.json``."""
+        found: dict[str, Any] = {"counts": dict(self.counts)}
+        for name in ("left_out", "classes"):
+            if getattr(self, name):
+                found[name] = dict(getattr(self, name))
+        if self.notes:
+            found["notes"] = list(self.notes)
+        return found
+
+
+def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
+    """For validation and test, a phrase that says how many of their rows stand in an earlier split too, if any do.
+
+    Args:
+        rows: each split's rows as anything that compares equal where two rows are the same.
+
+    Example:
+        >>> equal_rows({"train": "abcc", "validation": "xyz", "test": "xcd"})
+        {'test': '1 of 3 rows stands in train too, 1 in validation'}
+    """
+    seen: dict[str, set[Hashable]] = {}
+    notes = {}
+    for split, given in rows.items():
+        found = list(given)
+        shared = [(earlier, sum(row in known for row in found)) for earlier, known in seen.items()]
+        shared = [(earlier, count) for earlier, count in shared if count]
+        if shared:
+            (first, count), *others = shared
+            verb = "stands" if count == 1 else "stand"
+            rest = "".join(f", {number:,} in {earlier}" for earlier, number in others)
+            notes[split] = f"{count:,} of {len(found):,} rows {verb} in {first} too{rest}"
+        seen[split] = set(found)
+    return notes
