@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.engine import ENGINES, choose
+from seqlab.nn.engine import ENGINES, candidates, choose
 from seqlab.nn.engine.capture import UnsupportedError, untraceable
 from seqlab.nn.engine.once import run_pre_hooks
 from seqlab.nn.state import State, describe
@@ -65,8 +65,7 @@ class Recurrent(nn.Module):
         self.reverse = reverse
         self.recompute = recompute
         self._backend = backend
-        self._choices: dict[tuple[str, bool, bool], str] = {}
-        self._choices_for: RecurrentCell | None = None
+        self._choices: dict[object, tuple[str, ...]] = {}
         self._told: set[str] = set()
         self.last_run: LastRun | None = None
         self._engine = choose(cell, backend)
@@ -78,7 +77,7 @@ class Recurrent(nn.Module):
     def engine(self) -> str:
         """The name of the engine that runs this layer where its parameters are, in float32, for rows of one length."""
         parameter = next(self.cell.parameters(), None)
-        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)
+        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)[0]
 
     @property
     def output_size(self) -> int:
@@ -111,22 +110,48 @@ class Recurrent(nn.Module):
         return output, tuple(part.to(dtype) for part in state)
 
     def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """On the engine for this call; under "auto" on "loop" where that can't run what the cell does now."""
-        name = self._engine_for(x, lengths)
-        reason = untraceable() if name != "loop" else None
-        if reason is None:
+        """On the engine for this call; under "auto" on the next one where that can't run what the cell does now."""
+        names = self._engines_for(x, lengths)
+        if torch.compiler.is_compiling():
+            return ENGINES[names[0]].run(self.cell, x, state, lengths, self._backend == "auto")
+        reason = untraceable() if names[0] != "loop" else None
+        if reason is not None:
+            if self._backend != "auto":
+                names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
+            names = names[-1:]
+        for name in names:
             try:
-                output, new = ENGINES[name].run(self.cell, x, state, lengths)
-                self.last_run = LastRun(name, None)
-                return output, new
+                output, new = ENGINES[name].run(self.cell, x, state, lengths, self._backend == "auto")
             except UnsupportedError as error:
                 reason = str(error)
                 if self._backend != "auto":
                     kind = type(self.cell).__name__
                     raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
                 self._tell(name, reason)
-        self.last_run = LastRun("loop", reason)
-        return ENGINES["loop"].run(self.cell, x, state, lengths)
+            else:
+                self.last_run = LastRun(name, reason if name == "loop" else None)
+                return output, new
+        raise AssertionError("loop serves every cell")
+
+    def _engines_for(self, x: Tensor, lengths: Tensor | None) -> tuple[str, ...]:
+        if self._backend != "auto":
+            return (self._engine,)
+        if torch.compiler.is_exporting():
+            return ("loop",)  # plain operators, which any program can load
+        # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
+        if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return ("loop",)
+        device = x.device.type
+        low = x.dtype in _SHORT or (torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) in _SHORT)
+        return self._chosen(device, low, lengths is not None)
+
+    def _chosen(self, device: str, low: bool, packed: bool) -> tuple[str, ...]:
+        if self._backend != "auto":
+            return (self._engine,)
+        case = (type(self.cell), self.cell.input_size, self.cell.hidden_size, device, low, packed)
+        if case not in self._choices:
+            self._choices[case] = candidates(self.cell, device, low, packed)
+        return self._choices[case]
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         cell = self.cell
@@ -143,29 +168,7 @@ class Recurrent(nn.Module):
         """Log once why a faster engine steps aside."""
         if reason not in self._told:
             self._told.add(reason)
-            logger.warning("%s runs on loop, not on %s: %s", type(self.cell).__name__, name, reason)
-
-    def _engine_for(self, x: Tensor, lengths: Tensor | None) -> str:
-        if self._backend != "auto":
-            return self._engine
-        if torch.compiler.is_exporting():
-            return "loop"  # plain operators, which any program can load
-        # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
-        if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
-            return "loop"
-        device = x.device.type
-        low = x.dtype in _SHORT or (torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) in _SHORT)
-        return self._chosen(device, low, lengths is not None)
-
-    def _chosen(self, device: str, low: bool, packed: bool) -> str:
-        if self._backend != "auto":
-            return self._engine
-        if self._choices_for is not self.cell:  # another cell has taken its place
-            self._choices, self._choices_for = {}, self.cell
-        case = (device, low, packed)
-        if case not in self._choices:
-            self._choices[case] = choose(self.cell, "auto", device, low, packed)
-        return self._choices[case]
+            logger.warning("%s can't run on %s, and another engine does it: %s", type(self.cell).__name__, name, reason)
 
     def extra_repr(self) -> str:
         return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"

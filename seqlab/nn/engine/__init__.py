@@ -22,10 +22,13 @@ class Engine(Protocol):
     def refusal(self, cell: RecurrentCell) -> str | None:
         """Why the engine can't serve ``cell``, or None if it can."""
 
-    def run(self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def run(
+        self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+    ) -> tuple[Tensor, State]:
         """All steps from left to right: ``x (B, T, I)`` to ``(output (B, T, output_size), final state)``.
 
-        Raises ``UnsupportedError``, before it computes anything, where it can't run what the cell does now.
+        Raises ``UnsupportedError``, before it computes anything, where it can't run what the cell does now; where it
+        was chosen by ``auto``, also where it would be slower than a loop.
         """
 
 
@@ -60,6 +63,15 @@ def available(cell: RecurrentCell) -> tuple[str, ...]:
     """The names of the engines that serve ``cell``, in the order in which "auto" prefers them on a CPU."""
     names = dict.fromkeys((*preference(cell, "cpu", False, False), "scan"))
     return tuple(name for name in names if ENGINES[name].refusal(cell) is None)
+
+
+def candidates(
+    cell: RecurrentCell, device: str = "cpu", low: bool = False, packed: bool = False
+) -> tuple[str, ...]:
+    """The engines that serve ``cell`` as it is built, in the order in which "auto" takes them; "loop" is the last."""
+    names = preference(cell, device, low, packed)
+    found = [name for name in names if name != "loop" and ENGINES[name].refusal(cell) is None]
+    return (*(found[: names.index("loop")]), "loop")
 
 
 def choose(cell: RecurrentCell, backend: str, device: str = "cpu", low: bool = False, packed: bool = False) -> str:

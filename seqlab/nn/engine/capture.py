@@ -11,6 +11,7 @@ that is replaced in place, Python side effects, and code of the standard library
 """
 
 import builtins
+import logging
 import random
 import sysconfig
 import threading
@@ -102,6 +103,7 @@ class Watched:
     """The captures of one method of one cell, the latest first.
 
     Attributes:
+        captures: those that held at some time.
         refusal: why the method is captured no more: it changes too often.
         programs: the steps that were compiled of it, by mode.
         lock: held while something is derived from a capture.
@@ -110,7 +112,7 @@ class Watched:
     def __init__(self, call: types.FunctionType) -> None:
         code = call.__code__.replace(co_firstlineno=next(_LINES))
         self._function = types.FunctionType(code, {"__builtins__": builtins}, call.__name__)
-        self._captures: list[Capture] = []
+        self.captures: list[Capture] = []
         self._examples: dict[tuple[Any, ...], list[Tensor | None]] = {}
         self._refusals: dict[Any, str] = {}
         self._constants = False
@@ -124,7 +126,7 @@ class Watched:
 
     def refuse(self, cell: nn.Module, *mode: Any, reason: str) -> None:
         """Keep a refusal, so that it is not looked for at each call."""
-        if not self._captures or reason != self.refusal:
+        if not self.captures or reason != self.refusal:
             self._refusals[self._state_of(cell, mode)] = reason
 
     def _state_of(self, cell: nn.Module, mode: tuple[Any, ...]) -> Any:
@@ -136,7 +138,7 @@ class Watched:
     def fix_numbers(self) -> None:
         """Capture numbers as constants from now on: each change of one is another capture."""
         self._constants = True
-        self._captures = [known for known in self._captures if not known.has_numbers]
+        self.captures = [known for known in self.captures if not known.has_numbers]
 
     def capture(
         self,
@@ -152,15 +154,15 @@ class Watched:
             UnsupportedError: the method can't be captured exactly.
         """
         scope = self._scope(cell, sizes, flags, dtype, device)
-        for known in self._captures:
+        for known in self.captures:
             if known.flags == tuple(flags) and known.holds(scope):
                 return known, scope
         with _LOCK:
             if self.refusal is not None:
                 raise UnsupportedError(self.refusal)
-            if len(self._captures) >= MOST_CAPTURES:
+            if len(self.captures) >= MOST_CAPTURES:
                 self.refusal = f"what it reads has changed {MOST_CAPTURES} times"
-                self._captures.clear()
+                self.captures.clear()
                 raise UnsupportedError(self.refusal)
             if not self._constants:
                 made = _capture(self._function, scope, tuple(flags))
@@ -168,7 +170,7 @@ class Watched:
                 made = _capture(self._function, scope, tuple(flags), specialize_float=True)
             if not made.holds(scope):
                 raise UnsupportedError("what it reads can't be watched")
-            self._captures = [made, *self._captures]
+            self.captures = [made, *self.captures]
             return made, scope
 
     def _scope(
@@ -238,14 +240,13 @@ def _capture(
     found: dict[str, Any] = {}
 
     def receive(graph: fx.GraphModule, examples: list[Any]) -> fx.GraphModule:
-        output = InstructionTranslator.current_tx().output
-        _refuse_side_effects(output.side_effects)
+        found["effect"] = _side_effect(InstructionTranslator.current_tx().output.side_effects)
         found["graph"] = graph
         arguments = [node.meta.get("grapharg") for node in graph.graph.nodes if node.op == "placeholder"]
         found["sources"] = [None if each is None else each.source.name for each in arguments]
         return graph
 
-    with _quiet(), ExitStack() as stack:
+    with quiet(), ExitStack() as stack:
         stack.enter_context(
             config.patch(
                 skip_nnmodule_hook_guards=False,
@@ -273,6 +274,8 @@ def _capture(
             result = output.graph_capture_output(frame.argdefs, frame.kwdefaults)
             if "graph" not in found:
                 raise UnsupportedError("it computes nothing from what it is given")
+            if found["effect"] is not None:
+                raise UnsupportedError(found["effect"])
             manager = result.build_guards(function.__code__).guard_manager
         except UnsupportedError:
             raise
@@ -297,33 +300,38 @@ def _capture(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Leaves random states as they are, and says nothing of what Dynamo meets."""
     import numpy as np
 
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
+    loud = [each for each in loggers if not each.disabled]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            for each in loud:
+                each.disabled = True
             yield
     finally:
+        for each in loud:
+            each.disabled = False
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
 
 
-def _refuse_side_effects(effects: Any) -> None:
-    """What Python would do beside computing: each step would have to do it again."""
+def _side_effect(effects: Any) -> str | None:
+    """What Python would do beside computing, which each step would have to do again; None if nothing."""
     for each in effects._get_modified_vars():
         if "New" in type(each.mutation_type).__name__:
             continue  # an object that the method has made itself
         source = getattr(each, "source", None)
         where = "a global or a closure" if source is None else _readable(source.name)
-        raise UnsupportedError(f"it changes {where} as it runs")
+        return f"it changes {where} as it runs"
     if effects.tensor_hooks:
-        raise UnsupportedError("it registers a hook on a tensor that it is given")
-    if effects.save_for_backward:
-        raise UnsupportedError("it keeps tensors for a backward pass of its own")
+        return "it registers a hook on a tensor that it is given"
+    return "it keeps tensors for a backward pass of its own" if effects.save_for_backward else None
 
 
 def _refuse_outside(code: Sequence[types.CodeType]) -> None:
@@ -448,6 +456,7 @@ __all__ = [
     "UnsupportedError",
     "Watched",
     "parts_of",
+    "quiet",
     "reads_autograd",
     "untraceable",
     "watched",

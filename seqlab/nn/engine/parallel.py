@@ -31,17 +31,18 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False) -> tuple[Tensor, State]:
     """Scan ``x (B, T, I)`` in operations over many steps each; padded steps keep the state and output zero.
 
     Raises:
         UnsupportedError: what the cell's coefficients do is not the same for all steps at once and one by one.
     """
-    reason = refusal(cell)
-    if reason is not None:
-        raise UnsupportedError(reason)
     assert isinstance(cell, LinearCell)
-    check(cell, x, state)
+    if not torch.compiler.is_compiling():  # there PyTorch follows the coefficients itself
+        reason = refusal(cell)
+        if reason is not None:
+            raise UnsupportedError(reason)
+        check(cell, x, state)
     if lengths is None:
         a, b, dtype = _coefficients(cell, x, state[0])
         return _scan(a, b, state[0], dtype)
@@ -72,6 +73,9 @@ def check(cell: LinearCell, x: Tensor, state: State) -> None:
             known = _compare(cell, capture, capture.live(scope), dtype, x.device)
             capture.derived["parallel"] = known
     except UnsupportedError as error:
+        with torch.no_grad():  # which may be for want of coefficients of the right shape
+            example = x.new_zeros(1, 1, cell.num_gates * cell.hidden_size)
+            _pair(cell, cell.coefficients(example), (1, 1, cell.hidden_size))
         watch.refuse(cell, gradients, dtype, reason=str(error))
         raise
     if known:
@@ -103,12 +107,17 @@ def _coefficients(cell: LinearCell, x: Tensor, h: Tensor) -> tuple[Tensor, Tenso
         gi = cell.project(x)  # (B, T, G*H)
         dtype = torch.promote_types(gi.dtype, h.dtype)
         pair = cell.coefficients(gi.to(dtype))
+    parts = _pair(cell, pair, (*x.shape[:2], cell.hidden_size))
     shape = (*x.shape[:2], cell.hidden_size)
+    return parts[0].expand(shape), parts[1].expand(shape), dtype
+
+
+def _pair(cell: LinearCell, pair: object, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     parts = pair if isinstance(pair, tuple) else (pair,)
     if len(parts) != 2 or not all(_spreads_to(shape, part) for part in parts):
         name = type_before_parametrizations(cell).__name__
         raise ValueError(f"{name}.coefficients: expected (a, b), tensors of shape {shape}, got {describe(pair)}")
-    return parts[0].expand(shape), parts[1].expand(shape), dtype
+    return parts[0], parts[1]
 
 
 def _spreads_to(shape: tuple[int, ...], part: object) -> bool:

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, UnsupportedError, Watched, reads_autograd, watched
 from seqlab.nn.engine.once import class_attribute, once_a_call
 from seqlab.nn.engine.scan import build
@@ -40,6 +41,7 @@ from seqlab.nn.state import State
 
 Operation = Callable[..., tuple[Tensor, ...]]
 logger = logging.getLogger("seqlab")
+_warned: set[str] = set()
 MOST_PROGRAMS = 3  # that the changes of one cell's attributes may ask for, in one mode
 
 
@@ -65,7 +67,9 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def run(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+) -> tuple[Tensor, State]:
     """Run ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero.
 
     In a compiled model this is one break of its graph.
@@ -74,12 +78,17 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
         UnsupportedError: what the cell does can't be run exactly; nothing has been computed then.
     """
     if torch.compiler.is_compiling():
-        result: tuple[Tensor, State] = _run_outside(cell, x, state, lengths)
+        result: tuple[Tensor, State] = _run_outside(cell, x, state, lengths, auto)
         return result
     assert isinstance(cell, GatedCell)  # refusal() has seen to it
     # A default device is none of the engine's own tensors' business.
     with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
         ready = prepare(cell, x, state, lengths)
+        if ready.program is None:
+            reason = build.missing() or f"there is no kernel for {x.device.type} yet"
+            if auto:
+                raise UnsupportedError(f"its step can't be compiled: {reason}")
+            _warn_once(f"{type(cell).__name__}: scan runs its step uncompiled, slower than a loop: {reason}")
         with once_a_call(cell):
             return _run(cell, ready, x, state, lengths)
 
@@ -170,15 +179,20 @@ def _derive(
         if device.type != "cpu" or not compiles():
             return step, None
         program = _program(cell, watch, traced, gradients, dtype)
+        try:
+            program.load()
+        except build.CompilerError as error:
+            build.broken = str(error)
+            return step, None
         check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows)), gradients)
         return step, program
-    except build.CompilerError as error:
-        return f"its step can't be compiled: {error}"
     except UnsupportedError as error:
         if capture.has_numbers:
             watch.fix_numbers()  # as constants they may do where they don't as arguments
             raise _AgainError from error
         return str(error)
+    except Exception as error:  # a fault of this engine's own is no reason to end where a loop would run
+        return f"it could not be prepared ({type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]})"
 
 
 class _AgainError(Exception):
@@ -212,7 +226,6 @@ def _program(cell: GatedCell, watch: Watched, traced: Trace, gradients: bool, dt
         )
         raise UnsupportedError(watch.refusal)
     known.add(made.key)
-    made.load()
     return made
 
 
@@ -239,8 +252,15 @@ def _run(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tenso
 
 
 @torch.compiler.disable(reason="a whole sequence is one native call")  # type: ignore[no-untyped-call, untyped-decorator]
-def _run_outside(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    return run(cell, x, state, lengths)
+def _run_outside(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
+) -> tuple[Tensor, State]:
+    try:
+        return run(cell, x, state, lengths, auto)
+    except UnsupportedError:
+        if not auto:
+            raise
+        return loop.run(cell, x, state, lengths)
 
 
 def _scan(
@@ -339,6 +359,12 @@ def _nothing(cell: GatedCell, x: Tensor, state: State) -> tuple[Tensor, State]:
     zero = sum((parameter.sum() * 0.0 for parameter in cell.parameters()), x.new_zeros(()))
     output = x.new_zeros(x.size(0), x.size(1), cell.output_size) + zero + x.flatten(1)[:, :0].sum()
     return output, tuple(part + zero for part in state)
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        logger.warning(message)
 
 
 def _grid(cell: GatedCell, rows: int) -> tuple[int, int]:

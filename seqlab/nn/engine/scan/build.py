@@ -19,6 +19,7 @@ logger = logging.getLogger("seqlab")
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
 _loaded: dict[str, ctypes.CDLL] = {}
 _lock = threading.Lock()
+broken: str | None = None  # why the last attempt to compile failed
 compilations = 0  # how often a compiler was run by this process
 
 
@@ -114,6 +115,13 @@ def compiler() -> tuple[str, str] | None:
     return None if os.environ.get("SEQLAB_COMPILE") == "0" else _find(os.environ.get("CXX"))
 
 
+def missing() -> str | None:
+    """Why nothing is compiled here, or None."""
+    if os.environ.get("SEQLAB_COMPILE") == "0":
+        return "SEQLAB_COMPILE=0"
+    return broken if compiler() is not None else "no C++ compiler was found (CXX, g++, clang++, c++)"
+
+
 @lru_cache(maxsize=4)
 def _find(named: str | None) -> tuple[str, str] | None:
     for name in filter(None, (named, "g++", "clang++", "c++")):
@@ -139,8 +147,7 @@ def _compile(text: str, path: Path) -> None:
     global compilations
     found = compiler()
     if found is None:
-        off = os.environ.get("SEQLAB_COMPILE") == "0"
-        raise CompilerError("SEQLAB_COMPILE=0" if off else "no C++ compiler was found (CXX, g++, clang++, c++)")
+        raise CompilerError(str(missing()))
     compilations += 1
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, library = Path(folder) / "step.cpp", Path(folder) / "step.so"

@@ -18,6 +18,7 @@ Run = Callable[[list[Tensor | None]], Sequence[Tensor]]
 _TRIES = 2  # a rounding may flip a comparison once, and hardly twice
 _ORDINARY = (1.0, 1.0, 2.0**-20, 0.0, 4.0, 1.0, 1.0)  # sizes of the rows; exact powers, so that products are exact
 _LARGE = (512.0, 64.0, 512.0)
+_PUSHES = (1.0, 1e4, 1e-6, 1.0, 0.0, 1.0, 1.0)  # sizes of the gradients that come
 
 
 def check_step(
@@ -72,8 +73,10 @@ def _difference(
     bias = exact(gates) / 8 if cell.bias_hh is not None else None
     given: list[Tensor | None] = [gi, weight, bias, *state, *extras]
     count = len(state)
-    push = [torch.randn(rows, each, generator=draw, dtype=dtype, device="cpu") for each in cell.state_sizes]
-    push = [each * torch.tensor([1.0, 1e4, 1e-6, 1.0, 0.0, 1.0, 1.0], device="cpu")[:rows].view(-1, 1).to(dtype) for each in push]
+    push_sizes = torch.tensor(_PUSHES[:rows], device="cpu", dtype=dtype).view(-1, 1)
+    push = [
+        torch.randn(rows, each, generator=draw, dtype=dtype, device="cpu") * push_sizes for each in cell.state_sizes
+    ]
 
     def by_graph(tensors: list[Tensor | None]) -> Sequence[Tensor]:
         whole, final = replay(step, tensors[0].transpose(0, 1), tensors[1], tensors[2], tensors[3 : 3 + count], tensors[3 + count :])  # type: ignore[union-attr,arg-type]
@@ -93,16 +96,21 @@ def _difference(
         parts = [torch.stack(each, 1).flatten(0, 1) for each in zip(*whole, strict=True)]  # type: ignore[arg-type]
         return [*parts[: program.sequences], *now]  # type: ignore[list-item]
 
+    names = _names(cell, program.sequences, extras)
+    unit = torch.finfo(dtype).eps * (1 if dtype == torch.float32 else 16)
+    # A row's states and gradients are judged by that row; what is summed over rows by the largest push.
+    pushed = torch.stack([each.abs().amax(1) for each in push]).amax(0).double()
+    states = [pushed.new_zeros(rows).repeat_interleave(steps)] * program.sequences + [pushed.new_zeros(rows)] * count
+    summed = pushed.amax()
+    floors = [*states, pushed, summed, summed, *[pushed] * count, *[summed] * len(extras)]
     wide = [None if each is None else each.double() if each.is_floating_point() else each for each in given]
-    truth = _results(by_graph, wide, push, program.sequences, steps, gradients)
-    graph = _results(by_graph, given, push, program.sequences, steps, gradients)
-    if dtype == torch.float32 or next((p.dtype for p in cell.parameters()), dtype) == dtype:
-        own = _results(by_cell, given, push, program.sequences, steps, gradients, len(extras))
-        names = _names(cell, program.sequences, extras)
-        where = _differ(names, own, graph, truth, 1)
+    options = (push, program.sequences, steps, gradients)
+    truth, graph = _results(by_graph, wide, *options), _results(by_graph, given, *options)
+    if next((each.dtype for each in cell.parameters()), dtype) == dtype:
+        where = _differ(names, _results(by_cell, given, *options, len(extras)), graph, truth, floors, unit)
         if where is not None:
             return f"already as a graph, in {where}"
-    where = _differ(_names(cell, program.sequences, extras), _results(by_program, given, push, program.sequences, steps, gradients), graph, truth, 16)
+    where = _differ(names, _results(by_program, given, *options), graph, truth, floors, unit)
     return None if where is None else f"in {where}"
 
 
@@ -146,20 +154,23 @@ def _differ(
     found: Sequence[Tensor | None],
     near: Sequence[Tensor | None],
     truth: Sequence[Tensor | None],
-    roundings: float,
+    floors: Sequence[Tensor],
+    unit: float,
 ) -> str | None:
     """The first that is further from the truth than rounding takes it, with the two values.
 
-    Rounding is judged by ``near``, the same graph in the same precision: eight times its own error, and ``roundings``
-    units in the last place of the row's largest number.
+    Rounding is judged by ``near``, the same graph in the same precision: eight times its own error, and 32 units in the
+    last place of the largest number of the row, or of ``floors``.
     """
-    for name, one, other, exact in zip(names, found, near, truth, strict=False):
-        one, other, exact = (torch.zeros(()) if each is None else each for each in (one, other, exact))
-        one, other, exact = torch.broadcast_tensors(one.double(), other.double(), exact.double())
+    for name, *values, floor in zip(names, found, near, truth, floors, strict=False):
+        if all(each is None for each in values):
+            continue
+        one, other, exact = (floor.new_zeros(()) if each is None else each.double() for each in values)
+        one, other, exact = torch.broadcast_tensors(one, other, exact)
         finite = exact.abs().nan_to_num(0.0, 0.0, 0.0)
-        largest = finite.amax(-1, keepdim=True) if exact.dim() else finite
-        unit = torch.finfo(torch.float32).eps if near[0].dtype == torch.float32 else torch.finfo(torch.float64).eps * 64  # type: ignore[union-attr]
-        allowed = 8 * (other - exact).abs() + (roundings + 16) * unit * (largest + exact.abs()) + 1e-30
+        largest = finite.flatten(1).amax(1).view(-1, *(1,) * (exact.dim() - 1)) if floor.dim() else finite.amax()
+        floor = floor.view(-1, *(1,) * (exact.dim() - 1)) if floor.dim() else floor
+        allowed = 8 * (other - exact).abs() + 32 * unit * (torch.maximum(largest, floor) + exact.abs()) + 1e-30
         same = (one == other) | (one.isnan() & other.isnan()) | (~one.isfinite() & ~other.isfinite())
         close = one.isfinite() & other.isfinite() & ((one - exact).abs() <= allowed.nan_to_num(torch.inf))
         wrong = ~(same | close)

@@ -76,8 +76,9 @@ class Scan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         plan: Plan = ctx.plan
         count = len(plan.program.layout.state_sizes)
-        gi, *origin, weight, bias, kept, kept_shared = ctx.saved_tensors[:8]
-        rest = ctx.saved_tensors[8:]
+        saved = ctx.saved_tensors
+        gi, *origin, weight, bias, kept, kept_shared = saved[:8]
+        rest = saved[8:]
         states, given = rest[:count], rest[count:]
         needed = ctx.needs_input_grad
         if torch.is_grad_enabled() or any(_transformed(each) for each in gradients):

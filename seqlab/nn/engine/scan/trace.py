@@ -12,7 +12,7 @@ from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqlab.nn.cell import GatedCell
-from seqlab.nn.engine.capture import Capture, UnsupportedError
+from seqlab.nn.engine.capture import Capture, UnsupportedError, quiet
 
 aten = torch.ops.aten
 _FURTHER = (  # what the core operators leave whole
@@ -245,7 +245,7 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         return tuple(part.clone() for part in step.body(*tensors, rows))
 
     try:
-        with torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.inference_mode(False):
+        with quiet(), torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.inference_mode(False):
             made = aot_export_joint_simple(function, given, trace_joint=True, decompositions=_decompositions())
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
