@@ -247,6 +247,8 @@ def _capture(
         return graph
 
     with quiet(), ExitStack() as stack:
+        # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved here.
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor))
         stack.enter_context(
             config.patch(
                 skip_nnmodule_hook_guards=False,

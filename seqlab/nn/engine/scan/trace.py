@@ -225,7 +225,17 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
         texts = [_without_rows(graph, rows) for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))]
         if texts[0] != texts[1]:
             raise UnsupportedError("it reads the batch's size")
-    given = sum(node.op == "placeholder" for node in joint.graph.nodes)
+    inputs = [node for node in joint.graph.nodes if node.op == "placeholder"]
+    output = next(node for node in joint.graph.nodes if node.op == "output")
+    results = list(typed(Sequence[fx.Node | None], output.args[0]))
+    for place in range(1 + cell.recurrent):  # a step that does not use the input, or the product
+        if results[states + place] is None:
+            with joint.graph.inserting_before(output):
+                zero = joint.graph.call_function(aten.full_like.default, (inputs[place], 0))
+            zero.meta["val"] = inputs[place].meta["val"]
+            results[states + place] = zero
+    output.args = (tuple(results),)
+    given = len(inputs)
     if given != len(sizes) + len(extras) + states:
         raise UnsupportedError("a part of its new state depends on nothing that learns")
     return Trace(step, joint, cell.recurrent, states, sequences, len(extras))
