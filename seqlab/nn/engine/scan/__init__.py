@@ -203,7 +203,9 @@ def _compiled(
     sequences: int,
 ) -> _Derived:
     step = cut(capture, cell.recurrent, len(cell.state_names), live)
-    extras = step.extras([each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in live])
+    extras = step.extras(
+        [each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in live]
+    )
     traced = trace(cell, step, extras, dtype, sequences)
     if device.type != "cpu":
         return _Derived(step, None, f"there are no kernels for {device.type} yet")
@@ -233,7 +235,11 @@ def _refuse_first_step(
 ) -> None:
     """What asks its state for a gradient may do otherwise at the first step, whose state needs none."""
     sizes = _sizes(cell)
-    flags = [True, *[each is not None and cell.weight_hh is not None and cell.weight_hh.requires_grad for each in sizes[1:2]], *[False] * len(cell.state_sizes)]
+    flags = [
+        True,
+        *[each is not None and cell.weight_hh is not None and cell.weight_hh.requires_grad for each in sizes[1:2]],
+        *[False] * len(cell.state_sizes),
+    ]
     first, _ = watch.capture(cell, sizes, flags, dtype, device)
     if first.text() != capture.text():
         raise UnsupportedError("it asks whether its state requires a gradient")
@@ -315,7 +321,9 @@ def _scan(
             gi = gi.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
     gi = _cast(gi, program.dtype)
     schedule = dense(x.size(1), x.size(0), *_grid(cell, x.size(0))) if packing is None else packing.schedule
-    given = _given(cell, ready, gi.contiguous().flatten(0, -2) if gi.dim() > 2 else gi.contiguous(), state, program.dtype)
+    given = _given(
+        cell, ready, gi.contiguous().flatten(0, -2) if gi.dim() > 2 else gi.contiguous(), state, program.dtype
+    )
     plan = Plan(program, ready.step, schedule, packing, _low(x))
     results = typed(Operation, Scan.apply)(plan, _needs_adjoint(given), given[0], *origin, *given[1:])
     sequences, final = results[: ready.sequences], results[ready.sequences :]

@@ -24,7 +24,19 @@ _FURTHER = (  # what the core operators leave whole
     aten._log_softmax,
 )
 _SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that steer those after them
-_SHAPED = ("view", "_unsafe_view", "reshape", "expand", "full", "zeros", "ones", "new_zeros", "new_ones", "new_full", "slice")
+_SHAPED = (
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "expand",
+    "full",
+    "zeros",
+    "ones",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "slice",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,9 @@ class Step:
 
     def extras(self, live: Sequence[Any]) -> list[Tensor]:
         """What the step reads beside its rows: tensors, numbers as float64 of no dimension."""
-        numbers = [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live]
+        numbers = [
+            each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live
+        ]
         made = self.prelude(*numbers)
         return [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in made]
 
@@ -222,7 +236,10 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
     joint = _joint(step, sizes, extras, dtype, first)
     _refuse_draws_and_numbers(joint.graph)
     if step.counts_rows:
-        texts = [_without_rows(graph, rows) for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))]
+        texts = [
+            _without_rows(graph, rows)
+            for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))
+        ]
         if texts[0] != texts[1]:
             raise UnsupportedError("it reads the batch's size")
     inputs = [node for node in joint.graph.nodes if node.op == "placeholder"]
@@ -261,7 +278,9 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         reason = next(iter(str(error).splitlines()), "")
         if "mutation" in reason:
             raise UnsupportedError("it changes a tensor that it is given, in place") from None
-        raise UnsupportedError(f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})") from None
+        raise UnsupportedError(
+            f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})"
+        ) from None
     for node in reversed(made.graph.nodes):
         if name_of_target(node) in ("_assert_tensor_metadata", "_assert_scalar"):
             made.graph.erase_node(node)
