@@ -173,6 +173,10 @@ class ClassificationData(ExampleData):
                 f"add it, or give data.ignore_label={row.label}"
             )
 
+    def rows(self, split: str) -> Sequence[LabelledText]:
+        """The texts of a split as they stand in the data, in the order of their numbers."""
+        return self._rows[split]
+
     def lengths(self, split: str) -> NDArray[np.int64]:
         """The tokens of each text."""
         return np.diff(self._encoded[split].starts)

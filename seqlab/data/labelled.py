@@ -141,7 +141,7 @@ class LabelledTables:
         found = {name: self._read(files, names, replaced) for name, files in self._files.items()}
         if replaced:
             log.warning(
-                "%s: %d lone surrogates in %d texts or labels read as U+FFFD, the first in %s",
+                "%s: lone surrogates are read as U+FFFD: %d, in rows: %d, the first at %s",
                 self,
                 sum(count for _, count in replaced),
                 len(replaced),
