@@ -131,9 +131,10 @@ class HubRows:
         from datasets.packaged_modules.csv.csv import CsvConfig
         from pandas.errors import ParserWarning
 
+        if (saved := _saved_to_disk(self._path)) is not None:
+            self._refuse_for_saved()
         try:
-            if (saved := _saved_to_disk(self._path)) is not None:
-                self._refuse_for_saved()
+            if saved is not None:
                 found = datasets.load_from_disk(str(saved))
                 return found if isinstance(found, datasets.DatasetDict) else {"train": found}
             with warnings.catch_warnings():

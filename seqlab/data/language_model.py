@@ -136,6 +136,7 @@ class LanguageModelData(LightningDataModule):
     def summaries(self) -> list[SplitSummary]:
         """How many tokens, documents and characters each split holds."""
         corpus = self.corpus
+        left_out = getattr(self.source, "left_out", lambda split: {})
         return [
             SplitSummary(
                 split,
@@ -144,6 +145,7 @@ class LanguageModelData(LightningDataModule):
                     "documents": len(corpus.documents[split]),
                     "characters": corpus.num_characters[split],
                 },
+                left_out(split),
             )
             for split in SPLITS
         ]
