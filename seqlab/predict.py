@@ -37,8 +37,8 @@ def predict(run_dir: Path, inputs: Sequence[str], file: Path | None = None) -> l
     """What the best checkpoint of a run answers to each input, by its task's own ``predict``; then to each line of a
     file, read as the run's own data was.
 
-    Inputs of like lengths are asked about together, so that a long one is not what all others are padded to; the answers
-    come in the order of the inputs. An input without a token that the model knows is told in a log line.
+    Inputs of like lengths are asked about together, so that a long one is not what all others are padded to; the
+    answers come in the order of the inputs. An input without a token that the model knows is told in a log line.
 
     Raises:
         InputError: there is no input, it is empty, or the task answers none.
@@ -97,7 +97,10 @@ def predict_in_chunks(ask: Callable[[list[str]], list[Prediction]], inputs: Sequ
         try:
             found = ask([inputs[number].text for number in numbers])
         except InputError as error:
-            raise InputError(_NUMBERED.sub(lambda match: places[int(match[1]) - 1], str(error))) from error
+            numbered = _NUMBERED.match(str(error))
+            if numbered is None:
+                raise
+            raise InputError(places[int(numbered[1]) - 1] + str(error)[numbered.end() :]) from error
         answers.update(zip(numbers, found, strict=True))
     return [answers[number] for number in range(len(inputs))]
 

@@ -89,7 +89,9 @@ def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path)
     correct, predicted, true = confusion.diagonal().tolist(), confusion.sum(0).tolist(), confusion.sum(1).tolist()
     figures = []
     for name, right, given, there in zip(labels, correct, predicted, true, strict=False):
-        figures.append([name, there, given, right, *(_share(right, of) for of in (given, there)), _f1(right, given + there)])
+        figures.append(
+            [name, there, given, right, *(_share(right, of) for of in (given, there)), _f1(right, given + there)]
+        )
     head = ["class", "true", "predicted", "correct", "precision", "recall", "f1"]
     _write(folder / "classes.csv", head, figures)
 

@@ -1,5 +1,6 @@
 """Whole texts and their classes, as a LightningDataModule."""
 
+import contextlib
 import logging
 import unicodedata
 from collections import Counter
@@ -124,7 +125,7 @@ class ClassificationData(ExampleData):
         if not left_out:
             return ""
         shown = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
-        return f": left out are {shown}; give data.{split}= another, or with data.hub data.{split}=cut to cut one from train"
+        return f": left out are {shown}; give another, or with data.hub data.{split}=cut to have one cut from train"
 
     def _left_out(self, split: str) -> Mapping[str, int]:
         """What a source left out of a split; one of the user's own need not say it."""
@@ -216,9 +217,7 @@ class ClassificationData(ExampleData):
         starts = np.concatenate([[0], np.cumsum(counts)])
         if self.max_length is not None and counts.max() > self.max_length:
             tokens, starts = self._cut(split, tokens, starts, counts)
-        targets = np.fromiter(
-            (classes.get(row.label, IGNORE_INDEX) for row in rows), dtype=np.int64, count=len(rows)
-        )
+        targets = np.fromiter((classes.get(row.label, IGNORE_INDEX) for row in rows), dtype=np.int64, count=len(rows))
         return _Encoded(tokens, starts, targets)
 
     def _cut(
@@ -242,10 +241,8 @@ def alike_names(labels: Iterable[str]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for label in labels:
         plain = "".join(unicodedata.normalize("NFKC", label).casefold().split())
-        try:
+        with contextlib.suppress(ValueError):
             plain = str(float(plain)) if plain.isascii() else plain
-        except ValueError:
-            pass
         groups.setdefault(plain, []).append(label)
     return [" and ".join(group) for group in groups.values() if len(group) > 1]
 

@@ -73,7 +73,11 @@ def cut_groups(
 
 
 def _cut_strata(
-    groups: Sequence[Sequence[Row]], fractions: Sequence[float], seed: int, strata: Sequence[Hashable], splits: Sequence[str]
+    groups: Sequence[Sequence[Row]],
+    fractions: Sequence[float],
+    seed: int,
+    strata: Sequence[Hashable],
+    splits: Sequence[str],
 ) -> dict[str, list[Row]]:
     """The splits, each with its share of each stratum; one can be empty.
 

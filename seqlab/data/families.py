@@ -102,7 +102,7 @@ def labelled_data(
         InputError: ``hub`` and ``path`` are both given, or an option of the one with the other.
     """
     check_one_source(hub, path, name=name, revision=revision)
-    columns = {"text": text, "label": label, "ignore_label": ignore_label}
+    columns: dict[str, Any] = {"text": text, "label": label, "ignore_label": ignore_label}
     cut: dict[str, Any] = {"split": split, "split_seed": split_seed, "split_unique": split_unique}
     if hub is None:
         written: dict[str, Any] = {"separator": separator, "header": header, "quoting": quoting, "encoding": encoding}
@@ -110,7 +110,7 @@ def labelled_data(
     for option, value in (("separator", separator), ("header", None if header else header), ("quoting", quoting)):
         if value is not None:
             raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
-    names = {"train": train, "validation": validation, "test": test}
+    names: dict[str, Any] = {"train": train, "validation": validation, "test": test}
     return ClassificationData(LabelledHub(hub, **columns, name=name, revision=revision, **cut, **names), **options)
 
 

@@ -56,7 +56,9 @@ class Hub:
             else:
                 yield text if text.endswith("\n") else text + "\n", True
         if empty and split not in self._left_out:
-            log.warning("%s: rows without a value in %r are left out: %d, the first is %s", split, self._column, empty, first)
+            log.warning(
+                "%s: rows without a value in %r are left out: %d, the first is %s", split, self._column, empty, first
+            )
         self._left_out[split] = empty
 
     def left_out(self, split: str) -> dict[str, int]:

@@ -74,10 +74,10 @@ class HubRows:
         self._as_text, self._cuts = tuple(as_text), cuts
         self._given = {name for name, given in zip(SPLITS, (train, validation, test), strict=True) if given is not None}
         self._names = {own: given or own for own, given in zip(SPLITS, (train, validation, test), strict=True)}
-        for other, split in combinations(SPLITS, 2):
-            if self._names[split] == self._names[other] != CUT:
+        for other, later in combinations(SPLITS, 2):
+            if self._names[later] == self._names[other] != CUT:
                 raise InputError(
-                    f"{options}.{other} and {options}.{split} are both {self._names[split]!r}: the same rows in two "
+                    f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
         self._data_files, self._revision = data_files, revision
@@ -161,7 +161,8 @@ class HubRows:
         for option, value in given.items():
             if value is not None:
                 raise InputError(
-                    f"{self._options}.{option}={value}: {self._path} was written by save_to_disk and has none: leave it out"
+                    f"{self._options}.{option}={value}: {self._path} was written by save_to_disk and has none: "
+                    "leave it out"
                 )
 
     def _explain(self, error: Exception) -> str:

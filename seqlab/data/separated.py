@@ -100,7 +100,7 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         )
     if not form.header and classes[strip_label(first.fields[label])] == 1 and _like_names(first.fields):
         log.warning(
-            "%s:%d: the first line is read as a row, but looks like column names (%s): then leave data.header=false out",
+            "%s:%d: the first line is read as a row, but looks like column names (%s): if it is, leave out data.header",
             file,
             first.line,
             ", ".join(first.fields),
@@ -201,9 +201,8 @@ def _column(file: Path, first: _Record, form: Separated, option: str) -> int:
         if -len(names) <= column < len(names):
             return column % len(names)
         raise InputError(f"{place}: there is no column number {column}: the line has {len(names)} values, from 0")
-    raise InputError(
-        f"{place}: there is no column {column!r} but {', '.join(map(repr, names))}: {_missing_mend(first, form, option)}"
-    )
+    shown = ", ".join(map(repr, names))
+    raise InputError(f"{place}: there is no column {column!r} but {shown}: {_missing_mend(first, form, option)}")
 
 
 def _missing_mend(first: _Record, form: Separated, option: str) -> str:
@@ -223,14 +222,18 @@ def _like_data(field: str) -> bool:
 
 def _like_names(fields: Sequence[str]) -> bool:
     """Whether the values of a line would rather be names of columns: single words, each another one."""
-    return len(set(fields)) == len(fields) and all(len(field.split()) == 1 and not _like_data(field) for field in fields)
+    return len(set(fields)) == len(fields) and all(
+        len(field.split()) == 1 and not _like_data(field) for field in fields
+    )
 
 
 def _ragged(file: Path, record: _Record, first: _Record, form: Separated) -> str:
     shown = ", ".join(first.fields) if form.header else f"as in line {first.line}"
     found = f"{file}:{record.line}: expected {len(first.fields)} columns ({shown}), got {len(record.fields)}"
     if record.num_lines > 1:
-        return f"{found} in {record.num_lines} lines of a quoted value; for texts with stray quotes give data.quoting=none"
+        return (
+            f"{found} in {record.num_lines} lines of a quoted value; for texts with stray quotes give data.quoting=none"
+        )
     mark = _NAMES.get(form.separator, repr(form.separator))
     return found if form.quoting == "none" else f"{found}; put a value that holds a {mark} in double quotes"
 

@@ -73,7 +73,11 @@ class TableFormat:
 
     def of_separated(self) -> list[str]:
         """The options for separated values alone that are given."""
-        given = {"separator": self.separator is not None, "header": not self.header, "quoting": self.quoting is not None}
+        given = {
+            "separator": self.separator is not None,
+            "header": not self.header,
+            "quoting": self.quoting is not None,
+        }
         return [name for name, is_given in given.items() if is_given]
 
 
@@ -209,6 +213,9 @@ def _plain_values(column: Any) -> list[Any]:
 
     if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
         values = column.to_numpy(zero_copy_only=False)
-        return [None if null else float(str(value)) for value, null in zip(values, column.is_null().to_pylist(), strict=True)]
+        return [
+            None if null else float(str(value))
+            for value, null in zip(values, column.is_null().to_pylist(), strict=True)
+        ]
     found: list[Any] = column.to_pylist()
     return found

@@ -20,7 +20,6 @@ from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
-
 AnswerMetrics = OpenClassMetrics
 """An answer is a class; some can't be given, for training never saw them."""
 

@@ -167,7 +167,11 @@ BROKEN = {
     "too many columns": ("a.csv", "text,label\na,x\nc,x,y\n", r"a\.csv:3: expected 2 columns \(text, label\), got 3"),
     "too few columns": ("a.csv", 'text,label\n"a\nb",x\nc\n', r"a\.csv:4: expected 2 columns .*got 1"),
     "no header": ("a.csv", "", r"a\.csv:1: expected a line of column names"),
-    "an open quote": ("a.csv", 'text,label\na,x\n"b,y\n', r"a\.csv:3: a quote opens .*never closed.*data\.quoting=none"),
+    "an open quote": (
+        "a.csv",
+        'text,label\na,x\n"b,y\n',
+        r"a\.csv:3: a quote opens .*never closed.*data\.quoting=none",
+    ),
     "text after a quote": ("a.csv", 'text,label\na,x\n"b" c,y\n', r"a\.csv:3: a quote opens .*data\.quoting=none"),
     "ragged tsv": ("a.tsv", "text\tlabel\na\tx\nb\n", r"a\.tsv:3: expected 2 columns .*got 1; .*a tab"),
     "no such column": ("a.csv", "body,label\na,x\n", r"a\.csv:1: there is no column 'text' but 'body', 'label'"),
@@ -202,9 +206,7 @@ def test_a_class_that_training_never_saw_counts_as_wrong_and_is_told(tmp_path, c
     data.setup("fit")
     assert "test: 2 of 3 texts have a class that training never saw (z) and count as classified wrongly" in caplog.text
     assert data.collate("test", [0, 1, 2]).targets.tolist() == [0, IGNORE_INDEX, IGNORE_INDEX]
-    assert data.summaries()[2].line() == (
-        "test: 3 rows; 1 classes: x 1; 2 rows of classes that training lacks (z)"
-    )
+    assert data.summaries()[2].line() == ("test: 3 rows; 1 classes: x 1; 2 rows of classes that training lacks (z)")
     (tmp_path / "c.csv").write_text("text,label\na d,z\n")
     with pytest.raises(InputError, match=r"c\.csv:2: no label of the validation split occurs in training"):
         labelled_data(train=tmp_path / "a.csv", validation=tmp_path / "c.csv", test=tmp_path / "b.csv").setup("fit")

@@ -113,7 +113,9 @@ def test_a_label_that_is_no_number_is_refused_with_its_row(tmp_path):
         labelled_data(hub=str(tmp_path / "nan")).prepare_data()
 
 
-NA = "text,label\n" + "".join(f"{['NA', 'null', 'None', 'n/a'][i % 4] if i % 4 == 0 else f'row {i}'},0{i % 2}\n" for i in range(40))
+NA = "text,label\n" + "".join(
+    f"{['NA', 'null', 'None', 'n/a'][i % 4] if i % 4 == 0 else f'row {i}'},0{i % 2}\n" for i in range(40)
+)
 
 
 def test_what_csv_holds_is_read_as_written(tmp_path):

@@ -141,7 +141,9 @@ def test_swallowed_rows_are_told_from_texts_by_their_labels(tmp_path):
 
 def test_a_quote_that_opens_in_a_later_line_of_its_record_is_named_by_that_line(tmp_path):
     content = 'id,text,label\n1,"a\nb","never closed,x\n2,c,y\n'
-    assert f"{tmp_path / 'a.csv'}:3: a quote opens here that is never closed" in refusal(write(tmp_path, "a.csv", content))
+    assert f"{tmp_path / 'a.csv'}:3: a quote opens here that is never closed" in refusal(
+        write(tmp_path, "a.csv", content)
+    )
 
 
 REFUSED = {
@@ -151,7 +153,12 @@ REFUSED = {
     "no header, by number": ("a.csv", PLAIN.partition("\n")[2], {"text": 0, "label": 1}, "data.header=false"),
     "names without a header": ("a.csv", PLAIN, {"header": False}, "give data.text=NUMBER"),
     "no such number": ("a.csv", PLAIN, {"text": 2}, ":1: there is no column number 2"),
-    "a trailing separator": ("a.csv", PLAIN.replace("pos\n", "pos,\n"), {}, ":2: expected 2 columns (text, label), got 3"),
+    "a trailing separator": (
+        "a.csv",
+        PLAIN.replace("pos\n", "pos,\n"),
+        {},
+        ":2: expected 2 columns (text, label), got 3",
+    ),
     "a header that comes again": ("a.csv", PLAIN + PLAIN, {}, ":42: the line of column names comes again"),
     "a quote behind a space": ("a.csv", PLAIN.replace(",pos", ', "pos"'), {}, "in quotes that do not count"),
     "an empty label": ("a.csv", PLAIN + "some text,\n", {}, ":42: expected a label"),
@@ -159,9 +166,24 @@ REFUSED = {
     "not a number": ("a.jsonl", jsonl(0, 1, float("nan"), 1), {}, ":3: expected a label in 'label', got nan"),
     "infinite": ("a.jsonl", jsonl(0, 1, float("inf")), {}, ":3: expected a label in 'label', got inf"),
     "a list": ("a.jsonl", jsonl(0, [1]), {}, ":2: expected a label in 'label', got [1]"),
-    "a string and a number": ("a.jsonl", jsonl(0, 1, "1"), {}, ":3: the string '1' in 'label' reads like the number 1 of"),
-    "a boolean and a number": ("a.jsonl", jsonl(0, 1, True), {}, ":3: the boolean True in 'label' reads like the number 1"),
-    "a boolean and a string": ("a.jsonl", jsonl(True, False, "true"), {}, ":3: the string 'true' in 'label' reads like"),
+    "a string and a number": (
+        "a.jsonl",
+        jsonl(0, 1, "1"),
+        {},
+        ":3: the string '1' in 'label' reads like the number 1 of",
+    ),
+    "a boolean and a number": (
+        "a.jsonl",
+        jsonl(0, 1, True),
+        {},
+        ":3: the boolean True in 'label' reads like the number 1",
+    ),
+    "a boolean and a string": (
+        "a.jsonl",
+        jsonl(True, False, "true"),
+        {},
+        ":3: the string 'true' in 'label' reads like",
+    ),
     "a number and a string of it": ("a.jsonl", jsonl("0", "1.0", 1), {}, ":3: the number 1 in 'label' reads like"),
     "two values of one key": ("a.jsonl", '{"text": "a", "label": 0, "label": 1}\n', {}, ":1: two values of 'label'"),
     "a json list": ("a.json", json.dumps([{"text": "a", "label": 1}]), {}, ":1: expected a JSON object"),
@@ -260,9 +282,13 @@ def test_equal_rows_in_two_splits_are_told_and_can_be_kept_together(tmp_path):
 
 
 def test_each_split_says_its_rows_and_classes_and_names_that_differ_little(tmp_path):
-    path = write(tmp_path, "a.csv", "text,label\n" + "".join(f"t {i},{('Pos', 'pos', 'neg')[i % 3]}\n" for i in range(30)))
+    path = write(
+        tmp_path, "a.csv", "text,label\n" + "".join(f"t {i},{('Pos', 'pos', 'neg')[i % 3]}\n" for i in range(30))
+    )
     train, _, test = labelled_data(path).summaries()
-    assert train.line() == "train: 24 rows; 3 classes: Pos 8, neg 8, pos 8; classes whose names differ little: Pos and pos"
+    assert (
+        train.line() == "train: 24 rows; 3 classes: Pos 8, neg 8, pos 8; classes whose names differ little: Pos and pos"
+    )
     assert test.counts == {"rows": 3} and test.facts()["classes"] == {"Pos": 1, "neg": 1, "pos": 1}
 
 
