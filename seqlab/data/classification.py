@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from seqlab.data.batch import IGNORE_INDEX, SPLITS, ClassificationBatch, ClassificationSpec, pad
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.labelled import LabelledSource, same_text
-from seqlab.data.labels import sorted_labels
+from seqlab.data.labels import LabelNames, sorted_labels
 from seqlab.data.summary import SplitSummary, equal_rows
 from seqlab.data.tables import LabelledText
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
@@ -92,7 +92,7 @@ class ClassificationData(ExampleData):
         self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_file = vocabulary
-        self._labels = None if labels is None else tuple(map(str, labels))
+        self._labels = None if labels is None else given_labels(labels)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -209,8 +209,9 @@ class ClassificationData(ExampleData):
                 shortened(sorted(unseen)),
             )
         tokens, counts = self.vocabulary.encode_many([row.text for row in rows], f"the {split} split of {self.source}")
-        if not counts.all():
-            raise InputError(f"{rows[int(counts.argmin())].place}: the text is empty; give it words or leave it out")
+        blank = next((row for row, count in zip(rows, counts, strict=True) if not count or not row.text.strip()), None)
+        if blank is not None:
+            raise InputError(f"{blank.place}: the text is empty; give it words or leave the row out")
         if self.vocabulary.unknown_id is not None and split != "train":
             share = float((tokens == self.vocabulary.unknown_id).mean())
             log.info("%s: %.2g %% of the %ss read as %s", split, 100 * share, self.vocabulary.unit, UNKNOWN)
@@ -229,6 +230,26 @@ class ClassificationData(ExampleData):
         log.info("%s: %d of %d texts are cut to their first %d tokens", split, long, len(counts), self.max_length)
         position = np.arange(len(tokens)) - np.repeat(starts[:-1], counts)
         return tokens[position < self.max_length], np.concatenate([[0], np.cumsum(np.minimum(counts, self.max_length))])
+
+
+def given_labels(labels: Sequence[Any]) -> tuple[str, ...]:
+    """The classes of ``data.labels``, by name.
+
+    Raises:
+        InputError: they are no list, or one comes twice.
+
+    Example:
+        >>> given_labels([0, 1.0, " no "])
+        ('0', '1', 'no')
+    """
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise InputError(f"data.labels={labels} must be a list, such as data.labels=[neg,pos]")
+    names = LabelNames("labels")
+    found = tuple(names.name(label, "data.labels", written=True) for label in labels)
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise InputError(f"data.labels has {twice!r} twice; each class has one number")
+    return found
 
 
 def alike_names(labels: Iterable[str]) -> list[str]:

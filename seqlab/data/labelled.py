@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from seqlab.data.batch import SPLITS
 from seqlab.data.cut import cut_rows
 from seqlab.data.examples import read_lines
@@ -345,7 +347,8 @@ class LabelledHub:
         return found
 
     def _read(self, split: str, names: LabelNames) -> Reading:
-        classes = getattr(self._hub.features(split)[self._label], "names", None)
+        feature = self._hub.features(split)[self._label]
+        classes, short = getattr(feature, "names", None), getattr(feature, "dtype", None) in ("float16", "float32")
         found = Reading()
         for number, (content, given) in enumerate(self._hub.read(split, self._text, self._label)):
             if classes is not None and given is not None:
@@ -353,6 +356,8 @@ class LabelledHub:
                     found.left_out[f"rows with a hidden label ({given})"] += 1
                     continue
                 given = classes[given]
+            elif short and given is not None:
+                given = float(str(np.float32(given)))  # by its shortest digits: 0.1, not 0.10000000149
             row = labelled_row(content, given, self._hub.place(split, number), self._text, self._label, names)
             if row.label in self._ignored:
                 found.left_out[f"rows labelled {row.label}"] += 1

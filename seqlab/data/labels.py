@@ -84,7 +84,9 @@ class LabelNames:
             )
 
     def _refusal(self, value: Any, place: str) -> InputError:
-        return InputError(f"{place}: expected a label in {self._column!r}, got {value!r}: give the row one, or drop it")
+        return InputError(
+            f"{place}: expected a label in {self._column!r}, got {value!r}: give the row one, or leave the row out"
+        )
 
 
 def strip_label(text: str) -> str:

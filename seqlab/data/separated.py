@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ log = logging.getLogger("seqlab")
 
 _SEPARATORS: Final = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "\\t": "\t"}
 _NAMES: Final = {character: name for name, character in _SEPARATORS.items() if len(name) > 2}
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?')  # with which spreadsheets begin a file
 _LARGEST_FIELD: Final = 2**31 - 1  # of the csv module, whose own limit of 131,072 characters is shorter than a book
 _STAND_INS: Final = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # noncharacters: no text has them all
+_MOST_NAMES: Final = 20  # of columns that a message lists
 _SURE_LINES: Final = 4  # lines of the form of rows that are no accident, whatever their labels
 
 
@@ -68,12 +71,22 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         InputError: there is no line of names, no such column, or two of that name; a row has more or fewer values than
             the first line; a quote is not closed, or seems to have swallowed rows; names file and line.
     """
+    start = 0
+    if form.header and lines and (spreadsheet := _SEPARATOR_LINE.fullmatch(lines[0])):
+        start = 1
+        if spreadsheet[1] != form.separator:
+            raise InputError(
+                f"{file}:1: the line {lines[0]!r} says that values are separated by {spreadsheet[1]!r}: "
+                f"give data.separator={_NAMES.get(spreadsheet[1], spreadsheet[1])}"
+            )
     if form.quoting == "none":
         records: Iterator[_Record] = (
-            _Record(number, line.split(form.separator), 1) for number, line in enumerate(lines, start=1) if line.strip()
+            _Record(number, line.split(form.separator), 1)
+            for number, line in enumerate(lines, start=1)
+            if number > start and line.strip()
         )
     else:
-        records = _quoted_records(file, lines, form.separator)
+        records = _quoted_records(file, lines, form.separator, start)
     first = next(records, None)
     if first is None:
         expected = "a line of column names" if form.header else "a row"
@@ -114,13 +127,13 @@ def _with_first(first: _Record, records: Iterator[_Record]) -> Iterator[_Record]
     yield from records
 
 
-def _quoted_records(file: Path, lines: Sequence[str], separator: str) -> Iterator[_Record]:
+def _quoted_records(file: Path, lines: Sequence[str], separator: str, start: int = 0) -> Iterator[_Record]:
     """The records of lines that the csv module splits, with stand-ins for what it can't read: a lone carriage return
     in a value, and a separator of several characters."""
     carriage, single = _stand_ins(lines, separator)
 
     def feed() -> Iterator[str]:
-        for line in lines:
+        for line in lines[start:]:
             line = line.replace("\r", carriage) if carriage else line
             yield (line.replace(separator, single) if single != separator else line) + "\n"
 
@@ -129,15 +142,15 @@ def _quoted_records(file: Path, lines: Sequence[str], separator: str) -> Iterato
         return field.replace(single, separator) if single != separator else field
 
     limit = csv.field_size_limit(_LARGEST_FIELD)
-    line = 1
+    line = start + 1
     try:
         reader = csv.reader(feed(), delimiter=single, strict=True)
         for fields in reader:
-            num_lines = reader.line_num - line + 1
+            num_lines = start + reader.line_num - line + 1
             if num_lines > 1 or lines[line - 1].strip():
                 changed = carriage or single != separator
                 yield _Record(line, [restored(field) for field in fields] if changed else fields, num_lines)
-            line = reader.line_num + 1
+            line = start + reader.line_num + 1
     except csv.Error as error:
         opens = _open_quote(lines, line, separator)
         if opens is None:
@@ -201,7 +214,12 @@ def _column(file: Path, first: _Record, form: Separated, option: str) -> int:
         if -len(names) <= column < len(names):
             return column % len(names)
         raise InputError(f"{place}: there is no column number {column}: the line has {len(names)} values, from 0")
-    shown = ", ".join(map(repr, names))
+    if first.num_lines > 1:
+        raise InputError(
+            f"{place}: the line of column names has a quote that closes {first.num_lines - 1} lines later; where quotes "
+            "are characters of the texts, give data.quoting=none"
+        )
+    shown = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
     raise InputError(f"{place}: there is no column {column!r} but {shown}: {_missing_mend(first, form, option)}")
 
 

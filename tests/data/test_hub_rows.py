@@ -148,3 +148,16 @@ def test_the_rows_of_a_shuffled_cut_know_where_they_stood(tmp_path):
         for number, (text,) in enumerate(hub.read(split, "text")):
             row = int(hub.place(split, number).rsplit(" ", 1)[1])
             assert ROWS[row - 1][0] == text
+
+
+def test_floats_of_few_bits_are_named_by_their_shortest_digits(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.Value("float32")})
+    data_set([(text, (0.1, 2.0)[label]) for text, label in ROWS], features).save_to_disk(tmp_path / "floats")
+    assert labelled_data(hub=str(tmp_path / "floats")).spec.labels == ("0.1", "2")
+
+
+def test_a_tsv_of_the_hub_keeps_its_separator(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.tsv").write_text(NA.replace(",", "\t"))
+    rows = every_row(labelled_data(hub=str(tmp_path / "set")))
+    assert len(rows) == 40 and ("NA", "00") in rows

@@ -295,3 +295,33 @@ def test_each_split_says_its_rows_and_classes_and_names_that_differ_little(tmp_p
 def test_a_first_line_of_names_is_told_where_there_should_be_none(tmp_path, caplog):
     read(write(tmp_path, "a.csv", PLAIN), header=False, text=0, label=1)
     assert "a.csv:1: the first line is read as a row, but looks like column names (text, label)" in caplog.text
+
+
+def test_the_line_with_which_spreadsheets_name_the_separator_is_heeded(tmp_path):
+    path = write(tmp_path, "a.csv", "sep=;\n" + PLAIN.replace(",", ";") + "no label;\n")
+    assert "a.csv:1: " in refusal(path) and "give data.separator=semicolon" in refusal(path)
+    assert f"{path}:43: expected a label" in refusal(path, separator="semicolon")
+    write(tmp_path, "a.csv", "sep=;\n" + PLAIN.replace(",", ";"))
+    assert read(path, separator=";") == read(path, separator=";", quoting="none") == sorted(ROWS)
+
+
+def test_a_stray_quote_in_the_line_of_names_is_told(tmp_path):
+    message = refusal(
+        write(tmp_path, "a.csv", PLAIN.replace("text,", '"text,', 1).replace("3 was good", '3 was good"', 1))
+    )
+    assert "a.csv:1: " in message and "data.quoting=none" in message and len(message) < 300
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_a_text_of_white_space_is_refused_whatever_the_unit(tmp_path, unit):
+    path = write(tmp_path, "a.jsonl", jsonl("a", "b") * 10 + '{"text": " \\n", "label": "a"}\n')
+    assert f"{path}:21: the text is empty" in refusal(path, unit=unit)
+
+
+def test_given_labels_are_names_like_those_of_the_data(tmp_path):
+    path = write(tmp_path, "a.jsonl", jsonl(*[1.0, 0] * 10))
+    assert labelled_data(path, labels=[1, 0.0]).spec.labels == ("1", "0")
+    with pytest.raises(InputError, match=r"data\.labels has '1' twice"):
+        labelled_data(path, labels=[1, 1.0])
+    with pytest.raises(InputError, match=r"data\.labels=pos must be a list"):
+        labelled_data(path, labels="pos")
