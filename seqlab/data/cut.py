@@ -94,10 +94,11 @@ def _cut_strata(
         size = sum(len(groups[number]) for number in numbers)
         lack = [before + size * share for before, share in zip(lack, fractions, strict=True)]
         counts = _whole(lack, size)
+        bounds = [sum(counts[: i + 1]) for i in range(len(splits) - 1)]
         done = 0
         for number in numbers:
             middle = done + len(groups[number]) / 2
-            at = 0 if done == 0 else sum(middle > sum(counts[: i + 1]) for i in range(len(splits) - 1))
+            at = 0 if done == 0 else sum(middle > bound for bound in bounds)
             split_of[number] = at
             lack[at] -= len(groups[number])
             done += len(groups[number])

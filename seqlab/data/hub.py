@@ -54,6 +54,8 @@ class Hub:
             if text is None:
                 empty, first = empty + 1, first or self._rows.place(split, number)
             else:
+                if "\n" in text:
+                    self._rows.check_swallowed(self._rows.place(split, number), text)
                 yield text if text.endswith("\n") else text + "\n", True
         if empty and split not in self._left_out:
             log.warning(

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from seqlab.data.batch import SPLITS
+from seqlab.data.separated import rows_within
 from seqlab.data.sources import DEFAULT_SPLIT, check_fractions
 from seqlab.errors import InputError
 
@@ -81,6 +82,8 @@ class HubRows:
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
         self._data_files, self._revision = data_files, revision
+        self._separator: str | None = None  # of csv files
+        self._width = 0  # columns of the data set, those that nobody reads included
         self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
 
     def __str__(self) -> str:
@@ -103,6 +106,18 @@ class HubRows:
         name, origins = self._origins.get(split, (self._names[split], None))
         return f"{self}, {name} row {(number if origins is None else int(origins[number])) + 1}"
 
+    def check_swallowed(self, place: str, value: str, classes: Collection[str] | None = None) -> None:
+        """Refuses a value of csv that holds rows: pandas reads over a quote that is not closed.
+
+        Raises:
+            InputError: most of its lines would be rows; see :func:`~seqlab.data.separated.rows_within`.
+        """
+        if self._separator is not None and (rows := rows_within(value, self._separator, self._width, classes)):
+            raise InputError(
+                f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote before "
+                f"them is not closed; close it, or give local files {self._files}"
+            )
+
     @property
     def missing(self) -> list[str]:
         """The splits that the data set lacks, which are cut from its training split."""
@@ -119,6 +134,7 @@ class HubRows:
                 raise InputError(
                     f"the data set {self} has no split {name!r} but {', '.join(map(repr, loaded))}: {mend}{other}"
                 )
+        self._width = len(loaded[self._names["train"]].features)
         return {split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded}
 
     @cached_property
@@ -143,6 +159,7 @@ class HubRows:
                 builder = self._builder()
                 if isinstance(builder.config, CsvConfig):
                     as_text = dict.fromkeys(self._as_text, str)
+                    self._separator = builder.config.sep
                     builder = self._builder(keep_default_na=False, index_col=False, converters=as_text)
                 builder.download_and_prepare()
                 return builder.as_dataset()

@@ -350,6 +350,7 @@ class LabelledHub:
         feature = self._hub.features(split)[self._label]
         classes, short = getattr(feature, "names", None), getattr(feature, "dtype", None) in ("float16", "float32")
         found = Reading()
+        long: list[LabelledText] = []
         for number, (content, given) in enumerate(self._hub.read(split, self._text, self._label)):
             if classes is not None and given is not None:
                 if given < 0:  # the hub's mark of a hidden label
@@ -359,10 +360,15 @@ class LabelledHub:
             elif short and given is not None:
                 given = float(str(np.float32(given)))  # by its shortest digits: 0.1, not 0.10000000149
             row = labelled_row(content, given, self._hub.place(split, number), self._text, self._label, names)
+            if "\n" in row.text:
+                long.append(row)
             if row.label in self._ignored:
                 found.left_out[f"rows labelled {row.label}"] += 1
             else:
                 found.rows.append(row)
+        names_found = {row.label for row in found.rows}
+        for row in long:
+            self._hub.check_swallowed(row.place, row.text, names_found)
         return found
 
     def _choose(self, rows: Any) -> Any:

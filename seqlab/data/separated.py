@@ -4,7 +4,7 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -71,22 +71,11 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         InputError: there is no line of names, no such column, or two of that name; a row has more or fewer values than
             the first line; a quote is not closed, or seems to have swallowed rows; names file and line.
     """
-    start = 0
-    if form.header and lines and (spreadsheet := _SEPARATOR_LINE.fullmatch(lines[0])):
-        start = 1
-        if spreadsheet[1] != form.separator:
-            raise InputError(
-                f"{file}:1: the line {lines[0]!r} says that values are separated by {spreadsheet[1]!r}: "
-                f"give data.separator={_NAMES.get(spreadsheet[1], spreadsheet[1])}"
-            )
+    start = _separator_line(file, lines, form)
+    records: Iterator[_Record] = _quoted_records(file, lines, form.separator, start)
     if form.quoting == "none":
-        records: Iterator[_Record] = (
-            _Record(number, line.split(form.separator), 1)
-            for number, line in enumerate(lines, start=1)
-            if number > start and line.strip()
-        )
-    else:
-        records = _quoted_records(file, lines, form.separator, start)
+        numbered = enumerate(lines[start:], start + 1)
+        records = (_Record(number, line.split(form.separator), 1) for number, line in numbered if line.strip())
     first = next(records, None)
     if first is None:
         expected = "a line of column names" if form.header else "a row"
@@ -101,11 +90,12 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         if record.num_lines > 1 and form.quoting is None:
             suspects += _suspects(record, lines, form.separator, label, width)
         else:
-            classes[strip_label(record.fields[label])] += 1
+            classes[record.fields[label]] += 1
         if form.header and record.fields == first.fields:
             raise InputError(f"{file}:{record.line}: the line of column names comes again; leave it out")
         _check_label_quotes(f"{file}:{record.line}", record.fields[label], form)
         yield record.line, record.fields[text], record.fields[label]
+    classes = _stripped(classes)
     if form.header and isinstance(form.text, int) and strip_label(first.fields[label]) in classes:
         raise InputError(
             f"{file}:{first.line}: the first line looks like data, for its label {first.fields[label]!r} is that of "
@@ -120,6 +110,24 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         )
     for suspect in suspects:
         _check_swallowed(file, suspect, classes)
+
+
+def _stripped(labels: Counter[str]) -> Counter[str]:
+    found = Counter[str]()
+    for label, count in labels.items():
+        found[strip_label(label)] += count
+    return found
+
+
+def _separator_line(file: Path, lines: Sequence[str], form: Separated) -> int:
+    """1 where the first line is that with which spreadsheets name the separator, which must be the one; else 0."""
+    named = _SEPARATOR_LINE.fullmatch(lines[0]) if lines and form.header else None
+    if named is not None and named[1] != form.separator:
+        raise InputError(
+            f"{file}:1: the line {lines[0]!r} says that {named[1]!r} stands between values: "
+            f"give data.separator={_NAMES.get(named[1], named[1])}"
+        )
+    return 0 if named is None else 1
 
 
 def _with_first(first: _Record, records: Iterator[_Record]) -> Iterator[_Record]:
@@ -216,8 +224,8 @@ def _column(file: Path, first: _Record, form: Separated, option: str) -> int:
         raise InputError(f"{place}: there is no column number {column}: the line has {len(names)} values, from 0")
     if first.num_lines > 1:
         raise InputError(
-            f"{place}: the line of column names has a quote that closes {first.num_lines - 1} lines later; where quotes "
-            "are characters of the texts, give data.quoting=none"
+            f"{place}: the line of column names has a quote that closes {first.num_lines - 1} lines later; where "
+            "quotes are characters of the texts, give data.quoting=none"
         )
     shown = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
     raise InputError(f"{place}: there is no column {column!r} but {shown}: {_missing_mend(first, form, option)}")
@@ -299,3 +307,26 @@ def _check_swallowed(file: Path, suspect: _Suspect, classes: Counter[str]) -> No
             f"{len(suspect.labels)} of which would be rows of their own: close the quote, or give data.quoting=none, "
             "where quotes are characters of the texts (data.quoting=standard reads the value as it stands)"
         )
+
+
+def rows_within(value: str, separator: str, width: int, classes: Collection[str] | None = None) -> int:
+    """How many lines of a value would be rows of its table, where they are so many that a stray quote must have
+    swallowed them; else 0. For values that another reader has split.
+
+    Args:
+        value: of several lines.
+        separator: what stands between two values of a row.
+        width: how many values a row has.
+        classes: the labels of other rows, one of which a row's line has; None: the table has none.
+
+    Example:
+        >>> rows_within("one,neg\\ntwo,pos\\nthree", ",", 2, {"neg", "pos"}), rows_within("a, b\\nc", ",", 2, {"neg"})
+        (2, 0)
+    """
+    lines = [line for line in value.split("\n") if line.strip()]
+    split = [values for line in lines if len(values := line.split(separator)) == width > 1]
+    if classes is not None:
+        known = sum(any(strip_label(one) in classes for one in values) for values in split)
+        return known if 2 * known >= len(lines) else 0
+    plain = sum(not any(one[:1].isspace() or not one for one in values) for values in split)
+    return plain if plain >= len(lines) - 1 >= _SURE_LINES - 1 else 0

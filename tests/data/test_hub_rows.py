@@ -161,3 +161,21 @@ def test_a_tsv_of_the_hub_keeps_its_separator(tmp_path):
     (tmp_path / "set" / "train.tsv").write_text(NA.replace(",", "\t"))
     rows = every_row(labelled_data(hub=str(tmp_path / "set")))
     assert len(rows) == 40 and ("NA", "00") in rows
+
+
+def test_rows_that_a_stray_quote_swallowed_are_refused_in_csv_of_the_hub_too(tmp_path):
+    lines = [f"{text},{('neg', 'pos')[label]}" for text, label in ROWS]
+    lines[5], lines[20] = f'"{lines[5]}', lines[20].replace(",", '",')
+    path = csv_set(tmp_path, "\n".join(["text,label", *lines, '"two lines,\nof one text, really",pos']) + "\n")
+    message = (
+        r"set, train row 6: the value spans 16 lines, 15 of which would be rows: a quote before them is not closed"
+    )
+    with pytest.raises(InputError, match=message):
+        labelled_data(hub=path).prepare_data()
+    with pytest.raises(InputError, match=message):
+        list(Hub(path).read("train"))
+    lines[5], lines[20] = "text,neg", "text,pos"
+    (tmp_path / "set" / "train.csv").write_text(
+        "\n".join(["text,label", *lines, '"two lines,\nof one text, really",pos']) + "\n"
+    )
+    assert ("two lines,\nof one text, really", "pos") in every_row(labelled_data(hub=path))
