@@ -114,8 +114,8 @@ class HubRows:
         """
         if self._separator is not None and (rows := rows_within(value, self._separator, self._width, classes)):
             raise InputError(
-                f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote before "
-                f"them is not closed; close it, or give local files {self._files}"
+                f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote "
+                f"before them is not closed; close it, or give local files {self._files}"
             )
 
     @property
