@@ -176,3 +176,14 @@ def test_a_file_is_read_in_the_encoding_of_the_training_data_and_texts_are_cut_a
     first, second = predict(tmp_path / "run", [], tmp_path / "f.txt")
     assert first.values["text"] == "caf\u00e9 gut und mehr"
     assert first.values["probabilities"] == second.values["probabilities"] and "note" not in first.values
+
+
+@pytest.mark.parametrize("command", [["generate", "--prompt"], ["complete"]])
+def test_a_prompt_that_is_not_utf8_is_refused(tmp_path, text_file, capsys, command):
+    run_here(
+        tmp_path,
+        *small(text_file, "data.unit=subword", "data.max_vocab_size=300", "trainer.max_steps=2", "logger=none"),
+    )
+    name, *option = command
+    assert main([name, str(tmp_path), *option, os.fsdecode(b"caf\xe9")]) == 2
+    assert "not UTF-8" in capsys.readouterr().err

@@ -281,7 +281,7 @@ def test_a_data_set_of_the_hub_has_stories_as_text_or_as_sentences(hub):
         answer_data(hub=hub(texts), answer="reply").prepare_data()
     with pytest.raises(InputError, match=r"train row 2: expected text in 'answer', got None"):
         answer_data(hub=hub(texts, answer=["Ann", None] * 5)).prepare_data()
-    with pytest.raises(InputError, match=r"train row 0: expected a text or a list of sentences in 'story', got '3'"):
+    with pytest.raises(InputError, match=r"train row 1: expected a text or a list of sentences in 'story', got '3'"):
         answer_data(hub=hub([3, 4])).prepare_data()
 
 

@@ -325,3 +325,10 @@ def test_given_labels_are_names_like_those_of_the_data(tmp_path):
         labelled_data(path, labels=[1, 1.0])
     with pytest.raises(InputError, match=r"data\.labels=pos must be a list"):
         labelled_data(path, labels="pos")
+
+
+def test_a_long_name_of_a_class_is_shortened_in_the_printed_line_alone(tmp_path):
+    path = write(tmp_path, "a.csv", "text,label\n" + f't,"a label\n{"of many words " * 9}"\nu,b\n' * 10)
+    summary = labelled_data(path, quoting="standard").summaries()[0]
+    assert "\n" not in summary.line() and len(summary.line()) < 200
+    assert any(len(name) > 100 for name in summary.facts()["classes"])
