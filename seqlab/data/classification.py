@@ -92,6 +92,7 @@ class ClassificationData(ExampleData):
         self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_file = vocabulary
+        self._num_cut: dict[str, int] = {}  # texts that were cut to max_length
         self._labels = None if labels is None else given_labels(labels)
 
     @cached_property
@@ -147,6 +148,7 @@ class ClassificationData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """The rows of each split, what was left out of it, and its classes."""
+        self.spec  # noqa: B018
         shared = equal_rows({split: map(same_text, rows) for split, rows in self._rows.items()})
         alike = alike_names(self.labels)
         found = []
@@ -158,6 +160,10 @@ class ClassificationData(ExampleData):
                 notes.append(f"{unseen:,} rows of classes that training lacks ({shortened(sorted(classes))})")
             if broken := sum("\n" in row.text for row in rows):
                 notes.append(f"{broken:,} texts of several lines")
+            if unreadable := sum("\ufffd" in row.text for row in rows):
+                notes.append(f"{unreadable:,} texts with U+FFFD, which stands for what could not be read")
+            if cut := self._num_cut.get(split):
+                notes.append(f"{cut:,} texts cut to their first {self.max_length} tokens")
             if split == "train" and alike:
                 notes.append(f"classes whose names differ little: {shortened(alike)}")
             notes += [shared[split]] if split in shared else []
@@ -226,7 +232,7 @@ class ClassificationData(ExampleData):
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The first ``max_length`` tokens of each text."""
         assert self.max_length is not None
-        long = int((counts > self.max_length).sum())
+        self._num_cut[split] = long = int((counts > self.max_length).sum())
         log.info("%s: %d of %d texts are cut to their first %d tokens", split, long, len(counts), self.max_length)
         position = np.arange(len(tokens)) - np.repeat(starts[:-1], counts)
         return tokens[position < self.max_length], np.concatenate([[0], np.cumsum(np.minimum(counts, self.max_length))])

@@ -213,7 +213,7 @@ class HubRows:
             raise self.too_few(len(rows))
         parts = {"train": order[:stop]}
         for split, size in sizes.items():
-            self.warn_of_cut(split, size)
+            self.warn_of_cut(split, size, *([] if self._shuffle_seed is None else ["drawn from train"]))
             parts[split] = order[stop : stop + size]
             stop += size
         for split, numbers in parts.items():
@@ -230,10 +230,14 @@ class HubRows:
             f"give {' and '.join(f'{self._options}.{split}=SPLIT' for split in missing)}"
         )
 
-    def warn_of_cut(self, split: str, size: int) -> None:
-        """Says that rows of train serve as a split."""
-        name = self._names[split] if self._names[split] != CUT else split
-        log.warning("%s has no split %r: %d rows from the end of train serve", self, name, size)
+    def warn_of_cut(self, split: str, size: int, which: str = "from the end of train") -> None:
+        """Says that rows of train serve as a split, and which."""
+        if self._names[split] == CUT:
+            log.warning(
+                "%s: %d rows %s serve as %s, as %s.%s=%s asks", self, size, which, split, self._options, split, CUT
+            )
+        else:
+            log.warning("%s has no split %r: %d rows %s serve", self, self._names[split], size, which)
 
 
 def _saved_to_disk(path: str) -> Path | None:

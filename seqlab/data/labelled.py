@@ -340,7 +340,7 @@ class LabelledHub:
                 raise self._hub.too_few(len(found["train"].rows))
             cut = cut_reading(found["train"], fractions, self._split_seed, str(self), self._split_unique, parts)
             for split in missing:
-                self._hub.warn_of_cut(split, len(cut[split].rows))
+                self._hub.warn_of_cut(split, len(cut[split].rows), "drawn from train")
             found.update(cut)
         elif self._split_unique:
             check_split_unique(True, False)

@@ -153,6 +153,7 @@ def test_long_texts_are_cut_with_a_log_line(caplog):
     assert [data.vocabulary.decode(row) for row in batch.inputs] == ["what a", "I love"]
     assert batch.targets.tolist() == [1, 1]
     assert "train: 4 of 4 texts are cut to their first 2 tokens" in caplog.text
+    assert "4 texts cut to their first 2 tokens" in data.summaries()[0].notes
 
 
 def test_classes_are_sorted_numbers_by_value_and_given_ones_kept(tmp_path):

@@ -87,11 +87,13 @@ def test_hidden_labels_are_left_out_and_counted_and_rows_keep_their_numbers(tmp_
             assert row.place.endswith(f", train row {ROWS.index((row.text, int(row.label == 'pos'))) + 1}")
 
 
-def test_a_split_of_hidden_labels_alone_is_refused_and_another_can_be_cut(tmp_path):
+def test_a_split_of_hidden_labels_alone_is_refused_and_another_can_be_cut(tmp_path, caplog):
     path = saved(tmp_path, train=ROWS, test=[(text, -1) for text, _ in ROWS[:9]])
     with pytest.raises(InputError, match=r"test split .* is empty: left out are 9 rows with a hidden label .*=cut"):
         labelled_data(hub=path).prepare_data()
     data = labelled_data(hub=path, test="cut", validation="cut")
+    data.prepare_data()
+    assert "6 rows drawn from train serve as test, as data.test=cut asks" in caplog.text
     assert data.spec.num_examples == {"train": 48, "validation": 6, "test": 6}
     assert every_row(data) == sorted((text, ("neg", "pos")[label]) for text, label in ROWS)
 
