@@ -96,20 +96,26 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         _check_label_quotes(f"{file}:{record.line}", record.fields[label], form)
         yield record.line, record.fields[text], record.fields[label]
     classes = _stripped(classes)
-    if form.header and isinstance(form.text, int) and strip_label(first.fields[label]) in classes:
-        raise InputError(
-            f"{file}:{first.line}: the first line looks like data, for its label {first.fields[label]!r} is that of "
-            "other rows too: give data.header=false"
-        )
-    if not form.header and classes[strip_label(first.fields[label])] == 1 and _like_names(first.fields):
+    _check_first_line(file, first, form, classes, label)
+    for suspect in suspects:
+        _check_swallowed(file, suspect, classes)
+
+
+def _check_first_line(file: Path, first: _Record, form: Separated, classes: Counter[str], label: int) -> None:
+    """Refuses or tells a first line that seems to be what ``header`` says that it is not."""
+    name = strip_label(first.fields[label])
+    if form.header and name in classes:
+        looks = f"the first line looks like data, for its label {name!r} is that of other rows too"
+        if isinstance(form.text, int) or isinstance(form.label, int):
+            raise InputError(f"{file}:{first.line}: {looks}: give data.header=false")
+        log.warning("%s:%d: %s: then give data.header=false and columns by number", file, first.line, looks)
+    if not form.header and classes[name] == 1 and _like_names(first.fields):
         log.warning(
             "%s:%d: the first line is read as a row, but looks like column names (%s): if it is, leave out data.header",
             file,
             first.line,
             ", ".join(first.fields),
         )
-    for suspect in suspects:
-        _check_swallowed(file, suspect, classes)
 
 
 def _stripped(labels: Counter[str]) -> Counter[str]:

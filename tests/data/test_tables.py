@@ -336,3 +336,8 @@ def test_a_long_name_of_a_class_is_shortened_in_the_printed_line_alone(tmp_path)
     summary = labelled_data(path, quoting="standard").summaries()[0]
     assert "\n" not in summary.line() and len(summary.line()) < 200
     assert any(len(name) > 100 for name in summary.facts()["classes"])
+
+
+def test_a_first_row_that_is_taken_for_names_is_told(tmp_path, caplog):
+    read(write(tmp_path, "a.csv", PLAIN.partition("\n")[2]), text=ROWS[0][0], label="pos")
+    assert "a.csv:1: the first line looks like data, for its label 'pos' is that of other rows too" in caplog.text
