@@ -243,7 +243,7 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
     """A file's text in pieces that end before whitespace, so that no piece ends inside a word.
 
     Lines end in ``\\n`` or ``\\r\\n``, and a lone ``\\r`` is a character; in a file without any ``\\n`` it ends a line.
-    Nothing else does, neither a form feed nor Unicode's separators. They read as ``\\n``; byte order marks are dropped.
+    Nothing else does, neither a form feed nor Unicode's separators. Ends read as ``\\n``; byte order marks are dropped.
     A run of more than 16 million characters without whitespace is cut all the same.
 
     Raises:

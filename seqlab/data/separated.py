@@ -73,7 +73,7 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
             _Record(number, line.split(form.separator), 1) for number, line in enumerate(lines, start=1) if line.strip()
         )
     else:
-        records = _quoted_records(file, lines, form.separator)
+        records = quoted_records(file, lines, form.separator)
     first = next(records, None)
     if first is None:
         expected = "a line of column names" if form.header else "a row"
@@ -114,7 +114,7 @@ def _with_first(first: _Record, records: Iterator[_Record]) -> Iterator[_Record]
     yield from records
 
 
-def _quoted_records(file: Path, lines: Sequence[str], separator: str) -> Iterator[_Record]:
+def quoted_records(file: Path, lines: Sequence[str], separator: str) -> Iterator[_Record]:
     """The records of lines that the csv module splits, with stand-ins for what it can't read: a lone carriage return
     in a value, and a separator of several characters."""
     carriage, single = _stand_ins(lines, separator)
