@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from seqlab.data.batch import SPLITS, Spec
 from seqlab.data.files import read_lines as read_lines
+from seqlab.data.fingerprint import Digest
 from seqlab.data.summary import SplitSummary
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 
 B = TypeVar("B")
+
+_DIGESTED = 64  # examples in a batch that is made for the fingerprint
 
 
 class ExampleLoader(Generic[B]):
@@ -193,6 +196,19 @@ class ExampleData(LightningDataModule, ABC):
     def summaries(self) -> list[SplitSummary]:
         """What each split holds and what was left out of it, counted while it was read."""
         return [SplitSummary(split, {"examples": len(self.lengths(split))}) for split in SPLITS]
+
+    def fingerprint(self) -> str:
+        """A digest of all examples as training and evaluation read them, in the data's order: content and labels.
+
+        Made of batches, whatever is in them; a module that keeps its splits in a few arrays does better by those.
+        """
+        digest = Digest()
+        for split in SPLITS:
+            total = len(self.lengths(split))
+            digest.add(split, total)
+            for start in range(0, total, _DIGESTED):
+                digest.add(self.collate(split, list(range(start, min(start + _DIGESTED, total)))))
+        return digest.hexdigest()
 
     def prepare_data(self) -> None:
         """Read the data, so that what is wrong in it is told first."""

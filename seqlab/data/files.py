@@ -78,6 +78,7 @@ class TextFiles:
             missing = ", ".join(f"data.{name}" for name, value in three.items() if not value)
             lack = f"{missing} missing beside {', '.join(given)}" if given else "no text is given"
             raise InputError(f"{lack}: give data.path=FILE, or all of data.train=, data.validation= and data.test=")
+        self._digests: dict[Path, str] = {}
         self._positions: dict[str, tuple[int, int]] | None = None
 
     def __str__(self) -> str:
@@ -88,11 +89,27 @@ class TextFiles:
         digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
         for name, files in self._files.items():
             for file in files:
-                digest.update(f"|{name}|{file.stat().st_size}|".encode())
+                content = hashlib.blake2b(digest_size=16)
                 with open(file, "rb") as stream:
                     while block := stream.read(_BLOCK):
-                        digest.update(block)
+                        content.update(block)
+                self._digests[file] = content.hexdigest()
+                digest.update(f"|{name}|{self._digests[file]}|".encode())
         return digest.hexdigest()
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
+        seen: dict[str, tuple[str, Path]] = {}
+        found = []
+        for name, files in self._files.items():
+            for file in files:
+                if not file.stat().st_size or (digest := self._digests.get(file)) is None:
+                    continue
+                first, other = seen.setdefault(digest, (name, file))
+                if other is not file and name in (split, "path"):
+                    of = "" if name == "path" else f" of {first}"
+                    found.append(f"{file} has the content of {other}{of}")
+        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
 
     def read(self, split: str) -> Iterator[Piece]:
         """The split's files in pieces of about a megabyte."""
