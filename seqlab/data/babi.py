@@ -42,7 +42,13 @@ def read_babi(file: Path, encoding: str = "utf-8") -> list[StoryQuestion]:
         InputError: an id is missing or does not rise, a sentence is empty, a question has no answer or no story before
             it, or the id of a supporting sentence is none of the story's; names file and line.
     """
-    return parse_babi(read_lines(file, encoding), str(file))
+    return read_stories(file, encoding)[0]
+
+
+def read_stories(file: Path, encoding: str = "utf-8") -> tuple[list[StoryQuestion], int]:
+    """The questions of a file, and the number of its stories, those without a question included."""
+    lines = read_lines(file, encoding)
+    return parse_babi(lines, str(file)), sum(line.lstrip().startswith("1 ") for line in lines)
 
 
 def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:

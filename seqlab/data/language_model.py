@@ -87,6 +87,7 @@ class LanguageModelData(LightningDataModule):
                 raise InputError(f"data.{name}={value} must be a whole number, 1 or more")
         self.restart_documents = restart_documents
         self._vocabulary_file = None if vocabulary is None else Path(vocabulary)
+        self._clamped: set[str] = set()  # splits whose clamped windows have been told
         self._cache_folder = cache_folder(cache_dir)
 
     @cached_property
@@ -176,10 +177,12 @@ class LanguageModelData(LightningDataModule):
         tokens = self.corpus.tokens[split]
         longest = longest_run(len(tokens) - 1, batch_size, boundaries)
         if steps > longest:
-            log.warning(
-                "%s: data.%s %d instead of %d, the longest row's targets: more would be padding",
-                *(split, option, longest, steps),
-            )
+            if split not in self._clamped:
+                self._clamped.add(split)
+                log.warning(
+                    "%s: data.%s %d instead of %d, the longest row's targets: more would be padding",
+                    *(split, option, longest, steps),
+                )
             steps = longest
         return Stream(tokens, batch_size, steps, boundaries, rows)
 
