@@ -48,7 +48,7 @@ def pair_files(name: str, sides: Mapping[str, Paths]) -> list[tuple[Path, Path]]
             )
         return listed
     if by_names is None:
-        raise InputError(f"data.{name}: {_why_apart(sources, targets)}")
+        raise InputError(f"data.{name}: {_why_apart(name, sources, targets)}")
     return by_names
 
 
@@ -122,9 +122,9 @@ def _partners(
     return pairs if len({target for _, target in pairs}) == len(targets) else None
 
 
-def _why_apart(sources: Sequence[Path], targets: Sequence[Path]) -> str:
+def _why_apart(name: str, sources: Sequence[Path], targets: Sequence[Path]) -> str:
     """Why files don't pair, and what a user can do about it."""
-    mend = "give data.NAME.source=[FILE,...] and data.NAME.target=[FILE,...] as lists in the same order"
+    mend = f"give data.{name}.source=[FILE,...] and data.{name}.target=[FILE,...] as lists in the same order"
     best = _likeliest(sources, targets)
     if best:
         alone = _without_partner(sources, targets, best)

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from seqlab.data import Grammar, TaggedFiles, TaggingData, TaggingSpec, grammar_data, read_spec, tagged_data
 from seqlab.data.tag_batch import EncodedSentences
 from seqlab.errors import InputError
+from tests.data.copies import thrice
 
 TRAIN = "The D\ncat N\nsat V\n\nThe D\ndog N\nran V\naway A\n\nThe D\ncat N\n"
 TEST = "the D\nCat N\nsmiled V\n\nran V\n"
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def small(folder: Path, **options) -> TaggingData:
     train, test = folder / "train.conll", folder / "test.conll"
-    return tagged_data(train=train, validation=train, test=test, **options)
+    return tagged_data(**{**thrice(train), "test": test}, **options)
 
 
 def words_of(data: TaggingData, split: str, number: int) -> list[str]:
@@ -108,7 +109,7 @@ def test_without_letters_the_model_is_told_and_given_none(folder):
 def test_a_word_may_hold_spaces(tmp_path):
     (tmp_path / "a.txt").write_text("New York|B\nis|O\n")
     file = tmp_path / "a.txt"
-    data = tagged_data(train=file, validation=file, test=file, separator="|")
+    data = tagged_data(**thrice(file), separator="|")
     assert words_of(data, "train", 0) == ["New York", "is"]
 
 
