@@ -1,5 +1,6 @@
 """Batches of tagged sentences: words, letters, tags, and what training never saw."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -202,8 +203,6 @@ def test_a_broken_file_of_vectors_is_one_line_with_file_and_line_number(folder, 
 
 
 def test_vectors_of_word2vec_gzip_and_words_with_spaces_are_read(folder, vectors):
-    import gzip
-
     content = f"5 2\n{GLOVE}. . . 1 1\r\ncat 8 8\n"
     vectors.write_bytes(gzip.compress(content.encode()))
     data = small(folder, vectors=vectors, vectors_size=2)
@@ -229,7 +228,7 @@ def test_each_file_of_the_configuration_makes_its_data(folder, monkeypatch):
     (folder / "ud_english_ewt").mkdir()
     row = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\t_\n2\tnow\tnow\tADV\tRB\t_\t1\tadvmod\t_\t_\n\n"
     for split in ("train", "dev", "test"):
-        (folder / "ud_english_ewt" / f"en_ewt-ud-{split}.conllu.gz").write_text(row)
+        (folder / "ud_english_ewt" / f"en_ewt-ud-{split}.conllu.gz").write_bytes(gzip.compress(row.encode()))
     assert make("data=ewt_pos").spec.tags == ("ADV", "VERB")
     assert make("data=ewt_pos", "data.tag_column=xpos").spec.tags == ("RB", "VB")
     (folder / "wnut17").mkdir()
