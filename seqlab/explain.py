@@ -6,7 +6,7 @@ import shlex
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverrideParseException
+from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
 from seqlab.fingerprint import flatten

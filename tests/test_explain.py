@@ -3,7 +3,8 @@
 import shlex
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverrideParseException, OverridesParser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 
 from seqlab.explain import explain, quote_override
 
@@ -20,7 +21,7 @@ NAMES = [
 
 
 def parsed(argument: str) -> object:
-    return OverridesParser.create().parse_override(argument).value()
+    return OverridesParser.create().parse_overrides([argument])[0].value()
 
 
 @pytest.mark.parametrize("name", NAMES)

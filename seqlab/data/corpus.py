@@ -118,7 +118,7 @@ def _log_unknown(vocabulary: Vocabulary, split: str, counts: Counter[str]) -> No
 
 
 def _write_split(
-    source: Source, split: str, vocabulary: Vocabulary, folder: Path, digest: "hashlib._Hash"
+    source: Source, split: str, vocabulary: Vocabulary, folder: Path, digest: "hashlib.blake2b"
 ) -> tuple[int, int]:
     """Write one split's ids and document positions; its number of characters, and of tokens read as ``<unk>``."""
     num_tokens = num_characters = num_unknown = 0

@@ -186,7 +186,7 @@ def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
     records: Iterator[tuple[str, dict[str, Any]]] = (
         parquet_rows(file, *sides.values())
         if parquet
-        else json_lines(file, TableFormat(*sides.values(), encoding=form.encoding))
+        else json_lines(file, TableFormat(text=sides["source"], label=sides["target"], encoding=form.encoding))
     )
     for place, record in records:
         values = []

@@ -43,8 +43,12 @@ def parallel_data(
             and ``target`` is given without the other.
     """
     options = {**options, "skip_empty": skip_empty}
-    cut = {"split": split, "split_seed": split_seed}
-    of_files = {**cut, "skip_empty": skip_empty, "split_unique": split_unique}
+    of_files: dict[str, Any] = {
+        "split": split,
+        "split_seed": split_seed,
+        "skip_empty": skip_empty,
+        "split_unique": split_unique,
+    }
     in_columns = source is not None or target is not None
     named = {"path": path, "train": train, "validation": validation, "test": test}
     if not isinstance(hub, (Mapping, type(None))):
@@ -78,7 +82,7 @@ def parallel_data(
     for name in ("source", "target"):
         if name not in hub:
             raise InputError(f"data.hub.path={hub['path']}: give data.hub.{name}=LANGUAGE too, or the column's name")
-    return TranslationData(ParallelHub(**hub, **cut), **options)
+    return TranslationData(ParallelHub(**hub, split=split, split_seed=split_seed), **options)
 
 
 def _one_file(name: str, files: Sides | None) -> Paths | None:
