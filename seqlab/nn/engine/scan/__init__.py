@@ -386,14 +386,15 @@ def _checked(cell: GatedCell, gi: Tensor, x: Tensor) -> Tensor:
 
 
 def _low(x: Tensor) -> torch.dtype | None:
-    """The precision that autocast gives to products, or None."""
+    """The precision that autocast gives to products, or None; it leaves float64 alone."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    shortens = x.dtype != torch.float64 and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if shortens else None
 
 
 def _output_dtype(x: Tensor) -> torch.dtype:
     """The dtype of ``x``, but float32 under autocast, where the next product casts for itself."""
-    return torch.float32 if _low(x) is not None and x.dtype != torch.float64 else x.dtype
+    return torch.float32 if _low(x) is not None else x.dtype
 
 
 def _nothing(cell: GatedCell, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -9,7 +9,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.nn.cell import GatedCell
-from seqlab.nn.engine.capture import Capture, UnsupportedError, watched
+from seqlab.nn.engine.capture import Capture, UnsupportedError, quiet, watched
+from seqlab.nn.engine.scan.trace import whole
 
 _ROWS = 11
 _SAME = ("alias", "clone", "detach", "_to_copy")
@@ -52,20 +53,16 @@ def _follow(cell: GatedCell, capture: Capture, live: Sequence[Any], dtype: torch
     taken = set(cell.state_sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
     rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
 
-    def function(*states: Tensor) -> Any:
-        roles = {
-            "rows": lambda place: states[place],
-            "rows count": lambda place: rows,
-            "read": lambda place: live[place],
-        }
-        return capture.graph(*(roles[each.role](each.place) for each in capture.inputs))
-
-    placeholders = [node for node in capture.graph.graph.nodes if node.op == "placeholder"]
-    counts = [node for node, each in zip(placeholders, capture.inputs, strict=True) if each.role == "rows count"]
-    if any(node.users for node in counts):
+    numbers = [torch.tensor(float(each)) if not isinstance(each, Tensor) else each for each in live]
+    body, counted = whole(capture, len(cell.state_sizes), live)
+    if counted:
         return False
+
+    def function(*states: Tensor) -> Any:
+        return body(*states, *numbers, rows)
+
     try:
-        with torch.no_grad(), torch.inference_mode(False):
+        with quiet(), torch.no_grad(), torch.inference_mode(False):
             examples = [torch.zeros(rows, size, dtype=dtype, device="cpu") for size in cell.state_sizes]
             graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples).graph
     except Exception:  # whatever it is that can't be followed

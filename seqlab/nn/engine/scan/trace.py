@@ -117,6 +117,25 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     return Step(prelude, body, any(_counted(node) for node in counts))
 
 
+def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
+    """A capture in one piece, (*rows, *what it reads, number of rows) to its results; and whether that number is used."""
+    nodes = list(capture.graph.graph.nodes)
+    given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
+    by_role: dict[str, dict[int, fx.Node]] = {"rows": {}, "read": {}}
+    counts = []
+    for node, each in given.items():
+        if each.role == "rows count":
+            counts.append(node)
+        else:
+            by_role[each.role][each.place] = node
+    numbers = {node for place, node in by_role["read"].items() if not isinstance(live[place], Tensor)}
+    inputs = [by_role["rows"].get(place) for place in range(num_rows)]
+    inputs += [by_role["read"][place] for place in range(len(live))]
+    calls = [node for node in nodes if node.op in ("call_function", "call_method", "call_module")]
+    results = list(typed(Sequence[fx.Node], nodes[-1].args[0]))
+    return _assembled(capture.graph, inputs, calls, results, numbers, counts), any(map(_counted, counts))
+
+
 def _refuse_late_writes(
     nodes: Sequence[fx.Node], still: Sequence[fx.Node], kept: Sequence[fx.Node], extras: set[fx.Node]
 ) -> None:
