@@ -8,7 +8,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from seqlab.atomic import write_atomically
-
 from seqlab.callbacks.at_test import AtTest
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
 from seqlab.data.tagging import TaggingData

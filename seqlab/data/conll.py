@@ -4,6 +4,7 @@ The reader of CoNLL-U is our own: `conllu` and `pyconll` give no line numbers, a
 ids that count no sentence's words.
 """
 
+import contextlib
 import csv
 import logging
 import re
@@ -29,9 +30,9 @@ _ID: Final = re.compile(r"\d+")
 _NO_WORD_ID: Final = re.compile(r"\d+-\d+|\d+\.\d+")
 _PLUS: Final = "# global.columns ="  # of CoNLL-U Plus, whose first line names its columns
 _SEPARATORS: Final = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
-_NAMES_OF_WORDS: Final = frozenset("word words token tokens form forms text".split())
+_NAMES_OF_WORDS: Final = frozenset({"word", "words", "token", "tokens", "form", "forms", "text"})
 _NAMES_OF_TAGS: Final = frozenset(
-    "tag tags label labels pos upos xpos ner ner_tag ner_tags entity class bio iob".split()
+    {"tag", "tags", "label", "labels", "pos", "upos", "xpos", "ner", "ner_tag", "ner_tags", "entity", "class", "bio"}
 )
 _OTHER_COLUMN: Final = "other columns take data.word_column=NUMBER and data.tag_column=NUMBER, from 0"
 _FREE_COLUMNS: Final = 11  # so many columns, or more, have CoNLL-2009 and 2012, whose sentences differ in their number
@@ -81,6 +82,9 @@ class Columns(NamedTuple):
     header: bool | None = None
 
 
+_DEFAULT: Final = Columns()
+
+
 class _Block:
     """The lines between two blank ones, as they come."""
 
@@ -102,7 +106,7 @@ class _Block:
 
 
 def separator_of(given: str | None) -> str | None:
-    """What a user's ``data.separator`` means: a character, its name, or ``\\t`` in any quoting; None where none is given.
+    """What ``data.separator`` means: a character, its name, or ``\\t`` in any quoting; None where none is given.
 
     Raises:
         InputError: it is empty.
@@ -190,7 +194,7 @@ def read_conllu(
 
 
 def read_columns(
-    file: Path, lines: Sequence[str], form: Columns = Columns(), left_out: Counter[str] | None = None
+    file: Path, lines: Sequence[str], form: Columns = _DEFAULT, left_out: Counter[str] | None = None
 ) -> Iterator[TaggedSentence]:
     """The sentences of a file with a word a line, its tag in another column, and a blank line after each sentence.
 
@@ -320,7 +324,7 @@ class _ColumnReader:
             return _split_at_tabs
         number = self._lines.index(differs) + 1
         raise InputError(
-            f"{self._file}:{number}: a tab, or any run of spaces and tabs, may stand between the columns, and they read "
+            f"{self._file}:{number}: tabs, or any run of spaces and tabs, may stand between the columns, and they read "
             "the word or its tag differently: give data.separator=tab or data.separator=whitespace"
         )
 
@@ -432,8 +436,6 @@ def _split_at_tabs(line: str) -> list[str]:
 def _split_at(line: str, separator: str) -> list[str]:
     fields = line.split(separator)
     if '"' in line and separator in ",;":
-        try:  # as spreadsheets write a mark that separates; a lone quote is a word
-            fields = next(csv.reader([line], delimiter=separator, strict=True))
-        except csv.Error:
-            pass
+        with contextlib.suppress(csv.Error):  # of a lone quote, which is a word
+            fields = next(csv.reader([line], delimiter=separator, strict=True))  # as spreadsheets quote a separator
     return [field.strip(_BLANKS) for field in fields]

@@ -184,8 +184,8 @@ class TaggedFiles:
                 continue
             if column is not None and (isinstance(column, bool) or not isinstance(column, int)):
                 raise InputError(
-                    f"data.{option}={column} must be a whole number in a file of columns, from 0, or -1; a name needs a "
-                    "line of names and data.header=true"
+                    f"data.{option}={column} must be a whole number in a file of columns, from 0, or -1; a name needs "
+                    "a line of names and data.header=true"
                 )
         columns = {"word": 0 if word is None else word, "tag": -1 if tag is None else tag}
         return Columns(**columns, separator=self._separator, comments=self._comments, header=self._header)
@@ -267,7 +267,8 @@ class TaggedHub:
             hidden = self._left_out[split].total()
             if hidden and not self._found[split]:
                 raise InputError(
-                    f"all tags of the {split} split of {self} are hidden ({hidden:,} sentences): give data.{split}=SPLIT"
+                    f"all tags of the {split} split of {self} are hidden ({hidden:,} sentences): "
+                    f"give data.{split}=SPLIT"
                 )
         return self._found[split]
 

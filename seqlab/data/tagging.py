@@ -259,7 +259,7 @@ class TaggingData(ExampleData):
     def _broken(self) -> dict[str, list[str]]:
         """The places where an entity lacks its beginning or its end."""
         if self.scheme is None:
-            return dict.fromkeys(SPLITS, [])
+            return {split: [] for split in SPLITS}
         return {split: check_scheme(sentences, self.scheme) for split, sentences in self._read.items()}
 
     @cached_property

@@ -8,7 +8,6 @@ from nervaluate import Evaluator
 from torch import Tensor
 from torchmetrics import Metric
 
-
 MOST_SHOWN: Final = 50
 """Tags, or types of entities, up to which each has a metric of its own; more are in the files of the run alone."""
 
@@ -86,9 +85,9 @@ class EntityMetrics(Metric):
                F_1 = \frac{2 \, \text{correct}}{\text{predicted} + \text{true}}
 
     An entity is correct if its first word, its last word and its type are. It begins with B-X, and with an I-X that
-    follows neither B-X nor I-X; without types the tags are B and I. What counts as an entity and as correct is nervaluate's answer (its mode "strict");
-    summed up here are its counts, over all batches and devices before anything is divided. Without predicted (true)
-    entities precision (recall) is 0.
+    follows neither B-X nor I-X; without types the tags are B and I. What counts as an entity and as correct is
+    nervaluate's answer (its mode "strict"); summed up here are its counts, over all batches and devices before anything
+    is divided. Without predicted (true) entities precision (recall) is 0.
 
     ``entity_precision``, ``entity_recall`` and ``entity_f1`` are over all types, ``entity_f1_TYPE`` over the entities
     of one (absent for a type that is neither true nor predicted, and for all of more than ``MOST_SHOWN`` types, or
