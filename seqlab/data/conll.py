@@ -151,7 +151,7 @@ def read_conllu(
             sentence has no word; names file and line.
     """
     omitted = Counter[str]() if left_out is None else left_out
-    names = CONLLU_COLUMNS
+    names: tuple[str, ...] = CONLLU_COLUMNS
     if lines and lines[0].startswith(_PLUS):
         names = tuple(lines[0].removeprefix(_PLUS).lower().split())
         if lacking := [name for name in ("id", "form", tag_column) if name not in names]:
