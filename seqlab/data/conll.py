@@ -384,7 +384,7 @@ class _ColumnReader:
         message = f"{self._file}:{number}: expected {expected} columns as in line {first}, got {width}"
         commented = [text for text in (line, self._lines[first - 1]) if text.startswith(("#", "%", "//"))]
         if commented and not self._form.comments:
-            return f"{message}; lines of comments take data.comments='{commented[0][:1]}'"
+            return f"{message}; lines of comments take 'data.comments=\"{commented[0][:1]}\"'"
         if min(width, expected) >= _FREE_COLUMNS:
             mend = "data.word_column=NUMBER and data.tag_column=NUMBER from the front"
             return f"{message}; where sentences differ in their columns, as in CoNLL-2009 and 2012, give {mend}"
@@ -417,7 +417,7 @@ class _ColumnReader:
         if len(marked) > 1 and 2 * len(marked) > len(starts):
             log.warning(
                 "%s: %d of %d sentences begin with a line such as %r, which is read as a word: leave such lines out by "
-                "data.comments='#'",
+                "'data.comments=\"#\"'",
                 self._file,
                 len(marked),
                 len(starts),

@@ -54,7 +54,7 @@ def test_comments_and_a_header_are_left_out_and_counted_where_that_is_asked_for(
     assert [one.words for one in found.read("train")] == [("The", "#cat"), ("it",)]
     assert found.left_out("train") == {"lines of comments": 2}
     read(tmp_path, content)
-    assert "data.comments='#'" in caplog.text
+    assert "'data.comments=\"#\"'" in caplog.text
     caplog.clear()
     table = "label\ttoken\nDET\tThe\nNOUN\tcat\n"
     columns = {"word_column": "token", "tag_column": "label"}
