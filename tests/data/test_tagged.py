@@ -205,3 +205,13 @@ def test_files_of_two_formats_need_to_be_told(tmp_path):
     one, other = written(tmp_path, "a.conllu", CONLLU), written(tmp_path, "a.conll", "a X\n")
     with pytest.raises(InputError, match=r"like conllu and .* like columns.*give data\.format=conllu or"):
         TaggedFiles(train=one, validation=one, test=other).read("train")
+
+
+def test_sentences_with_hidden_tags_are_left_out_and_counted(hub):
+    rows = [(["a", "b"], [0, 1]), (["c"], [-100]), (["d", "e"], [0, -1])]
+    for split in ("train", "validation", "test"):
+        folder = hub(split, rows, ["X", "Y"])
+    data = tagged_data(hub=str(folder))
+    assert data.spec.num_words == {"train": 2, "validation": 2, "test": 2}
+    hidden = {"sentences with a hidden tag (-100)": 1, "sentences with a hidden tag (-1)": 1}
+    assert data.summaries()[0].left_out == hidden
