@@ -77,3 +77,18 @@ def test_long_words_are_read_as_in_training(run_dir, monkeypatch):
     monkeypatch.setattr(tagging, "likeliest", lambda model, batch: seen.append(batch) or original(model, batch))
     predict(run_dir, ["Dafi donaudampfschifffahrt ."])
     assert seen[0].word_lengths.tolist() == [[4, 12, 1]]
+
+
+def test_words_with_spaces_are_given_as_a_list_and_a_no_break_space_belongs_to_its_word(run_dir, caplog):
+    listed, spaced = predict(run_dir, ['["New York", "toko"]', "10\u00a0000 zzz"])
+    assert listed.values["words"] == ["New York", "toko"] and spaced.values["words"] == ["10\u00a0000", "zzz"]
+    assert "1 of 2 texts have no word that training knew, first text 2: 10\u00a0000 zzz" in caplog.text
+
+
+def test_a_long_sentence_among_many_is_read_with_those_of_its_length(run_dir, monkeypatch):
+    seen = []
+    original = tagging.likeliest
+    monkeypatch.setattr(tagging, "likeliest", lambda model, batch: seen.append(batch) or original(model, batch))
+    texts = ["Dafi toko"] * 40 + ["Dafi toko " * 30_000] + ["Dafi"] * 40
+    assert [len(found.values["tags"]) for found in predict(run_dir, texts)] == [2] * 40 + [60_000] + [1] * 40
+    assert max(batch.words.numel() for batch in seen) == 60_000 and len(seen) == 4

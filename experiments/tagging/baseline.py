@@ -71,8 +71,9 @@ def _commonest(tags: Counter[str]) -> str:
 
 def score(data: TaggingData, split: str, words: dict[str, str], overall: str) -> dict[str, float]:
     """The metrics of the runs, but for the loss: a table of tags has no probabilities."""
-    number = {tag: place for place, tag in enumerate(data.tags)}
-    tag_metrics, entity_metrics = TagMetrics(data.tags), EntityMetrics(data.tags)
+    tags = data.tags + data.unseen_tags
+    number = {tag: place for place, tag in enumerate(tags)}
+    tag_metrics, entity_metrics = TagMetrics(data.tags), EntityMetrics(tags)
     for sentence in data.sentences(split):
         read = [as_read(word, data.vocabulary) for word in sentence.words]
         predicted = [number[words.get(word, overall)] for word in read]

@@ -1,16 +1,41 @@
-"""Sentences with a tag for each word, from CoNLL-U files and from files of columns, with the line of what is wrong."""
+"""Sentences with a tag for each word, from CoNLL-U files and from files of columns, with the line of what is wrong.
 
+The reader of CoNLL-U is our own: `conllu` and `pyconll` give no line numbers, and take lines with too few columns and
+ids that count no sentence's words.
+"""
+
+import contextlib
+import csv
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, NamedTuple
 
-from seqlab.data.examples import read_lines
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 CONLLU_TAGS = ("upos", "xpos")
 DOCUMENT_START = "-DOCSTART-"  # a line of its own in CoNLL-2003, and no word
+COMMENTS_ALONE = "blocks of comments alone"
+COMMENTS = "lines of comments"
+HEADERS = "lines of column names"
+
+_BLANKS: Final = " \t"  # what surrounds a word; other spaces, such as a no-break space, can be one
+_ID: Final = re.compile(r"\d+")
+_NO_WORD_ID: Final = re.compile(r"\d+-\d+|\d+\.\d+")
+_PLUS: Final = "# global.columns ="  # of CoNLL-U Plus, whose first line names its columns
+_SEPARATORS: Final = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+_NAMES_OF_WORDS: Final = frozenset({"word", "words", "token", "tokens", "form", "forms", "text"})
+_NAMES_OF_TAGS: Final = frozenset(
+    {"tag", "tags", "label", "labels", "pos", "upos", "xpos", "ner", "ner_tag", "ner_tags", "entity", "class", "bio"}
+)
+_OTHER_COLUMN: Final = "other columns take data.word_column=NUMBER and data.tag_column=NUMBER, from 0"
+_FREE_COLUMNS: Final = 11  # so many columns, or more, have CoNLL-2009 and 2012, whose sentences differ in their number
 
 
 @dataclass(frozen=True)
@@ -38,6 +63,28 @@ class TaggedSentence:
         return f"{self.origin}{self.lines[word]}"
 
 
+class Columns(NamedTuple):
+    """How a file of columns is written.
+
+    Attributes:
+        word: the column of words: its number from 0 (or from the last, -1), or its name in a file with a header.
+        tag: the column of tags.
+        separator: what stands between columns; None: a tab where that reads every line alike, else any run of spaces
+            and tabs.
+        comments: what comments begin with.
+        header: whether the first line holds the columns' names; None: it does not, and one that looks so is told.
+    """
+
+    word: int | str = 0
+    tag: int | str = -1
+    separator: str | None = None
+    comments: tuple[str, ...] = ()
+    header: bool | None = None
+
+
+_DEFAULT: Final = Columns()
+
+
 class _Block:
     """The lines between two blank ones, as they come."""
 
@@ -58,87 +105,337 @@ class _Block:
         return found
 
 
-def read_conllu(file: Path, tag_column: str = "upos", encoding: str = "utf-8") -> Iterator[TaggedSentence]:
-    """The sentences of a CoNLL-U file (Nivre et al. 2016), plain or gzip; ``tag_column`` is "upos" or "xpos".
-
-    Lines of multiword tokens (``3-4``) and of empty nodes (``3.1``) are left out: the words that they stand for have
-    lines of their own.
+def separator_of(given: str | None) -> str | None:
+    """What ``data.separator`` means: a character, its name, or ``\\t`` in any quoting; None where none is given.
 
     Raises:
-        InputError: a line has not ten columns, ids do not count a sentence's words, a word is empty or has no tag, or a
+        InputError: it is empty.
+
+    Example:
+        >>> [separator_of(given) for given in ("tab", "\\\\t", "\\t", "|", "space", "whitespace")]
+        ['\\t', '\\t', '\\t', '|', ' ', 'whitespace']
+    """
+    if given is None:
+        return None
+    if given == "":
+        raise InputError("data.separator is empty: give a character, or null for tabs, else any run of spaces and tabs")
+    named = re.sub(r"\\+t", "\t", given)
+    return _SEPARATORS.get(named.lower(), named)
+
+
+def is_conllu(lines: Sequence[str]) -> bool:
+    """Whether lines look like CoNLL-U: ten columns with tabs between them, of which the first counts words from 1.
+
+    Example:
+        >>> is_conllu(["1\\ta\\ta\\tX\\tXX\\t_\\t0\\troot\\t_\\t_"]), is_conllu(["a\\tX"])
+        (True, False)
+    """
+    rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")][:50]
+    whole = all(
+        len(row) == len(CONLLU_COLUMNS) and (_ID.fullmatch(row[0]) or _NO_WORD_ID.fullmatch(row[0])) for row in rows
+    )
+    return whole and any(row[0] == "1" for row in rows)
+
+
+def read_conllu(
+    file: Path, lines: Sequence[str], tag_column: str = "upos", left_out: Counter[str] | None = None
+) -> Iterator[TaggedSentence]:
+    """The sentences of a CoNLL-U file (Nivre et al. 2016); ``tag_column`` is "upos" or "xpos".
+
+    Lines of multiword tokens (``3-4``) and of empty nodes (``3.1``) are left out: the words that they stand for have
+    lines of their own. So are blocks of comments alone. ``left_out`` counts them. The tag ``_``, which says that a word
+    has none, is a tag like another. Of CoNLL-U Plus, whose first line names the columns, these are read.
+
+    Raises:
+        InputError: a line has not ten columns, ids do not count a sentence's words, a word or tag is empty, or a
             sentence has no word; names file and line.
     """
-    column, block, begun = CONLLU_COLUMNS.index(tag_column), _Block(file), None
-    number = 0
-    for number, line in enumerate(read_lines(file, encoding), start=1):
+    omitted = Counter[str]() if left_out is None else left_out
+    names: tuple[str, ...] = CONLLU_COLUMNS
+    if lines and lines[0].startswith(_PLUS):
+        names = tuple(lines[0].removeprefix(_PLUS).lower().split())
+        if lacking := [name for name in ("id", "form", tag_column) if name not in names]:
+            raise InputError(f"{file}:1: the columns {' '.join(names)} lack {' and '.join(lacking)}")
+    number_column, form_column, column = (names.index(name) for name in ("id", "form", tag_column))
+    block, begun, commented = _Block(file), 0, False
+    for number, line in enumerate([*lines, ""], start=1):
         place = f"{file}:{number}"
         if not line.strip():
             if block.words:
                 yield block.take()
-            elif begun is not None:
+            elif begun:
                 raise InputError(f"{file}:{begun}: a sentence without words")
-            begun = None
+            omitted[COMMENTS_ALONE] += commented and not begun
+            begun, commented = 0, False
             continue
-        begun = number if begun is None else begun
         if line.startswith("#"):
+            commented = True
             continue
+        begun = begun or number
         fields = line.split("\t")
-        if len(fields) != len(CONLLU_COLUMNS):
+        if len(fields) != len(names):
             raise InputError(
-                f"{place}: expected {len(CONLLU_COLUMNS)} columns with tabs between them, got {len(fields)}"
+                f"{place}: expected {len(names)} columns with tabs between them, as CoNLL-U has, got {len(fields)}; "
+                "a file of a word and its tags a line takes data.format=columns"
             )
-        if re.fullmatch(r"\d+-\d+|\d+\.\d+", fields[0]):
+        if _NO_WORD_ID.fullmatch(fields[number_column]):
+            omitted["multiword tokens" if "-" in fields[number_column] else "empty nodes"] += 1
             continue
-        if fields[0] != str(len(block.words) + 1):
+        if fields[number_column] != str(len(block.words) + 1):
             raise InputError(
-                f"{place}: expected the id {len(block.words) + 1}, got {fields[0]!r}; sentences end with a blank line"
+                f"{place}: expected the id {len(block.words) + 1}, got {fields[number_column]!r}; sentences end with a "
+                "blank line"
             )
-        if not fields[1].strip() or fields[column] in ("", "_"):
-            empty = tag_column if fields[1].strip() else "form"
-            raise InputError(f"{place}: the word has no {empty}: {fields[column if empty != 'form' else 1]!r}")
-        block.add(fields[1], fields[column], number)
-    if block.words:
-        yield block.take()
-    elif begun is not None:
-        raise InputError(f"{file}:{begun}: a sentence without words")
+        word, tag = fields[form_column].strip(_BLANKS), fields[column].strip()
+        if not word or not tag:
+            empty, cell = (tag_column, fields[column]) if word else ("form", fields[form_column])
+            raise InputError(f"{place}: the word has no {empty}: {cell!r}")
+        block.add(word, tag, number)
 
 
 def read_columns(
-    file: Path, word_column: int = 0, tag_column: int = -1, separator: str | None = None, encoding: str = "utf-8"
+    file: Path, lines: Sequence[str], form: Columns = _DEFAULT, left_out: Counter[str] | None = None
 ) -> Iterator[TaggedSentence]:
     """The sentences of a file with a word a line, its tag in another column, and a blank line after each sentence.
 
-    Columns are counted from 0, or from the last one by -1, -2, ...; ``separator`` stands between them (None: any run of
-    spaces and tabs). Several blank lines are as one, and lines of ``-DOCSTART-`` are left out.
+    Several blank lines are as one, and so is a line of separators alone. Comments, column names and lines of
+    ``-DOCSTART-`` are left out; ``left_out`` counts them. A line that begins with a mark of comments without letters,
+    such as ``#``, is a word all the same where no space follows and its columns are those of the others: ``#hashtag``.
+    Words and tags are stripped.
 
     Raises:
-        InputError: a line has more or fewer columns than the first, there is no such column, or a word or tag is empty;
-            names file and line.
+        InputError: a line has more or fewer columns than the first (of 11 columns or more, sentences may differ in
+            their number where word and tag are counted from the front), there is no such column, a word or tag is
+            empty, or the column of words holds their numbers; names file and line.
     """
-    block = _Block(file)
-    width = first = 0
-    for number, line in enumerate(read_lines(file, encoding), start=1):
-        place = f"{file}:{number}"
-        if not line.strip():
-            if block.words:
-                yield block.take()
-            continue
-        fields = re.split(r"[ \t]+", line.strip(" \t")) if separator is None else line.split(separator)
-        if fields[0] == DOCUMENT_START:
-            continue
-        if not width:
-            width, first = len(fields), number
-            for option, column in (("word_column", word_column), ("tag_column", tag_column)):
-                if not -width <= column < width:
-                    raise InputError(f"{place}: there is no column {column} among {width}: give data.{option}=NUMBER")
-            if word_column % width == tag_column % width:
-                mend = "data.separator=" if width == 1 else "data.word_column= and data.tag_column="
-                raise InputError(f"{place}: the word and the tag are one column of {width}; give {mend}")
-        if len(fields) != width:
-            raise InputError(f"{place}: expected {width} columns as in line {first}, got {len(fields)}")
-        word, tag = fields[word_column], fields[tag_column]
-        if not word.strip() or not tag.strip():
-            raise InputError(f"{place}: the {'tag' if word.strip() else 'word'} is empty")
-        block.add(word, tag, number)
-    if block.words:
-        yield block.take()
+    reader = _ColumnReader(file, lines, form, Counter() if left_out is None else left_out)
+    numbers_alone, longest = True, 0
+    for sentence in reader.sentences():
+        numbers_alone = numbers_alone and _counts(sentence.words)
+        longest = max(longest, len(sentence.words))
+        yield sentence
+    if numbers_alone and longest > 1:
+        raise InputError(reader.of_numbers())
+
+
+def _counts(words: Sequence[str]) -> bool:
+    """Whether words are the ids 1, 2, 3, ... (or from 0) of a sentence's words."""
+    ids = [word for word in words if not _NO_WORD_ID.fullmatch(word)]
+    start = {"0": 0, "1": 1}.get(ids[0]) if ids else 1
+    return start is not None and ids == [str(number) for number in range(start, start + len(ids))]
+
+
+class _ColumnReader:
+    """Reads a file of columns: what comes between them, and how many there are, is told from all its lines."""
+
+    def __init__(self, file: Path, lines: Sequence[str], form: Columns, left_out: Counter[str]) -> None:
+        self._file, self._lines, self._form, self._left_out = file, lines, form, left_out
+        self._header = self._find_header()
+        self._split = self._find_split()
+        self._widths = {len(self._split(line)) for line in self._rows()} if form.comments else set()
+        self._columns = self._numbers() if self._header is not None else (form.word, form.tag)
+        if form.header is None:
+            self._warn_of_header()
+        if not form.comments:
+            self._warn_of_comments()
+
+    def sentences(self) -> Iterator[TaggedSentence]:
+        block, file = _Block(self._file), self._file
+        names = None if self._header is None else self._lines[self._header]
+        expected: tuple[int, int] | None = None  # a width, and the line of which it is
+        for number, line in enumerate([*self._lines, ""], start=1):
+            fields = self._split(line)
+            if not any(field.strip() for field in fields):
+                if block.words:
+                    yield block.take()
+                continue
+            if self._is_comment(line):
+                self._left_out[COMMENTS] += 1
+                continue
+            if line == names:
+                self._left_out[HEADERS] += 1
+                continue
+            if fields[0] == DOCUMENT_START or self._cell(fields, 0) == DOCUMENT_START:
+                if block.words:
+                    yield block.take()
+                self._left_out[f"lines of {DOCUMENT_START}"] += 1
+                continue
+            if expected is None or (not block.words and self._may_differ(fields)):
+                expected = len(fields), number
+                self._check_columns(number, len(fields))
+            if len(fields) != expected[0]:
+                raise InputError(self._ragged(number, line, len(fields), *expected))
+            word, tag = self._cell(fields, 0), self._cell(fields, 1).strip()
+            if not word or not tag:
+                raise InputError(f"{file}:{number}: the {'tag' if word else 'word'} is empty; {_OTHER_COLUMN}")
+            block.add(word, tag, number)
+
+    def of_numbers(self) -> str:
+        """That the column of words holds numbers of words, and of which format the file seems to be."""
+        row = next(self._rows())
+        width = len(self._split(row))
+        mend = "data.word_column=NUMBER and data.tag_column=NUMBER"
+        if width == len(CONLLU_COLUMNS):
+            mend = "data.format=conllu" if row.count("\t") == width - 1 else "data.word_column=1 data.tag_column=3"
+            kind = "; it looks like CoNLL-U"
+        elif width > len(CONLLU_COLUMNS) + 3:
+            kind, mend = "; it looks like CoNLL-2009", "data.word_column=1 data.tag_column=4"
+        else:
+            kind = ""
+        return f"{self._file}: the column of words holds their numbers 1, 2, 3, ... in each sentence{kind}: give {mend}"
+
+    def _cell(self, fields: Sequence[str], which: int) -> str:
+        """The word (0) or tag (1) of a line's fields; empty where there is no such column."""
+        column = self._columns[which]
+        assert isinstance(column, int)
+        return fields[column] if -len(fields) <= column < len(fields) else ""
+
+    def _rows(self) -> Iterator[str]:
+        """The lines that surely hold a word."""
+        for number, line in enumerate(self._lines):
+            sure = line.strip() and not line.startswith(self._form.comments) and number != self._header
+            if sure and not line.startswith(DOCUMENT_START):
+                yield line
+
+    def _find_header(self) -> int | None:
+        """The place of the line of names."""
+        if not self._form.header:
+            return None
+        marks = self._form.comments
+        return next((n for n, line in enumerate(self._lines) if line.strip() and not line.startswith(marks)), None)
+
+    def _find_split(self) -> Callable[[str], list[str]]:
+        separator = self._form.separator
+        if separator == "whitespace":
+            return _split_at_blanks
+        if separator is not None:
+            return lambda line: _split_at(line, separator)
+        widths, blank_widths, differs = set[int](), set[int](), ""
+        for line in self._rows():
+            tabbed, spaced = _split_at_tabs(line), _split_at_blanks(line)
+            widths.add(len(tabbed))
+            blank_widths.add(len(spaced))
+            if widths == {1} or len(widths) > 1:
+                return _split_at_blanks
+            differs = differs or ("" if self._same_cells(tabbed, spaced) else line)
+        if not differs:
+            return _split_at_blanks
+        if len(blank_widths) > 1:
+            return _split_at_tabs
+        number = self._lines.index(differs) + 1
+        raise InputError(
+            f"{self._file}:{number}: tabs, or any run of spaces and tabs, may stand between the columns, and they read "
+            "the word or its tag differently: give data.separator=tab or data.separator=whitespace"
+        )
+
+    def _same_cells(self, one: Sequence[str], other: Sequence[str]) -> bool:
+        for column in (self._form.word, self._form.tag):
+            if isinstance(column, str):  # of a name, which is looked up in a header
+                return list(one) == list(other)
+            inside = all(-len(fields) <= column < len(fields) for fields in (one, other))
+            if not inside or one[column] != other[column]:
+                return False
+        return True
+
+    def _numbers(self) -> tuple[int, int]:
+        """The numbers of the columns in a file with a header."""
+        assert self._header is not None
+        names = self._split(self._lines[self._header])
+        found = []
+        for option, column in (("word_column", self._form.word), ("tag_column", self._form.tag)):
+            if isinstance(column, str):
+                if names.count(column) != 1:
+                    lack = "two columns" if column in names else "no column"
+                    raise InputError(
+                        f"{self._file}:{self._header + 1}: there is {lack} {column!r} among "
+                        f"{', '.join(map(repr, names))}: give data.{option}=NAME, or its number from 0"
+                    )
+                column = names.index(column)
+            found.append(column)
+        return found[0], found[1]
+
+    def _check_columns(self, number: int, width: int) -> None:
+        place, columns = f"{self._file}:{number}", []
+        for option, column in zip(("word_column", "tag_column"), self._columns, strict=True):
+            assert isinstance(column, int)
+            if not -width <= column < width:
+                raise InputError(f"{place}: there is no column {column} among {width}: give data.{option}=NUMBER")
+            columns.append(column % width)
+        if columns[0] == columns[1]:
+            mend = "data.separator=" if width == 1 else "data.word_column= and data.tag_column="
+            raise InputError(f"{place}: the word and the tag are one column of {width}; give {mend}")
+
+    def _may_differ(self, fields: Sequence[str]) -> bool:
+        """Whether a sentence may have another number of columns than the one before."""
+        counted = all(isinstance(column, int) and column >= 0 for column in self._columns)
+        return counted and len(fields) >= _FREE_COLUMNS
+
+    def _is_comment(self, line: str) -> bool:
+        marks = [mark for mark in self._form.comments if line.startswith(mark)]
+        if not marks:
+            return False
+        mark = max(marks, key=len)
+        after = line[len(mark) :]
+        if any(letter.isalnum() or letter.isspace() for letter in mark) or not after or after[0] == " ":
+            return True
+        return len(self._split(line)) not in self._widths
+
+    def _ragged(self, number: int, line: str, width: int, expected: int, first: int) -> str:
+        message = f"{self._file}:{number}: expected {expected} columns as in line {first}, got {width}"
+        commented = [text for text in (line, self._lines[first - 1]) if text.startswith(("#", "%", "//"))]
+        if commented and not self._form.comments:
+            return f"{message}; lines of comments take 'data.comments=\"{commented[0][:1]}\"'"
+        if min(width, expected) >= _FREE_COLUMNS:
+            mend = "data.word_column=NUMBER and data.tag_column=NUMBER from the front"
+            return f"{message}; where sentences differ in their columns, as in CoNLL-2009 and 2012, give {mend}"
+        if self._form.separator is None:
+            return f"{message}; words with spaces take data.separator=tab"
+        return message
+
+    def _warn_of_header(self) -> None:
+        first = next(self._rows(), "")
+        word, tag = (self._cell(self._split(first), which).lower() for which in (0, 1))
+        if tag in _NAMES_OF_TAGS or (word in _NAMES_OF_WORDS and not self._occurs_again(tag, first)):
+            number = self._lines.index(first) + 1
+            log.warning(
+                "%s:%d: the first line looks like column names (%s) and is read as a word: leave it out by "
+                "data.header=true, or keep it by data.header=false",
+                self._file,
+                number,
+                ", ".join(self._split(first)),
+            )
+
+    def _occurs_again(self, tag: str, first: str) -> bool:
+        rows = (self._cell(self._split(line), 1).lower() for line in self._rows() if line != first)
+        return any(other == tag for other in rows)
+
+    def _warn_of_comments(self) -> None:
+        starts = [
+            line for before, line in zip(["", *self._lines], self._lines, strict=False) if line and not before.strip()
+        ]
+        marked = [line for line in starts if re.match(r"#( |\w+ ?=)", line)]
+        if len(marked) > 1 and 2 * len(marked) > len(starts):
+            log.warning(
+                "%s: %d of %d sentences begin with a line such as %r, which is read as a word: leave such lines out by "
+                "'data.comments=\"#\"'",
+                self._file,
+                len(marked),
+                len(starts),
+                marked[0][:60],
+            )
+
+
+def _split_at_blanks(line: str) -> list[str]:
+    return re.split(r"[ \t]+", line.strip(_BLANKS))
+
+
+def _split_at_tabs(line: str) -> list[str]:
+    return [field.strip(_BLANKS) for field in line.strip(_BLANKS).split("\t")]
+
+
+def _split_at(line: str, separator: str) -> list[str]:
+    fields = line.split(separator)
+    if '"' in line and separator in ",;":
+        with contextlib.suppress(csv.Error):  # of a lone quote, which is a word
+            fields = next(csv.reader([line], delimiter=separator, strict=True))  # as spreadsheets quote a separator
+    return [field.strip(_BLANKS) for field in fields]

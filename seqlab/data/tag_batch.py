@@ -23,7 +23,7 @@ class TaggingBatch:
         characters: ``(B, T, C)`` int64, the letters of each word; None where the model is to do without.
         lengths: ``(B,)`` int64, the words of each sentence, 1 or more.
         word_lengths: ``(B, T)`` int64, the letters of each word; None as ``characters``.
-        targets: ``(B, T)`` int64, the tags.
+        targets: ``(B, T)`` int64, the tags; those from ``len(spec.tags)`` on are never in a training batch.
         unseen: ``(B, T)`` bool, the words that do not occur in training.
     """
 
@@ -46,6 +46,9 @@ class TaggingSpec(Spec):
         num_characters: number of different letters; None where the model is to do without.
         max_word_length: the most letters of a word that are read.
         entities: the tags are O, B-X and I-X, and what counts is the entities that they make.
+        scheme: of entities, how the tags of the data mark them, one of ``seqlab.data.tag_schemes.SCHEMES``.
+        outside: of entities, the data's tag of words outside them.
+        unseen_tags: tags of validation and test that training lacks, numbered after ``tags``.
         num_sentences: sentences in each split.
         num_words: words in each split.
         vectors: pretrained vectors of the words, ``(vocab_size, size)``, NaN for a word without; handed to the model
@@ -67,6 +70,9 @@ class TaggingSpec(Spec):
     num_characters: int | None = None
     max_word_length: int | None = None
     entities: bool = False
+    scheme: str | None = None
+    outside: str | None = None
+    unseen_tags: tuple[str, ...] = ()
     num_sentences: dict[str, int] | None = None
     num_words: dict[str, int] | None = None
     vectors: InitVar[Tensor | None] = None

@@ -1,9 +1,8 @@
 """Sentences with a tag for each word, as a LightningDataModule."""
 
-import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 from seqlab.data.batch import SPLITS
 from seqlab.data.characters import CharacterVocabulary
 from seqlab.data.conll import TaggedSentence
-from seqlab.data.examples import ExampleData, check_whole_number
+from seqlab.data.examples import ExampleData, ExampleLoader, check_whole_number
+from seqlab.data.summary import SplitSummary, equal_rows
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
+from seqlab.data.tag_schemes import TagScheme, check_scheme, scheme_of
 from seqlab.data.tagged import TaggedSource
 from seqlab.data.vectors import Vectors, read_vectors
 from seqlab.data.vocabularies import saved_vocabulary
@@ -23,44 +24,52 @@ from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary, choos
 from seqlab.data.words import WordVocabulary
 from seqlab.errors import InputError
 
-log = logging.getLogger("seqlab")
-
 
 @dataclass
 class _Split:
-    """A split's sentences as numbers, and for each word its tag and whether training lacks it, one after the other."""
+    """A split's sentences as numbers, and for each word its tag and whether training lacks it, one after the other.
+
+    ``foreign`` is the place of the first word whose tag is none of those that are learned.
+    """
 
     encoded: EncodedSentences
     targets: NDArray[np.int64]
     unseen: NDArray[np.bool_]
+    foreign: str | None
 
 
 class TaggingData(ExampleData):
     """Tagged sentences in padded batches, each word with its letters.
 
     Words, letters and tags come from the training split. Both vocabularies have an ``<unk>`` whatever the texts, for a
-    tagger is asked about sentences that nobody has seen.
+    tagger is asked about sentences that nobody has seen. A tag of validation or test that training never saw can't be
+    given: its word counts as tagged wrongly and has no part in the loss.
 
     Args:
         source: gives the sentences (``TaggedFiles``, ``TaggedHub``, ``Grammar``).
-        entities: the tags must be O, B-X and I-X: entities are scored, and a CRF keeps to what BIO allows. An I-X that
-            begins an entity reads as the B-X that it is taken for, with a log line.
+        entities: the tags mark entities: these are scored, and a CRF keeps to what BIO allows. The scheme (BIO, IOB1,
+            BIOES, BILOU, BMES, BMEWO, with types or without) is decided on the training split, and the other splits
+            must follow it. The tags that are learned are O, B-X and I-X, whatever the scheme, for entities are what
+            counts; ``seqlab predict`` answers in the scheme. An entity that lacks its beginning or its end reads as
+            CoNLL's scorer reads it, and is counted.
         min_frequency: rarer words are left out and read as ``<unk>``.
         lowercase: lower the words; their letters stay as they are.
         characters: give the model the letters of each word.
-        max_length: longer training sentences are cut to their first words, with a log line; None: none is. Validation
+        max_length: longer training sentences are cut to their first words, which is told; None: none is. Validation
             and test are never cut.
         max_word_length: a longer word is read by its first and last letters, half of them each; None: none is.
         vectors: a file of pretrained vectors in GloVe's text format, for the words of all three splits; a word without
             one may have that of its lowered form. With one, a word is known whatever its frequency.
         vectors_size: how many numbers a word of that file must have; None: as its first word.
         vocabulary: the folder of a run, whose vocabularies are used instead.
-        tags: the tags in the order of their numbers; None: those of the training split, sorted.
+        tags: the tags in the order of their numbers (with ``entities`` in BIO); None: those of the training split,
+            sorted.
         batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``.
 
     Raises:
-        InputError: an option is wrong; on first use: fewer than two tags, or a tag that is not among them or not in
-            BIO, each with its file and line.
+        InputError: an option is wrong; on first use: fewer than two tags, none of a split is among those of training,
+            or with ``entities`` a tag is not of the scheme; in training: a tag is not among ``tags``. Each with its
+            file and line.
 
     Example:
         >>> from seqlab.data import Grammar
@@ -135,6 +144,11 @@ class TaggingData(ExampleData):
         return self.vocabularies["tokens"]
 
     @cached_property
+    def scheme(self) -> TagScheme | None:
+        """How the tags of the training split mark entities; None without entities."""
+        return scheme_of(self._read["train"]) if self.entities else None
+
+    @cached_property
     def tags(self) -> tuple[str, ...]:
         """The tags in the order of their numbers."""
         if self._tags is not None:
@@ -143,6 +157,12 @@ class TaggingData(ExampleData):
         if len(found) < 2:
             raise InputError(f"the training split of {self.source} has one tag ({', '.join(found)}); two are needed")
         return tuple(sorted(found))
+
+    @cached_property
+    def unseen_tags(self) -> tuple[str, ...]:
+        """The tags that are not learned, numbered after those that are."""
+        known = set(self.tags)
+        return tuple(sorted({tag for rows in self._sentences.values() for row in rows for tag in row.tags} - known))
 
     @cached_property
     def spec(self) -> TaggingSpec:
@@ -158,6 +178,9 @@ class TaggingData(ExampleData):
             num_characters=len(self.vocabularies["characters"]) if self.characters else None,
             max_word_length=self.max_word_length,
             entities=self.entities,
+            scheme=None if self.scheme is None else self.scheme.name,
+            outside=None if self.scheme is None else self.scheme.outside,
+            unseen_tags=self.unseen_tags,
             num_sentences={split: len(found.encoded.lengths) for split, found in splits.items()},
             num_words={split: len(found.targets) for split, found in splits.items()},
             vectors=self._vector_rows(words),
@@ -175,25 +198,86 @@ class TaggingData(ExampleData):
         targets, unseen = (found.encoded.rows(flat, numbers)[0] for flat in (found.targets, found.unseen))
         return TaggingBatch(words, characters, lengths, word_lengths, targets, unseen.bool())
 
-    @cached_property
-    def _sentences(self) -> dict[str, list[TaggedSentence]]:
-        return {split: self._checked(split, self.source.read(split)) for split in SPLITS}
+    def train_dataloader(self) -> ExampleLoader[TaggingBatch]:
+        """The training batches, shuffled.
 
-    def _checked(self, split: str, sentences: Sequence[TaggedSentence]) -> list[TaggedSentence]:
-        """The sentences, with their tags in BIO where that is asked for."""
-        if not sentences:
-            raise InputError(f"the {split} split of {self.source} is empty")
-        found = list(sentences)
-        if self.entities:
-            found = [in_bio(sentence) for sentence in sentences]
-            begun = sum(one.tags != other.tags for one, other in zip(found, sentences, strict=True))
-            if begun:
-                log.info("%s: in %d sentences an entity begins with I-, read as B-", split, begun)
+        Raises:
+            InputError: a tag of training is not among the ``tags`` that are learned.
+        """
+        if (place := self._splits["train"].foreign) is not None:
+            raise InputError(f"{place}: the tag is not among data.tags={','.join(self.tags)}: give it there too")
+        return super().train_dataloader()
+
+    def summaries(self) -> list[SplitSummary]:
+        """The sentences and words of each split, its tags or types of entities, and what is remarkable in it."""
+        left_out = getattr(self.source, "left_out", None)  # a user's own source need not have it
+        equal = equal_rows({split: [one.words for one in self._sentences[split]] for split in SPLITS})
+        return [self._summary(split, {} if left_out is None else left_out(split), equal.get(split)) for split in SPLITS]
+
+    def _summary(self, split: str, left_out: Mapping[str, int], equal: str | None) -> SplitSummary:
+        found = self._splits[split]
+        counts = {"sentences": len(found.encoded.lengths), "words": len(found.targets)}
+        names = self.tags + self.unseen_tags
+        tags = dict(zip(names, np.bincount(found.targets, minlength=len(names)).tolist(), strict=True))
+        classes, kind = {tag: count for tag, count in tags.items() if count or tag in self.tags}, "tags"
+        notes = [] if equal is None else [equal]
+        if self.scheme is not None:
+            types = {tag[2:]: count for tag, count in classes.items() if tag[0] == "B"}
+            counts["entities"] = sum(types.values())
+            classes, kind = {name: count for name, count in types.items() if name}, "types of entities"
+            notes.append(f"scheme {self.scheme.name}" + ("" if self.scheme.name == "BIO" else ", learned as BIO"))
+        return SplitSummary(split, counts, left_out, classes, kind, (*notes, *self._remarks(split, tags)))
+
+    def _remarks(self, split: str, tags: Mapping[str, int]) -> Iterator[str]:
+        if broken := self._broken[split]:
+            yield f"{len(broken):,} entities lack their beginning or their end, first in {broken[0]}"
+        if split == "train" and self._num_cut:
+            yield f"{self._num_cut:,} sentences cut to their first {self.max_length} words"
+        if unseen := sum(tags[tag] for tag in self.unseen_tags):
+            shown = [tag for tag in self.unseen_tags if tags[tag]]
+            named = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
+            yield f"{unseen:,} words have a tag that training lacks ({named}) and count as tagged wrongly"
+        if split != "train":
+            yield f"{100 * self._splits[split].unseen.mean():.2g} % of the words do not occur in training"
+        spellings: dict[str, list[str]] = {}
+        for tag, count in tags.items():
+            if count:
+                spellings.setdefault(tag.casefold(), []).append(tag)
+        if alike := [same for same in spellings.values() if len(same) > 1]:
+            yield f"tags that differ in their case alone: {', '.join(' and '.join(same) for same in alike[:5])}"
+
+    @cached_property
+    def _read(self) -> dict[str, Sequence[TaggedSentence]]:
+        """The sentences as the source has them."""
+        found = {split: self.source.read(split) for split in SPLITS}
+        for split, sentences in found.items():
+            if not sentences:
+                raise InputError(f"the {split} split of {self.source} is empty")
         return found
 
     @cached_property
+    def _broken(self) -> dict[str, list[str]]:
+        """The places where an entity lacks its beginning or its end."""
+        if self.scheme is None:
+            return {split: [] for split in SPLITS}
+        return {split: check_scheme(sentences, self.scheme) for split, sentences in self._read.items()}
+
+    @cached_property
+    def _sentences(self) -> dict[str, Sequence[TaggedSentence]]:
+        """The sentences, with the tags that are learned."""
+        scheme = self.scheme
+        if scheme is None:
+            return self._read
+        self._broken  # noqa: B018
+        return {
+            split: [replace(one, tags=tuple(scheme.read(one.tags))) for one in sentences]
+            for split, sentences in self._read.items()
+        }
+
+    @cached_property
     def _splits(self) -> dict[str, _Split]:
-        numbers = {tag: number for number, tag in enumerate(self.tags)}
+        names = self.tags + self.unseen_tags
+        numbers = {tag: number for number, tag in enumerate(names)}
         words = self.vocabularies["tokens"]
         seen = {as_read(word, words) for word in self._count("train")}
         return {split: self._encode(split, numbers, seen) for split in SPLITS}
@@ -201,27 +285,32 @@ class TaggingData(ExampleData):
     def _encode(self, split: str, numbers: dict[str, int], seen: set[str]) -> _Split:
         words = self.vocabularies["tokens"]
         sentences = self._cut(self._sentences[split]) if split == "train" else self._sentences[split]
-        targets = []
-        for sentence in sentences:
-            for place, tag in enumerate(sentence.tags):
-                if tag not in numbers:
-                    raise InputError(
-                        f"{sentence.place(place)}: the tag {tag!r} does not occur in training, whose tags are "
-                        f"{', '.join(self.tags[:20])}{', ...' if len(self.tags) > 20 else ''}"
-                    )
-                targets.append(numbers[tag])
+        targets = np.asarray([numbers[tag] for sentence in sentences for tag in sentence.tags], dtype=np.int64)
+        foreign = None
+        if (unseen_tags := targets >= len(self.tags)).any():
+            places = (sentence.place(place) for sentence in sentences for place in range(len(sentence.tags)))
+            foreign = next(place for place, is_foreign in zip(places, unseen_tags, strict=False) if is_foreign)
+            if unseen_tags.all():
+                shown = f"{', '.join(self.tags[:20])}{', ...' if len(self.tags) > 20 else ''}"
+                raise InputError(f"{foreign}: no tag of the {split} split occurs in training, whose tags are {shown}")
         encoded = EncodedSentences([one.words for one in sentences], self.vocabularies, self.max_word_length)
         unseen = np.array([as_read(word, words) not in seen for word in encoded.forms])[encoded.form_of]
-        if split != "train":
-            log.info("%s: %.2g %% of the words do not occur in training", split, 100 * unseen.mean())
-        return _Split(encoded, np.asarray(targets, dtype=np.int64), unseen)
+        return _Split(encoded, targets, unseen, foreign)
 
-    def _cut(self, sentences: Sequence[TaggedSentence]) -> list[TaggedSentence]:
+    def _cut(self, sentences: Sequence[TaggedSentence]) -> Sequence[TaggedSentence]:
         """The first ``max_length`` words of each sentence."""
         limit = self.max_length
-        if limit is not None and (long := sum(len(one.words) > limit for one in sentences)):
-            log.info("train: %d of %d sentences are cut to their first %d words", long, len(sentences), limit)
-        return [TaggedSentence(one.words[:limit], one.tags[:limit], one.origin, one.lines[:limit]) for one in sentences]
+        if limit is None:
+            return sentences
+        return [
+            replace(one, words=one.words[:limit], tags=one.tags[:limit], lines=one.lines[:limit]) for one in sentences
+        ]
+
+    @cached_property
+    def _num_cut(self) -> int:
+        """The training sentences that are longer than ``max_length``."""
+        limit = self.max_length
+        return 0 if limit is None else sum(len(one.words) > limit for one in self._sentences["train"])
 
     def _count(self, *splits: str) -> Counter[str]:
         return Counter(word for split in splits for sentence in self._sentences[split] for word in sentence.words)
@@ -254,26 +343,3 @@ class TaggingData(ExampleData):
             raise InputError(f"data.vectors={self._vectors_file}: none of its words occurs in {self.source}")
         nothing = np.full(size, np.nan, dtype=np.float32)
         return torch.from_numpy(np.stack([nothing if vector is None else vector for vector in found]))
-
-
-def in_bio(sentence: TaggedSentence) -> TaggedSentence:
-    """The sentence with B-X for each I-X that begins an entity, as CoNLL's scorer reads it.
-
-    Raises:
-        InputError: a tag is neither O, B-X nor I-X; names its place.
-
-    Example:
-        >>> in_bio(TaggedSentence(("New", "York", "in", "May"), ("I-LOC", "I-LOC", "O", "I-TIME"), "a:", range(4))).tags
-        ('B-LOC', 'I-LOC', 'O', 'B-TIME')
-    """
-    tags, before = [], "O"
-    for place, tag in enumerate(sentence.tags):
-        if tag != "O" and (tag[:2] not in ("B-", "I-") or len(tag) == 2):
-            raise InputError(
-                f"{sentence.place(place)}: expected O, B-X or I-X, got {tag!r}; tags without entities take "
-                "data.entities=false"
-            )
-        begins = tag[:2] == "I-" and before[1:] != tag[1:]
-        tags.append(f"B-{tag[2:]}" if begins else tag)
-        before = tag
-    return TaggedSentence(sentence.words, tuple(tags), sentence.origin, sentence.lines)

@@ -39,6 +39,9 @@ def tagged_data(
     split: Sequence[float] = LABELLED_SPLIT,
     split_seed: int = 0,
     encoding: str = "utf-8",
+    comments: str | Sequence[str] | None = None,
+    header: bool | None = None,
+    split_unique: bool = False,
     **options: Any,
 ) -> TaggingData:
     """``data=tagging``: the user's own files, or with ``hub`` a Hugging Face data set.
@@ -51,12 +54,25 @@ def tagged_data(
     """
     check_one_source(hub, path, name=name, revision=revision)
     if hub is None:
-        columns: Any = word_column
         files = TaggedFiles(
-            path, train, validation, test, format, columns, tag_column, separator, split, split_seed, encoding
+            path,
+            train,
+            validation,
+            test,
+            format=format,
+            word_column=word_column,
+            tag_column=tag_column,
+            separator=separator,
+            split=split,
+            split_seed=split_seed,
+            encoding=encoding,
+            comments=comments,
+            header=header,
+            split_unique=split_unique,
         )
         return TaggingData(files, **options)
-    for option, value in (("format", format), ("separator", separator)):
+    of_files = {"format": format, "separator": separator, "comments": comments, "header": header}
+    for option, value in {**of_files, "split_unique": split_unique or None}.items():
         if value is not None:
             raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
     names = {"train": train, "validation": validation, "test": test}  # HubRows: None is cut where it lacks

@@ -25,21 +25,22 @@ class Constraints(NamedTuple):
 
 
 def bio_constraints(labels: Sequence[str]) -> Constraints:
-    """What BIO allows (Ramshaw & Marcus 1995, as IOB2): I-X only after B-X or I-X.
+    """What BIO allows (Ramshaw & Marcus 1995, as IOB2): I-X only after B-X or I-X; without types, I only after B or I.
 
-    Raises ``ValueError`` for a label that is neither O, B-X nor I-X, and for an I-X without its B-X.
+    Raises ``ValueError`` for a label that is neither O, B-X, I-X, B nor I, and for an I-X without its B-X.
 
     >>> bio_constraints(["O", "B-place", "I-place"]).transitions.int().tolist()
     [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
     """
     for label in labels:
-        if label != "O" and (label[:2] not in ("B-", "I-") or len(label) == 2):
+        typed = label[:2] in ("B-", "I-") and len(label) > 2
+        if not typed and label not in ("O", "B", "I"):
             raise ValueError(f"labels: expected O, B-X and I-X, got {label!r}; other labels take no BIO constraints")
-        if label[:2] == "I-" and f"B-{label[2:]}" not in labels:
-            raise ValueError(f"labels: expected B-{label[2:]} beside {label}, for no {label} may stand without it")
-    before = [{f"B-{label[2:]}", label} if label[:2] == "I-" else set(labels) for label in labels]
+        if label[0] == "I" and f"B{label[1:]}" not in labels:
+            raise ValueError(f"labels: expected B{label[1:]} beside {label}, for no {label} may stand without it")
+    before = [{f"B{label[1:]}", label} if label[0] == "I" else set(labels) for label in labels]
     allowed = torch.tensor([[label in each for each in before] for label in labels])
-    start = torch.tensor([label[:2] != "I-" for label in labels])
+    start = torch.tensor([label[0] != "I" for label in labels])
     return Constraints(allowed, start, torch.ones(len(labels), dtype=torch.bool))
 
 

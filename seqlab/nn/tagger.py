@@ -17,6 +17,9 @@ from seqlab.nn.init import initialize
 from seqlab.nn.recurrent import Bidirectional
 from seqlab.nn.state import State
 
+_ANY = -100  # the tag of a step that may have any: what PyTorch's losses ignore
+_NEVER = -1e9  # the emission of a tag that a step does not have; finite, for -inf gives NaN gradients
+
 
 class CharacterEncoder(nn.Module):
     """A word's letters as one vector: the final outputs of a recurrent layer from each end (Ling et al. 2015).
@@ -206,17 +209,26 @@ class Tagger(nn.Module):
         return emissions
 
     def nll(self, emissions: Tensor, tags: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """-log P of each row's ``tags (B, T)``, ``(B,)``, in nats, summed over its steps; padding may hold anything."""
+        """-log P of each row's ``tags (B, T)``, ``(B,)``, in nats, summed over its steps; padding may hold anything.
+
+        A step whose tag is -100 may have any tag: P is that of the others together.
+        """
         if self.crf is not None:
-            return self.crf(emissions, tags, lengths)  # type: ignore[no-any-return]
+            known = tags != _ANY
+            if bool(known.all()):
+                return self.crf(emissions, tags, lengths)  # type: ignore[no-any-return]
+            others = torch.arange(self.num_tags, device=tags.device) != tags.unsqueeze(2)  # (B, T, N)
+            given = emissions.to(torch.promote_types(emissions.dtype, torch.float32))
+            given = given.masked_fill(others & known.unsqueeze(2), _NEVER)
+            return self.crf.log_partition(emissions, lengths) - self.crf.log_partition(given, lengths)
         check_input(emissions, self.num_tags)
         padding = _padding(emissions, lengths)
         if tags.shape != padding.shape:
             raise ValueError(f"tags: expected {tuple(padding.shape)}, one a step, got {tuple(tags.shape)}")
-        tags = tags.masked_fill(padding, -100)  # what cross entropy leaves out, wherever it lies
+        tags = tags.masked_fill(padding, _ANY)  # what cross entropy leaves out, wherever it lies
         if emissions.dtype in (torch.float16, torch.bfloat16):
             emissions = emissions.float()
-        losses = functional.cross_entropy(emissions.transpose(1, 2), tags, ignore_index=-100, reduction="none")
+        losses = functional.cross_entropy(emissions.transpose(1, 2), tags, ignore_index=_ANY, reduction="none")
         return losses.sum(1)
 
     def loss(self, emissions: Tensor, tags: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -1,11 +1,17 @@
 """Metrics of tags and of the entities they make, exact over a whole split."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from nervaluate import Evaluator
 from torch import Tensor
 from torchmetrics import Metric
+
+MOST_SHOWN: Final = 50
+"""Tags, or types of entities, up to which each has a metric of its own; more are in the files of the run alone."""
+
+_UNTYPED: Final = "entity"
 
 
 class TagMetrics(Metric):
@@ -15,8 +21,11 @@ class TagMetrics(Metric):
 
     over N words of sentences s. ``accuracy`` is over all words, ``unseen_accuracy`` over those that do not occur in
     training (absent if there are none), ``accuracy_TAG`` over those whose true tag is TAG (absent for a tag that
-    does not occur). The sum is float64 and the counts integers, added up over all batches and devices before anything
-    is divided.
+    does not occur, and for all of more than ``MOST_SHOWN`` tags). The sum is float64 and the counts integers, added up
+    over all batches and devices before anything is divided.
+
+    A word whose tag training never saw, a target of ``len(tags)`` or more, counts as tagged wrongly. It has no part in
+    the loss, where its probability of 0 would leave nothing to compare.
 
     Args:
         tags: the tags in the order of their numbers.
@@ -38,9 +47,9 @@ class TagMetrics(Metric):
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
         self.tags = tuple(tags)
-        pairs = torch.zeros((len(self.tags), len(self.tags)), dtype=torch.int64)
+        pairs = torch.zeros((len(self.tags) + 1, len(self.tags)), dtype=torch.int64)
         self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("confusion", pairs, dist_reduce_fx="sum")  # (true, predicted)
+        self.add_state("confusion", pairs, dist_reduce_fx="sum")  # (true, predicted); the last row is of unseen tags
         self.add_state("unseen", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("unseen_correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -48,19 +57,22 @@ class TagMetrics(Metric):
         """Adds one batch: the summed negative log-likelihood in nats, and of each word ``(N,)`` the predicted and true
         tag and whether training lacks it."""
         self.nll += nll
-        pairs = targets * len(self.tags) + predicted
-        self.confusion += torch.bincount(pairs, minlength=len(self.tags) ** 2).view_as(self.confusion)
+        # In place: a count of all pairs of a thousand tags would cost more than the model.
+        true = targets.clamp(max=len(self.tags))
+        self.confusion.index_put_((true, predicted), torch.ones_like(true), accumulate=True)
         self.unseen += unseen.sum()
         self.unseen_correct += (unseen & (predicted == targets)).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        counts = self.confusion.double()
-        words, correct = counts.sum(1), counts.diagonal()  # (tags,) each
-        found = {"loss": self.nll / words.sum(), "accuracy": correct.sum() / words.sum()}
+        words = self.confusion.sum(1).double()  # (tags + 1,)
+        correct = self.confusion.diagonal().double()  # (tags,)
+        found = {"loss": self.nll / words[:-1].sum(), "accuracy": correct.sum() / words.sum()}
         if self.unseen:
             found["unseen_accuracy"] = self.unseen_correct.double() / self.unseen
-        shares = correct / words.clamp(min=1)
-        occur = (words > 0).tolist()
+        if len(self.tags) > MOST_SHOWN:
+            return found
+        shares = correct / words[:-1].clamp(min=1)
+        occur = (words > 0).tolist()[:-1]
         return found | {
             f"accuracy_{tag}": share for tag, share, there in zip(self.tags, shares, occur, strict=True) if there
         }
@@ -73,15 +85,16 @@ class EntityMetrics(Metric):
                F_1 = \frac{2 \, \text{correct}}{\text{predicted} + \text{true}}
 
     An entity is correct if its first word, its last word and its type are. It begins with B-X, and with an I-X that
-    follows neither B-X nor I-X. What counts as an entity and as correct is nervaluate's answer (its mode "strict");
-    summed up here are its counts, over all batches and devices before anything is divided. Without predicted (true)
-    entities precision (recall) is 0.
+    follows neither B-X nor I-X; without types the tags are B and I. What counts as an entity and as correct is
+    nervaluate's answer (its mode "strict"); summed up here are its counts, over all batches and devices before anything
+    is divided. Without predicted (true) entities precision (recall) is 0.
 
     ``entity_precision``, ``entity_recall`` and ``entity_f1`` are over all types, ``entity_f1_TYPE`` over the entities
-    of one (absent for a type that is neither true nor predicted).
+    of one (absent for a type that is neither true nor predicted, and for all of more than ``MOST_SHOWN`` types, or
+    where there are no types).
 
     Args:
-        tags: the tags in the order of their numbers: O, B-X and I-X.
+        tags: the tags in the order of their numbers: O, B-X and I-X; those that can only be true ones too.
 
     Example:
         >>> metrics = EntityMetrics(["B-PER", "I-PER", "O"])
@@ -98,17 +111,21 @@ class EntityMetrics(Metric):
         super().__init__()
         self.tags = tuple(tags)
         self.types = tuple(sorted({tag[2:] for tag in tags if tag != "O"}))
+        self._named = [f"{tag}-{_UNTYPED}" if tag in ("B", "I") else tag for tag in self.tags]  # for nervaluate
         # (types, 3): correct, predicted and true entities.
         self.add_state("counts", torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predicted: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> None:
         """Adds the tags of some sentences."""
-        named = [[[self.tags[tag] for tag in row] for row in rows] for rows in (targets, predicted)]
-        found = Evaluator(*named, tags=list(self.types), loader="list").evaluate()["entities"]
+        named = [[[self._named[tag] for tag in row] for row in rows] for rows in (targets, predicted)]
+        occur = {
+            tag[2:] for rows in named for row in rows for tag in row if tag != "O"
+        }  # its time is that of all types
+        found = Evaluator(*named, tags=sorted(occur), loader="list").evaluate()["entities"]
         counts = torch.zeros_like(self.counts)
         for row, kind in enumerate(self.types):
-            if kind in found:
-                strict = found[kind]["strict"]
+            if (kind or _UNTYPED) in found:
+                strict = found[kind or _UNTYPED]["strict"]
                 counts[row] = torch.tensor([strict.correct, strict.actual, strict.possible])
         self.counts += counts
 
@@ -120,6 +137,8 @@ class EntityMetrics(Metric):
             "entity_recall": total[0] / total[2].clamp(min=1),
             "entity_f1": _f1(total),
         }
+        if len(self.types) > MOST_SHOWN or self.types == ("",):
+            return found
         occur = (counts[:, 1:].sum(1) > 0).tolist()
         return found | {
             f"entity_f1_{kind}": _f1(row) for kind, row, there in zip(self.types, counts, occur, strict=True) if there

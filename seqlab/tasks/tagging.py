@@ -1,12 +1,17 @@
 """Tagging: one tag for each word of a sentence."""
 
+import json
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
+from seqlab.data.batch import IGNORE_INDEX
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec
+from seqlab.data.tag_schemes import TagScheme
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.generation import evaluation
@@ -16,7 +21,10 @@ from seqlab.tasks.devices import global_mean, summed
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
-_SENTENCES = 32  # read at once by predict
+log = logging.getLogger("seqlab")
+
+_SENTENCES: Final = 32  # read at once by predict, at most
+_LETTERS: Final = 1_000_000  # the same, with the padding of words and sentences
 
 
 class TaggingTask(SequenceTask):
@@ -32,7 +40,10 @@ class TaggingTask(SequenceTask):
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
 
     Attributes:
-        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation.
+        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation; where it
+            has words whose tag training never saw, they are a further row.
+        entity_counts: for each split whose entities were scored, the types in the order of ``entity_types``: correct,
+            predicted and true ones, ``(types, 3)``.
     """
 
     model: Tagger
@@ -51,8 +62,12 @@ class TaggingTask(SequenceTask):
         splits = ("val", "test")
         self.eval_metrics = nn.ModuleDict({split: TagMetrics(spec.tags) for split in splits})
         scored = splits if spec.entities else ()
-        self.entity_metrics = nn.ModuleDict({split: EntityMetrics(spec.tags) for split in scored})
+        self.scheme = TagScheme(spec.scheme or "BIO", spec.outside or "O") if spec.entities else None
+        entities = {split: EntityMetrics(spec.tags + spec.unseen_tags) for split in scored}
+        self.entity_metrics = nn.ModuleDict(entities)
+        self.entity_types = entities["test"].types if entities else ()
         self.confusion: dict[str, Tensor] = {}
+        self.entity_counts: dict[str, Tensor] = {}
 
     def training_step(self, batch: TaggingBatch, batch_idx: int) -> dict[str, Tensor]:
         emissions = read(self.model, batch)
@@ -62,7 +77,8 @@ class TaggingTask(SequenceTask):
 
     def evaluate(self, batch: TaggingBatch, split: str) -> None:
         emissions = full_precision(read(self.model, batch))
-        nll = self.model.nll(emissions, batch.targets, batch.lengths).sum(dtype=torch.float64)
+        learned = batch.targets.masked_fill(batch.targets >= len(self.tags), IGNORE_INDEX)
+        nll = self.model.nll(emissions, learned, batch.lengths).sum(dtype=torch.float64)
         predicted = self.model.decode(emissions, batch.lengths)
         valid = torch.arange(predicted.size(1), device=predicted.device) < batch.lengths.unsqueeze(1)  # (B, T)
         self.metrics_of(split).update(nll, predicted[valid], batch.targets[valid], batch.unseen[valid])
@@ -71,10 +87,12 @@ class TaggingTask(SequenceTask):
             entities.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
 
     def finish(self, split: str) -> None:
-        self.confusion[split] = summed(self.metrics_of(split).confusion).cpu()
+        counts = summed(self.metrics_of(split).confusion).cpu()
+        self.confusion[split] = counts if counts[-1].any() else counts[:-1]
         super().finish(split)
         if split in self.entity_metrics:
             entities: Any = self.entity_metrics[split]
+            self.entity_counts[split] = summed(entities.counts).cpu()
             self.log_dict({f"{split}/{name}": value for name, value in entities.compute().items()})
             entities.reset()
 
@@ -82,26 +100,31 @@ class TaggingTask(SequenceTask):
     def predict(
         model: Tagger, spec: TaggingSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """The tags of each sentence's words, which stand between spaces.
+        """The tags of each sentence's words, of entities in the scheme of the training data.
+
+        An input is words with spaces, tabs or newlines between them; a no-break space is part of a word, as in a file
+        of columns. Words that hold spaces are given as a JSON list of words.
 
         Raises:
             InputError: a sentence is empty.
         """
-        sentences = [text.split() for text in inputs]
+        sentences = [_words(text) for text in inputs]
         for number, sentence in enumerate(sentences, start=1):
             if not sentence:
                 raise InputError(f"text {number} is empty; give it at least one word")
         encoded = EncodedSentences(sentences, vocabularies, spec.max_word_length)
-        found: list[Prediction] = []
-        for start in range(0, len(sentences), _SENTENCES):
-            numbers = range(start, min(start + _SENTENCES, len(sentences)))
+        _tell_of_unknown(sentences, vocabularies, encoded)
+        scheme = TagScheme(spec.scheme or "BIO", spec.outside or "O") if spec.entities else None
+        found: dict[int, list[str]] = {}
+        for numbers in _chunks(sentences):
             words, lengths = encoded.words(numbers)
             characters, word_lengths = encoded.letters(numbers) if spec.num_characters is not None else (None, None)
             nothing = torch.zeros_like(words)
             batch = TaggingBatch(words, characters, lengths, word_lengths, nothing, nothing.bool())
             for number, row in zip(numbers, likeliest(model, batch), strict=True):
-                found.append(_prediction(sentences[number], [spec.tags[tag] for tag in row]))
-        return found
+                tags = [spec.tags[tag] for tag in row]
+                found[number] = tags if scheme is None else scheme.write(tags)
+        return [_prediction(sentence, found[number]) for number, sentence in enumerate(sentences)]
 
 
 def read(model: Tagger, batch: TaggingBatch) -> Tensor:
@@ -117,6 +140,47 @@ def likeliest(model: Tagger, batch: TaggingBatch) -> list[list[int]]:
     words, characters, lengths, word_lengths = (None if part is None else part.to(device) for part in parts)
     with evaluation(model):
         return list(_rows(model.decode(model(words, characters, lengths, word_lengths), lengths), batch.lengths))
+
+
+def _words(text: str) -> list[str]:
+    """The words of an input."""
+    if text.lstrip().startswith("["):
+        try:
+            words = json.loads(text)
+        except ValueError:
+            words = None
+        if isinstance(words, list) and words and all(isinstance(word, str) and word.strip(" \t\n") for word in words):
+            return words
+    return re.findall(r"[^ \t\r\n\f\v]+", text)
+
+
+def _chunks(sentences: Sequence[Sequence[str]]) -> Iterator[list[int]]:
+    """The numbers of sentences that are read at once, those of like lengths together, so that little is padded."""
+    lengths = [(len(sentence), max(map(len, sentence))) for sentence in sentences]
+    chunk: list[int] = []
+    for number in sorted(range(len(sentences)), key=lambda number: lengths[number]):
+        together = [lengths[one] for one in (*chunk, number)]
+        letters = len(together) * max(count for count, _ in together) * max(longest for _, longest in together)
+        if chunk and (len(chunk) == _SENTENCES or letters > _LETTERS):
+            yield chunk
+            chunk = []
+        chunk.append(number)
+    if chunk:
+        yield chunk
+
+
+def _tell_of_unknown(
+    sentences: Sequence[Sequence[str]], vocabularies: Mapping[str, Vocabulary], encoded: EncodedSentences
+) -> None:
+    """Warns of sentences of which no word is known."""
+    unknown = encoded.ids == vocabularies["tokens"].unknown_id
+    bounds = zip(encoded.starts[:-1], encoded.starts[1:], strict=True)
+    numbers = [number for number, (start, stop) in enumerate(bounds) if unknown[start:stop].all()]
+    if numbers:
+        log.warning(
+            "%d of %d texts have no word that training knew, first text %d: %s",
+            *(len(numbers), len(sentences), numbers[0] + 1, " ".join(sentences[numbers[0]])[:60]),
+        )
 
 
 def _rows(tags: Tensor, lengths: Tensor) -> Iterator[list[int]]:

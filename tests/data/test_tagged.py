@@ -7,7 +7,6 @@ import datasets
 import pytest
 
 from seqlab.data import TaggedFiles, TaggedHub, tagged_data
-from seqlab.data.tagging import in_bio
 from seqlab.errors import InputError
 from tests.data.copies import thrice
 
@@ -127,7 +126,8 @@ def test_a_data_set_of_the_hub_with_tags_as_text(hub):
         ([([], [])], None, {}, "train row 1: the sentence has no words"),
         ([(["a"], ["X"]), (["a", "b"], ["X"])], None, {}, "train row 2: expected a tag for each of 2 words, got 1"),
         ([(["a", " "], ["X", "Y"])], None, {}, "train row 1, word 2: expected a word and its tag, got ' ' and 'Y'"),
-        ([(["a", "b"], [0, -1])], ["X"], {}, "train row 1, word 2: expected a word and its tag, got 'b' and None"),
+        ([(["a", "b"], [0, None])], ["X"], {}, "train row 1, word 2: expected a word and its tag, got 'b' and None"),
+        ([(["a"], [-1]), (["b"], [-1])], ["X"], {}, r"all tags of the train split .* hidden \(2 .*data\.train=SPLIT"),
         ([(["a"], ["X"])], None, {"tag_column": "ner"}, r"no column 'ner' but .*'tags'.*: give data\.tag_column=NAME"),
         ([(["a"], ["X"])], None, {"word_column": "text"}, r"'text' .* holds no lists: give data\.word_column=NAME"),
     ],
@@ -145,10 +145,10 @@ BROKEN = {
     "spaces for tabs": ("a.conllu", ROW.replace("\t", " "), r"a\.conllu:1: expected 10 columns with tabs .*, got 1"),
     "no blank line": ("a.conllu", ROW * 2, r"a\.conllu:2: expected the id 2, got '1'; sentences end with a blank"),
     "no id": ("a.conllu", ROW.replace("1", "a"), r"a\.conllu:1: expected the id 1, got 'a'"),
-    "no upos": ("a.conllu", f"\n{ROW}".replace("\tX\t", "\t_\t"), r"a\.conllu:2: the word has no upos: '_'"),
+    "no upos": ("a.conllu", f"\n{ROW}".replace("\tX\t", "\t\t"), r"a\.conllu:2: the word has no upos: ''"),
     "no form": ("a.conllu", ROW.replace("1\ta", "1\t "), r"a\.conllu:1: the word has no form: ' '"),
-    "an empty sentence": ("a.conllu", f"{ROW}\n# text\n\n{ROW}", r"a\.conllu:3: a sentence without words"),
-    "an empty last one": ("a.conllu", f"{ROW}\n# text\n1-2\t{ROW[2:]}", r"a\.conllu:3: a sentence without words"),
+    "no word": ("a.conllu", f"{ROW}\n# text\n1-2\t{ROW[2:]}\n\n{ROW}", r"a\.conllu:4: a sentence without words"),
+    "no last word": ("a.conllu", f"{ROW}\n# text\n1-2\t{ROW[2:]}", r"a\.conllu:4: a sentence without words"),
     "an empty file": ("a.conllu", "\n\n", r"a\.conllu:1: the file has no sentence; expected conllu"),
     "ragged columns": ("a.conll", "a X\n\nb Y\nc\n", r"a\.conll:4: expected 2 columns as in line 1, got 1"),
     "more columns": ("a.conll", "a X\nb Y Z\n", r"a\.conll:2: expected 2 columns as in line 1, got 3"),
@@ -204,16 +204,15 @@ def test_wrong_options_are_refused(tmp_path, options, words, monkeypatch):
 
 def test_files_of_two_formats_need_to_be_told(tmp_path):
     one, other = written(tmp_path, "a.conllu", CONLLU), written(tmp_path, "a.conll", "a X\n")
-    with pytest.raises(InputError, match=r"some of .* end in \.conllu and some do not; give conllu or columns"):
-        TaggedFiles(**{**thrice(one), "test": other})
+    with pytest.raises(InputError, match=r"like conllu and .* like columns.*give data\.format=conllu or"):
+        TaggedFiles(**{**thrice(one), "test": other}).read("train")
 
 
-def test_an_entity_that_begins_with_i_is_read_as_conll_reads_it(tmp_path):
-    file = written(tmp_path, "a.conll", "a O\nb I-X\nc I-X\nd B-X\ne I-Y\n\nf I-X\n")
-    (first, second) = TaggedFiles(**thrice(file)).read("train")
-    assert in_bio(first).tags == ("O", "B-X", "I-X", "B-X", "B-Y") and in_bio(second).tags == ("B-X",)
-    assert in_bio(in_bio(first)) == in_bio(first)
-    for wrong in ("X", "B-", "I_X", "S-X", "o"):
-        ragged = written(tmp_path, "b.conll", f"a O\nb {wrong}\n")
-        with pytest.raises(InputError, match=rf"b\.conll:2: expected O, B-X or I-X, got '{wrong}'.*entities=false"):
-            tagged_data(**{**thrice(file), "train": ragged}, entities=True).prepare_data()
+def test_sentences_with_hidden_tags_are_left_out_and_counted(hub):
+    rows = [(["a", "b"], [0, 1]), (["c"], [-100]), (["d", "e"], [0, -1])]
+    for split in ("train", "validation", "test"):
+        folder = hub(split, rows, ["X", "Y"])
+    data = tagged_data(hub=str(folder))
+    assert data.spec.num_words == {"train": 2, "validation": 2, "test": 2}
+    hidden = {"sentences with a hidden tag (-100)": 1, "sentences with a hidden tag (-1)": 1}
+    assert data.summaries()[0].left_out == hidden

@@ -87,12 +87,11 @@ def test_rare_words_are_unknown_but_not_unseen(folder):
     assert batch.words.tolist() == [[2]] and batch.unseen.tolist() == [[False]]  # ran
 
 
-def test_long_sentences_are_cut_in_training_alone_and_long_words_in_their_middle(folder, caplog):
-    caplog.set_level("INFO", "seqlab")
+def test_long_sentences_are_cut_in_training_alone_and_long_words_in_their_middle(folder):
     data = small(folder, max_length=2, max_word_length=3)
     assert data.lengths("train").tolist() == [2, 2, 2] and data.lengths("validation").tolist() == [3, 4, 2]
     assert data.spec.tags == ("A", "D", "N", "V"), "also those of the words that are cut off"
-    assert "train: 2 of 3 sentences are cut to their first 2 words" in caplog.text
+    assert "2 sentences cut to their first 2 words" in data.summaries()[0].notes
     batch = data.collate("validation", [1])
     letters = data.vocabularies["characters"]
     assert [letters.decode(word.tolist()) for word in batch.characters[0]] == ["The", "dog", "ran", "awy"]
@@ -114,10 +113,24 @@ def test_a_word_may_hold_spaces(tmp_path):
     assert words_of(data, "train", 0) == ["New York", "is"]
 
 
-def test_a_tag_that_training_never_saw_is_told_with_its_line(folder):
+def test_a_tag_that_training_never_saw_is_counted_and_has_a_number_after_those_that_are_learned(folder):
     (folder / "test.conll").write_text("The D\ncat N\n\nran V\nup P\n")
-    with pytest.raises(InputError, match=r"test\.conll:5: the tag 'P' does not occur in training, whose tags are A, D"):
+    data = small(folder)
+    assert data.spec.tags == ("A", "D", "N", "V") and data.spec.unseen_tags == ("P",)
+    assert data.collate("test", [1]).targets.tolist() == [[3, 4]]
+    train, _, test = data.summaries()
+    assert "1 words have a tag that training lacks (P) and count as tagged wrongly" in test.notes
+    assert test.classes["P"] == 1 and "P" not in train.classes
+    (folder / "test.conll").write_text("up P\n")
+    with pytest.raises(InputError, match=r"test\.conll:1: no tag of the test split occurs in training, whose .* A, D"):
         small(folder).prepare_data()
+
+
+def test_a_tag_of_training_that_is_not_to_be_learned_is_refused_before_training_alone(folder):
+    data = small(folder, tags=["D", "N"])
+    assert data.spec.unseen_tags == ("A", "V") and data.spec.num_words["train"] == 9
+    with pytest.raises(InputError, match=r"train\.conll:3: the tag is not among data\.tags=D,N: give it there too"):
+        data.train_dataloader()
 
 
 def test_the_spec_is_read_back_from_plain_values_and_keeps_no_vectors(folder):

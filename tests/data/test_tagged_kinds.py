@@ -1,0 +1,221 @@
+"""Kinds of tagged files in the wild: each is read as its field reads it, or refused with its line."""
+
+import random
+from collections import Counter
+
+import pytest
+import torch
+
+from seqlab.data import TaggedFiles, tagged_data
+from seqlab.data.tag_schemes import TagScheme
+from seqlab.errors import InputError
+from seqlab.nn import LSTMCell, Tagger
+from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
+
+ROW = "{0}\t{1}\t{1}\t{2}\t{2}2\t_\t0\tdep\t_\t_\n"
+CONLLU = "".join(ROW.format(k, w, t) for k, (w, t) in enumerate([("The", "DET"), ("cat", "NOUN")], 1)) + "\n"
+
+
+def source(tmp_path, content, name="a.conll", **options):
+    file = tmp_path / name
+    file.write_text(content)
+    return TaggedFiles(train=file, validation=file, test=file, **options)
+
+
+def read(tmp_path, content, name="a.conll", **options):
+    return [(one.words, one.tags) for one in source(tmp_path, content, name, **options).read("train")]
+
+
+def test_conllu_under_another_name_is_recognised_and_never_read_as_columns(tmp_path):
+    expected = [(("The", "cat"), ("DET", "NOUN"))]
+    assert read(tmp_path, CONLLU) == read(tmp_path, CONLLU, "b.tsv", tag_column="upos") == expected
+    assert read(tmp_path, CONLLU, tag_column="xpos") == [(("The", "cat"), ("DET2", "NOUN2"))]
+    assert read(tmp_path, CONLLU, word_column=1, tag_column=3) == expected
+    with pytest.raises(InputError, match=r"looks like CoNLL-U: give data\.format=conllu"):
+        read(tmp_path, CONLLU, format="columns")
+    with pytest.raises(InputError, match=r"a\.conllu:1: expected 10 columns .* data\.format=columns"):
+        read(tmp_path, "The O\n", "a.conllu")
+    with pytest.raises(InputError, match=r"looks like CoNLL-2009: give data\.word_column=1 data\.tag_column=4"):
+        read(tmp_path, "".join(f"{k} w{k} l l P P _ _ 0 0 d d _ _\n" for k in (1, 2)))
+    plus = "# global.columns = ID FORM UPOS\n1\ta\tX\n2\tb\tY\n"
+    assert read(tmp_path, plus, "a.conllup") == [(("a", "b"), ("X", "Y"))]
+
+
+def test_comments_alone_are_counted_and_an_underscore_or_a_no_break_space_is_read(tmp_path):
+    found = source(tmp_path, "# a licence\n\n" + CONLLU + ROW.format(1, "\u00a0", "_"), "a.conllu")
+    assert [one.tags for one in found.read("train")] == [("DET", "NOUN"), ("_",)]
+    assert found.left_out("train") == {"blocks of comments alone": 1}
+    assert read(tmp_path, "\u00a0\tX \u00a0\nb\tX\n", separator="\t") == [(("\u00a0", "b"), ("X", "X"))]
+
+
+def test_comments_and_a_header_are_left_out_and_counted_where_that_is_asked_for(tmp_path, caplog):
+    content = "# id s0\tdomain=x\nThe _ _ O\n#cat _ _ B-X\n\n# id s1\tdomain=x\nit _ _ O\n"
+    found = source(tmp_path, content, comments="#")
+    assert [one.words for one in found.read("train")] == [("The", "#cat"), ("it",)]
+    assert found.left_out("train") == {"lines of comments": 2}
+    read(tmp_path, content)
+    assert "'data.comments=\"#\"'" in caplog.text
+    caplog.clear()
+    table = "label\ttoken\nDET\tThe\nNOUN\tcat\n"
+    columns = {"word_column": "token", "tag_column": "label"}
+    assert read(tmp_path, table, header=True, **columns) == [(("The", "cat"), ("DET", "NOUN"))]
+    assert not caplog.text
+    read(tmp_path, table, word_column=1, tag_column=0)
+    assert "a.conll:1: the first line looks like column names" in caplog.text and "data.header=true" in caplog.text
+    with pytest.raises(InputError, match=r"no column 'tag' among 'label', 'token'"):
+        read(tmp_path, table, header=True, word_column="token", tag_column="tag")
+
+
+@pytest.mark.parametrize("separator", ["\t", "\\t", "tab", "TAB", None])
+def test_words_with_spaces_between_tabs_are_read_whole_in_any_spelling(tmp_path, separator):
+    content = "in front of\tADP\nit \tPRON\n"
+    assert read(tmp_path, content, separator=separator) == [(("in front of", "it"), ("ADP", "PRON"))]
+
+
+def test_separators_have_names_and_spreadsheets_quotes(tmp_path):
+    content = '",",PUNCT\n",QUOTE\nThe,DET\n,\nit,PRON\n'
+    assert read(tmp_path, content, separator="comma") == [
+        ((",", '"', "The"), ("PUNCT", "QUOTE", "DET")),
+        (("it",), ("PRON",)),
+    ]
+    with pytest.raises(InputError, match=r"a\.conll:1: .*data\.separator=tab or data\.separator=whitespace"):
+        read(tmp_path, "New York\tLOC\nLos Angeles\tLOC\n")
+
+
+def test_a_column_that_holds_no_words_and_a_file_without_blank_lines_are_told(tmp_path, caplog):
+    with pytest.raises(InputError, match=r"a\.conll:1: the word of each line is 'doc'.*data\.word_column=NUMBER"):
+        read(tmp_path, "doc w X\n" * 10)
+    read(tmp_path, "a X\nb Y\n" * 60)
+    assert "one sentence of 120 words" in caplog.text
+
+
+def test_sentences_of_conll_2012_differ_in_their_columns(tmp_path):
+    content = "d 0 0 The DT * - - - - * O\nd 0 1 cat NN * - - - - * O\n\nd 0 0 It PRP * - - - - * * O\n"
+    assert read(tmp_path, content, word_column=3, tag_column=4) == [(("The", "cat"), ("DT", "NN")), (("It",), ("PRP",))]
+    with pytest.raises(InputError, match=r"a\.conll:4: expected 12 columns .* from the front"):
+        read(tmp_path, content, word_column=3)
+
+
+def test_sentences_of_the_same_words_stay_together_on_request(tmp_path):
+    file = tmp_path / "a.conll"
+    file.write_text("".join(f"w{i % 10} A\nx B\n\n" for i in range(40)))
+    shares = {"split": [0.6, 0.2, 0.2]}
+    assert any("in train too" in note for one in tagged_data(file, **shares).summaries() for note in one.notes)
+    together = tagged_data(file, split_unique=True, **shares).summaries()
+    assert not any("in train too" in note for one in together for note in one.notes)
+
+
+SPANS = ["B-PER", "O", "B-LOC", "I-LOC", "I-LOC", "B-LOC", "I-LOC"]
+WRITTEN = {
+    "BIO": SPANS,
+    "IOB1": ["I-PER", "O", "I-LOC", "I-LOC", "I-LOC", "B-LOC", "I-LOC"],
+    "BIOES": ["S-PER", "O", "B-LOC", "I-LOC", "E-LOC", "B-LOC", "E-LOC"],
+    "BILOU": ["U-PER", "O", "B-LOC", "I-LOC", "L-LOC", "B-LOC", "L-LOC"],
+    "BMES": ["S-PER", "O", "B-LOC", "M-LOC", "E-LOC", "B-LOC", "E-LOC"],
+    "BMEWO": ["W-PER", "O", "B-LOC", "M-LOC", "E-LOC", "B-LOC", "E-LOC"],
+}
+
+
+def of_tags(tmp_path, train, test=None):
+    for name, tags in (("train", train), ("test", test or train)):
+        (tmp_path / name).write_text("".join(f"w{i} {tag}\n" for i, tag in enumerate(tags)))
+    files = {"train": tmp_path / "train", "validation": tmp_path / "train", "test": tmp_path / "test"}
+    return tagged_data(**files, entities=True)
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_scheme_is_told_on_training_learned_as_bio_and_written_back(tmp_path, name, typed):
+    tags = [tag if typed else tag[0] for tag in WRITTEN[name]]
+    bio = [tag if typed else tag[0] for tag in SPANS]
+    data = of_tags(tmp_path, tags)
+    assert data.spec.scheme == name and list(data.sentences("train")[0].tags) == bio
+    assert TagScheme(name).write(bio) == tags
+    summary = data.summaries()[0]
+    assert summary.counts["entities"] == 3 and any(f"scheme {name}" in note for note in summary.notes)
+    assert summary.classes == ({"LOC": 2, "PER": 1} if typed else {})
+    assert Tagger(9, data.tags, LSTMCell, hidden_size=2, decoder="crf", entities=True).crf.allowed is not None
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        ("S-PER O", "B-PER U-PER", r"test:2: the tag 'U-PER' is not of BIOES"),
+        ("B-PER O", "O E-PER", r"test:2: the tag 'E-PER' is not of BIO"),
+        ("B-PER I-PER O", "O I-PER", r"test:2: an entity begins with I-, .*\(IOB1\)"),
+        ("I-PER O", "O B-PER", r"test:2: an entity begins with B-"),
+        ("S-PER O U-PER", None, r"'S-PER' \(.*train:1\) and 'U-PER' \(.*train:3\) are of no one scheme"),
+        ("B-PER O B", None, r"'B-PER' \(.*:1\) and 'B' \(.*:3\) one has a type"),
+        ("B-PER o O", None, r"train:2: expected O, B-X or I-X.* got 'o'.*data\.entities=false"),
+        ("B- O", None, r"train:1: expected O"),
+        ("PER-B O", None, r"train:1: expected O"),
+        ("label O", None, r"train:1: .*data\.header=true"),
+    ],
+)
+def test_tags_that_contradict_the_scheme_are_refused_with_their_line(tmp_path, train, test, words):
+    with pytest.raises(InputError, match=words):
+        of_tags(tmp_path, train.split(), None if test is None else test.split()).prepare_data()
+
+
+def test_entities_without_beginning_or_end_are_counted_and_other_marks_of_outside_are_read(tmp_path):
+    data = of_tags(tmp_path, ["S-X", "_", "E-X", "_", "B-date-time", "_"])
+    assert list(data.sentences("train")[0].tags) == ["B-X", "O", "B-X", "O", "B-date-time", "O"]
+    assert any(note.startswith("2 entities lack") for note in data.summaries()[0].notes)
+    assert data.spec.outside == "_" and TagScheme("BIOES", "_").write(["O", "B-X"]) == ["_", "S-X"]
+
+
+def spans(tags):
+    """The entities of any scheme, as conlleval finds them, written independently: each word's end and beginning."""
+    role = {"M": "I", "L": "E", "U": "S", "W": "S"}
+    found, start = set(), None
+    for place, (before, tag) in enumerate(zip(["O", *tags], [*tags, "O"], strict=True)):
+        one, other = role.get(before[0], before[0]), role.get(tag[0], tag[0])
+        differ = before[1:] != tag[1:]
+        if start is not None and (one in "ES" or other in "BSO" or differ):
+            found.add((start, place - 1, before[1:]))
+            start = None
+        if other != "O" and (other in "BS" or one in "ESO" or differ):
+            start = place
+    return found
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_any_sequence_of_any_scheme_means_what_it_means_to_conlleval(name):
+    draw = random.Random(name)
+    marks = sorted({tag[0] for tag in WRITTEN[name]} - {"O"})
+    scheme, tags = TagScheme(name), ["O", *(f"{mark}-{kind}" for mark in marks for kind in ("X", "Y-Z"))]
+    bio = ["O", *(f"{mark}-{kind}" for mark in "BI" for kind in ("X", "Y-Z"))]
+    metrics, counts = EntityMetrics(bio), Counter()
+    for _ in range(200):
+        true, predicted = ([draw.choice(tags) for _ in range(12)] for _ in range(2))
+        predicted = [one if draw.random() < 0.8 else other for one, other in zip(true, predicted, strict=True)]
+        read_as = [scheme.read(row) for row in (predicted, true)]
+        assert [spans(row) for row in read_as] == [spans(predicted), spans(true)]
+        assert spans(scheme.write(read_as[1])) == spans(true), "and written back"
+        metrics.update(*([[bio.index(tag) for tag in row]] for row in read_as))
+        counts.update(
+            correct=len(spans(true) & spans(predicted)), predicted=len(spans(predicted)), true=len(spans(true))
+        )
+    assert metrics.counts.sum(0).tolist() == [counts["correct"], counts["predicted"], counts["true"]]
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "crf"])
+def test_a_step_whose_tag_is_not_known_may_have_any(decoder):
+    torch.manual_seed(0)
+    model = Tagger(9, ["a", "b", "c"], LSTMCell, hidden_size=2, decoder=decoder).double()
+    emissions = torch.randn(1, 3, 3).double()
+    each = [model.nll(emissions, torch.tensor([[0, tag, 2]])) for tag in range(3)]
+    expected = -torch.stack([-nll for nll in each]).logsumexp(0)
+    torch.testing.assert_close(model.nll(emissions, torch.tensor([[0, -100, 2]])), expected)
+
+
+def test_words_of_unseen_tags_count_as_wrong_and_more_than_fifty_tags_have_no_metrics_of_their_own():
+    metrics = TagMetrics(("A", "B"))
+    metrics.update(torch.tensor(2.0), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 3]), torch.zeros(3).bool())
+    found = {name: float(value) for name, value in metrics.compute().items()}
+    assert (
+        found["loss"] == 1.0 and found["accuracy"] == pytest.approx(2 / 3) and metrics.confusion[2].tolist() == [0, 1]
+    )
+    many = TagMetrics([f"T{i}" for i in range(51)])
+    many.update(torch.tensor(1.0), torch.tensor([0]), torch.tensor([0]), torch.tensor([False]))
+    assert many.compute().keys() == {"loss", "accuracy"}
