@@ -1,0 +1,154 @@
+"""One case: a cell, a history, and what became of it on each engine."""
+
+import contextlib
+import copy
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from seqlab.nn import GatedCell
+from seqlab.nn.engine.scan import build, operations, views
+from seqlab.nn.engine.scan import trace as tracing
+from tests.nn.campaign.family import Family, family
+from tests.nn.campaign.history import history
+from tests.nn.campaign.judge import Difference, differences
+from tests.nn.campaign.play import Player, RefusedError
+from tests.nn.campaign.subjects import forget, load
+
+HISTORIES = 10  # of each cell
+_NAMED = ("scan", "native", "parallel")
+
+
+def run_case(seed: int, folder: Path, optimize: bool | None = None) -> dict[str, Any]:
+    """The outcome of case ``seed``: history ``seed % 10`` of cell ``seed // 10``, as plain values."""
+    began, cell = time.process_time(), family(seed // HISTORIES)
+    built = history(cell, seed % HISTORIES)
+    with compiler_level(cell.optimized if optimize is None else optimize):
+        result = _outcome(cell, built, folder)
+    features = sorted({*cell.used, *cell.special})
+    return {
+        "case": seed, "cell": cell.kind, "dtype": cell.dtype, "structure": built["structure"], **result,
+        "effects": list(cell.effects), "features": features, "seconds": round(time.process_time() - began, 3),
+    }  # fmt: skip
+
+
+def _outcome(cell: Family, built: dict[str, Any], folder: Path) -> dict[str, Any]:
+    hand = Player(cell, built, "hand", folder).play().seen
+    exact = cell.dtype == "float64" or "reads dtype" in cell.special
+    truth = hand if exact else Player(cell, built, "hand", folder, double=True).play().seen
+    result: dict[str, Any] = {"engines": {}, "reasons": {}, "programs": 0, "refused": {}, "served": [], "faults": [],
+                              "ran": [], "raised": any("raised" in each for each in hand)}  # fmt: skip
+    subjects = ["auto", *(["loop"] if built["loop"] else []), *(_NAMED if built["explicit"] else [])]
+    moved: list[Any] | None = None
+    for subject in subjects:
+        player: Player | None = None
+        try:
+            player = Player(cell, built, subject, folder)
+            player.play()
+        except RefusedError as error:
+            result["refused"][subject] = str(error)
+        except Exception as error:  # the layer could not even be built
+            result["faults"].append({"subject": subject, "step": -1, "name": "built", "what": repr(error)[:300]})
+        if player is None:
+            continue
+        result["programs"] += player.compilations
+        if subject == "auto":
+            result["engines"], result["reasons"] = dict(player.engines), dict(player.reasons)
+        if subject not in result["refused"]:
+            result["served"].append(subject)
+        count = len(player.seen)  # a named engine may have refused later
+        arguments = (hand[:count], truth[:count], player.seen, built["steps"])
+        found = differences(*arguments, [])
+        if any(each.allowed for each in found):
+            if moved is None:
+                moved = _moved(cell, built, folder)
+            found = differences(*arguments, moved)
+        for each in found[:4]:
+            kind = "ran" if each.name == "ran" else "faults"
+            result[kind].append({"subject": subject, **vars(each)})
+    result["outcome"] = "fault" if result["faults"] else "agrees"
+    return result
+
+
+def _moved(cell: Family, built: dict[str, Any], folder: Path) -> list[Any]:
+    """Hand-written histories in float64 whose numbers are off by the precision's rounding."""
+    low = any(step.get("autocast") for step in built["steps"]) and cell.dtype == "float32"
+    eps = 2.0**-8 if low else 2.0**-23 if cell.dtype == "float32" else 2.0**-52
+    double = "reads dtype" not in cell.special
+    shares = [share * eps for share in ((1, 2) if low else (1, 64)) for _ in range(8)]
+    return [
+        Player(cell, {**built, "seed": built["seed"] ^ k}, "hand", folder, double=double, jitter=share).play().seen
+        for k, share in enumerate(shares)
+    ]
+
+
+@contextlib.contextmanager
+def compiler_level(optimize: bool) -> Iterator[None]:
+    """Compiles steps as they are used, or without the optimizer in a third of the time."""
+    kept = build._FLAGS
+    build._FLAGS = tuple("-O3" if optimize and f == "-O0" else "-O0" if not optimize and f == "-O3" else f for f in kept)
+    try:
+        yield
+    finally:
+        build._FLAGS = kept
+
+
+def expected_to_compile(cell: Family, folder: Path) -> bool:
+    """Whether the cell has neither side effects nor draws, and its operations stand in scan's table."""
+    if cell.effects or "a list for a tuple" in cell.special or cell.kind in ("plain", "stepping", "MGUCell"):
+        return False
+    try:
+        made = load(cell, "traced", folder, fresh=True).make(cell.input_size, cell.hidden_size).double()
+        names = _operations(made)
+    except Exception:
+        return False
+    known = {*operations.POINTWISE, *operations.REDUCTIONS, *views.VIEWS, "split_with_sizes", "detach", "full_like"}
+    return names <= known | {"lift_fresh_copy", "scalar_tensor", "full", "zeros_like", "ones_like", "ones", "zeros"}
+
+
+def _operations(cell: GatedCell) -> set[str]:
+    names = [name for name, _ in (*cell.named_parameters(), *cell.named_buffers())]
+    tensors = [each.detach() for _, each in (*cell.named_parameters(), *cell.named_buffers())]
+    gates, rows = cell.num_gates * cell.hidden_size, 23
+    inputs = [torch.zeros(rows, size).double() for size in (gates, gates, *cell.state_sizes)]
+
+    class Step(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, *given: torch.Tensor) -> Any:
+            return self.cell.pointwise(given[0], given[1] if cell.recurrent else None, tuple(given[2:]))
+
+    def step(*given: torch.Tensor) -> Any:
+        held = {f"cell.{n}": t for n, t in zip(names, given[len(inputs) :], strict=True)}
+        return torch.func.functional_call(Step(), held, given[: len(inputs)])
+
+    table = tracing._decompositions()
+    graph = make_fx(torch.func.functionalize(step), decomposition_table=table)(*inputs, *tensors).graph
+    graph.eliminate_dead_code()
+    moving: set[fx.Node] = set()
+    for node in graph.nodes:  # what follows from parameters alone may be anything
+        if (node.op == "placeholder" and len(moving) < len(inputs) and not node.all_input_nodes) or any(
+            each in moving for each in node.all_input_nodes
+        ):
+            moving.add(node)
+    return {operations.name_of(node) for node in moving if node.op == "call_function"}
+
+
+def describe(seed: int) -> str:
+    """A case as a person reads it: the cell's source and what happens."""
+    cell = family(seed // HISTORIES)
+    built = copy.deepcopy(history(cell, seed % HISTORIES))
+    steps = built.pop("steps")
+    lines = [f"# case {seed}: {cell.kind}, {cell.input_size} to {cell.hidden_size}, {cell.dtype}", cell.source, f"# {built}"]
+    return "\n".join([*lines, *(f"# {k}: {step}" for k, step in enumerate(steps))])
+
+
+__all__ = ["HISTORIES", "Difference", "describe", "expected_to_compile", "forget", "os", "run_case"]
