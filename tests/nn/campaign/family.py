@@ -49,6 +49,12 @@ def other_step(self, gi, state):
 def other_initial_state(self, batch_size, *, like):
     return tuple(part + 0.25 for part in _initial_state(self, batch_size, like=like))
 
+def coded_pointwise(self, gi, gh, state):
+    return tuple(torch.tanh(each + gi[:, :each.size(1)]) for each in state)
+
+def coded_coefficients(self, gi):
+    return torch.sigmoid(gi[..., :1]), gi[..., -1:] * 0.5
+
 _{rest}, _project, _output, _step, _initial_state = (
     Cell.{rest}, Cell.project, Cell.output, Cell.step, Cell.initial_state)
 
@@ -356,7 +362,7 @@ def _general_changes(w: Writer, kind: str, rest: str) -> None:
     w.change("the class of the cell", "cell.__class__ = module.Other")
     w.change("the class of the cell", "cell.__class__ = module.Cell")
     if rest in ("pointwise", "coefficients") and kind in ("gated", "linear"):
-        w.change("the code of pointwise", f"type(cell).{rest}.__code__ = module.other_{rest}.__code__")
+        w.change("the code of pointwise", f"type(cell).{rest}.__code__ = module.coded_{rest}.__code__")
     w.change("a cell replaced", "layer.cell = module.make(cell.input_size, cell.hidden_size).to(dtype_of(cell))")
     w.change("weights", "cell.weight_ih.data.mul_(0.5)", "load(cell, 0.7)", "load(cell, 1.3)")
     w.change("precision", "layer.double()", "layer.float()")

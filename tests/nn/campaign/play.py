@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, parametrize, prune
 
@@ -474,7 +475,9 @@ def _mapped(function: Any, state: Any) -> Any:
 
 
 def _flatten(name: str, value: Any, seen: Seen) -> None:
-    if isinstance(value, Tensor):
+    if isinstance(value, FakeTensor):
+        seen[name] = "a tensor without values"
+    elif isinstance(value, Tensor):
         seen[name] = value.detach().clone()
     elif isinstance(value, list | tuple):
         seen[f"{name} length"] = len(value)
