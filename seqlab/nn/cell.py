@@ -18,7 +18,9 @@ class RecurrentCell(nn.Module, ABC):
 
     A state is a tuple of ``(B, size)`` tensors, named by ``state_names``, ``h`` first. Most cells are better written as
     a :class:`GatedCell`; this rung is for those whose step has another form. Engines call ``project``, ``step`` and
-    ``output`` directly and not the cell itself, so hooks belong on :class:`~seqlab.nn.Recurrent`.
+    ``output`` directly and not the cell itself: forward pre-hooks of the cell, as pruning registers, run once before a
+    sequence, on every engine; other hooks belong on :class:`~seqlab.nn.Recurrent`. ``project`` sees all steps at once,
+    ``(B, T, I)``, padding as zeros; one that mixes rows or steps does so on every engine alike.
 
     Called by itself, a cell makes one step: ``cell(x, state=None)`` with ``x (B, I)`` gives the new state.
 
@@ -78,14 +80,13 @@ class RecurrentCell(nn.Module, ABC):
             state = self.initial_state(x.size(0), like=x)
         check_state(state, self.state_names, self.state_sizes, x)
         new = self.step(self.project(x), state)
-        self.check_step(new, x)
+        new = tuple(new) if isinstance(new, list) else new
+        check_state(new, self.state_names, self.state_sizes, x, name=f"{type(self).__name__}: the new state")
         return new
 
-    def check_step(self, new: State, x: Tensor) -> None:
-        """Raise ``ValueError`` unless ``new`` is a state of this cell for the rows of ``x``, and its output fits."""
+    def check_output(self, output: Tensor, x: Tensor) -> None:
+        """Raise ``ValueError`` unless ``output`` is one of this cell for the rows of ``x``."""
         name = type(self).__name__
-        check_state(new, self.state_names, self.state_sizes, x, name=f"{name}: the new state")
-        output = self.output(new)
         if not isinstance(output, Tensor) or output.shape != (x.size(0), self.output_size):
             wanted = (x.size(0), self.output_size)
             raise ValueError(f"{name}.output: expected a tensor {wanted}, got {describe(output)}")

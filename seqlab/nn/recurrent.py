@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import NamedTuple
 from typing import cast as typed
 
 import torch
@@ -10,11 +11,20 @@ from torch.utils.checkpoint import checkpoint
 
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.engine import ENGINES, Engine, choose
+from seqlab.nn.engine import ENGINES, candidates, choose
+from seqlab.nn.engine.capture import UnsupportedError, untraceable
+from seqlab.nn.engine.once import run_pre_hooks
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
 _SHORT = (torch.float16, torch.bfloat16)
+
+
+class LastRun(NamedTuple):
+    """The engine that ran a layer's last call and, where it is "loop" for want of a faster one, why."""
+
+    engine: str
+    reason: str | None
 
 
 class Recurrent(nn.Module):
@@ -55,7 +65,9 @@ class Recurrent(nn.Module):
         self.reverse = reverse
         self.recompute = recompute
         self._backend = backend
-        self._choices: dict[tuple[str, bool, bool], str] = {}
+        self._choices: dict[object, tuple[str, ...]] = {}
+        self._told: set[str] = set()
+        self.last_run: LastRun | None = None
         self._engine = choose(cell, backend)
         # A model on the meta device is built to be counted, many times over, and never run.
         if backend == "auto" and not any(parameter.is_meta for parameter in cell.parameters()):
@@ -65,7 +77,7 @@ class Recurrent(nn.Module):
     def engine(self) -> str:
         """The name of the engine that runs this layer where its parameters are, in float32, for rows of one length."""
         parameter = next(self.cell.parameters(), None)
-        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)
+        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)[0]
 
     @property
     def output_size(self) -> int:
@@ -88,34 +100,75 @@ class Recurrent(nn.Module):
         state = tuple(part.to(dtype) for part in state)
         if self.reverse:
             x = flip_valid(x, lengths)
-        engine = ENGINES[self._engine_for(x, lengths)]
+        run_pre_hooks(cell, x, state)
         if self.recompute and torch.is_grad_enabled() and x.size(1) > 1:
-            output, state = _run_in_stretches(engine, cell, x, state, lengths)
+            output, state = self._run_in_stretches(x, state, lengths)
         else:
-            output, state = engine.run(cell, x, state, lengths)
+            output, state = self._run(x, state, lengths)
         if self.reverse:
             output = flip_valid(output, lengths)
         return output, tuple(part.to(dtype) for part in state)
 
-    def _engine_for(self, x: Tensor, lengths: Tensor | None) -> str:
+    def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """On the engine for this call; under "auto" on the next one where that can't run what the cell does now."""
+        names = self._engines_for(x, lengths)
+        if torch.compiler.is_compiling():
+            return ENGINES[names[0]].run(self.cell, x, state, lengths, self._backend == "auto")
+        reason = untraceable() if names[0] != "loop" else None
+        if reason is not None:
+            if self._backend != "auto":
+                names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
+            names = names[-1:]
+        for name in names:
+            try:
+                output, new = ENGINES[name].run(self.cell, x, state, lengths, self._backend == "auto")
+            except UnsupportedError as error:
+                reason = str(error)
+                if self._backend != "auto":
+                    kind = type(self.cell).__name__
+                    raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
+                self._tell(name, reason)
+            else:
+                self.last_run = LastRun(name, reason if name == "loop" else None)
+                return output, new
+        raise AssertionError("loop serves every cell")
+
+    def _engines_for(self, x: Tensor, lengths: Tensor | None) -> tuple[str, ...]:
         if self._backend != "auto":
-            return self._engine
+            return (self._engine,)
         if torch.compiler.is_exporting():
-            return "loop"  # plain operators, which any program can load
+            return ("loop",)  # plain operators, which any program can load
         # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
         if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
-            return "loop"
+            return ("loop",)
         device = x.device.type
         low = x.dtype in _SHORT or (torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) in _SHORT)
         return self._chosen(device, low, lengths is not None)
 
-    def _chosen(self, device: str, low: bool, packed: bool) -> str:
+    def _chosen(self, device: str, low: bool, packed: bool) -> tuple[str, ...]:
         if self._backend != "auto":
-            return self._engine
-        case = (device, low, packed)
+            return (self._engine,)
+        case = (type(self.cell), self.cell.input_size, self.cell.hidden_size, device, low, packed)
         if case not in self._choices:
-            self._choices[case] = choose(self.cell, "auto", device, low, packed)
+            self._choices[case] = candidates(self.cell, device, low, packed)
         return self._choices[case]
+
+    def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        cell = self.cell
+        size = math.isqrt(x.size(1) - 1) + 1
+        run, outputs = self._run, []
+        for start in range(0, x.size(1), size):
+            stretch = x[:, start : start + size]
+            left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
+            output, state = checkpoint(run, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
+            outputs.append(output)
+        return torch.cat(outputs, 1), state
+
+    def _tell(self, name: str, reason: str) -> None:
+        """Log once why a faster engine steps aside."""
+        if reason not in self._told:
+            self._told.add(reason)
+            logger.warning("%s can't run on %s, and another engine does it: %s", type(self.cell).__name__, name, reason)
 
     def extra_repr(self) -> str:
         return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"
@@ -177,21 +230,6 @@ class Bidirectional(nn.Module):
         left, forward = self.forward_layer(x, forward, lengths)
         right, backward = self.backward_layer(x, backward, lengths)
         return torch.cat((left, right), 2), (typed(State, forward), typed(State, backward))
-
-
-def _run_in_stretches(
-    engine: Engine, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    size = math.isqrt(x.size(1) - 1) + 1
-    outputs = []
-    for start in range(0, x.size(1), size):
-        stretch = x[:, start : start + size]
-        left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
-        output, state = checkpoint(
-            engine.run, cell, stretch, state, left, use_reentrant=False, preserve_rng_state=False
-        )
-        outputs.append(output)
-    return torch.cat(outputs, 1), state
 
 
 def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:

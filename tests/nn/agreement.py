@@ -6,15 +6,20 @@ import torch
 from torch import Tensor
 
 from seqlab.nn import Recurrent, RecurrentCell
-from seqlab.nn.engine import scan
+from seqlab.nn.engine.capture import watched
 from seqlab.nn.engine.scan.program import Program
 
 RAGGED = (3, 0, 6, 6, 1)  # for five rows of six steps
 
 
 def programs_of(cell: RecurrentCell) -> list[Program]:
-    """The compiled steps that a cell's runs on ``scan`` have used."""
-    return [each.program for each in scan._compiled.get(cell, {}).values() if each.program is not None]
+    """The compiled steps that a cell's runs on ``scan`` have used, each once."""
+    found = {}
+    for capture in watched(cell, "pointwise").captures:
+        for derived in capture.derived.values():
+            if isinstance(derived, tuple) and derived[1] is not None:
+                found[derived[1].key] = derived[1]
+    return list(found.values())
 
 
 def batch(

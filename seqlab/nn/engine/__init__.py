@@ -22,8 +22,14 @@ class Engine(Protocol):
     def refusal(self, cell: RecurrentCell) -> str | None:
         """Why the engine can't serve ``cell``, or None if it can."""
 
-    def run(self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """All steps from left to right: ``x (B, T, I)`` to ``(output (B, T, output_size), final state)``."""
+    def run(
+        self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+    ) -> tuple[Tensor, State]:
+        """All steps from left to right: ``x (B, T, I)`` to ``(output (B, T, output_size), final state)``.
+
+        Raises ``UnsupportedError``, before it computes anything, where it can't run what the cell does now; where it
+        was chosen by ``auto``, also where it would be slower than a loop.
+        """
 
 
 ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": scan, "loop": loop}
@@ -31,8 +37,7 @@ ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": sc
 # What "auto" prefers: by `seqlab bench engine`, in both precisions; experiments/speed holds the tables.
 _COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
 _LSTM = ("native", "scan", "loop")  # the same, where oneDNN's LSTM is ahead: see :func:`_suits_onednn`
-_UNCOMPILED = ("native", "parallel", "loop", "scan")  # no compiler
-_DEVICE = ("native", "parallel", "scan", "loop")  # other devices; not measured
+_UNCOMPILED = ("native", "parallel", "loop")  # no compiler, and other devices: an uncompiled scan is slower than a loop
 
 
 def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tuple[str, ...]:
@@ -40,10 +45,8 @@ def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tup
 
     ``low`` says whether products are in 16 bits, ``packed`` whether rows have lengths of their own.
     """
-    if device != "cpu":
-        names: tuple[str, ...] = _DEVICE
-    elif not scan.compiles():
-        names = _UNCOMPILED
+    if device != "cpu" or not scan.compiles():
+        names: tuple[str, ...] = _UNCOMPILED
     elif not packed and type_before_parametrizations(cell) is LSTMCell and _suits_onednn(cell, low):
         names = _LSTM
     else:
@@ -58,7 +61,17 @@ def _suits_onednn(cell: RecurrentCell, low: bool) -> bool:
 
 def available(cell: RecurrentCell) -> tuple[str, ...]:
     """The names of the engines that serve ``cell``, in the order in which "auto" prefers them on a CPU."""
-    return tuple(name for name in preference(cell, "cpu", False, False) if ENGINES[name].refusal(cell) is None)
+    names = dict.fromkeys((*preference(cell, "cpu", False, False), "scan"))
+    return tuple(name for name in names if ENGINES[name].refusal(cell) is None)
+
+
+def candidates(
+    cell: RecurrentCell, device: str = "cpu", low: bool = False, packed: bool = False
+) -> tuple[str, ...]:
+    """The engines that serve ``cell`` as it is built, in the order in which "auto" takes them; "loop" is the last."""
+    names = preference(cell, device, low, packed)
+    found = [name for name in names if name != "loop" and ENGINES[name].refusal(cell) is None]
+    return (*(found[: names.index("loop")]), "loop")
 
 
 def choose(cell: RecurrentCell, backend: str, device: str = "cpu", low: bool = False, packed: bool = False) -> str:

@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
+from seqlab.nn.arguments import check_state
 from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.engine.once import once_a_call
 from seqlab.nn.state import State
 
 
@@ -13,7 +14,9 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def run(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+) -> tuple[Tensor, State]:
     """Step ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero."""
     valid = None
     if lengths is not None:
@@ -21,7 +24,7 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
         # Masking what comes out is not enough: a NaN in the padding times a zero gradient is NaN in every weight.
         x = x.masked_fill(~valid.unsqueeze(2), 0.0)
     # A parametrized weight is computed once a call and not once a step, as on every other engine.
-    with parametrize.cached():
+    with once_a_call(cell):
         output, state = _steps(cell, x, state, valid)
     return (output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)), state
 
@@ -35,8 +38,11 @@ def _steps(cell: RecurrentCell, x: Tensor, state: State, valid: Tensor | None) -
     outputs = []
     for t, gi_t in enumerate(gi.unbind(1)):
         new = cell.step(gi_t, state)
+        new = tuple(new) if isinstance(new, list) else new
         if t == 0:
-            cell.check_step(new, x)
+            check_state(new, cell.state_names, cell.state_sizes, x, name=f"{type(cell).__name__}: the new state")
         state = new if keep is None else tuple(map(torch.where, (keep[t],) * len(new), new, state))
         outputs.append(cell.output(state))
+        if t == 0:
+            cell.check_output(outputs[0], x)
     return torch.stack(outputs, 1), state

@@ -8,13 +8,26 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from seqlab.nn import cells
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.cells import GRUCell, LSTMCell, RNNCell
+from seqlab.nn.engine.capture import UnsupportedError
 from seqlab.nn.state import State
 
 _Kernel = Callable[..., Any]
 _Options = tuple[list[Tensor], bool, int, float, bool, bool]
 _RNN_KERNELS: dict[str, _Kernel] = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
+_METHODS = ("pointwise", "step", "product", "project", "output", "num_gates", "state_names", "state_sizes", "output_size")
+
+
+def _code(kind: type) -> tuple[object, ...]:
+    """What a class computes by: its methods, and what these are made of."""
+    found = [getattr(kind, name) for name in _METHODS]
+    return *found, *(getattr(each, "__code__", None) for each in found), dict(cells._NONLINEARITIES)
+
+
+# As they are while this module is imported: a kernel stands for that code and no other.
+_CODE = {kind: _code(kind) for kind in (RNNCell, GRUCell, LSTMCell)}
 
 
 def refusal(cell: RecurrentCell) -> str | None:
@@ -24,12 +37,24 @@ def refusal(cell: RecurrentCell) -> str | None:
         return f"it has kernels for RNNCell, GRUCell and LSTMCell themselves, not for {kind.__name__}"
     if isinstance(cell, RNNCell) and cell.nonlinearity not in _RNN_KERNELS:
         return f"its RNNCell kernels are {' and '.join(_RNN_KERNELS)}, not {cell.nonlinearity}"
+    changed = next((name for name in _METHODS if name in vars(cell)), None)
+    if changed is not None or _code(kind) != _CODE[kind]:
+        return f"its kernels compute {kind.__name__} as it ships, and {changed or 'its code'} was replaced"
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """Run the kernel that computes ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero."""
-    assert isinstance(cell, GatedCell)  # refusal() has seen to it
+def run(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+) -> tuple[Tensor, State]:
+    """Run the kernel that computes ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero.
+
+    Raises:
+        UnsupportedError: the cell is not what it was.
+    """
+    reason = refusal(cell)
+    if reason is not None:
+        raise UnsupportedError(reason)
+    assert isinstance(cell, GatedCell)
     weights = _weights(cell)
     dtype, device = weights[0].dtype, x.device.type
     autocast = torch.is_autocast_enabled(device)
@@ -53,6 +78,8 @@ def _run(
 
 def _run_dense(kernel: _Kernel, options: _Options, x: Tensor, state: State) -> tuple[Tensor, State]:
     output, *final = kernel(x, _to_kernel(state), *options, True)
+    if output.requires_grad:
+        output = output.clone()  # the kernel keeps its own, and the caller may change this one in place
     return output, tuple(part.squeeze(0) for part in final)
 
 

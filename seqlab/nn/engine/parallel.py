@@ -1,12 +1,17 @@
 """All of time at once, for cells that are linear in their state: ``h_t = a_t * h_{t-1} + b_t``."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.engine.capture import Capture, UnsupportedError, watched
 from seqlab.nn.engine.linear_scan import linear_scan
+from seqlab.nn.engine.once import once_a_call
+from seqlab.nn.engine.scan.trace import cut, refuse_draws
 from seqlab.nn.linear import LinearCell
 from seqlab.nn.state import State, describe
 
@@ -16,6 +21,8 @@ _DERIVED = ("step", "pointwise", "output", "state_names", "state_sizes", "output
 def refusal(cell: RecurrentCell) -> str | None:
     """Why this engine can't serve ``cell``, or None: it must be a ``LinearCell`` that steps as its coefficients say."""
     kind = type_before_parametrizations(cell)
+    if any(name in vars(cell) for name in _DERIVED):
+        return f"it goes by coefficients alone, and a method of this {kind.__name__} was replaced"
     if not isinstance(cell, LinearCell):
         return f"it needs a LinearCell, which declares coefficients(gi) -> (a, b), and {kind.__name__} is none"
     own = [name for name in _DERIVED if getattr(kind, name) != getattr(LinearCell, name)]
@@ -24,9 +31,18 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """Scan ``x (B, T, I)`` in operations over many steps each; padded steps keep the state and output zero."""
-    assert isinstance(cell, LinearCell)  # refusal() has seen to it
+def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False) -> tuple[Tensor, State]:
+    """Scan ``x (B, T, I)`` in operations over many steps each; padded steps keep the state and output zero.
+
+    Raises:
+        UnsupportedError: what the cell's coefficients do is not the same for all steps at once and one by one.
+    """
+    assert isinstance(cell, LinearCell)
+    if not torch.compiler.is_compiling():  # there PyTorch follows the coefficients itself
+        reason = refusal(cell)
+        if reason is not None:
+            raise UnsupportedError(reason)
+        check(cell, x, state)
     if lengths is None:
         a, b, dtype = _coefficients(cell, x, state[0])
         return _scan(a, b, state[0], dtype)
@@ -37,18 +53,71 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
     return output.masked_fill(padding, 0.0), final
 
 
+def check(cell: LinearCell, x: Tensor, state: State) -> None:
+    """Raises :class:`UnsupportedError` unless the coefficients of many steps are those of each.
+
+    They are followed as a compiled step is: what draws, has side effects or mixes rows is refused. And before their
+    first use, those of several rows and steps at once are compared with those of each row and step alone.
+    """
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    gradients = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cell.parameters())
+    watch = watched(cell, "pointwise")
+    reason = watch.refused(cell, gradients, dtype)
+    if reason is not None:
+        raise UnsupportedError(reason)
+    try:
+        sizes = (cell.num_gates * cell.hidden_size, None, cell.hidden_size)
+        capture, scope = watch.capture(cell, sizes, (gradients,) * 3, dtype, x.device)
+        known = capture.derived.get("parallel")
+        if known is None:
+            known = _compare(cell, capture, capture.live(scope), dtype, x.device)
+            capture.derived["parallel"] = known
+    except UnsupportedError as error:
+        with torch.no_grad():  # which may be for want of coefficients of the right shape
+            example = x.new_zeros(1, 1, cell.num_gates * cell.hidden_size)
+            _pair(cell, cell.coefficients(example), (1, 1, cell.hidden_size))
+        watch.refuse(cell, gradients, dtype, reason=str(error))
+        raise
+    if known:
+        raise UnsupportedError(known)
+
+
+def _compare(cell: LinearCell, capture: Capture, live: Sequence[Any], dtype: torch.dtype, device: torch.device) -> str:
+    """What is wrong with the coefficients of many steps, or nothing."""
+    try:
+        refuse_draws(cut(capture, False, 1, live), cell, dtype, live)
+    except UnsupportedError as error:
+        return str(error)
+    draw = torch.Generator("cpu").manual_seed(1)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        gi = 3 * torch.randn(3, 4, cell.num_gates * cell.hidden_size, generator=draw, dtype=dtype, device="cpu").to(device)
+        whole = [part.expand(3, 4, cell.hidden_size) for part in cell.coefficients(gi)]
+        for row in range(3):
+            for t in range(4):
+                parts = [part.expand(1, cell.hidden_size) for part in cell.coefficients(gi[row : row + 1, t])]
+                for one, other in zip(parts, whole, strict=True):
+                    if not torch.allclose(one[0], other[row, t], rtol=1e-4, atol=1e-5, equal_nan=True):
+                        return "its coefficients of many steps at once are not those of each"
+    return ""
+
+
 def _coefficients(cell: LinearCell, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
     """a and b, ``(B, T, H)`` each, and the dtype that the loop over ``cell`` would compute in."""
-    with parametrize.cached():
+    with once_a_call(cell):
         gi = cell.project(x)  # (B, T, G*H)
         dtype = torch.promote_types(gi.dtype, h.dtype)
         pair = cell.coefficients(gi.to(dtype))
+    parts = _pair(cell, pair, (*x.shape[:2], cell.hidden_size))
     shape = (*x.shape[:2], cell.hidden_size)
+    return parts[0].expand(shape), parts[1].expand(shape), dtype
+
+
+def _pair(cell: LinearCell, pair: object, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     parts = pair if isinstance(pair, tuple) else (pair,)
     if len(parts) != 2 or not all(_spreads_to(shape, part) for part in parts):
         name = type_before_parametrizations(cell).__name__
         raise ValueError(f"{name}.coefficients: expected (a, b), tensors of shape {shape}, got {describe(pair)}")
-    return parts[0].expand(shape), parts[1].expand(shape), dtype
+    return parts[0], parts[1]
 
 
 def _spreads_to(shape: tuple[int, ...], part: object) -> bool:

@@ -1,89 +1,96 @@
-"""Any gated cell over a whole sequence as one differentiable operation, its step compiled from ``pointwise``.
+"""Any cell of gates, over a whole sequence as one operation with its own gradient.
 
-For all T steps at once: one product with the input before, one for each weight's gradient after. In between a native
-loop does, a step, one recurrent product and one pass over the step's values; and backward one pass of the step's
-adjoint, which PyTorch's own differentiation of ``pointwise`` gives, and one product. On a CPU the step, its adjoint
-and the loop are C++, compiled once for a cell and its sizes, whatever T and B, and kept on disk. Without a C++
-compiler, for operations that it does not know, and on other devices, the same runs uncompiled, step by step.
+In between one product with all inputs and one product for the weights' gradient, a native loop runs each step: one
+recurrent product, then one pass over the step's values; and backward one pass of the step's adjoint, which PyTorch's
+own differentiation of ``pointwise`` gives, and one product. The step, its adjoint and the loop are C++ for a CPU,
+compiled once for a cell and its sizes, whatever T and B, and kept on disk.
+
+A compiled step is a snapshot. It rests on a :class:`~seqlab.nn.engine.capture.Capture`, which is asked at each call
+whether all that the step was made from still holds; what can't be watched or kept exactly is refused with its reason,
+before anything is computed; and before its first use a step is compared with the cell itself
+(:mod:`~seqlab.nn.engine.scan.check`).
 
 Kept for the adjoint, a step and row: the state, and each result of a costly operation (for an LSTM c and h, the four
 gates, in the place of their sums, and tanh(c): 7 H numbers).
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 from typing import cast as typed
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from seqlab.nn.arguments import method_of
 from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.cells import GRUCell, LSTMCell, RNNCell
+from seqlab.nn.engine import loop
+from seqlab.nn.engine.capture import Capture, UnsupportedError, Watched, reads_autograd, watched
+from seqlab.nn.engine.once import class_attribute, once_a_call
 from seqlab.nn.engine.scan import build
-from seqlab.nn.engine.scan.function import Scan
+from seqlab.nn.engine.scan.check import check_step
+from seqlab.nn.engine.scan.function import Plan, Scan
+from seqlab.nn.engine.scan.output import is_row_wise
 from seqlab.nn.engine.scan.program import Program
-from seqlab.nn.engine.scan.schedule import Packing, dense, grid, packed
-from seqlab.nn.engine.scan.steps import Steps
-from seqlab.nn.engine.scan.trace import Trace, UnsupportedError, trace
+from seqlab.nn.engine.scan.replay import replay
+from seqlab.nn.engine.scan.schedule import Packing, Schedule, dense, grid, packed
+from seqlab.nn.engine.scan.trace import Step, Trace, cut, trace
 from seqlab.nn.state import State
 
 Operation = Callable[..., tuple[Tensor, ...]]
 logger = logging.getLogger("seqlab")
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    """A cell's graphs and, where it could be made, its program."""
-
-    trace: Trace
-    program: Program | None
-
-    @property
-    def sequences(self) -> int:
-        return self.trace.num_sequences
-
-
-_compiled: "WeakKeyDictionary[GatedCell, dict[object, _Compiled]]" = WeakKeyDictionary()
-_refusals: "WeakKeyDictionary[GatedCell, str | None]" = WeakKeyDictionary()
 _warned: set[str] = set()
+MOST_PROGRAMS = 3  # that the changes of one cell's attributes may ask for, in one mode
+
+
+class _Ready(NamedTuple):
+    """What a call runs on: the step as PyTorch operations, what it reads, and its program where it is compiled."""
+
+    step: Step
+    live: Sequence[Any]
+    program: Program | None
+    sequences: int
+    row_wise: bool = True  # whether the output of all steps at once is that of each
 
 
 def refusal(cell: RecurrentCell) -> str | None:
-    """Why this engine can't serve ``cell``, or None."""
+    """Why this engine can't serve ``cell`` as it is built, or None; :func:`run` may still refuse what it does."""
     if not isinstance(cell, GatedCell):
         return "it runs GatedCells, whose step is a product and a pointwise rest"
     kind = type_before_parametrizations(cell)
-    if any(method_of(cell, name) is not getattr(GatedCell, name) for name in ("step", "product")):
+    if any(class_attribute(cell, name) is not getattr(GatedCell, name) for name in ("step", "product")):
         return f"{kind.__name__} has a step of its own"
-    if kind in (RNNCell, GRUCell, LSTMCell) or any(parameter.is_meta for parameter in cell.parameters()):
-        return None  # known to serve, or built to be counted and never run
-    if cell not in _refusals:
-        try:
-            trace(cell, torch.float32, torch.device("cpu"))
-            _refusals[cell] = None
-        except UnsupportedError as error:
-            _refusals[cell] = str(error)
-    return _refusals[cell]
+    if any(size % cell.hidden_size for size in cell.state_sizes) or cell.state_sizes[0] != cell.hidden_size:
+        return f"its states have sizes {cell.state_sizes}, which are no multiples of {cell.hidden_size}"
+    return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def run(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+) -> tuple[Tensor, State]:
     """Run ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero.
 
     In a compiled model this is one break of its graph.
+
+    Raises:
+        UnsupportedError: what the cell does can't be run exactly; nothing has been computed then.
     """
     if torch.compiler.is_compiling():
-        result: tuple[Tensor, State] = _run_outside(cell, x, state, lengths)
+        result: tuple[Tensor, State] = _run_outside(cell, x, state, lengths, auto)
         return result
     assert isinstance(cell, GatedCell)  # refusal() has seen to it
-    # Before parametrized weights are cached, for tracing must see them computed.
-    compiled = _compile(cell, torch.float64 if x.dtype == torch.float64 else torch.float32, x)
-    with parametrize.cached():
-        return _run(cell, compiled, x, state, lengths)
+    # A default device is none of the engine's own tensors' business.
+    with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
+        ready = prepare(cell, x, state, lengths)
+        if ready.program is None:
+            reason = build.missing() or f"there is no kernel for {x.device.type} yet"
+            if auto:
+                raise UnsupportedError(f"its step can't be compiled: {reason}")
+            _warn_once(f"{type(cell).__name__}: scan runs its step uncompiled, slower than a loop: {reason}")
+        with once_a_call(cell):
+            return _run(cell, ready, x, state, lengths)
 
 
 def compiles() -> bool:
@@ -91,84 +98,234 @@ def compiles() -> bool:
     return build.compiler() is not None
 
 
-def _run(cell: GatedCell, compiled: _Compiled, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) -> _Ready:
+    """The compiled step that holds now, made if there is none.
+
+    Raises:
+        UnsupportedError: there can be none.
+    """
+    if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        raise UnsupportedError(f"it does not know values of {x.dtype}")
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    gradients = torch.is_grad_enabled() and _learns(cell, x, state)
+    sequences = 1 if class_attribute(cell, "output") is RecurrentCell.output else len(cell.state_names)
+    row_wise = class_attribute(cell, "output") is RecurrentCell.output or is_row_wise(cell, gradients, dtype, x.device)
+    if not row_wise and lengths is not None:
+        raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
+    watch = watched(cell, "pointwise")
+    reason = watch.refused(cell, gradients, dtype)
+    if reason is not None:
+        raise UnsupportedError(reason)
+    try:
+        try:
+            ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
+        except _AgainError:
+            ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
+    except UnsupportedError as error:
+        watch.refuse(cell, gradients, dtype, reason=str(error))
+        raise
+    return ready._replace(row_wise=row_wise)
+
+
+def _ready(
+    cell: GatedCell, watch: Watched, gradients: bool, dtype: torch.dtype, device: torch.device, sequences: int
+) -> _Ready:
+    capture, scope = _capture(cell, watch, gradients, dtype, device)
+    live = capture.live(scope)
+    key = (dtype, device.type, sequences, os.environ.get("SEQLAB_COMPILE"))
+    known = capture.derived.get(key)
+    if known is None:
+        with watch.lock:
+            known = capture.derived.get(key)
+            if known is None:
+                known = _derive(cell, watch, capture, live, gradients, dtype, device, sequences)
+                capture.derived[key] = known
+    if isinstance(known, str):
+        raise UnsupportedError(known)
+    step, program = known
+    return _Ready(step, live, program, sequences)
+
+
+def _capture(
+    cell: GatedCell, watch: Watched, gradients: bool, dtype: torch.dtype, device: torch.device
+) -> tuple[Capture, dict[str, Any]]:
+    sizes = _sizes(cell)
+    return watch.capture(cell, sizes, [gradients] * len(sizes), dtype, device)
+
+
+def _sizes(cell: GatedCell) -> list[int | None]:
+    gates = cell.num_gates * cell.hidden_size
+    return [gates, gates if cell.recurrent else None, *cell.state_sizes]
+
+
+def _derive(
+    cell: GatedCell,
+    watch: Watched,
+    capture: Capture,
+    live: Sequence[Any],
+    gradients: bool,
+    dtype: torch.dtype,
+    device: torch.device,
+    sequences: int,
+) -> tuple[Step, Program | None] | str:
+    """The step of a capture and its checked program; or why there is none, for as long as the capture holds."""
+    try:
+        if gradients and reads_autograd(capture.code):
+            _refuse_first_step(cell, watch, capture, dtype, device)
+        step = cut(capture, cell.recurrent, len(cell.state_names), live)
+        with torch.enable_grad(), torch.inference_mode(False):
+            extras = step.extras([each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in live])
+        traced = trace(cell, step, extras, dtype, sequences)
+        if device.type != "cpu" or not compiles():
+            return step, None
+        program = _program(cell, watch, traced, gradients, dtype)
+        try:
+            program.load()
+        except build.CompilerError as error:
+            build.broken = str(error)
+            return step, None
+        check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows)), gradients)
+        return step, program
+    except UnsupportedError as error:
+        if capture.has_numbers:
+            watch.fix_numbers()  # as constants they may do where they don't as arguments
+            raise _AgainError from error
+        return str(error)
+    except Exception as error:  # a fault of this engine's own is no reason to end where a loop would run
+        return f"it could not be prepared ({type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]})"
+
+
+class _AgainError(Exception):
+    """A capture with numbers as arguments does not do: one with numbers as constants may."""
+
+
+def _refuse_first_step(
+    cell: GatedCell, watch: Watched, capture: Capture, dtype: torch.dtype, device: torch.device
+) -> None:
+    """What asks its state for a gradient may do otherwise at the first step, whose state needs none."""
+    sizes = _sizes(cell)
+    flags = [True, *[each is not None and cell.weight_hh is not None and cell.weight_hh.requires_grad for each in sizes[1:2]], *[False] * len(cell.state_sizes)]
+    first, _ = watch.capture(cell, sizes, flags, dtype, device)
+    if first.text() != capture.text():
+        raise UnsupportedError("it asks whether its state requires a gradient")
+
+
+def _program(cell: GatedCell, watch: Watched, traced: Trace, gradients: bool, dtype: torch.dtype) -> Program:
+    """The program of a trace, unless the cell's attributes have asked for too many."""
+    made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), cell.bias_hh is not None, dtype)
+    mode = (
+        *(dtype, gradients, torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), cell.bias_hh is not None),
+        tuple(module.training for module in cell.modules()),
+        tuple(tuple(each.shape) for each in (*cell.parameters(), *cell.buffers())),
+    )
+    known = watch.programs.setdefault(mode, set())
+    if made.key not in known and len(known) >= MOST_PROGRAMS:
+        watch.refusal = (
+            f"an attribute of its step changes so that it would be compiled a {MOST_PROGRAMS + 1}th time; "
+            "a number used in arithmetic is no such attribute"
+        )
+        raise UnsupportedError(watch.refusal)
+    known.add(made.key)
+    return made
+
+
+def _run(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     rows, steps = x.shape[:2]
-    sizes = None
-    if lengths is not None:
-        sizes = lengths.tolist() if x.device.type == "cpu" else None  # elsewhere, asking would wait for the device
-        if sizes is not None and min(sizes) == steps:
-            lengths = sizes = None
-    moved = x.transpose(0, 1)  # (T, B, I)
-    if compiled.program is not None and sizes is not None:
-        packing = packed(sizes, steps, *_grid(cell, rows))
-        if not packing.position.numel():
-            return _nothing(cell, x, state)
-        given = [part.index_select(0, packing.order) for part in state]
-        x_packed = moved.flatten(0, 1).index_select(0, packing.position)
-        output, final = _scan(cell, compiled, x_packed, given, packing)
-        whole = output.new_zeros(steps * rows, output.size(1)).index_copy(0, packing.position, output)
-        restored = torch.argsort(packing.order)
-        result, new = whole.view(steps, rows, -1), tuple(part.index_select(0, restored) for part in final)
-    elif compiled.program is not None:
-        output, new = _scan(cell, compiled, x.contiguous(), list(state), None)
+    if ready.program is None:
+        return _replay(cell, ready, x, state, lengths)
+    sizes = None if lengths is None else lengths.tolist()
+    if sizes is not None and min(sizes) == steps:
+        sizes = None
+    if sizes is None:
+        output, new = _scan(cell, ready, x, list(state), None, None)
         return output.view(rows, steps, -1).to(_output_dtype(x)), new
-    else:
-        result, new = _step(cell, compiled, moved, list(state), lengths)
+    packing = packed(sizes, steps, *_grid(cell, rows))
+    if not packing.position.numel():
+        return _nothing(cell, x, state)
+    given = [part.index_select(0, packing.order) for part in state]
+    valid = torch.arange(steps) < typed(Tensor, lengths).unsqueeze(1)  # (B, T)
+    output, final = _scan(cell, ready, x, given, packing, valid)
+    whole = output.new_zeros(steps * rows, output.size(1)).index_copy(0, packing.position, output)
+    restored = torch.argsort(packing.order)
+    result, new = whole.view(steps, rows, -1), tuple(part.index_select(0, restored) for part in final)
     return result.transpose(0, 1).to(_output_dtype(x)), new
 
 
 @torch.compiler.disable(reason="a whole sequence is one native call")  # type: ignore[no-untyped-call, untyped-decorator]
-def _run_outside(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    return run(cell, x, state, lengths)
+def _run_outside(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
+) -> tuple[Tensor, State]:
+    try:
+        return run(cell, x, state, lengths, auto)
+    except UnsupportedError:
+        if not auto:
+            raise
+        return loop.run(cell, x, state, lengths)
 
 
 def _scan(
-    cell: GatedCell, compiled: _Compiled, x: Tensor, state: list[Tensor], packing: Packing | None
+    cell: GatedCell, ready: _Ready, x: Tensor, state: list[Tensor], packing: Packing | None, valid: Tensor | None
 ) -> tuple[Tensor, State]:
-    """``x (B, T, I)``, or packed ``(N, I)``, to (output (N, output_size), final state)."""
-    program = compiled.program
+    """``x (B, T, I)`` to (output (N, output_size), final state), N the rows of all steps: B * T, or those of ``packing``."""
+    program = ready.program
     assert program is not None
-    gi = cell.project(x)
-    if method_of(cell, "project") is not GatedCell.project:
-        gi = gi.clone()  # the operation stores the gates in its place, and it may be anything: x itself, even
+    origin: tuple[Tensor | None, ...] = (None, None, None)
+    if class_attribute(cell, "project") is GatedCell.project:
+        x = x.contiguous() if packing is None else x.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
+        origin = (x, cell.weight_ih, cell.bias_ih)
+        gi = torch.nn.functional.linear(*typed(tuple[Tensor, Tensor, Tensor], origin))
+    else:  # it is the user's: it sees all steps at once, as on every engine
+        whole = x if valid is None else x.masked_fill(~valid.unsqueeze(2), 0.0)
+        gi = _checked(cell, cell.project(whole), whole)
+        if packing is not None:
+            gi = gi.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
+    gi = _cast(gi, program.dtype)
     schedule = dense(x.size(1), x.size(0), *_grid(cell, x.size(0))) if packing is None else packing.schedule
-    flat = _checked(cell, gi, x).flatten(0, -2)
-    given = _given(cell, compiled, flat, state, program.dtype)
-    results = typed(Operation, Scan.apply)(program, schedule, packing, _low(x), _needs_adjoint(given), *given)
-    return cell.output(tuple(results[: compiled.sequences])), tuple(results[compiled.sequences :])
+    given = _given(cell, ready, gi.contiguous().flatten(0, -2) if gi.dim() > 2 else gi.contiguous(), state, program.dtype)
+    plan = Plan(program, ready.step, schedule, packing, _low(x))
+    results = typed(Operation, Scan.apply)(plan, _needs_adjoint(given), given[0], *origin, *given[1:])
+    sequences, final = results[: ready.sequences], results[ready.sequences :]
+    if ready.row_wise:
+        return cell.output(tuple(sequences)), tuple(final)
+    steps = [part.view(*x.shape[:2], -1).unbind(1) for part in sequences]
+    output = torch.stack([cell.output(state) for state in zip(*steps, strict=True)], 1)
+    return output.flatten(0, 1), tuple(final)
 
 
-def _step(
-    cell: GatedCell, compiled: _Compiled, x: Tensor, state: list[Tensor], lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    """``x (T, B, I)`` to (output (T, B, output_size), final state), uncompiled."""
+def _replay(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """The same uncompiled, by autograd over the captured step."""
     valid = None
     if lengths is not None:
-        valid = (torch.arange(x.size(0), device=x.device).unsqueeze(1) < lengths).unsqueeze(2)  # (T, B, 1)
-        x = x.masked_fill(~valid, 0.0)  # a NaN in the padding times a zero gradient is NaN
+        valid = torch.arange(x.size(1), device=x.device) < lengths.unsqueeze(1)  # (B, T)
+        x = x.masked_fill(~valid.unsqueeze(2), 0.0)  # a NaN in the padding times a zero gradient is NaN
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    given = _given(cell, compiled, _checked(cell, cell.project(x), x), state, dtype)
-    results = typed(Operation, Steps.apply)(
-        compiled.trace, compiled.sequences, valid, _low(x), _needs_adjoint(given), *given
-    )
-    sequences = tuple(part.flatten(0, 1) for part in results[: compiled.sequences])
-    output = cell.output(sequences).view(x.size(0), x.size(1), -1)
-    return (output if valid is None else output.masked_fill(~valid, 0.0)), tuple(results[compiled.sequences :])
+    gi, weight, bias, *rest = _given(cell, ready, _checked(cell, cell.project(x), x), list(state), dtype)
+    count = len(state)
+    keep = None if valid is None else valid.t().unsqueeze(2)
+    given = typed(list[Tensor], rest)
+    moved = typed(Tensor, gi).transpose(0, 1)
+    with torch.autocast(x.device.type, enabled=False):
+        states, final = replay(ready.step, moved, weight, bias, given[:count], given[count:], keep)
+    output = torch.stack([cell.output(tuple(part[t] for part in states)) for t in range(x.size(1))], 1)
+    output = output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)
+    return output.to(_output_dtype(x)), tuple(final)
 
 
-def _given(
-    cell: GatedCell, compiled: _Compiled, gi: Tensor, state: list[Tensor], dtype: torch.dtype
-) -> list[Tensor | None]:
+def _given(cell: GatedCell, ready: _Ready, gi: Tensor, state: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
     """What the operation is applied to, in the precision it computes in."""
-    tensors: dict[str, Tensor] = {}
-    if compiled.trace.names:
-        tensors = dict(cell.named_parameters()) | dict(cell.named_buffers())
     with torch.autocast(gi.device.type, enabled=False):
-        extras = compiled.trace.prelude(*(_cast(tensors[name], dtype) for name in compiled.trace.names))
+        extras = [_cast(extra, dtype).to(gi.device) for extra in ready.step.extras(ready.live)]
     weight = None if cell.weight_hh is None else _cast(cell.weight_hh, dtype).contiguous()
     bias = None if cell.bias_hh is None else _cast(cell.bias_hh, dtype).contiguous()
-    parts = [_cast(part, dtype) for part in state]
-    return [_cast(gi, dtype).contiguous(), weight, bias, *parts, *(extra.contiguous() for extra in extras)]
+    parts = [_cast(part, dtype).contiguous() for part in state]
+    return [_cast(gi, dtype), weight, bias, *parts, *(extra.contiguous() for extra in extras)]
+
+
+def _learns(cell: GatedCell, x: Tensor, state: State) -> bool:
+    """Whether anything that a step is given or reads requires a gradient."""
+    if x.requires_grad or any(part.requires_grad for part in state):
+        return True
+    return any(parameter.requires_grad for parameter in cell.parameters())
 
 
 def _needs_adjoint(given: list[Tensor | None]) -> bool:
@@ -204,46 +361,16 @@ def _nothing(cell: GatedCell, x: Tensor, state: State) -> tuple[Tensor, State]:
     return output, tuple(part + zero for part in state)
 
 
-def _grid(cell: GatedCell, rows: int) -> tuple[int, int]:
-    weight = cell.weight_hh
-    size = 0 if weight is None else weight.numel() * weight.element_size()
-    return grid(rows, cell.hidden_size, size, torch.get_num_threads())
-
-
-def _compile(cell: GatedCell, dtype: torch.dtype, x: Tensor) -> _Compiled:
-    found = _compiled.setdefault(cell, {})
-    # A pointwise may branch on its module's mode; of all else in a cell, only parametrizations are made later.
-    names = tuple(name for name, _ in cell.named_parameters())
-    key: tuple[object, ...] = (dtype, cell.training, names)
-    if x.device.type == "cpu":
-        if key not in found:
-            found[key] = _with_program(cell, dtype)
-        if found[key].program is not None:
-            return found[key]
-    key = (dtype, cell.training, names, x.device, x.size(0))  # graphs that run as they are may hold the batch size
-    if key not in found:
-        found[key] = _Compiled(_traced(cell, dtype, x.device, x.size(0)), None)
-    return found[key]
-
-
-def _with_program(cell: GatedCell, dtype: torch.dtype) -> _Compiled:
-    traced = _traced(cell, dtype, torch.device("cpu"))
-    try:
-        bias = cell.bias_hh is not None
-        return _Compiled(traced, Program(traced, cell.hidden_size, tuple(cell.state_sizes), bias, dtype))
-    except (UnsupportedError, build.CompilerError) as error:
-        _warn_once(f"{type(cell).__name__}: the scan engine runs its step uncompiled, which is slower: {error}")
-        return _Compiled(traced, None)
-
-
-def _traced(cell: GatedCell, dtype: torch.dtype, device: torch.device, *rows: int) -> Trace:
-    try:
-        return trace(cell, dtype, device, *rows)
-    except UnsupportedError as error:
-        raise ValueError(f'backend: scan can\'t run this {type(cell).__name__}: {error}; use backend="loop"') from error
-
-
 def _warn_once(message: str) -> None:
     if message not in _warned:
         _warned.add(message)
         logger.warning(message)
+
+
+def _grid(cell: GatedCell, rows: int) -> tuple[int, int]:
+    weight = cell.weight_hh
+    size = 0 if weight is None else weight.numel() * weight.element_size()
+    return grid(rows, cell.hidden_size, size, build.threads())
+
+
+__all__ = ["Schedule", "UnsupportedError", "compiles", "prepare", "refusal", "run"]

@@ -1,5 +1,6 @@
 """From C++ to a loaded library: compiled once, kept on disk."""
 
+import atexit
 import ctypes
 import hashlib
 import logging
@@ -8,12 +9,17 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 from functools import lru_cache
 from pathlib import Path
+
+import torch
 
 logger = logging.getLogger("seqlab")
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
 _loaded: dict[str, ctypes.CDLL] = {}
+_lock = threading.Lock()
+broken: str | None = None  # why the last attempt to compile failed
 compilations = 0  # how often a compiler was run by this process
 
 
@@ -27,25 +33,66 @@ def load(text: str) -> ctypes.CDLL:
     Raises :class:`CompilerError` if it is not there yet and no compiler makes it, or the cache folder can't be used.
     """
     key = _key(text)
-    if key not in _loaded:
-        path = cache_folder() / f"{key}.so"
-        try:
-            _claim(path.parent)
-            if not path.exists():
-                _compile(text, path)
-            _loaded[key] = ctypes.CDLL(str(path))
-        except OSError as error:
-            hint = "set SEQLAB_KERNEL_CACHE to a folder of your own, or remove the file"
-            raise CompilerError(f"the compiled step can't be kept in or loaded from {path}: {error}; {hint}") from error
+    with _lock:
+        if key not in _loaded:
+            path = cache_folder() / f"{key}.so"
+            try:
+                _claim(path.parent)
+                _loaded[key] = _open(text, path)
+            except OSError as error:
+                hint = "set SEQLAB_KERNEL_CACHE to a folder of your own, or remove the file"
+                raise CompilerError(f"it can't be kept in or loaded from {path}: {error}; {hint}") from error
     return _loaded[key]
 
 
+def _open(text: str, path: Path) -> ctypes.CDLL:
+    """The library at ``path``, compiled if it is not there, or is there in part alone."""
+    if path.exists():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError as error:
+            logger.warning("%s is compiled again: %s", path, error)
+            path.unlink()
+    _compile(text, path)
+    return ctypes.CDLL(str(path))
+
+
 def cache_folder() -> Path:
-    """Where compiled steps are kept: SEQLAB_KERNEL_CACHE, or the user's cache folder."""
+    """Where compiled steps are kept: SEQLAB_KERNEL_CACHE, the user's cache folder, or one for this process alone."""
     named = os.environ.get("SEQLAB_KERNEL_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqlab" / "kernels"
+    return _default_folder(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
+
+
+@lru_cache(maxsize=4)
+def _default_folder(cache: str | None, home: str | None) -> Path:
+    try:
+        folder = Path(cache or Path.home() / ".cache") / "seqlab" / "kernels"
+        _claim(folder)
+        if os.access(folder, os.W_OK):
+            return folder
+        reason = "it can't be written"
+    except (OSError, RuntimeError) as error:  # a user without a home
+        reason = str(error)
+    made = tempfile.TemporaryDirectory(prefix="seqlab-kernels-")
+    atexit.register(made.cleanup)
+    logger.warning("compiled steps are kept for this process alone (%s): set SEQLAB_KERNEL_CACHE to keep them", reason)
+    return Path(made.name)
+
+
+def threads() -> int:
+    """How many threads a call may use: one in a forked child, whose parent's threads did not come with it."""
+    return 1 if _forked else torch.get_num_threads()
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+_forked = False
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def _claim(folder: Path) -> None:
@@ -66,6 +113,13 @@ def _key(text: str) -> str:
 def compiler() -> tuple[str, str] | None:
     """The C++ compiler's path and version: that of CXX, or the system's; None if there is none, or SEQLAB_COMPILE=0."""
     return None if os.environ.get("SEQLAB_COMPILE") == "0" else _find(os.environ.get("CXX"))
+
+
+def missing() -> str | None:
+    """Why nothing is compiled here, or None."""
+    if os.environ.get("SEQLAB_COMPILE") == "0":
+        return "SEQLAB_COMPILE=0"
+    return broken if compiler() is not None else "no C++ compiler was found (CXX, g++, clang++, c++)"
 
 
 @lru_cache(maxsize=4)
@@ -93,8 +147,7 @@ def _compile(text: str, path: Path) -> None:
     global compilations
     found = compiler()
     if found is None:
-        off = os.environ.get("SEQLAB_COMPILE") == "0"
-        raise CompilerError("SEQLAB_COMPILE=0" if off else "no C++ compiler was found (CXX, g++, clang++, c++)")
+        raise CompilerError(str(missing()))
     compilations += 1
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, library = Path(folder) / "step.cpp", Path(folder) / "step.so"

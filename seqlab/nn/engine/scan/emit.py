@@ -214,8 +214,16 @@ def literal(value: object) -> str:
 
 def check_trace(trace: Trace) -> None:
     """Raise :class:`UnsupportedError` if the step computes in other types than it was given."""
-    given = next(iter(trace.step.graph.nodes)).meta["val"].dtype
-    for node in trace.step.graph.nodes:
+    nodes = list(trace.joint.graph.nodes)
+    given = nodes[0].meta["val"].dtype
+    pending = [each for each in nodes[-1].args[0][: trace.num_states] if isinstance(each, fx.Node)]
+    seen: set[fx.Node] = set()
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        pending += node.all_input_nodes
         value = node.meta.get("val")
         if isinstance(value, Tensor) and value.dtype not in (given, torch.bool):
-            raise UnsupportedError(f"its pointwise uses values of {value.dtype}")
+            raise UnsupportedError(f"it uses values of {value.dtype}")

@@ -1,6 +1,7 @@
 """A compiled cell: its library, and the calls of its two functions on tensors."""
 
 import ctypes
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast as typed
@@ -37,7 +38,9 @@ class Backward:
 
 
 class Program:
-    """The compiled step of one cell, for one dtype."""
+    """The compiled step of one cell, for one dtype; :meth:`load` makes it ready, and ``key`` tells it from others."""
+
+    library: ctypes.CDLL
 
     def __init__(
         self, trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], bias: bool, dtype: torch.dtype
@@ -48,8 +51,17 @@ class Program:
         self.post: fx.GraphModule | None = source.post
         self.dtype = dtype
         self.recurrent = trace.recurrent
-        self.library = build.load(source.text)
+        self.key = hashlib.sha256(source.text.encode()).hexdigest()
+        self._text = source.text
         self._arguments = _arguments_type(len(state_sizes), trace.num_extras)
+
+    def load(self) -> None:
+        """Compile the program, unless that was done before.
+
+        Raises:
+            CompilerError: it can't be compiled, or not be kept.
+        """
+        self.library = build.load(self._text)
         self.library.seqlab_size.restype = ctypes.c_long
         assert self.library.seqlab_size() == ctypes.sizeof(self._arguments)
         self.library.seqlab_padded.restype = ctypes.c_long
@@ -106,7 +118,7 @@ class Program:
         dstate = [
             torch.nn.functional.pad(part, (0, width - part.size(1))).contiguous()
             if width > part.size(1)
-            else part.clone()
+            else part.clone(memory_format=torch.contiguous_format)
             for part, width in zip(dfinal, (self.padded, *layout.state_sizes[1:]), strict=True)
         ]
         total = sum(layout.sums)

@@ -72,12 +72,13 @@ class Packing:
 
     ``order (B,)`` says which row of the batch each scheduled row is; ``position (N,)`` the place ``t * B + b`` of each
     packed row; ``previous (N,)`` the row of its previous state among (initial rows, packed rows), ``last (B,)`` that of
-    each scheduled row's final state.
+    each scheduled row's final state; ``slot (N,)`` the place ``t * B + s`` of scheduled row s.
     """
 
     schedule: Schedule
     order: Tensor
     position: Tensor
+    slot: Tensor
     previous: Tensor
     last: Tensor
 
@@ -102,4 +103,4 @@ def packed(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Pac
     last = number[given[order], torch.arange(rows)]
     position = t * rows + order[scheduled]
     schedule = Schedule(longest, rows, groups, columns, first, count, base, 1)
-    return Packing(schedule, order, position, previous, last)
+    return Packing(schedule, order, position, t * rows + scheduled, previous, last)

@@ -1,21 +1,19 @@
-"""From a cell's ``pointwise`` to graphs of operations: the step, and its adjoint by PyTorch's differentiation."""
+"""From a captured ``pointwise`` to graphs of operations: the step and its adjoint, both by PyTorch's own differentiation."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from typing import cast as typed
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, get_decompositions
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqlab.nn.arguments import method_of
-from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.cell import GatedCell
+from seqlab.nn.engine.capture import Capture, UnsupportedError, quiet
 
-_OWN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 aten = torch.ops.aten
 _FURTHER = (  # what the core operators leave whole
     aten.gelu,
@@ -25,25 +23,39 @@ _FURTHER = (  # what the core operators leave whole
     aten._softmax,
     aten._log_softmax,
 )
+_SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that steer those after them
+_SHAPED = ("view", "_unsafe_view", "reshape", "expand", "full", "zeros", "ones", "new_zeros", "new_ones", "new_full", "slice")
 
 
-class UnsupportedError(Exception):
-    """The engine has no way to run what a ``pointwise`` does; the message says what."""
+@dataclass(frozen=True)
+class Step:
+    """A captured ``pointwise`` as PyTorch operations, cut in two.
+
+    ``prelude`` takes what the step reads beside its rows, as :meth:`Capture.live` gives it, to ``extras``: it needs no
+    state, so it runs once a call. ``body`` takes (gi, gh, *state, *extras, number of rows) to the new state, without gh
+    where there is no recurrent product. Both are differentiable as the user's own code is.
+    """
+
+    prelude: fx.GraphModule
+    body: fx.GraphModule
+    counts_rows: bool
+
+    def extras(self, live: Sequence[Any]) -> list[Tensor]:
+        """What the step reads beside its rows: tensors, numbers as float64 of no dimension."""
+        numbers = [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live]
+        made = self.prelude(*numbers)
+        return [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in made]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A cell's step and its adjoint, as graphs over ``(B, size)`` tensors of any B.
+    """A cell's step and its adjoint, as a graph over ``(B, size)`` tensors of any B.
 
-    ``prelude`` computes, from the cell's own parameters and buffers (``names``), what the step uses of them: it needs
-    no state, so it runs once a call. ``step`` takes (gi, gh, *state, *extras) to the new state; ``joint`` takes these
-    and the gradients of the new state to (*new state, d gi, d gh, *d state, *d extras), None where there is none.
-    Without a recurrent product there is no gh in either.
+    ``joint`` takes (gi, gh, *state, *extras) and the gradients of the new state to (*new state, d gi, d gh, *d state,
+    *d extras), None where there is none. Without a recurrent product there is no gh in it.
     """
 
-    names: tuple[str, ...]
-    prelude: fx.GraphModule
-    step: fx.GraphModule
+    step: Step
     joint: fx.GraphModule
     recurrent: bool
     num_states: int
@@ -51,111 +63,220 @@ class Trace:
     num_extras: int
 
 
-def trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int | None = None) -> Trace:
-    """The graphs of ``cell`` for batches of ``rows``: run as they are, they may hold that number.
+def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any]) -> Step:
+    """A capture cut in what depends on rows and what does not.
 
-    Without ``rows``, for an example's batch whose size tells its rows from every other dimension.
-
-    Raises :class:`UnsupportedError` for what can't be traced once for all steps.
+    Raises:
+        UnsupportedError: it has a form that is not known.
     """
-    # A caller's modes end with its thread: hooks on saved tensors, as a checkpoint has, inference mode, autocast.
-    with ThreadPoolExecutor(1) as apart:
-        return apart.submit(_trace, cell, dtype, device, rows).result()
+    graph = capture.graph.graph
+    nodes = list(graph.nodes)
+    given = {node: each for node, each in zip([n for n in nodes if n.op == "placeholder"], capture.inputs, strict=True)}
+    numbers = {node for node, each in given.items() if each.role == "read" and not isinstance(live[each.place], Tensor)}
+    moving = {node for node, each in given.items() if each.role in ("rows", "rows count")}
+    for node in nodes:
+        if node.op not in ("placeholder", "output", "get_attr") and moving.intersection(node.all_input_nodes):
+            moving.add(node)
+    output = next(node for node in nodes if node.op == "output")
+    results = list(typed(Sequence[fx.Node], output.args[0]))
+    if len(results) != num_states or not all(isinstance(each, fx.Node) for each in results):
+        raise UnsupportedError(f"it gives {len(results)} tensors for a state of {num_states}")
+    extras: list[fx.Node] = []
+    for node in nodes:
+        if node in moving or node.op in ("output", "get_attr") or _switches(node):
+            continue
+        if any(user in moving or user is output for user in node.users):
+            extras.append(node)
+    # Under no_grad what steers the gradient is left out: the adjoint is never run then.
+    switches = {node for node in nodes if _switches(node) and capture.grad_mode}
+    calls = [node for node in nodes if node.op in ("call_function", "call_method", "call_module")]
+    still = [node for node in calls if node in switches or (node not in moving and not _switches(node))]
+    kept = [node for node in calls if node in switches or node in moving]
+    _refuse_late_writes(nodes, still, kept, set(extras))
+    tensors = [node for node, each in given.items() if each.role == "read"]
+    prelude = _assembled(capture.graph, tensors, still, extras, numbers)
+    _refuse_prelude(prelude, [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live])
+    rows = {each.place: node for node, each in given.items() if each.role == "rows"}
+    places = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
+    counts = [node for node, each in given.items() if each.role == "rows count"]
+    body = _assembled(capture.graph, [*places, *extras], kept, results, set(), counts)
+    return Step(prelude, body, any(_counted(node) for node in counts))
 
 
-def _trace(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int | None) -> Trace:
-    tensors = {name: tensor for name, tensor in _tensors(cell).items() if name not in _OWN}
-    any_rows = rows is None
-    if rows is None:
-        taken = {size for tensor in _tensors(cell).values() for size in tensor.shape} | set(cell.state_sizes)
-        taken.update(cell.hidden_size * gates for gates in range(1, cell.num_gates + 1))
-        rows = next(size for size in count(11, 2) if size not in taken)
-    step = _trace_step(cell, tensors, _inputs(cell, dtype, device, rows))
-    _refuse_draws_and_numbers(step.graph)
-    prelude, body, extras = _split(step, len(tensors))
-    for node in extras if any_rows else ():
-        if _value(node).dim() and _value(node).size(0) == rows:
-            raise UnsupportedError(f"its pointwise makes a tensor of the batch's size ({node.target})")
-    joint = _trace_joint(body, extras, _inputs(cell, dtype, device, rows), len(cell.state_names))
-    states = len(cell.state_names)
-    sequences = 1 if method_of(cell, "output") is RecurrentCell.output else states
-    return Trace(tuple(tensors), prelude, body, joint, cell.recurrent, states, sequences, len(extras))
+def _refuse_late_writes(
+    nodes: Sequence[fx.Node], still: Sequence[fx.Node], kept: Sequence[fx.Node], extras: set[fx.Node]
+) -> None:
+    """What all rows share is computed first: so nothing may have used it before the last write to it."""
+    order = {node: index for index, node in enumerate(nodes)}
+    writes = [order[node] for node in still if _writes(node)]
+    uses = [order[node] for node in kept if extras.intersection(node.all_input_nodes)]
+    if writes and uses and min(uses) < max(writes):
+        raise UnsupportedError("it changes a tensor in place between two uses")
 
 
-def _tensors(cell: nn.Module) -> dict[str, Tensor]:
-    return dict(cell.named_parameters()) | dict(cell.named_buffers())
+def _writes(node: fx.Node) -> bool:
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return name == "setitem" or (name.endswith("_") and not name.endswith("__")) or "out" in node.kwargs
 
 
-class _Pointwise(nn.Module):
-    """``pointwise`` as a module's forward, so that parameters can be swapped for traced ones."""
+def refuse_draws(step: Step, cell: GatedCell, dtype: torch.dtype, live: Sequence[Any]) -> None:
+    """Raises :class:`UnsupportedError` if a step draws random numbers or changes what it is given."""
+    sizes = [cell.num_gates * cell.hidden_size] * (1 + cell.recurrent) + list(cell.state_sizes)
+    with torch.inference_mode(False), torch.device("cpu"):
+        extras = [each.detach().requires_grad_(each.requires_grad) for each in step.extras(live)]
+        _refuse_draws_and_numbers(_joint(step, sizes, extras, dtype, 11).graph)
 
-    def __init__(self, cell: GatedCell) -> None:
+
+class _Watching(TorchDispatchMode):
+    """Refuses random draws, and writes into the tensors of these storages."""
+
+    def __init__(self, storages: set[int]) -> None:
         super().__init__()
-        self.cell = cell
+        self.storages = storages
 
-    def forward(self, gi: Tensor, gh: Tensor | None, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        new = self.cell.pointwise(gi, typed(Tensor, gh), state)
-        return tuple(new)
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in operation.tags:
+            raise UnsupportedError(f"it draws random numbers ({operation})")
+        for place, argument in enumerate(operation._schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                value = args[place] if place < len(args) else (kwargs or {}).get(argument.name)
+                for each in value if isinstance(value, (list, tuple)) else (value,):
+                    if isinstance(each, Tensor) and each.untyped_storage()._cdata in self.storages:
+                        raise UnsupportedError("it changes a parameter, a buffer or another tensor of its own in place")
+        return operation(*args, **(kwargs or {}))
 
 
-def _inputs(cell: GatedCell, dtype: torch.dtype, device: torch.device, rows: int) -> list[Tensor]:
+def _refuse_prelude(prelude: fx.GraphModule, live: Sequence[Tensor]) -> None:
+    """What is computed once a call must be free of draws and effects."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with torch.inference_mode(False), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fakes = [mode.from_tensor(each, static_shapes=True) for each in live]
+        try:
+            with _Watching({each.untyped_storage()._cdata for each in fakes}):
+                prelude(*fakes)
+        except UnsupportedError:
+            raise
+        except Exception as error:
+            raise UnsupportedError(f"it can't be followed ({next(iter(str(error).splitlines()), '')[:200]})") from None
+
+
+def _counted(node: fx.Node) -> bool:
+    """Whether the number of rows is used, but by the subgraphs that are handed all symbols."""
+    return any("higher_order" not in str(getattr(user.target, "__module__", "")) for user in node.users)
+
+
+def _switches(node: fx.Node) -> bool:
+    return node.op == "call_function" and getattr(node.target, "__name__", "") in _SWITCHES
+
+
+def _assembled(
+    source: fx.GraphModule,
+    inputs: Sequence[fx.Node | None],
+    nodes: Sequence[fx.Node],
+    outputs: Sequence[fx.Node],
+    numbers: set[fx.Node],
+    counts: Sequence[fx.Node] | None = None,
+) -> fx.GraphModule:
+    """A graph of some of the nodes. ``item()`` of a number given as a tensor is that tensor: so it stays an argument."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for index, node in enumerate(inputs):
+        made = graph.placeholder(f"given_{index}")
+        if node is not None:
+            copies[node] = made
+    if counts is not None:
+        made = graph.placeholder("number_of_rows")
+        copies.update(dict.fromkeys(counts, made))
+
+    def copy(node: fx.Node) -> fx.Node:
+        if node not in copies:
+            if node.op != "get_attr":
+                raise UnsupportedError(f"it computes {node.name} in a way that is not known")
+            copies[node] = graph.node_copy(node)
+        return copies[node]
+
+    for node in nodes:
+        if node in copies:
+            continue
+        if node.op == "call_method" and node.target == "item" and node.args[0] in numbers:
+            copies[node] = copies[typed(fx.Node, node.args[0])]
+        else:
+            copies[node] = graph.node_copy(node, copy)
+    graph.output(tuple(copy(node) for node in outputs))
+    return fx.GraphModule(source, graph)
+
+
+def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dtype, sequences: int) -> Trace:
+    """The graph of ``step`` and its adjoint, in ``dtype``, for ``extras`` of these shapes.
+
+    Raises:
+        UnsupportedError: there is no such graph for batches of every size.
+    """
+    states = len(cell.state_names)
     gates = cell.num_gates * cell.hidden_size
     sizes = [gates] * (1 + cell.recurrent) + list(cell.state_sizes)
-    return [torch.zeros(rows, size, dtype=dtype, device=device) for size in sizes]
+    taken = {size for extra in extras for size in extra.shape} | set(cell.state_sizes)
+    taken.update(cell.hidden_size * number for number in range(1, cell.num_gates + 1))
+    first, second = [size for size in range(11, 4096, 2) if size not in taken][:2]
+    joint = _joint(step, sizes, extras, dtype, first)
+    _refuse_draws_and_numbers(joint.graph)
+    if step.counts_rows:
+        texts = [_without_rows(graph, rows) for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))]
+        if texts[0] != texts[1]:
+            raise UnsupportedError("it reads the batch's size")
+    given = sum(node.op == "placeholder" for node in joint.graph.nodes)
+    if given != len(sizes) + len(extras) + states:
+        raise UnsupportedError("a part of its new state depends on nothing that learns")
+    return Trace(step, joint, cell.recurrent, states, sequences, len(extras))
 
 
-def _trace_step(cell: GatedCell, tensors: dict[str, Tensor], examples: list[Tensor]) -> fx.GraphModule:
-    wrapped, names, count = _Pointwise(cell), list(tensors), 1 + cell.recurrent
+def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: torch.dtype, rows: int) -> fx.GraphModule:
+    from torch._functorch.aot_autograd import aot_export_joint_simple
 
-    def step(*given: Tensor) -> list[Tensor]:
-        inputs, parameters = given[: len(given) - len(names)], given[len(given) - len(names) :]
-        swapped = {f"cell.{name}": tensor for name, tensor in zip(names, parameters, strict=True)}
-        gh = inputs[1] if cell.recurrent else None
-        return list(torch.func.functional_call(wrapped, swapped, (inputs[0], gh, inputs[count:])))
+    with torch.inference_mode(False), torch.device("cpu"):
+        given = [torch.zeros(rows, size, dtype=dtype, requires_grad=True) for size in sizes]
+        for extra in extras:
+            kind = dtype if extra.is_floating_point() else extra.dtype
+            made = torch.zeros(extra.shape, dtype=kind)
+            given.append(made.requires_grad_(extra.requires_grad and extra.is_floating_point()))
 
-    example = examples[0]
-    parameters = [
-        torch.zeros_like(tensor, dtype=example.dtype if tensor.is_floating_point() else None, device=example.device)
-        for tensor in tensors.values()
-    ]
-    return _traced(step, [*examples, *parameters])
+    def function(*tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.clone() for part in step.body(*tensors, rows))
 
-
-def _trace_joint(
-    body: fx.GraphModule, extras: Sequence[fx.Node], examples: list[Tensor], states: int
-) -> fx.GraphModule:
-    device = examples[0].device
-    shared = [torch.zeros(_value(node).shape, dtype=_value(node).dtype, device=device) for node in extras]
-    gradients = [torch.zeros_like(state) for state in examples[len(examples) - states :]]
-
-    def joint(*given: Tensor) -> list[Tensor | None]:
-        inputs, gradients = given[: len(given) - states], given[len(given) - states :]
-        floating = [index for index, tensor in enumerate(inputs) if tensor.is_floating_point()]
-
-        def step(*differentiable: Tensor) -> tuple[Tensor, ...]:
-            moved = dict(zip(floating, differentiable, strict=True))
-            return tuple(body(*(moved.get(index, tensor) for index, tensor in enumerate(inputs))))
-
-        new, pull = torch.func.vjp(step, *(inputs[index] for index in floating))[:2]
-        found = dict(zip(floating, pull(tuple(gradients)), strict=True))
-        return [*new, *(found.get(index) for index in range(len(inputs)))]
-
-    return _traced(joint, [*examples, *shared, *gradients])
-
-
-def _traced(function: Callable[..., Any], arguments: list[Tensor]) -> fx.GraphModule:
-    pure = torch.func.functionalize(function, remove="mutations")
     try:
-        table = _decompositions()
-        module = make_fx(pure, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
+        with quiet(), torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.inference_mode(False):
+            made = aot_export_joint_simple(function, given, trace_joint=True, decompositions=_decompositions())
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise UnsupportedError(f"its pointwise can't be traced ({type(error).__name__}: {reason})") from error
-    module.graph.eliminate_dead_code()
-    for node in module.graph.nodes:
+        if "mutation" in reason:
+            raise UnsupportedError("it changes a tensor that it is given, in place") from None
+        raise UnsupportedError(f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})") from None
+    for node in reversed(made.graph.nodes):
+        if name_of_target(node) in ("_assert_tensor_metadata", "_assert_scalar"):
+            made.graph.erase_node(node)
+    made.graph.eliminate_dead_code()
+    for node in made.graph.nodes:
         if node.op == "get_attr":
-            raise UnsupportedError("its pointwise uses a tensor that is no registered parameter or buffer")
-    return module
+            raise UnsupportedError("it uses a tensor that is made anew at each step")
+    return made
+
+
+def name_of_target(node: fx.Node) -> str:
+    """The name of what a node calls, without its overload."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    return str(getattr(packet, "__name__", packet))
+
+
+def _without_rows(module: fx.GraphModule, rows: int) -> list[str]:
+    """The graph as text, the number of rows left out where it is but the shape of something."""
+    text = []
+    for node in module.graph.nodes:
+        arguments = str((node.args, node.kwargs))
+        if name_of_target(node) in _SHAPED:
+            arguments = str(fx.map_arg((node.args, node.kwargs), str)).replace(str(rows), "rows")
+        text.append(f"{node.op} {node.target} {arguments}")
+    return text
 
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:
@@ -227,58 +348,13 @@ def _norm(
     return x.abs().pow(order).sum(dims, keepdim=keepdim).pow(1 / order)
 
 
-def _value(node: fx.Node) -> Tensor:
-    return typed(Tensor, node.meta["val"])
-
-
 def _refuse_draws_and_numbers(graph: fx.Graph) -> None:
     for node in graph.nodes:
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags:
-            raise UnsupportedError(f"its pointwise draws random numbers ({node.target})")
+            raise UnsupportedError(f"it draws random numbers ({node.target})")
         if node.target is aten._local_scalar_dense.default:
-            raise UnsupportedError("its pointwise takes a number out of a tensor (item)")
-
-
-def _split(step: fx.GraphModule, num_parameters: int) -> tuple[fx.GraphModule, fx.GraphModule, list[fx.Node]]:
-    """The step's graph cut in two: what depends on parameters alone, and the rest, which takes that as extras."""
-    nodes = list(step.graph.nodes)
-    inputs = [node for node in nodes if node.op == "placeholder"]
-    rows, parameters = inputs[: len(inputs) - num_parameters], inputs[len(inputs) - num_parameters :]
-    moving = set(rows)
-    for node in nodes:
-        if node.op == "call_function" and moving.intersection(node.all_input_nodes):
-            moving.add(node)
-    output = next(node for node in nodes if node.op == "output")
-    results = typed(list[fx.Node], output.args[0])
-    extras: list[fx.Node] = []
-    constants = {node for node in nodes if is_constant(node)}
-    for node in nodes:
-        if node not in moving and node not in constants and node.op != "output":
-            used = [user for user in node.users if user in moving or (user is output and node in results)]
-            # A tuple's parts are taken one by one, by the getitem that follows.
-            if used and isinstance(node.meta.get("val"), Tensor):
-                extras.append(node)
-    prelude = _copied(step, parameters, [node for node in nodes if node not in moving], extras)
-    kept = [node for node in nodes if node in moving or node in constants]
-    body = _copied(step, [*rows, *extras], kept, results)
-    return prelude, body, extras
-
-
-def _copied(
-    source: fx.GraphModule, inputs: Sequence[fx.Node], nodes: Iterable[fx.Node], outputs: Sequence[fx.Node]
-) -> fx.GraphModule:
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    for index, node in enumerate(inputs):
-        copies[node] = graph.placeholder(f"given_{index}")
-        copies[node].meta = dict(node.meta)
-    for node in nodes:
-        if node not in copies and node.op == "call_function":
-            copies[node] = graph.node_copy(node, lambda each: copies[each])
-    graph.output([copies[node] for node in outputs])
-    graph.eliminate_dead_code()
-    return fx.GraphModule(source, graph)
+            raise UnsupportedError("it takes a number out of a tensor (item)")
 
 
 def is_constant(node: fx.Node) -> bool:

@@ -1,0 +1,463 @@
+"""A method of a cell as a graph, with a watch over everything that the graph was made from.
+
+PyTorch's Dynamo runs the method once, symbolically, and answers two things: the graph of PyTorch operations that it
+performs, in which ``detach``, ``no_grad``, hooks and custom autograd functions stand as they were written; and guards,
+which tell within microseconds whether all that it read from Python is still what it was: attributes at any depth,
+closures, globals, the code of helpers, training flags, grad mode and autocast, shapes and dtypes. Tensors and numbers
+that change are inputs of the graph, read anew at each call.
+
+What the guards do not cover is watched or refused here: classes (a method or attribute that is replaced on one), code
+that is replaced in place, Python side effects, and code of the standard library that reads the world outside.
+"""
+
+import builtins
+import logging
+import random
+import sysconfig
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+from typing import cast as typed
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._device import DeviceContext
+
+from seqlab.nn.cell import RecurrentCell
+
+ROWS = 11  # of the examples that a method is captured with; its graph serves any number
+MOST_CAPTURES = 24  # of one method of one cell: what changes at every call would cost more than it gains
+_LOCK = threading.RLock()  # Dynamo's state is one for the process
+_LINES = count(1)  # each cell's frame gets a code object of its own, by which Dynamo tells which numbers change
+_STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
+_PURE = frozenset(  # modules of the standard library whose Python code reads nothing of the world outside
+    ("functools", "contextlib", "collections", "typing", "enum", "abc", "operator", "dataclasses", "copy", "numbers")
+    + ("types", "_collections_abc", "math", "itertools", "inspect", "weakref", "re", "string", "fractions", "warnings")
+)
+_READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
+
+
+class UnsupportedError(Exception):
+    """A fast engine has no way to run what a cell does, exactly; the message says what, and where."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a captured graph, and Dynamo's expression for it.
+
+    Its ``role`` is "rows", "rows count", or "read" of a tensor or number that is read from Python at each call; its
+    ``place`` is that among the method's own tensors, or among what is read.
+    """
+
+    role: str
+    place: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A graph of a method, good for as long as :meth:`holds`.
+
+    ``graph`` takes ``inputs`` to a tuple of tensors. ``flags`` says which of the rows required a gradient.
+    """
+
+    graph: fx.GraphModule
+    inputs: tuple[Input, ...]
+    flags: tuple[bool, ...]
+    grad_mode: bool
+    code: tuple[types.CodeType, ...]
+    _check: Callable[[dict[str, Any]], bool]
+    _classes: tuple[tuple[type, dict[str, Any]], ...]
+    _functions: tuple[tuple[types.FunctionType, tuple[Any, ...]], ...]
+    _read: Callable[[dict[str, Any]], tuple[Any, ...]]
+    has_numbers: bool  # as arguments, which may change while it holds
+    derived: dict[Any, Any] = field(default_factory=dict)  # what engines have made of it
+
+    def text(self) -> str:
+        """The graph as it would be written, to be compared with another."""
+        return str(self.graph.code)
+
+    def holds(self, scope: dict[str, Any]) -> bool:
+        """Whether everything that the graph was made from is as it was; ``scope`` holds the method's arguments."""
+        for each, known in self._classes:
+            if each.__dict__ != known:
+                return False
+        for function, parts in self._functions:
+            if parts_of(function) != parts:
+                return False
+        return self._check(scope)
+
+    def live(self, scope: dict[str, Any]) -> list[Any]:
+        """The tensors and numbers that the graph reads beside its rows, as they are now."""
+        return list(self._read(scope))
+
+
+class Watched:
+    """The captures of one method of one cell, the latest first.
+
+    Attributes:
+        captures: those that held at some time.
+        refusal: why the method is captured no more: it changes too often.
+        programs: the steps that were compiled of it, by mode.
+        lock: held while something is derived from a capture.
+    """
+
+    def __init__(self, call: types.FunctionType) -> None:
+        code = call.__code__.replace(co_firstlineno=next(_LINES))
+        self._function = types.FunctionType(code, {"__builtins__": builtins}, call.__name__)
+        self.captures: list[Capture] = []
+        self._examples: dict[tuple[Any, ...], list[Tensor | None]] = {}
+        self._refusals: dict[Any, str] = {}
+        self._constants = False
+        self.refusal: str | None = None
+        self.programs: dict[Any, set[str]] = {}
+        self.lock = _LOCK
+
+    def refused(self, cell: nn.Module, *mode: Any) -> str | None:
+        """Why a capture was refused when the cell was as it is now, as far as can be told without another try."""
+        return self.refusal or (self._refusals.get(self._state_of(cell, mode)) if self._refusals else None)
+
+    def refuse(self, cell: nn.Module, *mode: Any, reason: str) -> None:
+        """Keep a refusal, so that it is not looked for at each call."""
+        if not self.captures or reason != self.refusal:
+            self._refusals[self._state_of(cell, mode)] = reason
+
+    def _state_of(self, cell: nn.Module, mode: tuple[Any, ...]) -> Any:
+        methods = tuple(getattr(type(cell), name, None) for name in ("pointwise", "output"))
+        own = tuple(id(vars(cell).get(name)) for name in ("pointwise", "output"))
+        modes = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled()
+        return mode, modes, methods, own, tuple(module.training for module in cell.modules())
+
+    def fix_numbers(self) -> None:
+        """Capture numbers as constants from now on: each change of one is another capture."""
+        self._constants = True
+        self.captures = [known for known in self.captures if not known.has_numbers]
+
+    def capture(
+        self,
+        cell: RecurrentCell,
+        sizes: Sequence[int | None],
+        flags: Sequence[bool],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> tuple[Capture, dict[str, Any]]:
+        """The capture that holds now, made if there is none, and the scope that it reads from.
+
+        Raises:
+            UnsupportedError: the method can't be captured exactly.
+        """
+        scope = self._scope(cell, sizes, flags, dtype, device)
+        for known in self.captures:
+            if known.flags == tuple(flags) and known.holds(scope):
+                return known, scope
+        with _LOCK:
+            if self.refusal is not None:
+                raise UnsupportedError(self.refusal)
+            if len(self.captures) >= MOST_CAPTURES:
+                self.refusal = f"what it reads has changed {MOST_CAPTURES} times"
+                self.captures.clear()
+                raise UnsupportedError(self.refusal)
+            if not self._constants:
+                made = _capture(self._function, scope, tuple(flags))
+            else:
+                made = _capture(self._function, scope, tuple(flags), specialize_float=True)
+            if not made.holds(scope):
+                raise UnsupportedError("what it reads can't be watched")
+            self.captures = [made, *self.captures]
+            return made, scope
+
+    def _scope(
+        self,
+        cell: RecurrentCell,
+        sizes: Sequence[int | None],
+        flags: Sequence[bool],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> dict[str, Any]:
+        key = (tuple(sizes), tuple(flags), dtype, device)
+        rows = self._examples.get(key)
+        if rows is None:
+            with torch.inference_mode(False):
+                rows = [
+                    None
+                    if size is None
+                    else torch.zeros(ROWS, size, dtype=dtype, device=device).requires_grad_(flag)
+                    for size, flag in zip(sizes, flags, strict=True)
+                ]
+            for each in rows:
+                if each is not None:
+                    torch._dynamo.mark_dynamic(each, 0)
+            self._examples[key] = rows
+        return {"cell": cell, "rows": rows}
+
+
+def pointwise_frame(cell: Any, rows: Any) -> Any:
+    """What is captured of a ``pointwise``: each part of the new state as a result of its own, whatever it is."""
+    new = cell.pointwise(rows[0], rows[1], tuple(rows[2:]))
+    if not isinstance(new, (tuple, list)):
+        raise TypeError("pointwise must return a tuple")
+    return tuple([part.view_as(part) for part in new])
+
+
+def output_frame(cell: Any, rows: Any) -> Any:
+    """What is captured of an ``output``."""
+    new = cell.output(tuple(rows))
+    return (new.view_as(new),)
+
+
+_watched: "WeakKeyDictionary[nn.Module, dict[str, Watched]]" = WeakKeyDictionary()
+_FRAMES = {"pointwise": pointwise_frame, "output": output_frame}
+
+
+def watched(cell: RecurrentCell, method: str) -> Watched:
+    """The watch over a cell's "pointwise" or "output"; one for each, from the first call on."""
+    known = _watched.get(cell)
+    if known is None or method not in known:
+        with _LOCK:
+            known = _watched.setdefault(cell, {})
+            if method not in known:
+                known[method] = Watched(typed(types.FunctionType, _FRAMES[method]))
+    return known[method]
+
+
+def _capture(
+    function: types.FunctionType, scope: dict[str, Any], flags: tuple[bool, ...], specialize_float: bool = False
+) -> Capture:
+    """The graph of ``function(**scope)`` and its watch."""
+    from torch._dynamo import config, convert_frame
+    from torch._dynamo.symbolic_convert import InstructionTranslator
+    from torch._dynamo.utils import dynamo_timed, get_metrics_context
+    from torch._dynamo.variables.torch_function import torch_function_mode_stack_state_mgr
+    from torch._guards import CompileContext, compile_context
+
+    found: dict[str, Any] = {}
+
+    def receive(graph: fx.GraphModule, examples: list[Any]) -> fx.GraphModule:
+        found["effect"] = _side_effect(InstructionTranslator.current_tx().output.side_effects)
+        found["graph"] = graph
+        arguments = [node.meta.get("grapharg") for node in graph.graph.nodes if node.op == "placeholder"]
+        found["sources"] = [None if each is None else each.source.name for each in arguments]
+        return graph
+
+    with quiet(), ExitStack() as stack:
+        stack.enter_context(
+            config.patch(
+                skip_nnmodule_hook_guards=False,
+                specialize_float=specialize_float,
+                automatic_dynamic_shapes=True,
+                automatic_dynamic_local_pgo=False,
+            )
+        )
+        stack.enter_context(get_metrics_context())
+        stack.enter_context(dynamo_timed("seqlab"))
+        stack.enter_context(torch_function_mode_stack_state_mgr)
+        stack.enter_context(compile_context(CompileContext(convert_frame.get_compile_id({}))))
+        try:
+            frame = convert_frame._get_frame(function, tuple(scope.values()))
+            output = convert_frame.compile_frame(
+                frame.code,
+                frame.globals,
+                frame.locals,
+                frame.builtins,
+                frame.closure,
+                compiler_fn=receive,
+                one_graph=True,
+                restart_reasons=set(),
+            )
+            result = output.graph_capture_output(frame.argdefs, frame.kwdefaults)
+            if "graph" not in found:
+                raise UnsupportedError("it computes nothing from what it is given")
+            if found["effect"] is not None:
+                raise UnsupportedError(found["effect"])
+            manager = result.build_guards(function.__code__).guard_manager
+        except UnsupportedError:
+            raise
+        except Exception as error:
+            raise UnsupportedError(_reason(error)) from None
+    code = tuple(result.traced_code)
+    _refuse_outside(code)
+    inputs, read = _inputs(found["sources"], result, scope)
+    classes = _classes(scope["cell"], result)
+    return Capture(
+        found["graph"],
+        inputs,
+        flags,
+        torch.is_grad_enabled(),
+        code,
+        manager.check,
+        tuple((each, dict(each.__dict__)) for each in classes),
+        tuple((each, parts_of(each)) for each in _functions(classes, set(code))),
+        read,
+        not all(isinstance(each, Tensor) for each in read(scope)),
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leaves random states as they are, and says nothing of what Dynamo meets."""
+    import numpy as np
+
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
+    loud = [each for each in loggers if not each.disabled]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for each in loud:
+                each.disabled = True
+            yield
+    finally:
+        for each in loud:
+            each.disabled = False
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def _side_effect(effects: Any) -> str | None:
+    """What Python would do beside computing, which each step would have to do again; None if nothing."""
+    for each in effects._get_modified_vars():
+        if "New" in type(each.mutation_type).__name__:
+            continue  # an object that the method has made itself
+        source = getattr(each, "source", None)
+        where = "a global or a closure" if source is None else _readable(source.name)
+        return f"it changes {where} as it runs"
+    if effects.tensor_hooks:
+        return "it registers a hook on a tensor that it is given"
+    return "it keeps tensors for a backward pass of its own" if effects.save_for_backward else None
+
+
+def _refuse_outside(code: Sequence[types.CodeType]) -> None:
+    """Python code that reads what no guard watches: the environment, files, threads."""
+    for each in code:
+        path = Path(each.co_filename)
+        if _STANDARD_LIBRARY in path.parents and "site-packages" not in path.parts:
+            module = path.relative_to(_STANDARD_LIBRARY).parts[0].removesuffix(".py")
+            if module not in _PURE:
+                raise UnsupportedError(f"it calls {module}.{each.co_name} of the standard library, which can't be watched")
+
+
+def reads_autograd(code: Sequence[types.CodeType]) -> bool:
+    """Whether code of the user's asks a tensor for its gradient's whereabouts."""
+    return any(_READS_OF_AUTOGRAD.intersection(each.co_names) and not _of_torch(each) for each in code)
+
+
+def _of_torch(code: types.CodeType) -> bool:
+    return Path(torch.__file__).parent in Path(code.co_filename).parents
+
+
+def _inputs(
+    sources: Sequence[str | None], result: Any, scope: dict[str, Any]
+) -> tuple[tuple[Input, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
+    """The inputs by their roles, and the function that reads those that are no rows."""
+    from torch._dynamo.guards import _get_closure_vars
+
+    inputs, expressions = [], []
+    for source in sources:
+        if source is None:
+            raise UnsupportedError("it has an input whose origin is not known")
+        if source.startswith("L['rows'][") and ".size()[0]" in source:
+            inputs.append(Input("rows count", 0, source))
+        elif source.startswith("L['rows'][") and source.endswith("]"):
+            inputs.append(Input("rows", int(source[len("L['rows'][") : -1]), source))
+        else:
+            inputs.append(Input("read", len(expressions), source))
+            expressions.append(source)
+    names = {**_get_closure_vars(), "G": result.f_globals}
+    read = eval(f"lambda L: ({''.join(f'{each}, ' for each in expressions)})", names)  # Dynamo's own expressions
+    return tuple(inputs), typed(Callable[[dict[str, Any]], tuple[Any, ...]], read)
+
+
+def _classes(cell: nn.Module, result: Any) -> list[type]:
+    """Every class whose attributes the method may have read: of modules, and of the objects that it asked."""
+    found: dict[type, None] = {}
+    objects: list[type] = [type(module) for module in cell.modules()]
+    for guard in result.output_graph._guards:
+        held = guard.guarded_class_weakref
+        each = held() if callable(held) else held
+        if isinstance(each, type):
+            objects.append(each)
+        value = guard.obj_weakref() if callable(guard.obj_weakref) else None
+        if isinstance(value, type):
+            objects.append(value)
+    for each in objects:
+        for base in each.__mro__:
+            if base.__module__ != "builtins" and base not in (Tensor, torch._C.TensorBase):
+                found[base] = None
+    return list(found)
+
+
+def _functions(classes: Sequence[type], code: set[types.CodeType]) -> list[types.FunctionType]:
+    """The functions of classes that were run: what they are made of can change in place."""
+    found = []
+    for each in classes:
+        for value in vars(each).values():
+            parts = [value, *(getattr(value, name, None) for name in ("__func__", "fget", "func", "__wrapped__"))]
+            found += [part for part in parts if isinstance(part, types.FunctionType) and part.__code__ in code]
+    return found
+
+
+def parts_of(function: types.FunctionType) -> tuple[Any, ...]:
+    """What a function's behaviour rests on beside what its code reads by name; closures of plain values by value."""
+    cells = []
+    for each in function.__closure__ or ():
+        try:
+            value = each.cell_contents
+        except ValueError:
+            value = None
+        cells.append(value if isinstance(value, (int, float, str, bool, tuple, types.FunctionType)) else id(value))
+    defaults = function.__kwdefaults__
+    return function.__code__, function.__defaults__, None if defaults is None else tuple(defaults.items()), tuple(cells)
+
+
+def _readable(source: str) -> str:
+    """A source of Dynamo's as its user would write it."""
+    plain = source.replace("L['cell']", "self")
+    for kind in ("_parameters", "_buffers", "_modules"):
+        plain = plain.replace(f".{kind}['", ".").replace("']", "") if f".{kind}['" in plain else plain
+    return plain.replace("G['", "the global ").replace("']", "") if plain.startswith("G['") else plain
+
+
+def _reason(error: Exception) -> str:
+    """One line of what Dynamo could not follow, with the user's own line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0].rstrip(".") if lines else type(error).__name__
+    explanation = next((line.removeprefix("Explanation:").strip() for line in lines if line.startswith("Explanation:")), "")
+    return f"it can't be followed ({first}{': ' + explanation if explanation else ''})"
+
+
+def untraceable() -> str | None:
+    """Why nothing can be captured, or run by a fast engine, in the mode that PyTorch is in now; None if it can."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "a transform of torch.func is at work"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "forward-mode differentiation is on"
+    if torch.is_anomaly_enabled():
+        return "anomaly detection is on, which wants each step's own line"
+    if torch._C._len_torch_dispatch_stack():
+        return "a mode that sees each operation is on"
+    for place in range(torch._C._len_torch_function_stack()):
+        if not isinstance(torch._C._get_function_stack_at(place), DeviceContext):
+            return "a mode that sees each function is on"
+    return None
+
+
+__all__ = [
+    "ROWS",
+    "Capture",
+    "Input",
+    "UnsupportedError",
+    "Watched",
+    "parts_of",
+    "quiet",
+    "reads_autograd",
+    "untraceable",
+    "watched",
+]

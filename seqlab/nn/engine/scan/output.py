@@ -1,0 +1,129 @@
+"""Whether a cell's ``output`` may see all steps' states at once: only where each row's is made of that row alone."""
+
+from collections.abc import Sequence
+from typing import Any
+from typing import cast as typed
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from seqlab.nn.cell import GatedCell
+from seqlab.nn.engine.capture import Capture, UnsupportedError, watched
+
+_ROWS = 11
+_SAME = ("alias", "clone", "detach", "_to_copy")
+_ALONG = {  # operations along dimensions that an argument names; where that stands
+    "sum": 1,
+    "mean": 1,
+    "amax": 1,
+    "amin": 1,
+    "var": 1,
+    "_softmax": 1,
+    "_log_softmax": 1,
+    "slice": 1,
+    "select": 1,
+    "unsqueeze": 1,
+    "squeeze": 1,
+    "split": 2,
+    "split_with_sizes": 2,
+    "linalg_vector_norm": 2,
+}
+
+
+def is_row_wise(cell: GatedCell, gradients: bool, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether it is, by the operations that it performs now; what can't be followed is not.
+
+    Elsewhere ``output`` runs once a step, as it stands.
+    """
+    watch = watched(cell, "output")
+    if watch.refused(cell, gradients, dtype) is not None:
+        return False
+    try:
+        capture, scope = watch.capture(cell, cell.state_sizes, [gradients] * len(cell.state_sizes), dtype, device)
+    except UnsupportedError as error:
+        watch.refuse(cell, gradients, dtype, reason=str(error))
+        return False
+    if "row-wise" not in capture.derived:
+        capture.derived["row-wise"] = _follow(cell, capture, capture.live(scope), dtype)
+    return bool(capture.derived["row-wise"])
+
+
+def _follow(cell: GatedCell, capture: Capture, live: Sequence[Any], dtype: torch.dtype) -> bool:
+    taken = set(cell.state_sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
+    rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
+
+    def function(*states: Tensor) -> Any:
+        roles = {"rows": lambda place: states[place], "rows count": lambda place: rows, "read": lambda place: live[place]}
+        return capture.graph(*(roles[each.role](each.place) for each in capture.inputs))
+
+    placeholders = [node for node in capture.graph.graph.nodes if node.op == "placeholder"]
+    counts = [node for node, each in zip(placeholders, capture.inputs, strict=True) if each.role == "rows count"]
+    if any(node.users for node in counts):
+        return False
+    try:
+        with torch.no_grad(), torch.inference_mode(False):
+            examples = [torch.zeros(rows, size, dtype=dtype, device="cpu") for size in cell.state_sizes]
+            graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples).graph
+    except Exception:  # whatever it is that can't be followed
+        return False
+    moving: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            moving.add(node)
+        elif node.op == "call_function":
+            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+                return False
+            if not moving.intersection(node.all_input_nodes):
+                continue
+            if not _keeps_rows(node, moving, rows):
+                return False
+            moving.add(node)
+    return True
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    value = node.meta["val"]
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def _keeps_rows(node: fx.Node, moving: set[fx.Node], rows: int) -> bool:
+    """Whether the first dimension of the result is that of the rows, each made of the same row of the operands."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    name = str(getattr(packet, "__name__", packet))
+    if name == "getitem":
+        return True
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or schema.is_mutable:
+        return False
+    operands = [each for each in node.all_input_nodes if each in moving]
+    if name in _SAME:
+        return True
+    if torch.Tag.pointwise in node.target.tags:  # type: ignore[union-attr]
+        rank = len(_shape(node))
+        others = [each for each in node.all_input_nodes if each not in moving]
+        return all(len(_shape(each)) == rank for each in operands) and all(
+            len(_shape(each)) < rank or _shape(each)[0] == 1 for each in others
+        )
+    if name in ("mm", "addmm"):
+        places = node.args if name == "mm" else node.args[1:]
+        return places[0] in moving and places[1] not in moving and not (name == "addmm" and node.args[0] in moving)
+    if name in ("view", "_unsafe_view", "reshape", "expand"):
+        return _shape(operands[0])[:1] == (rows,) == _shape(node)[:1]
+    if name == "native_layer_norm":
+        return operands == [node.args[0]] and len(typed(Sequence[int], node.args[1])) < len(_shape(operands[0]))
+    if name == "cat":
+        return _along(node.args[1] if len(node.args) > 1 else 0, len(_shape(operands[0]))) and all(
+            _shape(each)[:1] == (rows,) for each in node.all_input_nodes
+        )
+    if name in _ALONG:
+        place = _ALONG[name]
+        rank = len(_shape(operands[0])) + (name == "unsqueeze")
+        return len(node.args) > place and operands == [node.args[0]] and _along(node.args[place], rank)
+    return False
+
+
+def _along(dims: Any, rank: int) -> bool:
+    """Whether dimensions are named, and none is that of the rows."""
+    listed = list(dims) if isinstance(dims, Sequence) else [dims]
+    return bool(listed) and all(isinstance(dim, int) and dim % rank != 0 for dim in listed)
