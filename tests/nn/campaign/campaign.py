@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import importlib
 import os
 import time
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.nn import GatedCell
 from seqlab.nn.engine.scan import build, operations, views
-from seqlab.nn.engine.scan import trace as tracing
 from tests.nn.campaign.family import Family, family
 from tests.nn.campaign.history import history
 from tests.nn.campaign.judge import Difference, differences
@@ -46,7 +46,8 @@ def _outcome(cell: Family, built: dict[str, Any], folder: Path) -> dict[str, Any
                               "ran": [], "raised": any("raised" in each for each in hand)}  # fmt: skip
     subjects = ["auto", *(["loop"] if built["loop"] else []), *(_NAMED if built["explicit"] else [])]
     moved: list[Any] | None = None
-    for subject in subjects:
+    while subjects:
+        subject = subjects.pop(0)
         player: Player | None = None
         try:
             player = Player(cell, built, subject, folder)
@@ -72,6 +73,8 @@ def _outcome(cell: Family, built: dict[str, Any], folder: Path) -> dict[str, Any
         for each in found[:4]:
             kind = "ran" if each.name == "ran" else "faults"
             result[kind].append({"subject": subject, **vars(each)})
+        if subject == "auto" and result["faults"] and "loop" not in subjects:
+            subjects.insert(0, "loop")  # which of the two is at fault
     result["outcome"] = "fault" if result["faults"] else "agrees"
     return result
 
@@ -130,7 +133,7 @@ def _operations(cell: GatedCell) -> set[str]:
         held = {f"cell.{n}": t for n, t in zip(names, given[len(inputs) :], strict=True)}
         return torch.func.functional_call(Step(), held, given[: len(inputs)])
 
-    table = tracing._decompositions()
+    table = importlib.import_module("seqlab.nn.engine.scan.trace")._decompositions()
     graph = make_fx(torch.func.functionalize(step), decomposition_table=table)(*inputs, *tensors).graph
     graph.eliminate_dead_code()
     moving: set[fx.Node] = set()

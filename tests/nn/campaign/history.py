@@ -27,14 +27,14 @@ def history(cell: Family, number: int, seed: int = 0) -> dict[str, Any]:
         "structure": structure,
         "reverse": draw.random() < 0.2,
         "recompute": draw.random() < 0.07,
-        "explicit": draw.random() < 0.2,  # whether the engines that can be named are run too
-        "loop": draw.random() < 0.35,  # whether `loop` is held against the hand-written steps
+        "explicit": draw.random() < 0.12,  # whether the engines that can be named are run too
+        "loop": draw.random() < 0.3,  # whether `loop` is held against the hand-written steps
         "grid": draw.choice(((2, 1), (1, 2), (2, 2), (3, 2))) if draw.random() < 0.1 else None,
         "seed": draw.randrange(2**31),
     }
     first = draw.choices(("run", "threads", "derivative"), (80, 12 if cell.concurrent else 0, 8))[0]
     steps: list[Step] = [_STEPS[first](draw, cell)]
-    for _ in range(draw.choices((1, 2, 3, 4), (3, 5, 4, 2))[0]):
+    for _ in range(draw.choices((1, 2, 3, 4), (6, 5, 2, 1))[0]):
         kind = draw.choices(
             ("change", "run", "derivative", "threads", "mode", "copy", "learn", "other"),
             (44, 16, 14, 4 if cell.concurrent else 0, 5, 5, 6, 3),
@@ -42,7 +42,7 @@ def history(cell: Family, number: int, seed: int = 0) -> dict[str, Any]:
         steps.append(_STEPS[kind](draw, cell))
         if kind in ("change", "mode", "copy", "learn", "other"):
             steps.append(_run(draw, cell))
-        if kind == "change" and draw.random() < 0.3:  # a series, as in annealing
+        if kind == "change" and draw.random() < 0.2:  # a series, as in annealing
             same = [each for each in cell.changes if each.kind == steps[-2]["kind"]]
             for _ in range(draw.randint(1, 3)):
                 steps += [{"do": "change", **vars(draw.choice(same))}, _run(draw, cell)]

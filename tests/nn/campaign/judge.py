@@ -46,6 +46,10 @@ def differences(
             if "raised" in s:
                 return [Difference(number, "raised", f"{s['raised']}: {s['message']}")]
             return [Difference(number, "ran", f"where the steps raise {a['raised']}: {a['message']}")]
+        failed = [name for name in s if name.endswith(": raised") and name not in a]
+        if failed:
+            message = s[failed[0].replace(": raised", ": message")]
+            return [Difference(number, failed[0], f"{s[failed[0]]}: {message}")]
         found = _of_step(number, a, t, s, steps[number], [each[number] for each in moved if len(each) > number])
         if found:
             return found
