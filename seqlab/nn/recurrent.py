@@ -75,7 +75,12 @@ class Recurrent(nn.Module):
 
     @property
     def engine(self) -> str:
-        """The name of the engine that runs this layer where its parameters are, in float32, for rows of one length."""
+        """The name of the engine that runs this layer where its parameters are, in float32, for rows of one length.
+
+        "loop" once a call has had to step aside to it; ``layer.last_run`` says why.
+        """
+        if self._backend == "auto" and self.last_run is not None and self.last_run.reason is not None:
+            return self.last_run.engine
         parameter = next(self.cell.parameters(), None)
         return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)[0]
 

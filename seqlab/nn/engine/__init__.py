@@ -65,9 +65,7 @@ def available(cell: RecurrentCell) -> tuple[str, ...]:
     return tuple(name for name in names if ENGINES[name].refusal(cell) is None)
 
 
-def candidates(
-    cell: RecurrentCell, device: str = "cpu", low: bool = False, packed: bool = False
-) -> tuple[str, ...]:
+def candidates(cell: RecurrentCell, device: str = "cpu", low: bool = False, packed: bool = False) -> tuple[str, ...]:
     """The engines that serve ``cell`` as it is built, in the order in which "auto" takes them; "loop" is the last."""
     names = preference(cell, device, low, packed)
     found = [name for name in names if name != "loop" and ENGINES[name].refusal(cell) is None]

@@ -41,6 +41,7 @@ _PURE = frozenset(  # modules of the standard library whose Python code reads no
     ("functools", "contextlib", "collections", "typing", "enum", "abc", "operator", "dataclasses", "copy", "numbers")
     + ("types", "_collections_abc", "math", "itertools", "inspect", "weakref", "re", "string", "fractions", "warnings")
 )
+_OUTSIDE = frozenset(("environ", "getenv"))
 _READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
 
 
@@ -186,9 +187,7 @@ class Watched:
         if rows is None:
             with torch.inference_mode(False):
                 rows = [
-                    None
-                    if size is None
-                    else torch.zeros(ROWS, size, dtype=dtype, device=device).requires_grad_(flag)
+                    None if size is None else torch.zeros(ROWS, size, dtype=dtype, device=device).requires_grad_(flag)
                     for size, flag in zip(sizes, flags, strict=True)
                 ]
             for each in rows:
@@ -247,6 +246,8 @@ def _capture(
         return graph
 
     with quiet(), ExitStack() as stack:
+        # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved here.
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor))
         stack.enter_context(
             config.patch(
                 skip_nnmodule_hook_guards=False,
@@ -337,11 +338,16 @@ def _side_effect(effects: Any) -> str | None:
 def _refuse_outside(code: Sequence[types.CodeType]) -> None:
     """Python code that reads what no guard watches: the environment, files, threads."""
     for each in code:
+        outside = _OUTSIDE.intersection(each.co_names)
+        if outside and not _of_torch(each):
+            raise UnsupportedError(f"it reads {min(outside)}, which can't be watched")
         path = Path(each.co_filename)
         if _STANDARD_LIBRARY in path.parents and "site-packages" not in path.parts:
             module = path.relative_to(_STANDARD_LIBRARY).parts[0].removesuffix(".py")
             if module not in _PURE:
-                raise UnsupportedError(f"it calls {module}.{each.co_name} of the standard library, which can't be watched")
+                raise UnsupportedError(
+                    f"it calls {module}.{each.co_name} of the standard library, which can't be watched"
+                )
 
 
 def reads_autograd(code: Sequence[types.CodeType]) -> bool:
@@ -429,7 +435,9 @@ def _reason(error: Exception) -> str:
     """One line of what Dynamo could not follow, with the user's own line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0].rstrip(".") if lines else type(error).__name__
-    explanation = next((line.removeprefix("Explanation:").strip() for line in lines if line.startswith("Explanation:")), "")
+    explanation = next(
+        (line.removeprefix("Explanation:").strip() for line in lines if line.startswith("Explanation:")), ""
+    )
     return f"it can't be followed ({first}{': ' + explanation if explanation else ''})"
 
 

@@ -17,7 +17,17 @@ from seqlab.nn.state import State
 _Kernel = Callable[..., Any]
 _Options = tuple[list[Tensor], bool, int, float, bool, bool]
 _RNN_KERNELS: dict[str, _Kernel] = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
-_METHODS = ("pointwise", "step", "product", "project", "output", "num_gates", "state_names", "state_sizes", "output_size")
+_METHODS = (
+    "pointwise",
+    "step",
+    "product",
+    "project",
+    "output",
+    "num_gates",
+    "state_names",
+    "state_sizes",
+    "output_size",
+)
 
 
 def _code(kind: type) -> tuple[object, ...]:

@@ -31,7 +31,9 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False) -> tuple[Tensor, State]:
+def run(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+) -> tuple[Tensor, State]:
     """Scan ``x (B, T, I)`` in operations over many steps each; padded steps keep the state and output zero.
 
     Raises:
@@ -90,7 +92,9 @@ def _compare(cell: LinearCell, capture: Capture, live: Sequence[Any], dtype: tor
         return str(error)
     draw = torch.Generator("cpu").manual_seed(1)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        gi = 3 * torch.randn(3, 4, cell.num_gates * cell.hidden_size, generator=draw, dtype=dtype, device="cpu").to(device)
+        gi = 3 * torch.randn(3, 4, cell.num_gates * cell.hidden_size, generator=draw, dtype=dtype, device="cpu").to(
+            device
+        )
         whole = [part.expand(3, 4, cell.hidden_size) for part in cell.coefficients(gi)]
         for row in range(3):
             for t in range(4):

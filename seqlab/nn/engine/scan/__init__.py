@@ -17,6 +17,7 @@ gates, in the place of their sums, and tanh(c): 7 H numbers).
 import logging
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 from typing import cast as typed
@@ -52,7 +53,16 @@ class _Ready(NamedTuple):
     live: Sequence[Any]
     program: Program | None
     sequences: int
+    uncompiled: str | None
     row_wise: bool = True  # whether the output of all steps at once is that of each
+
+
+class _Derived(NamedTuple):
+    """A step as PyTorch operations, its program, and why there is none."""
+
+    step: Step
+    program: Program | None
+    uncompiled: str | None
 
 
 def refusal(cell: RecurrentCell) -> str | None:
@@ -62,8 +72,8 @@ def refusal(cell: RecurrentCell) -> str | None:
     kind = type_before_parametrizations(cell)
     if any(class_attribute(cell, name) is not getattr(GatedCell, name) for name in ("step", "product")):
         return f"{kind.__name__} has a step of its own"
-    if any(size % cell.hidden_size for size in cell.state_sizes) or cell.state_sizes[0] != cell.hidden_size:
-        return f"its states have sizes {cell.state_sizes}, which are no multiples of {cell.hidden_size}"
+    if cell.state_sizes[0] != cell.hidden_size:
+        return f"its h has {cell.state_sizes[0]} units, not hidden_size={cell.hidden_size}"
     return None
 
 
@@ -85,10 +95,9 @@ def run(
     with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
         ready = prepare(cell, x, state, lengths)
         if ready.program is None:
-            reason = build.missing() or f"there is no kernel for {x.device.type} yet"
             if auto:
-                raise UnsupportedError(f"its step can't be compiled: {reason}")
-            _warn_once(f"{type(cell).__name__}: scan runs its step uncompiled, slower than a loop: {reason}")
+                raise UnsupportedError(f"its step can't be compiled: {ready.uncompiled}")
+            _warn_once(f"{type(cell).__name__}: scan runs its step uncompiled, slower than a loop: {ready.uncompiled}")
         with once_a_call(cell):
             return _run(cell, ready, x, state, lengths)
 
@@ -142,8 +151,7 @@ def _ready(
                 capture.derived[key] = known
     if isinstance(known, str):
         raise UnsupportedError(known)
-    step, program = known
-    return _Ready(step, live, program, sequences)
+    return _Ready(known.step, live, known.program, sequences, known.uncompiled)
 
 
 def _capture(
@@ -167,25 +175,14 @@ def _derive(
     dtype: torch.dtype,
     device: torch.device,
     sequences: int,
-) -> tuple[Step, Program | None] | str:
+) -> _Derived | str:
     """The step of a capture and its checked program; or why there is none, for as long as the capture holds."""
     try:
         if gradients and reads_autograd(capture.code):
             _refuse_first_step(cell, watch, capture, dtype, device)
-        step = cut(capture, cell.recurrent, len(cell.state_names), live)
-        with torch.enable_grad(), torch.inference_mode(False):
-            extras = step.extras([each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in live])
-        traced = trace(cell, step, extras, dtype, sequences)
-        if device.type != "cpu" or not compiles():
-            return step, None
-        program = _program(cell, watch, traced, gradients, dtype)
-        try:
-            program.load()
-        except build.CompilerError as error:
-            build.broken = str(error)
-            return step, None
-        check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows)), gradients)
-        return step, program
+        # A caller's modes end with its thread: hooks on saved tensors, as a checkpoint has, and autocast.
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(_compiled, cell, watch, capture, live, gradients, dtype, device, sequences).result()
     except UnsupportedError as error:
         if capture.has_numbers:
             watch.fix_numbers()  # as constants they may do where they don't as arguments
@@ -193,6 +190,40 @@ def _derive(
         return str(error)
     except Exception as error:  # a fault of this engine's own is no reason to end where a loop would run
         return f"it could not be prepared ({type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]})"
+
+
+def _compiled(
+    cell: GatedCell,
+    watch: Watched,
+    capture: Capture,
+    live: Sequence[Any],
+    gradients: bool,
+    dtype: torch.dtype,
+    device: torch.device,
+    sequences: int,
+) -> _Derived:
+    step = cut(capture, cell.recurrent, len(cell.state_names), live)
+    extras = step.extras(
+        [each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in live]
+    )
+    traced = trace(cell, step, extras, dtype, sequences)
+    if device.type != "cpu":
+        return _Derived(step, None, f"there are no kernels for {device.type} yet")
+    if not compiles():
+        return _Derived(step, None, build.missing())
+    try:
+        program = _program(cell, watch, capture, traced, gradients, dtype)
+        program.load()
+    except build.CompilerError as error:
+        return _Derived(step, None, str(error))
+    except _UncompiledError as error:
+        return _Derived(step, None, str(error))
+    check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows)), gradients)
+    return _Derived(step, program, None)
+
+
+class _UncompiledError(Exception):
+    """There is no program for a step, which can be run all the same."""
 
 
 class _AgainError(Exception):
@@ -204,17 +235,26 @@ def _refuse_first_step(
 ) -> None:
     """What asks its state for a gradient may do otherwise at the first step, whose state needs none."""
     sizes = _sizes(cell)
-    flags = [True, *[each is not None and cell.weight_hh is not None and cell.weight_hh.requires_grad for each in sizes[1:2]], *[False] * len(cell.state_sizes)]
+    flags = [
+        True,
+        *[each is not None and cell.weight_hh is not None and cell.weight_hh.requires_grad for each in sizes[1:2]],
+        *[False] * len(cell.state_sizes),
+    ]
     first, _ = watch.capture(cell, sizes, flags, dtype, device)
     if first.text() != capture.text():
         raise UnsupportedError("it asks whether its state requires a gradient")
 
 
-def _program(cell: GatedCell, watch: Watched, traced: Trace, gradients: bool, dtype: torch.dtype) -> Program:
+def _program(
+    cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, gradients: bool, dtype: torch.dtype
+) -> Program:
     """The program of a trace, unless the cell's attributes have asked for too many."""
-    made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), cell.bias_hh is not None, dtype)
+    try:
+        made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), cell.bias_hh is not None, dtype)
+    except UnsupportedError as error:
+        raise _UncompiledError(str(error)) from None
     mode = (
-        *(dtype, gradients, torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), cell.bias_hh is not None),
+        *(dtype, gradients, capture.grad_mode, cell.bias_hh is not None, traced.num_sequences),
         tuple(module.training for module in cell.modules()),
         tuple(tuple(each.shape) for each in (*cell.parameters(), *cell.buffers())),
     )
@@ -281,7 +321,9 @@ def _scan(
             gi = gi.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
     gi = _cast(gi, program.dtype)
     schedule = dense(x.size(1), x.size(0), *_grid(cell, x.size(0))) if packing is None else packing.schedule
-    given = _given(cell, ready, gi.contiguous().flatten(0, -2) if gi.dim() > 2 else gi.contiguous(), state, program.dtype)
+    given = _given(
+        cell, ready, gi.contiguous().flatten(0, -2) if gi.dim() > 2 else gi.contiguous(), state, program.dtype
+    )
     plan = Plan(program, ready.step, schedule, packing, _low(x))
     results = typed(Operation, Scan.apply)(plan, _needs_adjoint(given), given[0], *origin, *given[1:])
     sequences, final = results[: ready.sequences], results[ready.sequences :]

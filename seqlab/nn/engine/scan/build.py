@@ -19,7 +19,6 @@ logger = logging.getLogger("seqlab")
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
 _loaded: dict[str, ctypes.CDLL] = {}
 _lock = threading.Lock()
-broken: str | None = None  # why the last attempt to compile failed
 compilations = 0  # how often a compiler was run by this process
 
 
@@ -119,7 +118,7 @@ def missing() -> str | None:
     """Why nothing is compiled here, or None."""
     if os.environ.get("SEQLAB_COMPILE") == "0":
         return "SEQLAB_COMPILE=0"
-    return broken if compiler() is not None else "no C++ compiler was found (CXX, g++, clang++, c++)"
+    return None if compiler() is not None else "no C++ compiler was found (CXX, g++, clang++, c++)"
 
 
 @lru_cache(maxsize=4)

@@ -79,7 +79,9 @@ def _difference(
     ]
 
     def by_graph(tensors: list[Tensor | None]) -> Sequence[Tensor]:
-        whole, final = replay(step, tensors[0].transpose(0, 1), tensors[1], tensors[2], tensors[3 : 3 + count], tensors[3 + count :])  # type: ignore[union-attr,arg-type]
+        whole, final = replay(
+            step, tensors[0].transpose(0, 1), tensors[1], tensors[2], tensors[3 : 3 + count], tensors[3 + count :]
+        )  # type: ignore[union-attr,arg-type]
         return [*(part.transpose(0, 1).flatten(0, 1) for part in whole[: program.sequences]), *final]
 
     def by_program(tensors: list[Tensor | None]) -> Sequence[Tensor]:
@@ -115,7 +117,10 @@ def _difference(
 
 
 def _names(cell: GatedCell, sequences: int, extras: Sequence[Tensor]) -> list[str]:
-    states = [*(f"the steps' {name}" for name in cell.state_names[:sequences]), *(f"the final {name}" for name in cell.state_names)]
+    states = [
+        *(f"the steps' {name}" for name in cell.state_names[:sequences]),
+        *(f"the final {name}" for name in cell.state_names),
+    ]
     given = ["gi", "weight_hh", "bias_hh", *(f"the initial {name}" for name in cell.state_names)]
     given += [f"what it reads ({index + 1} of {len(extras)})" for index in range(len(extras))]
     return [*states, *(f"the gradient of {name}" for name in given)]
@@ -133,7 +138,11 @@ def _results(
     """The states, and the gradients of all that was given; ``without`` the last of these."""
     last = len(given) - without
     leaves = [
-        None if each is None else each.detach().requires_grad_(gradients and each.is_floating_point() and (k < 3 + len(push) or each.requires_grad))
+        None
+        if each is None
+        else each.detach().requires_grad_(
+            gradients and each.is_floating_point() and (k < 3 + len(push) or each.requires_grad)
+        )
         for k, each in enumerate(given)
     ]
     outputs = list(run(leaves))
@@ -143,7 +152,10 @@ def _results(
     pairs = [(each, factor.to(each.dtype)) for each, factor in zip(outputs, factors, strict=True) if each.requires_grad]
     wanted = [k for k, each in enumerate(leaves[:last]) if each is not None and each.requires_grad]
     found = torch.autograd.grad(
-        [each for each, _ in pairs], [leaves[k] for k in wanted], [factor for _, factor in pairs], allow_unused=True  # type: ignore[misc]
+        [each for each, _ in pairs],
+        [leaves[k] for k in wanted],
+        [factor for _, factor in pairs],
+        allow_unused=True,  # type: ignore[misc]
     )
     by_place = dict(zip(wanted, found, strict=True))
     return [*(each.detach() for each in outputs), *(by_place.get(k) for k in range(last))]

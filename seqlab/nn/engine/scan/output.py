@@ -54,7 +54,11 @@ def _follow(cell: GatedCell, capture: Capture, live: Sequence[Any], dtype: torch
     rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
 
     def function(*states: Tensor) -> Any:
-        roles = {"rows": lambda place: states[place], "rows count": lambda place: rows, "read": lambda place: live[place]}
+        roles = {
+            "rows": lambda place: states[place],
+            "rows count": lambda place: rows,
+            "read": lambda place: live[place],
+        }
         return capture.graph(*(roles[each.role](each.place) for each in capture.inputs))
 
     placeholders = [node for node in capture.graph.graph.nodes if node.op == "placeholder"]

@@ -24,7 +24,19 @@ _FURTHER = (  # what the core operators leave whole
     aten._log_softmax,
 )
 _SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that steer those after them
-_SHAPED = ("view", "_unsafe_view", "reshape", "expand", "full", "zeros", "ones", "new_zeros", "new_ones", "new_full", "slice")
+_SHAPED = (
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "expand",
+    "full",
+    "zeros",
+    "ones",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "slice",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,9 @@ class Step:
 
     def extras(self, live: Sequence[Any]) -> list[Tensor]:
         """What the step reads beside its rows: tensors, numbers as float64 of no dimension."""
-        numbers = [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live]
+        numbers = [
+            each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live
+        ]
         made = self.prelude(*numbers)
         return [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in made]
 
@@ -222,10 +236,23 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
     joint = _joint(step, sizes, extras, dtype, first)
     _refuse_draws_and_numbers(joint.graph)
     if step.counts_rows:
-        texts = [_without_rows(graph, rows) for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))]
+        texts = [
+            _without_rows(graph, rows)
+            for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))
+        ]
         if texts[0] != texts[1]:
             raise UnsupportedError("it reads the batch's size")
-    given = sum(node.op == "placeholder" for node in joint.graph.nodes)
+    inputs = [node for node in joint.graph.nodes if node.op == "placeholder"]
+    output = next(node for node in joint.graph.nodes if node.op == "output")
+    results = list(typed(Sequence[fx.Node | None], output.args[0]))
+    for place in range(1 + cell.recurrent):  # a step that does not use the input, or the product
+        if results[states + place] is None:
+            with joint.graph.inserting_before(output):
+                zero = joint.graph.call_function(aten.full_like.default, (inputs[place], 0))
+            zero.meta["val"] = inputs[place].meta["val"]
+            results[states + place] = zero
+    output.args = (tuple(results),)
+    given = len(inputs)
     if given != len(sizes) + len(extras) + states:
         raise UnsupportedError("a part of its new state depends on nothing that learns")
     return Trace(step, joint, cell.recurrent, states, sequences, len(extras))
@@ -251,7 +278,9 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         reason = next(iter(str(error).splitlines()), "")
         if "mutation" in reason:
             raise UnsupportedError("it changes a tensor that it is given, in place") from None
-        raise UnsupportedError(f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})") from None
+        raise UnsupportedError(
+            f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})"
+        ) from None
     for node in reversed(made.graph.nodes):
         if name_of_target(node) in ("_assert_tensor_metadata", "_assert_scalar"):
             made.graph.erase_node(node)
