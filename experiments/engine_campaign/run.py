@@ -20,14 +20,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-BATCH, PATIENCE = 200, 180  # cases a process; seconds that one may take before it counts as hanging
+BATCH, PATIENCE = 100, 240  # cases a process; seconds that one may take before it counts as hanging
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=20000)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--stride", type=int, default=1, help="every n-th case: 10 takes one history of each cell")
+    parser.add_argument("--stride", type=int, default=1, help="the cases of every n-th cell only")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "campaign.jsonl")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--summary", action="store_true")
@@ -64,7 +64,7 @@ def records(path: Path) -> dict[int, dict]:
 def campaign(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     done = records(options.out)
-    todo = [case for case in range(options.first, options.cases, options.stride) if case not in done]
+    todo = [case for case in range(options.first, options.cases) if case // 10 % options.stride == 0 and case not in done]
     print(f"{len(done)} cases are there, {len(todo)} to do", flush=True)
     with options.out.open("a") as out:
         for count, record in enumerate(outcomes(todo, options.workers), 1):
@@ -152,7 +152,7 @@ def worker(mutant: str | None) -> int:
     logging.getLogger("seqlab").setLevel(logging.ERROR)
     logging.getLogger("torch").setLevel(logging.CRITICAL)
     from tests.nn.campaign import mutants as broken
-    from tests.nn.campaign.campaign import HISTORIES, expected_to_compile, forget, run_case
+    from tests.nn.campaign.campaign import HISTORIES, Lives, expected_to_compile, forget
     from tests.nn.campaign.family import family
 
     cases = json.load(sys.stdin)
@@ -160,7 +160,7 @@ def worker(mutant: str | None) -> int:
     if mutant:
         broken.MUTANTS[mutant]()
     with tempfile.TemporaryDirectory() as folder:
-        before = None
+        before, lives = None, Lives(Path(folder))
         for case in cases:
             cell = family(case // HISTORIES)
             expected = case // HISTORIES != before and expected_to_compile(cell, Path(folder))
@@ -168,10 +168,11 @@ def worker(mutant: str | None) -> int:
                 forget(family(before))
             before = case // HISTORIES
             try:
-                record = run_case(case, Path(folder))
+                record = lives.run(case)
             except Exception as error:
                 import traceback
 
+                lives = Lives(Path(folder))
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 fault = {"subject": "campaign", "step": -1, "name": "harness", "what": f"{error!r} {place}"[:400]}
                 record = {"case": case, "outcome": "fault", "faults": [fault], "cell": cell.kind, "engines": {}, "ran": [],
@@ -232,20 +233,26 @@ def summary(found: list[dict]) -> str:
 
 def mutants(workers: int) -> int:
     """Whether each engine that is broken on purpose is caught, and by which case."""
-    from tests.nn.campaign.mutants import CASES, MUTANTS
+    from tests.nn.campaign.mutants import MUTANTS, cases_for
 
     missed = 0
-    print("| broken on purpose | caught by case | how it shows |\n|---|--:|---|")
+    print("| broken on purpose | caught by case | after cases | how it shows |\n|---|--:|--:|---|")
     for name, mutate in MUTANTS.items():
         caught = None
-        for record in outcomes(list(CASES), workers, name):
-            faults = [each for each in record["faults"] if each["subject"] != "campaign"]
-            if faults:
-                caught = record["case"], faults[0]
+        cases = cases_for(name)
+        sound = {}
+        for count, record in enumerate(outcomes(cases, workers, name), 1):
+            if not [each for each in record["faults"] if each["subject"] != "campaign"]:
+                continue
+            (sound,) = outcomes([record["case"]], 1)  # a fault that the engine has unbroken shows nothing
+            if not sound["faults"]:
+                caught = record["case"], count, record["faults"][0]
                 break
         missed += caught is None
-        shown = "**missed** | |" if caught is None else f"{caught[0]} | {caught[1]['name']} {normal(caught[1]['what'])[:70]} |"
-        print(f"| {mutate.__doc__} | {shown}", flush=True)
+        shown = f"**missed** | {len(cases)} | |"
+        if caught is not None:
+            shown = f"{caught[0]} | {caught[1]} | {caught[2]['name']} {normal(caught[2]['what'])[:80]} |"
+        print(f"| {name}: {mutate.__doc__} | {shown}", flush=True)
     return int(missed > 0)
 
 

@@ -1,9 +1,7 @@
 """One case: a cell, a history, and what became of it on each engine."""
 
 import contextlib
-import copy
 import importlib
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from seqlab.nn import GatedCell
 from seqlab.nn.engine.scan import build, operations, views
 from tests.nn.campaign.family import Family, family
-from tests.nn.campaign.history import history
+from tests.nn.campaign.history import CASES_OF_A_LIFE, history, life
 from tests.nn.campaign.judge import Difference, differences
 from tests.nn.campaign.play import Player, RefusedError
 from tests.nn.campaign.subjects import forget, load
@@ -25,70 +23,106 @@ HISTORIES = 10  # of each cell
 _NAMED = ("scan", "native", "parallel")
 
 
-def run_case(seed: int, folder: Path, optimize: bool | None = None) -> dict[str, Any]:
-    """The outcome of case ``seed``: history ``seed % 10`` of cell ``seed // 10``, as plain values."""
-    began, cell = time.process_time(), family(seed // HISTORIES)
-    built = history(cell, seed % HISTORIES)
-    with compiler_level(cell.optimized if optimize is None else optimize):
-        result = _outcome(cell, built, folder)
-    features = sorted({*cell.used, *cell.special})
-    return {
-        "case": seed, "cell": cell.kind, "dtype": cell.dtype, "structure": built["structure"], **result,
-        "effects": list(cell.effects), "features": features, "seconds": round(time.process_time() - began, 3),
-    }  # fmt: skip
+class Lives:
+    """Runs cases one after the other; those of one life go on with its layers."""
 
+    def __init__(self, folder: Path, optimize: bool | None = None) -> None:
+        self.folder, self.optimize = folder, optimize
+        self.players: dict[str, Player] = {}
+        self.next = -1  # the case that the players are ready for
+        self.played: list[dict[str, Any]] = []  # all steps of this life
 
-def _outcome(cell: Family, built: dict[str, Any], folder: Path) -> dict[str, Any]:
-    hand = Player(cell, built, "hand", folder).play().seen
-    exact = cell.dtype == "float64" or "reads dtype" in cell.special
-    truth = hand if exact else Player(cell, built, "hand", folder, double=True).play().seen
-    result: dict[str, Any] = {"engines": {}, "reasons": {}, "programs": 0, "refused": {}, "served": [], "faults": [],
-                              "ran": [], "raised": any("raised" in each for each in hand)}  # fmt: skip
-    subjects = ["auto", *(["loop"] if built["loop"] else []), *(_NAMED if built["explicit"] else [])]
-    moved: list[Any] | None = None
-    while subjects:
-        subject = subjects.pop(0)
-        player: Player | None = None
-        try:
-            player = Player(cell, built, subject, folder)
-            player.play()
-        except RefusedError as error:
-            result["refused"][subject] = str(error)
-        except Exception as error:  # the layer could not even be built
-            result["faults"].append({"subject": subject, "step": -1, "name": "built", "what": repr(error)[:300]})
-        if player is None:
-            continue
-        result["programs"] += player.compilations
-        if subject == "auto":
-            result["engines"], result["reasons"] = dict(player.engines), dict(player.reasons)
-        if subject not in result["refused"]:
-            result["served"].append(subject)
-        count = len(player.seen)  # a named engine may have refused later
-        arguments = (hand[:count], truth[:count], player.seen, built["steps"])
-        found = differences(*arguments, [])
-        if any(each.allowed for each in found):
-            if moved is None:
-                moved = _moved(cell, built, folder)
-            found = differences(*arguments, moved)
-        for each in found[:4]:
-            kind = "ran" if each.name == "ran" else "faults"
-            result[kind].append({"subject": subject, **vars(each)})
-        if subject == "auto" and result["faults"] and "loop" not in subjects:
-            subjects.insert(0, "loop")  # which of the two is at fault
-    result["outcome"] = "fault" if result["faults"] else "agrees"
-    return result
+    def run(self, case: int) -> dict[str, Any]:
+        """The outcome of a case, as plain values; those of the same life before it are run first if they were not."""
+        began, cell = time.process_time(), family(case // HISTORIES)
+        start = case - case % CASES_OF_A_LIFE
+        if case != self.next:
+            if case != start:
+                self.run(case - 1)
+            else:
+                self._begin(cell)
+        built, steps = life(cell, case % HISTORIES), history(cell, case % HISTORIES)
+        with compiler_level(cell.optimized if self.optimize is None else self.optimize):
+            result = self._outcome(cell, built, steps)
+        self.next = case + 1
+        if result["raised"] or result["faults"] or result["ran"] or self.next % CASES_OF_A_LIFE == 0:
+            self._begin(cell)  # the sides may have parted: the next case begins anew
+        features = sorted({*cell.used, *cell.special})
+        return {
+            "case": case, "cell": cell.kind, "dtype": cell.dtype, "structure": built["structure"], **result,
+            "effects": list(cell.effects), "features": features, "seconds": round(time.process_time() - began, 3),
+        }  # fmt: skip
 
+    def _begin(self, cell: Family) -> None:
+        self.players, self.played = {}, []
 
-def _moved(cell: Family, built: dict[str, Any], folder: Path) -> list[Any]:
-    """Hand-written histories in float64 whose numbers are off by the precision's rounding."""
-    low = any(step.get("autocast") for step in built["steps"]) and cell.dtype == "float32"
-    eps = 2.0**-8 if low else 2.0**-23 if cell.dtype == "float32" else 2.0**-52
-    double = "reads dtype" not in cell.special
-    shares = [share * eps for share in ((1, 2) if low else (1, 64)) for _ in range(8)]
-    return [
-        Player(cell, {**built, "seed": built["seed"] ^ k}, "hand", folder, double=double, jitter=share).play().seen
-        for k, share in enumerate(shares)
-    ]
+    def _player(self, cell: Family, built: dict[str, Any], subject: str, double: bool = False) -> Player:
+        key = subject + ("_double" if double else "")
+        if key not in self.players:
+            player = Player(cell, built, subject, self.folder, double)
+            if self.played:
+                player.play(self.played)
+            self.players[key] = player
+        return self.players[key]
+
+    def _outcome(self, cell: Family, built: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
+        hand = self._player(cell, built, "hand").play(steps)
+        exact = cell.dtype == "float64" or "reads dtype" in cell.special
+        truth = hand if exact else self._player(cell, built, "hand", double=True).play(steps)
+        result: dict[str, Any] = {
+            "engines": {}, "reasons": {}, "programs": 0, "refused": {}, "served": [], "faults": [], "ran": [],
+            "raised": any("raised" in each for each in hand),
+        }  # fmt: skip
+        subjects = ["auto", *(["loop"] if built["loop"] else []), *(_NAMED if built["explicit"] else [])]
+        moved: list[Any] | None = None
+        while subjects:
+            subject = subjects.pop(0)
+            player = None
+            try:
+                player = self._player(cell, built, subject)
+                if subject in _NAMED and player.layer is None and self.played:
+                    continue  # it has refused before
+                player.play(steps)
+            except RefusedError as error:
+                result["refused"][subject] = str(error)
+                if player is not None:
+                    player.layer = None
+            except Exception as error:  # the layer could not even be built
+                result["faults"].append({"subject": subject, "step": -1, "name": "built", "what": repr(error)[:300]})
+            if player is None:
+                continue
+            result["programs"] += player.compilations
+            if subject == "auto":
+                result["engines"], result["reasons"] = dict(player.engines), dict(player.reasons)
+            if subject not in result["refused"]:
+                result["served"].append(subject)
+            count = min(len(player.seen), len(hand), len(truth))
+            arguments = (hand[:count], truth[:count], player.seen[:count], steps)
+            found = differences(*arguments, [])
+            if any(each.allowed for each in found):
+                if moved is None:
+                    moved = self._moved(cell, built, steps)
+                found = differences(*arguments, moved)
+            for each in found[:4]:
+                kind = "ran" if each.name == "ran" else "faults"
+                result[kind].append({"subject": subject, **vars(each)})
+            if subject == "auto" and result["faults"] and "loop" not in subjects:
+                subjects.insert(0, "loop")  # which of the two is at fault
+        self.played += steps
+        result["outcome"] = "fault" if result["faults"] else "agrees"
+        return result
+
+    def _moved(self, cell: Family, built: dict[str, Any], steps: list[dict[str, Any]]) -> list[Any]:
+        """Hand-written histories in float64 whose numbers are off by the precision's rounding."""
+        every = [*self.played, *steps]
+        low = any(step.get("autocast") for step in every) and cell.dtype == "float32"
+        eps = 2.0**-8 if low else 2.0**-23 if cell.dtype == "float32" else 2.0**-52
+        double = "reads dtype" not in cell.special
+        found = []
+        for number, share in enumerate([share * eps for share in ((1, 2) if low else (1, 64)) for _ in range(8)]):
+            player = Player(cell, {**built, "jitter": number}, "hand", self.folder, double=double, jitter=share)
+            found.append(player.play(every)[len(self.played) :])
+        return found
 
 
 @contextlib.contextmanager
@@ -145,13 +179,12 @@ def _operations(cell: GatedCell) -> set[str]:
     return {operations.name_of(node) for node in moving if node.op == "call_function"}
 
 
-def describe(seed: int) -> str:
-    """A case as a person reads it: the cell's source and what happens."""
-    cell = family(seed // HISTORIES)
-    built = copy.deepcopy(history(cell, seed % HISTORIES))
-    steps = built.pop("steps")
-    lines = [f"# case {seed}: {cell.kind}, {cell.input_size} to {cell.hidden_size}, {cell.dtype}", cell.source, f"# {built}"]
-    return "\n".join([*lines, *(f"# {k}: {step}" for k, step in enumerate(steps))])
-
-
-__all__ = ["HISTORIES", "Difference", "describe", "expected_to_compile", "forget", "os", "run_case"]
+def describe(case: int) -> str:
+    """A case as a person reads it: the cell's source and what happens, the life's earlier cases included."""
+    cell = family(case // HISTORIES)
+    lines = [f"# case {case}: {cell.kind}, {cell.input_size} to {cell.hidden_size}, {cell.dtype}", cell.source]
+    lines.append(f"# {life(cell, case % HISTORIES)}")
+    for each in range(case - case % CASES_OF_A_LIFE, case + 1):
+        lines.append(f"# case {each}")
+        lines += [f"#   {k}: {step}" for k, step in enumerate(history(cell, each % HISTORIES))]
+    return "\n".join(lines)

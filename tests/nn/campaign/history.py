@@ -19,12 +19,14 @@ DERIVATIVES = (
 )  # fmt: skip
 
 
-def history(cell: Family, number: int, seed: int = 0) -> dict[str, Any]:
-    """The ``number``-th history of a cell: how its layer is built, and the steps."""
-    draw = random.Random(f"history {seed} {cell.number} {number}")
-    structure = draw.choices(("recurrent", "bidirectional", "encoder"), (86, 7, 7))[0]
-    built = {
-        "structure": structure,
+CASES_OF_A_LIFE = 5
+
+
+def life(cell: Family, number: int, seed: int = 0) -> dict[str, Any]:
+    """How the layer is built that lives through the cases ``number`` to ``number + 4`` of a cell."""
+    draw = random.Random(f"life {seed} {cell.number} {number // CASES_OF_A_LIFE}")
+    return {
+        "structure": draw.choices(("recurrent", "bidirectional", "encoder"), (86, 7, 7))[0],
         "reverse": draw.random() < 0.2,
         "recompute": draw.random() < 0.07,
         "explicit": draw.random() < 0.12,  # whether the engines that can be named are run too
@@ -32,21 +34,35 @@ def history(cell: Family, number: int, seed: int = 0) -> dict[str, Any]:
         "grid": draw.choice(((2, 1), (1, 2), (2, 2), (3, 2))) if draw.random() < 0.1 else None,
         "seed": draw.randrange(2**31),
     }
-    first = draw.choices(("run", "threads", "derivative"), (80, 12 if cell.concurrent else 0, 8))[0]
-    steps: list[Step] = [_STEPS[first](draw, cell)]
-    for _ in range(draw.choices((1, 2, 3, 4), (6, 5, 2, 1))[0]):
-        kind = draw.choices(
-            ("change", "run", "derivative", "threads", "mode", "copy", "learn", "other"),
-            (44, 16, 14, 4 if cell.concurrent else 0, 5, 5, 6, 3),
-        )[0]
+
+
+def history(cell: Family, number: int, seed: int = 0) -> list[Step]:
+    """The steps of the ``number``-th case of a cell.
+
+    A life goes on from case to case. Changes, which cost an engine a capture and perhaps a compilation, come in each
+    second case; the others try what runs in other sizes and modes, under other losses.
+    """
+    draw = random.Random(f"history {seed} {cell.number} {number}")
+    place = number % CASES_OF_A_LIFE
+    threads = cell.concurrent * 1.0
+    steps: list[Step] = []
+    if place == 0:
+        first = draw.choices(("run", "threads", "derivative"), (78, 14 * threads, 8))[0]
+        steps = [_STEPS[first](draw, cell)]
+    changes = place in (1, 3) or (place == 0 and draw.random() < 0.4)
+    for _ in range(draw.choices((1, 2), (2, 1))[0] if changes else draw.choices((2, 3, 4), (3, 2, 1))[0]):
+        if changes:
+            kind = draw.choices(("change", "copy", "mode", "learn", "other"), (72, 8, 6, 8, 6))[0]
+        else:
+            kind = draw.choices(("run", "derivative", "threads", "learn"), (60, 26, 8 * threads, 6))[0]
         steps.append(_STEPS[kind](draw, cell))
-        if kind in ("change", "mode", "copy", "learn", "other"):
+        if changes:
             steps.append(_run(draw, cell))
         if kind == "change" and draw.random() < 0.2:  # a series, as in annealing
             same = [each for each in cell.changes if each.kind == steps[-2]["kind"]]
             for _ in range(draw.randint(1, 3)):
                 steps += [{"do": "change", **vars(draw.choice(same))}, _run(draw, cell)]
-    return {**built, "steps": steps}
+    return steps
 
 
 def _run(draw: random.Random, cell: Family) -> Step:

@@ -34,43 +34,53 @@ class RefusedError(Exception):
 
 
 class Player:
-    """One subject's life. ``double`` makes all numbers float64; ``jitter`` moves each by that share of itself."""
+    """One subject's life, of several cases. ``double`` makes all numbers float64; ``jitter`` moves each by that share
+    of itself."""
 
     def __init__(
         self, cell: Family, built: dict[str, Any], subject: str, folder: Path, double: bool = False, jitter: float = 0.0
     ) -> None:
         self.cell, self.built, self.subject, self.double, self.jitter = cell, built, subject, double, jitter
-        self.seen: list[Seen] = []
+        self.key, self.folder = subject + ("_double" if double else ""), folder
         self.engines: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.seen: list[Seen] = []
+        self.compilations = 0
         self.undo: list[tuple[Any, str, Any]] = []
-        self.noise = random.Random(1)
-        fresh = bool(cell.effects) or any(_touches_module(step) for step in built["steps"])
-        self.module = load(cell, subject + ("_double" if double else ""), folder, fresh)
-        self.stale = any(_touches_module(step) for step in built["steps"])
-        self.folder = folder
-        self.compilations = build.compilations
+        self.layer: Any = None
+        self.module = load(cell, self.key, folder, bool(cell.effects) or (cell.number, self.key) in _TOUCHED)
+        _TOUCHED.discard((cell.number, self.key))
 
-    def play(self) -> "Player":
-        """All steps, or those before the engine refuses; raises :class:`RefusedError` if it refuses from the start."""
+    def play(self, steps: list[dict[str, Any]]) -> list[Seen]:
+        """What is seen at each of the steps; raises :class:`RefusedError` where a named engine refuses.
+
+        What was replaced on a class that all subjects share is put back at the end.
+        """
         text = io.StringIO()
+        before = build.compilations
+        self.seen, self.engines, self.reasons = [], Counter(), Counter()
+        if any(_touches_module(step) for step in steps):
+            _TOUCHED.add((self.cell.number, self.key))
         with warnings.catch_warnings(), contextlib.redirect_stdout(text), self._grid():
             warnings.simplefilter("ignore")
-            _seed(self.built["seed"])
             try:
-                self.layer = self._moved(self._refusing(lambda: layer_of(self.cell, self.built, self.module, self.subject)))
-                for number, step in enumerate(self.built["steps"]):
+                if self.layer is None:
+                    _seed(self.built["seed"])
+                    made = self._refusing(lambda: layer_of(self.cell, self.built, self.module, self.subject))
+                    self.layer = self._moved(made)
+                for number, step in enumerate(steps):
                     self.seen.append(self._step(step, number))
                     self.seen[-1]["printed"] = text.getvalue()
                     text.seek(0)
                     text.truncate()
+                    if "raised" in self.seen[-1]:
+                        break
             finally:
-                self.compilations = build.compilations - self.compilations
-                for owner, name, value in reversed(self.undo):
+                self.compilations = build.compilations - before
+                while self.undo:
+                    owner, name, value = self.undo.pop()
                     setattr(owner, name, value) if value is not _ABSENT else delattr(owner, name)
-                if self.stale:
-                    load(self.cell, self.subject + ("_double" if self.double else ""), self.folder, fresh=True)
-        return self
+        return self.seen
 
     def _refusing(self, call: Any) -> Any:
         try:
@@ -83,7 +93,7 @@ class Player:
     def _moved(self, layer: nn.Module) -> nn.Module:
         layer.to(torch.float64 if self.double or self.cell.dtype == "float64" else torch.float32)
         if self.jitter:
-            draw = torch.Generator().manual_seed(self.built["seed"])
+            draw = torch.Generator().manual_seed(self.built["seed"] ^ self.built["jitter"])
             with torch.no_grad():
                 for tensor in [*layer.parameters(), *layer.buffers()]:
                     if tensor.is_floating_point():
@@ -161,9 +171,8 @@ class Player:
         dtype = torch.float64 if self.cell.dtype == "float64" else torch.float32
         made = torch.randn(shape, generator=draw, dtype=dtype) * scale
         if self.jitter:
-            made = made * (1 + self.jitter * torch.randn(shape, dtype=torch.float64, generator=draw))
-        elif made.numel():  # the same draws either way
-            torch.randn(shape, dtype=torch.float64, generator=draw)
+            noise = torch.Generator().manual_seed(made.numel() + 997 * self.built["jitter"])
+            made = made * (1 + self.jitter * torch.randn(shape, dtype=torch.float64, generator=noise))
         return made.to(self._dtype())
 
     def _inputs(self, step: dict[str, Any], draw: torch.Generator) -> tuple[Tensor, Any, Tensor | None]:
@@ -441,6 +450,7 @@ class Player:
 
 
 _ABSENT = object()
+_TOUCHED: set[tuple[int, str]] = set()  # modules whose own values a life has changed
 
 
 def _touches_module(step: dict[str, Any]) -> bool:
