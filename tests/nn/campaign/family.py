@@ -282,6 +282,10 @@ def _body(w: Writer, names: list[str]) -> None:
                    if line.endswith("= state") else line for line in w.lines]  # fmt: skip
         new[2] = f"0.5 * n_ + {w.row()}.mean(-1, keepdim=True).tanh()"
         w.used.append("state of size 1")
+    # Every cell listens to its input: what depends on no weight has no gradient to compare.
+    w.lines.append(f"first = {new[0]}")
+    w.lines.append("first = first + 0.1 * i0.tanh()")
+    new[0] = "first"
     form = "[{}]" if draw.random() < 0.04 else "({},)"
     if form == "[{}]":
         w.special.append("a list for a tuple")

@@ -50,6 +50,9 @@ def differences(
         if failed:
             message = s[failed[0].replace(": raised", ": message")]
             return [Difference(number, failed[0], f"{s[failed[0]]}: {message}")]
+        failed = [name for name in a if name.endswith(": raised") and name not in s]
+        if failed:
+            return [Difference(number, "ran", f"where the steps raise {a[failed[0]]}")]
         found = _of_step(number, a, t, s, steps[number], [each[number] for each in moved if len(each) > number])
         if found:
             return found
