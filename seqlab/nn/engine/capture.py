@@ -282,6 +282,7 @@ def _capture(
             raise
         except Exception as error:
             raise UnsupportedError(_reason(error)) from None
+    _refuse_branches(result.output_graph.shape_env)
     code = tuple(result.traced_code)
     _refuse_outside(code)
     inputs, read = _inputs(found["sources"], result, scope)
@@ -348,6 +349,18 @@ def _refuse_outside(code: Sequence[types.CodeType]) -> None:
                 raise UnsupportedError(
                     f"it calls {module}.{each.co_name} of the standard library, which can't be watched"
                 )
+
+
+def _refuse_branches(shape_env: Any) -> None:
+    """What a step decides by the batch's size, no guard over examples of one size tells."""
+    sizes = set()
+    for symbol, sources in shape_env.var_to_sources.items():
+        if any(".size()[0]" in source.name for source in sources):
+            sizes.add(symbol)
+    for guard in shape_env.guards:
+        # That two tensors of a step have equally many rows is so by contract.
+        if sizes.intersection(guard.expr.free_symbols) and not (guard.expr.is_Relational and set(guard.expr.args) <= sizes and guard.expr.rel_op == "=="):
+            raise UnsupportedError("what it does depends on the batch's size")
 
 
 def reads_autograd(code: Sequence[types.CodeType]) -> bool:
