@@ -64,14 +64,18 @@ def records(path: Path) -> dict[int, dict]:
 def campaign(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     done = records(options.out)
-    todo = [case for case in range(options.first, options.cases) if case // 10 % options.stride == 0 and case not in done]
+    todo = [
+        case for case in range(options.first, options.cases) if case // 10 % options.stride == 0 and case not in done
+    ]
     print(f"{len(done)} cases are there, {len(todo)} to do", flush=True)
     with options.out.open("a") as out:
         for count, record in enumerate(outcomes(todo, options.workers), 1):
             out.write(json.dumps(record) + "\n")
             out.flush()
             for fault in record["faults"][:1]:
-                print(f"case {record['case']}: {fault['subject']}, step {fault['step']}: {fault['name']} {fault['what']}")
+                print(
+                    f"case {record['case']}: {fault['subject']}, step {fault['step']}: {fault['name']} {fault['what']}"
+                )
             if count % 500 == 0:
                 print(f"{count} of {len(todo)}", flush=True)
     everything = list(records(options.out).values())
@@ -90,7 +94,7 @@ def outcomes(todo: list[int], workers: int, mutant: str | None = None):
         def start() -> None:
             batch = batches.pop(0)
             command = [sys.executable, __file__, "--worker", *(["--mutant", mutant] if mutant else [])]
-            errors = tempfile.TemporaryFile()
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=ROOT
             )
@@ -111,8 +115,7 @@ def outcomes(todo: list[int], workers: int, mutant: str | None = None):
             each["errors"].seek(0)
             tail = each["errors"].read().decode(errors="replace").strip().splitlines()[-3:]
             fault = {"subject": "process", "step": -1, "name": why, "what": " | ".join(tail)[-300:]}
-            return [{"case": left[0], "outcome": "fault", "faults": [fault], "cell": "?", "engines": {}, "reasons": {},
-                     "programs": 0, "effects": [], "features": [], "ran": [], "seconds": 0.0}]  # fmt: skip
+            return [failed(left[0], fault)]
 
         try:
             while batches or running:
@@ -140,6 +143,12 @@ def outcomes(todo: list[int], workers: int, mutant: str | None = None):
             for process in running:
                 process.kill()
                 process.wait()
+
+
+def failed(case: int, fault: dict) -> dict:
+    """The record of a case that has no outcome of its own."""
+    return {"case": case, "outcome": "fault", "faults": [fault], "cell": "?", "engines": {}, "reasons": {}, "programs": 0,
+            "effects": [], "features": [], "ran": [], "seconds": 0.0}  # fmt: skip
 
 
 def worker(mutant: str | None) -> int:
@@ -175,8 +184,7 @@ def worker(mutant: str | None) -> int:
                 lives = Lives(Path(folder))
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 fault = {"subject": "campaign", "step": -1, "name": "harness", "what": f"{error!r} {place}"[:400]}
-                record = {"case": case, "outcome": "fault", "faults": [fault], "cell": cell.kind, "engines": {}, "ran": [],
-                          "reasons": {}, "programs": 0, "effects": list(cell.effects), "features": [], "seconds": 0.0}  # fmt: skip
+                record = failed(case, fault)
             if expected:
                 record["expected"] = True
             out.write(json.dumps(record) + "\n")
@@ -210,8 +218,10 @@ def summary(found: list[dict]) -> str:
     reasons = Counter(normal(reason) for record in found for reason in record["reasons"])
     expected = [record for record in found if record.get("expected")]
     compiled = [record for record in expected if "scan" in record["engines"]]
-    aside = Counter(normal(reason) for record in expected if "scan" not in record["engines"] for reason in record["reasons"])
-    kinds = Counter(f"{each['subject']}: {each['name'].split(':')[-1].strip().split('[')[0]} {normal(each['what'])[:60]}"
+    aside = Counter(
+        normal(reason) for record in expected if "scan" not in record["engines"] for reason in record["reasons"]
+    )
+    kinds = Counter(f"{each['subject']}: {each['name'].split(':')[-1].strip()} {normal(each['what'])[:60]}"
                     for record in faulty for each in record["faults"][:1])  # fmt: skip
     ran = Counter(f"{each['subject']} {normal(each['what'])}" for record in found for each in record["ran"])
     cells = {record["case"] // 10 for record in found}

@@ -15,9 +15,9 @@ from seqlab.nn import GatedCell
 from seqlab.nn.engine.scan import build, operations, views
 from tests.nn.campaign.family import Family, family
 from tests.nn.campaign.history import CASES_OF_A_LIFE, history, life
-from tests.nn.campaign.judge import Difference, differences
+from tests.nn.campaign.judge import differences
 from tests.nn.campaign.play import Player, RefusedError
-from tests.nn.campaign.subjects import forget, load
+from tests.nn.campaign.subjects import load
 
 HISTORIES = 10  # of each cell
 _NAMED = ("scan", "native", "parallel")
@@ -129,7 +129,9 @@ class Lives:
 def compiler_level(optimize: bool) -> Iterator[None]:
     """Compiles steps as they are used, or without the optimizer in a third of the time."""
     kept = build._FLAGS
-    build._FLAGS = tuple("-O3" if optimize and f == "-O0" else "-O0" if not optimize and f == "-O3" else f for f in kept)
+    build._FLAGS = tuple(
+        "-O3" if optimize and f == "-O0" else "-O0" if not optimize and f == "-O3" else f for f in kept
+    )
     try:
         yield
     finally:

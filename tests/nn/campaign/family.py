@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 from tests.nn.campaign import features
 from tests.nn.campaign.grammar import Change, Writer
@@ -63,11 +64,15 @@ class Other(Cell):
         return tuple(each * 0.7 for each in super().{rest}(*args))
 """
 _SHIPPED = (
-    "LSTMCell", "LSTMCell", "GRUCell", "GRUCell", "RNNCell", "RNNCell", "PeepholeLSTMCell", "CoupledLSTMCell", "UGRNNCell",
+    "LSTMCell", "LSTMCell", "GRUCell", "GRUCell", "RNNCell", "RNNCell", "PeepholeLSTMCell", "CoupledLSTMCell",
+    "UGRNNCell",
     "MGUCell", "IndRNNCell", "IRNNCell", "SLSTMCell", "LayerNormLSTMCell", "LayerNormGRUCell", "MinGRUCell",
     "MinLSTMCell",
 )  # fmt: skip
-_EXTRAS = {"RNNCell": (", nonlinearity='relu'", ", nonlinearity='sigmoid'", ""), "MinGRUCell": (", candidate='positive'", "")}
+_EXTRAS = {
+    "RNNCell": (", nonlinearity='relu'", ", nonlinearity='sigmoid'", ""),
+    "MinGRUCell": (", candidate='positive'", ""),
+}
 _SETUPS = (
     ("weight_norm", "parametrizations.weight_norm(cell, 'weight_hh')"),
     ("spectral_norm", "parametrizations.spectral_norm(cell, 'weight_hh')"),
@@ -139,14 +144,18 @@ def _shipped(w: Writer, name: str) -> tuple[str, str]:
     bias = "" if name in ("IRNNCell",) or w.draw.random() < 0.8 else ", bias=False"
     rest = "step" if name == "MGUCell" else "pointwise"
     if name == "RNNCell":
-        w.change("a string", "cell.nonlinearity = 'relu'", "cell.nonlinearity = 'tanh'", "cell.nonlinearity = 'sigmoid'")
+        w.change(
+            "a string", "cell.nonlinearity = 'relu'", "cell.nonlinearity = 'tanh'", "cell.nonlinearity = 'sigmoid'"
+        )
     if name in ("MinGRUCell", "MinLSTMCell"):
         w.change("a string", "cell.candidate = 'positive'", "cell.candidate = 'linear'")
         rest = "coefficients"
     if w.draw.random() < 0.35 and name in ("LSTMCell", "GRUCell", "RNNCell", "LayerNormLSTMCell", "PeepholeLSTMCell"):
         _set_up(w, not bias)
     w.used.append(name)
-    return "\n".join((_HEAD, f"Cell = cells.{name}", _tail(rest), _make(w, f"input_size, hidden_size{bias}{extra}"))), rest
+    return "\n".join(
+        (_HEAD, f"Cell = cells.{name}", _tail(rest), _make(w, f"input_size, hidden_size{bias}{extra}"))
+    ), rest
 
 
 def _written(w: Writer, kind: str) -> tuple[str, str]:
@@ -186,8 +195,8 @@ def _tail(rest: str) -> str:
     if rest == "step":  # it is there already
         start = text.index("def other_step(self, gi, state)")
         text = text[:start] + text[text.index("def other_initial_state") :]
-        text = text.replace("_step, _project, _output, _step, _initial_state = (\n    Cell.step, Cell.project, Cell.output, Cell.step,",
-                            "_step, _project, _output, _initial_state = (\n    Cell.step, Cell.project, Cell.output,")  # fmt: skip
+        text = text.replace("_output, _step, _initial", "_output, _initial")
+        text = text.replace("Cell.output, Cell.step, Cell.initial", "Cell.output, Cell.initial")
     return text
 
 
@@ -214,7 +223,9 @@ def _unpack(w: Writer, kind: str) -> list[str]:
     """The lines that take gi, gh and the state apart; the names of the state's parts."""
     G, H = w.gates, w.hidden
     names = list(w.parts)
-    w.lines.append(f"({', '.join(names)},) = state" if len(names) < 2 or w.draw.random() < 0.5 else f"{', '.join(names)} = state")
+    w.lines.append(
+        f"({', '.join(names)},) = state" if len(names) < 2 or w.draw.random() < 0.5 else f"{', '.join(names)} = state"
+    )
     if kind == "plain":
         w.init.append(f"self.weight_ih = nn.Parameter(torch.rand({H}, input_size) - 0.5)")
         w.init.append(f"self.weight_hh = nn.Parameter((torch.rand({H}, {H}) - 0.5) / 2)")
@@ -256,11 +267,12 @@ def _unpack(w: Writer, kind: str) -> list[str]:
 def _body(w: Writer, names: list[str]) -> None:
     draw, jobs = w.draw, []
     jobs += [w.operation] * draw.choices((1, 2, 3, 4, 6, 9), (3, 4, 4, 3, 2, 1))[0]
-    jobs += [lambda f=f: f(w) for f in draw.choices(features.ATTRIBUTES, k=draw.choices((0, 1, 2, 3), (3, 5, 3, 1))[0])]
-    jobs += [lambda f=f: f(w) for f in draw.choices(features.MEMBERS, k=draw.choices((0, 1, 2), (4, 4, 1))[0])]
-    for kind, share in ((features.SURROUNDINGS, 0.1), (features.AUTOGRAD, 0.12), (features.EFFECTS, 0.11)):
+    jobs += [partial(f, w) for f in draw.choices(features.ATTRIBUTES, k=draw.choices((0, 1, 2, 3), (3, 5, 3, 1))[0])]
+    jobs += [partial(f, w) for f in draw.choices(features.MEMBERS, k=draw.choices((0, 1, 2), (4, 4, 1))[0])]
+    for several, share in ((features.SURROUNDINGS, 0.1), (features.AUTOGRAD, 0.12), (features.EFFECTS, 0.11)):
         if draw.random() < share:
-            jobs.append(lambda f=draw.choice(kind): f(w))
+            feature = draw.choice(several)
+            jobs.append(partial(feature, w))
     draw.shuffle(jobs)
     for job in jobs:
         job()
@@ -373,7 +385,9 @@ def _general_changes(w: Writer, kind: str, rest: str) -> None:
     w.change("requires_grad", "cell.requires_grad_(False)", "cell.requires_grad_(True)")
     w.change("requires_grad", "cell.weight_ih.requires_grad_(False)")
     if gated:
-        w.change("weights", "cell.weight_hh = nn.Parameter(cell.weight_hh.detach() * 0.5)", "cell.weight_hh.data[0] = 0.3")
+        w.change(
+            "weights", "cell.weight_hh = nn.Parameter(cell.weight_hh.detach() * 0.5)", "cell.weight_hh.data[0] = 0.3"
+        )
         w.change("a transposed weight", "cell.weight_hh.data = cell.weight_hh.data.t().contiguous().t()")
         w.change("a bias removed", "cell.bias_hh = None")
         w.change("weights tied", "cell.bias_hh = cell.bias_ih")

@@ -193,8 +193,8 @@ def matrix(w: Writer) -> None:
     name = w.fresh("m")
     w.init.append(f"self.{name} = nn.Parameter(torch.rand({max(w.gates, 2)}, {w.hidden}) - 0.4)")
     w.add(w.draw.choice((
-        "{a} * self.{n}[0] + self.{n}[1]", "{a} * self.{n}.softmax(0)[1]", "{a} * self.{n}.sum(0)",
-        "({a}.unsqueeze(1) * self.{n}).sum(1)", "{a} * self.{n}[-1:].tanh()",
+        *(() if w.linear else ("({a}.unsqueeze(1) * self.{n}).sum(1)",)), "{a} * self.{n}[0] + self.{n}[1]", "{a} * self.{n}.softmax(0)[1]", "{a} * self.{n}.sum(0)",
+        "{a} * self.{n}[-1:].tanh()",
     )).format(a=w.row(), n=name))  # fmt: skip
     w.change("a parameter's data", f"cell.{name}.data[0] = 0.2")
     w.change("requires_grad", f"cell.{name}.requires_grad_(False)")
@@ -346,7 +346,8 @@ def reads_batch_size(w: Writer) -> None:
 # What autograd offers
 def detach(w: Writer) -> None:
     w.add(w.draw.choice((
-        "{a}.detach() * {b}", "{a} + ({b} - {a}).detach()", "{a} * 0.2 + ({b} * 0.8).detach()", "{a} * state[0].detach()",
+        "{a}.detach() * {b}", "{a} + ({b} - {a}).detach()", "{a} * 0.2 + ({b} * 0.8).detach()",
+        "{a} * state[0].detach()",
         "({a}.sign() - {a}.tanh()).detach() + {a}.tanh()", "{a} / ({a}.data.abs() + 1)",
     )).format(a=w.row(), b=w.row()))  # fmt: skip
     w.smooth = False
@@ -451,7 +452,8 @@ def mixes_rows(w: Writer) -> None:
 
 def takes_number(w: Writer) -> None:
     w.add(w.draw.choice((
-        "{a} * {b}.detach().mean().tanh().item()", "{a} if {b}.sum() > 0 else {c}", "{a} * float({b}.detach().abs().max() > 0.5)",
+        "{a} * {b}.detach().mean().tanh().item()", "{a} if {b}.sum() > 0 else {c}",
+        "{a} * float({b}.detach().abs().max() > 0.5)",
     )).format(a=w.row(), b=w.row(), c=w.row()))  # fmt: skip
     w.smooth = False
     w.effects.append("takes a number out of a tensor")

@@ -139,6 +139,7 @@ IN_PLACE = {
     "clamp_": ("{out} = {a} - {b}", "{out} = {out}.clamp_(-1, 1)"),
     "sub_column": ("{out} = {a}.clone()", "{out}[:, 1:] -= {b}[:, :-1].tanh()"),
 }
+_OF_TWO = ("[:", "..., ", "stack", "(1", ", 1", "dim=1", "view", "flatten(1", "roll", "pad")  # rows (B, H) alone
 ACTIVATED = (  # how a new state is kept in bounds, from rows a, b and the old part
     "{a}.tanh()",
     "torch.sigmoid({b}) * {old} + (1 - torch.sigmoid({b})) * {a}.tanh()",
@@ -196,6 +197,8 @@ class Writer:
     def add(self, code: str) -> str:
         """A new row, of an expression."""
         name = self.fresh()
+        if self.linear:  # coefficients see no state
+            code = code.replace("state[0]", self.rows[0])
         self.lines.append(f"{name} = {code}")
         self.rows.append(name)
         return name
@@ -215,7 +218,7 @@ class Writer:
 
     def operation(self) -> None:
         """One operation of the grammar."""
-        if self.draw.random() < 0.07:
+        if self.draw.random() < 0.07 and not self.linear:
             name, statements = self.draw.choice(list(IN_PLACE.items()))
             out = self.fresh()
             a, b, k, cut = self.row(), self.row(), self.number(), self.draw.randint(1, self.hidden - 1)
@@ -224,7 +227,10 @@ class Writer:
             self.rows.append(out)
             self.smooth &= name != "clamp_"
         else:
-            name, code = self.draw.choice(list(OPERATIONS.items()))
+            known = list(OPERATIONS.items())
+            if self.linear:  # of any number of dimensions
+                known = [(name, code) for name, code in known if not any(each in code for each in _OF_TWO)]
+            name, code = self.draw.choice(known)
             self.smooth &= not (name.endswith("!") or code.endswith("!"))
             self.add(self.fill(code))
         self.used.append(name.rstrip("!"))

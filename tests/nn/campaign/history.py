@@ -14,8 +14,8 @@ LOSSES = (
 )  # fmt: skip
 DERIVATIVES = (
     "penalty", "penalty", "hvp", "hessian", "func_grad", "jvp", "vmap", "vmap_grad", "forward_ad", "parameters_twice",
-    "final_twice", "jacrev", "anomaly", "save_on_cpu", "checkpoint", "twice_retained", "windows", "default_device", "default_dtype",
-    "subset", "saved_later", "compile_disabled",
+    "final_twice", "jacrev", "anomaly", "save_on_cpu", "checkpoint", "twice_retained", "windows", "default_device",
+    "default_dtype", "subset", "saved_later", "compile_disabled",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from seqlab.nn.engine import scan
@@ -97,7 +97,9 @@ class Player:
             with torch.no_grad():
                 for tensor in [*layer.parameters(), *layer.buffers()]:
                     if tensor.is_floating_point():
-                        tensor.mul_(1 + self.jitter * torch.randn(tensor.shape, generator=draw, dtype=torch.float64).to(tensor))
+                        tensor.mul_(
+                            1 + self.jitter * torch.randn(tensor.shape, generator=draw, dtype=torch.float64).to(tensor)
+                        )
         return layer
 
     @contextlib.contextmanager
@@ -149,7 +151,9 @@ class Player:
             if type(module).__module__ in ("seqlab.nn.recurrent", "seqlab.nn.encoder", ByHand.__module__):
                 continue
             for name, value in vars(module).items():
-                if isinstance(value, int | float | str | bool | list | dict | tuple | Tensor) and not name.startswith("_"):
+                if isinstance(value, int | float | str | bool | list | dict | tuple | Tensor) and not name.startswith(
+                    "_"
+                ):
                     _flatten(f"attribute {path}.{name}", value, seen)
                 elif not name.startswith("_") or name.startswith("_seqlab"):
                     seen[f"attribute {path}.{name}"] = "there"
@@ -298,10 +302,7 @@ class Player:
         exec(code, names)
 
     def _copy(self, step: dict[str, Any], seen: Seen) -> None:
-        if step["how"] == "pickle":
-            made = pickle.loads(pickle.dumps(self.layer))
-        else:
-            made = copy.deepcopy(self.layer)
+        made = pickle.loads(pickle.dumps(self.layer)) if step["how"] == "pickle" else copy.deepcopy(self.layer)
         if step["how"] == "deepcopy and back":
             x = torch.ones(2, 3, self.cell.input_size, dtype=self._dtype())
             with torch.no_grad():
@@ -315,8 +316,9 @@ class Player:
         learned = [p for p in self.layer.parameters() if p.requires_grad]
         if not learned:
             return
-        make = torch.optim.SGD if step["how"] == "sgd" else torch.optim.Adam
-        optimizer = make(learned, lr=0.05 if step["how"] == "sgd" else 0.01, **({} if step["how"] == "sgd" else {"eps": 1e-2}))
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(learned, lr=0.05)
+        if step["how"] == "adam":
+            optimizer = torch.optim.Adam(learned, lr=0.01, eps=1e-2)
         for _ in range(2):
             optimizer.zero_grad()
             output, final = self.layer(self._tensor(draw, 3, 4, self.cell.input_size))
@@ -329,10 +331,9 @@ class Player:
 
     def _other(self, step: dict[str, Any], seen: Seen) -> None:
         """Another layer of the same class, of other sizes or not, runs in between."""
-        other = layer_of(
-            _resized(self.cell, step["hidden"]) if self.cell.kind not in ("gated", "linear", "plain", "stepping") else self.cell,
-            {**self.built, "structure": "recurrent"}, self.module, self.subject,
-        ).to(self._dtype())  # fmt: skip
+        written = self.cell.kind in ("gated", "linear", "plain", "stepping")  # their sizes stand in their source
+        cell = self.cell if written else Family(**{**vars(self.cell), "hidden_size": step["hidden"]})
+        other = layer_of(cell, {**self.built, "structure": "recurrent"}, self.module, self.subject).to(self._dtype())
         x = self._tensor(torch.Generator().manual_seed(step["seed"]), 2, 3, self.cell.input_size)
         output, final = other(x)
         self._note(seen, output, final)
@@ -377,7 +378,7 @@ class Player:
             case "hvp":
                 seen["hvp"] = torch.autograd.functional.hvp(value, x.detach(), v)[1]
             case "hessian":
-                seen["hessian"] = torch.autograd.functional.hessian(value, x.detach()[:1, :2, :2].repeat(1, 1, self.cell.input_size)[..., : self.cell.input_size])
+                seen["hessian"] = torch.autograd.functional.hessian(value, x.detach()[:1, :2])
             case "func_grad":
                 for n, g in torch.func.grad(called)(fixed, x.detach()).items():
                     seen[f"gradient {n}"] = g.detach().clone()
@@ -436,7 +437,7 @@ class Player:
                 name, leaf = list(leaves.items())[step["seed"] % len(leaves)]
                 (gradient,) = torch.autograd.grad(value(x), leaf, allow_unused=True)
                 seen[f"gradient {name}"] = torch.zeros_like(leaf) if gradient is None else gradient
-            case "saved_later":  # the weights change between forward and backward: an error, or the old weights' gradient
+            case "saved_later":  # the weights change between forward and backward
                 loss = value(x)
                 with torch.no_grad():
                     for parameter in layer.parameters():
@@ -457,10 +458,6 @@ def _touches_module(step: dict[str, Any]) -> bool:
     return step["do"] == "change" and ("module." in step["code"] or "type(cell)" in step["code"])
 
 
-def _resized(cell: Family, hidden: int) -> Family:
-    return Family(**{**vars(cell), "hidden_size": hidden})
-
-
 def _seed(seed: int) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
@@ -468,8 +465,9 @@ def _seed(seed: int) -> None:
 
 
 def _random_state() -> str:
-    parts = (torch.get_rng_state().numpy().tobytes(), repr(random.getstate()), np.random.get_state()[1].tobytes())
-    return hashlib.sha1(b"".join(p if isinstance(p, bytes) else p.encode() for p in parts)).hexdigest()[:12] + str(np.random.get_state()[2])
+    numbers = np.random.get_state()
+    text = repr((torch.get_rng_state().tolist(), random.getstate(), numbers[1].tolist(), numbers[2]))
+    return hashlib.sha1(text.encode()).hexdigest()[:12]
 
 
 def _autocast(on: bool) -> Any:
@@ -553,9 +551,10 @@ def _loss(name: str, output: Tensor, final: list[Tensor], draw: torch.Generator)
         case "joined":
             return torch.cat((output[:, -1].double(), last.double()), 1).square().sum()
         case "unbound":
-            return sum((part * k).sum() for k, part in enumerate(output.unbind(1))) + torch.stack(
-                [part.double().sum() for part in final]
-            ).norm()
+            return (
+                sum((part * k).sum() for k, part in enumerate(output.unbind(1)))
+                + torch.stack([part.double().sum() for part in final]).norm()
+            )
         case "flipped":
             return (output.flip(1) * weights(*output.shape)).sum() + (final[0].flip(0) * weights(*final[0].shape)).sum()
         case "norm":
