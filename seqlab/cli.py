@@ -234,9 +234,9 @@ def _complete(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.predict import inputs_of, predict
+    from seqlab.predict import predict
 
-    for prediction in predict(args.run_dir, inputs_of(args.inputs, args.file)):
+    for prediction in predict(args.run_dir, args.inputs, args.file):
         if args.json:
             import json
 

@@ -107,6 +107,8 @@ def encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
     """A prompt's tokens; refuses an empty one and names what the vocabulary lacks."""
     if not prompt:
         raise InputError("the prompt is empty; give at least one character, such as --prompt 'In the '")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):  # so Python holds a byte that it can't decode
+        raise InputError("the prompt has bytes that are not UTF-8; give it in UTF-8")
     if unknown := vocabulary.unknown(prompt):
         named = ", ".join(map(repr, unknown))
         raise InputError(

@@ -121,7 +121,7 @@ class AnswerHub:
     def _rows(self, split: str) -> Iterator[StoryQuestion]:
         columns = self._columns
         for number, (story, question, answer) in enumerate(self._hub.read(split, *columns.values())):
-            place = f"{self}, {split} row {number}"
+            place = self._hub.place(split, number)
             for option, value in (("question", question), ("answer", answer)):
                 if not isinstance(value, str) or not value.strip():
                     raise InputError(f"{place}: expected text in {columns[option]!r}, got {value!r}")

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ class LanguageModelData(LightningDataModule):
     def summaries(self) -> list[SplitSummary]:
         """How many tokens, documents and characters each split holds."""
         corpus = self.corpus
+        left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         return [
             SplitSummary(
                 split,
@@ -144,6 +146,7 @@ class LanguageModelData(LightningDataModule):
                     "documents": len(corpus.documents[split]),
                     "characters": corpus.num_characters[split],
                 },
+                left_out(split),
             )
             for split in SPLITS
         ]

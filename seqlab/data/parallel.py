@@ -173,7 +173,7 @@ class ParallelHub:
 
     def _rows(self, split: str) -> Iterator[SentencePair]:
         for number, (source, target) in enumerate(self._texts(split)):
-            place = f"{self}, {split} row {number}"
+            place = self._hub.place(split, number)
             for side, text in zip(self._sides, (source, target), strict=True):
                 if not isinstance(text, str):
                     raise InputError(f"{place}: expected text in {side!r}, got {text!r}")

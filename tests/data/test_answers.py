@@ -276,12 +276,12 @@ def test_a_data_set_of_the_hub_has_stories_as_text_or_as_sentences(hub):
         assert data.spec.num_examples == {"train": 6, "validation": 2, "test": 2}
         row = data.rows("train")[1]
         assert row[:4] == (("Ann left.", "Bob stayed."), "Who stayed?", "Bob", ())
-        assert row.place.endswith("train row 1")
+        assert row.place.endswith("train row 2")
     with pytest.raises(InputError, match=r"no column 'reply' but .*'answer': give data\.answer=NAME"):
         answer_data(hub=hub(texts), answer="reply").prepare_data()
-    with pytest.raises(InputError, match=r"train row 1: expected text in 'answer', got None"):
+    with pytest.raises(InputError, match=r"train row 2: expected text in 'answer', got None"):
         answer_data(hub=hub(texts, answer=["Ann", None] * 5)).prepare_data()
-    with pytest.raises(InputError, match=r"train row 0: expected a text or a list of sentences in 'story', got '3'"):
+    with pytest.raises(InputError, match=r"train row 1: expected a text or a list of sentences in 'story', got '3'"):
         answer_data(hub=hub([3, 4])).prepare_data()
 
 

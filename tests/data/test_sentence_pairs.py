@@ -100,7 +100,7 @@ def test_what_a_data_set_of_the_hub_lacks_is_told(hub):
         read("typed", target="fr")
     with pytest.raises(InputError, match=r"no column 'fr' but 'de', 'en', 'id': give data\.hub\.source=NAME"):
         read("flat", source="fr")
-    with pytest.raises(InputError, match=r"lacking, \w+ row 0: expected text in 'de', got None"):
+    with pytest.raises(InputError, match=r"lacking, train row 2: expected text in 'de', got None"):
         read("lacking")
     with pytest.raises(InputError, match=r"no split 'training' but 'train': give data\.hub\.train=SPLIT"):
         read("flat", train="training")

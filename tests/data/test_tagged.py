@@ -107,7 +107,7 @@ def test_a_data_set_of_the_hub_reads_names_of_tags_and_cuts_what_it_lacks_from_s
     source = TaggedHub(str(hub("train", rows, ["O", "B-LOC"])), split=[0.5, 0.4, 0.1])
     (only,) = source.read("test")
     assert (only.words, only.tags) == (("a", "b"), ("B-LOC", "O"))
-    assert only.place(1) == f"{source}, test row 0, word 2"
+    assert only.place(1) == f"{source}, test row 1, word 2"
     cut = [row for split in ("train", "validation") for row in source.read(split)]
     assert sorted(row.words[0] for row in cut) == sorted(f"w{i}" for i in range(20))
     assert all(row.tags == (("B-LOC", "O")[int(row.words[0][1:]) % 2 == 0], "B-LOC") for row in cut)
@@ -123,10 +123,10 @@ def test_a_data_set_of_the_hub_with_tags_as_text(hub):
 @pytest.mark.parametrize(
     ("rows", "names", "options", "words"),
     [
-        ([([], [])], None, {}, "train row 0: the sentence has no words"),
-        ([(["a"], ["X"]), (["a", "b"], ["X"])], None, {}, "train row 1: expected a tag for each of 2 words, got 1"),
-        ([(["a", " "], ["X", "Y"])], None, {}, "train row 0, word 2: expected a word and its tag, got ' ' and 'Y'"),
-        ([(["a", "b"], [0, -1])], ["X"], {}, "train row 0, word 2: expected a word and its tag, got 'b' and None"),
+        ([([], [])], None, {}, "train row 1: the sentence has no words"),
+        ([(["a"], ["X"]), (["a", "b"], ["X"])], None, {}, "train row 2: expected a tag for each of 2 words, got 1"),
+        ([(["a", " "], ["X", "Y"])], None, {}, "train row 1, word 2: expected a word and its tag, got ' ' and 'Y'"),
+        ([(["a", "b"], [0, -1])], ["X"], {}, "train row 1, word 2: expected a word and its tag, got 'b' and None"),
         ([(["a"], ["X"])], None, {"tag_column": "ner"}, r"no column 'ner' but .*'tags'.*: give data\.tag_column=NAME"),
         ([(["a"], ["X"])], None, {"word_column": "text"}, r"'text' .* holds no lists: give data\.word_column=NAME"),
     ],

@@ -49,6 +49,10 @@ class UnsupportedError(Exception):
     """A fast engine has no way to run what a cell does, exactly; the message says what, and where."""
 
 
+class FinalError(UnsupportedError):
+    """It is so from now on, whatever the cell does later."""
+
+
 @dataclass(frozen=True)
 class Input:
     """An input of a captured graph, and Dynamo's expression for it.
@@ -121,9 +125,13 @@ class Watched:
         self.programs: dict[Any, set[str]] = {}
         self.lock = _LOCK
 
-    def refused(self, cell: nn.Module, *mode: Any) -> str | None:
-        """Why a capture was refused when the cell was as it is now, as far as can be told without another try."""
-        return self.refusal or (self._refusals.get(self._state_of(cell, mode)) if self._refusals else None)
+    def check(self, cell: nn.Module, *mode: Any) -> None:
+        """Raises :class:`UnsupportedError` if a capture was refused when the cell was as it is now, as far as can be
+        told without another try."""
+        if self.refusal is not None:
+            raise FinalError(self.refusal)
+        if self._refusals and (reason := self._refusals.get(self._state_of(cell, mode))) is not None:
+            raise UnsupportedError(reason)
 
     def refuse(self, cell: nn.Module, *mode: Any, reason: str) -> None:
         """Keep a refusal, so that it is not looked for at each call."""
@@ -160,11 +168,11 @@ class Watched:
                 return known, scope
         with _LOCK:
             if self.refusal is not None:
-                raise UnsupportedError(self.refusal)
+                raise FinalError(self.refusal)
             if len(self.captures) >= MOST_CAPTURES:
                 self.refusal = f"what it reads has changed {MOST_CAPTURES} times"
-                self.captures.clear()
-                raise UnsupportedError(self.refusal)
+                self.captures = []
+                raise FinalError(self.refusal)
             if not self._constants:
                 made = _capture(self._function, scope, tuple(flags))
             else:
@@ -473,6 +481,7 @@ def untraceable() -> str | None:
 __all__ = [
     "ROWS",
     "Capture",
+    "FinalError",
     "Input",
     "UnsupportedError",
     "Watched",
