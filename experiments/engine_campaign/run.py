@@ -161,8 +161,9 @@ def worker(mutant: str | None) -> int:
     logging.getLogger("seqlab").setLevel(logging.ERROR)
     logging.getLogger("torch").setLevel(logging.CRITICAL)
     from tests.nn.campaign import mutants as broken
-    from tests.nn.campaign.campaign import HISTORIES, Lives, expected_to_compile, forget
+    from tests.nn.campaign.campaign import HISTORIES, Lives, expected_to_compile
     from tests.nn.campaign.family import family
+    from tests.nn.campaign.subjects import forget
 
     cases = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w")  # a cell's own printing must not come between

@@ -371,7 +371,7 @@ def _overrides(w: Writer, kind: str) -> None:
 def _general_changes(w: Writer, kind: str, rest: str) -> None:
     """What may be changed of every cell."""
     gated = kind not in ("plain", "MGUCell", "linear", "MinGRUCell", "MinLSTMCell", "IndRNNCell")
-    for name in {rest, "project", "output", "step", "initial_state"}:
+    for name in dict.fromkeys((rest, "project", "output", "step", "initial_state")):
         w.change(f"{name} replaced on the instance", f"cell.{name} = types.MethodType(module.other_{name}, cell)")
         w.change(f"{name} replaced on the class", f"replace(type(cell), '{name}', module.other_{name})")
     w.change(f"{rest} replaced on the instance", f"cell.__dict__.pop('{rest}', None)")
