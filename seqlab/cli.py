@@ -225,10 +225,12 @@ def _generate(args: argparse.Namespace) -> int:
 
 def _complete(args: argparse.Namespace) -> int:
     _open_run(args)
+    from seqlab.data.files import plain_text
     from seqlab.generate import complete
 
-    for continuation, probability in complete(args.run_dir, args.text, args.k, args.words):
-        print(f"{probability:7.2%}  " + f"{args.text}{continuation}".replace("\n", "\\n"))  # one line each
+    text = plain_text(args.text)
+    for continuation, probability in complete(args.run_dir, text, args.k, args.words):
+        print(f"{probability:7.2%}  " + f"{text}{continuation}".replace("\n", "\\n"))  # one line each
     return 0
 
 

@@ -72,7 +72,7 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
             the first line; a quote is not closed, or seems to have swallowed rows; names file and line.
     """
     start = _separator_line(file, lines, form)
-    records: Iterator[_Record] = _quoted_records(file, lines, form.separator, start)
+    records: Iterator[_Record] = quoted_records(file, lines, form.separator, start)
     if form.quoting == "none":
         numbered = enumerate(lines[start:], start + 1)
         records = (_Record(number, line.split(form.separator), 1) for number, line in numbered if line.strip())
@@ -141,7 +141,7 @@ def _with_first(first: _Record, records: Iterator[_Record]) -> Iterator[_Record]
     yield from records
 
 
-def _quoted_records(file: Path, lines: Sequence[str], separator: str, start: int = 0) -> Iterator[_Record]:
+def quoted_records(file: Path, lines: Sequence[str], separator: str, start: int = 0) -> Iterator[_Record]:
     """The records of lines that the csv module splits, with stand-ins for what it can't read: a lone carriage return
     in a value, and a separator of several characters."""
     carriage, single = _stand_ins(lines, separator)

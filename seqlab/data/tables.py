@@ -101,9 +101,9 @@ def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[Lab
             yield labelled_row(text, label, f"{file}:{line}", form.text, form.label, names, written=True)
         return
     if ending in (".jsonl", ".ndjson", ".json"):
-        records = _json_lines(file, form)
+        records = json_lines(file, form)
     elif ending == ".parquet":
-        records = _parquet(file, str(form.text), str(form.label))
+        records = parquet_rows(file, str(form.text), str(form.label))
     else:
         raise InputError(
             f"{file}: expected a file that ends in {TABLES}, got {ending or 'none'}; for values with a separator "
@@ -157,7 +157,8 @@ def _ending(file: Path) -> str:
     return (file.with_suffix("") if file.suffix.lower() == ".gz" else file).suffix.lower()
 
 
-def _json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file of JSON lines, each with its place."""
     twice: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -183,7 +184,8 @@ def _json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, 
         yield f"{file}:{number}", record
 
 
-def _parquet(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def parquet_rows(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a parquet file, each with its place."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -282,7 +282,8 @@ def test_equal_rows_in_two_splits_are_told_and_can_be_kept_together(tmp_path):
     assert not (texts[0] & texts[1] | texts[0] & texts[2] | texts[1] & texts[2]) and all(texts)
     other = write(tmp_path, "b.csv", PLAIN)
     with pytest.raises(InputError, match=r"data\.split_unique=true is for rows that are cut"):
-        labelled_data(train=path, validation=other, test=other, split_unique=True)
+        third = write(tmp_path, "c.csv", PLAIN)
+        labelled_data(train=path, validation=other, test=third, split_unique=True)
 
 
 def test_each_split_says_its_rows_and_classes_and_names_that_differ_little(tmp_path):
