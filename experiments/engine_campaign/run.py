@@ -147,8 +147,8 @@ def outcomes(todo: list[int], workers: int, mutant: str | None = None):
 
 def failed(case: int, fault: dict) -> dict:
     """The record of a case that has no outcome of its own."""
-    return {"case": case, "outcome": "fault", "faults": [fault], "cell": "?", "engines": {}, "reasons": {}, "programs": 0,
-            "effects": [], "features": [], "ran": [], "seconds": 0.0}  # fmt: skip
+    record = {"case": case, "outcome": "fault", "faults": [fault], "cell": "?", "programs": 0, "seconds": 0.0}
+    return record | {"engines": {}, "reasons": {}, "effects": [], "features": [], "ran": []}
 
 
 def worker(mutant: str | None) -> int:

@@ -193,8 +193,8 @@ def matrix(w: Writer) -> None:
     name = w.fresh("m")
     w.init.append(f"self.{name} = nn.Parameter(torch.rand({max(w.gates, 2)}, {w.hidden}) - 0.4)")
     w.add(w.draw.choice((
-        *(() if w.linear else ("({a}.unsqueeze(1) * self.{n}).sum(1)",)), "{a} * self.{n}[0] + self.{n}[1]", "{a} * self.{n}.softmax(0)[1]", "{a} * self.{n}.sum(0)",
-        "{a} * self.{n}[-1:].tanh()",
+        *(() if w.linear else ("({a}.unsqueeze(1) * self.{n}).sum(1)",)), "{a} * self.{n}[0] + self.{n}[1]",
+        "{a} * self.{n}.softmax(0)[1]", "{a} * self.{n}.sum(0)", "{a} * self.{n}[-1:].tanh()",
     )).format(a=w.row(), n=name))  # fmt: skip
     w.change("a parameter's data", f"cell.{name}.data[0] = 0.2")
     w.change("requires_grad", f"cell.{name}.requires_grad_(False)")

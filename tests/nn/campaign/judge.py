@@ -5,8 +5,8 @@ The rule. ``truth`` is the hand-written history in float64. A tensor agrees if i
 and 16 eps times the tensor's scale (its largest number, or the largest gradient of the step, or the loss's weight). The
 precisions' eps are 2.2e-16, 1.2e-7 and, under autocast, 2**-8. What does not agree so is looked at again: the
 hand-written history runs in float64 with every weight and input moved by eps of itself, and by 64 eps, eight times
-each; the noise is then also what that moved. So a cell that is chaotic, or stands at the edge of a jump, raises no alarm
-by its rounding, and one that is neither is held to 1e-13 in float64.
+each; the noise is then also what that moved. So a cell that is chaotic, or stands at the edge of a jump, raises no
+alarm by its rounding, and one that is neither is held to 1e-13 in float64.
 
 What is no tensor (attributes, draws, text, names) must be equal. Where the hand-written steps raise, an engine may
 raise too; one that runs there is reported, but is no fault.
@@ -38,7 +38,7 @@ class Difference:
 def differences(
     hand: list[Seen], truth: list[Seen], subject: list[Seen], steps: list[dict[str, Any]], moved: list[list[Seen]]
 ) -> list[Difference]:
-    """The differences at the first step that has any; ``moved`` are hand-written histories of slightly other numbers."""
+    """The differences at the first step that has any; ``moved`` are hand-written histories of moved numbers."""
     for number, (a, t, s) in enumerate(zip(hand, truth, subject, strict=True)):
         if "raised" in a or "raised" in s:
             if "raised" in a and "raised" in s:
