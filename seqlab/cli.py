@@ -225,18 +225,20 @@ def _generate(args: argparse.Namespace) -> int:
 
 def _complete(args: argparse.Namespace) -> int:
     _open_run(args)
+    from seqlab.data.files import plain_text
     from seqlab.generate import complete
 
-    for continuation, probability in complete(args.run_dir, args.text, args.k, args.words):
-        print(f"{probability:7.2%}  " + f"{args.text}{continuation}".replace("\n", "\\n"))  # one line each
+    text = plain_text(args.text)
+    for continuation, probability in complete(args.run_dir, text, args.k, args.words):
+        print(f"{probability:7.2%}  " + f"{text}{continuation}".replace("\n", "\\n"))  # one line each
     return 0
 
 
 def _predict(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.predict import inputs_of, predict
+    from seqlab.predict import predict
 
-    for prediction in predict(args.run_dir, inputs_of(args.inputs, args.file)):
+    for prediction in predict(args.run_dir, args.inputs, args.file):
         if args.json:
             import json
 

@@ -1,6 +1,7 @@
 """``seqlab evaluate``: the metrics of a run's best checkpoint, on its own data or another."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,8 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     """Evaluates the best checkpoint of a run on the validation and test splits of its configuration, ``overrides``
     applied.
 
-    The run's own vocabulary and classes are kept, whatever the data: ids mean what the model learned them to mean.
+    The run's own vocabulary and classes are kept, whatever the data: ids mean what the model learned them to mean. What
+    each split holds is printed to stderr.
 
     Raises:
         InputError: where the folder, its data or an override is wrong.
@@ -30,6 +32,9 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})
     data.prepare_data()
     data.setup("test")
+    if hasattr(data, "summaries"):  # a user's own module need not have them
+        for summary in data.summaries():
+            print(summary.line(), file=sys.stderr)
     if data.spec.model_arguments() != run.spec.model_arguments():
         trained, found = (_sizes(spec.model_arguments()) for spec in (run.spec, data.spec))
         raise InputError(f"{run_dir} was trained on data with {trained}, this data has {found}")

@@ -2,9 +2,11 @@
 
 import difflib
 import re
+import shlex
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
 from seqlab.fingerprint import flatten
@@ -14,6 +16,8 @@ from seqlab.spread import EXTRAS
 def explain(error: Exception) -> str:
     """Hydra's and OmegaConf's errors in one line, with the mend."""
     text = " ".join(str(error).split()).partition(" Config search path")[0]
+    if isinstance(error, OverrideParseException):
+        return _explain_grammar(error.override, text)
     if unknown := re.search(r"Could not override '([^']+)'", text):
         near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
         kind = "hydra" if unknown[1].startswith("hydra.") else "job"
@@ -26,6 +30,32 @@ def explain(error: Exception) -> str:
     if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
     return text
+
+
+def _explain_grammar(override: str, text: str) -> str:
+    """An override that Hydra can't parse, with its value quoted, for Hydra and for the shell."""
+    key, equals, value = override.partition("=")
+    if not equals or not value or not re.fullmatch(r"[+~]*[\w./@:-]+", key):
+        return f"{override!r} can't be read as KEY=VALUE: {text}"
+    return (
+        f"{override} can't be read: {text.partition(' See http')[0]}; a value with special characters, as a file's "
+        f"name may have, is quoted: {quote_override(key, value)}"
+    )
+
+
+def quote_override(key: str, value: str) -> str:
+    """An override that means this very text, as a user types it in a shell.
+
+    Example:
+        >>> print(quote_override("data.path", "own=file's [1].txt"))
+        'data.path="own=file'"'"'s [1].txt"'
+    """
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    value = value.replace("${", "\\${")
+    quoted = re.sub(r'(\\*)"', lambda match: 2 * match[1] + '\\"', value)
+    trailing = len(quoted) - len(quoted.rstrip("\\"))
+    return shlex.quote(f'{key}="{quoted}{trailing * chr(92)}"')
 
 
 def _known_keys() -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from seqlab import saved
+from seqlab.data.files import plain_text
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.generation import beam_search
@@ -71,6 +72,7 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
         InputError: for a text that is empty or holds characters the vocabulary lacks.
     """
     run = saved.load_run(run_dir)
+    text = plain_text(text)
     start = encode_prompt(run.vocabulary, text)
     by_word = run.vocabulary.unit == "word"
     known = run.vocabulary.decode(start)
@@ -104,9 +106,13 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
 
 
 def encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
-    """A prompt's tokens; refuses an empty one and names what the vocabulary lacks."""
-    if not prompt:
+    """The tokens of a prompt that is read as a file of it would be; refuses one without a token and names what the
+    vocabulary lacks."""
+    prompt = plain_text(prompt)
+    if not vocabulary.pieces(prompt):
         raise InputError("the prompt is empty; give at least one character, such as --prompt 'In the '")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):  # so Python holds a byte that it can't decode
+        raise InputError("the prompt has bytes that are not UTF-8; give it in UTF-8")
     if unknown := vocabulary.unknown(prompt):
         named = ", ".join(map(repr, unknown))
         raise InputError(

@@ -94,17 +94,19 @@ def _vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
     return {main: run_dir, **{name: run_dir / name for name in further}}
 
 
-def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> str:
+def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec, fingerprint: str = "") -> str:
     """Keeps what the run needs to know of its data beside its checkpoints; returns a hash of it, for the record.
 
-    It differs where vocabularies or the facts of a split do: how many tokens or examples, of how many characters.
+    It differs where vocabularies or the facts of a split do, and where ``fingerprint`` does, which stands for the
+    content of the splits, its order and its labels.
     """
     for name, folder in _vocabulary_folders(run_dir, spec).items():
         folder.mkdir(exist_ok=True)
         vocabularies[name].save(folder)
     write_atomically(run_dir / SPEC_NAME, json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1).encode())
     files = [run_dir / SPEC_NAME, *(folder / TOKENIZER_FILE for folder in _vocabulary_folders(run_dir, spec).values())]
-    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:12]
+    parts = [*(hashlib.sha256(file.read_bytes()).digest() for file in files), fingerprint.encode()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
 
 def best_checkpoint(run_dir: Path) -> Path:

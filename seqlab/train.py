@@ -124,7 +124,8 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         for summary in summaries:
             log.info(summary.line())
         facts = {summary.split: summary.facts() for summary in summaries}
-        record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec), data=facts)
+        content = data.fingerprint() if hasattr(data, "fingerprint") else ""
+        record.update(data_hash=saved.save_data(run_dir, data.vocabularies, data.spec, content), data=facts)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)

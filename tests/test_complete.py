@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seqlab import saved
+from seqlab.cli import main
 from seqlab.errors import InputError
 from seqlab.generate import complete, encode_prompt
 from tests.conftest import run_here
@@ -97,3 +98,25 @@ def test_what_the_vocabulary_lacks_is_named(runs):
         complete(runs / "character", "the XéX")
     with pytest.raises(InputError, match="the prompt is empty"):
         complete(runs / "character", "")
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_a_prompt_is_read_as_a_file_of_it_would_be(runs, unit):
+    vocabulary = saved.load_run(runs / unit).vocabulary
+    plain = encode_prompt(vocabulary, "the cat\nthe dog")
+    assert (
+        encode_prompt(vocabulary, "\ufeffthe cat\r\nthe dog") == encode_prompt(vocabulary, "the cat\rthe dog") == plain
+    )
+
+
+def test_a_prompt_that_is_not_utf_8_is_one_line(runs, capsys, caplog):
+    for arguments in (
+        ["generate", str(runs / "word"), "--prompt", "the \udce9t"],
+        ["complete", str(runs / "word"), "the \udce9"],
+    ):
+        assert main(arguments) == 2
+        shown = capsys.readouterr()
+        assert shown.err.count("\n") == 1 and "lacks: '\ufffd" in shown.err
+    assert "characters that are no UTF-8 are read as U+FFFD: 1" in caplog.text
+    with pytest.raises(InputError, match="the prompt is empty"):
+        complete(runs / "word", " \t ")

@@ -1,6 +1,7 @@
 """``seqlab predict``: a run's answers to new input, when its data is gone and its folder has moved."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,8 +11,9 @@ import pytest
 from seqlab.cli import main
 from seqlab.data.batch import Spec, read_spec
 from seqlab.errors import InputError
-from seqlab.predict import inputs_of, predict
+from seqlab.predict import MOST_CHARACTERS, inputs_of, predict
 from seqlab.saved import SPEC_NAME, load_run
+from seqlab.tasks.classification import ClassificationTask
 from tests.conftest import run_here, small
 
 
@@ -112,3 +114,76 @@ def test_a_kind_of_ones_own_needs_no_registration():
 
     assert read_spec({"kind": "weather of a test", "winds": ["north"]}) == Weather(("north",))
     assert Weather().data_arguments() == {}
+
+
+def test_inputs_are_asked_about_in_chunks_of_like_lengths_and_answered_in_their_order(run_dir, monkeypatch, tmp_path):
+    (tmp_path / "many.txt").write_text(
+        "".join(f"{'film ' * (1 + i % 7)}\n" for i in range(600)) + "film " * 20_000 + "\n"
+    )
+    sizes = []
+    ask = ClassificationTask.predict
+
+    def watched(model, spec, vocabularies, inputs):
+        sizes.append(len(inputs) * max(map(len, inputs)))
+        return ask(model, spec, vocabularies, inputs)
+
+    monkeypatch.setattr(ClassificationTask, "predict", staticmethod(watched))
+    found = predict(run_dir, ["I love this story"], tmp_path / "many.txt")
+    texts = ["I love this story", *(tmp_path / "many.txt").read_text().splitlines()]
+    assert [answer.values["text"] for answer in found] == texts
+    assert sorted(sizes)[-1] == 100_000 and all(size <= MOST_CHARACTERS for size in sorted(sizes)[:-1])
+    alone = predict(run_dir, [texts[5]])[0].values["probabilities"]
+    assert found[5].values["probabilities"] == pytest.approx(alone, abs=1e-6)
+
+
+def test_an_error_of_a_chunk_names_the_input_by_its_place(run_dir, tmp_path):
+    (tmp_path / "f.txt").write_text("a longer text than that\nboring\n")
+    with pytest.raises(InputError, match=r"^text 2 is empty"):
+        predict(run_dir, ["what a wonderful film", " ", "boring"], tmp_path / "f.txt")
+
+
+def test_input_without_a_known_token_is_told_and_noted(run_dir, capsys):
+    assert main(["predict", str(run_dir), "boring", "Zorp blik", "--json"]) == 0
+    shown = capsys.readouterr()
+    first, second = map(json.loads, shown.out.splitlines())
+    assert "note" not in first and second["note"] == "no known word"
+    assert predict(run_dir, ["<unk>"])[0].values["note"] == "no known word"
+
+
+def test_the_line_about_unknown_input_names_it_and_its_tokens(run_dir, tmp_path, caplog):
+    (tmp_path / "f.txt").write_text("I hate this\n" + "zorp blik\n" * 12)
+    predict(run_dir, ["plugh"], tmp_path / "f.txt")
+    lines = [record.message for record in caplog.records if record.name == "seqlab"]
+    assert lines[0].startswith("text 1: the model's vocabulary of 11 has none of its words: 'plugh'")
+    assert lines[1].startswith(f"{tmp_path / 'f.txt'}:2: ") and "'zorp', 'blik'" in lines[1]
+    assert lines[-1] == "13 inputs in all have no word that the model knows" and len(lines) == 11
+
+
+def test_an_argument_that_is_not_utf8_is_read_with_replacement_characters_and_told(run_dir, capfd, caplog):
+    argument = os.fsdecode(b"what a caf\xe9 film")
+    assert main(["predict", str(run_dir), argument, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["text"] == "what a caf\ufffd film"
+    assert "text 1: characters that are no UTF-8 are read as U+FFFD: 1" in caplog.text
+
+
+def test_a_file_is_read_in_the_encoding_of_the_training_data_and_texts_are_cut_as_there(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_bytes(b"text,label\n" + "caf\u00e9 gut,x\nth\u00e9 gut,y\n".encode("latin-1") * 10)
+    (tmp_path / "f.txt").write_bytes("caf\u00e9 gut und mehr\ncaf\u00e9\n".encode("latin-1"))
+    overrides = ("data=classification", f"data.path={table}", "data.encoding=latin-1", "data.max_length=1")
+    tiny = ("task=classification", "model=classifier", "model.hidden_size=4", "trainer.max_steps=2", "logger=none")
+    run_here(tmp_path / "run", *overrides, *tiny, "callbacks=classification")
+    first, second = predict(tmp_path / "run", [], tmp_path / "f.txt")
+    assert first.values["text"] == "caf\u00e9 gut und mehr"
+    assert first.values["probabilities"] == second.values["probabilities"] and "note" not in first.values
+
+
+@pytest.mark.parametrize("command", [["generate", "--prompt"], ["complete"]])
+def test_a_prompt_that_is_not_utf8_is_refused(tmp_path, text_file, capsys, command):
+    run_here(
+        tmp_path,
+        *small(text_file, "data.unit=subword", "data.max_vocab_size=300", "trainer.max_steps=2", "logger=none"),
+    )
+    name, *option = command
+    assert main([name, str(tmp_path), *option, os.fsdecode(b"caf\xe9")]) == 2
+    assert "not UTF-8" in capsys.readouterr().err

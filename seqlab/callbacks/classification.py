@@ -3,6 +3,7 @@
 import lightning.pytorch as pl
 
 from seqlab.callbacks.at_test import AtTest
+from seqlab.callbacks.confusion import MOST_NAMED
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
 from seqlab.data.classification import ClassificationData
 from seqlab.tasks.classification import ClassificationTask, probabilities
@@ -12,7 +13,7 @@ class SamplePredictions(AtTest):
     """The probabilities of the first ``num_examples`` texts of a split, as the model reads them.
 
     Those of validation go to TensorBoard at each validation, as a table; those of the test are printed at the end,
-    where ``print_test`` is true. Nothing is drawn at random.
+    where ``print_test`` is true; of more than 50 classes the likeliest five. Nothing is drawn at random.
     """
 
     def __init__(self, num_examples: int = 8, print_test: bool = False) -> None:
@@ -35,7 +36,10 @@ class SamplePredictions(AtTest):
             return
         data, task = data_and_task(trainer, pl_module, ClassificationData, ClassificationTask)
         for text, label, found in self._answers(data, task, "test"):
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in zip(task.labels, found, strict=True))
+            pairs = list(zip(task.labels, found, strict=True))
+            if len(pairs) > MOST_NAMED:
+                pairs = sorted(pairs, key=lambda pair: -pair[1])[:5]
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs)
             print(f"{shown}  {text}  (true: {label})", flush=True)
 
     def _answers(
@@ -48,5 +52,5 @@ class SamplePredictions(AtTest):
             data.vocabulary.decode(row[:length].tolist())
             for row, length in zip(batch.inputs, batch.lengths, strict=True)
         ]
-        labels = [task.labels[target] for target in batch.targets.tolist()]
+        labels = [row.label for row in data.rows(split)[: len(texts)]]
         return list(zip(texts, labels, found.tolist(), strict=True))

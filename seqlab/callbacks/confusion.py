@@ -1,45 +1,128 @@
 """Which class or tag is taken for which."""
 
-from typing import Any
+import csv
+import io
+from pathlib import Path
+from typing import Any, Final
 
 import lightning.pytorch as pl
 import torch
 
+from seqlab.atomic import write_atomically
 from seqlab.callbacks.at_test import AtTest
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.tagging import TaggingTask
+
+MOST_NAMED: Final = 50
+"""The most classes or tags that a figure names; of more the counts stand in ``confusion.csv`` in the run's folder."""
+
+_MOST_PIXELS: Final = 500  # of a figure's side
+_UNSEEN: Final = "(not in training)"
 
 
 class ConfusionMatrix(AtTest):
     """Draws the test's confusion matrix into TensorBoard, ``test/confusion``: a row for each true class or tag.
 
-    The colour is the share of its row; the counts stand in the fields where there are at most 20 classes or tags.
+    The colour is the share of its row; the counts stand in the fields where there are at most 20 classes or tags. Above
+    50 nothing is named, and the counts and each class's or tag's precision, recall and F1 go to ``confusion.csv`` and
+    ``classes.csv`` in the run's folder.
     """
+
+    folder: Path | None = None
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_end(trainer, pl_module)
+        self.folder = Path(trainer.default_root_dir)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not isinstance(pl_module, (ClassificationTask, TaggingTask)):
             came = type(pl_module).__name__
             raise TypeError(f"expected ClassificationTask or TaggingTask, got {came}; give callbacks=default")
         names = pl_module.tags if isinstance(pl_module, TaggingTask) else pl_module.labels
+        confusion = pl_module.confusion["test"]
         if self.writer is not None:
-            self.writer.add_figure("test/confusion", draw(pl_module.confusion["test"], names), self.last_step)
+            self.writer.add_figure("test/confusion", draw(confusion, names), self.last_step)
+        if len(names) > MOST_NAMED and self.folder is not None:
+            write_counts(confusion, names, self.folder)
 
 
 def draw(confusion: torch.Tensor, labels: tuple[str, ...]) -> Any:
-    """A figure of the counts ``(true, predicted)``."""
+    """A figure of the counts ``(true, predicted)``; a further row is of classes that training lacks."""
     from matplotlib.figure import Figure
 
     size = 2.5 + 0.6 * min(len(labels), 30)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
-    shares = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
+    if len(labels) > MOST_NAMED:
+        confusion = _coarse(confusion)
+    shares = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    if len(labels) > MOST_NAMED:
+        axes.set_title(f"{len(labels):,} in the order of their numbers")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return figure
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(confusion)), _with_unseen(confusion, labels))
     if len(labels) <= 20:
-        for row, column in torch.cartesian_prod(torch.arange(len(labels)), torch.arange(len(labels))).tolist():
+        for row, column in torch.cartesian_prod(torch.arange(len(confusion)), torch.arange(len(labels))).tolist():
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=color)
     return figure
+
+
+def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path) -> None:
+    """Writes ``confusion.csv``, a line for each pair of a true and a predicted class that occurs, and ``classes.csv``.
+
+    Both are of whole counts and what follows from them, in the order of the classes.
+    """
+    true_names = _with_unseen(confusion, labels)
+    pairs = confusion.nonzero()
+    counts = confusion[pairs[:, 0], pairs[:, 1]].tolist()
+    rows = [
+        [true_names[true], labels[predicted], count]
+        for (true, predicted), count in zip(pairs.tolist(), counts, strict=True)
+    ]
+    _write(folder / "confusion.csv", ["true", "predicted", "count"], rows)
+    correct, predicted, true = confusion.diagonal().tolist(), confusion.sum(0).tolist(), confusion.sum(1).tolist()
+    figures = []
+    for name, right, given, there in zip(labels, correct, predicted, true, strict=False):
+        figures.append(
+            [name, there, given, right, *(_share(right, of) for of in (given, there)), _f1(right, given + there)]
+        )
+    head = ["class", "true", "predicted", "correct", "precision", "recall", "f1"]
+    _write(folder / "classes.csv", head, figures)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.6g}" if whole else ""
+
+
+def _f1(correct: int, occurring: int) -> str:
+    return f"{2 * correct / occurring:.6g}" if occurring else ""
+
+
+def _with_unseen(confusion: torch.Tensor, labels: tuple[str, ...]) -> tuple[str, ...]:
+    return labels if len(confusion) == len(labels) else (*labels, _UNSEEN)
+
+
+def _coarse(confusion: torch.Tensor) -> torch.Tensor:
+    """The counts of a large matrix in at most 500 rows and columns, neighbours added up."""
+    step = -(-max(confusion.shape) // _MOST_PIXELS)
+    if step == 1:
+        return confusion
+    rows = torch.arange(confusion.size(0)) // step
+    columns = torch.arange(confusion.size(1)) // step
+    size = int(rows[-1]) + 1, int(columns[-1]) + 1
+    fewer = confusion.new_zeros(size[0], confusion.size(1)).index_add_(0, rows, confusion)
+    return confusion.new_zeros(size).index_add_(1, columns, fewer)
+
+
+def _write(file: Path, head: list[str], rows: list[list[Any]]) -> None:
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_atomically(file, content.getvalue().encode())

@@ -80,7 +80,7 @@ def answer_data(
     """
     check_one_source(hub, name=name, revision=revision)
     if hub is not None:
-        splits = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
+        splits = {"train": train, "validation": validation, "test": test}  # HubRows: None is cut where it lacks
         return AnswerData(
             AnswerHub(hub, story, question, answer, name=name, revision=revision, split=split, **splits), **options
         )

@@ -1,12 +1,12 @@
 """Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from seqlab.data.babi import StoryQuestion, read_babi
-from seqlab.data.files import Paths, expand_paths
+from seqlab.data.babi import StoryQuestion, read_stories
+from seqlab.data.files import Paths, check_distinct, expand_paths
 from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.stories import split_sentences
 from seqlab.errors import InputError
@@ -29,7 +29,8 @@ class BabiFiles:
         encoding: the files' encoding.
 
     Raises:
-        InputError: a file is missing or an option wrong; on first use: a file is broken, or has too few stories.
+        InputError: a file is missing or in two splits, or an option wrong; on first use: a file is broken, or has too
+            few stories.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class BabiFiles:
             raise InputError(f"data.validation_share={validation_share} must be a share between 0 and 1, such as 0.1")
         given = {"train": train, "validation": validation, "test": test}
         self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in given.items() if paths}
+        check_distinct(self._files)
+        self._left_out: dict[str, dict[str, int]] = {}
         self._share, self._seed, self._encoding = validation_share, split_seed, encoding
 
     def __str__(self) -> str:
@@ -54,15 +57,22 @@ class BabiFiles:
         """The questions of a split."""
         return self._splits[split]
 
+    def left_out(self, split: str) -> Mapping[str, int]:
+        """How many stories of a split's files have no question; "train" tells those of a validation cut from it too."""
+        return self._left_out.get(split, {})
+
     @cached_property
     def _splits(self) -> dict[str, list[StoryQuestion]]:
         found = {}
         for name, files in self._files.items():
             rows: list[StoryQuestion] = []
+            num_stories = 0
             for file in files:
-                before = rows[-1].group + 1 if rows else 0
-                rows += [row._replace(group=row.group + before) for row in read_babi(file, self._encoding)]
+                questions, stories = read_stories(file, self._encoding)
+                rows += [row._replace(group=row.group + num_stories) for row in questions]
+                num_stories += stories
             found[name] = rows
+            self._left_out[name] = {"stories without a question": num_stories - len({row.group for row in rows})}
         if "validation" not in found:
             found["train"], found["validation"] = cut_stories(found["train"], self._share, self._seed, str(self))
         return found
@@ -121,7 +131,7 @@ class AnswerHub:
     def _rows(self, split: str) -> Iterator[StoryQuestion]:
         columns = self._columns
         for number, (story, question, answer) in enumerate(self._hub.read(split, *columns.values())):
-            place = f"{self}, {split} row {number}"
+            place = self._hub.place(split, number)
             for option, value in (("question", question), ("answer", answer)):
                 if not isinstance(value, str) or not value.strip():
                     raise InputError(f"{place}: expected text in {columns[option]!r}, got {value!r}")

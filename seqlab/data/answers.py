@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from seqlab.data.babi import StoryQuestion
 from seqlab.data.batch import IGNORE_INDEX, SPLITS
 from seqlab.data.examples import ExampleData, check_whole_number
+from seqlab.data.fingerprint import Digest
 from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story
+from seqlab.data.summary import SplitSummary, equal_rows
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -47,7 +49,7 @@ class AnswerData(ExampleData):
         min_frequency: rarer words are left out and read as ``<unk>``.
         lowercase: lower the text first; answers keep their case.
         punctuation: punctuation marks are tokens of their own.
-        max_sentences: longer stories are cut to their last sentences, with a log line; None: none is.
+        max_sentences: longer stories are cut to their last sentences, counted; None: none is.
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
         answers: the answers in the order of their numbers; None: those of the training split, sorted.
         batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``; lengths are counted in sentences.
@@ -90,6 +92,7 @@ class AnswerData(ExampleData):
         self._vocabulary_file = vocabulary
         self._answers = None if answers is None else tuple(map(str, answers))
         self._rows: dict[str, list[StoryQuestion]] = {}
+        self._num_cut: dict[str, int] = {}  # stories of each split
 
     def rows(self, split: str) -> list[StoryQuestion]:
         """The questions of a split, their stories cut to ``max_sentences``."""
@@ -97,8 +100,9 @@ class AnswerData(ExampleData):
             found = list(self.source.read(split))
             if not found:
                 raise InputError(f"the {split} split of {self.source} has no question")
-            if self.max_sentences is not None:
-                found = _cut(found, self.max_sentences, split)
+            if (most := self.max_sentences) is not None:
+                self._num_cut[split] = sum(len(row.story) > most for row in found)
+                found = [cut_story(row, most) for row in found]
             self._rows[split] = found
         return self._rows[split]
 
@@ -144,6 +148,39 @@ class AnswerData(ExampleData):
         """The batch of the questions with these numbers."""
         return self._encoded[split].batch(numbers, self._targets[split][numbers])
 
+    def summaries(self) -> list[SplitSummary]:
+        """How many stories, questions and tokens each split holds, its answers, and what stands in two splits."""
+        left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
+        shared = equal_rows(
+            {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS}
+        )
+        found = []
+        for split in SPLITS:
+            rows = self.rows(split)
+            answers = Counter(row.answer for row in rows)
+            notes = [shared[split]] if split in shared else []
+            if unseen := sum(count for answer, count in answers.items() if answer not in set(self.answers)):
+                notes.append(f"{unseen:,} questions have an answer that training never saw")
+            if share := self._encoded[split].unknown:
+                notes.append(f"{100 * share:.2g} % of the words of its sentences read as {UNKNOWN}")
+            if self.max_sentences is not None and (cut := self._num_cut[split]):
+                notes.append(f"{cut:,} stories are cut to their last {self.max_sentences} sentences")
+            counts = {"questions": len(rows), "stories": len({row.group for row in rows})}
+            ordered = {
+                answer: answers.get(answer, 0)
+                for answer in [*self.answers, *sorted(answers.keys() - set(self.answers))]
+            }
+            found.append(SplitSummary(split, counts, left_out(split), ordered, "answers", tuple(notes)))
+        return found
+
+    def fingerprint(self) -> str:
+        """A digest of all questions with their stories and answers, and of their order."""
+        digest = Digest()
+        for split in SPLITS:
+            rows = self.rows(split)
+            digest.add(split, [[*row.story, row.question] for row in rows], self._targets[split])
+        return digest.hexdigest()
+
     @cached_property
     def _targets(self) -> dict[str, NDArray[np.int64]]:
         return {split: self._numbers_of(split) for split in SPLITS}
@@ -172,15 +209,5 @@ class AnswerData(ExampleData):
         found = {}
         for split in SPLITS:
             encoded = EncodedStories(self.rows(split), self.vocabulary, f"the {split} split of {self.source}")
-            if split != "train":
-                log.info("%s: %.2g %% of the words of its sentences read as %s", split, 100 * encoded.unknown, UNKNOWN)
             found[split] = encoded
         return found
-
-
-def _cut(rows: Sequence[StoryQuestion], most: int, split: str) -> list[StoryQuestion]:
-    """The rows, their stories cut to the last ``most`` sentences."""
-    long = sum(len(row.story) > most for row in rows)
-    if long:
-        log.info("%s: %d of %d stories are cut to their last %d sentences", split, long, len(rows), most)
-    return [cut_story(row, most) for row in rows]

@@ -1,11 +1,14 @@
 """Stories with questions in bAbI's text form (Weston et al. 2015), with the line of whatever is wrong in them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seqlab.data.examples import read_lines
+from seqlab.data.files import read_lines
 from seqlab.errors import InputError
+
+_UNTABBED = re.compile(r"\?(\s|$)")
 
 
 class StoryQuestion(NamedTuple):
@@ -32,13 +35,20 @@ def read_babi(file: Path, encoding: str = "utf-8") -> list[StoryQuestion]:
     """The questions of a file.
 
     A line is ``ID SENTENCE`` or ``ID QUESTION<tab>ANSWER[<tab>IDS]``, the ids of the sentences that tell the answer
-    with spaces between them. Ids, questions' too, begin with 1 in each story and rise; a 1 begins the next story.
+    with spaces between them. Ids, questions' too, begin with 1 in each story and rise; a 1 begins the next story. Blank
+    lines are skipped.
 
     Raises:
         InputError: an id is missing or does not rise, a sentence is empty, a question has no answer or no story before
             it, or the id of a supporting sentence is none of the story's; names file and line.
     """
-    return parse_babi(read_lines(file, encoding), str(file))
+    return read_stories(file, encoding)[0]
+
+
+def read_stories(file: Path, encoding: str = "utf-8") -> tuple[list[StoryQuestion], int]:
+    """The questions of a file, and the number of its stories, those without a question included."""
+    lines = read_lines(file, encoding)
+    return parse_babi(lines, str(file)), sum(line.lstrip().startswith("1 ") for line in lines)
 
 
 def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
@@ -53,8 +63,10 @@ def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
     sentences: dict[int, str] = {}  # of this story, by their ids
     group, last = -1, 0
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         place = f"{name}:{number}"
-        given, _, content = line.partition(" ")
+        given, _, content = line.lstrip().partition(" ")
         if not given.isdecimal() or not content.strip():
             raise InputError(f"{place}: expected ID SENTENCE, or ID QUESTION<tab>ANSWER<tab>IDS, got {line[:60]!r}")
         current = int(given)
@@ -66,8 +78,8 @@ def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
         last = current
         if "\t" in content:
             found.append(_question(content, sentences, group, place))
-        elif content.rstrip().endswith("?"):
-            raise InputError(f"{place}: the question has no answer: expected ID QUESTION<tab>ANSWER<tab>IDS")
+        elif _UNTABBED.search(content):
+            raise InputError(f"{place}: the question has no answer: expected ID QUESTION<tab>ANSWER<tab>IDS, with tabs")
         else:
             sentences[current] = content.strip()
     return found

@@ -42,7 +42,7 @@ class ClassificationBatch:
     Attributes:
         inputs: ``(B, T)`` int64 token ids; beyond a row's length they are 0 and mean nothing.
         lengths: ``(B,)`` int64, the tokens of each text, 1 or more.
-        targets: ``(B,)`` int64, the classes.
+        targets: ``(B,)`` int64, the classes; ``IGNORE_INDEX`` for one that training never saw.
     """
 
     inputs: Tensor
@@ -104,6 +104,7 @@ class ClassificationSpec(Spec):
         num_examples: texts in each split.
         majority: for each split, the share of the class that is the commonest in training: the accuracy of always
             giving that answer.
+        max_length: longer texts are cut to their first tokens; None: none is.
     """
 
     kind: ClassVar[str] = "classification"
@@ -112,6 +113,7 @@ class ClassificationSpec(Spec):
     labels: tuple[str, ...]
     num_examples: dict[str, int] | None = None
     majority: dict[str, float] | None = None
+    max_length: int | None = None
 
     def model_arguments(self) -> dict[str, Any]:
         return {"vocab_size": self.vocab_size, "num_classes": len(self.labels)}

@@ -1,8 +1,10 @@
 """Whole texts and their classes, as a LightningDataModule."""
 
+import contextlib
 import logging
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqlab.data.batch import SPLITS, ClassificationBatch, ClassificationSpec, pad
+from seqlab.data.batch import IGNORE_INDEX, SPLITS, ClassificationBatch, ClassificationSpec, pad
 from seqlab.data.examples import ExampleData, check_whole_number
-from seqlab.data.labelled import LabelledSource
+from seqlab.data.labelled import LabelledSource, same_text
+from seqlab.data.labels import LabelNames, sorted_labels
+from seqlab.data.summary import SplitSummary, equal_rows
 from seqlab.data.tables import LabelledText
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
@@ -38,6 +42,9 @@ class ClassificationData(ExampleData):
     The vocabulary and the classes come from the training split. The vocabulary has an ``<unk>`` whatever the texts, for
     a classifier is asked about texts that nobody has seen; with ``min_frequency`` above 1 it is trained too.
 
+    A class of validation or test that training never saw can't be told: the text counts as taken for a wrong class, and
+    a log line says how many there are.
+
     Args:
         source: gives the texts (``LabelledTables``, ``LabelledLines``, ...).
         unit: "character", "word" or "subword".
@@ -51,8 +58,8 @@ class ClassificationData(ExampleData):
         batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``.
 
     Raises:
-        InputError: an option is wrong; on first use: an empty text, fewer than two classes, or a label that is not
-            among them, each with its file and line.
+        InputError: an option is wrong; on first use: an empty text, with its file and line, fewer than two classes, a
+            split none of whose classes occurs in training; or where ``labels`` lack a class that is to be trained.
 
     Example:
         >>> from seqlab.data.labelled import TinySentiment
@@ -85,26 +92,45 @@ class ClassificationData(ExampleData):
         self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_file = vocabulary
-        self._labels = None if labels is None else tuple(map(str, labels))
+        self._num_cut: dict[str, int] = {}  # texts that were cut to max_length
+        self._labels = None if labels is None else given_labels(labels)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Maps ids to text and back."""
         if self._vocabulary_file is not None:
             return saved_vocabulary(self._vocabulary_file, self.settings)
-        return vocabulary_of([row.text for row in self.source.read("train")], self.settings)
+        return vocabulary_of([row.text for row in self._rows["train"]], self.settings)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The classes in the order of their numbers: sorted, by value where all are whole numbers."""
         if self._labels is not None:
             return self._labels
-        found = {row.label for row in self.source.read("train")}
+        found = {row.label for row in self._rows["train"]}
         if len(found) < 2:
             named = ", ".join(found) or "none"
             raise InputError(f"the training split of {self.source} has one class ({named}); two or more are needed")
-        by_number = all(label.isdecimal() for label in found)
-        return tuple(sorted(found, key=lambda label: (int(label), label) if by_number else (0, label)))
+        return sorted_labels(found)
+
+    @cached_property
+    def _rows(self) -> dict[str, Sequence[LabelledText]]:
+        found = {split: self.source.read(split) for split in SPLITS}
+        for split, rows in found.items():
+            if not rows:
+                raise InputError(f"the {split} split of {self.source} is empty{self._all_left_out(split)}")
+        return found
+
+    def _all_left_out(self, split: str) -> str:
+        left_out = self._left_out(split)
+        if not left_out:
+            return ""
+        shown = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        return f": left out are {shown}; give another, or with data.hub data.{split}=cut to have one cut from train"
+
+    def _left_out(self, split: str) -> Mapping[str, int]:
+        """What a source left out of a split; one of the user's own need not say it."""
+        return self.source.left_out(split) if hasattr(self.source, "left_out") else {}
 
     @cached_property
     def spec(self) -> ClassificationSpec:
@@ -117,7 +143,46 @@ class ClassificationData(ExampleData):
             labels=self.labels,
             num_examples={split: len(found) for split, found in targets.items()},
             majority={split: float((found == commonest).mean()) for split, found in targets.items()},
+            max_length=self.max_length,
         )
+
+    def summaries(self) -> list[SplitSummary]:
+        """The rows of each split, what was left out of it, and its classes."""
+        self.spec  # noqa: B018
+        shared = equal_rows({split: map(same_text, rows) for split, rows in self._rows.items()})
+        alike = alike_names(self.labels)
+        found = []
+        for split, rows in self._rows.items():
+            classes = Counter(row.label for row in rows)
+            named = {label: classes.pop(label) for label in self.labels if label in classes}
+            notes = []
+            if unseen := sum(classes.values()):
+                notes.append(f"{unseen:,} rows of classes that training lacks ({shortened(sorted(classes))})")
+            if broken := sum("\n" in row.text for row in rows):
+                notes.append(f"{broken:,} texts of several lines")
+            if unreadable := sum("\ufffd" in row.text for row in rows):
+                notes.append(f"{unreadable:,} texts with U+FFFD, which stands for what could not be read")
+            if cut := self._num_cut.get(split):
+                notes.append(f"{cut:,} texts cut to their first {self.max_length} tokens")
+            if split == "train" and alike:
+                notes.append(f"classes whose names differ little: {shortened(alike)}")
+            notes += [shared[split]] if split in shared else []
+            found.append(SplitSummary(split, {"rows": len(rows)}, self._left_out(split), named, notes=tuple(notes)))
+        return found
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the data; before a training, refuse classes that ``labels`` lack."""
+        self.spec  # noqa: B018
+        if stage == "fit" and (self._encoded["train"].targets == IGNORE_INDEX).any():
+            row = next(row for row in self._rows["train"] if row.label not in self.labels)
+            raise InputError(
+                f"{row.place}: the label {row.label!r} is not among data.labels, which are {shortened(self.labels)}: "
+                f"add it, or give data.ignore_label={row.label}"
+            )
+
+    def rows(self, split: str) -> Sequence[LabelledText]:
+        """The texts of a split as they stand in the data, in the order of their numbers."""
+        return self._rows[split]
 
     def lengths(self, split: str) -> NDArray[np.int64]:
         """The tokens of each text."""
@@ -131,28 +196,35 @@ class ClassificationData(ExampleData):
 
     @cached_property
     def _encoded(self) -> dict[str, _Encoded]:
-        return {split: self._encode(split, self.source.read(split)) for split in SPLITS}
+        return {split: self._encode(split, rows) for split, rows in self._rows.items()}
 
     def _encode(self, split: str, rows: Sequence[LabelledText]) -> _Encoded:
-        if not rows:
-            raise InputError(f"the {split} split of {self.source} is empty")
         classes = {label: number for number, label in enumerate(self.labels)}
-        for row in rows:
-            if row.label not in classes:
-                raise InputError(
-                    f"{row.place}: the label {row.label!r} does not occur in training, whose classes are "
-                    f"{', '.join(self.labels[:10])}{', ...' if len(classes) > 10 else ''}"
-                )
+        unseen = Counter(row.label for row in rows if row.label not in classes)
+        if sum(unseen.values()) == len(rows):
+            raise InputError(
+                f"{rows[0].place}: no label of the {split} split occurs in training, whose classes are "
+                f"{shortened(self.labels)}; its first is {rows[0].label!r}"
+            )
+        if unseen and split != "train":
+            log.warning(
+                "%s: %d of %d texts have a class that training never saw (%s) and count as classified wrongly",
+                split,
+                sum(unseen.values()),
+                len(rows),
+                shortened(sorted(unseen)),
+            )
         tokens, counts = self.vocabulary.encode_many([row.text for row in rows], f"the {split} split of {self.source}")
-        if not counts.all():
-            raise InputError(f"{rows[int(counts.argmin())].place}: the text is empty; give it words or leave it out")
+        blank = next((row for row, count in zip(rows, counts, strict=True) if not count or not row.text.strip()), None)
+        if blank is not None:
+            raise InputError(f"{blank.place}: the text is empty; give it words or leave the row out")
         if self.vocabulary.unknown_id is not None and split != "train":
             share = float((tokens == self.vocabulary.unknown_id).mean())
             log.info("%s: %.2g %% of the %ss read as %s", split, 100 * share, self.vocabulary.unit, UNKNOWN)
         starts = np.concatenate([[0], np.cumsum(counts)])
         if self.max_length is not None and counts.max() > self.max_length:
             tokens, starts = self._cut(split, tokens, starts, counts)
-        targets = np.fromiter((classes[row.label] for row in rows), dtype=np.int64, count=len(rows))
+        targets = np.fromiter((classes.get(row.label, IGNORE_INDEX) for row in rows), dtype=np.int64, count=len(rows))
         return _Encoded(tokens, starts, targets)
 
     def _cut(
@@ -160,7 +232,48 @@ class ClassificationData(ExampleData):
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The first ``max_length`` tokens of each text."""
         assert self.max_length is not None
-        long = int((counts > self.max_length).sum())
+        self._num_cut[split] = long = int((counts > self.max_length).sum())
         log.info("%s: %d of %d texts are cut to their first %d tokens", split, long, len(counts), self.max_length)
         position = np.arange(len(tokens)) - np.repeat(starts[:-1], counts)
         return tokens[position < self.max_length], np.concatenate([[0], np.cumsum(np.minimum(counts, self.max_length))])
+
+
+def given_labels(labels: Sequence[Any]) -> tuple[str, ...]:
+    """The classes of ``data.labels``, by name.
+
+    Raises:
+        InputError: they are no list, or one comes twice.
+
+    Example:
+        >>> given_labels([0, 1.0, " no "])
+        ('0', '1', 'no')
+    """
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise InputError(f"data.labels={labels} must be a list, such as data.labels=[neg,pos]")
+    names = LabelNames("labels")
+    found = tuple(names.name(label, "data.labels", written=True) for label in labels)
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise InputError(f"data.labels has {twice!r} twice; each class has one number")
+    return found
+
+
+def alike_names(labels: Iterable[str]) -> list[str]:
+    """Classes whose names differ by case, spacing, Unicode form or the form of a number alone, each group as a phrase.
+
+    Example:
+        >>> alike_names(["pos", "Pos", "neg", "1", "1.0"])
+        ['pos and Pos', '1 and 1.0']
+    """
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        plain = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        with contextlib.suppress(ValueError):
+            plain = str(float(plain)) if plain.isascii() else plain
+        groups.setdefault(plain, []).append(label)
+    return [" and ".join(group) for group in groups.values() if len(group) > 1]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first ten names, for messages."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

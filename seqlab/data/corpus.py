@@ -22,7 +22,7 @@ from seqlab.errors import InputError
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1  # part of the key: raise it when the files or the splitting change
+_FORMAT = 2  # part of the key: raise it when the files or the splitting change
 _BATCH = 1 << 20  # characters encoded at once
 _FACTS = "corpus.json"
 
@@ -39,11 +39,16 @@ class Corpus:
         tokens: the ids of each split, ``(N,)`` unsigned integers.
         documents: the positions in each split at which documents begin, ``(D,)`` int64, ascending.
         num_characters: characters of each split's text.
+        num_unknown: tokens of each split that read as ``<unk>``, where the text has another.
+        digest: of all ids and documents.
     """
 
     def __init__(self, folder: Path, mapped: bool = True) -> None:
         self.vocabulary = load_vocabulary(folder)
-        self.num_characters: dict[str, int] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        self.num_characters: dict[str, int] = facts["characters"]
+        self.num_unknown: dict[str, int] = facts["unknown"]
+        self.digest: str = facts["digest"]
         ids, positions = self.vocabulary.dtype, np.dtype(np.int64)
         self.tokens = {split: _read(folder / f"{split}.tokens", ids, mapped) for split in SPLITS}
         self.documents = {split: _read(folder / f"{split}.documents", positions, mapped) for split in SPLITS}
@@ -75,9 +80,15 @@ def write_corpus(source: Source, settings: TokenizerSettings, vocabulary: Vocabu
     """
     if vocabulary is None:
         vocabulary = build_vocabulary(source, settings)
-    num_characters = {split: _write_split(source, split, vocabulary, folder) for split in SPLITS}
+    digest = hashlib.blake2b(digest_size=16)
+    counts = {split: _write_split(source, split, vocabulary, folder, digest) for split in SPLITS}
     vocabulary.save(folder)
-    (folder / _FACTS).write_text(json.dumps(num_characters), encoding="utf-8")
+    facts = {
+        "characters": {split: characters for split, (characters, _) in counts.items()},
+        "unknown": {split: unknown for split, (_, unknown) in counts.items()},
+        "digest": digest.hexdigest(),
+    }
+    (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def build_vocabulary(source: Source, settings: TokenizerSettings) -> Vocabulary:
@@ -106,22 +117,29 @@ def _log_unknown(vocabulary: Vocabulary, split: str, counts: Counter[str]) -> No
     )
 
 
-def _write_split(source: Source, split: str, vocabulary: Vocabulary, folder: Path) -> int:
-    """Write one split's ids and document positions; its number of characters."""
-    num_tokens = num_characters = 0
+def _write_split(
+    source: Source, split: str, vocabulary: Vocabulary, folder: Path, digest: "hashlib.blake2b"
+) -> tuple[int, int]:
+    """Write one split's ids and document positions; its number of characters, and of tokens read as ``<unk>``."""
+    num_tokens = num_characters = num_unknown = 0
+    digest.update(f"|{split}|{vocabulary.dtype}|".encode())
     with open(folder / f"{split}.tokens", "wb") as tokens, open(folder / f"{split}.documents", "wb") as documents:
         for batch in _batches(source.read(split)):
             ids, counts = vocabulary.encode_many([text for text, _ in batch], f"the {split} split of {source}")
             begins = np.fromiter((begins for _, begins in batch), dtype=bool, count=len(batch))
             positions = num_tokens + np.cumsum(counts) - counts
             ids.tofile(tokens)
-            positions[begins].astype(np.int64).tofile(documents)
+            starts = positions[begins].astype(np.int64)
+            starts.tofile(documents)
+            digest.update(np.ascontiguousarray(ids).tobytes() + b"|" + starts.tobytes() + b"|")
+            if vocabulary.unknown_id is not None:
+                num_unknown += int((ids == vocabulary.unknown_id).sum())
             num_tokens += len(ids)
             num_characters += sum(len(text) for text, _ in batch)
     if num_tokens < 2:
         had = f"1 {vocabulary.unit}" if num_tokens else "empty"
         raise InputError(f"the {split} split of {source} is {had}: at least two tokens are needed to predict one")
-    return num_characters
+    return num_characters, num_unknown
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

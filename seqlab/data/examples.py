@@ -1,10 +1,7 @@
 """Examples of different lengths in padded batches: what every task shares that is no stream of text."""
 
-import gzip
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -12,11 +9,15 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 
 from seqlab.data.batch import SPLITS, Spec
+from seqlab.data.files import read_lines as read_lines
+from seqlab.data.fingerprint import Digest
 from seqlab.data.summary import SplitSummary
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 
 B = TypeVar("B")
+
+_DIGESTED = 64  # examples in a batch that is made for the fingerprint
 
 
 class ExampleLoader(Generic[B]):
@@ -196,6 +197,19 @@ class ExampleData(LightningDataModule, ABC):
         """What each split holds and what was left out of it, counted while it was read."""
         return [SplitSummary(split, {"examples": len(self.lengths(split))}) for split in SPLITS]
 
+    def fingerprint(self) -> str:
+        """A digest of all examples as training and evaluation read them, in the data's order: content and labels.
+
+        Made of batches, whatever is in them; a module that keeps its splits in a few arrays does better by those.
+        """
+        digest = Digest()
+        for split in SPLITS:
+            total = len(self.lengths(split))
+            digest.add(split, total)
+            for start in range(0, total, _DIGESTED):
+                digest.add(self.collate(split, list(range(start, min(start + _DIGESTED, total)))))
+        return digest.hexdigest()
+
     def prepare_data(self) -> None:
         """Read the data, so that what is wrong in it is told first."""
         self.spec  # noqa: B018
@@ -241,37 +255,3 @@ def check_whole_number(option: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{option}={value} must be a whole number, {least} or more")
     return value
-
-
-def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
-    """The lines of a text file, plain or gzip, without their ends; a byte order mark is dropped.
-
-    Only ``\\n``, ``\\r\\n`` and ``\\r`` end a line, so that line numbers are those an editor shows.
-
-    Raises:
-        InputError: the file cannot be read, is broken gzip, is binary or in another encoding; names file and line.
-    """
-    try:
-        content = Path(file).read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{file} is not a whole gzip file: {error}") from error
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
-    name = encoding.lower().replace("_", "-")
-    if b"\0" in content and not name.startswith(("utf-16", "utf-32")):
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise InputError(f"{file}:{line}: a NUL byte, so this is no text in {encoding} (UTF-16? data.encoding=utf-16)")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{file}:{line}: byte 0x{content[error.start]:02x} is not {encoding}; "
-            "name the file's encoding, such as data.encoding=latin-1"
-        ) from error
-    except LookupError as error:
-        raise InputError(f"data.encoding={encoding} is not an encoding that Python knows, such as utf-8") from error
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return lines[:-1] if lines[-1] == "" else lines

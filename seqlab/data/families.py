@@ -7,7 +7,7 @@ from typing import Any
 from seqlab.data.classification import ClassificationData
 from seqlab.data.files import Paths, TextFiles
 from seqlab.data.hub import Hub
-from seqlab.data.labelled import LABELLED_SPLIT, LabelledHub, LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.labelled import LABELLED_SPLIT, Ignored, LabelledHub, LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.language_model import LanguageModelData
 from seqlab.data.options import check_one_source, published_folder
 from seqlab.data.sources import DEFAULT_SPLIT, Hello, KingJames
@@ -52,9 +52,9 @@ def hub_data(
     path: str | None = None,
     name: str | None = None,
     column: str = "text",
-    train: str = "train",
-    validation: str = "validation",
-    test: str = "test",
+    train: str | None = None,
+    validation: str | None = None,
+    test: str | None = None,
     split: Sequence[float] = DEFAULT_SPLIT,
     data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
     revision: str | None = None,
@@ -81,10 +81,15 @@ def labelled_data(
     hub: str | None = None,
     name: str | None = None,
     revision: str | None = None,
-    text: str = "text",
-    label: str = "label",
+    text: str | int = "text",
+    label: str | int = "label",
+    separator: str | None = None,
+    header: bool = True,
+    quoting: str | None = None,
+    ignore_label: Ignored = None,
     split: Sequence[float] = LABELLED_SPLIT,
     split_seed: int = 0,
+    split_unique: bool = False,
     encoding: str = "utf-8",
     **options: Any,
 ) -> ClassificationData:
@@ -94,15 +99,19 @@ def labelled_data(
     ``test`` name splits (by default those very names). Options as in ``ClassificationData``.
 
     Raises:
-        InputError: ``hub`` and ``path`` are both given, or ``name`` or ``revision`` without ``hub``.
+        InputError: ``hub`` and ``path`` are both given, or an option of the one with the other.
     """
     check_one_source(hub, path, name=name, revision=revision)
+    columns: dict[str, Any] = {"text": text, "label": label, "ignore_label": ignore_label}
+    cut: dict[str, Any] = {"split": split, "split_seed": split_seed, "split_unique": split_unique}
     if hub is None:
-        files = LabelledTables(path, train, validation, test, text, label, split, split_seed, encoding)
-        return ClassificationData(files, **options)
-    names = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
-    source = LabelledHub(hub, text, label, split_seed, name=name, revision=revision, split=split, **names)
-    return ClassificationData(source, **options)
+        written: dict[str, Any] = {"separator": separator, "header": header, "quoting": quoting, "encoding": encoding}
+        return ClassificationData(LabelledTables(path, train, validation, test, **columns, **written, **cut), **options)
+    for option, value in (("separator", separator), ("header", None if header else header), ("quoting", quoting)):
+        if value is not None:
+            raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
+    names: dict[str, Any] = {"train": train, "validation": validation, "test": test}
+    return ClassificationData(LabelledHub(hub, **columns, name=name, revision=revision, **cut, **names), **options)
 
 
 def mr_data(

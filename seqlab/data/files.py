@@ -4,10 +4,12 @@ import codecs
 import glob
 import gzip
 import hashlib
-import io
+import logging
 import os
+import re
+import stat
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +19,19 @@ from seqlab.errors import InputError
 _BLOCK = 1 << 20  # bytes read at once
 _LONGEST_WORD = 1 << 24  # characters held while looking for the end of a word
 _GZIP_MAGIC = b"\x1f\x8b"
+_SHOWN = 5  # files that a message names
+_MARK = "\ufeff"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKS = {  # the longer first: UTF-32's begins as UTF-16's does
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8",
+}
+_PACKED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip", b"(\xb5/\xfd": "zstd", b"7z\xbc\xaf": "7-zip"}
+
+log = logging.getLogger("seqlab")
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -24,8 +39,8 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 class TextFiles:
     """Plain or gzip text files: one text that is split by position, or three texts.
 
-    Each file is a document. A newline is put between two files where the first does not end in one. ``\\r\\n`` and
-    ``\\r`` read as ``\\n``; a byte order mark is dropped.
+    Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
+    ``\\n``, as in :func:`read_text`.
 
     Args:
         path: a file, a pattern such as ``texts/*.txt``, or a list of these, to be split by position at line ends.
@@ -52,16 +67,18 @@ class TextFiles:
     ) -> None:
         three = {"train": train, "validation": validation, "test": test}
         given = [f"data.{name}" for name, value in three.items() if value]
+        self._fractions = check_fractions(split)
+        self._encoding = codec_name(encoding)
+        named = {name: value for name, value in {"path": path, **three}.items() if value}
+        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
+        check_distinct(self._files)
         if path and given:
             raise InputError(f"data.path and {', '.join(given)} are both given: give data.path, or the three splits")
         if not path and len(given) < 3:
             missing = ", ".join(f"data.{name}" for name, value in three.items() if not value)
             lack = f"{missing} missing beside {', '.join(given)}" if given else "no text is given"
             raise InputError(f"{lack}: give data.path=FILE, or all of data.train=, data.validation= and data.test=")
-        self._fractions = check_fractions(split)
-        self._encoding = _codec_name(encoding)
-        named = {"path": path} if path else three
-        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
+        self._digests: dict[Path, str] = {}
         self._positions: dict[str, tuple[int, int]] | None = None
 
     def __str__(self) -> str:
@@ -72,11 +89,27 @@ class TextFiles:
         digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
         for name, files in self._files.items():
             for file in files:
-                digest.update(f"|{name}|{file.stat().st_size}|".encode())
+                content = hashlib.blake2b(digest_size=16)
                 with open(file, "rb") as stream:
                     while block := stream.read(_BLOCK):
-                        digest.update(block)
+                        content.update(block)
+                self._digests[file] = content.hexdigest()
+                digest.update(f"|{name}|{self._digests[file]}|".encode())
         return digest.hexdigest()
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
+        seen: dict[str, tuple[str, Path]] = {}
+        found = []
+        for name, files in self._files.items():
+            for file in files:
+                if not file.stat().st_size or (digest := self._digests.get(file)) is None:
+                    continue
+                first, other = seen.setdefault(digest, (name, file))
+                if other is not file and name in (split, "path"):
+                    of = "" if name == "path" else f" of {first}"
+                    found.append(f"{file} has the content of {other}{of}")
+        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
 
     def read(self, split: str) -> Iterator[Piece]:
         """The split's files in pieces of about a megabyte."""
@@ -95,21 +128,95 @@ class TextFiles:
 def expand_paths(paths: Paths, option: str) -> list[Path]:
     """The files that a path, a pattern or a list of these names, patterns in sorted order.
 
+    What is a file by its literal name is that file, whatever characters are in it; so is a folder before a pattern. A
+    last part ``**`` names files alone; any other pattern names what it matches.
+
     Raises:
-        InputError: a file is missing, or nothing matches a pattern.
+        InputError: a file is missing, nothing matches a pattern, what matches is no file that can be read, or a file is
+            named twice; names each.
     """
     found: list[Path] = []
+    refused: list[str] = []
     for item in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
         path = Path(item).expanduser()
-        if path.is_file():
-            found.append(path)
-        elif path.is_dir():
+        if path.is_dir():
             raise InputError(f"{option}={item} is a folder: name its files, such as {os.path.join(item, '*.txt')}")
-        elif matches := sorted(glob.glob(str(path), recursive=True)):
-            found += [Path(match) for match in matches if os.path.isfile(match)]
-        else:
+        literal = os.path.lexists(path)
+        matches = [path] if literal else [Path(match) for match in sorted(glob.glob(_pattern(path), recursive=True))]
+        if not matches:
             raise InputError(f"{option}={item}: there is no such file, seen from {Path.cwd()}")
+        if path.name == "**":
+            matches = [match for match in matches if not match.is_dir()]
+        refused += [f"{match} {reason}" for match in matches if (reason := _unreadable(match))]
+        found += matches
+    if refused:
+        shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
+        raise InputError(f"{option}: {len(refused)} of {len(found)} are no files that can be read: {shown}")
+    _check_once({option: found})
+    if empty := [str(file) for file in found if not file.stat().st_size]:
+        log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(found), ", ".join(empty[:_SHOWN]))
     return found
+
+
+def _pattern(path: Path) -> str:
+    """A path as a pattern in which the folders that are there by their literal names stand for themselves."""
+    escaped, real = Path(), Path()
+    for part in path.parts:
+        real = real / part
+        escaped = escaped / (glob.escape(part) if os.path.lexists(real) else part)
+    return str(escaped)
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a path is no file that can be read, in words; None where it is one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "is a link to what is not there" if path.is_symlink() else "is not there"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    if stat.S_ISFIFO(mode):
+        return "is a pipe, which can be read but once: write it to a file"
+    if not stat.S_ISREG(mode):
+        return "is a device or a socket"
+    return None if os.access(path, os.R_OK) else "must not be read: permission denied"
+
+
+def _check_once(files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a file that stands twice among ``files`` by option, whatever its paths look like.
+
+    Raises:
+        InputError: a file does; names both places.
+    """
+    seen: dict[tuple[int, int], tuple[str, Path]] = {}
+    twice = []
+    for option, paths in files.items():
+        for path in paths:
+            status = path.stat()
+            other, first = seen.setdefault((status.st_dev, status.st_ino), (option, path))
+            if first is not path:
+                twice.append((other, first, option, path))
+    if not twice:
+        return
+    shown = ", ".join(
+        f"{path} of {option} is {'' if path == first else f'{first} '}of {other}"
+        for other, first, option, path in twice[:_SHOWN]
+    ) + (f", and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else "")
+    apart = any(other != option for other, _, option, _ in twice)
+    mend = "no file may be in two splits" if apart else "name each file once"
+    raise InputError(f"the same file twice: {shown}; {mend}")
+
+
+def check_distinct(files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a file that stands in two splits, by a link or another spelling of its path too.
+
+    Args:
+        files: the files of each split by its name.
+
+    Raises:
+        InputError: a file does; names it and the splits.
+    """
+    _check_once({f"data.{name}": paths for name, paths in files.items()})
 
 
 def files_of_splits(
@@ -118,17 +225,23 @@ def files_of_splits(
     """The files of "path", which are still to be cut, or of each of the three splits.
 
     Raises:
-        InputError: both or neither of ``path`` and the three are given, or a file is missing; says ``what`` they hold.
+        InputError: both or neither of ``path`` and the three are given, a file is missing or stands in two of them;
+            says ``what`` they hold.
     """
     three = {"train": train, "validation": validation, "test": test}
     given = [f"data.{name}" for name, value in three.items() if value]
+    named = {"path": path} if path else three
+    if path and given:  # most likely a pattern that covers the file of another split: say so first
+        both = {name: expand_paths(value, f"data.{name}") for name, value in {"path": path, **three}.items() if value}
+        check_distinct(both)
     if bool(path) == bool(given) or (given and len(given) < 3):
         raise InputError(
             f"{what}: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
             "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
         )
-    named = {"path": path} if path else three
-    return {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
+    found = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
+    check_distinct(found)
+    return found
 
 
 def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
@@ -146,6 +259,8 @@ def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
 def read_text(file: Path, encoding: str) -> Iterator[str]:
     """A file's text in pieces that end before whitespace, so that no piece ends inside a word.
 
+    Lines end in ``\\n`` or ``\\r\\n``, and a lone ``\\r`` is a character; in a file without any ``\\n`` it ends a line.
+    Nothing else does, neither a form feed nor Unicode's separators. Ends read as ``\\n``; byte order marks are dropped.
     A run of more than 16 million characters without whitespace is cut all the same.
 
     Raises:
@@ -166,44 +281,160 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
         yield held
 
 
-def _codec_name(encoding: str) -> str:
-    """Python's own name of an encoding, so that each has one spelling."""
+def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
+    """The lines of a text file, plain or gzip, without their ends; see :func:`read_text` for what ends a line.
+
+    Raises:
+        InputError: the file cannot be read, is broken gzip, is binary or in another encoding; names file and line.
+    """
+    lines = "".join(_decoded(Path(file), codec_name(encoding))).split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def plain_text(text: str) -> str:
+    """A text that comes from elsewhere, such as a prompt, as a file of it would be read.
+
+    Half a surrogate pair, which is how Python holds a byte of a command line that is no UTF-8, becomes U+FFFD, with a
+    log line.
+
+    Example:
+        >>> plain_text("\\ufeffone\\r\\ntwo\\r")
+        'one\\ntwo\\r'
+    """
+    whole, replaced = _SURROGATE.subn("\ufffd", text)
+    if replaced:
+        log.warning("characters that are no UTF-8 are read as U+FFFD: %d", replaced)
+    return _lines_ended(whole.removeprefix(_MARK), "\n" if "\n" in whole else "\r")
+
+
+def _lines_ended(text: str, newline: str) -> str:
+    """The text with ``\\n`` at its lines' ends, where ``newline`` is what ends the lines of the whole."""
+    return text.replace("\r\n", "\n") if newline == "\n" else text.replace("\r", "\n")
+
+
+def codec_name(encoding: str) -> str:
+    """Python's own name of an encoding, so that each has one spelling.
+
+    Raises:
+        InputError: there is no such encoding of text.
+    """
     try:
-        return codecs.lookup(encoding).name
-    except LookupError as error:
+        found = codecs.lookup(encoding)
+        if not found._is_text_encoding:
+            raise LookupError
+    except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"data.encoding={encoding} is not an encoding that Python knows, such as utf-8") from error
+    return found.name
+
+
+class _Lines:
+    """Makes the line ends of a file's text one kind, block by block; counts lines and drops byte order marks.
+
+    A mark at the beginning is one; a mark at the beginning of a later line is what joining two files left behind.
+    """
+
+    def __init__(self, file: Path, encoding: str) -> None:
+        self._file, self._encoding = file, encoding
+        self._newline: str | None = None  # until a line end has been seen
+        self._held = ""  # a \r at a block's end: half a line end, or a character
+        self._at_line_start = True
+        self.num_lines = 0  # whole ones
+        self.num_marks = 0  # within the text
+
+    def feed(self, text: str, final: bool) -> str:
+        text, self._held = self._held + text, ""
+        if text.endswith("\r") and not final:
+            text, self._held = text[:-1], "\r"
+        if self._newline is None and "\n" in text:
+            self._newline = "\n"
+        if self._newline is None and "\r" in text:
+            self._newline = _newline_of(self._file, self._encoding)
+        text = _lines_ended(text, self._newline) if self._newline else text
+        begins = not self.num_lines and self._at_line_start
+        if _MARK in text:
+            whole = ("\n" if self._at_line_start else "") + text
+            cleaned = whole.replace("\n" + _MARK, "\n")
+            self.num_marks += (len(whole) - len(cleaned)) - (begins and text[0] == _MARK)
+            text = cleaned[self._at_line_start :]
+        self.num_lines += text.count("\n")
+        if text:
+            self._at_line_start = text[-1] == "\n"
+        return text
+
+    def line_of(self, text: str) -> int:
+        """The line, from 1, in which ``text`` would end, were it next."""
+        return self.num_lines + 1 + _lines_ended(self._held + text, self._newline or "\n").count("\n")
+
+
+def _newline_of(file: Path, encoding: str) -> str:
+    """What ends a file's lines: ``\\n`` where there is one, else ``\\r``."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    return "\n" if any("\n" in decoder.decode(block) for block in _blocks(file)) else "\r"
 
 
 def _decoded(file: Path, encoding: str) -> Iterator[str]:
-    """A file's text block by block, newlines made one kind, with what is wrong in the file as one line."""
+    """A file's text block by block, line ends made one kind, with what is wrong in the file as one line."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    lines = _Lines(file, encoding)
     position = 0
     for block in _blocks(file):
-        if position == 0 and encoding == "utf-8" and block.startswith(codecs.BOM_UTF8):
-            position, block = len(codecs.BOM_UTF8), block[len(codecs.BOM_UTF8) :]
-        if b"\0" in block and not encoding.startswith(("utf-16", "utf-32")):
-            at = position + block.index(b"\0")
-            raise InputError(f"{file} is binary, not text: NUL byte at offset {at} (UTF-16? data.encoding=utf-16)")
+        if position == 0:
+            _check_beginning(file, block, encoding)
+        if not wide and b"\0" in block:
+            at = block.index(b"\0")
+            line = lines.line_of(block[:at].decode("latin-1"))
+            raise InputError(
+                f"{file}:{line}: a NUL byte, at offset {position + at}, so this is binary, no text in {encoding} "
+                "(UTF-16? data.encoding=utf-16)"
+            )
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            at = position - held + error.start
-            raise InputError(
-                f"{file} is not {encoding}: byte 0x{error.object[error.start]:02x} at offset {at}; "
-                "name its encoding, such as data.encoding=latin-1"
-            ) from error
+        except UnicodeError as error:
+            raise InputError(_undecodable(file, error, encoding, lines, position - held)) from error
+        for character, name in (("\0", "a NUL character"), ("\ufffe", "a byte order mark of the other byte order")):
+            if wide and character in text:
+                line = lines.line_of(text[: text.index(character)])
+                raise InputError(f"{file}:{line}: {name}, so this is no text in {encoding}; name its encoding")
         position += len(block)
-        if text := newlines.decode(text, final=not block):
+        if text := lines.feed(text, final=not block):
             yield text
+    if lines.num_marks:
+        log.warning("%s: byte order marks at the beginning of later lines are left out: %d", file, lines.num_marks)
+
+
+def _undecodable(file: Path, error: UnicodeError, encoding: str, lines: _Lines, position: int) -> str:
+    """What a decoder's error means, where the bytes that it was decoding begin at ``position``."""
+    if not isinstance(error, UnicodeDecodeError):
+        return f"{file} is not {encoding}: {error}"
+    line = lines.line_of(error.object[: error.start].decode(encoding, "replace"))
+    return (
+        f"{file}:{line}: byte 0x{error.object[error.start]:02x} is not {encoding}; name the file's encoding, such as "
+        f"data.encoding=latin-1 (the byte's offset is {position + error.start})"
+    )
+
+
+def _check_beginning(file: Path, block: bytes, encoding: str) -> None:
+    """Refuses a file whose first bytes say that it is in another encoding, or packed."""
+    for magic, kind in _PACKED.items():
+        if block.startswith(magic):
+            raise InputError(f"{file} is packed by {kind}: unpack it, or pack it with gzip")
+    for mark, name in _MARKS.items():
+        if block.startswith(mark):
+            if not encoding.startswith(name):
+                raise InputError(f"{file} begins with the byte order mark of {name}: give data.encoding={name}")
+            return
 
 
 def _blocks(file: Path) -> Iterator[bytes]:
     """A file's bytes, unpacked, and an empty block at its end."""
     try:
         with open(file, "rb") as plain:
-            packed = file.suffix == ".gz" or plain.read(2) == _GZIP_MAGIC
+            beginning = plain.read(2)
+            packed = file.suffix == ".gz" or beginning == _GZIP_MAGIC
+            if packed and not beginning:
+                raise EOFError("it is empty")
             plain.seek(0)
             stream: BinaryIO = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
             while block := stream.read(_BLOCK):

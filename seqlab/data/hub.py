@@ -1,6 +1,7 @@
 """Text from a Hugging Face data set, by name, configuration and column."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,12 +9,14 @@ from seqlab.data.batch import SPLITS
 from seqlab.data.hub_rows import HubRows, check_text_column
 from seqlab.data.sources import Piece
 
+log = logging.getLogger("seqlab")
+
 
 class Hub:
     """A text column of a data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
 
     Each row is a document, and ends with a newline (one is added where there is none); rows without a value are left
-    out. Splits that the data set lacks are cut from the end of its training split, by row.
+    out, with a log line. Splits that the data set lacks are cut from the end of its training split, by row.
 
     Args:
         path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
@@ -31,6 +34,7 @@ class Hub:
         self._column = column
         files = "as data.path=text data.data_files=FILE"
         self._rows = HubRows(path, self._choose, files=files, name=name, **options)
+        self._left_out: dict[str, int] = {}
 
     def __str__(self) -> str:
         return str(self._rows)
@@ -45,9 +49,23 @@ class Hub:
 
     def read(self, split: str) -> Iterator[Piece]:
         """The rows of a split."""
-        for (text,) in self._rows.read(split, self._column):
-            if text is not None:
+        empty, first = 0, ""
+        for number, (text,) in enumerate(self._rows.read(split, self._column)):
+            if text is None:
+                empty, first = empty + 1, first or self._rows.place(split, number)
+            else:
+                if "\n" in text:
+                    self._rows.check_swallowed(self._rows.place(split, number), text)
                 yield text if text.endswith("\n") else text + "\n", True
+        if empty and split not in self._left_out:
+            log.warning(
+                "%s: rows without a value in %r are left out: %d, the first is %s", split, self._column, empty, first
+            )
+        self._left_out[split] = empty
+
+    def left_out(self, split: str) -> dict[str, int]:
+        """How many rows without a value a split has, once it has been read."""
+        return {"rows without a value": self._left_out.get(split, 0)}
 
     def _choose(self, rows: Any) -> Any:
         check_text_column(rows, "data.column", self._column, self)

@@ -1,15 +1,24 @@
 """Rows of a Hugging Face data set, whatever they are read as: loaded, split and cut."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqlab.data.batch import SPLITS
+from seqlab.data.separated import rows_within
 from seqlab.data.sources import DEFAULT_SPLIT, check_fractions
 from seqlab.errors import InputError
 
 log = logging.getLogger(__name__)
+
+CUT = "cut"
+"""The name of a split that is to be cut from the training split, whatever the data set has."""
 
 _ROWS = 1_000  # rows read at once
 
@@ -17,7 +26,9 @@ _ROWS = 1_000  # rows read at once
 class HubRows:
     """Three splits of a data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
 
-    Splits that the data set lacks are cut from the end of its training split, by row.
+    Splits that the data set lacks are cut from the end of its training split, by row; one that a user named is not
+    cut but has to be there. A folder that ``save_to_disk`` wrote is a data set too. In csv files "NA", "null" and their
+    like are values like others, where ``datasets`` would read them as none.
 
     Args:
         path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
@@ -25,17 +36,19 @@ class HubRows:
         options: what stands before ``train``, ``validation`` and ``test`` where a user gives them, for messages.
         files: how a user gives local files instead, for messages: such as "as data.path=FILE".
         shuffle_seed: of the shuffling of a training split that is cut from; None: it stays in its order.
+        as_text: columns that are read as they are written where the data set is of csv files, which have no types.
+        cuts: cut the splits that it lacks; otherwise that is up to the caller, see ``missing``.
         name: its configuration, where it has several.
-        train: the name of its training split.
-        validation: the name of its validation split.
-        test: the name of its test split.
+        train: the name of its training split; None: "train".
+        validation: the name of its validation split; None: "validation", or cut where there is none; "cut": cut.
+        test: the name of its test split; None: "test", or cut where there is none; "cut": cut.
         split: shares of train, validation and test, for the splits that are cut.
         data_files: files to read, as in ``datasets.load_dataset``.
         revision: branch, tag or commit of the data set.
 
     Raises:
-        InputError: ``split`` is no split; on first use: the data set, configuration or training split is not there,
-            cannot be reached, needs a loading script, or has too few rows to cut from.
+        InputError: ``split`` is no split, or two splits have one name; on first use: the data set, configuration or a
+            split that was named is not there, cannot be reached, needs a loading script, or has too few rows to cut.
     """
 
     def __init__(
@@ -46,10 +59,12 @@ class HubRows:
         options: str = "data",
         files: str,
         shuffle_seed: int | None = None,
+        as_text: Sequence[str] = (),
+        cuts: bool = True,
         name: str | None = None,
-        train: str = "train",
-        validation: str = "validation",
-        test: str = "test",
+        train: str | None = None,
+        validation: str | None = None,
+        test: str | None = None,
         split: Sequence[float] = DEFAULT_SPLIT,
         data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
         revision: str | None = None,
@@ -57,8 +72,19 @@ class HubRows:
         self._fractions = check_fractions(split)
         self._path, self._name, self._choose = path, name, choose
         self._options, self._files, self._shuffle_seed = options, files, shuffle_seed
-        self._names = dict(zip(SPLITS, (train, validation, test), strict=True))
+        self._as_text, self._cuts = tuple(as_text), cuts
+        self._given = {name for name, given in zip(SPLITS, (train, validation, test), strict=True) if given is not None}
+        self._names = {own: given or own for own, given in zip(SPLITS, (train, validation, test), strict=True)}
+        for other, later in combinations(SPLITS, 2):
+            if self._names[later] == self._names[other] != CUT:
+                raise InputError(
+                    f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
+                    f"splits; give another, or {CUT} for one that is to be cut from train"
+                )
         self._data_files, self._revision = data_files, revision
+        self._separator: str | None = None  # of csv files
+        self._width = 0  # columns of the data set, those that nobody reads included
+        self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
 
     def __str__(self) -> str:
         return self._path if self._name is None else f"{self._path} ({self._name})"
@@ -75,26 +101,86 @@ class HubRows:
             part = rows[start : start + _ROWS]
             yield from zip(*(part[column] for column in columns), strict=True)
 
+    def place(self, split: str, number: int) -> str:
+        """Where the row of this number, from 0, stands in the data set, for messages: its row counts from 1."""
+        name, origins = self._origins.get(split, (self._names[split], None))
+        return f"{self}, {name} row {(number if origins is None else int(origins[number])) + 1}"
+
+    def check_swallowed(self, place: str, value: str, classes: Collection[str] | None = None) -> None:
+        """Refuses a value of csv that holds rows: pandas reads over a quote that is not closed.
+
+        Raises:
+            InputError: most of its lines would be rows; see :func:`~seqlab.data.separated.rows_within`.
+        """
+        if self._separator is not None and (rows := rows_within(value, self._separator, self._width, classes)):
+            raise InputError(
+                f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote "
+                f"before them is not closed; close it, or give local files {self._files}"
+            )
+
+    @property
+    def missing(self) -> list[str]:
+        """The splits that the data set lacks, which are cut from its training split."""
+        return [split for split in SPLITS if split not in self._found]
+
+    @cached_property
+    def _found(self) -> dict[str, Any]:
+        """A ``datasets.Dataset`` of the chosen columns for each split that the data set has."""
+        loaded = self._load()
+        for split, name in self._names.items():
+            if name not in loaded and (split == "train" or (split in self._given and name != CUT)):
+                mend = f"give {self._options}.{split}=SPLIT"
+                other = "" if split == "train" else f", or {self._options}.{split}={CUT} to have one cut from train"
+                raise InputError(
+                    f"the data set {self} has no split {name!r} but {', '.join(map(repr, loaded))}: {mend}{other}"
+                )
+        self._width = len(loaded[self._names["train"]].features)
+        return {split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded}
+
     @cached_property
     def _splits(self) -> dict[str, Any]:
-        """A ``datasets.Dataset`` of the chosen columns for each split."""
-        loaded = self._load()
-        if self._names["train"] not in loaded:
-            raise InputError(
-                f"the data set {self} has no split {self._names['train']!r} but {', '.join(map(repr, loaded))}: "
-                f"give {self._options}.train=SPLIT"
-            )
-        return self._cut({split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded})
+        """The same for each of the three splits."""
+        return self._cut(dict(self._found)) if self._cuts else self._found
 
     def _load(self) -> Any:
         import datasets
+        from datasets.packaged_modules.csv.csv import CsvConfig
+        from pandas.errors import ParserWarning
 
+        if (saved := _saved_to_disk(self._path)) is not None:
+            self._refuse_for_saved()
         try:
-            return datasets.load_dataset(
-                self._path, name=self._name, data_files=self._data_files, revision=self._revision
-            )
-        except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
+            if saved is not None:
+                found = datasets.load_from_disk(str(saved))
+                return found if isinstance(found, datasets.DatasetDict) else {"train": found}
+            with warnings.catch_warnings():
+                # Of csv lines with more values than the header; pandas would cut them short.
+                warnings.filterwarnings("error", "Length of header or names", ParserWarning)
+                builder = self._builder()
+                if isinstance(builder.config, CsvConfig):
+                    as_text = dict.fromkeys(self._as_text, str)
+                    self._separator = builder.config.sep
+                    builder = self._builder(keep_default_na=False, index_col=False, converters=as_text)
+                builder.download_and_prepare()
+                return builder.as_dataset()
+        except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError, KeyError) as error:
             raise InputError(self._explain(error)) from error
+
+    def _builder(self, **options: Any) -> Any:
+        import datasets
+
+        return datasets.load_dataset_builder(
+            self._path, name=self._name, data_files=self._data_files, revision=self._revision, **options
+        )
+
+    def _refuse_for_saved(self) -> None:
+        given = {"name": self._name, "data_files": self._data_files, "revision": self._revision}
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(
+                    f"{self._options}.{option}={value}: {self._path} was written by save_to_disk and has none: "
+                    "leave it out"
+                )
 
     def _explain(self, error: Exception) -> str:
         reason = " ".join(str(error.__cause__ or error).split())
@@ -116,21 +202,49 @@ class HubRows:
         missing = [split for split in SPLITS if split not in found]
         if not missing:
             return found
-        rows = found["train"] if self._shuffle_seed is None else found["train"].shuffle(seed=self._shuffle_seed)
+        rows = found["train"]
+        order = np.arange(len(rows))
+        if self._shuffle_seed is not None:
+            order = np.random.default_rng(self._shuffle_seed).permutation(len(rows))
         whole = shares["train"] + sum(shares[split] for split in missing)
         sizes = {split: max(1, round(len(rows) * shares[split] / whole)) for split in missing}
         stop = len(rows) - sum(sizes.values())
         if stop < 1:
-            raise InputError(
-                f"the data set {self} has {len(rows)} training rows, too few to cut {' and '.join(missing)} from: "
-                f"give {' and '.join(f'{self._options}.{split}=SPLIT' for split in missing)}"
-            )
-        found["train"] = rows.select(range(stop))
+            raise self.too_few(len(rows))
+        parts = {"train": order[:stop]}
         for split, size in sizes.items():
-            log.warning("%s has no split %r: %d rows from the end of train serve", self, self._names[split], size)
-            found[split] = rows.select(range(stop, stop + size))
+            self.warn_of_cut(split, size, *([] if self._shuffle_seed is None else ["drawn from train"]))
+            parts[split] = order[stop : stop + size]
             stop += size
+        for split, numbers in parts.items():
+            in_order = self._shuffle_seed is None
+            found[split] = rows.select(range(numbers[0], numbers[-1] + 1) if in_order else numbers)
+            self._origins[split] = (self._names["train"], numbers)
         return found
+
+    def too_few(self, count: int) -> InputError:
+        """The refusal to cut the missing splits from ``count`` rows."""
+        missing = self.missing
+        return InputError(
+            f"the data set {self} has {count} training rows, too few to cut {' and '.join(missing)} from: "
+            f"give {' and '.join(f'{self._options}.{split}=SPLIT' for split in missing)}"
+        )
+
+    def warn_of_cut(self, split: str, size: int, which: str = "from the end of train") -> None:
+        """Says that rows of train serve as a split, and which."""
+        if self._names[split] == CUT:
+            log.warning(
+                "%s: %d rows %s serve as %s, as %s.%s=%s asks", self, size, which, split, self._options, split, CUT
+            )
+        else:
+            log.warning("%s has no split %r: %d rows %s serve", self, self._names[split], size, which)
+
+
+def _saved_to_disk(path: str) -> Path | None:
+    """The folder, where ``save_to_disk`` wrote it."""
+    folder = Path(path).expanduser()
+    written = ("dataset_dict.json",), ("state.json", "dataset_info.json")
+    return folder if any(all((folder / name).is_file() for name in names) for names in written) else None
 
 
 def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> Any:

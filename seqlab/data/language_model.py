@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from seqlab.data.batch import SPLITS, DataSpec
 from seqlab.data.cache import build_once, cache_folder
 from seqlab.data.corpus import Corpus, corpus_key, write_corpus
 from seqlab.data.sources import Source
-from seqlab.data.stream import Stream, StreamLoader, device_rows
+from seqlab.data.stream import Stream, StreamLoader, device_rows, longest_run
 from seqlab.data.summary import SplitSummary
 from seqlab.data.vocabularies import saved_vocabulary
-from seqlab.data.vocabulary import TOKENIZER_FILE, TokenizerSettings, Vocabulary
+from seqlab.data.vocabulary import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("seqlab")
 
 
 class LanguageModelData(LightningDataModule):
@@ -38,7 +39,7 @@ class LanguageModelData(LightningDataModule):
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
         batch_size: rows over all devices.
         eval_batch_size: the same for validation and test; None: ``batch_size``. Clamped to what a split can fill.
-        tbptt_steps: steps that gradients flow back, the length of a window.
+        tbptt_steps: steps that gradients flow back, the length of a window. Clamped to the longest row.
         eval_steps: the length of a window in validation and test; None: ``tbptt_steps``.
         restart_documents: rows restart where a document begins.
         cache_dir: the token cache; None: ``$SEQLAB_CACHE``, ``$XDG_CACHE_HOME/seqlab`` or ``~/.cache/seqlab``.
@@ -86,6 +87,7 @@ class LanguageModelData(LightningDataModule):
                 raise InputError(f"data.{name}={value} must be a whole number, 1 or more")
         self.restart_documents = restart_documents
         self._vocabulary_file = None if vocabulary is None else Path(vocabulary)
+        self._clamped: set[str] = set()  # splits whose clamped windows have been told
         self._cache_folder = cache_folder(cache_dir)
 
     @cached_property
@@ -134,19 +136,28 @@ class LanguageModelData(LightningDataModule):
         )
 
     def summaries(self) -> list[SplitSummary]:
-        """How many tokens, documents and characters each split holds."""
+        """How many tokens, documents and characters each split holds, and how many of them read as ``<unk>``."""
         corpus = self.corpus
-        return [
-            SplitSummary(
-                split,
-                {
-                    "tokens": len(corpus.tokens[split]),
-                    "documents": len(corpus.documents[split]),
-                    "characters": corpus.num_characters[split],
-                },
-            )
-            for split in SPLITS
-        ]
+        left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
+        source_notes: Callable[[str], tuple[str, ...]] = getattr(self.source, "notes", lambda split: ())
+        found = []
+        for split in SPLITS:
+            counts = {
+                "tokens": len(corpus.tokens[split]),
+                "documents": len(corpus.documents[split]),
+                "characters": corpus.num_characters[split],
+            }
+            notes = []
+            if unknown := corpus.num_unknown[split]:
+                share = 100 * unknown / counts["tokens"]
+                notes.append(f"{share:.2g} % of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
+            notes += source_notes(split)
+            found.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
+        return found
+
+    def fingerprint(self) -> str:
+        """A digest of all tokens as they are read, and of their order."""
+        return self.corpus.digest
 
     def prepare_data(self) -> None:
         """Build the token cache."""
@@ -160,10 +171,20 @@ class LanguageModelData(LightningDataModule):
         """This process's rank and the number of devices."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def _stream(self, split: str, batch_size: int, steps: int) -> Stream:
+    def _stream(self, split: str, batch_size: int, steps: int, option: str) -> Stream:
         rows = device_rows(batch_size, *self._device())
         boundaries = self.corpus.documents[split] if self.restart_documents else None
-        return Stream(self.corpus.tokens[split], batch_size, steps, boundaries, rows)
+        tokens = self.corpus.tokens[split]
+        longest = longest_run(len(tokens) - 1, batch_size, boundaries)
+        if steps > longest:
+            if split not in self._clamped:
+                self._clamped.add(split)
+                log.warning(
+                    "%s: data.%s %d instead of %d, the longest row's targets: more would be padding",
+                    *(split, option, longest, steps),
+                )
+            steps = longest
+        return Stream(tokens, batch_size, steps, boundaries, rows)
 
     def train_dataloader(self) -> StreamLoader:
         """The training windows.
@@ -177,7 +198,7 @@ class LanguageModelData(LightningDataModule):
                 f"the train split of {self.source} has {num_targets} targets, fewer than "
                 f"data.batch_size={self.batch_size} rows: give more text or data.batch_size={num_targets} or less"
             )
-        stream = self._stream("train", self.batch_size, self.tbptt_steps)
+        stream = self._stream("train", self.batch_size, self.tbptt_steps, "tbptt_steps")
         return StreamLoader(stream, self._windows_trained(len(stream)))
 
     def _windows_trained(self, num_windows: int) -> int:
@@ -202,4 +223,4 @@ class LanguageModelData(LightningDataModule):
             raise InputError(f"the {split} split of {self.source} is too short to be shared by {world_size} devices")
         if fill < self.eval_batch_size:
             log.warning("%s: batch size %d instead of %d, all the split can fill", split, fill, self.eval_batch_size)
-        return StreamLoader(self._stream(split, min(fill, self.eval_batch_size), self.eval_steps))
+        return StreamLoader(self._stream(split, min(fill, self.eval_batch_size), self.eval_steps, "eval_steps"))

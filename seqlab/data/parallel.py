@@ -1,18 +1,26 @@
 """Where sentence pairs come from: parallel files, and the Hugging Face hub."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from seqlab.data.batch import SPLITS
 from seqlab.data.cut import cut_rows
-from seqlab.data.examples import read_lines
-from seqlab.data.files import Paths, expand_paths
+from seqlab.data.files import Paths, check_distinct, files_of_splits, read_lines
 from seqlab.data.hub_rows import HubRows, select_columns
+from seqlab.data.labelled import check_split_unique
+from seqlab.data.pair_tables import PairFormat, read_pairs
+from seqlab.data.pairing import pair_files
 from seqlab.data.sources import check_fractions
+from seqlab.data.tables import without_surrogates
 from seqlab.errors import InputError
 
 PARALLEL_SPLIT = (0.9, 0.05, 0.05)
+EMPTY = "pairs with an empty side"
+
+log = logging.getLogger("seqlab")
 
 
 class SentencePair(NamedTuple):
@@ -33,8 +41,63 @@ class ParallelSource(Protocol):
         """The pairs of "train", "validation" or "test"."""
 
 
-class ParallelFiles:
+class _Cut:
+    """Sentence pairs of files: read, empty ones left out on request, then cut where "path" is given."""
+
+    def __init__(
+        self,
+        given: Sequence[str],
+        split: Sequence[float],
+        split_seed: int,
+        skip_empty: bool,
+        split_unique: bool,
+    ) -> None:
+        self._fractions, self._split_seed = check_fractions(split), split_seed
+        self._skip_empty = skip_empty
+        self._split_unique = check_split_unique(split_unique, "path" in given)
+        self._left_out: dict[str, dict[str, int]] = {}
+
+    def read(self, split: str) -> Sequence[SentencePair]:
+        """The pairs of a split."""
+        return self._splits[split]
+
+    def left_out(self, split: str) -> Mapping[str, int]:
+        """How many pairs a split lacks, by reason; of pairs that are cut, "train" tells those left out before."""
+        return self._left_out.get(split, {})
+
+    @cached_property
+    def _splits(self) -> dict[str, list[SentencePair]]:
+        found = self._read_all()
+        if self._skip_empty:
+            for name, pairs in found.items():
+                found[name] = [pair for pair in pairs if not is_empty(pair)]
+                if left_out := len(pairs) - len(found[name]):
+                    reason = "pairs with an empty side, before the cut" if name == "path" else EMPTY
+                    self._left_out["train" if name == "path" else name] = {reason: left_out}
+        if "path" not in found:
+            return found
+        same = same_source if self._split_unique else None
+        return cut_rows(found["path"], self._fractions, self._split_seed, str(self), "pairs", same)
+
+    def _read_all(self) -> dict[str, list[SentencePair]]:
+        raise NotImplementedError
+
+
+def same_source(pair: SentencePair) -> str:
+    """What pairs share that ``split_unique`` keeps in one split."""
+    return pair.source.strip()
+
+
+def is_empty(pair: SentencePair) -> bool:
+    """Whether a side of the pair has nothing but white space."""
+    return not (pair.source.strip() and pair.target.strip())
+
+
+class ParallelFiles(_Cut):
     """Parallel text files, plain or gzip: line n of the one is the translation of line n of the other.
+
+    Several files of a side pair up by their names, or in order where they are lists of files, see
+    :func:`~seqlab.data.pairing.pair_files`; a log line a pair says so.
 
     Args:
         path: one pair of files, as ``{"source": FILE, "target": FILE}``, shuffled and cut into the three splits; each
@@ -45,10 +108,13 @@ class ParallelFiles:
         split: shares of train, validation and test when ``path`` is given.
         split_seed: of the shuffling before the cut.
         encoding: the files' encoding.
+        skip_empty: leave pairs with an empty side out, before the cut, and count them.
+        split_unique: pairs of equal sources stay in one split when ``path`` is given.
 
     Raises:
-        InputError: both or neither of ``path`` and the three are given, a file is missing, or an option is wrong; on
-            first use: a file is broken or in another encoding, or two files are of different lengths.
+        InputError: both or neither of ``path`` and the three are given, a file is missing, on both sides or in two
+            splits, files don't pair up, or an option is wrong; on first use: a file is broken or in another encoding,
+            or two files are of different lengths.
     """
 
     def __init__(
@@ -60,8 +126,10 @@ class ParallelFiles:
         split: Sequence[float] = PARALLEL_SPLIT,
         split_seed: int = 0,
         encoding: str = "utf-8",
+        skip_empty: bool = False,
+        split_unique: bool = False,
     ) -> None:
-        self._fractions, self._split_seed, self._encoding = check_fractions(split), split_seed, encoding
+        self._encoding = encoding
         named = {"path": path, "train": train, "validation": validation, "test": test}
         given = [name for name, files in named.items() if _check_sides(name, files)]
         if given not in (["path"], list(SPLITS)):
@@ -70,44 +138,91 @@ class ParallelFiles:
                 f"parallel text: {shown} given; give data.path.source=FILE data.path.target=FILE, or source and target "
                 "of all of data.train, data.validation and data.test, or data.hub.path=NAME"
             )
+        super().__init__(given, split, split_seed, skip_empty, split_unique)
         self._files = {
-            name: [expand_paths(named[name][side], f"data.{name}.{side}") for side in ("source", "target")]  # type: ignore[index,arg-type]
+            name: pair_files(name, {side: named[name][side] for side in ("source", "target")})  # type: ignore[index,misc]
             for name in given
         }
+        check_distinct({name: [file for pair in pairs for file in pair] for name, pairs in self._files.items()})
 
     def __str__(self) -> str:
-        first = next(iter(self._files.values()))
-        return " and ".join(str(files[0]) for files in first)
+        return " and ".join(map(str, next(iter(self._files.values()))[0]))
 
-    def read(self, split: str) -> Sequence[SentencePair]:
-        """The pairs of a split."""
-        return self._splits[split]
+    def _read_all(self) -> dict[str, list[SentencePair]]:
+        found: dict[str, list[SentencePair]] = {}
+        for name, pairs in self._files.items():
+            found[name] = []
+            for source, target in pairs:
+                log.info("%s: %s with %s", name, source, target)
+                found[name] += self._read_pair(source, target)
+        return found
 
-    @cached_property
-    def _splits(self) -> dict[str, list[SentencePair]]:
-        pairs = {name: self._read(name, *sides) for name, sides in self._files.items()}
-        if "path" not in pairs:
-            return pairs
-        return cut_rows(pairs["path"], self._fractions, self._split_seed, str(self), "pairs")
-
-    def _read(self, name: str, sources: Sequence[Any], targets: Sequence[Any]) -> list[SentencePair]:
-        if len(sources) != len(targets):
+    def _read_pair(self, source: Path, target: Path) -> list[SentencePair]:
+        lines = [read_lines(file, self._encoding) for file in (source, target)]
+        if len(lines[0]) != len(lines[1]):
+            longer, shorter = (source, target) if len(lines[0]) > len(lines[1]) else (target, source)
+            end = min(map(len, lines))
             raise InputError(
-                f"data.{name}: {len(sources)} source files and {len(targets)} target files; "
-                "each source file needs its target file"
+                f"{longer}:{end + 1}: this line has no translation, for {shorter} ends at line {end}; parallel "
+                f"files have equally many lines, and these have {max(map(len, lines))} and {end}"
             )
-        found = []
-        for source, target in zip(sources, targets, strict=True):
-            lines = [read_lines(file, self._encoding) for file in (source, target)]
-            if len(lines[0]) != len(lines[1]):
-                longer, shorter = (source, target) if len(lines[0]) > len(lines[1]) else (target, source)
-                end = min(map(len, lines))
-                raise InputError(
-                    f"{longer}:{end + 1}: this line has no translation, for {shorter} ends at line {end}; parallel "
-                    f"files have equally many lines, and these have {max(map(len, lines))} and {end}"
-                )
-            rows = enumerate(zip(*lines, strict=True), start=1)
-            found += [SentencePair(one, other, f"{source}:{number}") for number, (one, other) in rows]
+        rows = enumerate(zip(*lines, strict=True), start=1)
+        return [SentencePair(one, other, f"{source}:{number}") for number, (one, other) in rows]
+
+
+class ParallelTables(_Cut):
+    """Sentence pairs in two columns of tables: csv, tsv, jsonl or parquet, by the file's ending; tsv for others.
+
+    Args:
+        form: which columns, and how the tables are written.
+        path: a file, a pattern or a list of these, shuffled and cut into the three splits.
+        train: the same for the training split; then ``validation`` and ``test`` are needed too.
+        validation: the same for the validation split.
+        test: the same for the test split.
+        split, split_seed, skip_empty, split_unique: as in :class:`ParallelFiles`.
+
+    Raises:
+        InputError: both or neither of ``path`` and the three are given, a file is missing or stands twice, or an option
+            is wrong; on first use: a file is broken or a row is; names file and line.
+    """
+
+    def __init__(
+        self,
+        form: PairFormat,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        validation: Paths | None = None,
+        test: Paths | None = None,
+        split: Sequence[float] = PARALLEL_SPLIT,
+        split_seed: int = 0,
+        skip_empty: bool = False,
+        split_unique: bool = False,
+    ) -> None:
+        self._form = form
+        self._files = files_of_splits("sentence pairs", path, train, validation, test)
+        super().__init__(list(self._files), split, split_seed, skip_empty, split_unique)
+
+    def __str__(self) -> str:
+        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def _read_all(self) -> dict[str, list[SentencePair]]:
+        found: dict[str, list[SentencePair]] = {}
+        replaced: list[tuple[str, int]] = []
+        for name, files in self._files.items():
+            found[name] = []
+            for file in files:
+                for row in read_pairs(file, self._form):
+                    (source, one), (target, other) = without_surrogates(row.source), without_surrogates(row.target)
+                    if one or other:
+                        replaced.append((row.place, one + other))
+                    found[name].append(SentencePair(source, target, row.place))
+            if found[name]:
+                log.info("%s: %s; the first: %.60r with %.60r", name, ", ".join(map(str, files)), *found[name][0][:2])
+        if replaced:
+            log.warning(
+                "%s: lone surrogates are read as U+FFFD: %d, in rows: %d, the first at %s",
+                *(self, sum(count for _, count in replaced), len(replaced), replaced[0][0]),
+            )
         return found
 
 
@@ -115,7 +230,8 @@ def _check_sides(name: str, files: Mapping[str, Paths | None] | None) -> bool:
     """Whether both sides are given; one without the other is refused."""
     if not isinstance(files, (Mapping, type(None))):
         raise InputError(
-            f"data.{name}={files}: expected two files; give data.{name}.source=FILE data.{name}.target=FILE"
+            f"data.{name}={files}: expected two files; give data.{name}.source=FILE data.{name}.target=FILE, or for "
+            "one file with both sides its columns: data.source=COLUMN data.target=COLUMN"
         )
     sides = {side: (files or {}).get(side) for side in ("source", "target")}
     unknown = [side for side in files or {} if side not in sides]
@@ -173,7 +289,7 @@ class ParallelHub:
 
     def _rows(self, split: str) -> Iterator[SentencePair]:
         for number, (source, target) in enumerate(self._texts(split)):
-            place = f"{self}, {split} row {number}"
+            place = self._hub.place(split, number)
             for side, text in zip(self._sides, (source, target), strict=True):
                 if not isinstance(text, str):
                     raise InputError(f"{place}: expected text in {side!r}, got {text!r}")

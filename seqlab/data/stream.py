@@ -67,10 +67,7 @@ class Stream:
         self._tokens = np.asarray(tokens)  # a plain view: indexing a memmap costs several times as much
 
         edges = np.arange(batch_size + 1, dtype=np.int64) * self.num_targets // batch_size
-        starts = edges[:-1]
-        if boundaries is not None:
-            inside = np.asarray(boundaries, dtype=np.int64)
-            starts = np.union1d(starts, inside[inside < self.num_targets])
+        starts = _segment_starts(self.num_targets, batch_size, boundaries)
         # A segment runs from one restart to the next; row b's segments follow each other from `_row_segment[b]` on.
         self._starts = starts
         self._ends = np.append(starts[1:], self.num_targets)
@@ -107,6 +104,26 @@ class Stream:
             lengths=torch.from_numpy(length) if self.restarts else None,
             window=index,
         )
+
+
+def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None) -> NDArray[np.int64]:
+    """Where rows begin, and with ``boundaries`` where documents do."""
+    starts = np.arange(batch_size, dtype=np.int64) * num_targets // batch_size
+    if boundaries is None:
+        return starts
+    inside = np.asarray(boundaries, dtype=np.int64)
+    return np.union1d(starts, inside[inside < num_targets])
+
+
+def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None = None) -> int:
+    """The most targets that follow each other in a row without a restart: longer windows would be padding.
+
+    Example:
+        >>> longest_run(10, 4), longest_run(10, 1, np.array([0, 7]))
+        (3, 7)
+    """
+    starts = _segment_starts(num_targets, batch_size, boundaries)
+    return int(np.diff(np.append(starts, num_targets)).max())
 
 
 def device_rows(batch_size: int, rank: int, world_size: int) -> range:

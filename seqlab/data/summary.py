@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _SHOWN_CLASSES = 10  # in a printed line; all of them stand in the record
+_LONGEST_NAME = 40  # of a class in a printed line
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SplitSummary:
             parts.append(f"left out: {', '.join(omitted)}")
         if self.classes:
             ranked = Counter(self.classes).most_common(_SHOWN_CLASSES) if self._many() else self.classes.items()
-            named = ", ".join(f"{name} {count:,}" for name, count in ranked)
+            named = ", ".join(f"{_short(name)} {count:,}" for name, count in ranked)
             rest = f", ... ({len(self.classes) - _SHOWN_CLASSES:,} more)" if self._many() else ""
             parts.append(f"{len(self.classes):,} {self.kind}: {named}{rest}")
         return f"{self.split}: {'; '.join([*parts, *self.notes])}"
@@ -59,6 +60,12 @@ class SplitSummary:
         if self.notes:
             found["notes"] = list(self.notes)
         return found
+
+
+def _short(name: str) -> str:
+    """A name in one line of at most forty characters."""
+    plain = " ".join(str(name).split()) or repr(name)
+    return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 3]}..."
 
 
 def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:

@@ -1,14 +1,25 @@
-"""Rows of labelled texts from csv, tsv, jsonl and parquet files, with the line of whatever is wrong in them."""
+"""Rows of labelled texts from csv, tsv, jsonl and parquet files, with the line of whatever is wrong in them.
 
-import csv
-import io
+Python's csv module splits the fields, not pandas or pyarrow: those guess types ("01" becomes 1, "NA" nothing), fill or
+shift ragged rows without a word, and know no line numbers of rows whose fields span lines.
+"""
+
+import gzip
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from seqlab.data.examples import read_lines
+from seqlab.data.labels import LabelNames
+from seqlab.data.separated import Separated, read_separated, separator_of
 from seqlab.errors import InputError
+
+TABLES: Final = ".csv, .tsv, .jsonl or .parquet"
+_SEPARATED: Final = {".csv": ",", ".tsv": "\t"}
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class LabelledText(NamedTuple):
@@ -19,92 +30,194 @@ class LabelledText(NamedTuple):
     place: str
 
 
-def read_table(file: Path, text: str, label: str, encoding: str) -> Iterator[LabelledText]:
+@dataclass(frozen=True)
+class TableFormat:
+    """Which columns of a table are read, and how a table of separated values is written.
+
+    Args:
+        text: the column of texts: its name, or in separated values its number, from 0, or from the last by -1.
+        label: the same for the labels.
+        encoding: the file's encoding (parquet has none).
+        separator: what stands between two values: a character or more, or ``comma``, ``tab``, ``semicolon``, ``pipe``
+            or ``space``; None: a comma in .csv, a tab in .tsv.
+        header: whether the first line of separated values names the columns.
+        quoting: None: values in double quotes may hold separators and line breaks, but one that seems to have swallowed
+            rows is refused; "standard": the same without a suspicion; "none": quotes are characters like others.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+
+    text: str | int = "text"
+    label: str | int = "label"
+    encoding: str = "utf-8"
+    separator: str | None = None
+    header: bool = True
+    quoting: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.quoting not in (None, "standard", "none"):
+            raise InputError(f"data.quoting={self.quoting} must be standard, none, or null")
+        if not isinstance(self.header, bool):
+            raise InputError(f"data.header={self.header} must be true or false")
+        object.__setattr__(self, "separator", separator_of(self.separator))
+        for option in ("text", "label"):
+            column = getattr(self, option)
+            if isinstance(column, bool) or not isinstance(column, (str, int)):
+                raise InputError(f"data.{option}={column} must be the name of a column, or its number from 0")
+            if not self.header and not isinstance(column, int):
+                raise InputError(
+                    f"data.{option}={column} must be the column's number, from 0, as data.header=false says that "
+                    f"no line names the columns: give data.{option}=NUMBER"
+                )
+
+    def of_separated(self) -> list[str]:
+        """The options for separated values alone that are given."""
+        given = {
+            "separator": self.separator is not None,
+            "header": not self.header,
+            "quoting": self.quoting is not None,
+        }
+        return [name for name, is_given in given.items() if is_given]
+
+
+def is_separated(file: Path, form: TableFormat) -> bool:
+    """Whether a file holds separated values: by its ending, or because a separator is given."""
+    ending = _ending(file)
+    return ending in _SEPARATED or (form.separator is not None and ending not in (".jsonl", ".ndjson", ".parquet"))
+
+
+def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[LabelledText]:
     """The rows of a csv, tsv, jsonl or parquet file.
 
     Raises:
         InputError: another ending, a broken file, or a row that lacks its text or label; names file and line.
     """
-    ending = (file.with_suffix("") if file.suffix == ".gz" else file).suffix.lower()
-    if ending in (".csv", ".tsv"):
-        records = _separated(file, "," if ending == ".csv" else "\t", encoding)
-    elif ending in (".jsonl", ".ndjson", ".json"):
-        records = _json_lines(file, encoding)
+    ending = _ending(file)
+    if is_separated(file, form):
+        separator = form.separator or _SEPARATED[ending]
+        layout = Separated(form.text, form.label, separator, form.header, form.quoting)
+        for line, text, label in read_separated(file, read_lines(file, form.encoding), layout):
+            yield labelled_row(text, label, f"{file}:{line}", form.text, form.label, names, written=True)
+        return
+    if ending in (".jsonl", ".ndjson", ".json"):
+        records = json_lines(file, form)
     elif ending == ".parquet":
-        records = _parquet(file, text, label)
+        records = parquet_rows(file, str(form.text), str(form.label))
     else:
-        raise InputError(f"{file}: expected a file that ends in .csv, .tsv, .jsonl or .parquet, got {ending or 'none'}")
+        raise InputError(
+            f"{file}: expected a file that ends in {TABLES}, got {ending or 'none'}; for values with a separator "
+            "between them give data.separator=, such as data.separator=tab"
+        )
     for place, record in records:
-        for column in (text, label):
+        for option in ("text", "label"):
+            column = str(getattr(form, option))
             if column not in record:
-                option = "text" if column == text else "label"
-                names = ", ".join(map(repr, record))
-                raise InputError(f"{place}: there is no column {column!r} but {names}: give data.{option}=NAME")
-        yield labelled_row(record[text], record[label], place, text, label)
+                found = ", ".join(map(repr, record))
+                raise InputError(f"{place}: there is no column {column!r} but {found}: give data.{option}=NAME")
+        text, label = record[str(form.text)], record[str(form.label)]
+        yield labelled_row(text, label, place, form.text, form.label, names)
 
 
-def labelled_row(text: Any, label: Any, place: str, text_column: str, label_column: str) -> LabelledText:
-    """A row of a table, its label as text.
+def labelled_row(
+    text: Any,
+    label: Any,
+    place: str,
+    text_column: str | int,
+    label_column: str | int,
+    names: LabelNames,
+    written: bool = False,
+) -> LabelledText:
+    """A row of a table, its label by the name of its class; see :class:`~seqlab.data.labels.LabelNames`.
 
     Raises:
         InputError: the text is none, or there is no label.
     """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{place}: expected text in {text_column!r}, got bytes that are not utf-8") from error
     if not isinstance(text, str):
         raise InputError(f"{place}: expected text in {text_column!r}, got {text!r}")
-    if label is None or label == "" or isinstance(label, (dict, list)):
-        raise InputError(f"{place}: expected a label in {label_column!r}, got {label!r}")
-    return LabelledText(text, str(label), place)
+    return LabelledText(text, names.name(label, place, written), place)
 
 
-def _separated(file: Path, delimiter: str, encoding: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    content = io.StringIO("\n".join(read_lines(file, encoding)), newline="")
-    if delimiter == "\t":
-        reader = csv.reader(content, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
-    else:
-        reader = csv.reader(content, delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        header = next(reader, None)
-        if not header:
-            raise InputError(f"{file}:1: expected a line of column names, got an empty one")
-        line = reader.line_num + 1
-        for values in reader:
-            if len(values) != len(header):
-                mend = "" if delimiter == "\t" else "; put a value that holds a comma in double quotes"
-                raise InputError(
-                    f"{file}:{line}: expected {len(header)} columns ({', '.join(header)}), got {len(values)}{mend}"
-                )
-            yield f"{file}:{line}", dict(zip(header, values, strict=True))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{file}:{line}: {error}") from error
+def without_surrogates(text: str) -> tuple[str, int]:
+    """The text with U+FFFD in place of each half of a surrogate pair, which no encoding can hold, and their number.
+
+    Example:
+        >>> without_surrogates("cut \\ud83d")
+        ('cut \ufffd', 1)
+    """
+    return _SURROGATE.subn("\ufffd", text)
 
 
-def _json_lines(file: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(read_lines(file, encoding), start=1):
+def _ending(file: Path) -> str:
+    return (file.with_suffix("") if file.suffix.lower() == ".gz" else file).suffix.lower()
+
+
+def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file of JSON lines, each with its place."""
+    twice: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(pairs)
+        keys = [key for key, _ in pairs]
+        twice[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
+        return record  # the outermost object comes last, so that ``twice`` is about it
+
+    for number, line in enumerate(read_lines(file, form.encoding), start=1):
+        if not line.strip():
+            continue
+        twice.clear()
         try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{file}:{number}: expected a JSON object in one line: {error}") from error
+            record = json.loads(line, object_pairs_hook=collect)
+        except (ValueError, RecursionError) as error:
+            hint = "; a list of objects is written one object a line" if line.lstrip()[:1] == "[" else ""
+            raise InputError(f"{file}:{number}: expected a JSON object in one line: {error}{hint}") from error
         if not isinstance(record, dict):
             raise InputError(f"{file}:{number}: expected a JSON object, got {line[:40]}")
+        for column in (str(form.text), str(form.label)):
+            if column in twice:
+                raise InputError(f"{file}:{number}: two values of {column!r}; keep one of them")
         yield f"{file}:{number}", record
 
 
-def _parquet(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def parquet_rows(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a parquet file, each with its place."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    row = 0
     try:
-        with pq.ParquetFile(file) as parquet:
+        packed = file.suffix.lower() == ".gz"
+        with pq.ParquetFile(pa.BufferReader(gzip.decompress(file.read_bytes())) if packed else file) as parquet:
             names = parquet.schema_arrow.names
+            for column in columns:
+                if names.count(column) > 1:
+                    raise InputError(f"{file}: {names.count(column)} columns are named {column!r}; rename them")
             kept = [name for name in columns if name in names]
             # Where a column is missing, all names are shown; otherwise the other columns are not worth reading.
-            batches = parquet.iter_batches(columns=kept if len(kept) == len(columns) else names)
-            row = 0
-            for batch in batches:
-                for record in batch.to_pylist():
-                    yield f"{file}, row {row}", record
+            for batch in parquet.iter_batches(columns=kept if len(kept) == len(columns) else names):
+                for values in zip(*map(_plain_values, batch.columns), strict=True):
                     row += 1
-    except (pa.ArrowException, OSError) as error:
+                    yield f"{file}, row {row}", dict(zip(batch.schema.names, values, strict=True))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}, after row {row}: text that is not utf-8: {error}") from error
+    except (pa.ArrowException, OSError, EOFError) as error:
         raise InputError(f"{file} is not a parquet file: {' '.join(str(error).split())}") from error
+
+
+def _plain_values(column: Any) -> list[Any]:
+    """A column's values as Python's; floats of few bits by their shortest digits (0.1, not 0.10000000149)."""
+    import pyarrow as pa
+
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        values = column.to_numpy(zero_copy_only=False)
+        return [
+            None if null else float(str(value))
+            for value, null in zip(values, column.is_null().to_pylist(), strict=True)
+        ]
+    found: list[Any] = column.to_pylist()
+    return found

@@ -169,7 +169,7 @@ class TaggedHub:
     def _rows(self, split: str) -> Iterator[TaggedSentence]:
         names = getattr(self._hub.features(split)[self._tags].feature, "names", None)
         for number, (words, tags) in enumerate(self._hub.read(split, self._words, self._tags)):
-            yield self._sentence(words, tags, names, f"{self}, {split} row {number}")
+            yield self._sentence(words, tags, names, self._hub.place(split, number))
 
     def _choose(self, rows: Any) -> Any:
         columns = {"data.word_column": self._words, "data.tag_column": self._tags}

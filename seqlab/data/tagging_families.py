@@ -59,7 +59,7 @@ def tagged_data(
     for option, value in (("format", format), ("separator", separator)):
         if value is not None:
             raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
-    names = {"train": train or "train", "validation": validation or "validation", "test": test or "test"}
+    names = {"train": train, "validation": validation, "test": test}  # HubRows: None is cut where it lacks
     words = None if word_column is None else str(word_column)
     source = TaggedHub(hub, words, tag_column, split_seed, name=name, revision=revision, split=split, **names)
     return TaggingData(source, **options)

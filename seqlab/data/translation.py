@@ -1,6 +1,7 @@
 """Sentence pairs in padded batches, as a LightningDataModule."""
 
-import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,12 @@ from torch import Tensor
 
 from seqlab.data.batch import IGNORE_INDEX, SPLITS, Spec, pad
 from seqlab.data.examples import ExampleData, check_whole_number
-from seqlab.data.parallel import ParallelSource, SentencePair
+from seqlab.data.fingerprint import Digest
+from seqlab.data.parallel import EMPTY, ParallelSource, SentencePair, is_empty
+from seqlab.data.summary import SplitSummary, equal_rows
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
-
-log = logging.getLogger("seqlab")
 
 
 @dataclass
@@ -111,8 +112,8 @@ class TranslationData(ExampleData):
         lowercase: lower the texts first (references stay as they are).
         punctuation: words alone: punctuation marks are tokens of their own.
         joint_vocabulary: one vocabulary of both sides' texts.
-        max_length: training pairs with more tokens on a side are left out, with a log line; None: none is.
-        skip_empty: leave training pairs with an empty side out, with a log line, instead of refusing them.
+        max_length: training pairs with more tokens on a side are left out, counted; None: none is.
+        skip_empty: leave pairs with an empty side out, counted, instead of refusing them.
         vocabulary: saved vocabularies to use instead: a folder with ``tokenizer.json`` for the source and
             ``target/tokenizer.json``, or with ``joint_vocabulary`` one ``tokenizer.json`` or the folder that holds it.
         batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``; a pair is as long as its two sides.
@@ -155,6 +156,7 @@ class TranslationData(ExampleData):
         self.joint_vocabulary, self.skip_empty = joint_vocabulary, skip_empty
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._saved = None if vocabulary is None else Path(vocabulary)
+        self._left_out: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -211,24 +213,53 @@ class TranslationData(ExampleData):
         references = () if split == "train" else tuple(found.pairs[number].target for number in numbers)
         return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
 
+    def summaries(self) -> list[SplitSummary]:
+        """How many pairs and tokens each split holds, how many were left out, and which stand in two splits."""
+        shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS})
+        of_source: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
+        found = []
+        for split in SPLITS:
+            part = self._splits[split]
+            notes = [shared[split]] if split in shared else []
+            for side, vocabulary in self.vocabularies.items():
+                tokens = getattr(part, side).tokens
+                if vocabulary.unknown_id is not None and (unknown := int((tokens == vocabulary.unknown_id).sum())):
+                    share = 100 * unknown / len(tokens)
+                    notes.append(f"{share:.2g} % of the {side}'s {vocabulary.unit}s read as {UNKNOWN}")
+            if alike := sum(pair.source == pair.target for pair in part.pairs):
+                notes.append(f"{alike:,} pairs have two equal sides")
+            counts = {"pairs": len(part.pairs)}
+            counts |= {f"{side} tokens": len(getattr(part, side).tokens) for side in self.vocabularies}
+            found.append(SplitSummary(split, counts, {**of_source(split), **self._left_out[split]}, notes=tuple(notes)))
+        return found
+
+    def fingerprint(self) -> str:
+        """A digest of all pairs as they are read, and of their order."""
+        digest = Digest()
+        for split in SPLITS:
+            part = self._splits[split]
+            for side in (part.source, part.target):
+                digest.add(side.tokens, side.starts)
+            digest.add([pair.target for pair in part.pairs])
+        return digest.hexdigest()
+
     @cached_property
     def _pairs(self) -> dict[str, list[SentencePair]]:
         return {split: self._checked(split) for split in SPLITS}
 
     def _checked(self, split: str) -> list[SentencePair]:
         pairs = list(self.source.read(split))
-        empty = [pair for pair in pairs if not (pair.source.strip() and pair.target.strip())]
-        if empty and (split != "train" or not self.skip_empty):
-            side = "target" if empty[0].source.strip() else "source"
-            mend = "leave the pair out" if split != "train" else "leave the pair out, or give data.skip_empty=true"
-            raise InputError(f"{empty[0].place}: the {side} is empty; {mend}")
-        if empty:
-            log.info("train: %d of %d pairs with an empty side are left out", len(empty), len(pairs))
-            left_out = set(map(id, empty))
-            pairs = [pair for pair in pairs if id(pair) not in left_out]
-        if not pairs:
+        kept = [pair for pair in pairs if not is_empty(pair)]
+        if len(kept) < len(pairs):
+            if not self.skip_empty:
+                empty = next(pair for pair in pairs if is_empty(pair))
+                side = "target" if empty.source.strip() else "source"
+                mend = "leave the pair out, or give data.skip_empty=true"
+                raise InputError(f"{empty.place}: the {side} is empty; {mend}")
+            self._left_out[split][EMPTY] += len(pairs) - len(kept)
+        if not kept:
             raise InputError(f"the {split} split of {self.source} is empty")
-        return pairs
+        return kept
 
     @cached_property
     def _splits(self) -> dict[str, _Split]:
@@ -241,20 +272,11 @@ class TranslationData(ExampleData):
             tokens, count = vocabulary.encode_many([getattr(pair, side) for pair in pairs], f"{name} ({side})")
             sides.append(tokens)
             counts.append(count)
-            if vocabulary.unknown_id is not None and split != "train":
-                share = 100 * float((tokens == vocabulary.unknown_id).mean())
-                log.info("%s: %.2g %% of the %s's %ss read as %s", split, share, side, vocabulary.unit, UNKNOWN)
         kept = np.ones(len(pairs), dtype=bool)
         if split == "train" and self.max_length is not None:
             kept = np.maximum(*counts) <= self.max_length
             if not kept.all():
-                dropped = int((~kept).sum())
-                log.info(
-                    "train: %d of %d pairs have a side of over %d tokens and are left out",
-                    dropped,
-                    len(pairs),
-                    self.max_length,
-                )
+                self._left_out[split][f"pairs with a side of over {self.max_length} tokens"] += int((~kept).sum())
             if not kept.any():
                 raise InputError(f"data.max_length={self.max_length} leaves no training pair; give more")
         source, target = (_select(tokens, count, kept) for tokens, count in zip(sides, counts, strict=True))

@@ -42,7 +42,7 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
     """
     file = expand_paths(path, "data.vectors")[0]
     found: Vectors = {}
-    asked, rows = size is not None, 0
+    asked, rows, again = size is not None, 0, 0
     for number, line in _lines(file):
         fields = line.split(" ")
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
@@ -53,7 +53,10 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
         word, values = " ".join(fields[:-size]), fields[-size:]
         if len(fields) <= size or size < 1 or any(map(_is_number, fields[1:-size])):
             raise InputError(_ragged(f"{file}:{number}", size, len(fields) - 1, asked))
-        if word not in words or word in found:
+        if word not in words:
+            continue
+        if word in found:
+            again += 1
             continue
         try:
             vector = np.array(values, dtype=np.float32)
@@ -65,6 +68,8 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
     if not rows:
         raise InputError(f"{file}:1: the file is empty; expected a word and its numbers in each line")
     log.info("%s: %d of %d words have a vector", file, len(found), len(words))
+    if again:
+        log.info("%s: further vectors of words that have one already are left out: %d", file, again)
     return found
 
 

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine import ENGINES, candidates, choose
-from seqlab.nn.engine.capture import UnsupportedError, untraceable
+from seqlab.nn.engine.capture import FinalError, UnsupportedError, untraceable
 from seqlab.nn.engine.once import run_pre_hooks
 from seqlab.nn.state import State, describe
 
@@ -68,6 +68,7 @@ class Recurrent(nn.Module):
         self._choices: dict[object, tuple[str, ...]] = {}
         self._told: set[str] = set()
         self.last_run: LastRun | None = None
+        self.kept_to_loop: str | None = None  # why it runs on "loop" for good
         self._engine = choose(cell, backend)
         # A model on the meta device is built to be counted, many times over, and never run.
         if backend == "auto" and not any(parameter.is_meta for parameter in cell.parameters()):
@@ -81,8 +82,18 @@ class Recurrent(nn.Module):
         """
         if self._backend == "auto" and self.last_run is not None and self.last_run.reason is not None:
             return self.last_run.engine
+        return self.chosen_engine
+
+    @property
+    def chosen_engine(self) -> str:
+        """The same by the table alone, whatever the last call ran on."""
         parameter = next(self.cell.parameters(), None)
         return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)[0]
+
+    @property
+    def backend(self) -> str:
+        """The engine that was asked for: its name, or "auto"."""
+        return self._backend
 
     @property
     def output_size(self) -> int:
@@ -119,7 +130,7 @@ class Recurrent(nn.Module):
         names = self._engines_for(x, lengths)
         if torch.compiler.is_compiling():
             return ENGINES[names[0]].run(self.cell, x, state, lengths, self._backend == "auto")
-        reason = untraceable() if names[0] != "loop" else None
+        reason = untraceable() if names[0] != "loop" else self.kept_to_loop
         if reason is not None:
             if self._backend != "auto":
                 names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
@@ -133,15 +144,21 @@ class Recurrent(nn.Module):
                     kind = type(self.cell).__name__
                     raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
                 self._tell(name, reason)
+                if isinstance(error, FinalError):
+                    self.keep_to_loop(reason)
             else:
                 self.last_run = LastRun(name, reason if name == "loop" else None)
                 return output, new
         raise AssertionError("loop serves every cell")
 
+    def keep_to_loop(self, reason: str) -> None:
+        """Run on "loop" from now on, as a layer that has had to step aside for good, or a run that is resumed did."""
+        self.kept_to_loop = reason
+
     def _engines_for(self, x: Tensor, lengths: Tensor | None) -> tuple[str, ...]:
         if self._backend != "auto":
             return (self._engine,)
-        if torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or self.kept_to_loop is not None:
             return ("loop",)  # plain operators, which any program can load
         # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
         if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
@@ -159,7 +176,6 @@ class Recurrent(nn.Module):
         return self._choices[case]
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        cell = self.cell
         size = math.isqrt(x.size(1) - 1) + 1
         run, outputs = self._run, []
         for start in range(0, x.size(1), size):

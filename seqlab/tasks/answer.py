@@ -17,28 +17,11 @@ from seqlab.nn.answerer import Answerer
 from seqlab.nn.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.devices import global_mean
-from seqlab.tasks.metrics import ClassMetrics
+from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
-
-class AnswerMetrics(ClassMetrics):
-    """Those of :class:`ClassMetrics` where some answers can't be given, for training never saw them.
-
-    A question with such an answer, its target ``num_answers``, counts as answered wrongly. It has no part in the loss,
-    where its probability of 0 would leave nothing to compare.
-
-    Example:
-        >>> metrics = AnswerMetrics(2)
-        >>> metrics.update(torch.tensor(0.6), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
-        >>> {name: round(float(value), 4) for name, value in metrics.compute().items()}
-        {'loss': 0.3, 'accuracy': 0.6667, 'macro_f1': 0.5556}
-    """
-
-    def __init__(self, num_answers: int) -> None:
-        super().__init__(num_answers + 1)
-
-    def compute(self) -> dict[str, Tensor]:
-        return {**super().compute(), "loss": self.nll / self.confusion[:-1].sum()}
+AnswerMetrics = OpenClassMetrics
+"""An answer is a class; some can't be given, for training never saw them."""
 
 
 class AnswerTask(SequenceTask):

@@ -27,7 +27,11 @@ logger = logging.getLogger("seqlab")
 
 def engines_of(model: nn.Module) -> list[str]:
     """The engine of each recurrent layer of ``model``."""
-    return [module.engine for module in model.modules() if isinstance(module, Recurrent)]
+    return [
+        "loop" if layer.kept_to_loop is not None else layer.chosen_engine
+        for layer in model.modules()
+        if isinstance(layer, Recurrent)
+    ]
 
 
 def full_precision(logits: Tensor) -> Tensor:
@@ -205,7 +209,12 @@ class SequenceTask(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get(_STATE_KEY)
-        before, now = (self._resumed or {}).get("engines"), engines_of(self.model)
+        before = (self._resumed or {}).get("engines")
+        layers = [module for module in self.model.modules() if isinstance(module, Recurrent)]
+        for layer, engine in zip(layers, before or (), strict=False):
+            if engine == "loop" and layer.backend == "auto":  # it had stepped aside: it stays there
+                layer.keep_to_loop("the run that is resumed ran on it")
+        now = engines_of(self.model)
         if before is not None and before != now:
             logger.warning(
                 "the checkpoint's layers ran on %s, here they run on %s: results may differ in their rounding",

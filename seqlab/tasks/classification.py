@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.data.batch import ClassificationBatch, ClassificationSpec, pad
+from seqlab.data.batch import IGNORE_INDEX, ClassificationBatch, ClassificationSpec, pad
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.classifier import Classifier
 from seqlab.nn.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.devices import global_mean, summed
-from seqlab.tasks.metrics import ClassMetrics
+from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
 
@@ -30,7 +30,8 @@ class ClassificationTask(SequenceTask):
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
 
     Attributes:
-        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation.
+        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation; where it
+            has texts of classes that training never saw, they are a further row.
 
     Raises:
         InputError: ``label_smoothing`` is not in [0, 1).
@@ -51,7 +52,7 @@ class ClassificationTask(SequenceTask):
         super().__init__(model, optimizer, schedule, metric, mode)
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.labels = spec.labels
-        self.eval_metrics = nn.ModuleDict({split: ClassMetrics(len(spec.labels)) for split in ("val", "test")})
+        self.eval_metrics = nn.ModuleDict({split: OpenClassMetrics(len(spec.labels)) for split in ("val", "test")})
         self.confusion: dict[str, Tensor] = {}
 
     def training_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -64,17 +65,19 @@ class ClassificationTask(SequenceTask):
     def evaluate(self, batch: ClassificationBatch, split: str) -> None:
         logits = full_precision(self.model(batch.inputs, batch.lengths))
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
-        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), batch.targets)
+        targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.labels))
+        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
 
     def finish(self, split: str) -> None:
-        self.confusion[split] = summed(self.metrics_of(split).confusion).cpu()
+        counts = summed(self.metrics_of(split).confusion).cpu()[:, :-1]  # no unseen class is ever predicted
+        self.confusion[split] = counts if counts[-1].any() else counts[:-1]
         super().finish(split)
 
     @staticmethod
     def predict(
         model: Classifier, spec: ClassificationSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """The likeliest class of each text, with the probabilities of all.
+        """The likeliest class of each text, cut as those of training were, with the probabilities of all.
 
         Raises:
             InputError: a text is empty.
@@ -84,6 +87,7 @@ class ClassificationTask(SequenceTask):
         for number, row in enumerate(rows, start=1):
             if not len(row):
                 raise InputError(f"text {number} is empty; give it at least one {vocabulary.unit}")
+        rows = [row[: spec.max_length] for row in rows]
         return [
             _prediction(text, dict(zip(spec.labels, found, strict=True)))
             for text, found in zip(inputs, probabilities(model, *pad(rows)).tolist(), strict=True)

@@ -92,15 +92,34 @@ class ClassMetrics(Metric):
     def update(self, nll: Tensor, predicted: Tensor, targets: Tensor) -> None:
         """Adds one batch: the summed negative log-likelihood in nats, and the predicted and true classes ``(B,)``."""
         self.nll += nll
-        pairs = targets * self.num_classes + predicted
-        self.confusion += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.confusion)
+        # In place: a count of all pairs of thousands of classes would cost more than the model.
+        self.confusion.index_put_((targets, predicted), torch.ones_like(targets), accumulate=True)
 
     def compute(self) -> dict[str, Tensor]:
-        counts = self.confusion.double()
-        total, correct = counts.sum(), counts.diagonal()
-        found = counts.sum(0) + counts.sum(1)  # (C,)
+        total, correct = self.confusion.sum().double(), self.confusion.diagonal().double()
+        found = (self.confusion.sum(0) + self.confusion.sum(1)).double()  # (C,)
         return {
             "loss": self.nll / total,
             "accuracy": correct.sum() / total,
             "macro_f1": (2 * correct / found.clamp(min=1)).sum() / (found > 0).sum(),
         }
+
+
+class OpenClassMetrics(ClassMetrics):
+    """Those of :class:`ClassMetrics` where some classes can't be told, for training never saw them.
+
+    An example of such a class, its target ``num_classes``, counts as taken for a wrong one. It has no part in the loss,
+    where its probability of 0 would leave nothing to compare.
+
+    Example:
+        >>> metrics = OpenClassMetrics(2)
+        >>> metrics.update(torch.tensor(0.6), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
+        >>> {name: round(float(value), 4) for name, value in metrics.compute().items()}
+        {'loss': 0.3, 'accuracy': 0.6667, 'macro_f1': 0.5556}
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes + 1)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {**super().compute(), "loss": self.nll / self.confusion[:-1].sum()}

@@ -110,16 +110,66 @@ def test_validation_is_a_seeded_tenth_of_the_training_stories_none_of_them_on_bo
     assert not {row.group for row in train} & {row.group for row in validation}
     assert {*train, *validation} == set(read_babi(files[0]))
     assert BabiFiles(*files).read("validation") == validation != BabiFiles(*files, split_seed=1).read("validation")
-    given = BabiFiles(*files, validation=files[1])
-    assert given.read("validation") == read_babi(files[1]) and len(given.read("train")) == 160
+    other = files[1].with_name("validation.txt")
+    other.write_text(SMALL.text("validation"))
+    given = BabiFiles(*files, validation=other)
+    assert given.read("validation") == read_babi(other) and len(given.read("train")) == 160
     with pytest.raises(InputError, match=r"1 stories are too few to cut validation from: give data\.validation=FILE"):
         files[0].write_text("1 Ann left.\n2 Who left?\tAnn\n")
         BabiFiles(*files).read("train")
 
 
 def test_stories_of_several_files_stay_apart(files):
-    both = BabiFiles([*files], files[1], validation=files[1]).read("train")
-    assert len({row.group for row in both}) == 45
+    last = files[1].with_name("last.txt")
+    last.write_text("1 Ann left.\n2 Who left?\tAnn\n")
+    other = last.with_name("other.txt")
+    other.write_text(last.read_text())
+    source = BabiFiles([*files], last, validation=other)
+    assert len({row.group for row in source.read("train")}) == 45
+
+
+def test_a_file_of_two_splits_is_refused(files):
+    with pytest.raises(InputError, match=r"the same file twice: .*train\.txt of data\.test is of data\.train"):
+        BabiFiles(files[0], str(files[0].parent / "tr*.txt"))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\n\n", "\n \t\n"])
+def test_line_ends_of_any_system_and_blank_lines_read_alike(tmp_path, newline):
+    text = SMALL.text("test")
+    (tmp_path / "plain.txt").write_text(text)
+    (tmp_path / "other.txt").write_bytes(text.replace("\n", newline).encode("utf-8-sig"))
+    plain, other = read_babi(tmp_path / "plain.txt"), read_babi(tmp_path / "other.txt")
+    assert [row[:5] for row in plain] == [row[:5] for row in other]
+    per_line = 2 if newline.count("\n") == 2 else 1
+    assert int(other[0].place.rsplit(":")[-1]) == per_line * (int(plain[0].place.rsplit(":")[-1]) - 1) + 1
+
+
+def test_what_each_split_holds_is_counted(tmp_path):
+    (tmp_path / "train.txt").write_text(
+        "1 Ann left.\n2 Who left?\tAnn\n3 Bob left.\n4 Who left?\tBob\n1 Nobody asks.\n1 Bob ran.\n2 Who ran?\tBob\n"
+    )
+    (tmp_path / "test.txt").write_text("1 Bob ran.\n2 Who ran?\tBob\n1 Zoe swam.\n2 Who swam?\tZoe\n")
+    (tmp_path / "validation.txt").write_text("1 Ann sat.\n2 Who sat?\tAnn\n")
+    data = answer_data(*(tmp_path / f"{split}.txt" for split in ("train", "validation", "test")), max_sentences=1)
+    train, validation, test = data.summaries()
+    assert train.counts == {"questions": 3, "stories": 2} and train.classes == {"Ann": 1, "Bob": 2}
+    assert train.left_out == {"stories without a question": 1} and train.kind == "answers"
+    assert "1 stories are cut to their last 1 sentences" in train.notes
+    assert test.classes == {"Ann": 0, "Bob": 1, "Zoe": 1}
+    assert "1 of 2 rows stands in train too" in test.notes[0]
+    assert "1 questions have an answer that training never saw" in test.notes
+    assert any("of the words of its sentences read as <unk>" in note for note in validation.notes)
+
+
+def test_the_fingerprint_follows_stories_answers_and_order():
+    one = AnswerData(Rows(TWO)).fingerprint()
+    assert one == AnswerData(Rows(list(TWO))).fingerprint()
+    changed = [
+        TWO[::-1],
+        [TWO[0]._replace(answer="Bob"), *TWO[1:]],
+        [TWO[0]._replace(story=("Bob stayed.",)), *TWO[1:]],
+    ]
+    assert len({one, *(AnswerData(Rows(rows)).fingerprint() for rows in changed)}) == 4
 
 
 BROKEN = {
@@ -129,7 +179,8 @@ BROKEN = {
     "ids that do not rise": ("1 Ann left.\n2 Bob left.\n2 Who left?\tBob\n", "f:3: the ids do not rise: expected more"),
     "a first id above 1": ("2 Ann left.\n", "f:1: the ids do not rise: expected 1, where a story begins, got 2"),
     "no id": ("1 Ann left.\nBob left.\n", "f:2: expected ID SENTENCE, or ID QUESTION<tab>ANSWER<tab>IDS, got 'Bob"),
-    "an empty line": ("1 Ann left.\n\n", "f:2: expected ID SENTENCE"),
+    "a question without tabs": ("1 A b.\n2 Where is A?   b   1\n", "f:2: the question has no answer"),
+    "a line number behind blank lines": ("\n1 Ann left.\n\n \nBob left.\n", "f:5: expected ID SENTENCE"),
     "an empty sentence": ("1 Ann left.\n2 \n", "f:2: expected ID SENTENCE"),
     "an empty story": ("1 Who left?\tAnn\n", "f:1: the question has an empty story"),
     "an empty second story": ("1 A b.\n2 C?\tb\n1 Who left?\tAnn\n", "f:3: the question has an empty story"),
@@ -232,13 +283,12 @@ def test_rows_without_what_it_takes_are_refused(rows, words):
         AnswerData(Rows(rows)).prepare_data()
 
 
-def test_long_stories_are_cut_to_their_end_with_a_log_line(caplog):
-    caplog.set_level("INFO", "seqlab")
+def test_long_stories_are_cut_to_their_end_and_counted():
     data = AnswerData(Rows(TWO), max_sentences=2)
     assert data.lengths("train").tolist() == [2, 2, 2] and data.spec.max_sentences == 2
     assert data.rows("train")[2].story == ("Bob stayed.", "Bob left.") and data.rows("train")[2].supports == ()
     assert data.rows("train")[1].supports == (1,)
-    assert "train: 1 of 3 stories are cut to their last 2 sentences" in caplog.text
+    assert "1 stories are cut to their last 2 sentences" in data.summaries()[0].notes
 
 
 def test_a_sentence_is_told_from_another_that_begins_like_it():
@@ -276,12 +326,12 @@ def test_a_data_set_of_the_hub_has_stories_as_text_or_as_sentences(hub):
         assert data.spec.num_examples == {"train": 6, "validation": 2, "test": 2}
         row = data.rows("train")[1]
         assert row[:4] == (("Ann left.", "Bob stayed."), "Who stayed?", "Bob", ())
-        assert row.place.endswith("train row 1")
+        assert row.place.endswith("train row 2")
     with pytest.raises(InputError, match=r"no column 'reply' but .*'answer': give data\.answer=NAME"):
         answer_data(hub=hub(texts), answer="reply").prepare_data()
-    with pytest.raises(InputError, match=r"train row 1: expected text in 'answer', got None"):
+    with pytest.raises(InputError, match=r"train row 2: expected text in 'answer', got None"):
         answer_data(hub=hub(texts, answer=["Ann", None] * 5)).prepare_data()
-    with pytest.raises(InputError, match=r"train row 0: expected a text or a list of sentences in 'story', got '3'"):
+    with pytest.raises(InputError, match=r"train row 1: expected a text or a list of sentences in 'story', got '3'"):
         answer_data(hub=hub([3, 4])).prepare_data()
 
 

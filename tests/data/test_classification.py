@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from seqlab.data import ClassificationData, LabelledLines, LabelledTables, TinySentiment, labelled_data, mr_data
+from seqlab.data.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 
 ROWS = [(f'row {i}, "caf\u00e9"', "yes" if i % 3 else "no") for i in range(40)]
@@ -34,6 +35,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def three_copies(file: Path) -> dict[str, Path]:
+    """A file for each split, of equal content: one file for two splits is refused."""
+    found = {}
+    for split in ("train", "validation", "test"):
+        found[split] = file.parent / f"{split} copy" / file.name
+        found[split].parent.mkdir(exist_ok=True)
+        found[split].write_bytes(file.read_bytes())
+    return found
+
+
 def pairs(source, split: str) -> list[tuple[str, str]]:
     return [(row.text, row.label) for row in source.read(split)]
 
@@ -41,9 +52,11 @@ def pairs(source, split: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "b.jsonl.gz", "a.parquet"])
 def test_each_format_gives_the_same_rows(folder, name):
     file = folder / name
-    three = LabelledTables(train=file, validation=file, test=[file, file])
+    copies = three_copies(file)
+    three = LabelledTables(**{**copies, "test": [copies["test"], file]})
     assert pairs(three, "train") == ROWS and pairs(three, "test") == ROWS * 2
-    assert three.read("train")[3].place in (f"{file}:5", f"{file}:4", f"{file}, row 3")
+    place = {"csv": ":5", "tsv": ":5", "arquet": ", row 4"}.get(name.split(".")[1].lstrip("p"), ":4")
+    assert three.read("train")[3].place == f"{copies['train']}{place}"
 
 
 def test_one_file_is_shuffled_by_the_split_seed_and_cut(folder):
@@ -65,7 +78,7 @@ def test_the_shuffle_is_the_same_on_every_machine(folder):
 def test_columns_are_chosen_by_name(folder):
     file = folder / "c.csv"
     file.write_text("a,b\nx,1\ny,2\n")
-    source = LabelledTables(train=file, validation=file, test=file, text="b", label="a")
+    source = LabelledTables(**three_copies(file), text="b", label="a")
     assert pairs(source, "train") == [("1", "x"), ("2", "y")]
 
 
@@ -140,12 +153,13 @@ def test_long_texts_are_cut_with_a_log_line(caplog):
     assert [data.vocabulary.decode(row) for row in batch.inputs] == ["what a", "I love"]
     assert batch.targets.tolist() == [1, 1]
     assert "train: 4 of 4 texts are cut to their first 2 tokens" in caplog.text
+    assert "4 texts cut to their first 2 tokens" in data.summaries()[0].notes
 
 
 def test_classes_are_sorted_numbers_by_value_and_given_ones_kept(tmp_path):
     (tmp_path / "n.csv").write_text("text,label\n" + "".join(f"a {i},{i}\n" for i in (10, 9, 2)))
     file = tmp_path / "n.csv"
-    source = LabelledTables(train=file, validation=file, test=file)
+    source = LabelledTables(**three_copies(file))
     assert ClassificationData(source).spec.labels == ("2", "9", "10")
     assert ClassificationData(source, labels=[9, 10, 2, 7]).spec.labels == ("9", "10", "2", "7")
 
@@ -153,11 +167,15 @@ def test_classes_are_sorted_numbers_by_value_and_given_ones_kept(tmp_path):
 BROKEN = {
     "too many columns": ("a.csv", "text,label\na,x\nc,x,y\n", r"a\.csv:3: expected 2 columns \(text, label\), got 3"),
     "too few columns": ("a.csv", 'text,label\n"a\nb",x\nc\n', r"a\.csv:4: expected 2 columns .*got 1"),
-    "an empty line": ("a.csv", "text,label\na,x\n\nb,y\n", r"a\.csv:3: expected 2 columns"),
     "no header": ("a.csv", "", r"a\.csv:1: expected a line of column names"),
-    "an open quote": ("a.csv", 'text,label\na,x\n"b,y\n', r"a\.csv:3: unexpected end of data"),
-    "ragged tsv": ("a.tsv", "text\tlabel\na\tx\nb\n", r"a\.tsv:3: expected 2 columns .*got 1$"),
-    "no such column": ("a.csv", "body,label\na,x\n", r"a\.csv:2: there is no column 'text' but 'body', 'label'"),
+    "an open quote": (
+        "a.csv",
+        'text,label\na,x\n"b,y\n',
+        r"a\.csv:3: a quote opens .*never closed.*data\.quoting=none",
+    ),
+    "text after a quote": ("a.csv", 'text,label\na,x\n"b" c,y\n', r"a\.csv:3: a quote opens .*data\.quoting=none"),
+    "ragged tsv": ("a.tsv", "text\tlabel\na\tx\nb\n", r"a\.tsv:3: expected 2 columns .*got 1; .*a tab"),
+    "no such column": ("a.csv", "body,label\na,x\n", r"a\.csv:1: there is no column 'text' but 'body', 'label'"),
     "no label": ("a.csv", "text,label\na,x\nb,\n", r"a\.csv:3: expected a label in 'label', got ''"),
     "an empty text": ("a.csv", "text,label\na,x\n  ,y\n", r"a\.csv:3: the text is empty"),
     "broken json": ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', r"a\.jsonl:2: expected a JSON object in one"),
@@ -177,16 +195,33 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(tmp_path, case):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     file = tmp_path / name
     with pytest.raises(InputError, match=words) as caught:
-        labelled_data(train=file, validation=file, test=file).spec  # noqa: B018
+        labelled_data(**three_copies(file)).spec  # noqa: B018
     assert "\n" not in str(caught.value)
 
 
-def test_a_label_that_training_never_saw_and_an_empty_line_are_told_with_their_place(tmp_path):
+def test_a_class_that_training_never_saw_counts_as_wrong_and_is_told(tmp_path, caplog):
     (tmp_path / "a.csv").write_text("text,label\na,x\nb,y\n")
-    (tmp_path / "b.csv").write_text("text,label\na,x\nb,z\n")
-    train, other = tmp_path / "a.csv", tmp_path / "b.csv"
-    with pytest.raises(InputError, match=r"b\.csv:3: the label 'z' does not occur in training, whose classes are x, y"):
-        labelled_data(train=train, validation=train, test=other).prepare_data()
+    (tmp_path / "b.csv").write_text("text,label\na c,x\nb c,z\nc,z\n")
+    (tmp_path / "c.csv").write_text("text,label\na d,x\n")
+    data = labelled_data(train=tmp_path / "a.csv", validation=tmp_path / "c.csv", test=tmp_path / "b.csv")
+    data.setup("fit")
+    assert "test: 2 of 3 texts have a class that training never saw (z) and count as classified wrongly" in caplog.text
+    assert data.collate("test", [0, 1, 2]).targets.tolist() == [0, IGNORE_INDEX, IGNORE_INDEX]
+    assert data.summaries()[2].line() == ("test: 3 rows; 1 classes: x 1; 2 rows of classes that training lacks (z)")
+    (tmp_path / "c.csv").write_text("text,label\na d,z\n")
+    with pytest.raises(InputError, match=r"c\.csv:2: no label of the validation split occurs in training"):
+        labelled_data(train=tmp_path / "a.csv", validation=tmp_path / "c.csv", test=tmp_path / "b.csv").setup("fit")
+
+
+def test_a_training_label_that_is_not_among_those_given_is_refused_before_training_alone(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "a,x\nb,y\nc,z\n" * 10)
+    data = labelled_data(tmp_path / "a.csv", labels=["x", "y"])
+    data.setup("test")
+    with pytest.raises(InputError, match=r"a\.csv:\d+: the label 'z' is not among data\.labels"):
+        data.setup("fit")
+
+
+def test_an_empty_line_of_a_file_a_class_is_told_with_its_place(tmp_path):
     (tmp_path / "pos").write_text("good\n\nfine\nwell\n")
     (tmp_path / "neg").write_text("bad\nworse\nworst\nawful\n")
     lines = LabelledLines({"n": tmp_path / "neg", "p": tmp_path / "pos"}, split=(0.5, 0.25, 0.25))

@@ -42,7 +42,12 @@ def test_kjv():
 def test_text_by_position_and_by_splits(text):
     data = make("data=text", f"data.path={text}", "data.split=[0.5,0.25,0.25]", "data.unit=word", "data.tbptt_steps=3")
     assert sum(data.spec.num_tokens.values()) == 500 and 240 < data.spec.num_tokens["train"] < 260
-    data = make("data=text", f"data.train={text}", f"data.validation=[{text},{text}]", f"data.test={text}")
+    copies = [text.with_name(f"copy{i}.txt") for i in range(3)]
+    for copy in copies:
+        copy.write_text(text.read_text())
+    data = make(
+        "data=text", f"data.train={text}", f"data.validation=[{copies[0]},{copies[1]}]", f"data.test={copies[2]}"
+    )
     assert data.spec.num_tokens["validation"] == 2 * data.spec.num_tokens["train"]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seqlab.data import IGNORE_INDEX, Hello, LanguageModelData, StreamLoader, TextFiles, corpus, ptb_data
+from seqlab.data.batch import SPLITS
 from seqlab.errors import InputError
 
 LINES = "".join(f"Line {i} of the text has words in it.\n" for i in range(200))
@@ -50,10 +51,12 @@ def test_an_epoch_of_each_loader_spells_its_split(path):
 @pytest.mark.parametrize("batch", [1, 1 << 20])
 def test_words_of_several_files_spell_each_target_once(tmp_path, monkeypatch, restart_documents, batch):
     monkeypatch.setattr(corpus, "_BATCH", batch)  # characters that are encoded together
-    for i in range(5):
-        (tmp_path / f"{i}.txt").write_text(f"file {i} begins\nand ends {i}\n")
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        for i in range(5):
+            (tmp_path / split / f"{i}.txt").write_text(f"file {i} begins\nand ends {i}\n")
     data = LanguageModelData(
-        TextFiles(**dict.fromkeys(("train", "validation", "test"), str(tmp_path / "?.txt"))),
+        TextFiles(**{split: str(tmp_path / split / "?.txt") for split in SPLITS}),
         unit="word", end_of_line="<eos>", batch_size=3, tbptt_steps=4, restart_documents=restart_documents,
     )  # fmt: skip
     expected = "".join(f"file {i} begins\nand ends {i}\n" for i in range(5)).removeprefix("file ")
@@ -212,3 +215,48 @@ def test_ptb_has_its_published_counts():
     ids = data.corpus.tokens["test"]
     assert [data.vocabulary.tokens[i] for i in ids] == words
     assert len(data.train_dataloader()) == 2_324  # ceil of the longest row's 46,480 targets over 20
+
+
+@pytest.mark.parametrize("restart_documents", [False, True])
+def test_a_window_is_no_longer_than_the_longest_row_and_it_is_said_once(path, caplog, restart_documents):
+    options = {"batch_size": 8, "eval_batch_size": 2, "restart_documents": restart_documents}
+    data = LanguageModelData(TextFiles(path), **options, tbptt_steps=100_000)
+    train, _, again = data.train_dataloader(), data.val_dataloader(), data.val_dataloader()
+    longest = -(-(data.spec.num_tokens["train"] - 1) // 8)
+    assert train.stream.tbptt_steps == longest and len(train) == 1
+    assert again.stream.tbptt_steps == -(-(data.spec.num_tokens["validation"] - 1) // 2)
+    (batch,) = train
+    assert batch.inputs.shape == (8, longest)
+    assert caplog.text.count(f"train: data.tbptt_steps {longest} instead of 100000") == 1
+    assert caplog.text.count("validation: data.eval_steps") == 1
+    exact = LanguageModelData(TextFiles(path), **options, tbptt_steps=longest)
+    (same,) = exact.train_dataloader()
+    assert torch.equal(same.inputs, batch.inputs) and torch.equal(same.targets, batch.targets)
+
+
+def test_each_split_says_what_it_holds_from_the_cache_too(tmp_path):
+    def data() -> LanguageModelData:
+        return LanguageModelData(TextFiles(**splits), unit="word", max_vocab_size=3, batch_size=1)
+
+    splits = {split: tmp_path / f"{split}.txt" for split in SPLITS}
+    for split, text in zip(SPLITS, ("a a b b c d\n", "a b x y\n", "a b x y\n"), strict=True):
+        splits[split].write_text(text)
+    first, again = data(), data()
+    assert first.summaries() == again.summaries()
+    train, validation, test = again.summaries()
+    assert train.counts == {"tokens": 6, "documents": 1, "characters": 12}
+    assert train.notes == ("33 % of its words read as <unk>",)
+    assert validation.notes == ("50 % of its words read as <unk>",)
+    assert f"{splits['test']} has the content of {splits['validation']} of validation" in test.notes
+
+
+def test_the_fingerprint_follows_the_order_of_the_text_and_not_its_place(path, tmp_path):
+    def fingerprint(text: str, name: str = "text.txt") -> str:
+        (tmp_path / name).write_text(text)
+        return LanguageModelData(TextFiles(tmp_path / name), batch_size=1).fingerprint()
+
+    one = fingerprint(LINES)
+    assert fingerprint(LINES, "other.txt") == one
+    middle = len(LINES) // 2
+    swapped = LINES[:middle] + LINES[middle + 1] + LINES[middle] + LINES[middle + 2 :]
+    assert sorted(swapped) == sorted(LINES) and fingerprint(swapped) != one

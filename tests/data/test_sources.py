@@ -1,7 +1,10 @@
 """Texts from files: cut by position without gap or overlap, and one clear line for each thing that is wrong."""
 
+import bz2
 import gzip
 import itertools
+import lzma
+import os
 from pathlib import Path
 
 import pytest
@@ -99,8 +102,8 @@ def test_three_files_are_three_splits_and_each_file_is_a_document(tmp_path):
     write(tmp_path / "a3.txt", "three")
     source = TextFiles(
         train=str(tmp_path / "a*.txt*"),
-        validation=[tmp_path / "a3.txt", str(tmp_path / "a1.txt")],
-        test=tmp_path / "a2.txt.gz",
+        validation=[write(tmp_path / "b3.txt", "three"), str(write(tmp_path / "b1.txt", "one"))],
+        test=write(tmp_path / "c.txt.gz", "two\n"),
     )
     assert documents_of(source, "train") == ["one\n", "two\n", "three"]
     assert documents_of(source, "validation") == ["three\n", "one"]
@@ -158,7 +161,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_binary_file_is_refused_with_the_offset(tmp_path):
     path = write(tmp_path / "a.bin", b"text" * 10 + b"\0\1")
-    assert "a.bin is binary, not text: NUL byte at offset 40" in refused(path=path)
+    assert "a.bin:1: a NUL byte, at offset 40, so this is binary" in refused(path=path)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -167,12 +170,12 @@ def test_a_binary_file_is_refused_with_the_offset(tmp_path):
 def test_another_encoding_is_refused_with_byte_offset_and_mend(tmp_path, prefix, length):
     path = write(tmp_path / "a.txt", prefix + "\u00e9".encode() + b"a" * length + "\u00e9".encode("latin-1") + b"a" * 9)
     message = refused(path=path)
-    assert f"a.txt is not utf-8: byte 0xe9 at offset {len(prefix) + 2 + length};" in message
-    assert "data.encoding=latin-1" in message
+    assert "a.txt:1: byte 0xe9 is not utf-8;" in message and "data.encoding=latin-1" in message
+    assert f"offset is {len(prefix) + 2 + length})" in message
 
 
 def test_a_text_that_ends_inside_a_character_is_refused(tmp_path):
-    assert "at offset 3" in refused(path=write(tmp_path / "a.txt", b"abc\xe4\xbd"))
+    assert "offset is 3)" in refused(path=write(tmp_path / "a.txt", b"abc\xe4\xbd"))
 
 
 def test_the_encoding_named_is_obeyed(tmp_path):
@@ -192,10 +195,10 @@ def test_broken_gzip_is_refused(tmp_path, damage):
 
 
 def test_path_and_splits_together_or_neither_are_refused(tmp_path):
-    path = write(tmp_path / "a.txt", LINES)
-    assert refused(path=path, train=path).startswith("data.path and data.train are both given")
+    path, other = (write(tmp_path / name, LINES) for name in ("a.txt", "b.txt"))
+    assert refused(path=path, train=other).startswith("data.path and data.train are both given")
     assert refused().startswith("no text is given: give data.path=FILE, or all of data.train=")
-    assert refused(train=path, test=path).startswith("data.validation missing beside data.train, data.test")
+    assert refused(train=path, test=other).startswith("data.validation missing beside data.train, data.test")
 
 
 @pytest.mark.parametrize("split", [(0.9, 0.1), (0.9, 0.05, 0.1), (1.0, 0.0, 0.0), (1.2, -0.1, -0.1)])
@@ -208,11 +211,157 @@ def test_the_fingerprint_follows_content_encoding_and_cuts_but_not_the_place(tmp
     one = TextFiles(path).fingerprint()
     (tmp_path / "b").mkdir()
     assert TextFiles(write(tmp_path / "b" / "other.txt", LINES)).fingerprint() == one
+    copies = {name: write(tmp_path / name, LINES) for name in ("train", "validation", "test")}
     changed = [
         TextFiles(write(tmp_path / "c.txt", LINES.replace("7", "8", 1))),
         TextFiles(path, encoding="latin-1"),
         TextFiles(path, split=(0.8, 0.1, 0.1)),
-        TextFiles([path, path]),
-        TextFiles(train=path, validation=path, test=path),
+        TextFiles([path, copies["train"]]),
+        TextFiles(**copies),
     ]
     assert len({one, *(source.fingerprint() for source in changed)}) == 6
+
+
+LINE_ENDS = {
+    "a lone CR among LF": ("one\rtwo\nthree\r", ["one\rtwo", "three\r"]),
+    "a lone CR before the first LF": ("one\rtwo\rthree\nfour", ["one\rtwo\rthree", "four"]),
+    "CR alone": ("one\rtwo\r\rfour\r", ["one", "two", "", "four"]),
+    "CR LF": ("one\r\ntwo\r\n\r\nfour\r\n", ["one", "two", "", "four"]),
+    "CR LF and a lone CR": ("one\r\ntw\ro\r\r\nfour", ["one", "tw\ro\r", "four"]),
+    "Unicode's separators": ("a\x0bb\x0cc\x1cd\x85e\u2028f\u2029g\nh", ["a\x0bb\x0cc\x1cd\x85e\u2028f\u2029g", "h"]),
+    "byte order marks": ("\ufeffone\n\ufefftwo\nth\ufeffree\n", ["one", "two", "th\ufeffree"]),
+    "an empty first line": ("\nb", ["", "b"]),
+    "nothing": ("", []),
+}
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 1 << 20])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16"])
+@pytest.mark.parametrize("case", LINE_ENDS)
+def test_only_lf_ends_a_line_and_cr_where_there_is_none_by_block_and_by_line(
+    tmp_path, monkeypatch, case, encoding, block
+):
+    monkeypatch.setattr(files, "_BLOCK", max(block, 4) if encoding.startswith("utf-16") else block)
+    text, lines = LINE_ENDS[case]
+    path = write(tmp_path / "text.txt.gz", text.encode(encoding))
+    assert files.read_lines(path, encoding) == lines
+    whole = "\n".join(lines)
+    assert "".join(files.read_text(path, encoding)).removesuffix("\n") == whole.removesuffix("\n")
+
+
+def test_marks_that_joined_files_left_behind_are_counted(tmp_path, caplog):
+    path = write(tmp_path / "a.txt", "\ufeffone\n\ufefftwo\n\ufeffthree\n")
+    assert files.read_lines(path) == ["one", "two", "three"]
+    assert "a.txt: byte order marks at the beginning of later lines are left out: 2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "words"),
+    [
+        ("\u6587\u5b57".encode("utf-16"), "utf-8", r"byte order mark of utf-16: give data\.encoding=utf-16"),
+        ("text\n".encode("utf-16"), "latin-1", r"byte order mark of utf-16: give data\.encoding=utf-16"),
+        ("text\n".encode("utf-32"), "utf-16", r"byte order mark of utf-32: give data\.encoding=utf-32"),
+        ("text\n".encode("utf-8-sig"), "latin-1", r"byte order mark of utf-8: give data\.encoding=utf-8"),
+        ("text\n".encode("utf-32-le"), "utf-16-le", r":1: a NUL character, so this is no text in utf-16-le"),
+        (b"a\0\n\0" + b"\xfe\xff\0b", "utf-16-le", r":2: a byte order mark of the other byte order"),
+        (bz2.compress(b"text"), "latin-1", r"is packed by bzip2: unpack it"),
+        (lzma.compress(b"text"), "utf-8", r"is packed by xz: unpack it"),
+        (b"one\ntwo\nth\0ree", "utf-8", r":3: a NUL byte, at offset 10"),
+        (b"text", "base64", r"data\.encoding=base64 is not an encoding"),
+        (b"text", None, r"data\.encoding=None is not an encoding"),
+    ],
+)
+def test_what_is_no_text_of_the_encoding_is_refused_by_block_and_by_line(tmp_path, content, encoding, words):
+    path = write(tmp_path / "a.txt", content)
+    with pytest.raises(InputError, match=words):
+        files.read_lines(path, encoding)
+    with pytest.raises(InputError, match=words):
+        read_all(TextFiles(path, encoding=encoding))
+
+
+def test_an_empty_file_is_no_gzip_and_an_empty_text_is_named(tmp_path, caplog):
+    (tmp_path / "a.txt.gz").touch()
+    assert "a.txt.gz is not a whole gzip file: it is empty" in refused(path=tmp_path / "a.txt.gz")
+    (tmp_path / "b.txt").touch()
+    write(tmp_path / "c.txt", LINES)
+    assert text_of(TextFiles(str(tmp_path / "[bc].txt")), "train") in LINES
+    assert "data.path: 1 of 2 files are empty: " + str(tmp_path / "b.txt") in caplog.text
+
+
+def test_a_gzip_file_of_several_members_is_read_whole(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"one\ntw") + gzip.compress(b"") + gzip.compress(b"o\nthree"))
+    assert files.read_lines(tmp_path / "a.gz") == ["one", "two", "three"]
+    assert "".join(files.read_text(tmp_path / "a.gz", "utf-8")) == "one\ntwo\nthree"
+
+
+def test_what_a_pattern_matches_is_read_or_refused_by_name(tmp_path):
+    for name in ("part0.txt", "part1.txt"):
+        write(tmp_path / name, LINES)
+    for name in ("part3.txt", "part4.txt"):
+        (tmp_path / name).symlink_to(tmp_path / "gone" / name)
+    (tmp_path / "part5.txt").mkdir()
+    os.mkfifo(tmp_path / "part6.txt")
+    message = refused(path=str(tmp_path / "*.txt"))
+    for words in (
+        "4 of 6 are no files",
+        "part3.txt is a link to what is not there",
+        "part4.txt is a link",
+        "part5.txt is a folder",
+        "part6.txt is a pipe",
+    ):
+        assert words in message
+    assert "part6.txt is a pipe" in refused(path=tmp_path / "part6.txt")
+    assert "part3.txt is a link to what is not there" in refused(path=[tmp_path / "part0.txt", tmp_path / "part3.txt"])
+
+
+def test_a_recursive_pattern_names_the_files_below_it(tmp_path):
+    for folder in ("x", "x/y"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "a.txt", folder)
+    assert files.expand_paths(str(tmp_path / "**"), "p") == [tmp_path / "x/a.txt", tmp_path / "x/y/a.txt"]
+    assert files.expand_paths(str(tmp_path / "**/*.txt"), "p") == [tmp_path / "x/a.txt", tmp_path / "x/y/a.txt"]
+
+
+def test_a_file_of_the_literal_name_is_that_file_and_a_folder_too(tmp_path):
+    (tmp_path / "my [1]* folder").mkdir()
+    (tmp_path / "my 1 folder").mkdir()
+    names = ["own=file's [1].txt", "own=file's 1.txt", "what?.txt", "whatx.txt", 'a "quoted" ${name}.txt']
+    for folder in ("my [1]* folder", "my 1 folder"):
+        for name in names:
+            write(tmp_path / folder / name, folder + name)
+    own = tmp_path / "my [1]* folder"
+    assert [files.expand_paths(str(own / name), "p") for name in names] == [[own / name] for name in names]
+    assert files.expand_paths(str(own / "*.txt"), "p") == sorted(own / name for name in names)
+    assert files.expand_paths(str(own / "own*[[]1].txt"), "p") == [own / names[0]]
+
+
+@pytest.mark.parametrize("spelling", ["the same", "a link", "a hard link", "another spelling", "a folder's link"])
+def test_the_same_file_in_two_splits_or_twice_in_one_is_refused(tmp_path, spelling):
+    (tmp_path / "x").mkdir()
+    train, other = write(tmp_path / "x" / "train.txt", LINES), write(tmp_path / "other.txt", LINES)
+    again = {
+        "the same": train,
+        "a link": tmp_path / "link.txt",
+        "a hard link": tmp_path / "hard.txt",
+        "another spelling": tmp_path / "x" / ".." / "x" / "train.txt",
+        "a folder's link": tmp_path / "y" / "train.txt",
+    }[spelling]
+    if spelling == "a link":
+        again.symlink_to(train)
+    elif spelling == "a hard link":
+        again.hardlink_to(train)
+    elif spelling == "a folder's link":
+        again.parent.symlink_to(train.parent)
+    message = refused(train=train, validation=other, test=str(again))
+    assert "the same file twice" in message and "data.train" in message and "data.test" in message
+    assert str(train) in message and str(again) in message
+    assert "name each file once" in refused(path=[train, again])
+    with pytest.raises(InputError, match=r"the same file twice: .*data\.test"):
+        files.files_of_splits("rows", str(tmp_path / "x/t*.txt"), None, None, again)
+
+
+def test_two_patterns_that_match_a_file_are_refused_with_the_file(tmp_path):
+    for name in ("train_1.txt", "train_2.txt"):
+        write(tmp_path / name, name)
+    message = refused(path=[str(tmp_path / "train*.txt"), str(tmp_path / "*_2.txt")])
+    assert f"the same file twice: {tmp_path / 'train_2.txt'} of data.path" in message

@@ -9,6 +9,7 @@ import pytest
 from seqlab.data import TaggedFiles, TaggedHub, tagged_data
 from seqlab.data.tagging import in_bio
 from seqlab.errors import InputError
+from tests.data.copies import thrice
 
 CONLLU = """\
 # newdoc
@@ -33,7 +34,7 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def of(file: Path, **options) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    source = TaggedFiles(train=file, validation=file, test=file, **options)
+    source = TaggedFiles(**thrice(file), **options)
     return [(sentence.words, sentence.tags) for sentence in source.read("test")]
 
 
@@ -41,7 +42,7 @@ def test_multiword_tokens_empty_nodes_and_comments_are_left_out_of_conllu(tmp_pa
     file = written(tmp_path, "a.conllu", CONLLU)
     assert of(file) == SENTENCES
     assert [tags for _, tags in of(file, tag_column="xpos")] == [("VBP", "RB", "VB", "NFP"), ("NN",)]
-    first, second = TaggedFiles(train=file, validation=file, test=file).read("train")
+    first, second = TaggedFiles(**thrice(file)).read("train")
     assert (first.place(0), first.place(3), second.place(0)) == (f"{file}:4", f"{file}:8", f"{file}:10")
 
 
@@ -107,7 +108,7 @@ def test_a_data_set_of_the_hub_reads_names_of_tags_and_cuts_what_it_lacks_from_s
     source = TaggedHub(str(hub("train", rows, ["O", "B-LOC"])), split=[0.5, 0.4, 0.1])
     (only,) = source.read("test")
     assert (only.words, only.tags) == (("a", "b"), ("B-LOC", "O"))
-    assert only.place(1) == f"{source}, test row 0, word 2"
+    assert only.place(1) == f"{source}, test row 1, word 2"
     cut = [row for split in ("train", "validation") for row in source.read(split)]
     assert sorted(row.words[0] for row in cut) == sorted(f"w{i}" for i in range(20))
     assert all(row.tags == (("B-LOC", "O")[int(row.words[0][1:]) % 2 == 0], "B-LOC") for row in cut)
@@ -123,10 +124,10 @@ def test_a_data_set_of_the_hub_with_tags_as_text(hub):
 @pytest.mark.parametrize(
     ("rows", "names", "options", "words"),
     [
-        ([([], [])], None, {}, "train row 0: the sentence has no words"),
-        ([(["a"], ["X"]), (["a", "b"], ["X"])], None, {}, "train row 1: expected a tag for each of 2 words, got 1"),
-        ([(["a", " "], ["X", "Y"])], None, {}, "train row 0, word 2: expected a word and its tag, got ' ' and 'Y'"),
-        ([(["a", "b"], [0, -1])], ["X"], {}, "train row 0, word 2: expected a word and its tag, got 'b' and None"),
+        ([([], [])], None, {}, "train row 1: the sentence has no words"),
+        ([(["a"], ["X"]), (["a", "b"], ["X"])], None, {}, "train row 2: expected a tag for each of 2 words, got 1"),
+        ([(["a", " "], ["X", "Y"])], None, {}, "train row 1, word 2: expected a word and its tag, got ' ' and 'Y'"),
+        ([(["a", "b"], [0, -1])], ["X"], {}, "train row 1, word 2: expected a word and its tag, got 'b' and None"),
         ([(["a"], ["X"])], None, {"tag_column": "ner"}, r"no column 'ner' but .*'tags'.*: give data\.tag_column=NAME"),
         ([(["a"], ["X"])], None, {"word_column": "text"}, r"'text' .* holds no lists: give data\.word_column=NAME"),
     ],
@@ -166,7 +167,7 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(tmp_path, case):
     file = written(tmp_path, name, content)
     separator = "\t" if "empty" in case and name == "a.conll" else None
     with pytest.raises(InputError, match=words) as caught:
-        tagged_data(train=file, validation=file, test=file, separator=separator).prepare_data()
+        tagged_data(**thrice(file), separator=separator).prepare_data()
     assert "\n" not in str(caught.value)
 
 
@@ -204,15 +205,15 @@ def test_wrong_options_are_refused(tmp_path, options, words, monkeypatch):
 def test_files_of_two_formats_need_to_be_told(tmp_path):
     one, other = written(tmp_path, "a.conllu", CONLLU), written(tmp_path, "a.conll", "a X\n")
     with pytest.raises(InputError, match=r"some of .* end in \.conllu and some do not; give conllu or columns"):
-        TaggedFiles(train=one, validation=one, test=other)
+        TaggedFiles(**{**thrice(one), "test": other})
 
 
 def test_an_entity_that_begins_with_i_is_read_as_conll_reads_it(tmp_path):
     file = written(tmp_path, "a.conll", "a O\nb I-X\nc I-X\nd B-X\ne I-Y\n\nf I-X\n")
-    (first, second) = TaggedFiles(train=file, validation=file, test=file).read("train")
+    (first, second) = TaggedFiles(**thrice(file)).read("train")
     assert in_bio(first).tags == ("O", "B-X", "I-X", "B-X", "B-Y") and in_bio(second).tags == ("B-X",)
     assert in_bio(in_bio(first)) == in_bio(first)
     for wrong in ("X", "B-", "I_X", "S-X", "o"):
         ragged = written(tmp_path, "b.conll", f"a O\nb {wrong}\n")
         with pytest.raises(InputError, match=rf"b\.conll:2: expected O, B-X or I-X, got '{wrong}'.*entities=false"):
-            tagged_data(train=ragged, validation=file, test=file, entities=True).prepare_data()
+            tagged_data(**{**thrice(file), "train": ragged}, entities=True).prepare_data()

@@ -1,5 +1,6 @@
 """Batches of tagged sentences: words, letters, tags, and what training never saw."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hydra.utils import instantiate
 from seqlab.data import Grammar, TaggedFiles, TaggingData, TaggingSpec, grammar_data, read_spec, tagged_data
 from seqlab.data.tag_batch import EncodedSentences
 from seqlab.errors import InputError
+from tests.data.copies import thrice
 
 TRAIN = "The D\ncat N\nsat V\n\nThe D\ndog N\nran V\naway A\n\nThe D\ncat N\n"
 TEST = "the D\nCat N\nsmiled V\n\nran V\n"
@@ -25,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def small(folder: Path, **options) -> TaggingData:
     train, test = folder / "train.conll", folder / "test.conll"
-    return tagged_data(train=train, validation=train, test=test, **options)
+    return tagged_data(**{**thrice(train), "test": test}, **options)
 
 
 def words_of(data: TaggingData, split: str, number: int) -> list[str]:
@@ -108,7 +110,7 @@ def test_without_letters_the_model_is_told_and_given_none(folder):
 def test_a_word_may_hold_spaces(tmp_path):
     (tmp_path / "a.txt").write_text("New York|B\nis|O\n")
     file = tmp_path / "a.txt"
-    data = tagged_data(train=file, validation=file, test=file, separator="|")
+    data = tagged_data(**thrice(file), separator="|")
     assert words_of(data, "train", 0) == ["New York", "is"]
 
 
@@ -201,8 +203,6 @@ def test_a_broken_file_of_vectors_is_one_line_with_file_and_line_number(folder, 
 
 
 def test_vectors_of_word2vec_gzip_and_words_with_spaces_are_read(folder, vectors):
-    import gzip
-
     content = f"5 2\n{GLOVE}. . . 1 1\r\ncat 8 8\n"
     vectors.write_bytes(gzip.compress(content.encode()))
     data = small(folder, vectors=vectors, vectors_size=2)
@@ -228,7 +228,7 @@ def test_each_file_of_the_configuration_makes_its_data(folder, monkeypatch):
     (folder / "ud_english_ewt").mkdir()
     row = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\t_\n2\tnow\tnow\tADV\tRB\t_\t1\tadvmod\t_\t_\n\n"
     for split in ("train", "dev", "test"):
-        (folder / "ud_english_ewt" / f"en_ewt-ud-{split}.conllu.gz").write_text(row)
+        (folder / "ud_english_ewt" / f"en_ewt-ud-{split}.conllu.gz").write_bytes(gzip.compress(row.encode()))
     assert make("data=ewt_pos").spec.tags == ("ADV", "VERB")
     assert make("data=ewt_pos", "data.tag_column=xpos").spec.tags == ("RB", "VB")
     (folder / "wnut17").mkdir()

@@ -114,14 +114,15 @@ def test_one_saved_vocabulary_serves_both_sides_where_it_is_said_to_be_joint(tmp
         TranslationData(Given(PAIRS), "subword", joint_vocabulary=True, vocabulary=file).prepare_data()
 
 
-def test_long_pairs_of_training_are_left_out_with_a_log_line_and_never_those_of_a_test(caplog):
-    caplog.set_level("INFO", "seqlab")
+def test_long_pairs_of_training_are_left_out_and_counted_and_never_those_of_a_test():
     pairs = [("a", "b b b"), ("a a", "b b"), ("a a a", "b"), ("a", "b")]
     data = TranslationData(Given(pairs), max_length=2)
     assert data.spec.num_pairs == {"train": 2, "validation": 4, "test": 4}
     assert [pair.place for pair in data.pairs("train")] == ["train:2", "train:4"]
     assert data.collate("train", [0]).source_lengths.tolist() == [2] and data.lengths("train").tolist() == [4, 2]
-    assert "train: 2 of 4 pairs have a side of over 2 tokens and are left out" in caplog.text
+    train, validation, _ = data.summaries()
+    assert train.left_out == {"pairs with a side of over 2 tokens": 2} and not validation.left_out
+    assert train.counts == {"pairs": 2, "source tokens": 3, "target tokens": 3}
     with pytest.raises(InputError, match=r"data\.max_length=2 leaves no training pair; give more"):
         TranslationData(Given(pairs[:1]), max_length=2).prepare_data()
 

@@ -18,6 +18,7 @@ from seqlab.record import read_record
 from seqlab.tasks import AnswerTask
 from seqlab.tasks.answer import AnswerMetrics, parse_question
 from tests.conftest import config_of, run_here
+from tests.data.copies import thrice
 from tests.test_resume import StoppedError, assert_the_same_end, carry_out
 
 SMALL = (
@@ -111,7 +112,7 @@ def test_tensorboard_gets_answers_and_what_attention_looked_at_in_the_end(run_di
 def test_it_learns_its_stories_by_heart_and_prints_answers(tmp_path, capsys):
     (tmp_path / "w.txt").write_text(World(stories=(6, 1, 1)).text("train"))
     file = tmp_path / "w.txt"
-    files = ("data=answers", f"data.train={file}", f"data.validation={file}", f"data.test={file}")
+    files = ("data=answers", *(f"data.{split}={path}" for split, path in thrice(file).items()))
     small = [override for override in SMALL if not override.startswith(("data.stories", "data.questions"))]
     options = ("logger=none", "model.hidden_size=24", "trainer.max_epochs=30", "optimizer.lr=0.01")
     shown = ("callbacks.answers.print_test=true", "callbacks.answers.num_examples=2")

@@ -1,5 +1,6 @@
 """Classification from the configuration to the record: exact metrics, exact resume, and what it shows."""
 
+import json
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from seqlab import build, saved
+from seqlab.cli import main
 from seqlab.data import ClassificationSpec, TinySentiment
 from seqlab.errors import InputError
 from seqlab.evaluate import evaluate
@@ -123,8 +125,19 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     other = evaluate(tmp_path / "run", [f"data.path={tmp_path / 'other.csv'}"])
     assert other.keys() == first.keys() and other != first
     (tmp_path / "wrong.csv").write_text("text,label\n" + "b a,third\n" * 20)
-    with pytest.raises(InputError, match=r"wrong.csv:\d+: the label 'third' does not occur in training"):
+    with pytest.raises(InputError, match=r"wrong.csv:\d+: no label of the train split occurs in training"):
         evaluate(tmp_path / "run", [f"data.path={tmp_path / 'wrong.csv'}"])
+
+
+def test_evaluate_tells_what_it_read_beside_its_figures(tmp_path, table, capsys):
+    run_here(tmp_path / "run", *of_table(table, "trainer.max_steps=2", "logger=none"))
+    (tmp_path / "other.csv").write_text("text,label\n" + "z z,second\nb a,first\nc,third\n" * 10)
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), f"data.path={tmp_path / 'other.csv'}", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["test/accuracy"] <= 2 / 3  # the third class can't be told
+    assert "test: 3 rows; 2 classes: first 1, second 1; 1 rows of classes that training lacks (third)" in shown.err
+    assert (tmp_path / "run" / "run.json").read_text().count('"classes"') == 3
 
 
 def test_tensorboard_gets_the_confusion_matrix_of_the_test_and_answers_to_single_texts(tmp_path, table):

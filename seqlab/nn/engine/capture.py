@@ -49,6 +49,10 @@ class UnsupportedError(Exception):
     """A fast engine has no way to run what a cell does, exactly; the message says what, and where."""
 
 
+class FinalError(UnsupportedError):
+    """It is so from now on, whatever the cell does later."""
+
+
 @dataclass(frozen=True)
 class Input:
     """An input of a captured graph, and Dynamo's expression for it.
@@ -121,9 +125,13 @@ class Watched:
         self.programs: dict[Any, set[str]] = {}
         self.lock = _LOCK
 
-    def refused(self, cell: nn.Module, *mode: Any) -> str | None:
-        """Why a capture was refused when the cell was as it is now, as far as can be told without another try."""
-        return self.refusal or (self._refusals.get(self._state_of(cell, mode)) if self._refusals else None)
+    def check(self, cell: nn.Module, *mode: Any) -> None:
+        """Raises :class:`UnsupportedError` if a capture was refused when the cell was as it is now, as far as can be
+        told without another try."""
+        if self.refusal is not None:
+            raise FinalError(self.refusal)
+        if self._refusals and (reason := self._refusals.get(self._state_of(cell, mode))) is not None:
+            raise UnsupportedError(reason)
 
     def refuse(self, cell: nn.Module, *mode: Any, reason: str) -> None:
         """Keep a refusal, so that it is not looked for at each call."""
@@ -160,11 +168,11 @@ class Watched:
                 return known, scope
         with _LOCK:
             if self.refusal is not None:
-                raise UnsupportedError(self.refusal)
+                raise FinalError(self.refusal)
             if len(self.captures) >= MOST_CAPTURES:
                 self.refusal = f"what it reads has changed {MOST_CAPTURES} times"
-                self.captures.clear()
-                raise UnsupportedError(self.refusal)
+                self.captures = []
+                raise FinalError(self.refusal)
             if not self._constants:
                 made = _capture(self._function, scope, tuple(flags))
             else:
@@ -282,6 +290,7 @@ def _capture(
             raise
         except Exception as error:
             raise UnsupportedError(_reason(error)) from None
+    _refuse_branches(result.output_graph.shape_env)
     code = tuple(result.traced_code)
     _refuse_outside(code)
     inputs, read = _inputs(found["sources"], result, scope)
@@ -348,6 +357,18 @@ def _refuse_outside(code: Sequence[types.CodeType]) -> None:
                 raise UnsupportedError(
                     f"it calls {module}.{each.co_name} of the standard library, which can't be watched"
                 )
+
+
+def _refuse_branches(shape_env: Any) -> None:
+    """What a step decides by the batch's size, no guard over examples of one size tells."""
+    sizes = set()
+    for symbol, sources in shape_env.var_to_sources.items():
+        if any(".size()[0]" in source.name for source in sources):
+            sizes.add(symbol)
+    for guard in shape_env.guards:
+        # That two tensors of a step have equally many rows is so by contract.
+        if sizes.intersection(guard.expr.free_symbols) and not (guard.expr.is_Relational and set(guard.expr.args) <= sizes and guard.expr.rel_op == "=="):
+            raise UnsupportedError("what it does depends on the batch's size")
 
 
 def reads_autograd(code: Sequence[types.CodeType]) -> bool:
@@ -460,6 +481,7 @@ def untraceable() -> str | None:
 __all__ = [
     "ROWS",
     "Capture",
+    "FinalError",
     "Input",
     "UnsupportedError",
     "Watched",

@@ -64,9 +64,7 @@ def check(cell: LinearCell, x: Tensor, state: State) -> None:
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     gradients = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cell.parameters())
     watch = watched(cell, "pointwise")
-    reason = watch.refused(cell, gradients, dtype)
-    if reason is not None:
-        raise UnsupportedError(reason)
+    watch.check(cell, gradients, dtype)
     try:
         sizes = (cell.num_gates * cell.hidden_size, None, cell.hidden_size)
         capture, scope = watch.capture(cell, sizes, (gradients,) * 3, dtype, x.device)

@@ -28,7 +28,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.capture import Capture, UnsupportedError, Watched, reads_autograd, watched
+from seqlab.nn.engine.capture import Capture, FinalError, UnsupportedError, Watched, reads_autograd, watched
 from seqlab.nn.engine.once import class_attribute, once_a_call
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
@@ -122,9 +122,7 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     if not row_wise and lengths is not None:
         raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
     watch = watched(cell, "pointwise")
-    reason = watch.refused(cell, gradients, dtype)
-    if reason is not None:
-        raise UnsupportedError(reason)
+    watch.check(cell, gradients, dtype)
     try:
         try:
             ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
@@ -183,6 +181,8 @@ def _derive(
         # A caller's modes end with its thread: hooks on saved tensors, as a checkpoint has, and autocast.
         with ThreadPoolExecutor(1) as apart:
             return apart.submit(_compiled, cell, watch, capture, live, gradients, dtype, device, sequences).result()
+    except FinalError:
+        raise
     except UnsupportedError as error:
         if capture.has_numbers:
             watch.fix_numbers()  # as constants they may do where they don't as arguments
@@ -264,7 +264,7 @@ def _program(
             f"an attribute of its step changes so that it would be compiled a {MOST_PROGRAMS + 1}th time; "
             "a number used in arithmetic is no such attribute"
         )
-        raise UnsupportedError(watch.refusal)
+        raise FinalError(watch.refusal)
     known.add(made.key)
     return made
 

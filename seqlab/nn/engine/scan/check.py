@@ -107,7 +107,11 @@ def _difference(
     floors = [*states, pushed, summed, summed, *[pushed] * count, *[summed] * len(extras)]
     wide = [None if each is None else each.double() if each.is_floating_point() else each for each in given]
     options = (push, program.sequences, steps, gradients)
-    truth, graph = _results(by_graph, wide, *options), _results(by_graph, given, *options)
+    graph = _results(by_graph, given, *options)
+    try:
+        truth = _results(by_graph, wide, *options)
+    except RuntimeError:  # it names a type of its own
+        truth, unit = graph, 8 * unit
     if next((each.dtype for each in cell.parameters()), dtype) == dtype:
         where = _differ(names, _results(by_cell, given, *options, len(extras)), graph, truth, floors, unit)
         if where is not None:

@@ -37,9 +37,8 @@ def is_row_wise(cell: GatedCell, gradients: bool, dtype: torch.dtype, device: to
     Elsewhere ``output`` runs once a step, as it stands.
     """
     watch = watched(cell, "output")
-    if watch.refused(cell, gradients, dtype) is not None:
-        return False
     try:
+        watch.check(cell, gradients, dtype)
         capture, scope = watch.capture(cell, cell.state_sizes, [gradients] * len(cell.state_sizes), dtype, device)
     except UnsupportedError as error:
         watch.refuse(cell, gradients, dtype, reason=str(error))

@@ -254,7 +254,7 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
     output.args = (tuple(results),)
     given = len(inputs)
     if given != len(sizes) + len(extras) + states:
-        raise UnsupportedError("a part of its new state depends on nothing that learns")
+        raise UnsupportedError("its gradients come in a form that is not known")
     return Trace(step, joint, cell.recurrent, states, sequences, len(extras))
 
 
@@ -268,8 +268,12 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
             made = torch.zeros(extra.shape, dtype=kind)
             given.append(made.requires_grad_(extra.requires_grad and extra.is_floating_point()))
 
+    learns: list[bool] = []
+
     def function(*tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part.clone() for part in step.body(*tensors, rows))
+        new = tuple(part.clone() for part in step.body(*tensors, rows))
+        learns[:] = [part.requires_grad for part in new]
+        return new
 
     try:
         with quiet(), torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.inference_mode(False):
@@ -285,10 +289,27 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         if name_of_target(node) in ("_assert_tensor_metadata", "_assert_scalar"):
             made.graph.erase_node(node)
     made.graph.eliminate_dead_code()
+    _complete(made.graph, len(given), learns)
     for node in made.graph.nodes:
         if node.op == "get_attr":
             raise UnsupportedError("it uses a tensor that is made anew at each step")
     return made
+
+
+def _complete(graph: fx.Graph, given: int, learns: Sequence[bool]) -> None:
+    """Add an input for the gradient of each part of the state that depends on nothing that learns: it goes nowhere."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    results = next(node for node in graph.nodes if node.op == "output").args[0]
+    if len(inputs) != given + sum(learns):
+        raise UnsupportedError("its gradients come in a form that is not known")
+    after, pushes = inputs[given - 1], iter(inputs[given:])
+    for place, learned in enumerate(learns):
+        if learned:
+            after = next(pushes)
+            continue
+        with graph.inserting_after(after):
+            after = graph.placeholder(f"gradient_of_constant_{place}")
+        after.meta["val"] = results[place].meta["val"]
 
 
 def name_of_target(node: fx.Node) -> str:
