@@ -104,8 +104,13 @@ def small_cell(
     return cell.double()
 
 
-def assert_layer_agrees(layer: Recurrent, lengths: Sequence[int] | None = None, tolerance: float = 1e-10) -> Tensor:
-    """The layer, as it is and whatever it has run before, gives what ``loop`` gives on its cell now; the output."""
+def assert_layer_agrees(
+    layer: Recurrent, lengths: Sequence[int] | None = None, tolerance: float = 1e-10, without_gradients: bool = False
+) -> Tensor:
+    """The layer, as it is and whatever it has run before, gives what ``loop`` gives on its cell now; the output.
+
+    ``without_gradients`` compares a pass under ``no_grad`` too.
+    """
     found, counts = [], None if lengths is None else torch.tensor(lengths)
     for each in (layer, Recurrent(layer.cell, "loop", layer.reverse)):
         dtype = next((parameter.dtype for parameter in layer.cell.parameters()), torch.float64)
@@ -115,9 +120,10 @@ def assert_layer_agrees(layer: Recurrent, lengths: Sequence[int] | None = None, 
         output, final = each(x, state, counts)
         loss = output.sin().sum() + sum((part.square() * (k + 1)).sum() for k, part in enumerate(final))
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        with torch.no_grad():
-            inferred = each(x, state, counts)[0]
-        found.append([output.detach(), *(part.detach() for part in final), inferred, *gradients])
+        found.append([output.detach(), *(part.detach() for part in final), *gradients])
+        if without_gradients:
+            with torch.no_grad():
+                found[-1].append(each(x, state, counts)[0])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
     return found[0][0]

@@ -3,6 +3,7 @@
 import collections
 import enum
 import functools
+import inspect
 import types
 from dataclasses import dataclass
 from functools import partial
@@ -186,7 +187,7 @@ def a_set():
     return cell, lambda: cell.marks.add("on")
 
 
-@kind()
+@kind(engine=None)
 def an_ordered_dict():
     def step(self, gi, gh, state):
         z = gi + gh
@@ -688,7 +689,7 @@ def the_epsilon_of_a_norm():
     return cell, lambda: setattr(cell.norm, "eps", 1.0)
 
 
-@kind()
+@kind(engine="loop")  # a dropout in training draws
 def a_submodule_alone_in_evaluation():
     cell = small_cell(lambda self, gi, gh, state: (self.drop((gi + gh).tanh()) + gh * 0.1,), drop=nn.Dropout(1.0))
     return cell, lambda: cell.drop.eval()
@@ -913,7 +914,7 @@ def apply(change, cell, patch):
     if isinstance(change, dict):
         for name, value in change.items():
             setattr(cell, name, value)
-    elif getattr(change, "__code__", None) is not None and change.__code__.co_argcount == 1:
+    elif list(inspect.signature(change).parameters) == ["patch"]:
         change(patch)
     else:
         change()
@@ -1001,8 +1002,14 @@ def test_a_cell_that_is_replaced_in_its_layer_is_the_one_that_runs():
     assert layer.last_run.engine == "scan"
 
 
-def test_an_annealed_number_is_compiled_once():
-    cell = small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() * self.alpha / (1 + self.beta),), alpha=1.0, beta=0.0)
+@pytest.mark.parametrize(("alpha", "more"), [(0.9, 0), (1.0, 1)])
+def test_a_number_that_is_annealed_is_no_reason_to_compile_again(alpha, more):
+    """But once where it begins at one, which as a constant is nothing to compute."""
+
+    def step(self, gi, gh, state):
+        return ((gi + gh).tanh() * self.alpha * (1 + self.beta),)
+
+    cell = small_cell(step, alpha=alpha, beta=0.25)
     layer = Recurrent(cell)
     assert_layer_agrees(layer)
     before = build.compilations
@@ -1011,7 +1018,16 @@ def test_an_annealed_number_is_compiled_once():
         layer(torch.zeros(2, 3, 3).double())
         assert layer.last_run.engine == "scan"
     assert_layer_agrees(layer)
-    assert build.compilations == before
+    assert build.compilations <= before + more
+
+
+@pytest.mark.parametrize("name", ["a_float", "a_string", "a_closure", "the_code_of_a_global_function"])
+def test_a_layer_follows_without_gradients_too(monkeypatch, name):
+    cell, change = KINDS[name][0]()
+    layer = Recurrent(cell)
+    assert_layer_agrees(layer, without_gradients=True)
+    apply(change, cell, monkeypatch)
+    assert_layer_agrees(layer, without_gradients=True)
 
 
 @pytest.mark.parametrize("attribute", [tuple(range(6)), ("tanh", "sigmoid", "relu", "sin", "cos", "abs")])
@@ -1030,6 +1046,6 @@ def test_other_attributes_ask_for_three_programs_and_then_the_layer_runs_on_loop
             torch.testing.assert_close(layer(x), expected(x), rtol=1e-10, atol=1e-10)
             engines.append(layer.last_run.engine)
     assert engines == ["scan"] * 3 + ["loop"] * 9
-    assert build.compilations - before <= 3
+    assert build.compilations <= before + 3
     (message,) = [record.message for record in caplog.records if record.name == "seqlab"]
     assert message.startswith("Small can't run on scan") and layer.last_run.reason in message
