@@ -968,7 +968,7 @@ def test_native_follows_the_nonlinearity():
     cell.nonlinearity = "relu"
     assert_layer_agrees(layer)
     cell.nonlinearity = "sigmoid"
-    with pytest.raises(ValueError, match="native can't run this RNNCell: .*not sigmoid"):
+    with pytest.raises(ValueError, match=r"native can't run this RNNCell: .*not sigmoid"):
         layer(torch.randn(2, 3, 3).double())
 
 

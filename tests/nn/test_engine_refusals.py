@@ -1,4 +1,4 @@
-"""What no graph holds runs on ``loop`` under "auto", and is refused by name: before anything is computed, with a reason."""
+"""What no graph holds runs on ``loop`` under "auto"; by name it is refused, with a reason, before it is computed."""
 
 import copy
 import dataclasses
@@ -594,7 +594,7 @@ def test_coefficients_that_are_not_each_rows_and_steps_run_on_loop(rule):
         (found, _), (expected, _) = seeded(layer, x_of(steps)), seeded(loop, x_of(steps))
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-    with pytest.raises(ValueError, match="^backend: parallel can't run this Linear"):
+    with pytest.raises(ValueError, match=r"^backend: parallel can't run this Linear"):
         Recurrent(cell, "parallel")(x_of())
 
 
@@ -630,7 +630,7 @@ def test_a_wrong_step_is_not_used(caplog, broken, what, dtype):
     assert layer.last_run.engine == "loop"
     (message,) = [record.message for record in caplog.records if record.name == "seqlab"]
     assert "differs from its own code, in the " in message and " instead of " in message
-    with pytest.raises(ValueError, match="^backend: scan can't run this GRUCell: its compiled step differs"):
+    with pytest.raises(ValueError, match=r"^backend: scan can't run this GRUCell: its compiled step differs"):
         Recurrent(cell, "scan")(torch.zeros(2, 3, 3, dtype=dtype))
 
 

@@ -333,7 +333,7 @@ def test_a_parametrized_peephole_is_served_and_one_that_counts_in_python_is_refu
     other = PeepholeLSTMCell(3, 17)
     parametrize.register_parametrization(other, "peephole_i", counting)
     x, state = batch(other.double(), 5, 6)
-    with pytest.raises(ValueError, match="scan can't run this .*it changes .*calls"):
+    with pytest.raises(ValueError, match=r"scan can't run this .*it changes .*calls"):
         Recurrent(other, "scan")(x, state)
     layer = Recurrent(other)
     layer(x, state)
