@@ -1,11 +1,11 @@
 """One engine held against ``loop``: outputs, final states, and the gradients of all that a layer is given or learns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from seqlab.nn import Recurrent, RecurrentCell
+from seqlab.nn import GatedCell, Recurrent, RecurrentCell
 from seqlab.nn.engine.capture import watched
 from seqlab.nn.engine.scan.program import Program
 
@@ -90,3 +90,40 @@ def assert_as_near_as_loop(cell: RecurrentCell, rows: int, steps: int) -> None:
     for name, exact in truth.items():
         errors = [float((each[name].double() - exact).abs().max()) for each in (scanned, looped)]
         assert errors[0] <= 4 * errors[1] + 1e-6 * float(exact.abs().max()), (name, errors)
+
+
+def small_cell(
+    pointwise: Callable[..., object], gates: int = 1, names: tuple[str, ...] = ("h",), **attributes: object
+) -> GatedCell:
+    """A cell ``(3, 5)`` in float64 of a class of its own, whose step is ``pointwise(self, gi, gh, state)``."""
+    torch.manual_seed(0)
+    kind = type("Small", (GatedCell,), {"num_gates": gates, "state_names": names, "pointwise": pointwise})
+    cell: GatedCell = kind(3, 5)
+    for name, value in attributes.items():
+        setattr(cell, name, value)
+    return cell.double()
+
+
+def assert_layer_agrees(
+    layer: Recurrent, lengths: Sequence[int] | None = None, tolerance: float = 1e-10, without_gradients: bool = False
+) -> Tensor:
+    """The layer, as it is and whatever it has run before, gives what ``loop`` gives on its cell now; the output.
+
+    ``without_gradients`` compares a pass under ``no_grad`` too.
+    """
+    found, counts = [], None if lengths is None else torch.tensor(lengths)
+    for each in (layer, Recurrent(layer.cell, "loop", layer.reverse)):
+        dtype = next((parameter.dtype for parameter in layer.cell.parameters()), torch.float64)
+        x, state = batch(layer.cell, 5, 6, dtype)
+        leaves = [x.requires_grad_(), *(part.requires_grad_() for part in state)]
+        leaves += [parameter for parameter in layer.cell.parameters() if parameter.requires_grad]
+        output, final = each(x, state, counts)
+        loss = output.sin().sum() + sum((part.square() * (k + 1)).sum() for k, part in enumerate(final))
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        found.append([output.detach(), *(part.detach() for part in final), *gradients])
+        if without_gradients:
+            with torch.no_grad():
+                found[-1].append(each(x, state, counts)[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+    return found[0][0]

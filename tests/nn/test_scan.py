@@ -26,6 +26,7 @@ from seqlab.nn import (
     UGRNNCell,
 )
 from seqlab.nn.engine import scan
+from seqlab.nn.engine.capture import watched
 from seqlab.nn.engine.scan import build, schedule
 from tests.nn.agreement import RAGGED, assert_agrees, assert_as_near_as_loop, assert_same, batch, programs_of, results
 
@@ -161,7 +162,7 @@ def test_non_contiguous_inputs_states_and_gradients_are_served(compiled):
 def test_uncompiled_agrees_with_loop(make, lengths):
     cell = cell_of(make, 5, uncompiled=True)  # as many rows as units: no size may be taken for another
     assert_agrees(cell, lengths=lengths)
-    assert scan._compiled[cell] and not programs_of(cell)
+    assert watched(cell, "pointwise").captures and not programs_of(cell)
 
 
 @pytest.mark.parametrize("make", [PeepholeLSTMCell, LayerNormGRUCell, IndRNNCell])
@@ -213,7 +214,7 @@ def test_without_a_compiler_there_is_one_warning_and_the_same_result(caplog, mon
             for rows in (2, 3):
                 assert_agrees(cell, rows)
     assert [record.message for record in caplog.records] == [
-        "LSTMCell: the scan engine runs its step uncompiled, which is slower: SEQLAB_COMPILE=0"
+        "LSTMCell: scan runs its step uncompiled, slower than a loop: SEQLAB_COMPILE=0"
     ]
     assert build.compiler() is None and not scan.compiles()
 
@@ -283,18 +284,52 @@ class Plain(RecurrentCell):
         (MGUCell(3, 4), "it runs GatedCells"),
         (OwnStep(3, 4), "OwnStep has a step of its own"),
         (OwnProduct(3, 4), "OwnProduct has a step of its own"),
-        (Drawing(3, 4), "its pointwise draws random numbers"),
-        (Branching(3, 4), "its pointwise can't be traced"),
-        (Asking(3, 4), r"its pointwise takes a number out of a tensor \(item\)"),
-        (Hidden(3, 4), "its pointwise uses a tensor that is no registered parameter or buffer"),
-        (Spreading(3, 4), "its pointwise makes a tensor of the batch's size"),
     ],
     ids=lambda each: type(each).__name__ if isinstance(each, RecurrentCell) else "",
 )
-def test_it_says_in_one_line_what_it_can_not_run_and_auto_takes_loop(cell, reason):
+def test_what_it_can_not_run_by_its_class_is_refused_where_the_layer_is_made(cell, reason):
     with pytest.raises(ValueError, match=rf"^backend: scan can't run this {type(cell).__name__}: {reason}") as caught:
         Recurrent(cell, "scan")
     assert "\n" not in str(caught.value) and str(caught.value).endswith('use backend="auto"')
     layer = Recurrent(cell)
     assert layer.engine == "loop"
     layer(torch.zeros(2, 3, cell.input_size))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(Drawing, "it draws random numbers"), (Branching, "it can't be followed"), (Asking, "it can't be")],
+)
+def test_what_a_step_does_is_refused_at_the_first_call_and_auto_takes_loop(compiled_quickly, caplog, make, reason):
+    cell, x = make(3, 4), torch.randn(2, 3, 3)
+    named = Recurrent(cell, "scan")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"^backend: scan can't run this {make.__name__}: {reason}") as caught:
+            named(x)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith('use backend="auto"')
+    layer = Recurrent(cell)
+    assert layer.engine == "scan"
+    with caplog.at_level(logging.WARNING, logger="seqlab"):
+        for steps in (3, 4):
+            layer(x[:, :steps])
+    assert layer.engine == "loop" == layer.last_run.engine
+    assert layer.last_run.reason.startswith(reason)
+    assert [record.message for record in caplog.records if record.name == "seqlab"] == [
+        f"{make.__name__} can't run on scan, and another engine does it: {layer.last_run.reason}"
+    ]
+
+
+@pytest.mark.parametrize("make", [Hidden, Spreading])
+@pytest.mark.parametrize("mode", ["compiled_quickly", "uncompiled"])
+def test_tensors_in_plain_attributes_and_of_the_batchs_size_are_right(request, mode, make):
+    request.getfixturevalue(mode)
+    cell = make(3, 11)
+    for rows in (5, 2):
+        assert_agrees(cell, rows, backend="auto")
+        assert_agrees(cell, rows, lengths=RAGGED[:rows], backend="auto")
+    if make is Hidden:
+        assert_agrees(cell)  # on scan by name
+        cell.scales[0] = torch.linspace(-1, 1, 11, dtype=torch.float64)
+        assert_agrees(cell)
+        cell.scales[0].mul_(3)
+        assert_agrees(cell)

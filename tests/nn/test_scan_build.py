@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqlab.nn import GRUCell, LSTMCell, Recurrent
+from seqlab.nn import GRUCell, LSTMCell, PeepholeLSTMCell, Recurrent
 from seqlab.nn.engine import scan
 from seqlab.nn.engine.scan import build
 from tests.nn.agreement import assert_agrees, programs_of
@@ -116,7 +116,7 @@ def test_a_broken_compiler_is_named_in_one_warning_and_the_result_is_the_same(
             assert_agrees(cell)
     (message,) = messages(caplog)
     assert message == (
-        f"LSTMCell: the scan engine runs its step uncompiled, which is slower: {compiler} could not compile the step: "
+        f"LSTMCell: scan runs its step uncompiled, slower than a loop: {compiler} could not compile the step: "
         "step.cpp:1: error: no such luck"
     )
     assert not list(own_kernels.iterdir())
@@ -143,7 +143,7 @@ def test_a_compiler_without_openmp_makes_a_step_of_one_thread(own_kernels, tmp_p
     assert programs_of(cell)
 
 
-def test_a_broken_file_in_the_cache_is_a_warning_that_names_it(own_kernels, tmp_path, monkeypatch, caplog):
+def test_a_broken_file_in_the_cache_is_compiled_anew_with_a_warning(own_kernels, tmp_path, monkeypatch, caplog):
     assert_agrees(LSTMCell(3, 9))
     (library,) = own_kernels.iterdir()
     broken = tmp_path / "others" / library.name  # a path that this process has not loaded yet
@@ -151,10 +151,12 @@ def test_a_broken_file_in_the_cache_is_a_warning_that_names_it(own_kernels, tmp_
     broken.write_bytes(b"no library")
     monkeypatch.setenv("SEQLAB_KERNEL_CACHE", str(broken.parent))
     build._loaded.clear()
+    cell = LSTMCell(3, 9)
     with caplog.at_level(logging.WARNING, logger="seqlab"):
-        assert_agrees(LSTMCell(3, 9))
+        assert_agrees(cell)
     (message,) = messages(caplog)
-    assert str(broken) in message and "remove the file" in message
+    assert str(broken) in message and "compiled again" in message
+    assert programs_of(cell) and build.compilations == 2 and broken.stat().st_size > 1000
 
 
 @pytest.mark.parametrize("trouble", ["a file in its way", "writable by all"])
@@ -165,9 +167,46 @@ def test_a_cache_that_can_not_be_used_is_a_warning(own_kernels, monkeypatch, cap
     else:
         own_kernels.write_text("")
     with caplog.at_level(logging.WARNING, logger="seqlab"):
-        assert_agrees(LSTMCell(3, 9))
+        for cell in (LSTMCell(3, 9), LSTMCell(3, 9)):
+            assert_agrees(cell)
+            assert not programs_of(cell)
     (message,) = messages(caplog)
     assert str(own_kernels) in message and "SEQLAB_KERNEL_CACHE" in message
+    caplog.clear()
+    layer = Recurrent(PeepholeLSTMCell(3, 9))
+    with caplog.at_level(logging.WARNING, logger="seqlab"):
+        for steps in (3, 4):
+            layer(torch.randn(2, steps, 3))
+    assert layer.last_run.engine == "loop" and str(own_kernels) in layer.last_run.reason
+    (message,) = messages(caplog)
+    assert str(own_kernels) in message
+
+
+@pytest.mark.parametrize("trouble", ["no home", "unwritable"])
+def test_without_a_default_cache_steps_are_kept_for_this_process_with_one_warning(
+    tmp_path, monkeypatch, caplog, trouble
+):
+    for name in ("SEQLAB_KERNEL_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if trouble == "no home":
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
+    else:
+        (tmp_path / ".cache").write_text("")  # a file where the folder would be
+        monkeypatch.setenv("HOME", str(tmp_path))
+    build._default_folder.cache_clear()
+    made = []
+    try:
+        with caplog.at_level(logging.WARNING, logger="seqlab"):
+            for cell in (LSTMCell(3, 9), GRUCell(3, 9)):
+                assert_agrees(cell)
+                made.append(bool(programs_of(cell)))
+            folder = build.cache_folder()
+    finally:
+        build._default_folder.cache_clear()
+    assert made == [True, True] and len(list(folder.glob("*.so"))) == 2
+    assert folder.stat().st_mode & 0o777 == 0o700 and tmp_path / ".cache" not in folder.parents
+    (message,) = messages(caplog)
+    assert "SEQLAB_KERNEL_CACHE" in message
 
 
 def test_kernels_are_kept_where_the_variables_say(monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from seqlab.nn import GatedCell, LayerNormLSTMCell, LSTMCell
+from seqlab.nn import GatedCell, LayerNormLSTMCell, LSTMCell, Recurrent
 from seqlab.nn.engine import scan
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.function import Scan
@@ -312,7 +312,7 @@ def test_whatever_a_step_does_is_right_compiled_or_not(caplog, name, function):
     compiled = bool(programs_of(cell))
     warnings = [record.message for record in caplog.records if record.name == "seqlab"]
     assert len(warnings) == (0 if compiled else 1), warnings
-    assert all(each.startswith("Odd: the scan engine runs its step uncompiled, which is slower: ") for each in warnings)
+    assert all(each.startswith("Odd: scan runs its step uncompiled, slower than a loop: ") for each in warnings)
 
 
 @pytest.mark.parametrize("sizes", [(8, 3), (8, 12)])
@@ -327,7 +327,7 @@ def test_states_of_odd_sizes_run_uncompiled_with_a_warning(caplog, sizes):
 
     assert_agrees(Odd(3, 8), lengths=RAGGED)
     warnings = [record.message for record in caplog.records if record.name == "seqlab"]
-    assert len(warnings) == 1 and "Odd: the scan engine runs its step uncompiled" in warnings[0]
+    assert len(warnings) == 1 and "Odd: scan runs its step uncompiled" in warnings[0]
 
 
 @pytest.mark.parametrize("flag", ["-mno-avx512f", "-mno-avx"])
@@ -389,8 +389,8 @@ def elementary(values):
     """The compiled functions, each at its own row of ``values (functions, N)`` with N a multiple of 32."""
     cell = Elementary(1, 32)
     with torch.no_grad():
-        program = scan._compile(cell, torch.float32, torch.zeros(1)).program
-        assert program is not None, scan._warned
+        Recurrent(cell, "scan")(torch.zeros(1, 1, 1))
+        (program,) = programs_of(cell)
         count = values.size(1) // 32
         gi = values.view(len(FUNCTIONS), count, 32).transpose(0, 1).reshape(count, -1).contiguous()
         state = [torch.zeros(1, 32) for _ in FUNCTIONS]

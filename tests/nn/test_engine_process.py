@@ -1,0 +1,449 @@
+"""Engines in the process around them: threads, copies, forks, compiled models, devices, hooks of torch's utilities."""
+
+import copy
+import gc
+import io
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils import spectral_norm as old_spectral_norm
+from torch.nn.utils import weight_norm as old_weight_norm
+
+import seqlab
+from seqlab.nn import Bidirectional, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, PeepholeLSTMCell, Recurrent
+from seqlab.nn.engine.capture import watched
+from tests.nn.agreement import assert_layer_agrees, batch, small_cell
+
+ENGINES = [(LSTMCell, "native"), (LSTMCell, "scan"), (MinGRUCell, "parallel"), (LSTMCell, "loop"), (LSTMCell, "auto")]
+
+
+@pytest.fixture(autouse=True)
+def fresh(compiled_quickly):
+    """Each step is compiled, the same ones once a session."""
+
+
+def together(*calls):
+    """Runs the calls in threads that begin at once; their results, or the first error."""
+    barrier, results, errors = threading.Barrier(len(calls)), [None] * len(calls), []
+
+    def run(place, call):
+        try:
+            barrier.wait()
+            results[place] = call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+# Threads
+
+
+@pytest.mark.parametrize("make", [PeepholeLSTMCell, LSTMCell])
+def test_many_threads_make_the_first_call(make):
+    torch.manual_seed(0)
+    cell = make(3, 5).double()
+    layer, (x, _) = Recurrent(cell), batch(cell, 5, 6)
+    before = [name for name, _ in layer.named_parameters()]
+
+    def call():
+        output, _ = layer(x)
+        return torch.autograd.grad(output.sin().sum(), list(cell.parameters()))
+
+    results = together(*[call] * 6)
+    assert [name for name, _ in layer.named_parameters()] == before
+    output, _ = Recurrent(cell, "loop")(x)
+    expected = torch.autograd.grad(output.sin().sum(), list(cell.parameters()))
+    for result in results:
+        for one, other in zip(result, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    assert layer.last_run.engine == "scan"
+
+
+def test_threads_with_cells_and_modes_of_their_own():
+    cells = [make(3, 5).double() for make in (PeepholeLSTMCell, LayerNormLSTMCell, GRUCell, LSTMCell)]
+    x, _ = batch(cells[0], 5, 6)
+
+    def trained(cell):
+        return lambda: Recurrent(cell)(x)[0].detach()
+
+    def inferred(cell):
+        def call():
+            with torch.no_grad():
+                return Recurrent(cell)(x)[0]
+
+        return call
+
+    results = together(*map(trained, cells), *map(inferred, cells))
+    for result, cell in zip(results, [*cells, *cells], strict=True):
+        torch.testing.assert_close(result, Recurrent(cell, "loop")(x)[0].detach(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("backend", ["auto", "loop", "native"])
+def test_parametrized_models_in_two_threads_keep_their_own_weights(backend):
+    """An optimizer's step in each: the weights of the step before would be another model's."""
+
+    def train(seed):
+        torch.manual_seed(seed)
+        cell = LSTMCell(3, 5).double()
+        parametrizations.weight_norm(cell, "weight_hh")
+        return cell, Recurrent(cell, backend), torch.optim.SGD(cell.parameters(), 0.2)
+
+    def steps(model):
+        cell, layer, optimizer = model
+        x, _ = batch(cell, 5, 6)
+
+        def call():
+            for _ in range(15):
+                optimizer.zero_grad()
+                layer(x)[0].square().sum().backward()
+                optimizer.step()
+            return [each.detach().clone() for each in cell.parameters()]
+
+        return call
+
+    found = together(*map(steps, (train(0), train(1))))
+    alone = [steps(train(seed))() for seed in (0, 1)]
+    for one, other in zip(found, alone, strict=True):
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+# Copies
+
+
+@pytest.mark.parametrize("how", ["deepcopy", "pickle", "torch.save"])
+@pytest.mark.parametrize("make", [PeepholeLSTMCell, GRUCell])
+def test_a_layer_that_has_run_can_be_copied(make, how):
+    torch.manual_seed(0)
+    layer = Recurrent(make(3, 5).double(), reverse=True)
+    assert_layer_agrees(layer)
+    if how == "deepcopy":
+        other = copy.deepcopy(layer)
+    elif how == "pickle":
+        other = pickle.loads(pickle.dumps(layer))
+    else:
+        stream = io.BytesIO()
+        torch.save(layer, stream)
+        stream.seek(0)
+        other = torch.load(stream, weights_only=False)
+    with torch.no_grad():
+        for each in other.parameters():
+            each.mul_(2)
+    assert_layer_agrees(other)
+    assert_layer_agrees(layer)
+    assert other.last_run.engine == "scan"
+
+
+def test_a_state_dict_is_of_weights_alone():
+    layer = Recurrent(PeepholeLSTMCell(3, 5).double())
+    before = list(layer.state_dict())
+    assert_layer_agrees(layer)
+    assert list(layer.state_dict()) == before == [f"cell.{name}" for name, _ in layer.cell.named_parameters()]
+
+
+@pytest.mark.parametrize("make", [LSTMCell, LayerNormLSTMCell])
+def test_a_cell_is_freed_after_use(make):
+    cell = make(3, 5).double()
+    layer = Recurrent(cell)
+    assert_layer_agrees(layer, without_gradients=True)
+    assert watched(cell, "pointwise").captures
+    gone = [weakref.ref(cell), weakref.ref(cell.weight_hh)]
+    del cell, layer
+    gc.collect()
+    assert [each() for each in gone] == [None, None]
+
+
+def test_a_cell_in_two_layers_serves_both():
+    torch.manual_seed(0)
+    cell = PeepholeLSTMCell(3, 5).double()
+    for layer in (Recurrent(cell), Recurrent(cell, reverse=True), Recurrent(cell, "scan", recompute=True)):
+        assert_layer_agrees(layer)
+
+
+# Forks and fresh processes
+
+
+def run_python(text, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(Path(seqlab.__file__).parents[1]), **variables}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    answer = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+FORK = """
+import os, sys, torch
+torch.set_num_threads(2)
+from seqlab.nn import GRUCell, PeepholeLSTMCell, Recurrent
+cells = [kind(3, 16) for kind in (GRUCell, PeepholeLSTMCell)]
+x = torch.linspace(-1, 1, 6 * 7 * 3).view(6, 7, 3)
+def values(cell):
+    output, _ = Recurrent(cell)(x)
+    return [output, *torch.autograd.grad(output.sin().sum(), list(cell.parameters()))]
+known = values(cells[0])
+child = os.fork()
+if child == 0:  # one of a worker's: what has run before, and a first call
+    try:
+        again = values(cells[0])
+        right = all(torch.allclose(a, b, atol=1e-5) for a, b in zip(known, again))
+        layer = Recurrent(cells[1], "loop")
+        right = right and torch.allclose(values(cells[1])[0], layer(x)[0], atol=1e-5)
+        os._exit(0 if right else 1)
+    except BaseException as error:
+        print(error, file=sys.stderr)
+        os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_fork_of_a_process_that_has_run():
+    run_python(FORK)
+
+
+HOMELESS = """
+import pwd, torch
+from seqlab.nn import GRUCell, Recurrent
+def unknown(uid): raise KeyError(uid)
+pwd.getpwuid = unknown
+layer = Recurrent(GRUCell(5, 16))
+layer(torch.randn(6, 7, 5))[0].sum().backward()
+assert layer.last_run.engine == "scan", layer.last_run
+"""
+
+
+def test_a_user_without_a_home():
+    answer = run_python(HOMELESS, HOME=None, XDG_CACHE_HOME=None, SEQLAB_KERNEL_CACHE=None)
+    lines = [line for line in answer.stderr.splitlines() if "SEQLAB_KERNEL_CACHE" in line]
+    assert len(lines) == 1, answer.stderr
+
+
+# Compiled models
+
+
+@pytest.mark.filterwarnings("ignore:.*")  # torch's compiler warns of its own
+def test_a_compiled_model_of_a_cell_that_steps_aside(compiled_quickly):
+    def counting(self, gi, gh, state):
+        self.count += 1
+        return ((gi + gh).tanh() * (1 + self.count % 2),)
+
+    torch.manual_seed(0)
+    for function in (counting, lambda self, gi, gh, state: ((gi + gh).tanh(),)):
+        cell = small_cell(function, count=0)
+        model = nn.Sequential(nn.Linear(3, 3).double(), Recurrent(cell))
+        x, _ = batch(cell, 5, 6)
+        expected = model(x)[0]
+        gradients = torch.autograd.grad(expected.sin().sum(), list(model.parameters()))
+        cell.count = 0
+        torch._dynamo.reset()
+        found = torch.compile(model, backend="eager")(x)[0]
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        for one, other in zip(torch.autograd.grad(found.sin().sum(), list(model.parameters())), gradients, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    torch._dynamo.reset()
+
+
+def test_a_reset_of_torchs_compiler_changes_nothing():
+    torch.manual_seed(0)
+    layer = Recurrent(PeepholeLSTMCell(3, 5).double())
+    assert_layer_agrees(layer)
+    torch._dynamo.reset()
+    assert_layer_agrees(layer)
+    layer.cell.peephole_i = nn.Parameter(torch.randn(5).double())
+    assert_layer_agrees(layer)
+
+
+def test_torchs_compiler_may_be_switched_off_around_a_first_call(monkeypatch):
+    layer = Recurrent(PeepholeLSTMCell(3, 5).double())
+    monkeypatch.setattr(torch._dynamo.config, "disable", True)
+    assert_layer_agrees(layer)
+
+
+# Modes
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_default_device(device):
+    torch.manual_seed(0)
+    cell = GRUCell(3, 5).double()
+    x, _ = batch(cell, 5, 6)
+    expected = Recurrent(cell, "loop")(x)[0]
+    layer = Recurrent(cell)
+    with torch.device(device):
+        output, _ = layer(x)
+        gradients = torch.autograd.grad(output.sin().sum(), list(cell.parameters()))
+        ragged, _ = layer(x, lengths=torch.tensor([6, 3, 0, 1, 6], device="cpu"))
+    assert output.device.type == "cpu" and all(each.device.type == "cpu" for each in gradients)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
+    assert ragged.shape == output.shape
+
+
+def test_a_default_dtype():
+    torch.manual_seed(0)
+    layer = Recurrent(PeepholeLSTMCell(3, 5).double())
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert_layer_agrees(layer)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_layer_agrees(layer)
+
+
+def test_deterministic_algorithms():
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert_layer_agrees(Recurrent(PeepholeLSTMCell(3, 5).double()))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_autocast_that_comes_and_goes():
+    torch.manual_seed(0)
+    layer = Recurrent(PeepholeLSTMCell(3, 5))
+    x = torch.randn(5, 6, 3)
+    expected = Recurrent(layer.cell, "loop")(x)[0]
+    for low in (False, True, False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+            output, _ = layer(x)
+        bound = 3e-2 if low else 1e-5
+        torch.testing.assert_close(output, expected, rtol=bound, atol=bound)
+        output.sum().backward()
+
+
+def test_a_mode_that_sees_each_operation():
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Seeing(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    layer = Recurrent(PeepholeLSTMCell(3, 5).double())
+    assert_layer_agrees(layer)
+    mode = Seeing()
+    mode.seen = []
+    with mode:
+        layer(torch.zeros(2, 3, 3).double())
+    assert sum("tanh" in each for each in mode.seen) == 2 * 3  # every step's, as a counter of operations wants it
+
+
+def test_a_subclass_of_tensor_as_input():
+    class Named(torch.Tensor):
+        pass
+
+    layer = Recurrent(PeepholeLSTMCell(3, 5).double())
+    x, _ = batch(layer.cell, 5, 6)
+    expected = Recurrent(layer.cell, "loop")(x)[0]
+    output, _ = layer(x.as_subclass(Named))
+    torch.testing.assert_close(output.as_subclass(torch.Tensor), expected, rtol=1e-10, atol=1e-10)
+
+
+# What torch's utilities make of weights
+
+
+def trained(cell, backend, reverse=False):
+    """Three steps of an optimizer, then the output; and how often the cell's first pre-hook ran."""
+    layer = Recurrent(cell, backend, reverse)
+    x, _ = batch(cell, 5, 6)
+    optimizer = torch.optim.SGD(cell.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(x)[0].square().sum().backward()
+        optimizer.step()
+    cell.eval()
+    return [layer(x)[0].detach(), *(each.detach() for each in (*cell.parameters(), *cell.buffers()))]
+
+
+TOOLS = {
+    "l1 pruning": lambda cell: prune.l1_unstructured(cell, "weight_hh", 0.5),
+    "structured pruning": lambda cell: prune.ln_structured(cell, "weight_ih", 0.5, n=2, dim=0),
+    "pruning twice": lambda cell: [prune.l1_unstructured(cell, "weight_hh", 0.3) for _ in range(2)],
+    "old weight norm": lambda cell: old_weight_norm(cell, "weight_hh"),
+    "old spectral norm": lambda cell: old_spectral_norm(cell, "weight_hh"),
+    "weight norm": lambda cell: parametrizations.weight_norm(cell, "weight_hh"),
+    "spectral norm": lambda cell: parametrizations.spectral_norm(cell, "weight_hh"),
+    "orthogonal": lambda cell: parametrizations.orthogonal(cell, "weight_ih"),
+    "a parametrization": lambda cell: parametrize.register_parametrization(cell, "bias_ih", nn.Tanh()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning", "ignore:.*spectral_norm.*:FutureWarning")
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(("make", "backend"), [each for each in ENGINES if each[1] != "loop"])
+def test_weights_that_are_made_of_others_train_the_same_on_all_engines(make, backend, tool):
+    torch.manual_seed(0)
+    cell = make(3, 5).double()
+    if not cell.recurrent and tool not in ("structured pruning", "orthogonal", "a parametrization"):
+        pytest.skip("it has no recurrent weight")
+    TOOLS[tool](cell)
+    twin = small_copy(make, TOOLS[tool], cell)
+    for one, other in zip(trained(cell, backend), trained(twin, "loop"), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def small_copy(make, tool, cell):
+    """A twin made the same way: old-style weights are no leaves, and can't be copied."""
+    torch.manual_seed(0)
+    twin = make(3, 5).double()
+    tool(twin)
+    twin.load_state_dict(cell.state_dict())
+    return twin
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(("make", "backend"), ENGINES)
+def test_a_pre_hook_runs_once_a_sequence_on_every_engine(make, backend, recompute):
+    cell = make(3, 5).double()
+    calls = []
+    cell.register_forward_pre_hook(lambda module, given: calls.append(len(given)))
+    layer, (x, _) = Recurrent(cell, backend, recompute=recompute), batch(cell, 5, 6)
+    for count in (1, 2):
+        layer(x)[0].sum().backward()
+        assert len(calls) == count
+    layer(x, lengths=torch.tensor([6, 0, 3, 2, 1]))
+    with torch.no_grad():
+        layer(x[:, :1])
+    assert len(calls) == 4
+
+
+def test_a_pre_hook_that_changes_its_input_is_named():
+    cell = LSTMCell(3, 5)
+    cell.register_forward_pre_hook(lambda module, given: (given[0] * 2, *given[1:]))
+    for backend in ("auto", "loop", "native"):
+        with pytest.raises(TypeError, match="pre-hook"):
+            Recurrent(cell, backend)(torch.zeros(2, 3, 3))
+
+
+def test_pruned_weights_go_on_training():
+    layer = Recurrent(GRUCell(3, 5))
+    prune.l1_unstructured(layer.cell, "weight_hh", 0.5)
+    for _ in range(3):
+        layer.cell.weight_hh_orig.grad = None
+        layer(torch.randn(2, 4, 3))[0].square().sum().backward()
+    gradient, mask = layer.cell.weight_hh_orig.grad, layer.cell.weight_hh_mask
+    assert gradient.abs().sum() > 0 and not gradient[mask == 0].any()
+
+
+def test_hooks_on_the_layer_run_as_on_any_module():
+    layer = Bidirectional(GRUCell(3, 5), GRUCell(3, 5))
+    seen = []
+    layer.forward_layer.register_forward_hook(lambda module, given, result: seen.append(result[0].shape))
+    layer.register_full_backward_hook(lambda module, given, result: seen.append("backward"))
+    layer(torch.randn(2, 4, 3).requires_grad_())[0].sum().backward()
+    assert seen == [(2, 4, 5), "backward"]
