@@ -14,6 +14,7 @@ from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine import ENGINES, candidates, choose
 from seqlab.nn.engine.capture import FinalError, UnsupportedError, untraceable
 from seqlab.nn.engine.once import run_pre_hooks
+from seqlab.nn.engine.repeat import unrepeatable
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
@@ -43,7 +44,8 @@ class Recurrent(nn.Module):
 
     ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
     each stretch in between a second time when its gradients are due (Chen et al. 2016): the gates of one stretch in
-    place of all, for a second forward pass.
+    place of all, for a second forward pass. A cell whose steps can't be run twice to the same effect, one that counts
+    its calls say, keeps all instead, and a logged line says so.
 
     Raises ``ValueError`` or ``TypeError``, in one line, for ``x``, ``state`` or ``lengths`` of a wrong shape, type or
     range, and where the named engine can't serve the cell.
@@ -117,7 +119,7 @@ class Recurrent(nn.Module):
         if self.reverse:
             x = flip_valid(x, lengths)
         run_pre_hooks(cell, x, state)
-        if self.recompute and torch.is_grad_enabled() and x.size(1) > 1:
+        if self.recompute and torch.is_grad_enabled() and x.size(1) > 1 and self._repeats(x):
             output, state = self._run_in_stretches(x, state, lengths)
         else:
             output, state = self._run(x, state, lengths)
@@ -174,6 +176,14 @@ class Recurrent(nn.Module):
         if case not in self._choices:
             self._choices[case] = candidates(self.cell, device, low, packed)
         return self._choices[case]
+
+    def _repeats(self, x: Tensor) -> bool:
+        """Whether stretches of steps may be run twice; a word where they may not."""
+        reason = None if torch.compiler.is_compiling() else unrepeatable(self.cell, x)
+        if reason is not None and reason not in self._told:
+            self._told.add(reason)
+            logger.warning("%s: recompute has no effect: %s", type(self.cell).__name__, reason)
+        return reason is None
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1

@@ -100,8 +100,8 @@ class Recorder(RecurrentCell):
     def initial_state(self, batch_size: int, *, like: Tensor) -> State:
         return self.cell.initial_state(batch_size, like=like)
 
-    def check_step(self, new: State, x: Tensor) -> None:
-        self.cell.check_step(new, x)
+    def check_output(self, output: Tensor, x: Tensor) -> None:
+        self.cell.check_output(output, x)
 
     def step(self, gi: Tensor, state: State) -> State:
         if self._copied is not None:  # the copy is another leaf on the same memory

@@ -38,9 +38,9 @@ _LOCK = threading.RLock()  # Dynamo's state is one for the process
 _LINES = count(1)  # each cell's frame gets a code object of its own, by which Dynamo tells which numbers change
 _STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 _PURE = frozenset(  # modules of the standard library whose Python code reads nothing of the world outside
-    ("functools", "contextlib", "collections", "typing", "enum", "abc", "operator", "dataclasses", "copy", "numbers")
-    + ("types", "_collections_abc", "math", "itertools", "inspect", "weakref", "re", "string", "fractions", "warnings")
-)
+    ("_collections_abc", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "fractions", "functools")
+).union(("inspect", "itertools", "math", "numbers", "operator", "re", "string", "types", "typing", "weakref"))
+_METHODS = ("pointwise", "step", "project", "output")
 _OUTSIDE = frozenset(("environ", "getenv"))
 _READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
 
@@ -139,8 +139,8 @@ class Watched:
             self._refusals[self._state_of(cell, mode)] = reason
 
     def _state_of(self, cell: nn.Module, mode: tuple[Any, ...]) -> Any:
-        methods = tuple(getattr(type(cell), name, None) for name in ("pointwise", "output"))
-        own = tuple(id(vars(cell).get(name)) for name in ("pointwise", "output"))
+        methods = tuple(getattr(type(cell), name, None) for name in _METHODS)
+        own = tuple(id(vars(cell).get(name)) for name in _METHODS)
         modes = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled()
         return mode, modes, methods, own, tuple(module.training for module in cell.modules())
 
@@ -219,12 +219,30 @@ def output_frame(cell: Any, rows: Any) -> Any:
     return (new.view_as(new),)
 
 
+def project_frame(cell: Any, rows: Any) -> Any:
+    """What is captured of a ``project``."""
+    new = cell.project(rows[0])
+    return (new.view_as(new),)
+
+
+def whole_frame(cell: Any, rows: Any) -> Any:
+    """What is captured of all that a cell does at a step."""
+    new = cell.step(cell.project(rows[0]), tuple(rows[1:]))
+    output = cell.output(tuple(new))
+    return tuple([part.view_as(part) for part in (output, *new)])
+
+
 _watched: "WeakKeyDictionary[nn.Module, dict[str, Watched]]" = WeakKeyDictionary()
-_FRAMES = {"pointwise": pointwise_frame, "output": output_frame}
+_FRAMES = {
+    "pointwise": pointwise_frame,
+    "output": output_frame,
+    "project": project_frame,
+    "whole": whole_frame,
+}
 
 
 def watched(cell: RecurrentCell, method: str) -> Watched:
-    """The watch over a cell's "pointwise" or "output"; one for each, from the first call on."""
+    """The watch over a cell's "pointwise", "output", "project" or "whole" step, from the first call on."""
     known = _watched.get(cell)
     if known is None or method not in known:
         with _LOCK:
@@ -366,8 +384,9 @@ def _refuse_branches(shape_env: Any) -> None:
         if any(".size()[0]" in source.name for source in sources):
             sizes.add(symbol)
     for guard in shape_env.guards:
+        equal = getattr(guard.expr, "rel_op", "") == "==" and set(guard.expr.args) <= sizes
         # That two tensors of a step have equally many rows is so by contract.
-        if sizes.intersection(guard.expr.free_symbols) and not (guard.expr.is_Relational and set(guard.expr.args) <= sizes and guard.expr.rel_op == "=="):
+        if sizes.intersection(guard.expr.free_symbols) and not equal:
             raise UnsupportedError("what it does depends on the batch's size")
 
 
@@ -386,7 +405,8 @@ def _inputs(
     """The inputs by their roles, and the function that reads those that are no rows."""
     from torch._dynamo.guards import _get_closure_vars
 
-    inputs, expressions = [], []
+    inputs: list[Input] = []
+    expressions: list[str] = []
     for source in sources:
         if source is None:
             raise UnsupportedError("it has an input whose origin is not known")

@@ -1,4 +1,5 @@
-"""What every engine does once a call: the cell's own hooks, and weights that are made from others."""
+"""What engines ask of a cell at each call: whether it still runs the methods that ship, its own hooks, and weights that
+are made from others."""
 
 import threading
 from collections.abc import Iterator
@@ -7,28 +8,48 @@ from typing import Any
 
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.parametrize import type_before_parametrizations
 
-from seqlab.nn.arguments import method_of
+from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.linear import LinearCell
 
 # torch keeps parametrized weights for a while in one table for the process, cleared when the last user leaves: another
 # thread's model would find weights of the step before. So one call at a time keeps them there.
 _KEPT = threading.RLock()
 
 
+def _parts(function: Any) -> tuple[Any, ...]:
+    function = getattr(function, "fget", function)
+    return function, getattr(function, "__code__", None)
+
+
+# The methods that engines know, as they were when this module was imported; one may be replaced on its own class.
+_SHIPPED: dict[tuple[type, str], tuple[Any, ...]] = {
+    (owner, name): _parts(vars(owner)[name])
+    for owner, names in {
+        RecurrentCell: ("output", "state_sizes", "output_size"),
+        GatedCell: ("step", "product", "project"),
+        LinearCell: ("pointwise",),
+    }.items()
+    for name in names
+}
+
+
+def ships(cell: nn.Module, owner: type, name: str) -> bool:
+    """Whether ``cell.name`` is the method that ``owner`` came with, neither overridden nor replaced."""
+    if name in cell.__dict__:
+        return False
+    return _parts(getattr(type_before_parametrizations(cell), name)) == _SHIPPED[owner, name]
+
+
 @contextmanager
 def once_a_call(cell: nn.Module) -> Iterator[None]:
     """Within it, each parametrized weight of ``cell`` is computed once, however often it is read."""
-    if not any(hasattr(module, "parametrizations") for module in cell.modules()):
+    if not any("parametrizations" in module._modules for module in cell.modules()):
         yield
         return
     with _KEPT, parametrize.cached():
         yield
-
-
-def class_attribute(cell: nn.Module, name: str) -> object:
-    """What ``cell.name`` runs: the class's own function, or what stands on the instance in its place."""
-    own = vars(cell).get(name)
-    return method_of(cell, name) if own is None else own
 
 
 def run_pre_hooks(cell: nn.Module, *arguments: Any) -> None:
@@ -38,11 +59,8 @@ def run_pre_hooks(cell: nn.Module, *arguments: Any) -> None:
         TypeError: a hook wants to change the input, which is the layer's.
     """
     for key, hook in list(cell._forward_pre_hooks.items()):
-        if key in cell._forward_pre_hooks_with_kwargs:
-            result = hook(cell, arguments, {})
-        else:
-            result = hook(cell, arguments)
-        if result is not None:
+        keywords: tuple[Any, ...] = ({},) if key in cell._forward_pre_hooks_with_kwargs else ()
+        if hook(cell, arguments, *keywords) is not None:
             raise TypeError(
                 f"{type(cell).__name__}: a forward pre-hook of a cell can't change its input; register it on the layer"
             )

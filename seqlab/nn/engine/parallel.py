@@ -7,25 +7,28 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine.capture import Capture, UnsupportedError, watched
 from seqlab.nn.engine.linear_scan import linear_scan
-from seqlab.nn.engine.once import once_a_call
+from seqlab.nn.engine.once import once_a_call, ships
 from seqlab.nn.engine.scan.trace import cut, refuse_draws
 from seqlab.nn.linear import LinearCell
 from seqlab.nn.state import State, describe
 
-_DERIVED = ("step", "pointwise", "output", "state_names", "state_sizes", "output_size")
+_DERIVED = {
+    GatedCell: ("step",),
+    LinearCell: ("pointwise",),
+    RecurrentCell: ("output", "state_sizes", "output_size"),
+}
 
 
 def refusal(cell: RecurrentCell) -> str | None:
     """Why this engine can't serve ``cell``, or None: it must be a ``LinearCell`` that steps as its coefficients say."""
     kind = type_before_parametrizations(cell)
-    if any(name in vars(cell) for name in _DERIVED):
-        return f"it goes by coefficients alone, and a method of this {kind.__name__} was replaced"
     if not isinstance(cell, LinearCell):
         return f"it needs a LinearCell, which declares coefficients(gi) -> (a, b), and {kind.__name__} is none"
-    own = [name for name in _DERIVED if getattr(kind, name) != getattr(LinearCell, name)]
+    own = [name for owner, names in _DERIVED.items() for name in names if not ships(cell, owner, name)]
+    own += ["state_names"] if cell.state_names != ("h",) else []
     if own:
         return f"it goes by coefficients alone, and {kind.__name__} has a {' and a '.join(own)} of its own"
     return None

@@ -29,13 +29,13 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, FinalError, UnsupportedError, Watched, reads_autograd, watched
-from seqlab.nn.engine.once import class_attribute, once_a_call
+from seqlab.nn.engine.once import once_a_call, ships
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
 from seqlab.nn.engine.scan.function import Plan, Scan
-from seqlab.nn.engine.scan.output import is_row_wise
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
+from seqlab.nn.engine.scan.rows import is_row_wise
 from seqlab.nn.engine.scan.schedule import Packing, Schedule, dense, grid, packed
 from seqlab.nn.engine.scan.trace import Step, Trace, cut, trace
 from seqlab.nn.state import State
@@ -69,9 +69,8 @@ def refusal(cell: RecurrentCell) -> str | None:
     """Why this engine can't serve ``cell`` as it is built, or None; :func:`run` may still refuse what it does."""
     if not isinstance(cell, GatedCell):
         return "it runs GatedCells, whose step is a product and a pointwise rest"
-    kind = type_before_parametrizations(cell)
-    if any(class_attribute(cell, name) is not getattr(GatedCell, name) for name in ("step", "product")):
-        return f"{kind.__name__} has a step of its own"
+    if not (ships(cell, GatedCell, "step") and ships(cell, GatedCell, "product")):
+        return f"{type_before_parametrizations(cell).__name__} has a step of its own"
     if cell.state_sizes[0] != cell.hidden_size:
         return f"its h has {cell.state_sizes[0]} units, not hidden_size={cell.hidden_size}"
     return None
@@ -113,12 +112,16 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     Raises:
         UnsupportedError: there can be none.
     """
+    reason = refusal(cell)  # a method may have been replaced
+    if reason is not None:
+        raise UnsupportedError(reason)
     if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         raise UnsupportedError(f"it does not know values of {x.dtype}")
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     gradients = torch.is_grad_enabled() and _learns(cell, x, state)
-    sequences = 1 if class_attribute(cell, "output") is RecurrentCell.output else len(cell.state_names)
-    row_wise = class_attribute(cell, "output") is RecurrentCell.output or is_row_wise(cell, gradients, dtype, x.device)
+    first_alone = ships(cell, RecurrentCell, "output")
+    sequences = 1 if first_alone else len(cell.state_names)
+    row_wise = first_alone or is_row_wise(cell, "output", cell.state_sizes, gradients, dtype, x.device)
     if not row_wise and lengths is not None:
         raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
     watch = watched(cell, "pointwise")
@@ -306,11 +309,11 @@ def _run_outside(
 def _scan(
     cell: GatedCell, ready: _Ready, x: Tensor, state: list[Tensor], packing: Packing | None, valid: Tensor | None
 ) -> tuple[Tensor, State]:
-    """``x (B, T, I)`` to (output (N, output_size), final state), N the rows of all steps: B * T, or those of ``packing``."""
+    """``x (B, T, I)`` to (output (N, output_size), final state), N the rows of all steps, or those of ``packing``."""
     program = ready.program
     assert program is not None
     origin: tuple[Tensor | None, ...] = (None, None, None)
-    if class_attribute(cell, "project") is GatedCell.project:
+    if ships(cell, GatedCell, "project"):
         x = x.contiguous() if packing is None else x.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
         origin = (x, cell.weight_ih, cell.bias_ih)
         gi = torch.nn.functional.linear(*typed(tuple[Tensor, Tensor, Tensor], origin))

@@ -13,8 +13,9 @@ from typing import cast as typed
 import torch
 from torch import Tensor, fx
 
+from seqlab.nn.engine.capture import UnsupportedError
 from seqlab.nn.engine.scan.operations import COSTLY, POINTWISE, REDUCTIONS, expression, name_of
-from seqlab.nn.engine.scan.trace import Trace, UnsupportedError, is_constant
+from seqlab.nn.engine.scan.trace import Trace, is_constant
 from seqlab.nn.engine.scan.views import VIEWS, Run, Shape, broadcast, count_of, reduced_dims, row_shape
 
 SLOTS = 64  # runs that loops over a row's sums may leave for later loops

@@ -32,8 +32,10 @@ class Plan:
 class Scan(torch.autograd.Function):
     """``(gi (N, G*H), weight_hh, bias_hh, *state, *extras) -> (every step's state (N, size) ..., final state ...)``.
 
-    ``origin`` is what gi was made of, for a second derivative: (x, weight_ih, bias_ih), or where gi is not the product
-    of these, gi itself. The backward pass runs the step's adjoint from the last step to the first; the weight's gradient is one product over
+    What gi was made of comes with it, for a second derivative: x, weight_ih and bias_ih, or None for each where gi is
+    not their product and is kept itself.
+
+    The backward pass runs the step's adjoint from the last step to the first; the weight's gradient is one product over
     all steps afterwards. ``save`` says whether there will be one. A backward pass that is to be differentiated itself
     runs the step over time under autograd instead: it is right for any derivative, and costs what a loop does.
     """

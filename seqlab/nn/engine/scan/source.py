@@ -7,9 +7,10 @@ from importlib.resources import files
 import torch
 from torch import fx
 
+from seqlab.nn.engine.capture import UnsupportedError
 from seqlab.nn.engine.scan.directions import AdjointEmitter, Graph, Plan, StepEmitter, sums_of_extras
 from seqlab.nn.engine.scan.emit import SLOTS, Emitter, check_trace, loop
-from seqlab.nn.engine.scan.trace import Trace, UnsupportedError
+from seqlab.nn.engine.scan.trace import Trace
 from seqlab.nn.engine.scan.views import Run, count_of, row_shape
 
 

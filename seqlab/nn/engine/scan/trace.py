@@ -1,8 +1,7 @@
-"""From a captured ``pointwise`` to graphs of operations: the step and its adjoint, both by PyTorch's own differentiation."""
+"""From a captured ``pointwise`` to a graph of operations: the step, and its adjoint by PyTorch's differentiation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 from typing import cast as typed
 
@@ -85,7 +84,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     """
     graph = capture.graph.graph
     nodes = list(graph.nodes)
-    given = {node: each for node, each in zip([n for n in nodes if n.op == "placeholder"], capture.inputs, strict=True)}
+    given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
     numbers = {node for node, each in given.items() if each.role == "read" and not isinstance(live[each.place], Tensor)}
     moving = {node for node, each in given.items() if each.role in ("rows", "rows count")}
     for node in nodes:
@@ -109,7 +108,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     _refuse_late_writes(nodes, still, kept, set(extras))
     tensors = [node for node, each in given.items() if each.role == "read"]
     prelude = _assembled(capture.graph, tensors, still, extras, numbers)
-    _refuse_prelude(prelude, [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live])
+    refuse_effects(prelude, [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live])
     rows = {each.place: node for node, each in given.items() if each.role == "rows"}
     places = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
     counts = [node for node, each in given.items() if each.role == "rows count"]
@@ -118,7 +117,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
 
 
 def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
-    """A capture in one piece, (*rows, *what it reads, number of rows) to its results; and whether that number is used."""
+    """A capture in one piece, (*rows, *what it reads, number of rows) to its results; whether that number is used."""
     nodes = list(capture.graph.graph.nodes)
     given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
     by_role: dict[str, dict[int, fx.Node]] = {"rows": {}, "read": {}}
@@ -160,15 +159,15 @@ def refuse_draws(step: Step, cell: GatedCell, dtype: torch.dtype, live: Sequence
         _refuse_draws_and_numbers(_joint(step, sizes, extras, dtype, 11).graph)
 
 
-class _Watching(TorchDispatchMode):
-    """Refuses random draws, and writes into the tensors of these storages."""
+class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses writes into the tensors of these storages, and random draws unless they are allowed."""
 
-    def __init__(self, storages: set[int]) -> None:
-        super().__init__()
-        self.storages = storages
+    def __init__(self, storages: set[int], draws: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.storages, self.draws = storages, draws
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded in operation.tags:
+        if not self.draws and torch.Tag.nondeterministic_seeded in operation.tags:
             raise UnsupportedError(f"it draws random numbers ({operation})")
         for place, argument in enumerate(operation._schema.arguments):
             if argument.alias_info is not None and argument.alias_info.is_write:
@@ -179,15 +178,16 @@ class _Watching(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def _refuse_prelude(prelude: fx.GraphModule, live: Sequence[Tensor]) -> None:
-    """What is computed once a call must be free of draws and effects."""
+def refuse_effects(graph: fx.GraphModule, given: Sequence[Any], draws: bool = False) -> None:
+    """Raises :class:`UnsupportedError` if a graph changes a tensor that it is given, or draws, which may be allowed."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with torch.inference_mode(False), FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        fakes = [mode.from_tensor(each, static_shapes=True) for each in live]
+        fakes = [mode.from_tensor(each, static_shapes=True) if isinstance(each, Tensor) else each for each in given]
+        storages = {each.untyped_storage()._cdata for each in fakes if isinstance(each, Tensor)}
         try:
-            with _Watching({each.untyped_storage()._cdata for each in fakes}):
-                prelude(*fakes)
+            with _Watching(storages, draws):
+                graph(*fakes)
         except UnsupportedError:
             raise
         except Exception as error:
@@ -211,7 +211,7 @@ def _assembled(
     numbers: set[fx.Node],
     counts: Sequence[fx.Node] | None = None,
 ) -> fx.GraphModule:
-    """A graph of some of the nodes. ``item()`` of a number given as a tensor is that tensor: so it stays an argument."""
+    """A graph of some of the nodes. ``item()`` of a number given as a tensor is that tensor: it stays an argument."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for index, node in enumerate(inputs):
@@ -284,8 +284,8 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         given = [torch.zeros(rows, size, dtype=dtype, requires_grad=True) for size in sizes]
         for extra in extras:
             kind = dtype if extra.is_floating_point() else extra.dtype
-            made = torch.zeros(extra.shape, dtype=kind)
-            given.append(made.requires_grad_(extra.requires_grad and extra.is_floating_point()))
+            learns_extra = extra.requires_grad and extra.is_floating_point()
+            given.append(torch.zeros(extra.shape, dtype=kind, requires_grad=learns_extra))
 
     learns: list[bool] = []
 
@@ -296,7 +296,9 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
 
     try:
         with quiet(), torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.inference_mode(False):
-            made = aot_export_joint_simple(function, given, trace_joint=True, decompositions=_decompositions())
+            exported = aot_export_joint_simple(
+                function, tuple(given), trace_joint=True, decompositions=_decompositions()
+            )
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         if "mutation" in reason:
@@ -304,6 +306,7 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         raise UnsupportedError(
             f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})"
         ) from None
+    made = typed(fx.GraphModule, exported)
     for node in reversed(made.graph.nodes):
         if name_of_target(node) in ("_assert_tensor_metadata", "_assert_scalar"):
             made.graph.erase_node(node)

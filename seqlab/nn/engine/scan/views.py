@@ -7,8 +7,9 @@ from typing import cast as typed
 
 from torch import Tensor, fx
 
+from seqlab.nn.engine.capture import UnsupportedError
 from seqlab.nn.engine.scan.operations import name_of
-from seqlab.nn.engine.scan.trace import UnsupportedError, is_constant
+from seqlab.nn.engine.scan.trace import is_constant
 
 Shape = tuple[int, ...]
 

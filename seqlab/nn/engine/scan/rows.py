@@ -1,4 +1,4 @@
-"""Whether a cell's ``output`` may see all steps' states at once: only where each row's is made of that row alone."""
+"""Whether a cell's ``output`` or ``project`` may see more rows or fewer: only where each row's is made of it alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from seqlab.nn.cell import GatedCell
+from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine.capture import Capture, UnsupportedError, quiet, watched
 from seqlab.nn.engine.scan.trace import whole
 
@@ -32,38 +32,39 @@ _ALONG = {  # operations along dimensions that an argument names; where that sta
 }
 
 
-def is_row_wise(cell: GatedCell, gradients: bool, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether it is, by the operations that it performs now; what can't be followed is not.
+def is_row_wise(
+    cell: RecurrentCell, method: str, sizes: Sequence[int], gradients: bool, dtype: torch.dtype, device: torch.device
+) -> bool:
+    """Whether "output" or "project" is, by the operations that it performs now; what can't be followed is not.
 
-    Elsewhere ``output`` runs once a step, as it stands.
+    ``sizes`` are the widths of the tensors ``(B, size)`` that it is given.
     """
-    watch = watched(cell, "output")
+    watch = watched(cell, method)
     try:
         watch.check(cell, gradients, dtype)
-        capture, scope = watch.capture(cell, cell.state_sizes, [gradients] * len(cell.state_sizes), dtype, device)
+        capture, scope = watch.capture(cell, sizes, [gradients] * len(sizes), dtype, device)
     except UnsupportedError as error:
         watch.refuse(cell, gradients, dtype, reason=str(error))
         return False
     if "row-wise" not in capture.derived:
-        capture.derived["row-wise"] = _follow(cell, capture, capture.live(scope), dtype)
+        capture.derived["row-wise"] = _follow(capture, sizes, capture.live(scope), dtype)
     return bool(capture.derived["row-wise"])
 
 
-def _follow(cell: GatedCell, capture: Capture, live: Sequence[Any], dtype: torch.dtype) -> bool:
-    taken = set(cell.state_sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
+def _follow(capture: Capture, sizes: Sequence[int], live: Sequence[Any], dtype: torch.dtype) -> bool:
+    taken = set(sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
     rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
-
     numbers = [torch.tensor(float(each)) if not isinstance(each, Tensor) else each for each in live]
-    body, counted = whole(capture, len(cell.state_sizes), live)
+    body, counted = whole(capture, len(sizes), live)
     if counted:
         return False
 
-    def function(*states: Tensor) -> Any:
-        return body(*states, *numbers, rows)
+    def function(*given: Tensor) -> Any:
+        return body(*given, *numbers, rows)
 
     try:
         with quiet(), torch.no_grad(), torch.inference_mode(False):
-            examples = [torch.zeros(rows, size, dtype=dtype, device="cpu") for size in cell.state_sizes]
+            examples = [torch.zeros(rows, size, dtype=dtype, device="cpu") for size in sizes]
             graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples).graph
     except Exception:  # whatever it is that can't be followed
         return False

@@ -1,0 +1,43 @@
+"""Whether the steps of a cell may be run a second time, to keep less for the backward pass."""
+
+import torch
+from torch import Tensor
+
+from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.engine.capture import UnsupportedError, untraceable, watched
+from seqlab.nn.engine.once import ships
+from seqlab.nn.engine.scan.rows import is_row_wise
+from seqlab.nn.engine.scan.trace import refuse_effects, whole
+
+
+def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
+    """Why running a stretch of steps twice would not be as running it once, or None.
+
+    A second run repeats what Python does beside computing, a counter say, and draws of Python and NumPy; PyTorch's own
+    draws are put back. And a ``project`` that mixes steps would see a stretch of them alone.
+    """
+    reason = untraceable()
+    if reason is not None:
+        return reason
+    watch = watched(cell, "whole")
+    sizes = (cell.input_size, *cell.state_sizes)
+    try:
+        watch.check(cell, x.dtype)
+        capture, scope = watch.capture(cell, sizes, (True,) * len(sizes), x.dtype, x.device)
+        if "repeatable" not in capture.derived:
+            live = capture.live(scope)
+            graph, _ = whole(capture, len(sizes), live)
+            read = [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
+            refuse_effects(graph, [*scope["rows"], *read, len(scope["rows"][0])], draws=True)
+            capture.derived["repeatable"] = True
+    except UnsupportedError as error:
+        watch.refuse(cell, x.dtype, reason=str(error))
+        return str(error)
+    own = type(cell).project is not RecurrentCell.project and not (
+        isinstance(cell, GatedCell) and ships(cell, GatedCell, "project")
+    )
+    if (own or "project" in vars(cell)) and not is_row_wise(
+        cell, "project", (cell.input_size,), True, x.dtype, x.device
+    ):
+        return "its project is not of each step alone"
+    return None
