@@ -272,8 +272,6 @@ def _capture(
         return graph
 
     with quiet(), ExitStack() as stack:
-        # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved here.
-        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor))
         stack.enter_context(
             config.patch(
                 skip_nnmodule_hook_guards=False,
@@ -329,14 +327,16 @@ def _capture(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leaves random states as they are, and says nothing of what Dynamo meets."""
+    """Leaves random states as they are, and says nothing of what PyTorch meets; a caller's hooks see nothing of it."""
     import numpy as np
 
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
     loud = [each for each in loggers if not each.disabled]
     try:
-        with warnings.catch_warnings():
+        # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved meanwhile.
+        hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+        with warnings.catch_warnings(), hooks:
             warnings.simplefilter("ignore")
             for each in loud:
                 each.disabled = True
@@ -414,6 +414,8 @@ def _inputs(
             inputs.append(Input("rows count", 0, source))
         elif source.startswith("L['rows'][") and source.endswith("]"):
             inputs.append(Input("rows", int(source[len("L['rows'][") : -1]), source))
+        elif not source.startswith(("L[", "G[", "___from_numpy(L[", "___from_numpy(G[")):
+            raise UnsupportedError(f"it draws or makes an input of its own ({source})")
         else:
             inputs.append(Input("read", len(expressions), source))
             expressions.append(source)

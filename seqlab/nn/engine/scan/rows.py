@@ -54,7 +54,7 @@ def is_row_wise(
 def _follow(capture: Capture, sizes: Sequence[int], live: Sequence[Any], dtype: torch.dtype) -> bool:
     taken = set(sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
     rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
-    numbers = [torch.tensor(float(each)) if not isinstance(each, Tensor) else each for each in live]
+    numbers = [each.detach().clone() if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
     body, counted = whole(capture, len(sizes), live)
     if counted:
         return False
@@ -73,7 +73,10 @@ def _follow(capture: Capture, sizes: Sequence[int], live: Sequence[Any], dtype: 
         if node.op == "placeholder":
             moving.add(node)
         elif node.op == "call_function":
-            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            schema = getattr(node.target, "_schema", None)
+            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) or getattr(
+                schema, "is_mutable", False
+            ):
                 return False
             if not moving.intersection(node.all_input_nodes):
                 continue
@@ -94,8 +97,7 @@ def _keeps_rows(node: fx.Node, moving: set[fx.Node], rows: int) -> bool:
     name = str(getattr(packet, "__name__", packet))
     if name == "getitem":
         return True
-    schema = getattr(node.target, "_schema", None)
-    if schema is None or schema.is_mutable:
+    if not hasattr(node.target, "_schema"):
         return False
     operands = [each for each in node.all_input_nodes if each in moving]
     if name in _SAME:

@@ -113,7 +113,12 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     places = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
     counts = [node for node, each in given.items() if each.role == "rows count"]
     body = _assembled(capture.graph, [*places, *extras], kept, results, set(), counts)
-    return Step(prelude, body, any(_counted(node) for node in counts))
+    numbers_of_rows = [node for node in kept if not isinstance(node.meta.get("example_value", torch.empty(0)), Tensor)]
+    return Step(prelude, body, any(map(_counted, counts)) or any(map(_is_number, numbers_of_rows)))
+
+
+def _is_number(node: fx.Node) -> bool:
+    return isinstance(node.meta["example_value"], (int, float, torch.SymInt, torch.SymFloat))
 
 
 def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
@@ -182,7 +187,7 @@ def refuse_effects(graph: fx.GraphModule, given: Sequence[Any], draws: bool = Fa
     """Raises :class:`UnsupportedError` if a graph changes a tensor that it is given, or draws, which may be allowed."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with torch.inference_mode(False), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    with quiet(), torch.inference_mode(False), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fakes = [mode.from_tensor(each, static_shapes=True) if isinstance(each, Tensor) else each for each in given]
         storages = {each.untyped_storage()._cdata for each in fakes if isinstance(each, Tensor)}
         try:
