@@ -1,4 +1,4 @@
-"""What is asked of torch's own recurrent modules, asked of their encoders on "auto": shapes, states, lengths, gradients."""
+"""What is asked of torch's own recurrent modules, asked of their encoders on "auto"."""
 
 import copy
 import pickle
