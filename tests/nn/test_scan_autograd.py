@@ -21,7 +21,7 @@ from seqlab.nn import (
 )
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.program import Program
-from tests.nn.agreement import RAGGED, assert_agrees, batch, programs_of, results
+from tests.nn.agreement import RAGGED, assert_agrees, batch, results
 
 
 @pytest.fixture(params=["compiled", "uncompiled"], autouse=True)
