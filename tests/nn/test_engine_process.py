@@ -183,14 +183,14 @@ def test_a_cell_in_two_layers_serves_both():
 def run_python(text, **variables):
     environment = {**os.environ, "PYTHONPATH": str(Path(seqlab.__file__).parents[1]), **variables}
     environment = {name: value for name, value in environment.items() if value is not None}
-    answer = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=120)
+    answer = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=60)
     assert answer.returncode == 0, answer.stderr
     return answer
 
 
 FORK = """
 import os, sys, torch
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 from seqlab.nn import GRUCell, PeepholeLSTMCell, Recurrent
 cells = [kind(3, 16) for kind in (GRUCell, PeepholeLSTMCell)]
 x = torch.linspace(-1, 1, 6 * 7 * 3).view(6, 7, 3)
