@@ -42,6 +42,11 @@ def ships(cell: nn.Module, owner: type, name: str) -> bool:
     return _parts(getattr(type_before_parametrizations(cell), name)) == _SHIPPED[owner, name]
 
 
+def has_bias(cell: GatedCell) -> bool:
+    """Whether there is a ``bias_hh``, told without computing one that is made from others."""
+    return cell._parameters.get("bias_hh") is not None or parametrize.is_parametrized(cell, "bias_hh")
+
+
 @contextmanager
 def once_a_call(cell: nn.Module) -> Iterator[None]:
     """Within it, each parametrized weight of ``cell`` is computed once, however often it is read."""

@@ -29,10 +29,10 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, FinalError, UnsupportedError, Watched, reads_autograd, watched
-from seqlab.nn.engine.once import once_a_call, ships
+from seqlab.nn.engine.once import has_bias, once_a_call, ships
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
-from seqlab.nn.engine.scan.function import Plan, Scan
+from seqlab.nn.engine.scan.function import Plan, Scan, in_memory
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.rows import is_row_wise
@@ -221,7 +221,7 @@ def _compiled(
         return _Derived(step, None, str(error))
     except _UncompiledError as error:
         return _Derived(step, None, str(error))
-    check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows)), gradients)
+    check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows, dtype)), gradients)
     return _Derived(step, program, None)
 
 
@@ -238,11 +238,8 @@ def _refuse_first_step(
 ) -> None:
     """What asks its state for a gradient may do otherwise at the first step, whose state needs none."""
     sizes = _sizes(cell)
-    flags = [
-        True,
-        *[each is not None and cell.weight_hh is not None and cell.weight_hh.requires_grad for each in sizes[1:2]],
-        *[False] * len(cell.state_sizes),
-    ]
+    product = any(each.requires_grad for name, each in cell.named_parameters() if "weight_hh" in name)
+    flags = [True, *[product for each in sizes[1:2]], *[False] * len(cell.state_sizes)]
     first, _ = watch.capture(cell, sizes, flags, dtype, device)
     if first.text() != capture.text():
         raise UnsupportedError("it asks whether its state requires a gradient")
@@ -253,11 +250,11 @@ def _program(
 ) -> Program:
     """The program of a trace, unless the cell's attributes have asked for too many."""
     try:
-        made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), cell.bias_hh is not None, dtype)
+        made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), has_bias(cell), dtype)
     except UnsupportedError as error:
         raise _UncompiledError(str(error)) from None
     mode = (
-        *(dtype, gradients, capture.grad_mode, cell.bias_hh is not None, traced.num_sequences),
+        *(dtype, gradients, capture.grad_mode, has_bias(cell), traced.num_sequences),
         tuple(module.training for module in cell.modules()),
         tuple(tuple(each.shape) for each in (*cell.parameters(), *cell.buffers())),
     )
@@ -282,7 +279,7 @@ def _run(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tenso
     if sizes is None:
         output, new = _scan(cell, ready, x, list(state), None, None)
         return output.view(rows, steps, -1).to(_output_dtype(x)), new
-    packing = packed(sizes, steps, *_grid(cell, rows))
+    packing = packed(sizes, steps, *_grid(cell, rows, ready.program.dtype))
     if not packing.position.numel():
         return _nothing(cell, x, state)
     given = [part.index_select(0, packing.order) for part in state]
@@ -322,11 +319,10 @@ def _scan(
         gi = _checked(cell, cell.project(whole), whole)
         if packing is not None:
             gi = gi.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
-    gi = _cast(gi, program.dtype)
-    schedule = dense(x.size(1), x.size(0), *_grid(cell, x.size(0))) if packing is None else packing.schedule
-    given = _given(
-        cell, ready, gi.contiguous().flatten(0, -2) if gi.dim() > 2 else gi.contiguous(), state, program.dtype
+    schedule = (
+        dense(x.size(1), x.size(0), *_grid(cell, x.size(0), program.dtype)) if packing is None else packing.schedule
     )
+    given = _given(cell, ready, gi.flatten(0, -2), state, program.dtype)
     plan = Plan(program, ready.step, schedule, packing, _low(x))
     results = typed(Operation, Scan.apply)(plan, _needs_adjoint(given), given[0], *origin, *given[1:])
     sequences, final = results[: ready.sequences], results[ready.sequences :]
@@ -359,11 +355,9 @@ def _replay(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Te
 def _given(cell: GatedCell, ready: _Ready, gi: Tensor, state: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
     """What the operation is applied to, in the precision it computes in."""
     with torch.autocast(gi.device.type, enabled=False):
-        extras = [_cast(extra, dtype).to(gi.device) for extra in ready.step.extras(ready.live)]
-    weight = None if cell.weight_hh is None else _cast(cell.weight_hh, dtype).contiguous()
-    bias = None if cell.bias_hh is None else _cast(cell.bias_hh, dtype).contiguous()
-    parts = [_cast(part, dtype).contiguous() for part in state]
-    return [_cast(gi, dtype), weight, bias, *parts, *(extra.contiguous() for extra in extras)]
+        extras = [extra.to(gi.device) for extra in ready.step.extras(ready.live)]
+    given = [gi, cell.weight_hh, cell.bias_hh, *state, *extras]
+    return [None if each is None else in_memory(_cast(each, dtype)) for each in given]
 
 
 def _learns(cell: GatedCell, x: Tensor, state: State) -> bool:
@@ -413,10 +407,9 @@ def _warn_once(message: str) -> None:
         logger.warning(message)
 
 
-def _grid(cell: GatedCell, rows: int) -> tuple[int, int]:
-    weight = cell.weight_hh
-    size = 0 if weight is None else weight.numel() * weight.element_size()
-    return grid(rows, cell.hidden_size, size, build.threads())
+def _grid(cell: GatedCell, rows: int, dtype: torch.dtype) -> tuple[int, int]:
+    numbers = cell.num_gates * cell.hidden_size**2 if cell.recurrent else 0
+    return grid(rows, cell.hidden_size, numbers * dtype.itemsize, build.threads())
 
 
 __all__ = ["Schedule", "UnsupportedError", "compiles", "prepare", "refusal", "run"]

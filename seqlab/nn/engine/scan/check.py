@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seqlab.nn.cell import GatedCell
 from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.once import has_bias
 from seqlab.nn.engine.scan.function import Plan, Scan
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
@@ -120,7 +121,7 @@ class _Trial:
         return _Case(
             exact(rows, steps, gates) * size.unsqueeze(1).to(dtype),
             exact(gates, cell.hidden_size) / 8 if cell.recurrent else None,
-            exact(gates) / 8 if cell.bias_hh is not None else None,
+            exact(gates) / 8 if has_bias(cell) else None,
             [exact(rows, each) * size.clamp(max=4.0).to(dtype) / 2 for each in cell.state_sizes],
             self.extras,
             [torch.randn(rows, n, generator=draw, dtype=dtype, device="cpu") * pushes for n in cell.state_sizes],

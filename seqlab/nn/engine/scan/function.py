@@ -91,6 +91,17 @@ class Scan(torch.autograd.Function):
         return tuple(each if wanted else None for each, wanted in zip(results, needed, strict=True))
 
 
+def in_memory(tensor: Tensor) -> Tensor:
+    """The numbers as they stand, one after the other, as a kernel reads them.
+
+    A tensor comes in any layout, transposed, expanded or strided; and some numbers are not there at all: PyTorch puts
+    off a negation, and zeros that nobody has asked for.
+    """
+    if tensor._is_zerotensor():
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    return tensor.resolve_neg().contiguous()
+
+
 def _transformed(tensor: Tensor) -> bool:
     """Whether a gradient is a batch of gradients, as ``is_grads_batched`` gives."""
     functorch = torch._C._functorch
@@ -107,8 +118,7 @@ def _adjoint(
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     program = plan.program
-    # They come in any layout: transposed, expanded, strided.
-    dense = [gradient.contiguous() for gradient in gradients]
+    dense = [in_memory(gradient) for gradient in gradients]
     dnext, dfinal = dense[: program.sequences], dense[program.sequences :]
     back = program.backward(plan.schedule, gi, weight, extras, forward, dnext, dfinal)
     to_weight = None
