@@ -125,24 +125,13 @@ class Watched:
         self.programs: dict[Any, set[str]] = {}
         self.lock = _LOCK
 
-    def check(self, cell: nn.Module, *mode: Any) -> None:
-        """Raises :class:`UnsupportedError` if a capture was refused when the cell was as it is now, as far as can be
-        told without another try."""
-        if self.refusal is not None:
-            raise FinalError(self.refusal)
-        if self._refusals and (reason := self._refusals.get(self._state_of(cell, mode))) is not None:
-            raise UnsupportedError(reason)
-
-    def refuse(self, cell: nn.Module, *mode: Any, reason: str) -> None:
-        """Keep a refusal, so that it is not looked for at each call."""
-        if not self.captures or reason != self.refusal:
-            self._refusals[self._state_of(cell, mode)] = reason
-
-    def _state_of(self, cell: nn.Module, mode: tuple[Any, ...]) -> Any:
+    def _state_of(self, cell: nn.Module, flags: Sequence[bool], dtype: torch.dtype) -> Any:
+        """What a refusal is kept under, so that it is not looked for at each call: as far as can be told at once, how
+        the cell was then."""
         methods = tuple(getattr(type(cell), name, None) for name in _METHODS)
         own = tuple(id(vars(cell).get(name)) for name in _METHODS)
         modes = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled()
-        return mode, modes, methods, own, tuple(module.training for module in cell.modules())
+        return tuple(flags), dtype, modes, methods, own, tuple(module.training for module in cell.modules())
 
     def fix_numbers(self) -> None:
         """Capture numbers as constants from now on: each change of one is another capture."""
@@ -162,6 +151,10 @@ class Watched:
         Raises:
             UnsupportedError: the method can't be captured exactly.
         """
+        if self.refusal is not None:
+            raise FinalError(self.refusal)
+        if self._refusals and (reason := self._refusals.get(self._state_of(cell, flags, dtype))) is not None:
+            raise UnsupportedError(reason)
         scope = self._scope(cell, sizes, flags, dtype, device)
         for known in self.captures:
             if known.flags == tuple(flags) and known.holds(scope):
@@ -173,12 +166,13 @@ class Watched:
                 self.refusal = f"what it reads has changed {MOST_CAPTURES} times"
                 self.captures = []
                 raise FinalError(self.refusal)
-            if not self._constants:
-                made = _capture(self._function, scope, tuple(flags))
-            else:
-                made = _capture(self._function, scope, tuple(flags), specialize_float=True)
-            if not made.holds(scope):
-                raise UnsupportedError("what it reads can't be watched")
+            try:
+                made = _capture(self._function, scope, tuple(flags), self._constants)
+                if not made.holds(scope):
+                    raise UnsupportedError("what it reads can't be watched")
+            except UnsupportedError as error:
+                self._refusals[self._state_of(cell, flags, dtype)] = str(error)
+                raise
             self.captures = [made, *self.captures]
             return made, scope
 
@@ -252,10 +246,8 @@ def watched(cell: RecurrentCell, method: str) -> Watched:
     return known[method]
 
 
-def _capture(
-    function: types.FunctionType, scope: dict[str, Any], flags: tuple[bool, ...], specialize_float: bool = False
-) -> Capture:
-    """The graph of ``function(**scope)`` and its watch."""
+def _capture(function: types.FunctionType, scope: dict[str, Any], flags: tuple[bool, ...], constants: bool) -> Capture:
+    """The graph of ``function(**scope)`` and its watch; with ``constants``, numbers are not arguments of it."""
     from torch._dynamo import config, convert_frame
     from torch._dynamo.symbolic_convert import InstructionTranslator
     from torch._dynamo.utils import dynamo_timed, get_metrics_context
@@ -275,7 +267,7 @@ def _capture(
         stack.enter_context(
             config.patch(
                 skip_nnmodule_hook_guards=False,
-                specialize_float=specialize_float,
+                specialize_float=constants,
                 automatic_dynamic_shapes=True,
                 automatic_dynamic_local_pgo=False,
             )

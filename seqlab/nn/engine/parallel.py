@@ -67,7 +67,6 @@ def check(cell: LinearCell, x: Tensor, state: State) -> None:
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     gradients = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cell.parameters())
     watch = watched(cell, "pointwise")
-    watch.check(cell, gradients, dtype)
     try:
         sizes = (cell.num_gates * cell.hidden_size, None, cell.hidden_size)
         capture, scope = watch.capture(cell, sizes, (gradients,) * 3, dtype, x.device)
@@ -75,11 +74,10 @@ def check(cell: LinearCell, x: Tensor, state: State) -> None:
         if known is None:
             known = _compare(cell, capture, capture.live(scope), dtype, x.device)
             capture.derived["parallel"] = known
-    except UnsupportedError as error:
+    except UnsupportedError:
         with torch.no_grad():  # which may be for want of coefficients of the right shape
             example = x.new_zeros(1, 1, cell.num_gates * cell.hidden_size)
             _pair(cell, cell.coefficients(example), (1, 1, cell.hidden_size))
-        watch.refuse(cell, gradients, dtype, reason=str(error))
         raise
     if known:
         raise UnsupportedError(known)

@@ -22,7 +22,6 @@ def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
     watch = watched(cell, "whole")
     sizes = (cell.input_size, *cell.state_sizes)
     try:
-        watch.check(cell, x.dtype)
         capture, scope = watch.capture(cell, sizes, (True,) * len(sizes), x.dtype, x.device)
         if "repeatable" not in capture.derived:
             live = capture.live(scope)
@@ -31,7 +30,6 @@ def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
             refuse_effects(graph, [*scope["rows"], *read, len(scope["rows"][0])], draws=True)
             capture.derived["repeatable"] = True
     except UnsupportedError as error:
-        watch.refuse(cell, x.dtype, reason=str(error))
         return str(error)
     own = type(cell).project is not RecurrentCell.project and not (
         isinstance(cell, GatedCell) and ships(cell, GatedCell, "project")

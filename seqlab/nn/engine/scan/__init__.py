@@ -125,15 +125,10 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     if not row_wise and lengths is not None:
         raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
     watch = watched(cell, "pointwise")
-    watch.check(cell, gradients, dtype)
     try:
-        try:
-            ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
-        except _AgainError:
-            ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
-    except UnsupportedError as error:
-        watch.refuse(cell, gradients, dtype, reason=str(error))
-        raise
+        ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
+    except _AgainError:
+        ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
     return ready._replace(row_wise=row_wise)
 
 
