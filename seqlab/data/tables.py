@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from seqlab.data.examples import read_lines
 from seqlab.data.labels import LabelNames
-from seqlab.data.separated import Separated, read_separated, separator_of
+from seqlab.data.separated import Separated, read_separated
+from seqlab.data.separators import separator_of
 from seqlab.errors import InputError
 
 TABLES: Final = ".csv, .tsv, .jsonl or .parquet"

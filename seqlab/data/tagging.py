@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from seqlab.data.batch import SPLITS
 from seqlab.data.characters import CharacterVocabulary
-from seqlab.data.conll import TaggedSentence
 from seqlab.data.examples import ExampleData, ExampleLoader, check_whole_number
+from seqlab.data.sentences import TaggedSentence
 from seqlab.data.summary import SplitSummary, equal_rows
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
 from seqlab.data.tag_schemes import TagScheme, check_scheme, scheme_of
