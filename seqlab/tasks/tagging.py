@@ -87,8 +87,7 @@ class TaggingTask(SequenceTask):
             entities.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
 
     def finish(self, split: str) -> None:
-        counts = summed(self.metrics_of(split).confusion).cpu()
-        self.confusion[split] = counts if counts[-1].any() else counts[:-1]
+        self.confusion[split] = self.metrics_of(split).counts()
         super().finish(split)
         if split in self.entity_metrics:
             entities: Any = self.entity_metrics[split]
