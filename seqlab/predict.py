@@ -61,7 +61,8 @@ def predict(run_dir: Path, inputs: Sequence[str], file: Path | None = None) -> l
 
     found = predict_in_chunks(ask, asked)
     letters = "characters" in run.vocabularies and getattr(run.spec, "num_characters", None) is not None
-    _tell_unknown(asked, found, run.vocabulary, letters)
+    pieces = getattr(task, "pieces", None) or _pieces
+    _tell_unknown(asked, found, [pieces(one.text, run.vocabulary) for one in asked], run.vocabulary, letters)
     return found
 
 
@@ -122,14 +123,22 @@ def chunks(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield chunk
 
 
+def _pieces(text: str, vocabulary: Vocabulary) -> list[str]:
+    return vocabulary.pieces(text)
+
+
 def _tell_unknown(
-    inputs: Sequence[Input], answers: Sequence[Prediction], vocabulary: Vocabulary, letters: bool
+    inputs: Sequence[Input],
+    answers: Sequence[Prediction],
+    pieces: Sequence[Sequence[str]],
+    vocabulary: Vocabulary,
+    letters: bool,
 ) -> None:
     """Says of which inputs the model knows no token: its answer to them is the same whatever they are."""
     told = 0
-    for one, answer in zip(inputs, answers, strict=True):
-        pieces = dict.fromkeys(vocabulary.pieces(one.text))
-        if any(piece in vocabulary.index and piece != UNKNOWN for piece in pieces):
+    for one, answer, tokens in zip(inputs, answers, pieces, strict=True):
+        distinct = dict.fromkeys(tokens)
+        if any(token in vocabulary.index and token != UNKNOWN for token in distinct):
             continue
         answer.values["note"] = f"no known {vocabulary.unit}"
         told += 1
@@ -139,7 +148,7 @@ def _tell_unknown(
                 one.place,
                 len(vocabulary),
                 vocabulary.unit,
-                ", ".join(map(repr, list(pieces)[:5])) + (", ..." if len(pieces) > 5 else ""),
+                ", ".join(map(repr, list(distinct)[:5])) + (", ..." if len(distinct) > 5 else ""),
                 "it is read by its letters alone" if letters else "its answer says nothing about it",
             )
     if told > _TOLD:

@@ -124,8 +124,10 @@ class OpenClassMetrics(ClassMetrics):
         super().__init__(num_classes + 1)
 
     def counts(self) -> Tensor:
-        """The counts ``(true, predicted)`` over all devices, on the CPU; a last row for classes that training never saw,
-        where there are any."""
+        """The counts ``(true, predicted)`` over all devices, on the CPU.
+
+        Classes that training never saw are a last row, where there are any.
+        """
         pairs = summed(self.confusion).cpu()[:, :-1]  # no unseen class is ever predicted
         return pairs if pairs[-1].any() else pairs[:-1]
 
