@@ -62,6 +62,16 @@ class SplitSummary:
         return found
 
 
+def percent(share: float) -> str:
+    """A share of a split, for a message.
+
+    Example:
+        >>> [percent(share) for share in (0, 0.0034, 0.256, 1)]
+        ['0 %', '0.34 %', '26 %', '100 %']
+    """
+    return f"{100 * share:.0f} %" if share >= 0.1 or not share else f"{100 * share:.2g} %"
+
+
 def _short(name: str) -> str:
     """A name in one line of at most forty characters."""
     plain = " ".join(str(name).split()) or repr(name)
