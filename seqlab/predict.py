@@ -79,7 +79,13 @@ def inputs_of(given: Sequence[str], file: Path | None, encoding: str = "utf-8") 
         if replaced:
             log.warning("text %d: characters that are no UTF-8 are read as U+FFFD: %d", number, replaced)
         found.append(Input(whole, f"text {number}"))
-    for number, line in enumerate([] if file is None else read_lines(file, encoding), start=1):
+    try:
+        lines = [] if file is None else read_lines(file, encoding)
+    except InputError as error:
+        if "data.encoding" in str(error):  # an option of the run's data, which predict keeps
+            raise InputError(f"{error}; here it is that of the run's data, {encoding}: convert the file") from error
+        raise
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise InputError(f"{file}:{number}: the text is empty")
         found.append(Input(line, f"{file}:{number}"))

@@ -237,7 +237,7 @@ class TaggingData(ExampleData):
             shown = [tag for tag in self.unseen_tags if tags[tag]]
             named = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
             yield f"{unseen:,} words have a tag that training lacks ({named}) and count as tagged wrongly"
-        if split != "train":
+        if split != "train" and self._splits[split].unseen.any():
             yield f"{percent(self._splits[split].unseen.mean())} of the words do not occur in training"
         spellings: dict[str, list[str]] = {}
         for tag, count in tags.items():
