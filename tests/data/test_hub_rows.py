@@ -187,6 +187,6 @@ def test_a_saved_split_without_rows_is_named(tmp_path):
     folder = tmp_path / "saved"
     empty = datasets.Dataset.from_dict({"text": [], "label": []}, features=NAMED)
     datasets.DatasetDict({"train": data_set(ROWS), "validation": empty}).save_to_disk(folder)
-    with pytest.raises(InputError, match="the validation split of .*saved is empty"):
+    with pytest.raises(InputError, match=r"the validation split of .*saved is empty"):
         labelled_data(hub=str(folder)).prepare_data()
     assert len(labelled_data(hub=str(folder), validation="cut").rows("validation")) == 6
