@@ -54,6 +54,13 @@ def test_multiword_tokens_empty_nodes_and_comments_are_left_out_of_conllu(tmp_pa
         ("a.conll", "Do x AUX\nn't x PART\ngo\tx   VERB\n_ x PUNCT \n \n\n-DOCSTART- -X- O O\n\n# x SYM"),
         ("a.tsv.gz", gzip.compress(b"Do\tAUX\nn't\tPART\ngo\tVERB\n_\tPUNCT\n\t\n#\tSYM\n")),
     ],
+    ids=[
+        "gzip",
+        "CRLF and a byte order mark",
+        "blank lines",
+        "columns",
+        "columns, gzip",
+    ],  # a gzip holds the time of day
 )
 def test_every_form_of_a_file_gives_the_same_sentences(tmp_path, name, content):
     assert of(written(tmp_path, name, content)) == SENTENCES
