@@ -60,7 +60,7 @@ def test_multiword_tokens_empty_nodes_and_comments_are_left_out_of_conllu(tmp_pa
         "blank lines",
         "columns",
         "columns, gzip",
-    ],  # a gzip holds the time of day
+    ],  # a gzip holds the time
 )
 def test_every_form_of_a_file_gives_the_same_sentences(tmp_path, name, content):
     assert of(written(tmp_path, name, content)) == SENTENCES
