@@ -143,7 +143,8 @@ def _tell_unknown(
     """Says of which inputs the model knows no token: its answer to them is the same whatever they are."""
     told = 0
     for one, answer, tokens in zip(inputs, answers, pieces, strict=True):
-        distinct = dict.fromkeys(tokens)
+        words = [token for token in tokens if any(map(str.isalnum, token))]
+        distinct = dict.fromkeys(words or tokens)  # a full stop that is known says nothing about unknown words
         if any(token in vocabulary.index and token != UNKNOWN for token in distinct):
             continue
         answer.values["note"] = f"no known {vocabulary.unit}"

@@ -55,8 +55,8 @@ class SplitSummary:
         """The same as plain values, for ``run.json``."""
         found: dict[str, Any] = {"counts": dict(self.counts)}
         for name in ("left_out", "classes"):
-            if getattr(self, name):
-                found[name] = dict(getattr(self, name))
+            if counts := {key: count for key, count in getattr(self, name).items() if count}:
+                found[name] = counts
         if self.notes:
             found["notes"] = list(self.notes)
         return found
