@@ -225,10 +225,9 @@ def _generate(args: argparse.Namespace) -> int:
 
 def _complete(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.data.files import plain_text
-    from seqlab.generate import complete
+    from seqlab.generate import complete, read_prompt
 
-    text = plain_text(args.text)
+    text = read_prompt(args.text)
     for continuation, probability in complete(args.run_dir, text, args.k, args.words):
         print(f"{probability:7.2%}  " + f"{text}{continuation}".replace("\n", "\\n"))  # one line each
     return 0

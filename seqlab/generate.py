@@ -72,7 +72,7 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
         InputError: for a text that is empty or holds characters the vocabulary lacks.
     """
     run = saved.load_run(run_dir)
-    text = _read_prompt(text)
+    text = read_prompt(text)
     start = encode_prompt(run.vocabulary, text)
     by_word = run.vocabulary.unit == "word"
     known = run.vocabulary.decode(start)
@@ -105,8 +105,12 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
     return sorted(found.items(), key=lambda item: -item[1])[:count]
 
 
-def _read_prompt(prompt: str) -> str:
-    """A prompt as a file of it would be read; refuses one that is not text."""
+def read_prompt(prompt: str) -> str:
+    """A prompt as a file of it would be read.
+
+    Raises:
+        InputError: it has bytes that are not UTF-8.
+    """
     if any("\ud800" <= character <= "\udfff" for character in prompt):  # so Python holds a byte that it can't decode
         raise InputError("the prompt has bytes that are not UTF-8; give it in UTF-8")
     return plain_text(prompt)
@@ -115,7 +119,7 @@ def _read_prompt(prompt: str) -> str:
 def encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
     """The tokens of a prompt that is read as a file of it would be; refuses one without a token and names what the
     vocabulary lacks."""
-    prompt = _read_prompt(prompt)
+    prompt = read_prompt(prompt)
     if not vocabulary.pieces(prompt):
         raise InputError("the prompt is empty; give at least one character, such as --prompt 'In the '")
     if unknown := vocabulary.unknown(prompt):

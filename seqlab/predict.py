@@ -61,7 +61,8 @@ def predict(run_dir: Path, inputs: Sequence[str], file: Path | None = None) -> l
 
     found = predict_in_chunks(ask, asked)
     letters = "characters" in run.vocabularies and getattr(run.spec, "num_characters", None) is not None
-    _tell_unknown(asked, found, run.vocabulary, letters)
+    pieces = getattr(task, "pieces", None) or _pieces
+    _tell_unknown(asked, found, [pieces(one.text, run.vocabulary) for one in asked], run.vocabulary, letters)
     return found
 
 
@@ -78,7 +79,13 @@ def inputs_of(given: Sequence[str], file: Path | None, encoding: str = "utf-8") 
         if replaced:
             log.warning("text %d: characters that are no UTF-8 are read as U+FFFD: %d", number, replaced)
         found.append(Input(whole, f"text {number}"))
-    for number, line in enumerate([] if file is None else read_lines(file, encoding), start=1):
+    try:
+        lines = [] if file is None else read_lines(file, encoding)
+    except InputError as error:
+        if "data.encoding" in str(error):  # an option of the run's data, which predict keeps
+            raise InputError(f"{error}; here it is that of the run's data, {encoding}: convert the file") from error
+        raise
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise InputError(f"{file}:{number}: the text is empty")
         found.append(Input(line, f"{file}:{number}"))
@@ -122,14 +129,23 @@ def chunks(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield chunk
 
 
+def _pieces(text: str, vocabulary: Vocabulary) -> list[str]:
+    return vocabulary.pieces(text)
+
+
 def _tell_unknown(
-    inputs: Sequence[Input], answers: Sequence[Prediction], vocabulary: Vocabulary, letters: bool
+    inputs: Sequence[Input],
+    answers: Sequence[Prediction],
+    pieces: Sequence[Sequence[str]],
+    vocabulary: Vocabulary,
+    letters: bool,
 ) -> None:
     """Says of which inputs the model knows no token: its answer to them is the same whatever they are."""
     told = 0
-    for one, answer in zip(inputs, answers, strict=True):
-        pieces = dict.fromkeys(vocabulary.pieces(one.text))
-        if any(piece in vocabulary.index and piece != UNKNOWN for piece in pieces):
+    for one, answer, tokens in zip(inputs, answers, pieces, strict=True):
+        words = [token for token in tokens if any(map(str.isalnum, token))]
+        distinct = dict.fromkeys(words or tokens)  # a full stop that is known says nothing about unknown words
+        if any(token in vocabulary.index and token != UNKNOWN for token in distinct):
             continue
         answer.values["note"] = f"no known {vocabulary.unit}"
         told += 1
@@ -139,7 +155,7 @@ def _tell_unknown(
                 one.place,
                 len(vocabulary),
                 vocabulary.unit,
-                ", ".join(map(repr, list(pieces)[:5])) + (", ..." if len(pieces) > 5 else ""),
+                ", ".join(map(repr, list(distinct)[:5])) + (", ..." if len(distinct) > 5 else ""),
                 "it is read by its letters alone" if letters else "its answer says nothing about it",
             )
     if told > _TOLD:

@@ -109,14 +109,13 @@ def test_a_prompt_is_read_as_a_file_of_it_would_be(runs, unit):
     )
 
 
-def test_a_prompt_that_is_not_utf_8_is_one_line(runs, capsys, caplog):
+def test_a_prompt_that_is_not_utf_8_is_one_line(runs, capsys):
     for arguments in (
         ["generate", str(runs / "word"), "--prompt", "the \udce9t"],
         ["complete", str(runs / "word"), "the \udce9"],
     ):
         assert main(arguments) == 2
         shown = capsys.readouterr()
-        assert shown.err.count("\n") == 1 and "lacks: '\ufffd" in shown.err
-    assert "characters that are no UTF-8 are read as U+FFFD: 1" in caplog.text
+        assert shown.err.count("\n") == 1 and "not UTF-8" in shown.err
     with pytest.raises(InputError, match="the prompt is empty"):
         complete(runs / "word", " \t ")

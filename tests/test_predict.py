@@ -178,6 +178,12 @@ def test_a_file_is_read_in_the_encoding_of_the_training_data_and_texts_are_cut_a
     assert first.values["probabilities"] == second.values["probabilities"] and "note" not in first.values
 
 
+def test_a_file_in_another_encoding_than_the_runs_is_refused_with_what_can_be_done(run_dir, tmp_path):
+    (tmp_path / "f.txt").write_bytes("gut\ncaf\u00e9\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"f\.txt:2: .*that of the run's data, utf-8: convert the file"):
+        predict(run_dir, [], tmp_path / "f.txt")
+
+
 @pytest.mark.parametrize("command", [["generate", "--prompt"], ["complete"]])
 def test_a_prompt_that_is_not_utf8_is_refused(tmp_path, text_file, capsys, command):
     run_here(

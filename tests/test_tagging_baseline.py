@@ -24,11 +24,12 @@ def baseline():
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "train").write_text(
-        "Ann B-PER\nsaw O\nAnn B-PER\nLee I-PER\n\nann O\nbe O\nin O\nRome B-LOC\nbe B-PER\n"
-    )
+    for split in ("train", "validation"):
+        (tmp_path / split).write_text(
+            "Ann B-PER\nsaw O\nAnn B-PER\nLee I-PER\n\nann O\nbe O\nin O\nRome B-LOC\nbe B-PER\n"
+        )
     (tmp_path / "test").write_text("Ann B-PER\nLee I-PER\nis O\nin O\nBonn B-LOC\n\nLee B-PER\n\nRome B-LOC\n")
-    return {"train": tmp_path / "train", "validation": tmp_path / "train", "test": tmp_path / "test"}
+    return {split: tmp_path / split for split in ("train", "validation", "test")}
 
 
 def test_a_word_gets_its_commonest_tag_a_tie_the_first_and_an_unknown_word_the_commonest_of_all(baseline, files):

@@ -9,7 +9,7 @@ from seqlab.callbacks.figures import StateFigure
 from seqlab.callbacks.metrics import TrainingMetrics
 from seqlab.callbacks.progress import EpochLines, RichProgress
 from seqlab.callbacks.sample import SampleText
-from seqlab.callbacks.tagging import SampleTags, TagTables
+from seqlab.callbacks.tagging import SampleTags
 from seqlab.callbacks.translation import AttentionMaps, SampleTranslations
 
 TagConfusion = ConfusionMatrix  # its name in the configurations of earlier runs
@@ -30,6 +30,5 @@ __all__ = [
     "SampleTranslations",
     "StateFigure",
     "TagConfusion",
-    "TagTables",
     "TrainingMetrics",
 ]

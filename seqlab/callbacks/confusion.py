@@ -14,18 +14,20 @@ from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.tagging import TaggingTask
 
 MOST_NAMED: Final = 50
-"""The most classes or tags that a figure names; of more the counts stand in ``confusion.csv`` in the run's folder."""
+"""The most classes or tags that a figure names."""
 
 _MOST_PIXELS: Final = 500  # of a figure's side
 _UNSEEN: Final = "(not in training)"
+_FIGURES: Final = ("true", "predicted", "correct", "precision", "recall", "f1")
 
 
 class ConfusionMatrix(AtTest):
     """Draws the test's confusion matrix into TensorBoard, ``test/confusion``: a row for each true class or tag.
 
     The colour is the share of its row; the counts stand in the fields where there are at most 20 classes or tags. Above
-    50 nothing is named, and the counts and each class's or tag's precision, recall and F1 go to ``confusion.csv`` and
-    ``classes.csv`` in the run's folder.
+    50 nothing is named. However many there are, ``confusion.csv`` in the run's folder has the counts, ``classes.csv``
+    each class's or tag's precision, recall and F1, and ``entities.csv`` those of the types of entities, where entities
+    are scored.
     """
 
     folder: Path | None = None
@@ -42,8 +44,11 @@ class ConfusionMatrix(AtTest):
         confusion = pl_module.confusion["test"]
         if self.writer is not None:
             self.writer.add_figure("test/confusion", draw(confusion, names), self.last_step)
-        if len(names) > MOST_NAMED and self.folder is not None:
-            write_counts(confusion, names, self.folder)
+        if self.folder is None:  # an evaluation of a finished run, whose files stay
+            return
+        write_counts(confusion, names, self.folder)
+        if isinstance(pl_module, TaggingTask) and "test" in pl_module.entity_counts:
+            write_entities(pl_module.entity_counts["test"], pl_module.entity_types, self.folder)
 
 
 def draw(confusion: torch.Tensor, labels: tuple[str, ...]) -> Any:
@@ -86,14 +91,20 @@ def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path)
         for (true, predicted), count in zip(pairs.tolist(), counts, strict=True)
     ]
     _write(folder / "confusion.csv", ["true", "predicted", "count"], rows)
-    correct, predicted, true = confusion.diagonal().tolist(), confusion.sum(0).tolist(), confusion.sum(1).tolist()
-    figures = []
-    for name, right, given, there in zip(labels, correct, predicted, true, strict=False):
-        figures.append(
-            [name, there, given, right, *(_share(right, of) for of in (given, there)), _f1(right, given + there)]
-        )
-    head = ["class", "true", "predicted", "correct", "precision", "recall", "f1"]
-    _write(folder / "classes.csv", head, figures)
+    true, predicted, correct = confusion.sum(1).tolist(), confusion.sum(0).tolist(), confusion.diagonal().tolist()
+    rows = [_figures(*row) for row in zip(labels, true, predicted, correct, strict=False)]
+    _write(folder / "classes.csv", ["class", *_FIGURES], rows)
+
+
+def write_entities(counts: torch.Tensor, types: tuple[str, ...], folder: Path) -> None:
+    """Writes ``entities.csv``, a line for each type, of the counts ``(types, 3)``: correct, predicted and true ones."""
+    rows = [_figures(name, *reversed(row)) for name, row in zip(types, counts.tolist(), strict=True)]
+    _write(folder / "entities.csv", ["type", *_FIGURES], rows)
+
+
+def _figures(name: str, true: int, predicted: int, correct: int) -> list[Any]:
+    precision, recall = _share(correct, predicted), _share(correct, true)
+    return [name, true, predicted, correct, precision, recall, _f1(correct, predicted + true)]
 
 
 def _share(part: int, whole: int) -> str:

@@ -8,7 +8,6 @@ from seqlab.data.batch import IGNORE_INDEX, Batch, ClassificationBatch, Classifi
 from seqlab.data.bibles import KingJamesToWorldEnglish
 from seqlab.data.characters import CharacterVocabulary
 from seqlab.data.classification import ClassificationData
-from seqlab.data.conll import TaggedSentence
 from seqlab.data.examples import ExampleData, ExampleLoader
 from seqlab.data.families import (
     hello_data,
@@ -26,6 +25,7 @@ from seqlab.data.hub import Hub
 from seqlab.data.labelled import LabelledHub, LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.language_model import LanguageModelData
 from seqlab.data.parallel import ParallelFiles, ParallelHub, SentencePair
+from seqlab.data.sentences import TaggedSentence
 from seqlab.data.sources import Hello, KingJames, Source
 from seqlab.data.stories import AnswerBatch, AnswerSpec
 from seqlab.data.stream import Stream, StreamLoader

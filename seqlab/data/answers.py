@@ -15,7 +15,7 @@ from seqlab.data.batch import IGNORE_INDEX, SPLITS
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.fingerprint import Digest
 from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story
-from seqlab.data.summary import SplitSummary, equal_rows
+from seqlab.data.summary import SplitSummary, equal_rows, percent
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -154,22 +154,21 @@ class AnswerData(ExampleData):
         shared = equal_rows(
             {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS}
         )
+        known = set(self.answers)
         found = []
         for split in SPLITS:
             rows = self.rows(split)
             answers = Counter(row.answer for row in rows)
             notes = [shared[split]] if split in shared else []
-            if unseen := sum(count for answer, count in answers.items() if answer not in set(self.answers)):
+            if unseen := sum(count for answer, count in answers.items() if answer not in known):
                 notes.append(f"{unseen:,} questions have an answer that training never saw")
             if share := self._encoded[split].unknown:
-                notes.append(f"{100 * share:.2g} % of the words of its sentences read as {UNKNOWN}")
+                notes.append(f"{percent(share)} of the words of its sentences read as {UNKNOWN}")
             if self.max_sentences is not None and (cut := self._num_cut[split]):
                 notes.append(f"{cut:,} stories are cut to their last {self.max_sentences} sentences")
             counts = {"questions": len(rows), "stories": len({row.group for row in rows})}
-            ordered = {
-                answer: answers.get(answer, 0)
-                for answer in [*self.answers, *sorted(answers.keys() - set(self.answers))]
-            }
+            order = [*self.answers, *sorted(answers.keys() - known)]
+            ordered = {answer: answers[answer] for answer in order if answer in answers}
             found.append(SplitSummary(split, counts, left_out(split), ordered, "answers", tuple(notes)))
         return found
 

@@ -18,7 +18,7 @@ from seqlab.data.batch import IGNORE_INDEX, SPLITS, ClassificationBatch, Classif
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.labelled import LabelledSource, same_text
 from seqlab.data.labels import LabelNames, sorted_labels
-from seqlab.data.summary import SplitSummary, equal_rows
+from seqlab.data.summary import SplitSummary, equal_rows, percent
 from seqlab.data.tables import LabelledText
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
@@ -93,6 +93,7 @@ class ClassificationData(ExampleData):
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_file = vocabulary
         self._num_cut: dict[str, int] = {}  # texts that were cut to max_length
+        self._unknown: dict[str, float] = {}  # the share of tokens that read as <unk>
         self._labels = None if labels is None else given_labels(labels)
 
     @cached_property
@@ -164,6 +165,8 @@ class ClassificationData(ExampleData):
                 notes.append(f"{unreadable:,} texts with U+FFFD, which stands for what could not be read")
             if cut := self._num_cut.get(split):
                 notes.append(f"{cut:,} texts cut to their first {self.max_length} tokens")
+            if unknown := self._unknown.get(split):
+                notes.append(f"{percent(unknown)} of the {self.vocabulary.unit}s read as {UNKNOWN}")
             if split == "train" and alike:
                 notes.append(f"classes whose names differ little: {shortened(alike)}")
             notes += [shared[split]] if split in shared else []
@@ -219,8 +222,7 @@ class ClassificationData(ExampleData):
         if blank is not None:
             raise InputError(f"{blank.place}: the text is empty; give it words or leave the row out")
         if self.vocabulary.unknown_id is not None and split != "train":
-            share = float((tokens == self.vocabulary.unknown_id).mean())
-            log.info("%s: %.2g %% of the %ss read as %s", split, 100 * share, self.vocabulary.unit, UNKNOWN)
+            self._unknown[split] = float((tokens == self.vocabulary.unknown_id).mean())
         starts = np.concatenate([[0], np.cumsum(counts)])
         if self.max_length is not None and counts.max() > self.max_length:
             tokens, starts = self._cut(split, tokens, starts, counts)
@@ -232,8 +234,7 @@ class ClassificationData(ExampleData):
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The first ``max_length`` tokens of each text."""
         assert self.max_length is not None
-        self._num_cut[split] = long = int((counts > self.max_length).sum())
-        log.info("%s: %d of %d texts are cut to their first %d tokens", split, long, len(counts), self.max_length)
+        self._num_cut[split] = int((counts > self.max_length).sum())
         position = np.arange(len(tokens)) - np.repeat(starts[:-1], counts)
         return tokens[position < self.max_length], np.concatenate([[0], np.cumsum(np.minimum(counts, self.max_length))])
 

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import logging
 import os
-import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ _LONGEST_WORD = 1 << 24  # characters held while looking for the end of a word
 _GZIP_MAGIC = b"\x1f\x8b"
 _SHOWN = 5  # files that a message names
 _MARK = "\ufeff"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = {  # the longer first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -294,17 +292,11 @@ def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
 def plain_text(text: str) -> str:
     """A text that comes from elsewhere, such as a prompt, as a file of it would be read.
 
-    Half a surrogate pair, which is how Python holds a byte of a command line that is no UTF-8, becomes U+FFFD, with a
-    log line.
-
     Example:
         >>> plain_text("\\ufeffone\\r\\ntwo\\r")
         'one\\ntwo\\r'
     """
-    whole, replaced = _SURROGATE.subn("\ufffd", text)
-    if replaced:
-        log.warning("characters that are no UTF-8 are read as U+FFFD: %d", replaced)
-    return _lines_ended(whole.removeprefix(_MARK), "\n" if "\n" in whole else "\r")
+    return _lines_ended(text.removeprefix(_MARK), "\n" if "\n" in text else "\r")
 
 
 def _lines_ended(text: str, newline: str) -> str:

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator, Sequence
 
 from seqlab.data.batch import SPLITS
-from seqlab.data.conll import TaggedSentence
 from seqlab.data.examples import check_whole_number
+from seqlab.data.sentences import TaggedSentence
 from seqlab.errors import InputError
 
 LAYERS = ("pos", "entities")

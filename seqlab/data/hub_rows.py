@@ -1,5 +1,6 @@
 """Rows of a Hugging Face data set, whatever they are read as: loaded, split and cut."""
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -151,8 +152,9 @@ class HubRows:
             self._refuse_for_saved()
         try:
             if saved is not None:
-                found = datasets.load_from_disk(str(saved))
-                return found if isinstance(found, datasets.DatasetDict) else {"train": found}
+                splits = saved / "dataset_dict.json"
+                names = json.loads(splits.read_text(encoding="utf-8"))["splits"] if splits.is_file() else None
+                return {name: _load_saved(saved / name) for name in names} if names else {"train": _load_saved(saved)}
             with warnings.catch_warnings():
                 # Of csv lines with more values than the header; pandas would cut them short.
                 warnings.filterwarnings("error", "Length of header or names", ParserWarning)
@@ -238,6 +240,16 @@ class HubRows:
             )
         else:
             log.warning("%s has no split %r: %d rows %s serve", self, self._names[split], size, which)
+
+
+def _load_saved(folder: Path) -> Any:
+    """A split that ``save_to_disk`` wrote; ``datasets`` itself can't read one without rows."""
+    import datasets
+
+    if json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]:
+        return datasets.Dataset.load_from_disk(str(folder))
+    features = datasets.DatasetInfo.from_directory(str(folder)).features
+    return datasets.Dataset.from_dict({name: [] for name in features}, features=features)
 
 
 def _saved_to_disk(path: str) -> Path | None:

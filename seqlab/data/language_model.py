@@ -14,7 +14,7 @@ from seqlab.data.cache import build_once, cache_folder
 from seqlab.data.corpus import Corpus, corpus_key, write_corpus
 from seqlab.data.sources import Source
 from seqlab.data.stream import Stream, StreamLoader, device_rows, longest_run
-from seqlab.data.summary import SplitSummary
+from seqlab.data.summary import SplitSummary, percent
 from seqlab.data.vocabularies import saved_vocabulary
 from seqlab.data.vocabulary import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -149,8 +149,8 @@ class LanguageModelData(LightningDataModule):
             }
             notes = []
             if unknown := corpus.num_unknown[split]:
-                share = 100 * unknown / counts["tokens"]
-                notes.append(f"{share:.2g} % of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
+                share = percent(unknown / counts["tokens"])
+                notes.append(f"{share} of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
             notes += source_notes(split)
             found.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
         return found

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqlab.data.files import read_lines
-from seqlab.data.separated import quoted_records, separator_of
+from seqlab.data.separated import quoted_records
+from seqlab.data.separators import separator_of
 from seqlab.data.tables import TableFormat, json_lines, parquet_rows
 from seqlab.errors import InputError
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.data.labels import strip_label
+from seqlab.data.separators import NAMES
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
-_SEPARATORS: Final = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " ", "\\t": "\t"}
-_NAMES: Final = {character: name for name, character in _SEPARATORS.items() if len(name) > 2}
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?')  # with which spreadsheets begin a file
 _LARGEST_FIELD: Final = 2**31 - 1  # of the csv module, whose own limit of 131,072 characters is shorter than a book
 _STAND_INS: Final = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # noncharacters: no text has them all
@@ -44,24 +43,6 @@ class _Suspect(NamedTuple):
     line: int
     num_lines: int
     labels: list[str]
-
-
-def separator_of(given: str | None) -> str | None:
-    """The characters that a user's ``data.separator`` means; None where none is given.
-
-    Raises:
-        InputError: it is empty, or holds a line break or a double quote.
-
-    Example:
-        >>> separator_of("tab"), separator_of(";"), separator_of(None)
-        ('\\t', ';', None)
-    """
-    if given is None:
-        return None
-    separator = _SEPARATORS.get(str(given), str(given))
-    if not separator or any(character in separator for character in '\n\r"'):
-        raise InputError(f"data.separator={given!r} must be a character, or one of {', '.join(_NAMES.values())}")
-    return separator
 
 
 def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterator[tuple[int, str, str]]:
@@ -131,7 +112,7 @@ def _separator_line(file: Path, lines: Sequence[str], form: Separated) -> int:
     if named is not None and named[1] != form.separator:
         raise InputError(
             f"{file}:1: the line {lines[0]!r} says that {named[1]!r} stands between values: "
-            f"give data.separator={_NAMES.get(named[1], named[1])}"
+            f"give data.separator={NAMES.get(named[1], named[1])}"
         )
     return 0 if named is None else 1
 
@@ -239,7 +220,7 @@ def _column(file: Path, first: _Record, form: Separated, option: str) -> int:
 
 def _missing_mend(first: _Record, form: Separated, option: str) -> str:
     """What a user can do about a column that the first line doesn't name."""
-    others = [name for mark, name in _NAMES.items() if mark not in (form.separator, " ") and mark in first.fields[0]]
+    others = [name for mark, name in NAMES.items() if mark not in (form.separator, " ") and mark in first.fields[0]]
     if len(first.fields) == 1 and others:
         return f"give data.separator={others[0]}"
     if any(_like_data(field) for field in first.fields):
@@ -266,7 +247,7 @@ def _ragged(file: Path, record: _Record, first: _Record, form: Separated) -> str
         return (
             f"{found} in {record.num_lines} lines of a quoted value; for texts with stray quotes give data.quoting=none"
         )
-    mark = _NAMES.get(form.separator, repr(form.separator))
+    mark = NAMES.get(form.separator, repr(form.separator))
     return found if form.quoting == "none" else f"{found}; put a value that holds a {mark} in double quotes"
 
 

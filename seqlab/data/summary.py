@@ -55,11 +55,21 @@ class SplitSummary:
         """The same as plain values, for ``run.json``."""
         found: dict[str, Any] = {"counts": dict(self.counts)}
         for name in ("left_out", "classes"):
-            if getattr(self, name):
-                found[name] = dict(getattr(self, name))
+            if counts := {key: count for key, count in getattr(self, name).items() if count}:
+                found[name] = counts
         if self.notes:
             found["notes"] = list(self.notes)
         return found
+
+
+def percent(share: float) -> str:
+    """A share of a split, for a message.
+
+    Example:
+        >>> [percent(share) for share in (0, 0.0034, 0.256, 1)]
+        ['0 %', '0.34 %', '26 %', '100 %']
+    """
+    return f"{100 * share:.0f} %" if share >= 0.1 or not share else f"{100 * share:.2g} %"
 
 
 def _short(name: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from seqlab.data.examples import read_lines
 from seqlab.data.labels import LabelNames
-from seqlab.data.separated import Separated, read_separated, separator_of
+from seqlab.data.separated import Separated, read_separated
+from seqlab.data.separators import separator_of
 from seqlab.errors import InputError
 
 TABLES: Final = ".csv, .tsv, .jsonl or .parquet"
@@ -174,14 +175,19 @@ def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, A
         try:
             record = json.loads(line, object_pairs_hook=collect)
         except (ValueError, RecursionError) as error:
-            hint = "; a list of objects is written one object a line" if line.lstrip()[:1] == "[" else ""
-            raise InputError(f"{file}:{number}: expected a JSON object in one line: {error}{hint}") from error
+            raise InputError(
+                f"{file}:{number}: expected a JSON object in one line: {error}{_list_hint(line)}"
+            ) from error
         if not isinstance(record, dict):
-            raise InputError(f"{file}:{number}: expected a JSON object, got {line[:40]}")
+            raise InputError(f"{file}:{number}: expected a JSON object, got {line[:40]}{_list_hint(line)}")
         for column in (str(form.text), str(form.label)):
             if column in twice:
                 raise InputError(f"{file}:{number}: two values of {column!r}; keep one of them")
         yield f"{file}:{number}", record
+
+
+def _list_hint(line: str) -> str:
+    return "; write a list of objects one object a line" if line.lstrip()[:1] == "[" else ""
 
 
 def parquet_rows(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from seqlab.data.conll import TaggedSentence
+from seqlab.data.sentences import TaggedSentence
 from seqlab.errors import InputError
 
 # Of each scheme the marks of a first word, an inner word, a last word and an only word; None: as an inner or first one.

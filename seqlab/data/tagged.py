@@ -9,20 +9,15 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from seqlab.data.conll import (
-    CONLLU_TAGS,
-    Columns,
-    TaggedSentence,
-    is_conllu,
-    read_columns,
-    read_conllu,
-    separator_of,
-)
+from seqlab.data.columns import Columns, read_columns
+from seqlab.data.conllu import CONLLU_TAGS, is_conllu, read_conllu
 from seqlab.data.cut import cut_rows
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.labelled import LABELLED_SPLIT
+from seqlab.data.sentences import TaggedSentence
+from seqlab.data.separators import separator_of
 from seqlab.data.sources import check_fractions
 from seqlab.errors import InputError
 
@@ -74,11 +69,12 @@ class TaggedFiles:
 
     Example:
         >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "a.conll"
-        >>> _ = file.write_text("In O\\nYork B-place\\n\\nYes O\\n")
-        >>> source = TaggedFiles(train=file, validation=file, test=file)
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for split in ("train", "validation", "test"):
+        ...     _ = (folder / split).write_text(f"In O\\nYork B-{split}\\n\\nYes O\\n")
+        >>> source = TaggedFiles(None, *(folder / split for split in ("train", "validation", "test")))
         >>> [(sentence.words, sentence.tags) for sentence in source.read("test")]
-        [(('In', 'York'), ('O', 'B-place')), (('Yes',), ('O',))]
+        [(('In', 'York'), ('O', 'B-test')), (('Yes',), ('O',))]
     """
 
     def __init__(

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seqlab.data.batch import SPLITS
 from seqlab.data.characters import CharacterVocabulary
-from seqlab.data.conll import TaggedSentence
 from seqlab.data.examples import ExampleData, ExampleLoader, check_whole_number
-from seqlab.data.summary import SplitSummary, equal_rows
+from seqlab.data.sentences import TaggedSentence
+from seqlab.data.summary import SplitSummary, equal_rows, percent
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
 from seqlab.data.tag_schemes import TagScheme, check_scheme, scheme_of
 from seqlab.data.tagged import TaggedSource
@@ -219,7 +219,7 @@ class TaggingData(ExampleData):
         counts = {"sentences": len(found.encoded.lengths), "words": len(found.targets)}
         names = self.tags + self.unseen_tags
         tags = dict(zip(names, np.bincount(found.targets, minlength=len(names)).tolist(), strict=True))
-        classes, kind = {tag: count for tag, count in tags.items() if count or tag in self.tags}, "tags"
+        classes, kind = {tag: count for tag, count in tags.items() if count}, "tags"
         notes = [] if equal is None else [equal]
         if self.scheme is not None:
             types = {tag[2:]: count for tag, count in classes.items() if tag[0] == "B"}
@@ -237,8 +237,8 @@ class TaggingData(ExampleData):
             shown = [tag for tag in self.unseen_tags if tags[tag]]
             named = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
             yield f"{unseen:,} words have a tag that training lacks ({named}) and count as tagged wrongly"
-        if split != "train":
-            yield f"{100 * self._splits[split].unseen.mean():.2g} % of the words do not occur in training"
+        if split != "train" and self._splits[split].unseen.any():
+            yield f"{percent(self._splits[split].unseen.mean())} of the words do not occur in training"
         spellings: dict[str, list[str]] = {}
         for tag, count in tags.items():
             if count:

@@ -15,7 +15,7 @@ from seqlab.data.batch import IGNORE_INDEX, SPLITS, Spec, pad
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.fingerprint import Digest
 from seqlab.data.parallel import EMPTY, ParallelSource, SentencePair, is_empty
-from seqlab.data.summary import SplitSummary, equal_rows
+from seqlab.data.summary import SplitSummary, equal_rows, percent
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -224,8 +224,8 @@ class TranslationData(ExampleData):
             for side, vocabulary in self.vocabularies.items():
                 tokens = getattr(part, side).tokens
                 if vocabulary.unknown_id is not None and (unknown := int((tokens == vocabulary.unknown_id).sum())):
-                    share = 100 * unknown / len(tokens)
-                    notes.append(f"{share:.2g} % of the {side}'s {vocabulary.unit}s read as {UNKNOWN}")
+                    share = percent(unknown / len(tokens))
+                    notes.append(f"{share} of the {side}'s {vocabulary.unit}s read as {UNKNOWN}")
             if alike := sum(pair.source == pair.target for pair in part.pairs):
                 notes.append(f"{alike:,} pairs have two equal sides")
             counts = {"pairs": len(part.pairs)}

@@ -13,7 +13,7 @@ from seqlab.errors import InputError
 from seqlab.nn.classifier import Classifier
 from seqlab.nn.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
-from seqlab.tasks.devices import global_mean, summed
+from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -69,8 +69,7 @@ class ClassificationTask(SequenceTask):
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
 
     def finish(self, split: str) -> None:
-        counts = summed(self.metrics_of(split).confusion).cpu()[:, :-1]  # no unseen class is ever predicted
-        self.confusion[split] = counts if counts[-1].any() else counts[:-1]
+        self.confusion[split] = self.metrics_of(split).counts()
         super().finish(split)
 
     @staticmethod

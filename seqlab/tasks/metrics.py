@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from seqlab.tasks.devices import summed
+
 
 class TokenMetrics(Metric):
     r"""Mean negative log-likelihood of next-token prediction, and what follows from it.
@@ -120,6 +122,14 @@ class OpenClassMetrics(ClassMetrics):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes + 1)
+
+    def counts(self) -> Tensor:
+        """The counts ``(true, predicted)`` over all devices, on the CPU.
+
+        Classes that training never saw are a last row, where there are any.
+        """
+        pairs = summed(self.confusion).cpu()[:, :-1]  # no unseen class is ever predicted
+        return pairs if pairs[-1].any() else pairs[:-1]
 
     def compute(self) -> dict[str, Tensor]:
         return {**super().compute(), "loss": self.nll / self.confusion[:-1].sum()}

@@ -10,7 +10,8 @@ class Prediction:
 
     A task that can be asked has a static method ``predict(model, spec, vocabularies, inputs, **options) ->
     list[Prediction]``, one for each input. ``vocabularies`` holds those that ``spec.vocabularies`` names; ``options``
-    are those of the task's own that ``predict`` names too. ``seqlab predict`` calls it.
+    are those of the task's own that ``predict`` names too. ``seqlab predict`` calls it. A task that does not read an
+    input as the vocabulary splits a text has a static method ``pieces(text, vocabulary) -> list[str]`` too.
 
     Attributes:
         values: the answer as plain values, such as JSON holds.

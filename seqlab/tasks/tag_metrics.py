@@ -8,13 +8,15 @@ from nervaluate import Evaluator
 from torch import Tensor
 from torchmetrics import Metric
 
+from seqlab.tasks.metrics import OpenClassMetrics
+
 MOST_SHOWN: Final = 50
 """Tags, or types of entities, up to which each has a metric of its own; more are in the files of the run alone."""
 
 _UNTYPED: Final = "entity"
 
 
-class TagMetrics(Metric):
+class TagMetrics(OpenClassMetrics):
     r"""Mean negative log-likelihood of the true tags a word, and the share of words that get the right one.
 
     .. math::  \text{loss} = \frac{1}{N} \sum_{s} -\log p(y_s \mid x_s)
@@ -24,8 +26,8 @@ class TagMetrics(Metric):
     does not occur, and for all of more than ``MOST_SHOWN`` tags). The sum is float64 and the counts integers, added up
     over all batches and devices before anything is divided.
 
-    A word whose tag training never saw, a target of ``len(tags)`` or more, counts as tagged wrongly. It has no part in
-    the loss, where its probability of 0 would leave nothing to compare.
+    A word whose tag training never saw, a target of ``len(tags)`` or more, counts as tagged wrongly, as in
+    :class:`~seqlab.tasks.metrics.OpenClassMetrics`.
 
     Args:
         tags: the tags in the order of their numbers.
@@ -38,41 +40,32 @@ class TagMetrics(Metric):
         {'loss': 0.5, 'accuracy': 0.67, 'unseen_accuracy': 0.5, 'accuracy_NOUN': 0.5, 'accuracy_VERB': 1.0}
     """
 
-    full_state_update = False
-    nll: Tensor
-    confusion: Tensor
     unseen: Tensor
     unseen_correct: Tensor
 
     def __init__(self, tags: Sequence[str]) -> None:
-        super().__init__()
+        super().__init__(len(tags))
         self.tags = tuple(tags)
-        pairs = torch.zeros((len(self.tags) + 1, len(self.tags)), dtype=torch.int64)
-        self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("confusion", pairs, dist_reduce_fx="sum")  # (true, predicted); the last row is of unseen tags
         self.add_state("unseen", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("unseen_correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, nll: Tensor, predicted: Tensor, targets: Tensor, unseen: Tensor) -> None:
+    def update(self, nll: Tensor, predicted: Tensor, targets: Tensor, unseen: Tensor) -> None:  # type: ignore[override]
         """Adds one batch: the summed negative log-likelihood in nats, and of each word ``(N,)`` the predicted and true
         tag and whether training lacks it."""
-        self.nll += nll
-        # In place: a count of all pairs of a thousand tags would cost more than the model.
-        true = targets.clamp(max=len(self.tags))
-        self.confusion.index_put_((true, predicted), torch.ones_like(true), accumulate=True)
+        super().update(nll, predicted, targets.clamp(max=len(self.tags)))
         self.unseen += unseen.sum()
         self.unseen_correct += (unseen & (predicted == targets)).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        words = self.confusion.sum(1).double()  # (tags + 1,)
-        correct = self.confusion.diagonal().double()  # (tags,)
-        found = {"loss": self.nll / words[:-1].sum(), "accuracy": correct.sum() / words.sum()}
+        figures = super().compute()
+        found = {"loss": figures["loss"], "accuracy": figures["accuracy"]}
         if self.unseen:
             found["unseen_accuracy"] = self.unseen_correct.double() / self.unseen
         if len(self.tags) > MOST_SHOWN:
             return found
-        shares = correct / words[:-1].clamp(min=1)
-        occur = (words > 0).tolist()[:-1]
+        words = self.confusion[:-1].sum(1).double()  # (tags,)
+        shares = self.confusion.diagonal()[:-1] / words.clamp(min=1)
+        occur = (words > 0).tolist()
         return found | {
             f"accuracy_{tag}": share for tag, share, there in zip(self.tags, shares, occur, strict=True) if there
         }

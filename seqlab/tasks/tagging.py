@@ -1,7 +1,6 @@
 """Tagging: one tag for each word of a sentence."""
 
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.data.batch import IGNORE_INDEX
-from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec
+from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
 from seqlab.data.tag_schemes import TagScheme
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
@@ -20,8 +19,6 @@ from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_pre
 from seqlab.tasks.devices import global_mean, summed
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
-
-log = logging.getLogger("seqlab")
 
 _SENTENCES: Final = 32  # read at once by predict, at most
 _LETTERS: Final = 1_000_000  # the same, with the padding of words and sentences
@@ -87,8 +84,7 @@ class TaggingTask(SequenceTask):
             entities.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
 
     def finish(self, split: str) -> None:
-        counts = summed(self.metrics_of(split).confusion).cpu()
-        self.confusion[split] = counts if counts[-1].any() else counts[:-1]
+        self.confusion[split] = self.metrics_of(split).counts()
         super().finish(split)
         if split in self.entity_metrics:
             entities: Any = self.entity_metrics[split]
@@ -113,7 +109,6 @@ class TaggingTask(SequenceTask):
             if not sentence:
                 raise InputError(f"text {number} is empty; give it at least one word")
         encoded = EncodedSentences(sentences, vocabularies, spec.max_word_length)
-        _tell_of_unknown(sentences, vocabularies, encoded)
         scheme = TagScheme(spec.scheme or "BIO", spec.outside or "O") if spec.entities else None
         found: dict[int, list[str]] = {}
         for numbers in _chunks(sentences):
@@ -125,6 +120,11 @@ class TaggingTask(SequenceTask):
                 tags = [spec.tags[tag] for tag in row]
                 found[number] = tags if scheme is None else scheme.write(tags)
         return [_prediction(sentence, found[number]) for number, sentence in enumerate(sentences)]
+
+    @staticmethod
+    def pieces(text: str, vocabulary: Vocabulary) -> list[str]:
+        """The words of an input, as the vocabulary spells them."""
+        return [as_read(word, vocabulary) for word in _words(text)]
 
 
 def read(model: Tagger, batch: TaggingBatch) -> Tensor:
@@ -167,20 +167,6 @@ def _chunks(sentences: Sequence[Sequence[str]]) -> Iterator[list[int]]:
         chunk.append(number)
     if chunk:
         yield chunk
-
-
-def _tell_of_unknown(
-    sentences: Sequence[Sequence[str]], vocabularies: Mapping[str, Vocabulary], encoded: EncodedSentences
-) -> None:
-    """Warns of sentences of which no word is known."""
-    unknown = encoded.ids == vocabularies["tokens"].unknown_id
-    bounds = zip(encoded.starts[:-1], encoded.starts[1:], strict=True)
-    numbers = [number for number, (start, stop) in enumerate(bounds) if unknown[start:stop].all()]
-    if numbers:
-        log.warning(
-            "%d of %d texts have no word that training knew, first text %d: %s",
-            *(len(numbers), len(sentences), numbers[0] + 1, " ".join(sentences[numbers[0]])[:60]),
-        )
 
 
 def _rows(tags: Tensor, lengths: Tensor) -> Iterator[list[int]]:

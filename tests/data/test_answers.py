@@ -155,7 +155,7 @@ def test_what_each_split_holds_is_counted(tmp_path):
     assert train.counts == {"questions": 3, "stories": 2} and train.classes == {"Ann": 1, "Bob": 2}
     assert train.left_out == {"stories without a question": 1} and train.kind == "answers"
     assert "1 stories are cut to their last 1 sentences" in train.notes
-    assert test.classes == {"Ann": 0, "Bob": 1, "Zoe": 1}
+    assert test.classes == {"Bob": 1, "Zoe": 1}
     assert "1 of 2 rows stands in train too" in test.notes[0]
     assert "1 questions have an answer that training never saw" in test.notes
     assert any("of the words of its sentences read as <unk>" in note for note in validation.notes)

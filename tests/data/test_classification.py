@@ -145,14 +145,12 @@ def test_the_vocabulary_comes_from_training_alone_and_knows_the_unknown(tmp_path
         ClassificationData(TinySentiment(), unit="character", vocabulary=frequent.vocabulary.save(tmp_path)).spec  # noqa: B018
 
 
-def test_long_texts_are_cut_with_a_log_line(caplog):
-    caplog.set_level("INFO", "seqlab")
+def test_long_texts_are_cut_and_counted():
     data = ClassificationData(TinySentiment(), max_length=2)
     assert data.lengths("train").tolist() == [2, 2, 2, 2]
     batch = data.collate("train", [1, 0])
     assert [data.vocabulary.decode(row) for row in batch.inputs] == ["what a", "I love"]
     assert batch.targets.tolist() == [1, 1]
-    assert "train: 4 of 4 texts are cut to their first 2 tokens" in caplog.text
     assert "4 texts cut to their first 2 tokens" in data.summaries()[0].notes
 
 
@@ -207,7 +205,8 @@ def test_a_class_that_training_never_saw_counts_as_wrong_and_is_told(tmp_path, c
     data.setup("fit")
     assert "test: 2 of 3 texts have a class that training never saw (z) and count as classified wrongly" in caplog.text
     assert data.collate("test", [0, 1, 2]).targets.tolist() == [0, IGNORE_INDEX, IGNORE_INDEX]
-    assert data.summaries()[2].line() == ("test: 3 rows; 1 classes: x 1; 2 rows of classes that training lacks (z)")
+    lacking = "2 rows of classes that training lacks (z); 60 % of the words read as <unk>"
+    assert data.summaries()[2].line() == f"test: 3 rows; 1 classes: x 1; {lacking}"
     (tmp_path / "c.csv").write_text("text,label\na d,z\n")
     with pytest.raises(InputError, match=r"c\.csv:2: no label of the validation split occurs in training"):
         labelled_data(train=tmp_path / "a.csv", validation=tmp_path / "c.csv", test=tmp_path / "b.csv").setup("fit")

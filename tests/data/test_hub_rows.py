@@ -181,3 +181,12 @@ def test_rows_that_a_stray_quote_swallowed_are_refused_in_csv_of_the_hub_too(tmp
         "\n".join(["text,label", *lines, '"two lines,\nof one text, really",pos']) + "\n"
     )
     assert ("two lines,\nof one text, really", "pos") in every_row(labelled_data(hub=path))
+
+
+def test_a_saved_split_without_rows_is_named(tmp_path):
+    folder = tmp_path / "saved"
+    empty = datasets.Dataset.from_dict({"text": [], "label": []}, features=NAMED)
+    datasets.DatasetDict({"train": data_set(ROWS), "validation": empty}).save_to_disk(folder)
+    with pytest.raises(InputError, match=r"the validation split of .*saved is empty"):
+        labelled_data(hub=str(folder)).prepare_data()
+    assert len(labelled_data(hub=str(folder), validation="cut").rows("validation")) == 6

@@ -54,6 +54,13 @@ def test_multiword_tokens_empty_nodes_and_comments_are_left_out_of_conllu(tmp_pa
         ("a.conll", "Do x AUX\nn't x PART\ngo\tx   VERB\n_ x PUNCT \n \n\n-DOCSTART- -X- O O\n\n# x SYM"),
         ("a.tsv.gz", gzip.compress(b"Do\tAUX\nn't\tPART\ngo\tVERB\n_\tPUNCT\n\t\n#\tSYM\n")),
     ],
+    ids=[
+        "gzip",
+        "CRLF and a byte order mark",
+        "blank lines",
+        "columns",
+        "columns, gzip",
+    ],  # a gzip holds the time
 )
 def test_every_form_of_a_file_gives_the_same_sentences(tmp_path, name, content):
     assert of(written(tmp_path, name, content)) == SENTENCES
@@ -186,7 +193,7 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(tmp_path, case):
         ({"tag_column": "upos"}, r"data\.tag_column=upos must be a whole number in a file of columns"),
         ({"tag_column": 2}, r"a\.conll:1: there is no column 2 among 2: give data\.tag_column=NUMBER"),
         ({"tag_column": 0}, r"the word and the tag are one column of 2; give data\.word_column= and"),
-        ({"separator": ""}, r"data\.separator is empty"),
+        ({"separator": ""}, r"data\.separator='' must be a character, or one of comma"),
         ({"split": [0.5, 0.5]}, r"data\.split="),
         ({"max_length": 0}, r"data\.max_length=0 must be a whole number, 1 or more"),
         ({"max_word_length": 0}, r"data\.max_word_length=0 must be a whole number, 1 or more"),

@@ -127,6 +127,11 @@ def test_it_learns_its_stories_by_heart_and_prints_answers(tmp_path, capsys):
     assert answer.values["answer"] == row.answer
 
 
+def test_a_story_of_unknown_words_is_told_though_its_full_stops_are_known(run_dir, caplog):
+    (answer,) = predict(run_dir, ["Zzz qqq. Yyy xxx?"])
+    assert answer.values["note"] == "no known word" and "has none of its words: 'zzz', 'qqq'" in caplog.text
+
+
 def test_each_input_is_a_story_and_its_question(run_dir):
     texts = [
         "Nora walked to the mill. Where is Nora?",

@@ -1,5 +1,6 @@
 """Tagging from the configuration to the record: what is learned, measured, shown, and kept."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ def whole(tmp_path_factory) -> Path:
 def test_the_preset_finds_the_entities_also_of_words_that_training_never_saw(whole):
     metrics = read_record(whole)["metrics"]
     assert metrics["test/entity_f1"] > 0.95 and metrics["test/unseen_accuracy"] > 0.95
+
+
+def test_each_tag_and_type_of_entity_has_its_line_in_the_folder(whole):
+    metrics = read_record(whole)["metrics"]
+    pairs, tags, types = (
+        list(csv.DictReader((whole / f"{name}.csv").read_text().splitlines()))
+        for name in ("confusion", "classes", "entities")
+    )
+    words = sum(int(row["count"]) for row in pairs)
+    right = sum(int(row["count"]) for row in pairs if row["true"] == row["predicted"])
+    assert right / words == pytest.approx(metrics["test/accuracy"])
+    assert sum(int(row["correct"]) for row in tags) == right and sum(int(row["true"]) for row in tags) == words
+    for row in types:
+        assert float(row["f1"]) == pytest.approx(metrics[f"test/entity_f1_{row['type']}"], rel=1e-5)
+    true, correct = (sum(int(row[name]) for row in types) for name in ("true", "correct"))
+    assert types and correct / true == pytest.approx(metrics["test/entity_recall"])
     assert {f"test/entity_f1_{kind}" for kind in ("PER", "ORG", "LOC")} <= metrics.keys()
 
 

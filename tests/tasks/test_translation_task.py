@@ -34,8 +34,8 @@ LEARNED = (
     "task.lowercase_scores=true",
     "task.beam_size=4",
     "optimizer.lr=0.01",
-    "trainer.max_epochs=12",
-    "trainer.check_val_every_n_epoch=6",
+    "trainer.max_epochs=16",
+    "trainer.check_val_every_n_epoch=8",
     "task.label_smoothing=0.0",
 )
 

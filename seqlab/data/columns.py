@@ -1,8 +1,4 @@
-"""Sentences with a tag for each word, from CoNLL-U files and from files of columns, with the line of what is wrong.
-
-The reader of CoNLL-U is our own: `conllu` and `pyconll` give no line numbers, and take lines with too few columns and
-ids that count no sentence's words.
-"""
+"""Sentences from files of columns: a word a line, its tag in another column, a blank line after each sentence."""
 
 import contextlib
 import csv
@@ -10,57 +6,26 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seqlab.data.conllu import CONLLU_COLUMNS, NO_WORD_ID
+from seqlab.data.sentences import Block, TaggedSentence
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
-CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
-CONLLU_TAGS = ("upos", "xpos")
 DOCUMENT_START = "-DOCSTART-"  # a line of its own in CoNLL-2003, and no word
-COMMENTS_ALONE = "blocks of comments alone"
 COMMENTS = "lines of comments"
 HEADERS = "lines of column names"
 
 _BLANKS: Final = " \t"  # what surrounds a word; other spaces, such as a no-break space, can be one
-_ID: Final = re.compile(r"\d+")
-_NO_WORD_ID: Final = re.compile(r"\d+-\d+|\d+\.\d+")
-_PLUS: Final = "# global.columns ="  # of CoNLL-U Plus, whose first line names its columns
-_SEPARATORS: Final = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 _NAMES_OF_WORDS: Final = frozenset({"word", "words", "token", "tokens", "form", "forms", "text"})
 _NAMES_OF_TAGS: Final = frozenset(
     {"tag", "tags", "label", "labels", "pos", "upos", "xpos", "ner", "ner_tag", "ner_tags", "entity", "class", "bio"}
 )
 _OTHER_COLUMN: Final = "other columns take data.word_column=NUMBER and data.tag_column=NUMBER, from 0"
 _FREE_COLUMNS: Final = 11  # so many columns, or more, have CoNLL-2009 and 2012, whose sentences differ in their number
-
-
-@dataclass(frozen=True)
-class TaggedSentence:
-    """A sentence, the tag of each word, and where each stands, for messages.
-
-    Attributes:
-        words: one or more.
-        tags: as many.
-        origin: what comes before a word's number in a message, such as ``file:``.
-        lines: the number of each word: its line.
-
-    Example:
-        >>> TaggedSentence(("Go", "!"), ("VERB", "PUNCT"), "a.conllu:", (7, 8)).place(1)
-        'a.conllu:8'
-    """
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
-    origin: str
-    lines: Sequence[int]
-
-    def place(self, word: int) -> str:
-        """Where a word stands."""
-        return f"{self.origin}{self.lines[word]}"
 
 
 class Columns(NamedTuple):
@@ -83,114 +48,6 @@ class Columns(NamedTuple):
 
 
 _DEFAULT: Final = Columns()
-
-
-class _Block:
-    """The lines between two blank ones, as they come."""
-
-    def __init__(self, file: Path) -> None:
-        self._origin = f"{file}:"
-        self.words: list[str] = []
-        self._tags: list[str] = []
-        self._lines: list[int] = []
-
-    def add(self, word: str, tag: str, line: int) -> None:
-        self.words.append(word)
-        self._tags.append(tag)
-        self._lines.append(line)
-
-    def take(self) -> TaggedSentence:
-        found = TaggedSentence(tuple(self.words), tuple(self._tags), self._origin, tuple(self._lines))
-        self.words, self._tags, self._lines = [], [], []
-        return found
-
-
-def separator_of(given: str | None) -> str | None:
-    """What ``data.separator`` means: a character, its name, or ``\\t`` in any quoting; None where none is given.
-
-    Raises:
-        InputError: it is empty.
-
-    Example:
-        >>> [separator_of(given) for given in ("tab", "\\\\t", "\\t", "|", "space", "whitespace")]
-        ['\\t', '\\t', '\\t', '|', ' ', 'whitespace']
-    """
-    if given is None:
-        return None
-    if given == "":
-        raise InputError("data.separator is empty: give a character, or null for tabs, else any run of spaces and tabs")
-    named = re.sub(r"\\+t", "\t", given)
-    return _SEPARATORS.get(named.lower(), named)
-
-
-def is_conllu(lines: Sequence[str]) -> bool:
-    """Whether lines look like CoNLL-U: ten columns with tabs between them, of which the first counts words from 1.
-
-    Example:
-        >>> is_conllu(["1\\ta\\ta\\tX\\tXX\\t_\\t0\\troot\\t_\\t_"]), is_conllu(["a\\tX"])
-        (True, False)
-    """
-    rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")][:50]
-    whole = all(
-        len(row) == len(CONLLU_COLUMNS) and (_ID.fullmatch(row[0]) or _NO_WORD_ID.fullmatch(row[0])) for row in rows
-    )
-    return whole and any(row[0] == "1" for row in rows)
-
-
-def read_conllu(
-    file: Path, lines: Sequence[str], tag_column: str = "upos", left_out: Counter[str] | None = None
-) -> Iterator[TaggedSentence]:
-    """The sentences of a CoNLL-U file (Nivre et al. 2016); ``tag_column`` is "upos" or "xpos".
-
-    Lines of multiword tokens (``3-4``) and of empty nodes (``3.1``) are left out: the words that they stand for have
-    lines of their own. So are blocks of comments alone. ``left_out`` counts them. The tag ``_``, which says that a word
-    has none, is a tag like another. Of CoNLL-U Plus, whose first line names the columns, these are read.
-
-    Raises:
-        InputError: a line has not ten columns, ids do not count a sentence's words, a word or tag is empty, or a
-            sentence has no word; names file and line.
-    """
-    omitted = Counter[str]() if left_out is None else left_out
-    names: tuple[str, ...] = CONLLU_COLUMNS
-    if lines and lines[0].startswith(_PLUS):
-        names = tuple(lines[0].removeprefix(_PLUS).lower().split())
-        if lacking := [name for name in ("id", "form", tag_column) if name not in names]:
-            raise InputError(f"{file}:1: the columns {' '.join(names)} lack {' and '.join(lacking)}")
-    number_column, form_column, column = (names.index(name) for name in ("id", "form", tag_column))
-    block, begun, commented = _Block(file), 0, False
-    for number, line in enumerate([*lines, ""], start=1):
-        place = f"{file}:{number}"
-        if not line.strip():
-            if block.words:
-                yield block.take()
-            elif begun:
-                raise InputError(f"{file}:{begun}: a sentence without words")
-            omitted[COMMENTS_ALONE] += commented and not begun
-            begun, commented = 0, False
-            continue
-        if line.startswith("#"):
-            commented = True
-            continue
-        begun = begun or number
-        fields = line.split("\t")
-        if len(fields) != len(names):
-            raise InputError(
-                f"{place}: expected {len(names)} columns with tabs between them, as CoNLL-U has, got {len(fields)}; "
-                "a file of a word and its tags a line takes data.format=columns"
-            )
-        if _NO_WORD_ID.fullmatch(fields[number_column]):
-            omitted["multiword tokens" if "-" in fields[number_column] else "empty nodes"] += 1
-            continue
-        if fields[number_column] != str(len(block.words) + 1):
-            raise InputError(
-                f"{place}: expected the id {len(block.words) + 1}, got {fields[number_column]!r}; sentences end with a "
-                "blank line"
-            )
-        word, tag = fields[form_column].strip(_BLANKS), fields[column].strip()
-        if not word or not tag:
-            empty, cell = (tag_column, fields[column]) if word else ("form", fields[form_column])
-            raise InputError(f"{place}: the word has no {empty}: {cell!r}")
-        block.add(word, tag, number)
 
 
 def read_columns(
@@ -220,7 +77,7 @@ def read_columns(
 
 def _counts(words: Sequence[str]) -> bool:
     """Whether words are the ids 1, 2, 3, ... (or from 0) of a sentence's words."""
-    ids = [word for word in words if not _NO_WORD_ID.fullmatch(word)]
+    ids = [word for word in words if not NO_WORD_ID.fullmatch(word)]
     start = {"0": 0, "1": 1}.get(ids[0]) if ids else 1
     return start is not None and ids == [str(number) for number in range(start, start + len(ids))]
 
@@ -240,7 +97,7 @@ class _ColumnReader:
             self._warn_of_comments()
 
     def sentences(self) -> Iterator[TaggedSentence]:
-        block, file = _Block(self._file), self._file
+        block, file = Block(self._file), self._file
         names = None if self._header is None else self._lines[self._header]
         expected: tuple[int, int] | None = None  # a width, and the line of which it is
         for number, line in enumerate([*self._lines, ""], start=1):
