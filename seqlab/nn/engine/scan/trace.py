@@ -23,6 +23,9 @@ _FURTHER = (  # what the core operators leave whole
     aten._log_softmax,
 )
 _SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that steer those after them
+_SHAPES = frozenset(  # what may be handed the number of rows: where it is a shape and no value
+    ("subgraph", "view", "reshape", "expand", "zeros", "ones", "empty", "full", "new_zeros", "new_ones", "new_empty")
+).union(("new_full", "repeat", "broadcast_to", "tile"))
 _SHAPED = (
     "view",
     "_unsafe_view",
@@ -113,12 +116,22 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     places = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
     counts = [node for node, each in given.items() if each.role == "rows count"]
     body = _assembled(capture.graph, [*places, *extras], kept, results, set(), counts)
-    numbers_of_rows = [node for node in kept if not isinstance(node.meta.get("example_value", torch.empty(0)), Tensor)]
-    return Step(prelude, body, any(map(_counted, counts)) or any(map(_is_number, numbers_of_rows)))
+    numbers_of_rows = [*counts, *filter(_is_number, kept)]
+    for node in numbers_of_rows:
+        if any(not _is_number(user) and _called(user) not in _SHAPES for user in node.users):
+            raise UnsupportedError("it reads the batch's size")
+    return Step(prelude, body, any(map(_counted, counts)) or len(numbers_of_rows) > len(counts))
 
 
 def _is_number(node: fx.Node) -> bool:
-    return isinstance(node.meta["example_value"], (int, float, torch.SymInt, torch.SymFloat))
+    return isinstance(node.meta.get("example_value"), (int, float, torch.SymInt, torch.SymFloat))
+
+
+def _called(node: fx.Node) -> str:
+    """The name of what a node calls; of a subgraph's caller, which is handed all symbols, one name."""
+    if node.op == "output" or "higher_order" in str(getattr(node.target, "__module__", "")):
+        return "subgraph"
+    return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", node.target))
 
 
 def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
@@ -256,15 +269,12 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
     sizes = [gates] * (1 + cell.recurrent) + list(cell.state_sizes)
     taken = {size for extra in extras for size in extra.shape} | set(cell.state_sizes)
     taken.update(cell.hidden_size * number for number in range(1, cell.num_gates + 1))
-    first, second = [size for size in range(11, 4096, 2) if size not in taken][:2]
+    first, *others = [size for size in (11, 14, 24, *range(25, 4096)) if size not in taken][:3]
     joint = _joint(step, sizes, extras, dtype, first)
     _refuse_draws_and_numbers(joint.graph)
     if step.counts_rows:
-        texts = [
-            _without_rows(graph, rows)
-            for graph, rows in ((joint, first), (_joint(step, sizes, extras, dtype, second), second))
-        ]
-        if texts[0] != texts[1]:
+        text = _without_rows(joint, first)
+        if any(_without_rows(_joint(step, sizes, extras, dtype, rows), rows) != text for rows in others):
             raise UnsupportedError("it reads the batch's size")
     inputs = [node for node in joint.graph.nodes if node.op == "placeholder"]
     output = next(node for node in joint.graph.nodes if node.op == "output")
@@ -350,7 +360,10 @@ def _without_rows(module: fx.GraphModule, rows: int) -> list[str]:
     text = []
     for node in module.graph.nodes:
         arguments = str((node.args, node.kwargs))
-        if name_of_target(node) in _SHAPED:
+        if name_of_target(node) in ("full", "new_full"):  # what it is filled with is a value
+            shape, *rest = node.args
+            arguments = f"{str(shape).replace(str(rows), 'rows')} {rest} {node.kwargs}"
+        elif name_of_target(node) in _SHAPED:
             arguments = str(fx.map_arg((node.args, node.kwargs), str)).replace(str(rows), "rows")
         text.append(f"{node.op} {node.target} {arguments}")
     return text
