@@ -47,7 +47,7 @@ def run(
         reason = refusal(cell)
         if reason is not None:
             raise UnsupportedError(reason)
-        check(cell, x, state)
+        check(cell, x, auto)
     if lengths is None:
         a, b, dtype = _coefficients(cell, x, state[0])
         return _scan(a, b, state[0], dtype)
@@ -58,7 +58,7 @@ def run(
     return output.masked_fill(padding, 0.0), final
 
 
-def check(cell: LinearCell, x: Tensor, state: State) -> None:
+def check(cell: LinearCell, x: Tensor, auto: bool) -> None:
     """Raises :class:`UnsupportedError` unless the coefficients of many steps are those of each.
 
     They are followed as a compiled step is: what draws, has side effects or mixes rows is refused. And before their
@@ -75,9 +75,10 @@ def check(cell: LinearCell, x: Tensor, state: State) -> None:
             known = _compare(cell, capture, capture.live(scope), dtype, x.device)
             capture.derived["parallel"] = known
     except UnsupportedError:
-        with torch.no_grad():  # which may be for want of coefficients of the right shape
-            example = x.new_zeros(1, 1, cell.num_gates * cell.hidden_size)
-            _pair(cell, cell.coefficients(example), (1, 1, cell.hidden_size))
+        if not auto:  # it may be for want of coefficients of the right shape, which is said then
+            with torch.no_grad():
+                example = x.new_zeros(*x.shape[:2], cell.num_gates * cell.hidden_size)
+                _pair(cell, cell.coefficients(example), (*x.shape[:2], cell.hidden_size))
         raise
     if known:
         raise UnsupportedError(known)
