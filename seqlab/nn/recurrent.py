@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.engine import ENGINES, candidates, choose
+from seqlab.nn.engine import candidates, choose, run
 from seqlab.nn.engine.capture import FinalError, UnsupportedError, untraceable
 from seqlab.nn.engine.once import run_pre_hooks
 from seqlab.nn.engine.repeat import unrepeatable
@@ -131,7 +131,7 @@ class Recurrent(nn.Module):
         """On the engine for this call; under "auto" on the next one where that can't run what the cell does now."""
         names = self._engines_for(x, lengths)
         if torch.compiler.is_compiling():
-            return ENGINES[names[0]].run(self.cell, x, state, lengths, self._backend == "auto")
+            return run(names[0], self.cell, x, state, lengths, self._backend == "auto")
         reason = untraceable() if names[0] != "loop" else self.kept_to_loop
         if reason is not None:
             if self._backend != "auto":
@@ -139,7 +139,7 @@ class Recurrent(nn.Module):
             names = names[-1:]
         for name in names:
             try:
-                output, new = ENGINES[name].run(self.cell, x, state, lengths, self._backend == "auto")
+                output, new = run(name, self.cell, x, state, lengths, self._backend == "auto")
             except UnsupportedError as error:
                 reason = str(error)
                 if self._backend != "auto":
@@ -187,11 +187,11 @@ class Recurrent(nn.Module):
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1
-        run, outputs = self._run, []
+        outputs = []
         for start in range(0, x.size(1), size):
             stretch = x[:, start : start + size]
             left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
-            output, state = checkpoint(run, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
+            output, state = checkpoint(self._run, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
             outputs.append(output)
         return torch.cat(outputs, 1), state
 

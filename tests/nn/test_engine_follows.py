@@ -1002,9 +1002,9 @@ def test_a_cell_that_is_replaced_in_its_layer_is_the_one_that_runs():
     assert layer.last_run.engine == "scan"
 
 
-@pytest.mark.parametrize(("alpha", "more"), [(0.9, 0), (1.0, 1)])
-def test_a_number_that_is_annealed_is_no_reason_to_compile_again(alpha, more):
-    """But once where it begins at one, which as a constant is nothing to compute."""
+@pytest.mark.parametrize("alpha", [0.9, 1.0])
+def test_a_number_that_is_annealed_is_no_reason_to_compile_again(alpha):
+    """But once, at its first change: until then it is a constant."""
 
     def step(self, gi, gh, state):
         return ((gi + gh).tanh() * self.alpha * (1 + self.beta),)
@@ -1018,7 +1018,7 @@ def test_a_number_that_is_annealed_is_no_reason_to_compile_again(alpha, more):
         layer(torch.zeros(2, 3, 3).double())
         assert layer.last_run.engine == "scan"
     assert_layer_agrees(layer)
-    assert build.compilations <= before + more
+    assert build.compilations <= before + 1
 
 
 @pytest.mark.parametrize("name", ["a_float", "a_string", "a_closure", "the_code_of_a_global_function"])

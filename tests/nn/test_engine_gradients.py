@@ -245,6 +245,7 @@ def test_a_jacobian(vectorize):
     both(jacobian)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own use of it
 @pytest.mark.parametrize("backend", ["auto", "scan", "native"])
 def test_transforms_of_functions(backend):
     torch.manual_seed(0)
@@ -278,6 +279,7 @@ def test_transforms_of_functions(backend):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own use of it
 def test_forward_mode_by_hand():
     def forward(layer, x):
         with torch.autograd.forward_ad.dual_level():
@@ -308,9 +310,12 @@ def test_a_backward_pass_of_some_leaves():
 
 
 def test_hooks_on_weights_and_results():
+    def double(parameter):
+        parameter.grad.mul_(2)
+
     def hooked(layer, x):
         layer.cell.weight_hh.register_hook(lambda gradient: gradient.clamp(-0.1, 0.1))
-        layer.cell.bias_ih.register_post_accumulate_grad_hook(lambda each: each.grad.mul_(2))
+        layer.cell.bias_ih.register_post_accumulate_grad_hook(double)
         output, final = layer(x.requires_grad_())
         output.register_hook(lambda gradient: gradient * 0.5)
         final[1].register_hook(lambda gradient: gradient.t().contiguous().t())

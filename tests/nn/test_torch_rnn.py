@@ -282,6 +282,7 @@ def test_float32_is_near_torchs(family, bidirectional):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("lengths", [None, [2, 6, 1, 4]])
 def test_autocast_is_near_float32_and_trains(family, lengths):
+    torch.manual_seed(0)
     module, encoder = twins(family, 6, 9, torch.float32, num_layers=2)
     x, counts = torch.randn(4, 6, 6), None if lengths is None else torch.tensor(lengths)
     exact, _ = encoder(x, lengths=counts)
@@ -291,7 +292,7 @@ def test_autocast_is_near_float32_and_trains(family, lengths):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, state = encoder(x, lengths=counts)
     assert {part.dtype for part in torch.utils._pytree.tree_leaves(state)} == {torch.float32}
-    assert float((output - exact).norm() / exact.norm()) < 2e-2
+    assert float(((output - exact).norm() / exact.norm()).detach()) < 2e-2
     output.float().square().sum().backward()
     for parameter, gradient in zip(encoder.parameters(), expected, strict=True):
         assert parameter.grad.dtype == torch.float32

@@ -22,17 +22,27 @@ class Engine(Protocol):
     def refusal(self, cell: RecurrentCell) -> str | None:
         """Why the engine can't serve ``cell``, or None if it can."""
 
-    def run(
-        self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
-    ) -> tuple[Tensor, State]:
+    def run(self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """All steps from left to right: ``x (B, T, I)`` to ``(output (B, T, output_size), final state)``.
 
-        Raises ``UnsupportedError``, before it computes anything, where it can't run what the cell does now; where it
-        was chosen by ``auto``, also where it would be slower than a loop.
+        Raises ``UnsupportedError``, before it computes anything, where it can't run what the cell does now.
         """
 
 
 ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": scan, "loop": loop}
+
+
+def run(
+    name: str, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
+) -> tuple[Tensor, State]:
+    """Run an engine by its name. Chosen by "auto", it also steps aside where it would be slower than a loop."""
+    engine = ENGINES[name]
+    if auto and engine is scan:
+        return scan.run(cell, x, state, lengths, True)
+    if auto and engine is parallel:
+        return parallel.run(cell, x, state, lengths, True)
+    return engine.run(cell, x, state, lengths)
+
 
 # What "auto" prefers: by `seqlab bench engine`, in both precisions; experiments/speed holds the tables.
 _COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
@@ -62,7 +72,7 @@ def _suits_onednn(cell: RecurrentCell, low: bool) -> bool:
 def available(cell: RecurrentCell) -> tuple[str, ...]:
     """The names of the engines that serve ``cell``, in the order in which "auto" prefers them on a CPU."""
     names = dict.fromkeys((*preference(cell, "cpu", False, False), "scan"))
-    return tuple(name for name in names if ENGINES[name].refusal(cell) is None)
+    return tuple(name for name in names if name in ENGINES and ENGINES[name].refusal(cell) is None)
 
 
 def candidates(cell: RecurrentCell, device: str = "cpu", low: bool = False, packed: bool = False) -> tuple[str, ...]:

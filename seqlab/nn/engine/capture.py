@@ -18,7 +18,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -82,6 +82,7 @@ class Capture:
     _classes: tuple[tuple[type, dict[str, Any]], ...]
     _functions: tuple[tuple[types.FunctionType, tuple[Any, ...]], ...]
     _read: Callable[[dict[str, Any]], tuple[Any, ...]]
+    _orders: tuple[tuple[dict[Any, Any], tuple[Any, ...]], ...]
     has_numbers: bool  # as arguments, which may change while it holds
     derived: dict[Any, Any] = field(default_factory=dict)  # what engines have made of it
 
@@ -93,6 +94,9 @@ class Capture:
         """Whether everything that the graph was made from is as it was; ``scope`` holds the method's arguments."""
         for each, known in self._classes:
             if each.__dict__ != known:
+                return False
+        for table, keys in self._orders:
+            if tuple(table) != keys:
                 return False
         for function, parts in self._functions:
             if parts_of(function) != parts:
@@ -313,8 +317,15 @@ def _capture(function: types.FunctionType, scope: dict[str, Any], flags: tuple[b
         tuple((each, dict(each.__dict__)) for each in classes),
         tuple((each, parts_of(each)) for each in _functions(classes, set(code))),
         read,
+        tuple((table, tuple(table)) for table in _tables(scope["cell"])),
         not all(isinstance(each, Tensor) for each in read(scope)),
     )
+
+
+def _tables(cell: nn.Module) -> list[dict[Any, Any]]:
+    """The dictionaries among the attributes of a cell and its modules: no guard watches the order of an OrderedDict."""
+    values = [each for module in cell.modules() for name, each in vars(module).items() if not name.startswith("_")]
+    return [each for each in values if isinstance(each, dict)]
 
 
 @contextmanager
@@ -327,8 +338,9 @@ def quiet() -> Iterator[None]:
     loud = [each for each in loggers if not each.disabled]
     try:
         # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved meanwhile.
+        allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]
         hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
-        with warnings.catch_warnings(), hooks:
+        with warnings.catch_warnings(), hooks if allowed else nullcontext():
             warnings.simplefilter("ignore")
             for each in loud:
                 each.disabled = True

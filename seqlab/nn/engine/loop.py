@@ -14,9 +14,7 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(
-    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
-) -> tuple[Tensor, State]:
+def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """Step ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero."""
     valid = None
     if lengths is not None:
