@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine import candidates, choose, run
-from seqlab.nn.engine.capture import FinalError, UnsupportedError, untraceable
+from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.once import run_pre_hooks
 from seqlab.nn.engine.repeat import unrepeatable
 from seqlab.nn.state import State, describe
@@ -187,11 +188,21 @@ class Recurrent(nn.Module):
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1
-        outputs = []
+        outputs, written = [], _versions(self.cell)
+
+        def run_stretch(x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+            if _versions(self.cell) != written:  # autograd sees no change of what it has not kept
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"recompute runs the steps of {type(self.cell).__name__} again, and a parameter or buffer of it is "
+                    "not what it was in the forward pass"
+                )
+            return self._run(x, state, lengths)
+
         for start in range(0, x.size(1), size):
             stretch = x[:, start : start + size]
             left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
-            output, state = checkpoint(self._run, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
+            output, state = checkpoint(run_stretch, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
             outputs.append(output)
         return torch.cat(outputs, 1), state
 
@@ -203,6 +214,12 @@ class Recurrent(nn.Module):
 
     def extra_repr(self) -> str:
         return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"
+
+
+def _versions(cell: RecurrentCell) -> list[int]:
+    """How often each parameter and buffer was written."""
+    tensors = (*cell.parameters(), *cell.buffers())
+    return [0 if each.is_inference() else each._version for each in tensors]
 
 
 class Bidirectional(nn.Module):

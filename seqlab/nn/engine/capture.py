@@ -11,46 +11,28 @@ that is replaced in place, Python side effects, and code of the standard library
 """
 
 import builtins
-import logging
-import random
-import sysconfig
 import threading
 import types
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 from typing import cast as typed
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._device import DeviceContext
 
 from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.engine.dynamo import Followed, follow, of_torch
+from seqlab.nn.engine.errors import FinalError, UnsupportedError
 
 ROWS = 11  # of the examples that a method is captured with; its graph serves any number
 MOST_CAPTURES = 24  # of one method of one cell: what changes at every call would cost more than it gains
 _LOCK = threading.RLock()  # Dynamo's state is one for the process
 _LINES = count(1)  # each cell's frame gets a code object of its own, by which Dynamo tells which numbers change
-_STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
-_PURE = frozenset(  # modules of the standard library whose Python code reads nothing of the world outside
-    ("_collections_abc", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "fractions", "functools")
-).union(("inspect", "itertools", "math", "numbers", "operator", "re", "string", "types", "typing", "weakref"))
 _METHODS = ("pointwise", "step", "project", "output")
-_OUTSIDE = frozenset(("environ", "getenv"))
 _READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
-
-
-class UnsupportedError(Exception):
-    """A fast engine has no way to run what a cell does, exactly; the message says what, and where."""
-
-
-class FinalError(UnsupportedError):
-    """It is so from now on, whatever the cell does later."""
 
 
 @dataclass(frozen=True)
@@ -252,70 +234,18 @@ def watched(cell: RecurrentCell, method: str) -> Watched:
 
 def _capture(function: types.FunctionType, scope: dict[str, Any], flags: tuple[bool, ...], constants: bool) -> Capture:
     """The graph of ``function(**scope)`` and its watch; with ``constants``, numbers are not arguments of it."""
-    from torch._dynamo import config, convert_frame
-    from torch._dynamo.symbolic_convert import InstructionTranslator
-    from torch._dynamo.utils import dynamo_timed, get_metrics_context
-    from torch._dynamo.variables.torch_function import torch_function_mode_stack_state_mgr
-    from torch._guards import CompileContext, compile_context
-
-    found: dict[str, Any] = {}
-
-    def receive(graph: fx.GraphModule, examples: list[Any]) -> fx.GraphModule:
-        found["effect"] = _side_effect(InstructionTranslator.current_tx().output.side_effects)
-        found["graph"] = graph
-        arguments = [node.meta.get("grapharg") for node in graph.graph.nodes if node.op == "placeholder"]
-        found["sources"] = [None if each is None else each.source.name for each in arguments]
-        return graph
-
-    with quiet(), ExitStack() as stack:
-        stack.enter_context(
-            config.patch(
-                skip_nnmodule_hook_guards=False,
-                specialize_float=constants,
-                automatic_dynamic_shapes=True,
-                automatic_dynamic_local_pgo=False,
-            )
-        )
-        stack.enter_context(get_metrics_context())
-        stack.enter_context(dynamo_timed("seqlab"))
-        stack.enter_context(torch_function_mode_stack_state_mgr)
-        stack.enter_context(compile_context(CompileContext(convert_frame.get_compile_id({}))))
-        try:
-            frame = convert_frame._get_frame(function, tuple(scope.values()))
-            output = convert_frame.compile_frame(
-                frame.code,
-                frame.globals,
-                frame.locals,
-                frame.builtins,
-                frame.closure,
-                compiler_fn=receive,
-                one_graph=True,
-                restart_reasons=set(),
-            )
-            result = output.graph_capture_output(frame.argdefs, frame.kwdefaults)
-            if "graph" not in found:
-                raise UnsupportedError("it computes nothing from what it is given")
-            if found["effect"] is not None:
-                raise UnsupportedError(found["effect"])
-            manager = result.build_guards(function.__code__).guard_manager
-        except UnsupportedError:
-            raise
-        except Exception as error:
-            raise UnsupportedError(_reason(error)) from None
-    _refuse_branches(result.output_graph.shape_env)
-    code = tuple(result.traced_code)
-    _refuse_outside(code)
-    inputs, read = _inputs(found["sources"], result, scope)
-    classes = _classes(scope["cell"], result)
+    found = follow(function, scope, constants)
+    inputs, read = _inputs(found)
+    classes = _classes(scope["cell"], found)
     return Capture(
-        found["graph"],
+        found.graph,
         inputs,
         flags,
         torch.is_grad_enabled(),
-        code,
-        manager.check,
+        found.code,
+        found.holds,
         tuple((each, dict(each.__dict__)) for each in classes),
-        tuple((each, parts_of(each)) for each in _functions(classes, set(code))),
+        tuple((each, parts_of(each)) for each in _functions(classes, set(found.code))),
         read,
         tuple((table, tuple(table)) for table in _tables(scope["cell"])),
         not all(isinstance(each, Tensor) for each in read(scope)),
@@ -328,92 +258,18 @@ def _tables(cell: nn.Module) -> list[dict[Any, Any]]:
     return [each for each in values if isinstance(each, dict)]
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Leaves random states as they are, and says nothing of what PyTorch meets; a caller's hooks see nothing of it."""
-    import numpy as np
-
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
-    loud = [each for each in loggers if not each.disabled]
-    try:
-        # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved meanwhile.
-        allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]
-        hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
-        with warnings.catch_warnings(), hooks if allowed else nullcontext():
-            warnings.simplefilter("ignore")
-            for each in loud:
-                each.disabled = True
-            yield
-    finally:
-        for each in loud:
-            each.disabled = False
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-
-
-def _side_effect(effects: Any) -> str | None:
-    """What Python would do beside computing, which each step would have to do again; None if nothing."""
-    for each in effects._get_modified_vars():
-        if "New" in type(each.mutation_type).__name__:
-            continue  # an object that the method has made itself
-        source = getattr(each, "source", None)
-        where = "a global or a closure" if source is None else _readable(source.name)
-        return f"it changes {where} as it runs"
-    if effects.tensor_hooks:
-        return "it registers a hook on a tensor that it is given"
-    return "it keeps tensors for a backward pass of its own" if effects.save_for_backward else None
-
-
-def _refuse_outside(code: Sequence[types.CodeType]) -> None:
-    """Python code that reads what no guard watches: the environment, files, threads."""
-    for each in code:
-        outside = _OUTSIDE.intersection(each.co_names)
-        if outside and not _of_torch(each):
-            raise UnsupportedError(f"it reads {min(outside)}, which can't be watched")
-        path = Path(each.co_filename)
-        if _STANDARD_LIBRARY in path.parents and "site-packages" not in path.parts:
-            module = path.relative_to(_STANDARD_LIBRARY).parts[0].removesuffix(".py")
-            if module not in _PURE:
-                raise UnsupportedError(
-                    f"it calls {module}.{each.co_name} of the standard library, which can't be watched"
-                )
-
-
-def _refuse_branches(shape_env: Any) -> None:
-    """What a step decides by the batch's size, no guard over examples of one size tells."""
-    sizes = set()
-    for symbol, sources in shape_env.var_to_sources.items():
-        if any(".size()[0]" in source.name for source in sources):
-            sizes.add(symbol)
-    for guard in shape_env.guards:
-        equal = getattr(guard.expr, "rel_op", "") == "==" and set(guard.expr.args) <= sizes
-        # That two tensors of a step have equally many rows is so by contract.
-        if sizes.intersection(guard.expr.free_symbols) and not equal:
-            raise UnsupportedError("what it does depends on the batch's size")
-
-
 def reads_autograd(code: Sequence[types.CodeType]) -> bool:
     """Whether code of the user's asks a tensor for its gradient's whereabouts."""
-    return any(_READS_OF_AUTOGRAD.intersection(each.co_names) and not _of_torch(each) for each in code)
+    return any(_READS_OF_AUTOGRAD.intersection(each.co_names) and not of_torch(each) for each in code)
 
 
-def _of_torch(code: types.CodeType) -> bool:
-    return Path(torch.__file__).parent in Path(code.co_filename).parents
-
-
-def _inputs(
-    sources: Sequence[str | None], result: Any, scope: dict[str, Any]
-) -> tuple[tuple[Input, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
+def _inputs(found: Followed) -> tuple[tuple[Input, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
     """The inputs by their roles, and the function that reads those that are no rows."""
     from torch._dynamo.guards import _get_closure_vars
 
     inputs: list[Input] = []
     expressions: list[str] = []
-    for source in sources:
-        if source is None:
-            raise UnsupportedError("it has an input whose origin is not known")
+    for source in found.sources:
         if source.startswith("L['rows'][") and ".size()[0]" in source:
             inputs.append(Input("rows count", 0, source))
         elif source.startswith("L['rows'][") and source.endswith("]"):
@@ -423,28 +279,19 @@ def _inputs(
         else:
             inputs.append(Input("read", len(expressions), source))
             expressions.append(source)
-    names = {**_get_closure_vars(), "G": result.f_globals}
+    names = {**_get_closure_vars(), "G": found.scope}
     read = eval(f"lambda L: ({''.join(f'{each}, ' for each in expressions)})", names)  # Dynamo's own expressions
     return tuple(inputs), typed(Callable[[dict[str, Any]], tuple[Any, ...]], read)
 
 
-def _classes(cell: nn.Module, result: Any) -> list[type]:
+def _classes(cell: nn.Module, found: Followed) -> list[type]:
     """Every class whose attributes the method may have read: of modules, and of the objects that it asked."""
-    found: dict[type, None] = {}
-    objects: list[type] = [type(module) for module in cell.modules()]
-    for guard in result.output_graph._guards:
-        held = guard.guarded_class_weakref
-        each = held() if callable(held) else held
-        if isinstance(each, type):
-            objects.append(each)
-        value = guard.obj_weakref() if callable(guard.obj_weakref) else None
-        if isinstance(value, type):
-            objects.append(value)
-    for each in objects:
+    known: dict[type, None] = {}
+    for each in (*(type(module) for module in cell.modules()), *found.classes):
         for base in each.__mro__:
             if base.__module__ != "builtins" and base not in (Tensor, torch._C.TensorBase):
-                found[base] = None
-    return list(found)
+                known[base] = None
+    return list(known)
 
 
 def _functions(classes: Sequence[type], code: set[types.CodeType]) -> list[types.FunctionType]:
@@ -470,50 +317,4 @@ def parts_of(function: types.FunctionType) -> tuple[Any, ...]:
     return function.__code__, function.__defaults__, None if defaults is None else tuple(defaults.items()), tuple(cells)
 
 
-def _readable(source: str) -> str:
-    """A source of Dynamo's as its user would write it."""
-    plain = source.replace("L['cell']", "self")
-    for kind in ("_parameters", "_buffers", "_modules"):
-        plain = plain.replace(f".{kind}['", ".").replace("']", "") if f".{kind}['" in plain else plain
-    return plain.replace("G['", "the global ").replace("']", "") if plain.startswith("G['") else plain
-
-
-def _reason(error: Exception) -> str:
-    """One line of what Dynamo could not follow, with the user's own line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = lines[0].rstrip(".") if lines else type(error).__name__
-    explanation = next(
-        (line.removeprefix("Explanation:").strip() for line in lines if line.startswith("Explanation:")), ""
-    )
-    return f"it can't be followed ({first}{': ' + explanation if explanation else ''})"
-
-
-def untraceable() -> str | None:
-    """Why nothing can be captured, or run by a fast engine, in the mode that PyTorch is in now; None if it can."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return "a transform of torch.func is at work"
-    if torch.autograd.forward_ad._current_level >= 0:
-        return "forward-mode differentiation is on"
-    if torch.is_anomaly_enabled():
-        return "anomaly detection is on, which wants each step's own line"
-    if torch._C._len_torch_dispatch_stack():
-        return "a mode that sees each operation is on"
-    for place in range(torch._C._len_torch_function_stack()):
-        if not isinstance(torch._C._get_function_stack_at(place), DeviceContext):
-            return "a mode that sees each function is on"
-    return None
-
-
-__all__ = [
-    "ROWS",
-    "Capture",
-    "FinalError",
-    "Input",
-    "UnsupportedError",
-    "Watched",
-    "parts_of",
-    "quiet",
-    "reads_autograd",
-    "untraceable",
-    "watched",
-]
+__all__ = ["ROWS", "Capture", "Input", "Watched", "parts_of", "reads_autograd", "watched"]

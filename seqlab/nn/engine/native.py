@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from seqlab.nn import cells
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.cells import GRUCell, LSTMCell, RNNCell
-from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.state import State
 
 _Kernel = Callable[..., Any]
@@ -64,6 +64,8 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
         raise UnsupportedError(reason)
     assert isinstance(cell, GatedCell)
     weights = _weights(cell)
+    if len(weights) == 3:
+        raise UnsupportedError("its kernels have two biases or none, and it has one")
     dtype, device = weights[0].dtype, x.device.type
     autocast = torch.is_autocast_enabled(device)
     if not autocast and x.dtype != dtype:

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import Capture, UnsupportedError, watched
+from seqlab.nn.engine.capture import Capture, watched
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
 from seqlab.nn.engine.once import once_a_call, ships
 from seqlab.nn.engine.scan.trace import cut, refuse_draws
@@ -134,4 +135,6 @@ def _scan(a: Tensor, b: Tensor, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     # Sums over thousands of steps want more than the 8 bits of a bfloat16.
     wide = torch.promote_types(dtype, torch.float32)
     output, last = linear_scan(a.to(wide), b.to(wide), h.to(wide))
+    if output.requires_grad and dtype == wide:
+        output = output.clone()  # the scan keeps its own, and the caller may change this one in place
     return output.to(dtype), (last.to(dtype),)

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import UnsupportedError, untraceable, watched
+from seqlab.nn.engine.capture import watched
+from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.once import ships
 from seqlab.nn.engine.scan.rows import is_row_wise
 from seqlab.nn.engine.scan.trace import refuse_effects, whole

@@ -242,12 +242,16 @@ class Player:
         draw = torch.Generator().manual_seed(step["seed"])
         jobs = [self._inputs(step, draw)[:2] for _ in range(step["threads"])]
         layers = [copy.deepcopy(self.layer) if step["own"] else self.layer for _ in jobs]
-        barrier, results = threading.Barrier(len(jobs)), [{} for _ in jobs]
+        results: list[Seen] = [{} for _ in jobs]
+
+        # A hook of the user's that writes is no one's to run in several threads at once.
+        writes = any(module._forward_pre_hooks for module in self.layer.modules()) and not step["own"]
+        at_once = not (writes or self.subject.startswith("hand"))
+        barrier = threading.Barrier(len(jobs) if at_once else 1)
 
         def call(k: int) -> None:
             try:
-                if not self.subject.startswith("hand"):
-                    barrier.wait(60)
+                barrier.wait(60)
                 x, state = jobs[k]
                 x.requires_grad_()
                 leaves = {"x": x} | {n: p for n, p in layers[k].named_parameters() if p.requires_grad}
@@ -261,7 +265,7 @@ class Player:
                 results[k]["raised"] = type(error).__name__
                 results[k]["message"] = str(error)[:200]
 
-        if self.subject.startswith("hand"):
+        if not at_once:
             for k in range(len(jobs)):
                 call(k)
         else:

@@ -28,7 +28,8 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.capture import Capture, FinalError, UnsupportedError, Watched, reads_autograd, watched
+from seqlab.nn.engine.capture import Capture, Watched, reads_autograd, watched
+from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.once import has_bias, once_a_call, ships
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
@@ -276,7 +277,7 @@ def _run(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tenso
         return output.view(rows, steps, -1).to(_output_dtype(x)), new
     packing = packed(sizes, steps, *_grid(cell, rows, ready.program.dtype))
     if not packing.position.numel():
-        return _nothing(cell, x, state)
+        return loop.run(cell, x, state, lengths)  # no row has a step: what the cell does all the same is done
     given = [part.index_select(0, packing.order) for part in state]
     valid = torch.arange(steps) < typed(Tensor, lengths).unsqueeze(1)  # (B, T)
     output, final = _scan(cell, ready, x, given, packing, valid)
@@ -387,13 +388,6 @@ def _low(x: Tensor) -> torch.dtype | None:
 def _output_dtype(x: Tensor) -> torch.dtype:
     """The dtype of ``x``, but float32 under autocast, where the next product casts for itself."""
     return torch.float32 if _low(x) is not None else x.dtype
-
-
-def _nothing(cell: GatedCell, x: Tensor, state: State) -> tuple[Tensor, State]:
-    """No row has a step: the state stays, and every weight gets its gradient, which is zero."""
-    zero = sum((parameter.sum() * 0.0 for parameter in cell.parameters()), x.new_zeros(()))
-    output = x.new_zeros(x.size(0), x.size(1), cell.output_size) + zero + x.flatten(1)[:, :0].sum()
-    return output, tuple(part + zero for part in state)
 
 
 def _warn_once(message: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.nn.cell import GatedCell
-from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.once import has_bias
 from seqlab.nn.engine.scan.function import Plan, Scan
 from seqlab.nn.engine.scan.program import Program

@@ -6,7 +6,7 @@ from typing import cast as typed
 
 from torch import fx
 
-from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.emit import Emitter, is_mask
 from seqlab.nn.engine.scan.operations import COSTLY, name_of
 from seqlab.nn.engine.scan.trace import Trace

@@ -13,7 +13,7 @@ from typing import cast as typed
 import torch
 from torch import Tensor, fx
 
-from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.operations import COSTLY, POINTWISE, REDUCTIONS, expression, name_of
 from seqlab.nn.engine.scan.trace import Trace, is_constant
 from seqlab.nn.engine.scan.views import VIEWS, Run, Shape, broadcast, count_of, reduced_dims, row_shape

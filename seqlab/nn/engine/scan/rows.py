@@ -9,7 +9,9 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.engine.capture import Capture, UnsupportedError, quiet, watched
+from seqlab.nn.engine.capture import Capture, watched
+from seqlab.nn.engine.dynamo import quiet
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.trace import whole
 
 _ROWS = 11

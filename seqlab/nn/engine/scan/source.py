@@ -7,7 +7,7 @@ from importlib.resources import files
 import torch
 from torch import fx
 
-from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.directions import AdjointEmitter, Graph, Plan, StepEmitter, sums_of_extras
 from seqlab.nn.engine.scan.emit import SLOTS, Emitter, check_trace, loop
 from seqlab.nn.engine.scan.trace import Trace

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from typing import cast as typed
 
@@ -11,7 +12,9 @@ from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqlab.nn.cell import GatedCell
-from seqlab.nn.engine.capture import Capture, UnsupportedError, quiet
+from seqlab.nn.engine.capture import Capture
+from seqlab.nn.engine.dynamo import quiet
+from seqlab.nn.engine.errors import UnsupportedError
 
 aten = torch.ops.aten
 _FURTHER = (  # what the core operators leave whole
@@ -312,7 +315,7 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
     try:
         with quiet(), torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.inference_mode(False):
             exported = aot_export_joint_simple(
-                function, tuple(given), trace_joint=True, decompositions=_decompositions()
+                function, tuple(given), trace_joint=True, decompositions=dict(_decompositions())
             )
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
@@ -369,6 +372,7 @@ def _without_rows(module: fx.GraphModule, rows: int) -> list[str]:
     return text
 
 
+@cache
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     table = dict(core_aten_decompositions())
     table.update(get_decompositions(_FURTHER))

@@ -7,7 +7,7 @@ from typing import cast as typed
 
 from torch import Tensor, fx
 
-from seqlab.nn.engine.capture import UnsupportedError
+from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.operations import name_of
 from seqlab.nn.engine.scan.trace import is_constant
 
