@@ -217,17 +217,22 @@ def summary(found: list[dict]) -> str:
         engines = set(record["engines"]) or {"none"}
         served["loop alone" if engines == {"loop"} else "+".join(sorted(engines))] += 1
     reasons = Counter(normal(reason) for record in found for reason in record["reasons"])
-    expected = [record for record in found if record.get("expected")]
-    compiled = [record for record in expected if "scan" in record["engines"]]
+    by_cell: dict[int, list[dict]] = {}
+    for record in found:
+        by_cell.setdefault(record["case"] // 10, []).append(record)
+    expected = [records for records in by_cell.values() if any(each.get("expected") for each in records)]
+    compiled = [records for records in expected if any("scan" in each["engines"] for each in records)]
     aside = Counter(
-        normal(reason) for record in expected if "scan" not in record["engines"] for reason in record["reasons"]
+        normal(reason)
+        for records in expected
+        if not any("scan" in each["engines"] for each in records)
+        for reason in {reason for each in records for reason in each["reasons"]}
     )
     kinds = Counter(f"{each['subject']}: {each['name'].split(':')[-1].strip()} {normal(each['what'])[:60]}"
                     for record in faulty for each in record["faults"][:1])  # fmt: skip
     ran = Counter(f"{each['subject']} {normal(each['what'])}" for record in found for each in record["ran"])
-    cells = {record["case"] // 10 for record in found}
     lines = [
-        "| | |", "|---|--:|", f"| cases | {len(found)} |", f"| cells | {len(cells)} |",
+        "| | |", "|---|--:|", f"| cases | {len(found)} |", f"| cells | {len(by_cell)} |",
         f"| programs compiled | {sum(record['programs'] for record in found)} |",
         f"| silent differences, raised where the steps run, crashes | {len(faulty)} |",
         f"| agree | {len(found) - len(faulty)} |", f"| CPU seconds | {sum(r['seconds'] for r in found):.0f} |",
@@ -235,7 +240,7 @@ def summary(found: list[dict]) -> str:
         f"| cells expected to compile (no effects, operations in the table) | {len(expected)} |",
         f"| of these compiled | {len(compiled)} ({100 * len(compiled) / max(1, len(expected)):.1f} %) |",
     ]  # fmt: skip
-    for title, counts in (("Stepped aside, and why", reasons), ("Expected to compile, but", aside), ("Faults", kinds),
+    for title, counts in (("Stepped aside, and why", reasons), ("Cells expected to compile, but", aside), ("Faults", kinds),
                           ("Ran where the written-out steps raise", ran)):  # fmt: skip
         if counts:
             lines += ["", f"| {title} | cases |", "|---|--:|", *(f"| {n} | {c} |" for n, c in counts.most_common(40))]

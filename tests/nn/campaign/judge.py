@@ -90,17 +90,24 @@ def _of_step(number: int, a: Seen, t: Seen, s: Seen, step: dict[str, Any], moved
         elif one.numel():
             scale = scales.get(name.removeprefix("after the loss: ").split()[0], 0.0)
             others = [each[name] for each in moved if isinstance(each.get(name), Tensor)]
-            found += _of_tensor(number, name, one, t.get(name, one), other, scale, bool(step.get("autocast")), others)
+            kind = a["output"].dtype if name == "loss" else one.dtype  # a loss is noted in float64 in any case
+            low = bool(step.get("autocast")) and kind != torch.float64
+            found += _of_tensor(
+                number, name, one, t.get(name, one), other, scale, 2.0**-8 if low else _eps(kind), others
+            )
     return found
 
 
+def _eps(kind: torch.dtype) -> float:
+    return torch.finfo(kind).eps if kind.is_floating_point else 0.0
+
+
 def _of_tensor(
-    number: int, name: str, one: Tensor, true: Tensor, other: Tensor, scale: float, low: bool, moved: list[Tensor]
+    number: int, name: str, one: Tensor, true: Tensor, other: Tensor, scale: float, eps: float, moved: list[Tensor]
 ) -> list[Difference]:
     if not one.is_floating_point():
         return [] if torch.equal(one, other) else [Difference(number, name, "differs")]
-    exact = one.dtype == torch.float64
-    eps = 2.0**-8 if low and not exact else torch.finfo(one.dtype).eps
+    exact = eps == _eps(torch.float64)
     if true.shape != one.shape:
         true = one
     one, true, other = one.double(), true.double(), other.double()

@@ -222,6 +222,7 @@ class Player:
         seen["loss"] = loss.detach().double()
         leaves |= {f"weight {name}": p for name, p in self.layer.named_parameters() if p.requires_grad}
         if step["backward"]:
+            self.layer.zero_grad()  # what came before would look like a gradient of this loss
             loss.backward()
             gradients: Any = [leaf.grad for leaf in leaves.values()]
         else:

@@ -21,6 +21,7 @@ _TRIES = 2  # a rounding may flip a comparison once, and hardly twice
 _ORDINARY = (1.0, 1.0, 2.0**-20, 0.0, 4.0, 1.0, 1.0)  # sizes of the rows; exact powers, so that products are exact
 _LARGE = (512.0, 64.0, 512.0)
 _PUSHES = (1.0, 1e4, 1e-6, 1.0, 0.0, 1.0, 1.0)  # sizes of the gradients that come to each row
+_NARROW = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
 _ROUNDINGS = 32  # units in the last place that may lie between two ways of computing the same
 
 
@@ -94,19 +95,26 @@ class _Trial:
         case = self._draw(scales, steps, torch.Generator("cpu").manual_seed(seed))
         unit = torch.finfo(program.dtype).eps * (1 if program.dtype == torch.float32 else 16)
         graph = self._results(self._by_graph, case)
-        wide = [each.double() if each is not None and each.is_floating_point() else each for each in case.given]
+        other = torch.float32 if program.dtype == torch.float64 else torch.float64
+        given = [each.to(other) if each is not None and each.is_floating_point() else each for each in case.given]
+        # The graph in the other precision: float32's errors are a measure of float64's, so much smaller.
         try:
-            truth = self._results(self._by_graph, case.replaced(wide))
+            moved = self._results(self._by_graph, case.replaced(given))
         except RuntimeError:  # it names a type of its own
-            truth, unit = graph, 8 * unit
+            moved, unit = graph, 8 * unit
+        truth, share = (graph, _NARROW) if program.dtype == torch.float64 else (moved, 1.0)
+        noise = [
+            None if a is None or b is None else _finite(share * (a.double() - b.double()))
+            for a, b in zip(graph, moved, strict=True)
+        ]
         names, floors = self._names(), self._floors(case, steps)
         if next((each.dtype for each in cell.parameters()), program.dtype) == program.dtype:
             # Gradients of extras are the graph's own affair: the cell reads parameters.
             own = self._results(self._by_cell, case)[: len(names) - len(self.extras)]
-            where = _differ(names, own, graph, truth, floors, unit)
+            where = _differ(names, own, graph, noise, truth, floors, unit)
             if where is not None:
                 return f"already as a graph, in {where}"
-        where = _differ(names, self._results(self._by_program, case), graph, truth, floors, unit)
+        where = _differ(names, self._results(self._by_program, case), graph, noise, truth, floors, unit)
         return None if where is None else f"in {where}"
 
     def _draw(self, scales: Sequence[float], steps: int, draw: torch.Generator) -> _Case:
@@ -185,20 +193,25 @@ class _Trial:
         return [*states, pushed, largest, largest, *[pushed] * len(case.state), *[largest] * len(case.extras)]
 
 
+def _finite(error: Tensor) -> Tensor:
+    return error.nan_to_num(0.0, 0.0, 0.0)
+
+
 def _differ(
     names: Sequence[str],
     found: Sequence[Tensor | None],
     near: Sequence[Tensor | None],
+    noise: Sequence[Tensor | None],
     truth: Sequence[Tensor | None],
     floors: Sequence[Tensor],
     unit: float,
 ) -> str | None:
     """The first that is further from the truth than rounding takes it, with the two values.
 
-    Rounding is judged by ``near``, the same graph in the same precision: eight times its own error, and some units in
-    the last place of the largest number of the row, or of ``floors``.
+    Rounding is judged by ``noise``, the graph's own error in this precision: eight times that, and some units in the
+    last place of the largest number of the row, or of ``floors``. ``near`` is what the graph gives.
     """
-    for name, *values, floor in zip(names, found, near, truth, floors, strict=False):
+    for name, *values, error, floor in zip(names, found, near, truth, noise, floors, strict=False):
         if all(each is None for each in values):
             continue
         one, other, exact = (floor.new_zeros(()) if each is None else each.double() for each in values)
@@ -209,7 +222,8 @@ def _differ(
         if floor.dim():  # a row of its own
             by_row = (-1, *(1,) * (exact.dim() - 1))
             largest, floor = size.flatten(1).amax(1).view(by_row), floor.view(by_row)
-        allowed = 8 * (other - exact).abs() + _ROUNDINGS * unit * (torch.maximum(largest, floor) + exact.abs()) + 1e-30
+        own = 0.0 if error is None else error.abs()
+        allowed = 8 * own + _ROUNDINGS * unit * (torch.maximum(largest, floor) + exact.abs()) + 1e-30
         same = (one == other) | (one.isnan() & other.isnan()) | (~one.isfinite() & ~other.isfinite())
         close = one.isfinite() & other.isfinite() & ((one - exact).abs() <= allowed.nan_to_num(torch.inf))
         wrong = ~(same | close)

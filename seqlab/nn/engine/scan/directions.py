@@ -79,7 +79,8 @@ class StepEmitter(Emitter):
                 return self.load(f"previous{index}", run.offset, False)
         for index, each in enumerate(graph.extras):
             if node is each:
-                return self.load(f"p.extra[{index}]", run.offset, run.shared)
+                value = self.load(f"p.extra[{index}]", run.offset, run.shared)
+                return self.define("mask", f"({value} != real(0))", run.shared) if is_mask(node) else value
         return None
 
     def stream(self, base: str, offset: int, shared: bool = False) -> str:

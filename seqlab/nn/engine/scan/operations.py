@@ -28,11 +28,16 @@ POINTWISE = {
     "sin": "each({0}, [](real x) {{ return std::sin(x); }})",
     "cos": "each({0}, [](real x) {{ return std::cos(x); }})",
     "tan": "each({0}, [](real x) {{ return std::tan(x); }})",
+    "asin": "each({0}, [](real x) {{ return std::asin(x); }})",
+    "acos": "each({0}, [](real x) {{ return std::acos(x); }})",
     "atan": "each({0}, [](real x) {{ return std::atan(x); }})",
     "asinh": "each({0}, [](real x) {{ return std::asinh(x); }})",
+    "acosh": "each({0}, [](real x) {{ return std::acosh(x); }})",
+    "atanh": "each({0}, [](real x) {{ return std::atanh(x); }})",
     "sinh": "each({0}, [](real x) {{ return std::sinh(x); }})",
     "cosh": "each({0}, [](real x) {{ return std::cosh(x); }})",
     "erf": "each({0}, [](real x) {{ return std::erf(x); }})",
+    "erfc": "each({0}, [](real x) {{ return std::erfc(x); }})",
     "floor": "each({0}, [](real x) {{ return std::floor(x); }})",
     "ceil": "each({0}, [](real x) {{ return std::ceil(x); }})",
     "trunc": "each({0}, [](real x) {{ return std::trunc(x); }})",
@@ -40,6 +45,11 @@ POINTWISE = {
     "abs": "choose({0} < real(0), -{0}, {0})",
     "sign": "(choose({0} > real(0), splat(1), splat(0)) - choose({0} < real(0), splat(1), splat(0)))",
     "relu": "choose({0} < real(0), splat(0), {0})",
+    "atan2": "both(vec_of({0}), vec_of({1}), [](real x, real y) {{ return std::atan2(x, y); }})",
+    "hypot": "both(vec_of({0}), vec_of({1}), [](real x, real y) {{ return std::hypot(x, y); }})",
+    "copysign": "both(vec_of({0}), vec_of({1}), [](real x, real y) {{ return std::copysign(x, y); }})",
+    "fmod": "both(vec_of({0}), vec_of({1}), [](real x, real y) {{ return std::fmod(x, y); }})",
+    "remainder": "both(vec_of({0}), vec_of({1}), modulo)",
     "maximum": "greater({0}, {1})",
     "minimum": "less({0}, {1})",
     "where": "choose({0}, {1}, {2})",
@@ -65,7 +75,8 @@ POINTWISE = {
 COSTLY = frozenset(
     (
         *("div", "reciprocal", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "pow"),
-        *("sigmoid", "tanh", "sin", "cos", "tan", "atan", "asinh", "sinh", "cosh", "erf"),
+        *("sigmoid", "tanh", "sin", "cos", "tan", "asin", "acos", "atan", "asinh", "acosh", "atanh", "sinh", "cosh"),
+        *("erf", "erfc", "atan2", "hypot", "fmod", "remainder"),
         *("floor", "ceil", "trunc", "round", "sum", "mean", "amax", "amin"),
     )
 )
@@ -74,6 +85,7 @@ _MASKS = (
     *("logical_and", "logical_or", "logical_xor", "logical_not"),
     *("bitwise_and", "bitwise_or", "bitwise_not"),
 )
+_TRUTHS = frozenset((*_MASKS, "eq", "ne", "lt", "le", "gt", "ge", "isnan"))  # what gives a mask by itself
 
 
 def name_of(node: fx.Node) -> str:
@@ -90,7 +102,8 @@ def expression(node: fx.Node, name: str, operands: Sequence[str], masks: Sequenc
         values = [f"number_of({value})" if mask else value for value, mask in zip(values, masks, strict=True)]
     if name == "where":
         values = [values[0], *(f"vec_of({value})" for value in values[1:])]
-        return POINTWISE[name].format(*values)
+        code = POINTWISE[name].format(*values)
+        return f"({code} != real(0))" if truth else code
     if name in ("add", "sub") and "alpha" in node.kwargs:
         return f"({values[0]} {'+' if name == 'add' else '-'} real({node.kwargs['alpha']}) * {values[1]})"
     if name == "pow":
@@ -101,7 +114,8 @@ def expression(node: fx.Node, name: str, operands: Sequence[str], masks: Sequenc
         return f"({values[0]} != real(0))"
     if not truth and len(values) > 1 and not any(isinstance(argument, fx.Node) for argument in node.args):
         values[0] = f"splat({values[0]})"
-    return POINTWISE[name].format(*(values if len(values) > 1 else [*values, ""]))
+    code = POINTWISE[name].format(*(values if len(values) > 1 else [*values, ""]))
+    return f"({code} != real(0))" if truth and name not in _TRUTHS else code
 
 
 def _power(node: fx.Node, values: Sequence[str]) -> str:

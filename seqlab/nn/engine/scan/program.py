@@ -88,7 +88,8 @@ class Program:
             whole[: schedule.rows].copy_(part)
         kept = new(len(gi) if save else 0, layout.kept, layout.hidden_size)
         kept_shared = new(len(gi) if save else 0, layout.kept_shared)
-        arguments = self._filled(schedule, gi, weight, states, extras, kept, kept_shared)
+        numbers = self._numbers(extras)
+        arguments = self._filled(schedule, gi, weight, states, numbers, kept, kept_shared)
         padded_bias = None
         if bias is not None:
             shaped = bias.detach().view(layout.num_gates, layout.hidden_size)
@@ -123,7 +124,8 @@ class Program:
         ]
         total = sum(layout.sums)
         sums = first.new_zeros(schedule.threads, 2, total)
-        arguments = self._filled(schedule, gi, weight, saved.states, extras, saved.kept, saved.kept_shared)
+        numbers = self._numbers(extras)
+        arguments = self._filled(schedule, gi, weight, saved.states, numbers, saved.kept, saved.kept_shared)
         arguments.dnext[: len(dnext)] = [part.data_ptr() for part in dnext]
         arguments.dstate[:] = [part.data_ptr() for part in dstate]
         arguments.dgi, arguments.dgh, arguments.sums = dgi.data_ptr(), dgh.data_ptr(), sums.data_ptr()
@@ -138,6 +140,10 @@ class Program:
             learned = typed(list[Tensor | None], self.post(*extras, *shaped))
         dstate[0] = dstate[0][:, : layout.hidden_size]
         return Backward(dgi, dgh, gh_sum, dstate, learned)
+
+    def _numbers(self, extras: Sequence[Tensor]) -> list[Tensor]:
+        """What all rows share as the program reads it: truth values as 0 and 1."""
+        return [extra.to(self.dtype) if extra.dtype == torch.bool else extra for extra in extras]
 
     def _filled(
         self,

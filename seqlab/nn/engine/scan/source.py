@@ -46,7 +46,7 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
         raise UnsupportedError(f"its states have sizes {state_sizes}, which are no multiples of {hidden_size}")
     graph, plan = Graph(trace), Plan(sequences=trace.num_sequences)
     for node in graph.extras:
-        if node.meta["val"].dtype != dtype:
+        if node.meta["val"].dtype not in (dtype, torch.bool):
             raise UnsupportedError(f"its pointwise uses values of {node.meta['val'].dtype} that all rows share")
     sum_gh = trace.recurrent and has_bias
     sources, post = sums_of_extras(graph, trace)

@@ -62,7 +62,7 @@ class Step:
         numbers = [
             each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live
         ]
-        made = self.prelude(*numbers)
+        made = self.prelude.forward(*numbers)
         return [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in made]
 
 
@@ -208,7 +208,7 @@ def refuse_effects(graph: fx.GraphModule, given: Sequence[Any], draws: bool = Fa
         storages = {each.untyped_storage()._cdata for each in fakes if isinstance(each, Tensor)}
         try:
             with _Watching(storages, draws):
-                graph(*fakes)
+                graph.forward(*fakes)
         except UnsupportedError:
             raise
         except Exception as error:
@@ -308,7 +308,7 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
     learns: list[bool] = []
 
     def function(*tensors: Tensor) -> tuple[Tensor, ...]:
-        new = tuple(part.clone() for part in step.body(*tensors, rows))
+        new = tuple(part.clone() for part in step.body.forward(*tensors, rows))
         learns[:] = [part.requires_grad for part in new]
         return new
 
@@ -380,6 +380,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.native_layer_norm_backward.default] = _layer_norm_backward
     table[aten.linalg_vector_norm.default] = _norm
     table[aten.copy.default] = _copy
+    table[aten.hardsigmoid_backward.default] = _hardsigmoid_backward
     table[aten.var.correction] = _var
     table[aten.var_mean.correction] = lambda *args, **options: (_var(*args, **options), _mean(*args, **options))
     return table
@@ -414,6 +415,11 @@ def _layer_norm_backward(
     to_x = (scaled - scaled.mean(dims, keepdim=True) - normed * inner) * rstd
     to_weight = (grad * normed).sum(rest) if mask[1] else None
     return (to_x if mask[0] else None), to_weight, (grad.sum(rest) if mask[2] else None)
+
+
+def _hardsigmoid_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """With PyTorch's own sixth, which is one of float32 whatever the type."""
+    return torch.where((x > -3.0) & (x < 3.0), grad * 0.1666666716337204, 0.0)
 
 
 def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:

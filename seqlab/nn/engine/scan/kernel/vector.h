@@ -92,6 +92,11 @@ INLINE vec both(vec x, vec y, F f) {
   for (long i = 0; i < VL; ++i) x[i] = f(x[i], y[i]);
   return x;
 }
+// The remainder that has the sign of the divisor, as Python's.
+INLINE real modulo(real x, real y) {
+  const real rest = std::fmod(x, y);
+  return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
 INLINE vec square_root(vec x) { return each(x, [](real v) { return std::sqrt(v); }); }
 
 #if REAL_IS_DOUBLE
