@@ -240,8 +240,13 @@ def summary(found: list[dict]) -> str:
         f"| cells expected to compile (no effects, operations in the table) | {len(expected)} |",
         f"| of these compiled | {len(compiled)} ({100 * len(compiled) / max(1, len(expected)):.1f} %) |",
     ]  # fmt: skip
-    for title, counts in (("Stepped aside, and why", reasons), ("Cells expected to compile, but", aside), ("Faults", kinds),
-                          ("Ran where the written-out steps raise", ran)):  # fmt: skip
+    tables = {
+        "Stepped aside, and why": reasons,
+        "Cells expected to compile, but": aside,
+        "Faults": kinds,
+        "Ran where the written-out steps raise": ran,
+    }
+    for title, counts in tables.items():
         if counts:
             lines += ["", f"| {title} | cases |", "|---|--:|", *(f"| {n} | {c} |" for n, c in counts.most_common(40))]
     return "\n".join(lines)
