@@ -32,6 +32,7 @@ MOST_CAPTURES = 24  # of one method of one cell: what changes at every call woul
 _LOCK = threading.RLock()  # Dynamo's state is one for the process
 _LINES = count(1)  # each cell's frame gets a code object of its own, by which Dynamo tells which numbers change
 _METHODS = ("pointwise", "step", "project", "output")
+_READABLE = ("L[", "G[", "___from_numpy(L[", "___from_numpy(G[", "dict(type(L[")  # as sources of inputs begin
 _READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
 
 
@@ -274,7 +275,7 @@ def _inputs(found: Followed) -> tuple[tuple[Input, ...], Callable[[dict[str, Any
             inputs.append(Input("rows count", 0, source))
         elif source.startswith("L['rows'][") and source.endswith("]"):
             inputs.append(Input("rows", int(source[len("L['rows'][") : -1]), source))
-        elif not source.startswith(("L[", "G[", "___from_numpy(L[", "___from_numpy(G[")):
+        elif not source.startswith(_READABLE):
             raise UnsupportedError(f"it draws or makes an input of its own ({source})")
         else:
             inputs.append(Input("read", len(expressions), source))

@@ -491,7 +491,10 @@ def _flatten(name: str, value: Any, seen: Seen) -> None:
     if isinstance(value, FakeTensor):
         seen[name] = "a tensor without values"
     elif isinstance(value, Tensor):
-        seen[name] = value.detach().clone()
+        try:
+            seen[name] = value.detach().clone()
+        except RuntimeError:  # kept from within a transform of torch.func, which has ended
+            seen[name] = "a tensor that has escaped"
     elif isinstance(value, list | tuple):
         seen[f"{name} length"] = len(value)
         for k, each in enumerate(value):

@@ -57,6 +57,8 @@ class ByHand(nn.Module):
                     new = tuple(torch.where(valid[:, t : t + 1], a, b) for a, b in zip(new, state, strict=True))
                 state = new
                 outputs.append(cell.output(state))
+                if outputs[-1].shape != (x.size(0), cell.output_size):
+                    raise ValueError("the cell's output is not what it declares")
         output = torch.stack(outputs, 1)
         if valid is not None:
             output = output.masked_fill(~valid.unsqueeze(2), 0.0)

@@ -51,6 +51,8 @@ def check_step(
                     break
             else:
                 raise UnsupportedError(f"its compiled step differs from its own code, {difference}")
+        if gradients and step.again is not step.body and trial.differs_twice():
+            raise UnsupportedError("an autograd function of its own has another second derivative as a graph")
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,36 @@ class _Trial:
                 return f"already as a graph, in {where}"
         where = _differ(names, self._results(self._by_program, case), graph, noise, truth, floors, unit)
         return None if where is None else f"in {where}"
+
+    def differs_twice(self) -> bool:
+        """Whether the graph's second derivatives are others than the cell's."""
+        case = self._draw((1.0,) * 3, 2, torch.Generator("cpu").manual_seed(0))
+        own, graph = self._second(self._by_cell, case), self._second(self._by_graph, case)
+        if own is None or graph is None:
+            return own is not graph
+        allowed = torch.finfo(self.program.dtype).eps ** 0.5
+        return any(
+            not torch.allclose(a, b, allowed, allowed * float(a.abs().amax())) for a, b in zip(own, graph, strict=True)
+        )
+
+    def _second(self, run: Run, case: _Case) -> list[Tensor] | None:
+        """The gradients of the squares of the gradients of what is given; None where there are none."""
+        own = case.given[: len(case.given) - len(case.extras)]
+        leaves = [each.detach().requires_grad_() for each in own if each is not None]
+        wanted = iter(leaves)
+        outputs = run(case.replaced([*(None if each is None else next(wanted) for each in own), *case.extras]))
+        pairs = [
+            (each, push) for each, push in zip(outputs[-len(case.push) :], case.push, strict=True) if each.requires_grad
+        ]
+        try:
+            found = torch.autograd.grad(
+                [each for each, _ in pairs], leaves, [push for _, push in pairs], create_graph=True, allow_unused=True
+            )
+            squares = [each.square().sum() for each in found if each is not None and each.requires_grad]
+            second = torch.autograd.grad(squares, leaves, allow_unused=True)
+        except RuntimeError:
+            return None
+        return [leaf * 0.0 if each is None else each for leaf, each in zip(leaves, second, strict=True)]
 
     def _draw(self, scales: Sequence[float], steps: int, draw: torch.Generator) -> _Case:
         """Rows of these sizes. Numbers are few bits long, so that a product is the same in whatever order it sums."""

@@ -10,7 +10,7 @@ from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.emit import Emitter, is_mask
 from seqlab.nn.engine.scan.operations import COSTLY, name_of
 from seqlab.nn.engine.scan.trace import Trace
-from seqlab.nn.engine.scan.views import Run, mark, operands_of
+from seqlab.nn.engine.scan.views import Run, is_inside, mark, operands_of
 
 
 @dataclass
@@ -72,11 +72,11 @@ class StepEmitter(Emitter):
             return self.stream("gi", run.offset, run.shared)
         if node is graph.gh:
             self.aligned(run, "the recurrent product")
-            return self.load(f"gh + {run.offset // self.hidden} * HP", 0, False)
+            return self.load(f"(gh + {run.offset // self.hidden} * HP)", 0, run.shared)
         for index, each in enumerate(graph.previous):
             if node is each:
                 self.aligned(run, "the state")
-                return self.load(f"previous{index}", run.offset, False)
+                return self.load(f"previous{index}", run.offset, run.shared)
         for index, each in enumerate(graph.extras):
             if node is each:
                 value = self.load(f"p.extra[{index}]", run.offset, run.shared)
@@ -91,8 +91,8 @@ class StepEmitter(Emitter):
         return self.load(base, offset, shared)
 
     def aligned(self, run: Run, what: str) -> None:
-        """Threads share a row's units, so no unit may look at another but through a sum."""
-        if run.shared or run.offset % self.hidden:
+        """Threads share a row's units, so no unit may look at another but through a sum; where there is one, it may."""
+        if (run.shared and self.hidden > 1) or run.offset % self.hidden:
             raise UnsupportedError(f"its pointwise takes parts of {what} that are not the size of the hidden state")
 
 
@@ -104,14 +104,14 @@ class AdjointEmitter(StepEmitter):
         for index, each in enumerate(graph.gradients):
             if node is each:
                 self.aligned(run, "the state")
-                kept = self.load(f"dstate{index}", run.offset, False)
+                kept = self.load(f"dstate{index}", run.offset, run.shared)
                 if index >= self.plan.sequences:
                     return kept
-                given = self.load(f"dnext{index}", run.offset, False)
-                return self.define("vec", f"{kept} + {given}")
+                given = self.load(f"dnext{index}", run.offset, run.shared)
+                return self.define("vec", f"{kept} + {given}", run.shared)
         if node in graph.backward:
             return None
-        if node in graph.next and not run.shared and run.offset % self.hidden == 0:
+        if node in graph.next and self._is_part_of_state(run):
             return self.load(f"next{graph.next.index(node)}", run.offset, False)
         if node is graph.gi:
             self.plan.gi_kept = True
@@ -121,6 +121,9 @@ class AdjointEmitter(StepEmitter):
         elif node in graph.moving and self.worth_keeping(run):
             return self.kept(run)
         return super().source(run)
+
+    def _is_part_of_state(self, run: Run) -> bool:
+        return not run.shared and run.offset % self.hidden == 0 and is_inside(run, self.width)
 
     def worth_keeping(self, run: Run) -> bool:
         """A costly result is; a cheap one is where it saves keeping more than one other."""
@@ -133,7 +136,7 @@ class AdjointEmitter(StepEmitter):
         graph, node = self.graph, run.node
         if node not in graph.moving or node in graph.previous:
             return set()
-        if node in graph.next and not run.shared and run.offset % self.hidden == 0:
+        if node in graph.next and self._is_part_of_state(run):
             return set()
         known = self.plan.kept_shared if run.shared else self.plan.kept
         if run in known or (node is graph.gi and self.plan.gi_kept):

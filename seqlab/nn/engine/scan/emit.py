@@ -16,7 +16,18 @@ from torch import Tensor, fx
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.operations import COSTLY, POINTWISE, REDUCTIONS, expression, name_of
 from seqlab.nn.engine.scan.trace import Trace, is_constant
-from seqlab.nn.engine.scan.views import VIEWS, Run, Shape, broadcast, count_of, reduced_dims, row_shape
+from seqlab.nn.engine.scan.views import (
+    JOINS,
+    VIEWS,
+    Run,
+    Shape,
+    broadcast,
+    count_of,
+    is_inside,
+    pieces,
+    reduced_dims,
+    row_shape,
+)
 
 SLOTS = 64  # runs that loops over a row's sums may leave for later loops
 # Options that `expression` heeds, or that change no value.
@@ -62,6 +73,8 @@ class Emitter:
 
     def value(self, run: Run) -> str:
         """The variable that holds ``run``."""
+        if run.node.op == "placeholder" and not is_inside(run, self.width):
+            raise UnsupportedError("its pointwise takes parts that do not divide into the hidden size")
         found = self.source(run)
         if found is not None:
             return found
@@ -71,6 +84,8 @@ class Emitter:
         if node.op == "placeholder":
             raise UnsupportedError(f"its pointwise needs {node.name} in a way that is not known")
         name = name_of(node)
+        if name in JOINS and not run.shared and len(row_shape(node)) == 1:
+            return self._joined(run)
         if name in VIEWS:
             return self.value(VIEWS[name](run, self.width))
         if name in REDUCTIONS:
@@ -91,6 +106,17 @@ class Emitter:
             self._spill(run, result)
         return result
 
+    def _joined(self, run: Run) -> str:
+        """Lane by lane what each piece of a join gives."""
+        first, *others = pieces(run, self.width)
+        result = self.value(first[2])
+        for begin, end, piece in others:
+            here, value = self.define("mask", f"lanes(j, {begin}, {end})"), self.value(piece)
+            mask = is_mask(run.node)
+            code = f"(({here} & {value}) | (~{here} & {result}))" if mask else f"choose({here}, {value}, {result})"
+            result = self.define(kind_of(run.node), code)
+        return result
+
     def _spill(self, run: Run, variable: str) -> None:
         """Leave a costly result where the loops that follow find it, rather than compute it again."""
         if run not in self.spilling and self.slots < SLOTS:
@@ -104,9 +130,22 @@ class Emitter:
             raise UnsupportedError("its pointwise uses a pattern of constants along the batch")
         values = values.flatten()
         part = values[run.offset : run.offset + (1 if run.shared else self.width)]
+        if not is_inside(run, self.width):
+            part = values
+            if not bool((part == part[0]).all()):
+                raise UnsupportedError("its pointwise joins a pattern of constants")
         if not bool((part == part[0]).all()):
-            raise UnsupportedError("its pointwise uses a pattern of constants along the units")
+            return self._pattern(part, kind_of(run.node))
         return self.define(kind_of(run.node), f"{kind_of(run.node)}_of({literal(part[0].item())})", True)
+
+    def _pattern(self, values: Tensor, kind: str) -> str:
+        """Numbers that differ from unit to unit, written out."""
+        table = f"{{{', '.join(literal(each) for each in values.tolist())}}}"
+        if table not in self.row_memo:
+            self.row_memo[table] = self.fresh()
+            self.row.append(f"static const real {self.row_memo[table]}[] = {table};")
+        number = self.load(self.row_memo[table], 0, False)
+        return self.define("mask", f"({number} != real(0))") if kind == "mask" else number
 
     def operand(self, argument: object, run: Run) -> str:
         if isinstance(argument, fx.Node):
@@ -117,6 +156,8 @@ class Emitter:
         """Reduce the last dimension in a loop before this one, or a dimension before it by writing it out."""
         node, source = run.node, run.node.args[0]
         assert isinstance(source, fx.Node)
+        if not is_inside(run, self.width):
+            raise UnsupportedError(f"its pointwise joins parts of what it reduces ({name})")
         shape = row_shape(source)
         dims = reduced_dims(node, source)
         sizes = [shape[dim] for dim in dims]
@@ -224,6 +265,8 @@ def check_trace(trace: Trace) -> None:
         if node in seen:
             continue
         seen.add(node)
+        if is_constant(node):
+            continue
         pending += node.all_input_nodes
         value = node.meta.get("val")
         if isinstance(value, Tensor) and value.dtype not in (given, torch.bool):

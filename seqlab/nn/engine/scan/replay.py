@@ -26,7 +26,7 @@ def replay(
     states: list[list[Tensor]] = []
     for t, gi_t in enumerate(gi.unbind(0)):
         gh = () if weight is None else (functional.linear(now[0], weight, bias),)
-        new = step.body.forward(gi_t, *gh, *now, *extras, gi.size(1))
+        new = step.again.forward(gi_t, *gh, *now, *extras, gi.size(1))
         if valid is not None:
             new = [torch.where(valid[t], after, before) for after, before in zip(new, now, strict=True)]
         now = list(new)

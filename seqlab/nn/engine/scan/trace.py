@@ -15,6 +15,7 @@ from seqlab.nn.cell import GatedCell
 from seqlab.nn.engine.capture import Capture
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError
+from seqlab.nn.engine.scan.functions import differentiable
 
 aten = torch.ops.aten
 _FURTHER = (  # what the core operators leave whole
@@ -25,6 +26,7 @@ _FURTHER = (  # what the core operators leave whole
     aten._softmax,
     aten._log_softmax,
 )
+_WRITTEN_OUT = 4096  # numbers of a constant that may stand in a program
 _SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that steer those after them
 _SHAPES = frozenset(  # what may be handed the number of rows: where it is a shape and no value
     ("subgraph", "view", "reshape", "expand", "zeros", "ones", "empty", "full", "new_zeros", "new_ones", "new_empty")
@@ -41,6 +43,9 @@ _SHAPED = (
     "new_ones",
     "new_full",
     "slice",
+    "empty",
+    "new_empty",
+    "empty_permuted",
 )
 
 
@@ -50,11 +55,13 @@ class Step:
 
     ``prelude`` takes what the step reads beside its rows, as :meth:`Capture.live` gives it, to ``extras``: it needs no
     state, so it runs once a call. ``body`` takes (gi, gh, *state, *extras, number of rows) to the new state, without gh
-    where there is no recurrent product. Both are differentiable as the user's own code is.
+    where there is no recurrent product. Both are differentiable as the user's own code is; ``again`` is ``body`` in a
+    form that can be differentiated more than once.
     """
 
     prelude: fx.GraphModule
     body: fx.GraphModule
+    again: fx.GraphModule
     counts_rows: bool
 
     def extras(self, live: Sequence[Any]) -> list[Tensor]:
@@ -123,7 +130,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     for node in numbers_of_rows:
         if any(not _is_number(user) and _called(user) not in _SHAPES for user in node.users):
             raise UnsupportedError("it reads the batch's size")
-    return Step(prelude, body, any(map(_counted, counts)) or len(numbers_of_rows) > len(counts))
+    return Step(prelude, body, differentiable(body), any(map(_counted, counts)) or len(numbers_of_rows) > len(counts))
 
 
 def _is_number(node: fx.Node) -> bool:
@@ -332,8 +339,20 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
     _complete(made.graph, len(given), learns)
     for node in made.graph.nodes:
         if node.op == "get_attr":
-            raise UnsupportedError("it uses a tensor that is made anew at each step")
+            _write_out(made, node)
     return made
+
+
+def _write_out(module: fx.GraphModule, node: fx.Node) -> None:
+    """Put the numbers of a small tensor that the step makes of constants in the place of the tensor."""
+    value = getattr(module, str(node.target))
+    if type(value) is not Tensor or value.numel() > _WRITTEN_OUT:
+        raise UnsupportedError("it uses a tensor that is made anew at each step")
+    with module.graph.inserting_before(node):
+        made = module.graph.call_function(torch.tensor, (value.tolist(),), {"dtype": value.dtype})
+    made.meta["val"] = value
+    node.replace_all_uses_with(made)
+    module.graph.erase_node(node)
 
 
 def _complete(graph: fx.Graph, given: int, learns: Sequence[bool]) -> None:
@@ -379,6 +398,8 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.native_layer_norm.default] = _layer_norm
     table[aten.native_layer_norm_backward.default] = _layer_norm_backward
     table[aten.linalg_vector_norm.default] = _norm
+    for whole in (aten.select_scatter.default, aten.slice_scatter.default):
+        table.pop(whole, None)
     table[aten.copy.default] = _copy
     table[aten.hardsigmoid_backward.default] = _hardsigmoid_backward
     table[aten.var.correction] = _var

@@ -61,10 +61,11 @@ def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
     rank = run.node.meta["val"].dim()
     shape = (1,) * (rank - len(full)) + full  # aligned at the right, as broadcasting has it
     shape = shape[lead(run.node) :]
-    if math.prod(shape) == 1:
-        return Run(operand, 0, True)
     if shape == out:
         return Run(operand, run.offset, run.shared)
+    if math.prod(shape) == 1:
+        return Run(operand, 0, True)
+    _check_inside(run, width)
     offset, shared, strides = 0, run.shared, _strides(shape)
     index = unravel(run.offset, out)
     for position, size, stride in zip(index, shape, strides, strict=True):
@@ -72,6 +73,16 @@ def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
     if not shared and index[-1] + width > out[-1]:
         raise UnsupportedError(f"its pointwise combines shapes {shape} and {out}, which the compiled step can't")
     return Run(operand, offset, shared or shape[-1] == 1)
+
+
+def is_inside(run: Run, width: int) -> bool:
+    """Whether all of a run's elements are there; of one that a piece of a join is taken from, some may not be."""
+    return run.shared or 0 <= run.offset <= count_of(run.node) - width
+
+
+def _check_inside(run: Run, width: int) -> None:
+    if not is_inside(run, width):
+        raise UnsupportedError("its pointwise joins or replaces parts of several dimensions")
 
 
 def _strides(shape: Shape) -> list[int]:
@@ -86,6 +97,8 @@ def unravel(offset: int, shape: Shape) -> list[int]:
 def operands_of(run: Run, width: int) -> list[Run]:
     """The runs that ``run`` is computed from, reductions left out."""
     name = name_of(run.node)
+    if name in JOINS and not run.shared and len(row_shape(run.node)) == 1:
+        return [each for _, _, each in pieces(run, width)]
     if name in VIEWS:
         return [VIEWS[name](run, width)]
     return [broadcast(each, run, width) for each in run.node.args if isinstance(each, fx.Node)]
@@ -147,6 +160,10 @@ def _part(run: Run, width: int) -> Run:
 def _taken(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped: bool = False) -> Run:
     """The run of ``source`` whose dimension ``dim`` was cut to begin at ``start``, or with ``dropped`` was indexed."""
     whole, dim = row_shape(source), _axis(source, dim, "picks")
+    if len(whole) == 1 and not run.shared and not dropped:
+        start = max(start + whole[0], 0) if start < 0 else min(start, whole[0])
+        return Run(source, run.offset + start, False)
+    _check_inside(run, width)
     start = max(start + whole[dim], 0) if start < 0 else min(start, whole[dim])
     cut = row_shape(run.node)
     cut = (*cut[:dim], 1, *cut[dim:]) if dropped else cut
@@ -158,8 +175,44 @@ def _taken(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped:
     return Run(source, sum(i * stride for i, stride in zip(index, _strides(whole), strict=True)), run.shared)
 
 
+def pieces(run: Run, width: int) -> list[tuple[int, int, Run]]:
+    """What a run of joined or replaced parts is made of, where a row has one dimension.
+
+    Each piece is the first of its lanes, the one after the last, and the run that they are taken from, which may reach
+    beyond what there is in its other lanes. A later piece covers an earlier one.
+    """
+    node, end = run.node, run.offset + width
+    if name_of(node) == "cat":
+        found, begin = [], 0
+        for part in typed(Sequence[fx.Node], node.args[0]):
+            size = row_shape(part)[0]
+            found.append((begin, begin + size, Run(part, run.offset - begin, False)))
+            begin += size
+    else:
+        base, part, start, size = _replaced(node)
+        one = not row_shape(part)
+        found = [(0, row_shape(node)[0], Run(base, run.offset, False))]
+        found.append((start, start + size, Run(part, 0 if one else run.offset - start, one)))
+    meeting = [(a - run.offset, b - run.offset, each) for a, b, each in found if a < end and b > run.offset]
+    covering = [each for each in meeting if each[0] <= 0 and each[1] >= width]
+    return covering[-1:] if covering and covering[-1] is meeting[-1] else meeting
+
+
+def _replaced(node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
+    """The tensor, what replaces a part of it, where that begins and how much it is, in the dimension at hand."""
+    base, part, dim, bound = (*node.args, *(0, 0)[max(0, len(node.args) - 2) :])[:4]
+    assert isinstance(base, fx.Node) and isinstance(part, fx.Node) and isinstance(dim, int)
+    if len(node.args) > 5 and node.args[5] != 1:
+        raise UnsupportedError("its pointwise replaces a slice with a step")
+    axis = _axis(node, dim, "replaces")
+    start = bound if isinstance(bound, int) else 0
+    start += row_shape(node)[axis] if start < 0 else 0
+    return base, part, start, 1 if name_of(node) == "select_scatter" else row_shape(part)[axis]
+
+
 def _joined(run: Run, width: int) -> Run:
     """The piece of a concatenation that holds the run."""
+    _check_inside(run, width)
     pieces, dim = run.node.args[0], run.node.args[1] if len(run.node.args) > 1 else 0
     assert isinstance(pieces, Sequence) and isinstance(dim, int)
     shape, dim = row_shape(run.node), _axis(run.node, dim, "joins")
@@ -181,13 +234,10 @@ def _joined(run: Run, width: int) -> Run:
 
 def _scattered(run: Run, width: int) -> Run:
     """A tensor with a slice of it replaced: the run lies in one or the other."""
-    base, part, dim, bound = (*run.node.args, *(0, 0)[max(0, len(run.node.args) - 2) :])[:4]
-    assert isinstance(base, fx.Node) and isinstance(part, fx.Node) and isinstance(dim, int)
-    one = name_of(run.node) == "select_scatter"
-    whole, dim = row_shape(run.node), _axis(run.node, dim, "replaces")
-    start = bound if isinstance(bound, int) else 0
-    start += whole[dim] if start < 0 else 0
-    size = 1 if one else row_shape(part)[dim]
+    _check_inside(run, width)
+    base, part, start, size = _replaced(run.node)
+    whole = row_shape(run.node)
+    dim = _axis(run.node, typed(int, (*run.node.args, 0)[2]), "replaces")
     index = unravel(run.offset, whole)
     inner, position = math.prod(whole[dim + 1 :]), index[dim]
     length = 1 if run.shared else width
@@ -202,6 +252,7 @@ def _scattered(run: Run, width: int) -> Run:
     return Run(part, sum(i * stride for i, stride in zip(index, _strides(shape), strict=True)), run.shared)
 
 
+JOINS = ("cat", "slice_scatter", "select_scatter")
 VIEWS = {
     "alias": _same,
     "clone": _same,

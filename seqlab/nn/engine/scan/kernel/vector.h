@@ -37,6 +37,12 @@ INLINE mask mask_of(bool x) { return mask{} - integer(x); }
 INLINE vec load(const real* p) { return *(const loose*)p; }
 INLINE void store(real* p, vec v) { *(loose*)p = v; }
 INLINE vec choose(mask m, vec yes, vec no) { return m ? yes : no; }
+// Which of the lanes from j on lie in [begin, end).
+INLINE mask lanes(long j, long begin, long end) {
+  mask m{};
+  for (long i = 0; i < VL; ++i) m[i] = -integer(j + i >= begin && j + i < end);
+  return m;
+}
 INLINE vec number_of(mask m) { return choose(m, splat(1), vec{}); }
 INLINE vec vec_of(mask m) { return number_of(m); }
 INLINE vec keep_all(vec v, real) { return v; }
