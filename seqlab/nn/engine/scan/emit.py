@@ -265,7 +265,7 @@ def check_trace(trace: Trace) -> None:
         if node in seen:
             continue
         seen.add(node)
-        if is_constant(node):
+        if is_constant(node) or node.op == "placeholder":
             continue
         pending += node.all_input_nodes
         value = node.meta.get("val")

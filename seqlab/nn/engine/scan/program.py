@@ -142,8 +142,8 @@ class Program:
         return Backward(dgi, dgh, gh_sum, dstate, learned)
 
     def _numbers(self, extras: Sequence[Tensor]) -> list[Tensor]:
-        """What all rows share as the program reads it: truth values as 0 and 1."""
-        return [extra.to(self.dtype) if extra.dtype == torch.bool else extra for extra in extras]
+        """What all rows share as the program reads it: whole numbers, and truth as 0 and 1, in its own precision."""
+        return [extra if extra.is_floating_point() else extra.to(self.dtype) for extra in extras]
 
     def _filled(
         self,

@@ -44,16 +44,20 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
     check_trace(trace)
     if any(size % hidden_size for size in state_sizes) or state_sizes[0] != hidden_size:
         raise UnsupportedError(f"its states have sizes {state_sizes}, which are no multiples of {hidden_size}")
-    graph, plan = Graph(trace), Plan(sequences=trace.num_sequences)
+    # Of a row of single numbers, each may be read as one that all lanes share: gi stays as it is.
+    graph, plan = Graph(trace), Plan(gi_cut=hidden_size == 1, sequences=trace.num_sequences)
     for node in graph.extras:
-        if node.meta["val"].dtype not in (dtype, torch.bool):
+        if node.meta["val"].dtype not in (dtype, torch.bool, torch.int64, torch.int32):
             raise UnsupportedError(f"its pointwise uses values of {node.meta['val'].dtype} that all rows share")
     sum_gh = trace.recurrent and has_bias
     sources, post = sums_of_extras(graph, trace)
     gates = count_of(graph.gi) // hidden_size
     plain, whole_forward = _write_step(graph, plan, gates, hidden_size, "step", keep=False)
     adjoint, whole_backward = _write_adjoint(graph, plan, gates, hidden_size, state_sizes, sources, sum_gh)
+    places = len(plan.kept), plan.in_gi(gates)
     keeping, _ = _write_step(graph, plan, gates, hidden_size, "step_and_keep", keep=True)
+    if places != (len(plan.kept), plan.in_gi(gates)):
+        raise UnsupportedError("its pointwise keeps for its adjoint what it reads in parts")
     apart = len(plan.kept) - plan.in_gi(gates)
     sums = ((gates * hidden_size,) if sum_gh else ()) + tuple(count_of(node) for node in sources)
     shared = trace.recurrent and graph.to_gi is graph.to_gh

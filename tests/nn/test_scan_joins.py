@@ -1,0 +1,93 @@
+"""Parts of a row that are no multiple of the hidden size: joined, replaced or told apart unit by unit, and compiled."""
+
+import pytest
+import torch
+
+from seqlab.nn import GatedCell, LayerNormGRUCell, LayerNormLSTMCell, PeepholeLSTMCell, Recurrent
+from tests.nn.agreement import RAGGED, assert_agrees, assert_layer_agrees, programs_of, small_cell
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
+def replaced(z, part, columns):
+    z = z.clone()
+    z[:, columns] = part
+    return z
+
+
+JOINS = {
+    "a column set": lambda z, i, h: replaced(z, 0.0, 3),
+    "the first units replaced": lambda z, i, h: replaced(z, h[:, :4], slice(4)),
+    "units in the middle replaced by what was computed": lambda z, i, h: replaced(z, (h * i)[:, 2:4], slice(2, 4)),
+    "the last units set to a number": lambda z, i, h: replaced(z, 1.5, slice(2, None)),
+    "two parts": lambda z, i, h: torch.cat((z[:, :2], h[:, 2:]), 1),
+    "three parts, of three tensors": lambda z, i, h: torch.cat((z[:, :1], i[:, 1:4], h[:, 4:]), 1),
+    "two parts of truth": lambda z, i, h: torch.where(torch.cat((z[:, :3] > 0, h[:, 3:] > 0), 1), z, h),
+    "numbers that differ by unit": lambda z, i, h: z * (torch.arange(z.size(1)) % 3),
+    "a choice by unit": lambda z, i, h: torch.where(torch.arange(z.size(1)) < 4, h, z),
+}
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+@pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
+def test_parts_of_any_width(join, lengths):
+    cell = small_cell(lambda self, gi, gh, state: (join(gi + gh, gi, state[0]).tanh(),))
+    assert_agrees(cell, lengths=lengths)
+    assert programs_of(cell)
+
+
+def test_parts_that_change_their_place_run_on_loop():
+    """A unit may not look at another one, which another thread may have."""
+    cell = small_cell(lambda self, gi, gh, state: (torch.cat(((gi + gh)[:, 2:], state[0][:, :2]), 1).tanh(),))
+    layer = Recurrent(cell)
+    assert_layer_agrees(layer)
+    assert layer.last_run.engine == "loop"
+
+
+class Masked(GatedCell):
+    """A mask of units, the same for all rows."""
+
+    num_gates = 1
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.register_buffer("mask", torch.arange(hidden_size) % 2 == 0)
+
+    def pointwise(self, gi, gh, state):
+        return (torch.where(self.mask, (gi + gh).tanh(), state[0] * 0.5),)
+
+
+def test_a_mask_that_all_rows_share_is_read_anew_at_each_call():
+    layer = Recurrent(Masked(3, 5).double(), "scan")
+    before = assert_layer_agrees(layer)
+    layer.cell.mask.logical_not_()
+    assert not torch.equal(assert_layer_agrees(layer), before)
+    assert len(programs_of(layer.cell)) == 1
+
+
+@pytest.mark.parametrize("kind", [LayerNormGRUCell, LayerNormLSTMCell, PeepholeLSTMCell])
+def test_a_state_of_one_number(kind):
+    cell = kind(3, 1)
+    assert_agrees(cell)
+    assert programs_of(cell)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: torch.hypot(a, b + 1.5),
+        lambda a, b: torch.copysign(a, b),
+        lambda a, b: a.remainder(1.5) * b,
+        lambda a, b: a.fmod(0.7) + b,
+        lambda a, b: torch.atan2(a, b.square() + 1),
+        lambda a, b: (a.tanh() * 0.9).asin() + (b.tanh() * 0.9).acos(),
+        lambda a, b: (a.square() + 1.5).acosh() + (b.tanh() * 0.9).atanh(),
+        lambda a, b: torch.erfc(a) * b,
+        lambda a, b: torch.nn.functional.hardsigmoid(a) * b,  # its sixth is one of float32 in PyTorch's own gradient
+        lambda a, b: torch.nan_to_num(a * b, posinf=2.0),
+    ],
+)
+def test_operations_that_came_later(function):
+    cell = small_cell(lambda self, gi, gh, state: (function(gi + gh, state[0]).tanh(),))
+    assert_agrees(cell)
+    assert programs_of(cell)
