@@ -1,11 +1,16 @@
 """What tests share: a small text, and runs composed and carried out in this process."""
 
+import os
 import random
+import subprocess
+import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
@@ -22,12 +27,21 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory) -> Path:
+    """Where compiled steps are kept: what one worker has compiled, the others load."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernels"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def uncompiled(tmp_path_factory):
+def uncompiled(kernels):
     """Spares each cell of each test its second with the compiler, also in the processes that tests start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQLAB_COMPILE", "0")
-        patch.setenv("SEQLAB_KERNEL_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
+        patch.setenv("SEQLAB_KERNEL_CACHE", str(kernels))
         yield
 
 
@@ -39,10 +53,28 @@ def compiled(uncompiled, monkeypatch):
         pytest.skip("needs a C++ compiler")
 
 
+@pytest.fixture(scope="session")
+def quick_flags(kernels) -> tuple[str, ...]:
+    """Flags that leave the optimizer out, and the system's headers, which take most of the time then, parsed once."""
+    flags = tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS)
+    system = files("seqlab.nn.engine.scan").joinpath("kernel/vector.h").read_text().partition("#if REAL_IS_DOUBLE")[0]
+    header = kernels / "system.h"
+    with FileLock(kernels / "system.lock"):
+        if not header.exists():
+            with tempfile.TemporaryDirectory(dir=kernels) as folder:
+                source = Path(folder) / "system.h"
+                source.write_text(system)
+                parsed = kernels / "system.h.gch"
+                command = [build.compiler()[0], *flags, "-fopenmp", "-x", "c++-header", "-o", str(parsed), str(source)]
+                subprocess.run(command, check=True, capture_output=True)
+                source.replace(header)
+    return (*flags, "-include", str(header))
+
+
 @pytest.fixture
-def compiled_quickly(compiled, monkeypatch):
-    """The same without the optimizer, in a third of the time, for what does not depend on it."""
-    monkeypatch.setattr(build, "_FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS))
+def compiled_quickly(compiled, request, monkeypatch):
+    """The same without the optimizer, in a fifth of the time, for what does not depend on it."""
+    monkeypatch.setattr(build, "_FLAGS", request.getfixturevalue("quick_flags"))
 
 
 @pytest.fixture(autouse=True)

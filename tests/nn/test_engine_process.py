@@ -5,6 +5,7 @@ import gc
 import io
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from torch.nn.utils import weight_norm as old_weight_norm
 import seqlab
 from seqlab.nn import Bidirectional, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, PeepholeLSTMCell, Recurrent
 from seqlab.nn.engine.capture import watched
+from seqlab.nn.engine.scan import build
 from tests.nn.agreement import assert_layer_agrees, batch, small_cell
 
 ENGINES = [(LSTMCell, "native"), (LSTMCell, "scan"), (MinGRUCell, "parallel"), (LSTMCell, "loop"), (LSTMCell, "auto")]
@@ -180,6 +182,16 @@ def test_a_cell_in_two_layers_serves_both():
 # Forks and fresh processes
 
 
+@pytest.fixture
+def quickly(quick_flags, tmp_path, monkeypatch):
+    """A compiler without the optimizer for the processes that a test starts."""
+    script = tmp_path / "compiler"
+    words = " ".join(shlex.quote(each) for each in quick_flags if each not in build._FLAGS)
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(build.compiler()[0])} "$@" {words}\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("CXX", str(script))
+
+
 def run_python(text, **variables):
     environment = {**os.environ, "PYTHONPATH": str(Path(seqlab.__file__).parents[1]), **variables}
     environment = {name: value for name, value in environment.items() if value is not None}
@@ -213,7 +225,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
 
 
-def test_a_fork_of_a_process_that_has_run():
+def test_a_fork_of_a_process_that_has_run(quickly):
     run_python(FORK)
 
 
@@ -228,7 +240,7 @@ assert layer.last_run.engine == "scan", layer.last_run
 """
 
 
-def test_a_user_without_a_home():
+def test_a_user_without_a_home(quickly):
     answer = run_python(HOMELESS, HOME=None, XDG_CACHE_HOME=None, SEQLAB_KERNEL_CACHE=None)
     lines = [line for line in answer.stderr.splitlines() if "SEQLAB_KERNEL_CACHE" in line]
     assert len(lines) == 1, answer.stderr
