@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import subprocess
 import tempfile
 from importlib.resources import files
@@ -49,8 +50,14 @@ def uncompiled(kernels):
 def compiled(uncompiled, monkeypatch):
     """Lets the scan engine compile, into a folder that all tests share and no user sees."""
     monkeypatch.delenv("SEQLAB_COMPILE")
-    if build.compiler() is None:
+    system_compiler()
+
+
+def system_compiler() -> str:
+    found = build._find(os.environ.get("CXX"))
+    if found is None:
         pytest.skip("needs a C++ compiler")
+    return found[0]
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +72,20 @@ def quick_flags(kernels) -> tuple[str, ...]:
                 source = Path(folder) / "system.h"
                 source.write_text(system)
                 parsed = kernels / "system.h.gch"
-                command = [build.compiler()[0], *flags, "-fopenmp", "-x", "c++-header", "-o", str(parsed), str(source)]
+                command = [system_compiler(), *flags, "-fopenmp", "-x", "c++-header", "-o", str(parsed), str(source)]
                 subprocess.run(command, check=True, capture_output=True)
                 source.replace(header)
     return (*flags, "-include", str(header))
+
+
+@pytest.fixture(scope="session")
+def quick_compiler(kernels, quick_flags) -> str:
+    """A compiler with these flags, for CXX in the processes that tests start."""
+    script = kernels.parent / f"c++-{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+    words = shlex.join(each for each in quick_flags if each not in build._FLAGS)
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(system_compiler())} "$@" {words}\n')
+    script.chmod(0o700)
+    return str(script)
 
 
 @pytest.fixture
