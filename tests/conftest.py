@@ -1,5 +1,6 @@
 """What tests share: a small text, and runs composed and carried out in this process."""
 
+import gc
 import os
 import random
 import shlex
@@ -20,6 +21,11 @@ from seqlab.nn.engine.scan import build
 from seqlab.record import RunRecord
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: no collection of garbage has to look at it again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

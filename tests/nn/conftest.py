@@ -1,5 +1,7 @@
 """What tests of engines share."""
 
+import gc
+
 import pytest
 
 
@@ -11,6 +13,7 @@ def unmeasured():
     """
     import torch._dynamo.guards as guards  # a second, which no test outside this folder needs
 
+    gc.freeze()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guards, "profile_guard_manager", lambda root, scope, _: float(root.check(scope)))
         yield
