@@ -21,8 +21,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## train language models of three depths on the King James text, compare them, sample from the best
 	$(BIN)/python experiments/demo/run.py
 
+# In the order of the folders: the files with the fewest tests are the longest, and would come last and alone.
 test: setup  ## run the tests, as many at once as there are cores, each with one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: setup  ## lint, types, import contracts and doctests
 	$(BIN)/ruff check .

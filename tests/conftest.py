@@ -1,11 +1,18 @@
 """What tests share: a small text, and runs composed and carried out in this process."""
 
+import gc
+import os
 import random
+import shlex
+import subprocess
+import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
@@ -16,18 +23,32 @@ from seqlab.record import RunRecord
 torch.set_num_threads(1)
 
 
+def pytest_collection_finish():
+    """What is imported by now stays: no collection of garbage has to look at it again."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """Keeps the user's token cache out of the tests, and the tests out of it."""
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory) -> Path:
+    """Where compiled steps are kept: what one worker has compiled, the others load."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernels"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def uncompiled(tmp_path_factory):
+def uncompiled(kernels):
     """Spares each cell of each test its second with the compiler, also in the processes that tests start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQLAB_COMPILE", "0")
-        patch.setenv("SEQLAB_KERNEL_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
+        patch.setenv("SEQLAB_KERNEL_CACHE", str(kernels))
         yield
 
 
@@ -35,14 +56,48 @@ def uncompiled(tmp_path_factory):
 def compiled(uncompiled, monkeypatch):
     """Lets the scan engine compile, into a folder that all tests share and no user sees."""
     monkeypatch.delenv("SEQLAB_COMPILE")
-    if build.compiler() is None:
+    system_compiler()
+
+
+def system_compiler() -> str:
+    found = build._find(os.environ.get("CXX"))
+    if found is None:
         pytest.skip("needs a C++ compiler")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def quick_flags(kernels) -> tuple[str, ...]:
+    """Flags that leave the optimizer out, and the system's headers, which take most of the time then, parsed once."""
+    flags = tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS)
+    system = files("seqlab.nn.engine.scan").joinpath("kernel/vector.h").read_text().partition("#if REAL_IS_DOUBLE")[0]
+    header = kernels / "system.h"
+    with FileLock(kernels / "system.lock"):
+        if not header.exists():
+            with tempfile.TemporaryDirectory(dir=kernels) as folder:
+                source = Path(folder) / "system.h"
+                source.write_text(system)
+                parsed = kernels / "system.h.gch"
+                command = [system_compiler(), *flags, "-fopenmp", "-x", "c++-header", "-o", str(parsed), str(source)]
+                subprocess.run(command, check=True, capture_output=True)
+                source.replace(header)
+    return (*flags, "-include", str(header))
+
+
+@pytest.fixture(scope="session")
+def quick_compiler(kernels, quick_flags) -> str:
+    """A compiler with these flags, for CXX in the processes that tests start."""
+    script = kernels.parent / f"c++-{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+    words = shlex.join(each for each in quick_flags if each not in build._FLAGS)
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(system_compiler())} "$@" {words}\n')
+    script.chmod(0o700)
+    return str(script)
 
 
 @pytest.fixture
-def compiled_quickly(compiled, monkeypatch):
-    """The same without the optimizer, in a third of the time, for what does not depend on it."""
-    monkeypatch.setattr(build, "_FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS))
+def compiled_quickly(compiled, request, monkeypatch):
+    """The same without the optimizer, in a fifth of the time, for what does not depend on it."""
+    monkeypatch.setattr(build, "_FLAGS", request.getfixturevalue("quick_flags"))
 
 
 @pytest.fixture(autouse=True)

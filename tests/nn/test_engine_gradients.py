@@ -1,6 +1,7 @@
 """Gradients in every layout, of every result, in every mode of autograd: what ``loop`` gives."""
 
 import copy
+from functools import lru_cache
 
 import pytest
 import torch
@@ -35,6 +36,13 @@ def shifted(values):
     """The same numbers as a part of a larger block, not at its beginning."""
     whole = functional.pad(values, (2, 3), value=torch.nan)
     return whole[..., 2:-3]
+
+
+@lru_cache
+def cell_of(make):
+    """One cell for all tests that only run it: its step is looked at and compiled once."""
+    torch.manual_seed(0)
+    return make(3, 5).double()
 
 
 LAYOUTS = {
@@ -80,8 +88,7 @@ class Push(torch.autograd.Function):
 )
 def test_gradients_may_come_in_any_layout(make, backend, lengths, layout):
     """Of the output and of each final state: each alone, and all of them."""
-    torch.manual_seed(0)
-    cell = make(3, 5).double()
+    cell = cell_of(make)
     counts = None if lengths is None else torch.tensor(lengths)
     for reverse in (False, True):
         found = []
@@ -126,12 +133,19 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("make", [LSTMCell, GRUCell, LayerNormLSTMCell])
-def test_losses_of_any_kind_give_the_gradients_of_loop(make, loss):
+@lru_cache
+def layers_of(make):
+    """The same layer in both directions on "auto" and on "loop"."""
     torch.manual_seed(0)
     layers = [Bidirectional(make(3, 5), make(3, 5), backend).double() for backend in ("auto", "loop")]
     layers[1].load_state_dict(layers[0].state_dict())
+    return layers
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("make", [LSTMCell, GRUCell, LayerNormLSTMCell])
+def test_losses_of_any_kind_give_the_gradients_of_loop(make, loss):
+    layers = layers_of(make)
     for lengths in (None, torch.tensor(RAGGED)):
         found = []
         for layer in layers:

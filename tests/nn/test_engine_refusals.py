@@ -653,9 +653,16 @@ def broken(monkeypatch):
     return apply
 
 
-@pytest.mark.parametrize("what", ["sigmoid", "tanh", "where it is large", "difference"])
-@pytest.mark.parametrize(("make", "engine"), [(GRUCell, "native"), (GRU, "loop")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("what", "make", "engine", "dtype"),
+    [
+        *itertools.product(
+            ["sigmoid", "tanh", "where it is large", "difference"], [GRU], ["loop"], [torch.float32, torch.float64]
+        ),
+        ("sigmoid", GRUCell, "native", torch.float32),
+        ("difference", GRUCell, "native", torch.float64),
+    ],
+)
 def test_a_wrong_step_is_not_used(caplog, broken, what, make, engine, dtype):
     broken(what)
     cell = make(3, 7).to(dtype)

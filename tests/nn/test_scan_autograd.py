@@ -3,6 +3,7 @@
 import copy
 import gc
 import weakref
+from functools import lru_cache
 
 import pytest
 import torch
@@ -31,11 +32,17 @@ def either(request):
     return request.param
 
 
+@lru_cache
+def cell_of(make, *sizes):
+    """One cell for all tests that only run it, so that its step is looked at once."""
+    torch.manual_seed(0)
+    return make(*sizes).double()
+
+
 @pytest.mark.parametrize("lengths", [None, (2, 0, 3)])
 @pytest.mark.parametrize("make", [LSTMCell, LayerNormLSTMCell])
 def test_gradients_are_exact(make, lengths):
-    torch.manual_seed(0)
-    cell = make(2, 5).double()
+    cell = cell_of(make, 2, 5)
     layer, (x, state) = Recurrent(cell, "scan"), batch(cell, 3, 3)
     counts = None if lengths is None else torch.tensor(lengths)
 
@@ -52,8 +59,7 @@ def test_gradients_are_exact(make, lengths):
 @pytest.mark.parametrize("make", [LSTMCell, LayerNormLSTMCell, IndRNNCell])
 def test_a_second_derivative_is_that_of_loop(make, lengths, reverse):
     """A gradient penalty, of every result, in everything that is learned."""
-    torch.manual_seed(0)
-    cell = make(3, 9).double()
+    cell = cell_of(make, 3, 9)
     counts, found = None if lengths is None else torch.tensor(lengths), []
     for backend in ("scan", "loop"):
         x, state = batch(cell, 5, 6)
@@ -70,8 +76,7 @@ def test_a_second_derivative_is_that_of_loop(make, lengths, reverse):
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("lengths", [None, (2, 0, 3)])
 def test_second_derivatives_are_exact(lengths, reverse):
-    torch.manual_seed(0)
-    cell = PeepholeLSTMCell(2, 3).double()
+    cell = cell_of(PeepholeLSTMCell, 2, 3)
     layer, (x, state) = Recurrent(cell, "scan", reverse), batch(cell, 3, 3)
     counts = None if lengths is None else torch.tensor(lengths)
 
@@ -197,7 +202,7 @@ def test_a_first_call_may_be_made_in_any_mode(mode):
 @pytest.mark.parametrize("lengths", [None, RAGGED])
 @pytest.mark.parametrize("backend", ["scan", "native", "auto"])
 def test_results_changed_in_place_are_served_as_on_loop(backend, lengths):
-    cell = LSTMCell(3, 17).double()
+    cell = cell_of(LSTMCell, 3, 17)
     counts, found = None if lengths is None else torch.tensor(lengths), []
     for name, in_place in ((backend, True), ("loop", True), ("loop", False)):
         x, state = batch(cell, 5, 6)
