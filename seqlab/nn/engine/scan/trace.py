@@ -377,18 +377,29 @@ def name_of_target(node: fx.Node) -> str:
     return str(getattr(packet, "__name__", packet))
 
 
-def _without_rows(module: fx.GraphModule, rows: int) -> list[str]:
-    """The graph as text, the number of rows left out where it is but the shape of something."""
-    text = []
+def _without_rows(module: fx.GraphModule, rows: int) -> list[Any]:
+    """The graph as plain values, the number of rows left out where it is but the shape of something."""
+    places = {node: place for place, node in enumerate(module.graph.nodes)}
+
+    def plain(value: Any, shape: bool) -> Any:
+        if isinstance(value, fx.Node):
+            return "node", places[value]
+        if isinstance(value, (list, tuple)):
+            return [plain(each, shape) for each in value]
+        if isinstance(value, dict):
+            return [(name, plain(each, shape)) for name, each in value.items()]
+        return "rows" if shape and type(value) is int and value == rows else repr(value)
+
+    found: list[Any] = []
     for node in module.graph.nodes:
-        arguments = str((node.args, node.kwargs))
-        if name_of_target(node) in ("full", "new_full"):  # what it is filled with is a value
+        name = name_of_target(node)
+        if name in ("full", "new_full"):  # what it is filled with is a value
             shape, *rest = node.args
-            arguments = f"{str(shape).replace(str(rows), 'rows')} {rest} {node.kwargs}"
-        elif name_of_target(node) in _SHAPED:
-            arguments = str(fx.map_arg((node.args, node.kwargs), str)).replace(str(rows), "rows")
-        text.append(f"{node.op} {node.target} {arguments}")
-    return text
+            arguments = [plain(shape, True), plain(rest, False), plain(node.kwargs, False)]
+        else:
+            arguments = [plain(each, name in _SHAPED) for each in (node.args, node.kwargs)]
+        found.append((node.op, str(node.target), arguments))
+    return found
 
 
 @cache
