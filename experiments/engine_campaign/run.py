@@ -7,6 +7,7 @@ python experiments/engine_campaign/run.py --mutants                             
 """
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -165,6 +166,7 @@ def worker(mutant: str | None) -> int:
     from tests.nn.campaign.family import family
     from tests.nn.campaign.subjects import forget
 
+    gc.freeze()  # what was imported is not looked through at each collection
     cases = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w")  # a cell's own printing must not come between
     if mutant:
