@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 from typing import cast as typed
 
@@ -56,6 +57,15 @@ class _Ready(NamedTuple):
     sequences: int
     uncompiled: str | None
     row_wise: bool = True  # whether the output of all steps at once is that of each
+
+
+class _Call(NamedTuple):
+    """What decides, beside the cell, how a call runs."""
+
+    gradients: bool
+    dtype: torch.dtype
+    device: torch.device
+    sequences: int  # how many parts of the state the output is made of
 
 
 class _Derived(NamedTuple):
@@ -125,37 +135,28 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     row_wise = first_alone or is_row_wise(cell, "output", cell.state_sizes, gradients, dtype, x.device)
     if not row_wise and lengths is not None:
         raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
-    watch = watched(cell, "pointwise")
+    watch, call = watched(cell, "pointwise"), _Call(gradients, dtype, x.device, sequences)
     try:
-        ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
+        ready = _ready(cell, watch, call)
     except _AgainError:
-        ready = _ready(cell, watch, gradients, dtype, x.device, sequences)
+        ready = _ready(cell, watch, call)
     return ready._replace(row_wise=row_wise)
 
 
-def _ready(
-    cell: GatedCell, watch: Watched, gradients: bool, dtype: torch.dtype, device: torch.device, sequences: int
-) -> _Ready:
-    capture, scope = _capture(cell, watch, gradients, dtype, device)
+def _ready(cell: GatedCell, watch: Watched, call: _Call) -> _Ready:
+    sizes = _sizes(cell)
+    capture, scope = watch.capture(cell, sizes, [call.gradients] * len(sizes), call.dtype, call.device)
     live = capture.live(scope)
-    key = (dtype, device.type, sequences, os.environ.get("SEQLAB_COMPILE"))
+    key = (call.dtype, call.device.type, call.sequences, os.environ.get("SEQLAB_COMPILE"))
     known = capture.derived.get(key)
     if known is None:
         with watch.lock:
             known = capture.derived.get(key)
             if known is None:
-                known = _derive(cell, watch, capture, live, gradients, dtype, device, sequences)
-                capture.derived[key] = known
+                known = capture.derived[key] = _derive(cell, watch, capture, live, call)
     if isinstance(known, str):
         raise UnsupportedError(known)
-    return _Ready(known.step, live, known.program, sequences, known.uncompiled)
-
-
-def _capture(
-    cell: GatedCell, watch: Watched, gradients: bool, dtype: torch.dtype, device: torch.device
-) -> tuple[Capture, dict[str, Any]]:
-    sizes = _sizes(cell)
-    return watch.capture(cell, sizes, [gradients] * len(sizes), dtype, device)
+    return _Ready(known.step, live, known.program, call.sequences, known.uncompiled)
 
 
 def _sizes(cell: GatedCell) -> list[int | None]:
@@ -163,23 +164,14 @@ def _sizes(cell: GatedCell) -> list[int | None]:
     return [gates, gates if cell.recurrent else None, *cell.state_sizes]
 
 
-def _derive(
-    cell: GatedCell,
-    watch: Watched,
-    capture: Capture,
-    live: Sequence[Any],
-    gradients: bool,
-    dtype: torch.dtype,
-    device: torch.device,
-    sequences: int,
-) -> _Derived | str:
+def _derive(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[Any], call: _Call) -> _Derived | str:
     """The step of a capture and its checked program; or why there is none, for as long as the capture holds."""
     try:
-        if gradients and reads_autograd(capture.code):
-            _refuse_first_step(cell, watch, capture, dtype, device)
+        if call.gradients and reads_autograd(capture.code):
+            _refuse_first_step(cell, watch, capture, call)
         # A caller's modes end with its thread: hooks on saved tensors, as a checkpoint has, and autocast.
         with ThreadPoolExecutor(1) as apart:
-            return apart.submit(_compiled, cell, watch, capture, live, gradients, dtype, device, sequences).result()
+            return apart.submit(_compiled, cell, watch, capture, live, call).result()
     except FinalError:
         raise
     except UnsupportedError as error:
@@ -191,33 +183,23 @@ def _derive(
         return f"it could not be prepared ({type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]})"
 
 
-def _compiled(
-    cell: GatedCell,
-    watch: Watched,
-    capture: Capture,
-    live: Sequence[Any],
-    gradients: bool,
-    dtype: torch.dtype,
-    device: torch.device,
-    sequences: int,
-) -> _Derived:
+def _compiled(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[Any], call: _Call) -> _Derived:
     step = cut(capture, cell.recurrent, len(cell.state_names), live)
     extras = step.extras(
         [each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in live]
     )
-    traced = trace(cell, step, extras, dtype, sequences)
-    if device.type != "cpu":
-        return _Derived(step, None, f"there are no kernels for {device.type} yet")
+    traced = trace(cell, step, extras, call.dtype, call.sequences)
+    if call.device.type != "cpu":
+        return _Derived(step, None, f"there are no kernels for {call.device.type} yet")
     if not compiles():
         return _Derived(step, None, build.missing())
     try:
-        program = _program(cell, watch, capture, traced, gradients, dtype)
+        program = _program(cell, watch, capture, traced, call)
         program.load()
-    except build.CompilerError as error:
+    except (build.CompilerError, _UncompiledError) as error:
         return _Derived(step, None, str(error))
-    except _UncompiledError as error:
-        return _Derived(step, None, str(error))
-    check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *_grid(cell, rows, dtype)), gradients)
+    grid_of = partial(_grid, cell, dtype=call.dtype)
+    check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *grid_of(rows)), call.gradients)
     return _Derived(step, program, None)
 
 
@@ -229,28 +211,24 @@ class _AgainError(Exception):
     """A capture with numbers as arguments does not do: one with numbers as constants may."""
 
 
-def _refuse_first_step(
-    cell: GatedCell, watch: Watched, capture: Capture, dtype: torch.dtype, device: torch.device
-) -> None:
+def _refuse_first_step(cell: GatedCell, watch: Watched, capture: Capture, call: _Call) -> None:
     """What asks its state for a gradient may do otherwise at the first step, whose state needs none."""
     sizes = _sizes(cell)
     product = any(each.requires_grad for name, each in cell.named_parameters() if "weight_hh" in name)
     flags = [True, *[product for each in sizes[1:2]], *[False] * len(cell.state_sizes)]
-    first, _ = watch.capture(cell, sizes, flags, dtype, device)
+    first, _ = watch.capture(cell, sizes, flags, call.dtype, call.device)
     if first.text() != capture.text():
         raise UnsupportedError("it asks whether its state requires a gradient")
 
 
-def _program(
-    cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, gradients: bool, dtype: torch.dtype
-) -> Program:
+def _program(cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, call: _Call) -> Program:
     """The program of a trace, unless the cell's attributes have asked for too many."""
     try:
-        made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), has_bias(cell), dtype)
+        made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), has_bias(cell), call.dtype)
     except UnsupportedError as error:
         raise _UncompiledError(str(error)) from None
     mode = (
-        *(dtype, gradients, capture.grad_mode, has_bias(cell), traced.num_sequences),
+        *(call.dtype, call.gradients, capture.grad_mode, has_bias(cell), traced.num_sequences),
         tuple(module.training for module in cell.modules()),
         tuple(tuple(each.shape) for each in (*cell.parameters(), *cell.buffers())),
     )
