@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-BATCH, PATIENCE = 100, 240  # cases a process; seconds that one may take before it counts as hanging
+HISTORIES = 16  # cases of a cell, as tests.nn.campaign has it, which takes seconds to import
+BATCH, PATIENCE = 320, 240  # cases a process; seconds that one may take before it counts as hanging
 
 
 def main() -> int:
@@ -66,7 +67,9 @@ def campaign(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     done = records(options.out)
     todo = [
-        case for case in range(options.first, options.cases) if case // 10 % options.stride == 0 and case not in done
+        case
+        for case in range(options.first, options.cases)
+        if case // HISTORIES % options.stride == 0 and case not in done
     ]
     print(f"{len(done)} cases are there, {len(todo)} to do", flush=True)
     with options.out.open("a") as out:
@@ -162,7 +165,7 @@ def worker(mutant: str | None) -> int:
     logging.getLogger("seqlab").setLevel(logging.ERROR)
     logging.getLogger("torch").setLevel(logging.CRITICAL)
     from tests.nn.campaign import mutants as broken
-    from tests.nn.campaign.campaign import HISTORIES, Lives, expected_to_compile
+    from tests.nn.campaign.campaign import Lives, expected_to_compile
     from tests.nn.campaign.family import family
     from tests.nn.campaign.subjects import forget
 
@@ -221,7 +224,7 @@ def summary(found: list[dict]) -> str:
     reasons = Counter(normal(reason) for record in found for reason in record["reasons"])
     by_cell: dict[int, list[dict]] = {}
     for record in found:
-        by_cell.setdefault(record["case"] // 10, []).append(record)
+        by_cell.setdefault(record["case"] // HISTORIES, []).append(record)
     expected = [records for records in by_cell.values() if any(each.get("expected") for each in records)]
     compiled = [records for records in expected if any("scan" in each["engines"] for each in records)]
     aside = Counter(

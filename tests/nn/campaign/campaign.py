@@ -19,7 +19,7 @@ from tests.nn.campaign.judge import differences
 from tests.nn.campaign.play import Player, RefusedError
 from tests.nn.campaign.subjects import load
 
-HISTORIES = 10  # of each cell
+HISTORIES = 16  # of each cell
 _NAMED = ("scan", "native", "parallel")
 
 

@@ -19,11 +19,11 @@ DERIVATIVES = (
 )  # fmt: skip
 
 
-CASES_OF_A_LIFE = 5
+CASES_OF_A_LIFE = 8
 
 
 def life(cell: Family, number: int, seed: int = 0) -> dict[str, Any]:
-    """How the layer is built that lives through the cases ``number`` to ``number + 4`` of a cell."""
+    """How the layer is built that lives through the eight cases of a cell that ``number`` is among."""
     draw = random.Random(f"life {seed} {cell.number} {number // CASES_OF_A_LIFE}")
     return {
         "structure": draw.choices(("recurrent", "bidirectional", "encoder"), (86, 7, 7))[0],
@@ -40,7 +40,7 @@ def history(cell: Family, number: int, seed: int = 0) -> list[Step]:
     """The steps of the ``number``-th case of a cell.
 
     A life goes on from case to case. Changes, which cost an engine a capture and perhaps a compilation, come in each
-    second case; the others try what runs in other sizes and modes, under other losses.
+    third case; the others try what runs in other sizes and modes, under other losses.
     """
     draw = random.Random(f"history {seed} {cell.number} {number}")
     place = number % CASES_OF_A_LIFE
@@ -49,7 +49,7 @@ def history(cell: Family, number: int, seed: int = 0) -> list[Step]:
     if place == 0:
         first = draw.choices(("run", "threads", "derivative"), (78, 14 * threads, 8))[0]
         steps = [_STEPS[first](draw, cell)]
-    changes = place in (1, 3) or (place == 0 and draw.random() < 0.4)
+    changes = place % 3 == 1 or (place == 0 and draw.random() < 0.4)
     for _ in range(draw.choices((1, 2), (2, 1))[0] if changes else draw.choices((2, 3, 4), (3, 2, 1))[0]):
         if changes:
             kind = draw.choices(("change", "copy", "mode", "learn", "other"), (72, 8, 6, 8, 6))[0]
