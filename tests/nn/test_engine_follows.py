@@ -1021,6 +1021,26 @@ def test_a_number_that_is_annealed_is_no_reason_to_compile_again(alpha):
     assert build.compilations <= before + 1
 
 
+@pytest.mark.parametrize(
+    "used",
+    [
+        lambda z, h, k: z / k + h,
+        lambda z, h, k: z.clamp(-k, k) * h,
+        lambda z, h, k: (z.abs() + 0.1) ** k * 0.1,
+        lambda z, h, k: z * (k // 2) + h * (k % 3),
+        lambda z, h, k: z if k > 4 else h * 0.5 + z,
+    ],
+)
+def test_so_is_no_whole_number_that_changes(used):
+    cell = small_cell(lambda self, gi, gh, state: (used(gi + gh, state[0], self.count).tanh(),), count=2)
+    layer, before = Recurrent(cell), build.compilations
+    for count in (2, 3, 5, 7, 4, 12, 2):
+        cell.count = count
+        assert_layer_agrees(layer)
+        assert layer.last_run.engine == "scan"
+    assert build.compilations <= before + 2
+
+
 @pytest.mark.parametrize("name", ["a_float", "a_string", "a_closure", "the_code_of_a_global_function"])
 def test_a_layer_follows_without_gradients_too(monkeypatch, name):
     cell, change = KINDS[name][0]()

@@ -76,6 +76,7 @@ def follow(function: types.FunctionType, arguments: dict[str, Any], constants: b
     options = config.patch(
         skip_nnmodule_hook_guards=False,
         specialize_float=constants,
+        allow_unspec_int_on_nn_module=not constants,
         automatic_dynamic_shapes=True,
         automatic_dynamic_local_pgo=False,
     )

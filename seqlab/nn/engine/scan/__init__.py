@@ -174,12 +174,13 @@ def _derive(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[An
             return apart.submit(_compiled, cell, watch, capture, live, call).result()
     except FinalError:
         raise
-    except UnsupportedError as error:
+    except Exception as error:
         if capture.has_numbers:
             watch.fix_numbers()  # as constants they may do where they don't as arguments
             raise _AgainError from error
-        return str(error)
-    except Exception as error:  # a fault of this engine's own is no reason to end where a loop would run
+        if isinstance(error, UnsupportedError):
+            return str(error)
+        # A fault of this engine's own is no reason to end where a loop would run.
         return f"it could not be prepared ({type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]})"
 
 
