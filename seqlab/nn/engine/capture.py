@@ -118,7 +118,8 @@ class Watched:
         methods = tuple(getattr(type(cell), name, None) for name in _METHODS)
         own = tuple(id(vars(cell).get(name)) for name in _METHODS)
         modes = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled()
-        return tuple(flags), dtype, modes, methods, own, tuple(module.training for module in cell.modules())
+        switches = tuple(each for each in vars(cell).values() if each is None or isinstance(each, (bool, str)))
+        return tuple(flags), dtype, modes, methods, own, switches, tuple(module.training for module in cell.modules())
 
     def fix_numbers(self) -> None:
         """Capture numbers as constants from now on: each change of one is another capture."""
@@ -159,6 +160,8 @@ class Watched:
                     raise UnsupportedError("what it reads can't be watched")
             except UnsupportedError as error:
                 self._refusals[self._state_of(cell, flags, dtype)] = str(error)
+                if len(self._refusals) >= MOST_CAPTURES:
+                    self.refusal = str(error)
                 raise
             self.captures = [made, *self.captures]
             return made, scope

@@ -7,6 +7,7 @@ for all steps, is refused: side effects of Python, decisions by the batch's size
 import importlib
 import logging
 import random
+import re
 import sys
 import sysconfig
 import types
@@ -165,6 +166,8 @@ def _side_effect(effects: Any) -> str | None:
             continue  # an object that the method has made itself
         source = getattr(each, "source", None)
         where = "a global or a closure" if source is None else _readable(source.name)
+        attributes = [str(name) for name in effects.store_attr_mutations.get(each, ())]
+        where = re.sub(r"__import_\w+\.", "", f"{where}.{attributes[0]}" if attributes else where)
         return f"it changes {where} as it runs"
     if effects.tensor_hooks:
         return "it registers a hook on a tensor that it is given"
@@ -206,7 +209,7 @@ def of_torch(code: types.CodeType) -> bool:
 
 def _readable(source: str) -> str:
     """A source of Dynamo's as its user would write it."""
-    plain = source.replace("L['cell']", "self")
+    plain = re.sub(r"__import_\w+'\]\.", "", source.replace("L['cell']", "self"))
     for kind in ("_parameters", "_buffers", "_modules"):
         plain = plain.replace(f".{kind}['", ".").replace("']", "") if f".{kind}['" in plain else plain
     return plain.replace("G['", "the global ").replace("']", "") if plain.startswith("G['") else plain
