@@ -36,6 +36,37 @@ def test_parts_of_any_width(join, lengths):
     assert programs_of(cell)
 
 
+def heads(z, count):
+    return z.view(-1, count, z.size(1) // count)
+
+
+HEADS = {
+    "centred": lambda z, h: (heads(h, 2) - heads(z, 2).mean(-1, keepdim=True)).flatten(1),
+    "a softmax in each": lambda z, h: heads(h, 2).softmax(-1).flatten(1) * z,
+    "a layer norm of each": lambda z, h: torch.nn.functional.layer_norm(heads(h, 2), (3,)).flatten(1) + z,
+    "the largest of each": lambda z, h: z - heads(h, 3).amax(-1, keepdim=True).expand(-1, 3, 2).flatten(1),
+    "of one unit": lambda z, h: (heads(h, 6) - heads(z, 6).amax(-1, keepdim=True)).flatten(1) + z,
+    "a factor for each": lambda z, h: (heads(h, 3) * torch.tensor([[0.5], [1.0], [2.0]])).flatten(1) + z,
+    "a sum of the first units": lambda z, h: z * h[:, :3].sum(1, keepdim=True),
+    "a mean of all": lambda z, h: z * heads(h, 2).mean((1, 2), keepdim=True).flatten(1),
+}
+
+
+@pytest.mark.parametrize("step", HEADS.values(), ids=HEADS)
+def test_a_row_as_heads(step):
+    class Heads(GatedCell):
+        num_gates = 1
+
+        def pointwise(self, gi, gh, state):
+            return (step(gi + gh, state[0]).tanh(),)
+
+    torch.manual_seed(0)
+    cell = Heads(3, 6)
+    for lengths in (None, RAGGED):
+        assert_agrees(cell, lengths=lengths)
+    assert programs_of(cell)
+
+
 def test_parts_that_change_their_place_run_on_loop():
     """A unit may not look at another one, which another thread may have."""
     cell = small_cell(lambda self, gi, gh, state: (torch.cat(((gi + gh)[:, 2:], state[0][:, :2]), 1).tanh(),))

@@ -19,17 +19,19 @@ from seqlab.nn.engine.scan.trace import Trace, is_constant
 from seqlab.nn.engine.scan.views import (
     JOINS,
     VIEWS,
+    Piece,
     Run,
     Shape,
-    broadcast,
     count_of,
     is_inside,
     pieces,
     reduced_dims,
     row_shape,
+    spread,
 )
 
 SLOTS = 64  # runs that loops over a row's sums may leave for later loops
+_MOST_PIECES = 16  # elements of a row that are reduced one by one
 # Options that `expression` heeds, or that change no value.
 _KNOWN = {"add": {"alpha"}, "sub": {"alpha"}, "_to_copy": {"dtype", "layout", "device", "memory_format"}}
 
@@ -85,7 +87,9 @@ class Emitter:
             raise UnsupportedError(f"its pointwise needs {node.name} in a way that is not known")
         name = name_of(node)
         if name in JOINS and not run.shared and len(row_shape(node)) == 1:
-            return self._joined(run)
+            return self._of_pieces(pieces(run, self.width), is_mask(node))
+        if name == "expand":
+            return self.operand(node.args[0], run)
         if name in VIEWS:
             return self.value(VIEWS[name](run, self.width))
         if name in REDUCTIONS:
@@ -106,15 +110,13 @@ class Emitter:
             self._spill(run, result)
         return result
 
-    def _joined(self, run: Run) -> str:
-        """Lane by lane what each piece of a join gives."""
-        first, *others = pieces(run, self.width)
-        result = self.value(first[2])
-        for begin, end, piece in others:
+    def _of_pieces(self, parts: Sequence[Piece], mask: bool) -> str:
+        """Lane by lane what each piece gives."""
+        result = self.value(parts[0][2])
+        for begin, end, piece in parts[1:]:
             here, value = self.define("mask", f"lanes(j, {begin}, {end})"), self.value(piece)
-            mask = is_mask(run.node)
             code = f"(({here} & {value}) | (~{here} & {result}))" if mask else f"choose({here}, {value}, {result})"
-            result = self.define(kind_of(run.node), code)
+            result = self.define("mask" if mask else "vec", code)
         return result
 
     def _spill(self, run: Run, variable: str) -> None:
@@ -149,7 +151,7 @@ class Emitter:
 
     def operand(self, argument: object, run: Run) -> str:
         if isinstance(argument, fx.Node):
-            return self.value(broadcast(argument, run, self.width))
+            return self._of_pieces(spread(argument, run, self.width), is_mask(argument))
         return literal(argument)
 
     def _reduce(self, run: Run, name: str) -> str:
@@ -166,8 +168,14 @@ class Emitter:
         if dims == list(range(len(shape) - len(dims), len(shape))):
             # Elements before the reduced ones keep their order, so each result sums `count` neighbours.
             key = Run(node, run.offset, True)
-            if not run.shared and run.offset + self.width > 1 and count_of(node) > 1:
-                raise UnsupportedError(f"its pointwise reduces the last of several dimensions ({name}) into a row")
+            if count == 1:
+                alone = self.value(Run(source, run.offset, run.shared))
+                return f"number_of({alone})" if is_mask(source) else alone
+            if not run.shared and count_of(node) > 1:
+                if self.width > _MOST_PIECES:
+                    raise UnsupportedError(f"its pointwise reduces the last of several dimensions ({name}) into a row")
+                each = [(k, k + 1, Run(node, run.offset + k, True)) for k in range(self.width)]
+                return self._of_pieces(each, mask=False)
             if key not in self.reduced:
                 self.reduced[key] = self._reduction_loop(source, run.offset * count, count, combine)
             total = self.reduced[key]
@@ -193,15 +201,15 @@ class Emitter:
         # A loop that this one waits for runs before it, and finds nothing of what this one will leave.
         saved = self.lines, self.memo, self.width, self.in_reduction, self.spilling
         self.lines, self.memo, self.in_reduction, self.spilling = [], {}, True, {}
-        if count % self.width:
-            raise UnsupportedError(
-                f"its pointwise reduces {count} elements, no multiple of the hidden size {self.width}"
-            )
         total, start = self.fresh(), "splat({})"
         edge = "0" if combine == "{} + {}" else "-INFINITY" if "greater" in combine else "INFINITY"
-        for part in range(0, count, self.width):
-            value = self.value(Run(source, offset + part, False))
+        end = offset + count
+        for base in range(offset - offset % self.width if count % self.width else offset, end, self.width):
+            value = self.value(Run(source, base, False))
             value = f"number_of({value})" if is_mask(source) else value
+            if base < offset or base + self.width > end:  # some of the lanes alone
+                first, last = max(0, offset - base), min(self.width, end - base)
+                value = f"choose(lanes(j, {first}, {last}), {value}, splat(real({edge})))"
             self.lines.append(f"{total}_ = {combine.format(f'{total}_', f'KEEP({value}, real({edge}))')};")
         self.row.append(f"vec {total}_ = {start.format(edge)};")
         self.row.append(loop(self.lines, self.width, whole=True))

@@ -23,6 +23,12 @@ class Run:
     shared: bool
 
 
+# The first of some lanes, the one after the last, and the run that they are taken from, which may reach beyond what
+# there is in its other lanes. A later piece covers an earlier one.
+Piece = tuple[int, int, Run]
+_MOST_PIECES = 16  # of one run
+
+
 def row_shape(node: fx.Node) -> Shape:
     """The shape of one row of a node; the whole shape where all rows share it."""
     value: Tensor = node.meta["val"]
@@ -57,22 +63,41 @@ def count_of(node: fx.Node) -> int:
 
 def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
     """Which elements of ``operand`` meet those of ``run`` in an elementwise operation."""
+    parts = spread(operand, run, width)
+    if len(parts) > 1:
+        raise UnsupportedError("its pointwise combines shapes that do not divide into the hidden size")
+    return parts[0][2]
+
+
+def spread(operand: fx.Node, run: Run, width: int) -> list[Piece]:
+    """The same, in pieces where a run goes over several rows of its last dimension."""
     out, full = row_shape(run.node), tuple(int(size) for size in operand.meta["val"].shape)
     rank = run.node.meta["val"].dim()
     shape = (1,) * (rank - len(full)) + full  # aligned at the right, as broadcasting has it
     shape = shape[lead(run.node) :]
     if shape == out:
-        return Run(operand, run.offset, run.shared)
+        return [(0, width, Run(operand, run.offset, run.shared))]
     if math.prod(shape) == 1:
-        return Run(operand, 0, True)
+        return [(0, width, Run(operand, 0, True))]
     _check_inside(run, width)
-    offset, shared, strides = 0, run.shared, _strides(shape)
-    index = unravel(run.offset, out)
-    for position, size, stride in zip(index, shape, strides, strict=True):
-        offset += 0 if size == 1 else position * stride
-    if not shared and index[-1] + width > out[-1]:
-        raise UnsupportedError(f"its pointwise combines shapes {shape} and {out}, which the compiled step can't")
-    return Run(operand, offset, shared or shape[-1] == 1)
+    strides = _strides(shape)
+
+    def met(flat: int) -> int:
+        index = unravel(flat, out)
+        return sum(0 if size == 1 else at * stride for at, size, stride in zip(index, shape, strides, strict=True))
+
+    if run.shared:
+        return [(0, width, Run(operand, met(run.offset), True))]
+    found: list[Piece] = []
+    begin, first = 0, run.offset % out[-1]
+    while begin < width:
+        end = min(width, begin + out[-1] - (first if begin == 0 else 0))
+        offset, shared = met(run.offset + begin), shape[-1] == 1
+        found.append((begin, end, Run(operand, offset if shared else offset - begin, shared)))
+        begin = end
+    if len(found) > _MOST_PIECES:
+        raise UnsupportedError(f"its pointwise combines shapes {shape} and {out} in more than {_MOST_PIECES} pieces")
+    return found
 
 
 def is_inside(run: Run, width: int) -> bool:
@@ -99,9 +124,12 @@ def operands_of(run: Run, width: int) -> list[Run]:
     name = name_of(run.node)
     if name in JOINS and not run.shared and len(row_shape(run.node)) == 1:
         return [each for _, _, each in pieces(run, width)]
+    if name == "expand":
+        return [each for _, _, each in spread(run.node.all_input_nodes[0], run, width)]
     if name in VIEWS:
         return [VIEWS[name](run, width)]
-    return [broadcast(each, run, width) for each in run.node.args if isinstance(each, fx.Node)]
+    operands = [each for each in run.node.args if isinstance(each, fx.Node)]
+    return [piece for each in operands for _, _, piece in spread(each, run, width)]
 
 
 def reduced_dims(node: fx.Node, source: fx.Node) -> list[int]:
@@ -175,12 +203,8 @@ def _taken(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped:
     return Run(source, sum(i * stride for i, stride in zip(index, _strides(whole), strict=True)), run.shared)
 
 
-def pieces(run: Run, width: int) -> list[tuple[int, int, Run]]:
-    """What a run of joined or replaced parts is made of, where a row has one dimension.
-
-    Each piece is the first of its lanes, the one after the last, and the run that they are taken from, which may reach
-    beyond what there is in its other lanes. A later piece covers an earlier one.
-    """
+def pieces(run: Run, width: int) -> list[Piece]:
+    """What a run of joined or replaced parts is made of, where a row has one dimension."""
     node, end = run.node, run.offset + width
     if name_of(node) == "cat":
         found, begin = [], 0
