@@ -163,6 +163,8 @@ class Recurrent(nn.Module):
             return (self._engine,)
         if torch.compiler.is_exporting() or self.kept_to_loop is not None:
             return ("loop",)  # plain operators, which any program can load
+        if x.is_meta:
+            return ("loop",)  # shapes alone, and nothing to compute
         # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
         if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
             return ("loop",)
@@ -297,5 +299,5 @@ def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _state_dtype(x: Tensor) -> torch.dtype:
     """The dtype a state is carried in: that of ``x``, but float32 where ``x`` was shortened by autocast."""
-    shortened = x.dtype in _SHORT and torch.is_autocast_enabled(x.device.type)
+    shortened = x.dtype in _SHORT and not x.is_meta and torch.is_autocast_enabled(x.device.type)
     return torch.float32 if shortened else x.dtype

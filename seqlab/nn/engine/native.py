@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -33,7 +34,9 @@ _METHODS = (
 def _code(kind: type) -> tuple[object, ...]:
     """What a class computes by: its methods, and what these are made of."""
     found = [getattr(kind, name) for name in _METHODS]
-    return *found, *(getattr(each, "__code__", None) for each in found), dict(cells._NONLINEARITIES)
+    code = [getattr(each, "__code__", None) for each in found]
+    called = [vars(Tensor).get(name) for each in code if each is not None for name in each.co_names]
+    return *found, *code, *called, functional.linear, dict(cells._NONLINEARITIES)
 
 
 # As they are while this module is imported: a kernel stands for that code and no other.

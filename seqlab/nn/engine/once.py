@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import type_before_parametrizations
 
@@ -40,6 +42,11 @@ def ships(cell: nn.Module, owner: type, name: str) -> bool:
     if name in cell.__dict__:
         return False
     return _parts(getattr(type_before_parametrizations(cell), name)) == _SHIPPED[owner, name]
+
+
+def linear_ships() -> bool:
+    """Whether ``functional.linear``, the product of a ``GatedCell``, is PyTorch's own: a library may replace it."""
+    return bool(functional.linear is torch._C._nn.linear)  # type: ignore[attr-defined]
 
 
 def has_bias(cell: GatedCell) -> bool:
