@@ -14,7 +14,7 @@ from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine import candidates, choose, run
 from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import run_pre_hooks
+from seqlab.nn.engine.once import run_pre_hooks, unplain
 from seqlab.nn.engine.repeat import unrepeatable
 from seqlab.nn.state import State, describe
 
@@ -133,7 +133,7 @@ class Recurrent(nn.Module):
         names = self._engines_for(x, lengths)
         if torch.compiler.is_compiling():
             return run(names[0], self.cell, x, state, lengths, self._backend == "auto")
-        reason = untraceable() if names[0] != "loop" else self.kept_to_loop
+        reason = (untraceable() or unplain(self.cell, x, *state)) if names[0] != "loop" else self.kept_to_loop
         if reason is not None:
             if self._backend != "auto":
                 names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault

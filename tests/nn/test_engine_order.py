@@ -1,5 +1,7 @@
-"""What ``project`` and ``output`` change beside what they give is seen by the steps, as in a hand-written loop; so is what
-is replaced in PyTorch itself."""
+"""What ``project`` and ``output`` change beside what they give is seen by the steps, as in a hand-written loop; so is
+what is replaced in PyTorch itself, and tensors of classes of their own."""
+
+import copy
 
 import pytest
 import torch
@@ -281,3 +283,46 @@ def test_on_the_meta_device_there_are_shapes_alone(dtype):
         layer = Recurrent(kind(3, 5)).to("meta", dtype)
         output, (h, *_) = layer(torch.empty(4, 6, 3, device="meta", dtype=dtype), lengths=None)
         assert output.shape == (4, 6, 5) and h.shape == (4, 5) and output.is_meta and h.dtype == dtype
+
+
+# Tensors with rules of their own
+
+
+class Halving(Tensor):
+    """Products with it are half as large."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        result = super().__torch_function__(function, types, args, kwargs or {})
+        return result.as_subclass(Tensor) * 0.5 if function is functional.linear else result
+
+
+class Quantized(Tensor):
+    """Whole numbers and their size, with no numbers in memory where a kernel would look for them."""
+
+    def __new__(cls, whole, size):
+        return Tensor._make_wrapper_subclass(cls, whole.shape, dtype=torch.float64)
+
+    def __init__(self, whole, size):
+        self.whole, self.size_of_one = whole, size
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.detach.default:
+            return args[0]
+        plain = [each.whole.double() * each.size_of_one if isinstance(each, cls) else each for each in args]
+        return function(*plain, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "scale"])
+@pytest.mark.parametrize("kind", ["a function of its own", "no memory of its own"])
+@pytest.mark.parametrize("cell", [Cell(), LSTMCell(3, 5)], ids=["own", "lstm"])
+def test_a_weight_of_another_class_of_tensors(cell, name, kind):
+    cell = copy.deepcopy(cell).double()
+    value = getattr(cell, name).detach() if name != "scale" else torch.linspace(0, 1, 5, dtype=torch.float64)
+    value = value.as_subclass(Halving) if kind[0] == "a" else Quantized((value * 100).round().to(torch.int8), 0.01)
+    setattr(cell, name, value if name == "scale" else nn.Parameter(value, requires_grad=False))
+    x = torch.randn(4, 5, 3, dtype=torch.float64)
+    with torch.no_grad():
+        (output, _), (expected, _) = Recurrent(cell)(x), by_hand(cell, x)
+    torch.testing.assert_close(output.as_subclass(Tensor), expected.as_subclass(Tensor), rtol=1e-10, atol=1e-10)

@@ -4,10 +4,11 @@ are made from others."""
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -42,6 +43,18 @@ def ships(cell: nn.Module, owner: type, name: str) -> bool:
     if name in cell.__dict__:
         return False
     return _parts(getattr(type_before_parametrizations(cell), name)) == _SHIPPED[owner, name]
+
+
+_PLAIN = (Tensor, nn.Parameter)
+
+
+def unplain(cell: nn.Module, *given: Tensor) -> str | None:
+    """Why no kernel may read what a cell is given or holds: a tensor whose class has rules of its own; or None."""
+    held = (each for module in cell.modules() for each in (*module._parameters.values(), *module._buffers.values()))
+    for each in chain(given, held):
+        if each is not None and type(each) not in _PLAIN:
+            return f"a {type(each).__name__} is a tensor with rules of its own"
+    return None
 
 
 def linear_ships() -> bool:

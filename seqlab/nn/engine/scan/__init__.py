@@ -29,8 +29,9 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, Watched, reads_autograd, watched
+from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import has_bias, linear_ships, once_a_call, ships
+from seqlab.nn.engine.once import has_bias, linear_ships, once_a_call, ships, unplain
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
 from seqlab.nn.engine.scan.function import Plan, Scan, in_memory
@@ -164,6 +165,9 @@ def _ready(
 ) -> _Ready:
     capture, scope = _capture(cell, watch, gradients, dtype, device)
     live = capture.live(scope)
+    reason = unplain(cell, *(each for each in live if isinstance(each, Tensor)))
+    if reason is not None:
+        raise UnsupportedError(reason)
     key = (dtype, device.type, sequences, os.environ.get("SEQLAB_COMPILE"))
     known = capture.derived.get(key)
     if known is None:
@@ -323,6 +327,9 @@ def _run_outside(
     cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
 ) -> tuple[Tensor, State]:
     try:
+        reason = untraceable() or unplain(cell, x, *state)
+        if reason is not None:
+            raise UnsupportedError(reason)
         return run(cell, x, state, lengths, auto)
     except UnsupportedError:
         if not auto:
