@@ -326,3 +326,84 @@ def test_a_weight_of_another_class_of_tensors(cell, name, kind):
     with torch.no_grad():
         (output, _), (expected, _) = Recurrent(cell)(x), by_hand(cell, x)
     torch.testing.assert_close(output.as_subclass(Tensor), expected.as_subclass(Tensor), rtol=1e-10, atol=1e-10)
+
+
+# One computation a call of what is made from others
+
+
+class CountsItsUses(nn.Module):
+    uses = 0
+
+    def forward(self, weight):
+        self.uses += 1
+        return weight / (1 + self.uses)
+
+
+def test_a_weight_that_project_reads_too_is_computed_once_a_call():
+    class Scaled(Cell):
+        def project(self, x):
+            return GatedCell.project(self, x) * self.weight_hh.norm()
+
+    def make():
+        cell = Scaled()
+        nn.utils.parametrize.register_parametrization(cell, "weight_hh", CountsItsUses(), unsafe=True)
+        cell.parametrizations.weight_hh[0].uses = 0
+        return cell
+
+    assert_calls_agree(make, "scan")
+
+
+# A part of the state that all rows share, and a backward pass that looks at all of them
+
+
+class SharedState(GatedCell):
+    num_gates, state_names = 1, ("h", "level")
+
+    def __init__(self):
+        super().__init__(3, 5)
+        self.level = nn.Parameter(torch.linspace(0, 1, 5))
+
+    def pointwise(self, gi, gh, state):
+        return (gi + gh + state[1]).tanh(), self.level.expand_as(gi) * 2
+
+
+class SharedStateAlone(Cell):
+    def __init__(self):
+        super().__init__()
+        self.level = nn.Parameter(torch.linspace(0, 1, 5))
+
+    def pointwise(self, gi, gh, state):
+        return (self.level.expand_as(gi),)
+
+
+@pytest.mark.parametrize("make", [SharedState, SharedStateAlone])
+def test_a_part_of_the_state_may_be_that_of_a_parameter_alone(make):
+    fast = make().double()
+    slow = copy.deepcopy(fast)
+    layer = Recurrent(fast)
+    x = torch.randn(40, 5, 3, dtype=torch.float64)
+    found = []
+    for cell, run in ((fast, layer), (slow, lambda x: by_hand(slow, x))):
+        output, final = run(x)
+        (output.sin().sum() + final[-1].pow(3).sum()).backward()
+        found.append([output, *final, cell.level.grad])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    assert layer.last_run.engine == "scan"
+
+
+def test_an_output_whose_backward_pass_looks_at_all_rows():
+    class Normed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient / gradient.norm()
+
+    class Own(Cell):
+        def output(self, state):
+            return Normed.apply(state[0])
+
+    assert_calls_agree(Own, "scan")

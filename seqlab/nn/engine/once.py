@@ -77,6 +77,21 @@ def once_a_call(cell: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def not_once() -> Iterator[None]:
+    """Within :func:`once_a_call`, for a while as outside of it: what is looked at is not what is kept for the call."""
+    enabled, kept = parametrize._cache_enabled, parametrize._cache
+    if not enabled:
+        yield
+        return
+    parametrize._cache_enabled = enabled - 1
+    parametrize._cache = kept if enabled > 1 else {}
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled, parametrize._cache = enabled, kept
+
+
 def run_pre_hooks(cell: nn.Module, *arguments: Any) -> None:
     """Run the forward pre-hooks of ``cell``, as pruning and the older weight norms register them.
 

@@ -13,7 +13,7 @@ from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, watched
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
-from seqlab.nn.engine.once import once_a_call, ships
+from seqlab.nn.engine.once import not_once, once_a_call, ships
 from seqlab.nn.engine.scan.trace import cut, refuse_draws
 from seqlab.nn.linear import LinearCell
 from seqlab.nn.state import State, describe
@@ -47,26 +47,23 @@ def run(
         UnsupportedError: what the cell's coefficients do is not the same for all steps at once and one by one.
     """
     assert isinstance(cell, LinearCell)
-    gi = None
     if not torch.compiler.is_compiling():  # there PyTorch follows the coefficients itself
         reason = refusal(cell)
         if reason is not None:
             raise UnsupportedError(reason)
         check(cell, x, auto)
-        if not ships(cell, GatedCell, "project"):
-            with once_a_call(cell):
-                gi = loop.project(cell, x, lengths)
+    with once_a_call(cell):
+        gi = loop.project(cell, x, lengths)
+        if not (torch.compiler.is_compiling() or ships(cell, GatedCell, "project")):
             try:
-                check(cell, x, auto)  # what project has changed is as it is for the steps
+                with not_once():
+                    check(cell, x, auto)  # with what project has changed
             except UnsupportedError as error:
                 if not auto:
                     raise
-                logger.warning(
-                    "%s: its steps run on loop, for what its project has changed: %s", type(cell).__name__, error
-                )
+                name = type(cell).__name__
+                logger.warning("%s: its steps run on loop, for what its project has changed: %s", name, error)
                 return loop.run_projected(cell, gi, x, state, lengths)
-    with once_a_call(cell):
-        gi = loop.project(cell, x, lengths) if gi is None else gi
         a, b, dtype = _coefficients(cell, gi, x, state[0])
     if lengths is None:
         return _scan(a, b, state[0], dtype)

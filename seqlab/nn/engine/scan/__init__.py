@@ -31,7 +31,7 @@ from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, Watched, reads_autograd, watched
 from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import has_bias, linear_ships, once_a_call, ships, unplain
+from seqlab.nn.engine.once import has_bias, linear_ships, not_once, once_a_call, ships, unplain
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
 from seqlab.nn.engine.scan.function import Plan, Scan, in_memory
@@ -97,18 +97,19 @@ def run(
     # A default device is none of the engine's own tensors' business.
     with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
         ready = _served(cell, x, state, lengths, auto)
-        gi = None
-        if not ships(cell, GatedCell, "project"):  # it is the user's: it sees all steps at once, as on every engine
-            with once_a_call(cell):
-                gi = _checked(cell, loop.project(cell, x, lengths), x)
+        with once_a_call(cell):
+            if ships(cell, GatedCell, "project"):
+                return _run(cell, ready, x, None, state, lengths)
+            # It is the user's: it sees all steps at once, as on every engine, and they see what it changes.
+            gi = _checked(cell, loop.project(cell, x, lengths), x)
             try:
-                ready = _served(cell, x, state, lengths, auto)  # with what it has changed
+                with not_once():
+                    ready = _served(cell, x, state, lengths, auto)
             except UnsupportedError as error:
                 if not auto:
                     raise
                 _warn_once(f"{type(cell).__name__}: its steps run on loop, for what its project has changed: {error}")
                 return loop.run_projected(cell, gi, x, state, lengths)
-        with once_a_call(cell):
             return _run(cell, ready, x, gi, state, lengths)
 
 

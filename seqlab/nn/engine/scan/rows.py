@@ -81,6 +81,8 @@ def is_row_wise(
 
 
 def _follow(capture: Capture, sizes: Sequence[int], live: Sequence[Any], dtype: torch.dtype) -> bool:
+    if any(node.target is torch.ops.higher_order.autograd_function_apply for node in capture.graph.graph.nodes):
+        return False  # its backward may look at many rows where its forward does not
     taken = set(sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
     rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
     numbers = [each.detach().clone() if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
