@@ -59,7 +59,7 @@ def unplain(cell: nn.Module, *given: Tensor) -> str | None:
 
 def linear_ships() -> bool:
     """Whether ``functional.linear``, the product of a ``GatedCell``, is PyTorch's own: a library may replace it."""
-    return bool(functional.linear is torch._C._nn.linear)  # type: ignore[attr-defined]
+    return bool(functional.linear is torch._C._nn.linear)
 
 
 def has_bias(cell: GatedCell) -> bool:
@@ -70,20 +70,24 @@ def has_bias(cell: GatedCell) -> bool:
 @contextmanager
 def once_a_call(cell: nn.Module) -> Iterator[None]:
     """Within it, each parametrized weight of ``cell`` is computed once, however often it is read."""
-    if not any("parametrizations" in module._modules for module in cell.modules()):
+    if not _has_parametrizations(cell):
         yield
         return
     with _KEPT, parametrize.cached():
         yield
 
 
+def _has_parametrizations(cell: nn.Module) -> bool:
+    return any("parametrizations" in module._modules for module in cell.modules())
+
+
 @contextmanager
-def not_once() -> Iterator[None]:
-    """Within :func:`once_a_call`, for a while as outside of it: what is looked at is not what is kept for the call."""
-    enabled, kept = parametrize._cache_enabled, parametrize._cache
-    if not enabled:
+def not_once(cell: nn.Module) -> Iterator[None]:
+    """Within :func:`once_a_call`, for a while as outside of it: a step that is captured reads no weights kept for it."""
+    if not _has_parametrizations(cell):  # then nothing is kept for this call, and it may be another thread's
         yield
         return
+    enabled, kept = parametrize._cache_enabled, parametrize._cache
     parametrize._cache_enabled = enabled - 1
     parametrize._cache = kept if enabled > 1 else {}
     try:

@@ -56,7 +56,7 @@ def run(
         gi = loop.project(cell, x, lengths)
         if not (torch.compiler.is_compiling() or ships(cell, GatedCell, "project")):
             try:
-                with not_once():
+                with not_once(cell):
                     check(cell, x, auto)  # with what project has changed
             except UnsupportedError as error:
                 if not auto:

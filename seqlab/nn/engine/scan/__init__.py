@@ -103,7 +103,7 @@ def run(
             # It is the user's: it sees all steps at once, as on every engine, and they see what it changes.
             gi = _checked(cell, loop.project(cell, x, lengths), x)
             try:
-                with not_once():
+                with not_once(cell):
                     ready = _served(cell, x, state, lengths, auto)
             except UnsupportedError as error:
                 if not auto:
