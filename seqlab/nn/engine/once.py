@@ -83,7 +83,7 @@ def _has_parametrizations(cell: nn.Module) -> bool:
 
 @contextmanager
 def not_once(cell: nn.Module) -> Iterator[None]:
-    """Within :func:`once_a_call`, for a while as outside of it: a step that is captured reads no weights kept for it."""
+    """Within :func:`once_a_call`, for a while as outside: a step that is captured reads no weight kept for the call."""
     if not _has_parametrizations(cell):  # then nothing is kept for this call, and it may be another thread's
         yield
         return
