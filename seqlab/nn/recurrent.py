@@ -14,7 +14,7 @@ from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine import candidates, choose, run
 from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import run_pre_hooks
+from seqlab.nn.engine.once import run_pre_hooks, unplain
 from seqlab.nn.engine.repeat import unrepeatable
 from seqlab.nn.state import State, describe
 
@@ -133,7 +133,7 @@ class Recurrent(nn.Module):
         names = self._engines_for(x, lengths)
         if torch.compiler.is_compiling():
             return run(names[0], self.cell, x, state, lengths, self._backend == "auto")
-        reason = untraceable() if names[0] != "loop" else self.kept_to_loop
+        reason = (untraceable() or unplain(self.cell, x, *state)) if names[0] != "loop" else self.kept_to_loop
         if reason is not None:
             if self._backend != "auto":
                 names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
@@ -163,6 +163,8 @@ class Recurrent(nn.Module):
             return (self._engine,)
         if torch.compiler.is_exporting() or self.kept_to_loop is not None:
             return ("loop",)  # plain operators, which any program can load
+        if x.is_meta:
+            return ("loop",)  # shapes alone, and nothing to compute
         # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
         if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
             return ("loop",)
@@ -297,5 +299,5 @@ def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _state_dtype(x: Tensor) -> torch.dtype:
     """The dtype a state is carried in: that of ``x``, but float32 where ``x`` was shortened by autocast."""
-    shortened = x.dtype in _SHORT and torch.is_autocast_enabled(x.device.type)
+    shortened = x.dtype in _SHORT and not x.is_meta and torch.is_autocast_enabled(x.device.type)
     return torch.float32 if shortened else x.dtype

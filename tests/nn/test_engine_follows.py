@@ -26,7 +26,7 @@ from seqlab.nn import (
     RNNCell,
 )
 from seqlab.nn.engine.scan import build
-from tests.nn.agreement import RAGGED, assert_layer_agrees, small_cell
+from tests.nn.agreement import RAGGED, assert_layer_agrees, batch, small_cell
 
 
 @pytest.fixture(autouse=True)
@@ -1019,6 +1019,22 @@ def test_a_number_that_is_annealed_is_no_reason_to_compile_again(alpha):
         assert layer.last_run.engine == "scan"
     assert_layer_agrees(layer)
     assert build.compilations <= before + 1
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("scan", GRUCell), ("native", GRUCell), ("parallel", MinGRUCell)])
+@pytest.mark.parametrize("name", ["project", "output"])
+def test_a_method_replaced_on_the_class_that_a_parametrization_makes(backend, kind, name):
+    cell = parametrizations.weight_norm(kind(3, 5).double(), "weight_ih")
+    layer = Recurrent(cell, "auto" if backend == "native" else backend)
+    assert_layer_agrees(layer)
+    own = getattr(type(cell), name)
+    setattr(type(cell), name, lambda self, given: own(self, given) * 0.5)
+    if backend == "scan" or (backend, name) == ("parallel", "project"):
+        assert_layer_agrees(layer)
+    else:
+        with pytest.raises(ValueError, match="use backend"):
+            Recurrent(cell, backend)(batch(cell, 2, 3)[0])
+        assert_layer_agrees(Recurrent(cell))
 
 
 @pytest.mark.parametrize(

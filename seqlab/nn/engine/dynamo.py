@@ -30,6 +30,10 @@ _PURE = frozenset(  # modules of the standard library whose Python code reads no
     ("_collections_abc", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "fractions", "functools")
 ).union(("inspect", "itertools", "math", "numbers", "operator", "re", "string", "types", "typing", "weakref"))
 _OUTSIDE = frozenset(("environ", "getenv"))
+_HOOKS_OF_ALL = (  # what no guard watches
+    *("_global_forward_pre_hooks", "_global_forward_hooks"),
+    *("_global_backward_pre_hooks", "_global_backward_hooks"),
+)
 
 
 @dataclass(frozen=True)
@@ -258,6 +262,8 @@ def untraceable() -> str | None:
         return "forward-mode differentiation is on"
     if torch.is_anomaly_enabled():
         return "anomaly detection is on, which wants each step's own line"
+    if any(getattr(torch.nn.modules.module, name) for name in _HOOKS_OF_ALL):
+        return "hooks on all modules are on"
     if torch._C._len_torch_dispatch_stack():
         return "a mode that sees each operation is on"
     for place in range(torch._C._len_torch_function_stack()):

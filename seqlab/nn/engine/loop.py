@@ -16,22 +16,39 @@ def refusal(cell: RecurrentCell) -> str | None:
 
 def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """Step ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero."""
-    valid = None
-    if lengths is not None:
-        valid = torch.arange(x.size(1), device=x.device) < lengths.unsqueeze(1)  # (B, T)
-        # Masking what comes out is not enough: a NaN in the padding times a zero gradient is NaN in every weight.
-        x = x.masked_fill(~valid.unsqueeze(2), 0.0)
     # A parametrized weight is computed once a call and not once a step, as on every other engine.
     with once_a_call(cell):
-        output, state = _steps(cell, x, state, valid)
-    return (output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)), state
+        gi = project(cell, x, lengths)
+        return run_projected(cell, gi, x, state, lengths)
 
 
-def _steps(cell: RecurrentCell, x: Tensor, state: State, valid: Tensor | None) -> tuple[Tensor, State]:
-    gi = cell.project(x)  # (B, T, P)
+def project(cell: RecurrentCell, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The part of all steps that needs no state, ``(B, T, P)``; it sees padding as zeros."""
+    if lengths is not None:
+        # Masking what comes out is not enough: a NaN in the padding times a zero gradient is NaN in every weight.
+        x = x.masked_fill(~_valid(x, lengths).unsqueeze(2), 0.0)
+    gi = cell.project(x)
     if gi.shape[:2] != x.shape[:2]:
         name = type(cell).__name__
         raise ValueError(f"{name}.project: expected {tuple(x.shape[:2])} + (P,) from x, got {tuple(gi.shape)}")
+    return gi
+
+
+def run_projected(
+    cell: RecurrentCell, gi: Tensor, x: Tensor, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """The steps of an input ``x`` that is projected already, to ``gi (B, T, P)``."""
+    valid = None if lengths is None else _valid(x, lengths)
+    with once_a_call(cell):
+        output, state = _steps(cell, gi, x, state, valid)
+    return (output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)), state
+
+
+def _valid(x: Tensor, lengths: Tensor) -> Tensor:
+    return torch.arange(x.size(1), device=x.device) < lengths.unsqueeze(1)  # (B, T)
+
+
+def _steps(cell: RecurrentCell, gi: Tensor, x: Tensor, state: State, valid: Tensor | None) -> tuple[Tensor, State]:
     keep = None if valid is None else valid.unsqueeze(2).unbind(1)  # T times (B, 1)
     outputs = []
     for t, gi_t in enumerate(gi.unbind(1)):

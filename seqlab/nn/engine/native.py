@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -33,7 +34,9 @@ _METHODS = (
 def _code(kind: type) -> tuple[object, ...]:
     """What a class computes by: its methods, and what these are made of."""
     found = [getattr(kind, name) for name in _METHODS]
-    return *found, *(getattr(each, "__code__", None) for each in found), dict(cells._NONLINEARITIES)
+    code = [getattr(each, "__code__", None) for each in found]
+    called = [vars(Tensor).get(name) for each in code if each is not None for name in each.co_names]
+    return *found, *code, *called, functional.linear, dict(cells._NONLINEARITIES)
 
 
 # As they are while this module is imported: a kernel stands for that code and no other.
@@ -48,7 +51,7 @@ def refusal(cell: RecurrentCell) -> str | None:
     if isinstance(cell, RNNCell) and cell.nonlinearity not in _RNN_KERNELS:
         return f"its RNNCell kernels are {' and '.join(_RNN_KERNELS)}, not {cell.nonlinearity}"
     changed = next((name for name in _METHODS if name in vars(cell)), None)
-    if changed is not None or _code(kind) != _CODE[kind]:
+    if changed is not None or _code(type(cell)) != _CODE[kind]:  # a parametrized cell has a class of its own
         return f"its kernels compute {kind.__name__} as it ships, and {changed or 'its code'} was replaced"
     return None
 

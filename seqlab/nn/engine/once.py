@@ -4,11 +4,13 @@ are made from others."""
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.linear import LinearCell
@@ -39,7 +41,24 @@ def ships(cell: nn.Module, owner: type, name: str) -> bool:
     """Whether ``cell.name`` is the method that ``owner`` came with, neither overridden nor replaced."""
     if name in cell.__dict__:
         return False
-    return _parts(getattr(type_before_parametrizations(cell), name)) == _SHIPPED[owner, name]
+    return _parts(getattr(type(cell), name)) == _SHIPPED[owner, name]  # of a parametrized cell, its own class
+
+
+_PLAIN = (Tensor, nn.Parameter)
+
+
+def unplain(cell: nn.Module, *given: Tensor) -> str | None:
+    """Why no kernel may read what a cell is given or holds: a tensor whose class has rules of its own; or None."""
+    held = (each for module in cell.modules() for each in (*module._parameters.values(), *module._buffers.values()))
+    for each in chain(given, held):
+        if each is not None and type(each) not in _PLAIN:
+            return f"a {type(each).__name__} is a tensor with rules of its own"
+    return None
+
+
+def linear_ships() -> bool:
+    """Whether ``functional.linear``, the product of a ``GatedCell``, is PyTorch's own: a library may replace it."""
+    return bool(functional.linear is torch._C._nn.linear)
 
 
 def has_bias(cell: GatedCell) -> bool:
@@ -50,11 +69,30 @@ def has_bias(cell: GatedCell) -> bool:
 @contextmanager
 def once_a_call(cell: nn.Module) -> Iterator[None]:
     """Within it, each parametrized weight of ``cell`` is computed once, however often it is read."""
-    if not any("parametrizations" in module._modules for module in cell.modules()):
+    if not _has_parametrizations(cell):
         yield
         return
     with _KEPT, parametrize.cached():
         yield
+
+
+def _has_parametrizations(cell: nn.Module) -> bool:
+    return any("parametrizations" in module._modules for module in cell.modules())
+
+
+@contextmanager
+def not_once(cell: nn.Module) -> Iterator[None]:
+    """Within :func:`once_a_call`, for a while as outside: a step that is captured reads no weight kept for the call."""
+    if not _has_parametrizations(cell):  # then nothing is kept for this call, and it may be another thread's
+        yield
+        return
+    enabled, kept = parametrize._cache_enabled, parametrize._cache
+    parametrize._cache_enabled = enabled - 1
+    parametrize._cache = kept if enabled > 1 else {}
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled, parametrize._cache = enabled, kept
 
 
 def run_pre_hooks(cell: nn.Module, *arguments: Any) -> None:

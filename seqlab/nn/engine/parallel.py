@@ -1,5 +1,6 @@
 """All of time at once, for cells that are linear in their state: ``h_t = a_t * h_{t-1} + b_t``."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,14 +9,16 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, watched
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
-from seqlab.nn.engine.once import once_a_call, ships
+from seqlab.nn.engine.once import not_once, once_a_call, ships
 from seqlab.nn.engine.scan.trace import cut, refuse_draws
 from seqlab.nn.linear import LinearCell
 from seqlab.nn.state import State, describe
 
+logger = logging.getLogger("seqlab")
 _DERIVED = {
     GatedCell: ("step",),
     LinearCell: ("pointwise",),
@@ -49,12 +52,22 @@ def run(
         if reason is not None:
             raise UnsupportedError(reason)
         check(cell, x, auto)
+    with once_a_call(cell):
+        gi = loop.project(cell, x, lengths)
+        if not (torch.compiler.is_compiling() or ships(cell, GatedCell, "project")):
+            try:
+                with not_once(cell):
+                    check(cell, x, auto)  # with what project has changed
+            except UnsupportedError as error:
+                if not auto:
+                    raise
+                name = type(cell).__name__
+                logger.warning("%s: its steps run on loop, for what its project has changed: %s", name, error)
+                return loop.run_projected(cell, gi, x, state, lengths)
+        a, b, dtype = _coefficients(cell, gi, x, state[0])
     if lengths is None:
-        a, b, dtype = _coefficients(cell, x, state[0])
         return _scan(a, b, state[0], dtype)
     padding = (torch.arange(x.size(1), device=x.device) >= lengths.unsqueeze(1)).unsqueeze(2)  # (B, T, 1)
-    # Masking what comes out is not enough: a NaN in the padding times a zero gradient is NaN in every weight.
-    a, b, dtype = _coefficients(cell, x.masked_fill(padding, 0.0), state[0])
     output, final = _scan(a.masked_fill(padding, 1.0), b.masked_fill(padding, 0.0), state[0], dtype)
     return output.masked_fill(padding, 0.0), final
 
@@ -106,12 +119,10 @@ def _compare(cell: LinearCell, capture: Capture, live: Sequence[Any], dtype: tor
     return ""
 
 
-def _coefficients(cell: LinearCell, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
-    """a and b, ``(B, T, H)`` each, and the dtype that the loop over ``cell`` would compute in."""
-    with once_a_call(cell):
-        gi = cell.project(x)  # (B, T, G*H)
-        dtype = torch.promote_types(gi.dtype, h.dtype)
-        pair = cell.coefficients(gi.to(dtype))
+def _coefficients(cell: LinearCell, gi: Tensor, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
+    """a and b of gi ``(B, T, G*H)``, ``(B, T, H)`` each, and the dtype that the loop over ``cell`` would compute in."""
+    dtype = torch.promote_types(gi.dtype, h.dtype)
+    pair = cell.coefficients(gi.to(dtype))
     parts = _pair(cell, pair, (*x.shape[:2], cell.hidden_size))
     shape = (*x.shape[:2], cell.hidden_size)
     return parts[0].expand(shape), parts[1].expand(shape), dtype

@@ -16,7 +16,7 @@ gates, in the place of their sums, and tanh(c): 7 H numbers).
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -30,14 +30,15 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, Watched, reads_autograd, watched
+from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import has_bias, once_a_call, ships
+from seqlab.nn.engine.once import has_bias, linear_ships, not_once, once_a_call, ships, unplain
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
 from seqlab.nn.engine.scan.function import Plan, Scan, in_memory
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
-from seqlab.nn.engine.scan.rows import is_row_wise
+from seqlab.nn.engine.scan.rows import Output, output_of
 from seqlab.nn.engine.scan.schedule import Packing, Schedule, dense, grid, packed
 from seqlab.nn.engine.scan.trace import Step, Trace, cut, trace
 from seqlab.nn.state import State
@@ -82,6 +83,8 @@ def refusal(cell: RecurrentCell) -> str | None:
         return "it runs GatedCells, whose step is a product and a pointwise rest"
     if not (ships(cell, GatedCell, "step") and ships(cell, GatedCell, "product")):
         return f"{type_before_parametrizations(cell).__name__} has a step of its own"
+    if not linear_ships():
+        return "functional.linear, its product, was replaced"
     if cell.state_sizes[0] != cell.hidden_size:
         return f"its h has {cell.state_sizes[0]} units, not hidden_size={cell.hidden_size}"
     return None
@@ -103,13 +106,31 @@ def run(
     assert isinstance(cell, GatedCell)  # refusal() has seen to it
     # A default device is none of the engine's own tensors' business.
     with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
-        ready = prepare(cell, x, state, lengths)
-        if ready.program is None:
-            if auto:
-                raise UnsupportedError(f"its step can't be compiled: {ready.uncompiled}")
-            _warn_once(f"{type(cell).__name__}: scan runs its step uncompiled, slower than a loop: {ready.uncompiled}")
+        ready = _served(cell, x, state, lengths, auto)
         with once_a_call(cell):
-            return _run(cell, ready, x, state, lengths)
+            if ships(cell, GatedCell, "project"):
+                return _run(cell, ready, x, None, state, lengths)
+            # It is the user's: it sees all steps at once, as on every engine, and they see what it changes.
+            gi = _checked(cell, loop.project(cell, x, lengths), x)
+            try:
+                with not_once(cell):
+                    ready = _served(cell, x, state, lengths, auto)
+            except UnsupportedError as error:
+                if not auto:
+                    raise
+                _warn_once(f"{type(cell).__name__}: its steps run on loop, for what its project has changed: {error}")
+                return loop.run_projected(cell, gi, x, state, lengths)
+            return _run(cell, ready, x, gi, state, lengths)
+
+
+def _served(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool) -> _Ready:
+    """What a call runs on; under "auto" only where that is faster than a loop."""
+    ready = prepare(cell, x, state, lengths)
+    if ready.program is None:
+        if auto:
+            raise UnsupportedError(f"its step can't be compiled: {ready.uncompiled}")
+        _warn_once(f"{type(cell).__name__}: scan runs its step uncompiled, slower than a loop: {ready.uncompiled}")
+    return ready
 
 
 def compiles() -> bool:
@@ -132,21 +153,31 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     gradients = torch.is_grad_enabled() and _learns(cell, x, state)
     first_alone = ships(cell, RecurrentCell, "output")
     sequences = 1 if first_alone else len(cell.state_names)
-    row_wise = first_alone or is_row_wise(cell, "output", cell.state_sizes, gradients, dtype, x.device)
-    if not row_wise and lengths is not None:
+    output = Output(True) if first_alone else output_of(cell, gradients, dtype, x.device)
+    if not output.row_wise and lengths is not None:
         raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
     watch, call = watched(cell, "pointwise"), _Call(gradients, dtype, x.device, sequences)
     try:
         ready = _ready(cell, watch, call)
     except _AgainError:
         ready = _ready(cell, watch, call)
-    return ready._replace(row_wise=row_wise)
+    read = [*cell.parameters(), *(each for each in ready.live if isinstance(each, Tensor))]
+    if output.written and not _storages(output.written).isdisjoint(_storages(read)):
+        raise UnsupportedError("its output changes what its step reads")
+    return ready._replace(row_wise=output.row_wise)
+
+
+def _storages(tensors: Iterable[Tensor]) -> set[int]:
+    return {each.untyped_storage()._cdata for each in tensors}
 
 
 def _ready(cell: GatedCell, watch: Watched, call: _Call) -> _Ready:
     sizes = _sizes(cell)
     capture, scope = watch.capture(cell, sizes, [call.gradients] * len(sizes), call.dtype, call.device)
     live = capture.live(scope)
+    reason = unplain(cell, *(each for each in live if isinstance(each, Tensor)))
+    if reason is not None:
+        raise UnsupportedError(reason)
     key = (call.dtype, call.device.type, call.sequences, os.environ.get("SEQLAB_COMPILE"))
     known = capture.derived.get(key)
     if known is None:
@@ -244,22 +275,27 @@ def _program(cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, c
     return made
 
 
-def _run(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def _run(
+    cell: GatedCell, ready: _Ready, x: Tensor, gi: Tensor | None, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """``gi (B, T, G*H)`` is what a ``project`` of the user's own has given, None for the product that ships."""
     rows, steps = x.shape[:2]
     if ready.program is None:
-        return _replay(cell, ready, x, state, lengths)
+        gi = _checked(cell, loop.project(cell, x, lengths), x) if gi is None else gi
+        return _replay(cell, ready, x, gi, state, lengths)
     sizes = None if lengths is None else lengths.tolist()
     if sizes is not None and min(sizes) == steps:
         sizes = None
     if sizes is None:
-        output, new = _scan(cell, ready, x, list(state), None, None)
+        output, new = _scan(cell, ready, x, gi, list(state), None)
         return output.view(rows, steps, -1).to(_output_dtype(x)), new
     packing = packed(sizes, steps, *_grid(cell, rows, ready.program.dtype))
     if not packing.position.numel():
-        return loop.run(cell, x, state, lengths)  # no row has a step: what the cell does all the same is done
+        # No row has a step: what the cell does all the same is done.
+        gi = loop.project(cell, x, lengths) if gi is None else gi
+        return loop.run_projected(cell, gi, x, state, lengths)
     given = [part.index_select(0, packing.order) for part in state]
-    valid = torch.arange(steps) < typed(Tensor, lengths).unsqueeze(1)  # (B, T)
-    output, final = _scan(cell, ready, x, given, packing, valid)
+    output, final = _scan(cell, ready, x, gi, given, packing)
     whole = output.new_zeros(steps * rows, output.size(1)).index_copy(0, packing.position, output)
     restored = torch.argsort(packing.order)
     result, new = whole.view(steps, rows, -1), tuple(part.index_select(0, restored) for part in final)
@@ -271,6 +307,9 @@ def _run_outside(
     cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
 ) -> tuple[Tensor, State]:
     try:
+        reason = untraceable() or unplain(cell, x, *state)
+        if reason is not None:
+            raise UnsupportedError(reason)
         return run(cell, x, state, lengths, auto)
     except UnsupportedError:
         if not auto:
@@ -279,21 +318,18 @@ def _run_outside(
 
 
 def _scan(
-    cell: GatedCell, ready: _Ready, x: Tensor, state: list[Tensor], packing: Packing | None, valid: Tensor | None
+    cell: GatedCell, ready: _Ready, x: Tensor, gi: Tensor | None, state: list[Tensor], packing: Packing | None
 ) -> tuple[Tensor, State]:
     """``x (B, T, I)`` to (output (N, output_size), final state), N the rows of all steps, or those of ``packing``."""
     program = ready.program
     assert program is not None
     origin: tuple[Tensor | None, ...] = (None, None, None)
-    if ships(cell, GatedCell, "project"):
+    if gi is None:
         x = x.contiguous() if packing is None else x.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
         origin = (x, cell.weight_ih, cell.bias_ih)
         gi = torch.nn.functional.linear(*typed(tuple[Tensor, Tensor, Tensor], origin))
-    else:  # it is the user's: it sees all steps at once, as on every engine
-        whole = x if valid is None else x.masked_fill(~valid.unsqueeze(2), 0.0)
-        gi = _checked(cell, cell.project(whole), whole)
-        if packing is not None:
-            gi = gi.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
+    elif packing is not None:
+        gi = gi.transpose(0, 1).flatten(0, 1).index_select(0, packing.position)
     schedule = (
         dense(x.size(1), x.size(0), *_grid(cell, x.size(0), program.dtype)) if packing is None else packing.schedule
     )
@@ -308,18 +344,19 @@ def _scan(
     return output.flatten(0, 1), tuple(final)
 
 
-def _replay(cell: GatedCell, ready: _Ready, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def _replay(
+    cell: GatedCell, ready: _Ready, x: Tensor, gi: Tensor, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
     """The same uncompiled, by autograd over the captured step."""
     valid = None
     if lengths is not None:
         valid = torch.arange(x.size(1), device=x.device) < lengths.unsqueeze(1)  # (B, T)
-        x = x.masked_fill(~valid.unsqueeze(2), 0.0)  # a NaN in the padding times a zero gradient is NaN
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    gi, weight, bias, *rest = _given(cell, ready, _checked(cell, cell.project(x), x), list(state), dtype)
+    projected, weight, bias, *rest = _given(cell, ready, gi, list(state), dtype)
     count = len(state)
     keep = None if valid is None else valid.t().unsqueeze(2)
     given = typed(list[Tensor], rest)
-    moved = typed(Tensor, gi).transpose(0, 1)
+    moved = typed(Tensor, projected).transpose(0, 1)
     with torch.autocast(x.device.type, enabled=False):
         states, final = replay(ready.step, moved, weight, bias, given[:count], given[count:], keep)
     output = torch.stack([cell.output(tuple(part[t] for part in states)) for t in range(x.size(1))], 1)

@@ -1,7 +1,7 @@
-"""Whether a cell's ``output`` or ``project`` may see more rows or fewer: only where each row's is made of it alone."""
+"""What a cell's ``output`` or ``project`` does: whether each row's is made of it alone, and what it changes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from typing import cast as typed
 
 import torch
@@ -12,7 +12,7 @@ from seqlab.nn.cell import RecurrentCell
 from seqlab.nn.engine.capture import Capture, watched
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.scan.trace import whole
+from seqlab.nn.engine.scan.trace import whole, writes
 
 _ROWS = 11
 _SAME = ("alias", "clone", "detach", "_to_copy")
@@ -34,6 +34,35 @@ _ALONG = {  # operations along dimensions that an argument names; where that sta
 }
 
 
+class Output(NamedTuple):
+    """What an ``output`` is: whether each row's is made of that row alone, and the tensors that it writes to."""
+
+    row_wise: bool
+    written: Sequence[Tensor] = ()
+
+
+def output_of(cell: RecurrentCell, gradients: bool, dtype: torch.dtype, device: torch.device) -> Output:
+    """What a cell's own ``output`` does beside what it gives: it runs after all steps, and none may see that.
+
+    Raises:
+        UnsupportedError: it changes its state in place, or does what can't be followed, which a step may see.
+    """
+    sizes = cell.state_sizes
+    capture, scope = watched(cell, "output").capture(cell, sizes, [gradients] * len(sizes), dtype, device)
+    live = capture.live(scope)
+    if "written" not in capture.derived:
+        graph, _ = whole(capture, len(sizes), live)
+        read = [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
+        written = writes(graph, [*scope["rows"], *read, len(scope["rows"][0])])
+        if written.intersection(range(len(sizes))):
+            raise UnsupportedError("its output changes its state in place")
+        capture.derived["written"] = [place - len(sizes) for place in written]
+    return Output(
+        is_row_wise(cell, "output", sizes, gradients, dtype, device),
+        [live[place] for place in capture.derived["written"]],
+    )
+
+
 def is_row_wise(
     cell: RecurrentCell, method: str, sizes: Sequence[int], gradients: bool, dtype: torch.dtype, device: torch.device
 ) -> bool:
@@ -52,6 +81,8 @@ def is_row_wise(
 
 
 def _follow(capture: Capture, sizes: Sequence[int], live: Sequence[Any], dtype: torch.dtype) -> bool:
+    if any(node.target is torch.ops.higher_order.autograd_function_apply for node in capture.graph.graph.nodes):
+        return False  # its backward may look at many rows where its forward does not
     taken = set(sizes) | {size for each in live if isinstance(each, Tensor) for size in each.shape}
     rows = next(size for size in range(_ROWS, 4096, 2) if size not in taken)
     numbers = [each.detach().clone() if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]

@@ -52,10 +52,10 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
     sum_gh = trace.recurrent and has_bias
     sources, post = sums_of_extras(graph, trace)
     gates = count_of(graph.gi) // hidden_size
-    plain, whole_forward = _write_step(graph, plan, gates, hidden_size, "step", keep=False)
+    plain, whole_forward = _write_step(graph, plan, gates, hidden_size, state_sizes, "step", keep=False)
     adjoint, whole_backward = _write_adjoint(graph, plan, gates, hidden_size, state_sizes, sources, sum_gh)
     places = len(plan.kept), plan.in_gi(gates)
-    keeping, _ = _write_step(graph, plan, gates, hidden_size, "step_and_keep", keep=True)
+    keeping, _ = _write_step(graph, plan, gates, hidden_size, state_sizes, "step_and_keep", keep=True)
     if places != (len(plan.kept), plan.in_gi(gates)):
         raise UnsupportedError("its pointwise keeps for its adjoint what it reads in parts")
     apart = len(plan.kept) - plan.in_gi(gates)
@@ -107,10 +107,14 @@ def _places(plan: Plan, gates: int) -> list[str]:
     return lines
 
 
-def _write_step(graph: Graph, plan: Plan, gates: int, hidden_size: int, name: str, keep: bool) -> tuple[str, bool]:
+def _write_step(
+    graph: Graph, plan: Plan, gates: int, hidden_size: int, state_sizes: Sequence[int], name: str, keep: bool
+) -> tuple[str, bool]:
     emitter = StepEmitter(graph, hidden_size, plan)
     stores = []
     for index, node in enumerate(graph.next):
+        if count_of(node) != state_sizes[index]:  # nothing is written beside its place
+            raise UnsupportedError(f"its pointwise gives a part of the state in the shape {row_shape(node)}")
         for offset in range(0, count_of(node), hidden_size):
             stores.append(f"STORE(next{index} + {offset} + j, {emitter.value(Run(node, offset, False))});")
     if keep:

@@ -1,6 +1,6 @@
 """From a captured ``pointwise`` to a graph of operations: the step, and its adjoint by PyTorch's differentiation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -188,11 +188,11 @@ def refuse_draws(step: Step, cell: GatedCell, dtype: torch.dtype, live: Sequence
 
 
 class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses writes into the tensors of these storages, and random draws unless they are allowed."""
+    """Refuses writes into the tensors of these storages, or notes them, and random draws unless they are allowed."""
 
-    def __init__(self, storages: set[int], draws: bool = False) -> None:
+    def __init__(self, storages: Collection[int], draws: bool = False, written: set[int] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.storages, self.draws = storages, draws
+        self.storages, self.draws, self.written = storages, draws, written
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if not self.draws and torch.Tag.nondeterministic_seeded in operation.tags:
@@ -201,25 +201,44 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if argument.alias_info is not None and argument.alias_info.is_write:
                 value = args[place] if place < len(args) else (kwargs or {}).get(argument.name)
                 for each in value if isinstance(value, (list, tuple)) else (value,):
-                    if isinstance(each, Tensor) and each.untyped_storage()._cdata in self.storages:
+                    if not isinstance(each, Tensor) or each.untyped_storage()._cdata not in self.storages:
+                        continue
+                    if self.written is not None:
+                        self.written.add(each.untyped_storage()._cdata)
+                    else:
                         raise UnsupportedError("it changes a parameter, a buffer or another tensor of its own in place")
         return operation(*args, **(kwargs or {}))
 
 
 def refuse_effects(graph: fx.GraphModule, given: Sequence[Any], draws: bool = False) -> None:
     """Raises :class:`UnsupportedError` if a graph changes a tensor that it is given, or draws, which may be allowed."""
+    _watch_effects(graph, given, draws, None)
+
+
+def writes(graph: fx.GraphModule, given: Sequence[Any]) -> set[int]:
+    """Which of the tensors that a graph is given it writes to, by their places."""
+    written: set[int] = set()
+    storages = _watch_effects(graph, given, True, written)
+    return {place for place, storage in enumerate(storages) if storage in written}
+
+
+def _watch_effects(
+    graph: fx.GraphModule, given: Sequence[Any], draws: bool, written: set[int] | None
+) -> list[int | None]:
+    """The storage of each tensor given; those that the graph writes to are added to ``written``, or refused."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with quiet(), torch.inference_mode(False), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fakes = [mode.from_tensor(each, static_shapes=True) if isinstance(each, Tensor) else each for each in given]
-        storages = {each.untyped_storage()._cdata for each in fakes if isinstance(each, Tensor)}
+        storages = [each.untyped_storage()._cdata if isinstance(each, Tensor) else None for each in fakes]
         try:
-            with _Watching(storages, draws):
+            with _Watching({each for each in storages if each is not None}, draws, written):
                 graph.forward(*fakes)
         except UnsupportedError:
             raise
         except Exception as error:
             raise UnsupportedError(f"it can't be followed ({next(iter(str(error).splitlines()), '')[:200]})") from None
+    return storages
 
 
 def _counted(node: fx.Node) -> bool:

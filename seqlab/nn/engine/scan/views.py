@@ -9,7 +9,6 @@ from torch import Tensor, fx
 
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.operations import name_of
-from seqlab.nn.engine.scan.trace import is_constant
 
 Shape = tuple[int, ...]
 
@@ -41,12 +40,12 @@ def lead(node: fx.Node) -> int:
 
 
 def mark(graph: fx.Graph, moving: set[fx.Node]) -> None:
-    """Note at each node whether it has rows: if they differ, or if constants were made for each of the batch."""
+    """Note at each node whether it has rows: if they differ, or if what all share was made or spread for each."""
     rows = next(iter(graph.nodes)).meta["val"].size(0)  # of gi; no other dimension is as large
     for node in graph.nodes:
         value = node.meta.get("val")
-        made = is_constant(node) and isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == rows
-        node.meta["moving"] = node in moving or made
+        spread = isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == rows
+        node.meta["moving"] = node in moving or spread
 
 
 def _axis(node: fx.Node, dim: int, what: str) -> int:
