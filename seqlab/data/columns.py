@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.data.conllu import CONLLU_COLUMNS, NO_WORD_ID
+from seqlab.data.labels import strip_label
 from seqlab.data.sentences import Block, TaggedSentence
 from seqlab.errors import InputError
 
@@ -122,7 +123,7 @@ class _ColumnReader:
                 self._check_columns(number, len(fields))
             if len(fields) != expected[0]:
                 raise InputError(self._ragged(number, line, len(fields), *expected))
-            word, tag = self._cell(fields, 0), self._cell(fields, 1).strip()
+            word, tag = self._cell(fields, 0), strip_label(self._cell(fields, 1))
             if not word or not tag:
                 raise InputError(f"{file}:{number}: the {'tag' if word else 'word'} is empty; {_OTHER_COLUMN}")
             block.add(word, tag, number)

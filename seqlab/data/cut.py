@@ -45,6 +45,11 @@ def cut_rows(
         found = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
         if all(found.values()):
             return found
+    if same is not None and len(groups) < len(splits) <= len(rows):
+        raise InputError(
+            f"{name}: {len(rows)} {unit}, of which {len(groups)} differ, are too few to cut into "
+            f"{', '.join(splits[:-1])} and {splits[-1]} with data.split_unique=true"
+        )
     return cut_groups(groups, fractions, seed, name, unit, splits)
 
 

@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -135,7 +135,12 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
     """
     found: list[Path] = []
     refused: list[str] = []
-    for item in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+    items = [paths] if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable) else paths
+    for item in items:
+        if not isinstance(item, (str, os.PathLike)):  # YAML reads a bare 2024 as a number
+            raise InputError(
+                f"{option}={item} is no name of a file: give \"{option}='NAME'\", quotes included, or ./NAME"
+            )
         path = Path(item).expanduser()
         if path.is_dir():
             raise InputError(f"{option}={item} is a folder: name its files, such as {os.path.join(item, '*.txt')}")

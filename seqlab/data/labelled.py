@@ -309,11 +309,11 @@ class LabelledHub:
         **options: Any,
     ) -> None:
         self._text, self._label = str(text), str(label)
+        TableFormat(self._text, self._label)  # refuses one column as both
         self._fractions, self._split_seed = check_fractions(split), split_seed
         self._ignored, self._split_unique = ignored_labels(ignore_label), check_split_unique(split_unique, True)
         files = "as data.path=FILE in place of data.hub"
-        as_text = (self._label,) if self._label != self._text else ()
-        self._hub = HubRows(path, self._choose, files=files, as_text=as_text, cuts=False, **options)
+        self._hub = HubRows(path, self._choose, files=files, as_text=(self._label,), cuts=False, **options)
 
     def __str__(self) -> str:
         return str(self._hub)

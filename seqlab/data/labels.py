@@ -62,7 +62,7 @@ class LabelNames:
         if isinstance(value, bool):
             return str(value), "boolean", Decimal(int(value))
         if isinstance(value, (int, float, Decimal)):
-            if not math.isfinite(value):
+            if not (isinstance(value, int) or math.isfinite(value)):  # math takes no int of more than 308 digits
                 raise self._refusal(value, place)
             return _number_name(value), "number", Decimal(value).normalize()
         if isinstance(value, (datetime.date, datetime.time)):

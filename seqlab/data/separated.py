@@ -63,6 +63,11 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         raise InputError(f"{file}:1: expected {expected}, got an empty file")
     width = len(first.fields)
     text, label = (_column(file, first, form, option) for option in ("text", "label"))
+    if text == label:
+        raise InputError(
+            f"{file}:{first.line}: data.text={form.text} and data.label={form.label} are the same column: "
+            "give data.text= and data.label= two"
+        )
     suspects: list[_Suspect] = []
     classes = Counter[str]()
     for record in records if form.header else _with_first(first, records):

@@ -39,10 +39,14 @@ def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
     Raises:
         InputError: they do not.
     """
-    shares = tuple(float(share) for share in split)
-    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    try:
+        shares = tuple(float(share) for share in split)
+    except (TypeError, ValueError):
+        shares = ()
+    if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # NaN is none
+        given = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
         raise InputError(
-            f"data.split={list(split)} must be three positive fractions (train, validation, test) that add up to 1, "
+            f"data.split={given} must be three positive fractions (train, validation, test) that add up to 1, "
             "such as [0.9,0.05,0.05]"
         )
     return shares[0], shares[1], shares[2]

@@ -7,6 +7,7 @@ shift ragged rows without a word, and know no line numbers of rows whose fields 
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,9 @@ class TableFormat:
                     f"data.{option}={column} must be the column's number, from 0, as data.header=false says that "
                     f"no line names the columns: give data.{option}=NUMBER"
                 )
+
+        if self.text == self.label:
+            raise InputError(f"data.text and data.label are both {self.text}: one column cannot be text and label")
 
     def of_separated(self) -> list[str]:
         """The options for separated values alone that are given."""
@@ -211,7 +215,7 @@ def parquet_rows(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any
                     yield f"{file}, row {row}", dict(zip(batch.schema.names, values, strict=True))
     except UnicodeDecodeError as error:
         raise InputError(f"{file}, after row {row}: text that is not utf-8: {error}") from error
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file} is not a parquet file: {' '.join(str(error).split())}") from error
 
 

@@ -173,4 +173,4 @@ def test_a_column_of_labelled_texts_is_named_by_its_own_option(folder):
     with pytest.raises(InputError, match=r"no column 'mood' but 'text', 'label': give data\.label=NAME$"):
         reading(label="mood")
     with pytest.raises(InputError, match=r"the column 'label' .* holds int64, not text; columns with text: 'text'$"):
-        reading(text="label")
+        reading(text="label", label="text")

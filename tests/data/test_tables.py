@@ -342,3 +342,37 @@ def test_a_long_name_of_a_class_is_shortened_in_the_printed_line_alone(tmp_path)
 def test_a_first_row_that_is_taken_for_names_is_told(tmp_path, caplog):
     read(write(tmp_path, "a.csv", PLAIN.partition("\n")[2]), text=ROWS[0][0], label="pos")
     assert "a.csv:1: the first line looks like data, for its label 'pos' is that of other rows too" in caplog.text
+
+
+def test_one_column_is_not_both_text_and_label(tmp_path):
+    table = write(tmp_path, "a.csv", PLAIN)
+    assert "data.text and data.label are both label" in refusal(table, text="label")
+    with pytest.raises(InputError, match=r"data\.text and data\.label are both label"):
+        labelled_data(hub="reviews", text="label")
+    assert "data.text=1 and data.label=-1 are the same column" in refusal(table, header=False, text=1, label=-1)
+
+
+@pytest.mark.parametrize("share", ["nan", "abc"])
+def test_shares_that_are_no_numbers_are_refused(tmp_path, share):
+    table = write(tmp_path, "a.csv", PLAIN)
+    for split in ([share, 0.1, 0.1], share):
+        assert "must be three positive fractions" in refusal(table, split=split)
+    assert "must be three positive fractions" in refusal(table, split=[float("nan")] * 3)
+
+
+def test_a_label_of_more_digits_than_a_float_holds_is_a_class(tmp_path):
+    long = "1" + 400 * "0"
+    lines = "".join(f'{{"text": "film {i}", "label": {long if i % 2 else 7}}}\n' for i in range(40))
+    assert {label for _, label in read(write(tmp_path, "a.jsonl", lines))} == {long, "7"}
+
+
+def test_too_few_unlike_rows_are_told_from_too_few_rows(tmp_path):
+    table = write(tmp_path, "a.csv", "text,label\n" + "same,1\nother,0\n" * 20)
+    assert "40 rows, of which 2 differ, are too few" in refusal(table, split_unique=True)
+
+
+def test_a_broken_gzip_of_parquet_is_refused(tmp_path):
+    pq.write_table(pa.table({"text": ["a"] * 40, "label": [0, 1] * 20}), tmp_path / "a.parquet")
+    packed = bytearray(gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    packed[10:40] = b"\xff" * 30
+    assert "is not a parquet file" in refusal(write(tmp_path, "b.parquet.gz", bytes(packed)))

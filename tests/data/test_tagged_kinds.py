@@ -218,3 +218,14 @@ def test_words_of_unseen_tags_count_as_wrong_and_more_than_fifty_tags_have_no_me
     many = TagMetrics([f"T{i}" for i in range(51)])
     many.update(torch.tensor(1.0), torch.tensor([0]), torch.tensor([0]), torch.tensor([False]))
     assert many.compute().keys() == {"loss", "accuracy"}
+
+
+def test_characters_of_no_width_around_a_tag_are_no_part_of_it(tmp_path):
+    rows = source(tmp_path, "a\tN\nb\tV\n\nc\tN\u200b\nd\t\u2060V\n\n", separator="tab").read("train")
+    assert {tag for row in rows for tag in row.tags} == {"N", "V"}
+
+
+@pytest.mark.parametrize("path", [2024, [None], True])
+def test_a_path_that_is_no_text_is_refused_with_how_to_write_it(path):
+    with pytest.raises(InputError, match=r"is no name of a file: give \"data\.path='NAME'\""):
+        tagged_data(path=path)
