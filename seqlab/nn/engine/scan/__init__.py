@@ -161,9 +161,10 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
         ready = _ready(cell, watch, call)
     except _AgainError:
         ready = _ready(cell, watch, call)
-    read = [*cell.parameters(), *(each for each in ready.live if isinstance(each, Tensor))]
-    if output.written and not _storages(output.written).isdisjoint(_storages(read)):
-        raise UnsupportedError("its output changes what its step reads")
+    if output.written:
+        read = [*cell.parameters(), *(each for each in ready.live if isinstance(each, Tensor))]
+        if not _storages(output.written).isdisjoint(_storages(read)):
+            raise UnsupportedError("its output changes what its step reads")
     return ready._replace(row_wise=output.row_wise)
 
 
@@ -175,9 +176,10 @@ def _ready(cell: GatedCell, watch: Watched, call: _Call) -> _Ready:
     sizes = _sizes(cell)
     capture, scope = watch.capture(cell, sizes, [call.gradients] * len(sizes), call.dtype, call.device)
     live = capture.live(scope)
-    reason = unplain(cell, *(each for each in live if isinstance(each, Tensor)))
-    if reason is not None:
-        raise UnsupportedError(reason)
+    if live:  # what the cell itself holds was asked before
+        reason = unplain(cell, *(each for each in live if isinstance(each, Tensor)))
+        if reason is not None:
+            raise UnsupportedError(reason)
     key = (call.dtype, call.device.type, call.sequences, os.environ.get("SEQLAB_COMPILE"))
     known = capture.derived.get(key)
     if known is None:
@@ -366,7 +368,8 @@ def _replay(
 
 def _given(cell: GatedCell, ready: _Ready, gi: Tensor, state: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
     """What the operation is applied to, in the precision it computes in."""
-    with torch.autocast(gi.device.type, enabled=False):
+    shortened = torch.is_autocast_enabled(gi.device.type)
+    with torch.autocast(gi.device.type, enabled=False) if shortened else nullcontext():
         extras = [extra.to(gi.device) for extra in ready.step.extras(ready.live)]
     given = [gi, cell.weight_hh, cell.bias_hh, *state, *extras]
     return [None if each is None else in_memory(_cast(each, dtype)) for each in given]
@@ -384,7 +387,7 @@ def _needs_adjoint(given: list[Tensor | None]) -> bool:
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return tensor.to(dtype) if tensor.dtype != dtype and tensor.is_floating_point() else tensor
 
 
 def _checked(cell: GatedCell, gi: Tensor, x: Tensor) -> Tensor:

@@ -97,6 +97,8 @@ def in_memory(tensor: Tensor) -> Tensor:
     A tensor comes in any layout, transposed, expanded or strided; and some numbers are not there at all: PyTorch puts
     off a negation, and zeros that nobody has asked for.
     """
+    if tensor.is_contiguous() and not (tensor.is_neg() or tensor._is_zerotensor()):
+        return tensor
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     return tensor.resolve_neg().contiguous()
