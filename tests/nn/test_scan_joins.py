@@ -122,3 +122,12 @@ def test_operations_that_came_later(function):
     cell = small_cell(lambda self, gi, gh, state: (function(gi + gh, state[0]).tanh(),))
     assert_agrees(cell)
     assert programs_of(cell)
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(LayerNormLSTMCell, 10), (LayerNormGRUCell, 7), (PeepholeLSTMCell, 1)])
+def test_what_the_adjoint_needs_is_kept_once(kind, kept):
+    """Beside what takes gi's own place: in units of the hidden size for a row."""
+    cell = kind(3, 5)
+    Recurrent(cell, "scan")(torch.zeros(2, 3, 3, requires_grad=True))
+    (program,) = programs_of(cell)
+    assert program.layout.kept == kept

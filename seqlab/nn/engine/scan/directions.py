@@ -129,6 +129,8 @@ class AdjointEmitter(StepEmitter):
         """A costly result is; a cheap one is where it saves keeping more than one other."""
         if run.node.op == "placeholder" or is_mask(run.node):
             return False
+        if run in (self.plan.kept_shared if run.shared else self.plan.kept):
+            return True
         return name_of(run.node) in COSTLY or len(self.leaves(run)) > 1
 
     def leaves(self, run: Run) -> set[Run]:

@@ -323,6 +323,7 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
 
 def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: torch.dtype, rows: int) -> fx.GraphModule:
     from torch._functorch.aot_autograd import aot_export_joint_simple
+    from torch._functorch.compile_utils import fx_graph_cse
 
     with torch.inference_mode(False), torch.device("cpu"):
         given = [torch.zeros(rows, size, dtype=dtype, requires_grad=True) for size in sizes]
@@ -355,6 +356,7 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
         if name_of_target(node) in ("_assert_tensor_metadata", "_assert_scalar"):
             made.graph.erase_node(node)
     made.graph.eliminate_dead_code()
+    made.graph = fx_graph_cse(made.graph)
     _complete(made.graph, len(given), learns)
     for node in made.graph.nodes:
         if node.op == "get_attr":
