@@ -2,13 +2,16 @@
 what is replaced in PyTorch itself, and tensors of classes of their own."""
 
 import copy
+import sys
+import threading
+import warnings
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn import GatedCell, GRUCell, LinearCell, LSTMCell, Recurrent
+from seqlab.nn import GatedCell, GRUCell, LinearCell, LSTMCell, MinGRUCell, Recurrent
 from seqlab.nn.engine.once import once_a_call
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -407,3 +410,22 @@ def test_an_output_whose_backward_pass_looks_at_all_rows():
             return Normed.apply(state[0])
 
     assert_calls_agree(Own, "scan")
+
+
+def test_first_calls_from_many_threads_leave_no_mode_on(compiled_quickly):
+    """PyTorch's tracers turn anomaly detection on meanwhile, for the whole process."""
+    interval, filters = sys.getswitchinterval(), list(warnings.filters)
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(3):
+            layers = [Recurrent(MinGRUCell(3, 4), "parallel") for _ in range(4)]
+            threads = [threading.Thread(target=layer, args=(torch.ones(2, 5, 3),)) for layer in layers]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert not torch.is_anomaly_enabled()
+            assert all(layer.last_run.engine == "parallel" for layer in layers)
+    finally:
+        sys.setswitchinterval(interval)
+    assert warnings.filters == filters

@@ -10,6 +10,7 @@ import random
 import re
 import sys
 import sysconfig
+import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -229,29 +230,41 @@ def _reason(error: Exception) -> str:
     return f"it can't be followed ({first}{': ' + explanation if explanation else ''})"
 
 
+_ONE = threading.RLock()  # what PyTorch's tracers switch, warnings and random states are the process's own
+_at_work: list[None] = []  # as long as how deep this engine is in its own tracing
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leaves random states as they are, and says nothing of what PyTorch meets; a caller's hooks see nothing of it."""
+    """Leaves random states as they are, and says nothing of what PyTorch meets; a caller's hooks see nothing of it.
+
+    One thread at a time: AOTAutograd turns anomaly detection on while it traces, and puts back what it found.
+    """
     import numpy as np
 
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
-    loud = [each for each in loggers if not each.disabled]
-    try:
-        # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved meanwhile.
-        allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]
-        hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
-        with warnings.catch_warnings(), hooks if allowed else nullcontext():
-            warnings.simplefilter("ignore")
+    with _ONE:
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        loggers = [
+            logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")
+        ]
+        loud = [each for each in loggers if not each.disabled]
+        _at_work.append(None)
+        try:
+            # The caller's own hooks on saved tensors, as a checkpoint has, are not to see what is saved meanwhile.
+            allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]
+            hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+            with warnings.catch_warnings(), hooks if allowed else nullcontext():
+                warnings.simplefilter("ignore")
+                for each in loud:
+                    each.disabled = True
+                yield
+        finally:
+            _at_work.pop()
             for each in loud:
-                each.disabled = True
-            yield
-    finally:
-        for each in loud:
-            each.disabled = False
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+                each.disabled = False
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
 
 
 def untraceable() -> str | None:
@@ -260,7 +273,7 @@ def untraceable() -> str | None:
         return "a transform of torch.func is at work"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
-    if torch.is_anomaly_enabled():
+    if torch.is_anomaly_enabled() and not _at_work:
         return "anomaly detection is on, which wants each step's own line"
     if any(getattr(torch.nn.modules.module, name) for name in _HOOKS_OF_ALL):
         return "hooks on all modules are on"
