@@ -2,7 +2,7 @@
 
 The rule. ``truth`` is the hand-written history in float64. A tensor agrees if it is no further from the truth than
 ``K`` = 16 times the noise: the largest of the hand-written steps' own distance from the truth in the cell's precision,
-and 16 eps times the tensor's scale (its largest number, or the largest gradient of the step, or the loss's weight). The
+and 16 eps times the tensor's scale (its largest number, or the largest gradient of the step, or the loss's weight times the input's size). The
 precisions' eps are 2.2e-16, 1.2e-7 and, under autocast, 2**-8. What does not agree so is looked at again: the
 hand-written history runs in float64 with every weight and input moved by eps of itself, and by 64 eps, eight times
 each; the noise is then also what that moved. So a cell that is chaotic, or stands at the edge of a jump, raises no
@@ -70,7 +70,10 @@ def _of_step(number: int, a: Seen, t: Seen, s: Seen, step: dict[str, Any], moved
         found.append(Difference(number, name, "is missing"))
     for name in sorted(s.keys() - a.keys()):
         found.append(Difference(number, name, "is more than the steps give"))
-    scales = {"gradient": _SCALES.get(step.get("loss", ""), 1.0) if step["do"] == "run" else 1.0}
+    # A rounding in what comes to a weight is as large in its gradient as the input that it is multiplied by.
+    scales = {"gradient": 1.0}
+    if step["do"] == "run":
+        scales["gradient"] = _SCALES.get(step.get("loss", ""), 1.0) * max(1.0, step["scale"])
     for name, value in t.items():
         if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
             group = name.removeprefix("after the loss: ").split()[0]
