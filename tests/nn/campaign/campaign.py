@@ -173,6 +173,8 @@ def _operations(cell: GatedCell) -> set[str]:
 
     table = importlib.import_module("seqlab.nn.engine.scan.trace")._decompositions()
     graph = make_fx(torch.func.functionalize(step), decomposition_table=table)(*inputs, *tensors).graph
+    if any(torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in graph.nodes):
+        return {"a draw"}  # used or not
     graph.eliminate_dead_code()
     moving: set[fx.Node] = set()
     for node in graph.nodes:  # what follows from parameters alone may be anything
@@ -180,10 +182,7 @@ def _operations(cell: GatedCell) -> set[str]:
             each in moving for each in node.all_input_nodes
         ):
             moving.add(node)
-    calls = [node for node in moving if node.op == "call_function"]
-    if any(torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in calls):
-        return {"a draw"}
-    return {operations.name_of(node) for node in calls}
+    return {operations.name_of(node) for node in moving if node.op == "call_function"}
 
 
 def describe(case: int) -> str:
