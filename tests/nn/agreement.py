@@ -12,6 +12,18 @@ from seqlab.nn.engine.scan.program import Program
 RAGGED = (3, 0, 6, 6, 1)  # for five rows of six steps
 
 
+class Same(GatedCell):
+    """Its projection is the input itself, so its output may be changed only where that leaves the input alone."""
+
+    num_gates = 1
+
+    def project(self, x: Tensor) -> Tensor:
+        return x
+
+    def pointwise(self, gi: Tensor, gh: Tensor | None, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return ((gi.sigmoid() + gh).tanh(),)
+
+
 def programs_of(cell: RecurrentCell) -> list[Program]:
     """The compiled steps that a cell's runs on ``scan`` have used, each once."""
     found = {}

@@ -11,7 +11,6 @@ from torch.utils.checkpoint import checkpoint
 from seqlab.nn import (
     Bidirectional,
     Encoder,
-    GatedCell,
     GRUCell,
     LayerNormLSTMCell,
     LSTMCell,
@@ -19,7 +18,7 @@ from seqlab.nn import (
     PeepholeLSTMCell,
     Recurrent,
 )
-from tests.nn.agreement import RAGGED, assert_layer_agrees, batch, small_cell
+from tests.nn.agreement import RAGGED, Same, assert_layer_agrees, batch, small_cell
 
 
 @pytest.fixture(autouse=True)
@@ -475,18 +474,6 @@ def test_an_input_that_is_expanded_or_shared_with_the_state():
         found.append([output, *torch.autograd.grad(output.sin().sum(), [h, *cell.parameters()])])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-
-
-class Same(GatedCell):
-    """Its projection is the input itself, so its output may be changed only where that leaves the input alone."""
-
-    num_gates = 1
-
-    def project(self, x):
-        return x
-
-    def pointwise(self, gi, gh, state):
-        return ((gi.sigmoid() + gh).tanh(),)
 
 
 def test_changing_results_in_place_leaves_the_input_alone():

@@ -704,3 +704,20 @@ def test_a_captured_graph_that_differs_from_the_cell_is_not_used():
     found = layer(x_of())[0]
     Reading.taken = 0
     torch.testing.assert_close(found, Recurrent(twin, "loop")(x_of())[0], rtol=1e-10, atol=1e-10)
+
+
+def test_a_refusal_lasts_as_long_as_the_switch_that_caused_it():
+    def step(self, gi, gh, state):
+        if self.loud:
+            self.seen += 1
+        return ((gi + gh).tanh(),)
+
+    cell = small_cell(step, loud=True, seen=0)
+    layer, engines = Recurrent(cell), []
+    for loud in (True, False, True, False):
+        cell.loud = loud
+        layer(torch.zeros(2, 3, 3, dtype=torch.float64))
+        engines.append(layer.last_run.engine)
+        assert not loud or "self.seen" in layer.last_run.reason
+    assert engines == ["loop", "scan", "loop", "scan"]
+    assert cell.seen == 6

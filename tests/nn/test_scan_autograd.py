@@ -22,7 +22,7 @@ from seqlab.nn import (
 )
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.program import Program
-from tests.nn.agreement import RAGGED, assert_agrees, batch, results
+from tests.nn.agreement import RAGGED, Same, assert_agrees, batch, results
 
 
 @pytest.fixture(params=["compiled", "uncompiled"], autouse=True)
@@ -234,17 +234,6 @@ def test_a_weight_changed_in_between_is_noticed():
 
 
 def test_inputs_and_states_are_left_as_they_were():
-    class Same(GatedCell):
-        """Its projection is the input itself."""
-
-        num_gates = 1
-
-        def project(self, x):
-            return x
-
-        def pointwise(self, gi, gh, state):
-            return ((gi.sigmoid() + gh).tanh(),)
-
     for rows, steps in ((1, 6), (5, 1), (5, 6)):
         cell = Same(8, 8)
         assert_agrees(cell, rows, steps)
