@@ -67,14 +67,6 @@ def test_a_row_as_heads(step):
     assert programs_of(cell)
 
 
-def test_parts_that_change_their_place_run_on_loop():
-    """A unit may not look at another one, which another thread may have."""
-    cell = small_cell(lambda self, gi, gh, state: (torch.cat(((gi + gh)[:, 2:], state[0][:, :2]), 1).tanh(),))
-    layer = Recurrent(cell)
-    assert_layer_agrees(layer)
-    assert layer.last_run.engine == "loop"
-
-
 class Masked(GatedCell):
     """A mask of units, the same for all rows."""
 

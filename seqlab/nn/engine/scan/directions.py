@@ -7,10 +7,10 @@ from typing import cast as typed
 from torch import fx
 
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.scan.emit import Emitter, is_mask
+from seqlab.nn.engine.scan.emit import SLOTS, Emitter, is_mask
 from seqlab.nn.engine.scan.operations import COSTLY, name_of
 from seqlab.nn.engine.scan.trace import Trace
-from seqlab.nn.engine.scan.views import Run, is_inside, mark, operands_of
+from seqlab.nn.engine.scan.views import Run, count_of, is_inside, mark, operands_of
 
 
 @dataclass
@@ -69,58 +69,94 @@ class StepEmitter(Emitter):
         graph, node = self.graph, run.node
         if node is graph.gi:
             self.plan.gi_cut |= run.shared or run.offset % self.hidden != 0
-            return self.stream("gi", run.offset, run.shared)
+            return self.stream("gi", run.offset, run.shared, count_of(node))
         if node is graph.gh:
-            self.aligned(run, "the recurrent product")
-            return self.load(f"(gh + {run.offset // self.hidden} * HP)", 0, run.shared)
+            return self._product(run)
         for index, each in enumerate(graph.previous):
             if node is each:
-                self.aligned(run, "the state")
-                return self.load(f"previous{index}", run.offset, run.shared)
+                self.is_aligned(run)
+                return self.load(f"previous{index}", run.offset, run.shared, count_of(node))
         for index, each in enumerate(graph.extras):
             if node is each:
-                value = self.load(f"p.extra[{index}]", run.offset, run.shared)
+                value = self.load(f"p.extra[{index}]", run.offset, run.shared, count_of(node))
                 return self.define("mask", f"({value} != real(0))", run.shared) if is_mask(node) else value
         return None
 
-    def stream(self, base: str, offset: int, shared: bool = False) -> str:
+    def _product(self, run: Run) -> str:
+        """The recurrent product, whose gates lie HP numbers apart."""
+        size = self.hidden
+        if self.is_aligned(run):
+            return self.load(f"(gh + {run.offset // size} * HP)", 0, run.shared)
+        if run.shared:
+            return self.load(f"(gh + {run.offset // size} * HP)", run.offset % size, True)
+        result = ""
+        for gate in range(max(0, run.offset // size), min(count_of(run.node), run.offset + size - 1) // size + 1):
+            begin = gate * size - run.offset
+            if begin >= size or gate * size >= count_of(run.node):
+                break
+            value = self.load(f"(gh + {gate} * HP)", -begin, False, size)
+            here = f"lanes(j, {max(0, begin)}, {min(size, begin + size)})"
+            result = self.define("vec", f"choose({self.define('mask', here)}, {value}, {result})") if result else value
+        return result or self.define("vec", "vec{}")
+
+    def stream(self, base: str, offset: int, shared: bool = False, count: int | None = None) -> str:
         """Load, and ask for what the next step will load one block further: it comes while this one computes."""
         if not shared and not self.in_reduction and (base, offset) not in self.asked:
             self.asked.add((base, offset))
             self.lines.append(f"__builtin_prefetch({base} + p.ahead * {base}_stride + {offset} + j, 0, 2);")
-        return self.load(base, offset, shared)
+        return self.load(base, offset, shared, count)
 
-    def aligned(self, run: Run, what: str) -> None:
-        """Threads share a row's units, so no unit may look at another but through a sum; where there is one, it may."""
-        if (run.shared and self.hidden > 1) or run.offset % self.hidden:
-            raise UnsupportedError(f"its pointwise takes parts of {what} that are not the size of the hidden state")
+    def is_aligned(self, run: Run) -> bool:
+        """Whether each unit reads what is its own; if not, a row is one thread's."""
+        aligned = (not run.shared or self.hidden == 1) and run.offset % self.hidden == 0
+        self.crosses |= not aligned
+        return aligned
 
 
 class AdjointEmitter(StepEmitter):
     """Reads what the step was given or has kept, and decides what that is."""
 
+    def __init__(self, graph: Graph, hidden_size: int, plan: Plan) -> None:
+        super().__init__(graph, hidden_size, plan)
+        self.copies: dict[int, int] = {}  # slots of the scratch that gradients to the new state were copied to
+
     def source(self, run: Run) -> str | None:
         graph, node = self.graph, run.node
         for index, each in enumerate(graph.gradients):
             if node is each:
-                self.aligned(run, "the state")
-                kept = self.load(f"dstate{index}", run.offset, run.shared)
-                if index >= self.plan.sequences:
-                    return kept
-                given = self.load(f"dnext{index}", run.offset, run.shared)
-                return self.define("vec", f"{kept} + {given}", run.shared)
+                return self._gradient(index, run)
         if node in graph.backward:
             return None
         if node in graph.next and self._is_part_of_state(run):
             return self.load(f"next{graph.next.index(node)}", run.offset, False)
         if node is graph.gi:
             self.plan.gi_kept = True
-        elif node is graph.gh:
-            self.aligned(run, "the recurrent product")
-            return self.kept(run)
-        elif node in graph.moving and self.worth_keeping(run):
+        elif node is graph.gh or (node in graph.moving and self.worth_keeping(run)):
             return self.kept(run)
         return super().source(run)
+
+    def _gradient(self, index: int, run: Run) -> str:
+        """The gradient to a part of the new state; the one to the previous state will take its place."""
+        count, both = count_of(run.node), index < self.plan.sequences
+        if not self.is_aligned(run) and not run.shared:
+            return self.load(f"(scratch + {self._copied(index, count)} * HP)", run.offset, False, count)
+        kept = self.load(f"dstate{index}", run.offset, run.shared, count)
+        if not both:
+            return kept
+        given = self.load(f"dnext{index}", run.offset, run.shared, count)
+        return self.define("vec", f"{kept} + {given}", run.shared)
+
+    def _copied(self, index: int, count: int) -> int:
+        """The slot of the scratch from which on the gradient stands as it was when the row began."""
+        if index not in self.copies:
+            self.copies[index] = self.slots
+            self.slots += -(-count // self.hidden)
+            if self.slots > SLOTS:
+                raise UnsupportedError("its pointwise moves more of the state to other units than fits")
+            value = f"dstate{index}[i]" + (f" + dnext{index}[i]" if index < self.plan.sequences else "")
+            to = f"(scratch + {self.copies[index]} * HP)[i]"
+            self.row.append(f"for (long i = 0; i < {count}; ++i) {to} = {value};")
+        return self.copies[index]
 
     def _is_part_of_state(self, run: Run) -> bool:
         return not run.shared and run.offset % self.hidden == 0 and is_inside(run, self.width)

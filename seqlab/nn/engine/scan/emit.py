@@ -43,6 +43,7 @@ class Emitter:
         self.hidden = self.width = hidden_size
         self.row: list[str] = []  # lines of the row's scope
         self.lines: list[str] = []  # lines of the loop at hand
+        self.last: list[str] = []  # lines of the row's scope, after its last loop
         self.memo: dict[str, str] = {}
         self.row_memo: dict[str, str] = {}
         self.reduced: dict[Run, str] = {}
@@ -50,6 +51,7 @@ class Emitter:
         self.slots = 0
         self.spilling: dict[Run, int] = {}  # what the loop at hand will leave there
         self.in_reduction = False
+        self.crosses = False  # whether a unit looks at others, so that a row may not be cut among threads
         self._names = 0
 
     def fresh(self) -> str:
@@ -64,10 +66,14 @@ class Emitter:
             lines.append(f"const {kind} {memo[code]} = {code};")
         return memo[code]
 
-    def load(self, base: str, offset: int, shared: bool) -> str:
+    def load(self, base: str, offset: int, shared: bool, count: int | None = None) -> str:
+        """Read what lies from ``offset`` on; of ``count`` numbers in all, lanes may reach beyond, and are 0 there."""
         if shared:
             return self.define("vec", f"splat({base}[{offset}])", True)
-        return self.define("vec", f"LOAD({base} + {offset} + j)")
+        if count is None or 0 <= offset <= count - self.width:
+            return self.define("vec", f"LOAD({base} + {offset} + j)")
+        begin, end = max(0, -offset), min(self.width, count - offset)
+        return self.define("vec", f"load_lanes({base}, {offset}, j, {begin}, {end})")
 
     def source(self, run: Run) -> str | None:
         """The code of a run that is read from memory; None where it must be computed."""
@@ -75,8 +81,6 @@ class Emitter:
 
     def value(self, run: Run) -> str:
         """The variable that holds ``run``."""
-        if run.node.op == "placeholder" and not is_inside(run, self.width):
-            raise UnsupportedError("its pointwise takes parts that do not divide into the hidden size")
         found = self.source(run)
         if found is not None:
             return found
@@ -131,11 +135,8 @@ class Emitter:
         if row_shape(run.node) != values.shape and not bool((values == values[0]).all()):
             raise UnsupportedError("its pointwise uses a pattern of constants along the batch")
         values = values.flatten()
-        part = values[run.offset : run.offset + (1 if run.shared else self.width)]
-        if not is_inside(run, self.width):
-            part = values
-            if not bool((part == part[0]).all()):
-                raise UnsupportedError("its pointwise joins a pattern of constants")
+        places = torch.arange(run.offset, run.offset + (1 if run.shared else self.width))
+        part = values[places.clamp(0, len(values) - 1)]  # lanes beyond it are some other piece's
         if not bool((part == part[0]).all()):
             return self._pattern(part, kind_of(run.node))
         return self.define(kind_of(run.node), f"{kind_of(run.node)}_of({literal(part[0].item())})", True)
@@ -159,7 +160,11 @@ class Emitter:
         node, source = run.node, run.node.args[0]
         assert isinstance(source, fx.Node)
         if not is_inside(run, self.width):
-            raise UnsupportedError(f"its pointwise joins parts of what it reduces ({name})")
+            begin, end = max(0, -run.offset), min(self.width, count_of(node) - run.offset)
+            if end - begin > _MOST_PIECES:
+                raise UnsupportedError(f"its pointwise joins parts of what it reduces ({name})")
+            single = [(k, k + 1, Run(node, run.offset + k, True)) for k in range(begin, end)]
+            return self._of_pieces(single, mask=False) if single else self.define("vec", "vec{}")
         shape = row_shape(source)
         dims = reduced_dims(node, source)
         sizes = [shape[dim] for dim in dims]

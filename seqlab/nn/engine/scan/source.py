@@ -13,6 +13,8 @@ from seqlab.nn.engine.scan.emit import SLOTS, Emitter, check_trace, loop
 from seqlab.nn.engine.scan.trace import Trace
 from seqlab.nn.engine.scan.views import Run, count_of, row_shape
 
+_ROUNDS = 3
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -42,8 +44,7 @@ class Source:
 def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias: bool, dtype: torch.dtype) -> Source:
     """The program of a traced cell. Raises :class:`UnsupportedError` where it can't be written."""
     check_trace(trace)
-    if any(size % hidden_size for size in state_sizes) or state_sizes[0] != hidden_size:
-        raise UnsupportedError(f"its states have sizes {state_sizes}, which are no multiples of {hidden_size}")
+    assert state_sizes[0] == hidden_size  # the engine refuses others
     # Of a row of single numbers, each may be read as one that all lanes share: gi stays as it is.
     graph, plan = Graph(trace), Plan(gi_cut=hidden_size == 1, sequences=trace.num_sequences)
     for node in graph.extras:
@@ -52,11 +53,14 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
     sum_gh = trace.recurrent and has_bias
     sources, post = sums_of_extras(graph, trace)
     gates = count_of(graph.gi) // hidden_size
-    plain, whole_forward = _write_step(graph, plan, gates, hidden_size, state_sizes, "step", keep=False)
-    adjoint, whole_backward = _write_adjoint(graph, plan, gates, hidden_size, state_sizes, sources, sum_gh)
-    places = len(plan.kept), plan.in_gi(gates)
-    keeping, _ = _write_step(graph, plan, gates, hidden_size, state_sizes, "step_and_keep", keep=True)
-    if places != (len(plan.kept), plan.in_gi(gates)):
+    plain, _ = _write_step(graph, plan, gates, hidden_size, state_sizes, "step", keep=False)
+    for _ in range(_ROUNDS):  # what is kept may read gi in parts, after which nothing is kept in gi's place
+        adjoint, whole_backward = _write_adjoint(graph, plan, gates, hidden_size, state_sizes, sources, sum_gh)
+        places = len(plan.kept), plan.in_gi(gates)
+        keeping, whole_forward = _write_step(graph, plan, gates, hidden_size, state_sizes, "step_and_keep", keep=True)
+        if places == (len(plan.kept), plan.in_gi(gates)):
+            break
+    else:
         raise UnsupportedError("its pointwise keeps for its adjoint what it reads in parts")
     apart = len(plan.kept) - plan.in_gi(gates)
     sums = ((gates * hidden_size,) if sum_gh else ()) + tuple(count_of(node) for node in sources)
@@ -115,8 +119,7 @@ def _write_step(
     for index, node in enumerate(graph.next):
         if count_of(node) != state_sizes[index]:  # nothing is written beside its place
             raise UnsupportedError(f"its pointwise gives a part of the state in the shape {row_shape(node)}")
-        for offset in range(0, count_of(node), hidden_size):
-            stores.append(f"STORE(next{index} + {offset} + j, {emitter.value(Run(node, offset, False))});")
+        stores += _stores(emitter, f"next{index}", node, state_sizes[index])
     if keep:
         for run, slot in plan.kept.items():
             stores.append(f"STORE(kept{slot} + j, {emitter.value(run)});")
@@ -130,7 +133,7 @@ def _write_step(
     if keep:
         opening += [f"real* {line}" for line in _places(plan, gates)]
         opening.append("real* kept_shared = p.kept_shared + r * p.stride * KEPT_SHARED;")
-    return _function(name, opening, emitter, stores), bool(emitter.reduced)
+    return _function(name, opening, emitter, stores), bool(emitter.reduced) or emitter.crosses
 
 
 def _write_adjoint(
@@ -146,8 +149,7 @@ def _write_adjoint(
         raise UnsupportedError("its pointwise does not depend on what it is given")
     emitter = AdjointEmitter(graph, hidden_size, plan)
     stores, sums = [], 0
-    for offset in range(0, count_of(graph.to_gi), hidden_size):
-        stores.append(f"STORE(dgi + {offset} + j, {emitter.value(Run(graph.to_gi, offset, False))});")
+    stores += _stores(emitter, "dgi", graph.to_gi, count_of(graph.to_gi))
     if graph.to_gh is not None:
         for offset in range(0, count_of(graph.to_gh), hidden_size):
             value = emitter.value(Run(graph.to_gh, offset, False))
@@ -157,18 +159,19 @@ def _write_adjoint(
                 stores.append(_accumulate(offset, value))
         sums += count_of(graph.to_gh) if sum_gh else 0
     for index, node in enumerate(graph.to_previous):
-        for offset in range(0, state_sizes[index], hidden_size):
-            value = "vec{}" if node is None else emitter.value(Run(node, offset, False))
-            stores.append(f"STORE(dstate{index} + {offset} + j, {value});")
+        stores += _stores(emitter, f"dstate{index}", node, state_sizes[index])
     for node in sources:
         count = count_of(node)
         if count == 1:
             emitter.row.append(f"p.sums[{sums}] += {emitter.value(Run(node, 0, True))}[0];")
-        elif count % hidden_size:
-            raise UnsupportedError(f"its pointwise learns {row_shape(node)} numbers, no multiple of {hidden_size}")
         else:
             for offset in range(0, count, hidden_size):
-                stores.append(_accumulate(sums + offset, emitter.value(Run(node, offset, False))))
+                value, end = emitter.value(Run(node, offset, False)), count - offset
+                if end >= hidden_size:
+                    stores.append(_accumulate(sums + offset, value))
+                else:
+                    total = f"load_lanes(p.sums, {sums + offset}, j, 0, {end}) + {value}"
+                    stores.append(f"store_lanes(p.sums, {sums + offset}, j, {end}, {total});")
         sums += count
     opening = ["const real* gi = p.gi + r * p.stride * GI;", "constexpr long gi_stride = GI;"] if plan.gi_kept else []
     opening += [
@@ -183,8 +186,26 @@ def _write_adjoint(
         opening.append(f"real* dstate{index} = p.dstate[{index}] + r * STRIDE[{index}];")
         opening.append(f"(void)previous{index}; (void)next{index};")
     # What all lanes share is summed once a row, so a row may not be cut among threads.
-    whole = bool(emitter.reduced) or any(count_of(node) == 1 for node in sources)
+    whole = bool(emitter.reduced) or emitter.crosses or any(count_of(node) == 1 for node in sources)
     return _function("adjoint", opening, emitter, stores), whole
+
+
+def _stores(emitter: Emitter, to: str, node: fx.Node | None, count: int) -> list[str]:
+    """The lines of the loop that write a row of ``count`` numbers; None is zeros."""
+    width, found = emitter.width, []
+    if count == 1 < width and node is not None:  # what all lanes share; it may be read until the row's end
+        emitter.last.append(f"{to}[0] = {emitter.value(Run(node, 0, True))}[0];")
+        emitter.crosses = True
+        return []
+    for offset in range(0, count, width):
+        value = "vec{}" if node is None else emitter.value(Run(node, offset, False))
+        whole = offset + width <= count
+        found.append(
+            f"STORE({to} + {offset} + j, {value});"
+            if whole
+            else f"store_lanes({to}, {offset}, j, {count - offset}, {value});"
+        )
+    return found
 
 
 def _accumulate(offset: int, value: str) -> str:
@@ -192,7 +213,7 @@ def _accumulate(offset: int, value: str) -> str:
 
 
 def _function(name: str, opening: Sequence[str], emitter: Emitter, stores: Sequence[str]) -> str:
-    lines = [*opening, *emitter.row, loop([*emitter.lines, *stores], emitter.width)]
+    lines = [*opening, *emitter.row, loop([*emitter.lines, *stores], emitter.width), *emitter.last]
     body = "\n".join(lines)
     return (
         f"static void {name}(const Pointers& p, long row_begin, long row_end, long j0, long j1, real* scratch) {{\n"

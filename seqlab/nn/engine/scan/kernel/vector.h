@@ -67,6 +67,17 @@ INLINE void store_some(long count, real* p, vec v) {
   for (long i = 0; i < count; ++i) p[i] = v[i];
 #endif
 }
+// The lanes i with begin <= j + i < end of p[offset + j + i], and 0 in the others, which may lie outside of p.
+INLINE vec load_lanes(const real* p, long offset, long j, long begin, long end) {
+  if (begin <= j && j + VL <= end) return load(p + offset + j);
+  vec v{};
+  for (long i = 0; i < VL; ++i)
+    if (begin <= j + i && j + i < end) v[i] = p[offset + j + i];
+  return v;
+}
+INLINE void store_lanes(real* p, long offset, long j, long end, vec v) {
+  for (long i = 0; i < VL && j + i < end; ++i) p[offset + j + i] = v[i];
+}
 INLINE vec keep_some(long count, vec v, real edge) {
   for (long i = 0; i < VL; ++i) v[i] = i < count ? v[i] : edge;
   return v;
