@@ -87,7 +87,7 @@ _SETUPS = (
     ("weight tying", "cell.bias_hh = cell.bias_ih"),
     ("frozen", "cell.weight_ih.requires_grad_(False)"),
     ("frozen", "cell.requires_grad_(False)"),
-    ("frozen", "cell.weight_hh.requires_grad_(False); cell.bias_hh.requires_grad_(False)"),
+    ("frozen", "[each.requires_grad_(False) for name, each in cell.named_parameters() if '_hh' in name]"),
     ("transposed weight", "cell.weight_hh.data = cell.weight_hh.data.t().contiguous().t()"),
     ("strided weight", "cell.weight_ih.data = torch.stack((cell.weight_ih.data, cell.weight_ih.data), -1)[..., 0]"),
 )
