@@ -26,6 +26,40 @@ def test_an_output_of_a_linear_cell_may_be_changed(backend, dtype):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
+OUTPUTS = {
+    "keeps its own result": lambda h: h.relu(),
+    "keeps what it is given": lambda h: h.square(),
+    "a view": lambda h: h[:, 1:4],
+    "one unit for all": lambda h: h[:, :1].expand(-1, 5),
+    "the state itself": lambda h: h,
+}
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("output_of", OUTPUTS.values(), ids=OUTPUTS)
+def test_an_output_of_the_cells_own_may_be_changed(compiled_quickly, output_of, gradients):
+    class Shown(GRUCell):
+        @property
+        def output_size(self):
+            return output_of(torch.zeros(1, self.hidden_size)).size(1)
+
+        def output(self, state):
+            return output_of(state[0])
+
+    cell = Shown(3, 5).double()
+    x, _ = batch(cell, 4, 6)
+    found = []
+    for backend in ("scan", "loop"):
+        with torch.set_grad_enabled(gradients):
+            output, (h,) = Recurrent(cell, backend)(x)
+            output.mul_(2).add_(x.mean())
+            found.append([output.detach().clone(), h.detach().clone()])
+            if gradients:
+                found[-1] += torch.autograd.grad(output.square().sum() + h.sum(), list(cell.parameters()))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", [RNNCell, GRUCell, LSTMCell])
 def test_one_bias_taken_away_is_no_error(kind):
     cell = kind(3, 5).double()

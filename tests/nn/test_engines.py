@@ -64,6 +64,7 @@ def test_native_agrees_with_loop(factory, dtype, bias, rows, steps, lengths, rev
 def test_a_batch_of_nothing_but_padding_still_gives_every_weight_its_zero_gradient(backend):
     layer = Recurrent(LSTMCell(3, 5), backend)
     output, final = layer(torch.full((2, 4, 3), torch.nan), lengths=torch.tensor([0, 0]))
+    assert all(part.requires_grad for part in final)
     (output.sum() + final[0].sum()).backward()
     assert all(torch.equal(parameter.grad, torch.zeros_like(parameter)) for parameter in layer.parameters())
 

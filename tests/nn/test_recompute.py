@@ -136,3 +136,45 @@ def test_it_stands_in_models_under_autocast(dtype):
 def test_an_encoder_hands_it_to_both_directions():
     encoder = Encoder(GRUCell, 3, 4, num_layers=2, bidirectional=True, recompute=True)
     assert all(each.recompute for each in encoder.modules() if isinstance(each, Recurrent))
+
+
+PROJECTS = {
+    "sums up the steps": lambda x: x.cumsum(1),
+    "sums up the steps of sequences alone": lambda x: x.cumsum(1) if x.dim() == 3 else x,
+    "counts the steps": lambda x: x + torch.arange(x.size(1)).to(x).unsqueeze(1),
+    "looks at the step before": lambda x: x - x.roll(1, 1),
+    "centres the steps": lambda x: x - x.mean(1, keepdim=True),
+    "does more with long sequences": lambda x: x * (2.0 if x.size(1) > 4 else 1.0),
+    "one number for a sequence": lambda x: x * x[:, :1].sigmoid(),
+}
+
+
+def projecting(change):
+    class Projecting(GRUCell):
+        def project(self, x):
+            return super().project(change(x))
+
+    torch.manual_seed(0)
+    return Projecting(3, 5).double()
+
+
+@pytest.mark.parametrize("backend", ["scan", "loop"])
+@pytest.mark.parametrize("change", PROJECTS.values(), ids=PROJECTS)
+def test_a_project_that_looks_at_other_steps_sees_them_all(compiled_quickly, caplog, change, backend):
+    cell = projecting(change)
+    x, state = batch(cell, 5, 9)
+    plain, again = (results(cell, backend, x, state, None, False, recompute) for recompute in (False, True))
+    assert_same(again, plain)
+    assert "recompute has no effect" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: x.tanh(), lambda x: x.softmax(-1), lambda x: nn.functional.layer_norm(x, (3,)), lambda x: x[..., :3]],
+)
+def test_a_project_of_each_step_alone_is_run_again(compiled_quickly, caplog, change):
+    cell = projecting(change)
+    x, state = batch(cell, 5, 9)
+    plain, again = (results(cell, "loop", x, state, None, False, recompute) for recompute in (False, True))
+    assert_same(again, plain)
+    assert "recompute" not in caplog.text

@@ -11,6 +11,7 @@ that is replaced in place, Python side effects, and code of the standard library
 """
 
 import builtins
+import re
 import threading
 import types
 from collections.abc import Callable, Sequence
@@ -28,11 +29,14 @@ from seqlab.nn.engine.dynamo import Followed, follow, of_torch
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 
 ROWS = 11  # of the examples that a method is captured with; its graph serves any number
+STEPS = 7  # of an example that is a sequence
+Size = int | tuple[int, int]  # of a row, or the steps of a sequence and the size of each
 MOST_CAPTURES = 24  # of one method of one cell: what changes at every call would cost more than it gains
 _LOCK = threading.RLock()  # Dynamo's state is one for the process
 _LINES = count(1)  # each cell's frame gets a code object of its own, by which Dynamo tells which numbers change
 _METHODS = ("pointwise", "step", "project", "output")
 _READABLE = ("L[", "G[", "___from_numpy(L[", "___from_numpy(G[", "dict(type(L[")  # as sources of inputs begin
+_COUNT = re.compile(r"\.size\(\)\[([01])\]")
 _READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
 
 
@@ -40,8 +44,8 @@ _READS_OF_AUTOGRAD = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_
 class Input:
     """An input of a captured graph, and Dynamo's expression for it.
 
-    Its ``role`` is "rows", "rows count", or "read" of a tensor or number that is read from Python at each call; its
-    ``place`` is that among the method's own tensors, or among what is read.
+    Its ``role`` is "rows", "count", or "read" of a tensor or number that is read from Python at each call; its
+    ``place`` is that among the method's own tensors or among what is read, and a count's is 0 for rows and 1 for steps.
     """
 
     role: str
@@ -129,7 +133,7 @@ class Watched:
     def capture(
         self,
         cell: RecurrentCell,
-        sizes: Sequence[int | None],
+        sizes: Sequence[Size | None],
         flags: Sequence[bool],
         dtype: torch.dtype,
         device: torch.device,
@@ -169,7 +173,7 @@ class Watched:
     def _scope(
         self,
         cell: RecurrentCell,
-        sizes: Sequence[int | None],
+        sizes: Sequence[Size | None],
         flags: Sequence[bool],
         dtype: torch.dtype,
         device: torch.device,
@@ -179,14 +183,19 @@ class Watched:
         if rows is None:
             with torch.inference_mode(False):
                 rows = [
-                    None if size is None else torch.zeros(ROWS, size, dtype=dtype, device=device).requires_grad_(flag)
-                    for size, flag in zip(sizes, flags, strict=True)
+                    None if size is None else torch.zeros(shape_of(ROWS, size), dtype=dtype, device=device)
+                    for size in sizes
                 ]
-            for each in rows:
-                if each is not None:
-                    torch._dynamo.mark_dynamic(each, 0)
+                for each, flag in zip(rows, flags, strict=True):
+                    if each is not None:
+                        torch._dynamo.mark_dynamic(each.requires_grad_(flag), list(range(each.dim() - 1)))
             self._examples[key] = rows
         return {"cell": cell, "rows": rows}
+
+
+def shape_of(rows: int, size: Size) -> tuple[int, ...]:
+    """The shape of an example of so many rows."""
+    return (rows, *(size if isinstance(size, tuple) else (size,)))
 
 
 def pointwise_frame(cell: Any, rows: Any) -> Any:
@@ -210,8 +219,8 @@ def project_frame(cell: Any, rows: Any) -> Any:
 
 
 def whole_frame(cell: Any, rows: Any) -> Any:
-    """What is captured of all that a cell does at a step."""
-    new = cell.step(cell.project(rows[0]), tuple(rows[1:]))
+    """What is captured of all that a cell does with a sequence and at a step."""
+    new = cell.step(cell.project(rows[0])[:, 0], tuple(rows[1:]))
     output = cell.output(tuple(new))
     return tuple([part.view_as(part) for part in (output, *new)])
 
@@ -274,8 +283,8 @@ def _inputs(found: Followed) -> tuple[tuple[Input, ...], Callable[[dict[str, Any
     inputs: list[Input] = []
     expressions: list[str] = []
     for source in found.sources:
-        if source.startswith("L['rows'][") and ".size()[0]" in source:
-            inputs.append(Input("rows count", 0, source))
+        if source.startswith("L['rows'][") and (count := _COUNT.search(source)):
+            inputs.append(Input("count", int(count[1]), source))
         elif source.startswith("L['rows'][") and source.endswith("]"):
             inputs.append(Input("rows", int(source[len("L['rows'][") : -1]), source))
         elif not source.startswith(_READABLE):
@@ -330,4 +339,4 @@ def parts_of(function: types.FunctionType) -> tuple[Any, ...]:
     return function.__code__, function.__defaults__, None if defaults is None else tuple(defaults.items()), tuple(cells)
 
 
-__all__ = ["ROWS", "Capture", "Input", "Watched", "parts_of", "reads_autograd", "watched"]
+__all__ = ["ROWS", "STEPS", "Capture", "Input", "Size", "Watched", "parts_of", "reads_autograd", "shape_of", "watched"]

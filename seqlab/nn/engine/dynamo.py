@@ -195,16 +195,21 @@ def _refuse_outside(code: Sequence[types.CodeType]) -> None:
 
 
 def _refuse_branches(shape_env: Any) -> None:
-    """What a step decides by the batch's size, no guard over examples of one size tells."""
-    sizes = set()
+    """What a step decides by the batch's size, or a projection by the number of steps, no guard over examples of one
+    size tells."""
+    rows, steps = set(), set()
     for symbol, sources in shape_env.var_to_sources.items():
         if any(".size()[0]" in source.name for source in sources):
-            sizes.add(symbol)
+            rows.add(symbol)
+        elif any(source.name.startswith("L['rows']") for source in sources):
+            steps.add(symbol)
     for guard in shape_env.guards:
-        equal = getattr(guard.expr, "rel_op", "") == "==" and set(guard.expr.args) <= sizes
+        equal = getattr(guard.expr, "rel_op", "") == "==" and set(guard.expr.args) <= rows
         # That two tensors of a step have equally many rows is so by contract.
-        if sizes.intersection(guard.expr.free_symbols) and not equal:
+        if rows.intersection(guard.expr.free_symbols) and not equal:
             raise UnsupportedError("what it does depends on the batch's size")
+        if steps.intersection(guard.expr.free_symbols):
+            raise UnsupportedError("what it does depends on the number of steps")
 
 
 def of_torch(code: types.CodeType) -> bool:

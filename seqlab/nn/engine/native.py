@@ -104,8 +104,9 @@ def _run_packed(kernel: _Kernel, options: _Options, x: Tensor, state: State, len
         return _run_dense(kernel, options, x, state)
     if count == 0:  # run all the same: every weight gets its gradient, which is zero
         nothing = torch.zeros_like(lengths, dtype=torch.bool).view(-1, 1, 1)
-        output, _ = _run_dense(kernel, options, x.masked_fill(~nothing, 0.0), state)
-        return output.masked_fill(~nothing, 0.0), state
+        output, final = _run_dense(kernel, options, x.masked_fill(~nothing, 0.0), state)
+        kept = [torch.where(nothing.squeeze(2), new.to(old.dtype), old) for old, new in zip(state, final, strict=True)]
+        return output.masked_fill(~nothing, 0.0), tuple(kept)
     order = order[:count].to(x.device)
     rows = pack_padded_sequence(x.index_select(0, order), sizes[:count], batch_first=True)
     hx = _to_kernel(tuple(part.index_select(0, order) for part in state))

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import watched
+from seqlab.nn.engine.capture import STEPS, Size, watched
 from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.once import ships
-from seqlab.nn.engine.scan.rows import is_row_wise
+from seqlab.nn.engine.scan.rows import counts_of, is_row_wise
 from seqlab.nn.engine.scan.trace import refuse_effects, whole
 
 
@@ -22,14 +22,14 @@ def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
     if reason is not None:
         return reason
     watch = watched(cell, "whole")
-    sizes = (cell.input_size, *cell.state_sizes)
+    sizes: tuple[Size, ...] = ((STEPS, cell.input_size), *cell.state_sizes)
     try:
         capture, scope = watch.capture(cell, sizes, (True,) * len(sizes), x.dtype, x.device)
         if "repeatable" not in capture.derived:
             live = capture.live(scope)
             graph, _ = whole(capture, len(sizes), live)
             read = [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
-            refuse_effects(graph, [*scope["rows"], *read, len(scope["rows"][0])], draws=True)
+            refuse_effects(graph, [*scope["rows"], *read, *counts_of(scope["rows"])], draws=True)
             capture.derived["repeatable"] = True
     except UnsupportedError as error:
         return str(error)
@@ -37,7 +37,7 @@ def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
         isinstance(cell, GatedCell) and ships(cell, GatedCell, "project")
     )
     if (own or "project" in vars(cell)) and not is_row_wise(
-        cell, "project", (cell.input_size,), True, x.dtype, x.device
+        cell, "project", ((STEPS, cell.input_size),), True, x.dtype, x.device
     ):
         return "its project is not of each step alone"
     return None

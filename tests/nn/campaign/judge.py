@@ -35,6 +35,9 @@ class Difference:
     allowed: float = 0.0
 
 
+_RAISED = (": raised", ": message")
+
+
 def differences(
     hand: list[Seen], truth: list[Seen], subject: list[Seen], steps: list[dict[str, Any]], moved: list[list[Seen]]
 ) -> list[Difference]:
@@ -53,6 +56,8 @@ def differences(
         failed = [name for name in a if name.endswith(": raised") and name not in s]
         if failed:
             return [Difference(number, "ran", f"where the steps raise {a[failed[0]]}")]
+        # Where both raise, in their own words.
+        a, t, s = ({name: value for name, value in each.items() if not name.endswith(_RAISED)} for each in (a, t, s))
         found = _of_step(number, a, t, s, steps[number], [each[number] for each in moved if len(each) > number])
         if found:
             return found

@@ -342,11 +342,13 @@ class Player:
         x = self._tensor(torch.Generator().manual_seed(step["seed"]), 2, 3, self.cell.input_size)
         output, final = other(x)
         self._note(seen, output, final)
-        if output.requires_grad:
-            leaves = {f"weight {n}": p for n, p in other.named_parameters() if p.requires_grad}
-            self._note_gradients(
-                seen, leaves, torch.autograd.grad(output.sum(), list(leaves.values()), allow_unused=True)
-            )
+        if not output.requires_grad:
+            seen["loss"] = "without gradient"
+            return
+        loss = output.sum()
+        seen["loss"] = loss.detach().double()
+        leaves = {f"weight {n}": p for n, p in other.named_parameters() if p.requires_grad}
+        self._note_gradients(seen, leaves, torch.autograd.grad(loss, list(leaves.values()), allow_unused=True))
 
     def _derivative(self, step: dict[str, Any], seen: Seen) -> None:
         draw = torch.Generator().manual_seed(step["seed"])

@@ -340,7 +340,9 @@ def _scan(
     results = typed(Operation, Scan.apply)(plan, _needs_adjoint(given), given[0], *origin, *given[1:])
     sequences, final = results[: ready.sequences], results[ready.sequences :]
     if ready.row_wise:
-        return cell.output(tuple(sequences)), tuple(final)
+        output = cell.output(tuple(sequences))
+        # The caller may change it in place, whatever it is a view of or keeps for its own derivative.
+        return output if output is sequences[0] else output.clone(), tuple(final)
     steps = [part.view(*x.shape[:2], -1).unbind(1) for part in sequences]
     output = torch.stack([cell.output(state) for state in zip(*steps, strict=True)], 1)
     return output.flatten(0, 1), tuple(final)

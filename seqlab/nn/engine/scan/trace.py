@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 from typing import cast as typed
 
@@ -99,7 +100,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     nodes = list(graph.nodes)
     given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
     numbers = {node for node, each in given.items() if each.role == "read" and not isinstance(live[each.place], Tensor)}
-    moving = {node for node, each in given.items() if each.role in ("rows", "rows count")}
+    moving = {node for node, each in given.items() if each.role in ("rows", "count")}
     for node in nodes:
         if node.op not in ("placeholder", "output", "get_attr") and moving.intersection(node.all_input_nodes):
             moving.add(node)
@@ -124,8 +125,8 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     refuse_effects(prelude, [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live])
     rows = {each.place: node for node, each in given.items() if each.role == "rows"}
     places = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
-    counts = [node for node, each in given.items() if each.role == "rows count"]
-    body = _assembled(capture.graph, [*places, *extras], kept, results, set(), counts)
+    counts = [node for node, each in given.items() if each.role == "count"]
+    body = _assembled(capture.graph, [*places, *extras], kept, results, set(), [counts])
     numbers_of_rows = [*counts, *filter(_is_number, kept)]
     for node in numbers_of_rows:
         if any(not _is_number(user) and _called(user) not in _SHAPES for user in node.users):
@@ -145,14 +146,15 @@ def _called(node: fx.Node) -> str:
 
 
 def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
-    """A capture in one piece, (*rows, *what it reads, number of rows) to its results; whether that number is used."""
+    """A capture in one piece, (*rows, *what it reads, number of rows, number of steps where a row is a sequence) to its
+    results; whether such a number is used."""
     nodes = list(capture.graph.graph.nodes)
     given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
     by_role: dict[str, dict[int, fx.Node]] = {"rows": {}, "read": {}}
-    counts = []
+    counts: list[list[fx.Node]] = [[], []]
     for node, each in given.items():
-        if each.role == "rows count":
-            counts.append(node)
+        if each.role == "count":
+            counts[each.place].append(node)
         else:
             by_role[each.role][each.place] = node
     numbers = {node for place, node in by_role["read"].items() if not isinstance(live[place], Tensor)}
@@ -160,7 +162,8 @@ def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.Grap
     inputs += [by_role["read"][place] for place in range(len(live))]
     calls = [node for node in nodes if node.op in ("call_function", "call_method", "call_module")]
     results = list(typed(Sequence[fx.Node], nodes[-1].args[0]))
-    return _assembled(capture.graph, inputs, calls, results, numbers, counts), any(map(_counted, counts))
+    body = _assembled(capture.graph, inputs, calls, results, numbers, counts)
+    return body, any(map(_counted, chain.from_iterable(counts)))
 
 
 def _refuse_late_writes(
@@ -256,7 +259,7 @@ def _assembled(
     nodes: Sequence[fx.Node],
     outputs: Sequence[fx.Node],
     numbers: set[fx.Node],
-    counts: Sequence[fx.Node] | None = None,
+    counts: Sequence[Sequence[fx.Node]] = (),
 ) -> fx.GraphModule:
     """A graph of some of the nodes. ``item()`` of a number given as a tensor is that tensor: it stays an argument."""
     graph = fx.Graph()
@@ -265,9 +268,8 @@ def _assembled(
         made = graph.placeholder(f"given_{index}")
         if node is not None:
             copies[node] = made
-    if counts is not None:
-        made = graph.placeholder("number_of_rows")
-        copies.update(dict.fromkeys(counts, made))
+    for index, same in enumerate(counts):
+        copies.update(dict.fromkeys(same, graph.placeholder(f"count_{index}")))
 
     def copy(node: fx.Node) -> fx.Node:
         if node not in copies:
