@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+# Where it is set, each of the hundred processes that tests start would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check lint types doctest bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -25,12 +27,18 @@ demo: setup  ## train language models of three depths on the King James text, co
 test: setup  ## run the tests, as many at once as there are cores, each with one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-check: setup  ## lint, types, import contracts and doctests
+check: lint types doctest  ## lint, types, import contracts and doctests
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q --doctest-modules seqlab
+
+types: setup
+	$(BIN)/mypy
+
+doctest: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules seqlab
 
 bench: setup  ## the engines against torch.nn, and the training step against a plain PyTorch script
 	$(BIN)/seqlab bench engine --part main

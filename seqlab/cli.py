@@ -7,6 +7,7 @@ from typing import NoReturn, TextIO
 
 from seqlab import __version__
 from seqlab.errors import InputError
+from seqlab.imports import quick_imports
 
 TRAIN_HELP = """\
 usage: seqlab train [-m] [--allow MODULE] [--config-dir DIR] [KEY=VALUE ...]
@@ -196,7 +197,8 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.evaluate import evaluate
+    with quick_imports():
+        from seqlab.evaluate import evaluate
 
     metrics = evaluate(args.run_dir, args.overrides)
     if args.json:
@@ -211,7 +213,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _generate(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.generate import Sampling, generate
+    with quick_imports():
+        from seqlab.generate import Sampling, generate
 
     if args.greedy and (args.top_k is not None or args.top_p is not None):
         raise InputError(
@@ -225,7 +228,8 @@ def _generate(args: argparse.Namespace) -> int:
 
 def _complete(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.generate import complete, read_prompt
+    with quick_imports():
+        from seqlab.generate import complete, read_prompt
 
     text = read_prompt(args.text)
     for continuation, probability in complete(args.run_dir, text, args.k, args.words):
@@ -235,7 +239,8 @@ def _complete(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     _open_run(args)
-    from seqlab.predict import predict
+    with quick_imports():
+        from seqlab.predict import predict
 
     for prediction in predict(args.run_dir, args.inputs, args.file):
         if args.json:

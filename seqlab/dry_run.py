@@ -1,4 +1,4 @@
-"""What jobs would take, without running them: parameters, steps and time. ``python -m seqlab.dry_run FOLDER`` measures.
+"""What jobs would take, without running them: parameters, steps and time. :mod:`seqlab.process` is its own process.
 
 Each job is built as its run would build it, so that whatever its configuration is refused for is told now; then a few
 steps are timed.
@@ -178,7 +178,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}, {complete} completed before, {refused} with a mistake"
     print(f"{counts}; about {duration(total)} one after another, if none stops early", flush=True)
     return 2 if refused else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -77,7 +77,7 @@ def train(argv: list[str]) -> int:
         with sweep.planning() as planned:
             _compose_and_run()
             if any(planned.iterdir()):
-                return subprocess.run([sys.executable, "-m", "seqlab.dry_run", str(planned)]).returncode
+                return subprocess.run([sys.executable, "-m", "seqlab.process", "dry_run", str(planned)]).returncode
     except KeyboardInterrupt:
         if Outcome.refused is not None:
             raise Outcome.refused from None
@@ -278,7 +278,8 @@ def _supervise(run_dir: Path, *options: str) -> int:
     board.remove_row(run_dir)
     if is_first_process():
         follower_error(run_dir).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "seqlab.train", str(run_dir), "--supervisor", str(os.getpid()), *options]
+    supervisor = ["--supervisor", str(os.getpid())]
+    command = [sys.executable, "-m", "seqlab.process", "train", str(run_dir), *supervisor, *options]
     with _output(run_dir) as stream:
         process = subprocess.Popen(command, env={**os.environ, **sweep.threads()}, stdout=stream, stderr=stream)
         code = _wait(process, run_dir)

@@ -1,5 +1,4 @@
-"""One run: trains, evaluates the best checkpoint and keeps the record. ``python -m seqlab.train RUN_DIR`` is a run's
-own process."""
+"""One run: trains, evaluates the best checkpoint and keeps the record. :mod:`seqlab.process` is a run's own process."""
 
 import argparse
 import contextlib
@@ -40,7 +39,7 @@ _PARTING_SECONDS = 3.0  # from a connection that is gone to the end of the proce
 
 def main(argv: list[str] | None = None) -> int:
     """Carries out the run in a folder that ``seqlab train`` prepared; returns the exit code of its process."""
-    parser = argparse.ArgumentParser(prog="python -m seqlab.train", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m seqlab.process train", description=main.__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
@@ -283,7 +282,3 @@ def end_with(supervisor: int) -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM if is_first_process() else signal.SIGKILL)
     if process_started(supervisor) is None:
         sys.exit("seqlab: whoever started this run is gone")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

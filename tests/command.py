@@ -51,12 +51,12 @@ def seqlab_started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(condition: Callable[[], Any], limit: float = 60) -> Any:
-    """What ``condition()`` gives once it is true, within ``limit`` seconds."""
+def wait_for(condition: Callable[[], Any], limit: float = 60, pause: float = 0.02) -> Any:
+    """What ``condition()`` gives once it is true, within ``limit`` seconds; asked again after each ``pause``."""
     deadline = time.monotonic() + limit
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
+        time.sleep(pause)
     return found
 
 

@@ -11,21 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from filelock import FileLock
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from seqlab import train
-from seqlab.nn.engine.scan import build
-from seqlab.record import RunRecord
+from seqlab.imports import quick_imports
+
+with quick_imports():
+    import torch
+    from hydra import compose, initialize_config_module
+    from omegaconf import OmegaConf
+
+    from seqlab import train
+    from seqlab.nn.engine.scan import build
+    from seqlab.record import RunRecord
 
 torch.set_num_threads(1)
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: no collection of garbage has to look at it again."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported by now stays: no collection of garbage has to look at it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

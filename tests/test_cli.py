@@ -214,12 +214,12 @@ def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(
     start = subprocess.Popen
 
     def doomed(arguments, **_):
-        assert arguments[1:3] == ["-m", "seqlab.train"]
+        assert arguments[1:4] == ["-m", "seqlab.process", "train"]
         program = (
             "import os, sys\nfrom seqlab.record import RunRecord\n"
             "RunRecord.start(sys.argv[1], {}, [], 1)\nos.kill(os.getpid(), 9)"
         )
-        return start([sys.executable, "-c", program, arguments[3]])
+        return start([sys.executable, "-c", program, arguments[4]])
 
     monkeypatch.setattr(subprocess, "Popen", doomed)
     assert launch._supervise(tmp_path) == 1

@@ -51,7 +51,7 @@ def here(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(launch, "_supervise", complete)
-    started = lambda command: SimpleNamespace(returncode=dry_run.main(command[3:]))  # noqa: E731
+    started = lambda command: SimpleNamespace(returncode=dry_run.main(command[4:]))  # noqa: E731
     monkeypatch.setattr(launch.subprocess, "run", started)
     monkeypatch.setattr(records, "git_state", lambda: {"commit": None, "dirty": None})
     return tmp_path

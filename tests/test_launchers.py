@@ -13,7 +13,10 @@ from seqlab.provenance import may_be_alive
 from seqlab.record import RECORD_NAME, read_record
 from tests.command import command_line, environment, seqlab
 
-TINY = ("experiment=hello", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1", "trainer=cpu")
+TINY = (
+    *("experiment=hello", "trainer=cpu", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"),
+    "callbacks.state_figure=null",  # drawing it takes longer than the one step
+)
 OWN_CELL = """\
 import os
 

@@ -167,7 +167,7 @@ def wait_for_checkpoints(process: "subprocess.Popen[str]", run_dir: Path, count:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         if path.exists() and path.stat().st_mtime_ns != before:
             seen.add(path.stat().st_mtime_ns)
-        time.sleep(0.0005)
+        time.sleep(0.005)
 
 
 def wait_for_status(run_dir: Path, status: str) -> None:

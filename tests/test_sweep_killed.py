@@ -47,7 +47,7 @@ def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text
     kill(process)
 
     process = seqlab_started(*command, folder=tmp_path)
-    writing = wait_for(lambda: list(sweep.glob("*/checkpoints/.*.tmp")))
+    writing = wait_for(lambda: list(sweep.glob("*/checkpoints/.*.tmp")), pause=0.001)
     kill(process)
     assert writing
 

@@ -173,7 +173,7 @@ def phase_of(folder: Path, complete: set[Path]) -> str:
             phase = told.read_text() if told.exists() else ""
             if phase:
                 return phase
-            return "set-up" if "seqlab.train" in command_of(owner) else "imports"
+            return "set-up" if "seqlab.process" in command_of(owner) else "imports"
         between = between or record["status"] == "completed"
     return "between jobs" if between else "the command's start"
 

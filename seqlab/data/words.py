@@ -5,14 +5,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary, choose_tokens, lower
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WHITESPACE = r"\s\x1c-\x1f"  # Python's and Arrow's; `tokenizers` leaves out the four separators
 NEWLINE = "\n"
@@ -101,8 +102,11 @@ class WordVocabulary(Vocabulary):
         text = self._normalize(text)
         return text.split() if self._pattern is None else self._pattern.findall(text)
 
-    def _split(self, texts: Sequence[str]) -> tuple[pa.Array, NDArray[Any]]:
+    def _split(self, texts: Sequence[str]) -> tuple["pa.Array", NDArray[Any]]:
         """All words of all texts in one Arrow array, and the number of words of each text."""
+        import pyarrow as pa  # here, for text of characters does without it
+        import pyarrow.compute as pc
+
         if self._pattern is not None:
             found = [self.pieces(text) for text in texts]
             words = pa.array([word for piece in found for word in piece], type=pa.large_string())

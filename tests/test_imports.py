@@ -1,0 +1,46 @@
+import gc
+import subprocess
+import sys
+
+from seqlab.imports import quick_imports
+from tests.command import environment
+
+PROGRAM = """
+import gc
+from seqlab.imports import quick_imports
+before = gc.get_freeze_count()
+try:
+    with quick_imports():
+        inside = gc.isenabled()
+        import argparse, fractions, uuid
+        {then}
+except ValueError:
+    pass
+print(inside, gc.isenabled(), gc.get_freeze_count() > before)
+"""
+
+
+def printed(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_collector_rests_during_imports_and_leaves_what_they_made_alone():
+    assert printed(PROGRAM.format(then="pass")) == "False True True"
+
+
+def test_it_works_again_after_an_import_that_failed():
+    assert printed(PROGRAM.format(then="raise ValueError")) == "False True True"
+
+
+def test_what_a_caller_has_switched_off_stays_off():
+    assert printed("import gc; gc.disable()" + PROGRAM.format(then="pass")) == "False False False"
+
+
+def test_nothing_of_a_process_that_has_pytorch_is_kept_from_the_collector():
+    before = gc.get_freeze_count()
+    with quick_imports():
+        assert gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() == before
