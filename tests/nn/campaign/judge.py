@@ -84,6 +84,8 @@ def _of_step(number: int, a: Seen, t: Seen, s: Seen, step: dict[str, Any], moved
             group = name.removeprefix("after the loss: ").split()[0]
             largest = float(torch.nan_to_num(value.double(), 0.0, 0.0, 0.0).abs().max())
             scales[group] = max(scales.get(group, 0.0), largest)
+    # Of a sum the terms tell how large a rounding is; by itself it may be near zero.
+    scales["loss"] = max(scales.get(group, 0.0) for group in ("loss", "output", "final"))
     for name in a.keys() & s.keys():
         one, other = a[name], s[name]
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
