@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab import build, saved
+from seqlab.data.blanks import is_blank
 from seqlab.data.examples import read_lines
 from seqlab.data.tables import without_surrogates
 from seqlab.data.vocabulary import UNKNOWN, Vocabulary
@@ -86,7 +87,7 @@ def inputs_of(given: Sequence[str], file: Path | None, encoding: str = "utf-8") 
             raise InputError(f"{error}; here it is that of the run's data, {encoding}: convert the file") from error
         raise
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if is_blank(line):
             raise InputError(f"{file}:{number}: the text is empty")
         found.append(Input(line, f"{file}:{number}"))
     return found

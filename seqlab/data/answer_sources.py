@@ -6,8 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from seqlab.data.babi import StoryQuestion, read_stories
+from seqlab.data.blanks import is_blank
+from seqlab.data.cut import few
 from seqlab.data.files import Paths, check_distinct, expand_paths
 from seqlab.data.hub_rows import HubRows, select_columns
+from seqlab.data.labels import short_repr, strip_label
 from seqlab.data.stories import split_sentences
 from seqlab.errors import InputError
 
@@ -88,7 +91,10 @@ def cut_stories(
     """
     groups = sorted({row.group for row in rows})
     if len(groups) < 2:
-        raise InputError(f"{name}: {len(groups)} stories are too few to cut validation from: give data.validation=FILE")
+        restart = "; a story begins where a line has the id 1" if len(rows) > 1 else ""
+        raise InputError(
+            f"{name}: {few(len(groups), 'stories')} to cut validation from: give data.validation=FILE{restart}"
+        )
     drawn = random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1))
     cut = set(drawn)
     return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
@@ -133,13 +139,13 @@ class AnswerHub:
         for number, (story, question, answer) in enumerate(self._hub.read(split, *columns.values())):
             place = self._hub.place(split, number)
             for option, value in (("question", question), ("answer", answer)):
-                if not isinstance(value, str) or not value.strip():
-                    raise InputError(f"{place}: expected text in {columns[option]!r}, got {value!r}")
+                if not isinstance(value, str) or is_blank(value):
+                    raise InputError(f"{place}: expected text in {columns[option]!r}, got {short_repr(value)}")
             sentences = split_sentences(story) if isinstance(story, str) else story
             if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
                 wanted = f"a text or a list of sentences in {columns['story']!r}"
                 raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
-            yield StoryQuestion(tuple(sentences), question.strip(), answer.strip(), (), number, place)
+            yield StoryQuestion(tuple(sentences), question.strip(), strip_label(answer), (), number, place)
 
     def _choose(self, rows: Any) -> Any:
         return select_columns(rows, {f"data.{option}": column for option, column in self._columns.items()}, self)

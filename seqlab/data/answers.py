@@ -15,7 +15,7 @@ from seqlab.data.batch import IGNORE_INDEX, SPLITS
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.fingerprint import Digest
 from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story
-from seqlab.data.summary import SplitSummary, equal_rows, percent
+from seqlab.data.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -161,11 +161,16 @@ class AnswerData(ExampleData):
             answers = Counter(row.answer for row in rows)
             notes = [shared[split]] if split in shared else []
             if unseen := sum(count for answer, count in answers.items() if answer not in known):
-                notes.append(f"{unseen:,} questions have an answer that training never saw")
+                notes.append(
+                    f"{counted(unseen, 'questions')} {agree(unseen, 'has', 'have')} an answer that training never saw"
+                )
             if share := self._encoded[split].unknown:
                 notes.append(f"{percent(share)} of the words of its sentences read as {UNKNOWN}")
+            if split == "train" and (alike := alike_names(self.answers)):
+                notes.append(f"answers that differ little: {', '.join(alike[:10])}")
             if self.max_sentences is not None and (cut := self._num_cut[split]):
-                notes.append(f"{cut:,} stories are cut to their last {self.max_sentences} sentences")
+                verb = agree(cut, "is cut to its", "are cut to their")
+                notes.append(f"{counted(cut, 'stories')} {verb} last {counted(self.max_sentences, 'sentences')}")
             counts = {"questions": len(rows), "stories": len({row.group for row in rows})}
             order = [*self.answers, *sorted(answers.keys() - known)]
             ordered = {answer: answers[answer] for answer in order if answer in answers}
@@ -188,18 +193,20 @@ class AnswerData(ExampleData):
         number = {answer: i for i, answer in enumerate(self.answers)}
         rows = self.rows(split)
         unseen = Counter(row.answer for row in rows if row.answer not in number)
-        if sum(unseen.values()) == len(rows):
+        if unseen.total() == len(rows):
             raise InputError(
                 f"{rows[0].place}: no answer of the {split} split occurs in training, whose answers are "
                 f"{', '.join(self.answers[:10])}{', ...' if len(self.answers) > 10 else ''}"
             )
         if unseen:
             log.warning(
-                "%s: %d of %d questions have an answer that training never saw (%s) and count as answered wrongly",
+                "%s: %d of %s %s an answer that training never saw (%s) and %s as answered wrongly",
                 split,
-                sum(unseen.values()),
-                len(rows),
+                unseen.total(),
+                counted(len(rows), "questions"),
+                agree(unseen.total(), "has", "have"),
                 ", ".join(sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else ""),
+                agree(unseen.total(), "counts", "count"),
             )
         return np.array([number.get(row.answer, IGNORE_INDEX) for row in rows], dtype=np.int64)
 

@@ -1,13 +1,19 @@
 """Stories with questions in bAbI's text form (Weston et al. 2015), with the line of whatever is wrong in them."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from seqlab.data.blanks import is_blank
 from seqlab.data.files import read_lines
+from seqlab.data.labels import strip_label
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
+_LONG = 100  # lines of a file of one story, from which on it is told
 _UNTABBED = re.compile(r"\?(\s|$)")
 
 
@@ -46,9 +52,27 @@ def read_babi(file: Path, encoding: str = "utf-8") -> list[StoryQuestion]:
 
 
 def read_stories(file: Path, encoding: str = "utf-8") -> tuple[list[StoryQuestion], int]:
-    """The questions of a file, and the number of its stories, those without a question included."""
-    lines = read_lines(file, encoding)
-    return parse_babi(lines, str(file)), sum(line.lstrip().startswith("1 ") for line in lines)
+    """The questions of a file, and the number of its stories, those without a question included.
+
+    A log line tells of ids that jump, for lines may be missing there, and of a file that is one long story.
+    """
+    found = _parse(read_lines(file, encoding), str(file))
+    if found.jumps:
+        place, before, after = found.jumps[0]
+        log.warning(
+            "%s: the ids of lines jump: places where they do: %d, the first from %d to %d; are lines missing?",
+            *(place, len(found.jumps), before, after),
+        )
+    if found.num_stories == 1 and found.num_lines > _LONG:
+        log.warning("%s: all %d lines are one story, for no later id is 1, which begins one", file, found.num_lines)
+    return found.questions, found.num_stories
+
+
+class _Parsed(NamedTuple):
+    questions: list[StoryQuestion]
+    num_stories: int
+    num_lines: int  # that are not blank
+    jumps: list[tuple[str, int, int]]  # the place of an id that is more than the one before and 1, and both
 
 
 def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
@@ -59,15 +83,21 @@ def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
         >>> [(found.story, found.answer, found.supports) for found in parse_babi(lines, "text")]
         [(('Ann is here.', 'Bob left.'), 'Bob', (1,)), (('Ann left.',), 'Ann', ())]
     """
+    return _parse(lines, name).questions
+
+
+def _parse(lines: Iterable[str], name: str) -> _Parsed:
     found: list[StoryQuestion] = []
+    jumps: list[tuple[str, int, int]] = []
     sentences: dict[int, str] = {}  # of this story, by their ids
-    group, last = -1, 0
+    group, last, num_lines = -1, 0, 0
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if is_blank(line):
             continue
+        num_lines += 1
         place = f"{name}:{number}"
         given, _, content = line.lstrip().partition(" ")
-        if not given.isdecimal() or not content.strip():
+        if not given.isdecimal() or is_blank(content):
             raise InputError(f"{place}: expected ID SENTENCE, or ID QUESTION<tab>ANSWER<tab>IDS, got {line[:60]!r}")
         current = int(given)
         if current == 1:
@@ -75,6 +105,8 @@ def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
         elif current <= last or not last:
             wanted = f"more than {last}, or 1 where a story begins" if last else "1, where a story begins"
             raise InputError(f"{place}: the ids do not rise: expected {wanted}, got {current}")
+        elif current > last + 1:
+            jumps.append((place, last, current))
         last = current
         if "\t" in content:
             found.append(_question(content, sentences, group, place))
@@ -82,14 +114,14 @@ def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
             raise InputError(f"{place}: the question has no answer: expected ID QUESTION<tab>ANSWER<tab>IDS, with tabs")
         else:
             sentences[current] = content.strip()
-    return found
+    return _Parsed(found, group + 1, num_lines, jumps)
 
 
 def _question(content: str, sentences: dict[int, str], group: int, place: str) -> StoryQuestion:
     question, answer, *rest = (part.strip() for part in content.split("\t"))
-    if not question:
+    if is_blank(question):
         raise InputError(f"{place}: expected a question before the tab, got none")
-    if not answer:
+    if is_blank(answer := strip_label(answer)):
         raise InputError(f"{place}: the question has no answer: expected ID QUESTION<tab>ANSWER<tab>IDS")
     if len(rest) > 1:
         raise InputError(f"{place}: expected question, answer and ids between tabs, got {len(rest) + 2} columns")

@@ -1,10 +1,8 @@
 """Whole texts and their classes, as a LightningDataModule."""
 
-import contextlib
 import logging
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from seqlab.data.batch import IGNORE_INDEX, SPLITS, ClassificationBatch, ClassificationSpec, pad
+from seqlab.data.blanks import is_blank
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.labelled import LabelledSource, same_text
 from seqlab.data.labels import LabelNames, sorted_labels
-from seqlab.data.summary import SplitSummary, equal_rows, percent
+from seqlab.data.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.tables import LabelledText
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import UNKNOWN, TokenizerSettings, Vocabulary
@@ -126,8 +125,10 @@ class ClassificationData(ExampleData):
         left_out = self._left_out(split)
         if not left_out:
             return ""
-        shown = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
-        return f": left out are {shown}; give another, or with data.hub data.{split}=cut to have one cut from train"
+        shown = ", ".join(counted(count, reason) for reason, count in left_out.items())
+        are = agree(sum(left_out.values()), "is", "are")
+        mend = f"give another, or with data.hub data.{split}=cut to have one cut from train"
+        return f": left out {are} {shown}; {mend}"
 
     def _left_out(self, split: str) -> Mapping[str, int]:
         """What a source left out of a split; one of the user's own need not say it."""
@@ -158,13 +159,15 @@ class ClassificationData(ExampleData):
             named = {label: classes.pop(label) for label in self.labels if label in classes}
             notes = []
             if unseen := sum(classes.values()):
-                notes.append(f"{unseen:,} rows of classes that training lacks ({shortened(sorted(classes))})")
+                notes.append(f"{counted(unseen, 'rows')} of classes that training lacks ({shortened(sorted(classes))})")
             if broken := sum("\n" in row.text for row in rows):
-                notes.append(f"{broken:,} texts of several lines")
+                notes.append(f"{counted(broken, 'texts')} of several lines")
             if unreadable := sum("\ufffd" in row.text for row in rows):
-                notes.append(f"{unreadable:,} texts with U+FFFD, which stands for what could not be read")
+                notes.append(f"{counted(unreadable, 'texts')} with U+FFFD, which stands for what could not be read")
             if cut := self._num_cut.get(split):
-                notes.append(f"{cut:,} texts cut to their first {self.max_length} tokens")
+                notes.append(
+                    f"{counted(cut, 'texts')} cut to {agree(cut, 'its', 'their')} first {self.max_length} tokens"
+                )
             if unknown := self._unknown.get(split):
                 notes.append(f"{percent(unknown)} of the {self.vocabulary.unit}s read as {UNKNOWN}")
             if split == "train" and alike:
@@ -211,14 +214,16 @@ class ClassificationData(ExampleData):
             )
         if unseen and split != "train":
             log.warning(
-                "%s: %d of %d texts have a class that training never saw (%s) and count as classified wrongly",
+                "%s: %d of %s %s a class that training never saw (%s) and %s as classified wrongly",
                 split,
-                sum(unseen.values()),
-                len(rows),
+                unseen.total(),
+                counted(len(rows), "texts"),
+                agree(unseen.total(), "has", "have"),
                 shortened(sorted(unseen)),
+                agree(unseen.total(), "counts", "count"),
             )
         tokens, counts = self.vocabulary.encode_many([row.text for row in rows], f"the {split} split of {self.source}")
-        blank = next((row for row, count in zip(rows, counts, strict=True) if not count or not row.text.strip()), None)
+        blank = next((row for row, count in zip(rows, counts, strict=True) if not count or is_blank(row.text)), None)
         if blank is not None:
             raise InputError(f"{blank.place}: the text is empty; give it words or leave the row out")
         if self.vocabulary.unknown_id is not None and split != "train":
@@ -257,22 +262,6 @@ def given_labels(labels: Sequence[Any]) -> tuple[str, ...]:
         twice = next(name for name in found if found.count(name) > 1)
         raise InputError(f"data.labels has {twice!r} twice; each class has one number")
     return found
-
-
-def alike_names(labels: Iterable[str]) -> list[str]:
-    """Classes whose names differ by case, spacing, Unicode form or the form of a number alone, each group as a phrase.
-
-    Example:
-        >>> alike_names(["pos", "Pos", "neg", "1", "1.0"])
-        ['pos and Pos', '1 and 1.0']
-    """
-    groups: dict[str, list[str]] = {}
-    for label in labels:
-        plain = "".join(unicodedata.normalize("NFKC", label).casefold().split())
-        with contextlib.suppress(ValueError):
-            plain = str(float(plain)) if plain.isascii() else plain
-        groups.setdefault(plain, []).append(label)
-    return [" and ".join(group) for group in groups.values() if len(group) > 1]
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from seqlab.data.blanks import is_blank
+from seqlab.data.labels import strip_label
 from seqlab.data.sentences import Block, TaggedSentence
 from seqlab.errors import InputError
 
@@ -60,7 +62,7 @@ def read_conllu(
     block, begun, commented = Block(file), 0, False
     for number, line in enumerate([*lines, ""], start=1):
         place = f"{file}:{number}"
-        if not line.strip():
+        if is_blank(line):
             if block.words:
                 yield block.take()
             elif begun:
@@ -86,7 +88,7 @@ def read_conllu(
                 f"{place}: expected the id {len(block.words) + 1}, got {fields[number_column]!r}; sentences end with a "
                 "blank line"
             )
-        word, tag = fields[form_column].strip(_BLANKS), fields[column].strip()
+        word, tag = fields[form_column].strip(_BLANKS), strip_label(fields[column])
         if not word or not tag:
             empty, cell = (tag_column, fields[column]) if word else ("form", fields[form_column])
             raise InputError(f"{place}: the word has no {empty}: {cell!r}")

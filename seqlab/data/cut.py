@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from seqlab.data.batch import SPLITS
+from seqlab.data.summary import agree, counted
 from seqlab.errors import InputError
 
 Row = TypeVar("Row")
@@ -53,6 +54,11 @@ def cut_rows(
     return cut_groups(groups, fractions, seed, name, unit, splits)
 
 
+def few(count: int, unit: str) -> str:
+    """That there are too few of something, which is given in the plural."""
+    return f"{counted(count, unit)} {agree(count, 'is', 'are')} too few"
+
+
 def cut_groups(
     groups: Sequence[Sequence[Row]],
     fractions: Sequence[float],
@@ -73,7 +79,7 @@ def cut_groups(
         parts[splits[sum(middle > bound for bound in bounds)]] += group
         done += len(group)
     if not all(parts.values()):
-        raise InputError(f"{name}: {total} {unit} are too few to cut into {', '.join(splits[:-1])} and {splits[-1]}")
+        raise InputError(f"{name}: {few(total, unit)} to cut into {', '.join(splits[:-1])} and {splits[-1]}")
     return parts
 
 

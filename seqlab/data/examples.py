@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 
 from seqlab.data.batch import SPLITS, Spec
+from seqlab.data.cut import few
 from seqlab.data.files import read_lines as read_lines
 from seqlab.data.fingerprint import Digest
 from seqlab.data.summary import SplitSummary
@@ -80,7 +81,7 @@ class ExampleLoader(Generic[B]):
                 f"give a multiple of {self._world_size}"
             )
         if len(self.lengths) < self._world_size:
-            raise InputError(f"{len(self.lengths)} examples are too few for {self._world_size} devices")
+            raise InputError(f"{few(len(self.lengths), 'examples')} for {self._world_size} devices")
         whole, rest = divmod(len(self.lengths), batch_size)
         self.num_batches = max(1, whole + (rest >= self._world_size))
         self.epoch_batches = self.num_batches if epoch_batches is None else min(epoch_batches, self.num_batches)

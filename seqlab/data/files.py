@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from seqlab.data.kinds import kind_of, seems_to_be
 from seqlab.data.sources import DEFAULT_SPLIT, Piece, check_fractions, cut_text, positions_of_splits
+from seqlab.data.summary import agree
 from seqlab.errors import InputError
 
 _BLOCK = 1 << 20  # bytes read at once
@@ -27,7 +29,8 @@ _MARKS = {  # the longer first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8",
 }
-_PACKED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip", b"(\xb5/\xfd": "zstd", b"7z\xbc\xaf": "7-zip"}
+_WIDE = {"utf-16": ("utf-16-le", "utf-16-be"), "utf-32": ("utf-32-le", "utf-32-be")}
+_ONE_BYTE = ("utf", "ascii", "idna", "punycode")  # how encodings begin of which UTF-8 is never misread as one
 
 log = logging.getLogger("seqlab")
 
@@ -154,7 +157,8 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
         found += matches
     if refused:
         shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
-        raise InputError(f"{option}: {len(refused)} of {len(found)} are no files that can be read: {shown}")
+        are = agree(len(refused), "is no file", "are no files")
+        raise InputError(f"{option}: {len(refused)} of {len(found)} {are} that can be read: {shown}")
     _check_once({option: found})
     if empty := [str(file) for file in found if not file.stat().st_size]:
         log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(found), ", ".join(empty[:_SHOWN]))
@@ -378,13 +382,11 @@ def _decoded(file: Path, encoding: str) -> Iterator[str]:
     for block in _blocks(file):
         if position == 0:
             _check_beginning(file, block, encoding)
+            _tell_misread(file, block, encoding)
         if not wide and b"\0" in block:
             at = block.index(b"\0")
             line = lines.line_of(block[:at].decode("latin-1"))
-            raise InputError(
-                f"{file}:{line}: a NUL byte, at offset {position + at}, so this is binary, no text in {encoding} "
-                "(UTF-16? data.encoding=utf-16)"
-            )
+            raise InputError(f"{file}:{line}: a NUL byte, at offset {position + at}, {_of_nul(block)}")
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(block, final=not block)
@@ -394,11 +396,19 @@ def _decoded(file: Path, encoding: str) -> Iterator[str]:
             if wide and character in text:
                 line = lines.line_of(text[: text.index(character)])
                 raise InputError(f"{file}:{line}: {name}, so this is no text in {encoding}; name its encoding")
+        if wide and position == 0 and _other_order(text):
+            mend = encoding[:-2] + {"le": "be", "be": "le"}.get(encoding[-2:], encoding[-2:])
+            raise InputError(f"{file}:1: this looks like text in the other byte order: give data.encoding={mend}")
         position += len(block)
         if text := lines.feed(text, final=not block):
             yield text
     if lines.num_marks:
         log.warning("%s: byte order marks at the beginning of later lines are left out: %d", file, lines.num_marks)
+
+
+def _other_order(text: str) -> bool:
+    """Whether most of a text are characters of which the lower byte is 0, as Latin letters have it read backwards."""
+    return 2 * sum(not ord(one) & 0xFF for one in text if one != "\0") > len(text)
 
 
 def _undecodable(file: Path, error: UnicodeError, encoding: str, lines: _Lines, position: int) -> str:
@@ -414,14 +424,47 @@ def _undecodable(file: Path, error: UnicodeError, encoding: str, lines: _Lines, 
 
 def _check_beginning(file: Path, block: bytes, encoding: str) -> None:
     """Refuses a file whose first bytes say that it is in another encoding, or packed."""
-    for magic, kind in _PACKED.items():
-        if block.startswith(magic):
-            raise InputError(f"{file} is packed by {kind}: unpack it, or pack it with gzip")
+    if (kind := kind_of(block)) is not None:
+        raise InputError(f"{file} is {kind.name}: {kind.mend}")
     for mark, name in _MARKS.items():
         if block.startswith(mark):
             if not encoding.startswith(name):
                 raise InputError(f"{file} begins with the byte order mark of {name}: give data.encoding={name}")
             return
+    if encoding in _WIDE and block:  # Python's own decoder refuses it too, without saying which to give
+        names = _byte_order(block, encoding) if b"\0" in block else ("utf-8", *_WIDE[encoding])
+        ways = " or ".join(f"data.encoding={name}" for name in names)
+        raise InputError(f"{file} has no byte order mark, which {encoding} needs: give {ways}")
+
+
+def _byte_order(block: bytes, encoding: str) -> tuple[str, ...]:
+    """The encodings without a byte order mark that text of this one may be in: one, where most of it is Latin."""
+    width = 4 if encoding == "utf-32" else 2
+    little, big = (block[at::width].count(0) for at in (width - 1, 0))
+    names, most = _WIDE[encoding], max(little, big)
+    if width == 4 and 3 * block.count(0) < 2 * len(block):
+        return names
+    return names[little < big :][:1] if 2 * most > len(block) // width and 2 * min(little, big) < most else names
+
+
+def _of_nul(block: bytes) -> str:
+    """What a NUL byte in a file says of it."""
+    for encoding in ("utf-32", "utf-16"):
+        if len(names := _byte_order(block, encoding)) == 1:
+            return f"so this is no text in one byte a character: is it {names[0]}? Then give data.encoding={names[0]}"
+    return "so this is binary, or broken: give a file of text, or take the byte out"
+
+
+def _tell_misread(file: Path, block: bytes, encoding: str) -> None:
+    """Tells of UTF-8 that is read in an encoding of one byte a character, which takes any bytes."""
+    if block.isascii() or encoding.startswith(_ONE_BYTE):
+        return
+    try:
+        num_characters = len(codecs.getincrementaldecoder("utf-8")().decode(block))
+    except UnicodeDecodeError:
+        return
+    if num_characters < len(codecs.getincrementaldecoder(encoding)("replace").decode(block)):
+        log.warning("%s is valid utf-8 with letters beyond ASCII, and is read as %s: is that right?", file, encoding)
 
 
 def _blocks(file: Path) -> Iterator[bytes]:
@@ -438,6 +481,8 @@ def _blocks(file: Path) -> Iterator[bytes]:
                 yield block
             yield b""
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{file} is not a whole gzip file: {error}") from error
+        is_gzip = beginning in (_GZIP_MAGIC, b"")
+        reason = str(error) if is_gzip else f"{seems_to_be(file) or error}"
+        raise InputError(f"{file} is not a whole gzip file: {reason}") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error

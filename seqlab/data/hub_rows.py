@@ -14,6 +14,7 @@ import numpy as np
 from seqlab.data.batch import SPLITS
 from seqlab.data.separated import rows_within
 from seqlab.data.sources import DEFAULT_SPLIT, check_fractions
+from seqlab.data.summary import agree, counted
 from seqlab.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -228,18 +229,20 @@ class HubRows:
         """The refusal to cut the missing splits from ``count`` rows."""
         missing = self.missing
         return InputError(
-            f"the data set {self} has {count} training rows, too few to cut {' and '.join(missing)} from: "
+            f"the data set {self} has {counted(count, 'training rows')}, too few to cut {' and '.join(missing)} from: "
             f"give {' and '.join(f'{self._options}.{split}=SPLIT' for split in missing)}"
         )
 
     def warn_of_cut(self, split: str, size: int, which: str = "from the end of train") -> None:
         """Says that rows of train serve as a split, and which."""
+        rows, serve = counted(size, "rows"), agree(size, "serves", "serve")
         if self._names[split] == CUT:
             log.warning(
-                "%s: %d rows %s serve as %s, as %s.%s=%s asks", self, size, which, split, self._options, split, CUT
+                "%s: %s %s %s as %s, as %s.%s=%s asks",
+                *(self, rows, which, serve, split, self._options, split, CUT),
             )
         else:
-            log.warning("%s has no split %r: %d rows %s serve", self, self._names[split], size, which)
+            log.warning("%s has no split %r: %s %s %s", self, self._names[split], rows, which, serve)
 
 
 def _load_saved(folder: Path) -> Any:

@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from seqlab.data.batch import SPLITS
-from seqlab.data.cut import cut_rows
+from seqlab.data.cut import cut_rows, few
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, expand_paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, check_text_column, select_columns
 from seqlab.data.labels import LabelNames
 from seqlab.data.sources import check_fractions
+from seqlab.data.summary import counted
 from seqlab.data.tables import LabelledText, TableFormat, is_separated, labelled_row, read_table, without_surrogates
 from seqlab.errors import InputError
 
@@ -218,6 +219,12 @@ def cut_reading(
     Raises:
         InputError: there are too few rows.
     """
+    if len(whole.rows) < len(splits) and whole.left_out:
+        omitted = ", ".join(counted(count, reason) for reason, count in whole.left_out.items())
+        raise InputError(
+            f"{name}: {few(len(whole.rows), 'rows')} to cut into {' and '.join(splits)}, for data.ignore_label or "
+            f"hidden labels left out {omitted}"
+        )
     parts = cut_rows(
         whole.rows,
         fractions,
@@ -336,7 +343,7 @@ class LabelledHub:
             shares = dict(zip(SPLITS, self._fractions, strict=True))
             whole = sum(shares[split] for split in parts)
             fractions = [shares[split] / whole for split in parts]
-            if len(found["train"].rows) < len(parts):
+            if len(found["train"].rows) < len(parts) and not found["train"].left_out:
                 raise self._hub.too_few(len(found["train"].rows))
             cut = cut_reading(found["train"], fractions, self._split_seed, str(self), self._split_unique, parts)
             for split in missing:

@@ -3,24 +3,28 @@
 import datetime
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
+from seqlab.data.blanks import is_blank
 from seqlab.errors import InputError
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
-_INVISIBLE: Final = "\u200b\u200c\u200d\u2060\ufeff"  # of no width; str.strip leaves them
+_INVISIBLE: Final = "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # of no width; str.strip leaves them
 _EDGES: Final = re.compile(rf"^[\s{_INVISIBLE}]+|[\s{_INVISIBLE}]+$")
+_LONGEST: Final = 60  # characters of a value in a message
 _TRUTH: Final = {"true": Decimal(1), "false": Decimal(0)}
 
 
 class LabelNames:
     """Gives each label of a data set the name of its class.
 
-    White space around a label is no part of it, and equal numbers are one class: ``1`` and ``1.0``. A string, a number
-    and a boolean that read alike are refused, for nobody can say whether they are one class. ``written`` values, those
-    of csv and its like, are names as they stand: ``"01"`` is not ``"1"``.
+    White space around a label is no part of it, equal numbers are one class (``1`` and ``1.0``), and so are names that
+    Unicode holds to be equal (``é`` as one character or as two). A string, a number and a boolean that read alike are
+    refused, for nobody can say whether they are one class. ``written`` values, those of csv and its like, are names as
+    they stand: ``"01"`` is not ``"1"``.
 
     Example:
         >>> names = LabelNames("label")
@@ -67,7 +71,7 @@ class LabelNames:
             return _number_name(value), "number", Decimal(value).normalize()
         if isinstance(value, (datetime.date, datetime.time)):
             return str(value), "string", str(value)
-        if isinstance(value, str) and (name := strip_label(value)):
+        if isinstance(value, str) and not is_blank(name := strip_label(value)):
             if _NUMBER.fullmatch(name):
                 return name, "string", Decimal(name).normalize()
             return name, "string", _TRUTH.get(name.lower(), name)
@@ -84,14 +88,28 @@ class LabelNames:
             )
 
     def _refusal(self, value: Any, place: str) -> InputError:
+        got = short_repr(value)
         return InputError(
-            f"{place}: expected a label in {self._column!r}, got {value!r}: give the row one, or leave the row out"
+            f"{place}: expected a label in {self._column!r}, got {got}: give the row one, or leave the row out"
         )
 
 
 def strip_label(text: str) -> str:
-    """A label without the white space around it, no-break spaces and characters of no width included."""
-    return _EDGES.sub("", text)
+    """A label in Unicode's composed form (NFC), without the white space around it, no-break spaces and characters of no
+    width included.
+    """
+    return unicodedata.normalize("NFC", _EDGES.sub("", text))
+
+
+def short_repr(value: Any) -> str:
+    """A value for a message, of at most sixty characters.
+
+    Example:
+        >>> short_repr("a"), len(short_repr([0] * 1000))
+        ("'a'", 60)
+    """
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
 
 
 def _number_name(value: int | float | Decimal) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqlab.data.files import Paths, expand_paths
+from seqlab.data.summary import counted
 from seqlab.errors import InputError
 
 Difference = tuple[tuple[str, str], ...]
@@ -36,7 +37,7 @@ def pair_files(name: str, sides: Mapping[str, Paths]) -> list[tuple[Path, Path]]
     if all(_listed(paths, files[side]) for side, paths in sides.items()) or len(sources) == len(targets) == 1:
         if len(sources) != len(targets):
             raise InputError(
-                f"data.{name}: {len(sources)} source files and {len(targets)} target files; "
+                f"data.{name}: {counted(len(sources), 'source files')} and {counted(len(targets), 'target files')}; "
                 "each source file needs its target file"
             )
         listed = list(zip(sources, targets, strict=True))

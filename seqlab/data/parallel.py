@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from seqlab.data.batch import SPLITS
-from seqlab.data.cut import cut_rows
+from seqlab.data.blanks import is_blank
+from seqlab.data.cut import cut_rows, few
 from seqlab.data.files import Paths, check_distinct, files_of_splits, read_lines
 from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.labelled import check_split_unique
 from seqlab.data.pair_tables import PairFormat, read_pairs
 from seqlab.data.pairing import pair_files
 from seqlab.data.sources import check_fractions
+from seqlab.data.summary import counted
 from seqlab.data.tables import without_surrogates
 from seqlab.errors import InputError
 
@@ -76,6 +78,12 @@ class _Cut:
                     self._left_out["train" if name == "path" else name] = {reason: left_out}
         if "path" not in found:
             return found
+        if len(found["path"]) < len(SPLITS) and self._left_out:
+            omitted = ", ".join(counted(count, reason) for reason, count in self._left_out["train"].items())
+            raise InputError(
+                f"{self}: {few(len(found['path']), 'pairs')} to cut into train, validation and test, for "
+                f"data.skip_empty=true left out {omitted}: are source and target the right columns or files?"
+            )
         same = same_source if self._split_unique else None
         return cut_rows(found["path"], self._fractions, self._split_seed, str(self), "pairs", same)
 
@@ -89,8 +97,8 @@ def same_source(pair: SentencePair) -> str:
 
 
 def is_empty(pair: SentencePair) -> bool:
-    """Whether a side of the pair has nothing but white space."""
-    return not (pair.source.strip() and pair.target.strip())
+    """Whether a side of the pair has nothing that can be seen."""
+    return is_blank(pair.source) or is_blank(pair.target)
 
 
 class ParallelFiles(_Cut):

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqlab.data.batch import IGNORE_INDEX, Batch
+from seqlab.data.summary import agree, counted
 from seqlab.errors import InputError
 
 
@@ -57,7 +58,8 @@ class Stream:
         self.num_targets = max(len(tokens) - 1, 0)
         if self.num_targets < batch_size:
             raise InputError(
-                f"{len(tokens)} tokens make {self.num_targets} targets, fewer than batch_size={batch_size} rows: "
+                f"{counted(len(tokens), 'tokens')} {agree(len(tokens), 'makes', 'make')} "
+                f"{counted(self.num_targets, 'targets')}, fewer than batch_size={batch_size} rows: "
                 "give more text or a smaller batch_size"
             )
         self.batch_size = batch_size

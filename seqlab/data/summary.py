@@ -1,11 +1,16 @@
 """What a split holds and what was left out of it: the lines printed before training, and the facts in ``run.json``."""
 
+import contextlib
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 _SHOWN_CLASSES = 10  # in a printed line; all of them stand in the record
+_NOUN = re.compile(r"\S+(?= (?:of|with|without|labelled|that|in|to|a|alone|cut|,|\()|,|$)")
 _LONGEST_NAME = 40  # of a class in a printed line
 
 
@@ -37,15 +42,15 @@ class SplitSummary:
 
     def line(self) -> str:
         """The line printed before training; of many classes the commonest ten are named."""
-        parts = [", ".join(f"{count:,} {unit}" for unit, count in self.counts.items())]
-        omitted = [f"{count:,} {reason}" for reason, count in self.left_out.items() if count]
+        parts = [", ".join(counted(count, unit) for unit, count in self.counts.items())]
+        omitted = [counted(count, reason) for reason, count in self.left_out.items() if count]
         if omitted:
             parts.append(f"left out: {', '.join(omitted)}")
         if self.classes:
             ranked = Counter(self.classes).most_common(_SHOWN_CLASSES) if self._many() else self.classes.items()
             named = ", ".join(f"{_short(name)} {count:,}" for name, count in ranked)
             rest = f", ... ({len(self.classes) - _SHOWN_CLASSES:,} more)" if self._many() else ""
-            parts.append(f"{len(self.classes):,} {self.kind}: {named}{rest}")
+            parts.append(f"{counted(len(self.classes), self.kind)}: {named}{rest}")
         return f"{self.split}: {'; '.join([*parts, *self.notes])}"
 
     def _many(self) -> bool:
@@ -62,6 +67,26 @@ class SplitSummary:
         return found
 
 
+def counted(count: int, what: str) -> str:
+    """A number and what it counts, which is given in the plural: the noun is what comes before "of", "with" and such.
+
+    Example:
+        >>> counted(1, "lines of comments"), counted(1, "stories without a question"), counted(0, "rows labelled -1")
+        ('1 line of comments', '1 story without a question', '0 rows labelled -1')
+        >>> counted(1, "multiword tokens"), counted(1, "classes"), counted(1_000, "rows (before the cut)")
+        ('1 multiword token', '1 class', '1,000 rows (before the cut)')
+    """
+    if count == 1:
+        what = _NOUN.sub(lambda match: _singular(match[0]), what, count=1)
+    return f"{count:,} {what}"
+
+
+def _singular(noun: str) -> str:
+    if noun.endswith("ies"):
+        return noun[:-3] + "y"
+    return noun[:-2] if noun.endswith("sses") else noun.removesuffix("s")
+
+
 def percent(share: float) -> str:
     """A share of a split, for a message.
 
@@ -75,7 +100,34 @@ def percent(share: float) -> str:
 def _short(name: str) -> str:
     """A name in one line of at most forty characters."""
     plain = " ".join(str(name).split()) or repr(name)
+    plain = plain if plain.isprintable() else repr(plain)[1:-1]
     return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 3]}..."
+
+
+def agree(count: int, one: str, several: str) -> str:
+    """What follows a number of things: a verb, or "its" and "their".
+
+    Example:
+        >>> agree(1, "has", "have"), agree(2, "has", "have")
+        ('has', 'have')
+    """
+    return one if count == 1 else several
+
+
+def alike_names(labels: Iterable[str]) -> list[str]:
+    """Classes whose names differ by case, spacing, Unicode form or the form of a number alone, each group as a phrase.
+
+    Example:
+        >>> alike_names(["pos", "Pos", "neg", "1", "1.0"])
+        ['pos and Pos', '1 and 1.0']
+    """
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        plain = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        with contextlib.suppress(InvalidOperation):
+            plain = str(Decimal(plain).normalize()) if plain.isascii() else plain
+        groups.setdefault(plain, []).append(label)
+    return [" and ".join(group) for group in groups.values() if len(group) > 1]
 
 
 def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
@@ -96,8 +148,8 @@ def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
         shared = [(earlier, count) for earlier, count in shared if count]
         if shared:
             (first, count), *others = shared
-            verb = "stands" if count == 1 else "stand"
+            verb = agree(count, "stands", "stand")
             rest = "".join(f", {number:,} in {earlier}" for earlier, number in others)
-            notes[split] = f"{count:,} of {len(found):,} rows {verb} in {first} too{rest}"
+            notes[split] = f"{count:,} of {counted(len(found), 'rows')} {verb} in {first} too{rest}"
         seen[split] = set(found)
     return notes

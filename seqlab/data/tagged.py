@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from seqlab.data.blanks import is_blank
 from seqlab.data.columns import Columns, read_columns
 from seqlab.data.conllu import CONLLU_TAGS, is_conllu, read_conllu
 from seqlab.data.cut import cut_rows
@@ -16,9 +17,11 @@ from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, select_columns
 from seqlab.data.labelled import LABELLED_SPLIT
+from seqlab.data.labels import strip_label
 from seqlab.data.sentences import TaggedSentence
 from seqlab.data.separators import separator_of
 from seqlab.data.sources import check_fractions
+from seqlab.data.summary import counted
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -263,7 +266,7 @@ class TaggedHub:
             hidden = self._left_out[split].total()
             if hidden and not self._found[split]:
                 raise InputError(
-                    f"all tags of the {split} split of {self} are hidden ({hidden:,} sentences): "
+                    f"all tags of the {split} split of {self} are hidden ({counted(hidden, 'sentences')}): "
                     f"give data.{split}=SPLIT"
                 )
         return self._found[split]
@@ -306,9 +309,9 @@ class TaggedHub:
                 )
             read = tag if names is None or tag is None else names[tag]
             stripped = word.strip(" \t\n") if isinstance(word, str) else ""
-            missing = read is None or (isinstance(read, float) and math.isnan(read)) or not str(read).strip()
+            missing = read is None or (isinstance(read, float) and math.isnan(read)) or is_blank(str(read))
             if not stripped or missing:
                 raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {read!r}")
-            found.append((stripped, str(read).strip()))
+            found.append((stripped, strip_label(str(read))))
         forms, read_tags = zip(*found, strict=True)
         return TaggedSentence(forms, read_tags, f"{place}, word ", range(1, len(words) + 1))

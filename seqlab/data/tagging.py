@@ -14,7 +14,7 @@ from seqlab.data.batch import SPLITS
 from seqlab.data.characters import CharacterVocabulary
 from seqlab.data.examples import ExampleData, ExampleLoader, check_whole_number
 from seqlab.data.sentences import TaggedSentence
-from seqlab.data.summary import SplitSummary, equal_rows, percent
+from seqlab.data.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
 from seqlab.data.tag_schemes import TagScheme, check_scheme, scheme_of
 from seqlab.data.tagged import TaggedSource
@@ -230,13 +230,18 @@ class TaggingData(ExampleData):
 
     def _remarks(self, split: str, tags: Mapping[str, int]) -> Iterator[str]:
         if broken := self._broken[split]:
-            yield f"{len(broken):,} entities lack their beginning or their end, first in {broken[0]}"
+            their = agree(len(broken), "its", "their")
+            lack = f"{agree(len(broken), 'lacks', 'lack')} {their} beginning or {their} end"
+            yield f"{counted(len(broken), 'entities')} {lack}, first in {broken[0]}"
         if split == "train" and self._num_cut:
-            yield f"{self._num_cut:,} sentences cut to their first {self.max_length} words"
+            their = agree(self._num_cut, "its", "their")
+            yield f"{counted(self._num_cut, 'sentences')} cut to {their} first {self.max_length} words"
         if unseen := sum(tags[tag] for tag in self.unseen_tags):
             shown = [tag for tag in self.unseen_tags if tags[tag]]
             named = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
-            yield f"{unseen:,} words have a tag that training lacks ({named}) and count as tagged wrongly"
+            have, count = agree(unseen, "has", "have"), agree(unseen, "counts", "count")
+            words = counted(unseen, "words")
+            yield f"{words} {have} a tag that training lacks ({named}) and {count} as tagged wrongly"
         if split != "train" and self._splits[split].unseen.any():
             yield f"{percent(self._splits[split].unseen.mean())} of the words do not occur in training"
         spellings: dict[str, list[str]] = {}

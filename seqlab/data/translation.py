@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqlab.data.batch import IGNORE_INDEX, SPLITS, Spec, pad
+from seqlab.data.blanks import is_blank
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.fingerprint import Digest
 from seqlab.data.parallel import EMPTY, ParallelSource, SentencePair, is_empty
-from seqlab.data.summary import SplitSummary, equal_rows, percent
+from seqlab.data.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
 from seqlab.data.vocabulary import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.errors import InputError
@@ -227,7 +228,7 @@ class TranslationData(ExampleData):
                     share = percent(unknown / len(tokens))
                     notes.append(f"{share} of the {side}'s {vocabulary.unit}s read as {UNKNOWN}")
             if alike := sum(pair.source == pair.target for pair in part.pairs):
-                notes.append(f"{alike:,} pairs have two equal sides")
+                notes.append(f"{counted(alike, 'pairs')} {agree(alike, 'has', 'have')} two equal sides")
             counts = {"pairs": len(part.pairs)}
             counts |= {f"{side} tokens": len(getattr(part, side).tokens) for side in self.vocabularies}
             found.append(SplitSummary(split, counts, {**of_source(split), **self._left_out[split]}, notes=tuple(notes)))
@@ -253,7 +254,7 @@ class TranslationData(ExampleData):
         if len(kept) < len(pairs):
             if not self.skip_empty:
                 empty = next(pair for pair in pairs if is_empty(pair))
-                side = "target" if empty.source.strip() else "source"
+                side = "source" if is_blank(empty.source) else "target"
                 mend = "leave the pair out, or give data.skip_empty=true"
                 raise InputError(f"{empty.place}: the {side} is empty; {mend}")
             self._left_out[split][EMPTY] += len(pairs) - len(kept)

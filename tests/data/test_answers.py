@@ -114,7 +114,7 @@ def test_validation_is_a_seeded_tenth_of_the_training_stories_none_of_them_on_bo
     other.write_text(SMALL.text("validation"))
     given = BabiFiles(*files, validation=other)
     assert given.read("validation") == read_babi(other) and len(given.read("train")) == 160
-    with pytest.raises(InputError, match=r"1 stories are too few to cut validation from: give data\.validation=FILE"):
+    with pytest.raises(InputError, match=r"1 story is too few to cut validation from: give data\.validation=FILE"):
         files[0].write_text("1 Ann left.\n2 Who left?\tAnn\n")
         BabiFiles(*files).read("train")
 
@@ -154,10 +154,10 @@ def test_what_each_split_holds_is_counted(tmp_path):
     train, validation, test = data.summaries()
     assert train.counts == {"questions": 3, "stories": 2} and train.classes == {"Ann": 1, "Bob": 2}
     assert train.left_out == {"stories without a question": 1} and train.kind == "answers"
-    assert "1 stories are cut to their last 1 sentences" in train.notes
+    assert "1 story is cut to its last 1 sentence" in train.notes
     assert test.classes == {"Bob": 1, "Zoe": 1}
     assert "1 of 2 rows stands in train too" in test.notes[0]
-    assert "1 questions have an answer that training never saw" in test.notes
+    assert "1 question has an answer that training never saw" in test.notes
     assert any("of the words of its sentences read as <unk>" in note for note in validation.notes)
 
 
@@ -288,7 +288,7 @@ def test_long_stories_are_cut_to_their_end_and_counted():
     assert data.lengths("train").tolist() == [2, 2, 2] and data.spec.max_sentences == 2
     assert data.rows("train")[2].story == ("Bob stayed.", "Bob left.") and data.rows("train")[2].supports == ()
     assert data.rows("train")[1].supports == (1,)
-    assert "1 stories are cut to their last 2 sentences" in data.summaries()[0].notes
+    assert "1 story is cut to its last 2 sentences" in data.summaries()[0].notes
 
 
 def test_a_sentence_is_told_from_another_that_begins_like_it():

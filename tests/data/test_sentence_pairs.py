@@ -213,7 +213,7 @@ def test_wrong_options_of_a_source_are_refused(options, words):
 
 def test_files_that_do_not_fit_each_other_are_refused(folder):
     lists = {"source": [folder / "a.de"], "target": [folder / "a.en", folder / "c.en"]}
-    with pytest.raises(InputError, match=r"data\.train: 1 source files and 2 target files"):
+    with pytest.raises(InputError, match=r"data\.train: 1 source file and 2 target files"):
         parallel_data(train=lists, validation=lists, test=lists).prepare_data()
     with pytest.raises(InputError, match="2 pairs are too few to cut into train, validation and test"):
         (folder / "s.de").write_text("a\nb\n")

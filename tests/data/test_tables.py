@@ -233,7 +233,7 @@ def test_lone_surrogates_are_replaced_counted_and_the_first_is_named(tmp_path, c
     assert ("cut \ufffd", "neg") in read(path)
     notes = [note for summary in labelled_data(path).summaries() for note in summary.notes]
     assert [note for note in notes if "FFFD" in note] == [
-        "1 texts with U+FFFD, which stands for what could not be read"
+        "1 text with U+FFFD, which stands for what could not be read"
     ]
     assert f"{path}: lone surrogates are read as U+FFFD: 1, in rows: 1, the first at {path}:21" in caplog.text
 

@@ -119,7 +119,7 @@ def test_a_tag_that_training_never_saw_is_counted_and_has_a_number_after_those_t
     assert data.spec.tags == ("A", "D", "N", "V") and data.spec.unseen_tags == ("P",)
     assert data.collate("test", [1]).targets.tolist() == [[3, 4]]
     train, _, test = data.summaries()
-    assert "1 words have a tag that training lacks (P) and count as tagged wrongly" in test.notes
+    assert "1 word has a tag that training lacks (P) and counts as tagged wrongly" in test.notes
     assert test.classes["P"] == 1 and "P" not in train.classes
     (folder / "test.conll").write_text("up P\n")
     with pytest.raises(InputError, match=r"test\.conll:1: no tag of the test split occurs in training, whose .* A, D"):

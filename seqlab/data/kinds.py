@@ -1,0 +1,94 @@
+"""What a file is by its first bytes, where it is no plain text: its kind, and how to make text of it."""
+
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_UNPACK: Final = "unpack it, or pack it with gzip"
+_TABLE: Final = "export the table as CSV (UTF-8)"
+_TEXT: Final = "save its text as plain text (UTF-8)"
+_READ: Final = "rename it to end in .parquet, and read it as a table of data=classification or data=parallel"
+_DATASETS: Final = "load it by the library that wrote it and save it as parquet, csv or jsonl"
+_TAR_AT: Final = 257  # where a tar archive has its mark
+
+
+class Kind(NamedTuple):
+    """A kind of file: its name with its article, and what a user can do."""
+
+    name: str
+    mend: str
+
+
+_PARQUET: Final = Kind("a parquet file", _READ)
+_TAR: Final = Kind("a tar archive", "unpack it")
+_KINDS: Final[dict[bytes, Kind]] = {
+    b"\x1f\x8b": Kind("a gzip file", "unpack it"),
+    b"BZh": Kind("packed by bzip2", _UNPACK),
+    b"\xfd7zXZ\0": Kind("packed by xz", _UNPACK),
+    b"(\xb5/\xfd": Kind("packed by zstd", _UNPACK),
+    b"7z\xbc\xaf\x27\x1c": Kind("packed by 7-zip", _UNPACK),
+    b"\x04\x22\x4d\x18": Kind("packed by lz4", _UNPACK),
+    b"\x1f\x9d": Kind("packed by compress", _UNPACK),
+    b"Rar!\x1a\x07": Kind("packed by rar", _UNPACK),
+    b"PAR1\x15": _PARQUET,
+    b"ARROW1\0\0": Kind("an Arrow file", _DATASETS),
+    b"FEA1": Kind("a Feather file", _DATASETS),
+    b"Obj\x01": Kind("an Avro file", _DATASETS),
+    b"\x89HDF\r\n\x1a\n": Kind("an HDF5 file", _DATASETS),
+    b"\x93NUMPY": Kind("a NumPy file", _DATASETS),
+    b"SQLite format 3\0": Kind("an SQLite database", _TABLE),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": Kind("an old Office file (xls, doc)", f"{_TABLE}, or {_TEXT}"),
+    b"%PDF-": Kind("a PDF file", _TEXT),
+    b"{\\rtf": Kind("an RTF file", _TEXT),
+    b"\x89PNG\r\n": Kind("an image (PNG)", "give a file of text"),
+    b"\xff\xd8\xff": Kind("an image (JPEG)", "give a file of text"),
+    b"version https://git-lfs.github.com/spec/": Kind(
+        "a pointer of Git LFS, without the file that it stands for", "run git lfs pull"
+    ),
+}
+_BZIP2: Final = re.compile(rb"BZh[1-9]1AY&SY")
+_PICKLE: Final = re.compile(rb"\x80[\x02-\x05][\x95\x8a\x7d\x5d\x28\x63]")
+_ZIP: Final = b"PK\x03\x04"
+_IN_ZIP: Final = {  # what in an archive tells whose file it is
+    b"xl/": Kind("an Excel workbook (xlsx)", _TABLE),
+    b"word/": Kind("a Word document (docx)", _TEXT),
+    b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet": Kind("an OpenDocument table (ods)", _TABLE),
+    b"mimetypeapplication/vnd.oasis.opendocument": Kind("an OpenDocument file", _TEXT),
+    b"mimetypeapplication/epub+zip": Kind("an e-book (epub)", _TEXT),
+}
+
+
+def kind_of(beginning: bytes) -> Kind | None:
+    """The kind of a file that begins so; None where it may be text.
+
+    Example:
+        >>> kind_of(b"%PDF-1.7").name, kind_of(b"text,label")
+        ('a PDF file', None)
+    """
+    if beginning.startswith(_ZIP):
+        return next((kind for mark, kind in _IN_ZIP.items() if mark in beginning), Kind("packed by zip", _UNPACK))
+    if beginning[_TAR_AT : _TAR_AT + 5] == b"ustar":
+        return _TAR
+    if _PICKLE.match(beginning):
+        return Kind("a pickle of Python", _DATASETS)
+    kind = next((kind for mark, kind in _KINDS.items() if beginning.startswith(mark)), None)
+    return None if beginning.startswith(b"BZh") and not _BZIP2.match(beginning) else kind
+
+
+def seems_to_be(file: Path) -> str:
+    """What a file is that was expected to be of another kind, for messages; empty where nobody knows.
+
+    Example:
+        >>> seems_to_be(Path("of a file that is not there"))
+        ''
+    """
+    try:
+        with open(file, "rb") as stream:
+            beginning = stream.read(1 << 16)
+    except OSError:
+        return ""
+    kind = kind_of(beginning)
+    if kind is not None:
+        return f"it is {kind.name}: {kind.mend}"
+    plain = b"\0" not in beginning and beginning.strip()
+    return "it seems to be text: give it the ending of what it holds, such as .csv, .tsv or .jsonl" if plain else ""
