@@ -5,13 +5,15 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seqlab.data.blanks import is_blank
 from seqlab.data.conllu import CONLLU_COLUMNS, NO_WORD_ID
 from seqlab.data.labels import strip_label
 from seqlab.data.sentences import Block, TaggedSentence
+from seqlab.data.separators import NAMES
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -26,6 +28,7 @@ _NAMES_OF_TAGS: Final = frozenset(
     {"tag", "tags", "label", "labels", "pos", "upos", "xpos", "ner", "ner_tag", "ner_tags", "entity", "class", "bio"}
 )
 _OTHER_COLUMN: Final = "other columns take data.word_column=NUMBER and data.tag_column=NUMBER, from 0"
+_MARK: Final = re.compile(r"(#+|;+|%+|//+|--+|!+|\*+|<!--|@)(?=[ \t\w])")  # with which comments begin elsewhere
 _FREE_COLUMNS: Final = 11  # so many columns, or more, have CoNLL-2009 and 2012, whose sentences differ in their number
 
 
@@ -52,19 +55,25 @@ _DEFAULT: Final = Columns()
 
 
 def read_columns(
-    file: Path, lines: Sequence[str], form: Columns = _DEFAULT, left_out: Counter[str] | None = None
+    file: Path,
+    lines: Sequence[str],
+    form: Columns = _DEFAULT,
+    left_out: Counter[str] | None = None,
+    widths: list[int] | None = None,
 ) -> Iterator[TaggedSentence]:
     """The sentences of a file with a word a line, its tag in another column, and a blank line after each sentence.
 
     Several blank lines are as one, and so is a line of separators alone. Comments, column names and lines of
     ``-DOCSTART-`` are left out; ``left_out`` counts them. A line that begins with a mark of comments without letters,
-    such as ``#``, is a word all the same where no space follows and its columns are those of the others: ``#hashtag``.
-    Words and tags are stripped.
+    such as ``#``, is a word all the same where its columns are those of the others and no space follows (``#hashtag``),
+    or where spaces stand between the columns and its tag is one of the others. Words and tags are stripped. The number
+    of columns is added to ``widths`` where it is below 11.
 
     Raises:
         InputError: a line has more or fewer columns than the first (of 11 columns or more, sentences may differ in
             their number where word and tag are counted from the front), there is no such column, a word or tag is
-            empty, or the column of words holds their numbers; names file and line.
+            empty, the column of words holds their numbers, or a line of column names looks like data; names file and
+            line.
     """
     reader = _ColumnReader(file, lines, form, Counter() if left_out is None else left_out)
     numbers_alone, longest = True, 0
@@ -72,6 +81,8 @@ def read_columns(
         numbers_alone = numbers_alone and _counts(sentence.words)
         longest = max(longest, len(sentence.words))
         yield sentence
+    if widths is not None and 0 < reader.width < _FREE_COLUMNS:
+        widths.append(reader.width)
     if numbers_alone and longest > 1:
         raise InputError(reader.of_numbers())
 
@@ -88,29 +99,33 @@ class _ColumnReader:
 
     def __init__(self, file: Path, lines: Sequence[str], form: Columns, left_out: Counter[str]) -> None:
         self._file, self._lines, self._form, self._left_out = file, lines, form, left_out
+        self.width = 0  # columns of the first word, once it has been read
         self._header = self._find_header()
         self._split = self._find_split()
         self._widths = {len(self._split(line)) for line in self._rows()} if form.comments else set()
         self._columns = self._numbers() if self._header is not None else (form.word, form.tag)
+        self._names = None if self._header is None else _folded(self._split(lines[self._header]))
+        self._tags = {self._cell(self._split(line), 1) for line in self._rows()} if form.comments else set()
         if form.header is None:
             self._warn_of_header()
+        if self._header is not None:
+            self._check_header(self._header)
         if not form.comments:
             self._warn_of_comments()
 
     def sentences(self) -> Iterator[TaggedSentence]:
         block, file = Block(self._file), self._file
-        names = None if self._header is None else self._lines[self._header]
         expected: tuple[int, int] | None = None  # a width, and the line of which it is
         for number, line in enumerate([*self._lines, ""], start=1):
             fields = self._split(line)
-            if not any(field.strip() for field in fields):
+            if all(map(is_blank, fields)):
                 if block.words:
                     yield block.take()
                 continue
             if self._is_comment(line):
                 self._left_out[COMMENTS] += 1
                 continue
-            if line == names:
+            if self._names is not None and _folded(fields) == self._names:
                 self._left_out[HEADERS] += 1
                 continue
             if fields[0] == DOCUMENT_START or self._cell(fields, 0) == DOCUMENT_START:
@@ -121,6 +136,7 @@ class _ColumnReader:
             if expected is None or (not block.words and self._may_differ(fields)):
                 expected = len(fields), number
                 self._check_columns(number, len(fields))
+                self.width = self.width or len(fields)
             if len(fields) != expected[0]:
                 raise InputError(self._ragged(number, line, len(fields), *expected))
             word, tag = self._cell(fields, 0), strip_label(self._cell(fields, 1))
@@ -151,7 +167,7 @@ class _ColumnReader:
     def _rows(self) -> Iterator[str]:
         """The lines that surely hold a word."""
         for number, line in enumerate(self._lines):
-            sure = line.strip() and not line.startswith(self._form.comments) and number != self._header
+            sure = not is_blank(line) and not line.startswith(self._form.comments) and number != self._header
             if sure and not line.startswith(DOCUMENT_START):
                 yield line
 
@@ -220,8 +236,16 @@ class _ColumnReader:
                 raise InputError(f"{place}: there is no column {column} among {width}: give data.{option}=NUMBER")
             columns.append(column % width)
         if columns[0] == columns[1]:
-            mend = "data.separator=" if width == 1 else "data.word_column= and data.tag_column="
+            mend = self._of_one_column(number) if width == 1 else "data.word_column= and data.tag_column="
             raise InputError(f"{place}: the word and the tag are one column of {width}; give {mend}")
+
+    def _of_one_column(self, number: int) -> str:
+        """What to give where a line has one column alone."""
+        line = self._lines[number - 1]
+        if line.startswith(("{", "[{")):
+            return "a file with a word and its tag a line: this one looks like JSON"
+        found = [name for mark, name in NAMES.items() if mark in line and mark != self._form.separator]
+        return f"data.separator={found[0]}" if found else "data.separator="
 
     def _may_differ(self, fields: Sequence[str]) -> bool:
         """Whether a sentence may have another number of columns than the one before."""
@@ -233,16 +257,20 @@ class _ColumnReader:
         if not marks:
             return False
         mark = max(marks, key=len)
-        after = line[len(mark) :]
-        if any(letter.isalnum() or letter.isspace() for letter in mark) or not after or after[0] == " ":
+        after, fields = line[len(mark) :], self._split(line)
+        if any(letter.isalnum() or letter.isspace() for letter in mark) or len(fields) not in self._widths:
             return True
-        return len(self._split(line)) not in self._widths
+        if after and after[0] not in _BLANKS:
+            return False
+        if self._split is _split_at_blanks and "\t" not in line:
+            return self._cell(fields, 1) not in self._tags
+        return not after or after[0] == " "
 
     def _ragged(self, number: int, line: str, width: int, expected: int, first: int) -> str:
         message = f"{self._file}:{number}: expected {expected} columns as in line {first}, got {width}"
-        commented = [text for text in (line, self._lines[first - 1]) if text.startswith(("#", "%", "//"))]
-        if commented and not self._form.comments:
-            return f"{message}; lines of comments take 'data.comments=\"{commented[0][:1]}\"'"
+        marks = [mark for text in (line, self._lines[first - 1]) if (mark := _mark_of(text))]
+        if marks and not self._form.comments:
+            return f"{message}; lines of comments take 'data.comments=\"{marks[0]}\"'"
         if min(width, expected) >= _FREE_COLUMNS:
             mend = "data.word_column=NUMBER and data.tag_column=NUMBER from the front"
             return f"{message}; where sentences differ in their columns, as in CoNLL-2009 and 2012, give {mend}"
@@ -263,24 +291,65 @@ class _ColumnReader:
                 ", ".join(self._split(first)),
             )
 
+    def _check_header(self, header: int) -> None:
+        """Refuses a line of names that is data, of columns by number; tells of the names otherwise.
+
+        Raises:
+            InputError: its tag is that of other rows too.
+        """
+        names = self._split(self._lines[header])
+        tag, place = self._cell(names, 1), f"{self._file}:{header + 1}"
+        by_number = isinstance(self._form.word, int) and isinstance(self._form.tag, int)
+        if by_number and tag.lower() not in _NAMES_OF_TAGS and self._occurs_again(tag.lower(), self._lines[header]):
+            raise InputError(
+                f"{place}: the line of column names looks like data, for its tag {tag!r} is that of other rows too: "
+                "leave data.header=true out"
+            )
+        log.info("%s: the line of column names: %s", place, ", ".join(names))
+
     def _occurs_again(self, tag: str, first: str) -> bool:
-        rows = (self._cell(self._split(line), 1).lower() for line in self._rows() if line != first)
-        return any(other == tag for other in rows)
+        names = _folded(self._split(first))
+        rows = (self._split(line) for line in self._rows() if line != first)
+        return any(self._cell(row, 1).lower() == tag for row in rows if _folded(row) != names)
 
     def _warn_of_comments(self) -> None:
         starts = [
-            line for before, line in zip(["", *self._lines], self._lines, strict=False) if line and not before.strip()
+            line
+            for before, line in zip(["", *self._lines], self._lines, strict=False)
+            if is_blank(before) and not is_blank(line)
         ]
-        marked = [line for line in starts if re.match(r"#( |\w+ ?=)", line)]
+        plain = {self._cell(self._split(line), 1) for line in self._lines if not _mark_of(line)}
+        marked = [line for line in starts if self._like_comment(line, plain)]
         if len(marked) > 1 and 2 * len(marked) > len(starts):
             log.warning(
                 "%s: %d of %d sentences begin with a line such as %r, which is read as a word: leave such lines out by "
-                "'data.comments=\"#\"'",
-                self._file,
-                len(marked),
-                len(starts),
-                marked[0][:60],
+                "'data.comments=\"%s\"'",
+                *(self._file, len(marked), len(starts), marked[0][:60], _mark_of(marked[0])),
             )
+        elif starts and self._like_comment(starts[0], plain):
+            log.warning(
+                "%s:%d: the first line looks like a comment, and is read as a word (%r): leave such lines out by "
+                "'data.comments=\"%s\"'",
+                *(self._file, self._lines.index(starts[0]) + 1, starts[0][:60], _mark_of(starts[0])),
+            )
+
+    def _like_comment(self, line: str, tags: Collection[str]) -> bool:
+        """Whether a line has the form of a comment; ``tags`` are those of the lines that have not."""
+        if re.match(r"#( |\w+ ?=)", line):
+            return True
+        mark = _mark_of(line)
+        alone = bool(mark) and line.lstrip("#;%/-!*<@")[:1].isspace()
+        return alone and self._cell(self._split(line), 1) not in tags
+
+
+def _mark_of(line: str) -> str:
+    """The mark of a line that may be a comment; empty where there is none."""
+    match = _MARK.match(line)
+    return "" if match is None else "#" if match[1][0] == "#" else match[1]
+
+
+def _folded(fields: Sequence[str]) -> list[str]:
+    return [strip_label(field).casefold() for field in fields]
 
 
 def _split_at_blanks(line: str) -> list[str]:

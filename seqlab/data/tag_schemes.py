@@ -128,15 +128,37 @@ def scheme_of(sentences: Sequence[TaggedSentence]) -> TagScheme:
     return TagScheme(name, outside)
 
 
-def check_scheme(sentences: Sequence[TaggedSentence], scheme: TagScheme) -> list[str]:
+def typed_mark(tags: Iterable[str], outside: str = "O") -> bool | None:
+    """Whether the first tag of an entity has a type; None where no tag is of an entity.
+
+    Example:
+        >>> typed_mark(["O", "B-PER"]), typed_mark(["O", "B"]), typed_mark(["O"])
+        (True, False, None)
+    """
+    return next((tag[1:2] == "-" for tag in tags if tag != outside), None)
+
+
+def check_scheme(sentences: Sequence[TaggedSentence], scheme: TagScheme, typed: bool | None = None) -> list[str]:
     """The places where an entity lacks its beginning or its end, of sentences that follow a scheme.
 
+    Args:
+        sentences: those of a split.
+        scheme: the training split's.
+        typed: whether tags have types in training; None: whatever these have.
+
     Raises:
-        InputError: a tag is not of the scheme; names its place.
+        InputError: a tag is not of the scheme, or has a type where those of training have none or the other way round;
+            names its place.
     """
     marks = set(_MARKS[scheme.name])
     evidence = _gather(sentences, scheme.outside, ends=None not in marks)
     mend = f"training follows {scheme.name}, and the other splits must too"
+    for has_type, (tag, place) in evidence.typed.items():
+        if typed is not None and has_type != typed:
+            lack = (
+                "has a type, and those of training have none" if has_type else "has no type, and those of training do"
+            )
+            raise InputError(f"{place}: the tag {tag!r} {lack}: give splits with types, or all without")
     for letter, (tag, place) in evidence.letters.items():
         if letter not in marks:
             raise InputError(f"{place}: the tag {tag!r} is not of {scheme.name}: {mend}")

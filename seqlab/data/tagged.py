@@ -112,6 +112,7 @@ class TaggedFiles:
         if format is not None:
             self._check_columns(format)
         self._left_out: dict[str, Counter[str]] = {}
+        self._widths: dict[int, Path] = {}  # numbers of columns, and the first file of each
 
     def __str__(self) -> str:
         return ", ".join(str(file) for files in self._files.values() for file in files[:3])
@@ -135,6 +136,11 @@ class TaggedFiles:
         for name, files in self._files.items():
             self._left_out[name] = Counter()
             found[name] = [row for file in files for row in self._sentences(file, self._left_out[name], formats)]
+            if len(found[name]) == 1 and _SOME <= len(found[name][0].words) <= _LONG:
+                log.warning(
+                    "data.%s is one sentence of %d words: sentences end with a blank line, and a line has one word",
+                    *(name, len(found[name][0].words)),
+                )
         if "path" not in found:
             return found
         same = attrgetter("words") if self._split_unique else None
@@ -151,11 +157,23 @@ class TaggedFiles:
         if format == "conllu":
             found = list(read_conllu(file, lines, str(columns.tag), left_out))
         else:
-            found = list(read_columns(file, lines, columns, left_out))
+            widths: list[int] = []
+            found = list(read_columns(file, lines, columns, left_out, widths))
+            self._check_width(file, widths)
         if not found:
             raise InputError(f"{file}:1: the file has no sentence; expected {format}")
         _check_words(file, found, format)
         return found
+
+    def _check_width(self, file: Path, widths: Sequence[int]) -> None:
+        """Refuses files whose columns differ in their number, where nobody said which of them holds the tags."""
+        self._widths.update({width: file for width in widths if width not in self._widths})
+        if len(self._widths) > 1 and self._tag_column is None:
+            (width, first), (other, second) = self._widths.items()
+            raise InputError(
+                f"{second} has {counted(other, 'columns')} and {first} {width}: are the tags of both in the last? "
+                "Give data.tag_column=-1 where they are, or its number from 0"
+            )
 
     def _format_of(self, file: Path, lines: Sequence[str]) -> str:
         if file.name.lower().removesuffix(".gz").endswith((".conllu", ".conllup")):

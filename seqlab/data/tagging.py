@@ -16,7 +16,7 @@ from seqlab.data.examples import ExampleData, ExampleLoader, check_whole_number
 from seqlab.data.sentences import TaggedSentence
 from seqlab.data.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
-from seqlab.data.tag_schemes import TagScheme, check_scheme, scheme_of
+from seqlab.data.tag_schemes import TagScheme, check_scheme, scheme_of, typed_mark
 from seqlab.data.tagged import TaggedSource
 from seqlab.data.vectors import Vectors, read_vectors
 from seqlab.data.vocabularies import saved_vocabulary
@@ -265,7 +265,9 @@ class TaggingData(ExampleData):
         """The places where an entity lacks its beginning or its end."""
         if self.scheme is None:
             return {split: [] for split in SPLITS}
-        return {split: check_scheme(sentences, self.scheme) for split, sentences in self._read.items()}
+        learned = self._tags or (tag for one in self._read["train"] for tag in one.tags)
+        typed = typed_mark(learned, "O" if self._tags else self.scheme.outside)
+        return {split: check_scheme(sentences, self.scheme, typed) for split, sentences in self._read.items()}
 
     @cached_property
     def _sentences(self) -> dict[str, Sequence[TaggedSentence]]:

@@ -136,7 +136,7 @@ def test_evaluate_tells_what_it_read_beside_its_figures(tmp_path, table, capsys)
     assert main(["evaluate", str(tmp_path / "run"), f"data.path={tmp_path / 'other.csv'}", "--json"]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["test/accuracy"] <= 2 / 3  # the third class can't be told
-    assert "test: 3 rows; 2 classes: first 1, second 1; 1 rows of classes that training lacks (third)" in shown.err
+    assert "test: 3 rows; 2 classes: first 1, second 1; 1 row of classes that training lacks (third)" in shown.err
     assert (tmp_path / "run" / "run.json").read_text().count('"classes"') == 3
 
 
