@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import logging
 import re
 from collections import Counter
@@ -101,6 +102,7 @@ class _ColumnReader:
         self._file, self._lines, self._form, self._left_out = file, lines, form, left_out
         self.width = 0  # columns of the first word, once it has been read
         self._header = self._find_header()
+        self._check_no_json()
         self._split = self._find_split()
         self._widths = {len(self._split(line)) for line in self._rows()} if form.comments else set()
         self._columns = self._numbers() if self._header is not None else (form.word, form.tag)
@@ -178,6 +180,12 @@ class _ColumnReader:
         marks = self._form.comments
         return next((n for n, line in enumerate(self._lines) if line.strip() and not line.startswith(marks)), None)
 
+    def _check_no_json(self) -> None:
+        first = next(self._rows(), "")
+        if first.startswith(("{", "[")) and _is_json(first):
+            number = self._lines.index(first) + 1
+            raise InputError(f"{self._file}:{number}: this is a line of JSON: expected a word and its tag a line")
+
     def _find_split(self) -> Callable[[str], list[str]]:
         separator = self._form.separator
         if separator == "whitespace":
@@ -236,16 +244,16 @@ class _ColumnReader:
                 raise InputError(f"{place}: there is no column {column} among {width}: give data.{option}=NUMBER")
             columns.append(column % width)
         if columns[0] == columns[1]:
-            mend = self._of_one_column(number) if width == 1 else "data.word_column= and data.tag_column="
-            raise InputError(f"{place}: the word and the tag are one column of {width}; give {mend}")
+            mend = self._of_one_column(number) if width == 1 else "give data.word_column= and data.tag_column="
+            raise InputError(f"{place}: the word and the tag are one column of {width}; {mend}")
 
     def _of_one_column(self, number: int) -> str:
         """What to give where a line has one column alone."""
         line = self._lines[number - 1]
-        if line.startswith(("{", "[{")):
-            return "a file with a word and its tag a line: this one looks like JSON"
+        if (mark := _mark_of(line)) and not self._form.comments:
+            return f"lines of comments take 'data.comments=\"{mark}\"'"
         found = [name for mark, name in NAMES.items() if mark in line and mark != self._form.separator]
-        return f"data.separator={found[0]}" if found else "data.separator="
+        return f"give data.separator={found[0] if found else ''}"
 
     def _may_differ(self, fields: Sequence[str]) -> bool:
         """Whether a sentence may have another number of columns than the one before."""
@@ -346,6 +354,13 @@ def _mark_of(line: str) -> str:
     """The mark of a line that may be a comment; empty where there is none."""
     match = _MARK.match(line)
     return "" if match is None else "#" if match[1][0] == "#" else match[1]
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), (dict, list))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _folded(fields: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ _TABLE: Final = "export the table as CSV (UTF-8)"
 _TEXT: Final = "save its text as plain text (UTF-8)"
 _READ: Final = "rename it to end in .parquet, and read it as a table of data=classification or data=parallel"
 _DATASETS: Final = "load it by the library that wrote it and save it as parquet, csv or jsonl"
+_READ_AT_ONCE: Final = 1 << 16  # bytes
 _TAR_AT: Final = 257  # where a tar archive has its mark
 
 
@@ -75,6 +76,16 @@ def kind_of(beginning: bytes) -> Kind | None:
     return None if beginning.startswith(b"BZh") and not _BZIP2.match(beginning) else kind
 
 
+def kind_of_file(file: Path) -> str:
+    """What a file is that is no text, in words; empty where it may be text, or can't be read."""
+    try:
+        with open(file, "rb") as stream:
+            kind = kind_of(stream.read(_READ_AT_ONCE))
+    except OSError:
+        return ""
+    return "" if kind is None else f"it is {kind.name}: {kind.mend}"
+
+
 def seems_to_be(file: Path) -> str:
     """What a file is that was expected to be of another kind, for messages; empty where nobody knows.
 
@@ -82,13 +93,12 @@ def seems_to_be(file: Path) -> str:
         >>> seems_to_be(Path("of a file that is not there"))
         ''
     """
+    if kind := kind_of_file(file):
+        return kind
     try:
         with open(file, "rb") as stream:
-            beginning = stream.read(1 << 16)
+            beginning = stream.read(_READ_AT_ONCE)
     except OSError:
         return ""
-    kind = kind_of(beginning)
-    if kind is not None:
-        return f"it is {kind.name}: {kind.mend}"
     plain = b"\0" not in beginning and beginning.strip()
     return "it seems to be text: give it the ending of what it holds, such as .csv, .tsv or .jsonl" if plain else ""

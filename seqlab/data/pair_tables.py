@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqlab.data.files import read_lines
-from seqlab.data.separated import quoted_records
+from seqlab.data.labels import short_repr, strip_label
+from seqlab.data.separated import names_again, quoted_records, same_names, tell_names
 from seqlab.data.separators import separator_of
-from seqlab.data.tables import TableFormat, json_lines, parquet_rows
+from seqlab.data.tables import TableFormat, check_record, json_lines, parquet_rows
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
+_NAME = re.compile(
+    r"[a-z]{2,3}([-_][a-z]{2,4})?|source|target|src|tgt|input|output|english|german|french|spanish", re.IGNORECASE
+)
 _WHOLLY_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -92,6 +96,16 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
     columns = [_column(f"{file}:{number}", names, form, side) for side in ("source", "target")]
     if columns[0] == columns[1]:
         raise InputError(f"{file}:{number}: data.source and data.target name the same column")
+    asked = [form.source, form.target]
+    if form.named:
+        tell_names(f"{file}:{number}", names, asked, columns)
+        log.info("%s:%d: the line of column names: %s", file, number, ", ".join(names)[:100])
+    elif all(map(_like_name, (names[column] for column in columns))):
+        log.warning(
+            "%s:%d: the first line looks like column names (%s), and is read as a pair: leave it out by "
+            "data.header=true",
+            *(file, number, ", ".join(names)[:100]),
+        )
     if not form.named:
         yield Row(names[columns[0]], names[columns[1]], f"{file}:{number}")
     for number, values in rows:
@@ -100,7 +114,14 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
             raise InputError(
                 f"{file}:{number}: expected {len(names)} columns as in the first line, got {len(values)}{hint}"
             )
+        if form.named and same_names(values, names):
+            raise InputError(f"{file}:{number}: {names_again(values, names)}")
         yield Row(values[columns[0]], values[columns[1]], f"{file}:{number}")
+
+
+def _like_name(value: str) -> bool:
+    """Whether a value is what columns of pairs are named: the code of a language, or a word for a side."""
+    return bool(_NAME.fullmatch(strip_label(value)))
 
 
 def _separated(file: Path, lines: Sequence[str], separator: str, quoting: str) -> Iterator[tuple[int, list[str]]]:
@@ -166,7 +187,7 @@ def _csv_quoting(file: Path, lines: Sequence[str], separator: str) -> str:
 
 def _column(place: str, names: Sequence[str], form: PairFormat, side: str) -> int:
     column: str | int = getattr(form, side)
-    stripped = [name.strip() for name in names]
+    stripped = list(map(strip_label, names))
     if form.named and str(column) in stripped:
         if stripped.count(str(column)) > 1:
             raise InputError(f"{place}: {stripped.count(str(column))} columns are named {column!r}; rename them")
@@ -185,17 +206,15 @@ def _column(place: str, names: Sequence[str], form: PairFormat, side: str) -> in
 def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
     sides = {"source": str(form.source), "target": str(form.target)}
     records: Iterator[tuple[str, dict[str, Any]]] = (
-        parquet_rows(file, *sides.values())
+        parquet_rows(file, sides)
         if parquet
         else json_lines(file, TableFormat(text=sides["source"], label=sides["target"], encoding=form.encoding))
     )
     for place, record in records:
         values = []
-        for side, column in sides.items():
-            if column not in record:
-                found = ", ".join(map(repr, record))
-                raise InputError(f"{place}: there is no column {column!r} but {found}: give data.{side}=NAME")
+        check_record(place, record, sides)
+        for column in sides.values():
             if not isinstance(record[column], str):
-                raise InputError(f"{place}: expected text in {column!r}, got {record[column]!r}")
+                raise InputError(f"{place}: expected text in {column!r}, got {short_repr(record[column])}")
             values.append(record[column])
         yield Row(values[0], values[1], place)

@@ -17,6 +17,9 @@ log = logging.getLogger("seqlab")
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?')  # with which spreadsheets begin a file
 _LARGEST_FIELD: Final = 2**31 - 1  # of the csv module, whose own limit of 131,072 characters is shorter than a book
 _STAND_INS: Final = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # noncharacters: no text has them all
+_SHOWN_LINE: Final = 100  # characters of a first line in a message
+_MOST_BEFORE: Final = 20  # lines before the column names that are looked through
+_PAGES: Final = ("<!doctype html", "<html", "<?xml")
 _MOST_NAMES: Final = 20  # of columns that a message lists
 _SURE_LINES: Final = 4  # lines of the form of rows that are no accident, whatever their labels
 
@@ -62,14 +65,15 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
         expected = "a line of column names" if form.header else "a row"
         raise InputError(f"{file}:1: expected {expected}, got an empty file")
     width = len(first.fields)
-    text, label = (_column(file, first, form, option) for option in ("text", "label"))
+    later = lines[first.line : first.line + _MOST_BEFORE]
+    text, label = (_column(file, first, form, option, later) for option in ("text", "label"))
     if text == label:
         raise InputError(
             f"{file}:{first.line}: data.text={form.text} and data.label={form.label} are the same column: "
             "give data.text= and data.label= two"
         )
     suspects: list[_Suspect] = []
-    classes = Counter[str]()
+    classes, repeats = Counter[str](), 0
     for record in records if form.header else _with_first(first, records):
         if len(record.fields) != width:
             raise InputError(_ragged(file, record, first, form))
@@ -77,30 +81,69 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
             suspects += _suspects(record, lines, form.separator, label, width)
         else:
             classes[record.fields[label]] += 1
-        if form.header and record.fields == first.fields:
-            raise InputError(f"{file}:{record.line}: the line of column names comes again; leave it out")
+        if form.header and same_names(record.fields, first.fields):
+            raise InputError(f"{file}:{record.line}: {names_again(record.fields, first.fields)}")
+        repeats += record.fields == first.fields
         _check_label_quotes(f"{file}:{record.line}", record.fields[label], form)
         yield record.line, record.fields[text], record.fields[label]
     classes = _stripped(classes)
-    _check_first_line(file, first, form, classes, label)
+    _check_first_line(file, first, form, classes, (text, label), repeats)
     for suspect in suspects:
         _check_swallowed(file, suspect, classes)
 
 
-def _check_first_line(file: Path, first: _Record, form: Separated, classes: Counter[str], label: int) -> None:
-    """Refuses or tells a first line that seems to be what ``header`` says that it is not."""
-    name = strip_label(first.fields[label])
+def same_names(values: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row is the line of column names again: whatever the case, the order and the spaces around them."""
+    if values[-1].strip().casefold() not in map(_folded, names):  # of almost all rows, and fast
+        return False
+    return sorted(map(_folded, values)) == sorted(map(_folded, names))
+
+
+def names_again(values: Sequence[str], names: Sequence[str]) -> str:
+    """What a user can do about a second line of column names."""
+    if list(map(_folded, values)) == list(map(_folded, names)):
+        return "the line of column names comes again; leave it out"
+    return f"the column names come again, in another order ({', '.join(values)}): give each table a file of its own"
+
+
+def _folded(name: str) -> str:
+    return strip_label(name).casefold()
+
+
+def _check_first_line(
+    file: Path, first: _Record, form: Separated, classes: Counter[str], columns: tuple[int, int], repeats: int
+) -> None:
+    """Refuses or tells a first line that seems to be what ``header`` says that it is not; ``repeats`` are the rows
+    equal to it.
+    """
+    name = strip_label(first.fields[columns[1]])
     if form.header and name in classes:
         looks = f"the first line looks like data, for its label {name!r} is that of other rows too"
         if isinstance(form.text, int) or isinstance(form.label, int):
             raise InputError(f"{file}:{first.line}: {looks}: give data.header=false")
         log.warning("%s:%d: %s: then give data.header=false and columns by number", file, first.line, looks)
-    if not form.header and classes[name] == 1 and _like_names(first.fields):
+    elif form.header:
+        tell_names(f"{file}:{first.line}", first.fields, [form.text, form.label], columns)
+    if not form.header and classes[name] == repeats and _like_names(first.fields):
         log.warning(
             "%s:%d: the first line is read as a row, but looks like column names (%s): if it is, leave out data.header",
             file,
             first.line,
             ", ".join(first.fields),
+        )
+
+
+def tell_names(place: str, names: Sequence[str], asked: Sequence[str | int], columns: Sequence[int]) -> None:
+    """Tells of a line of names that looks like data where columns are asked for by number, which any line has."""
+    unsure = [
+        names[at] for one, at in zip(asked, columns, strict=True) if isinstance(one, int) and str(one) != names[at]
+    ]
+    if any(map(_like_data, unsure)):
+        log.warning(
+            "%s: the first line looks like data, and is left out as column names (%s): if it is a row, give "
+            "data.header=false",
+            place,
+            ", ".join(names)[:_SHOWN_LINE],
         )
 
 
@@ -196,13 +239,13 @@ def _open_quote(lines: Sequence[str], line: int, separator: str) -> int | None:
     return opened
 
 
-def _column(file: Path, first: _Record, form: Separated, option: str) -> int:
+def _column(file: Path, first: _Record, form: Separated, option: str, later: Sequence[str]) -> int:
     """Where a column stands."""
     column: str | int = getattr(form, option)
-    names = [name.strip() for name in first.fields]
+    names = list(map(strip_label, first.fields))
     place = f"{file}:{first.line}"
     if form.header:
-        found = [number for number, name in enumerate(names) if name == str(column).strip()]
+        found = [number for number, name in enumerate(names) if name == strip_label(str(column))]
         if len(found) > 1:
             raise InputError(
                 f"{place}: {len(found)} columns are named {column!r}; rename them, or give the number of one, from 0: "
@@ -220,11 +263,19 @@ def _column(file: Path, first: _Record, form: Separated, option: str) -> int:
             "quotes are characters of the texts, give data.quoting=none"
         )
     shown = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
-    raise InputError(f"{place}: there is no column {column!r} but {shown}: {_missing_mend(first, form, option)}")
+    raise InputError(f"{place}: there is no column {column!r} but {shown}: {_missing_mend(first, form, option, later)}")
 
 
-def _missing_mend(first: _Record, form: Separated, option: str) -> str:
-    """What a user can do about a column that the first line doesn't name."""
+def _missing_mend(first: _Record, form: Separated, option: str, later: Sequence[str]) -> str:
+    """What a user can do about a column that the first line doesn't name; ``later`` are the lines after it."""
+    if first.fields[0].lstrip().startswith(("{", "[{")):
+        return "the first line looks like JSON: then let the file's name end in .jsonl"
+    if first.fields[0].lstrip().lower().startswith(_PAGES):
+        return "the file looks like a web page: download the table itself"
+    for number, line in enumerate(later[:_MOST_BEFORE], start=first.line + 1):
+        names = list(map(strip_label, _values(line, form.separator)))
+        if len(names) > 1 and str(form.text) in names and str(form.label) in names:
+            return f"line {number} has the column names: leave out what stands before it"
     others = [name for mark, name in NAMES.items() if mark not in (form.separator, " ") and mark in first.fields[0]]
     if len(first.fields) == 1 and others:
         return f"give data.separator={others[0]}"
@@ -253,6 +304,13 @@ def _ragged(file: Path, record: _Record, first: _Record, form: Separated) -> str
             f"{found} in {record.num_lines} lines of a quoted value; for texts with stray quotes give data.quoting=none"
         )
     mark = NAMES.get(form.separator, repr(form.separator))
+    if len(record.fields) > len(first.fields) and not record.fields[-1].strip():
+        return f"{found}, the last of them empty; let all lines end in a {mark}, or none"
+    if any("\r" in field for field in record.fields):
+        return f"{found}; carriage returns are characters where lines end otherwise: write all line ends alike"
+    others = [name for other, name in NAMES.items() if name != "space" and record.fields[0].count(other)]
+    if len(record.fields) == 1 and others and others[0] != mark:
+        return f"{found}; here a {others[0]} seems to stand between the values: write the same in all lines"
     return found if form.quoting == "none" else f"{found}; put a value that holds a {mark} in double quotes"
 
 

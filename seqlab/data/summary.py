@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 _SHOWN_CLASSES = 10  # in a printed line; all of them stand in the record
+_SPACES = re.compile(r"[ \t\n\r]+")  # no-break spaces are shown
 _NOUN = re.compile(r"\S+(?= (?:of|with|without|labelled|that|in|to|a|alone|cut|,|\()|,|$)")
 _LONGEST_NAME = 40  # of a class in a printed line
 
@@ -51,7 +52,8 @@ class SplitSummary:
             named = ", ".join(f"{_short(name)} {count:,}" for name, count in ranked)
             rest = f", ... ({len(self.classes) - _SHOWN_CLASSES:,} more)" if self._many() else ""
             parts.append(f"{counted(len(self.classes), self.kind)}: {named}{rest}")
-        return f"{self.split}: {'; '.join([*parts, *self.notes])}"
+        line = f"{self.split}: {'; '.join([*parts, *self.notes])}"
+        return "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
     def _many(self) -> bool:
         return len(self.classes) > _SHOWN_CLASSES
@@ -99,8 +101,7 @@ def percent(share: float) -> str:
 
 def _short(name: str) -> str:
     """A name in one line of at most forty characters."""
-    plain = " ".join(str(name).split()) or repr(name)
-    plain = plain if plain.isprintable() else repr(plain)[1:-1]
+    plain = _SPACES.sub(" ", str(name)).strip() or repr(name)
     return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 3]}..."
 
 

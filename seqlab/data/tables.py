@@ -8,13 +8,14 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from seqlab.data.examples import read_lines
-from seqlab.data.labels import LabelNames
+from seqlab.data.kinds import kind_of_file, seems_to_be
+from seqlab.data.labels import LabelNames, short_repr
 from seqlab.data.separated import Separated, read_separated
 from seqlab.data.separators import separator_of
 from seqlab.errors import InputError
@@ -108,18 +109,13 @@ def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[Lab
     if ending in (".jsonl", ".ndjson", ".json"):
         records = json_lines(file, form)
     elif ending == ".parquet":
-        records = parquet_rows(file, str(form.text), str(form.label))
+        records = parquet_rows(file, {"text": str(form.text), "label": str(form.label)})
     else:
-        raise InputError(
-            f"{file}: expected a file that ends in {TABLES}, got {ending or 'none'}; for values with a separator "
-            "between them give data.separator=, such as data.separator=tab"
-        )
+        kind = kind_of_file(file)
+        mend = "for values with a separator between them give data.separator=, such as data.separator=tab"
+        raise InputError(f"{file}: expected a file that ends in {TABLES}, got {ending or 'none'}; {kind or mend}")
     for place, record in records:
-        for option in ("text", "label"):
-            column = str(getattr(form, option))
-            if column not in record:
-                found = ", ".join(map(repr, record))
-                raise InputError(f"{place}: there is no column {column!r} but {found}: give data.{option}=NAME")
+        check_record(place, record, {"text": str(form.text), "label": str(form.label)})
         text, label = record[str(form.text)], record[str(form.label)]
         yield labelled_row(text, label, place, form.text, form.label, names)
 
@@ -144,7 +140,7 @@ def labelled_row(
         except UnicodeDecodeError as error:
             raise InputError(f"{place}: expected text in {text_column!r}, got bytes that are not utf-8") from error
     if not isinstance(text, str):
-        raise InputError(f"{place}: expected text in {text_column!r}, got {text!r}")
+        raise InputError(f"{place}: expected text in {text_column!r}, got {short_repr(text)}")
     return LabelledText(text, names.name(label, place, written), place)
 
 
@@ -190,12 +186,27 @@ def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, A
         yield f"{file}:{number}", record
 
 
+def check_record(place: str, names: Collection[str], columns: Mapping[str, str]) -> None:
+    """Refuses a row, or a table, of these ``names`` that lacks one of the ``columns``, which are given by option.
+
+    Raises:
+        InputError: it does; lists the names.
+    """
+    for option, column in columns.items():
+        if column not in names:
+            found = ", ".join(repr(name[:40]) for name in names) or "none"
+            raise InputError(f"{place}: there is no column {column!r} but {found}: give data.{option}=NAME")
+
+
 def _list_hint(line: str) -> str:
-    return "; write a list of objects one object a line" if line.lstrip()[:1] == "[" else ""
+    begins = line.lstrip()[:1]
+    if begins == "[" or line.strip() == "{":
+        return "; write a list of objects one object a line"
+    return "" if begins == "{" else "; values with a separator between them need a name that ends in .csv or .tsv"
 
 
-def parquet_rows(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a parquet file, each with its place."""
+def parquet_rows(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a parquet file, each with its place; ``columns`` are given by option."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -204,19 +215,19 @@ def parquet_rows(file: Path, *columns: str) -> Iterator[tuple[str, dict[str, Any
         packed = file.suffix.lower() == ".gz"
         with pq.ParquetFile(pa.BufferReader(gzip.decompress(file.read_bytes())) if packed else file) as parquet:
             names = parquet.schema_arrow.names
-            for column in columns:
+            for column in columns.values():
                 if names.count(column) > 1:
                     raise InputError(f"{file}: {names.count(column)} columns are named {column!r}; rename them")
-            kept = [name for name in columns if name in names]
-            # Where a column is missing, all names are shown; otherwise the other columns are not worth reading.
-            for batch in parquet.iter_batches(columns=kept if len(kept) == len(columns) else names):
+            check_record(f"{file}, row 1", names, columns)
+            for batch in parquet.iter_batches(columns=list(columns.values())):
                 for values in zip(*map(_plain_values, batch.columns), strict=True):
                     row += 1
                     yield f"{file}, row {row}", dict(zip(batch.schema.names, values, strict=True))
     except UnicodeDecodeError as error:
         raise InputError(f"{file}, after row {row}: text that is not utf-8: {error}") from error
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file} is not a parquet file: {' '.join(str(error).split())}") from error
+        reason = seems_to_be(file) or " ".join(str(error).split())
+        raise InputError(f"{file} is not a parquet file: {reason}") from error
 
 
 def _plain_values(column: Any) -> list[Any]:

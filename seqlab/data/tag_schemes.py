@@ -155,10 +155,8 @@ def check_scheme(sentences: Sequence[TaggedSentence], scheme: TagScheme, typed: 
     mend = f"training follows {scheme.name}, and the other splits must too"
     for has_type, (tag, place) in evidence.typed.items():
         if typed is not None and has_type != typed:
-            lack = (
-                "has a type, and those of training have none" if has_type else "has no type, and those of training do"
-            )
-            raise InputError(f"{place}: the tag {tag!r} {lack}: give splits with types, or all without")
+            lack = "a type, and those of training have none" if has_type else "no type, and those of training have one"
+            raise InputError(f"{place}: the tag {tag!r} has {lack}: give types in all splits, or in none")
     for letter, (tag, place) in evidence.letters.items():
         if letter not in marks:
             raise InputError(f"{place}: the tag {tag!r} is not of {scheme.name}: {mend}")

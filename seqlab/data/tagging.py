@@ -239,9 +239,9 @@ class TaggingData(ExampleData):
         if unseen := sum(tags[tag] for tag in self.unseen_tags):
             shown = [tag for tag in self.unseen_tags if tags[tag]]
             named = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
-            have, count = agree(unseen, "has", "have"), agree(unseen, "counts", "count")
+            have, verb = agree(unseen, "has", "have"), agree(unseen, "counts", "count")
             words = counted(unseen, "words")
-            yield f"{words} {have} a tag that training lacks ({named}) and {count} as tagged wrongly"
+            yield f"{words} {have} a tag that training lacks ({named}) and {verb} as tagged wrongly"
         if split != "train" and self._splits[split].unseen.any():
             yield f"{percent(self._splits[split].unseen.mean())} of the words do not occur in training"
         spellings: dict[str, list[str]] = {}

@@ -198,6 +198,37 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(case):
     assert "\n" not in str(caught.value)
 
 
+def test_gaps_between_ids_are_told_with_the_first(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("1 Ann left.\n3 Who left?\tAnn\n1 Bob left.\n2 Bob ran.\n9 Who left?\tBob\n")
+    assert len(read_babi(tmp_path / "a.txt")) == 2
+    assert "a.txt:2: the ids of lines jump: places where they do: 2, the first from 1 to 3" in caplog.text
+
+
+def test_ids_that_never_begin_anew_are_told(tmp_path, caplog):
+    lines = [f"{2 * i + 1} Ann left {i}.\n{2 * i + 2} Who left?\tAnn\n" for i in range(60)]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    (tmp_path / "b.txt").write_text("1 Ann left.\n2 Who left?\tAnn\n")
+    with pytest.raises(InputError, match=r"1 story is too few .*; a story begins where a line has the id 1"):
+        BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt").read("train")
+    assert "a.txt: all 120 lines are one story, for no later id is 1, which begins one" in caplog.text
+
+
+@pytest.mark.parametrize("one", ["1", "01", "\u0661"])
+def test_stories_are_counted_however_their_ids_are_written(tmp_path, one):
+    (tmp_path / "a.txt").write_text(f"{one} Ann left.\n2 Who left?\tAnn\n{one} Nobody asks.\n" * 5)
+    (tmp_path / "b.txt").write_text("1 Ann left.\n2 Who left?\tAnn\n")
+    source = BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt")
+    assert len({row.group for split in ("train", "validation") for row in source.read(split)}) == 5
+    assert source.left_out("train") == {"stories without a question": 5}
+
+
+def test_answers_that_differ_by_case_alone_are_told(tmp_path):
+    for name in ("train", "validation", "test"):
+        (tmp_path / name).write_text("1 Ann left.\n2 Who left?\tAnn\n1 Bob left.\n2 Who left?\tann\n")
+    data = answer_data(*(tmp_path / split for split in ("train", "validation", "test")))
+    assert "answers that differ little: Ann and ann" in data.summaries()[0].notes
+
+
 def test_gaps_between_rising_ids_are_no_mistake():
     (row,) = parse_babi("1 Ann left.\n4 Bob left.\n9 Who left?\tAnn,Bob\t1 4".splitlines(), "f")
     assert (row.answer, row.supports) == ("Ann,Bob", (0, 1))

@@ -439,3 +439,20 @@ def test_the_fingerprint_follows_content_and_order(folder):
     one = fingerprint(list)
     assert fingerprint(list) == one != fingerprint(lambda lines: lines[::-1])
     assert one != fingerprint(lambda lines: [*lines[:9], lines[9].replace("9", "8"), *lines[10:]])
+
+
+def test_lines_of_names_of_a_table_of_pairs_are_told_or_refused(tmp_path, caplog):
+    rows = "".join(f"ein {i} haus\ta {i} house\n" for i in range(40))
+    table = tmp_path / "a.tsv"
+    table.write_text("de\ten\n" + rows)
+    parallel_data(path=table, source=0, target=1).prepare_data()
+    assert "a.tsv:1: the first line looks like column names (de, en), and is read as a pair" in caplog.text
+    caplog.clear()
+    assert len(parallel_data(path=table, source=0, target=1, header=True).pairs("train")) == 36
+    assert "looks like" not in caplog.text
+    table.write_text("de\ten\n" + rows + "EN\tDE \n" + rows)
+    with pytest.raises(InputError, match=r"a\.tsv:42: the column names come again, in another order \(EN, DE"):
+        parallel_data(path=table, source="de", target="en").prepare_data()
+    table.write_text("Das ist ein Haus\tThis is a house\n" + rows)
+    parallel_data(path=table, source=0, target=1, header=True).prepare_data()
+    assert "left out as column names (Das ist ein Haus, This is a house): if it is a row" in caplog.text

@@ -232,9 +232,7 @@ def test_lone_surrogates_are_replaced_counted_and_the_first_is_named(tmp_path, c
     path = write(tmp_path, "a.jsonl", jsonl("neg", "pos") * 10 + '{"text": "cut \\ud83d", "label": "neg"}\n\n')
     assert ("cut \ufffd", "neg") in read(path)
     notes = [note for summary in labelled_data(path).summaries() for note in summary.notes]
-    assert [note for note in notes if "FFFD" in note] == [
-        "1 text with U+FFFD, which stands for what could not be read"
-    ]
+    assert [note for note in notes if "FFFD" in note] == ["1 text with U+FFFD, which stands for what could not be read"]
     assert f"{path}: lone surrogates are read as U+FFFD: 1, in rows: 1, the first at {path}:21" in caplog.text
 
 
@@ -376,3 +374,86 @@ def test_a_broken_gzip_of_parquet_is_refused(tmp_path):
     packed = bytearray(gzip.compress((tmp_path / "a.parquet").read_bytes()))
     packed[10:40] = b"\xff" * 30
     assert "is not a parquet file" in refusal(write(tmp_path, "b.parquet.gz", bytes(packed)))
+
+
+def test_a_second_line_of_names_is_refused_whatever_its_case_and_order(tmp_path):
+    for again, words in {
+        "Text , LABEL": "the line of column names comes again; leave it out",
+        '"text","label"': "the line of column names comes again; leave it out",
+        "label,text": "in another order (label, text)",
+    }.items():
+        found = refusal(write(tmp_path, "a.csv", f"{PLAIN}{again}\nx,y\n"))
+        assert "a.csv:42: " in found and words in found
+    table = write(tmp_path, "b.csv", PLAIN + "the label,text of it\n")
+    assert ("the label", "text of it") in read(table)
+
+
+def test_names_that_come_again_as_rows_are_told_without_a_header(tmp_path, caplog):
+    read(write(tmp_path, "a.csv", PLAIN * 2), header=False, text=0, label=1)
+    assert "a.csv:1: the first line is read as a row, but looks like column names (text, label)" in caplog.text
+
+
+def test_a_first_line_of_data_that_is_asked_for_by_number_is_told(tmp_path, caplog):
+    rows = PLAIN.partition("\n")[2]
+    read(write(tmp_path, "a.csv", "a first text of its own,7\n" + rows), text=0, label=1)
+    assert (
+        "left out as column names (a first text of its own, 7): if it is a row, give data.header=false" in caplog.text
+    )
+    caplog.clear()
+    read(write(tmp_path, "b.csv", "1,0\n" + rows), text=1, label=0)  # names that are numbers, as pandas writes them
+    read(
+        write(tmp_path, "c.csv", "What did you think of it?,stars\n" + rows), text="What did you think of it?", label=1
+    )
+    assert not caplog.text
+
+
+def test_what_stands_before_the_line_of_names_is_told(tmp_path):
+    for before in ("# made by hand\n", "My table\n\n", "one,two\n"):
+        number = before.count("\n") + 1
+        assert f"line {number} has the column names: leave out" in refusal(write(tmp_path, "a.csv", before + PLAIN))
+
+
+def test_names_are_found_behind_what_nobody_sees(tmp_path):
+    assert len(read(write(tmp_path, "a.csv", PLAIN.replace("text,label", "\u00a0text,\u200blabel")))) == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (PLAIN.replace("bad,neg", "bad,neg,"), "the last of them empty; let all lines end in a comma, or none"),
+        (PLAIN.replace("bad,neg", "bad;neg"), "here a semicolon seems to stand between the values"),
+        (PLAIN[:200] + "a,b\nc,d\n" + PLAIN[200:].replace("\n", "\r"), "write all line ends alike"),
+    ],
+)
+def test_a_row_of_another_form_is_told_why(tmp_path, content, words):
+    assert words in refusal(write(tmp_path, "a.csv", content))
+
+
+def test_labels_that_are_all_left_out_are_told_apart_from_a_short_file(tmp_path):
+    table = write(tmp_path, "a.csv", PLAIN)
+    found = refusal(table, ignore_label=["pos", "neg"])
+    assert "0 rows are too few" in found and "data.ignore_label" in found
+    assert "left out" in found and "20 rows labelled pos" in found
+    one = write(tmp_path, "b.csv", PLAIN + "one more,x\n")
+    assert "1 row is too few" in refusal(one, ignore_label=["pos", "neg"])
+    assert refusal(write(tmp_path, "c.csv", "text,label\na,b\n")).endswith(
+        "1 row is too few to cut into train, validation and test"
+    )
+    splits = {split: write(tmp_path, f"{split}.csv", PLAIN) for split in ("train", "validation")}
+    with pytest.raises(InputError, match=r"test split .* is empty: left out is 1 row labelled -1"):
+        labelled_data(**splits, test=write(tmp_path, "test.csv", "text,label\na,-1\n"), ignore_label=-1).prepare_data()
+
+
+def test_a_parquet_file_without_rows_still_lacks_its_column(tmp_path):
+    pq.write_table(
+        pa.table({"words": pa.array([], pa.string()), "label": pa.array([], pa.string())}), tmp_path / "a.parquet"
+    )
+    assert "there is no column 'text' but 'words', 'label': give data.text=NAME" in refusal(tmp_path / "a.parquet")
+    assert refusal(tmp_path / "a.parquet", text="words").endswith(
+        "0 rows are too few to cut into train, validation and test"
+    )
+
+
+def test_large_numbers_are_not_alike(tmp_path):
+    table = write(tmp_path, "a.jsonl", jsonl(*[2**53, 2**53 + 1] * 20))
+    assert "differ little" not in labelled_data(table).summaries()[0].line()

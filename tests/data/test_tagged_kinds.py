@@ -229,3 +229,95 @@ def test_characters_of_no_width_around_a_tag_are_no_part_of_it(tmp_path):
 def test_a_path_that_is_no_text_is_refused_with_how_to_write_it(path):
     with pytest.raises(InputError, match=r"is no name of a file: give \"data\.path='NAME'\""):
         tagged_data(path=path)
+
+
+PLAIN = "".join(f"w{i} {'AB'[i % 2]}\nx O\n\n" for i in range(20))
+
+
+@pytest.mark.parametrize("mark", ["#", ";", "%", "%%", "//", "--", "<!--", "!"])
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_comments_of_any_mark_are_left_out_or_told(tmp_path, caplog, mark, separator):
+    plain = PLAIN.replace(" ", separator)
+    commented = "".join(f"{mark} id{i}\n{block}\n\n" for i, block in enumerate(plain.split("\n\n")[:-1]))
+    expected = read(tmp_path, plain)
+    assert not caplog.text
+    found = source(tmp_path, commented, "c", comments=mark)
+    assert [(one.words, one.tags) for one in found.read("train")] == expected
+    assert found.left_out("train") == {"lines of comments": 20}
+    read(tmp_path, commented, "d")
+    assert (
+        "20 of 20 sentences begin with a line such as" in caplog.text and f"'data.comments=\"{mark}\"'" in caplog.text
+    )
+    caplog.clear()
+    read(tmp_path, f"{mark} file\n{plain}", "e")
+    assert "e:1: the first line looks like a comment" in caplog.text and f"'data.comments=\"{mark}\"'" in caplog.text
+    with pytest.raises(InputError, match="lines of comments take") as caught:
+        read(tmp_path, f"{mark} a file of mine\n{plain}", "f", separator="space" if separator == " " else "tab")
+    assert f"'data.comments=\"{mark}\"'" in str(caught.value)
+
+
+def test_a_mark_that_is_a_word_among_columns_with_spaces_stays_one(tmp_path):
+    content = "; O\n; a comment of some words\n;x A\nx A\ny O\n"
+    assert read(tmp_path, content, comments=";") == [((";", ";x", "x", "y"), ("O", "A", "A", "O"))]
+
+
+def test_files_of_several_widths_are_refused_unless_the_column_of_tags_is_given(tmp_path):
+    (tmp_path / "two").write_text(PLAIN)
+    (tmp_path / "three").write_text(PLAIN.replace(" ", " N "))
+    both = [tmp_path / "two", tmp_path / "three"]
+    with pytest.raises(InputError, match=r"three has 3 columns and .*two 2: .* data\.tag_column=-1") as caught:
+        TaggedFiles(both).read("train")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"three has 3 columns"):
+        TaggedFiles(None, both[0], both[1], thrice(both[0])["test"]).read("train")
+    tags = Counter(
+        tag
+        for split in ("train", "validation", "test")
+        for one in TaggedFiles(both, tag_column=-1).read(split)
+        for tag in one.tags
+    )
+    assert tags == {"A": 20, "B": 20, "O": 40}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_types_of_entities_are_in_all_splits_or_in_none(tmp_path, split):
+    typed = "w B-PER\nx I-PER\ny O\n\n" * 5
+    plain = typed.replace("-PER", "")
+    for train, other, words in ((typed, plain, "'B' has no type"), (plain, typed, "'B-PER' has a type")):
+        (tmp_path / "a").write_text(train)
+        files = thrice(tmp_path / "a")
+        files[split].write_text(other)
+        with pytest.raises(InputError, match=rf"{split}/a:1: the tag {words}, and those of training have"):
+            tagged_data(**files, entities=True).prepare_data()
+        files[split].write_text("w O\n\n")
+        assert tagged_data(**files, entities=True).summaries()[0].counts["entities"] == 5
+
+
+def test_tags_that_were_learned_settle_whether_entities_have_types(tmp_path):
+    (tmp_path / "a").write_text("w B\nx I\ny O\n\n" * 5)
+    with pytest.raises(InputError, match="the tag 'B' has no type"):
+        tagged_data(**thrice(tmp_path / "a"), entities=True, tags=["B-PER", "I-PER", "O"]).prepare_data()
+
+
+def test_a_line_of_names_that_is_data_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"b:1: the line of column names looks like data, for its tag 'A' .* leave"):
+        read(tmp_path, PLAIN, "b", header=True)
+    with pytest.raises(InputError, match=r"there is no column 'token' among 'w0', 'A'"):
+        read(tmp_path, PLAIN, header=True, word_column="token", tag_column="tag")
+    found = source(tmp_path, f"token tag\n{PLAIN}\nToken TAG\n{PLAIN}", header=True)
+    assert [len(one.words) for one in found.read("train")] == [2] * 40
+    assert found.left_out("train") == {"lines of column names": 2}
+
+
+def test_a_split_that_is_one_sentence_is_told(tmp_path, caplog):
+    read(tmp_path, "The/DT cat/NN\nA/DT dog/NN\n" * 6)
+    assert "data.train is one sentence of 12 words: sentences end with a blank line" in caplog.text
+
+
+def test_a_file_of_one_column_or_of_json_is_told_what_it_seems_to_be(tmp_path):
+    with pytest.raises(InputError, match=r"are one column of 1; give data\.separator=comma"):
+        read(tmp_path, "a,X\nb,Y\n")
+    for line in ('{"tokens": ["a"]}', '{"tokens":["a"],"tags":["X"]}'):
+        with pytest.raises(InputError, match=r"a\.conll:1: this is a line of JSON"):
+            read(tmp_path, f"{line}\n" * 3)
+    assert read(tmp_path, "{ O\n[ X\n") == [(("{", "["), ("O", "X"))]
