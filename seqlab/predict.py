@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from seqlab import build, saved
 from seqlab.data.blanks import is_blank
 from seqlab.data.examples import read_lines
+from seqlab.data.files import plain_text
 from seqlab.data.tables import without_surrogates
 from seqlab.data.vocabulary import UNKNOWN, Vocabulary
 from seqlab.errors import InputError
@@ -24,6 +25,7 @@ MOST_INPUTS: Final = 256
 """The most inputs of a chunk."""
 
 _TOLD: Final = 10  # inputs of which each is told that it has no known token; of more their number
+_TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _NUMBERED: Final = re.compile(r"^text (\d+)\b")  # how a task's errors name an input
 
 
@@ -79,13 +81,17 @@ def inputs_of(given: Sequence[str], file: Path | None, encoding: str = "utf-8") 
         whole, replaced = without_surrogates(text)  # Python holds such a byte as a lone surrogate
         if replaced:
             log.warning("text %d: characters that are no UTF-8 are read as U+FFFD: %d", number, replaced)
-        found.append(Input(whole, f"text {number}"))
+        if whole.strip() and is_blank(whole):
+            raise InputError(f"text {number} is empty: there is nothing in it that can be seen")
+        found.append(Input(plain_text(whole), f"text {number}"))
     try:
         lines = [] if file is None else read_lines(file, encoding)
     except InputError as error:
         if "data.encoding" in str(error):  # an option of the run's data, which predict keeps
             raise InputError(f"{error}; here it is that of the run's data, {encoding}: convert the file") from error
         raise
+    if file is not None and file.name.lower().removesuffix(".gz").endswith(_TABLES):
+        log.warning("%s: each line is one text as it stands, names and values of columns too", file)
     for number, line in enumerate(lines, start=1):
         if is_blank(line):
             raise InputError(f"{file}:{number}: the text is empty")

@@ -193,3 +193,20 @@ def test_a_prompt_that_is_not_utf8_is_refused(tmp_path, text_file, capsys, comma
     name, *option = command
     assert main([name, str(tmp_path), *option, os.fsdecode(b"caf\xe9")]) == 2
     assert "not UTF-8" in capsys.readouterr().err
+
+
+def test_an_argument_is_read_as_a_line_of_a_file_and_what_nobody_sees_is_refused(run_dir, tmp_path, capsys):
+    marked, plain = predict(run_dir, ["\ufeffI love this film", "I love this film"])
+    assert marked.values == plain.values
+    assert [one.text for one in inputs_of(["\ufeffone\r\ntwo"], None)] == ["one\ntwo"]
+    assert main(["predict", str(run_dir), "I love", "\u200b"]) == 2
+    assert "text 2 is empty: there is nothing in it that can be seen" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text_or_a_table_is_told(run_dir, tmp_path, caplog):
+    (tmp_path / "a.txt").write_bytes(b"PK\x03\x04" + b"[Content_Types].xml xl/workbook.xml")
+    with pytest.raises(InputError, match=r"a\.txt is an Excel workbook \(xlsx\)"):
+        predict(run_dir, [], tmp_path / "a.txt")
+    (tmp_path / "a.csv").write_text("text,label\nI love this film,positive\n")
+    assert len(predict(run_dir, [], tmp_path / "a.csv")) == 2
+    assert "a.csv: each line is one text as it stands" in caplog.text

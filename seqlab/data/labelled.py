@@ -221,10 +221,9 @@ def cut_reading(
     """
     if len(whole.rows) < len(splits) and whole.left_out:
         omitted = ", ".join(counted(count, reason) for reason, count in whole.left_out.items())
-        raise InputError(
-            f"{name}: {few(len(whole.rows), 'rows')} to cut into {' and '.join(splits)}, for data.ignore_label or "
-            f"hidden labels left out {omitted}"
-        )
+        into = f"{', '.join(splits[:-1])} and {splits[-1]}"
+        reason = f"data.ignore_label or hidden labels left out {omitted}"
+        raise InputError(f"{name}: {few(len(whole.rows), 'rows')} to cut into {into}, for {reason}")
     parts = cut_rows(
         whole.rows,
         fractions,

@@ -321,3 +321,9 @@ def test_a_file_of_one_column_or_of_json_is_told_what_it_seems_to_be(tmp_path):
         with pytest.raises(InputError, match=r"a\.conll:1: this is a line of JSON"):
             read(tmp_path, f"{line}\n" * 3)
     assert read(tmp_path, "{ O\n[ X\n") == [(("{", "["), ("O", "X"))]
+
+
+def test_marks_in_small_letters_are_told(tmp_path):
+    (tmp_path / "a").write_text("w B-PER\nx i-PER\ny O\n\n" * 5)
+    with pytest.raises(InputError, match=r"a:2: expected a mark in capitals, such as 'I-PER', got 'i-PER'"):
+        tagged_data(**thrice(tmp_path / "a"), entities=True).prepare_data()
