@@ -212,10 +212,9 @@ def _outside(sentences: Iterable[TaggedSentence]) -> str:
 
 def _no_entity(sentence: TaggedSentence, place: int, outside: str) -> str:
     tag = sentence.tags[place]
-    if _parse(tag[:1].upper() + tag[1:], outside) is not None:
-        return (
-            f"{sentence.place(place)}: expected a mark in capitals, such as {tag[:1].upper() + tag[1:]!r}, got {tag!r}"
-        )
+    capital = tag[:1].upper() + tag[1:]
+    if len(tag) > 1 and _parse(capital, outside) is not None:
+        return f"{sentence.place(place)}: expected a mark in capitals, such as {capital!r}, got {tag!r}"
     return (
         f"{sentence.place(place)}: expected {outside}, B-X or I-X, or a tag of {', '.join(SCHEMES[2:])}, got "
         f"{sentence.tags[place]!r}; a line of column names takes data.header=true, tags without entities "
