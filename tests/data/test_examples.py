@@ -120,7 +120,7 @@ def test_a_position_in_other_data_is_refused():
 def test_examples_that_do_not_fill_the_devices_are_refused():
     with pytest.raises(InputError, match="batch_size=4 examples do not divide over 3 devices: give a multiple of 3"):
         loader(device=(0, 3))
-    with pytest.raises(InputError, match="1 examples are too few for 2 devices"):
+    with pytest.raises(InputError, match="1 example is too few for 2 devices"):
         loader(device=(0, 2), lengths=[1])
 
 
