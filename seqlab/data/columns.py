@@ -326,6 +326,8 @@ class _ColumnReader:
             for before, line in zip(["", *self._lines], self._lines, strict=False)
             if is_blank(before) and not is_blank(line)
         ]
+        if not any(map(_mark_of, starts)):
+            return
         plain = {self._cell(self._split(line), 1) for line in self._lines if not _mark_of(line)}
         marked = [line for line in starts if self._like_comment(line, plain)]
         if len(marked) > 1 and 2 * len(marked) > len(starts):
