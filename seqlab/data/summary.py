@@ -11,7 +11,7 @@ from typing import Any
 
 _SHOWN_CLASSES = 10  # in a printed line; all of them stand in the record
 _SPACES = re.compile(r"[ \t\n\r]+")  # no-break spaces are shown
-_NOUN = re.compile(r"\S+(?= (?:of|with|without|labelled|that|in|to|a|alone|cut|,|\()|,|$)")
+_NOUN = re.compile(r"\S+(?= (?:(?:of|with|without|labelled|that|in|to|alone)\b|\()|,|$)")
 _LONGEST_NAME = 40  # of a class in a printed line
 
 
