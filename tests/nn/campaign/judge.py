@@ -3,15 +3,17 @@
 The rule. ``truth`` is the hand-written history in float64. A tensor agrees if it is no further from the truth than
 ``K`` = 16 times the noise: the largest of the hand-written steps' own distance from the truth in the cell's precision,
 and 16 eps times the tensor's scale (its largest number, or the largest gradient of the step, or the loss's weight times
-the input's size). The precisions' eps are 2.2e-16, 1.2e-7 and, under autocast, 2**-8. What does not agree so is looked
-at again: the hand-written history runs in float64 with every weight and input moved by eps of itself, and by 64 eps,
-eight times each; the noise is then also what that moved. So a cell that is chaotic, or stands at the edge of a jump,
-raises no alarm by its rounding, and one that is neither is held to 1e-13 in float64.
+the input's size; of a loss, the largest of what it sums up). The precisions' eps are 2.2e-16, 1.2e-7 and, under
+autocast, 2**-8. What does not agree so is looked at again: the hand-written history runs in float64 with every weight
+and input moved by eps of itself, and by 64 eps, eight times each; the noise is then also what that moved. So a cell
+that is chaotic, or stands at the edge of a jump, raises no alarm by its rounding, and one that is neither is held to
+1e-13 in float64.
 
 What is no tensor (attributes, draws, text, names) must be equal. Where the hand-written steps raise, an engine may
 raise too; one that runs there is reported, but is no fault.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +79,11 @@ def _of_step(number: int, a: Seen, t: Seen, s: Seen, step: dict[str, Any], moved
         found.append(Difference(number, name, "is more than the steps give"))
     # A rounding in what comes to a weight is as large in its gradient as the input that it is multiplied by.
     scales = {"gradient": 1.0}
-    if step["do"] == "run":
+    if "scale" in step:
         scales["gradient"] = _SCALES.get(step.get("loss", ""), 1.0) * max(1.0, step["scale"])
     for name, value in t.items():
         if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
-            group = name.removeprefix("after the loss: ").split()[0]
+            group = _group(name)
             largest = float(torch.nan_to_num(value.double(), 0.0, 0.0, 0.0).abs().max())
             scales[group] = max(scales.get(group, 0.0), largest)
     # Of a sum the terms tell how large a rounding is; by itself it may be near zero.
@@ -98,7 +100,7 @@ def _of_step(number: int, a: Seen, t: Seen, s: Seen, step: dict[str, Any], moved
         elif one.dtype != other.dtype and not step.get("autocast"):
             found.append(Difference(number, name, f"is of {other.dtype}, should be of {one.dtype}"))
         elif one.numel():
-            scale = scales.get(name.removeprefix("after the loss: ").split()[0], 0.0)
+            scale = scales.get(_group(name), 0.0)
             others = [each[name] for each in moved if isinstance(each.get(name), Tensor)]
             kind = a["output"].dtype if name == "loss" else one.dtype  # a loss is noted in float64 in any case
             low = bool(step.get("autocast")) and kind != torch.float64
@@ -106,6 +108,11 @@ def _of_step(number: int, a: Seen, t: Seen, s: Seen, step: dict[str, Any], moved
                 number, name, one, t.get(name, one), other, scale, 2.0**-8 if low else _eps(kind), others
             )
     return found
+
+
+def _group(name: str) -> str:
+    """What kind of tensor it is, whichever thread has made it."""
+    return re.sub(r"^(thread \d+: )?(after the loss: )?", "", name).split()[0]
 
 
 def _eps(kind: torch.dtype) -> float:
