@@ -267,6 +267,11 @@ def whether_its_state_requires_a_gradient(self, gi, gh, state):
 
 
 @refused()
+def whether_its_state_requires_a_gradient_by_name(self, gi, gh, state):
+    return ((gi + gh).tanh() if getattr(state[0], "requires_grad", False) else (gi + gh).sigmoid(),)
+
+
+@refused()
 def the_environment(self, gi, gh, state):
     return ((gi + gh).tanh() * float(os.environ.get("SEQLAB_TEST_SCALE", "1")),)
 
@@ -721,3 +726,27 @@ def test_a_refusal_lasts_as_long_as_the_switch_that_caused_it():
         assert not loud or "self.seen" in layer.last_run.reason
     assert engines == ["loop", "scan", "loop", "scan"]
     assert cell.seen == 6
+
+
+@pytest.mark.parametrize(
+    ("read", "frozen"),
+    [
+        (lambda gi, gh: gi.requires_grad, ("weight_ih", "bias_ih")),
+        (lambda gi, gh: gh.requires_grad, ("weight_hh", "bias_hh")),
+        (lambda gi, gh: gi.requires_grad and gh.requires_grad, ("weight_ih", "bias_ih")),
+    ],
+)
+def test_weights_that_are_frozen_later_are_heeded_by_what_asks_for_them(compiled_quickly, read, frozen):
+    layer = Recurrent(
+        small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() if read(gi, gh) else (gi + gh).sigmoid(),))
+    )
+    x = torch.randn(4, 6, 3).double()
+
+    def engine():
+        torch.testing.assert_close(layer(x)[0], Recurrent(layer.cell, "loop")(x)[0], rtol=1e-10, atol=1e-10)
+        return layer.last_run.engine
+
+    assert engine() == "scan"
+    for name in frozen:
+        getattr(layer.cell, name).requires_grad_(False)
+    assert engine() == "loop"

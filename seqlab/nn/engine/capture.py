@@ -71,6 +71,7 @@ class Capture:
     _read: Callable[[dict[str, Any]], tuple[Any, ...]]
     _orders: tuple[tuple[dict[Any, Any], tuple[Any, ...]], ...]
     has_numbers: bool  # as arguments, which may change while it holds
+    reads_autograd: bool  # whether code of the user's asks a tensor for its gradient's whereabouts
     derived: dict[Any, Any] = field(default_factory=dict)  # what engines have made of it
 
     def text(self) -> str:
@@ -262,6 +263,7 @@ def _capture(function: types.FunctionType, scope: dict[str, Any], flags: tuple[b
         read,
         tuple((table, tuple(table)) for table in _tables(scope["cell"])),
         not all(isinstance(each, Tensor) for each in read(scope)),
+        _reads_autograd(found.code),
     )
 
 
@@ -271,9 +273,9 @@ def _tables(cell: nn.Module) -> list[dict[Any, Any]]:
     return [each for each in values if isinstance(each, dict)]
 
 
-def reads_autograd(code: Sequence[types.CodeType]) -> bool:
-    """Whether code of the user's asks a tensor for its gradient's whereabouts."""
-    return any(_READS_OF_AUTOGRAD.intersection(each.co_names) and not of_torch(each) for each in code)
+def _reads_autograd(code: Sequence[types.CodeType]) -> bool:
+    words = {each: {*each.co_names, *(word for word in each.co_consts if isinstance(word, str))} for each in code}
+    return any(_READS_OF_AUTOGRAD.intersection(words[each]) and not of_torch(each) for each in code)
 
 
 def _inputs(found: Followed) -> tuple[tuple[Input, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
@@ -339,4 +341,4 @@ def parts_of(function: types.FunctionType) -> tuple[Any, ...]:
     return function.__code__, function.__defaults__, None if defaults is None else tuple(defaults.items()), tuple(cells)
 
 
-__all__ = ["ROWS", "STEPS", "Capture", "Input", "Size", "Watched", "parts_of", "reads_autograd", "shape_of", "watched"]
+__all__ = ["ROWS", "STEPS", "Capture", "Input", "Size", "Watched", "parts_of", "shape_of", "watched"]

@@ -29,7 +29,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cell import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.capture import Capture, Watched, reads_autograd, watched
+from seqlab.nn.engine.capture import Capture, Watched, watched
 from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.once import has_bias, linear_ships, not_once, once_a_call, ships, unplain
@@ -180,7 +180,8 @@ def _ready(cell: GatedCell, watch: Watched, call: _Call) -> _Ready:
         reason = unplain(cell, *(each for each in live if isinstance(each, Tensor)))
         if reason is not None:
             raise UnsupportedError(reason)
-    key = (call.dtype, call.device.type, call.sequences, os.environ.get("SEQLAB_COMPILE"))
+    certain = _certain(cell) if capture.reads_autograd else None
+    key = (call.dtype, call.device.type, call.sequences, certain, os.environ.get("SEQLAB_COMPILE"))
     known = capture.derived.get(key)
     if known is None:
         with watch.lock:
@@ -200,8 +201,8 @@ def _sizes(cell: GatedCell) -> list[int | None]:
 def _derive(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[Any], call: _Call) -> _Derived | str:
     """The step of a capture and its checked program; or why there is none, for as long as the capture holds."""
     try:
-        if call.gradients and reads_autograd(capture.code):
-            _refuse_first_step(cell, watch, capture, call)
+        if capture.reads_autograd:
+            _refuse_flags(cell, watch, capture, call)
         # A caller's modes end with its thread: hooks on saved tensors, as a checkpoint has, and autocast.
         with ThreadPoolExecutor(1) as apart:
             return apart.submit(_compiled, cell, watch, capture, live, call).result()
@@ -245,14 +246,23 @@ class _AgainError(Exception):
     """A capture with numbers as arguments does not do: one with numbers as constants may."""
 
 
-def _refuse_first_step(cell: GatedCell, watch: Watched, capture: Capture, call: _Call) -> None:
-    """What asks its state for a gradient may do otherwise at the first step, whose state needs none."""
+def _certain(cell: GatedCell) -> bool:
+    """Whether a gradient comes, while there are any, through the input's and the state's product at every step."""
+    learned = {name for name, each in cell.named_parameters() if each.requires_grad}
+    return ships(cell, GatedCell, "project") and all(
+        any(kind in name for name in learned) for kind in ("weight_ih", *["weight_hh" for _ in range(cell.recurrent)])
+    )
+
+
+def _refuse_flags(cell: GatedCell, watch: Watched, capture: Capture, call: _Call) -> None:
+    """What asks its input or state for a gradient may do otherwise where one has none: the first state, say."""
     sizes = _sizes(cell)
-    product = any(each.requires_grad for name, each in cell.named_parameters() if "weight_hh" in name)
-    flags = [True, *[product for each in sizes[1:2]], *[False] * len(cell.state_sizes)]
-    first, _ = watch.capture(cell, sizes, flags, call.dtype, call.device)
-    if first.text() != capture.text():
-        raise UnsupportedError("it asks whether its state requires a gradient")
+    uncertain = set(range(2 if _certain(cell) else 0, len(sizes)))
+    for places in [uncertain, *({place} for place in uncertain), *(uncertain - {place} for place in uncertain)]:
+        flags = [call.gradients != (place in places) for place in range(len(sizes))]
+        other, _ = watch.capture(cell, sizes, flags, call.dtype, call.device)
+        if other.text() != capture.text():
+            raise UnsupportedError("it asks whether its input or state requires a gradient")
 
 
 def _program(cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, call: _Call) -> Program:
