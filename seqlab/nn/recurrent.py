@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from typing import cast as typed
 
 import torch
@@ -179,6 +179,10 @@ class Recurrent(nn.Module):
         if case not in self._choices:
             self._choices[case] = candidates(self.cell, device, low, packed)
         return self._choices[case]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The classes by which an engine was chosen may be PyTorch's own of a parametrization, which can't be pickled.
+        return {**self.__dict__, "_choices": {}}
 
     def _repeats(self, x: Tensor) -> bool:
         """Whether stretches of steps may be run twice; a word where they may not."""

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize
 
 from seqlab.nn import Bidirectional, GRUCell, LSTMCell, Recurrent
 from seqlab.nn.recurrent import flip_valid
@@ -179,3 +180,13 @@ def test_wrong_constructions_are_refused():
         Bidirectional(cell, LSTMCell(2, 4))
     with pytest.raises(ValueError, match=r"state: expected the pair \(forward, backward\) of states, got \(\(Tensor"):
         Bidirectional(cell, LSTMCell(3, 4))(X, ((H, H),))
+
+
+@pytest.mark.parametrize("copied", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.deepcopy])
+def test_a_layer_that_ran_parametrized_is_copied_once_that_is_removed(copied):
+    layer = Recurrent(GRUCell(3, 5))
+    parametrizations.weight_norm(layer.cell, "weight_ih")
+    x = torch.randn(2, 4, 3)
+    layer(x)
+    parametrize.remove_parametrizations(layer.cell, "weight_ih")
+    assert torch.equal(copied(layer)(x)[0], layer(x)[0])

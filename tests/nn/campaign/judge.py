@@ -2,12 +2,12 @@
 
 The rule. ``truth`` is the hand-written history in float64. A tensor agrees if it is no further from the truth than
 ``K`` = 16 times the noise: the largest of the hand-written steps' own distance from the truth in the cell's precision,
-and 16 eps times the tensor's scale (its largest number, or the largest gradient of the step, or the loss's weight times
-the input's size; of a loss, the largest of what it sums up). The precisions' eps are 2.2e-16, 1.2e-7 and, under
+and 16 eps times the tensor's scale (its largest number, or the largest gradient of the step, or the loss's weight
+times the input's size; of a loss, the largest of what it sums up). The precisions' eps are 2.2e-16, 1.2e-7 and, under
 autocast, 2**-8. What does not agree so is looked at again: the hand-written history runs in float64 with every weight
-and input moved by eps of itself, and by 64 eps, eight times each; the noise is then also what that moved. So a cell
-that is chaotic, or stands at the edge of a jump, raises no alarm by its rounding, and one that is neither is held to
-1e-13 in float64.
+and input moved by eps of itself (a zero by eps), and by 64 eps, eight times each; the noise is then also what that
+moved. So a cell that is chaotic, or stands at the edge of a jump, raises no alarm by its rounding, and one that is
+neither is held to 1e-13 in float64.
 
 What is no tensor (attributes, draws, text, names) must be equal. Where the hand-written steps raise, an engine may
 raise too; one that runs there is reported, but is no fault.

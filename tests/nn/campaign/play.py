@@ -96,10 +96,9 @@ class Player:
             draw = torch.Generator().manual_seed(self.built["seed"] ^ self.built["jitter"])
             with torch.no_grad():
                 for tensor in [*layer.parameters(), *layer.buffers()]:
-                    if tensor.is_floating_point():
-                        tensor.mul_(
-                            1 + self.jitter * torch.randn(tensor.shape, generator=draw, dtype=torch.float64).to(tensor)
-                        )
+                    if tensor.is_floating_point():  # a zero is moved as a one would be
+                        noise = torch.randn(tensor.shape, generator=draw, dtype=torch.float64).to(tensor)
+                        tensor.add_(self.jitter * noise * torch.where(tensor == 0, 1.0, tensor))
         return layer
 
     @contextlib.contextmanager
@@ -338,14 +337,16 @@ class Player:
         """Another layer of the same class, of other sizes or not, runs in between."""
         written = self.cell.kind in ("gated", "linear", "plain", "stepping")  # their sizes stand in their source
         cell = self.cell if written else Family(**{**vars(self.cell), "hidden_size": step["hidden"]})
-        other = layer_of(cell, {**self.built, "structure": "recurrent"}, self.module, self.subject).to(self._dtype())
+        other = self._moved(layer_of(cell, {**self.built, "structure": "recurrent"}, self.module, self.subject))
+        other = other.to(self._dtype())
         x = self._tensor(torch.Generator().manual_seed(step["seed"]), 2, 3, self.cell.input_size)
         output, final = other(x)
         self._note(seen, output, final)
         if not output.requires_grad:
             seen["loss"] = "without gradient"
             return
-        loss = output.sum()
+        weights = torch.linspace(0.5, 1.5, output.numel()).view_as(output).to(output)  # a norm's plain sum is constant
+        loss = (output * weights).sum()
         seen["loss"] = loss.detach().double()
         leaves = {f"weight {n}": p for n, p in other.named_parameters() if p.requires_grad}
         self._note_gradients(seen, leaves, torch.autograd.grad(loss, list(leaves.values()), allow_unused=True))
