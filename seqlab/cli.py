@@ -53,8 +53,8 @@ def _train(argv: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from seqlab import launch
-    from seqlab.explain import explain
+    from seqlab.commands import train as launch
+    from seqlab.config.hints import explain
 
     try:
         return launch.train(argv)
@@ -190,7 +190,7 @@ def _size(text: str) -> tuple[int, ...]:
 
 
 def _resume(args: argparse.Namespace) -> int:
-    from seqlab import launch
+    from seqlab.commands import train as launch
 
     return launch.resume(args.run_dir, args.overrides, args.allow)
 
@@ -198,7 +198,7 @@ def _resume(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
-        from seqlab.evaluate import evaluate
+        from seqlab.commands.evaluate import evaluate
 
     metrics = evaluate(args.run_dir, args.overrides)
     if args.json:
@@ -214,7 +214,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
-        from seqlab.generate import Sampling, generate
+        from seqlab.commands.generate import Sampling, generate
 
     if args.greedy and (args.top_k is not None or args.top_p is not None):
         raise InputError(
@@ -229,7 +229,7 @@ def _generate(args: argparse.Namespace) -> int:
 def _complete(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
-        from seqlab.generate import complete, read_prompt
+        from seqlab.commands.generate import complete, read_prompt
 
     text = read_prompt(args.text)
     for continuation, probability in complete(args.run_dir, text, args.k, args.words):
@@ -240,7 +240,7 @@ def _complete(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
-        from seqlab.predict import predict
+        from seqlab.commands.predict import predict
 
     for prediction in predict(args.run_dir, args.inputs, args.file):
         if args.json:
@@ -281,8 +281,8 @@ def _open_run(args: argparse.Namespace) -> None:
     """Refuses a folder without a run before anything slow is imported, and lets the user's own modules be found."""
     import os
 
-    from seqlab.record import read_record
-    from seqlab.trust import allow
+    from seqlab.config.trust import allow
+    from seqlab.run.record import read_record
 
     read_record(args.run_dir)
     allow(args.allow)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seqlab import supervise, train
+from seqlab.run import supervisor, training
 from tests.conftest import config_of
 
 ONE_THREAD = ("trainer=cpu", "runtime.num_threads=1")
@@ -65,8 +65,8 @@ def train_in_this_process(run_dir: Path, *overrides: str) -> int:
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level
     config = config_of(*ONE_THREAD, "runtime.keep_freed_memory=false", *overrides)
-    supervise.claim(run_dir, config, list(overrides))
+    supervisor.claim(run_dir, config, list(overrides))
     try:
-        return train.main([str(run_dir)])
+        return training.main([str(run_dir)])
     finally:
         lightning.setLevel(level)

@@ -20,9 +20,9 @@ with quick_imports():
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
 
-    from seqlab import train
     from seqlab.nn.engine.scan import build
-    from seqlab.record import RunRecord
+    from seqlab.run import training
+    from seqlab.run.record import RunRecord
 
 torch.set_num_threads(1)
 
@@ -116,7 +116,7 @@ def quiet_lightning():
     import warnings
 
     with warnings.catch_warnings():
-        train.ignore_foreign_warnings()
+        training.ignore_foreign_warnings()
         yield
 
 
@@ -141,7 +141,7 @@ def run_here(run_dir: Path, *overrides: str) -> RunRecord:
     """Carries out a run in this process; the CPU, one thread and no more output than needed."""
     config = config_of(*overrides, "trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
     record = RunRecord.start(run_dir, config, list(overrides), config["seed"])
-    train.execute(record)
+    training.execute(record)
     return record
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from seqlab import build
 from seqlab.callbacks import TrainingMetrics
-from seqlab.train import ignore_foreign_warnings
+from seqlab.config import build
+from seqlab.run.training import ignore_foreign_warnings
 from tests.conftest import config_of
 
 EXACT = ("trainer.precision=64-true", "runtime.num_threads=1", "logger=none", "trainer.log_every_n_steps=5")

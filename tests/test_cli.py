@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from seqlab import cli, launch
-from seqlab.record import RECORD_NAME, RunRecord, read_record
+from seqlab import cli
+from seqlab.commands import train as launch
+from seqlab.run.record import RECORD_NAME, RunRecord, read_record
 from tests.command import ONE_THREAD, environment, seqlab
 from tests.conftest import run_here, small
 
@@ -214,9 +215,9 @@ def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(
     start = subprocess.Popen
 
     def doomed(arguments, **_):
-        assert arguments[1:4] == ["-m", "seqlab.process", "train"]
+        assert arguments[1:4] == ["-m", "seqlab.run.process", "train"]
         program = (
-            "import os, sys\nfrom seqlab.record import RunRecord\n"
+            "import os, sys\nfrom seqlab.run.record import RunRecord\n"
             "RunRecord.start(sys.argv[1], {}, [], 1)\nos.kill(os.getpid(), 9)"
         )
         return start([sys.executable, "-c", program, arguments[4]])
@@ -230,7 +231,7 @@ def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(
 
 def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):
     RunRecord.start(tmp_path / "run", {"seed": 1}, [], 1)
-    program = "import sys\nfrom seqlab.record import RunRecord\nRunRecord.resume(sys.argv[1])"
+    program = "import sys\nfrom seqlab.run.record import RunRecord\nRunRecord.resume(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "run")], env=environment(), capture_output=True, text=True
     )

@@ -7,7 +7,7 @@ import pytest
 
 import seqlab
 from seqlab.data import tagged_data
-from seqlab.record import read_record
+from seqlab.run.record import read_record
 
 SCRIPT = Path(seqlab.__file__).parents[1] / "experiments" / "tagging" / "baseline.py"
 

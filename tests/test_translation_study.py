@@ -7,8 +7,8 @@ import pytest
 from sacrebleu import CHRF, corpus_bleu
 
 import seqlab
-from seqlab.predict import predict
-from seqlab.record import read_record
+from seqlab.commands.predict import predict
+from seqlab.run.record import read_record
 from tests.conftest import run_here
 from tests.numbers_language import of_numbers, write_numbers
 

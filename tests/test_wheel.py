@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.record import read_record
+from seqlab.run.record import read_record
 from tests.command import ONE_THREAD, environment
 
 ROOT = Path(__file__).parents[1]

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 
-from seqlab import report, saved
-from seqlab.evaluate import evaluate
-from seqlab.generate import Sampling, complete, generate
+from seqlab import report
+from seqlab.commands.evaluate import evaluate
+from seqlab.commands.generate import Sampling, complete, generate
 from seqlab.nn import KneserNey, WindowModel
 from seqlab.nn.size import count_parameters
+from seqlab.run import load
 from tests.command import train_in_this_process
 from tests.conftest import run_here, small
 
@@ -33,7 +34,7 @@ def runs(tmp_path_factory, text_file):
 @pytest.mark.parametrize(("name", "kind"), [("window", WindowModel), ("kneser_ney", KneserNey)])
 def test_the_folder_is_complete_and_evaluates_to_its_own_figures(runs, name, kind):
     record = json.loads((runs / name / "run.json").read_text())
-    model = saved.load_run(runs / name).model()
+    model = load.load_run(runs / name).model()
     assert isinstance(model, kind)
     assert record["status"] == "completed" and record["num_parameters"] == count_parameters(model) > 0
     found = evaluate(runs / name, [])
@@ -42,10 +43,10 @@ def test_the_folder_is_complete_and_evaluates_to_its_own_figures(runs, name, kin
 
 
 def test_an_n_gram_model_of_the_text_holds_its_n_grams_and_knows_it(runs):
-    model = saved.load_run(runs / "kneser_ney").model()
+    model = load.load_run(runs / "kneser_ney").model()
     data_spec = json.loads((runs / "kneser_ney" / "data_spec.json").read_text())
     assert model.num_ngrams[0] == data_spec["vocab_size"] == 9
-    metrics = saved.load_run(runs / "kneser_ney").record["metrics"]
+    metrics = load.load_run(runs / "kneser_ney").record["metrics"]
     assert metrics["test/perplexity"] < 5 and metrics["test/accuracy"] > 0.4
 
 

@@ -8,7 +8,7 @@ import torch
 
 import seqlab
 from seqlab.nn.size import count_parameters
-from seqlab.record import RunRecord
+from seqlab.run.record import RunRecord
 
 SCRIPT = Path(seqlab.__file__).parents[1] / "experiments" / "why_recurrent" / "run.py"
 

@@ -19,11 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from seqlab import build
-from seqlab.compose import compose_config
+from seqlab.config import build
+from seqlab.config.compose import compose_config
 from seqlab.data import AnswerData
 from seqlab.errors import InputError
-from seqlab.record import RunRecord
+from seqlab.run.record import RunRecord
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
 SPLITS = {"train": "train", "val": "validation", "test": "test"}

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from seqlab import build
-from seqlab.atomic import write_atomically
+from seqlab.config import build
+from seqlab.files import write_atomically
 from seqlab.nn import LanguageModel
 from seqlab.nn.gradients import norms_by_distance, state_gradients, step_gradients, truncation_bias
-from seqlab.record import read_record
-from seqlab.saved import load_run
+from seqlab.run.load import load_run
+from seqlab.run.record import read_record
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"

@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from seqlab import build
-from seqlab.compose import compose_config
+from seqlab.config import build
+from seqlab.config.compose import compose_config
 from seqlab.data import ClassificationData
 from seqlab.errors import InputError
-from seqlab.record import RunRecord
+from seqlab.run.record import RunRecord
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
 NGRAMS = (1, 2)

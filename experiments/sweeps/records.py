@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from shared import Checks
 
-from seqlab.record import RECORD_NAME, RunRecord
+from seqlab.run.record import RECORD_NAME, RunRecord
 
 CELLS = ("LSTMCell", "GRUCell", "RNNCell", "MGUCell")
 MOST_SECONDS, MOST_MEGABYTES = 5.0, 500.0

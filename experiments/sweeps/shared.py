@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from seqlab.record import RECORD_NAME, read_record
+from seqlab.run.record import RECORD_NAME, read_record
 
 MEASURED = ("test/perplexity", "test/loss", "test/accuracy", "val/perplexity", "val/loss")
 

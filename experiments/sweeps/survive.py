@@ -17,7 +17,7 @@ import twelve
 from shared import MEASURED, Checks, completed, differences, records, run, start, table
 
 from seqlab.errors import InputError
-from seqlab.record import RECORD_NAME, read_record
+from seqlab.run.record import RECORD_NAME, read_record
 
 BY = "model.cell._target_,model.hidden_size"
 

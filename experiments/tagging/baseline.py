@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from seqlab import build
-from seqlab.compose import compose_config
+from seqlab.config import build
+from seqlab.config.compose import compose_config
 from seqlab.data import TaggingData
 from seqlab.data.tag_batch import as_read
 from seqlab.errors import InputError
-from seqlab.record import RunRecord
+from seqlab.run.record import RunRecord
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
 

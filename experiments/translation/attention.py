@@ -12,7 +12,7 @@ from seqlab.data import TranslationSpec
 from seqlab.data.batch import pad
 from seqlab.errors import InputError
 from seqlab.nn import Translator
-from seqlab.saved import load_run
+from seqlab.run.load import load_run
 from seqlab.tasks.translation import decode, translate
 
 

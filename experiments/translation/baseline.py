@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqlab import build
-from seqlab.compose import compose_config
+from seqlab.config import build
+from seqlab.config.compose import compose_config
 from seqlab.data import TranslationData
 from seqlab.errors import InputError
-from seqlab.record import RunRecord
+from seqlab.run.record import RunRecord
 from seqlab.tasks.translation import score
 
 

@@ -18,11 +18,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from seqlab.atomic import write_atomically
+from seqlab.files import write_atomically
 from seqlab.nn import LanguageModel, LSTMCell, RNNCell, WindowModel
 from seqlab.nn.size import count_parameters
-from seqlab.record import read_record
-from seqlab.saved import SPEC_NAME
+from seqlab.run.load import SPEC_NAME
+from seqlab.run.record import read_record
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from seqlab.atomic import write_atomically
 from seqlab.bench.engine_cases import SHAPES, Case, layer_case, lengths_case, shape_case
 from seqlab.bench.engine_cells import CellFactory, find_cells, stock_of
 from seqlab.bench.engine_contenders import Setting, Size
@@ -19,8 +18,9 @@ from seqlab.bench.engine_rows import geometric_means, measure
 from seqlab.bench.engine_scaling import scaling_rows
 from seqlab.bench.engine_tables import case_table, compile_table, memory_table, scaling_table
 from seqlab.errors import InputError
+from seqlab.files import write_atomically
 from seqlab.nn.engine import ENGINES, available
-from seqlab.provenance import git_state, package_versions
+from seqlab.run.provenance import git_state, package_versions
 
 SCHEMA = 1
 SIZES = (Size(35, 20, 200), Size(35, 20, 650), Size(128, 64, 256), Size(20, 32, 64), Size(256, 16, 512))
@@ -242,7 +242,7 @@ def _prepare(options: Options) -> Setting:
         _make_room_for(options.json_file)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    from seqlab.train import keep_freed_memory  # imports Lightning, which takes seconds: after the mistakes
+    from seqlab.run.training import keep_freed_memory  # imports Lightning, which takes seconds: after the mistakes
 
     keep_freed_memory()
     return Setting(torch.device(options.device), options.precision)

@@ -26,9 +26,9 @@ from seqlab.callbacks import TrainingMetrics
 from seqlab.data import DataSpec
 from seqlab.data.stream import Stream, StreamLoader
 from seqlab.nn import LanguageModel, LSTMCell
+from seqlab.run.training import ignore_foreign_warnings, keep_freed_memory
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.schedules import StepDecay
-from seqlab.train import ignore_foreign_warnings, keep_freed_memory
 
 
 @dataclass(frozen=True)

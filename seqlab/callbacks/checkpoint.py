@@ -10,8 +10,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from seqlab.atomic import replacing
 from seqlab.errors import InputError
+from seqlab.files import replacing
 
 _STEPS_BETWEEN_CLOCKS = 16
 

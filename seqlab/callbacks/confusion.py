@@ -8,8 +8,8 @@ from typing import Any, Final
 import lightning.pytorch as pl
 import torch
 
-from seqlab.atomic import write_atomically
 from seqlab.callbacks.at_test import AtTest
+from seqlab.files import write_atomically
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.tagging import TaggingTask
 

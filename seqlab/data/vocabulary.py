@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
+from seqlab.files import write_atomically
 
 UNKNOWN = "<unk>"
 UNITS = ("character", "word", "subword")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
-from seqlab.fingerprint import canonical_json, config_hash
-from seqlab.record import RECORD_NAME, read_record
 from seqlab.report.configs import MISSING, Section, Sections
+from seqlab.run.record import RECORD_NAME, read_record
 
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints"})
 """Folders of a run's own: looking into them would double the time that thousands of runs take."""

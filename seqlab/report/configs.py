@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from seqlab.config.hash import canonical_json, flatten, is_left_out
 from seqlab.errors import InputError
-from seqlab.fingerprint import canonical_json, flatten, is_left_out
 
 if TYPE_CHECKING:
     from seqlab.report.collect import Run

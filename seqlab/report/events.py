@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
+from seqlab.files import write_atomically
 
 _HEADER: Final = struct.Struct("<QI")  # a record's length and the checksum of it; its content and a checksum follow
 

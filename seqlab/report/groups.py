@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqlab.fingerprint import canonical_json
+from seqlab.config.hash import canonical_json
 from seqlab.report.collect import Run
 from seqlab.report.means import Mean
 from seqlab.report.reproduce import Command

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
+from seqlab.files import write_atomically
 
 BEGIN = "<!-- seqlab report: begin -->"
 END = "<!-- seqlab report: end -->"

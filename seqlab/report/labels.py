@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from seqlab.fingerprint import canonical_json, flatten
+from seqlab.config.hash import canonical_json, flatten
 from seqlab.report.configs import MISSING
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqlab.atomic import write_atomically
 from seqlab.errors import InputError
+from seqlab.files import write_atomically
 from seqlab.report.collect import collect
 from seqlab.report.curves import Curves, read_curves
 from seqlab.report.formats import FORMATS, WIDTH, as_csv, as_json, as_markdown, as_table

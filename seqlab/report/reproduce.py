@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from seqlab.config.trust import ALLOWED
 from seqlab.report.collect import Run
-from seqlab.trust import ALLOWED
 
 
 @dataclass(frozen=True, slots=True)

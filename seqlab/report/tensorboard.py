@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from seqlab.errors import InputError
-from seqlab.record import RECORD_NAME
 from seqlab.report.curves import Band, band_of, read_scalars
 from seqlab.report.events import write_events
 from seqlab.report.groups import Report
@@ -31,6 +30,7 @@ from seqlab.report.hparams import (
 from seqlab.report.labels import labels
 from seqlab.report.layout import LOWER, MEAN, UPPER, is_curve, layout_summary
 from seqlab.report.warn import told
+from seqlab.run.record import RECORD_NAME
 
 FILE_NAME: Final = "events.out.tfevents.0.seqlab"
 GROUPS: Final = "groups"

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from seqlab import cli, train
+from seqlab import cli
 from seqlab.nn.engine import ENGINES
+from seqlab.run import training
 
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
     """The allocator is left alone, and engines that would compile for seconds stay out."""
-    monkeypatch.setattr(train, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(training, "keep_freed_memory", lambda: True)
     every = dict(ENGINES)
     for name in [name for name in ENGINES if name not in ("native", "loop")]:
         del ENGINES[name]

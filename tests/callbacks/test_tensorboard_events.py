@@ -7,8 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import TENSORS, Even
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from seqlab import saved
-from seqlab.record import read_record
+from seqlab.run import load
+from seqlab.run.record import read_record
 from tests.conftest import run_here, small
 
 HPARAMS = "_hparams_/session_start_info"
@@ -110,9 +110,7 @@ def test_matched_parameters_show_the_size_that_was_solved_for(tmp_path, text_fil
     (record,) = [metadata for tag, metadata in events_of(tmp_path).summary_metadata.items() if tag == HPARAMS]
     data = plugin_data_pb2.HParamsPluginData.FromString(record.plugin_data.content)
     shown = data.session_start_info.hparams
-    assert (
-        shown["model.hidden_size"].number_value == saved.load_run(tmp_path).model().encoder.layers[0].cell.hidden_size
-    )
+    assert shown["model.hidden_size"].number_value == load.load_run(tmp_path).model().encoder.layers[0].cell.hidden_size
     assert shown["model.hidden_size"].number_value != 16
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from seqlab import build
 from seqlab.callbacks import TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
+from seqlab.config import build
 from tests.conftest import config_of, small
 
 

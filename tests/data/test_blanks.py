@@ -2,10 +2,10 @@
 
 import pytest
 
+from seqlab.commands.predict import inputs_of
 from seqlab.data import BabiFiles, TaggedFiles, labelled_data, parallel_data, tagged_data
 from seqlab.data.blanks import is_blank
 from seqlab.errors import InputError
-from seqlab.predict import inputs_of
 from tests.data.copies import thrice
 
 UNSEEN = [

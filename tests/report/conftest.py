@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.record import RECORD_NAME, RunRecord
+from seqlab.run.record import RECORD_NAME, RunRecord
 
 
 def _write_run(

@@ -5,9 +5,9 @@ import shlex
 
 import pytest
 
-from seqlab.fingerprint import config_hash
-from seqlab.record import RECORD_NAME
+from seqlab.config.hash import config_hash
 from seqlab.report import compare, render
+from seqlab.run.record import RECORD_NAME
 from tests.conftest import config_of
 
 

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.record import RECORD_NAME
 from seqlab.report import compare, render, save_plot
 from seqlab.report.formats import labels
+from seqlab.run.record import RECORD_NAME
 
 
 def test_only_completed_runs_count_and_the_others_are_listed(tmp_path, depths, write_run):

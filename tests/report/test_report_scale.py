@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from seqlab.record import RECORD_NAME
+from seqlab.run.record import RECORD_NAME
 from tests.conftest import config_of
 
 RUNS = 10_000

@@ -14,7 +14,7 @@ from seqlab.report import tensorboard as board
 from seqlab.report.curves import read_scalars
 from seqlab.report.hparams import started
 from seqlab.report.tensorboard import FILE_NAME, MAX_POINTS, remove_row
-from seqlab.sweep import read_jobs
+from seqlab.sweep.jobs import read_jobs
 from tests.report.tensorboard_sweep import (
     ask_in_this_process,
     columns_in,

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab import build, saved
 from seqlab.cli import main
+from seqlab.commands.evaluate import evaluate
+from seqlab.commands.predict import predict
+from seqlab.config import build
 from seqlab.data import IGNORE_INDEX, AnswerBatch, World
 from seqlab.errors import InputError
-from seqlab.evaluate import evaluate
-from seqlab.predict import predict
-from seqlab.record import read_record
+from seqlab.run import load
+from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask
 from seqlab.tasks.answer import AnswerMetrics, parse_question
 from tests.conftest import config_of, run_here
@@ -74,7 +75,7 @@ def run_dir(tmp_path_factory) -> Path:
 
 
 def test_evaluation_is_over_every_question(run_dir):
-    run = saved.load_run(run_dir)
+    run = load.load_run(run_dir)
     data = build.build_data(run.config)
     model = run.model()
     assert run.spec == data.spec
@@ -139,7 +140,7 @@ def test_each_input_is_a_story_and_its_question(run_dir):
         "Nora walked to the Zoo! Where is Nora?",
     ]
     found = predict(run_dir, texts)
-    spec = saved.load_run(run_dir).spec
+    spec = load.load_run(run_dir).spec
     for text, answer in zip(texts, found, strict=True):
         chances = answer.values["probabilities"]
         assert tuple(chances) == spec.answers and sum(chances.values()) == pytest.approx(1.0)
@@ -216,7 +217,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, undistu
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, undisturbed):
     carry_out(tmp_path, [*SMALL, *STOCHASTIC, "callbacks.answers=null", "callbacks.attention=null"])
     runs = (undisturbed, tmp_path)
-    one, other = (saved.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in runs)
+    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in runs)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from seqlab import build, saved
 from seqlab.cli import main
+from seqlab.commands.evaluate import evaluate
+from seqlab.config import build
 from seqlab.data import ClassificationSpec, TinySentiment
 from seqlab.errors import InputError
-from seqlab.evaluate import evaluate
-from seqlab.record import read_record
+from seqlab.run import load
+from seqlab.run.record import read_record
 from seqlab.tasks import ClassificationTask
 from seqlab.tasks.metrics import ClassMetrics
 from tests.conftest import config_of, run_here
@@ -102,7 +103,7 @@ def test_the_tiny_preset_learns_its_four_sentences_and_prints_two_probabilities(
 def test_evaluation_is_over_every_text_and_the_record_keeps_the_best_by_accuracy(tmp_path, table):
     judged = ("optimize.metric=val/accuracy", "optimize.mode=max", "trainer.max_epochs=3")
     record = run_here(tmp_path, *of_table(table, *judged, "data.eval_batch_size=4", "model/cell=gru"))
-    run = saved.load_run(tmp_path)
+    run = load.load_run(tmp_path)
     data = build.build_data(run.config)
     model = run.model()
     assert run.spec == data.spec and run.spec.labels == ("first", "second")
@@ -113,7 +114,7 @@ def test_evaluation_is_over_every_text_and_the_record_keeps_the_best_by_accuracy
         metrics = record.fields["metrics"]
         assert metrics[f"{name}/loss"] == pytest.approx(float(F.cross_entropy(logits.double(), targets)), abs=1e-6)
         assert metrics[f"{name}/accuracy"] == pytest.approx(float((logits.argmax(1) == targets).double().mean()))
-    best = saved.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
+    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
     assert best == pytest.approx(record.fields["metrics"]["val/accuracy"])
 
 
@@ -195,7 +196,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 def test_answers_shown_leave_training_bit_for_bit_as_it_was(tmp_path, alone, table):
     off = ("callbacks.predictions=null", "callbacks.confusion=null")
     carry_out(tmp_path, of_table(table, *STOCHASTIC, *off))
-    one, other = (saved.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
+    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

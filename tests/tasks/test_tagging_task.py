@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab import build, saved
 from seqlab.callbacks import ConfusionMatrix
+from seqlab.commands.evaluate import evaluate
+from seqlab.config import build
 from seqlab.data import Grammar
 from seqlab.errors import InputError
-from seqlab.evaluate import evaluate
-from seqlab.record import read_record
+from seqlab.run import load
+from seqlab.run.record import read_record
 from seqlab.tasks import TaggingTask
 from seqlab.tasks.tag_metrics import EntityMetrics
 from tests.conftest import config_of, run_here
@@ -111,7 +112,7 @@ def test_the_loss_is_the_mean_over_the_words_of_a_batch(decoder):
 def test_evaluation_is_over_every_word_whatever_the_batches(tmp_path, files, decoder):
     overrides = of_files(files, f"model.decoder={decoder}", "data.eval_batch_size=6", "logger=none")
     metrics = run_here(tmp_path, *overrides).fields["metrics"]
-    run = saved.load_run(tmp_path)
+    run = load.load_run(tmp_path)
     data, model = build.build_data(run.config), run.model()
     assert run.spec == data.spec and run.spec.entities and data.spec.num_sentences["test"] == 21
     for split, name in (("validation", "val"), ("test", "test")):
@@ -130,7 +131,7 @@ def test_evaluation_is_over_every_word_whatever_the_batches(tmp_path, files, dec
         assert metrics[f"{name}/loss"] == pytest.approx(nll / words, abs=1e-5)
         assert metrics[f"{name}/accuracy"] == pytest.approx(right / words)
         assert metrics[f"{name}/entity_f1"] == pytest.approx(float(entities.compute()["entity_f1"]))
-    best = saved.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
+    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
     assert best == pytest.approx(metrics["val/entity_f1"])
 
 
@@ -190,7 +191,7 @@ def test_pretrained_vectors_are_where_training_begins_and_not_needed_afterwards(
     assert model.embedding.weight[row].tolist() == [0.5] * 32
     run_here(tmp_path / "run", *overrides)
     file.unlink()
-    learned = saved.load_run(tmp_path / "run").model().embedding.weight[row]
+    learned = load.load_run(tmp_path / "run").model().embedding.weight[row]
     assert not torch.equal(learned, model.embedding.weight[row]), "it is a weight like others"
     assert evaluate(tmp_path / "run", []) == read_record(tmp_path / "run")["metrics"]
     narrow = config_of(*overrides, "model.embedding_size=16", "data.vectors_size=null")
@@ -262,7 +263,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 def test_answers_shown_leave_training_bit_for_bit_as_it_was(tmp_path, alone, files):
     off = ("callbacks.predictions=null", "callbacks.confusion=null")
     carry_out(tmp_path, of_files(files, *STOCHASTIC, *off))
-    one, other = (saved.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
+    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

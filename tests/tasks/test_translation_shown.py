@@ -6,9 +6,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab import build, saved
 from seqlab.callbacks import translation
 from seqlab.callbacks.translation import draw
+from seqlab.config import build
+from seqlab.run import load
 from seqlab.tasks import TranslationTask
 from seqlab.tasks.translation import translate
 from tests.conftest import config_of, run_here
@@ -55,7 +56,7 @@ def test_each_map_is_of_its_own_sentence(tmp_path, numbers, monkeypatch):
     drawn = []
     monkeypatch.setattr(translation, "draw", lambda *given: drawn.append(given) or draw(*given))
     run_here(tmp_path, *of_numbers(numbers, "trainer.max_epochs=1", "callbacks.attention.num_examples=3"))
-    run = saved.load_run(tmp_path)
+    run = load.load_run(tmp_path)
     data, model = build.build_data(run.config), run.model()
     assert len(drawn) == 3
     for number, (read, written, weights) in enumerate(drawn):
@@ -125,5 +126,5 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, alone, numbers):
     off = ("callbacks.translations=null", "callbacks.attention=null", "task.bleu_every_n_validations=null")
     carry_out(tmp_path, of_numbers(numbers, *STOCHASTIC, *off))
-    one, other = (saved.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
+    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)

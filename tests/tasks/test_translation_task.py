@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from sacrebleu import CHRF, corpus_bleu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab import build, saved
 from seqlab.cli import main
+from seqlab.commands.evaluate import evaluate
+from seqlab.commands.predict import predict
+from seqlab.config import build
 from seqlab.data.batch import IGNORE_INDEX
 from seqlab.errors import InputError
-from seqlab.evaluate import evaluate
-from seqlab.predict import predict
-from seqlab.record import read_record
+from seqlab.run import load
+from seqlab.run.record import read_record
 from seqlab.tasks import TranslationTask, translation
 from seqlab.tasks.translation import decode, score, translate
 from tests.conftest import config_of, run_here
@@ -112,7 +113,7 @@ def test_it_learns_to_translate_and_scores_are_sacrebleus_of_the_untouched_text(
 
 
 def test_evaluation_is_over_every_token_whatever_the_batches(learned):
-    run = saved.load_run(learned)
+    run = load.load_run(learned)
     data, model, metrics = build.build_data(run.config), run.model(), run.record["metrics"]
     assert run.spec == data.spec and run.spec.kind == "translation"
     for split, name in (("validation", "val"), ("test", "test")):
@@ -163,7 +164,7 @@ def test_validation_is_translated_greedily_at_every_nth_validation(tmp_path, num
     assert len(validated) == 2
     for name in ("val/bleu", "val/chrf"):
         assert [event.step for event in events.Scalars(name)] == validated[1:]
-    run = saved.load_run(tmp_path)
+    run = load.load_run(tmp_path)
     data, model = build.build_data(run.config), run.model()
     pairs = data.pairs("validation")
     batch = data.collate("validation", list(range(len(pairs))))
@@ -176,7 +177,7 @@ def test_validation_is_translated_greedily_at_every_nth_validation(tmp_path, num
 def test_a_run_can_be_judged_by_its_bleu(tmp_path, numbers):
     judged = ("optimize.metric=val/bleu", "optimize.mode=max")
     record = run_here(tmp_path, *of_numbers(numbers, *judged, "task.bleu_every_n_validations=1", "logger=none")).fields
-    best = saved.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
+    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
     assert best == pytest.approx(record["metrics"]["val/bleu"])
     with pytest.raises(InputError, match=r"optimize.metric=val/bleu is needed at every validation: give task\.bleu_ev"):
         run_here(tmp_path / "2", *of_numbers(numbers, *judged, "task.bleu_every_n_validations=2"))
@@ -196,7 +197,7 @@ def test_a_longer_beam_finds_answers_of_no_lower_score_and_limits_are_kept(untra
 
 
 def test_a_second_test_forgets_the_first_and_a_beginning_within_a_translation_is_no_text(learned):
-    run = saved.load_run(learned)
+    run = load.load_run(learned)
     data = build.build_data(run.config)
     task = build.build_task(run.config, data.spec, run.model())
     trainer = build.build_evaluator(run.config)
@@ -230,7 +231,7 @@ def test_predictions_depend_neither_on_the_other_texts_nor_on_how_many_there_are
 
 
 def test_predictions_obey_the_options_of_the_search(learned, monkeypatch):
-    run = saved.load_run(learned)
+    run = load.load_run(learned)
     arguments = (run.model(), run.spec, run.vocabularies, ["Eins zwei drei vier."])
     (one,) = TranslationTask.predict(*arguments, max_length=2)
     assert one.line == "four three"
@@ -266,7 +267,7 @@ def test_tensorboard_gets_translations_beside_references_and_maps_of_attention(l
 
 def test_attention_reads_the_word_that_it_translates(learned):
     """The language is in reverse order: so are the places that are read."""
-    run = saved.load_run(learned)
+    run = load.load_run(learned)
     row = run.vocabularies["source"].encode("drei zwei Eins.")
     found = translate(run.model(), run.spec, torch.tensor(row)[None], torch.tensor([4]), 5, 1.0, None)
     assert decode(run.spec, run.vocabularies["target"], found.best()[0]) == "one two three."

@@ -1,0 +1,49 @@
+"""``seqlab evaluate``: the metrics of a run's best checkpoint, on its own data or another."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seqlab.config import build
+from seqlab.config.trust import check_targets
+from seqlab.errors import InputError
+from seqlab.run import load
+from seqlab.run.training import evaluate_splits, ignore_foreign_warnings, prepare_process
+
+
+def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
+    """Evaluates the best checkpoint of a run on the validation and test splits of its configuration, ``overrides``
+    applied.
+
+    The run's own vocabulary and classes are kept, whatever the data: ids mean what the model learned them to mean. What
+    each split holds is printed to stderr.
+
+    Raises:
+        InputError: where the folder, its data or an override is wrong.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    run = load.load_run(run_dir, overrides)
+    check_targets(run.config)
+    build.check_settings(run.config)
+    prepare_process(run.config)
+    kept = {"vocabulary": str(run_dir), **run.spec.data_arguments()}
+    data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})
+    data.prepare_data()
+    data.setup("test")
+    if hasattr(data, "summaries"):  # a user's own module need not have them
+        for summary in data.summaries():
+            print(summary.line(), file=sys.stderr)
+    if data.spec.model_arguments() != run.spec.model_arguments():
+        trained, found = (_sizes(spec.model_arguments()) for spec in (run.spec, data.spec))
+        raise InputError(f"{run_dir} was trained on data with {trained}, this data has {found}")
+    task = build.build_task(run.config, data.spec, run.model())
+    with warnings.catch_warnings():
+        ignore_foreign_warnings()
+        return evaluate_splits(run.config, task, data, run.checkpoint)
+
+
+def _sizes(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())

@@ -1,0 +1,237 @@
+"""From the configuration to objects: the only place that instantiates.
+
+Configurations are plain dicts, resolved; their targets are checked against the allow-list of
+:mod:`seqlab.config.trust` first.
+"""
+
+import copy
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import lightning.pytorch as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
+from seqlab.config.trust import check_definitions
+from seqlab.data import ExampleData, LanguageModelData, Spec
+from seqlab.errors import InputError
+from seqlab.nn import match_parameters
+from seqlab.tasks.schedules import Plan
+
+Config = Mapping[str, Any]
+Data: TypeAlias = LanguageModelData | ExampleData
+
+_WHOLE_NUMBERS = {  # and the least that each may be
+    "seed": 0,
+    "runtime.num_threads": 1,
+    "trainer.max_epochs": -1,
+    "trainer.max_steps": -1,
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.log_every_n_steps": 1,
+}
+
+
+def build(config: Config, key: str, /, **arguments: Any) -> Any:
+    """Instantiates ``config[key]`` with further ``arguments``, having checked it against the allow-list.
+
+    Raises:
+        InputError: where the target is refused or missing, or rejects its arguments; the line names the key.
+    """
+    node = config[key]
+    check_definitions({key: node})
+    # As a partial, for Hydra would turn the dataclasses among the arguments into dicts.
+    factory = _answering(key, node, instantiate, copy.deepcopy({**node, "_partial_": True}), _convert_="all")
+    if node.get("_partial_"):
+        return functools.partial(factory, **arguments)
+    return _answering(key, node, factory, **arguments)
+
+
+def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Calls ``function``; an error over its arguments becomes one line that names the ``key`` they stand under."""
+    try:
+        return function(*args, **kwargs)
+    except InputError:
+        raise
+    except (TypeError, ValueError, ImportError, MisconfigurationException, InstantiationException) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, InputError):
+            raise cause from error
+        raise InputError(f"{key} ({node['_target_']}): {_one_line(cause)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def check_settings(config: Config) -> None:
+    """Refuses numbers out of range where Lightning and PyTorch would, if at all, from their depths.
+
+    Raises:
+        InputError: naming the key, what was expected and what came.
+    """
+    for key, least in _WHOLE_NUMBERS.items():
+        group, _, name = key.rpartition(".")
+        value = (config[group] if group else config).get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise InputError(f"{key}={value}: expected a whole number, {least} or more")
+    clip = config["trainer"]["gradient_clip_val"]
+    if isinstance(clip, (int, float)) and clip < 0:
+        raise InputError(f"trainer.gradient_clip_val={clip}: expected a norm of 0 or more, or null")
+    if config["optimizer"].get("_target_") is None:
+        for key, value in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
+            if (came := config["trainer"][key]) != value:
+                raise InputError(f"trainer.{key}={came} with optimizer=none: there is no gradient; leave it out")
+
+
+def build_data(config: Config) -> Data:
+    """The data module; its ``spec`` and ``vocabulary`` are there once it is prepared."""
+    data: Data = build(config, "data")
+    return data
+
+
+def build_model(config: Config, spec: Spec) -> torch.nn.Module:
+    """The model, with its sizes from the data; ``model.match_parameters`` solves for the hidden size first."""
+    model: torch.nn.Module = build({"model": sized_model(config, spec)}, "model", **spec.model_arguments())
+    return model
+
+
+def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
+    """The ``model`` group with ``match_parameters`` solved: ``hidden_size`` is then the size that meets the budget."""
+    model = dict(config["model"])
+    budget = model.pop("match_parameters", None)
+    if budget is not None:
+
+        def candidate(hidden_size: int) -> torch.nn.Module:
+            sized = {"model": {**model, "hidden_size": hidden_size, "init": None}}
+            return build(sized, "model", **spec.model_arguments())  # type: ignore[no-any-return]
+
+        try:
+            model["hidden_size"] = match_parameters(candidate, int(budget))
+        except ValueError as error:
+            raise InputError(f"model.match_parameters: {error}") from error
+    return model
+
+
+def task_class(config: Config) -> type[pl.LightningModule]:
+    """The class that the ``task`` group names, checked against the allow-list."""
+    check_definitions({"task": config["task"]})
+    found: type[pl.LightningModule] = get_class(config["task"]["_target_"])
+    return found
+
+
+def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.LightningModule:
+    """The LightningModule around ``model``, with its optimizer and schedule."""
+    optimizer = build(config, "optimizer") if config["optimizer"].get("_target_") else None
+    schedule = build(config, "scheduler")
+    # Called once for their errors alone: here they become one line, inside Lightning's setup a traceback.
+    if optimizer is not None:
+        trial = _answering("optimizer", config["optimizer"], optimizer, model.parameters())
+        _answering("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
+    task: pl.LightningModule = build(
+        config,
+        "task",
+        model=model,
+        spec=spec,
+        optimizer=optimizer,
+        schedule=schedule,
+        metric=config["optimize"]["metric"],
+        mode=config["optimize"]["mode"],
+    )
+    if optimizer is None and task.automatic_optimization:
+        raise InputError(f"optimizer=none leaves a {type(task).__name__} nothing to learn by; choose another optimizer")
+    return task
+
+
+def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None) -> pl.Trainer:
+    """The Trainer of a run, with its callbacks and logger; ``resumed_step`` is the step it resumes from, if it does.
+
+    Raises:
+        InputError: where the configuration asks for a GPU and there is none.
+    """
+    settings = dict(config["trainer"])
+    settings["accelerator"] = resolve_accelerator(settings["accelerator"])
+    interactive = bool(settings["enable_progress_bar"]) and sys.stdout.isatty()
+    settings["enable_progress_bar"] = interactive
+    callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
+    if interactive:
+        callbacks.append(RichProgress())
+    callbacks += [
+        build({f"callbacks.{name}": node}, f"callbacks.{name}") for name, node in config["callbacks"].items() if node
+    ]
+    trainer: pl.Trainer = build(
+        {"trainer": settings},
+        "trainer",
+        callbacks=callbacks,
+        logger=build_logger(config, run_dir, resumed_step),
+        default_root_dir=str(run_dir),
+        plugins=[AtomicCheckpointIO()],
+        num_sanity_val_steps=0,
+    )
+    return trainer
+
+
+def check_devices(config: Config, devices: int, task: pl.LightningModule) -> None:
+    """Refuses what several devices cannot share, before they are started.
+
+    Raises:
+        InputError: a batch that does not divide over them, or a task that takes no gradient steps.
+    """
+    if devices == 1:
+        return
+    if not task.automatic_optimization:
+        raise InputError(f"a {type(task).__name__} takes no gradient steps to share: give trainer.devices=1")
+    for name in ("batch_size", "eval_batch_size"):
+        size = config["data"].get(name)
+        if size is not None and size % devices:
+            raise InputError(
+                f"data.{name}={size} is over all devices, and does not divide over {devices}: "
+                f"give a multiple of {devices}"
+            )
+
+
+def build_evaluator(config: Config, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
+    """A Trainer that only evaluates: the run's device and precision, no logger, and these callbacks alone."""
+    settings = config["trainer"]
+    return pl.Trainer(
+        accelerator=resolve_accelerator(settings["accelerator"]),
+        devices=1,
+        precision=settings["precision"],
+        limit_val_batches=settings["limit_val_batches"],
+        limit_test_batches=settings["limit_test_batches"],
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def build_logger(config: Config, run_dir: Path, resumed_step: int | None = None) -> Any:
+    """The logger, writing into the run's folder; False for ``logger=none``."""
+    settings = {name: value for name, value in config["logger"].items() if name != "hparams"}
+    if settings.get("_target_") is None:
+        return False
+    if resumed_step is not None and settings["_target_"].endswith(".TensorBoardLogger"):
+        settings["purge_step"] = (
+            resumed_step + 1
+        )  # what the killed process logged after its last checkpoint is logged again
+    return build({"logger": settings}, "logger", save_dir=str(run_dir), name="", version="")
+
+
+def resolve_accelerator(accelerator: str) -> str:
+    """``auto`` is a CUDA device where there is one, else the CPU; asking for a GPU that is not there is refused."""
+    has_cuda = torch.cuda.is_available()
+    if accelerator == "auto":
+        return "gpu" if has_cuda else "cpu"
+    if accelerator in ("gpu", "cuda") and not has_cuda:
+        raise InputError(
+            "trainer=gpu, but PyTorch finds no CUDA device on this machine; use trainer=cpu or trainer=auto"
+        )
+    return accelerator

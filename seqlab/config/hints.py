@@ -1,0 +1,67 @@
+"""What Hydra and OmegaConf say of a wrong configuration, in one line with the mend."""
+
+import difflib
+import re
+import shlex
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
+
+from seqlab.config.hash import flatten
+from seqlab.sweep.launchers import EXTRAS
+
+
+def explain(error: Exception) -> str:
+    """Hydra's and OmegaConf's errors in one line, with the mend."""
+    text = " ".join(str(error).split()).partition(" Config search path")[0]
+    if isinstance(error, OverrideParseException):
+        return _explain_grammar(error.override, text)
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
+        kind = "hydra" if unknown[1].startswith("hydra.") else "job"
+        hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {kind} prints those there are"
+        return f"there is no configuration key {unknown[1]}; {hint}"
+    if absent := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
+        extra = EXTRAS.get(absent[1], {}).get(absent[2])
+        if extra is not None:
+            return f"{absent[1]}={absent[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
+    if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
+        return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
+    return text
+
+
+def _explain_grammar(override: str, text: str) -> str:
+    """An override that Hydra can't parse, with its value quoted, for Hydra and for the shell."""
+    key, equals, value = override.partition("=")
+    if not equals or not value or not re.fullmatch(r"[+~]*[\w./@:-]+", key):
+        return f"{override!r} can't be read as KEY=VALUE: {text}"
+    return (
+        f"{override} can't be read: {text.partition(' See http')[0]}; a value with special characters, as a file's "
+        f"name may have, is quoted: {quote_override(key, value)}"
+    )
+
+
+def quote_override(key: str, value: str) -> str:
+    """An override that means this very text, as a user types it in a shell.
+
+    Example:
+        >>> print(quote_override("data.path", "own=file's [1].txt"))
+        'data.path="own=file'"'"'s [1].txt"'
+    """
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    value = value.replace("${", "\\${")
+    quoted = re.sub(r'(\\*)"', lambda match: 2 * match[1] + '\\"', value)
+    trailing = len(quoted) - len(quoted.rstrip("\\"))
+    return shlex.quote(f'{key}="{quoted}{trailing * chr(92)}"')
+
+
+def _known_keys() -> list[str]:
+    """The dotted keys of the default configuration."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("seqlab.conf", version_base="1.3"):
+        plain = OmegaConf.to_container(hydra.compose("train"))
+    assert isinstance(plain, dict)
+    return list(dict(flatten({str(key): value for key, value in plain.items()})))

@@ -1,0 +1,145 @@
+"""A run's folder, written and read back: everything that is needed when the data is gone and the folder has moved."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqlab.config import build
+from seqlab.config.overrides import override
+from seqlab.config.trust import check_definitions
+from seqlab.data import DataSpec, Spec, read_spec
+from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
+from seqlab.errors import InputError
+from seqlab.files import write_atomically
+from seqlab.nn import NextTokenModel
+from seqlab.run.record import read_record
+
+SPEC_NAME = "data_spec.json"
+
+
+@dataclass
+class SavedRun:
+    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint."""
+
+    run_dir: Path
+    record: dict[str, Any]
+    config: dict[str, Any]
+    vocabularies: dict[str, Vocabulary]
+    spec: Spec
+    checkpoint: Path
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The main vocabulary."""
+        return next(iter(self.vocabularies.values()))
+
+    def model(self) -> torch.nn.Module:
+        """The model with the best checkpoint's weights, in evaluation mode, on the CPU."""
+        model = build.build_model(self.config, self.spec)
+        weights = load_checkpoint(self.checkpoint)["state_dict"]
+        prefix = "model."
+        try:
+            model.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.checkpoint} does not fit the run's configuration: {' '.join(str(error).split())}"
+            ) from error
+        return model.eval()
+
+    def language_model(self) -> NextTokenModel:
+        """The same, of a run that trained a language model.
+
+        Raises:
+            InputError: where it trained another model.
+        """
+        model = self.model()
+        if not isinstance(model, NextTokenModel):
+            raise InputError(f"{self.run_dir} holds a {type(model).__name__}, and this command needs a language model")
+        return model
+
+
+def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
+    """Reads a run's folder; ``overrides`` (``key=value``) change values of its stored configuration.
+
+    Raises:
+        InputError: where the folder is no run, has no checkpoint yet, or an override names no key of the configuration.
+    """
+    record = read_record(run_dir)
+    config = override(record["config"], overrides or [])
+    spec = _load_spec(run_dir / SPEC_NAME, config)
+    vocabularies = {name: load_vocabulary(folder) for name, folder in _vocabulary_folders(run_dir, spec).items()}
+    return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir))
+
+
+def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
+    try:
+        fields = json.loads(path.read_text())
+        if fields.get("kind", DataSpec.kind) not in {found.kind for found in Spec.__subclasses__()}:
+            check_definitions({"data": config["data"]})  # imports the user's module, which defines this kind
+        return read_spec(fields)
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is missing or broken: {error}") from error
+
+
+def _vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
+    """Where each vocabulary lies: the main one in the run's folder, a further one in a folder of its name."""
+    main, *further = spec.vocabularies
+    return {main: run_dir, **{name: run_dir / name for name in further}}
+
+
+def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec, fingerprint: str = "") -> str:
+    """Keeps what the run needs to know of its data beside its checkpoints; returns a hash of it, for the record.
+
+    It differs where vocabularies or the facts of a split do, and where ``fingerprint`` does, which stands for the
+    content of the splits, its order and its labels.
+    """
+    for name, folder in _vocabulary_folders(run_dir, spec).items():
+        folder.mkdir(exist_ok=True)
+        vocabularies[name].save(folder)
+    write_atomically(run_dir / SPEC_NAME, json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1).encode())
+    files = [run_dir / SPEC_NAME, *(folder / TOKENIZER_FILE for folder in _vocabulary_folders(run_dir, spec).values())]
+    parts = [*(hashlib.sha256(file.read_bytes()).digest() for file in files), fingerprint.encode()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+
+
+def best_checkpoint(run_dir: Path) -> Path:
+    """``checkpoints/best.ckpt``, or ``last.ckpt`` where no validation has chosen a best one.
+
+    Raises:
+        InputError: where there is neither.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        path = run_dir / "checkpoints" / name
+        if path.exists():
+            return path
+    raise InputError(f"{run_dir} has no checkpoint: the run has not come to its first validation")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's plain contents; nothing in the file is executed.
+
+    Raises:
+        InputError: where the file is missing, broken or holds more than plain types.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
+    except Exception as error:  # torch.load raises whatever its reader meets in a broken file
+        raise InputError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    return checkpoint
+
+
+def select(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,20 @@
+"""A process of its own: ``python -m seqlab.run.process train RUN_DIR`` for a run, ``dry_run FOLDER`` to estimate."""
+
+import sys
+
+from seqlab.imports import quick_imports
+
+
+def main(argv: list[str]) -> int:
+    """Runs one of the programs that need a process of their own; returns its exit code."""
+    program, *arguments = argv
+    with quick_imports():
+        if program == "train":
+            from seqlab.run.training import main as run
+        else:
+            from seqlab.sweep.dry_run import main as run
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,285 @@
+"""One run: trains, evaluates the best checkpoint and keeps the record. :mod:`seqlab.run.process` calls it."""
+
+import argparse
+import contextlib
+import ctypes
+import logging
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from seqlab.callbacks import AtTest, TrainingMetrics
+from seqlab.callbacks.metrics import DivergedError
+from seqlab.config import build
+from seqlab.devices import is_first_process
+from seqlab.errors import InputError
+from seqlab.nn.size import count_parameters
+from seqlab.run import load
+from seqlab.run.provenance import process_started
+from seqlab.run.record import RunRecord
+from seqlab.run.supervisor import INTERRUPTED, follower_error, no_room, read_job, watch_crashes
+from seqlab.run.workers import Follower, LostProcessError
+from seqlab.tasks.devices import leave_group
+
+log = logging.getLogger("seqlab")
+
+_PARTING_SECONDS = 3.0  # from a connection that is gone to the end of the process at its other side
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carries out the run in a folder that ``seqlab train`` prepared; returns the exit code of its process."""
+    parser = argparse.ArgumentParser(prog="python -m seqlab.run.process train", description=main.__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
+    args = parser.parse_args(argv)
+    first = is_first_process()
+    if args.supervisor is not None:
+        end_with(args.supervisor)
+        if first:
+            watch_crashes(args.run_dir)
+    logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s", stream=sys.stdout)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    record: RunRecord | None = None
+    try:
+        if first:
+            record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
+            resume = args.resume
+        else:
+            record = Follower.join(args.run_dir)
+            resume = record.fields["resumes"] > 0
+        execute(record, resume)
+    except (InputError, DivergedError) as error:
+        if record is not None:
+            record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
+        if first:
+            print(f"seqlab: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except BaseException as error:  # an exit, too, which code of the user's may call for
+        if record is None:
+            raise
+        reason = _outside(error)
+        if reason is not None:
+            return _interrupted(record, reason)
+        traceback.print_exc()
+        traceback.clear_frames(error.__traceback__)  # their tensors: keeping the record takes memory as well
+        told = follower_error(args.run_dir)
+        record.fail(told.read_text() if first and told.exists() else error)
+        return 1
+    return 0
+
+
+def _outside(error: BaseException | None) -> str | None:
+    """What came from outside and ended a run, so that it can go on; None where the run failed by itself."""
+    if (full := no_room(error)) is not None:
+        return f"interrupted: {full.strerror}; the last whole checkpoint is kept"
+    while error is not None:
+        if isinstance(error, LostProcessError):
+            return f"interrupted: {error}"
+        # Lightning answers an interrupt with an exit, torch.save with an error over its half-written file.
+        if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
+            return "interrupted"
+        error = error.__context__
+    return None
+
+
+def _interrupted(record: RunRecord, told: str) -> int:
+    """Notes and tells that the run can go on, and what kept it from that."""
+    if isinstance(record, Follower):
+        return INTERRUPTED
+    print(f"seqlab: {told}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # on a full disk, where the exit code tells the supervisor
+        record.interrupt(told.partition(": ")[2] or None)
+    return INTERRUPTED
+
+
+def execute(record: RunRecord, resume: bool = False) -> None:
+    """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record.
+
+    Several devices train together; then the first evaluates alone, which is exact whatever their number.
+    """
+    config, run_dir = record.fields["config"], record.run_dir
+    build.check_settings(config)
+    prepare_process(config)
+    pl.seed_everything(config["seed"], verbose=False)
+
+    data = build.build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    if is_first_process():
+        summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
+        for summary in summaries:
+            log.info(summary.line())
+        facts = {summary.split: summary.facts() for summary in summaries}
+        content = data.fingerprint() if hasattr(data, "fingerprint") else ""
+        record.update(data_hash=load.save_data(run_dir, data.vocabularies, data.spec, content), data=facts)
+    model = build.build_model(config, data.spec)
+    num_parameters = count_parameters(model)
+    task = build.build_task(config, data.spec, model)
+
+    last = run_dir / "checkpoints" / "last.ckpt"
+    resumed_from = last if resume and last.exists() else None
+    resumed_step = load.load_checkpoint(last)["global_step"] if resumed_from else None
+    if resume:
+        log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
+    trainer = build.build_trainer(config, run_dir, resumed_step)
+    build.check_devices(config, trainer.world_size, task)
+    # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
+    trainer.precision_plugin.convert_module(task)
+    device = torch.cuda.get_device_name() if trainer.accelerator.__class__.__name__.startswith("CUDA") else "cpu"
+    device = device if trainer.world_size == 1 else f"{trainer.world_size} x {device}"
+    sized = {**config, "model": {**config["model"], **build.sized_model(config, data.spec)}}
+    record.update(device=device, num_parameters=num_parameters, config=sized)
+    log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
+
+    with warnings.catch_warnings():
+        ignore_foreign_warnings()
+        fit_together(trainer, task, data, resumed_from)
+        if not trainer.is_global_zero:
+            return
+        record.update(num_parameters=count_parameters(model))  # again, for a model that counts has grown
+        best = load.best_checkpoint(run_dir)
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
+        metrics = evaluate_splits(config, task, data, best, at_test)
+
+    training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
+    log_hparams(trainer, sized, metrics)
+    record.complete(
+        metrics,
+        best.relative_to(run_dir),
+        tokens_per_second=training.tokens_per_second,
+        peak_memory_bytes=peak_memory(),
+        train_seconds=training.train_seconds,
+    )
+    log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def fit_together(
+    trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
+) -> None:
+    """Trains; where several processes do it together, they part afterwards.
+
+    Raises:
+        LostProcessError: a signal ended one of the others, of which this one only knows that it answers no more.
+    """
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except Exception as error:
+        others: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        until = time.monotonic() + _PARTING_SECONDS
+        while others and all(other.poll() is None for other in others) and time.monotonic() < until:
+            time.sleep(0.1)
+        for number, other in enumerate(others, start=1):
+            if (other.poll() or 0) < 0:
+                raise LostProcessError(f"{signal.Signals(-other.returncode).name} ended process {number}") from error
+        raise
+    leave_group()
+
+
+def evaluate_splits(
+    config: build.Config,
+    task: pl.LightningModule,
+    data: pl.LightningDataModule,
+    checkpoint: Path,
+    callbacks: Sequence[pl.Callback] = (),
+) -> dict[str, float]:
+    """The metrics of ``checkpoint`` over the whole validation and test splits, which ``callbacks`` see too."""
+    task.load_state_dict(load.load_checkpoint(checkpoint)["state_dict"])
+    evaluator = build.build_evaluator(config, callbacks)
+    values = [
+        *evaluator.validate(task, datamodule=data, verbose=False),
+        *evaluator.test(task, datamodule=data, verbose=False),
+    ]
+    return {name: float(value) for split in values for name, value in split.items()}
+
+
+def prepare_process(config: build.Config) -> None:
+    """Threads, TF32, determinism and the allocator, as ``runtime`` says."""
+    runtime = config["runtime"]
+    if runtime["num_threads"] is not None:
+        torch.set_num_threads(int(runtime["num_threads"]))
+    torch.set_float32_matmul_precision("high" if runtime["tf32"] else "highest")
+    torch.backends.cudnn.allow_tf32 = bool(runtime["tf32"])
+    torch.use_deterministic_algorithms(bool(runtime["deterministic"]))
+    if runtime["keep_freed_memory"]:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Has glibc keep freed buffers instead of handing them back to the kernel; False where there is no glibc.
+
+    A training step frees and asks again for the same large buffers; each time the kernel maps fresh pages and zeroes
+    them.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        log.info("runtime.keep_freed_memory has no effect: no glibc on this system")
+        return False
+    return bool(mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, 2**31 - 1))
+
+
+def ignore_foreign_warnings() -> None:
+    """Silences, by name, warnings of Lightning that do not concern the user of this project."""
+    # Lightning 2.6 on torch 2.13 uses a deprecated pytree class itself.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # Training metrics are logged by the step, whatever the length of an epoch.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    # Our metrics add up the devices' sums themselves before they are logged.
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log.*sync_dist=True")
+
+
+def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, float]) -> None:
+    """The run's one record for TensorBoard's HParams tab, and the test metrics as scalars.
+
+    The validation metrics of the best checkpoint go by a name of their own: under that of the curve they would end it
+    with a point that is not of its last step.
+    """
+    logger = trainer.logger
+    if not isinstance(logger, TensorBoardLogger):
+        return
+    values: dict[str, Any] = {}
+    for key in config["logger"]["hparams"]:
+        value = load.select(config, key)  # None where the model has no such thing, such as a cell
+        name = key.removesuffix("._target_")
+        values[name] = value.rpartition(".")[2] if value and name != key else value
+    shown = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
+    logger.log_hyperparams(values, shown, step=trainer.global_step)
+    logger.finalize("success")
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes: of the GPU where there is one, else of the machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def end_with(supervisor: int) -> None:
+    """Has Linux stop this process once its parent is gone, however that ended: nobody would watch it any more.
+
+    Ends it at once where the supervisor is gone already, as a kill during the imports leaves it: another command may
+    have taken up the run by now. A process that follows is killed: it has nothing to keep, and could wait for the first
+    one for ever.
+    """
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM if is_first_process() else signal.SIGKILL)
+    if process_started(supervisor) is None:
+        sys.exit("seqlab: whoever started this run is gone")

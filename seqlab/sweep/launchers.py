@@ -1,0 +1,105 @@
+"""What a launcher means for the jobs of a sweep: whether they run in other processes, how many at once, their threads.
+
+Torch is not needed, nor any launcher but the one in use.
+"""
+
+import os
+from typing import Any, Final
+
+from omegaconf import DictConfig, open_dict
+
+from seqlab.config.trust import ALLOW_VARIABLE
+
+BASIC: Final = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
+"""Hydra's own launcher: one job after another, in this process."""
+
+EXTRAS: Final = {
+    "hydra/launcher": {
+        "joblib": "joblib",
+        "ray": "ray",
+        "submitit_local": "submitit",
+        "submitit_slurm": "submitit",
+    },
+    "hydra/sweeper": {"optuna": "optuna"},
+}
+"""The extra of this package that brings a launcher or a sweeper, by Hydra's group and name."""
+
+_KINDS: Final = {
+    "BasicLauncher": "basic",
+    "JoblibLauncher": "joblib",
+    "RayLauncher": "ray",
+    "LocalLauncher": "submitit_local",
+    "SlurmLauncher": "submitit_slurm",
+}
+
+
+def kind_of(config: DictConfig) -> str:
+    """The launcher's name in Hydra's group; of one that is not known here, the name of its class."""
+    name = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
+    return _KINDS.get(name, name)
+
+
+def jobs_at_once(config: DictConfig, jobs: int | None) -> int | None:
+    """How many of a sweep's ``jobs`` (None: not known) run at once; None where the cluster decides."""
+    kind, launcher = kind_of(config), config.hydra.launcher
+    batch = config.hydra.sweeper.get("n_jobs")  # Optuna hands out so many jobs, and waits for all of them
+    most = min(limit for limit in (jobs, batch, 1 << 30) if limit is not None)
+    if kind == "basic":
+        return 1
+    if kind == "joblib":
+        workers = int(launcher.n_jobs)
+        return max(1, min(most, workers if workers > 0 else cores() + 1 + workers))
+    if kind == "ray" and not launcher.ray.init.get("address"):
+        cluster = launcher.ray.init.get("num_cpus") or cores()
+        return max(1, min(most, int(cluster // (launcher.ray.remote.get("num_cpus") or 1))))
+    if kind == "submitit_local":
+        return most
+    return None
+
+
+def threads_of_a_job(config: DictConfig, at_once: int | None) -> int | None:
+    """Threads for a job that shares its machine with others; None leaves it to PyTorch, or to what the user has set.
+
+    Jobs of as many threads as there are cores each are many times slower at once than one after another.
+    """
+    kind, launcher = kind_of(config), config.hydra.launcher
+    if kind == "basic" or "OMP_NUM_THREADS" in os.environ:
+        return None
+    if kind == "ray":
+        return max(1, int(launcher.ray.remote.get("num_cpus") or 1))
+    if launcher.get("cpus_per_task"):
+        return int(launcher.cpus_per_task)
+    return max(1, cores() // at_once) if at_once else None
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def announce(config: DictConfig, at_once: int | None, threads: int | None) -> list[str]:
+    """What is said before the jobs of a sweep start at once, in lines; none for jobs one after another."""
+    if kind_of(config) == "basic":
+        return []
+    given = config.runtime.num_threads or os.environ.get("OMP_NUM_THREADS")
+    several = "jobs" if at_once is None else "1 job" if at_once == 1 else f"{at_once} jobs"
+    each = given or threads
+    lines = [f"{several} at once by {kind_of(config)}" + (f", threads of each: {each}" if each else "")]
+    if not given:
+        lines[0] += " (runtime.num_threads=1 trains the same to the last digit, however many run at once)"
+    if at_once and given and at_once > 1 and at_once * int(given) > cores():
+        fair = max(1, cores() // at_once)
+        lines.append(f"they will fight over {cores()} cores; runtime.num_threads={fair} would not")
+    lines.append("what a job prints is in output.log in its folder; here a line says how each has ended")
+    return lines
+
+
+def carry_environment(config: DictConfig, names: tuple[str, ...]) -> None:
+    """Hands variables to the workers of a Ray cluster that was there before, which do not have this environment."""
+    if kind_of(config) != "ray":
+        return
+    carried: dict[str, Any] = {name: os.environ[name] for name in (*names, ALLOW_VARIABLE) if name in os.environ}
+    init = config.hydra.launcher.ray.init
+    given = init.get("runtime_env") or {}
+    with open_dict(init):
+        init["runtime_env"] = {**given, "env_vars": {**carried, **(given.get("env_vars") or {})}}

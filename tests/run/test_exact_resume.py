@@ -1,0 +1,233 @@
+"""A run that was killed and continued ends as one that was left alone, bit for bit."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqlab.commands import train as launch
+from seqlab.run import training
+from seqlab.run.load import load_checkpoint
+from seqlab.run.record import RunRecord, read_record
+from seqlab.tasks import LanguageModelTask
+from tests.command import ONE_THREAD, command_line, environment, seqlab
+from tests.conftest import config_of, small
+
+COSINE = (
+    "scheduler=cosine",
+    "model.dropout=0.3",
+    "model.output_dropout=0.2",
+    "trainer.gradient_clip_val=1.0",
+    "callbacks.checkpoint.every_n_steps=11",
+)
+PLATEAU = (
+    "scheduler=plateau",
+    "scheduler.threshold=0.07",  # the rate falls where a validation improves by less than 7 %
+    "optimizer.lr=0.01",
+    "model.dropout=0.2",
+    "callbacks=early_stopping",
+    "callbacks.early_stopping.patience=2",
+    "callbacks.early_stopping.min_delta=0.1",
+    "trainer.val_check_interval=0.25",
+    "callbacks.checkpoint.every_n_steps=4",
+)
+RISING = (  # the rate rises without end: an early validation stays the best
+    "optimizer.lr=1.0",
+    "scheduler.warmup_steps=200",
+    "trainer.val_check_interval=0.25",
+)
+SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING}
+
+
+def overrides_of(text_file: Path, *overrides: str) -> list[str]:
+    shared = ["trainer.max_epochs=2", "data.batch_size=16", *ONE_THREAD]
+    return [text for text in small(text_file) if text != "data.batch_size=4"] + [*shared, *overrides]
+
+
+def identical(one, other) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(identical(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(identical, one, other))
+    return one == other
+
+
+def assert_the_same_end(alone: Path, continued: Path) -> None:
+    """Weights, optimizer, schedule, carried state, generators, loops and callbacks of both checkpoints, and metrics."""
+    for name in ("last.ckpt", "best.ckpt"):
+        one, other = (load_checkpoint(run_dir / "checkpoints" / name) for run_dir in (alone, continued))
+        for checkpoint in (one, other):
+            checkpoint["callbacks"].pop("TrainingMetrics")  # times
+        for key in one:
+            assert identical(one[key], other[key]), f"{name}: {key}"
+    assert read_record(alone)["metrics"] == read_record(continued)["metrics"]
+    assert read_record(continued)["status"] == "completed"
+
+
+def carry_out(run_dir: Path, overrides: list[str], resume: bool = False) -> None:
+    if resume:
+        training.execute(RunRecord.resume(run_dir), resume=True)
+    else:
+        config = config_of(*overrides)
+        training.execute(RunRecord.start(run_dir, config, overrides, config["seed"]))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, text_file):
+    """The folders of the runs that are left alone."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name, settings in SETTINGS.items():
+        carry_out(folder / name, overrides_of(text_file, f"data.cache_dir={folder / 'cache'}", *settings))
+    return folder
+
+
+class StoppedError(RuntimeError):
+    pass
+
+
+def stop_at(monkeypatch, step: int, where: str = "training_step") -> None:
+    """Ends training where a kill might: once, after ``step`` optimizer steps, in ``where`` of the task."""
+    original = getattr(LanguageModelTask, where)
+
+    def stopping(self, batch, batch_idx):
+        if self.trainer.global_step == step:
+            monkeypatch.setattr(LanguageModelTask, where, original)
+            raise StoppedError
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(LanguageModelTask, where, stopping)
+
+
+def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
+    cosine, plateau, rising = (load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in SETTINGS)
+    assert cosine["global_step"] == 158 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
+    assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.01
+    assert 79 < plateau["global_step"] < 158  # stopped early, in the second epoch
+    best = load_checkpoint(alone / "rising" / "checkpoints" / "best.ckpt")
+    assert best["global_step"] < 79 < rising["global_step"]
+
+
+# An epoch has 79 windows. "cosine" is validated at its end and saved every 11 steps. "plateau" is validated at windows
+# 19, 38, 57 and 76 and saved every 4 steps, so at 76 both are due; it stops early at step 117.
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        *[("cosine", steps) for steps in ([5], [11], [78], [79], [80], [30, 60, 100], [157])],
+        *[("plateau", steps) for steps in ([12], [38], [39], [79], [30, 60, 100], [116])],
+        *[("rising", steps) for steps in ([60], [79, 140])],
+    ],
+    ids=str,
+)
+def test_stopped_anywhere_and_resumed(tmp_path, alone, text_file, monkeypatch, name, steps):
+    for number, step in enumerate(steps):
+        stop_at(monkeypatch, step)
+        with pytest.raises(StoppedError):
+            carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]), resume=number > 0)
+        torch.rand(7)  # another process would have another generator
+    carry_out(tmp_path, [], resume=True)
+    assert_the_same_end(alone / name, tmp_path)
+    assert read_record(tmp_path)["resumes"] == len(steps)
+
+
+@pytest.mark.parametrize(("name", "step"), [("cosine", 79), ("plateau", 76), ("plateau", 98), ("rising", 57)])
+def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypatch, name, step):
+    stop_at(monkeypatch, step, "validation_step")
+    with pytest.raises(StoppedError):
+        carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
+    carry_out(tmp_path, [], resume=True)
+    assert_the_same_end(alone / name, tmp_path)
+
+
+def start(run_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command_line(*arguments),
+        cwd=run_dir.parent,
+        env=environment(SEQLAB_CACHE=str(run_dir.parent / "cache")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell has its background jobs ignore SIGINT, and whatever they start with them: not what a user's terminal
+        # does.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for_checkpoints(process: "subprocess.Popen[str]", run_dir: Path, count: int) -> None:
+    """Returns once ``last.ckpt`` was written ``count`` times anew."""
+    path, seen, deadline = run_dir / "checkpoints" / "last.ckpt", set(), time.monotonic() + 240
+    before = path.stat().st_mtime_ns if path.exists() else None
+    while len(seen) < count:
+        if process.poll() is not None or time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"{len(seen)} of {count} checkpoints came: {process.communicate()}")
+        if path.exists() and path.stat().st_mtime_ns != before:
+            seen.add(path.stat().st_mtime_ns)
+        time.sleep(0.005)
+
+
+def wait_for_status(run_dir: Path, status: str) -> None:
+    """Returns once the record reads so: a process that was killed takes a moment to be gone."""
+    deadline = time.monotonic() + 120
+    while read_record(run_dir)["status"] != status:
+        assert time.monotonic() < deadline, read_record(run_dir)["status"]
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "moments"), [("cosine", [2, 7]), ("plateau", [9])])
+def test_killed_in_the_middle_of_an_epoch_and_resumed_by_the_command(tmp_path, alone, text_file, name, moments):
+    run_dir = tmp_path / "run"
+    arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, *SETTINGS[name])]
+    for count in moments:
+        process = start(run_dir, *arguments)
+        wait_for_checkpoints(process, run_dir, count)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        wait_for_status(run_dir, "interrupted")
+        arguments = ["resume", str(run_dir)]
+    done = seqlab(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_the_same_end(alone / name, run_dir)
+    assert read_record(run_dir)["resumes"] == len(moments)
+    assert not list(run_dir.rglob(".*ckpt*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_command_that_is_told_to_stop_stops_its_run_and_says_how_to_go_on(tmp_path, text_file, name):
+    if name == "SIGKILL" and sys.platform != "linux":
+        pytest.skip("only Linux tells a process that its parent was killed")
+    run_dir = tmp_path / "run"
+    process = start(
+        run_dir,
+        "train",
+        f"hydra.run.dir={run_dir}",
+        *overrides_of(text_file, "trainer.max_epochs=1000", "callbacks.checkpoint.every_n_steps=9"),
+    )
+    wait_for_checkpoints(process, run_dir, 1)
+    # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
+    (os.killpg if name == "SIGINT" else os.kill)(process.pid, signal.Signals[name])
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 1)
+    assert f"continue with: seqlab resume {run_dir}" in err and "Traceback" not in err
+    wait_for_status(run_dir, "interrupted")
+
+
+def test_the_same_command_resumes_an_interrupted_run(tmp_path, monkeypatch):
+    config = {"seed": 1, "trainer": {"_target_": "lightning.pytorch.Trainer"}}
+    RunRecord.start(tmp_path, config, [], 1).interrupt()
+    asked = []
+    monkeypatch.setattr(launch, "_supervise", lambda run_dir, *options: asked.append(options) or 0)
+    launch._run(tmp_path, config, [])
+    launch._run(tmp_path, {**config, "seed": 2}, [])
+    assert asked == [("--resume",), ()]

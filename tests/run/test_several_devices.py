@@ -1,0 +1,156 @@
+"""``trainer=ddp``: runs of two processes, alone and in a sweep, fail, are killed, and go on with another number."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqlab.run.load import load_checkpoint
+from seqlab.run.record import read_record
+from tests.command import command_line, environment, seqlab
+from tests.conftest import run_here, small
+
+pytestmark = pytest.mark.slow
+
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+ONE = ("trainer=cpu",)
+RAISING = """
+import lightning.pytorch as pl
+
+class Raising(pl.Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_rank == 1 and trainer.global_step == 3:
+            raise RuntimeError("the second device alone can't go on")
+"""
+
+
+@pytest.fixture(scope="module")
+def run(text_file) -> list[str]:
+    """A run of sixty steps with dropout off, in float64, with a checkpoint every third step."""
+    return [
+        *small(text_file, "callbacks.sample=null", "trainer.max_steps=60", "trainer.max_epochs=-1"),
+        "trainer.precision=64-true",
+        "trainer.val_check_interval=20",
+        "callbacks.checkpoint.every_n_steps=3",
+        "runtime.num_threads=1",
+        "logger=none",
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, run) -> Path:
+    """The run on one device, left alone."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_here(folder, *run)
+    return folder
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+def test_a_sweep_of_runs_on_two_devices_measures_what_one_device_measures(tmp_path, run):
+    done = seqlab("train", "-m", *run, *TWO, "name=two", "seed=1,2", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 completed" in done.stdout and done.stdout.count("2 x cpu") == 2
+    assert done.stdout.count("  step 20  ") == 2  # a line each, not one from each device
+    again = seqlab("train", "-m", *run, *ONE, "name=two", "seed=1", folder=tmp_path)
+    assert "completed before, skipped" in again.stdout  # where it runs is not what it computes
+    found = sorted((tmp_path / "runs" / "two").glob("*/run.json"))
+    assert sorted(read_record(two)["config"]["seed"] for two in found) == [1, 2]
+    for two in found:
+        one = tmp_path / "one" / two.parent.name
+        run_here(one, *run, f"seed={read_record(two)['config']['seed']}")
+        assert read_record(two)["metrics"] == pytest.approx(read_record(one)["metrics"], rel=1e-9)
+        torch.testing.assert_close(weights(two.parent), weights(one), rtol=1e-6, atol=1e-9)
+
+
+def kill_after(step: int, run_dir: Path, command: list[str], folder: Path) -> None:
+    """Starts a command and kills all its processes once the run has a checkpoint of this step or later."""
+    log = folder / "log"
+    with open(log, "a") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=out, stderr=out, start_new_session=True
+        )
+    path = run_dir / "checkpoints" / "last.ckpt"
+    until = time.monotonic() + 100
+    while not (path.exists() and load_checkpoint(path)["global_step"] >= step):
+        assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    while read_record(run_dir)["status"] != "interrupted":  # a process takes its time to go
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("first", [TWO, ONE], ids=["two", "one"])
+def test_a_run_that_was_killed_goes_on_with_another_number_of_devices(tmp_path, run, whole, first):
+    where = (
+        ["trainer.devices=2", "trainer.strategy=ddp"]
+        if first is ONE
+        else ["trainer.devices=1", "trainer.strategy=auto"]
+    )
+    kill_after(20, tmp_path / "run", command_line("train", *run, *first, "hydra.run.dir=run"), tmp_path)
+    refused = seqlab("resume", "run", *where, "data.batch_size=2", folder=tmp_path)
+    assert refused.returncode == 2 and "computes what it began with" in refused.stderr
+    done = seqlab("resume", "run", *where, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resumed from step" in done.stdout
+    assert read_record(tmp_path / "run")["metrics"] == pytest.approx(read_record(whole)["metrics"], rel=1e-9)
+    torch.testing.assert_close(weights(tmp_path / "run"), weights(whole), rtol=1e-6, atol=1e-9)
+
+
+def test_dropout_differs_between_devices_and_resumes_bit_for_bit(tmp_path, run):
+    random = [*run, *TWO, "model.output_dropout=0.5"]
+    whole = seqlab("train", *random, "hydra.run.dir=whole", folder=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    generators = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.ckpt")["seqlab"]["rng"]
+    assert len(generators) == 2 and not torch.equal(generators[0]["torch"], generators[1]["torch"])
+    kill_after(20, tmp_path / "run", command_line("train", *random, "hydra.run.dir=run"), tmp_path)
+    done = seqlab("train", *random, "hydra.run.dir=run", folder=tmp_path)  # the same command goes on
+    assert done.returncode == 0 and "resumed from step" in done.stdout, done.stderr
+    one, other = weights(tmp_path / "run"), weights(tmp_path / "whole")
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_what_one_device_alone_raises_is_in_the_record_and_ends_them_all(tmp_path, run):
+    (tmp_path / "conf" / "callbacks").mkdir(parents=True)
+    (tmp_path / "raising.py").write_text(RAISING)
+    options = ("--config-dir", "conf", "--allow", "raising", "+callbacks.raising._target_=raising.Raising")
+    done = seqlab("train", *options, *run, *TWO, "hydra.run.dir=run", folder=tmp_path)
+    assert done.returncode == 1
+    record = read_record(tmp_path / "run")
+    assert record["status"] == "failed" and record["error"].endswith("the second device alone can't go on")
+    assert "the second device alone can't go on" in done.stderr
+
+
+def test_a_run_of_which_one_process_is_killed_is_interrupted(tmp_path, run):
+    long = [*run, *TWO, "trainer.max_steps=20000", "hydra.run.dir=run"]
+    with open(tmp_path / "log", "w") as out:
+        process = subprocess.Popen(
+            command_line("train", *long), cwd=tmp_path, env=environment(), stdout=out, stderr=out
+        )
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    until = time.monotonic() + 100
+    while not checkpoint.exists():
+        assert process.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()[-3000:]
+        time.sleep(0.05)
+    first = read_record(tmp_path / "run")["process"]["pid"]
+    (second,) = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    os.kill(int(second), signal.SIGKILL)
+    assert process.wait(timeout=60) == 1
+    assert read_record(tmp_path / "run")["status"] == "interrupted"
+    log = (tmp_path / "log").read_text()
+    # Said by the first process, or by its supervisor where Lightning has killed that one for it.
+    assert "SIGKILL ended" in log and "continue with: seqlab resume" in log and "Traceback" not in log
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_before_they_start(tmp_path, run):
+    done = seqlab("train", *run, *TWO, "data.batch_size=5", "hydra.run.dir=run", folder=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "data.batch_size=5" in done.stderr and "multiple of 2" in done.stderr

@@ -1,0 +1,95 @@
+"""A search by Optuna, its runs replaced: failed trials are tolerated, and the same command goes on with the study."""
+
+import os
+import sys
+
+import pytest
+from filelock import FileLock
+
+from seqlab import cli
+from seqlab.commands import train as launch
+from seqlab.run.record import RunRecord
+
+pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install 'seqlab[optuna]'")
+
+SEARCH = ("experiment=hello", "name=s", "sweep=optuna", "model.num_layers=1", "hydra.sweeper.sampler.seed=1")
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch):
+    """Searches in this process, where a run's loss is what ``loss(learning rate)`` says, None for a failure."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP", "SEQLAB_PLANNED_JOBS"):
+        monkeypatch.setenv(name, os.environ.get(name, "{}" if name == "SEQLAB_SWEEP" else ""))
+    monkeypatch.setenv("SEQLAB_OWN_FOLDERS", "")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+    def run(loss, *overrides: str) -> tuple[int, list[float]]:
+        """The exit code, and the learning rates of the runs."""
+        tried = []
+
+        def supervise(run_dir, *options):
+            config = launch.read_job(run_dir)["config"]
+            tried.append(config["optimizer"]["lr"])
+            record = RunRecord.start(run_dir, config, [], config["seed"])
+            value = loss(tried[-1])
+            record.fail("broken") if value is None else record.complete({"val/loss": value})
+            return 1 if value is None else 0
+
+        monkeypatch.setattr(launch, "_supervise", supervise)
+        return cli.main(["train", *SEARCH, *overrides]), tried
+
+    return run
+
+
+def stored():
+    import optuna
+
+    return optuna.load_study(study_name="s", storage="sqlite:///runs/s/study.db")
+
+
+def test_failed_trials_are_noted_and_the_same_command_makes_up_for_them(search, capfd):
+    code, first = search(lambda rate: None if rate < 0.003 else rate, "hydra.sweeper.n_trials=4")
+    states = [trial.state.name for trial in stored().trials]
+    assert states == ["FAIL" if rate < 0.003 else "COMPLETE" for rate in first] and set(states) == {"FAIL", "COMPLETE"}
+    assert code == 1
+    code, second = search(lambda rate: rate, "hydra.sweeper.n_trials=4")
+    assert (code, len(second)) == (0, states.count("FAIL"))
+    assert not set(first) & set(second)  # though the sampler's seed is given
+    assert search(lambda rate: rate, "hydra.sweeper.n_trials=4") == (0, [])
+    out = capfd.readouterr().out
+    best = min(trial.value for trial in stored().trials if trial.value is not None)
+    assert f"study s: the best of all its trials has {best:.4g}, by optimizer.lr={best}" in out
+
+
+def test_a_search_of_failures_alone_ends_in_a_summary(search, capfd):
+    code, tried = search(lambda rate: None, "hydra.sweeper.n_trials=2")
+    assert (code, len(tried)) == (1, 2)
+    said = capfd.readouterr()
+    assert "2 failed" in said.out and "study: no trial has completed" in said.out and "Traceback" not in said.err
+
+
+def test_trials_that_a_kill_cut_short_come_first(search):
+    from optuna.distributions import LogUniformDistribution
+
+    search(lambda rate: rate, "hydra.sweeper.n_trials=1")
+    cut = stored().ask({"optimizer.lr": LogUniformDistribution(0.0003, 0.03)})
+    _, tried = search(lambda rate: rate, "hydra.sweeper.n_trials=3")
+    assert tried[0] == cut.params["optimizer.lr"] and len(tried) == 2
+    assert [trial.state.name for trial in stored().trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize(("mode", "direction"), [("min", "MINIMIZE"), ("max", "MAXIMIZE")])
+def test_the_direction_is_that_of_the_judged_metric(search, mode, direction):
+    search(lambda rate: rate, "hydra.sweeper.n_trials=1", f"optimize.mode={mode}")
+    assert stored().direction.name == direction
+
+
+def test_two_sweeps_do_not_search_in_one_study(search, capfd):
+    os.makedirs("runs/s")
+    with FileLock("runs/s/.study.lock"):
+        assert search(lambda rate: rate, "hydra.sweeper.n_trials=1") == (2, [])
+    assert "runs/s: another sweep searches in this study; wait for it" in capfd.readouterr().err
+    assert search(lambda rate: rate, "hydra.sweeper.n_trials=1")[0] == 0

@@ -1,0 +1,298 @@
+"""Sweeps: a failing job ends nothing, what is complete is skipped, an edited sweep runs only what is new."""
+
+import errno
+import json
+import os
+import sys
+
+import pytest
+
+from seqlab import cli
+from seqlab.commands import train as launch
+from seqlab.errors import InputError
+from seqlab.run import record as records
+from seqlab.run.record import RECORD_NAME, RunRecord, read_record
+from seqlab.run.supervisor import read_job
+from seqlab.sweep.jobs import Job, best_of, summary
+from tests.command import ONE_THREAD, seqlab
+
+TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep over three depths, of which one is none, in processes of its own; its folder and what was printed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    done = seqlab("train", "-m", *TINY, "model.num_layers=1,0,2", folder=folder)
+    return folder / "runs" / "depths", done
+
+
+def jobs_of(folder) -> dict[int, tuple[str, dict]]:
+    """The folder's name and the record of each job, by its depth."""
+    found = {}
+    for path in sorted(folder.glob(f"*/{RECORD_NAME}")):
+        record = read_record(path)
+        found[record["config"]["model"]["num_layers"]] = (path.parent.name, record)
+    return found
+
+
+@pytest.mark.slow
+def test_the_jobs_beside_a_failing_one_complete(sweep):
+    folder, done = sweep
+    jobs = jobs_of(folder)
+    assert {depth: record["status"] for depth, (_, record) in jobs.items()} == {
+        0: "failed",
+        1: "completed",
+        2: "completed",
+    }
+    assert "num_layers" in jobs[0][1]["error"] and "num_layers" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "2 completed, 1 failed" in done.stdout and done.stdout.splitlines()[-1] == "runs/depths"
+    assert f"compare them with: seqlab report {done.stdout.splitlines()[-1]}" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_jobs_folder_tells_what_the_sweep_varied_and_its_configuration(sweep):
+    for depth, (name, record) in jobs_of(sweep[0]).items():
+        assert name == f"model.num_layers={depth}-{record['config_hash'][:8]}"
+
+
+@pytest.mark.slow
+def test_the_report_lists_the_depths(sweep, capsys):
+    assert cli.main(["report", str(sweep[0]), "--by", "model.num_layers", "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "model.num_layers" in json.dumps(report)
+    assert cli.main(["report", str(sweep[0]), "--by", "model.num_layers"]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()[:1].isdigit()]
+    assert rows[:2] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_an_edited_sweep_runs_what_is_new_and_what_had_failed(sweep):
+    folder, _ = sweep
+    before = {depth: (folder / name / RECORD_NAME).stat() for depth, (name, _) in jobs_of(folder).items()}
+    done = seqlab("train", "-m", *TINY, "model.num_layers=1,2,3", folder=folder.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("completed before, skipped: ") == 2
+    after = jobs_of(folder)
+    assert sorted(after) == [0, 1, 2, 3] and after[3][1]["status"] == "completed"
+    for depth in (1, 2):
+        stat = (folder / after[depth][0] / RECORD_NAME).stat()
+        assert (stat.st_mtime_ns, stat.st_ino) == (before[depth].st_mtime_ns, before[depth].st_ino)
+
+
+@pytest.fixture
+def sweep_here(tmp_path, monkeypatch, capfd):
+    """Sweeps in this process, where a job's training is what ``job(run_dir, options)`` says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+    def run(job, *overrides: str) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
+        """The exit code, and which seeds were trained with which options."""
+        trained = []
+
+        def supervise(run_dir, *options):
+            config = read_job(run_dir)["config"]
+            trained.append((config["seed"], options))
+            record = RunRecord.start(run_dir, config, [], config["seed"])
+            return job(record, config["seed"])
+
+        monkeypatch.setattr(launch, "_supervise", supervise)
+        return cli.main(["train", "-m", *TINY, *overrides]), trained
+
+    return run
+
+
+def complete(record, seed):
+    record.complete({"val/loss": float(seed)})
+    return 0
+
+
+def complete_but_for_two(record, seed):
+    if seed == 2:
+        record.fail("broken")
+        return 1
+    return complete(record, seed)
+
+
+def test_repeating_the_command_runs_only_what_had_not_completed(sweep_here):
+    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(1, ()), (2, ()), (3, ())])
+    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(2, ())])
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ())])
+    assert sweep_here(complete, "seed=1,2,3") == (0, [])
+
+
+def test_a_changed_setting_runs_all_anew_and_where_it_runs_counts_for_nothing(sweep_here):
+    assert sweep_here(complete, "seed=1,2") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2", "logger=none") == (0, [])
+    assert sweep_here(complete, "seed=1,2", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2") == (0, [])  # the first are still there
+
+
+def test_the_flag_of_a_sweep_may_stand_between_its_overrides(sweep_here):
+    assert sweep_here(complete, "seed=1,2", "-m", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
+
+
+def test_every_job_ends_in_a_line_with_the_best_so_far_and_what_is_left(sweep_here, capfd):
+    sweep_here(complete_but_for_two, "seed=3,2,1")
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
+    assert [line.partition("] ")[0] + "]" for line in lines] == [f"[{n}/3]" for n in (1, 1, 2, 2, 3, 3)]
+    assert lines[1].startswith("[1/3] completed  val/loss 3  the best so far  2 to go, about ")
+    assert lines[3].startswith("[2/3] failed: broken  best so far 3 (seed=3)  1 to go, about ")
+    assert lines[5] == "[3/3] completed  val/loss 1  the best so far"
+    sweep_here(complete, "seed=3,2,1")
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
+    assert (
+        "runs/depths/seed=3-" in lines[1].partition("completed before, skipped: ")[2]
+        and "[2/3] completed  val/loss 2" in lines[3]
+    )
+
+
+def test_the_end_of_a_sweep_names_what_did_not_complete_and_why(sweep_here, capfd):
+    sweep_here(complete_but_for_two, "seed=1,2,3")
+    assert "2 completed, 1 failed\n  failed: runs/depths/seed=2-" in capfd.readouterr().out
+    sweep_here(complete_but_for_two, "seed=1,2,3,4")
+    out = capfd.readouterr().out
+    assert "1 completed, 2 skipped, 1 failed\n" in out and ": broken\n" in out
+
+
+def test_fail_fast_ends_a_sweep_with_its_first_failure(sweep_here, capfd):
+    assert sweep_here(complete_but_for_two, "seed=1,2,3", "fail_fast=true") == (1, [(1, ()), (2, ())])
+    out, err = capfd.readouterr()
+    assert "1 completed, 1 failed" in out and out.splitlines()[-1] == "runs/depths"
+    assert "fail_fast=true ends the sweep with its first failure" in err
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ()), (3, ())])  # the option is no part of a job
+
+
+def test_jobs_that_other_code_completed_are_named_and_run_again_if_asked(sweep_here, monkeypatch, capfd):
+    def commit(name):
+        for module in (launch, records):
+            monkeypatch.setattr(module, "git_state", lambda: {"commit": name, "dirty": False})
+
+    commit("a" * 40)
+    assert sweep_here(complete, "seed=1") == (0, [(1, ())])
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
+    commit("b" * 40)
+    capfd.readouterr()
+    assert sweep_here(complete, "seed=1") == (0, [])
+    said = f"completed by other code, commit {'a' * 10} where {'b' * 10} is now: rerun_changed=true runs it again"
+    assert said in capfd.readouterr().out
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [(1, ())])
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
+
+
+def test_a_job_that_could_not_start_is_noted_and_the_others_run(sweep_here, capfd):
+    def too_many(record, seed):
+        if seed == 2:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return complete(record, seed)
+
+    assert sweep_here(too_many, "seed=1,2,3") == (1, [(1, ()), (2, ()), (3, ())])
+    out, err = capfd.readouterr()
+    assert "2 completed, 1 failed\n  failed: runs/depths/seed=2-" in out and err.count("Resource temporarily") == 1
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ())])
+
+
+def test_what_is_refused_now_can_still_be_resumed(sweep_here, monkeypatch):
+    def interrupted(record, seed):
+        record.interrupt()
+        return 1
+
+    def refuse(config):
+        raise InputError("not on the allow-list")
+
+    sweep_here(interrupted, "seed=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "check_targets", refuse)
+        assert sweep_here(complete, "seed=1") == (1, [])
+    assert sweep_here(complete, "seed=1") == (0, [(1, ("--resume",))])
+
+
+def test_what_other_code_has_begun_goes_on_or_begins_anew_as_asked(sweep_here, monkeypatch, capfd):
+    def interrupted(record, seed):
+        record.interrupt()
+        return 1
+
+    def commit(name):
+        for module in (launch, records):
+            monkeypatch.setattr(module, "git_state", lambda: {"commit": name, "dirty": False})
+
+    for number, (option, expected) in enumerate({"false": ("--resume",), "true": ()}.items()):
+        commit("a" * 40)
+        sweep_here(interrupted, f"seed={number}")
+        commit("b" * 40)
+        assert sweep_here(complete, f"seed={number}", f"rerun_changed={option}") == (0, [(number, expected)])
+        assert "interrupted by other code, commit aaaaaaaaaa where bbbbbbbbbb is now" in capfd.readouterr().out
+
+
+def test_a_damaged_record_is_named_and_the_other_jobs_run(sweep_here, tmp_path, capfd):
+    sweep_here(complete, "seed=1,2")
+    (damaged,) = (tmp_path / "runs" / "depths").glob(f"seed=1-*/{RECORD_NAME}")
+    damaged.write_text("{")
+    assert sweep_here(complete, "seed=1,2,3") == (1, [(3, ())])
+    out, err = capfd.readouterr()
+    assert err.count("\n") == 1 and "not valid JSON" in err
+    assert "1 completed, 1 skipped, 1 failed" in out and damaged.read_text() == "{"
+
+
+def test_a_glob_over_a_groups_choices_is_counted(sweep_here, capfd):
+    assert sweep_here(complete, "optimizer=glob(adam*)")[0] == 0
+    assert "\n[2/2] completed" in capfd.readouterr().out
+
+
+def test_a_job_that_left_no_record_is_not_forgotten(tmp_path):
+    (tmp_path / "seed=1-0" / ".hydra").mkdir(parents=True)
+    (tmp_path / "seed=1-0" / ".hydra" / "overrides.yaml").touch()
+    text, all_done = summary(tmp_path, "val/loss")
+    assert not all_done and text.startswith("1 failed\n") and "it left no record" in text
+
+
+def test_a_stored_sweep_is_counted_too(sweep_here, capfd):
+    sweep_here(complete, "sweep=seeds", "optimizer.lr=0.1,0.2")
+    assert "\n[6/6] completed  val/loss 3" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", "a"), ("max", "c")])
+def test_the_best_job_has_a_finite_metric(mode, best):
+    values = {"a": 1.0, "b": float("nan"), "c": 3.0, "d": float("-inf"), "e": float("inf"), "f": None}
+    jobs = [Job(f"{name}-0", "completed", value, "") for name, value in values.items()]
+    assert best_of(jobs, mode).name == best
+    assert best_of([job for job in jobs if job.name in "bdef"], mode) is None
+
+
+def test_an_interrupted_job_is_continued(sweep_here):
+    def interrupted(record, seed):
+        record.interrupt()
+        return 1
+
+    assert sweep_here(interrupted, "seed=1")[0] == 1
+    assert sweep_here(complete, "seed=1") == (0, [(1, ("--resume",))])
+
+
+def test_a_sweep_that_is_stopped_starts_no_further_job(sweep_here, capfd):
+    def stopped(record, seed):
+        launch.Outcome.stopped = True
+        record.interrupt()
+        return 1
+
+    code, trained = sweep_here(stopped, "seed=1,2,3")
+    assert code == 1 and trained == [(1, ())]
+    assert "the same command goes on with it" in capfd.readouterr().err
+
+
+def test_a_sweeper_is_given_the_judged_metric_and_nan_for_a_failure(tmp_path):
+    RunRecord.start(tmp_path, {"seed": 1}, [], 1).complete({"val/loss": 2.5})
+    assert launch._metric(tmp_path, "val/loss") == 2.5
+    assert launch._metric(tmp_path, "val/other") != launch._metric(tmp_path, "val/other")
+    RunRecord.start(tmp_path, {"seed": 1}, [], 1).fail("broken")
+    assert launch._metric(tmp_path, "val/loss") != launch._metric(tmp_path, "val/loss")
+
+
+def test_a_stored_sweep_names_its_own_keys(sweep_here, tmp_path):
+    assert sweep_here(complete, "sweep=seeds") == (0, [(1, ()), (2, ()), (3, ())])
+    names = sorted(path.parent.name for path in (tmp_path / "runs" / "depths").glob(f"*/{RECORD_NAME}"))
+    assert [name.rpartition("-")[0] for name in names] == ["seed=1", "seed=2", "seed=3"]
