@@ -65,8 +65,9 @@ def train_in_this_process(run_dir: Path, *overrides: str) -> int:
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level
     config = config_of(*ONE_THREAD, "runtime.keep_freed_memory=false", *overrides)
-    supervisor.claim(run_dir, config, list(overrides))
     try:
-        return training.main([str(run_dir)])
+        with supervisor.open_attempt(run_dir, config, list(overrides)) as attempt:
+            inherited = os.dup(attempt.claim.fileno())
+            return attempt.note_end(training.main([str(run_dir), "--claim", str(inherited)]))
     finally:
         lightning.setLevel(level)

@@ -22,7 +22,7 @@ with quick_imports():
 
     from seqlab.nn.engine.scan import build
     from seqlab.run import training
-    from seqlab.run.record import RunRecord
+    from seqlab.run.folder import Claim, start_run
 
 torch.set_num_threads(1)
 
@@ -137,12 +137,12 @@ def config_of(*overrides: str) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
-def run_here(run_dir: Path, *overrides: str) -> RunRecord:
+def run_here(run_dir: Path, *overrides: str) -> Claim:
     """Carries out a run in this process; the CPU, one thread and no more output than needed."""
     config = config_of(*overrides, "trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
-    record = RunRecord.start(run_dir, config, list(overrides), config["seed"])
-    training.execute(record)
-    return record
+    with start_run(run_dir, config, overrides) as claim:
+        training.execute(claim)
+    return claim
 
 
 def small(text_file: Path, *overrides: str) -> list[str]:

@@ -23,7 +23,7 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import AnswerData
 from seqlab.errors import InputError
-from seqlab.run.record import RunRecord
+from seqlab.run.folder import start_run
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -71,10 +71,11 @@ def measure(config: dict[str, Any], overrides: list[str], folder: Path) -> str:
             model = DummyClassifier(strategy="most_frequent").fit(texts["train"], answers["train"])
             settings, size = {"_target_": "sklearn.dummy.DummyClassifier"}, 0
         config = {**config, "model": settings}
-        record = RunRecord.start(folder / kind / f"task{config['data']['task']}", config, overrides, config["seed"])
-        record.update(num_parameters=size, device="cpu")
         measured = {f"{name}/accuracy": accuracy(model, name) for name in ("val", "test")}
-        record.complete(measured, train_seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        with start_run(folder / kind / f"task{config['data']['task']}", config, overrides) as claim:
+            claim.note(num_parameters=size, device="cpu")
+            claim.complete(measured, train_seconds=seconds)
         line.append(f"{kind} test {measured['test/accuracy']:.3f}")
     return "  ".join(line)
 

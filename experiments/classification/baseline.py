@@ -22,7 +22,7 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import ClassificationData
 from seqlab.errors import InputError
-from seqlab.run.record import RunRecord
+from seqlab.run.folder import start_run
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
 NGRAMS = (1, 2)
@@ -56,8 +56,6 @@ def main() -> int:
         "ngrams": list(NGRAMS),
     }
     run_dir = Path("runs") / str(config["name"]) / "bag_of_words"
-    record = RunRecord.start(run_dir, config, args.overrides, config["seed"])
-    record.update(num_parameters=int(model[-1].coef_.size + model[-1].intercept_.size), device="cpu")
     measured: dict[str, float] = {}
     for name, split in (("val", "validation"), ("test", "test")):
         predicted = model.predict(texts[split])
@@ -66,7 +64,9 @@ def main() -> int:
         )
         measured[f"{name}/accuracy"] = float(model.score(texts[split], labels[split]))
         measured[f"{name}/macro_f1"] = float(f1_score(labels[split], predicted, average="macro"))
-    record.complete(measured, train_seconds=time.perf_counter() - started)
+    with start_run(run_dir, config, args.overrides) as claim:
+        claim.note(num_parameters=int(model[-1].coef_.size + model[-1].intercept_.size), device="cpu")
+        claim.complete(measured, train_seconds=time.perf_counter() - started)
     print("  ".join(f"{name} {value:.4f}" for name, value in measured.items()) + f"  C {chosen}")
     print(run_dir)
     return 0

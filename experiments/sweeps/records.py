@@ -9,6 +9,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from shared import Checks
 
-from seqlab.run.record import RECORD_NAME, RunRecord
+from seqlab.run.folder import start_run
+from seqlab.run.record import RECORD_NAME
 
 CELLS = ("LSTMCell", "GRUCell", "RNNCell", "MGUCell")
 MOST_SECONDS, MOST_MEGABYTES = 5.0, 500.0
@@ -59,8 +61,8 @@ def generate(folder: Path, runs: int) -> int:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     folder.mkdir(parents=True, exist_ok=True)
-    template = RunRecord.start(folder / "template", plain, [], 1).fields  # type: ignore[arg-type]
-    (folder / "template" / RECORD_NAME).unlink()
+    with tempfile.TemporaryDirectory() as scratch, start_run(scratch, plain) as claim:  # type: ignore[arg-type]
+        template = claim.fields
     written = 0
     for number in range(runs):
         path = folder / f"job-{number:05d}" / RECORD_NAME

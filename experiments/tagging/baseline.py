@@ -21,7 +21,7 @@ from seqlab.config.compose import compose_config
 from seqlab.data import TaggingData
 from seqlab.data.tag_batch import as_read
 from seqlab.errors import InputError
-from seqlab.run.record import RunRecord
+from seqlab.run.folder import start_run
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
 
@@ -41,14 +41,14 @@ def main(argv: list[str] | None = None) -> int:
     words, overall = most_frequent(data)
     config["model"] = {"_target_": "most_frequent_tag", "unknown": overall}
     run_dir = Path("runs") / str(config["name"]) / "most_frequent_tag"
-    record = RunRecord.start(run_dir, config, args.overrides, config["seed"])
-    record.update(num_parameters=len(words), device="cpu")
     measured = {
         f"{name}/{metric}": value
         for name, split in (("val", "validation"), ("test", "test"))
         for metric, value in score(data, split, words, overall).items()
     }
-    record.complete(measured, train_seconds=time.perf_counter() - started)
+    with start_run(run_dir, config, args.overrides) as claim:
+        claim.note(num_parameters=len(words), device="cpu")
+        claim.complete(measured, train_seconds=time.perf_counter() - started)
     each = tuple(f"{name}/{metric}_" for name in ("val", "test") for metric in ("accuracy", "entity_f1"))
     print("  ".join(f"{name} {value:.4f}" for name, value in measured.items() if not name.startswith(each)))
     print(run_dir)

@@ -14,7 +14,7 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import TranslationData
 from seqlab.errors import InputError
-from seqlab.run.record import RunRecord
+from seqlab.run.folder import start_run
 from seqlab.tasks.translation import score
 
 
@@ -38,9 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     config["model"] = {"_target_": "copy", "attention": None}
     run_dir = Path("runs") / str(config["name"]) / "copy"
-    record = RunRecord.start(run_dir, config, args.overrides, config["seed"])
-    record.update(num_parameters=0, device="cpu")
-    record.complete(measured)
+    with start_run(run_dir, config, args.overrides) as claim:
+        claim.note(num_parameters=0, device="cpu")
+        claim.complete(measured)
     print("  ".join(f"{name} {value:.2f}" for name, value in measured.items()), *signatures.values(), sep="\n")
     print(run_dir)
     return 0

@@ -1,22 +1,22 @@
-"""Composes configurations and supervises runs: each run trains in a process of its own.
+"""``seqlab train`` and ``seqlab resume``: composes configurations and supervises runs, each in a process of its own.
 
 Nothing here imports torch, so a mistake in a configuration is told at once, and nothing a run does can end the sweep it
 is in.
 """
 
 import contextlib
+import functools
+import json
 import math
 import os
-import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,83 +27,245 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab.config.command_line import extend_python_path, flags_first, take_option, values, varied_keys
 from seqlab.config.hash import config_hash
 from seqlab.config.hints import explain
-from seqlab.config.names import VARIED_VARIABLE, job_name, overrides_of
+from seqlab.config.names import job_name, overrides_of
 from seqlab.config.overrides import override
-from seqlab.config.trust import OWN_VARIABLE, allow, check_targets, modules_below
+from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.devices import is_first_process, own_gpu
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
+from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
+from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder
+from seqlab.run.ownership import AtWorkError
 from seqlab.run.provenance import git_state
-from seqlab.run.record import RECORD_NAME, RunRecord, read_record
-from seqlab.run.supervisor import (
-    AtWorkError,
-    claim,
-    claim_again,
-    follower_error,
-    give_up,
-    no_room,
-    note_end,
-    read_job,
-    show_alive,
-    status_of,
-    write_job,
-)
-from seqlab.sweep import jobs, search
-from seqlab.sweep.callback import Outcome, end_watch, finish, show_in_tensorboard, summarise
-
-_LOOK_SECONDS = 1.0  # at whoever began the sweep
-_HEARTBEAT_SECONDS = 60.0
+from seqlab.run.start import Start
+from seqlab.run.supervisor import no_room, open_attempt, resume_attempt
+from seqlab.sweep import launchers, search
+from seqlab.sweep.callback import owner, stop_on_signals
+from seqlab.sweep.progress import SKIPPED
+from seqlab.sweep.sweep import StopSweep, Sweep, show_in_tensorboard
 
 
 def train(argv: list[str]) -> int:
     """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
-    os.environ.pop(jobs.VARIABLE, None)  # of a sweep whose job this command may be in
-    own = [str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd")]
-    os.environ[OWN_VARIABLE] = os.pathsep.join(own)
-    extend_python_path([os.getcwd(), *own])
-    OmegaConf.register_new_resolver("seqlab.job", job_name, replace=True)
-    OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
+    own = [Path(folder).resolve().parent for folder in values(argv, "--config-dir", "-cd")]
+    extend_python_path([os.getcwd(), *map(str, own)])
     overrides = [text for text in argv if "=" in text and not text.startswith("-")]
-    os.environ[VARIED_VARIABLE] = ",".join(varied_keys(overrides))
+    resolver = functools.partial(job_name, frozenset(varied_keys(overrides)))
+    OmegaConf.register_new_resolver("seqlab.job", resolver, replace=True)
+    OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
-    Outcome.watch = Outcome.search = Outcome.refused = Outcome.config = None
     sys.argv = ["seqlab train", *flags_first(argv)]
-    try:
-        with jobs.planning() as planned:
-            _compose_and_run()
-            if any(planned.iterdir()):
-                return subprocess.run([sys.executable, "-m", "seqlab.run.process", "dry_run", str(planned)]).returncode
-    except KeyboardInterrupt:
-        if Outcome.refused is not None:
-            raise Outcome.refused from None
-        if not Outcome.failed:
-            end_watch()
-            print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
+    return TrainCommand(own).run()
+
+
+class TrainCommand:
+    """One ``seqlab train``: Hydra calls :meth:`job` for each configuration; a launcher does so with a copy of this.
+
+    Args:
+        own_folders: the folders beside ``--config-dir``, whose modules the configuration may name.
+    """
+
+    def __init__(self, own_folders: list[Path]) -> None:
+        self.own_folders = own_folders
+        self.sweep: Sweep | None = None
+        self.code = 0
+        self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
+        self._search: search.Study | None = None
+        self._config: DictConfig | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a job in another process needs."""
+        return {**self.__dict__, "_search": None, "_config": None}
+
+    def run(self) -> int:
+        """Has Hydra compose the configurations and call back for each; returns the exit code."""
+        token = owner.set(self)
+        try:
+            self._run_hydra()
+        except StopSweep as stop:
+            if stop.error is not None:
+                raise stop.error from None
+            if stop.reason != "failed":
+                return self._stopped()
+            assert self.sweep is not None and self._config is not None
+            self.end_sweep(self._config)
+        except KeyboardInterrupt:
+            return self._stopped()
+        except OSError as error:
+            if (full := no_room(error)) is None:
+                raise
+            print(f"seqlab: {_system_error(full)}; make room, and the same command goes on", file=sys.stderr)
             return 1
-        summarise()
-    except OSError as error:
-        if (full := no_room(error)) is None:
-            raise
-        print(f"seqlab: {_told(full)}; make room, and the same command goes on", file=sys.stderr, flush=True)
+        finally:
+            owner.reset(token)
+            if self.sweep is not None:
+                self.sweep.end_watch()
+                self.sweep.log.remove()
+            if self._search is not None:
+                self._search.close()
+        return _estimate(self.planned) if self.planned else self.code
+
+    def _run_hydra(self) -> None:
+        try:
+            hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(self.job)()
+        except ValueError as error:
+            if self._config is None or not search.without_result(error):
+                raise
+            self.end_sweep(self._config)
+
+    def _stopped(self) -> int:
+        if self.sweep is not None:
+            self.sweep.end_watch()
+        print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
         return 1
-    finally:
-        end_watch()
-        if Outcome.search is not None:
-            Outcome.search.close()
-    return Outcome.code
 
+    # Called by Hydra's callback
 
-def _compose_and_run() -> None:
-    try:
-        hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(_job)()
-    except ValueError as error:
-        if Outcome.config is None or not search.without_result(error):
-            raise
-        finish(Outcome.config)
+    def begin_sweep(self, config: DictConfig) -> None:
+        """Takes up the sweep of ``config``, which this may change."""
+        self._config = config
+        if config.dry_run:
+            config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
+        if search.is_search(config):
+            self._search = search.take_up(config)
+        self.sweep = sweep = Sweep(config)
+        if launchers.kind_of(config) == "basic":
+            return
+        for line in launchers.announce(config, sweep.at_once, sweep.threads):
+            print(line, flush=True)
+        launchers.carry_environment(config, ("PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS"))
+        sweep.watch()
+        stop_on_signals()
+
+    def end_sweep(self, config: DictConfig) -> None:
+        """Tells how the sweep went."""
+        assert self.sweep is not None
+        if config.dry_run:
+            _remove_if_empty(self.sweep.folder)
+            return
+        self.code = self.sweep.finish(None if self._search is None else self._search.best())
+
+    # Called by Hydra for each configuration
+
+    def job(self, config: DictConfig) -> float | None:
+        """Carries out one configuration; returns the judged metric, NaN where the run failed, for sweepers."""
+        hydra_config = HydraConfig.get()
+        run_dir = Path(hydra_config.runtime.output_dir)
+        overrides = overrides_of(hydra_config)
+        if config.dry_run:
+            self._plan(run_dir, config, overrides)
+            value = math.nan
+        elif hydra_config.mode != RunMode.MULTIRUN:
+            start = Start()
+            self.code, _ = self._attempt(run_dir, config, overrides, start)
+            print(run_dir, flush=True)
+            value = _metric(run_dir, config.optimize.metric)
+        else:
+            self._job_of_sweep(run_dir, config, hydra_config.job.num, overrides)
+            value = _metric(run_dir, config.optimize.metric)
+        # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
+        return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
+
+    def _job_of_sweep(self, run_dir: Path, config: DictConfig, number: int, overrides: list[str]) -> None:
+        sweep = self.sweep
+        assert sweep is not None
+        where = {"number": number, "folder": run_dir.name}
+        if sweep.is_over():
+            sweep.log.write(event="leave", **where)
+            _remove_if_empty(run_dir)
+        elif sweep.is_apart():
+            sweep.log.write(event="start", **where)
+            start = Start(sweep.environment(), to_file=True, give_up=sweep.is_abandoned)
+            with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+                end = self._carry_out_job(run_dir, config, overrides, start)
+            sweep.log.write(event="end", **where, **end, said=said.getvalue())
+            if sweep.is_abandoned():  # nobody has work for this process any more
+                os._exit(1)
+        else:
+            print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
+            sweep.log.write(event="start", **where)
+            start = Start()
+            end = self._carry_out_job(run_dir, config, overrides, start)
+            sweep.log.write(event="end", **where, **end)
+            sweep.tell()
+            if start.was_stopped:
+                raise StopSweep("stopped")
+            if sweep.fail_fast and sweep.progress.has_failure:
+                raise StopSweep("failed")
+
+    def _carry_out_job(self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start) -> dict[str, Any]:
+        """Attempts a job; returns what its ``end`` says."""
+        began = time.monotonic()
+        _, status = self._attempt(run_dir, config, overrides, start, skip=True)
+        end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": status}
+        if status in (SKIPPED, RUNNING):  # told already
+            end["is_quiet"] = True
+        try:
+            state = RunFolder(run_dir).state()
+        except InputError as error:
+            return {**end, "status": FAILED, "error": str(error)}
+        if status is None:
+            end["status"] = FAILED if state.status == ABSENT else state.status
+        reason = str(state.record["error"] or "").strip()
+        if end["status"] == FAILED:
+            end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
+        elif end["status"] != RUNNING and reason:
+            end["error"] = reason.splitlines()[-1]
+        return {**end, "value": state.record["metrics"].get(config.optimize.metric)}
+
+    def _attempt(
+        self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, skip: bool = False
+    ) -> tuple[int, str | None]:
+        """The exit code of a run, and the status of a job that there is nothing to do for (else None): one that had
+        completed before, if those are to be skipped, or one that another command is at work in."""
+        try:
+            plain = _plain(config)
+            overwrite = bool(plain.get("overwrite"))
+            if skip and _has_completed(run_dir, plain):
+                if not _is_outdated(run_dir, plain["rerun_changed"]):
+                    print(f"{_label(self.sweep)}completed before, skipped: {run_dir}", flush=True)
+                    return 0, SKIPPED
+                overwrite = True
+            return self._run(run_dir, plain, overrides, start, overwrite), None
+        except AtWorkError as error:
+            print(f"seqlab: {error}", file=sys.stderr, flush=True)
+            return 2, RUNNING
+        except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
+            return _refused(run_dir, config, overrides, error), None
+        except OSError as error:  # also not re-raised: the system could not start this job
+            print(f"seqlab: {_system_error(error)}", file=sys.stderr, flush=True)
+            return 1, None
+
+    def _run(self, run_dir: Path, config: dict[str, Any], overrides: list[str], start: Start, overwrite: bool) -> int:
+        self._trust_own_modules(config)
+        check_targets(config)
+        with own_gpu(_wants_gpu(config), give_up=start.give_up or (lambda: False)):
+            if not is_first_process():
+                return start.carry_out_workers(run_dir)  # of a run on several machines, of which the first claims it
+            board.remove_row(run_dir)
+            with open_attempt(run_dir, config, overrides, overwrite=overwrite) as attempt:
+                return start.carry_out(attempt)
+
+    def _plan(self, run_dir: Path, config: DictConfig, overrides: list[str]) -> None:
+        """Keeps a job for the dry run that follows, and takes away the folder that Hydra has made for it."""
+        job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
+        try:
+            job["config"] = plain = _plain(config)
+            self._trust_own_modules(plain)
+            check_targets(plain)
+            job["completed"] = _has_completed(run_dir, plain)
+        except InputError as error:
+            job["mistake"] = str(error)
+        self.planned.append(job)
+        _remove_if_empty(run_dir)
+
+    def _trust_own_modules(self, config: dict[str, Any]) -> None:
+        """Naming a folder on the command line is what trusts the code beside it."""
+        for folder in self.own_folders:
+            allow(modules_below(config, folder))
 
 
 def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
@@ -112,16 +274,18 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     Raises:
         InputError: an override would change what the run computes.
     """
-    record = read_record(run_dir)
-    if record["status"] == "completed":
+    run = RunFolder(run_dir)
+    if run.is_old():
+        raise InputError(f"{run_dir} is a run of an earlier version of seqlab: it can be reported, not resumed")
+    state = run.state()
+    if state.status == ABSENT:
+        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
+    if state.status == COMPLETED:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
-    os.environ.pop(jobs.VARIABLE, None)
     extend_python_path([os.getcwd()])
-    config = record["config"]
-    with contextlib.suppress(InputError):  # a folder may have been moved without it
-        config = read_job(run_dir)["config"]
+    config = state.record["config"]
     check_targets(config)
     moved = override(config, overrides)
     if config_hash(moved) != config_hash(config):
@@ -130,134 +294,39 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
         )
     of_sweep = (run_dir / board.FILE_NAME).exists()  # before the claim, which may begin the run's events anew
-    if is_first_process():
-        claim_again(run_dir)
-        write_job(run_dir, moved, record["overrides"] or [])
+    start = Start()
     with own_gpu(_wants_gpu(moved)):
-        code = _supervise(run_dir, "--resume")
+        if is_first_process():
+            board.remove_row(run_dir)
+            with resume_attempt(run_dir, moved) as attempt:
+                code = start.carry_out(attempt)
+        else:
+            code = start.carry_out_workers(run_dir)
     if of_sweep:
         show_in_tensorboard(run_dir.resolve().parent)
     print(run_dir, flush=True)
     return code
 
 
-def _job(config: DictConfig) -> float | None:
-    """What Hydra runs once per configuration; returns the judged metric, NaN where the run failed, for sweepers."""
-    hydra_config = HydraConfig.get()
-    run_dir = Path(hydra_config.runtime.output_dir)
-    if config.dry_run:
-        value = _plan(run_dir, config, overrides_of(hydra_config))
-    elif hydra_config.mode != RunMode.MULTIRUN:
-        Outcome.code = _attempt(run_dir, config, overrides_of(hydra_config)) or 0
-        print(run_dir, flush=True)
-        return _metric(run_dir, config.optimize.metric)
-    else:
-        (_job_apart if jobs.apart() else _job_here)(run_dir, config, hydra_config)
-        value = _metric(run_dir, config.optimize.metric)
-    # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
-    return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
-
-
-def _job_here(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
-    """One job of a sweep, in the process that began it."""
-    number, began = hydra_config.job.num, time.time()
-    label = jobs.label(number)
-    print(f"{label} {' '.join(overrides_of(hydra_config))}", flush=True)
-    code = _attempt(run_dir, config, overrides_of(hydra_config), label)
-    jobs.note_ending(run_dir, number, seconds=time.time() - began, code=code)
-    if code is None:
-        return
-    optimize = config.optimize
-    print(f"{label} {jobs.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
-    Outcome.failed = code != 0 and not Outcome.stopped and bool(config.fail_fast)
-    if Outcome.stopped or Outcome.failed:
-        raise KeyboardInterrupt  # which Hydra lets through
-
-
-def _job_apart(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
-    """One job of a sweep, in a process that a launcher started; the one that began the sweep tells how it ends."""
-    number, began = hydra_config.job.num, time.time()
-    if jobs.is_over(run_dir.parent, config.fail_fast):
-        jobs.pass_over(run_dir, number)
-    else:
-        with redirect_stdout(StringIO()) as said, redirect_stderr(said):
-            code = _attempt(run_dir, config, overrides_of(hydra_config), jobs.label(number))
-        jobs.note_ending(run_dir, number, seconds=time.time() - began, code=code, said=said.getvalue())
-    if jobs.abandoned():  # nobody has work for this process any more
-        os._exit(1)
-
-
-def _attempt(run_dir: Path, config: DictConfig, overrides: list[str], label: str | None = None) -> int | None:
-    """The exit code of a run; None where ``label`` names a sweep's job that there is nothing to do for: it was complete
-    before, or another command is at work in it."""
-    try:
-        plain = _plain(config)
-        if label and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
-            print(f"{label} completed before, skipped: {run_dir}", flush=True)
-            return None
-        return _run(run_dir, plain, overrides)
-    except AtWorkError as error:
-        print(f"seqlab: {error}", file=sys.stderr, flush=True)
-        return None if label else 2
-    except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
-        return _refused(run_dir, config, overrides, error)
-    except OSError as error:  # nor is what keeps this one job from its start, such as too many processes
-        print(f"seqlab: {_told(error)}", file=sys.stderr, flush=True)
-        give_up(run_dir, _told(error))
-        return 1
-
-
 def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
-    """Tells a mistake, and keeps it in the run's record; not in one that can still be resumed, or can't be read."""
+    """Tells a mistake, and keeps it in the run where there is none to lose."""
     print(f"seqlab: {error}", file=sys.stderr, flush=True)
-    with contextlib.suppress(InputError):
-        if is_first_process() and status_of(run_dir) in (None, "failed"):
-            plain: Any = OmegaConf.to_container(config)
-            RunRecord.start(run_dir, plain, overrides, None).fail(str(error))
+    with contextlib.suppress(InputError, OSError):
+        if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
+            with RunFolder(run_dir).claim() as claim:
+                if not claim.folder.has_checkpoint():
+                    plain: Any = OmegaConf.to_container(config)
+                    claim.begin(plain, overrides)
+                    claim.fail(str(error))
     return 2
 
 
-def _told(error: OSError) -> str:
-    """The operating system's error in one line."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-
-
-def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
-    """Keeps a job for the dry run that follows, and takes away what Hydra has made for it."""
-    job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
-    try:
-        job["config"] = plain = _plain(config)
-        _trust_own_modules(plain)
-        check_targets(plain)
-        job["completed"] = _completed(run_dir, plain)
-    except InputError as error:
-        job["mistake"] = str(error)
-    number = HydraConfig.get().job.num if HydraConfig.get().mode == RunMode.MULTIRUN else 0
-    jobs.plan(number, job)
-    if not (run_dir / RECORD_NAME).exists():
-        jobs.remove_unused(run_dir)
-    return math.nan
-
-
-def _trust_own_modules(config: dict[str, Any]) -> None:
-    """Naming a folder on the command line is what trusts the code beside it."""
-    for folder in filter(None, os.environ.get(OWN_VARIABLE, "").split(os.pathsep)):
-        allow(modules_below(config, Path(folder)))
-
-
-def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
-    _trust_own_modules(config)
-    check_targets(config)
-    with own_gpu(_wants_gpu(config), give_up=jobs.abandoned):
-        if not is_first_process():
-            return _supervise(run_dir)  # of a run on several machines, of which the first claims it
-        anew = status_of(run_dir) == "interrupted" and _outdated(run_dir, bool(config.get("rerun_changed")))
-        return _supervise(run_dir, *(["--resume"] if claim(run_dir, config, overrides, anew) else []))
-
-
-def _wants_gpu(config: dict[str, Any]) -> bool:
-    """Whether the run is to have a GPU to itself; one of an earlier version says nothing of it."""
-    return bool(config.get("runtime", {}).get("gpu_per_job", False))
+def _estimate(jobs: list[dict[str, Any]]) -> int:
+    """Has a process of its own estimate what the jobs of a dry run would take."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(jobs, file)
+        file.flush()
+        return subprocess.run([sys.executable, "-m", "seqlab.run.process", "dry_run", file.name]).returncode
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -272,63 +341,14 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _supervise(run_dir: Path, *options: str) -> int:
-    """Trains in a process of its own; returns the command's exit code: 0 if the run is complete."""
-    board.remove_row(run_dir)
-    if is_first_process():
-        follower_error(run_dir).unlink(missing_ok=True)
-    supervisor = ["--supervisor", str(os.getpid())]
-    command = [sys.executable, "-m", "seqlab.run.process", "train", str(run_dir), *supervisor, *options]
-    with _output(run_dir) as stream:
-        process = subprocess.Popen(command, env={**os.environ, **jobs.threads()}, stdout=stream, stderr=stream)
-        code = _wait(process, run_dir)
-    return note_end(run_dir, process.pid, code) if is_first_process() else int(code != 0)
+def _has_completed(run_dir: Path, config: dict[str, Any]) -> bool:
+    state = RunFolder(run_dir).state()
+    return state.status == COMPLETED and state.record["config_hash"] == config_hash(config)
 
 
-@contextmanager
-def _output(run_dir: Path) -> Iterator[IO[bytes] | None]:
-    """Where a run prints: of several at once, each into a file in its folder."""
-    if not jobs.apart():
-        yield None
-        return
-    with (run_dir / "output.log").open("ab") as stream:
-        yield stream
-
-
-def _wait(process: "subprocess.Popen[bytes]", run_dir: Path) -> int:
-    """The exit code of a run's process. Whoever tells this one to stop stops that one, and after it the sweep."""
-
-    def terminate(*_: object) -> None:
-        Outcome.stopped = True
-        process.terminate()
-
-    is_main = threading.current_thread() is threading.main_thread()  # no other may have a handler
-    earlier = signal.signal(signal.SIGTERM, terminate) if is_main else None
-    shown = time.monotonic()
-    try:
-        while True:
-            try:
-                return process.wait(_LOOK_SECONDS if jobs.apart() else _HEARTBEAT_SECONDS)
-            except KeyboardInterrupt:
-                Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
-            except subprocess.TimeoutExpired:
-                if jobs.abandoned():  # nobody would hear of this run: it is left to the next sweep
-                    terminate()
-                if time.monotonic() - shown >= _HEARTBEAT_SECONDS:
-                    show_alive(run_dir)
-                    shown = time.monotonic()
-    finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, earlier)
-
-
-def _completed(run_dir: Path, config: dict[str, Any]) -> bool:
-    return status_of(run_dir) == "completed" and read_record(run_dir)["config_hash"] == config_hash(config)
-
-
-def _outdated(run_dir: Path, rerun: bool) -> bool:
-    """Whether a job begins anew, for the code that completed or left it was of another commit; said where it was."""
-    record = read_record(run_dir)
+def _is_outdated(run_dir: Path, rerun: bool) -> bool:
+    """Whether a job begins anew, for the code that completed it was of another commit; said where it was."""
+    record = RunFolder(run_dir).state().record
     before, now = record["git"].get("commit"), git_state()["commit"]
     if None in (before, now) or before == now:
         return False
@@ -341,7 +361,30 @@ def _outdated(run_dir: Path, rerun: bool) -> bool:
 def _metric(run_dir: Path, name: str) -> float:
     """The judged metric of a completed run; NaN for any other, which a sweeper takes for a failed trial."""
     try:
-        record = read_record(run_dir)
+        state = RunFolder(run_dir).state()
     except InputError:
         return math.nan
-    return float(record["metrics"].get(name, math.nan)) if record["status"] == "completed" else math.nan
+    return float(state.record["metrics"].get(name, math.nan)) if state.status == COMPLETED else math.nan
+
+
+def _label(sweep: Sweep | None) -> str:
+    if sweep is None:
+        return ""
+    return f"{sweep.label(HydraConfig.get().job.num)} "
+
+
+def _wants_gpu(config: dict[str, Any]) -> bool:
+    """Whether the run is to have a GPU to itself."""
+    return bool(config.get("runtime", {}).get("gpu_per_job", False))
+
+
+def _system_error(error: OSError) -> str:
+    """The operating system's error in one line."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Removes a folder that was made for nothing, and those above it that are empty then."""
+    for empty in (folder, *folder.parents[:2]):
+        if empty.is_dir() and not any(empty.iterdir()) and empty.resolve() != Path.cwd():
+            empty.rmdir()

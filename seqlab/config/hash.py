@@ -11,6 +11,7 @@ LEFT_OUT: Final = (
     "hydra",
     "dry_run",
     "fail_fast",
+    "overwrite",
     "rerun_changed",
     "paths",
     "logger",
@@ -60,6 +61,26 @@ def is_left_out(key: str) -> bool:
         (True, True, False)
     """
     return any(key == left_out or key.startswith(left_out + ".") for left_out in LEFT_OUT)
+
+
+def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The keys that count whose values differ, with both values.
+
+    Example:
+        >>> differing_values({"seed": 1, "model": {"num_layers": 2}}, {"seed": 2, "model": {"num_layers": 2}})
+        ['seed (1, 2)']
+    """
+    first, second = (
+        {key: canonical_json(value) for key, value in flatten(config) if not is_left_out(key)}
+        for config in (one, other)
+    )
+    keys = [*first, *(key for key in second if key not in first)]
+    nothing = "not there"
+    return [
+        f"{key} ({first.get(key, nothing)}, {second.get(key, nothing)})"
+        for key in keys
+        if first.get(key) != second.get(key)
+    ]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

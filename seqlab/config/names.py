@@ -1,19 +1,17 @@
 """The names of a sweep's folders."""
 
-import os
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.hash import config_hash
 
-VARIED_VARIABLE: Final = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
 _LONGEST_NAME = 100
 
 
-def job_name(*, _root_: DictConfig) -> str:
+def job_name(varied_keys: frozenset[str], *, _root_: DictConfig) -> str:
     """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
 
     A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
@@ -22,7 +20,7 @@ def job_name(*, _root_: DictConfig) -> str:
     digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
     for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
         return earlier.name
-    varied = {*os.environ.get(VARIED_VARIABLE, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
+    varied = {*varied_keys, *(_root_.hydra.sweeper.get("params") or {})}
     overrides = [text for text in overrides_of(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
     readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
     return f"{readable}-{digest}" if readable else digest

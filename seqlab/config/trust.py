@@ -13,7 +13,6 @@ from typing import Any, Final
 from seqlab.errors import InputError
 
 ALLOW_VARIABLE: Final = "SEQLAB_ALLOW"
-OWN_VARIABLE: Final = "SEQLAB_OWN_FOLDERS"  # those beside --config-dir, for the processes of a launcher
 ALLOWED: Final = (
     "seqlab.callbacks",
     "seqlab.data",

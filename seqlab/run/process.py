@@ -1,4 +1,4 @@
-"""A process of its own: ``python -m seqlab.run.process train RUN_DIR`` for a run, ``dry_run FOLDER`` to estimate."""
+"""A process of its own: ``python -m seqlab.run.process train RUN_DIR`` for a run, ``dry_run FILE`` to estimate."""
 
 import sys
 

@@ -1,5 +1,6 @@
 """Where a run comes from: the code's commit, the versions of what it stands on, the process that carries it out."""
 
+import functools
 import os
 import platform
 import socket
@@ -39,12 +40,22 @@ def git_state() -> dict[str, Any]:
 
 def this_process() -> dict[str, Any]:
     """What `may_be_alive` needs to find this process again."""
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": process_started(os.getpid())}
+    pid = os.getpid()
+    return {"pid": pid, "host": socket.gethostname(), "boot": boot_id(), "started": process_started(pid)}
+
+
+@functools.cache
+def boot_id() -> str:
+    """Tells this machine, since it was started, from all others; a host's name does not."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        return socket.gethostname()
 
 
 def may_be_alive(process: Mapping[str, Any]) -> bool:
-    """False if a process that `this_process` described is surely gone; on another host, nobody can tell."""
-    if process.get("host") != socket.gethostname() or os.name != "posix":
+    """False if a process that `this_process` described is surely gone; on another machine, nobody can tell."""
+    if process.get("boot", boot_id()) != boot_id() or os.name != "posix":
         return True
     pid = process.get("pid")
     return isinstance(pid, int) and pid > 0 and process_started(pid) == process.get("started") is not None
@@ -54,9 +65,8 @@ def process_started(pid: int) -> str | None:
     """When a process of this machine began, in a form no later process of the same id shares; None if it is gone."""
     if os.name != "posix":
         return None
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # not Linux: to the second, which is as fine as every Unix tells it
+    boot = boot_id()
+    if not Path("/proc/self/stat").exists():  # not Linux: to the second, which is as fine as every Unix tells it
         command, environment = ["ps", "-o", "lstart=", "-p", str(pid)], {**os.environ, "LC_ALL": "C"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         return done.stdout.strip() or None

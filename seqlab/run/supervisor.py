@@ -1,28 +1,25 @@
 """What a supervisor does about a run's own process: claims the run for it, and notes how it ended. Torch is not needed.
 
-A run belongs to one process at a time. The supervisor claims it before that process starts, which takes seconds, so
-that a second command meets a record that says so; the run's process takes the claim over and keeps the record from
-then on. What it could not note at its end, for it was killed or crashed, the supervisor notes.
+The supervisor claims the run before that process starts, which takes seconds, so that a second command meets a run that
+is at work. The process holds the same claim and writes what happens. What it could not note at its end, for it was
+killed or crashed, the supervisor notes.
 """
 
 import contextlib
 import errno
-import json
-import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
-from filelock import FileLock
-
-from seqlab.config.hash import config_hash
+from seqlab.config.hash import config_hash, differing_values
 from seqlab.errors import InputError
-from seqlab.files import write_atomically
-from seqlab.run.provenance import this_process
-from seqlab.run.record import RECORD_NAME, RunRecord, read_record
+from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
+from seqlab.run.folder import Claim, RunFolder, State
+from seqlab.run.ownership import LostClaimError
 
 CRASHES: Final = frozenset(
     getattr(signal, name)
@@ -34,105 +31,195 @@ CRASHES: Final = frozenset(
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a write that succeeds once somebody has made room."""
 
-
-INTERRUPTED: Final = 75
+INTERRUPTED_CODE: Final = 75
 """Exit code of a run's process that was told to stop, or had no room: sysexits.h calls it a failure for now."""
 
-_STACK_LINES = 20
+_STACK_LINES: Final = 20
+_MAX_NAMED: Final = 4
 
 
-class AtWorkError(InputError):
-    """Another process is at work in a run."""
+@dataclass
+class Attempt:
+    """One attempt to carry out the run of a folder, claimed by this process.
+
+    Attributes:
+        run_dir: the run's folder, as the user knows it.
+        claim: that of the folder which trains: the run's own, or that of its replacement.
+        replaced: the claim of the run that is replaced once the attempt completes; None where it trains in place.
+        goes_on: whether it goes on from an earlier attempt.
+    """
+
+    run_dir: Path
+    claim: Claim
+    replaced: Claim | None = None
+    goes_on: bool = False
+
+    def __enter__(self) -> "Attempt":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Gives the run back."""
+        for claim in (self.claim, self.replaced):
+            if claim is not None:
+                claim.release()
+
+    def note_end(self, code: int) -> int:
+        """Notes how the run's process ended where it could not do so itself; returns the command's exit code.
+
+        A negative ``code`` is the signal that ended it. Exit code 0 alone proves nothing: the run must say completed.
+        """
+        try:
+            code = _note_end(self.claim, code, self.run_dir)
+        except LostClaimError as error:
+            _say(str(error))
+            return 1
+        _crash_file(self.claim.run_dir).unlink(missing_ok=True)
+        if code == 0 and self.replaced is not None:
+            self.replaced.replace()
+        return code
+
+    def give_up(self, reason: str) -> None:
+        """Notes that the run could not start; without room for that, it reads as interrupted."""
+        with contextlib.suppress(OSError, LostClaimError):
+            if self.claim.status == RUNNING:
+                (self.claim.withdraw if self.goes_on else self.claim.fail)(reason)
 
 
-def status_of(run_dir: Path) -> str | None:
-    """The status of the run in a folder; None where it has no record yet."""
-    return str(read_record(run_dir)["status"]) if (run_dir / RECORD_NAME).exists() else None
+def open_attempt(
+    run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool = False, **fields: Any
+) -> Attempt:
+    """Claims the run of ``config`` in a folder, and begins it or goes on with it.
 
+    What stopped and is the same run goes on from its last checkpoint. A run that has completed, and another one that
+    has trained, is replaced where ``overwrite`` says so: the new one trains in a folder beside, and the old one stays
+    until it completes.
 
-def claim(run_dir: Path, config: dict[str, Any], overrides: list[str], anew: bool = False) -> bool:
-    """Takes a run for this process and leaves its configuration for the run's own; returns whether it goes on with an
-    interrupted one.
-
-    A run of another configuration, a failed or a completed one begins anew, and so does an interrupted one if ``anew``:
-    without the checkpoints and events of before, which a run that is killed once more would otherwise resume from.
+    Args:
+        run_dir: the run's folder.
+        config: its resolved configuration.
+        overrides: the command line's.
+        overwrite: replaces what is there.
+        **fields: more of the record, such as ``parent``.
 
     Raises:
         AtWorkError: a process is at work in it.
+        InputError: the folder holds another run, or one that has completed, and ``overwrite`` is false.
     """
-    with _alone(run_dir):
-        before = status_of(run_dir)
-        if before == "running" and (owner := read_record(run_dir)["process"]) != this_process():
-            place = f"process {owner.get('pid')} on {owner.get('host')}"
-            raise AtWorkError(f"{run_dir} is at work already, as {place}: left alone")
-        goes_on = before == "interrupted" and not anew and read_record(run_dir)["config_hash"] == config_hash(config)
-        if before is not None and not goes_on:
-            _forget(run_dir)
-        write_job(run_dir, config, overrides)
-        if goes_on:
-            _resume(run_dir)
-        else:
-            seed = config.get("seed")  # which may be no number: the run's own process will say so
-            RunRecord.start(run_dir, config, overrides, seed if type(seed) is int else None)
-        return goes_on
+    claim = RunFolder(run_dir).claim(say=_say)
+    try:
+        state = claim.state()
+        refusal = why_not(run_dir, state, config)
+        if refusal is None:
+            return Attempt(run_dir, claim, goes_on=_start(claim, state, config, overrides, fields))
+        if not overwrite:
+            raise InputError(refusal)
+        return _open_replacement(run_dir, claim, config, overrides, fields)
+    except BaseException:
+        claim.release()
+        raise
 
 
-def claim_again(run_dir: Path) -> None:
-    """Takes a run that stopped for this process, to go on with it as its record says.
+def _open_replacement(
+    run_dir: Path, replaced: Claim, config: dict[str, Any], overrides: list[str], fields: Mapping[str, Any]
+) -> Attempt:
+    inner = replaced.folder.replacement.claim(say=_say)
+    try:
+        state = inner.state()
+        if state.status == COMPLETED or (state.status != ABSENT and state.record["config_hash"] != config_hash(config)):
+            inner.release()
+            replaced.folder.remove_replacement()
+            inner = replaced.folder.replacement.claim(say=_say)
+            state = inner.state()
+        return Attempt(run_dir, inner, replaced, _start(inner, state, config, overrides, fields))
+    except BaseException:
+        inner.release()
+        raise
+
+
+def resume_attempt(run_dir: Path, config: dict[str, Any]) -> Attempt:
+    """Claims a run that stopped, to go on with it; ``config`` may say otherwise where to compute.
 
     Raises:
-        InputError: there is no readable record, or a process of this machine is at work in it.
+        AtWorkError: a process is at work in it.
+        InputError: there is nothing to go on with.
     """
-    with _alone(run_dir):
-        _resume(run_dir)
-        if not (run_dir / ".hydra" / "job.json").exists():  # a folder may have been moved without it
-            fields = RunRecord.load(run_dir).fields
-            write_job(run_dir, fields["config"], fields["overrides"] or [])
+    claim = RunFolder(run_dir).claim(say=_say)
+    try:
+        if not claim.state().is_stopped:
+            raise InputError(f"{run_dir}: there is no run to go on with; it is {claim.status}")
+        _go_on(claim, config)
+        return Attempt(run_dir, claim, goes_on=True)
+    except BaseException:
+        claim.release()
+        raise
 
 
-def give_up(run_dir: Path, reason: str) -> None:
-    """Notes that a run which this process has claimed could not start; without room for that, it reads as interrupted
-    once this process is gone."""
-    with contextlib.suppress(OSError, InputError), _alone(run_dir):
-        record = RunRecord.load(run_dir)
-        if record.fields["status"] == "running" and record.fields["process"] == this_process():
-            record.fail(reason)
+def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | None:
+    """Why ``config`` must not train in a folder in this state; None where it may."""
+    overwrite = "overwrite=true trains anew and replaces it once that completes"
+    same = state.record["config_hash"] == config_hash(config)
+    if state.status == COMPLETED:
+        run = "this very run, completed" if same else "another run, completed"
+        return f"{run_dir} holds {run}: its metrics are in run.json; {overwrite}"
+    if state.is_stopped and state.has_checkpoint and not same:
+        values = differing_values(state.record["config"], config)
+        named = ", ".join(values[:_MAX_NAMED]) + (
+            f" and {len(values) - _MAX_NAMED} more" if values[_MAX_NAMED:] else ""
+        )
+        return (
+            f"{run_dir} holds another run, {state.status}, which differs in {named}; seqlab resume goes on with that "
+            f"one, {overwrite}"
+        )
+    return None
 
 
-def note_end(run_dir: Path, pid: int, code: int) -> int:
-    """Notes how the run's process ended where it could not do so itself; returns the command's exit code.
+def _start(claim: Claim, state: State, config: dict[str, Any], overrides: list[str], fields: Mapping[str, Any]) -> bool:
+    """Begins a run or goes on with it; returns whether it goes on."""
+    same = state.record["config_hash"] == config_hash(config)
+    if state.is_stopped and same and (state.has_checkpoint or state.status != FAILED):
+        _go_on(claim, config)
+        return True
+    claim.forget_logs()
+    claim.begin(config, overrides, **fields)
+    return False
 
-    A negative ``code`` is the signal that ended it. Exit code 0 alone proves nothing: the record must say completed.
-    """
-    with _alone(run_dir):
-        record = RunRecord.load(run_dir)
-        if record.fields["process"].get("pid") not in (pid, os.getpid()):
-            return 1  # another command found the process gone before this one did, and goes on with the run
-        cause = f"exit code {code}" if code >= 0 else _signal_name(-code)
-        if record.fields["status"] == "completed":
-            if code != 0:
-                _say(f"{cause} ended the run's process after the run was complete")
-            return 0
-        if record.fields["status"] != "running":
-            return 2 if code == 2 else 1
-        if code == INTERRUPTED:
-            record.interrupt("the run was interrupted, and had no room to say so")
-        elif follower_error(
-            run_dir
-        ).exists():  # Lightning kills the first process for it, whatever it was about to note
-            record.fail(follower_error(run_dir).read_text())
-        elif code in (-signum for signum in CRASHES):
-            stack = _crashed_at(run_dir)
-            record.fail(f"{stack}{cause} ended the run")
-            _say(f"{cause} ended the run", stack)
-        elif code < 0:
-            why = "; the kernel does that where memory runs out" if code == -signal.SIGKILL else ""
-            record.interrupt(f"{cause} ended the run{why}")
-            _say(f"{cause} ended the run; continue with: seqlab resume {run_dir}")
-        else:
-            record.fail(f"the run's process ended with {cause}, before the run was complete")
-            _say(f"the run's process ended with {cause}, before the run was complete")
-        return 1
+
+def _go_on(claim: Claim, config: dict[str, Any]) -> None:
+    if not claim.folder.has_checkpoint():
+        claim.forget_logs()
+    claim.resume(config=config)
+
+
+def _note_end(claim: Claim, code: int, run_dir: Path) -> int:
+    record = claim.fields
+    cause = f"exit code {code}" if code >= 0 else _signal_name(-code)
+    if record["status"] == COMPLETED:
+        if code != 0:
+            _say(f"{cause} ended the run's process after the run was complete")
+        return 0
+    if record["status"] != RUNNING:
+        return 2 if code == 2 else 1
+    if code == INTERRUPTED_CODE:
+        claim.interrupt("the run was interrupted, and had no room to say so")
+    elif record["worker_error"]:  # Lightning kills the first process for it, whatever it was about to note
+        claim.fail(record["worker_error"])
+    elif code in (-signum for signum in CRASHES):
+        stack = _crashed_at(claim.run_dir)
+        claim.fail(f"{stack}{cause} ended the run")
+        _say(f"{cause} ended the run", stack)
+    elif code < 0:
+        why = "; the kernel does that where memory runs out" if code == -signal.SIGKILL else ""
+        claim.interrupt(f"{cause} ended the run{why}")
+        _say(f"{cause} ended the run; continue with: seqlab resume {run_dir}")
+    else:
+        claim.fail(f"the run's process ended with {cause}, before the run was complete")
+        _say(f"the run's process ended with {cause}, before the run was complete")
+    return 1
 
 
 def no_room(error: BaseException | None) -> OSError | None:
@@ -144,65 +231,12 @@ def no_room(error: BaseException | None) -> OSError | None:
     return None
 
 
-def show_alive(run_dir: Path) -> None:
-    """Touches the record: to other hosts, which cannot look for its process, one left alone for long is dead."""
-    with contextlib.suppress(OSError):  # the run itself will say what is wrong with its folder
-        os.utime(run_dir / RECORD_NAME)
-
-
 def watch_crashes(run_dir: Path) -> None:
-    """Has a crash of this process leave Python's stack for :func:`note_end`; an empty file costs nothing."""
+    """Has a crash of this process leave Python's stack for :meth:`Attempt.note_end`."""
     import faulthandler
 
     # Not closed: the file is the handler's as long as the process lives.
     faulthandler.enable(open(_crash_file(run_dir), "w"))  # noqa: SIM115
-
-
-def write_job(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> None:
-    """Leaves a run's resolved configuration for its own process."""
-    folder = run_dir / ".hydra"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "job.json", json.dumps({"config": config, "overrides": overrides}, indent=1).encode())
-
-
-def read_job(run_dir: Path) -> dict[str, Any]:
-    """What :func:`write_job` left.
-
-    Raises:
-        InputError: where the folder holds no run.
-    """
-    try:
-        job: dict[str, Any] = json.loads((run_dir / ".hydra" / "job.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{run_dir} holds no run that was prepared by seqlab train") from error
-    return job
-
-
-@contextlib.contextmanager
-def _alone(run_dir: Path) -> Iterator[None]:
-    """No two processes of a machine are in here for the same run; the lock goes with the process that held it."""
-    folder = run_dir / ".hydra"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "claim.lock"):
-        yield
-
-
-def _resume(run_dir: Path) -> None:
-    RunRecord.resume(run_dir)
-    if not (run_dir / "checkpoints" / "last.ckpt").exists():
-        _remove_events(run_dir)  # the run will log its first steps again
-
-
-def _forget(run_dir: Path) -> None:
-    """Removes what an earlier attempt trained. The record says first that it is gone, should this be cut short."""
-    RunRecord.load(run_dir).fail("begun anew, and not complete yet")
-    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    _remove_events(run_dir)
-
-
-def _remove_events(run_dir: Path) -> None:
-    for events in run_dir.glob("events.out.tfevents.*"):
-        events.unlink(missing_ok=True)
 
 
 def _crashed_at(run_dir: Path) -> str:
@@ -222,13 +256,8 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def follower_error(run_dir: Path) -> Path:
-    """Where a process of several that follows the first leaves its error: the first only learns that it is gone."""
-    return run_dir / ".hydra" / "follower_error.txt"
-
-
 def _crash_file(run_dir: Path) -> Path:
-    return run_dir / ".hydra" / "crash.txt"
+    return run_dir / ".crash.txt"
 
 
 def _say(text: str, before: str = "") -> None:

@@ -27,10 +27,11 @@ from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import load
+from seqlab.run.folder import Claim, error_text
+from seqlab.run.ownership import LostClaimError
 from seqlab.run.provenance import process_started
-from seqlab.run.record import RunRecord
-from seqlab.run.supervisor import INTERRUPTED, follower_error, no_room, read_job, watch_crashes
-from seqlab.run.workers import Follower, LostProcessError
+from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
+from seqlab.run.workers import LostProcessError, join_run
 from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     """Carries out the run in a folder that ``seqlab train`` prepared; returns the exit code of its process."""
     parser = argparse.ArgumentParser(prog="python -m seqlab.run.process train", description=main.__doc__)
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--claim", type=int, metavar="FD", help="the run's events, open, from the one that claimed it")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     args = parser.parse_args(argv)
     first = is_first_process()
@@ -53,33 +54,40 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s", stream=sys.stdout)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    record: RunRecord | None = None
+    claim: Claim | None = None
     try:
-        if first:
-            record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
-            resume = args.resume
-        else:
-            record = Follower.join(args.run_dir)
-            resume = record.fields["resumes"] > 0
-        execute(record, resume)
+        claim = Claim.inherit(args.run_dir, args.claim) if first else join_run(args.run_dir)
+        execute(claim)
     except (InputError, DivergedError) as error:
-        if record is not None:
-            record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
+        if claim is not None:
+            _note_failure(claim, error if error.__cause__ else str(error))  # with the traceback, where there is more
         if first:
             print(f"seqlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except LostClaimError as error:
+        print(f"seqlab: {error}", file=sys.stderr)
+        return 1
     except BaseException as error:  # an exit, too, which code of the user's may call for
-        if record is None:
+        if claim is None:
             raise
         reason = _outside(error)
         if reason is not None:
-            return _interrupted(record, reason)
+            return _interrupted(claim, reason)
         traceback.print_exc()
         traceback.clear_frames(error.__traceback__)  # their tensors: keeping the record takes memory as well
-        told = follower_error(args.run_dir)
-        record.fail(told.read_text() if first and told.exists() else error)
+        _note_failure(claim, claim.fields["worker_error"] or error)
         return 1
     return 0
+
+
+def _note_failure(claim: Claim, error: str | BaseException) -> None:
+    """Notes why the run failed. What could not start leaves a run that it was to go on with as it was."""
+    if not is_first_process():
+        claim.report_worker(error)
+    elif claim.fields["resumes"] and not claim.fields["trains"]:
+        claim.withdraw(error_text(error))
+    else:
+        claim.fail(error)
 
 
 def _outside(error: BaseException | None) -> str | None:
@@ -96,22 +104,23 @@ def _outside(error: BaseException | None) -> str | None:
     return None
 
 
-def _interrupted(record: RunRecord, told: str) -> int:
+def _interrupted(claim: Claim, told: str) -> int:
     """Notes and tells that the run can go on, and what kept it from that."""
-    if isinstance(record, Follower):
-        return INTERRUPTED
-    print(f"seqlab: {told}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+    if not is_first_process():
+        return INTERRUPTED_CODE
+    print(f"seqlab: {told}; continue with: seqlab resume {claim.run_dir}", file=sys.stderr)
     with contextlib.suppress(OSError):  # on a full disk, where the exit code tells the supervisor
-        record.interrupt(told.partition(": ")[2] or None)
-    return INTERRUPTED
+        claim.interrupt(told.partition(": ")[2] or None)
+    return INTERRUPTED_CODE
 
 
-def execute(record: RunRecord, resume: bool = False) -> None:
-    """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record.
+def execute(claim: Claim) -> None:
+    """Trains a claimed run, evaluates its best checkpoint on validation and test, and completes it.
 
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
     """
-    config, run_dir = record.fields["config"], record.run_dir
+    record = claim.fields
+    config, run_dir, resume = record["config"], claim.run_dir, record["resumes"] > 0
     build.check_settings(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
@@ -125,7 +134,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
             log.info(summary.line())
         facts = {summary.split: summary.facts() for summary in summaries}
         content = data.fingerprint() if hasattr(data, "fingerprint") else ""
-        record.update(data_hash=load.save_data(run_dir, data.vocabularies, data.spec, content), data=facts)
+        claim.note(data_hash=load.save_data(run_dir, data.vocabularies, data.spec, content), data=facts)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
@@ -142,7 +151,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     device = torch.cuda.get_device_name() if trainer.accelerator.__class__.__name__.startswith("CUDA") else "cpu"
     device = device if trainer.world_size == 1 else f"{trainer.world_size} x {device}"
     sized = {**config, "model": {**config["model"], **build.sized_model(config, data.spec)}}
-    record.update(device=device, num_parameters=num_parameters, config=sized)
+    claim.note(device=device, num_parameters=num_parameters, config=sized, trains=True)
     log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
 
     with warnings.catch_warnings():
@@ -150,7 +159,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         fit_together(trainer, task, data, resumed_from)
         if not trainer.is_global_zero:
             return
-        record.update(num_parameters=count_parameters(model))  # again, for a model that counts has grown
+        claim.note(num_parameters=count_parameters(model))  # again, for a model that counts has grown
         best = load.best_checkpoint(run_dir)
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
@@ -158,7 +167,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
 
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
-    record.complete(
+    claim.complete(
         metrics,
         best.relative_to(run_dir),
         tokens_per_second=training.tokens_per_second,

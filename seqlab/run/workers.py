@@ -1,40 +1,30 @@
-"""What the processes of a run on several devices do that follow the first one. Torch is not needed."""
+"""Worker processes (rank > 0) of a run on several devices. Torch is not needed."""
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from seqlab.errors import InputError
-from seqlab.run.record import RECORD_NAME, RunRecord, read_record
-from seqlab.run.supervisor import follower_error, read_job
+from seqlab.run.events import RUNNING
+from seqlab.run.folder import RunFolder, WorkerClaim
+from seqlab.run.ownership import last_claim
 
-_PATIENCE = 300.0  # seconds
+_PATIENCE: Final = 300.0  # seconds
 
 
 class LostProcessError(RuntimeError):
     """Another process of a run was ended from outside, so this one cannot go on, but the run can be resumed."""
 
 
-class Follower(RunRecord):
-    """The record as a process holds it that follows: to read, for the first process alone writes."""
+def join_run(run_dir: Path, patience: float = _PATIENCE) -> WorkerClaim:
+    """Waits until the first process has the run, which on another machine may come later; shares its claim.
 
-    def _write(self) -> None:
-        pass
-
-    def fail(self, error: str | BaseException, **fields: Any) -> None:
-        super().fail(error, **fields)
-        follower_error(self.run_dir).write_text(self.fields["error"])
-
-    @classmethod
-    def join(cls, run_dir: Path) -> "Follower":
-        """Waits until the first process has the run: on another machine it may come later.
-
-        Raises:
-            InputError: it does not come.
-        """
-        until = time.monotonic() + _PATIENCE
-        while not ((run_dir / RECORD_NAME).exists() and read_record(run_dir)["status"] == "running"):
-            if time.monotonic() > until:
-                raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
-            time.sleep(0.5)
-        return cls(run_dir, {**read_record(run_dir), "config": read_job(run_dir)["config"]})
+    Raises:
+        InputError: it does not come.
+    """
+    until = time.monotonic() + patience
+    while last_claim(run_dir)[1] is None or RunFolder(run_dir).state().status != RUNNING:
+        if time.monotonic() > until:
+            raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
+        time.sleep(0.5)
+    return WorkerClaim.share(run_dir)

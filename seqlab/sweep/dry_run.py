@@ -23,7 +23,7 @@ from seqlab.config import build
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run.training import ignore_foreign_warnings, prepare_process
-from seqlab.sweep.jobs import duration
+from seqlab.sweep.progress import duration
 from seqlab.tasks.base import SequenceTask
 
 _WARM_STEPS, _TIMED_STEPS, _TIMED_BATCHES = 3, 10, 3
@@ -147,11 +147,11 @@ def _evaluated(loader: Any, limit: int | float | None) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Estimates the jobs whose configurations lie in a folder, a line each; the exit code is 2 if one is refused."""
-    (folder,) = sys.argv[1:] if argv is None else argv
+    """Estimates the jobs whose configurations lie in a file, a line each; the exit code is 2 if one is refused."""
+    (file,) = sys.argv[1:] if argv is None else argv
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     total, refused, complete = 0.0, 0, 0
-    jobs = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+    jobs = json.loads(Path(file).read_text())
     for number, job in enumerate(jobs, start=1):
         name = f"[{number}/{len(jobs)}] {' '.join(job['overrides'])}"
         if job["completed"]:

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from seqlab.config.hash import LEFT_OUT, config_hash
-from seqlab.run.record import RunRecord, read_record
+from seqlab.run.folder import start_run
+from seqlab.run.record import read_record
 
 CONFIG = {
     "seed": 1,
@@ -63,7 +64,7 @@ def test_order_and_the_spelling_of_whole_numbers_do_not_change_the_hash():
 
 def test_a_config_has_the_same_hash_after_it_was_written_and_read(tmp_path):
     config = {**CONFIG, "clip": math.inf, "schedule": {0: 0.1, 10: 0.01}, "pair": (1, 2)}
-    RunRecord.start(tmp_path, config, [], 1)
+    start_run(tmp_path, config).release()
     fields = read_record(tmp_path)
     assert fields["config_hash"] == config_hash(fields["config"]) == config_hash(config)
 

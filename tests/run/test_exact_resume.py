@@ -13,8 +13,9 @@ import torch
 
 from seqlab.commands import train as launch
 from seqlab.run import training
+from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.load import load_checkpoint
-from seqlab.run.record import RunRecord, read_record
+from seqlab.run.record import read_record
 from seqlab.tasks import LanguageModelTask
 from tests.command import ONE_THREAD, command_line, environment, seqlab
 from tests.conftest import config_of, small
@@ -73,11 +74,10 @@ def assert_the_same_end(alone: Path, continued: Path) -> None:
 
 
 def carry_out(run_dir: Path, overrides: list[str], resume: bool = False) -> None:
-    if resume:
-        training.execute(RunRecord.resume(run_dir), resume=True)
-    else:
-        config = config_of(*overrides)
-        training.execute(RunRecord.start(run_dir, config, overrides, config["seed"]))
+    with RunFolder(run_dir).claim() if resume else start_run(run_dir, config_of(*overrides), overrides) as claim:
+        if resume:
+            claim.resume()
+        training.execute(claim)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.run.record import RECORD_NAME, RunRecord, read_record
+from seqlab.run.folder import start_run
+from seqlab.run.record import RECORD_NAME, read_record
 from seqlab.run.training import execute
 from tests.command import seqlab, seqlab_started, wait_for
 from tests.conftest import config_of
@@ -66,7 +67,8 @@ def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text
     for seed, run_dir in by_seed(sweep).items():
         alone = tmp_path / f"alone-{seed}"
         config = config_of(*overrides, f"seed={seed}")
-        execute(RunRecord.start(alone, config, [], seed))
+        with start_run(alone, config) as claim:
+            execute(claim)
         assert_the_same_end(alone, run_dir)
     assert read_record(by_seed(sweep)[1])["resumes"] >= 3
 

@@ -9,7 +9,6 @@ import pytest
 from seqlab.commands import train as launch
 from seqlab.report import compare
 from seqlab.report import tensorboard as board
-from seqlab.run.record import RunRecord
 from tests.report.tensorboard_sweep import ask_in_this_process, columns_in, rows_in
 from tests.sweep.test_sweep import complete, complete_but_for_two, sweep_here  # noqa: F401
 

@@ -1,0 +1,474 @@
+"""A run's folder: what the run's state is, and the one claim by which its bookkeeping is written. Torch is not needed.
+
+``events.jsonl`` is the truth: one JSON object a line, appended and synced. ``run.json`` is made from it after each
+event, for readers, and never read back to decide. :mod:`seqlab.run.events` says what the events amount to,
+:mod:`seqlab.run.ownership` who may write them. Everybody may read, at any time, without waiting.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from seqlab.config.hash import config_hash
+from seqlab.errors import InputError
+from seqlab.files import remove_leftovers, write_atomically
+from seqlab.run import events as run_events
+from seqlab.run import replacement
+from seqlab.run.events import (
+    ABSENT,
+    COMPLETED,
+    INTERNAL,
+    INTERRUPTED,
+    NOTED,
+    RUNNING,
+    now,
+    parse_events,
+    read_events,
+    strict,
+)
+from seqlab.run.ownership import PATIENCE, Ownership, owner_lives, process_name
+from seqlab.run.provenance import git_state, package_versions, this_process
+
+EVENTS_NAME: Final = "events.jsonl"
+RECORD_NAME: Final = "run.json"
+
+_ERROR_LINES: Final = 30
+_ERROR_CHARACTERS: Final = 4000
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run's events amount to, and whether its owner is there.
+
+    ``record`` has the fields of ``run.json``. A run whose owner is gone without a word is ``interrupted``.
+    """
+
+    status: str
+    record: dict[str, Any]
+    has_checkpoint: bool
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run began, and neither runs nor has completed."""
+        return self.status not in (ABSENT, RUNNING, COMPLETED)
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / EVENTS_NAME
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def replacement(self) -> "RunFolder":
+        """Where a new run trains that is to take the place of this one."""
+        return RunFolder(self.path / replacement.REPLACEMENT)
+
+    def remove_replacement(self) -> None:
+        """Removes the replacement's folder, where nobody is at work."""
+        shutil.rmtree(self.replacement.path, ignore_errors=True)
+
+    def state(self) -> State:
+        """The run's state as it is now; it never waits.
+
+        Raises:
+            InputError: the events cannot be read, or are no events.
+        """
+        record = run_events.fold(read_events(self.events_path))
+        status = record["status"]
+        if status == RUNNING and not self._owner_lives(record):
+            status = INTERRUPTED
+            record = {**record, "status": status, "error": gone(record["process"])}
+        return State(status, record, self.has_checkpoint())
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.checkpoints / "last.ckpt").exists()
+
+    def is_old(self) -> bool:
+        """Whether an earlier version of seqlab wrote the run, which knew of no events."""
+        return not self.events_path.exists() and (self.path / RECORD_NAME).exists()
+
+    def _owner_lives(self, record: Mapping[str, Any]) -> bool:
+        try:
+            with open(self.events_path, "rb") as file:
+                return owner_lives(file.fileno(), record["process"])
+        except OSError:
+            return True  # nobody can tell
+
+    def claim(self, *, patience: float = PATIENCE, say: Callable[[str], None] = lambda text: None) -> "Claim":
+        """Takes the run for this process.
+
+        Args:
+            patience: seconds to watch an owner of another machine for.
+            say: told why this waits.
+
+        Raises:
+            AtWorkError: another process is at work in it.
+            InputError: the folder holds a run of an earlier version, or no run's events.
+            OSError: the folder cannot be written.
+        """
+        if self.is_old():
+            raise InputError(
+                f"{self.path} holds a run of an earlier version of seqlab, which reports still read; "
+                "train into another folder"
+            )
+        while True:
+            claim = Claim(self, Ownership.take(self.events_path, patience=patience, say=say))
+            try:
+                if not replacement.is_unfinished(self.path):
+                    claim._clean()
+                    return claim
+                replacement.finish(self.path)  # the events are those of another file then
+            except BaseException:
+                claim.release()
+                raise
+            claim.release()
+
+
+class Claim:
+    """A run that this process owns: the only way to write its events.
+
+    Each method appends one event, synced, and makes ``run.json`` anew. Which events may follow which status is said by
+    :data:`seqlab.run.events.TRANSITIONS`.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with RunFolder(folder.name).claim() as claim:
+        ...     claim.begin({"model": {"num_layers": 2}, "seed": 1}, ["seed=1"])
+        ...     claim.note(num_parameters=4096, device="cpu")
+        ...     claim.complete({"val/loss": 1.25, "test/loss": float("inf")}, train_seconds=3.5)
+        >>> state = RunFolder(folder.name).state()
+        >>> state.status, state.record["metrics"]
+        ('completed', {'val/loss': 1.25, 'test/loss': inf})
+        >>> folder.cleanup()
+    """
+
+    def __init__(self, folder: RunFolder, ownership: Ownership) -> None:
+        self.folder = folder
+        self.ownership = ownership
+        self._record, self._previous = run_events.fold([]), run_events.fold([])
+        self._offset = 0
+
+    @classmethod
+    def inherit(cls, path: str | os.PathLike[str], descriptor: int) -> "Claim":
+        """The claim of the process that started this one, which left the open events to it.
+
+        Raises:
+            InputError: the descriptor is not that of the run's events.
+        """
+        folder = RunFolder(path)
+        claim = cls(folder, Ownership.inherit(folder.events_path, descriptor))
+        claim._read_new()
+        return claim
+
+    def _clean(self) -> None:
+        """Puts the folder right, where another process was killed in the middle of a write."""
+        for place in (self.folder.path, self.folder.checkpoints):
+            remove_leftovers(place)
+        _end_torn_line(self.ownership.descriptor)
+        self._read_new()
+        if self.status == RUNNING:
+            self._append("abandon", error=gone(self._record["process"]))
+
+    def __enter__(self) -> "Claim":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder.path
+
+    @property
+    def status(self) -> str:
+        return str(self._record["status"])
+
+    def state(self) -> State:
+        """The run's state, as its owner sees it."""
+        return State(self.status, self.fields, self.folder.has_checkpoint())
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """A copy of the record as it stands, with what others who hold this claim have written."""
+        self._read_new()
+        return dict(self._record)
+
+    def fileno(self) -> int:
+        """The open events, to be left to a child: as long as it lives, it holds the claim."""
+        return self.ownership.descriptor
+
+    def release(self) -> None:
+        """Gives the run back. A child that the claim was left to holds it on; a run without an end is interrupted."""
+        self.ownership.release()
+
+    # Events
+
+    def begin(self, config: dict[str, Any], overrides: Sequence[str], **fields: Any) -> None:
+        """Starts the run from nothing.
+
+        Args:
+            config: the resolved configuration as plain containers.
+            overrides: the command line's, as given.
+            **fields: more of the record, such as ``parent``.
+
+        Raises:
+            TransitionError: it runs, or has completed.
+            TypeError: ``config`` is not a plain dict, or holds what JSON cannot.
+        """
+        if not isinstance(config, dict):
+            kind = type(config).__name__
+            raise TypeError(f"config: expected a plain dict (OmegaConf.to_container(config, resolve=True)), got {kind}")
+        seed = config.get("seed")
+        self._append(
+            "begin",
+            config=config,
+            config_hash=config_hash(config),
+            overrides=list(overrides),
+            seed=seed if type(seed) is int else None,  # one that is no number is told by the run's own process
+            **_origin(),
+            **fields,
+        )
+
+    def resume(self, **fields: Any) -> None:
+        """Goes on with the run; ``config`` may say otherwise where to compute."""
+        self._append("resume", **_origin(), **fields)
+
+    def note(self, **fields: Any) -> None:
+        """Sets fields of the record, some of :data:`seqlab.run.events.NOTED`.
+
+        Raises:
+            TypeError: another field is named, or a value is of the wrong type.
+            ValueError: ``checkpoint`` (absolute, or relative to the run's folder) does not exist or lies elsewhere.
+        """
+        self._append("note", **self._checked(fields))
+
+    def complete(
+        self, metrics: Mapping[str, float], checkpoint: str | os.PathLike[str] | None = None, **fields: Any
+    ) -> None:
+        """Ends the run well, with its metrics, the checkpoint they belong to, and any field that `note` takes."""
+        self._append("complete", **self._checked({**fields, "metrics": metrics, "checkpoint": checkpoint}))
+
+    def fail(self, error: str | BaseException, **fields: Any) -> None:
+        """Ends the run with an error: the last lines of the message, or of the exception's traceback, are kept."""
+        self._append("fail", error=error_text(error), **self._checked(fields))
+
+    def interrupt(self, reason: str | None = None, **fields: Any) -> None:
+        """Ends the run because it was told to stop, or something from outside ended it; it can go on."""
+        self._append("interrupt", error=reason, **self._checked(fields))
+
+    def prune(self, reason: str, **fields: Any) -> None:
+        """Ends the run because a search stopped it."""
+        self._append("prune", error=reason, **self._checked(fields))
+
+    def withdraw(self, reason: str) -> None:
+        """Takes the present attempt back, which could not start: the run is what it was before."""
+        self._append("withdraw", error=reason)
+
+    def report_worker(self, error: str | BaseException) -> None:
+        """Says why a worker process of the run failed."""
+        self._append("worker", error=error_text(error))
+
+    # Writing
+
+    def _append(self, event: str, **fields: Any) -> None:
+        self._read_new()
+        line = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
+        record, previous = run_events.step(self._record, self._previous, line)
+        text = json.dumps(strict(line), ensure_ascii=False, allow_nan=False) + "\n"
+        self.ownership.check()
+        self._write(text.encode("utf-8", "backslashreplace"))
+        self._record, self._previous = record, previous
+        if event != "worker":
+            write_record(self.folder.path, record)
+
+    def _write(self, line: bytes) -> None:
+        """Appends one whole line, synced; where there is no room for it, nothing is left of it."""
+        size = os.fstat(self.ownership.descriptor).st_size
+        try:
+            written = os.write(self.ownership.descriptor, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder.events_path))
+            os.fsync(self.ownership.descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.ownership.descriptor, size)
+            raise OSError(error.errno, error.strerror, str(self.folder.events_path)) from error
+        self._offset += len(line)
+
+    def _read_new(self) -> None:
+        """Takes in what was appended by others who hold this claim."""
+        if self.ownership.descriptor < 0:
+            return
+        size = os.fstat(self.ownership.descriptor).st_size
+        if size <= self._offset:
+            return
+        content = os.pread(self.ownership.descriptor, size - self._offset, self._offset)
+        whole = content[: content.rfind(b"\n") + 1]
+        for event in parse_events(whole, self.folder.events_path):
+            self._record, self._previous = run_events.step(self._record, self._previous, event)
+        self._offset += len(whole)
+
+    # Checks
+
+    def _checked(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(fields) - set(NOTED))
+        if unknown:
+            raise TypeError(f"{', '.join(unknown)}: not a field to set; expected some of {', '.join(NOTED)}")
+        plain = {name: _plain(value) for name, value in fields.items()}
+        if "metrics" in plain:
+            _check_metrics(plain["metrics"])
+        if plain.get("checkpoint") is not None:
+            plain["checkpoint"] = self._below_run_dir(plain["checkpoint"])
+        return plain
+
+    def _below_run_dir(self, checkpoint: str) -> str:
+        root = self.run_dir.resolve()
+        path = (root / checkpoint).resolve()
+        if not path.is_relative_to(root) or not path.exists():
+            raise ValueError(
+                f"checkpoint: expected an existing path below the run folder {root} (absolute, or relative to that "
+                f"folder), got {checkpoint}"
+            )
+        return path.relative_to(root).as_posix()
+
+    # The folder
+
+    def forget_logs(self) -> None:
+        """Removes TensorBoard's events of an attempt that left no checkpoint: its steps are logged again."""
+        for path in self.run_dir.glob("events.out.tfevents.*"):
+            path.unlink(missing_ok=True)
+
+    def replace(self) -> None:
+        """Puts the completed run of the replacement's folder into the place of this one, whose files it removes.
+
+        Files that are not the run's own stay. Cut short at any moment, the next claim finishes it.
+
+        Raises:
+            TransitionError: the replacement has not completed.
+        """
+        status = self.folder.replacement.state().status
+        if status != COMPLETED:
+            raise run_events.TransitionError(f"a run that is {status} cannot replace another")
+        replacement.replace(self.run_dir)
+
+
+def start_run(
+    run_dir: str | os.PathLike[str], config: dict[str, Any], overrides: Sequence[str] = (), **fields: Any
+) -> Claim:
+    """Claims a folder, which is made if need be, and begins a run in it, for one that trains in this process.
+
+    Raises:
+        AtWorkError: another process is at work in it.
+        InputError: it holds a run that has completed, or can go on.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with start_run(folder.name, {"seed": 1}) as claim:
+        ...     claim.fail("broken")
+        >>> RunFolder(folder.name).state().record["error"]
+        'broken'
+        >>> folder.cleanup()
+    """
+    claim = RunFolder(run_dir).claim()
+    try:
+        if claim.status == COMPLETED or claim.folder.has_checkpoint():
+            raise InputError(f"{run_dir} holds a run, {claim.status}; take another folder, or remove it")
+        claim.begin(config, overrides, **fields)
+    except BaseException:
+        claim.release()
+        raise
+    return claim
+
+
+class WorkerClaim(Claim):
+    """The claim as a worker process (rank > 0) of the run shares it, on whichever machine: to read, and to say why it
+    failed. The rest is the first process's to note."""
+
+    @classmethod
+    def share(cls, path: str | os.PathLike[str]) -> "WorkerClaim":
+        """Shares the claim of whoever is at work in a run.
+
+        Raises:
+            InputError: nobody is.
+        """
+        folder = RunFolder(path)
+        claim = cls(folder, Ownership.share(folder.events_path))
+        claim._read_new()
+        return claim
+
+    def note(self, **fields: Any) -> None:
+        """Checks the fields alone."""
+        self._checked(fields)
+
+
+def gone(owner: Mapping[str, Any]) -> str:
+    """What is said of a run whose owner is gone."""
+    return f"{process_name(owner)} is gone and wrote no end"
+
+
+def write_record(run_dir: Path, record: Mapping[str, Any]) -> None:
+    """Makes ``run.json`` from the record that a run's events amount to."""
+    shown = {name: value for name, value in record.items() if name not in INTERNAL}
+    text = json.dumps(strict(shown), indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(run_dir / RECORD_NAME, (text + "\n").encode("utf-8", "backslashreplace"))
+
+
+def error_text(error: str | BaseException) -> str:
+    """The last lines of a message, or of an exception's traceback."""
+    if isinstance(error, BaseException):
+        error = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return "\n".join(error.strip().splitlines()[-_ERROR_LINES:])[-_ERROR_CHARACTERS:]
+
+
+# Small things
+
+
+def _origin() -> dict[str, Any]:
+    return {"git": git_state(), "versions": package_versions(), "process": this_process()}
+
+
+def _end_torn_line(descriptor: int) -> None:
+    """Takes away the part of a line that a killed writer left."""
+    size = os.fstat(descriptor).st_size
+    content = os.pread(descriptor, size, 0)
+    whole = content.rfind(b"\n") + 1
+    if whole != size:
+        os.ftruncate(descriptor, whole)
+
+
+def _plain(value: Any) -> Any:
+    """Plain containers and numbers; 0-d tensors and NumPy scalars, which have ``item``, become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _check_metrics(metrics: Any) -> None:
+    if not isinstance(metrics, dict):
+        raise TypeError(f"metrics: expected a mapping of names to numbers, got {type(metrics).__name__}")
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"metrics: {name}: expected a number, got {value!r}")

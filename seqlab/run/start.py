@@ -1,0 +1,101 @@
+"""A run's own process, started and waited for. Torch is not needed."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from seqlab.run.supervisor import Attempt
+
+_LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run
+
+
+@dataclass
+class Start:
+    """How runs' processes are started.
+
+    Attributes:
+        environment: variables for the process, beside this one's.
+        to_file: whether it prints into ``output.log`` in its folder, as runs at once do.
+        give_up: asked once a second; true where nobody would hear of the run any more.
+        was_stopped: whether somebody has asked for the end since.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    to_file: bool = False
+    give_up: Callable[[], bool] | None = None
+    was_stopped: bool = False
+
+    def carry_out(self, attempt: Attempt) -> int:
+        """Trains an attempt in a process of its own; returns the command's exit code: 0 if the run is complete.
+
+        Raises:
+            OSError: the system could not start the process.
+        """
+        descriptor = attempt.claim.fileno()
+        run_dir = attempt.claim.run_dir
+        try:
+            code = self._run(run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))
+        except OSError as error:
+            attempt.give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+            raise
+        return attempt.note_end(code)
+
+    def carry_out_workers(self, run_dir: Path) -> int:
+        """The part of a run on several machines that this one, which is not the first, has in it."""
+        return int(self._run(run_dir) != 0)
+
+    def _run(self, run_dir: Path, *options: str, pass_fds: tuple[int, ...] = ()) -> int:
+        """The exit code of a run's own process; negative: the signal that ended it."""
+        supervisor = ["--supervisor", str(os.getpid())]
+        command = [sys.executable, "-m", "seqlab.run.process", "train", str(run_dir), *supervisor, *options]
+        environment = {**os.environ, **self.environment}
+        with self._output(run_dir) as stream:
+            process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, pass_fds=pass_fds)
+            return self._wait(process)
+
+    @contextmanager
+    def _output(self, run_dir: Path) -> Iterator[IO[bytes] | None]:
+        if not self.to_file:
+            yield None
+            return
+        with (run_dir / "output.log").open("ab") as stream:
+            yield stream
+
+    def _wait(self, process: "subprocess.Popen[bytes]") -> int:
+        """The exit code of a run's process. Whoever tells this one to stop stops that one."""
+
+        def terminate(*_: object) -> None:
+            self.was_stopped = True
+            process.terminate()
+
+        with _handling(signal.SIGTERM, terminate):
+            while True:
+                try:
+                    return process.wait(None if self.give_up is None else _LOOK_SECONDS)
+                except KeyboardInterrupt:
+                    self.was_stopped = True  # the terminal has told the child as well: it keeps its record and ends
+                except subprocess.TimeoutExpired:
+                    if self.give_up is not None and self.give_up():  # the run is left to the next command
+                        terminate()
+
+
+@contextmanager
+def _handling(number: int, handler: Callable[..., None]) -> Iterator[None]:
+    """Handles a signal meanwhile, where this is the main thread: no other may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(TypeError):  # one that was not set from Python
+            signal.signal(number, earlier)

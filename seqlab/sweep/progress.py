@@ -1,0 +1,172 @@
+"""How far a sweep is: a fold over its events, and the lines that tell it. Nothing here touches a file or a clock.
+
+=============  ==================================================================================
+event          what it says of the job ``number``
+=============  ==================================================================================
+``start``      a process has come to it; ``folder`` and ``overrides``
+``end``        how it ended: ``status``, ``value`` of the judged metric, ``error``, ``seconds``;
+               ``said`` is what its supervisor printed
+``leave``      it was not begun, for the sweep was over
+=============  ==================================================================================
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+SKIPPED: Final = "skipped"
+"""The status of a job that had completed before."""
+_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", "running")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep; ``value`` is that of the judged metric, ``seconds`` what it took this time."""
+
+    number: int
+    folder: str
+    status: str = "running"
+    value: float | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the sweep varied."""
+        return name_of(self.folder)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do for it."""
+        return self.status in ("completed", SKIPPED)
+
+
+class Progress:
+    """The jobs of a sweep as its events tell them.
+
+    Args:
+        metric: the name of the judged metric.
+        mode: ``min`` or ``max``.
+        num_jobs: how many there are in all; None where a sweeper decides as it goes.
+        at_once: how many run at once; None where a cluster decides.
+
+    Example:
+        >>> progress = Progress("val/loss", "min", num_jobs=2, at_once=1)
+        >>> progress.take({"event": "start", "number": 0, "folder": "seed=1-abc"})
+        >>> end = {"event": "end", "number": 0, "folder": "seed=1-abc", "status": "completed"}
+        >>> progress.take({**end, "value": 2.0, "seconds": 9})
+        >>> progress.line(0, elapsed=9.0)
+        'completed  val/loss 2  the best so far  1 to go, about 9 s'
+    """
+
+    def __init__(self, metric: str, mode: str, num_jobs: int | None, at_once: int | None) -> None:
+        self.metric, self.mode = metric, mode
+        self.num_jobs, self.at_once = num_jobs, at_once
+        self.jobs: dict[int, Job] = {}
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Takes one event in."""
+        number, folder = int(event["number"]), str(event["folder"])
+        if event["event"] == "start":
+            self.jobs[number] = Job(number, folder)
+        elif event["event"] == "end":
+            told = {
+                name: event[name] for name in ("status", "value", "error", "seconds") if event.get(name) is not None
+            }
+            self.jobs[number] = replace(self.jobs.get(number, Job(number, folder)), **told)
+
+    @property
+    def ended(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.status != "running"]
+
+    @property
+    def has_failure(self) -> bool:
+        """Whether a job has ended otherwise than well."""
+        return any(not job.is_done for job in self.ended)
+
+    @property
+    def all_done(self) -> bool:
+        """Whether each job that was begun has completed, now or before."""
+        return all(job.is_done for job in self.jobs.values())
+
+    def best(self) -> Job | None:
+        """The job with the best finite metric."""
+        return best_of(self.jobs.values(), self.mode)
+
+    def line(self, number: int, elapsed: float) -> str:
+        """One line when a job has ended: how, the best so far, and the time that the rest will take."""
+        job = self.jobs[number]
+        parts = [f"{job.status}: {job.error}" if job.error else job.status]
+        if job.value is not None:
+            parts.append(f"{self.metric} {job.value:.4g}")
+        return "  ".join([*parts, *self._best(job), *self._rest(elapsed)])
+
+    def status_line(self, elapsed: float) -> str:
+        """How far the sweep is as a whole."""
+        counts = Counter(job.status for job in self.jobs.values())
+        parts = [", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status]) or "no job has begun"]
+        return "  ".join([*parts, *self._best(None), *self._rest(elapsed)])
+
+    def _best(self, job: Job | None) -> list[str]:
+        best = self.best()
+        if best is None:
+            return []
+        return ["the best so far" if best is job else f"best so far {best.value:.4g} ({best.name})"]
+
+    def _rest(self, elapsed: float) -> list[str]:
+        if self.num_jobs is None or (to_go := self.num_jobs - len(self.ended)) <= 0:
+            return []
+        seconds = [job.seconds for job in self.ended if job.status != SKIPPED]
+        left = f", about {duration(time_left(seconds, to_go, elapsed, self.at_once))}" if seconds else ""
+        return [f"{to_go} to go{left}"]
+
+    def summary(self, sweep_dir: str) -> str:
+        """How the jobs ended, and a line for each that did not complete."""
+        counts = Counter(job.status for job in self.jobs.values())
+        lines = [", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status]) or "no job was begun"]
+        for job in sorted(self.jobs.values(), key=lambda job: job.folder):
+            if not job.is_done:
+                lines.append(f"  {job.status}: {sweep_dir}/{job.folder}" + (f": {job.error}" if job.error else ""))
+        return "\n".join(lines)
+
+
+def best_of(jobs: Iterable[Job], mode: str) -> Job | None:
+    """The job with the best finite metric; None where none has one."""
+    measured = [job for job in jobs if job.value is not None and math.isfinite(job.value)]
+    sign = 1 if mode == "min" else -1
+    return min(measured, key=lambda job: sign * (job.value or 0.0), default=None)
+
+
+def name_of(folder: str) -> str:
+    """What the sweep varied, by the name of a job's folder."""
+    return folder.rpartition("-")[0] or folder
+
+
+def time_left(seconds: list[float], to_go: int, elapsed: float, at_once: int | None) -> float:
+    """Seconds until the last job ends, of which some took ``seconds``, if the others take as long.
+
+    Jobs at once come in rounds, and those under way have done a part already. Where nobody knows how many run at once,
+    as many end in a time as did so far.
+
+    >>> time_left([10, 10], to_go=2, elapsed=20, at_once=1), time_left([10], to_go=3, elapsed=10, at_once=2)
+    (20.0, 10.0)
+    >>> time_left([10, 10, 10, 10], to_go=2, elapsed=10, at_once=None)
+    5.0
+    """
+    if at_once is None:
+        return elapsed / len(seconds) * to_go
+    each = sum(seconds) / len(seconds)
+    return max(0.0, each * math.ceil((len(seconds) + to_go) / at_once) - elapsed)
+
+
+def duration(seconds: float) -> str:
+    """A time for a reader.
+
+    >>> duration(7.2), duration(200), duration(9000)
+    ('7 s', '3 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

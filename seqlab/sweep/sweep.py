@@ -1,0 +1,184 @@
+"""A sweep: what its jobs need to know of it, in whichever process, and how it is told and ends in the command's.
+
+The command makes one :class:`Sweep`. Launchers send a copy of it with the function that they run, so that a job knows
+its sweep without an environment variable or a global.
+"""
+
+import secrets
+import shlex
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from seqlab.errors import InputError
+from seqlab.report import tensorboard as board
+from seqlab.run.events import FAILED
+from seqlab.run.provenance import may_be_alive, this_process
+from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
+from seqlab.sweep.log import SweepLog
+from seqlab.sweep.progress import Progress, name_of
+from seqlab.sweep.search import is_search
+
+_LOOK_SECONDS: Final = 0.5
+
+
+class StopSweep(BaseException):  # like KeyboardInterrupt, it passes through Hydra's and launchers' handlers
+    """Ends a sweep from within a job or a callback.
+
+    Args:
+        reason: ``stopped`` (somebody asked for the end), ``failed`` (a job did, and ``fail_fast`` is on) or ``refused``
+            (it could not begin).
+        error: why it was refused.
+    """
+
+    def __init__(self, reason: str, error: Exception | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.error = reason, error
+
+
+class Sweep:
+    """One sweep.
+
+    Args:
+        config: the configuration that its jobs share, with Hydra's section.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        num_jobs = count_jobs(config)
+        self.folder = Path(config.hydra.sweep.dir)
+        self.at_once = jobs_at_once(config, num_jobs)
+        self.threads = threads_of_a_job(config, self.at_once)
+        self.fail_fast = bool(config.fail_fast)
+        self.logs_to_tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
+        self.progress = Progress(config.optimize.metric, config.optimize.mode, num_jobs, self.at_once)
+        self.log = SweepLog(self.folder.absolute() / f".sweep-{secrets.token_hex(4)}")
+        self._process = this_process()
+        self._began = time.monotonic()
+        self._watch: threading.Thread | None = None
+        self._end = threading.Event()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a job in another process needs."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_watch", "_end", "_lock")}
+
+    # In any process
+
+    def is_apart(self) -> bool:
+        """Whether a launcher runs this job in another process than the command's."""
+        return this_process() != self._process
+
+    def is_abandoned(self) -> bool:
+        """Whether the command's process is gone; of one on another machine, nobody here can tell."""
+        return self.is_apart() and not may_be_alive(self._process)
+
+    def is_over(self) -> bool:
+        """Whether a job must not begin any more."""
+        return self.is_abandoned() or self.log.is_stopped()
+
+    def label(self, number: int) -> str:
+        """A job of this sweep, for a line: ``[2/6]``."""
+        return f"[{number + 1}/{self.progress.num_jobs or '?'}]"
+
+    def environment(self) -> dict[str, str]:
+        """What a job's environment says of its threads, where jobs share a machine."""
+        if self.threads is None or not self.is_apart():
+            return {}
+        return {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+
+    # In the command's process
+
+    def watch(self) -> None:
+        """Tells how jobs end that other processes carry out, from now on."""
+        self._watch = threading.Thread(target=self._look, daemon=True, name="sweep-watch")
+        self._watch.start()
+
+    def _look(self) -> None:
+        while not self._end.wait(_LOOK_SECONDS):
+            self.tell()
+
+    def tell(self) -> None:
+        """Takes in what is new, and prints a line for each job that has ended."""
+        with self._lock:
+            for event in self.log.read_new():
+                self.progress.take(event)
+                if event["event"] == "end":
+                    self._tell_end(event)
+                    if self.fail_fast and self.progress.has_failure:
+                        self.log.stop()
+
+    def _tell_end(self, event: dict[str, Any]) -> None:
+        number, said = int(event["number"]), str(event.get("said") or "")
+        if said:
+            print(said.rstrip("\n"), flush=True)
+        if event.get("is_quiet"):
+            return
+        if event["status"] == FAILED and self._watch is not None and event.get("trace"):
+            print(event["trace"].rstrip(), file=sys.stderr, flush=True)
+        name = f" {name_of(event['folder'])} " if self._watch is not None else ""
+        line = self.progress.line(number, time.monotonic() - self._began)
+        print(f"{self.label(number)}{name} {line}", flush=True)
+
+    def end_watch(self) -> None:
+        """Tells what is left to tell."""
+        if self._watch is not None:
+            self._end.set()
+            self._watch.join()
+        self.tell()
+
+    def finish(self, search_line: str | None = None) -> int:
+        """Tells how the sweep ended; returns the command's exit code."""
+        self.end_watch()
+        self.log.remove()
+        if self.fail_fast and self.progress.has_failure:
+            print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
+        print(self.progress.summary(str(self.folder)))
+        if search_line is not None:
+            print(search_line)
+        print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}")
+        if self.logs_to_tensorboard:
+            show_in_tensorboard(self.folder)
+        print(self.folder, flush=True)
+        return 0 if self.progress.all_done else 1
+
+
+def count_jobs(config: DictConfig) -> int | None:
+    """How many jobs Hydra's own sweeper or a search will run; None where another sweeper decides."""
+    sweeper = config.hydra.sweeper
+    if is_search(config):
+        return int(sweeper.n_trials)
+    if not str(sweeper.get("_target_")).endswith(".BasicSweeper"):
+        return None
+    given = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    texts = [*given, *OmegaConf.to_container(config.hydra.overrides.task)]  # type: ignore[misc]
+    loader = GlobalHydra.instance().config_loader()  # it knows what a glob over a group's choices stands for
+    values = {
+        override.get_key_element(): len(list(override.sweep_iterator())) if override.is_sweep_override() else 1
+        for override in OverridesParser.create(config_loader=loader).parse_overrides(texts)
+    }
+    jobs = 1
+    for number in values.values():
+        jobs *= number
+    return jobs
+
+
+def show_in_tensorboard(sweep_dir: Path) -> None:
+    """The sweep as a whole for TensorBoard. It is no result: what is wrong with it is said, and changes nothing."""
+    from seqlab.report import compare
+
+    try:
+        text = board.save_for_tensorboard(compare([sweep_dir]), sweep_dir)
+    except Exception as error:  # whatever odd values there are in the runs of the user
+        print(f"seqlab: the sweep as a whole could not be written for TensorBoard: {_one_line(error)}", file=sys.stderr)
+    else:
+        print(f"{text}; see them with: tensorboard --logdir {shlex.quote(str(sweep_dir))}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join((str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}").split())
