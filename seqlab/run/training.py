@@ -24,7 +24,7 @@ from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
 from seqlab.devices import is_first_process
-from seqlab.errors import InputError
+from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import load
 from seqlab.run.provenance import process_started
@@ -62,6 +62,12 @@ def main(argv: list[str] | None = None) -> int:
             record = Follower.join(args.run_dir)
             resume = record.fields["resumes"] > 0
         execute(record, resume)
+    except ChangedError as error:
+        if record is not None:
+            record.interrupt(str(error))  # it is what it was: it goes on with the data and the code that it began with
+        if first:
+            print(f"seqlab: {error}", file=sys.stderr)
+        return 2
     except (InputError, DivergedError) as error:
         if record is not None:
             record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
@@ -120,12 +126,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
-        summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
-        for summary in summaries:
-            log.info(summary.line())
-        facts = {summary.split: summary.facts() for summary in summaries}
-        content = data.fingerprint() if hasattr(data, "fingerprint") else ""
-        record.update(data_hash=load.save_data(run_dir, data.vocabularies, data.spec, content), data=facts)
+        note_data(record, data, resume)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
@@ -166,6 +167,22 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         train_seconds=training.train_seconds,
     )
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def note_data(record: RunRecord, data: build.Data, resume: bool) -> None:
+    """Keeps what the run reads, in its record and beside its checkpoints, and says what each split holds.
+
+    Raises:
+        ChangedError: the run goes on, and this is not the data that it began with; nothing is written.
+    """
+    content = load.data_hash(data.vocabularies, data.spec, load.fingerprint_of(data))
+    if resume:
+        load.check_same_data(record.run_dir, record.fields["data_hash"], data, content)
+    summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
+    for summary in summaries:
+        log.info(summary.line())
+    load.save_data(record.run_dir, data.vocabularies, data.spec)
+    record.update(data_hash=content, data={summary.split: summary.facts() for summary in summaries})
 
 
 def fit_together(
