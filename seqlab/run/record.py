@@ -5,12 +5,13 @@ replaces the old one, so that a reader never meets half a record. Standard libra
 of them needs no torch.
 
 The keys, in order: ``schema`` (1), ``status`` (``running``, ``completed``, ``failed`` or ``interrupted``), ``config``
-(resolved), ``config_hash``, ``overrides``, ``seed``, ``git`` (``commit``, ``dirty``), ``versions``, ``device``,
-``process`` (``pid``, ``host``, ``started``), ``resumes``, ``num_parameters``, ``tokens_per_second``,
-``peak_memory_bytes``, ``started_at`` and ``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below
-the run folder), ``data_hash`` (of its sizes and vocabularies), ``data`` (by split: counts, what was left out and why,
-classes), ``error`` (its last lines) and ``metrics`` (name to
-number). What is not known yet is null.
+(resolved), ``config_hash``, ``overrides``, ``seed``, ``git`` (``commit``, ``dirty``; of the working folder),
+``seqlab_git`` (the same of seqlab's own checkout), ``versions``, ``device``, ``process`` (``pid``, ``host``,
+``started``), ``resumes``, ``num_parameters``, ``tokens_per_second``, ``peak_memory_bytes``, ``started_at`` and
+``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below the run folder), ``code`` (the user's own:
+``hash``, and of each file ``module``, ``path``, ``sha256``), ``data_hash`` (of content, order and labels),
+``data_files`` (of each file that was read ``path``, ``size``, ``sha256``), ``data`` (by split: counts, what was left
+out and why, classes), ``error`` (its last lines) and ``metrics`` (name to number). What is not known is null.
 
 JSON has no word for NaN and infinity, so the file says ``"nan"``, ``"inf"`` and ``"-inf"``. `read_record` turns them
 back into floats in ``metrics`` and the other measured numbers; in ``config`` they stay strings.
@@ -40,7 +41,8 @@ SILENCE: Final = 600
 STATUSES: Final = ("running", "completed", "failed", "interrupted")
 
 _MEASURED: Final = ("num_parameters", "tokens_per_second", "peak_memory_bytes", "train_seconds")
-_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "data_hash", "data", "metrics")
+_PROVENANCE: Final = ("code", "data_hash", "data_files", "git", "seqlab_git")
+_UPDATABLE: Final = ("config", "device", *_MEASURED, "checkpoint", "data", "metrics", *_PROVENANCE)
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ERROR_LINES: Final = 30
 _ERROR_CHARACTERS: Final = 4000
@@ -99,6 +101,7 @@ class RunRecord:
             "overrides": list(overrides),
             "seed": seed,
             "git": git_state(),
+            "seqlab_git": None,
             "versions": package_versions(),
             "device": None,
             "process": this_process(),
@@ -110,7 +113,9 @@ class RunRecord:
             "ended_at": None,
             "train_seconds": None,
             "checkpoint": None,
+            "code": None,
             "data_hash": None,
+            "data_files": None,
             "data": None,
             "error": None,
             "metrics": {},
@@ -300,6 +305,8 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
     fields.setdefault("device", None)
     for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error"):
         _check_kind(path, name, fields.setdefault(name, None), str, "a text")
+    for name in ("code", "data_files", "seqlab_git"):
+        _check_kind(path, name, fields.setdefault(name, None), list if name == "data_files" else dict, "an object")
     _check_kind(path, "seed", fields.setdefault("seed", None), int, "a whole number")
     _check_kind(path, "overrides", fields.setdefault("overrides", None), list, "a list")
     _check_kind(path, "git: commit", fields["git"].get("commit"), str, "a text")

@@ -27,7 +27,8 @@ from seqlab.devices import is_first_process
 from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import load
-from seqlab.run.provenance import process_started
+from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
+from seqlab.run.provenance import process_started, seqlab_git, users_git
 from seqlab.run.record import RunRecord
 from seqlab.run.supervisor import INTERRUPTED, follower_error, no_room, read_job, watch_crashes
 from seqlab.run.workers import Follower, LostProcessError
@@ -118,6 +119,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
     """
     config, run_dir = record.fields["config"], record.run_dir
+    watch_imports()
     build.check_settings(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
@@ -137,6 +139,8 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     if resume:
         log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumed_step)
+    if is_first_process():
+        note_code(record, resume)
     build.check_devices(config, trainer.world_size, task)
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
@@ -157,6 +161,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
         metrics = evaluate_splits(config, task, data, best, at_test)
 
+    note_code(record)  # again: modules may be imported late
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
     record.complete(
@@ -167,6 +172,24 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         train_seconds=training.train_seconds,
     )
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def note_code(record: RunRecord, resume: bool = False) -> None:
+    """Keeps the user's own code that this process has loaded, in the record and as copies in the run's folder.
+
+    Raises:
+        ChangedError: the run goes on, and this is not the code that it began with; nothing is written.
+    """
+    files = loaded_files()
+    earlier = record.fields["code"]
+    if resume and (changed := changed_modules(earlier, files)):
+        raise ChangedError(
+            f"{record.run_dir}: not the code that the run began with ({', '.join(changed)}): take the copies in "
+            f"{record.run_dir / COPIES} back, or begin a new run with seqlab train"
+        )
+    for reason in keep_copies(record.run_dir, files):
+        log.warning("not copied into the run's folder: %s", reason)
+    record.update(code=record_of(files, earlier), git=users_git(), seqlab_git=seqlab_git())
 
 
 def note_data(record: RunRecord, data: build.Data, resume: bool) -> None:
