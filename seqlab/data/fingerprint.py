@@ -24,13 +24,16 @@ class Digest:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, *values: Any) -> None:
-        """Each value with its type and size, so that no two sequences of values read alike."""
+        """Each value with its type and size, so that no two sequences of values read alike.
+
+        Raises:
+            TypeError: a value says nothing of its content that is the same in another process.
+        """
         for value in values:
             if isinstance(value, torch.Tensor):
-                value = value.cpu().numpy()
-            if isinstance(value, np.ndarray):
-                self._hash.update(f"{value.dtype.str}{value.shape}".encode())
-                self._hash.update(np.ascontiguousarray(value).data if value.size else b"")
+                self._add_tensor(value)
+            elif isinstance(value, np.ndarray):
+                self._add_array(value)
             elif isinstance(value, str):
                 content = value.encode("utf-8", "surrogatepass")
                 self._hash.update(b"s%d:" % len(content) + content)
@@ -40,10 +43,31 @@ class Digest:
             elif isinstance(value, (list, tuple)):
                 self._hash.update(b"[%d" % len(value))
                 self.add(*value)
-            elif is_dataclass(value):
+            elif isinstance(value, (set, frozenset)):  # a process's order of texts is its own
+                self._hash.update(b"(%d" % len(value))
+                self.add(*sorted(value, key=repr))
+            elif is_dataclass(value) and not isinstance(value, type):
                 self.add(*(getattr(value, field.name) for field in fields(value)))
-            else:
+            elif type(value).__repr__ is not object.__repr__:  # type: ignore[comparison-overlap]
                 self._hash.update(repr(value).encode())
+            elif hasattr(value, "__dict__"):
+                self.add(type(value).__qualname__, vars(value))
+            else:
+                raise TypeError(f"a {type(value).__qualname__} has no content that a digest could be made of")
+
+    def _add_tensor(self, value: torch.Tensor) -> None:
+        value = value.detach().cpu()
+        if value.dtype == torch.bfloat16:  # NumPy has none
+            self._hash.update(b"bfloat16")
+            value = value.view(torch.int16)
+        self._add_array(value.numpy())
+
+    def _add_array(self, value: np.ndarray[Any, Any]) -> None:
+        self._hash.update(f"{value.dtype.str}{value.shape}".encode())
+        if value.dtype.hasobject:  # its memory holds addresses
+            self.add(value.tolist())
+        elif value.size:
+            self._hash.update(np.ascontiguousarray(value).view(np.uint8).data)
 
     def hexdigest(self) -> str:
         """Of all that was added so far."""

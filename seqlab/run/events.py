@@ -60,7 +60,7 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
 }
 """(status, event) to the status that follows. What is not here cannot happen: a completed run stays completed."""
 
-ORIGIN: Final = ("git", "seqlab_git", "versions", "process")
+ORIGIN: Final = ("versions", "process")
 """What an attempt says of itself; the record has that of the last one, and a list of all in ``attempts``."""
 
 _EMPTY: Final[dict[str, Any]] = {
@@ -101,6 +101,8 @@ INTERNAL: Final = ("worker_error", "trains")
 NOTED: Final = (
     "config",
     "code",
+    "git",
+    "seqlab_git",
     "data_hash",
     "data_files",
     "data",

@@ -34,7 +34,7 @@ from seqlab.run.events import (
     strict,
 )
 from seqlab.run.ownership import PATIENCE, Ownership, owner_lives, process_name
-from seqlab.run.provenance import git_state, package_versions, this_process
+from seqlab.run.provenance import package_versions, this_process
 
 EVENTS_NAME: Final = "events.jsonl"
 RECORD_NAME: Final = "run.json"
@@ -443,7 +443,7 @@ def error_text(error: str | BaseException) -> str:
 
 
 def _origin() -> dict[str, Any]:
-    return {"git": git_state(), "versions": package_versions(), "process": this_process()}
+    return {"versions": package_versions(), "process": this_process()}
 
 
 def _end_torn_line(descriptor: int) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +15,16 @@ from seqlab.config import build
 from seqlab.config.overrides import override
 from seqlab.config.trust import check_definitions
 from seqlab.data import DataSpec, Spec, read_spec
+from seqlab.data.fingerprint import Digest
 from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
-from seqlab.errors import InputError
+from seqlab.errors import ChangedError, InputError
 from seqlab.files import write_atomically
 from seqlab.nn import NextTokenModel
 from seqlab.run.record import read_record
 
 SPEC_NAME = "data_spec.json"
+
+log = logging.getLogger("seqlab")
 
 
 @dataclass
@@ -94,19 +99,75 @@ def _vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
     return {main: run_dir, **{name: run_dir / name for name in further}}
 
 
-def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec, fingerprint: str = "") -> str:
-    """Keeps what the run needs to know of its data beside its checkpoints; returns a hash of it, for the record.
+def data_hash(vocabularies: Mapping[str, Vocabulary], spec: Spec, fingerprint: str | None) -> str | None:
+    """A hash of what training reads: vocabularies, the facts of the splits, pretrained vectors and ``fingerprint``,
+    which stands for the content of the splits, its order and its labels. None without one: then nobody knows."""
+    if fingerprint is None:
+        return None
+    vectors = Digest()  # pretrained ones, which are kept nowhere
+    vectors.add(*(value for value in spec.model_arguments().values() if isinstance(value, torch.Tensor)))
+    parts = (_hash_of_facts(vocabularies, spec), vectors.hexdigest(), fingerprint)
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:12]
 
-    It differs where vocabularies or the facts of a split do, and where ``fingerprint`` does, which stands for the
-    content of the splits, its order and its labels.
+
+def fingerprint_of(data: Any) -> str | None:
+    """The fingerprint of a data module; None, with a log line, where it has none to give."""
+    if hasattr(data, "fingerprint"):
+        return str(data.fingerprint())
+    log.warning(
+        "%s has no fingerprint(): whether its data has changed can't be told when the run is resumed or compared",
+        type(data).__name__,
+    )
+    return None
+
+
+def check_same_data(run_dir: Path, recorded: str | None, data: Any, now: str | None) -> None:
+    """Compares the data of a run that goes on with that which it began with; writes nothing.
+
+    Args:
+        run_dir: the run's folder, with the vocabularies and facts that it began with.
+        recorded: the hash of the data that the run began with; None: it is not known.
+        data: the data module, prepared.
+        now: the hash of its data; None: it is not known.
+
+    Raises:
+        ChangedError: it is other data.
     """
+    if recorded is not None and now is not None:
+        same, known = recorded == now, f"its hash was {recorded} and is {now}"
+    else:  # the content is not known, but other ids mean other letters, whatever the content
+        before, after = _hash_of_saved_facts(run_dir, data.spec), _hash_of_facts(data.vocabularies, data.spec)
+        same, known = before in (None, after), "its vocabulary or its sizes differ"
+    if not same:
+        raise ChangedError(
+            f"{run_dir}: this is not the data that the run began with ({known}): give that data, "
+            "or begin a new run with seqlab train"
+        )
+
+
+def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> None:
+    """Keeps what the run needs to know of its data beside its checkpoints."""
     for name, folder in _vocabulary_folders(run_dir, spec).items():
         folder.mkdir(exist_ok=True)
         vocabularies[name].save(folder)
     write_atomically(run_dir / SPEC_NAME, json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1).encode())
-    files = [run_dir / SPEC_NAME, *(folder / TOKENIZER_FILE for folder in _vocabulary_folders(run_dir, spec).values())]
-    parts = [*(hashlib.sha256(file.read_bytes()).digest() for file in files), fingerprint.encode()]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+
+
+def _hash_of_facts(vocabularies: Mapping[str, Vocabulary], spec: Spec) -> str | None:
+    """The hash of what :func:`save_data` would write."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_data(Path(folder), vocabularies, spec)
+        return _hash_of_saved_facts(Path(folder), spec)
+
+
+def _hash_of_saved_facts(run_dir: Path, spec: Spec) -> str | None:
+    """A hash of what :func:`save_data` wrote; None where it is not there."""
+    folders = _vocabulary_folders(run_dir, spec).values()
+    try:
+        contents = [file.read_bytes() for file in (run_dir / SPEC_NAME, *(at / TOKENIZER_FILE for at in folders))]
+    except OSError:
+        return None
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
 
 
 def best_checkpoint(run_dir: Path) -> Path:

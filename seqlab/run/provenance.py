@@ -6,6 +6,7 @@ import platform
 import socket
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def git_state() -> dict[str, Any]:
-    """Commit of the working folder's repository and whether tracked files differ from it; nulls where there is none."""
-    command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, Any]:
+    """Commit of a folder's repository and whether tracked files differ from it; nulls where there is none."""
+    command = ["git", "-C", os.fspath(folder), "--no-optional-locks", "status", "--porcelain=v2", "--branch"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [*command, "--untracked-files=no"], capture_output=True, text=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return {"commit": None, "dirty": None}
     lines = done.stdout.splitlines()
@@ -36,6 +39,24 @@ def git_state() -> dict[str, Any]:
     if done.returncode != 0 or commits in ([], ["(initial)"]):
         return {"commit": None, "dirty": None}
     return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
+
+
+@cache
+def users_git() -> dict[str, Any]:
+    """The state of the working folder's repository, asked once a process: it belongs to the code that was imported."""
+    return git_state()
+
+
+@cache
+def seqlab_git() -> dict[str, Any]:
+    """The state of the checkout that seqlab is loaded from, asked once a process; nulls where it is installed.
+
+    A process that others are forked from, with seqlab imported, asks before it forks.
+    """
+    folder = Path(seqlab.__file__).resolve().parent
+    if {"site-packages", "dist-packages"} & set(folder.parts):  # which may lie in a repository of the user's
+        return {"commit": None, "dirty": None}
+    return git_state(folder)
 
 
 def this_process() -> dict[str, Any]:

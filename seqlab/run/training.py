@@ -24,12 +24,13 @@ from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
 from seqlab.devices import is_first_process
-from seqlab.errors import InputError
+from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import load
+from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.ownership import LostClaimError
-from seqlab.run.provenance import process_started
+from seqlab.run.provenance import process_started, seqlab_git, users_git
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
 from seqlab.run.workers import LostProcessError, join_run
 from seqlab.tasks.devices import leave_group
@@ -121,6 +122,7 @@ def execute(claim: Claim) -> None:
     """
     record = claim.fields
     config, run_dir, resume = record["config"], claim.run_dir, record["resumes"] > 0
+    watch_imports()
     build.check_settings(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
@@ -129,12 +131,7 @@ def execute(claim: Claim) -> None:
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
-        summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
-        for summary in summaries:
-            log.info(summary.line())
-        facts = {summary.split: summary.facts() for summary in summaries}
-        content = data.fingerprint() if hasattr(data, "fingerprint") else ""
-        claim.note(data_hash=load.save_data(run_dir, data.vocabularies, data.spec, content), data=facts)
+        note_data(claim, data, resume)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
@@ -145,6 +142,8 @@ def execute(claim: Claim) -> None:
     if resume:
         log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumed_step)
+    if is_first_process():
+        note_code(record, resume)
     build.check_devices(config, trainer.world_size, task)
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
@@ -165,6 +164,7 @@ def execute(claim: Claim) -> None:
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
         metrics = evaluate_splits(config, task, data, best, at_test)
 
+    note_code(claim)  # again: modules may be imported late
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
     claim.complete(
@@ -175,6 +175,40 @@ def execute(claim: Claim) -> None:
         train_seconds=training.train_seconds,
     )
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def note_code(claim: Claim, resume: bool = False) -> None:
+    """Keeps the user's own code that this process has loaded, in the record and as copies in the run's folder.
+
+    Raises:
+        ChangedError: the run goes on, and this is not the code that it began with; nothing is written.
+    """
+    files = loaded_files()
+    earlier = claim.fields["code"]
+    if resume and (changed := changed_modules(earlier, files)):
+        raise ChangedError(
+            f"{claim.run_dir}: not the code that the run began with ({', '.join(changed)}): take the copies in "
+            f"{claim.run_dir / COPIES} back, or begin a new run with seqlab train"
+        )
+    for reason in keep_copies(claim.run_dir, files):
+        log.warning("not copied into the run's folder: %s", reason)
+    claim.note(code=record_of(files, earlier), git=users_git(), seqlab_git=seqlab_git())
+
+
+def note_data(claim: Claim, data: build.Data, resume: bool) -> None:
+    """Keeps what the run reads, in its record and beside its checkpoints, and says what each split holds.
+
+    Raises:
+        ChangedError: the run goes on, and this is not the data that it began with; nothing is written.
+    """
+    content = load.data_hash(data.vocabularies, data.spec, load.fingerprint_of(data))
+    if resume:
+        load.check_same_data(claim.run_dir, claim.fields["data_hash"], data, content)
+    summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
+    for summary in summaries:
+        log.info(summary.line())
+    load.save_data(claim.run_dir, data.vocabularies, data.spec)
+    claim.note(data_hash=content, data={summary.split: summary.facts() for summary in summaries})
 
 
 def fit_together(

@@ -5,7 +5,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from seqlab.run.provenance import git_state, package_versions
+import seqlab
+from seqlab.run.provenance import git_state, package_versions, seqlab_git
 
 
 def test_git_commit_and_changes(tmp_path, monkeypatch):
@@ -28,6 +29,16 @@ def test_git_commit_and_changes(tmp_path, monkeypatch):
     assert git_state() == {"commit": git("rev-parse", "HEAD"), "dirty": True}
     monkeypatch.setenv("PATH", "")
     assert git_state() == {"commit": None, "dirty": None}
+
+
+def test_seqlabs_commit_is_of_its_own_folder_and_of_none_where_it_is_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seqlab_git.cache_clear()
+    assert seqlab_git() == git_state(Path(seqlab.__file__).parent)
+    seqlab_git.cache_clear()
+    monkeypatch.setattr(seqlab, "__file__", "/venv/lib/python3/site-packages/seqlab/__init__.py")
+    assert seqlab_git() == {"commit": None, "dirty": None}
+    seqlab_git.cache_clear()
 
 
 def test_versions_are_those_that_are_installed():

@@ -1,0 +1,320 @@
+"""The user's own code that a run loads: which files, a hash of each, copies of them, and what differs now.
+
+A file is the user's own where it lies outside the standard library, the installed packages and seqlab itself; a package
+of the user's that is installed editable lies outside of them. Files that the user's code opens as data are not known.
+
+A hash is of a file's source, comments included; ``\\r\\n`` counts as ``\\n``, as it does to Python. Of a module
+without source it is of the file. It has to be of what was executed, whatever becomes of the file afterwards, so it is
+made while a module is imported: :func:`watch_imports` has the user's own modules compiled from the very bytes that are
+hashed, and not from bytecode, which Python takes for current by the second and the size alone. A module that was
+imported before is hashed as its file is now, unless that is younger than this process: then what was executed is
+unknown.
+
+Torch is not needed, and nothing of the user's is imported here.
+"""
+
+import hashlib
+import os
+import site
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec, SourceFileLoader
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+import seqlab
+from seqlab.run.modules import Module, find_module
+
+COPIES: Final = "code"
+"""The folder of a run that holds the copies; nothing in it is ever executed."""
+
+LARGEST_COPY: Final = 1 << 20
+"""Bytes of a file that is copied."""
+
+LARGEST_COPIES: Final = 16 << 20
+"""Bytes of all copies of a run."""
+
+_STARTED: Final = time.time()
+_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_HEADER: Final = 16  # bytes of a file of bytecode before the code: PEP 552
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A file of the user's own that this process has loaded as a module.
+
+    ``sha256`` is of what was executed; None where the file changed after it was loaded. ``content`` is None there too,
+    and where it is too large to be copied.
+    """
+
+    module: str
+    path: str
+    sha256: str | None = None
+    size: int = 0
+    content: bytes | None = None
+
+    @classmethod
+    def of(cls, module: str, path: str, content: bytes | None) -> "LoadedFile":
+        """The file with what was executed of it."""
+        if content is None:
+            return cls(module, path)
+        small = content if len(content) <= LARGEST_COPY else None
+        return cls(module, path, hash_of(path, content), len(content), small)
+
+
+class _RecordingLoader(SourceFileLoader):
+    """Compiles a module from the very bytes that it records."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        source = self.get_data(path)
+        _watched[fullname] = LoadedFile.of(fullname, os.path.abspath(path), source)
+        code: CodeType = self.source_to_code(source, path)
+        return code
+
+
+class _Recorder:
+    """Finds modules as the finders after it do, and records those that are the user's own."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find(name, path, target) if find else None
+            if spec is not None:
+                if spec.has_location and spec.origin and is_own(name, spec.origin):
+                    self._record(name, spec, spec.origin)
+                return spec
+        return None
+
+    def _record(self, name: str, spec: ModuleSpec, path: str) -> None:
+        if type(spec.loader) is SourceFileLoader:
+            spec.loader = _RecordingLoader(spec.loader.name, spec.loader.path)
+        elif (content := _content(spec, path)) is not None:  # of a library or a zip file: just before it is loaded
+            _watched[name] = LoadedFile.of(name, os.path.abspath(path), content)
+
+
+_watched: dict[str, LoadedFile] = {}  # by module
+_recorder: Final = _Recorder()
+
+
+def watch_imports() -> None:
+    """Has each module of the user's own that is imported from now on recorded as it is executed."""
+    if _recorder not in sys.meta_path:
+        sys.meta_path.insert(0, _recorder)
+
+
+def loaded_files() -> list[LoadedFile]:
+    """The user's own files that this process has loaded as modules, in the order of their names."""
+    found: dict[str, LoadedFile] = {}
+    for key, module in sorted(sys.modules.items()):
+        named = _name_and_file(key, module)
+        if named is None or not is_own(*named):
+            continue
+        name, path = named
+        watched = _watched.get(name)
+        if watched is None or watched.path != path:
+            watched = LoadedFile.of(name, path, _read_loaded(module, path))
+        found.setdefault(name, watched)
+    return list(found.values())
+
+
+def record_of(files: Iterable[LoadedFile], earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What ``run.json`` keeps of the code: ``hash``, and of each file ``module``, ``path`` and ``sha256``.
+
+    What is unknown is null, and the hash too where anything is.
+
+    Args:
+        files: what was loaded.
+        earlier: what the record says already: modules that it names stay, should they not be loaded again.
+    """
+    entries = {entry["module"]: entry for entry in (earlier or {}).get("files", ())}
+    entries |= {file.module: {"module": file.module, "path": file.path, "sha256": file.sha256} for file in files}
+    ordered = [entries[name] for name in sorted(entries)]
+    text = "".join(f"{entry['module']}={entry['sha256']}\n" for entry in ordered)
+    known = all(entry["sha256"] for entry in ordered)
+    return {"hash": hashlib.sha256(text.encode()).hexdigest()[:12] if known else None, "files": ordered}
+
+
+def keep_copies(run_dir: Path, files: Iterable[LoadedFile]) -> list[str]:
+    """Writes what was executed into the run's folder ``code``; returns which files were left out, and why."""
+    left_out, total = [], 0
+    for file in files:
+        bound = f"{LARGEST_COPY:,}" if file.size > LARGEST_COPY else f"{LARGEST_COPIES:,} in all"
+        if file.sha256 is None:
+            left_out.append(f"{file.path}: it changed after it was loaded")
+        elif file.content is None or total + file.size > LARGEST_COPIES:
+            left_out.append(f"{file.path}: {file.size:,} bytes, where copies have at most {bound}")
+        else:
+            total += file.size
+            _copy(file.content, run_dir / COPIES / name_of_copy(file.module, file.path))
+    return left_out
+
+
+def _copy(content: bytes, path: Path) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def name_of_copy(module: str, path: str) -> str:
+    """Where a module's file would lie below the folder that it was found in.
+
+    Example:
+        >>> name_of_copy("cells.gated", "/home/me/cells/gated.py"), name_of_copy("cells", "/home/me/cells/__init__.py")
+        ('cells/gated.py', 'cells/__init__.py')
+    """
+    file = os.path.basename(path)
+    folders = module.split(".")
+    if file.partition(".")[0] not in ("__init__", "__main__") and module != "__main__":
+        folders = folders[:-1]
+    return "/".join([*folders, file])
+
+
+def changed_modules(recorded: Mapping[str, Any] | None, files: Iterable[LoadedFile]) -> list[str]:
+    """Which modules this process has loaded from other code than a run of before, in words."""
+    before = {entry["module"]: entry for entry in (recorded or {}).get("files", ())}
+    return [
+        _changed(before[file.module], file.path)
+        for file in files
+        if file.module in before and before[file.module]["sha256"] != file.sha256
+    ]
+
+
+def code_differences(recorded: Mapping[str, Any] | None) -> list[str]:
+    """What differs between a record's ``code`` and the files that its modules would be loaded from now, in words.
+
+    Nothing is imported. A file that has moved is the same where its content is. A module that is not to be found any
+    more is looked for where it was.
+    """
+    found = []
+    for entry in (recorded or {}).get("files", ()):
+        module = find_module(entry["module"]) or _where_it_was(entry["path"])
+        if module is None:
+            found.append(f"{shown(entry['path'])} is gone")
+        elif entry["sha256"] is None:
+            found.append(f"{shown(entry['path'])} changed while the run was starting, so what it ran is not known")
+        elif hash_of(module.path, module.content) != entry["sha256"]:
+            found.append(_changed(entry, module.path))
+    return found
+
+
+def _changed(entry: Mapping[str, Any], path: str) -> str:
+    if os.path.realpath(path) == os.path.realpath(entry["path"]):
+        return f"{shown(path)} has changed"
+    return f"{entry['module']} is {shown(path)} now, which differs from {shown(entry['path'])} as it was"
+
+
+def _where_it_was(path: str) -> Module | None:
+    try:
+        return Module(path, Path(path).read_bytes())
+    except OSError:
+        return None
+
+
+def shown(path: str) -> str:
+    """A path for messages: as seen from the working folder, where it lies below that."""
+    below = os.path.relpath(path)
+    return path if below.startswith(os.pardir) else below
+
+
+def hash_of(path: str, content: bytes) -> str:
+    """A hash of a file's code, whatever its line ends.
+
+    Example:
+        >>> hash_of("a.py", b"x = 1\\r\\n") == hash_of("a.py", b"x = 1\\n") != hash_of("a.py", b"x = 2\\n")
+        True
+    """
+    if path.endswith(tuple(SOURCE_SUFFIXES)):
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    elif path.endswith(tuple(BYTECODE_SUFFIXES)):  # after the time of its source
+        content = content[_HEADER:]
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_own(module: str, path: str) -> bool:
+    """Whether a module's file is the user's own: outside the standard library, installed packages and seqlab."""
+    if module.partition(".")[0] == "seqlab":
+        return False
+    path = os.path.abspath(path)
+    if any(folder in path for folder in _INSTALLED) or path.startswith(_installed_folders()):
+        return False
+    return path not in _listed_files(path)
+
+
+@cache
+def _installed_folders() -> tuple[str, ...]:
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [*site.getsitepackages(), site.getusersitepackages(), os.path.dirname(os.path.abspath(seqlab.__file__))]
+    named = {os.path.abspath(path) for path in paths if path}
+    return tuple(sorted(f"{path}{os.sep}" for folder in named for path in (folder, os.path.realpath(folder))))
+
+
+def _listed_files(path: str) -> frozenset[str]:
+    """The files that ``pip install --target FOLDER`` has put into the folder of the path that a file was found in."""
+    for entry in sys.path:
+        if entry and path.startswith(os.path.join(os.path.abspath(entry), "")):
+            return _files_of_distributions(os.path.abspath(entry))
+    return frozenset()
+
+
+@cache
+def _files_of_distributions(folder: str) -> frozenset[str]:
+    found: set[str] = set()
+    for listing in Path(folder).glob("*.dist-info/RECORD"):
+        names = (line.partition(",")[0].strip('"') for line in listing.read_text(errors="replace").splitlines())
+        found.update(os.path.normpath(os.path.join(folder, name)) for name in names)
+    return frozenset(found)
+
+
+def _name_and_file(key: str, module: object) -> tuple[str, str] | None:
+    """A module's name and file; None where it has no file."""
+    if not isinstance(module, ModuleType):
+        return None
+    values = vars(module)  # of a module that loads its parts when they are asked for, nothing is asked
+    spec, file = values.get("__spec__"), values.get("__file__")
+    if not isinstance(file, str) or file.startswith("<"):  # of a script that came from standard input
+        return None
+    if spec is None and key != "__main__" and not os.path.isabs(file):  # made by hand, as torch.ops is
+        return None
+    return (spec.name if spec is not None else key), os.path.abspath(file)
+
+
+def _read_loaded(module: ModuleType, path: str) -> bytes | None:
+    """The content of a file that was loaded before anybody watched; None where it is not what was loaded."""
+    try:
+        if os.path.exists(path):
+            return None if _is_younger(module, path) else Path(path).read_bytes()
+    except OSError:
+        return None
+    return _content(vars(module).get("__spec__"), path)
+
+
+def _content(spec: ModuleSpec | None, path: str) -> bytes | None:
+    """What a module's loader reads at a path, which may lie in a zip file; None where it can't."""
+    try:
+        content: bytes = spec.loader.get_data(path)  # type: ignore[union-attr]
+    except (OSError, AttributeError):
+        return None
+    return content
+
+
+def _is_younger(module: ModuleType, path: str) -> bool:
+    """Whether a file was written after this process began, and Python's cache knows nothing of it."""
+    status = os.stat(path)
+    if status.st_mtime <= _STARTED:
+        return False
+    cached = vars(module).get("__cached__")
+    try:
+        header = Path(cached).read_bytes()[:_HEADER] if cached else b""
+    except OSError:
+        header = b""
+    numbers = (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    return header != MAGIC_NUMBER + bytes(4) + b"".join(number.to_bytes(4, "little") for number in numbers)
