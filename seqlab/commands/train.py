@@ -22,11 +22,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from seqlab.config.checks import check_config
 from seqlab.config.command_line import extend_python_path, flags_first, take_option, values, varied_keys
+from seqlab.config.compose import judged_by, plain_config
 from seqlab.config.hash import config_hash
-from seqlab.config.hints import explain
 from seqlab.config.names import VARIED_VARIABLE, job_name, overrides_of
 from seqlab.config.overrides import override
 from seqlab.config.trust import OWN_VARIABLE, allow, check_targets, modules_below
@@ -129,6 +129,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
             "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
         )
+    check_config(moved)
     of_sweep = (run_dir / board.FILE_NAME).exists()  # before the claim, which may begin the run's events anew
     if is_first_process():
         claim_again(run_dir)
@@ -167,8 +168,7 @@ def _job_here(run_dir: Path, config: DictConfig, hydra_config: Any) -> None:
     jobs.note_ending(run_dir, number, seconds=time.time() - began, code=code)
     if code is None:
         return
-    optimize = config.optimize
-    print(f"{label} {jobs.progress(run_dir.parent, run_dir, optimize.metric, optimize.mode)}", flush=True)
+    print(f"{label} {jobs.progress(run_dir.parent, run_dir, *judged_by(config))}", flush=True)
     Outcome.failed = code != 0 and not Outcome.stopped and bool(config.fail_fast)
     if Outcome.stopped or Outcome.failed:
         raise KeyboardInterrupt  # which Hydra lets through
@@ -191,7 +191,7 @@ def _attempt(run_dir: Path, config: DictConfig, overrides: list[str], label: str
     """The exit code of a run; None where ``label`` names a sweep's job that there is nothing to do for: it was complete
     before, or another command is at work in it."""
     try:
-        plain = _plain(config)
+        plain = plain_config(config)
         if label and _completed(run_dir, plain) and not _outdated(run_dir, plain["rerun_changed"]):
             print(f"{label} completed before, skipped: {run_dir}", flush=True)
             return None
@@ -226,7 +226,7 @@ def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
     """Keeps a job for the dry run that follows, and takes away what Hydra has made for it."""
     job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
     try:
-        job["config"] = plain = _plain(config)
+        job["config"] = plain = plain_config(config)
         _trust_own_modules(plain)
         check_targets(plain)
         job["completed"] = _completed(run_dir, plain)
@@ -258,18 +258,6 @@ def _run(run_dir: Path, config: dict[str, Any], overrides: list[str]) -> int:
 def _wants_gpu(config: dict[str, Any]) -> bool:
     """Whether the run is to have a GPU to itself; one of an earlier version says nothing of it."""
     return bool(config.get("runtime", {}).get("gpu_per_job", False))
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    try:
-        missing = OmegaConf.missing_keys(config)
-        plain = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise InputError(explain(error)) from error
-    if missing:
-        raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def _supervise(run_dir: Path, *options: str) -> int:

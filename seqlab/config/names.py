@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from omegaconf import DictConfig, OmegaConf
 
+from seqlab.config.compose import plain_values
 from seqlab.config.hash import config_hash
 
 VARIED_VARIABLE: Final = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
@@ -18,14 +19,19 @@ def job_name(*, _root_: DictConfig) -> str:
 
     A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
     """
-    config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
-    digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
+    digest = config_hash(plain_values(_root_))[:8]
     for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
         return earlier.name
-    varied = {*os.environ.get(VARIED_VARIABLE, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}
+    varied = varied_by(_root_)
     overrides = [text for text in overrides_of(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
     readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
     return f"{readable}-{digest}" if readable else digest
+
+
+def varied_by(composed: DictConfig) -> set[str]:
+    """The keys that the sweep of a composed configuration varies, on its command line or by its sweeper's list."""
+    given = filter(None, os.environ.get(VARIED_VARIABLE, "").split(","))
+    return {*given, *map(str, composed.hydra.sweeper.get("params") or {})}
 
 
 def overrides_of(hydra_config: Any) -> list[str]:

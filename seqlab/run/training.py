@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
+from seqlab.config.checks import check_config
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
@@ -112,7 +113,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
     """
     config, run_dir = record.fields["config"], record.run_dir
-    build.check_settings(config)
+    check_config(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
 

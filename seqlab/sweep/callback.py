@@ -9,7 +9,9 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from seqlab.config.names import VARIED_VARIABLE
+from seqlab.config.checks import check_sweep
+from seqlab.config.compose import judged_by, plain_values
+from seqlab.config.names import VARIED_VARIABLE, varied_by
 from seqlab.config.trust import OWN_VARIABLE
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
@@ -46,20 +48,22 @@ class SweepSummary(Callback):
 
     def _begin(self, config: DictConfig) -> None:
         Outcome.config = config
+        if not config.dry_run:  # which tells the mistakes of each job
+            check_sweep(plain_values(config), varied_by(config))
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
         if search.is_search(config):
             Outcome.search = search.take_up(config)
         began = jobs.begin(config)
-        sweep_dir, optimize = Path(config.hydra.sweep.dir), config.optimize
-        Outcome.sweep = sweep_dir, optimize.metric
+        sweep_dir, (metric, mode) = Path(config.hydra.sweep.dir), judged_by(config)
+        Outcome.sweep = sweep_dir, metric
         Outcome.tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
         if launchers.kind_of(config) == "basic":
             return
         for line in launchers.announce(config, began["at_once"], began["threads"]):
             print(line, flush=True)
         launchers.carry_environment(config, _CARRIED)
-        Outcome.watch = Watch(sweep_dir, optimize.metric, optimize.mode)
+        Outcome.watch = Watch(sweep_dir, metric, mode)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
