@@ -24,9 +24,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.checks import check_config
-from seqlab.config.command_line import extend_python_path, flags_first, take_option, values, varied_keys
+from seqlab.config.command_line import extend_python_path, options_first, take_option, values, varied_keys
 from seqlab.config.compose import judged_by, plain_config
 from seqlab.config.hash import config_hash
+from seqlab.config.hydra_settings import check_typed
 from seqlab.config.names import VARIED_VARIABLE, job_name, overrides_of
 from seqlab.config.overrides import override
 from seqlab.config.trust import OWN_VARIABLE, allow, check_targets, modules_below
@@ -65,13 +66,14 @@ def train(argv: list[str]) -> int:
     extend_python_path([os.getcwd(), *own])
     OmegaConf.register_new_resolver("seqlab.job", job_name, replace=True)
     OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
-    overrides = [text for text in argv if "=" in text and not text.startswith("-")]
+    overrides = [text for text in argv if ("=" in text or text.startswith("~")) and not text.startswith("-")]
+    check_typed(overrides)
     os.environ[VARIED_VARIABLE] = ",".join(varied_keys(overrides))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     Outcome.code, Outcome.stopped, Outcome.failed, Outcome.sweep = 0, False, False, None
     Outcome.watch = Outcome.search = Outcome.refused = Outcome.config = None
-    sys.argv = ["seqlab train", *flags_first(argv)]
+    sys.argv = ["seqlab train", *options_first(argv)]
     try:
         with jobs.planning() as planned:
             _compose_and_run()

@@ -3,6 +3,8 @@
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from omegaconf import DictConfig
 
 from seqlab.config.checks import check_sweep
 from seqlab.config.compose import judged_by, plain_values
+from seqlab.config.hydra_settings import check_hydra
 from seqlab.config.names import VARIED_VARIABLE, varied_by
 from seqlab.config.trust import OWN_VARIABLE
 from seqlab.errors import InputError
@@ -39,12 +42,14 @@ class Outcome:
 class SweepSummary(Callback):
     """Hydra's callback of a sweep: what it starts with, and at its end, how its runs ended, and the exit code."""
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with _refusing():
+            check_hydra(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with _refusing():
+            check_hydra(config, varied_by(config))
             self._begin(config)
-        except Exception as error:  # of which Hydra would make a warning, and go on
-            Outcome.refused = error
-            raise KeyboardInterrupt from error
 
     def _begin(self, config: DictConfig) -> None:
         Outcome.config = config
@@ -68,6 +73,16 @@ class SweepSummary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         finish(config)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Ends the command over an error, of which Hydra would make a warning, and go on."""
+    try:
+        yield
+    except Exception as error:
+        Outcome.refused = error
+        raise KeyboardInterrupt from error
 
 
 def finish(config: DictConfig) -> None:
