@@ -17,9 +17,8 @@ from seqlab.imports import quick_imports
 
 with quick_imports():
     import torch
-    from hydra import compose, initialize_config_module
-    from omegaconf import OmegaConf
 
+    from seqlab.config.compose import compose_config
     from seqlab.nn.engine.scan import build
     from seqlab.run import training
     from seqlab.run.folder import Claim, start_run
@@ -132,9 +131,7 @@ def text_file(tmp_path_factory) -> Path:
 
 def config_of(*overrides: str) -> dict[str, Any]:
     """The composed configuration of ``seqlab train OVERRIDES``, plain and resolved."""
-    with initialize_config_module("seqlab.conf", version_base="1.3"):
-        config = compose("train", overrides=list(overrides))
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    return compose_config(overrides)
 
 
 def run_here(run_dir: Path, *overrides: str) -> Claim:

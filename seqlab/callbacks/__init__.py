@@ -1,7 +1,7 @@
 """Lightning callbacks: checkpoints that resume exactly, training metrics, samples, figures and progress."""
 
 from seqlab.callbacks.answer import AnswerAttention, SampleAnswers
-from seqlab.callbacks.at_test import AtTest
+from seqlab.callbacks.at_test import AtTest, Observer
 from seqlab.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
 from seqlab.callbacks.classification import SamplePredictions
 from seqlab.callbacks.confusion import ConfusionMatrix
@@ -21,6 +21,7 @@ __all__ = [
     "AttentionMaps",
     "ConfusionMatrix",
     "EpochLines",
+    "Observer",
     "RichProgress",
     "RunCheckpoint",
     "SampleAnswers",

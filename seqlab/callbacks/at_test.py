@@ -1,4 +1,4 @@
-"""Callbacks that also see the test of the trained model."""
+"""Callbacks that only look at a run, and those that also see the test of the trained model."""
 
 from typing import Any
 
@@ -6,7 +6,15 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 
-class AtTest(pl.Callback):
+class Observer(pl.Callback):
+    """A callback that changes nothing of what is trained and measured: neither weights, nor random numbers, nor when
+    training ends.
+
+    Those that ship stand in :data:`seqlab.config.hash.OBSERVERS`: with or without them a run is the same run.
+    """
+
+
+class AtTest(Observer):
     """A callback that the test of the best checkpoint calls too, once a training is over.
 
     That test has no logger of its own: what is to be shown goes to the writer of the training.

@@ -5,12 +5,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from seqlab.callbacks.at_test import Observer
 from seqlab.callbacks.writer import language_model, tensorboard_writer
 from seqlab.nn.generation import evaluation
 from seqlab.nn.models import NextTokenModel
 
 
-class StateFigure(pl.Callback):
+class StateFigure(Observer):
     """Draws :math:`h_t` and :math:`P(x_{t+1} \\mid x_{\\le t})` for each step of ``text`` into TensorBoard, at each
     validation.
 

@@ -3,6 +3,7 @@
 import lightning.pytorch as pl
 import torch
 
+from seqlab.callbacks.at_test import Observer
 from seqlab.callbacks.writer import language_model, tensorboard_writer
 from seqlab.data.vocabulary import Vocabulary
 from seqlab.errors import InputError
@@ -18,7 +19,7 @@ def default_prompt(vocabulary: Vocabulary) -> str:
     return vocabulary.tokens[0]
 
 
-class SampleText(pl.Callback):
+class SampleText(Observer):
     """Writes a continuation of ``prompt`` into TensorBoard at each validation.
 
     Sampling draws from a generator of its own, seeded by the step: training's random numbers are the same with and

@@ -6,7 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
-from seqlab.callbacks.at_test import AtTest
+from seqlab.callbacks.at_test import AtTest, Observer
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
 from seqlab.data.translation import TranslationData
 from seqlab.nn.translator import Translations
@@ -49,7 +49,7 @@ class SampleTranslations(AtTest):
         ]
 
 
-class AttentionMaps(pl.Callback):
+class AttentionMaps(Observer):
     """Draws what attention looks at into TensorBoard at each validation, ``attention/1``, ``attention/2``, ...
 
     One map for each of the first ``num_examples`` sentences of validation: a column for each token of the source, a row

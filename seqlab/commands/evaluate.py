@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.config import build
+from seqlab.config.checks import check_settings
 from seqlab.config.trust import check_targets
 from seqlab.errors import InputError
 from seqlab.run import load
@@ -27,7 +28,7 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run = load.load_run(run_dir, overrides)
     check_targets(run.config)
-    build.check_settings(run.config)
+    check_settings(run.config)
     prepare_process(run.config)
     kept = {"vocabulary": str(run_dir), **run.spec.data_arguments()}
     data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})

@@ -22,12 +22,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from seqlab.config.command_line import extend_python_path, flags_first, take_option, values, varied_keys
+from seqlab.config.checks import check_config, check_sweep
+from seqlab.config.command_line import extend_python_path, options_first, take_option, values, varied_keys
+from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
-from seqlab.config.hints import explain
-from seqlab.config.names import job_name, overrides_of
+from seqlab.config.hydra_settings import check_hydra, check_typed
+from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.overrides import override
 from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.devices import is_first_process, own_gpu
@@ -51,14 +52,15 @@ def train(argv: list[str]) -> int:
     allow(name for value in allowed for name in value.split(","))
     own = [Path(folder).resolve().parent for folder in values(argv, "--config-dir", "-cd")]
     extend_python_path([os.getcwd(), *map(str, own)])
-    overrides = [text for text in argv if "=" in text and not text.startswith("-")]
-    resolver = functools.partial(job_name, frozenset(varied_keys(overrides)))
-    OmegaConf.register_new_resolver("seqlab.job", resolver, replace=True)
+    overrides = [text for text in argv if ("=" in text or text.startswith("~")) and not text.startswith("-")]
+    check_typed(overrides)
+    varied = frozenset(varied_keys(overrides))
+    OmegaConf.register_new_resolver("seqlab.job", functools.partial(job_name, varied), replace=True)
     OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    sys.argv = ["seqlab train", *flags_first(argv)]
-    return TrainCommand(own).run()
+    sys.argv = ["seqlab train", *options_first(argv)]
+    return TrainCommand(own, varied).run()
 
 
 class TrainCommand:
@@ -66,10 +68,12 @@ class TrainCommand:
 
     Args:
         own_folders: the folders beside ``--config-dir``, whose modules the configuration may name.
+        varied: the keys that the command line varies.
     """
 
-    def __init__(self, own_folders: list[Path]) -> None:
+    def __init__(self, own_folders: list[Path], varied: frozenset[str]) -> None:
         self.own_folders = own_folders
+        self.varied = varied
         self.sweep: Sweep | None = None
         self.code = 0
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
@@ -124,9 +128,17 @@ class TrainCommand:
 
     # Called by Hydra's callback
 
+    def check_run(self, config: DictConfig) -> None:
+        """Refuses what a run must not be given."""
+        check_hydra(config)
+
     def begin_sweep(self, config: DictConfig) -> None:
         """Takes up the sweep of ``config``, which this may change."""
         self._config = config
+        varied = varied_by(config, self.varied)
+        check_hydra(config, varied)
+        if not config.dry_run:  # which tells the mistakes of each job
+            check_sweep(plain_values(config), varied)
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
         if search.is_search(config):
@@ -222,7 +234,7 @@ class TrainCommand:
         """The exit code of a run, and the status of a job that there is nothing to do for (else None): one that had
         completed before, if those are to be skipped, or one that another command is at work in."""
         try:
-            plain = _plain(config)
+            plain = plain_config(config)
             overwrite = bool(plain.get("overwrite"))
             if skip and _has_completed(run_dir, plain):
                 if not _is_outdated(run_dir, plain["rerun_changed"]):
@@ -253,7 +265,7 @@ class TrainCommand:
         """Keeps a job for the dry run that follows, and takes away the folder that Hydra has made for it."""
         job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
         try:
-            job["config"] = plain = _plain(config)
+            job["config"] = plain = plain_config(config)
             self._trust_own_modules(plain)
             check_targets(plain)
             job["completed"] = _has_completed(run_dir, plain)
@@ -293,6 +305,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
             "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
         )
+    check_config(moved)
     of_sweep = (run_dir / board.FILE_NAME).exists()  # before the claim, which may begin the run's events anew
     start = Start()
     with own_gpu(_wants_gpu(moved)):
@@ -327,18 +340,6 @@ def _estimate(jobs: list[dict[str, Any]]) -> int:
         json.dump(jobs, file)
         file.flush()
         return subprocess.run([sys.executable, "-m", "seqlab.run.process", "dry_run", file.name]).returncode
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    try:
-        missing = OmegaConf.missing_keys(config)
-        plain = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise InputError(explain(error)) from error
-    if missing:
-        raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def _has_completed(run_dir: Path, config: dict[str, Any]) -> bool:

@@ -27,16 +27,6 @@ from seqlab.tasks.schedules import Plan
 Config = Mapping[str, Any]
 Data: TypeAlias = LanguageModelData | ExampleData
 
-_WHOLE_NUMBERS = {  # and the least that each may be
-    "seed": 0,
-    "runtime.num_threads": 1,
-    "trainer.max_epochs": -1,
-    "trainer.max_steps": -1,
-    "trainer.accumulate_grad_batches": 1,
-    "trainer.check_val_every_n_epoch": 1,
-    "trainer.log_every_n_steps": 1,
-}
-
 
 def build(config: Config, key: str, /, **arguments: Any) -> Any:
     """Instantiates ``config[key]`` with further ``arguments``, having checked it against the allow-list.
@@ -68,26 +58,6 @@ def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: A
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-def check_settings(config: Config) -> None:
-    """Refuses numbers out of range where Lightning and PyTorch would, if at all, from their depths.
-
-    Raises:
-        InputError: naming the key, what was expected and what came.
-    """
-    for key, least in _WHOLE_NUMBERS.items():
-        group, _, name = key.rpartition(".")
-        value = (config[group] if group else config).get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise InputError(f"{key}={value}: expected a whole number, {least} or more")
-    clip = config["trainer"]["gradient_clip_val"]
-    if isinstance(clip, (int, float)) and clip < 0:
-        raise InputError(f"trainer.gradient_clip_val={clip}: expected a norm of 0 or more, or null")
-    if config["optimizer"].get("_target_") is None:
-        for key, value in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
-            if (came := config["trainer"][key]) != value:
-                raise InputError(f"trainer.{key}={came} with optimizer=none: there is no gradient; leave it out")
 
 
 def build_data(config: Config) -> Data:

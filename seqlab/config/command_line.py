@@ -1,10 +1,14 @@
 """What ``seqlab train`` reads from its command line before Hydra does."""
 
+import difflib
 import os
 import sys
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+
+from seqlab.errors import InputError
 
 
 def take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
@@ -34,13 +38,41 @@ def extend_python_path(folders: list[str]) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
 
 
-def flags_first(argv: list[str]) -> list[str]:
-    """A command line that Hydra can read: it takes overrides in one row only, with no ``-m`` between them.
+def options_first(argv: list[str]) -> list[str]:
+    """A command line that Hydra can read: it takes overrides in one row only, with no option between them.
 
-    >>> flags_first(["seed=1,2", "-m", "name=x"])
-    ['-m', 'seed=1,2', 'name=x']
+    Raises:
+        InputError: an option that Hydra does not know, or one without its value.
+
+    Example:
+        >>> options_first(["seed=1,2", "-m", "name=x", "--config-dir", "conf", "model.num_layers=2"])
+        ['-m', '--config-dir', 'conf', 'seed=1,2', 'name=x', 'model.num_layers=2']
     """
-    return sorted(argv, key=lambda argument: argument not in ("-m", "--multirun"))
+    parser = get_args_parser()
+    options, overrides = [], []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        name, equals, _ = word.partition("=")
+        action = parser._option_string_actions.get(name)
+        if action is None:
+            near = difflib.get_close_matches(name, [*parser._option_string_actions, "--allow"], n=1)
+            hint = f"did you mean {near[0]}?" if near else "seqlab train --help lists them"
+            raise InputError(f"there is no option {name}; {hint}")
+        options.append(word)
+        if equals or action.nargs == 0:
+            continue
+        choices = [*(action.choices or ())]
+        if action.nargs is None and not rest:
+            raise InputError(f"{name}: a value is needed, {', '.join(choices) or 'such as a folder'}")
+        if action.nargs is None or (rest and rest[0] in choices):
+            options.append(rest.pop(0))
+            if choices and options[-1] not in choices:
+                raise InputError(f"{name} {options[-1]}: expected one of {', '.join(choices)}")
+    return [*options, *overrides]
 
 
 def varied_keys(argv: list[str]) -> list[str]:

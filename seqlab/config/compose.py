@@ -1,14 +1,17 @@
-"""The configuration of ``seqlab train``, for scripts that run beside the command. Torch is not needed."""
+"""From a command line's overrides to the plain values that a run is made of. Torch is not needed."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqlab.config.checks import check_config
 from seqlab.config.hints import explain
+from seqlab.config.metrics import resolve_mode
 from seqlab.errors import InputError
 
 
@@ -19,13 +22,55 @@ def compose_config(overrides: Sequence[str] = ()) -> dict[str, Any]:
         InputError: an override is wrong, or a value has no environment variable that it needs.
 
     Example:
-        >>> compose_config(["experiment=hello", "seed=3"])["seed"]
-        3
+        >>> config = compose_config(["experiment=hello", "seed=3"])
+        >>> config["seed"], config["optimize"]
+        (3, {'metric': 'val/loss', 'mode': 'min'})
     """
     try:
         with initialize_config_module("seqlab.conf", version_base="1.3"):
-            found = OmegaConf.to_container(compose("train", overrides=list(overrides)), resolve=True)
+            composed = compose("train", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    return plain_config(composed)
+
+
+def plain_config(composed: DictConfig) -> dict[str, Any]:
+    """The plain values of a composed configuration, checked.
+
+    Raises:
+        InputError: a value is missing, can't be resolved, or is refused by :mod:`seqlab.config.checks`.
+    """
+    try:
+        missing = [key for key in OmegaConf.missing_keys(composed) if not key.startswith("hydra.")]
+        if missing:
+            raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
+        plain = plain_values(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
+    check_config(plain)
+    return plain
+
+
+def judged_by(composed: DictConfig) -> tuple[str, str]:
+    """The metric that a composed configuration is judged by, and its mode; ``min`` where nothing is known of it."""
+    optimize = composed.optimize
+    try:
+        return str(optimize.metric), resolve_mode(optimize.metric, optimize.mode)
+    except InputError:
+        return str(optimize.metric), "min"
+
+
+def plain_values(composed: DictConfig) -> dict[str, Any]:
+    """The plain values of a composed configuration, resolved, without Hydra's own part.
+
+    An ``optimize.mode`` of null becomes what is known of the metric, wherever a value refers to it. What is wrong with
+    it is left as it is, for :func:`~seqlab.config.checks.check_config` to say.
+    """
+    config = OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
+    optimize = config.get("optimize")
+    if isinstance(optimize, DictConfig) and "metric" in optimize and "mode" in optimize:
+        with contextlib.suppress(InputError):
+            optimize.mode = resolve_mode(optimize.metric, optimize.mode)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

@@ -7,40 +7,66 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 LEFT_OUT: Final = (
+    # How a sweep goes, and what its runs are called.
     "name",
     "hydra",
     "dry_run",
     "fail_fast",
     "overwrite",
     "rerun_changed",
+    # Where a run works. A corpus that was published is the same wherever it lies.
     "paths",
-    "logger",
-    "callbacks.progress",
-    "callbacks.checkpoint.every_n_steps",
-    "callbacks.checkpoint.every_n_minutes",
+    "data.root",
+    "data.cache_dir",
+    "data.num_workers",
+    "data.pin_memory",
+    "runtime.keep_freed_memory",
+    "runtime.gpu_per_job",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.strategy",
     "trainer.num_nodes",
-    "trainer.logger",
     "trainer.default_root_dir",
+    # What it shows, and how often it is kept.
+    "logger",
+    "trainer.logger",
+    "trainer.profiler",
     "trainer.log_every_n_steps",
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
-    "data.cache_dir",
-    "data.num_workers",
-    "data.pin_memory",
-    "runtime.gpu_per_job",
+    "callbacks.checkpoint.every_n_steps",
+    "callbacks.checkpoint.every_n_minutes",
 )
 """Config keys (each with all below it) that say where a run works, what it displays and how often it is kept, but not
 what it computes."""
+
+OBSERVERS: Final = (
+    "seqlab.callbacks.AnswerAttention",
+    "seqlab.callbacks.AttentionMaps",
+    "seqlab.callbacks.ConfusionMatrix",
+    "seqlab.callbacks.SampleAnswers",
+    "seqlab.callbacks.SamplePredictions",
+    "seqlab.callbacks.SampleTags",
+    "seqlab.callbacks.SampleText",
+    "seqlab.callbacks.SampleTranslations",
+    "seqlab.callbacks.StateFigure",
+    "seqlab.callbacks.TagConfusion",
+    "lightning.pytorch.callbacks.DeviceStatsMonitor",
+    "lightning.pytorch.callbacks.LearningRateMonitor",
+    "lightning.pytorch.callbacks.ModelSummary",
+    "lightning.pytorch.callbacks.RichModelSummary",
+    "lightning.pytorch.callbacks.RichProgressBar",
+    "lightning.pytorch.callbacks.TQDMProgressBar",
+)
+"""Callbacks that look at a run and change nothing of it: those of :class:`seqlab.callbacks.Observer`, and Lightning's
+that log or print. A callback of a user's own may do anything, and counts."""
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that are equal for two configs if, and only if, they ask for the same computation.
 
-    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what is in `LEFT_OUT`.
-    A config that was read back from a ``run.json`` has the hash that it had before.
+    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what :func:`counted`
+    leaves out. A config that was read back from a ``run.json`` has the hash that it had before.
 
     Example:
         >>> one = config_hash({"optimizer": {"lr": 1.0}, "seed": 1, "trainer": {"accelerator": "gpu"}})
@@ -49,17 +75,28 @@ def config_hash(config: Mapping[str, Any]) -> str:
         >>> one == config_hash({"seed": 2, "optimizer": {"lr": 1}})
         False
     """
-    kept = {key: value for key, value in flatten(config) if not is_left_out(key)}
-    return hashlib.sha256(canonical_json(kept).encode()).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(counted(config)).encode()).hexdigest()[:12]
 
 
-def is_left_out(key: str) -> bool:
-    """Whether a dotted config key is in `LEFT_OUT`, or below one that is.
+def counted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a config that decide what is computed: without `LEFT_OUT`, `OBSERVERS` and callbacks of null.
 
     Example:
-        >>> is_left_out("hydra.run.dir"), is_left_out("data.cache_dir"), is_left_out("data.path")
-        (True, True, False)
+        >>> sample = {"_target_": "seqlab.callbacks.SampleText", "num_tokens": 200}
+        >>> counted({"name": "x", "seed": 1, "callbacks": {"sample": sample, "mine": {"_target_": "my.Callback"}}})
+        {'seed': 1, 'callbacks.mine._target_': 'my.Callback'}
     """
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, Mapping):
+        config = {**config, "callbacks": {name: node for name, node in callbacks.items() if not _only_observes(node)}}
+    return {key: value for key, value in flatten(config) if not _is_left_out(key)}
+
+
+def _only_observes(callback: Any) -> bool:
+    return callback is None or (isinstance(callback, Mapping) and callback.get("_target_") in OBSERVERS)
+
+
+def _is_left_out(key: str) -> bool:
     return any(key == left_out or key.startswith(left_out + ".") for left_out in LEFT_OUT)
 
 
@@ -71,7 +108,7 @@ def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
         ['seed (1, 2)']
     """
     first, second = (
-        {key: canonical_json(value) for key, value in flatten(config) if not is_left_out(key)}
+        {key: canonical_json(value) for key, value in counted(config).items()}
         for config in (one, other)
     )
     keys = [*first, *(key for key in second if key not in first)]

@@ -23,6 +23,8 @@ def explain(error: Exception) -> str:
         kind = "hydra" if unknown[1].startswith("hydra.") else "job"
         hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {kind} prints those there are"
         return f"there is no configuration key {unknown[1]}; {hint}"
+    if error.__cause__ is not None and (wrong := re.match(r"Error merging override (\S+)", text)):
+        return f"{wrong[1]}: {str(error.__cause__).splitlines()[0]}"
     if absent := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
         extra = EXTRAS.get(absent[1], {}).get(absent[2])
         if extra is not None:

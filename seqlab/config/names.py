@@ -1,29 +1,36 @@
 """The names of a sweep's folders."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seqlab.config.compose import plain_values
 from seqlab.config.hash import config_hash
 
 _LONGEST_NAME = 100
 
 
-def job_name(varied_keys: frozenset[str], *, _root_: DictConfig) -> str:
+def job_name(typed: frozenset[str], *, _root_: DictConfig) -> str:
     """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
 
     A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
     """
-    config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
-    digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
+    digest = config_hash(plain_values(_root_))[:8]
     for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
         return earlier.name
-    varied = {*varied_keys, *(_root_.hydra.sweeper.get("params") or {})}
+    varied = varied_by(_root_, typed)
     overrides = [text for text in overrides_of(_root_.hydra) if text.partition("=")[0].lstrip("+~") in varied]
     readable = re.sub(r"[^\w.=,+-]+", "-", ",".join(overrides))[:_LONGEST_NAME].strip(",-")
     return f"{readable}-{digest}" if readable else digest
+
+
+def varied_by(composed: DictConfig, typed: Collection[str]) -> set[str]:
+    """The keys that the sweep of a composed configuration varies: those ``typed`` on the command line, and those of its
+    sweeper's list."""
+    return {*typed, *map(str, composed.hydra.sweeper.get("params") or {})}
 
 
 def overrides_of(hydra_config: Any) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seqlab.config.hash import canonical_json, flatten, is_left_out
+from seqlab.config.hash import canonical_json, counted, flatten
 from seqlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ MISSING = "-"
 class Section:
     """A top-level part of a config, flat: dotted key to value. Runs that have it word for word share one."""
 
-    __slots__ = ("_below", "_identities", "flat", "name")
+    __slots__ = ("_below", "_identities", "counted", "flat", "name")
 
     def __init__(self, name: str, content: Any) -> None:
         self.name = name
         self.flat = {sys.intern(key): value for key, value in flatten({name: content})}
+        self.counted = frozenset(map(sys.intern, counted({name: content})))
         self._below: dict[str, Any] = {}
         self._identities: dict[str, Any] = {}
 
@@ -115,7 +116,7 @@ def differing_keys(runs: Sequence["Run"]) -> list[str]:
         if len(sections) < 2:
             continue
         for key in dict.fromkeys(key for section in sections if section for key in section.flat):
-            if is_left_out(key):
+            if not any(section and key in section.counted for section in sections):
                 continue
             found = {section.identity(key) if section and key in section.flat else MISSING for section in sections}
             if len(found) > 1 and not _is_seed(key, runs):

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
 from seqlab.report.collect import Run
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near
@@ -58,7 +59,7 @@ def summarise(
         by=keys,
         columns=list(columns),
         metric=metric,
-        higher_is_better=_higher_is_better(metric, notes),
+        higher_is_better=_higher_is_better(metric, runs, notes),
         groups=groups,
         not_counted=[run for run in runs if run.status != "completed"],
         provenance=provenance([run for members in counted for run in members]),
@@ -187,7 +188,13 @@ def _best_command(report: Report) -> Command | None:
     return command_for([run for _, run in ranked])
 
 
-def _higher_is_better(metric: str, notes: list[str]) -> bool:
+def _higher_is_better(metric: str, runs: Sequence[Run], notes: list[str]) -> bool:
+    """By what the metric is known for; of one that nobody here knows, by what the runs were judged by."""
+    known = direction_of(metric)
+    name = metric.rpartition("/")[2]
+    judged = {str(run.value("optimize.mode")) for run in runs if str(run.value("optimize.metric")).endswith(f"/{name}")}
+    if known is not None or judged in ({"min"}, {"max"}):
+        return (known or judged.pop()) == "max"
     words = set(metric.rpartition("/")[2].lower().replace("-", "_").split("_"))
     if not words & (HIGHER_IS_BETTER | LOWER_IS_BETTER):
         notes.append(f"{metric} is not a metric seqlab knows: lower is taken to be better.")

@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from seqlab.callbacks import AtTest, TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
+from seqlab.config.checks import check_config
 from seqlab.devices import is_first_process
 from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
@@ -123,7 +124,7 @@ def execute(claim: Claim) -> None:
     record = claim.fields
     config, run_dir, resume = record["config"], claim.run_dir, record["resumes"] > 0
     watch_imports()
-    build.check_settings(config)
+    check_config(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
 
@@ -143,7 +144,7 @@ def execute(claim: Claim) -> None:
         log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumed_step)
     if is_first_process():
-        note_code(record, resume)
+        note_code(claim, resume)
     build.check_devices(config, trainer.world_size, task)
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)

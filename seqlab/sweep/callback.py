@@ -1,6 +1,8 @@
 """Hydra's callback of a sweep, which Hydra makes from the configuration and calls in the command's process."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -12,6 +14,9 @@ from seqlab.sweep.sweep import StopSweep
 
 class SweepOwner(Protocol):
     """The command, as the callback sees it."""
+
+    def check_run(self, config: DictConfig) -> None:
+        """Called before a single run begins."""
 
     def begin_sweep(self, config: DictConfig) -> None:
         """Called before the sweeper is made, which sees what this changes in ``config``."""
@@ -27,14 +32,25 @@ owner: ContextVar[SweepOwner] = ContextVar("owner")
 class SweepCallback(Callback):
     """Tells the command when its sweep begins and ends."""
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with _refusing():
+            owner.get().check_run(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with _refusing():
             owner.get().begin_sweep(config)
-        except Exception as error:  # of which Hydra would make a warning, and go on
-            raise StopSweep("refused", error) from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         owner.get().end_sweep(config)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Ends the command over an error, of which Hydra would make a warning, and go on."""
+    try:
+        yield
+    except Exception as error:
+        raise StopSweep("refused", error) from error
 
 
 def stop_on_signals() -> None:

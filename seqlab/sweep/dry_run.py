@@ -20,6 +20,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from seqlab.config import build
+from seqlab.config.checks import check_config
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run.training import ignore_foreign_warnings, prepare_process
@@ -79,7 +80,7 @@ def estimate(config: build.Config, folder: Path) -> Estimate:
     Raises:
         InputError: as the run would.
     """
-    build.check_settings(config)
+    check_config(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
     data = build.build_data(config)

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
+from seqlab.config.metrics import resolve_mode
 from seqlab.errors import InputError
 
 
@@ -20,13 +21,13 @@ def is_search(config: DictConfig) -> bool:
     return str(config.hydra.sweeper.get("_target_")).endswith(".OptunaSweeper")
 
 
-def direction(mode: str) -> str:
-    """Optuna's word for ``optimize.mode``.
+def direction(metric: str, mode: str | None) -> str:
+    """Optuna's word for which values of the judged metric are best.
 
-    >>> direction("min"), direction("max")
+    >>> direction("val/loss", None), direction("val/mine", "max")
     ('minimize', 'maximize')
     """
-    return {"min": "minimize", "max": "maximize"}[mode]
+    return {"min": "minimize", "max": "maximize"}[resolve_mode(metric, mode)]
 
 
 class Study:

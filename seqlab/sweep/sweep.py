@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from seqlab.config.compose import judged_by
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.events import FAILED
@@ -56,7 +57,7 @@ class Sweep:
         self.threads = threads_of_a_job(config, self.at_once)
         self.fail_fast = bool(config.fail_fast)
         self.logs_to_tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
-        self.progress = Progress(config.optimize.metric, config.optimize.mode, num_jobs, self.at_once)
+        self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
         self.log = SweepLog(self.folder.absolute() / f".sweep-{secrets.token_hex(4)}")
         self._process = this_process()
         self._began = time.monotonic()

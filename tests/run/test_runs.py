@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqlab.config import build
+from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
 from seqlab.data.vocabulary import load_vocabulary
 from seqlab.run import load, training
@@ -96,10 +96,11 @@ def test_the_metrics_are_those_of_the_best_checkpoint_and_not_of_the_last(tmp_pa
     assert 0 < steps["best"] < steps["last"] and steps["best"] % 20 == 0
 
 
-def test_the_best_checkpoint_can_be_the_one_with_the_highest_metric(tmp_path, text_file):
+def test_the_best_checkpoint_can_be_the_one_with_the_highest_metric(tmp_path, text_file, monkeypatch):
     overrides = small(text_file, "trainer.max_steps=60", "trainer.val_check_interval=20", "logger=none")
     run_here(tmp_path / "min", *overrides)
-    run_here(tmp_path / "max", *overrides, "optimize.mode=max")
+    monkeypatch.setitem(metrics.DIRECTIONS, "loss", "max")
+    run_here(tmp_path / "max", *overrides)
     best = {mode: load.load_checkpoint(tmp_path / mode / "checkpoints" / "best.ckpt") for mode in ("min", "max")}
     assert best["min"]["global_step"] == 60 and best["max"]["global_step"] == 20  # the loss falls all the way
 

@@ -81,9 +81,9 @@ def test_trials_that_a_kill_cut_short_come_first(search):
     assert [trial.state.name for trial in stored().trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-@pytest.mark.parametrize(("mode", "direction"), [("min", "MINIMIZE"), ("max", "MAXIMIZE")])
-def test_the_direction_is_that_of_the_judged_metric(search, mode, direction):
-    search(lambda rate: rate, "hydra.sweeper.n_trials=1", f"optimize.mode={mode}")
+@pytest.mark.parametrize(("metric", "direction"), [("val/loss", "MINIMIZE"), ("val/accuracy", "MAXIMIZE")])
+def test_the_direction_is_that_of_the_judged_metric(search, metric, direction):
+    search(lambda rate: rate, "hydra.sweeper.n_trials=1", f"optimize.metric={metric}")
     assert stored().direction.name == direction
 
 

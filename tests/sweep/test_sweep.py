@@ -239,6 +239,36 @@ def test_a_damaged_record_is_named_and_the_other_jobs_run(sweep_here, tmp_path, 
     assert "1 completed, 1 skipped, 1 failed" in out and damaged.read_text() == "{"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["seed=1,2", "optimize.metric=val/los"], ["optimize.metric=val/los", "val/loss"]),
+        (["seed=1,2", "optimize.metric=val/accuracy", "optimize.mode=min"], ["give optimize.mode=max"]),
+        (["optimizer.lr=0.1,0.2", "seed=-1"], ["seed=-1: expected a whole number"]),
+    ],
+)
+def test_what_is_wrong_with_all_jobs_is_told_before_any(sweep_here, capfd, tmp_path, overrides, words):
+    assert sweep_here(complete, *overrides) == (2, [])
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and all(word in err for word in words), err
+    assert not list(tmp_path.rglob(RECORD_NAME))
+
+
+def test_what_is_wrong_with_one_job_is_told_of_that_one(sweep_here, capfd):
+    assert sweep_here(complete, "optimize.metric=val/loss,val/los") == (1, [(1, ())])
+    assert "did you mean val/loss?" in capfd.readouterr().err
+    assert sweep_here(complete, "seed=-1,2") == (1, [(2, ())])
+
+
+def test_the_best_job_is_the_one_with_the_highest_accuracy(sweep_here, capfd):
+    def accurate(record, seed):
+        record.complete({"val/accuracy": float(seed)})
+        return 0
+
+    assert sweep_here(accurate, "seed=1,3,2", "optimize.metric=val/accuracy")[0] == 0
+    assert "best so far 3 (seed=3)" in capfd.readouterr().out
+
+
 def test_a_glob_over_a_groups_choices_is_counted(sweep_here, capfd):
     assert sweep_here(complete, "optimizer=glob(adam*)")[0] == 0
     assert "\n[2/2] completed" in capfd.readouterr().out

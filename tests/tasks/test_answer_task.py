@@ -20,7 +20,7 @@ from seqlab.tasks import AnswerTask
 from seqlab.tasks.answer import AnswerMetrics, parse_question
 from tests.conftest import config_of, run_here
 from tests.data.copies import thrice
-from tests.test_resume import StoppedError, assert_the_same_end, carry_out
+from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
 SMALL = (
     "experiment=world_answers",

@@ -20,7 +20,7 @@ from seqlab.run.record import read_record
 from seqlab.tasks import ClassificationTask
 from seqlab.tasks.metrics import ClassMetrics
 from tests.conftest import config_of, run_here
-from tests.test_resume import StoppedError, assert_the_same_end, carry_out
+from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
 TINY = ("experiment=tiny_sentiment", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
 

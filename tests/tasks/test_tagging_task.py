@@ -18,7 +18,7 @@ from seqlab.run.record import read_record
 from seqlab.tasks import TaggingTask
 from seqlab.tasks.tag_metrics import EntityMetrics
 from tests.conftest import config_of, run_here
-from tests.test_resume import StoppedError, assert_the_same_end, carry_out
+from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
 GRAMMAR = (
     "experiment=grammar_tagger",

@@ -14,7 +14,7 @@ from seqlab.tasks import TranslationTask
 from seqlab.tasks.translation import translate
 from tests.conftest import config_of, run_here
 from tests.numbers_language import of_numbers, write_numbers
-from tests.test_resume import StoppedError, assert_the_same_end, carry_out
+from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
 
 @pytest.fixture(scope="module")
