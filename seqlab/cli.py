@@ -190,9 +190,9 @@ def _size(text: str) -> tuple[int, ...]:
 
 
 def _resume(args: argparse.Namespace) -> int:
-    from seqlab.commands import train as launch
+    from seqlab.commands.resume import resume
 
-    return launch.resume(args.run_dir, args.overrides, args.allow)
+    return resume(args.run_dir, args.overrides, args.allow)
 
 
 def _evaluate(args: argparse.Namespace) -> int:

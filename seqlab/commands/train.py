@@ -1,4 +1,4 @@
-"""``seqlab train`` and ``seqlab resume``: composes configurations and supervises runs, each in a process of its own.
+"""``seqlab train``: composes configurations and supervises runs, each in a process of its own.
 
 Nothing here imports torch, so a mistake in a configuration is told at once, and nothing a run does can end the sweep it
 is in.
@@ -23,27 +23,27 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.config.checks import check_config, check_sweep
+from seqlab.commands.carry_out import carry_out
+from seqlab.config.checks import check_sweep
 from seqlab.config.command_line import extend_python_path, options_first, take_option, values, varied_keys
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
 from seqlab.config.hydra_settings import check_hydra, check_typed
 from seqlab.config.names import job_name, overrides_of, varied_by
-from seqlab.config.overrides import override
 from seqlab.config.trust import allow, check_targets, modules_below
-from seqlab.devices import is_first_process, own_gpu
+from seqlab.devices import is_first_process
 from seqlab.errors import InputError
-from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder
+from seqlab.run.folder import RunFolder
 from seqlab.run.ownership import AtWorkError
+from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.provenance import git_state
 from seqlab.run.start import Start
-from seqlab.run.supervisor import no_room, open_attempt, resume_attempt
+from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
 from seqlab.sweep.callback import owner, stop_on_signals
 from seqlab.sweep.progress import SKIPPED
-from seqlab.sweep.sweep import StopSweep, Sweep, show_in_tensorboard
+from seqlab.sweep.sweep import StopSweep, Sweep
 
 
 def train(argv: list[str]) -> int:
@@ -234,14 +234,15 @@ class TrainCommand:
         """The exit code of a run, and the status of a job that there is nothing to do for (else None): one that had
         completed before, if those are to be skipped, or one that another command is at work in."""
         try:
-            plain = plain_config(config)
+            plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
             if skip and _has_completed(run_dir, plain):
                 if not _is_outdated(run_dir, plain["rerun_changed"]):
                     print(f"{_label(self.sweep)}completed before, skipped: {run_dir}", flush=True)
                     return 0, SKIPPED
                 overwrite = True
-            return self._run(run_dir, plain, overrides, start, overwrite), None
+            self._trust_own_modules(plain)
+            return carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)), None
         except AtWorkError as error:
             print(f"seqlab: {error}", file=sys.stderr, flush=True)
             return 2, RUNNING
@@ -251,21 +252,11 @@ class TrainCommand:
             print(f"seqlab: {_system_error(error)}", file=sys.stderr, flush=True)
             return 1, None
 
-    def _run(self, run_dir: Path, config: dict[str, Any], overrides: list[str], start: Start, overwrite: bool) -> int:
-        self._trust_own_modules(config)
-        check_targets(config)
-        with own_gpu(_wants_gpu(config), give_up=start.give_up or (lambda: False)):
-            if not is_first_process():
-                return start.carry_out_workers(run_dir)  # of a run on several machines, of which the first claims it
-            board.remove_row(run_dir)
-            with open_attempt(run_dir, config, overrides, overwrite=overwrite) as attempt:
-                return start.carry_out(attempt)
-
     def _plan(self, run_dir: Path, config: DictConfig, overrides: list[str]) -> None:
         """Keeps a job for the dry run that follows, and takes away the folder that Hydra has made for it."""
         job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
         try:
-            job["config"] = plain = plain_config(config)
+            job["config"] = plain = resolve_init_from(plain_config(config))
             self._trust_own_modules(plain)
             check_targets(plain)
             job["completed"] = _has_completed(run_dir, plain)
@@ -278,47 +269,6 @@ class TrainCommand:
         """Naming a folder on the command line is what trusts the code beside it."""
         for folder in self.own_folders:
             allow(modules_below(config, folder))
-
-
-def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
-    """``seqlab resume RUN_DIR [OVERRIDES]``: continues an interrupted or failed run from its last checkpoint.
-
-    Raises:
-        InputError: an override would change what the run computes.
-    """
-    run = RunFolder(run_dir)
-    if run.is_old():
-        raise InputError(f"{run_dir} is a run of an earlier version of seqlab: it can be reported, not resumed")
-    state = run.state()
-    if state.status == ABSENT:
-        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
-    if state.status == COMPLETED:
-        print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
-        return 0
-    allow(allowed)
-    extend_python_path([os.getcwd()])
-    config = state.record["config"]
-    check_targets(config)
-    moved = override(config, overrides)
-    if config_hash(moved) != config_hash(config):
-        raise InputError(
-            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
-            "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
-        )
-    check_config(moved)
-    of_sweep = (run_dir / board.FILE_NAME).exists()  # before the claim, which may begin the run's events anew
-    start = Start()
-    with own_gpu(_wants_gpu(moved)):
-        if is_first_process():
-            board.remove_row(run_dir)
-            with resume_attempt(run_dir, moved) as attempt:
-                code = start.carry_out(attempt)
-        else:
-            code = start.carry_out_workers(run_dir)
-    if of_sweep:
-        show_in_tensorboard(run_dir.resolve().parent)
-    print(run_dir, flush=True)
-    return code
 
 
 def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
@@ -372,11 +322,6 @@ def _label(sweep: Sweep | None) -> str:
     if sweep is None:
         return ""
     return f"{sweep.label(HydraConfig.get().job.num)} "
-
-
-def _wants_gpu(config: dict[str, Any]) -> bool:
-    """Whether the run is to have a GPU to itself."""
-    return bool(config.get("runtime", {}).get("gpu_per_job", False))
 
 
 def _system_error(error: OSError) -> str:

@@ -13,6 +13,8 @@ LEFT_OUT: Final = (
     "dry_run",
     "fail_fast",
     "overwrite",
+    "continues.run",
+    "init_from.run",
     "rerun_changed",
     # Where a run works. A corpus that was published is the same wherever it lies.
     "paths",
@@ -107,10 +109,7 @@ def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
         >>> differing_values({"seed": 1, "model": {"num_layers": 2}}, {"seed": 2, "model": {"num_layers": 2}})
         ['seed (1, 2)']
     """
-    first, second = (
-        {key: canonical_json(value) for key, value in counted(config).items()}
-        for config in (one, other)
-    )
+    first, second = ({key: canonical_json(value) for key, value in counted(config).items()} for config in (one, other))
     keys = [*first, *(key for key in second if key not in first)]
     nothing = "not there"
     return [

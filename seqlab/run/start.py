@@ -23,12 +23,14 @@ class Start:
 
     Attributes:
         environment: variables for the process, beside this one's.
+        to_python: whether what it prints goes through this process's ``sys.stdout``, which a notebook shows.
         to_file: whether it prints into ``output.log`` in its folder, as runs at once do.
         give_up: asked once a second; true where nobody would hear of the run any more.
         was_stopped: whether somebody has asked for the end since.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
+    to_python: bool = False
     to_file: bool = False
     give_up: Callable[[], bool] | None = None
     was_stopped: bool = False
@@ -63,6 +65,10 @@ class Start:
 
     @contextmanager
     def _output(self, run_dir: Path) -> Iterator[IO[bytes] | None]:
+        if self.to_python:
+            with _pumped() as stream:
+                yield stream
+            return
         if not self.to_file:
             yield None
             return
@@ -85,6 +91,25 @@ class Start:
                 except subprocess.TimeoutExpired:
                     if self.give_up is not None and self.give_up():  # the run is left to the next command
                         terminate()
+
+
+@contextmanager
+def _pumped() -> Iterator[IO[bytes]]:
+    """A pipe whose lines are printed by this process."""
+    reading, writing = os.pipe()
+
+    def pump() -> None:
+        with open(reading, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                print(line, end="", flush=True)
+
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    try:
+        with open(writing, "wb") as stream:
+            yield stream
+    finally:
+        thread.join()
 
 
 @contextmanager

@@ -31,9 +31,11 @@ from seqlab.run import load
 from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.ownership import LostClaimError
+from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints
 from seqlab.run.provenance import process_started, seqlab_git, users_git
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
-from seqlab.run.workers import LostProcessError, join_run
+from seqlab.run.weights import load_initial_weights
+from seqlab.run.workers import LostProcessError, join_run, wait_for_file
 from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
@@ -54,8 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         if first:
             watch_crashes(args.run_dir)
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s", stream=sys.stdout)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quiet_lightning()
     claim: Claim | None = None
     try:
         claim = Claim.inherit(args.run_dir, args.claim) if first else join_run(args.run_dir)
@@ -80,6 +81,24 @@ def main(argv: list[str] | None = None) -> int:
         _note_failure(claim, claim.fields["worker_error"] or error)
         return 1
     return 0
+
+
+def _quiet_lightning() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def carry_out_here(claim: Claim) -> None:
+    """Carries out a claimed run in this process, for a caller who wants its errors: they are noted, and raised."""
+    _quiet_lightning()
+    try:
+        execute(claim)
+    except BaseException as error:
+        if (reason := _outside(error)) is not None:
+            claim.interrupt(reason)
+        else:
+            _note_failure(claim, error)
+        raise
 
 
 def _note_failure(claim: Claim, error: str | BaseException) -> None:
@@ -122,7 +141,9 @@ def execute(claim: Claim) -> None:
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
     """
     record = claim.fields
-    config, run_dir, resume = record["config"], claim.run_dir, record["resumes"] > 0
+    config, run_dir = record["config"], claim.run_dir
+    continues = bool(config.get(CONTINUES))
+    resume = record["resumes"] > 0 or continues
     watch_imports()
     check_config(config)
     prepare_process(config)
@@ -138,8 +159,15 @@ def execute(claim: Claim) -> None:
     task = build.build_task(config, data.spec, model)
 
     last = run_dir / "checkpoints" / "last.ckpt"
+    if continues:
+        if is_first_process():
+            copy_checkpoints(config, run_dir)
+        else:
+            wait_for_file(last)
     resumed_from = last if resume and last.exists() else None
     resumed_step = load.load_checkpoint(last)["global_step"] if resumed_from else None
+    if config.get(INIT_FROM) and resumed_from is None:
+        load_initial_weights(task, config[INIT_FROM], data.vocabularies)
     if resume:
         log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumed_step)

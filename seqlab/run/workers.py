@@ -28,3 +28,16 @@ def join_run(run_dir: Path, patience: float = _PATIENCE) -> WorkerClaim:
             raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
         time.sleep(0.5)
     return WorkerClaim.share(run_dir)
+
+
+def wait_for_file(path: Path, patience: float = _PATIENCE) -> None:
+    """Waits for what the first process puts into the run's folder.
+
+    Raises:
+        LostProcessError: it does not come.
+    """
+    until = time.monotonic() + patience
+    while not path.exists():
+        if time.monotonic() > until:
+            raise LostProcessError(f"{path} did not come from the run's first process")
+        time.sleep(0.5)

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
@@ -11,7 +11,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from seqlab.errors import InputError
 from seqlab.nn import Recurrent
@@ -135,7 +135,7 @@ class SequenceTask(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         # A resumed run keeps its plan. Asking Lightning anew would also set the training loader up before the
         # checkpoint's cursor is read, and the cursor would be lost.
-        self.plan = Plan(**self._resumed["plan"]) if self._resumed else self._new_plan()
+        self.plan = self._resumed_plan(Plan(**self._resumed["plan"])) if self._resumed else self._new_plan()
         if self.optimizer_factory is None:
             return []
         optimizer = self.optimizer_factory(self.model.parameters())
@@ -145,6 +145,12 @@ class SequenceTask(pl.LightningModule):
             self.plateau = scheduler
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _resumed_plan(self, before: Plan) -> Plan:
+        """The plan that a resumed run has: as before, but where it goes on for longer than it was begun for."""
+        epochs, steps = self.trainer.max_epochs, self.trainer.max_steps
+        limits = [limit for limit in (before.steps_per_epoch * max(epochs or -1, -1), steps) if limit > 0]
+        return replace(before, total_steps=min(limits, default=before.total_steps))
 
     def _new_plan(self) -> Plan:
         if not self.trainer.limit_train_batches:
@@ -222,6 +228,21 @@ class SequenceTask(pl.LightningModule):
                 ", ".join(now),
             )
 
+    def _lengthen(self, before: Plan, after: Plan) -> None:
+        """Has the schedule go by a longer plan: the checkpoint holds the rate that the shorter one came to."""
+        logger.info("the schedule's horizon is %d steps, where it was %d", after.total_steps, before.total_steps)
+        schedulers = self.lr_schedulers()
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            if not isinstance(scheduler, LambdaLR):
+                continue
+            step = scheduler.last_epoch
+            rates = [base * factor(step) for base, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
+            for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+                if group["lr"] != rate:
+                    logger.info("the rate at step %d is %.4g, where it was %.4g", step, rate, group["lr"])
+                group["lr"] = rate
+            scheduler._last_lr = rates
+
     def on_train_start(self) -> None:
         if rank():  # each device draws its own dropout masks; the first one those of a run on one device
             torch.manual_seed(torch.initial_seed() + rank())
@@ -230,6 +251,10 @@ class SequenceTask(pl.LightningModule):
         self.carry_on(pl.utilities.move_data_to_device(self._resumed["carried"], self.device))
         if self.plateau is not None and self._resumed["plateau"] is not None:
             self.plateau.load_state_dict(self._resumed["plateau"])
+        before = Plan(**self._resumed["plan"])
+        assert self.plan is not None
+        if self.plan != before:
+            self._lengthen(before, self.plan)
         # Last, for whatever was built since the start has drawn from the generators.
         saved = self._resumed["rng"]
         generators = saved if isinstance(saved, list) else [saved]  # one alone, of a run before there were more devices

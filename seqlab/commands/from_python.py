@@ -1,0 +1,133 @@
+"""``seqlab.train``: what the command does, from a script or a notebook."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqlab.commands.carry_out import carry_out
+from seqlab.config.command_line import varied_keys
+from seqlab.config.compose import plain_config
+from seqlab.config.hints import explain
+from seqlab.config.names import overrides_of
+from seqlab.config.trust import allow, check_targets, targets
+from seqlab.errors import InputError
+from seqlab.imports import quick_imports
+from seqlab.run.events import COMPLETED
+from seqlab.run.folder import RunFolder
+from seqlab.run.parents import INIT_FROM, resolve_init_from
+from seqlab.run.start import Start
+from seqlab.run.supervisor import open_attempt
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that has completed: its folder, and the fields of its ``run.json``."""
+
+    run_dir: Path
+    record: dict[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the best checkpoint, by their names in TensorBoard."""
+        return dict(self.record["metrics"])
+
+
+class RunFailedError(RuntimeError):
+    """A run did not complete; the message says why, and where it lies."""
+
+
+def train(
+    overrides: Sequence[str], *, allowed: Iterable[str] = (), config_dir: str | None = None, process: bool = True
+) -> TrainedRun:
+    """See :func:`seqlab.train`."""
+    allow(allowed)
+    if varied := varied_keys(list(overrides)):
+        raise InputError(f"{', '.join(varied)}: seqlab.train trains one run; seqlab train -m runs a sweep")
+    run_dir, config, typed = _compose(overrides, config_dir)
+    parent = config.get(INIT_FROM)
+    overwrite = bool(config.get("overwrite"))
+    code = 1
+    if process:
+        with _user_modules_on_path(config):
+            code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
+    else:
+        _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
+    state = RunFolder(run_dir).state()
+    if state.status != COMPLETED:
+        reason = (str(state.record["error"] or "").strip().splitlines() or ["it left no reason"])[-1]
+        if code == 2:
+            raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
+        raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
+    return TrainedRun(run_dir, state.record)
+
+
+def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, dict[str, Any], list[str]]:
+    """The folder of a run, its configuration and its overrides."""
+    more = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
+    setup_globals()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("seqlab.conf", version_base="1.3"):
+            composed = compose("train", overrides=[*overrides, *more], return_hydra_config=True)
+            run_dir = Path(str(composed.hydra.run.dir)).absolute()
+            typed = overrides_of(composed.hydra)
+            plain = OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+    config = resolve_init_from(plain_config(plain))
+    _check_modules(config)
+    check_targets(config)
+    return run_dir, config, typed
+
+
+def _check_modules(config: dict[str, Any]) -> None:
+    """Refuses classes that another process cannot import by their names."""
+    for key, target in targets(config):
+        if target.partition(".")[0] == "__main__":
+            name = target.rpartition(".")[2]
+            raise InputError(
+                f"{key}._target_ is {target}, which is defined in a notebook or in the script that runs; put it into "
+                f"a file of its own, such as my_cells.py, and name it my_cells.{name}"
+            )
+
+
+@contextmanager
+def _user_modules_on_path(config: dict[str, Any]) -> Iterator[None]:
+    """Lets the run's process find the modules that the configuration names and that this process has imported."""
+    before = os.environ.get("PYTHONPATH")
+    folders = [os.getcwd()]
+    for _, target in targets(config):
+        module = sys.modules.get(target.partition(".")[0])
+        file = getattr(module, "__file__", None)
+        if file is not None:
+            path = Path(file).resolve()
+            folders.append(str(path.parents[1] if path.name == "__init__.py" else path.parent))
+    known = (before or "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> None:
+    with quick_imports():
+        from seqlab.run.training import carry_out_here
+
+    with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
+        carry_out_here(attempt.claim)
+        attempt.note_end(0)

@@ -1,0 +1,76 @@
+"""``seqlab resume``: goes on with a run that stopped, or, as a new run, with one that has completed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from seqlab.commands.carry_out import carry_out
+from seqlab.config.checks import check_config
+from seqlab.config.command_line import extend_python_path
+from seqlab.config.hash import config_hash
+from seqlab.config.overrides import override
+from seqlab.config.trust import allow
+from seqlab.errors import InputError
+from seqlab.report import tensorboard as board
+from seqlab.run.events import ABSENT, COMPLETED
+from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, State
+from seqlab.run.parents import CONTINUES, continued_config, continued_folder
+from seqlab.run.start import Start
+from seqlab.sweep.sweep import show_in_tensorboard
+
+
+def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
+    """``seqlab resume RUN_DIR [OVERRIDES]``: continues a run from its last checkpoint; returns the exit code.
+
+    A run that has completed goes on for more epochs or steps as a new run in a folder beside, which names its parent.
+
+    Raises:
+        InputError: an override would change what the run computes, or there is no run.
+    """
+    run = RunFolder(run_dir)
+    if run.is_old():
+        raise InputError(f"{run_dir} is a run of an earlier version of seqlab: it can be reported, not resumed")
+    state = run.state()
+    if state.status == ABSENT:
+        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
+    config = state.record["config"]
+    changed = override(config, overrides)
+    is_same = config_hash(changed) == config_hash(config)
+    if state.status == COMPLETED and is_same:
+        print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
+        return 0
+    allow(allowed)
+    extend_python_path([os.getcwd()])
+    if state.status == COMPLETED:
+        return _continue(run_dir, state, changed, overrides)
+    if not is_same:
+        raise InputError(
+            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
+            "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
+        )
+    check_config(changed)
+    return _finish(run_dir, carry_out(run_dir, changed, state.record["overrides"] or [], Start()))
+
+
+def _continue(run_dir: Path, state: State, changed: dict[str, Any], overrides: list[str]) -> int:
+    """Goes on with a completed run as a new one."""
+    check_config(changed)
+    config = continued_config(run_dir, state, changed)
+    folder = continued_folder(run_dir, overrides)
+    known = RunFolder(folder).state()
+    if known.status == COMPLETED and known.record["config_hash"] == config_hash(config):
+        print(f"{folder} is complete already; its metrics are in {folder / RECORD_NAME}")
+        return 0
+    # The same data and code as the parent's are asked for, as of a run that is resumed.
+    origin = {name: state.record[name] for name in ("data_hash", "code")}
+    all_overrides = [*(state.record["overrides"] or []), *overrides]
+    print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)
+    return _finish(folder, carry_out(folder, config, all_overrides, Start(), parent=config[CONTINUES], **origin))
+
+
+def _finish(run_dir: Path, code: int) -> int:
+    sweep_dir = run_dir.resolve().parent
+    if any(sweep_dir.glob(f"*/{board.FILE_NAME}")):
+        show_in_tensorboard(sweep_dir)
+    print(run_dir, flush=True)
+    return code

@@ -1,0 +1,122 @@
+"""The run that another begins from: the one that it continues, or whose weights it begins with. Torch is not needed.
+
+A run's configuration names its parent with the hash of the checkpoint, so that a run with a parent is never taken for
+one without, nor for one of another parent::
+
+    continues: {run: /runs/x/..., checkpoint: 0123456789abcdef}
+    init_from: {run: /runs/x/..., checkpoint: 0123456789abcdef}
+
+Where the parent lies is no part of what the run is.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from seqlab.config.hash import counted
+from seqlab.errors import InputError
+from seqlab.files import replacing
+from seqlab.run.events import COMPLETED
+from seqlab.run.folder import RunFolder, State
+
+CONTINUES: Final = "continues"
+INIT_FROM: Final = "init_from"
+MAY_CHANGE: Final = ("trainer.max_epochs", "trainer.max_steps")
+"""What may be another value in a run that continues a completed one."""
+
+
+def checkpoint_hash(path: Path) -> str:
+    """Sixteen hexadecimal digits of a checkpoint's content.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
+
+
+def continued_config(run_dir: Path, state: State, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a new run that goes on where a completed one ended.
+
+    Args:
+        run_dir: the completed run's folder.
+        state: its state.
+        config: its configuration with other values.
+
+    Raises:
+        InputError: other values than those of :data:`MAY_CHANGE` differ, or training would not go on.
+    """
+    before, after = counted(state.record["config"]), counted(config)
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    others = [key for key in changed if key not in MAY_CHANGE]
+    if others:
+        raise InputError(
+            f"{', '.join(others)}: a completed run goes on with more of {' and '.join(MAY_CHANGE)} alone; to begin "
+            f"a run of other settings with its weights: seqlab train ... init_from={run_dir}"
+        )
+    for key in changed:
+        if 0 <= float(after[key] if after[key] is not None else -1) <= float(before[key] or 0):
+            raise InputError(f"{key}={after[key]}: the run has completed with {before[key]}; give more")
+    last = RunFolder(run_dir).checkpoints / "last.ckpt"
+    return {**config, CONTINUES: {"run": str(run_dir.resolve()), "checkpoint": checkpoint_hash(last)}}
+
+
+def continued_folder(run_dir: Path, overrides: list[str]) -> Path:
+    """The folder of a run that continues another, beside it; the same overrides name the same folder.
+
+    Example:
+        >>> continued_folder(Path("runs/x/seed=1-abc"), ["trainer.max_epochs=60"]).as_posix()
+        'runs/x/seed=1-abc+max_epochs=60'
+    """
+    named = [text.removeprefix("trainer.") for text in sorted(overrides) if text.partition("=")[0] in MAY_CHANGE]
+    return run_dir.with_name("+".join([run_dir.name, *named]))
+
+
+def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
+    """Puts the checkpoints of the run that this one continues into its folder, where it has none yet.
+
+    Raises:
+        InputError: they are not there any more, or are others.
+    """
+    parent = config[CONTINUES]
+    source, target = RunFolder(parent["run"]).checkpoints, RunFolder(run_dir).checkpoints
+    if (target / "last.ckpt").exists():
+        return
+    if checkpoint_hash(source / "last.ckpt") != parent["checkpoint"]:
+        raise InputError(f"{source / 'last.ckpt'} is not the checkpoint that {run_dir} continues: it has changed since")
+    target.mkdir(exist_ok=True)
+    for name in ("best.ckpt", "last.ckpt"):  # the last one last: with it, the run is one to go on with
+        if (source / name).exists():
+            with open(source / name, "rb") as original, replacing(target / name) as copy:
+                shutil.copyfileobj(original, copy)
+
+
+def resolve_init_from(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose ``init_from`` names a run's folder, with the hash of that run's best checkpoint.
+
+    Raises:
+        InputError: the folder holds no completed run.
+    """
+    named = config.get(INIT_FROM)
+    if named is None or isinstance(named, Mapping):
+        return config
+    run = RunFolder(Path(str(named)))
+    status = run.state().status
+    if status != COMPLETED:
+        raise InputError(
+            f"init_from={named}: expected the folder of a completed run"
+            + ("; there is none" if not run.path.exists() else f"; this one is {status}")
+        )
+    best = best_of(run)
+    return {**config, INIT_FROM: {"run": str(run.path.resolve()), "checkpoint": checkpoint_hash(best)}}
+
+
+def best_of(run: RunFolder) -> Path:
+    """A run's best checkpoint, or its last where no validation has chosen one."""
+    best = run.checkpoints / "best.ckpt"
+    return best if best.exists() else run.checkpoints / "last.ckpt"

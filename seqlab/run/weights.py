@@ -1,0 +1,69 @@
+"""The weights that a run begins with, where they are another run's."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import lightning.pytorch as pl
+
+from seqlab.data.vocabulary import Vocabulary
+from seqlab.errors import InputError
+from seqlab.run import load
+from seqlab.run.folder import RunFolder
+from seqlab.run.parents import INIT_FROM, best_of, checkpoint_hash
+
+_MAX_NAMED: Final = 8
+
+log = logging.getLogger("seqlab")
+
+
+def load_initial_weights(
+    task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary]
+) -> None:
+    """Gives ``task`` the weights of another run's best checkpoint where names and shapes agree, and lists the rest.
+
+    Args:
+        task: the task, its model built.
+        parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
+        vocabularies: those of the data that the task will train on.
+
+    Raises:
+        InputError: the checkpoint has changed, nothing of it fits, or the vocabularies differ: a row of an embedding
+            would be that of another token.
+    """
+    run_dir = Path(parent["run"])
+    checkpoint = best_of(RunFolder(run_dir))
+    if checkpoint_hash(checkpoint) != parent["checkpoint"]:
+        raise InputError(f"{INIT_FROM}: {checkpoint} has changed since the run began; begin a new run")
+    _check_vocabularies(run_dir, vocabularies)
+    theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
+    fitting = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
+    if not fitting:
+        raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
+    task.load_state_dict(fitting, strict=False)
+    log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(ours))
+    lists = {
+        "of another shape, begun anew": [
+            f"{name} {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here"
+            for name in ours
+            if name in theirs and name not in fitting
+        ],
+        "not there, begun anew": [name for name in ours if name not in theirs],
+        "not here, left out": [name for name in theirs if name not in ours],
+    }
+    for what, names in lists.items():
+        if names:
+            more = f" and {len(names) - _MAX_NAMED} more" if names[_MAX_NAMED:] else ""
+            log.info("    %s: %s%s", what, ", ".join(names[:_MAX_NAMED]), more)
+
+
+def _check_vocabularies(run_dir: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
+    theirs: dict[str, Any] = dict(load.load_run(run_dir).vocabularies)
+    for name, vocabulary in vocabularies.items():
+        if name in theirs and theirs[name].tokens != vocabulary.tokens:
+            raise InputError(
+                f"{INIT_FROM}={run_dir}: its {name} vocabulary ({len(theirs[name].tokens)} tokens) is another than "
+                f"that of the data ({len(vocabulary.tokens)}), so that its rows would stand for other tokens: give "
+                f"data.vocabulary={run_dir}"
+            )
