@@ -7,10 +7,8 @@ is in.
 import contextlib
 import math
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -35,6 +33,7 @@ from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.provenance import git_state
 from seqlab.run.record import RECORD_NAME, RunRecord, read_record
+from seqlab.run.signals import forwarded
 from seqlab.run.supervisor import (
     AtWorkError,
     claim,
@@ -298,28 +297,24 @@ def _output(run_dir: Path) -> Iterator[IO[bytes] | None]:
 def _wait(process: "subprocess.Popen[bytes]", run_dir: Path) -> int:
     """The exit code of a run's process. Whoever tells this one to stop stops that one, and after it the sweep."""
 
-    def terminate(*_: object) -> None:
+    def stop() -> None:
         Outcome.stopped = True
         process.terminate()
 
-    is_main = threading.current_thread() is threading.main_thread()  # no other may have a handler
-    earlier = signal.signal(signal.SIGTERM, terminate) if is_main else None
     shown = time.monotonic()
-    try:
+    with forwarded(stop, process.kill) as forwarding:
         while True:
             try:
-                return process.wait(_LOOK_SECONDS if jobs.apart() else _HEARTBEAT_SECONDS)
-            except KeyboardInterrupt:
-                Outcome.stopped = True  # the terminal has told the child as well: it keeps its record and ends
+                code = process.wait(_LOOK_SECONDS if jobs.apart() else _HEARTBEAT_SECONDS)
+                break
             except subprocess.TimeoutExpired:
                 if jobs.abandoned():  # nobody would hear of this run: it is left to the next sweep
-                    terminate()
+                    stop()
                 if time.monotonic() - shown >= _HEARTBEAT_SECONDS:
                     show_alive(run_dir)
                     shown = time.monotonic()
-    finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, earlier)
+    forwarding.pass_on()
+    return code
 
 
 def _completed(run_dir: Path, config: dict[str, Any]) -> bool:

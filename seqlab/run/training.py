@@ -18,9 +18,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from seqlab.callbacks import AtTest, TrainingMetrics
+from seqlab.callbacks import AtTest, RunCheckpoint, TrainingMetrics
+from seqlab.callbacks.checkpoint import rewind_events
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
 from seqlab.devices import is_first_process
@@ -29,6 +29,7 @@ from seqlab.nn.size import count_parameters
 from seqlab.run import load
 from seqlab.run.provenance import process_started
 from seqlab.run.record import RunRecord
+from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.supervisor import INTERRUPTED, follower_error, no_room, read_job, watch_crashes
 from seqlab.run.workers import Follower, LostProcessError
 from seqlab.tasks.devices import leave_group
@@ -45,38 +46,46 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     args = parser.parse_args(argv)
+    with stop_requests() as stop:
+        return _carry_out(args.run_dir, args.resume, args.supervisor, stop)
+
+
+def _carry_out(run_dir: Path, resume: bool, supervisor: int | None, stop: StopRequest) -> int:
     first = is_first_process()
-    if args.supervisor is not None:
-        end_with(args.supervisor)
+    if supervisor is not None:
+        end_with(supervisor)
         if first:
-            watch_crashes(args.run_dir)
+            watch_crashes(run_dir)
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s", stream=sys.stdout)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     record: RunRecord | None = None
     try:
         if first:
-            record = RunRecord.take_over(args.run_dir, args.supervisor, read_job(args.run_dir)["config"])
-            resume = args.resume
+            record = RunRecord.take_over(run_dir, supervisor, read_job(run_dir)["config"])
         else:
-            record = Follower.join(args.run_dir)
+            record = Follower.join(run_dir)
             resume = record.fields["resumes"] > 0
-        execute(record, resume)
+        execute(record, resume, stop)
     except (InputError, DivergedError) as error:
+        stop.ignored()
         if record is not None:
             record.fail(error if error.__cause__ else str(error))  # with the traceback, where there is more to know
         if first:
             print(f"seqlab: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except BaseException as error:  # an exit, too, which code of the user's may call for
+        stop.ignored()
+        reason = _outside(error)
+        if reason is not None and (record is None or isinstance(record, Follower)):
+            return 0 if stop.agreed else INTERRUPTED  # Lightning kills the first process where another one fails
         if record is None:
             raise
-        reason = _outside(error)
         if reason is not None:
             return _interrupted(record, reason)
         traceback.print_exc()
         traceback.clear_frames(error.__traceback__)  # their tensors: keeping the record takes memory as well
-        told = follower_error(args.run_dir)
+        told = follower_error(run_dir)
         record.fail(told.read_text() if first and told.exists() else error)
         return 1
     return 0
@@ -89,28 +98,38 @@ def _outside(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, LostProcessError):
             return f"interrupted: {error}"
-        # Lightning answers an interrupt with an exit, torch.save with an error over its half-written file.
-        if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
+        if isinstance(error, Stopped):
+            return f"interrupted: stopped by {error}"
+        if isinstance(error, KeyboardInterrupt):
             return "interrupted"
-        error = error.__context__
+        error = error.__context__  # torch.save answers with an error over its half-written file
     return None
 
 
 def _interrupted(record: RunRecord, told: str) -> int:
-    """Notes and tells that the run can go on, and what kept it from that."""
-    if isinstance(record, Follower):
-        return INTERRUPTED
-    print(f"seqlab: {told}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
+    """Notes and tells that the run can go on, from which step, and what kept it from that."""
+    step = load.last_step(record.run_dir)
+    place = f"from step {step}" if step else "from the beginning, for there is no checkpoint yet"
+    print(f"seqlab: {told}; it goes on {place}; continue with: seqlab resume {record.run_dir}", file=sys.stderr)
     with contextlib.suppress(OSError):  # on a full disk, where the exit code tells the supervisor
         record.interrupt(told.partition(": ")[2] or None)
     return INTERRUPTED
 
 
-def execute(record: RunRecord, resume: bool = False) -> None:
+def execute(record: RunRecord, resume: bool = False, stop: StopRequest | None = None) -> None:
     """Trains the run of ``record``, evaluates its best checkpoint on validation and test, and completes the record.
 
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
+
+    Args:
+        record: the run's record.
+        resume: goes on from the last whole checkpoint.
+        stop: what asks the run to stop; None: nothing does.
+
+    Raises:
+        Stopped: the run was asked to, and has saved where it trained.
     """
+    stop = stop or StopRequest()
     config, run_dir = record.fields["config"], record.run_dir
     build.check_settings(config)
     prepare_process(config)
@@ -130,12 +149,16 @@ def execute(record: RunRecord, resume: bool = False) -> None:
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
 
-    last = run_dir / "checkpoints" / "last.ckpt"
-    resumed_from = last if resume and last.exists() else None
-    resumed_step = load.load_checkpoint(last)["global_step"] if resumed_from else None
+    resumption = load.find_resumption(run_dir, repair=is_first_process()) if resume else load.Resumption()
+    if resumption.warning:
+        log.warning("%s", resumption.warning)
     if resume:
-        log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
-    trainer = build.build_trainer(config, run_dir, resumed_step)
+        log.info("resumed from step %s", resumption.step or "0: there was no checkpoint yet")
+        if is_first_process():
+            rewind_events(run_dir, resumption.checkpoint.get("events", {}))
+    trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
+    if isinstance(trainer.checkpoint_callback, RunCheckpoint):
+        trainer.checkpoint_callback.stop = stop
     build.check_devices(config, trainer.world_size, task)
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
@@ -147,7 +170,8 @@ def execute(record: RunRecord, resume: bool = False) -> None:
 
     with warnings.catch_warnings():
         ignore_foreign_warnings()
-        fit_together(trainer, task, data, resumed_from)
+        with stop.deferred():
+            fit_together(trainer, task, data, resumption.path)
         if not trainer.is_global_zero:
             return
         record.update(num_parameters=count_parameters(model))  # again, for a model that counts has grown
@@ -156,6 +180,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
         metrics = evaluate_splits(config, task, data, best, at_test)
 
+    stop.ignored()
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
     record.complete(
@@ -165,6 +190,7 @@ def execute(record: RunRecord, resume: bool = False) -> None:
         peak_memory_bytes=peak_memory(),
         train_seconds=training.train_seconds,
     )
+    (run_dir / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)  # there is nothing left to resume
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
 
@@ -176,6 +202,7 @@ def fit_together(
     Raises:
         LostProcessError: a signal ended one of the others, of which this one only knows that it answers no more.
     """
+    leave_signals(trainer)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Exception as error:
@@ -190,6 +217,16 @@ def fit_together(
     leave_group()
 
 
+def leave_signals(trainer: pl.Trainer) -> None:
+    """Keeps Lightning from handling signals.
+
+    On SIGTERM it would talk to the other processes from within the handler, whatever they are about, and stop after a
+    validation, without a checkpoint; on Slurm's SIGUSR1 it would save in the middle of a batch and put the job back
+    into the queue.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
 def evaluate_splits(
     config: build.Config,
     task: pl.LightningModule,
@@ -200,6 +237,7 @@ def evaluate_splits(
     """The metrics of ``checkpoint`` over the whole validation and test splits, which ``callbacks`` see too."""
     task.load_state_dict(load.load_checkpoint(checkpoint)["state_dict"])
     evaluator = build.build_evaluator(config, callbacks)
+    leave_signals(evaluator)
     values = [
         *evaluator.validate(task, datamodule=data, verbose=False),
         *evaluator.test(task, datamodule=data, verbose=False),
