@@ -1,8 +1,6 @@
 """A run's own process, started and waited for. Torch is not needed."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from seqlab.run.signals import forwarded
 from seqlab.run.supervisor import Attempt
 
 _LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run
@@ -78,19 +77,20 @@ class Start:
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:
         """The exit code of a run's process. Whoever tells this one to stop stops that one."""
 
-        def terminate(*_: object) -> None:
+        def stop() -> None:
             self.was_stopped = True
             process.terminate()
 
-        with _handling(signal.SIGTERM, terminate):
+        with forwarded(stop, process.kill) as forwarding:
             while True:
                 try:
-                    return process.wait(None if self.give_up is None else _LOOK_SECONDS)
-                except KeyboardInterrupt:
-                    self.was_stopped = True  # the terminal has told the child as well: it keeps its record and ends
+                    code = process.wait(None if self.give_up is None else _LOOK_SECONDS)
+                    break
                 except subprocess.TimeoutExpired:
                     if self.give_up is not None and self.give_up():  # the run is left to the next command
-                        terminate()
+                        stop()
+        forwarding.pass_on()
+        return code
 
 
 @contextmanager
@@ -110,17 +110,3 @@ def _pumped() -> Iterator[IO[bytes]]:
             yield stream
     finally:
         thread.join()
-
-
-@contextmanager
-def _handling(number: int, handler: Callable[..., None]) -> Iterator[None]:
-    """Handles a signal meanwhile, where this is the main thread: no other may."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    earlier = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(TypeError):  # one that was not set from Python
-            signal.signal(number, earlier)
