@@ -64,6 +64,7 @@ class RunCheckpoint(Checkpoint):
 
     Attributes:
         stop: what asks the run to stop; None: nothing does.
+        goes_on: whether the run goes on from the end of another that it continues, whatever ended that one.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class RunCheckpoint(Checkpoint):
         self.metric = metric
         self.mode = mode
         self.stop: StopRequest | None = None
+        self.goes_on = False
         self.best_score: float | None = None
         self.best_position: int | None = None
         self.saved_position = -1
@@ -119,7 +121,7 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_position = run["best_score"], run["best_position"]
         self.saved_position = run["position"]
         self._resumed_validation = run["validation"]
-        if run["stopped"]:
+        if run["stopped"] and not self.goes_on:
             trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

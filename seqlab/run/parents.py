@@ -96,6 +96,11 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
                 shutil.copyfileobj(original, copy)
 
 
+def is_parents(config: Mapping[str, Any], checkpoint: Path | None) -> bool:
+    """Whether a checkpoint is still that of the run that this one continues."""
+    return checkpoint is not None and checkpoint_hash(checkpoint) == config[CONTINUES]["checkpoint"]
+
+
 def resolve_init_from(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration whose ``init_from`` names a run's folder, with the hash of that run's best checkpoint.
 

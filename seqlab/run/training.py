@@ -31,7 +31,7 @@ from seqlab.run import load
 from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.ownership import LostClaimError
-from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints
+from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
 from seqlab.run.provenance import process_started, seqlab_git, users_git
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
@@ -194,6 +194,7 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     if isinstance(trainer.checkpoint_callback, RunCheckpoint):
         trainer.checkpoint_callback.stop = stop
+        trainer.checkpoint_callback.goes_on = continues and is_parents(config, resumption.path)
     if is_first_process():
         note_code(claim, resume)
     build.check_devices(config, trainer.world_size, task)
