@@ -29,6 +29,7 @@ from seqlab.config.hash import config_hash
 from seqlab.config.hints import explain
 from seqlab.config.names import VARIED_VARIABLE, job_name, overrides_of
 from seqlab.config.overrides import override
+from seqlab.config.paths import absolute_paths, moved_paths
 from seqlab.config.trust import OWN_VARIABLE, allow, check_targets, modules_below
 from seqlab.devices import is_first_process, own_gpu
 from seqlab.errors import InputError
@@ -123,11 +124,14 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     with contextlib.suppress(InputError):  # a folder may have been moved without it
         config = read_job(run_dir)["config"]
     check_targets(config)
-    moved = override(config, overrides)
+    config, told = moved_paths(config, record["places"], run_dir)
+    for text in told:
+        print(f"seqlab: {text}", file=sys.stderr, flush=True)
+    moved = absolute_paths(override(config, overrides))
     if config_hash(moved) != config_hash(config):
         raise InputError(
-            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
-            "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
+            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs, where its data lies "
+            "and what it shows may change, such as data.path, trainer.devices, trainer.strategy and trainer.accelerator"
         )
     of_sweep = (run_dir / board.FILE_NAME).exists()  # before the claim, which may begin the run's events anew
     if is_first_process():
@@ -269,7 +273,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     if missing:
         raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return absolute_paths({str(key): value for key, value in plain.items()})
 
 
 def _supervise(run_dir: Path, *options: str) -> int:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from seqlab.config.paths import without_places
+
 LEFT_OUT: Final = (
     "name",
     "hydra",
@@ -38,8 +40,9 @@ what it computes."""
 def config_hash(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that are equal for two configs if, and only if, they ask for the same computation.
 
-    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what is in `LEFT_OUT`.
-    A config that was read back from a ``run.json`` has the hash that it had before.
+    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what is in `LEFT_OUT`,
+    nor where the data's files lie: their content is compared by itself. A config that was read back from a ``run.json``
+    has the hash that it had before.
 
     Example:
         >>> one = config_hash({"optimizer": {"lr": 1.0}, "seed": 1, "trainer": {"accelerator": "gpu"}})
@@ -47,6 +50,17 @@ def config_hash(config: Mapping[str, Any]) -> str:
         True
         >>> one == config_hash({"seed": 2, "optimizer": {"lr": 1}})
         False
+    """
+    return located_hash(without_places(config))
+
+
+def located_hash(config: Mapping[str, Any]) -> str:
+    """The same where the paths of the data's files count as they stand: it tells a sweep's jobs apart.
+
+    Example:
+        >>> one, other = ({"data": {"_target_": "seqlab.data.text_data", "path": name}} for name in ("a.txt", "b.txt"))
+        >>> config_hash(one) == config_hash(other), located_hash(one) == located_hash(other)
+        (True, False)
     """
     kept = {key: value for key, value in flatten(config) if not is_left_out(key)}
     return hashlib.sha256(canonical_json(kept).encode()).hexdigest()[:12]

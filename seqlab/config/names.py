@@ -7,19 +7,20 @@ from typing import Any, Final
 
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.config.hash import config_hash
+from seqlab.config.hash import located_hash
 
 VARIED_VARIABLE: Final = "SEQLAB_VARIED_KEYS"  # in the environment, for a launcher may name its jobs in other processes
 _LONGEST_NAME = 100
 
 
 def job_name(*, _root_: DictConfig) -> str:
-    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
+    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration, in which
+    the data's files count by their names.
 
     A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
     """
     config = OmegaConf.create({key: value for key, value in _root_.items_ex(resolve=False) if key != "hydra"})
-    digest = config_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
+    digest = located_hash(OmegaConf.to_container(config, resolve=True))[:8]  # type: ignore[arg-type]
     for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
         return earlier.name
     varied = {*os.environ.get(VARIED_VARIABLE, "").split(","), *(_root_.hydra.sweeper.get("params") or {})}

@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from seqlab.config import build
 from seqlab.config.overrides import override
+from seqlab.config.paths import moved_paths
 from seqlab.config.trust import check_definitions
 from seqlab.data import DataSpec, Spec, read_spec
 from seqlab.data.fingerprint import Digest
@@ -29,7 +30,10 @@ log = logging.getLogger("seqlab")
 
 @dataclass
 class SavedRun:
-    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint."""
+    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint.
+
+    ``moved`` tells which of its data's files are not where they were, and where they have been found.
+    """
 
     run_dir: Path
     record: dict[str, Any]
@@ -37,6 +41,7 @@ class SavedRun:
     vocabularies: dict[str, Vocabulary]
     spec: Spec
     checkpoint: Path
+    moved: list[str] = field(default_factory=list)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -75,10 +80,11 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
         InputError: where the folder is no run, has no checkpoint yet, or an override names no key of the configuration.
     """
     record = read_record(run_dir)
-    config = override(record["config"], overrides or [])
+    config, moved = moved_paths(record["config"], record.get("places"), run_dir)
+    config = override(config, overrides or [])
     spec = _load_spec(run_dir / SPEC_NAME, config)
     vocabularies = {name: load_vocabulary(folder) for name, folder in _vocabulary_folders(run_dir, spec).items()}
-    return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir))
+    return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir), moved)
 
 
 def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:

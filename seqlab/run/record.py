@@ -5,7 +5,8 @@ replaces the old one, so that a reader never meets half a record. Standard libra
 of them needs no torch.
 
 The keys, in order: ``schema`` (1), ``status`` (``running``, ``completed``, ``failed`` or ``interrupted``), ``config``
-(resolved), ``config_hash``, ``overrides``, ``seed``, ``git`` (``commit``, ``dirty``; of the working folder),
+(resolved), ``config_hash``, ``places`` (``run_folder`` and ``working_folder`` when the paths in ``config`` were
+right), ``overrides``, ``seed``, ``git`` (``commit``, ``dirty``; of the working folder),
 ``seqlab_git`` (the same of seqlab's own checkout), ``versions``, ``device``, ``process`` (``pid``, ``host``,
 ``started``), ``resumes``, ``num_parameters``, ``tokens_per_second``, ``peak_memory_bytes``, ``started_at`` and
 ``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below the run folder), ``code`` (the user's own:
@@ -98,6 +99,7 @@ class RunRecord:
             "status": "running",
             "config": config,
             "config_hash": config_hash(config),
+            "places": _places(run_dir),
             "overrides": list(overrides),
             "seed": seed,
             "git": git_state(),
@@ -172,6 +174,7 @@ class RunRecord:
         fields["process"] = this_process()
         if config is not None and config_hash(config) == fields["config_hash"]:
             fields["config"] = config
+            fields["places"] = _places(record.run_dir)
         return record._cleaned()
 
     @property
@@ -305,7 +308,7 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
     fields.setdefault("device", None)
     for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error"):
         _check_kind(path, name, fields.setdefault(name, None), str, "a text")
-    for name in ("code", "data_files", "seqlab_git"):
+    for name in ("code", "data_files", "places", "seqlab_git"):
         _check_kind(path, name, fields.setdefault(name, None), list if name == "data_files" else dict, "an object")
     _check_kind(path, "seed", fields.setdefault("seed", None), int, "a whole number")
     _check_kind(path, "overrides", fields.setdefault("overrides", None), list, "a list")
@@ -361,6 +364,11 @@ def _strict(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def _places(run_dir: Path) -> dict[str, str]:
+    """Where the run and the working folder lie, from which its data is found again should all move together."""
+    return {"run_folder": os.path.abspath(run_dir), "working_folder": os.getcwd()}
 
 
 def _now() -> str:
