@@ -1,6 +1,7 @@
-"""Files that are replaced whole, and files that end in a checksum of themselves."""
+"""Files that are replaced whole, that end in a checksum of themselves, and those that a path or a pattern names."""
 
 import contextlib
+import glob
 import hashlib
 import io
 import itertools
@@ -135,3 +136,24 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     for path in Path(folder).glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def matches(path: Path) -> list[Path]:
+    """What a path names: itself where it is there, else what it matches as a pattern, in sorted order.
+
+    What is there by its literal name is that, whatever characters are in it; so is a folder before a pattern. A last
+    part ``**`` names no folders.
+    """
+    if os.path.lexists(path):
+        return [path]
+    found = [Path(match) for match in sorted(glob.glob(_pattern(path), recursive=True))]
+    return [match for match in found if not match.is_dir()] if path.name == "**" else found
+
+
+def _pattern(path: Path) -> str:
+    """A path as a pattern in which the folders that are there by their literal names stand for themselves."""
+    escaped, real = Path(), Path()
+    for part in path.parts:
+        real = real / part
+        escaped = escaped / (glob.escape(part) if os.path.lexists(real) else part)
+    return str(escaped)

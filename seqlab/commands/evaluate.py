@@ -27,6 +27,8 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run = load.load_run(run_dir, overrides)
+    for text in run.moved:
+        print(f"seqlab: {text}", file=sys.stderr)
     check_targets(run.config)
     check_settings(run.config)
     prepare_process(run.config)

@@ -1,6 +1,7 @@
 """``seqlab resume``: goes on with a run that stopped, or, as a new run, with one that has completed."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from seqlab.config.checks import check_config
 from seqlab.config.command_line import extend_python_path
 from seqlab.config.hash import config_hash
 from seqlab.config.overrides import override
+from seqlab.config.paths import absolute_paths, moved_paths
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
@@ -33,8 +35,10 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     state = run.state()
     if state.status == ABSENT:
         raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
-    config = state.record["config"]
-    changed = override(config, overrides)
+    config, told = moved_paths(state.record["config"], state.record["places"], run_dir)
+    for text in told:
+        print(f"seqlab: {text}", file=sys.stderr, flush=True)
+    changed = absolute_paths(override(config, overrides))
     is_same = config_hash(changed) == config_hash(config)
     if state.status == COMPLETED and is_same:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
@@ -45,8 +49,8 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         return _continue(run_dir, state, changed, overrides)
     if not is_same:
         raise InputError(
-            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs and what it shows "
-            "may change, such as trainer.devices, trainer.strategy and trainer.accelerator"
+            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs, where its data "
+            "lies and what it shows may change, such as data.path, trainer.devices, trainer.strategy and trainer.accelerator"
         )
     check_config(changed)
     return _finish(run_dir, carry_out(run_dir, changed, state.record["overrides"] or [], Start()))

@@ -18,6 +18,7 @@ from hydra.utils import get_class, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
+from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
@@ -37,10 +38,17 @@ def build(config: Config, key: str, /, **arguments: Any) -> Any:
     node = config[key]
     check_definitions({key: node})
     # As a partial, for Hydra would turn the dataclasses among the arguments into dicts.
-    factory = _answering(key, node, instantiate, copy.deepcopy({**node, "_partial_": True}), _convert_="all")
+    factory = _answering(key, node, instantiate, {**_without_declarations(node), "_partial_": True}, _convert_="all")
     if node.get("_partial_"):
         return functools.partial(factory, **arguments)
     return _answering(key, node, factory, **arguments)
+
+
+def _without_declarations(node: Any) -> Any:
+    """A copy of a node without what it says of its keys, for :mod:`seqlab.config.paths`."""
+    if isinstance(node, Mapping):
+        return {name: _without_declarations(value) for name, value in node.items() if name != FILES_KEY}
+    return [_without_declarations(value) for value in node] if isinstance(node, list) else copy.deepcopy(node)
 
 
 def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

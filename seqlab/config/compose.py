@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab.config.checks import check_config
 from seqlab.config.hints import explain
 from seqlab.config.metrics import resolve_mode
+from seqlab.config.paths import absolute_paths
 from seqlab.errors import InputError
 
 
@@ -48,7 +49,7 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
     check_config(plain)
-    return plain
+    return absolute_paths(plain)
 
 
 def judged_by(composed: DictConfig) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from seqlab.config.paths import without_places
+
 LEFT_OUT: Final = (
     # How a sweep goes, and what its runs are called.
     "name",
@@ -67,8 +69,9 @@ that log or print. A callback of a user's own may do anything, and counts."""
 def config_hash(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that are equal for two configs if, and only if, they ask for the same computation.
 
-    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what :func:`counted`
-    leaves out. A config that was read back from a ``run.json`` has the hash that it had before.
+    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what
+    :func:`counted` leaves out, nor where the data's files lie: their content is compared by itself. A config that
+    was read back from a ``run.json`` has the hash that it had before.
 
     Example:
         >>> one = config_hash({"optimizer": {"lr": 1.0}, "seed": 1, "trainer": {"accelerator": "gpu"}})
@@ -76,6 +79,17 @@ def config_hash(config: Mapping[str, Any]) -> str:
         True
         >>> one == config_hash({"seed": 2, "optimizer": {"lr": 1}})
         False
+    """
+    return located_hash(without_places(config))
+
+
+def located_hash(config: Mapping[str, Any]) -> str:
+    """The same where the paths of the data's files count as they stand: it tells a sweep's jobs apart.
+
+    Example:
+        >>> one, other = ({"data": {"_target_": "seqlab.data.text_data", "path": name}} for name in ("a.txt", "b.txt"))
+        >>> config_hash(one) == config_hash(other), located_hash(one) == located_hash(other)
+        (True, False)
     """
     return hashlib.sha256(canonical_json(counted(config)).encode()).hexdigest()[:12]
 
@@ -109,7 +123,10 @@ def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
         >>> differing_values({"seed": 1, "model": {"num_layers": 2}}, {"seed": 2, "model": {"num_layers": 2}})
         ['seed (1, 2)']
     """
-    first, second = ({key: canonical_json(value) for key, value in counted(config).items()} for config in (one, other))
+    first, second = (
+        {key: canonical_json(value) for key, value in counted(without_places(config)).items()}
+        for config in (one, other)
+    )
     keys = [*first, *(key for key in second if key not in first)]
     nothing = "not there"
     return [

@@ -8,17 +8,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import plain_values
-from seqlab.config.hash import config_hash
+from seqlab.config.hash import located_hash
 
 _LONGEST_NAME = 100
 
 
 def job_name(typed: frozenset[str], *, _root_: DictConfig) -> str:
-    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration.
+    """A sweep's folder for a job: what the sweep varies, to be read, and the hash of the job's configuration, in which
+    the data's files count by their names.
 
     A folder that ends in the hash already is the job's own, whatever the sweep varied when it was made.
     """
-    digest = config_hash(plain_values(_root_))[:8]
+    digest = located_hash(plain_values(_root_))[:8]
     for earlier in sorted(Path(_root_.hydra.sweep.dir).glob(f"*{digest}")):
         return earlier.name
     varied = varied_by(_root_, typed)

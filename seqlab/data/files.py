@@ -1,7 +1,6 @@
 """Text from the user's own files, plain or gzip."""
 
 import codecs
-import glob
 import gzip
 import hashlib
 import logging
@@ -16,6 +15,7 @@ from seqlab.data.kinds import kind_of, seems_to_be
 from seqlab.data.sources import DEFAULT_SPLIT, Piece, check_fractions, cut_text, positions_of_splits
 from seqlab.data.summary import agree
 from seqlab.errors import InputError
+from seqlab.files import matches
 
 _BLOCK = 1 << 20  # bytes read at once
 _LONGEST_WORD = 1 << 24  # characters held while looking for the end of a word
@@ -147,14 +147,11 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
         path = Path(item).expanduser()
         if path.is_dir():
             raise InputError(f"{option}={item} is a folder: name its files, such as {os.path.join(item, '*.txt')}")
-        literal = os.path.lexists(path)
-        matches = [path] if literal else [Path(match) for match in sorted(glob.glob(_pattern(path), recursive=True))]
-        if not matches:
+        named = matches(path)
+        if not named:
             raise InputError(f"{option}={item}: there is no such file, seen from {Path.cwd()}")
-        if path.name == "**":
-            matches = [match for match in matches if not match.is_dir()]
-        refused += [f"{match} {reason}" for match in matches if (reason := _unreadable(match))]
-        found += matches
+        refused += [f"{match} {reason}" for match in named if (reason := _unreadable(match))]
+        found += named
     if refused:
         shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
         are = agree(len(refused), "is no file", "are no files")
@@ -163,15 +160,6 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
     if empty := [str(file) for file in found if not file.stat().st_size]:
         log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(found), ", ".join(empty[:_SHOWN]))
     return found
-
-
-def _pattern(path: Path) -> str:
-    """A path as a pattern in which the folders that are there by their literal names stand for themselves."""
-    escaped, real = Path(), Path()
-    for part in path.parts:
-        real = real / part
-        escaped = escaped / (glob.escape(part) if os.path.lexists(real) else part)
-    return str(escaped)
 
 
 def _unreadable(path: Path) -> str | None:

@@ -70,6 +70,7 @@ _EMPTY: Final[dict[str, Any]] = {
     "config_hash": None,
     "overrides": None,
     "seed": None,
+    "places": None,
     "composed_from": None,
     "code": None,
     "data_hash": None,

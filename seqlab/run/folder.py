@@ -243,13 +243,14 @@ class Claim:
             config_hash=config_hash(config),
             overrides=list(overrides),
             seed=seed if type(seed) is int else None,  # one that is no number is told by the run's own process
+            places=_places(self.run_dir),
             **_origin(),
             **fields,
         )
 
     def resume(self, **fields: Any) -> None:
         """Goes on with the run; ``config`` may say otherwise where to compute."""
-        self._append("resume", **_origin(), **fields)
+        self._append("resume", places=_places(self.run_dir), **_origin(), **fields)
 
     def note(self, **fields: Any) -> None:
         """Sets fields of the record, some of :data:`seqlab.run.events.NOTED`.
@@ -440,6 +441,11 @@ def error_text(error: str | BaseException) -> str:
 
 
 # Small things
+
+
+def _places(run_dir: Path) -> dict[str, str]:
+    """Where the run and the working folder lie, from which its data is found again should all move together."""
+    return {"run_folder": os.path.abspath(run_dir), "working_folder": os.getcwd()}
 
 
 def _origin() -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 
 from seqlab.config import build
 from seqlab.config.overrides import override
+from seqlab.config.paths import moved_paths
 from seqlab.config.trust import check_definitions
 from seqlab.data import DataSpec, Spec, read_spec
 from seqlab.data.fingerprint import Digest
@@ -32,7 +33,10 @@ log = logging.getLogger("seqlab")
 
 @dataclass
 class SavedRun:
-    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint."""
+    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint.
+
+    ``moved`` tells which of its data's files are not where they were, and where they have been found.
+    """
 
     run_dir: Path
     record: dict[str, Any]
@@ -40,6 +44,7 @@ class SavedRun:
     vocabularies: dict[str, Vocabulary]
     spec: Spec
     checkpoint: Path
+    moved: list[str] = field(default_factory=list)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -78,10 +83,11 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
         InputError: where the folder is no run, has no checkpoint yet, or an override names no key of the configuration.
     """
     record = read_record(run_dir)
-    config = override(record["config"], overrides or [])
+    config, moved = moved_paths(record["config"], record.get("places"), run_dir)
+    config = override(config, overrides or [])
     spec = _load_spec(run_dir / SPEC_NAME, config)
     vocabularies = {name: load_vocabulary(folder) for name, folder in _vocabulary_folders(run_dir, spec).items()}
-    return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir))
+    return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir), moved)
 
 
 def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:

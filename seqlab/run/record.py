@@ -4,10 +4,12 @@
 a reader never meets half a record. Standard library only: a report that reads thousands of them needs no torch.
 
 The keys, in order: ``schema`` (2), ``status`` (``running``, ``completed``, ``failed``, ``interrupted`` or ``pruned``),
-``config`` (resolved), ``config_hash``, ``overrides``, ``seed``, ``composed_from``, ``code`` (``hash`` and ``files`` of
-the user's own), ``data_hash``, ``data_files``, ``parent``, ``git`` (``commit``, ``dirty`` of the working folder),
-``seqlab_git``, ``versions``, ``device``, ``process`` (``pid``, ``host``, ``boot``, ``started``), ``resumes``,
-``attempts`` (what each said of itself, and how it ended), ``num_parameters``, ``tokens_per_second``,
+``config`` (resolved), ``config_hash``, ``overrides``, ``seed``, ``places`` (``run_folder`` and ``working_folder`` when
+the paths in ``config`` were right), ``composed_from``, ``code`` (the user's own: ``hash``, and of each file ``module``,
+``path``, ``sha256``), ``data_hash`` (of content, order and labels), ``data_files`` (of each file that was read
+``path``, ``size``, ``sha256``), ``parent``, ``git`` (``commit``, ``dirty`` of the working folder), ``seqlab_git`` (the
+same of seqlab's own checkout), ``versions``, ``device``, ``process`` (``pid``, ``host``, ``boot``, ``started``),
+``resumes``, ``attempts`` (what each said of itself, and how it ended), ``num_parameters``, ``tokens_per_second``,
 ``peak_memory_bytes``, ``started_at`` and ``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below
 the run's folder), ``data`` (by split: counts, what was left out and why, classes), ``error`` (its last lines) and
 ``metrics`` (name to number). What is not known yet is null.
@@ -91,6 +93,8 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
     fields.setdefault("device", None)
     for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error"):
         _check_kind(path, name, fields.setdefault(name, None), str, "a text")
+    for name in ("code", "data_files", "places", "seqlab_git"):
+        _check_kind(path, name, fields.setdefault(name, None), list if name == "data_files" else dict, "an object")
     _check_kind(path, "seed", fields.setdefault("seed", None), int, "a whole number")
     _check_kind(path, "overrides", fields.setdefault("overrides", None), list, "a list")
     _check_kind(path, "git: commit", fields["git"].get("commit"), str, "a text")
