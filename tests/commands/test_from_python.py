@@ -1,0 +1,94 @@
+"""``seqlab.train``: one path with the command, from a script without a main guard."""
+
+import subprocess
+import sys
+
+import pytest
+
+import seqlab
+from seqlab.commands.from_python import RunFailedError
+from seqlab.errors import InputError
+from seqlab.run.folder import RunFolder
+from seqlab.run.start import Start
+from tests.command import environment
+
+HELLO = ("experiment=hello", "trainer.max_epochs=1", "trainer=cpu", "logger=none", "runtime.num_threads=1")
+SCRIPT = f"""\
+import seqlab
+from my_cells import MyCell
+
+run = seqlab.train(*{HELLO!r}, "model.cell._target_=my_cells.MyCell", "hydra.run.dir=run", allow=["my_cells"])
+print("trained", run.run_dir, run.metrics["val/loss"])
+"""
+
+
+@pytest.fixture
+def completing(monkeypatch, tmp_path):
+    """Runs complete at once, those of seed 2 fail."""
+    monkeypatch.chdir(tmp_path)
+
+    def carry_out(self, attempt):
+        if attempt.claim.fields["seed"] == 2:
+            attempt.claim.fail("RuntimeError: broken")
+        else:
+            attempt.claim.complete({"val/loss": 1.0})
+        return attempt.note_end(1 if attempt.claim.status == "failed" else 0)
+
+    monkeypatch.setattr(Start, "carry_out", carry_out)
+
+
+def test_it_returns_the_runs_folder_and_its_record(completing, tmp_path):
+    run = seqlab.train(*HELLO, "seed=3", "name=mine")
+    assert run.run_dir.parent == tmp_path / "runs" / "mine"
+    assert run.record["seed"] == 3 and run.metrics == {"val/loss": 1.0}
+    assert run.record["overrides"] == [*HELLO, "seed=3", "name=mine"]
+
+
+def test_a_run_that_fails_raises_and_names_its_folder(completing, tmp_path):
+    with pytest.raises(RunFailedError, match=f"{tmp_path}/r is failed: RuntimeError: broken"):
+        seqlab.train(*HELLO, "seed=2", "hydra.run.dir=r")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1,2", "seed: seqlab.train trains one run; seqlab train -m runs a sweep"),
+        ("optimizer.lrr=1", "did you mean optimizer.lr"),
+        ("model.cell._target_=__main__.MyCell", "put it into a file of its own, .* my_cells.MyCell"),
+        ("model.cell._target_=os.system", "not on the allow-list"),
+    ],
+)
+def test_wrong_input_is_told_before_anything_begins(completing, tmp_path, override, message):
+    with pytest.raises(InputError, match=message):
+        seqlab.train(*HELLO, override)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_in_this_process_the_error_is_the_callers_own(tmp_path):
+    run_dir = tmp_path / "run"
+    with pytest.raises(InputError, match="num_layers: expected at least 1"):
+        seqlab.train(*HELLO, "model.num_layers=0", f"hydra.run.dir={run_dir}", process=False)
+    assert RunFolder(run_dir).state().status == "failed"
+    keep = "runtime.keep_freed_memory=false"
+    run = seqlab.train(*HELLO, keep, f"hydra.run.dir={run_dir}", process=False)  # a failed one without a checkpoint
+    assert run.record["status"] == "completed"
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_main_guard_and_may_use_a_cell_beside_it(tmp_path):
+    cell = "from seqlab.nn import RNNCell\n\n\nclass MyCell(RNNCell):\n    pass\n"
+    (tmp_path / "my_cells.py").write_text(cell)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=environment(SEQLAB_CACHE=str(tmp_path / "cache")),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith(f"trained {tmp_path / 'run'} ") and lines[0].startswith("train: ")
+    assert [file["module"] for file in RunFolder(tmp_path / "run").state().record["code"]["files"]] == ["my_cells"]

@@ -1,0 +1,73 @@
+"""``seqlab resume``: which runs it goes on with, and which it begins anew beside."""
+
+import pytest
+
+from seqlab.commands import resume as command
+from seqlab.commands.resume import resume
+from seqlab.errors import InputError
+from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.start import Start
+from tests.conftest import config_of
+
+HELLO = ("experiment=hello", "trainer.max_epochs=2")
+
+
+@pytest.fixture
+def completing(monkeypatch):
+    """Runs complete at once; which folders trained, and whether each went on."""
+    trained = []
+
+    def carry_out(self, attempt):
+        trained.append((attempt.run_dir.name, attempt.goes_on))
+        attempt.claim.complete({"val/loss": 1.0})
+        return attempt.note_end(0)
+
+    monkeypatch.setattr(Start, "carry_out", carry_out)
+    monkeypatch.setattr(command, "extend_python_path", lambda folders: None)
+    return trained
+
+
+def run_of(tmp_path, end: str):
+    run_dir = tmp_path / "run"
+    with start_run(run_dir, config_of(*HELLO), HELLO) as claim:
+        (run_dir / "checkpoints").mkdir()
+        (run_dir / "checkpoints" / "last.ckpt").write_bytes(b"weights")
+        claim.complete({"val/loss": 2.0}) if end == "complete" else claim.interrupt()
+    return run_dir
+
+
+def test_a_completed_run_goes_on_as_a_new_one_in_a_folder_beside(tmp_path, completing, capsys):
+    run_dir = run_of(tmp_path, "complete")
+    before = sorted((path, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file())
+    assert resume(run_dir, ["trainer.max_epochs=60"], []) == 0
+    assert completing == [("run+max_epochs=60", False)]
+    new = RunFolder(tmp_path / "run+max_epochs=60").state().record
+    assert new["config"]["trainer"]["max_epochs"] == 60 and new["parent"]["run"] == str(run_dir)
+    assert new["overrides"] == [*HELLO, "trainer.max_epochs=60"]
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "run+max_epochs=60")
+    assert sorted((path, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()) == before
+    assert resume(run_dir, ["trainer.max_epochs=60"], []) == 0  # again: it is there
+    assert len(completing) == 1 and "is complete already" in capsys.readouterr().out
+
+
+def test_a_completed_run_without_more_to_do_is_left_alone(tmp_path, completing, capsys):
+    run_dir = run_of(tmp_path, "complete")
+    assert resume(run_dir, ["trainer.devices=2"], []) == 0
+    assert not completing and "is complete already" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_goes_on_and_refuses_what_changes_its_result(tmp_path, completing):
+    run_dir = run_of(tmp_path, "interrupt")
+    with pytest.raises(InputError, match=r"trainer\.max_epochs=60: a resumed run computes what it began with"):
+        resume(run_dir, ["trainer.max_epochs=60"], [])
+    assert RunFolder(run_dir).state().status == "interrupted" and not completing
+    assert resume(run_dir, ["trainer.accelerator=cpu"], []) == 0
+    assert completing == [("run", True)]
+
+
+def test_what_is_no_run_or_an_earlier_versions_is_named(tmp_path):
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        resume(tmp_path, [], [])
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="of an earlier version of seqlab: it can be reported, not resumed"):
+        resume(tmp_path, [], [])

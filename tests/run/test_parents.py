@@ -1,0 +1,142 @@
+"""A run that goes on from another, and one that begins with another's weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqlab.config.hash import config_hash
+from seqlab.errors import InputError
+from seqlab.run import training
+from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.load import load_checkpoint
+from seqlab.run.parents import CONTINUES, INIT_FROM, continued_config, continued_folder, resolve_init_from
+from tests.conftest import config_of, run_here, small
+
+SHORT = ("trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false", "logger=none", "data.batch_size=16")
+DROPOUT = ("model.dropout=0.3", "model.output_dropout=0.2")
+
+
+def overrides_of(text_file: Path, *overrides: str) -> list[str]:
+    return [*small(text_file), *SHORT, *DROPOUT, *overrides]
+
+
+def weights_of(run_dir: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
+    return load_checkpoint(run_dir / "checkpoints" / name)["state_dict"]
+
+
+def go_on(run_dir: Path, *overrides: str) -> Path:
+    """Continues a completed run in this process; the new run's folder."""
+    state = RunFolder(run_dir).state()
+    config = state.record["config"]
+    for text in overrides:
+        key, _, value = text.partition("=")
+        group, _, name = key.partition(".")
+        config = {**config, group: {**config[group], name: int(value)}}
+    config = continued_config(run_dir, state, config)
+    folder = continued_folder(run_dir, list(overrides))
+    origin = {name: state.record[name] for name in ("data_hash", "code")}
+    with start_run(folder, config, overrides, parent=config[CONTINUES], **origin) as claim:
+        training.execute(claim)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory, text_file) -> Path:
+    run_dir = tmp_path_factory.mktemp("short") / "run"
+    run_here(run_dir, *overrides_of(text_file, "trainer.max_epochs=1"))
+    return run_dir
+
+
+def test_a_run_that_goes_on_for_longer_equals_one_that_was_as_long_from_the_start(tmp_path, text_file, short):
+    longer = go_on(short, "trainer.max_epochs=2")
+    run_here(tmp_path / "long", *overrides_of(text_file, "trainer.max_epochs=2"))
+    for name, value in weights_of(tmp_path / "long").items():
+        assert torch.equal(value, weights_of(longer)[name]), name
+    record, whole = (RunFolder(folder).state().record for folder in (longer, tmp_path / "long"))
+    assert record["metrics"] == whole["metrics"]
+    assert record["parent"]["run"] == str(short.resolve())
+    assert record["config_hash"] != whole["config_hash"]  # one is never taken for the other
+    assert RunFolder(short).state().record["config"]["trainer"]["max_epochs"] == 1
+
+
+def test_a_cosine_goes_by_the_new_horizon(tmp_path, text_file, caplog):
+    run_here(tmp_path / "run", *overrides_of(text_file, "trainer.max_steps=20", "scheduler=cosine"))
+    ended = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert ended["optimizer_states"][0]["param_groups"][0]["lr"] == 0.0
+    with caplog.at_level("INFO", logger="seqlab"):
+        longer = go_on(tmp_path / "run", "trainer.max_steps=40")
+    assert "the schedule's horizon is 40 steps, where it was 20" in caplog.text
+    assert "the rate at step 20 is " in caplog.text and "where it was 0" in caplog.text
+    assert load_checkpoint(longer / "checkpoints" / "last.ckpt")["global_step"] == 40
+
+
+def test_a_run_that_stopped_early_trains_on(tmp_path, text_file):
+    early = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.val_check_interval=0.25")
+    never = "callbacks.early_stopping.min_delta=100.0"  # no validation improves by as much
+    run_here(tmp_path / "run", *overrides_of(text_file, "trainer.max_epochs=3", *early, never))
+    stopped = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"]
+    longer = go_on(tmp_path / "run", "trainer.max_epochs=4")
+    assert load_checkpoint(longer / "checkpoints" / "last.ckpt")["global_step"] > stopped
+
+
+def test_only_the_length_may_change_and_only_to_more(short):
+    state = RunFolder(short).state()
+    config = state.record["config"]
+    with pytest.raises(InputError, match=r"optimizer\.lr: a completed run goes on with more of .* init_from="):
+        continued_config(short, state, {**config, "optimizer": {**config["optimizer"], "lr": 0.5}})
+    with pytest.raises(InputError, match=r"trainer\.max_epochs=0: .*completed with 1; give more"):
+        continued_config(short, state, {**config, "trainer": {**config["trainer"], "max_epochs": 0}})
+
+
+def test_the_checkpoint_that_is_continued_must_be_the_one_that_was_named(tmp_path, text_file):
+    run_here(tmp_path / "run", *overrides_of(text_file, "trainer.max_steps=4"))
+    state = RunFolder(tmp_path / "run").state()
+    longer = {**state.record["config"], "trainer": {**state.record["config"]["trainer"], "max_steps": 8}}
+    config = continued_config(tmp_path / "run", state, longer)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes() + b"x")
+    with (
+        start_run(tmp_path / "new", config, parent=config[CONTINUES]) as claim,
+        pytest.raises(InputError, match="it has changed since"),
+    ):
+        training.execute(claim)
+
+
+def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, short, caplog):
+    overrides = overrides_of(text_file, "trainer.max_steps=1", "optimizer.lr=1e-12", "model.num_layers=3")
+    config = resolve_init_from(config_of(*overrides, f"init_from={short}"))
+    with caplog.at_level("INFO", logger="seqlab"), start_run(tmp_path / "new", config) as claim:
+        training.execute(claim)
+    ours, theirs = weights_of(tmp_path / "new"), weights_of(short, "best.ckpt")
+    shared = [name for name in theirs if name in ours and ours[name].shape == theirs[name].shape]
+    assert len(shared) == len(theirs)
+    for name in shared:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-9)
+    assert f"init_from {short.resolve()}: {len(shared)} of this model's {len(ours)} tensors" in caplog.text
+    assert "not there, begun anew: model.encoder.layers.2" in caplog.text
+    plain = config_of(*overrides)
+    assert config_hash(config) != config_hash(plain)
+    elsewhere = {**config, INIT_FROM: {**config[INIT_FROM], "run": "/elsewhere"}}
+    assert config_hash(config) == config_hash(elsewhere)
+
+
+def test_weights_of_other_tokens_are_refused(tmp_path, text_file, short):
+    other = tmp_path / "other.txt"
+    other.write_text(text_file.read_text().replace("a", "z"))
+    overrides = overrides_of(other, "trainer.max_steps=1")
+    config = resolve_init_from(config_of(*overrides, f"init_from={short}"))
+    with (
+        start_run(tmp_path / "new", config) as claim,
+        pytest.raises(InputError, match=f"its tokens vocabulary .* give data.vocabulary={short}"),
+    ):
+        training.execute(claim)
+
+
+def test_init_from_names_a_completed_run(tmp_path):
+    with pytest.raises(InputError, match="expected the folder of a completed run; there is none"):
+        resolve_init_from({INIT_FROM: str(tmp_path / "nothing")})
+    with start_run(tmp_path / "run", {"seed": 1}) as claim:
+        claim.interrupt()
+    with pytest.raises(InputError, match="this one is interrupted"):
+        resolve_init_from({INIT_FROM: str(tmp_path / "run")})
