@@ -1,47 +1,69 @@
-"""Checkpoints that a killed run resumes from exactly."""
+"""Checkpoints that a killed or stopped run resumes from exactly."""
 
+import copy
+import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqlab.errors import InputError
-from seqlab.files import replacing
+from seqlab.files import replacing, replacing_sealed
+from seqlab.run.signals import StopRequest
+from seqlab.tasks.base import SequenceTask
 
-_STEPS_BETWEEN_CLOCKS = 16
+_BATCHES_BETWEEN_TALKS: Final = 16  # of several processes, about clocks and requests to stop
+_EVENTS: Final = "events.out.tfevents.*"
+_VALIDATION: Final = "epoch_loop.val_loop.batch_progress"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its target, syncs it and renames it, so that the target is always a whole file.
+    """Writes a checkpoint with its checksum beside its target, syncs it and renames it, so that the target is always a
+    whole file. The ``last.ckpt`` before stays as ``previous.ckpt``.
 
     Lightning's own writer goes through a temporary folder; across file systems the last move is a copy, and a kill
     leaves half of it.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        previous = path.with_name("previous.ckpt") if path.name == "last.ckpt" else None
+        with replacing_sealed(path, previous) as file:
             torch.save(checkpoint, file)
 
 
 class RunCheckpoint(Checkpoint):
-    """Keeps ``checkpoints/best.ckpt``, by the judged metric, and ``checkpoints/last.ckpt``, to resume from.
+    """Keeps ``checkpoints/best.ckpt``, by the judged metric, ``checkpoints/last.ckpt``, to resume from, and the one
+    before it as ``checkpoints/previous.ckpt``.
 
     A checkpoint is taken at the end of each validation and, with ``every_n_steps`` or ``every_n_minutes``, between
-    them: at optimizer steps alone, since accumulated gradients are in no checkpoint, and never at a step where
-    validation is due, since Lightning would skip that validation in the resumed run. When one is taken changes nothing
-    of what is trained.
+    them, at optimizer steps. When one is taken changes nothing of what is trained: inside an accumulation it holds the
+    gradients so far.
+
+    A run that is asked to stop (``stop``) saves at the next window, whatever that window ends, then raises
+    :class:`~seqlab.run.signals.Stopped`. In a validation, what is saved is the state before it: the resumed run
+    validates again from its first batch.
+
+    A checkpoint that is taken between two batches is in Lightning's eyes one of three: taken at a batch's end, where no
+    validation is due and the epoch goes on; in a validation; or after it. Lightning mistakes a checkpoint at the last
+    batch of an epoch for one of the next epoch, so there it waits for the validation or for the next batch.
 
     Args:
         every_n_steps: optimizer steps between checkpoints of the running state; None: as the others say.
         every_n_minutes: minutes after any checkpoint until the next of the running state; None: as the others say.
         metric: the logged metric that decides which checkpoint is best.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
+
+    Attributes:
+        stop: what asks the run to stop; None: nothing does.
     """
 
     def __init__(
@@ -61,46 +83,124 @@ class RunCheckpoint(Checkpoint):
         self.saved_at = time.monotonic()
         self.metric = metric
         self.mode = mode
+        self.stop: StopRequest | None = None
         self.best_score: float | None = None
-        self.saved_step = -1
+        self.best_position: int | None = None
+        self.saved_position = -1
+        self._is_due = False
+        self._validation: dict[str, Any] | None = None  # Lightning's count of a validation that is being interrupted
+        self._resumed_validation: dict[str, Any] | None = None
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score}
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        step = trainer.global_step
+        checkpoint["run"] = {
+            "best_score": self.best_score,
+            "best_position": self.best_position,
+            "position": _position(trainer),
+            # Early stopping's decision, which Lightning forgets; not that of max_steps, which may be raised.
+            "stopped": trainer.should_stop and not 0 < trainer.max_steps <= step,
+            "validation": self._validation,
+        }
+        checkpoint["events"] = _flushed_events(trainer)
+        if self._validation is not None:
+            # Lightning begins a validation anew if it reads that one batch of it was begun and not ended.
+            progress = copy.deepcopy(self._validation)
+            for count in (progress["total"], progress["current"]):
+                count["ready"] += 1
+                count["started"] += 1
+            checkpoint["loops"]["fit_loop"][_VALIDATION] = progress
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score = state_dict["best_score"]
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        run = checkpoint["run"]
+        self.best_score, self.best_position = run["best_score"], run["best_position"]
+        self.saved_position = run["position"]
+        self._resumed_validation = run["validation"]
+        if run["stopped"]:
+            trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.saved_at = time.monotonic()
+        if self._resumed_validation is not None:  # Lightning has made up its mind: its counts are right again
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(self._resumed_validation)
+            self._resumed_validation = None
+            self.saved_position = -1
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        step = trainer.global_step
-        if 0 < trainer.max_steps <= step:
+        if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True  # has Lightning validate the last weights, wherever in the epoch they stand
         loop = trainer.fit_loop.epoch_loop
-        if step == self.saved_step or loop._should_accumulate() or not self._is_due(trainer):
-            return
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
-        if not loop._should_check_val_fx(fetcher):
+        if loop._should_check_val_fx(fetcher):
+            if isinstance(pl_module, SequenceTask):
+                pl_module.keep_generators()
+            self._is_due = False  # the validation saves, and stops
+            return
+        stops, is_time = self._talk(trainer, loop.total_batch_idx)
+        at_step = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
+        self._is_due |= not loop._should_accumulate() and (at_step or is_time)
+        if loop._num_ready_batches_reached():
+            return
+        if stops or (self._is_due and not loop._should_accumulate()):
             self._save(trainer, "last.ckpt")
+        if stops:
+            self._end()
 
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        if self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0:
-            return True
-        if self.every_n_minutes is None:
-            return False
-        is_time = time.monotonic() - self.saved_at >= 60 * self.every_n_minutes
+    def _talk(self, trainer: pl.Trainer, batch: int) -> tuple[bool, bool]:
+        """Whether the run is asked to stop, and whether it is time for a checkpoint, for all processes alike."""
+        stops = self.stop is not None and self.stop.signum is not None
+        is_time = self.every_n_minutes is not None and time.monotonic() - self.saved_at >= 60 * self.every_n_minutes
         if trainer.world_size == 1:
-            return is_time
-        # All processes must save together, and clocks differ; asking the first one at each step would cost.
-        return trainer.global_step % _STEPS_BETWEEN_CLOCKS == 0 and bool(trainer.strategy.broadcast(is_time))
+            return stops, is_time
+        if batch % _BATCHES_BETWEEN_TALKS:  # they must save together, and asking at each batch would cost
+            return False, False
+        strategy = trainer.strategy
+        return strategy.reduce_boolean_decision(stops, all=False), bool(strategy.broadcast(is_time))
+
+    def _end(self) -> None:
+        assert self.stop is not None
+        raise self.stop.exception()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._before = copy.deepcopy(trainer.fit_loop.epoch_loop.val_loop.batch_progress.state_dict())
+            self._stop_validation(trainer, 0)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.state.fn == "fit":
+            self._stop_validation(trainer, batch_idx)
+
+    def _stop_validation(self, trainer: pl.Trainer, batch: int) -> None:
+        """Ends a validation of a run that is asked to stop; not one after the last step, which Lightning would not
+        begin again."""
+        if trainer.should_stop or not self._talk(trainer, batch)[0]:
+            return
+        self._validation = self._before
+        try:
+            self._save(trainer, "last.ckpt")
+        finally:
+            self._validation = None
+        self._end()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
+        if isinstance(pl_module, SequenceTask):
+            pl_module.forget_generators()
         if self.metric not in trainer.callback_metrics:
             logged = ", ".join(sorted(trainer.callback_metrics))
             raise InputError(f"optimize.metric={self.metric} is not logged by validation; it logs {logged}")
@@ -108,25 +208,54 @@ class RunCheckpoint(Checkpoint):
         better = self.best_score is None or (score < self.best_score if self.mode == "min" else score > self.best_score)
         if not better:
             self._save(trainer, "last.ckpt")
-            return
-        self.best_score = score
-        # The best one first: a run killed between the two resumes from the older last one, and comes by here again.
-        best = self._save(trainer, "best.ckpt")
-        if trainer.is_global_zero:
-            _copy_atomically(best, best.with_name("last.ckpt"))
+        else:
+            self.best_score, self.best_position = score, _position(trainer)
+            # The best one first: a run killed between the two resumes from the older last one, and comes by here again.
+            best = self._save(trainer, "best.ckpt")
+            if trainer.is_global_zero:
+                _copy(best, best.with_name("last.ckpt"))
+        if self._talk(trainer, 0)[0]:
+            self._end()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.saved_step != trainer.global_step:
+        if self.saved_position != _position(trainer):
             self._save(trainer, "last.ckpt")
 
     def _save(self, trainer: pl.Trainer, name: str) -> Path:
         path = Path(trainer.default_root_dir) / "checkpoints" / name
-        self.saved_step = trainer.global_step
+        self.saved_position, self._is_due = _position(trainer), False
         trainer.save_checkpoint(path)
         self.saved_at = time.monotonic()
         return path
 
 
-def _copy_atomically(source: Path, target: Path) -> None:
-    with open(source, "rb") as whole, replacing(target) as copy:
-        shutil.copyfileobj(whole, copy)
+def _position(trainer: pl.Trainer) -> int:
+    """The windows or batches that a run has trained on."""
+    return int(trainer.fit_loop.epoch_loop.batch_progress.total.ready)
+
+
+def _copy(best: Path, last: Path) -> None:
+    """A copy in blocks of its own, so that damage to one is none to the other."""
+    with open(best, "rb") as whole, replacing(last, previous=last.with_name("previous.ckpt")) as file:
+        shutil.copyfileobj(whole, file)
+
+
+def _flushed_events(trainer: pl.Trainer) -> dict[str, int]:
+    """The size of each of TensorBoard's files once all that was logged is in them, on the first process."""
+    logger = trainer.logger
+    if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero:
+        return {}
+    logger.experiment.flush()
+    return {path.name: path.stat().st_size for path in Path(logger.log_dir).glob(_EVENTS)}
+
+
+def rewind_events(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Takes from TensorBoard's files what was logged after a checkpoint that knew them in these sizes: the resumed run
+    logs it again."""
+    for path in folder.glob(_EVENTS):
+        if path.name.endswith(".seqlab"):
+            continue  # a sweep's row of the HParams tab
+        if path.name not in sizes:
+            path.unlink()
+        elif path.stat().st_size > sizes[path.name]:
+            os.truncate(path, sizes[path.name])

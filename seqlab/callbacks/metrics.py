@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 
 from seqlab.tasks.base import SequenceTask, log_interval
-from seqlab.tasks.devices import summed
+from seqlab.tasks.devices import gathered, rank, summed, world_size
 
 HIGHEST_LOSS: Final = 700.0
 """In nats a token; not much above it the perplexity is no finite number any more."""
@@ -44,6 +44,7 @@ class TrainingMetrics(pl.Callback):
         self._earlier_seconds = 0.0
         self._recorded_step = 0
         self._rate = math.nan
+        self._since_record: list[tuple[float, int]] = []
 
     @property
     def train_seconds(self) -> float:
@@ -51,13 +52,24 @@ class TrainingMetrics(pl.Callback):
         return self._earlier_seconds + (time.perf_counter() - self._started if self._started is not None else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokens": self._run_tokens, "seconds": self._run_seconds, "train_seconds": self.train_seconds}
+        return {
+            "tokens": self._run_tokens,
+            "seconds": self._run_seconds,
+            "train_seconds": self.train_seconds,
+            "since_record": gathered((float(self._nll), int(self._tokens))),  # of each device
+            "recorded_step": self._recorded_step,
+            "rate": self._rate,
+            "loss": self.loss,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._run_tokens, self._run_seconds = state_dict["tokens"], state_dict["seconds"]
         if self._run_seconds:
             self.tokens_per_second = self._run_tokens / self._run_seconds
         self._earlier_seconds = state_dict["train_seconds"]
+        self._since_record = state_dict["since_record"]
+        self._recorded_step, self._rate = state_dict["recorded_step"], state_dict["rate"]
+        self.loss = state_dict["loss"]
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -67,6 +79,11 @@ class TrainingMetrics(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
         self._reset(pl_module.device)
+        same = len(self._since_record) == world_size()
+        own = self._since_record if rank() == 0 else []  # of another number of devices: the first one takes all
+        for nll, tokens in [self._since_record[rank()]] if same else own:
+            self._nll += nll
+            self._tokens += tokens
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._earlier_seconds, self._started = self.train_seconds, None

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+import os
 import tempfile
+import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from seqlab.data import DataSpec, Spec, read_spec
 from seqlab.data.fingerprint import Digest
 from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
 from seqlab.errors import ChangedError, InputError
-from seqlab.files import write_atomically
+from seqlab.files import DamagedFileError, check_seal, copy_file, write_atomically
 from seqlab.nn import NextTokenModel
 from seqlab.run.record import read_record
 
 SPEC_NAME = "data_spec.json"
+_ARCHIVE_END_SIZE = 22  # of a ZIP archive's last record
 
 log = logging.getLogger("seqlab")
 
@@ -184,18 +187,109 @@ def best_checkpoint(run_dir: Path) -> Path:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's plain contents; nothing in the file is executed.
+    """A checkpoint's plain contents, compared with their checksum first; nothing in the file is executed.
 
     Raises:
-        InputError: where the file is missing, broken or holds more than plain types.
+        InputError: where the file is missing, damaged or holds more than plain types.
     """
     try:
+        if not check_seal(path):
+            _check_archive(path)
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedFileError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
     except Exception as error:  # torch.load raises whatever its reader meets in a broken file
-        raise InputError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+        cause = str(error).partition("\n")[0]
+        raise InputError(f"{path} is damaged, or no checkpoint: {cause or type(error).__name__}") from error
     return checkpoint
+
+
+def _check_archive(path: Path) -> None:
+    """Compares the parts of a file that torch.save wrote by itself with their checksums, which torch.load does not.
+
+    Raises:
+        DamagedFileError: they differ, or the file ends in anything but an archive.
+    """
+    with open(path, "rb") as file:
+        file.seek(-min(_ARCHIVE_END_SIZE, path.stat().st_size), os.SEEK_END)
+        if not file.read().startswith(b"PK\x05\x06"):
+            raise DamagedFileError("it is cut off, or its checksum is damaged")
+    with zipfile.ZipFile(path) as archive:
+        if (part := archive.testzip()) is not None:
+            raise DamagedFileError(f"the checksum of {part} is not that of its content")
+
+
+@dataclass
+class Resumption:
+    """Where a run goes on: its checkpoint with the contents, None at the start, and what to say of damaged ones."""
+
+    path: Path | None = None
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    warning: str | None = None
+    replaces: tuple[Path, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The optimizer steps that the checkpoint has."""
+        return int(self.checkpoint.get("global_step", 0))
+
+    def repair(self) -> None:
+        """Puts the checkpoint in the place of damaged ones, so that the next one is not kept beside them."""
+        for damaged in self.replaces:
+            assert self.path is not None
+            copy_file(self.path, damaged)
+
+
+def find_resumption(run_dir: Path) -> Resumption:
+    """The latest whole checkpoint of a run that an exact resume can begin from; nothing is written.
+
+    That is ``last.ckpt``, and where it is damaged the one before it, ``previous.ckpt`` or ``best.ckpt``. A damaged
+    ``best.ckpt`` is made anew from the checkpoint that was saved with it, or by training again from an earlier one.
+
+    Raises:
+        InputError: ``best.ckpt`` is lost and no checkpoint that is left makes it anew, or all are of another version.
+    """
+    last, previous, best = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best"))
+    whole: dict[Path, dict[str, Any]] = {}
+    damage: list[str] = []
+    for path in (last, previous, best):
+        if path.exists():
+            try:
+                whole[path] = load_checkpoint(path)
+            except InputError as error:
+                damage.append(str(error))
+    if any("run" not in checkpoint for checkpoint in whole.values()):
+        raise InputError(
+            f"{last.parent} is of an earlier version of seqlab, which this one can't go on from: begin it anew"
+        )
+    # The last one first, then from the latest to the earliest.
+    for path in sorted(whole, key=lambda path: (path != last, -whole[path]["run"]["position"])):
+        run = whole[path]["run"]
+        makes_best = best not in whole and run["best_position"] is not None
+        if makes_best and run["best_position"] != run["position"]:
+            continue  # it was chosen before this checkpoint, and training from here would not come by it again
+        replaces = [last] if path != last else []
+        found = Resumption(path, whole[path], replaces=tuple(replaces + ([best] if makes_best else [])))
+        if damage:
+            found.warning = f"{'; '.join(damage)}: taken instead is {path.name}, of step {found.step}"
+        return found
+    if whole:
+        lost = "; ".join(damage) or f"{best} is gone"
+        raise InputError(
+            f"{lost}: the best weights were chosen before every checkpoint that is left; begin the run anew, under "
+            "another name"
+        )
+    return Resumption(warning=f"{'; '.join(damage)}: no other is left, the run begins anew" if damage else None)
+
+
+def last_step(run_dir: Path) -> int:
+    """The optimizer steps of the checkpoint that a run goes on from; 0 where there is none, or none is whole."""
+    try:
+        return find_resumption(run_dir).step
+    except InputError:
+        return 0
 
 
 def select(config: Mapping[str, Any], key: str) -> Any:

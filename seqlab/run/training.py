@@ -18,9 +18,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from seqlab.callbacks import AtTest, TrainingMetrics
+from seqlab.callbacks import AtTest, RunCheckpoint, TrainingMetrics
+from seqlab.callbacks.checkpoint import rewind_events
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
 from seqlab.config.checks import check_config
@@ -32,6 +32,7 @@ from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, 
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.provenance import process_started, seqlab_git, users_git
+from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
 from seqlab.run.workers import LostProcessError, join_run
 from seqlab.tasks.devices import leave_group
@@ -48,19 +49,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--claim", type=int, metavar="FD", help="the run's events, open, from the one that claimed it")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     args = parser.parse_args(argv)
+    with stop_requests() as stop:
+        return _carry_out(args.run_dir, args.claim, args.supervisor, stop)
+
+
+def _carry_out(run_dir: Path, descriptor: int, supervisor: int | None, stop: StopRequest) -> int:
     first = is_first_process()
-    if args.supervisor is not None:
-        end_with(args.supervisor)
+    if supervisor is not None:
+        end_with(supervisor)
         if first:
-            watch_crashes(args.run_dir)
+            watch_crashes(run_dir)
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s", stream=sys.stdout)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     claim: Claim | None = None
     try:
-        claim = Claim.inherit(args.run_dir, args.claim) if first else join_run(args.run_dir)
-        execute(claim)
+        claim = Claim.inherit(run_dir, descriptor) if first else join_run(run_dir)
+        execute(claim, stop)
     except (InputError, DivergedError) as error:
+        stop.ignored()
         if claim is not None:
             _note_failure(claim, error if error.__cause__ else str(error))  # with the traceback, where there is more
         if first:
@@ -70,9 +77,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"seqlab: {error}", file=sys.stderr)
         return 1
     except BaseException as error:  # an exit, too, which code of the user's may call for
+        stop.ignored()
+        reason = _outside(error)
+        if reason is not None and (claim is None or not first):
+            return 0 if stop.agreed else INTERRUPTED_CODE  # Lightning kills the first process where another one fails
         if claim is None:
             raise
-        reason = _outside(error)
         if reason is not None:
             return _interrupted(claim, reason)
         traceback.print_exc()
@@ -99,28 +109,37 @@ def _outside(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, LostProcessError):
             return f"interrupted: {error}"
-        # Lightning answers an interrupt with an exit, torch.save with an error over its half-written file.
-        if isinstance(error, (KeyboardInterrupt, SIGTERMException)):
+        if isinstance(error, Stopped):
+            return f"interrupted: stopped by {error}"
+        if isinstance(error, KeyboardInterrupt):
             return "interrupted"
-        error = error.__context__
+        error = error.__context__  # torch.save answers with an error over its half-written file
     return None
 
 
 def _interrupted(claim: Claim, told: str) -> int:
-    """Notes and tells that the run can go on, and what kept it from that."""
-    if not is_first_process():
-        return INTERRUPTED_CODE
-    print(f"seqlab: {told}; continue with: seqlab resume {claim.run_dir}", file=sys.stderr)
+    """Notes and tells that the run can go on, from which step, and what kept it from that."""
+    step = load.last_step(claim.run_dir)
+    place = f"from step {step}" if step else "from the beginning, for there is no checkpoint yet"
+    print(f"seqlab: {told}; it goes on {place}; continue with: seqlab resume {claim.run_dir}", file=sys.stderr)
     with contextlib.suppress(OSError):  # on a full disk, where the exit code tells the supervisor
         claim.interrupt(told.partition(": ")[2] or None)
     return INTERRUPTED_CODE
 
 
-def execute(claim: Claim) -> None:
+def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     """Trains a claimed run, evaluates its best checkpoint on validation and test, and completes it.
 
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
+
+    Args:
+        claim: this process's claim on the run.
+        stop: what asks the run to stop; None: nothing does.
+
+    Raises:
+        Stopped: the run was asked to, and has saved where it trained.
     """
+    stop = stop or StopRequest()
     record = claim.fields
     config, run_dir, resume = record["config"], claim.run_dir, record["resumes"] > 0
     watch_imports()
@@ -137,14 +156,19 @@ def execute(claim: Claim) -> None:
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
 
-    last = run_dir / "checkpoints" / "last.ckpt"
-    resumed_from = last if resume and last.exists() else None
-    resumed_step = load.load_checkpoint(last)["global_step"] if resumed_from else None
+    resumption = load.find_resumption(run_dir) if resume else load.Resumption()
+    if resumption.warning:
+        log.warning("%s", resumption.warning)
     if resume:
-        log.info("resumed from step %s", resumed_step or "0: there was no checkpoint yet")
-    trainer = build.build_trainer(config, run_dir, resumed_step)
+        log.info("resumed from step %s", resumption.step or "0: there was no checkpoint yet")
+    trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
+    if isinstance(trainer.checkpoint_callback, RunCheckpoint):
+        trainer.checkpoint_callback.stop = stop
     if is_first_process():
         note_code(claim, resume)
+        if resume:
+            resumption.repair()
+            rewind_events(run_dir, resumption.checkpoint.get("events", {}))
     build.check_devices(config, trainer.world_size, task)
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
@@ -156,7 +180,8 @@ def execute(claim: Claim) -> None:
 
     with warnings.catch_warnings():
         ignore_foreign_warnings()
-        fit_together(trainer, task, data, resumed_from)
+        with stop.deferred():
+            fit_together(trainer, task, data, resumption.path)
         if not trainer.is_global_zero:
             return
         claim.note(num_parameters=count_parameters(model))  # again, for a model that counts has grown
@@ -165,6 +190,7 @@ def execute(claim: Claim) -> None:
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
         metrics = evaluate_splits(config, task, data, best, at_test)
 
+    stop.ignored()
     note_code(claim)  # again: modules may be imported late
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
@@ -175,6 +201,7 @@ def execute(claim: Claim) -> None:
         peak_memory_bytes=peak_memory(),
         train_seconds=training.train_seconds,
     )
+    (run_dir / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)  # there is nothing left to resume
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
 
@@ -220,6 +247,7 @@ def fit_together(
     Raises:
         LostProcessError: a signal ended one of the others, of which this one only knows that it answers no more.
     """
+    leave_signals(trainer)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Exception as error:
@@ -234,6 +262,16 @@ def fit_together(
     leave_group()
 
 
+def leave_signals(trainer: pl.Trainer) -> None:
+    """Keeps Lightning from handling signals.
+
+    On SIGTERM it would talk to the other processes from within the handler, whatever they are about, and stop after a
+    validation, without a checkpoint; on Slurm's SIGUSR1 it would save in the middle of a batch and put the job back
+    into the queue.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
 def evaluate_splits(
     config: build.Config,
     task: pl.LightningModule,
@@ -244,6 +282,7 @@ def evaluate_splits(
     """The metrics of ``checkpoint`` over the whole validation and test splits, which ``callbacks`` see too."""
     task.load_state_dict(load.load_checkpoint(checkpoint)["state_dict"])
     evaluator = build.build_evaluator(config, callbacks)
+    leave_signals(evaluator)
     values = [
         *evaluator.validate(task, datamodule=data, verbose=False),
         *evaluator.test(task, datamodule=data, verbose=False),

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from seqlab.errors import InputError
 from seqlab.nn import Recurrent
-from seqlab.tasks.devices import gathered, rank
+from seqlab.tasks.devices import gathered, rank, world_size
 from seqlab.tasks.schedules import Constant, Plan
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -23,6 +24,23 @@ Schedule = Callable[[Optimizer, Plan], LRScheduler | ReduceLROnPlateau]
 
 _STATE_KEY = "seqlab"
 logger = logging.getLogger("seqlab")
+
+
+def _generators() -> dict[str, Any]:
+    """The state of the random generators that training draws from."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _on_cpu(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.cpu()
 
 
 def engines_of(model: nn.Module) -> list[str]:
@@ -100,6 +118,7 @@ class SequenceTask(pl.LightningModule):
         self.plan: Plan | None = None
         self.plateau: ReduceLROnPlateau | None = None
         self._resumed: dict[str, Any] | None = None
+        self._generators: dict[str, Any] | None = None
 
     def carried(self) -> Any:
         """The detached state that training carries between windows, or None. It is kept in the checkpoint: of all
@@ -193,19 +212,48 @@ class SequenceTask(pl.LightningModule):
         if self.plateau is not None:
             self.plateau.step(metrics[self.metric])
 
+    def keep_generators(self) -> None:
+        """Keeps the random generators' state as it is before a validation, for a checkpoint that is taken in it: the
+        resumed run validates from the beginning."""
+        self._generators = _generators()
+
+    def forget_generators(self) -> None:
+        """The validation is over: checkpoints take the generators as they are."""
+        self._generators = None
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        rng: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
-        if torch.cuda.is_available():
-            rng["cuda"] = torch.cuda.get_rng_state()
         assert self.plan is not None
         plateau = self.plateau.state_dict() if self.plateau else None
         checkpoint[_STATE_KEY] = {
             "carried": self.carried(),
             "plan": asdict(self.plan),
             "plateau": plateau,
-            "rng": gathered(rng),
+            "rng": gathered(self._generators or _generators()),
             "engines": engines_of(self.model),
+            "gradients": self._accumulated_gradients(),
         }
+
+    def _accumulated_gradients(self) -> list[dict[str, Tensor]] | None:
+        """Of each device the gradients so far, inside an accumulation; None where the next batch begins anew."""
+        if not self.automatic_optimization or not self.trainer.fit_loop._should_accumulate():
+            return None
+        devices: list[dict[str, Tensor]] = [{} for _ in range(world_size())]
+        for name, parameter in self.model.named_parameters():
+            # One at a time, for each device gets those of all.
+            for device, gradient in zip(devices, gathered(_on_cpu(parameter.grad)), strict=True):
+                if gradient is not None and rank() == 0:
+                    device[name] = gradient
+        return devices
+
+    def _restore_gradients(self, devices: list[dict[str, Tensor]]) -> None:
+        if len(devices) == world_size():
+            devices = [devices[rank()]]
+        for name, parameter in self.model.named_parameters():
+            gradients = [device[name] for device in devices if name in device]
+            if gradients:
+                # On another number of devices each begins with the mean, of which the mean is the same.
+                mean = gradients[0] if len(devices) == 1 else torch.stack(gradients).sum(0) / len(devices)
+                parameter.grad = mean.to(parameter.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get(_STATE_KEY)
@@ -230,6 +278,8 @@ class SequenceTask(pl.LightningModule):
         self.carry_on(pl.utilities.move_data_to_device(self._resumed["carried"], self.device))
         if self.plateau is not None and self._resumed["plateau"] is not None:
             self.plateau.load_state_dict(self._resumed["plateau"])
+        if self._resumed["gradients"] is not None:
+            self._restore_gradients(self._resumed["gradients"])
         # Last, for whatever was built since the start has drawn from the generators.
         saved = self._resumed["rng"]
         generators = saved if isinstance(saved, list) else [saved]  # one alone, of a run before there were more devices
@@ -237,6 +287,8 @@ class SequenceTask(pl.LightningModule):
             rng = generators[rank()]
             torch.set_rng_state(rng["torch"].cpu())
             random.setstate(rng["python"])
+            name, keys, *rest = rng["numpy"]
+            np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
             if "cuda" in rng and torch.cuda.is_available():
                 torch.cuda.set_rng_state(rng["cuda"].cpu())
         self._resumed = None

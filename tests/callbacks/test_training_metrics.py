@@ -156,5 +156,5 @@ def test_a_validation_loss_beyond_measure_ends_training_before_it_is_kept(tmp_pa
 
 def test_a_resumed_run_keeps_its_measured_speed_before_it_records_again():
     callback = TrainingMetrics()
-    callback.load_state_dict({"tokens": 600, "seconds": 2.0, "train_seconds": 5.0})
+    callback.load_state_dict({**callback.state_dict(), "tokens": 600, "seconds": 2.0, "train_seconds": 5.0})
     assert (callback.tokens_per_second, callback.train_seconds) == (300.0, 5.0)

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seqlab.commands import train as launch
 from seqlab.run import training
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
+from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask
 from tests.command import ONE_THREAD, command_line, environment, seqlab
 from tests.conftest import config_of, small
@@ -43,7 +46,18 @@ RISING = (  # the rate rises without end: an early validation stays the best
     "scheduler.warmup_steps=200",
     "trainer.val_check_interval=0.25",
 )
-SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING}
+# An epoch of 79 windows is 27 steps; of its validations after each ten windows two thirds are inside an accumulation.
+ACCUMULATED = (
+    "trainer.accumulate_grad_batches=3",
+    "trainer.val_check_interval=10",
+    "model.dropout=0.2",
+    "trainer.gradient_clip_val=1.0",
+    "scheduler=plateau",
+    "scheduler.threshold=0.05",
+    "callbacks.sample=null",
+    "trainer.log_every_n_steps=4",
+)
+SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING, "accumulated": ACCUMULATED}
 
 
 def overrides_of(text_file: Path, *overrides: str) -> list[str]:
@@ -67,17 +81,30 @@ def assert_the_same_end(alone: Path, continued: Path) -> None:
         one, other = (load_checkpoint(run_dir / "checkpoints" / name) for run_dir in (alone, continued))
         for checkpoint in (one, other):
             checkpoint["callbacks"].pop("TrainingMetrics")  # times
+            checkpoint.pop("events")  # files by the time
+            (loader,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+            loader["cursor"] %= loader["num_windows"]  # an epoch's end is the next one's beginning
         for key in one:
             assert identical(one[key], other[key]), f"{name}: {key}"
     assert read_record(alone)["metrics"] == read_record(continued)["metrics"]
     assert read_record(continued)["status"] == "completed"
 
 
-def carry_out(run_dir: Path, overrides: list[str], resume: bool = False) -> None:
+def curves(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    """Each curve of TensorBoard, point by point; without the speed."""
+    events = EventAccumulator(str(run_dir), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: [(point.step, point.value) for point in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if tag != "train/tokens_per_second"
+    }
+
+
+def carry_out(run_dir: Path, overrides: list[str], resume: bool = False, stop: StopRequest | None = None) -> None:
     with RunFolder(run_dir).claim() if resume else start_run(run_dir, config_of(*overrides), overrides) as claim:
         if resume:
             claim.resume()
-        training.execute(claim)
+        training.execute(claim, stop)
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +134,13 @@ def stop_at(monkeypatch, step: int, where: str = "training_step") -> None:
 
 
 def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
-    cosine, plateau, rising = (load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in SETTINGS)
+    cosine, plateau, rising, accumulated = (
+        load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in SETTINGS
+    )
     assert cosine["global_step"] == 158 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
     assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.01
     assert 79 < plateau["global_step"] < 158  # stopped early, in the second epoch
+    assert accumulated["global_step"] == 54 and 0 < accumulated["seqlab"]["plateau"]["_last_lr"][0] < 0.002
     best = load_checkpoint(alone / "rising" / "checkpoints" / "best.ckpt")
     assert best["global_step"] < 79 < rising["global_step"]
 
@@ -123,6 +153,7 @@ def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
         *[("cosine", steps) for steps in ([5], [11], [78], [79], [80], [30, 60, 100], [157])],
         *[("plateau", steps) for steps in ([12], [38], [39], [79], [30, 60, 100], [116])],
         *[("rising", steps) for steps in ([60], [79, 140])],
+        *[("accumulated", steps) for steps in ([4], [7], [14], [27], [10, 20, 33, 44])],
     ],
     ids=str,
 )
@@ -135,15 +166,59 @@ def test_stopped_anywhere_and_resumed(tmp_path, alone, text_file, monkeypatch, n
     carry_out(tmp_path, [], resume=True)
     assert_the_same_end(alone / name, tmp_path)
     assert read_record(tmp_path)["resumes"] == len(steps)
+    assert curves(tmp_path) == curves(alone / name)
 
 
-@pytest.mark.parametrize(("name", "step"), [("cosine", 79), ("plateau", 76), ("plateau", 98), ("rising", 57)])
+@pytest.mark.parametrize(
+    ("name", "step"), [("cosine", 79), ("plateau", 76), ("plateau", 98), ("rising", 57), ("accumulated", 20)]
+)
 def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypatch, name, step):
     stop_at(monkeypatch, step, "validation_step")
     with pytest.raises(StoppedError):
         carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
     carry_out(tmp_path, [], resume=True)
     assert_the_same_end(alone / name, tmp_path)
+
+
+def untrained(self, batch, batch_idx):
+    raise AssertionError("it trains")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_killed_in_the_final_evaluation_a_run_only_evaluates(tmp_path, alone, text_file, monkeypatch, name):
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
+        carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path, [], resume=True)
+    assert_the_same_end(alone / name, tmp_path)
+    assert curves(tmp_path) == curves(alone / name)
+
+
+def test_a_run_of_max_steps_killed_in_the_final_evaluation_only_evaluates(tmp_path, text_file, monkeypatch):
+    limited = overrides_of(text_file, "trainer.max_steps=30", "trainer.val_check_interval=20")
+    carry_out(tmp_path / "alone", limited)
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
+        carry_out(tmp_path / "run", limited)
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path / "run", [], resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
+@pytest.mark.parametrize("step", [79, 100])
+def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch, step):
+    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=79")
+    overrides = [text for text in overrides_of(text_file) if text != "trainer.max_epochs=2"] + [*seldom]
+    carry_out(tmp_path / "alone", overrides)
+    for number, at in enumerate((step, 79 * 2 + 5, 79 * 3 + 40)):  # twice, for Lightning's counts may be off after one
+        stop_at(monkeypatch, at)
+        with pytest.raises(StoppedError):
+            carry_out(tmp_path / "run", overrides, resume=number > 0)
+    carry_out(tmp_path / "run", [], resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 
 
 def start(run_dir: Path, *arguments: str) -> "subprocess.Popen[str]":

@@ -1,0 +1,223 @@
+"""A run that is asked to stop saves first, and goes on as if nothing had been: wherever the request finds it."""
+
+import contextlib
+import signal
+
+import pytest
+import torch
+
+from seqlab.callbacks import SampleText
+from seqlab.run import training
+from seqlab.run.load import find_resumption
+from seqlab.run.record import read_record
+from seqlab.run.signals import STOPPING, Forwarding, Stopped, StopRequest, forwarded, stop_requests
+from seqlab.tasks import LanguageModelTask
+from tests.run.test_exact_resume import SETTINGS, alone, assert_the_same_end, carry_out, curves, overrides_of, untrained  # noqa: F401
+
+
+def ask(monkeypatch, stop, method, batch, call=1, draws=True):
+    """Has ``stop`` hear a signal in the ``call``-th call of a method of the task for batch ``batch``."""
+    original, calls = getattr(LanguageModelTask, method), []
+
+    def asked(self, window, batch_idx):
+        if batch_idx == batch:
+            calls.append(batch)
+            if len(calls) == call:
+                stop.handle(signal.SIGTERM, None)
+                if method == "validation_step" and draws:
+                    torch.rand(5)  # what a validation draws, the one that is repeated draws again
+        return original(self, window, batch_idx)
+
+    monkeypatch.setattr(LanguageModelTask, method, asked)
+
+
+# Epochs of 79 windows. "accumulated" steps every three windows and validates every ten.
+@pytest.mark.parametrize(
+    ("name", "method", "batch", "call"),
+    [
+        ("cosine", "training_step", 30, 1),
+        ("cosine", "training_step", 78, 1),  # the last window of an epoch, where it is validated
+        ("cosine", "validation_step", 1, 1),
+        ("cosine", "validation_step", 1, 2),  # the last validation of all
+        ("plateau", "training_step", 18, 1),
+        ("plateau", "validation_step", 2, 3),
+        ("accumulated", "training_step", 12, 1),  # the first of three windows
+        ("accumulated", "training_step", 13, 2),
+        ("accumulated", "training_step", 9, 1),
+        ("accumulated", "validation_step", 0, 2),
+        ("accumulated", "validation_step", 3, 4),
+    ],
+)
+def test_stopped_and_resumed(tmp_path, alone, text_file, monkeypatch, name, method, batch, call):  # noqa: F811
+    overrides, stop = overrides_of(text_file, *SETTINGS[name]), StopRequest()
+    with monkeypatch.context() as patch:
+        ask(patch, stop, method, batch, call)
+        seen = []
+        step = LanguageModelTask.training_step
+        patch.setattr(LanguageModelTask, "training_step", lambda *call: seen.append(0) or step(*call))
+        with pytest.raises(Stopped):
+            carry_out(tmp_path, overrides, stop=stop)
+    position = find_resumption(tmp_path).checkpoint["run"]["position"]
+    assert position == len(seen)  # not a window is lost
+    torch.rand(7)
+    carry_out(tmp_path, overrides, resume=True)
+    assert_the_same_end(alone / name, tmp_path)
+    assert curves(tmp_path) == curves(alone / name)
+
+
+def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, alone, text_file, monkeypatch):  # noqa: F811
+    overrides = overrides_of(text_file, *SETTINGS["accumulated"])
+    for number, batch in enumerate(range(6, 13)):
+        stop = StopRequest()
+        with monkeypatch.context() as patch:
+            ask(patch, stop, "training_step", batch)
+            with pytest.raises(Stopped):
+                carry_out(tmp_path, overrides, resume=number > 0, stop=stop)
+    carry_out(tmp_path, overrides, resume=True)
+    assert_the_same_end(alone / "accumulated", tmp_path)
+    assert curves(tmp_path) == curves(alone / "accumulated")
+
+
+def test_at_the_end_of_an_epoch_without_validation_it_stops_one_window_later(tmp_path, text_file, monkeypatch):
+    overrides, stop = overrides_of(text_file, "trainer.check_val_every_n_epoch=2", "logger=none"), StopRequest()
+    carry_out(tmp_path / "alone", overrides)
+    with monkeypatch.context() as patch:
+        ask(patch, stop, "training_step", 78)
+        with pytest.raises(Stopped):
+            carry_out(tmp_path / "run", overrides, stop=stop)
+    assert find_resumption(tmp_path / "run").checkpoint["run"]["position"] == 80
+    carry_out(tmp_path / "run", overrides, resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
+def test_after_the_last_step_the_validation_is_finished_first(tmp_path, text_file, monkeypatch):
+    overrides, stop = overrides_of(text_file, "trainer.max_steps=25", "logger=none"), StopRequest()
+    carry_out(tmp_path / "alone", overrides)
+    with monkeypatch.context() as patch:
+        ask(patch, stop, "validation_step", 0, draws=False)
+        with pytest.raises(Stopped):
+            carry_out(tmp_path / "run", overrides, stop=stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path / "run", overrides, resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
+@pytest.mark.parametrize("place", ["prepare_data", "save", "test_step"])
+def test_stopped_outside_training(tmp_path, alone, text_file, monkeypatch, place):  # noqa: F811
+    overrides, stop = overrides_of(text_file, *SETTINGS["rising"]), StopRequest()
+
+    def asking(original):
+        def asked(*arguments, **options):
+            stop.handle(signal.SIGINT, None)
+            return original(*arguments, **options)
+
+        return asked
+
+    owner, name = {
+        "prepare_data": (training.build, "build_model"),
+        "save": (torch, "save"),
+        "test_step": (LanguageModelTask, "test_step"),
+    }[place]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, asking(getattr(owner, name)))
+        with pytest.raises(Stopped):
+            carry_out(tmp_path, overrides, stop=stop)
+    step = find_resumption(tmp_path).step
+    assert step == {"prepare_data": 0, "save": 19, "test_step": 158}[place]
+    carry_out(tmp_path, overrides, resume=True)
+    assert_the_same_end(alone / "rising", tmp_path)
+
+
+def test_a_request_while_the_run_completes_is_too_late(tmp_path, text_file, monkeypatch):
+    stop, log = StopRequest(), training.log_hparams
+    monkeypatch.setattr(
+        training, "log_hparams", lambda *arguments: stop.handle(signal.SIGTERM, None) or log(*arguments)
+    )
+    carry_out(tmp_path, overrides_of(text_file, "trainer.max_steps=3"), stop=stop)
+    assert read_record(tmp_path)["status"] == "completed"
+
+
+def test_what_a_validation_draws_does_not_count_twice(tmp_path, text_file, monkeypatch):
+    drawing = SampleText.on_validation_end
+
+    def draw(self, *arguments):
+        torch.rand(3)
+        drawing(self, *arguments)
+
+    monkeypatch.setattr(SampleText, "on_validation_end", draw)
+    monkeypatch.setattr(SampleText, "on_validation_start", lambda self, *arguments: torch.rand(4), raising=False)
+    overrides, stop = overrides_of(text_file, "model.dropout=0.5", "trainer.val_check_interval=30"), StopRequest()
+    carry_out(tmp_path / "alone", overrides)
+    with monkeypatch.context() as patch:
+        ask(patch, stop, "validation_step", 2, call=2)
+        with pytest.raises(Stopped):
+            carry_out(tmp_path / "run", overrides, stop=stop)
+    carry_out(tmp_path / "run", overrides, resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
+def test_a_request_is_kept_where_it_can_be_lost_and_raised_once():
+    with stop_requests() as stop:
+        with pytest.raises(Stopped, match="SIGUSR1"), stop.deferred():
+            for signum in STOPPING[::-1]:
+                signal.raise_signal(signum)
+            stop.signum = signal.SIGUSR1
+        signal.raise_signal(signal.SIGTERM)  # a second one finds the process ending
+    with stop_requests() as stop:
+        with pytest.raises(Stopped, match="SIGHUP"):
+            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_handlers_are_put_back_and_a_hang_up_that_is_ignored_stays_so():
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = [signal.getsignal(signum) for signum in STOPPING]
+    try:
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.signum is None
+        assert [signal.getsignal(signum) for signum in STOPPING] == before
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+
+
+def test_a_supervisor_asks_once_and_ends_at_the_second_request(monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr("seqlab.run.signals.time.monotonic", lambda: now[0])
+    with forwarded(lambda: calls.append("stop"), lambda: calls.append("end")):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # of a wrapper that passes the terminal's on
+        now[0] = 0.5
+        signal.raise_signal(signal.SIGHUP)  # the shell and the kernel both send it
+        assert calls == ["stop"]
+        signal.raise_signal(signal.SIGTERM)
+    assert calls == ["stop", "end"]
+
+
+def test_the_handler_that_a_requeuing_launcher_had_set_is_called_after_the_run():
+    called = []
+    earlier = signal.signal(signal.SIGUSR2, lambda *arguments: called.append("requeued"))
+    try:
+        with forwarded(lambda: called.append("stop"), lambda: None) as forwarding:
+            signal.raise_signal(signal.SIGUSR2)
+        forwarding.pass_on()
+    finally:
+        signal.signal(signal.SIGUSR2, earlier)
+    assert called == ["stop", "requeued"]
+    Forwarding(lambda: None, lambda: None).pass_on()  # no signal came
+
+
+def test_signals_are_left_alone_in_other_threads():
+    import threading
+
+    found = []
+
+    def elsewhere():
+        with contextlib.suppress(ValueError), stop_requests() as stop:
+            found.append(stop.signum)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [None]
