@@ -255,6 +255,8 @@ def rewind_events(folder: Path, sizes: Mapping[str, int]) -> None:
     """Takes from TensorBoard's files what was logged after a checkpoint that knew them in these sizes: the resumed run
     logs it again."""
     for path in folder.glob(_EVENTS):
+        if path.name.endswith(".seqlab"):
+            continue  # a sweep's row of the HParams tab
         if path.name not in sizes:
             path.unlink()
         elif path.stat().st_size > sizes[path.name]:

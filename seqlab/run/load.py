@@ -234,53 +234,55 @@ class Resumption:
     path: Path | None = None
     checkpoint: dict[str, Any] = field(default_factory=dict)
     warning: str | None = None
+    replaces: tuple[Path, ...] = ()
 
     @property
     def step(self) -> int:
         """The optimizer steps that the checkpoint has."""
         return int(self.checkpoint.get("global_step", 0))
 
+    def repair(self) -> None:
+        """Puts the checkpoint in the place of damaged ones, so that the next one is not kept beside them."""
+        for damaged in self.replaces:
+            assert self.path is not None
+            copy_file(self.path, damaged)
 
-def find_resumption(run_dir: Path, repair: bool = True) -> Resumption:
-    """The latest whole checkpoint of a run that an exact resume can begin from.
+
+def find_resumption(run_dir: Path) -> Resumption:
+    """The latest whole checkpoint of a run that an exact resume can begin from; nothing is written.
 
     That is ``last.ckpt``, and where it is damaged the one before it, ``previous.ckpt`` or ``best.ckpt``. A damaged
     ``best.ckpt`` is made anew from the checkpoint that was saved with it, or by training again from an earlier one.
 
-    Args:
-        run_dir: the run's folder.
-        repair: whether to put whole checkpoints in the place of damaged ones, as one process of a run may.
-
     Raises:
         InputError: ``best.ckpt`` is lost and no checkpoint that is left makes it anew, or all are of another version.
     """
-    folder = run_dir / "checkpoints"
-    whole: dict[str, dict[str, Any]] = {}
+    last, previous, best = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best"))
+    whole: dict[Path, dict[str, Any]] = {}
     damage: list[str] = []
-    for name in ("last.ckpt", "previous.ckpt", "best.ckpt"):
-        if (folder / name).exists():
+    for path in (last, previous, best):
+        if path.exists():
             try:
-                whole[name] = load_checkpoint(folder / name)
+                whole[path] = load_checkpoint(path)
             except InputError as error:
                 damage.append(str(error))
     if any("run" not in checkpoint for checkpoint in whole.values()):
-        raise InputError(f"{folder} is of an earlier version of seqlab, which this one can't go on from: begin it anew")
+        raise InputError(
+            f"{last.parent} is of an earlier version of seqlab, which this one can't go on from: begin it anew"
+        )
     # The last one first, then from the latest to the earliest.
-    for name in sorted(whole, key=lambda name: (name != "last.ckpt", -whole[name]["run"]["position"])):
-        run = whole[name]["run"]
-        if "best.ckpt" not in whole and run["best_position"] is not None:
-            if run["best_position"] != run["position"]:
-                continue  # chosen before this checkpoint, and training from here would not come by it again
-            if repair:
-                copy_file(folder / name, folder / "best.ckpt")
-        if name != "last.ckpt" and repair:
-            copy_file(folder / name, folder / "last.ckpt")
-        found = Resumption(folder / ("last.ckpt" if repair else name), whole[name])
+    for path in sorted(whole, key=lambda path: (path != last, -whole[path]["run"]["position"])):
+        run = whole[path]["run"]
+        makes_best = best not in whole and run["best_position"] is not None
+        if makes_best and run["best_position"] != run["position"]:
+            continue  # it was chosen before this checkpoint, and training from here would not come by it again
+        replaces = [last] if path != last else []
+        found = Resumption(path, whole[path], replaces=tuple(replaces + ([best] if makes_best else [])))
         if damage:
-            found.warning = f"{'; '.join(damage)}: taken instead is {name}, of step {found.step}"
+            found.warning = f"{'; '.join(damage)}: taken instead is {path.name}, of step {found.step}"
         return found
     if whole:
-        lost = "; ".join(damage) or f"{folder / 'best.ckpt'} is gone"
+        lost = "; ".join(damage) or f"{best} is gone"
         raise InputError(
             f"{lost}: the best weights were chosen before every checkpoint that is left; begin the run anew, under "
             "another name"
@@ -291,7 +293,7 @@ def find_resumption(run_dir: Path, repair: bool = True) -> Resumption:
 def last_step(run_dir: Path) -> int:
     """The optimizer steps of the checkpoint that a run goes on from; 0 where there is none, or none is whole."""
     try:
-        return find_resumption(run_dir, repair=False).step
+        return find_resumption(run_dir).step
     except InputError:
         return 0
 

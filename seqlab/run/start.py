@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from seqlab.run.signals import forwarded
+from seqlab.run.signals import Forwarding, forwarded
 from seqlab.run.supervisor import Attempt
 
 _LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run
@@ -33,6 +33,7 @@ class Start:
     to_file: bool = False
     give_up: Callable[[], bool] | None = None
     was_stopped: bool = False
+    _signals: Forwarding | None = None
 
     def carry_out(self, attempt: Attempt) -> int:
         """Trains an attempt in a process of its own; returns the command's exit code: 0 if the run is complete.
@@ -47,7 +48,10 @@ class Start:
         except OSError as error:
             attempt.give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
             raise
-        return attempt.note_end(code)
+        code = attempt.note_end(code)
+        if self._signals is not None:
+            self._signals.pass_on()
+        return code
 
     def carry_out_workers(self, run_dir: Path) -> int:
         """The part of a run on several machines that this one, which is not the first, has in it."""
@@ -75,22 +79,20 @@ class Start:
             yield stream
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:
-        """The exit code of a run's process. Whoever tells this one to stop stops that one."""
+        """The exit code of a run's process. The first signal that asks this one to stop stops that one, which saves
+        first; a second one ends it at once."""
 
         def stop() -> None:
             self.was_stopped = True
             process.terminate()
 
-        with forwarded(stop, process.kill) as forwarding:
+        with forwarded(stop, process.kill) as self._signals:
             while True:
                 try:
-                    code = process.wait(None if self.give_up is None else _LOOK_SECONDS)
-                    break
+                    return process.wait(None if self.give_up is None else _LOOK_SECONDS)
                 except subprocess.TimeoutExpired:
                     if self.give_up is not None and self.give_up():  # the run is left to the next command
                         stop()
-        forwarding.pass_on()
-        return code
 
 
 @contextmanager

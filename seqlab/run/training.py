@@ -182,21 +182,22 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
             copy_checkpoints(config, run_dir)
         else:
             wait_for_file(run_dir / "checkpoints" / "last.ckpt")
-    resumption = load.find_resumption(run_dir, repair=is_first_process()) if resume else load.Resumption()
+    resumption = load.find_resumption(run_dir) if resume else load.Resumption()
     if resumption.warning:
         log.warning("%s", resumption.warning)
     if config.get(INIT_FROM) and resumption.path is None:
         load_initial_weights(task, config[INIT_FROM], data.vocabularies)
     if resume:
         log.info("resumed from step %s", resumption.step or "0: there was no checkpoint yet")
-        if is_first_process():
-            rewind_events(run_dir, resumption.checkpoint.get("events", {}))
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     if isinstance(trainer.checkpoint_callback, RunCheckpoint):
         trainer.checkpoint_callback.stop = stop
         trainer.checkpoint_callback.goes_on = continues and is_parents(config, resumption.path)
     if is_first_process():
         note_code(claim, resume)
+        if resume:
+            resumption.repair()
+            rewind_events(run_dir, resumption.checkpoint.get("events", {}))
     build.check_devices(config, trainer.world_size, task)
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
@@ -218,8 +219,8 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
         at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
         metrics = evaluate_splits(config, task, data, best, at_test)
 
-    note_code(claim)  # again: modules may be imported late
     stop.ignored()
+    note_code(claim)  # again: modules may be imported late
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
     claim.complete(

@@ -9,17 +9,10 @@ import torch
 from seqlab.callbacks import SampleText
 from seqlab.run import training
 from seqlab.run.load import find_resumption
-from seqlab.run.record import RunRecord, read_record
+from seqlab.run.record import read_record
 from seqlab.run.signals import STOPPING, Forwarding, Stopped, StopRequest, forwarded, stop_requests
 from seqlab.tasks import LanguageModelTask
-from tests.conftest import config_of
-from tests.run.test_exact_resume import SETTINGS, alone, assert_the_same_end, curves, overrides_of, untrained  # noqa: F401
-
-
-def carry_out(run_dir, overrides, stop=None, resume=False):
-    config = config_of(*overrides)
-    record = RunRecord.resume(run_dir) if resume else RunRecord.start(run_dir, config, overrides, config["seed"])
-    training.execute(record, resume, stop)
+from tests.run.test_exact_resume import SETTINGS, alone, assert_the_same_end, carry_out, curves, overrides_of, untrained  # noqa: F401
 
 
 def ask(monkeypatch, stop, method, batch, call=1, draws=True):
@@ -63,7 +56,7 @@ def test_stopped_and_resumed(tmp_path, alone, text_file, monkeypatch, name, meth
         step = LanguageModelTask.training_step
         patch.setattr(LanguageModelTask, "training_step", lambda *call: seen.append(0) or step(*call))
         with pytest.raises(Stopped):
-            carry_out(tmp_path, overrides, stop)
+            carry_out(tmp_path, overrides, stop=stop)
     position = find_resumption(tmp_path).checkpoint["run"]["position"]
     assert position == len(seen)  # not a window is lost
     torch.rand(7)
@@ -79,7 +72,7 @@ def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, 
         with monkeypatch.context() as patch:
             ask(patch, stop, "training_step", batch)
             with pytest.raises(Stopped):
-                carry_out(tmp_path, overrides, stop, resume=number > 0)
+                carry_out(tmp_path, overrides, resume=number > 0, stop=stop)
     carry_out(tmp_path, overrides, resume=True)
     assert_the_same_end(alone / "accumulated", tmp_path)
     assert curves(tmp_path) == curves(alone / "accumulated")
@@ -91,7 +84,7 @@ def test_at_the_end_of_an_epoch_without_validation_it_stops_one_window_later(tmp
     with monkeypatch.context() as patch:
         ask(patch, stop, "training_step", 78)
         with pytest.raises(Stopped):
-            carry_out(tmp_path / "run", overrides, stop)
+            carry_out(tmp_path / "run", overrides, stop=stop)
     assert find_resumption(tmp_path / "run").checkpoint["run"]["position"] == 80
     carry_out(tmp_path / "run", overrides, resume=True)
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
@@ -103,7 +96,7 @@ def test_after_the_last_step_the_validation_is_finished_first(tmp_path, text_fil
     with monkeypatch.context() as patch:
         ask(patch, stop, "validation_step", 0, draws=False)
         with pytest.raises(Stopped):
-            carry_out(tmp_path / "run", overrides, stop)
+            carry_out(tmp_path / "run", overrides, stop=stop)
     with monkeypatch.context() as patch:
         patch.setattr(LanguageModelTask, "training_step", untrained)
         carry_out(tmp_path / "run", overrides, resume=True)
@@ -129,7 +122,7 @@ def test_stopped_outside_training(tmp_path, alone, text_file, monkeypatch, place
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, asking(getattr(owner, name)))
         with pytest.raises(Stopped):
-            carry_out(tmp_path, overrides, stop)
+            carry_out(tmp_path, overrides, stop=stop)
     step = find_resumption(tmp_path).step
     assert step == {"prepare_data": 0, "save": 19, "test_step": 158}[place]
     carry_out(tmp_path, overrides, resume=True)
@@ -141,7 +134,7 @@ def test_a_request_while_the_run_completes_is_too_late(tmp_path, text_file, monk
     monkeypatch.setattr(
         training, "log_hparams", lambda *arguments: stop.handle(signal.SIGTERM, None) or log(*arguments)
     )
-    carry_out(tmp_path, overrides_of(text_file, "trainer.max_steps=3"), stop)
+    carry_out(tmp_path, overrides_of(text_file, "trainer.max_steps=3"), stop=stop)
     assert read_record(tmp_path)["status"] == "completed"
 
 
@@ -159,7 +152,7 @@ def test_what_a_validation_draws_does_not_count_twice(tmp_path, text_file, monke
     with monkeypatch.context() as patch:
         ask(patch, stop, "validation_step", 2, call=2)
         with pytest.raises(Stopped):
-            carry_out(tmp_path / "run", overrides, stop)
+            carry_out(tmp_path / "run", overrides, stop=stop)
     carry_out(tmp_path / "run", overrides, resume=True)
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 

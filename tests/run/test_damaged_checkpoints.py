@@ -67,7 +67,7 @@ def test_the_one_before_a_damaged_last_is_taken_and_ends_alike(runs, killed, dam
 
 def test_a_damaged_best_is_made_anew(runs, killed):
     flip(killed / "checkpoints" / "best.ckpt")
-    assert find_resumption(killed, repair=False).step == 40  # chosen before the last one, with the one before it
+    assert find_resumption(killed).step == 40  # chosen before the last one, with the one before it
     carry_out(killed, [], resume=True)
     assert_the_same_end(runs / "alone", killed)
 
@@ -91,7 +91,7 @@ def test_a_best_that_nothing_can_make_anew_is_refused(killed):
 def test_looking_changes_nothing(killed):
     truncate(killed / "checkpoints" / "last.ckpt")
     before = {path: path.read_bytes() for path in (killed / "checkpoints").iterdir()}
-    assert find_resumption(killed, repair=False).path.name == "previous.ckpt"
+    assert find_resumption(killed).path.name == "previous.ckpt"
     assert {path: path.read_bytes() for path in (killed / "checkpoints").iterdir()} == before
 
 

@@ -18,6 +18,7 @@ from seqlab.run import training
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
+from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask
 from tests.command import ONE_THREAD, command_line, environment, seqlab
 from tests.conftest import config_of, small
@@ -99,11 +100,11 @@ def curves(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def carry_out(run_dir: Path, overrides: list[str], resume: bool = False) -> None:
+def carry_out(run_dir: Path, overrides: list[str], resume: bool = False, stop: StopRequest | None = None) -> None:
     with RunFolder(run_dir).claim() if resume else start_run(run_dir, config_of(*overrides), overrides) as claim:
         if resume:
             claim.resume()
-        training.execute(claim)
+        training.execute(claim, stop)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ import pytest
 from seqlab.callbacks import RunCheckpoint
 from seqlab.errors import InputError
 from seqlab.run.load import load_checkpoint
-from seqlab.run.record import RunRecord, read_record
-from seqlab.run.training import execute
-from tests.conftest import config_of
+from seqlab.run.record import read_record
+from tests.run import test_exact_resume as exact_resume
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, overrides_of, stop_at
 
 ACCUMULATED = ("model.dropout=0.3", "scheduler=cosine", "trainer.accumulate_grad_batches=3")
@@ -44,10 +43,8 @@ def saved(monkeypatch):
 
 
 def carry_out(run_dir, text_file, minutes, resume=False):
-    overrides = overrides_of(text_file, *ACCUMULATED, f"callbacks.checkpoint.every_n_minutes={minutes}")
-    config = config_of(*overrides)
-    record = RunRecord.resume(run_dir) if resume else RunRecord.start(run_dir, config, overrides, config["seed"])
-    execute(record, resume=resume)
+    clocked = overrides_of(text_file, *ACCUMULATED, f"callbacks.checkpoint.every_n_minutes={minutes}")
+    exact_resume.carry_out(run_dir, clocked, resume=resume)
 
 
 @pytest.fixture(scope="module")

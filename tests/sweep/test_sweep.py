@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+from seqlab.sweep.jobs import Job, best_of, summary
 
 from seqlab import cli
 from seqlab.commands import train as launch
@@ -13,7 +14,6 @@ from seqlab.errors import InputError
 from seqlab.run import record as records
 from seqlab.run.record import RECORD_NAME, RunRecord, read_record
 from seqlab.run.supervisor import read_job
-from seqlab.sweep.jobs import Job, best_of, summary
 from tests.command import ONE_THREAD, seqlab
 
 TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
