@@ -130,6 +130,11 @@ def fingerprint_of(data: Any) -> str | None:
     return None
 
 
+def input_files(data: Any) -> list[str] | None:
+    """The files that a data module reads; None where it does not say."""
+    return data.input_files() if hasattr(data, "input_files") else None
+
+
 def check_same_data(run_dir: Path, recorded: str | None, data: Any, now: str | None) -> None:
     """Compares the data of a run that goes on with that which it began with; writes nothing.
 

@@ -14,8 +14,8 @@ from seqlab import callbacks, conf
 from seqlab.callbacks import Observer
 from seqlab.config.compose import compose_config
 from seqlab.config.hash import LEFT_OUT, OBSERVERS, config_hash, flatten
-from seqlab.run.load import load_checkpoint
 from seqlab.run.folder import start_run
+from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
 from tests.conftest import run_here
 

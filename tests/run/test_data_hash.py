@@ -13,11 +13,11 @@ from seqlab.data import labelled_data
 from seqlab.data.fingerprint import Digest
 from seqlab.errors import ChangedError
 from seqlab.run import load, training
-from seqlab.run.record import RunRecord
-from tests.conftest import config_of, run_here
+from tests.conftest import config_of, interrupted_here, resumed_here
 
 LINES = [f"line {i} of a text with words" for i in range(200)]
 SMALL = ("data.batch_size=4", "data.tbptt_steps=8", "model.hidden_size=4", "trainer.max_steps=3", "logger=none")
+QUIET = ("trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
 
 
 def hash_of(*overrides: str) -> str | None:
@@ -180,17 +180,17 @@ def test_a_run_goes_on_with_its_own_data_alone_and_nothing_is_written(tmp_path):
     file, run_dir = tmp_path / "a.txt", tmp_path / "run"
     text = "".join(f"{line}\n" for line in LINES)
     file.write_text(text)
-    run_here(run_dir, "data=text", f"data.path={file}", *SMALL)
+    interrupted_here(run_dir, config_of("data=text", f"data.path={file}", *SMALL, *QUIET))
 
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in sorted(run_dir.rglob("*")) if path.is_file()}
 
     file.write_text(text.translate(str.maketrans("lwx", "bcd")))
-    record = RunRecord.resume(run_dir)
-    before = contents()
-    with pytest.raises(ChangedError, match="seqlab train"):
-        training.execute(record, resume=True)
-    assert contents() == before
-    file.write_text(text)
-    training.execute(record, resume=True)
-    assert record.fields["status"] == "completed"
+    with resumed_here(run_dir) as claim:
+        before = contents()
+        with pytest.raises(ChangedError, match="seqlab train"):
+            training.execute(claim)
+        assert contents() == before
+        file.write_text(text)
+        training.execute(claim)
+        assert claim.status == "completed"
