@@ -27,7 +27,7 @@ from seqlab.config.checks import check_config
 from seqlab.devices import is_first_process
 from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
-from seqlab.run import load
+from seqlab.run import content, load
 from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
@@ -170,7 +170,7 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     pl.seed_everything(config["seed"], verbose=False)
 
     data = build.build_data(config)
-    before = stamps(load.input_files(data)) if is_first_process() else {}
+    before = stamps(content.input_files(data)) if is_first_process() else {}
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
@@ -277,10 +277,10 @@ def note_data(claim: Claim, data: build.Data, before: Mapping[str, Stamp | None]
         ChangedError: the run goes on, and this is not the data that it began with; nothing is written.
         InputError: a file was written while it was read.
     """
-    content = load.data_hash(data.vocabularies, data.spec, load.fingerprint_of(data))
+    now = content.data_hash(data.vocabularies, data.spec, content.fingerprint_of(data))
     if resume:
-        load.check_same_data(claim.run_dir, claim.fields["data_hash"], data, content)
-    files = describe_files(load.input_files(data), claim.fields["config"], FileHashes())
+        content.check_same_data(claim.run_dir, claim.fields["data_hash"], data, now)
+    files = describe_files(content.input_files(data), claim.fields["config"], FileHashes())
     if written := changed_meanwhile(before):
         raise InputError(f"{', '.join(written[:3])}: written while it was read; start again once it is whole")
     summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
@@ -288,7 +288,7 @@ def note_data(claim: Claim, data: build.Data, before: Mapping[str, Stamp | None]
         log.info(summary.line())
     load.save_data(claim.run_dir, data.vocabularies, data.spec)
     held = {summary.split: summary.facts() for summary in summaries}
-    claim.note(data_hash=content, data_files=files, data=held)
+    claim.note(data_hash=now, data_files=files, data=held)
 
 
 def fit_together(

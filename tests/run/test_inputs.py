@@ -10,7 +10,7 @@ import pytest
 from seqlab.config import build
 from seqlab.config.paths import absolute_paths
 from seqlab.errors import InputError
-from seqlab.run import inputs, load
+from seqlab.run import content, inputs
 from seqlab.run.inputs import FileHashes, data_differences, describe_files
 from tests.conftest import config_of, interrupted_here
 from tests.run.test_data_hash import LINES, QUIET, SMALL, columns, hash_of, pairs, stories, tables
@@ -23,7 +23,7 @@ def record_of(*overrides: str) -> dict:
     config = absolute_paths(config_of(*overrides))
     data = build.build_data(config)
     data.prepare_data()
-    return {"config": config, "data_files": describe_files(load.input_files(data), config, FileHashes())}
+    return {"config": config, "data_files": describe_files(content.input_files(data), config, FileHashes())}
 
 
 def names(record: dict) -> list[tuple[str, str | None]]:
@@ -45,8 +45,8 @@ def texts(tmp_path, monkeypatch):
 
 def test_a_file_that_changed_is_gone_or_joined_a_pattern_is_named(texts):
     record = record_of("data=text", "data.path=*.txt", *SMALL)
-    content = (texts / "a.txt").read_bytes()
-    entry = {"path": str(texts / "a.txt"), "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    written = (texts / "a.txt").read_bytes()
+    entry = {"path": str(texts / "a.txt"), "size": len(written), "sha256": hashlib.sha256(written).hexdigest()}
     assert record["data_files"][0] == {**entry, "key": "data.path"}
     assert differences(record) == []
     (texts / "b.txt").write_text("other")
@@ -121,7 +121,7 @@ def test_vectors_vocabularies_and_published_folders_are_read_too(tmp_path):
 def test_what_ships_with_seqlab_or_a_package_reads_nothing():
     for choice in ("hello", "tiny_sentiment", "grammar", "world", "kjv", "kjv_web"):
         data = build.build_data(config_of(f"data={choice}"))
-        assert load.input_files(data) == [], choice
+        assert content.input_files(data) == [], choice
 
 
 def test_data_sets_of_local_files_and_folders(tmp_path, monkeypatch):
@@ -159,7 +159,7 @@ class Silent:
 def test_a_source_that_does_not_say_is_unknown():
     from seqlab.data import LanguageModelData
 
-    assert load.input_files(LanguageModelData(Silent())) is None
+    assert content.input_files(LanguageModelData(Silent())) is None
     assert describe_files(None, {}, FileHashes()) is None
     assert differences({"config": {}, "data_files": None}) == []
 
