@@ -278,16 +278,20 @@ def _bench_engine(args: argparse.Namespace) -> int:
 
 
 def _open_run(args: argparse.Namespace) -> None:
-    """Refuses a folder without a run before anything slow is imported, and lets the user's own modules be found."""
+    """Refuses a folder without a run before anything slow is imported, lets the user's own modules be found, and says
+    what of code and versions is not what the run was trained by."""
     import os
 
     from seqlab.config.trust import allow
     from seqlab.run.record import read_record
+    from seqlab.run.same import Now, since_training
 
-    read_record(args.run_dir)
+    record = read_record(args.run_dir)
     allow(args.allow)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    for line in since_training(record, Now()):
+        print(f"seqlab: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -157,3 +157,12 @@ def _pattern(path: Path) -> str:
         real = real / part
         escaped = escaped / (glob.escape(part) if os.path.lexists(real) else part)
     return str(escaped)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder as absolute paths, in sorted order, but what is hidden."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(os.path.abspath(folder)):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+    return found

@@ -6,6 +6,8 @@ import random
 import shlex
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ with quick_imports():
     from seqlab.config.compose import compose_config
     from seqlab.nn.engine.scan import build
     from seqlab.run import training
-    from seqlab.run.folder import Claim, start_run
+    from seqlab.run.folder import Claim, RunFolder, start_run
 
 torch.set_num_threads(1)
 
@@ -140,6 +142,21 @@ def run_here(run_dir: Path, *overrides: str) -> Claim:
     with start_run(run_dir, config, overrides) as claim:
         training.execute(claim)
     return claim
+
+
+def interrupted_here(run_dir: Path, config: dict[str, Any], overrides: Sequence[str] = ()) -> None:
+    """Carries out a run in this process and has it end as interrupted, where it would have completed."""
+    with start_run(run_dir, config, list(overrides)) as claim, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Claim, "complete", lambda claim, *_, **__: claim.interrupt())
+        training.execute(claim)
+
+
+@contextmanager
+def resumed_here(run_dir: Path) -> Iterator[Claim]:
+    """The claim of a run that goes on in this process."""
+    with RunFolder(run_dir).claim() as claim:
+        claim.resume()
+        yield claim
 
 
 def small(text_file: Path, *overrides: str) -> list[str]:

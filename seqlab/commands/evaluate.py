@@ -11,7 +11,7 @@ from seqlab.config import build
 from seqlab.config.checks import check_settings
 from seqlab.config.trust import check_targets
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import content, load
 from seqlab.run.training import evaluate_splits, ignore_foreign_warnings, prepare_process
 
 
@@ -20,7 +20,7 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     applied.
 
     The run's own vocabulary and classes are kept, whatever the data: ids mean what the model learned them to mean. What
-    each split holds is printed to stderr.
+    each split holds is printed to stderr, and where the run's own data is not what it was trained on, that.
 
     Raises:
         InputError: where the folder, its data or an override is wrong.
@@ -32,10 +32,15 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     check_targets(run.config)
     check_settings(run.config)
     prepare_process(run.config)
+    changed = content.changed_data_files(run)
     kept = {"vocabulary": str(run_dir), **run.spec.data_arguments()}
     data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})
     data.prepare_data()
     data.setup("test")
+    if not changed and content.is_other_data(run, data, overrides):
+        changed = ["its data is other data"]
+    if changed:
+        print(f"seqlab: since this run was trained: {'; '.join(changed)}", file=sys.stderr)
     if hasattr(data, "summaries"):  # a user's own module need not have them
         for summary in data.summaries():
             print(summary.line(), file=sys.stderr)

@@ -50,8 +50,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     if not is_same:
         raise InputError(
             f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs, where its data "
-            "lies and what it shows may change, such as data.path, trainer.devices, trainer.strategy and "
-            "trainer.accelerator"
+            "lies and what it shows may change, such as data.path, trainer.devices and trainer.accelerator"
         )
     check_config(changed)
     return _finish(run_dir, carry_out(run_dir, changed, state.record["overrides"] or [], Start()))

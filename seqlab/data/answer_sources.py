@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from seqlab.data.babi import StoryQuestion, read_stories
@@ -10,6 +11,7 @@ from seqlab.data.blanks import is_blank
 from seqlab.data.cut import few
 from seqlab.data.files import Paths, check_distinct, expand_paths
 from seqlab.data.hub_rows import HubRows, select_columns
+from seqlab.data.inputs import flat
 from seqlab.data.labels import short_repr, strip_label
 from seqlab.data.stories import split_sentences
 from seqlab.errors import InputError
@@ -55,6 +57,10 @@ class BabiFiles:
 
     def __str__(self) -> str:
         return ", ".join(str(file) for file in self._files["train"][:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
 
     def read(self, split: str) -> Sequence[StoryQuestion]:
         """The questions of a split."""
@@ -127,6 +133,10 @@ class AnswerHub:
 
     def __str__(self) -> str:
         return str(self._hub)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
 
     def read(self, split: str) -> Sequence[StoryQuestion]:
         """The rows of a split."""

@@ -14,6 +14,7 @@ from seqlab.data.babi import StoryQuestion
 from seqlab.data.batch import IGNORE_INDEX, SPLITS
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.fingerprint import Digest
+from seqlab.data.inputs import files_of
 from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story
 from seqlab.data.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
@@ -147,6 +148,10 @@ class AnswerData(ExampleData):
     def collate(self, split: str, numbers: list[int]) -> AnswerBatch:
         """The batch of the questions with these numbers."""
         return self._encoded[split].batch(numbers, self._targets[split][numbers])
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._vocabulary_file)
 
     def summaries(self) -> list[SplitSummary]:
         """How many stories, questions and tokens each split holds, its answers, and what stands in two splits."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
+from pathlib import Path
 
 from seqlab.data.cut import cut_groups
 from seqlab.data.parallel import PARALLEL_SPLIT, SentencePair
@@ -41,6 +42,10 @@ class KingJamesToWorldEnglish:
 
     def __str__(self) -> str:
         return "the King James and World English verses"
+
+    def files(self) -> list[Path]:
+        """None: it is made here, or comes with a package."""
+        return []
 
     def read(self, split: str) -> Sequence[SentencePair]:
         """The pairs of a split."""

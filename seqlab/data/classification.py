@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seqlab.data.batch import IGNORE_INDEX, SPLITS, ClassificationBatch, ClassificationSpec, pad
 from seqlab.data.blanks import is_blank
 from seqlab.data.examples import ExampleData, check_whole_number
+from seqlab.data.inputs import files_of
 from seqlab.data.labelled import LabelledSource, same_text
 from seqlab.data.labels import LabelNames, sorted_labels
 from seqlab.data.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
@@ -147,6 +148,10 @@ class ClassificationData(ExampleData):
             majority={split: float((found == commonest).mean()) for split, found in targets.items()},
             max_length=self.max_length,
         )
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._vocabulary_file)
 
     def summaries(self) -> list[SplitSummary]:
         """The rows of each split, what was left out of it, and its classes."""

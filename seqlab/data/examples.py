@@ -211,6 +211,10 @@ class ExampleData(LightningDataModule, ABC):
                 digest.add(self.collate(split, list(range(start, min(start + _DIGESTED, total)))))
         return digest.hexdigest()
 
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where nobody says, which is so unless a subclass does."""
+        return None
+
     def prepare_data(self) -> None:
         """Read the data, so that what is wrong in it is told first."""
         self.spec  # noqa: B018

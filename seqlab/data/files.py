@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from seqlab.data.inputs import flat
 from seqlab.data.kinds import kind_of, seems_to_be
 from seqlab.data.sources import DEFAULT_SPLIT, Piece, check_fractions, cut_text, positions_of_splits
 from seqlab.data.summary import agree
@@ -84,6 +85,10 @@ class TextFiles:
 
     def __str__(self) -> str:
         return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
 
     def fingerprint(self) -> str:
         """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""

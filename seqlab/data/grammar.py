@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from seqlab.data.batch import SPLITS
 from seqlab.data.examples import check_whole_number
@@ -77,6 +78,10 @@ class Grammar:
 
     def __str__(self) -> str:
         return f"the grammar ({self._layer})"
+
+    def files(self) -> list[Path]:
+        """None: it is made here, or comes with a package."""
+        return []
 
     def read(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split."""

@@ -39,6 +39,10 @@ class Hub:
     def __str__(self) -> str:
         return str(self._rows)
 
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._rows.files()
+
     def fingerprint(self) -> str:
         """A digest of all rows and of where the splits lie."""
         digest = hashlib.blake2b(digest_size=16)

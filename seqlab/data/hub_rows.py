@@ -16,6 +16,7 @@ from seqlab.data.separated import rows_within
 from seqlab.data.sources import DEFAULT_SPLIT, check_fractions
 from seqlab.data.summary import agree, counted
 from seqlab.errors import InputError
+from seqlab.files import files_below
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +86,23 @@ class HubRows:
                 )
         self._data_files, self._revision = data_files, revision
         self._separator: str | None = None  # of csv files
+        self._read_files: list[str] = []
         self._width = 0  # columns of the data set, those that nobody reads included
         self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
 
     def __str__(self) -> str:
         return self._path if self._name is None else f"{self._path} ({self._name})"
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from: the user's own by their paths, those of the Hub by their
+        addresses, which name the revision."""
+        folder = Path(self._path).expanduser()
+        if _saved_to_disk(self._path) is not None:
+            return [str(file) for file in files_below(folder)]
+        self._found  # noqa: B018 - reads the data set
+        if folder.is_dir() and not any(map(_is_address, self._read_files)):
+            return [str(file) for file in files_below(folder)]  # what describes the data set decides what is read too
+        return self._read_files
 
     def features(self, split: str) -> Mapping[str, Any]:
         """The type of each column of a split, as ``datasets`` holds it."""
@@ -164,6 +177,7 @@ class HubRows:
                     as_text = dict.fromkeys(self._as_text, str)
                     self._separator = builder.config.sep
                     builder = self._builder(keep_default_na=False, index_col=False, converters=as_text)
+                self._read_files = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
                 builder.download_and_prepare()
                 return builder.as_dataset()
         except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError, KeyError) as error:
@@ -243,6 +257,10 @@ class HubRows:
             )
         else:
             log.warning("%s has no split %r: %s %s %s", self, self._names[split], rows, which, serve)
+
+
+def _is_address(file: str) -> bool:
+    return "://" in file
 
 
 def _load_saved(folder: Path) -> Any:

@@ -15,6 +15,7 @@ from seqlab.data.cut import cut_rows, few
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, expand_paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, check_text_column, select_columns
+from seqlab.data.inputs import flat
 from seqlab.data.labels import LabelNames
 from seqlab.data.sources import check_fractions
 from seqlab.data.summary import counted
@@ -59,6 +60,10 @@ class TinySentiment:
 
     def __str__(self) -> str:
         return "the four sentences"
+
+    def files(self) -> list[Path]:
+        """None: it is made here, or comes with a package."""
+        return []
 
     def read(self, split: str) -> Sequence[LabelledText]:
         """The four sentences, or the two of "test"."""
@@ -128,6 +133,10 @@ class LabelledTables:
 
     def __str__(self) -> str:
         return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
 
     def read(self, split: str) -> Sequence[LabelledText]:
         """The rows of a split."""
@@ -268,6 +277,10 @@ class LabelledLines:
     def __str__(self) -> str:
         return ", ".join(map(str, self._files.values()))
 
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
+
     def read(self, split: str) -> Sequence[LabelledText]:
         """The lines of a split."""
         return self._splits[split]
@@ -323,6 +336,10 @@ class LabelledHub:
 
     def __str__(self) -> str:
         return str(self._hub)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
 
     def read(self, split: str) -> Sequence[LabelledText]:
         """The rows of a split."""

@@ -12,6 +12,7 @@ from lightning import LightningDataModule
 from seqlab.data.batch import SPLITS, DataSpec
 from seqlab.data.cache import build_once, cache_folder
 from seqlab.data.corpus import Corpus, corpus_key, write_corpus
+from seqlab.data.inputs import files_of
 from seqlab.data.sources import Source
 from seqlab.data.stream import Stream, StreamLoader, device_rows, longest_run
 from seqlab.data.summary import SplitSummary, percent
@@ -158,6 +159,10 @@ class LanguageModelData(LightningDataModule):
     def fingerprint(self) -> str:
         """A digest of all tokens as they are read, and of their order."""
         return self.corpus.digest
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._vocabulary_file)
 
     def prepare_data(self) -> None:
         """Build the token cache."""

@@ -11,6 +11,7 @@ from seqlab.data.blanks import is_blank
 from seqlab.data.cut import cut_rows, few
 from seqlab.data.files import Paths, check_distinct, files_of_splits, read_lines
 from seqlab.data.hub_rows import HubRows, select_columns
+from seqlab.data.inputs import flat
 from seqlab.data.labelled import check_split_unique
 from seqlab.data.pair_tables import PairFormat, read_pairs
 from seqlab.data.pairing import pair_files
@@ -156,6 +157,10 @@ class ParallelFiles(_Cut):
     def __str__(self) -> str:
         return " and ".join(map(str, next(iter(self._files.values()))[0]))
 
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
+
     def _read_all(self) -> dict[str, list[SentencePair]]:
         found: dict[str, list[SentencePair]] = {}
         for name, pairs in self._files.items():
@@ -212,6 +217,10 @@ class ParallelTables(_Cut):
 
     def __str__(self) -> str:
         return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
 
     def _read_all(self) -> dict[str, list[SentencePair]]:
         found: dict[str, list[SentencePair]] = {}
@@ -288,6 +297,10 @@ class ParallelHub:
 
     def __str__(self) -> str:
         return str(self._hub)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
 
     def read(self, split: str) -> Sequence[SentencePair]:
         """The pairs of a split."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from seqlab.data.batch import SPLITS
@@ -116,6 +117,10 @@ class Hello:
     def __str__(self) -> str:
         return "the text 'hello'"
 
+    def files(self) -> list[Path]:
+        """None: it is made here, or comes with a package."""
+        return []
+
     def fingerprint(self) -> str:
         """A constant: the text never changes."""
         return "hello"
@@ -149,6 +154,10 @@ class KingJames:
 
     def __str__(self) -> str:
         return "the King James text"
+
+    def files(self) -> list[Path]:
+        """None: it is made here, or comes with a package."""
+        return []
 
     def fingerprint(self) -> str:
         """A digest of the text and where it is cut."""

@@ -16,6 +16,7 @@ from seqlab.data.cut import cut_rows
 from seqlab.data.examples import read_lines
 from seqlab.data.files import Paths, files_of_splits
 from seqlab.data.hub_rows import HubRows, select_columns
+from seqlab.data.inputs import flat
 from seqlab.data.labelled import LABELLED_SPLIT
 from seqlab.data.labels import strip_label
 from seqlab.data.sentences import TaggedSentence
@@ -116,6 +117,10 @@ class TaggedFiles:
 
     def __str__(self) -> str:
         return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
 
     def read(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split."""
@@ -275,6 +280,10 @@ class TaggedHub:
 
     def __str__(self) -> str:
         return str(self._hub)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
 
     def read(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split."""

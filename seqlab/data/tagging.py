@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from seqlab.data.batch import SPLITS
 from seqlab.data.characters import CharacterVocabulary
 from seqlab.data.examples import ExampleData, ExampleLoader, check_whole_number
+from seqlab.data.inputs import files_of
 from seqlab.data.sentences import TaggedSentence
 from seqlab.data.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
@@ -207,6 +208,10 @@ class TaggingData(ExampleData):
         if (place := self._splits["train"].foreign) is not None:
             raise InputError(f"{place}: the tag is not among data.tags={','.join(self.tags)}: give it there too")
         return super().train_dataloader()
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._vocabulary_folder, self._vectors_file)
 
     def summaries(self) -> list[SplitSummary]:
         """The sentences and words of each split, its tags or types of entities, and what is remarkable in it."""

@@ -15,6 +15,7 @@ from seqlab.data.batch import IGNORE_INDEX, SPLITS, Spec, pad
 from seqlab.data.blanks import is_blank
 from seqlab.data.examples import ExampleData, check_whole_number
 from seqlab.data.fingerprint import Digest
+from seqlab.data.inputs import files_of
 from seqlab.data.parallel import EMPTY, ParallelSource, SentencePair, is_empty
 from seqlab.data.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.vocabularies import saved_vocabulary, vocabulary_of
@@ -213,6 +214,10 @@ class TranslationData(ExampleData):
         targets, _ = pad([np.concatenate((row, [spec.eos])) - IGNORE_INDEX for row in rows])
         references = () if split == "train" else tuple(found.pairs[number].target for number in numbers)
         return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._saved)
 
     def summaries(self) -> list[SplitSummary]:
         """How many pairs and tokens each split holds, how many were left out, and which stand in two splits."""

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from seqlab.data.babi import StoryQuestion, write_babi
 from seqlab.data.batch import SPLITS
@@ -79,6 +80,10 @@ class World:
 
     def __str__(self) -> str:
         return "the made-up world"
+
+    def files(self) -> list[Path]:
+        """None: it is made here, or comes with a package."""
+        return []
 
     def read(self, split: str) -> list[StoryQuestion]:
         """The questions of a split."""

@@ -1,10 +1,8 @@
 """A run's folder, written and read back: everything that is needed when the data is gone and the folder has moved."""
 
-import hashlib
 import json
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,9 +16,8 @@ from seqlab.config.overrides import override
 from seqlab.config.paths import moved_paths
 from seqlab.config.trust import check_definitions
 from seqlab.data import DataSpec, Spec, read_spec
-from seqlab.data.fingerprint import Digest
-from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary, load_vocabulary
-from seqlab.errors import ChangedError, InputError
+from seqlab.data.vocabulary import Vocabulary, load_vocabulary
+from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, write_atomically
 from seqlab.nn import NextTokenModel
 from seqlab.run.record import read_record
@@ -86,7 +83,7 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
     config, moved = moved_paths(record["config"], record.get("places"), run_dir)
     config = override(config, overrides or [])
     spec = _load_spec(run_dir / SPEC_NAME, config)
-    vocabularies = {name: load_vocabulary(folder) for name, folder in _vocabulary_folders(run_dir, spec).items()}
+    vocabularies = {name: load_vocabulary(folder) for name, folder in vocabulary_folders(run_dir, spec).items()}
     return SavedRun(run_dir, record, config, vocabularies, spec, best_checkpoint(run_dir), moved)
 
 
@@ -102,81 +99,18 @@ def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
         raise InputError(f"{path} is missing or broken: {error}") from error
 
 
-def _vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
+def vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
     """Where each vocabulary lies: the main one in the run's folder, a further one in a folder of its name."""
     main, *further = spec.vocabularies
     return {main: run_dir, **{name: run_dir / name for name in further}}
 
 
-def data_hash(vocabularies: Mapping[str, Vocabulary], spec: Spec, fingerprint: str | None) -> str | None:
-    """A hash of what training reads: vocabularies, the facts of the splits, pretrained vectors and ``fingerprint``,
-    which stands for the content of the splits, its order and its labels. None without one: then nobody knows."""
-    if fingerprint is None:
-        return None
-    vectors = Digest()  # pretrained ones, which are kept nowhere
-    vectors.add(*(value for value in spec.model_arguments().values() if isinstance(value, torch.Tensor)))
-    parts = (_hash_of_facts(vocabularies, spec), vectors.hexdigest(), fingerprint)
-    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:12]
-
-
-def fingerprint_of(data: Any) -> str | None:
-    """The fingerprint of a data module; None, with a log line, where it has none to give."""
-    if hasattr(data, "fingerprint"):
-        return str(data.fingerprint())
-    log.warning(
-        "%s has no fingerprint(): whether its data has changed can't be told when the run is resumed or compared",
-        type(data).__name__,
-    )
-    return None
-
-
-def check_same_data(run_dir: Path, recorded: str | None, data: Any, now: str | None) -> None:
-    """Compares the data of a run that goes on with that which it began with; writes nothing.
-
-    Args:
-        run_dir: the run's folder, with the vocabularies and facts that it began with.
-        recorded: the hash of the data that the run began with; None: it is not known.
-        data: the data module, prepared.
-        now: the hash of its data; None: it is not known.
-
-    Raises:
-        ChangedError: it is other data.
-    """
-    if recorded is not None and now is not None:
-        same, known = recorded == now, f"its hash was {recorded} and is {now}"
-    else:  # the content is not known, but other ids mean other letters, whatever the content
-        before, after = _hash_of_saved_facts(run_dir, data.spec), _hash_of_facts(data.vocabularies, data.spec)
-        same, known = before in (None, after), "its vocabulary or its sizes differ"
-    if not same:
-        raise ChangedError(
-            f"{run_dir}: this is not the data that the run began with ({known}): give that data, "
-            "or begin a new run with seqlab train"
-        )
-
-
 def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> None:
     """Keeps what the run needs to know of its data beside its checkpoints."""
-    for name, folder in _vocabulary_folders(run_dir, spec).items():
+    for name, folder in vocabulary_folders(run_dir, spec).items():
         folder.mkdir(exist_ok=True)
         vocabularies[name].save(folder)
     write_atomically(run_dir / SPEC_NAME, json.dumps({"kind": spec.kind, **asdict(spec)}, indent=1).encode())
-
-
-def _hash_of_facts(vocabularies: Mapping[str, Vocabulary], spec: Spec) -> str | None:
-    """The hash of what :func:`save_data` would write."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_data(Path(folder), vocabularies, spec)
-        return _hash_of_saved_facts(Path(folder), spec)
-
-
-def _hash_of_saved_facts(run_dir: Path, spec: Spec) -> str | None:
-    """A hash of what :func:`save_data` wrote; None where it is not there."""
-    folders = _vocabulary_folders(run_dir, spec).values()
-    try:
-        contents = [file.read_bytes() for file in (run_dir / SPEC_NAME, *(at / TOKENIZER_FILE for at in folders))]
-    except OSError:
-        return None
-    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
 
 
 def best_checkpoint(run_dir: Path) -> Path:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from seqlab.config.checks import check_config
 from seqlab.devices import is_first_process
 from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
-from seqlab.run import load
+from seqlab.run import content, load
 from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
 from seqlab.run.folder import Claim, error_text
+from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
 from seqlab.run.provenance import process_started, seqlab_git, users_git
@@ -169,14 +170,17 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     pl.seed_everything(config["seed"], verbose=False)
 
     data = build.build_data(config)
+    before = stamps(content.input_files(data)) if is_first_process() else {}
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
-        note_data(claim, data, resume)
+        note_data(claim, data, before, resume)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
 
+    if resume and is_first_process():
+        check_same_code(claim)
     if continues:
         if is_first_process():
             copy_checkpoints(config, run_dir)
@@ -240,32 +244,52 @@ def note_code(claim: Claim, resume: bool = False) -> None:
     Raises:
         ChangedError: the run goes on, and this is not the code that it began with; nothing is written.
     """
+    if resume:
+        check_same_code(claim)
     files = loaded_files()
-    earlier = claim.fields["code"]
-    if resume and (changed := changed_modules(earlier, files)):
+    for reason in keep_copies(claim.run_dir, files):
+        log.warning("not copied into the run's folder: %s", reason)
+    claim.note(code=record_of(files, claim.fields["code"]), git=users_git(), seqlab_git=seqlab_git())
+
+
+def check_same_code(claim: Claim) -> None:
+    """Compares the user's own code that this process has loaded with that which a run began with; writes nothing.
+
+    Raises:
+        ChangedError: it is other code.
+    """
+    if changed := changed_modules(claim.fields["code"], loaded_files()):
         raise ChangedError(
             f"{claim.run_dir}: not the code that the run began with ({', '.join(changed)}): take the copies in "
             f"{claim.run_dir / COPIES} back, or begin a new run with seqlab train"
         )
-    for reason in keep_copies(claim.run_dir, files):
-        log.warning("not copied into the run's folder: %s", reason)
-    claim.note(code=record_of(files, earlier), git=users_git(), seqlab_git=seqlab_git())
 
 
-def note_data(claim: Claim, data: build.Data, resume: bool) -> None:
+def note_data(claim: Claim, data: build.Data, before: Mapping[str, Stamp | None], resume: bool) -> None:
     """Keeps what the run reads, in its record and beside its checkpoints, and says what each split holds.
+
+    Args:
+        claim: of the run.
+        data: the data module, prepared.
+        before: the stamps of its files before they were read.
+        resume: the run goes on.
 
     Raises:
         ChangedError: the run goes on, and this is not the data that it began with; nothing is written.
+        InputError: a file was written while it was read.
     """
-    content = load.data_hash(data.vocabularies, data.spec, load.fingerprint_of(data))
+    now = content.data_hash(data.vocabularies, data.spec, content.fingerprint_of(data))
     if resume:
-        load.check_same_data(claim.run_dir, claim.fields["data_hash"], data, content)
+        content.check_same_data(claim.run_dir, claim.fields["data_hash"], data, now)
+    files = describe_files(content.input_files(data), claim.fields["config"], FileHashes())
+    if written := changed_meanwhile(before):
+        raise InputError(f"{', '.join(written[:3])}: written while it was read; start again once it is whole")
     summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
     for summary in summaries:
         log.info(summary.line())
     load.save_data(claim.run_dir, data.vocabularies, data.spec)
-    claim.note(data_hash=content, data={summary.split: summary.facts() for summary in summaries})
+    held = {summary.split: summary.facts() for summary in summaries}
+    claim.note(data_hash=now, data_files=files, data=held)
 
 
 def fit_together(

@@ -67,3 +67,20 @@ def test_it_passes_the_contract(folder, monkeypatch):
 
     check_cell(MinimalGatedUnit)
     sys.modules.pop("my_cells")
+
+
+def test_a_cell_that_has_changed_since_is_said_in_one_line_and_the_command_goes_on(folder):
+    """Another perplexity than the run's own, and not a word of why."""
+    allowed = ("--allow", "my_cells")
+    unchanged = seqlab("evaluate", "run", *allowed, "--json", folder=folder)
+    assert unchanged.returncode == 0 and "seqlab:" not in unchanged.stderr, unchanged.stderr
+    (folder / "my_cells.py").write_text(CELL.replace(".tanh()", ".sigmoid()"))
+    try:
+        changed = seqlab("evaluate", "run", *allowed, "--json", folder=folder)
+    finally:
+        (folder / "my_cells.py").write_text(CELL)
+    assert changed.returncode == 0
+    assert [line for line in changed.stderr.splitlines() if line.startswith("seqlab:")] == [
+        "seqlab: since this run was trained: my_cells.py has changed"
+    ]
+    assert changed.stdout != unchanged.stdout

@@ -12,11 +12,11 @@ import pytest
 from seqlab.errors import ChangedError
 from seqlab.run import code, training
 from seqlab.run.code import changed_modules, code_differences, keep_copies, loaded_files, record_of
+from seqlab.run.folder import RunFolder
 from seqlab.run.modules import find_module
 from seqlab.run.provenance import seqlab_git, users_git
-from seqlab.run.record import RunRecord
 from tests.commands.test_own_cell import CELL
-from tests.conftest import config_of
+from tests.conftest import config_of, interrupted_here, resumed_here
 
 
 @pytest.fixture
@@ -178,18 +178,22 @@ def own_config(project: Path) -> dict:
 def test_a_run_keeps_its_own_code_and_goes_on_with_that_alone(project, monkeypatch):
     monkeypatch.setenv("SEQLAB_ALLOW", "my_cells")
     run_dir = project / "run"
-    config = own_config(project)
-    record = RunRecord.start(run_dir, config, [], config["seed"])
-    training.execute(record)
-    own = [entry for entry in record.fields["code"]["files"] if entry["module"] == "my_cells"]
+    interrupted_here(run_dir, own_config(project))
+    record = RunFolder(run_dir).state().record
+    own = [entry for entry in record["code"]["files"] if entry["module"] == "my_cells"]
     assert [entry["path"] for entry in own] == [str(project / "my_cells.py")]
     assert (run_dir / "code" / "my_cells.py").read_text() == CELL
-    assert record.fields["seqlab_git"] == seqlab_git() and record.fields["git"] == users_git()
+    assert record["seqlab_git"] == seqlab_git() and record["git"] == users_git()
 
     del sys.modules["my_cells"]
     (project / "my_cells.py").write_text(CELL.replace(".tanh()", ".sigmoid()"))
-    record = RunRecord.resume(run_dir)
-    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
-    with pytest.raises(ChangedError, match=r"my_cells\.py has changed"):
-        training.execute(record, resume=True)
-    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+
+    def contents() -> dict[Path, bytes]:
+        own = [path for path in run_dir.rglob("*") if path.is_file() and path.name not in ("events.jsonl", "run.json")]
+        return {path: path.read_bytes() for path in own}
+
+    with resumed_here(run_dir) as claim:
+        before = contents()
+        with pytest.raises(ChangedError, match=r"my_cells\.py has changed"):
+            training.execute(claim)
+        assert contents() == before

@@ -12,19 +12,19 @@ from seqlab.config import build
 from seqlab.data import labelled_data
 from seqlab.data.fingerprint import Digest
 from seqlab.errors import ChangedError
-from seqlab.run import load, training
-from seqlab.run.record import RunRecord
-from tests.conftest import config_of, run_here
+from seqlab.run import content, load, training
+from tests.conftest import config_of, interrupted_here, resumed_here
 
 LINES = [f"line {i} of a text with words" for i in range(200)]
 SMALL = ("data.batch_size=4", "data.tbptt_steps=8", "model.hidden_size=4", "trainer.max_steps=3", "logger=none")
+QUIET = ("trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
 
 
 def hash_of(*overrides: str) -> str | None:
     data = build.build_data(config_of(*overrides))
     data.prepare_data()
     data.setup("fit")
-    return load.data_hash(data.vocabularies, data.spec, load.fingerprint_of(data))
+    return content.data_hash(data.vocabularies, data.spec, content.fingerprint_of(data))
 
 
 def text_hash(path: Path, text: str) -> str | None:
@@ -165,14 +165,14 @@ def test_data_without_a_fingerprint_is_unknown_and_equals_nothing(tmp_path, capl
     (tmp_path / "a.txt").write_text("".join(f"{line}\n" for line in LINES))
     data = build.build_data(config_of("data=text", f"data.path={tmp_path / 'a.txt'}", *SMALL))
     unknown = Unhashed(data)
-    assert load.data_hash(data.vocabularies, data.spec, load.fingerprint_of(unknown)) is None
+    assert content.data_hash(data.vocabularies, data.spec, content.fingerprint_of(unknown)) is None
     assert "Unhashed" in caplog.text
     load.save_data(tmp_path, data.vocabularies, data.spec)
-    load.check_same_data(tmp_path, None, unknown, None)  # the same letters: it may go on
+    content.check_same_data(tmp_path, None, unknown, None)  # the same letters: it may go on
     (tmp_path / "a.txt").write_text("".join(f"{line}\n" for line in LINES).replace("o", "ö"))
     other = Unhashed(build.build_data(config_of("data=text", f"data.path={tmp_path / 'a.txt'}", *SMALL)))
     with pytest.raises(ChangedError, match="vocabulary"):
-        load.check_same_data(tmp_path, None, other, None)
+        content.check_same_data(tmp_path, None, other, None)
 
 
 def test_a_run_goes_on_with_its_own_data_alone_and_nothing_is_written(tmp_path):
@@ -180,17 +180,17 @@ def test_a_run_goes_on_with_its_own_data_alone_and_nothing_is_written(tmp_path):
     file, run_dir = tmp_path / "a.txt", tmp_path / "run"
     text = "".join(f"{line}\n" for line in LINES)
     file.write_text(text)
-    run_here(run_dir, "data=text", f"data.path={file}", *SMALL)
+    interrupted_here(run_dir, config_of("data=text", f"data.path={file}", *SMALL, *QUIET))
 
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in sorted(run_dir.rglob("*")) if path.is_file()}
 
     file.write_text(text.translate(str.maketrans("lwx", "bcd")))
-    record = RunRecord.resume(run_dir)
-    before = contents()
-    with pytest.raises(ChangedError, match="seqlab train"):
-        training.execute(record, resume=True)
-    assert contents() == before
-    file.write_text(text)
-    training.execute(record, resume=True)
-    assert record.fields["status"] == "completed"
+    with resumed_here(run_dir) as claim:
+        before = contents()
+        with pytest.raises(ChangedError, match="seqlab train"):
+            training.execute(claim)
+        assert contents() == before
+        file.write_text(text)
+        training.execute(claim)
+        assert claim.status == "completed"

@@ -9,6 +9,7 @@ from seqlab.data import Spec
 from seqlab.data.vocabulary import TokenizerSettings
 from seqlab.data.words import WordVocabulary
 from seqlab.errors import InputError
+from seqlab.run import content
 from seqlab.run import load as saved
 from tests.conftest import config_of
 
@@ -54,7 +55,7 @@ def test_the_hash_of_the_data_changes_with_each_vocabulary_and_the_facts(tmp_pat
 
     def hash_of(left, right, size):
         pair = {"left": WordVocabulary(left, settings), "right": WordVocabulary(right, settings)}
-        return saved.data_hash(pair, PairSpec(size), "content")
+        return content.data_hash(pair, PairSpec(size), "text")
 
     base = hash_of(["l"], ["r"], 3)
     assert base == hash_of(["l"], ["r"], 3)

@@ -1,0 +1,115 @@
+"""What differs from what a run was the result of: what decides, what is said, and what is recorded alone."""
+
+import sys
+
+import pytest
+
+from seqlab.commands.evaluate import evaluate
+from seqlab.config import build
+from seqlab.config.paths import absolute_paths
+from seqlab.run import content, load
+from seqlab.run.inputs import FileHashes, describe_files
+from seqlab.run.same import Differences, Now, differences, since_training
+from tests.conftest import config_of, run_here
+from tests.run.test_data_hash import LINES, SMALL, columns, pairs, stories, tables
+
+TEXT = "".join(f"{line}\n" for line in LINES)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """What ``run.json`` says of a run over a text, with a module of the user's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    (tmp_path / "text.txt").write_text(TEXT)
+    (tmp_path / "my_cells.py").write_text("number = 1\n")
+    from seqlab.run.code import hash_of
+
+    now = Now()
+    config = absolute_paths(config_of("data=text", "data.path=text.txt", *SMALL))
+    module = {"module": "my_cells", "path": str(tmp_path / "my_cells.py"), "sha256": hash_of("a.py", b"number = 1\n")}
+    return {
+        "config": config,
+        "code": {"hash": "abc", "files": [module]},
+        "data_files": describe_files([str(tmp_path / "text.txt")], config, FileHashes()),
+        "versions": dict(now.versions),
+        "seqlab_git": now.seqlab_git,
+        "git": {"commit": "a" * 40, "dirty": False},
+        "device": "cpu",
+    }
+
+
+def test_nothing_differs_where_nothing_changed_whatever_the_users_commit_and_the_device(recorded):
+    assert differences(recorded, Now()) == Differences([], [])
+    other = {**recorded, "git": {"commit": "b" * 40, "dirty": True}, "device": "NVIDIA H100"}
+    assert differences(other, Now()) == Differences([], [])
+    assert differences({**recorded, "versions": {**recorded["versions"], "python": "3.9"}}, Now()) == Differences()
+
+
+def test_code_and_data_decide_and_each_is_named(recorded, tmp_path):
+    (tmp_path / "my_cells.py").write_text("number = 2\n")
+    (tmp_path / "text.txt").write_text(TEXT[::-1])
+    assert differences(recorded, Now()) == Differences(["my_cells.py has changed", "text.txt has changed"], [])
+
+
+def test_versions_and_seqlabs_commit_are_said(recorded):
+    before = {**recorded["versions"], "torch": "1.0", "lightning": "1.1", "seqlab": "0.0.1"}
+    git = {"commit": "c" * 40, "dirty": False}
+    now = Now()
+    now.__dict__["seqlab_git"] = {"commit": "c" * 40, "dirty": True}
+    found = differences({**recorded, "versions": before, "seqlab_git": git}, now)
+    assert found.decides == []
+    assert [text.split(" where ")[0] for text in found.said] == [
+        "seqlab 0.0.1",
+        "torch 1.0",
+        "lightning 1.1",
+        "seqlab at commit cccccccccc",
+    ]
+    lines = since_training({**recorded, "versions": before}, Now())
+    assert len(lines) == 1 and "torch 1.0" in lines[0]
+
+
+def test_what_an_older_record_does_not_know_does_not_differ(recorded):
+    assert differences({"config": recorded["config"], "versions": {}}, Now()) == Differences([], [])
+
+
+def test_code_is_looked_up_once_for_all_runs_of_it(recorded, monkeypatch):
+    from seqlab.run import same
+
+    asked = []
+    monkeypatch.setattr(same, "code_differences", lambda code: asked.append(code) or [])
+    now = Now()
+    for _ in range(3):
+        differences(recorded, now)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("write", [tables, columns, pairs, stories])
+def test_data_read_with_a_runs_own_vocabulary_has_the_hash_that_it_was_trained_with(write, tmp_path):
+    config = absolute_paths(config_of(*write(tmp_path, list)))
+    trained = build.build_data(config)
+    trained.prepare_data()
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    load.save_data(run_dir, trained.vocabularies, trained.spec)
+    now = content.data_hash(trained.vocabularies, trained.spec, content.fingerprint_of(trained))
+    spec = load._load_spec(run_dir / load.SPEC_NAME, config)
+    kept = {"vocabulary": str(run_dir), **spec.data_arguments()}
+    again = build.build_data({**config, "data": {**config["data"], **kept}})
+    assert content.data_hash(again.vocabularies, again.spec, content.fingerprint_of(again)) == now
+
+
+def test_evaluating_says_that_the_runs_own_data_has_changed_and_not_that_other_data_was_given(tmp_path, capsys):
+    file, other = tmp_path / "text.txt", tmp_path / "other.txt"
+    file.write_text(TEXT)
+    other.write_text(TEXT[: len(TEXT) // 2])
+    run_here(tmp_path / "run", "data=text", f"data.path={file}", *SMALL)
+
+    def said(*overrides: str) -> list[str]:
+        evaluate(tmp_path / "run", list(overrides))
+        return [line for line in capsys.readouterr().err.splitlines() if line.startswith("seqlab:")]
+
+    assert said() == [] == said("data.batch_size=2") == said(f"data.path={other}")
+    file.write_text("".join(f"{line}\n" for line in reversed(LINES)))
+    assert len(lines := said()) == 1 and "text.txt has changed" in lines[0]
+    assert said(f"data.path={other}") == []
