@@ -24,15 +24,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.checks import check_config
-from seqlab.config.command_line import extend_python_path, options_first, take_option, values, varied_keys
+from seqlab.config.command_line import options_first, take_option, values, varied_keys
 from seqlab.config.compose import judged_by, plain_config
 from seqlab.config.hash import config_hash
 from seqlab.config.hydra_settings import check_typed
 from seqlab.config.names import VARIED_VARIABLE, job_name, overrides_of
 from seqlab.config.overrides import override
+from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import OWN_VARIABLE, allow, check_targets, modules_below
 from seqlab.devices import is_first_process, own_gpu
 from seqlab.errors import InputError
+from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
 from seqlab.report import tensorboard as board
 from seqlab.run.provenance import git_state
 from seqlab.run.record import RECORD_NAME, RunRecord, read_record
@@ -61,13 +63,16 @@ def train(argv: list[str]) -> int:
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
     os.environ.pop(jobs.VARIABLE, None)  # of a sweep whose job this command may be in
-    own = [str(Path(folder).resolve().parent) for folder in values(argv, "--config-dir", "-cd")]
+    added = values(argv, "--config-dir", "-cd")
+    own = [str(Path(folder).resolve().parent) for folder in added]
     os.environ[OWN_VARIABLE] = os.pathsep.join(own)
-    extend_python_path([os.getcwd(), *own])
+    os.environ.pop(FOLDERS_VARIABLE, None)
+    add_user_folders([os.getcwd(), *own])
     OmegaConf.register_new_resolver("seqlab.job", job_name, replace=True)
     OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
     overrides = [text for text in argv if ("=" in text or text.startswith("~")) and not text.startswith("-")]
     check_typed(overrides)
+    check_own_files([*added, *search_path(overrides)])
     os.environ[VARIED_VARIABLE] = ",".join(varied_keys(overrides))
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -120,7 +125,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         return 0
     allow(allowed)
     os.environ.pop(jobs.VARIABLE, None)
-    extend_python_path([os.getcwd()])
+    add_user_folders([os.getcwd()])
     config = record["config"]
     with contextlib.suppress(InputError):  # a folder may have been moved without it
         config = read_job(run_dir)["config"]
@@ -243,6 +248,7 @@ def _plan(run_dir: Path, config: DictConfig, overrides: list[str]) -> float:
 
 def _trust_own_modules(config: dict[str, Any]) -> None:
     """Naming a folder on the command line is what trusts the code beside it."""
+    put_user_folders_last()  # in the process of a launcher, too
     for folder in filter(None, os.environ.get(OWN_VARIABLE, "").split(os.pathsep)):
         allow(modules_below(config, Path(folder)))
 

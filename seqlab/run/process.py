@@ -2,11 +2,12 @@
 
 import sys
 
-from seqlab.imports import quick_imports
+from seqlab.imports import put_user_folders_last, quick_imports
 
 
 def main(argv: list[str]) -> int:
     """Runs one of the programs that need a process of their own; returns its exit code."""
+    put_user_folders_last()
     program, *arguments = argv
     with quick_imports():
         if program == "train":

@@ -17,12 +17,22 @@ from seqlab.config.hydra_settings import check_hydra
 from seqlab.config.names import VARIED_VARIABLE, varied_by
 from seqlab.config.trust import OWN_VARIABLE
 from seqlab.errors import InputError
+from seqlab.imports import FOLDERS_VARIABLE
 from seqlab.report import tensorboard as board
 from seqlab.sweep import jobs, launchers, search
 from seqlab.sweep.search import Study
 from seqlab.sweep.watch import Watch
 
-_CARRIED = (VARIED_VARIABLE, OWN_VARIABLE, jobs.VARIABLE, "PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS")
+_CARRIED = (
+    VARIED_VARIABLE,
+    OWN_VARIABLE,
+    jobs.VARIABLE,
+    FOLDERS_VARIABLE,
+    "PYTHONSAFEPATH",
+    "PYTHONPATH",
+    "HYDRA_FULL_ERROR",
+    "OMP_NUM_THREADS",
+)
 
 
 class Outcome:
