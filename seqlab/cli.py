@@ -1,13 +1,17 @@
 """The ``seqlab`` command. Each subcommand imports what it needs when it runs: help and reports start without torch."""
 
-import argparse
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    sys.path.append(sys.path.pop(0))  # of `python -m`: the working folder, in which a file may be called random.py
+
+import argparse
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from seqlab import __version__
 from seqlab.errors import InputError
-from seqlab.imports import quick_imports
+from seqlab.imports import add_user_folders, quick_imports
 
 TRAIN_HELP = """\
 usage: seqlab train [-m] [--allow MODULE] [--config-dir DIR] [KEY=VALUE ...]
@@ -54,11 +58,17 @@ def _train(argv: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from seqlab.commands import train as launch
-    from seqlab.config.hints import explain
+    from seqlab.config.hints import explain, is_of_composition
 
     try:
         return launch.train(argv)
+    except InputError:
+        raise
     except (HydraException, OmegaConfBaseException) as error:
+        return _refuse(explain(error))
+    except Exception as error:
+        if not is_of_composition(error):
+            raise
         return _refuse(explain(error))
 
 
@@ -278,8 +288,7 @@ def _bench_engine(args: argparse.Namespace) -> int:
 
 
 def _open_run(args: argparse.Namespace) -> None:
-    """Refuses a folder without a run before anything slow is imported, lets the user's own modules be found, and says
-    what of code and versions is not what the run was trained by."""
+    """Refuses a folder without a run before anything slow is imported, and lets the user's own modules be found."""
     import os
 
     from seqlab.config.trust import allow
@@ -288,8 +297,7 @@ def _open_run(args: argparse.Namespace) -> None:
 
     record = read_record(args.run_dir)
     allow(args.allow)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    add_user_folders([os.getcwd()])
     for line in since_training(record, Now()):
         print(f"seqlab: {line}", file=sys.stderr)
 

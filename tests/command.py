@@ -1,5 +1,6 @@
 """The ``seqlab`` command in a process of its own, and a run's process in this one."""
 
+import importlib.util
 import logging
 import os
 import subprocess
@@ -23,6 +24,13 @@ def environment(**variables: str) -> dict[str, str]:
     """This process's environment with one thread, and without what a test or the user may have set for seqlab."""
     kept = {name: value for name, value in os.environ.items() if name not in ("SEQLAB_ALLOW", "PYTHONPATH")}
     return {**kept, "OMP_NUM_THREADS": "1", **variables}
+
+
+def shadow_all_modules(folder: Path) -> None:
+    """Leaves a file of the name of each of Python's own modules and of some that are installed: none may be run."""
+    installed = ("torch", "lightning", "numpy", "hydra", "omegaconf", "filelock", "tensorboard")
+    for name in filter(importlib.util.find_spec, (*sys.stdlib_module_names - {"__main__"}, *installed)):
+        (folder / f"{name}.py").write_text(f"raise RuntimeError('the {name}.py of the working folder')\n")
 
 
 def seqlab(*arguments: str, folder: Path, limit: float = 120, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -45,6 +45,13 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch):
+    """What a command that is carried out here says of the user's modules ends with the test."""
+    for name in ("SEQLAB_MODULE_FOLDERS", "PYTHONSAFEPATH"):
+        monkeypatch.setenv(name, "")
+
+
 @pytest.fixture(scope="session")
 def kernels(tmp_path_factory) -> Path:
     """Where compiled steps are kept: what one worker has compiled, the others load."""

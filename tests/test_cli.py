@@ -10,7 +10,7 @@ import pytest
 
 from seqlab import cli
 from seqlab.commands import train as launch
-from seqlab.run.record import RECORD_NAME, read_record
+from seqlab.run.record import RECORD_NAME, RunRecord, read_record
 from tests.command import ONE_THREAD, environment, seqlab
 from tests.conftest import run_here, small
 
@@ -21,7 +21,7 @@ def command(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "HYDRA_FULL_ERROR"):
+    for name in ("SEQLAB_ALLOW", "HYDRA_FULL_ERROR", "SEQLAB_VARIED_KEYS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # so that what the command sets is undone
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 

@@ -1,13 +1,14 @@
 import gc
+import os
 import subprocess
 import sys
 
-from seqlab.imports import quick_imports
+from seqlab.imports import add_user_folders, keep_user_folders_last, quick_imports
 from tests.command import environment
 
 PROGRAM = """
 import gc
-from seqlab.imports import quick_imports
+from seqlab.imports import add_user_folders, keep_user_folders_last, quick_imports
 before = gc.get_freeze_count()
 try:
     with quick_imports():
@@ -44,3 +45,18 @@ def test_nothing_of_a_process_that_has_pytorch_is_kept_from_the_collector():
     with quick_imports():
         assert gc.isenabled()
     assert gc.isenabled() and gc.get_freeze_count() == before
+
+
+def test_the_users_folders_come_last_and_stay_there(tmp_path, monkeypatch):
+    mine, other = str(tmp_path / "mine"), str(tmp_path / "other")
+    monkeypatch.setattr(sys, "path", [mine, "", "/installed", other])
+    monkeypatch.chdir(tmp_path)
+    add_user_folders([os.getcwd(), mine])
+    assert sys.path == ["/installed", other, str(tmp_path), mine]
+    assert os.environ["PYTHONSAFEPATH"] == "1"
+    add_user_folders([other])
+    assert sys.path == ["/installed", str(tmp_path), mine, other]
+    keep_user_folders_last()
+    sys.path.insert(0, mine)
+    sys.path.insert(0, "/another")
+    assert sys.path == ["/another", "/installed", str(tmp_path), mine, other]

@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from seqlab.config.hints import explain
 from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
-from seqlab.imports import quick_imports
+from seqlab.imports import add_user_folders, quick_imports
+from seqlab.run.code import is_own
 from seqlab.run.events import COMPLETED
 from seqlab.run.folder import RunFolder
 from seqlab.run.parents import INIT_FROM, resolve_init_from
@@ -59,8 +59,8 @@ def train(
     overwrite = bool(config.get("overwrite"))
     code = 1
     if process:
-        with _user_modules_on_path(config):
-            code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
+        _add_user_folders(config)
+        code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
     else:
         _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
     state = RunFolder(run_dir).state()
@@ -102,26 +102,15 @@ def _check_modules(config: dict[str, Any]) -> None:
             )
 
 
-@contextmanager
-def _user_modules_on_path(config: dict[str, Any]) -> Iterator[None]:
+def _add_user_folders(config: dict[str, Any]) -> None:
     """Lets the run's process find the modules that the configuration names and that this process has imported."""
-    before = os.environ.get("PYTHONPATH")
     folders = [os.getcwd()]
     for _, target in targets(config):
-        module = sys.modules.get(target.partition(".")[0])
-        file = getattr(module, "__file__", None)
-        if file is not None:
+        file = getattr(sys.modules.get(target.partition(".")[0]), "__file__", None)
+        if file is not None and is_own(target.partition(".")[0], file):
             path = Path(file).resolve()
             folders.append(str(path.parents[1] if path.name == "__init__.py" else path.parent))
-    known = (before or "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    add_user_folders(folders)
 
 
 def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from seqlab.commands.carry_out import carry_out
 from seqlab.config.checks import check_config
-from seqlab.config.command_line import extend_python_path
 from seqlab.config.hash import config_hash
 from seqlab.config.overrides import override
 from seqlab.config.paths import absolute_paths, moved_paths
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
+from seqlab.imports import add_user_folders
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
 from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, State
@@ -44,7 +44,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
-    extend_python_path([os.getcwd()])
+    add_user_folders([os.getcwd()])
     if state.status == COMPLETED:
         return _continue(run_dir, state, changed, overrides)
     if not is_same:

@@ -16,7 +16,7 @@ import time
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,14 +25,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.commands.carry_out import carry_out
 from seqlab.config.checks import check_sweep
-from seqlab.config.command_line import extend_python_path, options_first, take_option, values, varied_keys
+from seqlab.config.command_line import options_first, take_option, values, varied_keys
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
 from seqlab.config.hydra_settings import check_hydra, check_typed
 from seqlab.config.names import job_name, overrides_of, varied_by
+from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
+from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.ownership import AtWorkError
@@ -45,15 +47,20 @@ from seqlab.sweep.callback import owner, stop_on_signals
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
 
+_CARRIED: Final = ("PYTHONSAFEPATH", "PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS")
+
 
 def train(argv: list[str]) -> int:
     """``seqlab train [-m] [HYDRA OVERRIDES]``; returns the exit code."""
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
-    own = [Path(folder).resolve().parent for folder in values(argv, "--config-dir", "-cd")]
-    extend_python_path([os.getcwd(), *map(str, own)])
+    added = values(argv, "--config-dir", "-cd")
+    own = [Path(folder).resolve().parent for folder in added]
+    os.environ.pop(FOLDERS_VARIABLE, None)
+    add_user_folders([os.getcwd(), *map(str, own)])
     overrides = [text for text in argv if ("=" in text or text.startswith("~")) and not text.startswith("-")]
     check_typed(overrides)
+    check_own_files([*added, *search_path(overrides)])
     varied = frozenset(varied_keys(overrides))
     OmegaConf.register_new_resolver("seqlab.job", functools.partial(job_name, varied), replace=True)
     OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
@@ -148,7 +155,7 @@ class TrainCommand:
             return
         for line in launchers.announce(config, sweep.at_once, sweep.threads):
             print(line, flush=True)
-        launchers.carry_environment(config, ("PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS"))
+        launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
         sweep.watch()
         stop_on_signals()
 
@@ -267,6 +274,7 @@ class TrainCommand:
 
     def _trust_own_modules(self, config: dict[str, Any]) -> None:
         """Naming a folder on the command line is what trusts the code beside it."""
+        put_user_folders_last()  # in the process of a launcher, too
         for folder in self.own_folders:
             allow(modules_below(config, folder))
 

@@ -3,19 +3,29 @@
 import difflib
 import re
 import shlex
+import traceback
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.config.hash import flatten
 from seqlab.sweep.launchers import EXTRAS
 
 
+def is_of_composition(error: BaseException) -> bool:
+    """Whether an error came up while Hydra composed a configuration: it is about a file or an override then."""
+    return any(frame.f_code.co_name == "load_configuration" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
 def explain(error: Exception) -> str:
-    """Hydra's and OmegaConf's errors in one line, with the mend."""
+    """What went wrong while a configuration was composed, in one line, with the mend."""
     text = " ".join(str(error).split()).partition(" Config search path")[0]
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        file = _file_read_at(error)
+        return text if file is None or file in text else f"{file} can't be read: {text}"
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override, text)
     if unknown := re.search(r"Could not override '([^']+)'", text):
@@ -25,6 +35,8 @@ def explain(error: Exception) -> str:
         return f"there is no configuration key {unknown[1]}; {hint}"
     if error.__cause__ is not None and (wrong := re.match(r"Error merging override (\S+)", text)):
         return f"{wrong[1]}: {str(error.__cause__).splitlines()[0]}"
+    if (folder := re.search(r"Additional config directory '(.+)' not found", text)) is not None:
+        return f"--config-dir {folder[1]}: there is no such folder"
     if absent := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
         extra = EXTRAS.get(absent[1], {}).get(absent[2])
         if extra is not None:
@@ -32,6 +44,15 @@ def explain(error: Exception) -> str:
     if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
     return text
+
+
+def _file_read_at(error: Exception) -> str | None:
+    """The file that was read when an error came up: its path, or its name below the root of the configuration."""
+    readers = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "load_config"]
+    if not readers:
+        return None
+    variables = readers[-1].f_locals
+    return str(variables.get("full_path") or variables.get("config_path"))
 
 
 def _explain_grammar(override: str, text: str) -> str:

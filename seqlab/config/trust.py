@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seqlab.errors import InputError
+from seqlab.imports import FOLDERS_VARIABLE
 
 ALLOW_VARIABLE: Final = "SEQLAB_ALLOW"
 ALLOWED: Final = (
@@ -73,6 +74,8 @@ def check_targets(config: Any) -> None:
     for key, target in targets(config):
         if not _within(target, allowed):
             module = target.partition(".")[0]
+            if hint := _hidden(module):
+                raise InputError(f"{key}._target_ is {target}, but {hint}")
             raise InputError(
                 f"{key}._target_ is {target}, which is not on the allow-list; if you trust it, add --allow {module} "
                 f"(or set {ALLOW_VARIABLE}={module})"
@@ -114,6 +117,15 @@ def _within(name: str, allowed: Iterable[str]) -> bool:
     return any(name == module or name.startswith(module + ".") for module in allowed)
 
 
+def _hidden(top: str) -> str | None:
+    """That a module of the user's own can't be found, for an installed one has its name."""
+    for folder in filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)):
+        for own in (Path(folder, f"{top}.py"), Path(folder, top, "__init__.py")):
+            if own.exists() and (spec := importlib.util.find_spec(top)) and spec.origin != str(own):
+                return f"{top} is {spec.origin or 'a part of Python'}, which comes before {own}; give that another name"
+    return None
+
+
 def _locate(key: str, target: str) -> Any:
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
@@ -128,7 +140,8 @@ def _locate(key: str, target: str) -> Any:
             ) from error
         for part in parts[length:]:
             if not hasattr(found, part):
-                raise InputError(f"{key}._target_ is {target}, but {module} has no {part!r}")
+                hint = _hidden(parts[0]) or f"{module} has no {part!r}"
+                raise InputError(f"{key}._target_ is {target}, but {hint}")
             found = getattr(found, part)
         return found
     raise InputError(

@@ -3,11 +3,12 @@
 import signal
 import sys
 
-from seqlab.imports import quick_imports
+from seqlab.imports import put_user_folders_last, quick_imports
 
 
 def main(argv: list[str]) -> int:
     """Runs one of the programs that need a process of their own; returns its exit code."""
+    put_user_folders_last()
     program, *arguments = argv
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it imports, a Ctrl-C ends it as any other signal does
     with quick_imports():

@@ -9,6 +9,7 @@ from typing import Any, Final
 from omegaconf import DictConfig, open_dict
 
 from seqlab.config.trust import ALLOW_VARIABLE
+from seqlab.imports import keep_user_folders_last
 
 BASIC: Final = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
 """Hydra's own launcher: one job after another, in this process."""
@@ -102,4 +103,9 @@ def carry_environment(config: DictConfig, names: tuple[str, ...]) -> None:
     init = config.hydra.launcher.ray.init
     given = init.get("runtime_env") or {}
     with open_dict(init):
-        init["runtime_env"] = {**given, "env_vars": {**carried, **(given.get("env_vars") or {})}}
+        init["runtime_env"] = {
+            # With its first task Ray puts the working folder first on a worker's path.
+            "worker_process_setup_hook": f"{keep_user_folders_last.__module__}.{keep_user_folders_last.__name__}",
+            **given,
+            "env_vars": {**carried, **(given.get("env_vars") or {})},
+        }

@@ -8,7 +8,7 @@ from seqlab import cli
 from seqlab.config.trust import ALLOW_VARIABLE
 from seqlab.run.record import read_record
 from seqlab.testing import check_cell
-from tests.command import ONE_THREAD, seqlab
+from tests.command import ONE_THREAD, seqlab, shadow_all_modules
 
 CELL = '''\
 """Zhou et al. 2016, the minimal gated unit: the forget gate also resets."""
@@ -32,6 +32,7 @@ CHOICE = "_target_: my_cells.MinimalGatedUnit\n_partial_: true\nbias: true\n"
 def folder(tmp_path_factory):
     """A user's folder with a cell, its YAML, and a run of it."""
     folder = tmp_path_factory.mktemp("own")
+    shadow_all_modules(folder)
     (folder / "my_cells.py").write_text(CELL)
     (folder / "conf" / "model" / "cell").mkdir(parents=True)
     (folder / "conf" / "model" / "cell" / "my_cell.yaml").write_text(CHOICE)
@@ -41,7 +42,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_it_trains_from_the_folder_that_holds_it(folder):
+def test_it_trains_from_the_folder_that_holds_it_whatever_else_lies_there(folder):
     record = read_record(folder / "run")
     assert record["status"] == "completed"
     assert record["config"]["model"]["cell"]["_target_"] == "my_cells.MinimalGatedUnit"
@@ -62,7 +63,7 @@ def test_its_run_is_read_back_only_where_it_is_allowed(folder, monkeypatch, caps
 
 
 def test_it_passes_the_contract(folder, monkeypatch):
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
     from my_cells import MinimalGatedUnit
 
     check_cell(MinimalGatedUnit)

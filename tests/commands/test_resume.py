@@ -23,7 +23,7 @@ def completing(monkeypatch):
         return attempt.note_end(0)
 
     monkeypatch.setattr(Start, "carry_out", carry_out)
-    monkeypatch.setattr(command, "extend_python_path", lambda folders: None)
+    monkeypatch.setattr(command, "add_user_folders", lambda folders: None)
     return trained
 
 

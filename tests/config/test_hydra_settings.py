@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ def command(tmp_path, monkeypatch, capfd):
     """``seqlab train ARGUMENTS`` in an empty folder, where a run's process is not started but noted."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["seqlab"])
-    monkeypatch.setattr("sys.path", [*os.sys.path])
-    for name in ("PYTHONPATH", "PYTHONSAFEPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 

@@ -12,6 +12,7 @@ from seqlab.config import trust
 from seqlab.config.build import build
 from seqlab.config.trust import ALLOW_VARIABLE, allow, check_definitions, check_targets, modules_below
 from seqlab.errors import InputError
+from seqlab.imports import add_user_folders
 from seqlab.run.load import load_run
 from seqlab.run.record import RECORD_NAME
 from tests.conftest import run_here
@@ -20,7 +21,6 @@ from tests.conftest import run_here
 @pytest.fixture(autouse=True)
 def empty_allow_list(monkeypatch):
     monkeypatch.setenv(ALLOW_VARIABLE, "")
-    monkeypatch.setenv("PYTHONPATH", "")  # which resume lengthens
 
 
 @pytest.fixture
@@ -191,3 +191,13 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(foreign_run, tmp_pa
     assert cli.main(["generate", str(foreign_run), "--prompt", "h", "--allow", "trap"]) == 2
     assert "best.ckpt is not a readable checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "opened").exists()
+
+
+def test_a_module_of_ones_own_that_an_installed_one_hides_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "tokenize.py").write_text("class Cell: ...")
+    add_user_folders([str(tmp_path)])
+    for allowed in ((), ("tokenize",)):
+        allow(allowed)
+        with pytest.raises(InputError, match=r"tokenize is .*, which comes before .*tokenize\.py; give that another"):
+            check_definitions({"cell": {"_target_": "tokenize.Cell"}})

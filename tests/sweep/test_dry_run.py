@@ -44,7 +44,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP", "SEQLAB_PLANNED_JOBS"):
+    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP", "SEQLAB_PLANNED_JOBS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 

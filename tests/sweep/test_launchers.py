@@ -11,7 +11,7 @@ import pytest
 
 from seqlab.run.provenance import may_be_alive
 from seqlab.run.record import RECORD_NAME, read_record
-from tests.command import command_line, environment, seqlab
+from tests.command import command_line, environment, seqlab, shadow_all_modules
 
 TINY = (
     *("experiment=hello", "trainer=cpu", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"),
@@ -51,6 +51,7 @@ LAUNCHERS = [
 @pytest.mark.parametrize(("launcher", "settings"), LAUNCHERS)
 def test_jobs_are_the_same_under_each_launcher(tmp_path, launcher, settings):
     """With a cell of the user's own, so that the allow-list and the path of modules must reach the jobs, too."""
+    shadow_all_modules(tmp_path)  # of which no process of a launcher may import one
     (tmp_path / "my_cells.py").write_text(OWN_CELL)
     (tmp_path / "conf" / "model" / "cell").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "cell" / "my_cell.yaml").write_text("_target_: my_cells.MyCell\n_partial_: true\n")

@@ -87,7 +87,7 @@ def sweep_here(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("PYTHONPATH", "SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
+    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
