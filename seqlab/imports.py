@@ -1,9 +1,31 @@
-"""Importing PyTorch and Lightning in a process that is made for one task. Torch is not needed."""
+"""What a process imports and from where. Torch is not needed."""
 
 import gc
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
+
+FOLDERS_VARIABLE: Final = "SEQLAB_PYTHONPATH"
+"""The user's folders that modules are imported from, for further processes; after all others, unlike PYTHONPATH's."""
+
+
+def add_folders(folders: Iterable[str]) -> None:
+    """Appends folders to ``sys.path`` here and in the processes that this one starts.
+
+    Never before the standard library and installed packages: a file ``random.py`` of the user's is no part of them.
+    """
+    known = filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
+    os.environ[FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*known, *folders]))
+    inherit_folders()
+
+
+def inherit_folders() -> None:
+    """Appends to ``sys.path`` what :func:`add_folders` named in the process that started this one."""
+    for folder in filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)):
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 @contextmanager

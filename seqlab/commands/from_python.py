@@ -22,7 +22,7 @@ from seqlab.config.hints import explain
 from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
-from seqlab.imports import quick_imports
+from seqlab.imports import FOLDERS_VARIABLE, add_folders, quick_imports
 from seqlab.run.events import COMPLETED
 from seqlab.run.folder import RunFolder
 from seqlab.run.parents import INIT_FROM, resolve_init_from
@@ -105,7 +105,7 @@ def _check_modules(config: dict[str, Any]) -> None:
 @contextmanager
 def _user_modules_on_path(config: dict[str, Any]) -> Iterator[None]:
     """Lets the run's process find the modules that the configuration names and that this process has imported."""
-    before = os.environ.get("PYTHONPATH")
+    before, search_path = os.environ.get(FOLDERS_VARIABLE), list(sys.path)
     folders = [os.getcwd()]
     for _, target in targets(config):
         module = sys.modules.get(target.partition(".")[0])
@@ -113,15 +113,15 @@ def _user_modules_on_path(config: dict[str, Any]) -> Iterator[None]:
         if file is not None:
             path = Path(file).resolve()
             folders.append(str(path.parents[1] if path.name == "__init__.py" else path.parent))
-    known = (before or "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
+    add_folders(folders)
     try:
         yield
     finally:
+        sys.path[:] = search_path
         if before is None:
-            del os.environ["PYTHONPATH"]
+            del os.environ[FOLDERS_VARIABLE]
         else:
-            os.environ["PYTHONPATH"] = before
+            os.environ[FOLDERS_VARIABLE] = before
 
 
 def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> None:

@@ -33,6 +33,8 @@ from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
+from seqlab.imports import FOLDERS_VARIABLE, inherit_folders
+from seqlab.run.client import MODULE, Server, server_here, start_server
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.ownership import AtWorkError
@@ -78,11 +80,12 @@ class TrainCommand:
         self.code = 0
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
         self._search: search.Study | None = None
+        self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a job in another process needs."""
-        return {**self.__dict__, "_search": None, "_config": None}
+        return {**self.__dict__, "_search": None, "_server": None, "_config": None}
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
@@ -110,6 +113,8 @@ class TrainCommand:
                 self.sweep.log.remove()
             if self._search is not None:
                 self._search.close()
+            if self._server is not None:
+                self._server.close()
         return _estimate(self.planned) if self.planned else self.code
 
     def _run_hydra(self) -> None:
@@ -144,11 +149,14 @@ class TrainCommand:
         if search.is_search(config):
             self._search = search.take_up(config)
         self.sweep = sweep = Sweep(config)
+        if launchers.forks(config) and not config.dry_run:
+            self._server = start_server(sweep.thread_variables())
+            sweep.server = self._server.address if self._server else None
         if launchers.kind_of(config) == "basic":
             return
         for line in launchers.announce(config, sweep.at_once, sweep.threads):
             print(line, flush=True)
-        launchers.carry_environment(config, ("PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS"))
+        launchers.carry_environment(config, ("PYTHONPATH", FOLDERS_VARIABLE, "HYDRA_FULL_ERROR", "OMP_NUM_THREADS"))
         sweep.watch()
         stop_on_signals()
 
@@ -190,7 +198,9 @@ class TrainCommand:
             _remove_if_empty(run_dir)
         elif sweep.is_apart():
             sweep.log.write(event="start", **where)
-            start = Start(sweep.environment(), to_file=True, give_up=sweep.is_abandoned)
+            inherit_folders()
+            server = server_here(sweep.server, sweep.environment())
+            start = Start(sweep.environment(), to_file=True, give_up=sweep.is_abandoned, server=server)
             with redirect_stdout(StringIO()) as said, redirect_stderr(said):
                 end = self._carry_out_job(run_dir, config, overrides, start)
             sweep.log.write(event="end", **where, **end, said=said.getvalue())
@@ -199,7 +209,7 @@ class TrainCommand:
         else:
             print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
             sweep.log.write(event="start", **where)
-            start = Start()
+            start = Start(server=sweep.server)
             end = self._carry_out_job(run_dir, config, overrides, start)
             sweep.log.write(event="end", **where, **end)
             sweep.tell()
@@ -289,7 +299,7 @@ def _estimate(jobs: list[dict[str, Any]]) -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(jobs, file)
         file.flush()
-        return subprocess.run([sys.executable, "-m", "seqlab.run.process", "dry_run", file.name]).returncode
+        return subprocess.run([sys.executable, "-Pm", MODULE, "dry_run", file.name]).returncode
 
 
 def _has_completed(run_dir: Path, config: dict[str, Any]) -> bool:

@@ -1,14 +1,13 @@
 """What ``seqlab train`` reads from its command line before Hydra does."""
 
 import difflib
-import os
-import sys
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from seqlab.errors import InputError
+from seqlab.imports import add_folders
 
 
 def take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
@@ -29,13 +28,8 @@ def values(argv: list[str], *options: str) -> list[str]:
 
 
 def extend_python_path(folders: list[str]) -> None:
-    """A console script has neither the working folder nor the user's own beside ``--config-dir`` on its path; nor has
-    its child."""
-    for folder in folders:
-        if folder not in sys.path:
-            sys.path.append(folder)
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, known), *folders]))
+    """A console script has neither the working folder nor the user's own beside ``--config-dir`` on its path."""
+    add_folders(folders)
 
 
 def options_first(argv: list[str]) -> list[str]:
