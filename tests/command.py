@@ -22,7 +22,8 @@ def command_line(*arguments: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's environment with one thread, and without what a test or the user may have set for seqlab."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("SEQLAB_ALLOW", "PYTHONPATH")}
+    left_out = ("SEQLAB_ALLOW", "PYTHONPATH", "SEQLAB_PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "OMP_NUM_THREADS": "1", **variables}
 
 

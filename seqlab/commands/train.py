@@ -35,6 +35,7 @@ from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
+from seqlab.run.client import MODULE, Server, server_here, start_server
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.ownership import AtWorkError
@@ -85,11 +86,12 @@ class TrainCommand:
         self.code = 0
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
         self._search: search.Study | None = None
+        self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a job in another process needs."""
-        return {**self.__dict__, "_search": None, "_config": None}
+        return {**self.__dict__, "_search": None, "_server": None, "_config": None}
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
@@ -117,6 +119,8 @@ class TrainCommand:
                 self.sweep.log.remove()
             if self._search is not None:
                 self._search.close()
+            if self._server is not None:
+                self._server.close()
         return _estimate(self.planned) if self.planned else self.code
 
     def _run_hydra(self) -> None:
@@ -151,6 +155,9 @@ class TrainCommand:
         if search.is_search(config):
             self._search = search.take_up(config)
         self.sweep = sweep = Sweep(config)
+        if launchers.forks(config) and not config.dry_run:
+            self._server = start_server(sweep.thread_variables())
+            sweep.server = self._server.address if self._server else None
         if launchers.kind_of(config) == "basic":
             return
         for line in launchers.announce(config, sweep.at_once, sweep.threads):
@@ -197,7 +204,9 @@ class TrainCommand:
             _remove_if_empty(run_dir)
         elif sweep.is_apart():
             sweep.log.write(event="start", **where)
-            start = Start(sweep.environment(), to_file=True, give_up=sweep.is_abandoned)
+            put_user_folders_last()
+            server = server_here(sweep.server, sweep.environment())
+            start = Start(sweep.environment(), to_file=True, give_up=sweep.is_abandoned, server=server)
             with redirect_stdout(StringIO()) as said, redirect_stderr(said):
                 end = self._carry_out_job(run_dir, config, overrides, start)
             sweep.log.write(event="end", **where, **end, said=said.getvalue())
@@ -206,7 +215,7 @@ class TrainCommand:
         else:
             print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
             sweep.log.write(event="start", **where)
-            start = Start()
+            start = Start(server=sweep.server)
             end = self._carry_out_job(run_dir, config, overrides, start)
             sweep.log.write(event="end", **where, **end)
             sweep.tell()
@@ -297,7 +306,7 @@ def _estimate(jobs: list[dict[str, Any]]) -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(jobs, file)
         file.flush()
-        return subprocess.run([sys.executable, "-m", "seqlab.run.process", "dry_run", file.name]).returncode
+        return subprocess.run([sys.executable, "-Pm", MODULE, "dry_run", file.name]).returncode
 
 
 def _has_completed(run_dir: Path, config: dict[str, Any]) -> bool:

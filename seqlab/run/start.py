@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from seqlab.run.client import Process, RunProcess
 from seqlab.run.signals import Forwarding, forwarded
 from seqlab.run.supervisor import Attempt
 
@@ -24,6 +24,7 @@ class Start:
         environment: variables for the process, beside this one's.
         to_python: whether what it prints goes through this process's ``sys.stdout``, which a notebook shows.
         to_file: whether it prints into ``output.log`` in its folder, as runs at once do.
+        server: the address of a server that forks the process; None for one that imports on its own.
         give_up: asked once a second; true where nobody would hear of the run any more.
         was_stopped: whether somebody has asked for the end since.
     """
@@ -31,6 +32,7 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)
     to_python: bool = False
     to_file: bool = False
+    server: str | None = None
     give_up: Callable[[], bool] | None = None
     was_stopped: bool = False
     _signals: Forwarding | None = None
@@ -44,7 +46,7 @@ class Start:
         descriptor = attempt.claim.fileno()
         run_dir = attempt.claim.run_dir
         try:
-            code = self._run(run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))
+            code = self._run(self.server, run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))
         except OSError as error:
             attempt.give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
             raise
@@ -55,15 +57,14 @@ class Start:
 
     def carry_out_workers(self, run_dir: Path) -> int:
         """The part of a run on several machines that this one, which is not the first, has in it."""
-        return int(self._run(run_dir) != 0)
+        return int(self._run(None, run_dir) != 0)
 
-    def _run(self, run_dir: Path, *options: str, pass_fds: tuple[int, ...] = ()) -> int:
+    def _run(self, server: str | None, run_dir: Path, *options: str, pass_fds: tuple[int, ...] = ()) -> int:
         """The exit code of a run's own process; negative: the signal that ended it."""
-        supervisor = ["--supervisor", str(os.getpid())]
-        command = [sys.executable, "-m", "seqlab.run.process", "train", str(run_dir), *supervisor, *options]
+        arguments = ["train", str(run_dir), "--supervisor", str(os.getpid()), *options]
         environment = {**os.environ, **self.environment}
         with self._output(run_dir) as stream:
-            process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, pass_fds=pass_fds)
+            process = RunProcess(arguments, server, env=environment, stdout=stream, stderr=stream, pass_fds=pass_fds)
             return self._wait(process)
 
     @contextmanager
@@ -78,7 +79,7 @@ class Start:
         with (run_dir / "output.log").open("ab") as stream:
             yield stream
 
-    def _wait(self, process: "subprocess.Popen[bytes]") -> int:
+    def _wait(self, process: Process) -> int:
         """The exit code of a run's process. The first signal that asks this one to stop stops that one, which saves
         first; a second one ends it at once."""
 

@@ -40,6 +40,11 @@ def kind_of(config: DictConfig) -> str:
     return _KINDS.get(name, name)
 
 
+def forks(config: DictConfig) -> bool:
+    """Whether a job's process is forked from one that has imported already; of Submitit's, each is on its own."""
+    return kind_of(config) in ("basic", "joblib", "ray")
+
+
 def jobs_at_once(config: DictConfig, jobs: int | None) -> int | None:
     """How many of a sweep's ``jobs`` (None: not known) run at once; None where the cluster decides."""
     kind, launcher = kind_of(config), config.hydra.launcher

@@ -59,6 +59,7 @@ class Sweep:
         self.logs_to_tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
         self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
         self.log = SweepLog(self.folder.absolute() / f".sweep-{secrets.token_hex(4)}")
+        self.server: str | None = None  # the address of the one that its jobs' processes are forked from
         self._process = this_process()
         self._began = time.monotonic()
         self._watch: threading.Thread | None = None
@@ -89,7 +90,11 @@ class Sweep:
 
     def environment(self) -> dict[str, str]:
         """What a job's environment says of its threads, where jobs share a machine."""
-        if self.threads is None or not self.is_apart():
+        return self.thread_variables() if self.is_apart() else {}
+
+    def thread_variables(self) -> dict[str, str]:
+        """The same, of jobs at once."""
+        if self.threads is None:
             return {}
         return {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
 
