@@ -10,8 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from seqlab.run import supervisor, training
+from seqlab.run.folder import Claim
+from seqlab.run.start import Start
 from tests.conftest import config_of
+
+_carry_out = Start.carry_out
 
 ONE_THREAD = ("trainer=cpu", "runtime.num_threads=1")
 
@@ -80,3 +86,34 @@ def train_in_this_process(run_dir: Path, *overrides: str) -> int:
             return attempt.note_end(training.main([str(run_dir), "--claim", str(inherited)]))
     finally:
         lightning.setLevel(level)
+
+
+def prepare_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Lets the command run in this process, in ``folder``: what it changes of the process is undone."""
+    patch.chdir(folder)
+    patch.setattr(sys, "argv", sys.argv)
+    patch.setattr(sys, "path", list(sys.path))
+    for name in ("PYTHONPATH", "PYTHONSAFEPATH", "SEQLAB_ALLOW"):
+        patch.setenv(name, os.environ.get(name, ""))
+    patch.setenv("HYDRA_FULL_ERROR", "1")
+
+
+def replace_training(patch: pytest.MonkeyPatch, train: Callable[[Claim], int | None]) -> list[tuple[int, str]]:
+    """Has each run do what ``train(claim)`` says instead of training in a process of its own.
+
+    Args:
+        patch: undoes it.
+        train: notes the run's end; the exit code that it returns is that of the run's process, None stands for 0.
+
+    Returns:
+        The runs as they come: the seed, and whether the run was ``begun`` or ``resumed``.
+    """
+    attempts: list[tuple[int, str]] = []
+
+    def carry_out(start: Start, attempt: supervisor.Attempt) -> int:
+        attempts.append((attempt.claim.fields["config"]["seed"], "resumed" if attempt.goes_on else "begun"))
+        patch.setattr(Start, "_run", lambda *_, **__: train(attempt.claim) or 0)
+        return _carry_out(start, attempt)
+
+    patch.setattr(Start, "carry_out", carry_out)
+    return attempts

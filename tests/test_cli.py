@@ -9,21 +9,18 @@ import sys
 import pytest
 
 from seqlab import cli
-from seqlab.commands import train as launch
-from seqlab.run.record import RECORD_NAME, RunRecord, read_record
-from tests.command import ONE_THREAD, environment, seqlab
-from tests.conftest import run_here, small
+from seqlab.run.folder import RECORD_NAME, start_run
+from seqlab.run.record import read_record
+from seqlab.run.start import Start
+from seqlab.run.supervisor import open_attempt
+from tests.command import ONE_THREAD, environment, prepare_here, seqlab
+from tests.conftest import config_of, run_here, small
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfd):
     """Runs ``seqlab ARGUMENTS`` here, in an empty folder; returns the exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("SEQLAB_ALLOW", "HYDRA_FULL_ERROR", "SEQLAB_VARIED_KEYS"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # so that what the command sets is undone
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    prepare_here(tmp_path, monkeypatch)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
@@ -46,7 +43,7 @@ def test_training_prints_the_runs_folder_last(hello):
     run_dir, done = hello
     assert run_dir.parent.name == "hello" and run_dir.parent.parent.name == "runs"
     assert read_record(run_dir)["status"] == "completed"
-    assert (run_dir / ".hydra" / "config.yaml").exists()
+    assert not (run_dir / ".hydra").exists()  # its configuration is kept once, in its events
     assert done.stderr == "" and "INFO" not in done.stdout
     assert "val/loss" in done.stdout and "tokens/s" in done.stdout
 
@@ -135,7 +132,7 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         (["complete", "RUN", "h", "-k", "few"], "-k: expected a whole number, 1 or more, got 'few'"),
         (["generate", "nowhere", "--prompt", "h"], "nowhere/run.json: no such file"),
         (["evaluate", "nowhere"], "nowhere/run.json: no such file"),
-        (["resume", "nowhere"], "nowhere/run.json: no such file"),
+        (["resume", "nowhere"], "nowhere is not the folder of a run: it has no events.jsonl"),
         (["report", "nowhere"], "nowhere"),
         (["trian"], "invalid choice: 'trian'"),
         ([], "the following arguments are required: COMMAND"),
@@ -214,25 +211,22 @@ def test_resuming_a_completed_run_says_so(hello, command):
 def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(tmp_path, monkeypatch, capfd):
     start = subprocess.Popen
 
-    def doomed(arguments, **_):
+    def doomed(arguments, **options):
         assert arguments[1:4] == ["-m", "seqlab.run.process", "train"]
-        program = (
-            "import os, sys\nfrom seqlab.run.record import RunRecord\n"
-            "RunRecord.start(sys.argv[1], {}, [], 1)\nos.kill(os.getpid(), 9)"
-        )
-        return start([sys.executable, "-c", program, arguments[4]])
+        return start([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], **options)
 
     monkeypatch.setattr(subprocess, "Popen", doomed)
-    assert launch._supervise(tmp_path) == 1
+    with open_attempt(tmp_path, {"seed": 1}, ["seed=1"]) as attempt:
+        assert Start().carry_out(attempt) == 1
     assert f"seqlab: SIGKILL ended the run; continue with: seqlab resume {tmp_path}" in capfd.readouterr().err
     record = json.loads((tmp_path / RECORD_NAME).read_text())
     assert record["status"] == "interrupted" and "SIGKILL ended the run" in record["error"]
 
 
 def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):
-    RunRecord.start(tmp_path / "run", {"seed": 1}, [], 1)
-    program = "import sys\nfrom seqlab.run.record import RunRecord\nRunRecord.resume(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "run")], env=environment(), capture_output=True, text=True
-    )
-    assert "is still at work in this run" in done.stderr
+    with start_run(tmp_path / "run", config_of("experiment=hello")) as claim:
+        for arguments in (["resume", str(tmp_path / "run")], ["train", "experiment=hello", "hydra.run.dir=run"]):
+            before = claim.folder.events_path.read_bytes()
+            code, _, err = command(*arguments)
+            assert code == 2 and f"run is at work already, as process {os.getpid()} on " in err
+            assert err.count("\n") == 1 and claim.folder.events_path.read_bytes() == before

@@ -8,7 +8,7 @@ import torch
 
 import seqlab
 from seqlab.nn.size import count_parameters
-from seqlab.run.record import RunRecord
+from seqlab.run.folder import start_run
 
 SCRIPT = Path(seqlab.__file__).parents[1] / "experiments" / "why_recurrent" / "run.py"
 
@@ -49,10 +49,10 @@ def test_in_the_full_net_each_step_depends_on_each_token(study):
 
 def test_the_table_tells_the_kinds_apart_and_marks_the_best_on_validation(study, tmp_path):
     def record(name, model, validation, test, status="completed"):
-        made = RunRecord.start(tmp_path / name, {"seed": 1, "model": model}, [], 1)
-        made.update(num_parameters=1000)
-        if status == "completed":
-            made.complete({"val/perplexity": validation, "test/perplexity": test}, train_seconds=60.0)
+        with start_run(tmp_path / name, {"seed": 1, "model": model}) as claim:
+            claim.note(num_parameters=1000)
+            if status == "completed":
+                claim.complete({"val/perplexity": validation, "test/perplexity": test}, train_seconds=60.0)
 
     record("a", {"_target_": "seqlab.nn.WindowModel", "window_size": 8}, 150.0, 140.0)
     record("b", {"_target_": "seqlab.nn.WindowModel", "window_size": 2}, 151.0, 139.0)

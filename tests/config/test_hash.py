@@ -90,6 +90,7 @@ NOT_COUNTED = {
     "name": "what its folder is called",
     "dry_run": "how a sweep goes",
     "fail_fast": "how a sweep goes",
+    "overwrite": "what becomes of the run that is there",
     "rerun_changed": "how a sweep goes",
     "runtime.keep_freed_memory": "where it works",
     "runtime.gpu_per_job": "where it works",

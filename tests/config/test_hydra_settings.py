@@ -8,32 +8,19 @@ from pathlib import Path
 import pytest
 
 from seqlab import cli
-from seqlab.commands import train as launch
 from seqlab.config.hydra_settings import FIXED, check_folder, check_typed
 from seqlab.errors import InputError
-from seqlab.run.record import RunRecord
+from tests.command import prepare_here, replace_training
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfd):
     """``seqlab train ARGUMENTS`` in an empty folder, where a run's process is not started but noted."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["seqlab"])
-    monkeypatch.setattr("sys.path", [*sys.path])
-    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    prepare_here(tmp_path, monkeypatch)
 
     def run(*arguments: str) -> tuple[int, str, int]:
         """The exit code, what it said, and how many runs it began."""
-        begun = []
-
-        def supervise(run_dir, *options):
-            begun.append(run_dir)
-            RunRecord.start(run_dir, launch.read_job(run_dir)["config"], [], 1).complete({"val/loss": 1.0})
-            return 0
-
-        monkeypatch.setattr(launch, "_supervise", supervise)
+        begun = replace_training(monkeypatch, lambda claim: claim.complete({"val/loss": 1.0}))
         code = cli.main(["train", "experiment=hello", *arguments])
         return code, capfd.readouterr().err, len(begun)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.run.record import RECORD_NAME, RunRecord
+from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, start_run
+
+_at_work: list[Claim] = []  # whose owner must not be gone
 
 
 def _write_run(
@@ -28,17 +30,31 @@ def _write_run(
         for name in above:
             place = place.setdefault(name, {})
         place[last] = value
-    record = RunRecord.start(folder, nested, list(overrides), seed)
+    for name in (EVENTS_NAME, RECORD_NAME):  # one that was written before
+        (folder / name).unlink(missing_ok=True)
+    claim = start_run(folder, nested, overrides)
     if end == "completed":
-        record.complete({"test/perplexity": metrics} if isinstance(metrics, (int, float)) else metrics or {}, **fields)
+        claim.complete({"test/perplexity": metrics} if isinstance(metrics, (int, float)) else metrics or {}, **fields)
     elif end == "failed":
-        record.fail("Traceback (most recent call last):\n  ...\nRuntimeError: \x1b[31mout of memory", **fields)
+        claim.fail("Traceback (most recent call last):\n  ...\nRuntimeError: \x1b[31mout of memory", **fields)
     elif end == "interrupted":
-        record.interrupt(**fields)
+        claim.interrupt(**fields)
+    if end == "running":
+        _at_work.append(claim)
+    else:
+        claim.release()
     path = folder / RECORD_NAME
     git = git or {"commit": "a" * 40, "dirty": False}
     path.write_text(json.dumps({**json.loads(path.read_text()), "git": git, **(written or {})}))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def end_runs():
+    """Gives back the runs that a test has left running."""
+    yield
+    while _at_work:
+        _at_work.pop().release()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """A dry run tells what jobs would take and what is wrong with them, and leaves nothing behind."""
 
-import os
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +8,9 @@ from seqlab import cli
 from seqlab.commands import train as launch
 from seqlab.config import build
 from seqlab.nn.size import count_parameters
-from seqlab.run import record as records
-from seqlab.run.record import RunRecord
-from seqlab.run.supervisor import read_job
 from seqlab.sweep import dry_run
 from seqlab.sweep.dry_run import estimate
-from tests.command import ONE_THREAD, seqlab
+from tests.command import ONE_THREAD, prepare_here, replace_training, seqlab
 from tests.conftest import config_of, small
 
 TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
@@ -41,22 +36,10 @@ def test_every_job_of_a_sweep_is_told_with_its_mistake_or_its_size_and_nothing_i
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """``seqlab train`` in this process: a run completes at once, and a dry run starts no process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP", "SEQLAB_PLANNED_JOBS"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-
-    def complete(run_dir, *options):
-        config = read_job(run_dir)["config"]
-        RunRecord.start(run_dir, config, [], config["seed"]).complete({"val/loss": 1.0})
-        return 0
-
-    monkeypatch.setattr(launch, "_supervise", complete)
+    prepare_here(tmp_path, monkeypatch)
+    replace_training(monkeypatch, lambda claim: claim.complete({"val/loss": 1.0}))
     started = lambda command: SimpleNamespace(returncode=dry_run.main(command[4:]))  # noqa: E731
     monkeypatch.setattr(launch.subprocess, "run", started)
-    monkeypatch.setattr(records, "git_state", lambda: {"commit": None, "dirty": None})
     return tmp_path
 
 

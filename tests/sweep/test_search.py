@@ -1,14 +1,12 @@
 """A search by Optuna, its runs replaced: failed trials are tolerated, and the same command goes on with the study."""
 
 import os
-import sys
 
 import pytest
 from filelock import FileLock
 
 from seqlab import cli
-from seqlab.commands import train as launch
-from seqlab.run.record import RunRecord
+from tests.command import prepare_here, replace_training
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install 'seqlab[optuna]'")
 
@@ -18,27 +16,19 @@ SEARCH = ("experiment=hello", "name=s", "sweep=optuna", "model.num_layers=1", "h
 @pytest.fixture
 def search(tmp_path, monkeypatch):
     """Searches in this process, where a run's loss is what ``loss(learning rate)`` says, None for a failure."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP", "SEQLAB_PLANNED_JOBS"):
-        monkeypatch.setenv(name, os.environ.get(name, "{}" if name == "SEQLAB_SWEEP" else ""))
-    monkeypatch.setenv("SEQLAB_OWN_FOLDERS", "")
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    prepare_here(tmp_path, monkeypatch)
 
     def run(loss, *overrides: str) -> tuple[int, list[float]]:
         """The exit code, and the learning rates of the runs."""
         tried = []
 
-        def supervise(run_dir, *options):
-            config = launch.read_job(run_dir)["config"]
-            tried.append(config["optimizer"]["lr"])
-            record = RunRecord.start(run_dir, config, [], config["seed"])
+        def train(claim):
+            tried.append(claim.fields["config"]["optimizer"]["lr"])
             value = loss(tried[-1])
-            record.fail("broken") if value is None else record.complete({"val/loss": value})
+            claim.fail("broken") if value is None else claim.complete({"val/loss": value})
             return 1 if value is None else 0
 
-        monkeypatch.setattr(launch, "_supervise", supervise)
+        replace_training(monkeypatch, train)
         return cli.main(["train", *SEARCH, *overrides]), tried
 
     return run

@@ -2,19 +2,17 @@
 
 import errno
 import json
-import os
-import sys
+import math
 
 import pytest
-from seqlab.sweep.jobs import Job, best_of, summary
 
 from seqlab import cli
 from seqlab.commands import train as launch
 from seqlab.errors import InputError
-from seqlab.run import record as records
-from seqlab.run.record import RECORD_NAME, RunRecord, read_record
-from seqlab.run.supervisor import read_job
-from tests.command import ONE_THREAD, seqlab
+from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, start_run
+from seqlab.run.record import read_record
+from seqlab.run.start import Start
+from tests.command import ONE_THREAD, prepare_here, replace_training, seqlab
 
 TINY = ("experiment=hello", "name=depths", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", *ONE_THREAD)
 
@@ -83,58 +81,54 @@ def test_an_edited_sweep_runs_what_is_new_and_what_had_failed(sweep):
 
 @pytest.fixture
 def sweep_here(tmp_path, monkeypatch, capfd):
-    """Sweeps in this process, where a job's training is what ``job(run_dir, options)`` says."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("SEQLAB_ALLOW", "SEQLAB_VARIED_KEYS", "SEQLAB_SWEEP"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    """Sweeps in this process, where a job's training is what ``train(claim)`` says."""
+    prepare_here(tmp_path, monkeypatch)
 
-    def run(job, *overrides: str) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
-        """The exit code, and which seeds were trained with which options."""
-        trained = []
-
-        def supervise(run_dir, *options):
-            config = read_job(run_dir)["config"]
-            trained.append((config["seed"], options))
-            record = RunRecord.start(run_dir, config, [], config["seed"])
-            return job(record, config["seed"])
-
-        monkeypatch.setattr(launch, "_supervise", supervise)
+    def run(train, *overrides: str) -> tuple[int, list[tuple[int, str]]]:
+        """The exit code, and which seeds were trained, each begun or resumed."""
+        trained = replace_training(monkeypatch, train)
         return cli.main(["train", "-m", *TINY, *overrides]), trained
 
     return run
 
 
-def complete(record, seed):
-    record.complete({"val/loss": float(seed)})
+def seed_of(claim: Claim) -> int:
+    return claim.fields["config"]["seed"]
+
+
+def complete(claim: Claim) -> None:
+    claim.complete({"val/loss": float(seed_of(claim))})
+
+
+def complete_but_for_two(claim: Claim) -> int:
+    if seed_of(claim) == 2:
+        claim.fail("broken")
+        return 1
+    complete(claim)
     return 0
 
 
-def complete_but_for_two(record, seed):
-    if seed == 2:
-        record.fail("broken")
-        return 1
-    return complete(record, seed)
+def interrupt(claim: Claim) -> int:
+    claim.interrupt()
+    return 1
 
 
 def test_repeating_the_command_runs_only_what_had_not_completed(sweep_here):
-    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(1, ()), (2, ()), (3, ())])
-    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(2, ())])
-    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ())])
+    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(1, "begun"), (2, "begun"), (3, "begun")])
+    assert sweep_here(complete_but_for_two, "seed=1,2,3") == (1, [(2, "begun")])
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, "begun")])
     assert sweep_here(complete, "seed=1,2,3") == (0, [])
 
 
 def test_a_changed_setting_runs_all_anew_and_where_it_runs_counts_for_nothing(sweep_here):
-    assert sweep_here(complete, "seed=1,2") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2") == (0, [(1, "begun"), (2, "begun")])
     assert sweep_here(complete, "seed=1,2", "logger=none") == (0, [])
-    assert sweep_here(complete, "seed=1,2", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2", "optimizer.lr=0.5") == (0, [(1, "begun"), (2, "begun")])
     assert sweep_here(complete, "seed=1,2") == (0, [])  # the first are still there
 
 
 def test_the_flag_of_a_sweep_may_stand_between_its_overrides(sweep_here):
-    assert sweep_here(complete, "seed=1,2", "-m", "optimizer.lr=0.5") == (0, [(1, ()), (2, ())])
+    assert sweep_here(complete, "seed=1,2", "-m", "optimizer.lr=0.5") == (0, [(1, "begun"), (2, "begun")])
 
 
 def test_every_job_ends_in_a_line_with_the_best_so_far_and_what_is_left(sweep_here, capfd):
@@ -161,82 +155,75 @@ def test_the_end_of_a_sweep_names_what_did_not_complete_and_why(sweep_here, capf
 
 
 def test_fail_fast_ends_a_sweep_with_its_first_failure(sweep_here, capfd):
-    assert sweep_here(complete_but_for_two, "seed=1,2,3", "fail_fast=true") == (1, [(1, ()), (2, ())])
+    assert sweep_here(complete_but_for_two, "seed=1,2,3", "fail_fast=true") == (1, [(1, "begun"), (2, "begun")])
     out, err = capfd.readouterr()
     assert "1 completed, 1 failed" in out and out.splitlines()[-1] == "runs/depths"
     assert "fail_fast=true ends the sweep with its first failure" in err
-    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ()), (3, ())])  # the option is no part of a job
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, "begun"), (3, "begun")])  # the option is no part of a job
 
 
 def test_jobs_that_other_code_completed_are_named_and_run_again_if_asked(sweep_here, monkeypatch, capfd):
     def commit(name):
-        for module in (launch, records):
-            monkeypatch.setattr(module, "git_state", lambda: {"commit": name, "dirty": False})
+        monkeypatch.setattr(launch, "git_state", lambda: {"commit": name, "dirty": False})
+
+    def complete(claim):
+        claim.note(git=launch.git_state())
+        claim.complete({"val/loss": 1.0})
 
     commit("a" * 40)
-    assert sweep_here(complete, "seed=1") == (0, [(1, ())])
+    assert sweep_here(complete, "seed=1") == (0, [(1, "begun")])
     assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
     commit("b" * 40)
     capfd.readouterr()
     assert sweep_here(complete, "seed=1") == (0, [])
     said = f"completed by other code, commit {'a' * 10} where {'b' * 10} is now: rerun_changed=true runs it again"
     assert said in capfd.readouterr().out
-    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [(1, ())])
+    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [(1, "begun")])
     assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
 
 
 def test_a_job_that_could_not_start_is_noted_and_the_others_run(sweep_here, capfd):
-    def too_many(record, seed):
-        if seed == 2:
+    def too_many(claim):
+        if seed_of(claim) == 2:
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-        return complete(record, seed)
+        complete(claim)
 
-    assert sweep_here(too_many, "seed=1,2,3") == (1, [(1, ()), (2, ()), (3, ())])
+    assert sweep_here(too_many, "seed=1,2,3") == (1, [(1, "begun"), (2, "begun"), (3, "begun")])
     out, err = capfd.readouterr()
     assert "2 completed, 1 failed\n  failed: runs/depths/seed=2-" in out and err.count("Resource temporarily") == 1
-    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, ())])
+    assert sweep_here(complete, "seed=1,2,3") == (0, [(2, "begun")])
 
 
 def test_what_is_refused_now_can_still_be_resumed(sweep_here, monkeypatch):
-    def interrupted(record, seed):
-        record.interrupt()
-        return 1
-
     def refuse(config):
         raise InputError("not on the allow-list")
 
-    sweep_here(interrupted, "seed=1")
+    sweep_here(interrupt, "seed=1")
     with monkeypatch.context() as patch:
-        patch.setattr(launch, "check_targets", refuse)
+        patch.setattr("seqlab.commands.carry_out.check_targets", refuse)
         assert sweep_here(complete, "seed=1") == (1, [])
-    assert sweep_here(complete, "seed=1") == (0, [(1, ("--resume",))])
+    assert sweep_here(complete, "seed=1") == (0, [(1, "resumed")])
 
 
-def test_what_other_code_has_begun_goes_on_or_begins_anew_as_asked(sweep_here, monkeypatch, capfd):
-    def interrupted(record, seed):
-        record.interrupt()
-        return 1
+def test_what_could_not_go_on_is_what_it_was_before(sweep_here, tmp_path, capfd):
+    def too_many(claim):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    def commit(name):
-        for module in (launch, records):
-            monkeypatch.setattr(module, "git_state", lambda: {"commit": name, "dirty": False})
-
-    for number, (option, expected) in enumerate({"false": ("--resume",), "true": ()}.items()):
-        commit("a" * 40)
-        sweep_here(interrupted, f"seed={number}")
-        commit("b" * 40)
-        assert sweep_here(complete, f"seed={number}", f"rerun_changed={option}") == (0, [(number, expected)])
-        assert "interrupted by other code, commit aaaaaaaaaa where bbbbbbbbbb is now" in capfd.readouterr().out
+    sweep_here(interrupt, "seed=1")
+    assert sweep_here(too_many, "seed=1") == (1, [(1, "resumed")])
+    assert "1 interrupted" in capfd.readouterr().out
+    assert [read_record(path)["status"] for path in tmp_path.rglob(RECORD_NAME)] == ["interrupted"]
+    assert sweep_here(complete, "seed=1") == (0, [(1, "resumed")])
 
 
 def test_a_damaged_record_is_named_and_the_other_jobs_run(sweep_here, tmp_path, capfd):
     sweep_here(complete, "seed=1,2")
-    (damaged,) = (tmp_path / "runs" / "depths").glob(f"seed=1-*/{RECORD_NAME}")
-    damaged.write_text("{")
-    assert sweep_here(complete, "seed=1,2,3") == (1, [(3, ())])
+    (damaged,) = (tmp_path / "runs" / "depths").glob(f"seed=1-*/{EVENTS_NAME}")
+    damaged.write_text("{\n")
+    assert sweep_here(complete, "seed=1,2,3") == (1, [(3, "begun")])
     out, err = capfd.readouterr()
     assert err.count("\n") == 1 and "not valid JSON" in err
-    assert "1 completed, 1 skipped, 1 failed" in out and damaged.read_text() == "{"
+    assert "1 completed, 1 skipped, 1 failed" in out and damaged.read_text() == "{\n"
 
 
 @pytest.mark.parametrize(
@@ -255,15 +242,14 @@ def test_what_is_wrong_with_all_jobs_is_told_before_any(sweep_here, capfd, tmp_p
 
 
 def test_what_is_wrong_with_one_job_is_told_of_that_one(sweep_here, capfd):
-    assert sweep_here(complete, "optimize.metric=val/loss,val/los") == (1, [(1, ())])
+    assert sweep_here(complete, "optimize.metric=val/loss,val/los") == (1, [(1, "begun")])
     assert "did you mean val/loss?" in capfd.readouterr().err
-    assert sweep_here(complete, "seed=-1,2") == (1, [(2, ())])
+    assert sweep_here(complete, "seed=-1,2") == (1, [(2, "begun")])
 
 
 def test_the_best_job_is_the_one_with_the_highest_accuracy(sweep_here, capfd):
-    def accurate(record, seed):
-        record.complete({"val/accuracy": float(seed)})
-        return 0
+    def accurate(claim):
+        claim.complete({"val/accuracy": float(seed_of(claim))})
 
     assert sweep_here(accurate, "seed=1,3,2", "optimize.metric=val/accuracy")[0] == 0
     assert "best so far 3 (seed=3)" in capfd.readouterr().out
@@ -274,11 +260,15 @@ def test_a_glob_over_a_groups_choices_is_counted(sweep_here, capfd):
     assert "\n[2/2] completed" in capfd.readouterr().out
 
 
-def test_a_job_that_left_no_record_is_not_forgotten(tmp_path):
-    (tmp_path / "seed=1-0" / ".hydra").mkdir(parents=True)
-    (tmp_path / "seed=1-0" / ".hydra" / "overrides.yaml").touch()
-    text, all_done = summary(tmp_path, "val/loss")
-    assert not all_done and text.startswith("1 failed\n") and "it left no record" in text
+def test_a_job_that_left_no_record_is_not_forgotten(sweep_here, monkeypatch, capfd):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", "runs/depths")
+
+    monkeypatch.setattr("seqlab.commands.carry_out.open_attempt", refuse)
+    assert sweep_here(complete, "seed=1,2") == (1, [])
+    out, err = capfd.readouterr()
+    assert "2 failed\n  failed: runs/depths/seed=1-" in out and "it left no record" in out
+    assert err.count("runs/depths: Read-only file system") == 2
 
 
 def test_a_stored_sweep_is_counted_too(sweep_here, capfd):
@@ -286,43 +276,35 @@ def test_a_stored_sweep_is_counted_too(sweep_here, capfd):
     assert "\n[6/6] completed  val/loss 3" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize(("mode", "best"), [("min", "a"), ("max", "c")])
-def test_the_best_job_has_a_finite_metric(mode, best):
-    values = {"a": 1.0, "b": float("nan"), "c": 3.0, "d": float("-inf"), "e": float("inf"), "f": None}
-    jobs = [Job(f"{name}-0", "completed", value, "") for name, value in values.items()]
-    assert best_of(jobs, mode).name == best
-    assert best_of([job for job in jobs if job.name in "bdef"], mode) is None
-
-
 def test_an_interrupted_job_is_continued(sweep_here):
-    def interrupted(record, seed):
-        record.interrupt()
-        return 1
-
-    assert sweep_here(interrupted, "seed=1")[0] == 1
-    assert sweep_here(complete, "seed=1") == (0, [(1, ("--resume",))])
+    assert sweep_here(interrupt, "seed=1")[0] == 1
+    assert sweep_here(complete, "seed=1") == (0, [(1, "resumed")])
 
 
-def test_a_sweep_that_is_stopped_starts_no_further_job(sweep_here, capfd):
-    def stopped(record, seed):
-        launch.Outcome.stopped = True
-        record.interrupt()
-        return 1
+def test_a_sweep_that_is_stopped_starts_no_further_job(sweep_here, tmp_path, monkeypatch, capfd):
+    def stopped(start, attempt):
+        attempt.claim.interrupt()
+        start.was_stopped = True
+        return attempt.note_end(1)
 
-    code, trained = sweep_here(stopped, "seed=1,2,3")
-    assert code == 1 and trained == [(1, ())]
+    monkeypatch.setattr(Start, "carry_out", stopped)
+    assert cli.main(["train", "-m", *TINY, "seed=1,2,3"]) == 1
+    assert len(list(tmp_path.rglob(RECORD_NAME))) == 1
     assert "the same command goes on with it" in capfd.readouterr().err
 
 
 def test_a_sweeper_is_given_the_judged_metric_and_nan_for_a_failure(tmp_path):
-    RunRecord.start(tmp_path, {"seed": 1}, [], 1).complete({"val/loss": 2.5})
-    assert launch._metric(tmp_path, "val/loss") == 2.5
-    assert launch._metric(tmp_path, "val/other") != launch._metric(tmp_path, "val/other")
-    RunRecord.start(tmp_path, {"seed": 1}, [], 1).fail("broken")
-    assert launch._metric(tmp_path, "val/loss") != launch._metric(tmp_path, "val/loss")
+    with start_run(tmp_path / "done", {"seed": 1}) as claim:
+        claim.complete({"val/loss": 2.5})
+    assert launch._metric(tmp_path / "done", "val/loss") == 2.5
+    assert math.isnan(launch._metric(tmp_path / "done", "val/other"))
+    with start_run(tmp_path / "broken", {"seed": 1}) as claim:
+        claim.fail("broken", metrics={"val/loss": 2.5})
+    assert math.isnan(launch._metric(tmp_path / "broken", "val/loss"))
+    assert math.isnan(launch._metric(tmp_path / "absent", "val/loss"))
 
 
 def test_a_stored_sweep_names_its_own_keys(sweep_here, tmp_path):
-    assert sweep_here(complete, "sweep=seeds") == (0, [(1, ()), (2, ()), (3, ())])
+    assert sweep_here(complete, "sweep=seeds") == (0, [(1, "begun"), (2, "begun"), (3, "begun")])
     names = sorted(path.parent.name for path in (tmp_path / "runs" / "depths").glob(f"*/{RECORD_NAME}"))
     assert [name.rpartition("-")[0] for name in names] == ["seed=1", "seed=2", "seed=3"]

@@ -1,14 +1,16 @@
 """At its end a sweep is written for TensorBoard as a whole, which can fail without consequence."""
 
-import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from seqlab.commands import train as launch
+from seqlab.commands.resume import resume
 from seqlab.report import compare
 from seqlab.report import tensorboard as board
+from seqlab.run.folder import start_run
+from tests.command import prepare_here, replace_training
+from tests.conftest import config_of
 from tests.report.tensorboard_sweep import ask_in_this_process, columns_in, rows_in
 from tests.sweep.test_sweep import complete, complete_but_for_two, sweep_here  # noqa: F401
 
@@ -37,7 +39,7 @@ def test_a_sweep_ends_with_its_rows_and_the_same_command_brings_them_up_to_date(
 def test_without_the_logger_nothing_is_written(sweep_here, capfd):  # noqa: F811
     assert sweep_here(complete, "seed=1,2", "logger=none")[0] == 0
     assert "tensorboard" not in capfd.readouterr().out
-    assert not list(SWEEP.rglob("events.*"))
+    assert not list(SWEEP.rglob("events.out.*"))
 
 
 @pytest.mark.parametrize(
@@ -65,23 +67,22 @@ def test_a_dry_run_writes_nothing(sweep_here, monkeypatch):  # noqa: F811
 def test_a_run_of_a_sweep_that_is_resumed_loses_the_row_of_its_failure_and_gets_another(tmp_path, monkeypatch, capsys):
     sweep = tmp_path / "sweep"
     for seed in (1, 2):
-        RunRecord.start(sweep / str(seed), {"seed": seed}, [f"seed={seed}"], seed).fail("broken")
+        with start_run(sweep / str(seed), config_of("experiment=hello", f"seed={seed}"), [f"seed={seed}"]) as claim:
+            claim.fail("broken")
     rows = []
 
-    def train(process, run_dir):
+    def train(claim):
         rows.extend(path.parent.name for path in sweep.glob(f"*/{board.FILE_NAME}"))
-        RunRecord.load(run_dir).complete({"test/loss": 1.0})
-        return 0
+        claim.complete({"test/loss": 1.0})
 
-    monkeypatch.setattr(launch, "_wait", train)
-    child = SimpleNamespace(pid=os.getpid())
-    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(Popen=lambda *_, **__: child))
-    assert launch.resume(sweep / "1", [], []) == 0  # before there is any row: none is made
+    prepare_here(tmp_path, monkeypatch)
+    replace_training(monkeypatch, train)
+    assert resume(sweep / "1", [], []) == 0  # before there is any row: none is made
     assert rows == [] and not list(sweep.glob(f"*/{board.FILE_NAME}"))
     board.save_for_tensorboard(compare([sweep]), sweep)
     assert rows_in(ask_in_this_process(sweep))["2"][1] == "STATUS_FAILURE"
     capsys.readouterr()
-    assert launch.resume(sweep / "2", [], []) == 0
+    assert resume(sweep / "2", [], []) == 0
     assert rows == ["1"]
     found = {name: status for name, (_, status, _) in rows_in(ask_in_this_process(sweep)).items()}
     assert found == {"1": "STATUS_SUCCESS", "2": "STATUS_SUCCESS"}
