@@ -170,7 +170,7 @@ class TrainCommand:
         """Tells how the sweep went."""
         assert self.sweep is not None
         if config.dry_run:
-            _remove_if_empty(self.sweep.folder)
+            _remove_unused(self.sweep.folder)
             return
         self.code = self.sweep.finish(None if self._search is None else self._search.best())
 
@@ -344,6 +344,13 @@ def _label(sweep: Sweep | None) -> str:
 def _system_error(error: OSError) -> str:
     """The operating system's error in one line."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
+def _remove_unused(sweep_dir: Path) -> None:
+    """Removes the folder of a sweep that was not run, where it holds no more than what Hydra puts into it."""
+    if [path.name for path in sweep_dir.iterdir()] == ["multirun.yaml"]:
+        (sweep_dir / "multirun.yaml").unlink()
+    _remove_if_empty(sweep_dir)
 
 
 def _remove_if_empty(folder: Path) -> None:

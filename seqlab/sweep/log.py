@@ -23,7 +23,7 @@ class SweepLog:
         >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> log = SweepLog(Path(folder.name) / "log")
-        >>> log.write(event="start", number=0)
+        >>> log.write(event="start", number=0, folder="seed=1")
         >>> [event["number"] for event in log.read_new()], list(log.read_new())
         ([0], [])
         >>> folder.cleanup()
@@ -50,7 +50,9 @@ class SweepLog:
             whole = content[: content.rfind(b"\n") + 1]
             self._offsets[path.name] = begin + len(whole)
             for line in whole.split(b"\n")[:-1]:
-                yield json.loads(line)
+                event = _event_of(line)
+                if event is not None:
+                    yield event
 
     def stop(self) -> None:
         """Has no process begin a further job."""
@@ -63,3 +65,12 @@ class SweepLog:
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             shutil.rmtree(self.folder)
+
+
+def _event_of(line: bytes) -> dict[str, Any] | None:
+    """The event in a line; None for a line that a machine left damaged which went down while it was written."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and {"event", "number", "folder"} <= event.keys() else None

@@ -1,21 +1,22 @@
 """Jobs at once, without running any: how many, with how many threads and which GPU, and what is said of it."""
 
-import json
 import multiprocessing
 import os
-import sys
+import pickle
 import time
+from pathlib import Path
 
+import cloudpickle
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seqlab import cli, devices
-from seqlab.commands import train as launch
 from seqlab.config.hash import config_hash
 from seqlab.errors import InputError
-from seqlab.run.record import RunRecord
-from seqlab.sweep import jobs, launchers
+from seqlab.run.provenance import process_started, this_process
+from seqlab.sweep import launchers
+from seqlab.sweep.sweep import Sweep
 
 
 def config_of(launcher: str, threads=None, **settings):
@@ -68,76 +69,55 @@ def test_threads_that_will_fight_are_pointed_out(monkeypatch):
     assert launchers.announce(config_of("BasicLauncher", 8), 1, None) == []
 
 
-@pytest.mark.parametrize(
-    ("seconds", "to_go", "elapsed", "at_once", "left"),
-    [
-        ([8.0], 11, 8.0, 2, 40.0),  # two at once: the second ends now as well, five rounds are left
-        ([8.0] * 11, 1, 48.0, 2, 0.0),
-        ([8.0] * 3, 9, 24.0, 1, 72.0),
-        ([100.0] * 4, 4, 100.0, None, 100.0),
-    ],
-)
-def test_the_time_left_knows_how_many_jobs_run_at_once(seconds, to_go, elapsed, at_once, left):
-    assert jobs.time_left(seconds, to_go, elapsed, at_once) == pytest.approx(left)
+def sweep_of(folder: Path, *overrides: str) -> Sweep:
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        given = ["experiment=hello", f"hydra.sweep.dir={folder}", *overrides]
+        return Sweep(compose("train", overrides=given, return_hydra_config=True))
 
 
-def begin(monkeypatch, **how):
-    found = {"started": time.time(), "jobs": 3, "at_once": 2, "process": None, "threads": None, **how}
-    monkeypatch.setenv("SEQLAB_SWEEP", json.dumps(found))
+def test_a_job_in_another_process_knows_of_its_sweep_what_it_needs(tmp_path):
+    sweep = sweep_of(tmp_path, "launcher=joblib", "hydra.launcher.n_jobs=2")
+    sweep.watch()
+    copy = pickle.loads(cloudpickle.dumps(sweep))
+    sweep.end_watch()
+    for copied in (copy, pickle.loads(pickle.dumps(copy))):  # Ray's workers hand it on
+        assert copied.folder == sweep.folder and copied.label(1) == sweep.label(1)
+        assert not copied.is_apart() and copied.environment() == {}
+        copied._process = {**copied._process, "pid": 1}
+        assert copied.is_apart()
+    copy.log.write(event="start", number=0, folder="seed=1-0")
+    copy.log.write(event="end", number=0, folder="seed=1-0", status="completed", seconds=1.0)
+    sweep.tell()
+    assert sweep.progress.all_done and sweep.finish() == 0
+    assert not sweep.log.folder.exists()
 
 
-def job(folder, name, *, value=None, error=None):
-    run_dir = folder / name
-    (run_dir / ".hydra").mkdir(parents=True, exist_ok=True)
-    (run_dir / ".hydra" / "overrides.yaml").write_text("")
-    record = RunRecord.start(run_dir, {"seed": 1}, [], 1)
-    record.fail(error) if error else record.complete({"val/loss": value})
-    return run_dir
+def test_a_sweep_that_is_over_begins_no_job(tmp_path):
+    sweep = sweep_of(tmp_path, "fail_fast=true")
+    sweep.log.write(event="start", number=0, folder="seed=1-0")
+    sweep.log.write(event="end", number=0, folder="seed=1-0", status="failed", error="broken")
+    assert not sweep.is_over()  # nobody has read it
+    sweep.tell()
+    assert sweep.is_over() and sweep_of(tmp_path).is_over() is False  # the next sweep begins anew
+    patient = sweep_of(tmp_path)
+    patient.log.write(event="end", number=0, folder="seed=1-0", status="failed", error="broken")
+    patient.tell()
+    assert not patient.is_over()
 
 
-def test_progress_counts_jobs_that_were_noted_to_have_ended(tmp_path, monkeypatch):
-    """A record of an earlier sweep, and one whose supervisor has not spoken yet, are of jobs under way."""
-    old = job(tmp_path, "seed=1-0", error="broken")
-    time.sleep(0.02)
-    begin(monkeypatch)
-    (old / ".hydra" / "overrides.yaml").write_text("")  # this sweep has come to it
-    job(tmp_path, "seed=3-0", value=1.0)
-    done = job(tmp_path, "seed=2-0", value=2.0)
-    jobs.note_ending(done, 1, seconds=60.0, code=0)
-    told = jobs.progress(tmp_path, done, "val/loss", "min")
-    assert told == "completed  val/loss 2  the best so far  2 to go, about 2 min"
-
-
-def test_a_sweep_is_over_for_jobs_that_have_not_begun(tmp_path, monkeypatch):
-    begin(monkeypatch)
-    failed = job(tmp_path, "seed=1-0", error="broken")
-    assert not jobs.is_over(tmp_path, True)  # it may be of an earlier sweep
-    jobs.note_ending(failed, 0, code=1)
-    assert jobs.is_over(tmp_path, True) and not jobs.is_over(tmp_path, False)
-    left = tmp_path / "seed=2-0"
-    (left / ".hydra").mkdir(parents=True)
-    (left / ".hydra" / "overrides.yaml").write_text("")
-    jobs.pass_over(left, 1)
-    assert not left.exists()
-    begin(monkeypatch)
-    assert not jobs.is_over(tmp_path, True)  # the next sweep begins anew
-
-
-def test_a_job_notices_that_the_sweep_is_gone(monkeypatch):
+def test_a_job_notices_that_the_sweep_is_gone(tmp_path):
     child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
     child.start()
-    from seqlab.run.provenance import process_started, this_process
-
     process = {**this_process(), "pid": child.pid, "started": process_started(child.pid)}
-    begin(monkeypatch, process=process)
-    assert jobs.apart() and not jobs.abandoned()
+    sweep = sweep_of(tmp_path)
+    assert not sweep.is_apart() and not sweep.is_abandoned()
+    sweep._process = process
+    assert sweep.is_apart() and not sweep.is_abandoned() and not sweep.is_over()
     child.kill()
     child.join()
-    assert jobs.abandoned()
-    begin(monkeypatch, process={**process, "host": "elsewhere"})
-    assert jobs.apart() and not jobs.abandoned()  # nobody here can tell
-    begin(monkeypatch, process=this_process())
-    assert not jobs.apart()
+    assert sweep.is_abandoned() and sweep.is_over()
+    sweep._process = {**process, "boot": "elsewhere"}
+    assert sweep.is_apart() and not sweep.is_abandoned()  # nobody here can tell
 
 
 @pytest.fixture
@@ -207,14 +187,3 @@ def test_an_extra_that_is_missing_is_named(monkeypatch, capfd, group):
     assert cli.main(["train", "-m", "experiment=hello", "seed=1,2", f"{group}=absent"]) == 2
     mend = f"seqlab: {group}=absent is not installed; it comes with: pip install 'seqlab[extra]'\n"
     assert capfd.readouterr().err == mend
-
-
-def test_a_run_that_a_job_of_a_sweep_starts_is_no_job_of_it(tmp_path, monkeypatch, capfd):
-    other = {"started": 1.0, "process": {"pid": 1, "host": "elsewhere", "started": 0.0}}
-    monkeypatch.setenv(jobs.VARIABLE, json.dumps(other))
-    assert jobs.apart()
-    monkeypatch.setattr(launch, "_supervise", lambda run_dir, *_: int(jobs.apart()))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", list(sys.argv))
-    monkeypatch.chdir(tmp_path)
-    assert launch.train(["experiment=hello", "hydra.run.dir=run"]) == 0
