@@ -1,6 +1,5 @@
 """Checkpoints that a killed or stopped run resumes from exactly."""
 
-import copy
 import os
 import shutil
 import time
@@ -14,6 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from seqlab.callbacks import loops
 from seqlab.errors import InputError
 from seqlab.files import replacing, replacing_sealed
 from seqlab.run.signals import StopRequest
@@ -21,7 +21,6 @@ from seqlab.tasks.base import SequenceTask
 
 _BATCHES_BETWEEN_TALKS: Final = 16  # of several processes, about clocks and requests to stop
 _EVENTS: Final = "events.out.tfevents.*"
-_VALIDATION: Final = "epoch_loop.val_loop.batch_progress"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -52,9 +51,7 @@ class RunCheckpoint(Checkpoint):
     :class:`~seqlab.run.signals.Stopped`. In a validation, what is saved is the state before it: the resumed run
     validates again from its first batch.
 
-    A checkpoint that is taken between two batches is in Lightning's eyes one of three: taken at a batch's end, where no
-    validation is due and the epoch goes on; in a validation; or after it. Lightning mistakes a checkpoint at the last
-    batch of an epoch for one of the next epoch, so there it waits for the validation or for the next batch.
+    Which moments Lightning resumes from rightly is told in :mod:`seqlab.callbacks.loops`.
 
     Args:
         every_n_steps: optimizer steps between checkpoints of the running state; None: as the others say.
@@ -90,8 +87,9 @@ class RunCheckpoint(Checkpoint):
         self.best_position: int | None = None
         self.saved_position = -1
         self._is_due = False
-        self._validation: dict[str, Any] | None = None  # Lightning's count of a validation that is being interrupted
-        self._resumed_validation: dict[str, Any] | None = None
+        self._before_validation: dict[str, Any] = {}  # Lightning's counts
+        self._moment = "batch"  # at which a checkpoint is taken: in a "validation", at an "epoch"'s end, or any other
+        self._resumed: dict[str, Any] | None = None
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -100,19 +98,17 @@ class RunCheckpoint(Checkpoint):
         checkpoint["run"] = {
             "best_score": self.best_score,
             "best_position": self.best_position,
-            "position": _position(trainer),
+            "position": loops.position(trainer),
             # Early stopping's decision, which Lightning forgets; not that of max_steps, which may be raised.
             "stopped": trainer.should_stop and not 0 < trainer.max_steps <= step,
-            "validation": self._validation,
+            "moment": self._moment,
+            "before_validation": self._before_validation,
         }
         checkpoint["events"] = _flushed_events(trainer)
-        if self._validation is not None:
-            # Lightning begins a validation anew if it reads that one batch of it was begun and not ended.
-            progress = copy.deepcopy(self._validation)
-            for count in (progress["total"], progress["current"]):
-                count["ready"] += 1
-                count["started"] += 1
-            checkpoint["loops"]["fit_loop"][_VALIDATION] = progress
+        if self._moment == "validation":
+            loops.repeat_validation(checkpoint, self._before_validation)
+        elif self._moment == "epoch":
+            loops.begin_next_epoch(checkpoint)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -120,16 +116,30 @@ class RunCheckpoint(Checkpoint):
         run = checkpoint["run"]
         self.best_score, self.best_position = run["best_score"], run["best_position"]
         self.saved_position = run["position"]
-        self._resumed_validation = run["validation"]
+        self._resumed = checkpoint
         if run["stopped"] and not self.goes_on:
             trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.saved_at = time.monotonic()
-        if self._resumed_validation is not None:  # Lightning has made up its mind: its counts are right again
-            trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(self._resumed_validation)
-            self._resumed_validation = None
-            self.saved_position = -1
+        if self._resumed_at("validation"):
+            assert self._resumed is not None
+            loops.correct_validation(trainer, self._resumed["run"]["before_validation"])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._resumed_at("epoch"):
+            loops.correct_epoch(trainer)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._resumed_at("epoch"):
+            assert self._resumed is not None
+            loops.correct_batches(trainer, self._resumed)
+        self._resumed = None
+
+    def _resumed_at(self, moment: str) -> bool:
+        return self._resumed is not None and self._resumed["run"]["moment"] == moment
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -154,6 +164,16 @@ class RunCheckpoint(Checkpoint):
         if stops:
             self._end()
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        if not loop._num_ready_batches_reached() or self.saved_position == loops.position(trainer):
+            return  # the training ends inside the epoch, or the validation has saved
+        stops, is_time = self._talk(trainer, 0)
+        if stops or is_time or self._is_due:
+            self._save(trainer, "last.ckpt", moment="epoch")
+        if stops:
+            self._end()
+
     def _talk(self, trainer: pl.Trainer, batch: int) -> tuple[bool, bool]:
         """Whether the run is asked to stop, and whether it is time for a checkpoint, for all processes alike."""
         stops = self.stop is not None and self.stop.signum is not None
@@ -171,7 +191,7 @@ class RunCheckpoint(Checkpoint):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
-            self._before = copy.deepcopy(trainer.fit_loop.epoch_loop.val_loop.batch_progress.state_dict())
+            self._before_validation = loops.validation_counts(trainer)
             self._stop_validation(trainer, 0)
 
     def on_validation_batch_end(
@@ -191,11 +211,7 @@ class RunCheckpoint(Checkpoint):
         begin again."""
         if trainer.should_stop or not self._talk(trainer, batch)[0]:
             return
-        self._validation = self._before
-        try:
-            self._save(trainer, "last.ckpt")
-        finally:
-            self._validation = None
+        self._save(trainer, "last.ckpt", moment="validation")
         self._end()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -211,7 +227,7 @@ class RunCheckpoint(Checkpoint):
         if not better:
             self._save(trainer, "last.ckpt")
         else:
-            self.best_score, self.best_position = score, _position(trainer)
+            self.best_score, self.best_position = score, loops.position(trainer)
             # The best one first: a run killed between the two resumes from the older last one, and comes by here again.
             best = self._save(trainer, "best.ckpt")
             if trainer.is_global_zero:
@@ -220,20 +236,17 @@ class RunCheckpoint(Checkpoint):
             self._end()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.saved_position != _position(trainer):
+        if self.saved_position != loops.position(trainer):
             self._save(trainer, "last.ckpt")
 
-    def _save(self, trainer: pl.Trainer, name: str) -> Path:
+    def _save(self, trainer: pl.Trainer, name: str, moment: str = "batch") -> Path:
         path = Path(trainer.default_root_dir) / "checkpoints" / name
-        self.saved_position, self._is_due = _position(trainer), False
+        self.saved_position, self._is_due = loops.position(trainer), False
+        self._moment = moment
         trainer.save_checkpoint(path)
+        self._moment = "batch"
         self.saved_at = time.monotonic()
         return path
-
-
-def _position(trainer: pl.Trainer) -> int:
-    """The windows or batches that a run has trained on."""
-    return int(trainer.fit_loop.epoch_loop.batch_progress.total.ready)
 
 
 def _copy(best: Path, last: Path) -> None:

@@ -85,7 +85,7 @@ class Forwarding:
         signum: the first signal; None: none came.
     """
 
-    def __init__(self, stop: Callable[[], None], end: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[int], None], end: Callable[[], None]) -> None:
         self.signum: int | None = None
         self._stop = stop
         self._end = end
@@ -95,7 +95,7 @@ class Forwarding:
     def handle(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is None:
             self.signum, self._since = signum, time.monotonic()
-            self._stop()
+            self._stop(signum)
         elif signum != getattr(signal, "SIGHUP", None) and time.monotonic() - self._since > _SAME_REQUEST_SECONDS:
             self._end()  # a shell and the kernel both report that a terminal has hung up
 
@@ -108,8 +108,8 @@ class Forwarding:
 
 
 @contextlib.contextmanager
-def forwarded(stop: Callable[[], None], end: Callable[[], None]) -> Iterator[Forwarding]:
-    """Within it ``stop()`` is called for the first signal that asks to stop, ``end()`` for a further one."""
+def forwarded(stop: Callable[[int], None], end: Callable[[], None]) -> Iterator[Forwarding]:
+    """Within it ``stop(signum)`` is called for the first signal that asks to stop, ``end()`` for a further one."""
     forwarding = Forwarding(stop, end)
     with _handlers(forwarding.handle) as forwarding.earlier:
         yield forwarding

@@ -1,6 +1,7 @@
 """A run's own process, started and waited for. Torch is not needed."""
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -83,9 +84,9 @@ class Start:
         """The exit code of a run's process. The first signal that asks this one to stop stops that one, which saves
         first; a second one ends it at once."""
 
-        def stop() -> None:
+        def stop(signum: int = signal.SIGTERM) -> None:
             self.was_stopped = True
-            process.terminate()
+            process.send_signal(signum)
 
         with forwarded(stop, process.kill) as self._signals:
             while True:

@@ -78,16 +78,21 @@ def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, 
     assert curves(tmp_path) == curves(alone / "accumulated")
 
 
-def test_at_the_end_of_an_epoch_without_validation_it_stops_one_window_later(tmp_path, text_file, monkeypatch):
-    overrides, stop = overrides_of(text_file, "trainer.check_val_every_n_epoch=2", "logger=none"), StopRequest()
+@pytest.mark.parametrize(("batches", "windows"), [(1.0, 79), (1, 1), (3, 3)])
+def test_at_the_ends_of_epochs_without_validation(tmp_path, text_file, monkeypatch, batches, windows):
+    seldom = ("trainer.check_val_every_n_epoch=3", f"trainer.limit_train_batches={batches}", "trainer.max_epochs=6")
+    overrides = [text for text in overrides_of(text_file, *seldom) if text != "trainer.max_epochs=2"]
     carry_out(tmp_path / "alone", overrides)
-    with monkeypatch.context() as patch:
-        ask(patch, stop, "training_step", 78)
-        with pytest.raises(Stopped):
-            carry_out(tmp_path / "run", overrides, stop=stop)
-    assert find_resumption(tmp_path / "run").checkpoint["run"]["position"] == 80
+    for number in range(5):
+        stop = StopRequest()
+        with monkeypatch.context() as patch:
+            ask(patch, stop, "training_step", windows - 1)
+            with pytest.raises(Stopped):
+                carry_out(tmp_path / "run", overrides, resume=number > 0, stop=stop)
+        assert find_resumption(tmp_path / "run").checkpoint["run"]["position"] == windows * (number + 1)
     carry_out(tmp_path / "run", overrides, resume=True)
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+    assert curves(tmp_path / "run") == curves(tmp_path / "alone")
 
 
 def test_after_the_last_step_the_validation_is_finished_first(tmp_path, text_file, monkeypatch):
@@ -185,27 +190,27 @@ def test_handlers_are_put_back_and_a_hang_up_that_is_ignored_stays_so():
 def test_a_supervisor_asks_once_and_ends_at_the_second_request(monkeypatch):
     now, calls = [0.0], []
     monkeypatch.setattr("seqlab.run.signals.time.monotonic", lambda: now[0])
-    with forwarded(lambda: calls.append("stop"), lambda: calls.append("end")):
+    with forwarded(calls.append, lambda: calls.append("end")):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # of a wrapper that passes the terminal's on
         now[0] = 0.5
         signal.raise_signal(signal.SIGHUP)  # the shell and the kernel both send it
-        assert calls == ["stop"]
+        assert calls == [signal.SIGINT]
         signal.raise_signal(signal.SIGTERM)
-    assert calls == ["stop", "end"]
+    assert calls == [signal.SIGINT, "end"]
 
 
 def test_the_handler_that_a_requeuing_launcher_had_set_is_called_after_the_run():
     called = []
     earlier = signal.signal(signal.SIGUSR2, lambda *arguments: called.append("requeued"))
     try:
-        with forwarded(lambda: called.append("stop"), lambda: None) as forwarding:
+        with forwarded(called.append, lambda: None) as forwarding:
             signal.raise_signal(signal.SIGUSR2)
         forwarding.pass_on()
     finally:
         signal.signal(signal.SIGUSR2, earlier)
-    assert called == ["stop", "requeued"]
-    Forwarding(lambda: None, lambda: None).pass_on()  # no signal came
+    assert called == [signal.SIGUSR2, "requeued"]
+    Forwarding(print, print).pass_on()  # no signal came
 
 
 def test_signals_are_left_alone_in_other_threads():

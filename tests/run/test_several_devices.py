@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqlab.run.load import load_checkpoint
+from seqlab.run.load import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
-from tests.command import command_line, environment, seqlab
+from tests.command import command_line, environment, seqlab, wait_for
 from tests.conftest import run_here, small
+from tests.run.test_exact_resume import curves, identical
 
 pytestmark = pytest.mark.slow
 
@@ -154,3 +155,50 @@ def test_a_batch_that_the_devices_cannot_share_is_refused_before_they_start(tmp_
     done = seqlab("train", *run, *TWO, "data.batch_size=5", "hydra.run.dir=run", folder=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "data.batch_size=5" in done.stderr and "multiple of 2" in done.stderr
+
+
+ACCUMULATED = (
+    "model.output_dropout=0.5",
+    "trainer.accumulate_grad_batches=3",
+    "trainer.val_check_interval=10",
+    "trainer.max_steps=200",
+    "callbacks.checkpoint.every_n_steps=null",
+    "trainer.gradient_clip_val=1.0",
+    "logger=tensorboard",
+)
+
+
+def test_two_devices_that_are_killed_and_stopped_inside_accumulations_end_bit_for_bit(tmp_path, run):
+    limits = ("trainer.max_steps=60", "trainer.val_check_interval=20", "callbacks.checkpoint.every_n_steps=3")
+    settings = [text for text in run if text not in (*limits, "logger=none")]
+    settings = [*settings, *TWO, *ACCUMULATED]
+    whole = seqlab("train", *settings, "hydra.run.dir=whole", folder=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    kill_after(20, tmp_path / "run", command_line("train", *settings, "hydra.run.dir=run"), tmp_path)
+    killed = find_resumption(tmp_path / "run").checkpoint
+    assert killed["seqlab"]["gradients"] is None or len(killed["seqlab"]["gradients"]) == 2
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        before = find_resumption(tmp_path / "run").step
+        with open(tmp_path / "log", "w") as out:
+            process = subprocess.Popen(
+                command_line("resume", "run"),
+                cwd=tmp_path,
+                env=environment(SEQLAB_CACHE=str(tmp_path / "cache")),
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        wait_for(lambda before=before: find_resumption(tmp_path / "run").step > before, limit=100)
+        # A terminal tells all processes, others the command alone.
+        (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
+        assert process.wait(timeout=60) == 1
+        log = (tmp_path / "log").read_text()
+        assert f"stopped by {signum.name}; it goes on from step" in log and "Traceback" not in log, log
+        assert read_record(tmp_path / "run")["status"] == "interrupted"
+    done = seqlab("resume", "run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, other = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("run", "whole"))
+    for key in ("state_dict", "optimizer_states", "seqlab", "run"):
+        assert identical(one[key], other[key]), key
+    assert read_record(tmp_path / "run")["metrics"] == read_record(tmp_path / "whole")["metrics"]
+    assert curves(tmp_path / "run") == curves(tmp_path / "whole")
