@@ -41,6 +41,6 @@ def carry_out(
     with own_gpu(wants_gpu, give_up=start.give_up or (lambda: False)):
         if not is_first_process():
             return start.carry_out_workers(run_dir)  # of a run on several machines, of which the first claims it
-        board.remove_row(run_dir)
         with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
+            board.remove_row(attempt.claim.run_dir)
             return start.carry_out(attempt)

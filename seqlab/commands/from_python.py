@@ -118,5 +118,6 @@ def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, 
         from seqlab.run.training import carry_out_here
 
     with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
-        carry_out_here(attempt.claim)
+        if not attempt.is_complete:
+            carry_out_here(attempt.claim)
         attempt.note_end(0)

@@ -17,6 +17,7 @@ from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
 from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, State
 from seqlab.run.parents import CONTINUES, continued_config, continued_folder
+from seqlab.run.replacement import REPLACEMENT
 from seqlab.run.start import Start
 from seqlab.sweep.sweep import show_in_tensorboard
 
@@ -29,23 +30,25 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     Raises:
         InputError: an override would change what the run computes, or there is no run.
     """
+    if run_dir.name == REPLACEMENT:
+        run_dir = run_dir.parent
     run = RunFolder(run_dir)
     if run.is_old():
         raise InputError(f"{run_dir} is a run of an earlier version of seqlab: it can be reported, not resumed")
-    state = run.state()
-    if state.status == ABSENT:
-        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
-    config, told = moved_paths(state.record["config"], state.record["places"], run_dir)
+    run.settle()
+    latest = run.latest()  # perhaps a new run that is to replace the one that is there
+    state, changed, is_same, told = _changed(latest, overrides)
+    if latest is not run and not is_same:
+        latest = run
+        state, changed, is_same, told = _changed(run, overrides)
     for text in told:
         print(f"seqlab: {text}", file=sys.stderr, flush=True)
-    changed = absolute_paths(override(config, overrides))
-    is_same = config_hash(changed) == config_hash(config)
-    if state.status == COMPLETED and is_same:
+    if state.status == COMPLETED and is_same and latest is run:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
     add_user_folders([os.getcwd()])
-    if state.status == COMPLETED:
+    if state.status == COMPLETED and latest is run:
         return _continue(run_dir, state, changed, overrides)
     if not is_same:
         raise InputError(
@@ -53,7 +56,19 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             "lies and what it shows may change, such as data.path, trainer.devices and trainer.accelerator"
         )
     check_config(changed)
-    return _finish(run_dir, carry_out(run_dir, changed, state.record["overrides"] or [], Start()))
+    before = state.record["overrides"] or []
+    return _finish(run_dir, carry_out(run_dir, changed, before, Start(), overwrite=latest is not run))
+
+
+def _changed(run: RunFolder, overrides: list[str]) -> tuple[State, dict[str, Any], bool, list[str]]:
+    """A run's state, its configuration with other values, whether that asks for the same computation, and what to say
+    of data that has moved."""
+    state = run.state()
+    if state.status == ABSENT:
+        raise InputError(f"{run.path} is not the folder of a run: it has no {EVENTS_NAME}")
+    config, told = moved_paths(state.record["config"], state.record["places"], run.path)
+    changed = absolute_paths(override(config, overrides))
+    return state, changed, config_hash(changed) == config_hash(config), told
 
 
 def _continue(run_dir: Path, state: State, changed: dict[str, Any], overrides: list[str]) -> int:

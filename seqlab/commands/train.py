@@ -252,6 +252,7 @@ class TrainCommand:
         try:
             plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
+            RunFolder(run_dir).settle()
             if skip and _has_completed(run_dir, plain):
                 if not _is_outdated(run_dir, plain["rerun_changed"]):
                     print(f"{_label(self.sweep)}completed before, skipped: {run_dir}", flush=True)

@@ -12,8 +12,9 @@ from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
 from seqlab.run.record import RECORD_NAME, read_record
 
-_NO_RUNS_BELOW = frozenset({".hydra", "checkpoints"})
-"""Folders of a run's own: looking into them would double the time that thousands of runs take."""
+_NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
+"""Folders of a run's own: looking into them would double the time that thousands of runs take. Nor is what trains in a
+hidden folder, to replace a run, a run beside that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ def _look_into(place: str) -> tuple[bool, list[str]]:
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error.strerror})") from None
     if is_run:
-        below = [path for path in below if os.path.basename(path) not in _NO_RUNS_BELOW]
+        names = ((path, os.path.basename(path)) for path in below)
+        below = [path for path, name in names if name not in _NO_RUNS_BELOW and not name.startswith(".")]
     return is_run, below
 
 

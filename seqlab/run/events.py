@@ -9,7 +9,6 @@ event          what it says
 ``begin``      the run starts, with this configuration, from nothing
 ``resume``     the run goes on from its last checkpoint, or from nothing where it has none yet
 ``note``       what the run's process found out: sizes, data, device
-``worker``     a worker process (rank > 0) of the run failed; why
 ``complete``   trained and evaluated
 ``fail``       it ended by an error of its own
 ``interrupt``  something from outside ended it
@@ -21,7 +20,7 @@ event          what it says
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -46,11 +45,11 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
     (ABSENT, "begin"): RUNNING,
     (FAILED, "begin"): RUNNING,  # only without a checkpoint, see RunFolder
     (INTERRUPTED, "begin"): RUNNING,  # likewise
+    (PRUNED, "begin"): RUNNING,  # likewise
     (FAILED, "resume"): RUNNING,
     (INTERRUPTED, "resume"): RUNNING,
     (PRUNED, "resume"): RUNNING,
     (RUNNING, "note"): RUNNING,
-    (RUNNING, "worker"): RUNNING,
     (RUNNING, "complete"): COMPLETED,
     (RUNNING, "fail"): FAILED,
     (RUNNING, "interrupt"): INTERRUPTED,
@@ -92,12 +91,11 @@ _EMPTY: Final[dict[str, Any]] = {
     "checkpoint": None,
     "data": None,
     "error": None,
-    "worker_error": None,
     "trains": False,
     "metrics": {},
 }
-INTERNAL: Final = ("worker_error", "trains")
-"""Fields that only those who hold the claim read: why a worker failed, and whether the attempt has come to training."""
+INTERNAL: Final = ("trains",)
+"""Fields that only those who hold the claim read: whether the attempt has come to training."""
 
 NOTED: Final = (
     "config",
@@ -180,12 +178,9 @@ def step(
             "started_at": base["started_at"] or event.get("time"),
             "ended_at": None,
             "error": None,
-            "worker_error": None,
             "trains": False,
         }, record
     record = {**record, **{name: event[name] for name in NOTED if name in event}, "status": status}
-    if kind == "worker":
-        record["worker_error"] = record["worker_error"] or event.get("error")
     if status != RUNNING:
         end = {"ended_at": event.get("time"), "status": status}
         record.update(ended_at=end["ended_at"], error=event.get("error"))
@@ -193,40 +188,77 @@ def step(
     return record, previous
 
 
-def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events in a file, up to its last whole line: a writer may be at work, or have been killed in the middle.
+def read_lines(path: Path) -> bytes:
+    """The whole lines of a file: its writer may be at work on a further one, or have been killed in it.
 
     Raises:
-        InputError: the file cannot be read, or a line is no event.
+        InputError: the file cannot be read.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return
+        return b""
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    yield from parse_events(content[: content.rfind(b"\n") + 1], path)
+    return content[: content.rfind(b"\n") + 1]
 
 
-def parse_events(content: bytes, path: Path) -> Iterator[dict[str, Any]]:
-    """The events in whole lines.
+class History:
+    """What the lines of a run's events amount to, taken in bit by bit.
+
+    Attributes:
+        record: the record after the last line.
+        previous: the record before the attempt that the last line belongs to.
+        num_lines: how many lines were taken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record, self.previous = fold([]), fold([])
+        self.num_lines = 0
+
+    def take_lines(self, content: bytes) -> list[str | None]:
+        """Takes whole lines; returns the claim by which each was written.
+
+        Raises:
+            InputError: a line is no event, or cannot follow those before it: the file was damaged or edited.
+        """
+        claims = []
+        for line in content.split(b"\n")[:-1]:
+            try:
+                event = parse(line)
+                self.record, self.previous = step(self.record, self.previous, event)
+            except (ValueError, RecursionError, TransitionError) as error:
+                raise InputError(
+                    f"{self.path}, line {self.num_lines + 1}: {error}; the file was damaged or edited: take it back "
+                    "from a copy, or move the folder away and train anew"
+                ) from None
+            self.num_lines += 1
+            claims.append(event.get("claim"))
+        return claims
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """The event in a line.
 
     Raises:
-        InputError: a line is no event; the file was damaged or edited.
+        ValueError: it holds none.
     """
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"{path}, line {number}: not valid JSON ({error}); the file was damaged or edited"
-            ) from None
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-            raise InputError(f"{path}, line {number}: not an event of a run; the file was damaged or edited")
-        for name in MEASURED:
-            if name in event:
-                event[name] = finite_or_not(event[name])
-        yield event
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"not valid JSON ({error})") from None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise ValueError("not an event of a run")
+    if event["event"] == "begin" and "config" not in event:
+        raise ValueError("a run without a configuration")
+    for name in ("config", "metrics", "git", "process", "versions"):
+        if not isinstance(event.get(name, {}), dict):
+            raise ValueError(f"{name}: expected an object, got {event[name]!r:.40}")
+    for name in MEASURED:
+        if name in event:
+            event[name] = finite_or_not(event[name])
+    return event
 
 
 def now() -> str:

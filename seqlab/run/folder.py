@@ -9,7 +9,7 @@ import contextlib
 import errno
 import json
 import os
-import shutil
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,21 +24,26 @@ from seqlab.run import replacement
 from seqlab.run.events import (
     ABSENT,
     COMPLETED,
+    FAILED,
     INTERNAL,
     INTERRUPTED,
     NOTED,
+    PRUNED,
     RUNNING,
+    History,
     now,
-    parse_events,
-    read_events,
+    read_lines,
     strict,
 )
-from seqlab.run.ownership import PATIENCE, Ownership, owner_lives, process_name
+from seqlab.run.ownership import PATIENCE, LostClaimError, Ownership, owner_lives, process_name
 from seqlab.run.provenance import package_versions, this_process
 
 EVENTS_NAME: Final = "events.jsonl"
 RECORD_NAME: Final = "run.json"
 
+_WORKER_ERROR: Final = ".worker-error-"
+
+_ENDS: Final = (COMPLETED, FAILED, INTERRUPTED, PRUNED)
 _ERROR_LINES: Final = 30
 _ERROR_CHARACTERS: Final = 4000
 
@@ -79,9 +84,24 @@ class RunFolder:
         """Where a new run trains that is to take the place of this one."""
         return RunFolder(self.path / replacement.REPLACEMENT)
 
-    def remove_replacement(self) -> None:
+    def latest(self) -> "RunFolder":
+        """Where the latest attempt in this folder trains: in the replacement, where there is one, or here."""
+        return self.replacement if self.replacement.state().status != ABSENT else self
+
+    def drop_replacement(self) -> None:
         """Removes the replacement's folder, where nobody is at work."""
-        shutil.rmtree(self.replacement.path, ignore_errors=True)
+        replacement.drop(self.path)
+        replacement.remove_dropped(self.path)
+
+    def settle(self) -> None:
+        """Finishes a replacement that was cut short.
+
+        Raises:
+            AtWorkError: another process is at work in the run.
+            OSError: a file cannot be moved.
+        """
+        if replacement.is_unfinished(self.path):
+            self.claim().release()
 
     def state(self) -> State:
         """The run's state as it is now; it never waits.
@@ -89,16 +109,23 @@ class RunFolder:
         Raises:
             InputError: the events cannot be read, or are no events.
         """
-        record = run_events.fold(read_events(self.events_path))
+        history = History(self._present_events())
+        history.take_lines(read_lines(history.path))
+        record = history.record
         status = record["status"]
         if status == RUNNING and not self._owner_lives(record):
             status = INTERRUPTED
             record = {**record, "status": status, "error": gone(record["process"])}
         return State(status, record, self.has_checkpoint())
 
+    def _present_events(self) -> Path:
+        """The run's events; where a run was about to take its place, those of the new one."""
+        new = self.replacement.events_path
+        return new if replacement.is_unfinished(self.path) and new.exists() else self.events_path
+
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to go on from."""
-        return (self.checkpoints / "last.ckpt").exists()
+        return any((self.checkpoints / name).exists() for name in replacement.CHECKPOINTS)
 
     def is_old(self) -> bool:
         """Whether an earlier version of seqlab wrote the run, which knew of no events."""
@@ -163,8 +190,9 @@ class Claim:
     def __init__(self, folder: RunFolder, ownership: Ownership) -> None:
         self.folder = folder
         self.ownership = ownership
-        self._record, self._previous = run_events.fold([]), run_events.fold([])
-        self._offset = 0
+        self._history = History(folder.events_path)
+        self._offset = 0  # of the lines that the history has
+        self._is_lost = False
 
     @classmethod
     def inherit(cls, path: str | os.PathLike[str], descriptor: int) -> "Claim":
@@ -172,20 +200,28 @@ class Claim:
 
         Raises:
             InputError: the descriptor is not that of the run's events.
+            LostClaimError: another process has taken the run since.
         """
         folder = RunFolder(path)
         claim = cls(folder, Ownership.inherit(folder.events_path, descriptor))
-        claim._read_new()
+        if claim._read()[-1:] != [claim.ownership.token]:
+            claim.ownership.leave()
+            raise LostClaimError(f"{path}: another process has taken this run before this one could begin")
         return claim
 
     def _clean(self) -> None:
         """Puts the folder right, where another process was killed in the middle of a write."""
+        self._read()  # before anything is changed: they may be damaged
+        _end_torn_line(self.ownership.descriptor, self._offset)
         for place in (self.folder.path, self.folder.checkpoints):
             remove_leftovers(place)
-        _end_torn_line(self.ownership.descriptor)
-        self._read_new()
+        for path in self.run_dir.glob(f"{_WORKER_ERROR}*"):
+            path.unlink(missing_ok=True)
+        replacement.remove_dropped(self.run_dir)
         if self.status == RUNNING:
             self._append("abandon", error=gone(self._record["process"]))
+        elif self._is_stale():
+            self._show()
 
     def __enter__(self) -> "Claim":
         return self
@@ -198,6 +234,10 @@ class Claim:
         return self.folder.path
 
     @property
+    def _record(self) -> dict[str, Any]:
+        return self._history.record
+
+    @property
     def status(self) -> str:
         return str(self._record["status"])
 
@@ -207,9 +247,13 @@ class Claim:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """A copy of the record as it stands, with what others who hold this claim have written."""
+        """A copy of the record as it stands, with what others who hold this claim have written.
+
+        Beside what ``run.json`` shows it has ``trains``, whether the attempt has come to training, and
+        ``worker_error``, why a worker process failed.
+        """
         self._read_new()
-        return dict(self._record)
+        return {**self._record, "worker_error": self._worker_error()}
 
     def fileno(self) -> int:
         """The open events, to be left to a child: as long as it lives, it holds the claim."""
@@ -268,12 +312,18 @@ class Claim:
         self._append("complete", **self._checked({**fields, "metrics": metrics, "checkpoint": checkpoint}))
 
     def fail(self, error: str | BaseException, **fields: Any) -> None:
-        """Ends the run with an error: the last lines of the message, or of the exception's traceback, are kept."""
-        self._append("fail", error=error_text(error), **self._checked(fields))
+        """Ends the run with an error: the last lines of the message, or of the exception's traceback, are kept.
+
+        Of a run that has ended, the first end stands.
+        """
+        self._end("fail", error=error_text(error), **self._checked(fields))
 
     def interrupt(self, reason: str | None = None, **fields: Any) -> None:
-        """Ends the run because it was told to stop, or something from outside ended it; it can go on."""
-        self._append("interrupt", error=reason, **self._checked(fields))
+        """Ends the run because it was told to stop, or something from outside ended it; it can go on.
+
+        Of a run that has ended, the first end stands.
+        """
+        self._end("interrupt", error=reason, **self._checked(fields))
 
     def prune(self, reason: str, **fields: Any) -> None:
         """Ends the run because a search stopped it."""
@@ -284,48 +334,106 @@ class Claim:
         self._append("withdraw", error=reason)
 
     def report_worker(self, error: str | BaseException) -> None:
-        """Says why a worker process of the run failed."""
-        self._append("worker", error=error_text(error))
+        """Says why a worker process of the run failed; the first to say so is heard.
+
+        In a file of its own: workers may be on other machines, where no two can append to one file.
+        """
+        with contextlib.suppress(FileExistsError), open(self._worker_file, "x", encoding="utf-8") as file:
+            file.write(error_text(error).encode("utf-8", "backslashreplace").decode())
+
+    def _worker_error(self) -> str | None:
+        try:
+            return self._worker_file.read_text(encoding="utf-8")
+        except OSError:
+            return None
+
+    @property
+    def _worker_file(self) -> Path:
+        return self.run_dir / f"{_WORKER_ERROR}{self.ownership.token}.txt"
 
     # Writing
 
-    def _append(self, event: str, **fields: Any) -> None:
+    def _end(self, event: str, **fields: Any) -> None:
         self._read_new()
-        line = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
-        record, previous = run_events.step(self._record, self._previous, line)
-        text = json.dumps(strict(line), ensure_ascii=False, allow_nan=False) + "\n"
+        if self._is_lost or self.status not in _ENDS:
+            self._append(event, **fields)
+
+    def _append(self, event: str, **fields: Any) -> None:
+        """Appends an event, synced, and makes ``run.json`` anew.
+
+        Of those who hold the claim one writes at a time: the process that trains, and before and after it the one that
+        started it.
+        """
+        self._read_new()
+        if self._is_lost:
+            raise LostClaimError(
+                f"{self.folder.events_path} was written or cut by another process: this one writes no more there"
+            )
+        fields = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
+        run_events.step(self._record, self._history.previous, fields)
+        text = json.dumps(strict(fields), ensure_ascii=False, allow_nan=False) + "\n"
         self.ownership.check()
         self._write(text.encode("utf-8", "backslashreplace"))
-        self._record, self._previous = record, previous
-        if event != "worker":
-            write_record(self.folder.path, record)
+        self._read_new()
+        self._show()
 
     def _write(self, line: bytes) -> None:
         """Appends one whole line, synced; where there is no room for it, nothing is left of it."""
-        size = os.fstat(self.ownership.descriptor).st_size
+        descriptor = self.ownership.descriptor
         try:
-            written = os.write(self.ownership.descriptor, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder.events_path))
-            os.fsync(self.ownership.descriptor)
+            _end_torn_line(descriptor, self._offset)
+            try:
+                if os.write(descriptor, line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(descriptor)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, self._offset)
+                raise
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self.ownership.descriptor, size)
             raise OSError(error.errno, error.strerror, str(self.folder.events_path)) from error
-        self._offset += len(line)
 
     def _read_new(self) -> None:
-        """Takes in what was appended by others who hold this claim."""
-        if self.ownership.descriptor < 0:
-            return
+        """Takes in what others who hold this claim have appended, and notices where anybody else has."""
+        if any(claim != self.ownership.token for claim in self._read()):
+            self._is_lost = True
+
+    def _read(self) -> list[str | None]:
+        """Takes in new lines; returns the claim by which each was written."""
+        if self.ownership.descriptor < 0 or self._is_lost:
+            return []
         size = os.fstat(self.ownership.descriptor).st_size
+        if size < self._offset:
+            self._is_lost = True
         if size <= self._offset:
-            return
+            return []
         content = os.pread(self.ownership.descriptor, size - self._offset, self._offset)
         whole = content[: content.rfind(b"\n") + 1]
-        for event in parse_events(whole, self.folder.events_path):
-            self._record, self._previous = run_events.step(self._record, self._previous, event)
+        claims = self._history.take_lines(whole)
         self._offset += len(whole)
+        return claims
+
+    def _show(self) -> None:
+        """Makes ``run.json`` anew; where there is no room, readers go by the events, and the next claim does it."""
+        try:
+            if self.status == ABSENT:
+                (self.run_dir / RECORD_NAME).unlink(missing_ok=True)
+            else:
+                write_atomically(self.run_dir / RECORD_NAME, shown(self._record))
+        except OSError as error:
+            print(
+                f"seqlab: {self.run_dir / RECORD_NAME} could not be written ({error.strerror}); {EVENTS_NAME} has all "
+                "of it, and the next command in this folder makes it anew",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _is_stale(self) -> bool:
+        """Whether ``run.json`` is not what the events amount to: a writer was killed between the two."""
+        try:
+            return (self.run_dir / RECORD_NAME).read_bytes() != shown(self._record)
+        except OSError:
+            return self.status != ABSENT
 
     # Checks
 
@@ -360,7 +468,8 @@ class Claim:
     def replace(self) -> None:
         """Puts the completed run of the replacement's folder into the place of this one, whose files it removes.
 
-        Files that are not the run's own stay. Cut short at any moment, the next claim finishes it.
+        Files that are not the run's own stay. Cut short at any moment, the next claim finishes it. The claim of the
+        replacement must have been given back.
 
         Raises:
             TransitionError: the replacement has not completed.
@@ -368,7 +477,7 @@ class Claim:
         status = self.folder.replacement.state().status
         if status != COMPLETED:
             raise run_events.TransitionError(f"a run that is {status} cannot replace another")
-        replacement.replace(self.run_dir)
+        replacement.replace(self.run_dir, self._record)
 
 
 def start_run(
@@ -413,12 +522,15 @@ class WorkerClaim(Claim):
         """
         folder = RunFolder(path)
         claim = cls(folder, Ownership.share(folder.events_path))
-        claim._read_new()
+        claim._read()
         return claim
 
     def note(self, **fields: Any) -> None:
         """Checks the fields alone."""
         self._checked(fields)
+
+    def _append(self, event: str, **fields: Any) -> None:
+        raise run_events.TransitionError(f"a worker process cannot write {event!r}: the first process of the run does")
 
 
 def gone(owner: Mapping[str, Any]) -> str:
@@ -426,11 +538,11 @@ def gone(owner: Mapping[str, Any]) -> str:
     return f"{process_name(owner)} is gone and wrote no end"
 
 
-def write_record(run_dir: Path, record: Mapping[str, Any]) -> None:
-    """Makes ``run.json`` from the record that a run's events amount to."""
-    shown = {name: value for name, value in record.items() if name not in INTERNAL}
-    text = json.dumps(strict(shown), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(run_dir / RECORD_NAME, (text + "\n").encode("utf-8", "backslashreplace"))
+def shown(record: Mapping[str, Any]) -> bytes:
+    """The content of ``run.json`` for a record."""
+    fields = {name: value for name, value in record.items() if name not in INTERNAL}
+    text = json.dumps(strict(fields), indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def error_text(error: str | BaseException) -> str:
@@ -452,13 +564,10 @@ def _origin() -> dict[str, Any]:
     return {"versions": package_versions(), "process": this_process()}
 
 
-def _end_torn_line(descriptor: int) -> None:
-    """Takes away the part of a line that a killed writer left."""
-    size = os.fstat(descriptor).st_size
-    content = os.pread(descriptor, size, 0)
-    whole = content.rfind(b"\n") + 1
-    if whole != size:
-        os.ftruncate(descriptor, whole)
+def _end_torn_line(descriptor: int, size: int) -> None:
+    """Takes away the part of a line that a killed writer left behind the whole ones."""
+    if os.fstat(descriptor).st_size > size:
+        os.ftruncate(descriptor, size)
 
 
 def _plain(value: Any) -> Any:

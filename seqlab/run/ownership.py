@@ -50,11 +50,12 @@ class Ownership:
     ``descriptor`` is the file, open for appending and, where the file system has locks, locked.
     """
 
-    def __init__(self, file: Path, descriptor: int, claim_file: Path, token: str) -> None:
+    def __init__(self, file: Path, descriptor: int, claim_file: Path, token: str, *, is_locked: bool) -> None:
         self.file = file
         self.descriptor = descriptor
         self.token = token
         self._claim_file = claim_file
+        self._is_locked = is_locked
         self._stop = threading.Event()
         _opened.add(self)
 
@@ -74,7 +75,7 @@ class Ownership:
             OSError: the folder cannot be written.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, is_locked = _lock(file)
+        descriptor, is_locked = lock(file)
         try:
             number, owner = last_claim(file.parent)
             if owner is not None and not (is_locked and owner.get("boot") == boot_id()):
@@ -83,13 +84,15 @@ class Ownership:
         except BaseException:
             os.close(descriptor)
             raise
-        ownership = cls(file, descriptor, claim_file, token)
-        threading.Thread(target=ownership._beat, daemon=True, name="heartbeat").start()
+        ownership = cls(file, descriptor, claim_file, token, is_locked=is_locked)
+        ownership._start_beating()
         return ownership
 
     @classmethod
     def inherit(cls, file: Path, descriptor: int) -> "Ownership":
         """The ownership of the process that started this one and left the open file to it.
+
+        From now on this process raises the counter: it may outlive the other, which may be killed or be stopped.
 
         Raises:
             InputError: the descriptor is not that of the file, or nobody owns it.
@@ -99,7 +102,12 @@ class Ownership:
                 f"{file.parent} was not prepared by seqlab train or seqlab resume, which start this process"
             )
         os.set_inheritable(descriptor, False)
-        return cls(file, descriptor, *_present_claim(file.parent))
+        claim_file, token = _present_claim(file.parent)
+        ownership = cls(file, descriptor, claim_file, token, is_locked=_try_lock(descriptor))
+        with contextlib.suppress(OSError):  # on a full disk; the other process goes on with it
+            ownership._raise_counter()
+        ownership._start_beating()
+        return ownership
 
     @classmethod
     def share(cls, file: Path) -> "Ownership":
@@ -109,41 +117,66 @@ class Ownership:
             InputError: nobody owns the file.
         """
         claim_file, token = _present_claim(file.parent)
-        return cls(file, os.open(file, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC), claim_file, token)
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        return cls(file, descriptor, claim_file, token, is_locked=False)
 
     def check(self) -> None:
         """Does nothing as long as the folder is this process's own.
 
         Raises:
-            LostClaimError: it has been taken by another.
+            LostClaimError: it has been taken by another, or is there no more.
         """
+        if not _is_same_file(self.descriptor, self.file):
+            raise LostClaimError(f"{self.file} was removed or replaced by somebody: this process writes no more there")
+        self._check_claim()
+
+    def _check_claim(self) -> None:
         _, owner = last_claim(self.file.parent)
-        if owner is None or owner.get("token") != self.token:
+        if owner is None and self._is_locked and _is_same_file(self.descriptor, self.file):
+            # Whoever removed the claim's file: nobody else can have the lock.
+            write_atomically(self._claim_file, _text_of_claim(self.token, 0).encode())
+        elif owner is None or owner.get("token") != self.token:
             raise LostClaimError(
-                f"{self.file.parent}: another process has taken this run, since this one showed no life for long"
+                f"{self.file.parent}: another process has taken this run, for this one had shown no life for long; "
+                "it writes no more there"
             )
 
     def release(self) -> None:
         """Gives the folder back; a child that has the open file holds the lock on."""
+        self._stop.set()
         with contextlib.suppress(OSError, LostClaimError):
-            self.check()
+            self._check_claim()
             self._claim_file.unlink(missing_ok=True)
-        self.leave()
+        self._close()
 
     def leave(self) -> None:
         """Closes this process's end; whoever took the folder gives it back."""
         self._stop.set()
+        self._close()
+
+    def _close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
+    def _start_beating(self) -> None:
+        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
+
     def _beat(self) -> None:
-        counter = 0
         while not self._stop.wait(HEARTBEAT):
-            counter += 1
-            with contextlib.suppress(OSError, LostClaimError):  # of a full disk, whoever writes more will tell
-                self.check()
-                write_atomically(self._claim_file, _claim_text(self.token, counter).encode())
+            try:
+                self._check_claim()
+                owner = last_claim(self.file.parent)[1] or {}
+                if owner.get("pid") == os.getpid() or not may_be_alive(owner):  # else the child's
+                    self._raise_counter()
+            except LostClaimError:
+                return  # whoever writes next will tell
+            except OSError:  # of a full disk, whoever writes more will tell
+                continue
+
+    def _raise_counter(self) -> None:
+        counter = _read_claim(self._claim_file)[1] + 1
+        write_atomically(self._claim_file, _text_of_claim(self.token, counter).encode())
 
 
 _opened: "weakref.WeakSet[Ownership]" = weakref.WeakSet()
@@ -152,7 +185,7 @@ _opened: "weakref.WeakSet[Ownership]" = weakref.WeakSet()
 def _leave_all() -> None:
     """A fork of an owner, such as a worker that loads data, must not hold the lock on when the owner is gone."""
     for ownership in list(_opened):
-        ownership.leave()
+        ownership._close()  # and no event is set: the thread that the fork lacks may have held its lock
 
 
 os.register_at_fork(after_in_child=_leave_all)
@@ -173,17 +206,49 @@ def owner_lives(descriptor: int, owner: Mapping[str, Any]) -> bool:
 
 def process_name(owner: Mapping[str, Any]) -> str:
     """An owner, for a line."""
-    return f"process {owner.get('pid')} on {owner.get('host')}"
+    return f"process {owner['pid']} on {owner.get('host')}" if owner.get("pid") else "a process that is not known"
 
 
 def last_claim(folder: Path) -> tuple[int, dict[str, Any] | None]:
     """The number of the last claim on a folder, and who holds it; None where nobody does."""
     numbers = _claim_numbers(folder)
-    return (numbers[-1], _read_claim(folder, numbers[-1])[0]) if numbers else (0, None)
+    return (numbers[-1], _read_claim(_claim_file(folder, numbers[-1]))[0]) if numbers else (0, None)
 
 
-def _lock(file: Path) -> tuple[int, bool]:
-    """The file, open and locked for this process; False where the file system has no locks."""
+def is_owned(file: Path) -> bool | None:
+    """Whether an owner of the folder of ``file`` holds its lock; None where locks cannot tell."""
+    _, owner = last_claim(file.parent)
+    if owner is None:
+        return False
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return None if error.errno in _NO_LOCKS else True
+    finally:
+        os.close(descriptor)
+    return False if owner.get("boot") == boot_id() else None
+
+
+def claim_text(folder: Path) -> str | None:
+    """What the last claim on a folder says, another text each time its owner raises the counter; None: there is none."""
+    numbers = _claim_numbers(folder)
+    try:
+        return _claim_file(folder, numbers[-1]).read_text() if numbers else None
+    except OSError:
+        return None
+
+
+def lock(file: Path) -> tuple[int, bool]:
+    """The file, open and locked for this process; False where the file system has no locks.
+
+    Raises:
+        AtWorkError: another process has the lock.
+        OSError: the file cannot be opened for writing.
+    """
     until = time.monotonic() + _READER_SECONDS
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -214,32 +279,39 @@ def _watch(folder: Path, number: int, owner: Mapping[str, Any], patience: float,
             raise _at_work(folder, owner)
         return
     say(f"{folder} was last at work as {process_name(owner)}; watching for {patience:.0f} s whether it still is")
-    _, counter = _read_claim(folder, number)
+    _, counter = _read_claim(_claim_file(folder, number))
     until = time.monotonic() + patience
     while time.monotonic() < until:
         time.sleep(min(1.0, patience / 10))
-        if not _claim_numbers(folder):  # given back meanwhile
+        numbers = _claim_numbers(folder)
+        if not numbers:  # given back meanwhile
             return
-        if _claim_numbers(folder)[-1] != number or _read_claim(folder, number)[1] != counter:
+        if numbers[-1] != number or _read_claim(_claim_file(folder, number))[1] != counter:
             raise _at_work(folder, owner)
 
 
 def _write_claim(folder: Path, number: int) -> tuple[Path, str]:
     """Makes a claim's own file, whose name can be taken once on any file system, and its token."""
-    path, token = folder / f".claim-{number}", secrets.token_hex(4)
+    path, token = _claim_file(folder, number), secrets.token_hex(4)
+    taken = AtWorkError(f"{folder} was taken by another process at this moment: left alone")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError:
-        raise AtWorkError(f"{folder} was taken by another process at this moment: left alone") from None
+        raise taken from None
     try:
         with open(descriptor, "w") as file:
-            file.write(_claim_text(token, 0))
-    except BaseException:
-        path.unlink()
+            file.write(_text_of_claim(token, 0))
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    for earlier in _claim_numbers(folder):
-        if earlier < number:
-            (folder / f".claim-{earlier}").unlink(missing_ok=True)
+    numbers = _claim_numbers(folder)
+    if numbers[-1:] != [number]:  # without locks, others may have come and gone since the number was chosen
+        path.unlink(missing_ok=True)
+        raise taken
+    for earlier in numbers[:-1]:
+        _claim_file(folder, earlier).unlink(missing_ok=True)
     return path, token
 
 
@@ -247,7 +319,11 @@ def _present_claim(folder: Path) -> tuple[Path, str]:
     number, owner = last_claim(folder)
     if owner is None:
         raise InputError(f"{folder}: no process has claimed this run")
-    return folder / f".claim-{number}", str(owner.get("token"))
+    return _claim_file(folder, number), str(owner.get("token"))
+
+
+def _claim_file(folder: Path, number: int) -> Path:
+    return folder / f".claim-{number}"
 
 
 def _claim_numbers(folder: Path) -> list[int]:
@@ -255,14 +331,14 @@ def _claim_numbers(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _claim_text(token: str, counter: int) -> str:
+def _text_of_claim(token: str, counter: int) -> str:
     return json.dumps({"token": token, **this_process(), "counter": counter})
 
 
-def _read_claim(folder: Path, number: int) -> tuple[dict[str, Any] | None, int]:
+def _read_claim(path: Path) -> tuple[dict[str, Any] | None, int]:
     """Who holds a claim, and its counter; None where it was given back."""
     try:
-        claim = json.loads((folder / f".claim-{number}").read_text())
+        claim = json.loads(path.read_text())
         return dict(claim), int(claim["counter"])
     except FileNotFoundError:
         return None, 0
@@ -272,6 +348,15 @@ def _read_claim(folder: Path, number: int) -> tuple[dict[str, Any] | None, int]:
 
 def _at_work(folder: Path, owner: Mapping[str, Any]) -> AtWorkError:
     return AtWorkError(f"{folder} is at work already, as {process_name(owner)}: left alone")
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Whether an open file is locked for those who have it; False where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

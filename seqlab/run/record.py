@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import seqlab
 from seqlab.errors import InputError
-from seqlab.run.events import INTERRUPTED, MEASURED, RUNNING, SCHEMA, STATUSES, finite_or_not
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, gone
+from seqlab.run.events import INTERNAL, INTERRUPTED, MEASURED, RUNNING, SCHEMA, STATUSES, finite_or_not
+from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, gone
 from seqlab.run.ownership import owner_lives
 from seqlab.run.provenance import may_be_alive
 
@@ -39,8 +39,9 @@ _SCHEMAS: Final = (1, SCHEMA)  # 1 is that of the runs before there were events
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The fields of a ``run.json``, given that file or its folder; it never waits.
 
-    A record that says ``running`` though its owner is gone reads as ``interrupted``. An owner on another machine cannot
-    be looked up: such a record is taken at its word.
+    A record that says ``running`` though its owner is gone is what the run's events say, which have how it ended where
+    there was no room for the record or its writer was killed; without an end it reads as ``interrupted``. An owner on
+    another machine cannot be looked up: such a record is taken at its word.
 
     Raises:
         InputError: No such file, not JSON, not a record, or a record of another schema.
@@ -49,7 +50,18 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     fields = _read_fields(path)
     if fields["status"] == RUNNING and not _owner_lives(path, fields):
         fields.update(status=INTERRUPTED, error=fields["error"] or gone(fields["process"]))
+        if fields["schema"] == SCHEMA:
+            fields.update(_of_events(path))
     return fields
+
+
+def _of_events(path: Path) -> dict[str, Any]:
+    """The fields that a run's events amount to; where they are damaged, why."""
+    try:
+        record = RunFolder(path.parent).state().record
+    except InputError as error:
+        return {"error": str(error)}
+    return {name: value for name, value in record.items() if name not in INTERNAL}
 
 
 def _owner_lives(path: Path, fields: dict[str, Any]) -> bool:

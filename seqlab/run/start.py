@@ -44,6 +44,8 @@ class Start:
         Raises:
             OSError: the system could not start the process.
         """
+        if attempt.is_complete:
+            return attempt.note_end(0)
         descriptor = attempt.claim.fileno()
         run_dir = attempt.claim.run_dir
         try:

@@ -54,6 +54,11 @@ class Attempt:
     replaced: Claim | None = None
     goes_on: bool = False
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing left to train: the command before ended just when the replacement was complete."""
+        return self.claim.status == COMPLETED
+
     def __enter__(self) -> "Attempt":
         return self
 
@@ -80,8 +85,21 @@ class Attempt:
             return 1
         _crash_file(self.claim.run_dir).unlink(missing_ok=True)
         if code == 0 and self.replaced is not None:
-            self.replaced.replace()
+            return self._replace(self.replaced)
         return code
+
+    def _replace(self, replaced: Claim) -> int:
+        self.claim.release()
+        try:
+            replaced.replace()
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _say(
+                f"the new run has completed, but cannot take the place of the one in {self.run_dir} yet "
+                f"({where}{error.strerror}): once that is mended, the same command finishes it"
+            )
+            return 1
+        return 0
 
     def give_up(self, reason: str) -> None:
         """Notes that the run could not start; without room for that, it reads as interrupted."""
@@ -130,32 +148,21 @@ def _open_replacement(
     inner = replaced.folder.replacement.claim(say=_say)
     try:
         state = inner.state()
-        if state.status == COMPLETED or (state.status != ABSENT and state.record["config_hash"] != config_hash(config)):
+        same = state.record["config_hash"] == config_hash(config)
+        if state.status == COMPLETED and same:
+            _say(f"the new run that is to replace the one in {run_dir} had completed before; it takes its place")
+            return Attempt(run_dir, inner, replaced)
+        if not (state.is_stopped and same) and (state.status != ABSENT or state.has_checkpoint):
+            if state.is_stopped and state.has_checkpoint:
+                differing = _named(differing_values(state.record["config"], config))
+                _say(f"dropped: another new run that was to replace the one in {run_dir}, which differs in {differing}")
             inner.release()
-            replaced.folder.remove_replacement()
+            replaced.folder.drop_replacement()
             inner = replaced.folder.replacement.claim(say=_say)
             state = inner.state()
         return Attempt(run_dir, inner, replaced, _start(inner, state, config, overrides, fields))
     except BaseException:
         inner.release()
-        raise
-
-
-def resume_attempt(run_dir: Path, config: dict[str, Any]) -> Attempt:
-    """Claims a run that stopped, to go on with it; ``config`` may say otherwise where to compute.
-
-    Raises:
-        AtWorkError: a process is at work in it.
-        InputError: there is nothing to go on with.
-    """
-    claim = RunFolder(run_dir).claim(say=_say)
-    try:
-        if not claim.state().is_stopped:
-            raise InputError(f"{run_dir}: there is no run to go on with; it is {claim.status}")
-        _go_on(claim, config)
-        return Attempt(run_dir, claim, goes_on=True)
-    except BaseException:
-        claim.release()
         raise
 
 
@@ -166,16 +173,20 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
     if state.status == COMPLETED:
         run = "this very run, completed" if same else "another run, completed"
         return f"{run_dir} holds {run}: its metrics are in run.json; {overwrite}"
+    if state.status == ABSENT and state.has_checkpoint:
+        return f"{run_dir} holds checkpoints, and no events.jsonl that says of which run; {overwrite}"
     if state.is_stopped and state.has_checkpoint and not same:
-        values = differing_values(state.record["config"], config)
-        named = ", ".join(values[:_MAX_NAMED]) + (
-            f" and {len(values) - _MAX_NAMED} more" if values[_MAX_NAMED:] else ""
-        )
         return (
-            f"{run_dir} holds another run, {state.status}, which differs in {named}; seqlab resume goes on with that "
-            f"one, {overwrite}"
+            f"{run_dir} holds another run, {state.status}, which differs in "
+            f"{_named(differing_values(state.record['config'], config))}; seqlab resume goes on with that one, "
+            f"{overwrite}"
         )
     return None
+
+
+def _named(values: list[str]) -> str:
+    more = f" and {len(values) - _MAX_NAMED} more" if values[_MAX_NAMED:] else ""
+    return ", ".join(values[:_MAX_NAMED]) + more
 
 
 def _start(claim: Claim, state: State, config: dict[str, Any], overrides: list[str], fields: Mapping[str, Any]) -> bool:

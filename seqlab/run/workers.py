@@ -7,7 +7,7 @@ from typing import Final
 from seqlab.errors import InputError
 from seqlab.run.events import RUNNING
 from seqlab.run.folder import RunFolder, WorkerClaim
-from seqlab.run.ownership import last_claim
+from seqlab.run.ownership import claim_text, is_owned
 
 _PATIENCE: Final = 300.0  # seconds
 
@@ -17,17 +17,27 @@ class LostProcessError(RuntimeError):
 
 
 def join_run(run_dir: Path, patience: float = _PATIENCE) -> WorkerClaim:
-    """Waits until the first process has the run, which on another machine may come later; shares its claim.
+    """Waits until the first process is at work in the run, which on another machine may come later; shares its claim.
+
+    That process may train in the run's replacement. Where the file system's locks do not tell that it lives, its
+    counter does, or that its claim is a new one: what an earlier process left behind says as well that the run runs.
 
     Raises:
         InputError: it does not come.
     """
     until = time.monotonic() + patience
-    while last_claim(run_dir)[1] is None or RunFolder(run_dir).state().status != RUNNING:
+    folders = [RunFolder(run_dir), RunFolder(run_dir).replacement]
+    seen = [claim_text(folder.path) for folder in folders]
+    while True:
+        for folder, first_seen in zip(reversed(folders), reversed(seen), strict=True):
+            lives = is_owned(folder.events_path)
+            if lives is None:
+                lives = claim_text(folder.path) not in (first_seen, None)
+            if lives and folder.state().status == RUNNING:
+                return WorkerClaim.share(folder.path)
         if time.monotonic() > until:
             raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
         time.sleep(0.5)
-    return WorkerClaim.share(run_dir)
 
 
 def wait_for_file(path: Path, patience: float = _PATIENCE) -> None:

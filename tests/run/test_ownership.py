@@ -1,0 +1,400 @@
+"""One owner a folder: by a lock on one machine, by a counter from machine to machine."""
+
+import errno
+import fcntl
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from seqlab.errors import InputError
+from seqlab.run import ownership
+from seqlab.run.ownership import AtWorkError, LostClaimError, Ownership, is_owned, last_claim, owner_lives
+from seqlab.run.provenance import this_process
+from tests.run.owners import claim_from_elsewhere, owner_process, taken_by_another
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return tmp_path / "run" / "events.jsonl"
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system without locks."""
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.fixture
+def quick_beats(monkeypatch):
+    monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
+
+
+def claims(file: Path) -> list[str]:
+    return sorted(path.name for path in file.parent.glob(".claim-*"))
+
+
+def counter(file: Path) -> int:
+    (name,) = claims(file)
+    return json.loads((file.parent / name).read_text())["counter"]
+
+
+def test_the_owner_is_named_and_its_claim_is_removed_at_the_end(file):
+    owner = Ownership.take(file)
+    number, named = last_claim(file.parent)
+    assert (number, named["pid"], named["token"]) == (1, os.getpid(), owner.token)
+    owner.check()
+    owner.release()
+    assert claims(file) == [] and last_claim(file.parent) == (0, None)
+
+
+def test_two_in_one_process_exclude_each_other(file):
+    first = Ownership.take(file)
+    with pytest.raises(AtWorkError, match=f"at work already, as process {os.getpid()} on .*: left alone"):
+        Ownership.take(file)
+    first.release()
+    Ownership.take(file).release()
+
+
+def test_the_kernel_gives_the_folder_back_when_its_owner_is_killed(file):
+    with owner_process(file.parent) as process:
+        with pytest.raises(AtWorkError, match=f"process {process.pid} on"):
+            Ownership.take(file)
+        assert is_owned(file) is True
+        process.kill()
+    assert is_owned(file) is False
+    said = []
+    second = Ownership.take(file, say=said.append)
+    assert claims(file) == [".claim-2"] and not said  # no waiting: the lock tells
+    second.release()
+
+
+def test_a_child_holds_it_on_and_raises_the_counter_when_the_owner_is_gone(file, quick_beats):
+    program = """
+import os, sys, time
+from pathlib import Path
+from seqlab.run import ownership
+ownership.HEARTBEAT = 0.01
+owner = ownership.Ownership.inherit(Path(sys.argv[1]), int(sys.argv[2]))
+print("has it", flush=True)
+sys.stdin.read()
+owner.check()
+"""
+    owner = Ownership.take(file)
+    command = [sys.executable, "-c", program, str(file), str(owner.descriptor)]
+    with subprocess.Popen(
+        command, pass_fds=[owner.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "has it\n"
+        assert last_claim(file.parent)[1]["pid"] == child.pid  # who trains is named
+        owner.leave()  # as a kill does
+        with pytest.raises(AtWorkError, match=f"process {child.pid} on"):
+            Ownership.take(file)
+        before, until = counter(file), time.monotonic() + 10
+        while counter(file) == before and time.monotonic() < until:
+            time.sleep(0.01)
+        assert counter(file) > before
+        child.stdin.close()
+        assert child.wait() == 0
+    Ownership.take(file).release()
+
+
+def test_a_parent_that_gives_up_does_not_take_the_claim_from_its_child(file):
+    owner = Ownership.take(file)
+    child = Ownership.inherit(file, os.dup(owner.descriptor))
+    owner.release()
+    child.check()
+    assert last_claim(file.parent)[1]["token"] == child.token
+    child.release()
+
+
+def test_a_fork_does_not_hold_the_lock_on(file):
+    owner = Ownership.take(file)
+    go_on = multiprocessing.get_context("fork").Event()
+    process = multiprocessing.get_context("fork").Process(target=go_on.wait, args=(30,))
+    process.start()  # as a worker that loads data
+    owner.leave()
+    Ownership.take(file).release()
+    go_on.set()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_a_fork_while_the_heartbeat_holds_its_lock_does_not_hang(file):
+    owner = Ownership.take(file)
+    with owner._stop._cond:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        until = time.monotonic() + 10
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > until:
+                os.kill(pid, 9)
+                pytest.fail("the fork hangs")
+            time.sleep(0.01)
+    owner.release()
+
+
+def test_a_descriptor_of_another_file_is_refused(file):
+    owner = Ownership.take(file)
+    with open(__file__) as other, pytest.raises(InputError, match="was not prepared by seqlab train"):
+        Ownership.inherit(file, other.fileno())
+    with pytest.raises(InputError, match="was not prepared"):
+        Ownership.inherit(file, 10_000)
+    owner.release()
+    with pytest.raises(InputError, match="no process has claimed"):
+        Ownership.share(file)
+
+
+# Lost
+
+
+def test_who_was_taken_for_gone_notices(file):
+    owner = Ownership.take(file)
+    taken_by_another(file.parent)
+    with pytest.raises(LostClaimError, match="another process has taken this run"):
+        owner.check()
+    owner.release()
+    assert claims(file) == [".claim-2"]  # not its own
+
+
+def test_a_claims_file_that_somebody_removed_is_made_anew(file):
+    owner = Ownership.take(file)
+    (file.parent / ".claim-1").unlink()
+    owner.check()
+    assert claims(file) == [".claim-1"]
+    owner.release()
+
+
+def test_without_locks_a_claims_file_that_is_gone_is_a_lost_claim(file, no_locks):
+    owner = Ownership.take(file)
+    (file.parent / ".claim-1").unlink()
+    with pytest.raises(LostClaimError):
+        owner.check()
+    owner.release()
+
+
+def test_a_folder_that_is_removed_or_replaced_is_told(file):
+    owner = Ownership.take(file)
+    file.rename(file.with_name("away"))
+    with pytest.raises(LostClaimError, match="was removed or replaced"):
+        owner.check()
+    file.write_text("")
+    with pytest.raises(LostClaimError, match="was removed or replaced"):
+        owner.check()
+    owner.release()
+
+
+def test_the_heartbeat_of_a_lost_owner_ends(file, quick_beats):
+    owner = Ownership.take(file)
+    taken_by_another(file.parent)
+    until = time.monotonic() + 10
+    while any(thread.name == "heartbeat" and thread.is_alive() for thread in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert json.loads((file.parent / ".claim-2").read_text())["counter"] == 3
+    owner.release()
+
+
+# From machine to machine
+
+
+def test_an_owner_on_another_machine_that_lives_is_left_alone(file, monkeypatch):
+    counts = iter(range(1, 1000))
+    claim_from_elsewhere(file.parent, counter=0)
+    monkeypatch.setattr(time, "sleep", lambda _: claim_from_elsewhere(file.parent, counter=next(counts)))
+    said = []
+    with pytest.raises(AtWorkError, match="process 1 on elsewhere"):
+        Ownership.take(file, patience=5, say=said.append)
+    assert len(said) == 1 and "watching for 5 s" in said[0]
+    assert claims(file) == [".claim-1"]
+
+
+def test_one_that_shows_no_life_is_taken_for_gone(file):
+    claim_from_elsewhere(file.parent)
+    began = time.monotonic()
+    owner = Ownership.take(file, patience=0.3)
+    assert 0.3 <= time.monotonic() - began < 5
+    assert claims(file) == [".claim-2"]
+    owner.release()
+
+
+def test_one_that_gives_the_run_back_meanwhile_is_not_waited_for(file, monkeypatch):
+    claim_from_elsewhere(file.parent)
+    monkeypatch.setattr(time, "sleep", lambda _: (file.parent / ".claim-1").unlink(missing_ok=True))
+    began = time.monotonic()
+    Ownership.take(file, patience=60).release()
+    assert time.monotonic() - began < 10
+
+
+def test_the_time_of_day_decides_nothing(file, monkeypatch):
+    days = iter(range(10_000))
+    monkeypatch.setattr(time, "time", lambda: (-1) ** next(days) * 1e9)
+    claim_from_elsewhere(file.parent)
+    for path in file.parent.iterdir():
+        os.utime(path, (0, 0))
+    with pytest.raises(AtWorkError):
+        later = threading.Timer(0.2, claim_from_elsewhere, (file.parent, 1, 9))
+        later.start()
+        Ownership.take(file, patience=20)
+    for path in file.parent.iterdir():
+        os.utime(path, (4e9, 4e9))
+    owner = Ownership.take(file, patience=0.2)
+    owner.check()
+    owner.release()
+
+
+def test_a_damaged_claim_is_watched_and_then_replaced(file):
+    file.parent.mkdir()
+    (file.parent / ".claim-4").write_text("{")
+    said = []
+    owner = Ownership.take(file, patience=0.2, say=said.append)
+    assert "a process that is not known" in said[0]
+    assert claims(file) == [".claim-5"]
+    owner.release()
+
+
+# Without locks
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_locks_the_process_table_tells_on_one_machine(file, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    first = Ownership.take(file)
+    assert is_owned(file) is None
+    with pytest.raises(AtWorkError):
+        Ownership.take(file)
+    gone = {**this_process(), "token": "x", "counter": 1, "started": "another"}
+    (file.parent / ".claim-1").write_text(json.dumps(gone))
+    second = Ownership.take(file)
+    assert claims(file) == [".claim-2"]
+    with pytest.raises(LostClaimError):
+        first.check()
+    first.release()
+    second.check()
+    second.release()
+
+
+def test_without_locks_one_of_two_at_once_takes_it(file, no_locks, monkeypatch):
+    taken = []
+    make = ownership._write_claim
+
+    def both(folder, number):
+        if not taken:
+            taken.append(make(folder, number))  # the other comes between
+        return make(folder, number)
+
+    monkeypatch.setattr(ownership, "_write_claim", both)
+    with pytest.raises(AtWorkError, match="at this moment"):
+        Ownership.take(file)
+    assert last_claim(file.parent)[1]["token"] == taken[0][1]
+
+
+def test_without_locks_a_number_that_is_old_by_now_is_no_claim(file, no_locks, monkeypatch):
+    make = ownership._write_claim
+
+    def late(folder, number):
+        claim_from_elsewhere(folder, number + 1)  # one has come and gone, and another is at work
+        return make(folder, number)
+
+    monkeypatch.setattr(ownership, "_write_claim", late)
+    with pytest.raises(AtWorkError):
+        Ownership.take(file)
+    assert claims(file) == [".claim-2"]
+
+
+# Files
+
+
+def test_an_error_that_is_no_lack_of_locks_is_told(file, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="Input/output error"):
+        Ownership.take(file)
+
+
+def test_a_folder_that_cannot_be_written_is_named(file, monkeypatch):
+    real = os.open
+
+    def read_only(path, flags, *args, **options):
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return real(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(OSError, match=f"Read-only file system: '{file}'"):
+        Ownership.take(file)
+
+
+def test_without_room_for_the_claim_nothing_is_left_and_the_lock_is_given_back(file, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ownership, "_text_of_claim", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*\.claim-1"):
+            Ownership.take(file)
+    assert claims(file) == []
+    Ownership.take(file).release()
+
+
+def test_a_full_disk_stops_no_heartbeat(file, quick_beats, monkeypatch):
+    owner = Ownership.take(file)
+    with monkeypatch.context() as patch:
+        tried = threading.Event()
+
+        def full(*_):
+            tried.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(ownership, "write_atomically", full)
+        assert tried.wait(10)
+    before, until = counter(file), time.monotonic() + 10
+    while counter(file) == before:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    owner.release()
+
+
+# Readers
+
+
+def test_readers_never_wait_and_never_disturb_a_claim(file):
+    """A thousand rounds of a claim while three readers ask as fast as they can."""
+    Ownership.take(file).release()
+    done, asked, slowest = threading.Event(), [0, 0, 0], [0.0, 0.0, 0.0]
+
+    def read(number: int) -> None:
+        while not done.is_set():
+            began = time.monotonic()
+            with open(file, "rb") as events:
+                owner_lives(events.fileno(), this_process())
+            slowest[number] = max(slowest[number], time.monotonic() - began)
+            asked[number] += 1
+
+    readers = [threading.Thread(target=read, args=(number,)) for number in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(1000):
+            Ownership.take(file).release()
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert min(asked) > 100 and max(slowest) < 5
