@@ -128,7 +128,7 @@ class RunFolder:
         return any((self.checkpoints / name).exists() for name in replacement.CHECKPOINTS)
 
     def is_old(self) -> bool:
-        """Whether an earlier version of seqlab wrote the run, which knew of no events."""
+        """Whether an earlier version of seqlab wrote the run, which knew of no events; or they were removed."""
         return not self.events_path.exists() and (self.path / RECORD_NAME).exists()
 
     def _owner_lives(self, record: Mapping[str, Any]) -> bool:
@@ -147,13 +147,13 @@ class RunFolder:
 
         Raises:
             AtWorkError: another process is at work in it.
-            InputError: the folder holds a run of an earlier version, or no run's events.
+            InputError: the folder holds a run of an earlier version, or its events are damaged.
             OSError: the folder cannot be written.
         """
         if self.is_old():
             raise InputError(
-                f"{self.path} holds a run of an earlier version of seqlab, which reports still read; "
-                "train into another folder"
+                f"{self.path} holds a {RECORD_NAME} without {EVENTS_NAME}, as runs of earlier versions of seqlab do: "
+                "reports read it, but it can't go on or be replaced; train into another folder"
             )
         while True:
             claim = Claim(self, Ownership.take(self.events_path, patience=patience, say=say))

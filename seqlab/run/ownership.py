@@ -234,7 +234,7 @@ def is_owned(file: Path) -> bool | None:
 
 
 def claim_text(folder: Path) -> str | None:
-    """What the last claim on a folder says, another text each time its owner raises the counter; None: there is none."""
+    """The text of the last claim on a folder, which differs each time its owner raises the counter; None without one."""
     numbers = _claim_numbers(folder)
     try:
         return _claim_file(folder, numbers[-1]).read_text() if numbers else None

@@ -145,6 +145,8 @@ def open_attempt(
 def _open_replacement(
     run_dir: Path, replaced: Claim, config: dict[str, Any], overrides: list[str], fields: Mapping[str, Any]
 ) -> Attempt:
+    if replaced.folder.replacement.is_old():  # what somebody has left of one
+        replaced.folder.drop_replacement()
     inner = replaced.folder.replacement.claim(say=_say)
     try:
         state = inner.state()

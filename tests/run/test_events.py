@@ -96,7 +96,11 @@ def test_resume_keeps_what_was_measured_and_counts_a_fresh_begin_does_not():
 @pytest.mark.parametrize("status", ["failed", "interrupted", "pruned"])
 def test_an_attempt_that_is_taken_back_leaves_the_run_as_it_was_and_is_listed(status):
     before = fold(WAYS[status])
-    tries = [event("resume", config={"seed": 1, "x": 2}), event("note", device="gpu"), event("withdraw", error="no data")]
+    tries = [
+        event("resume", config={"seed": 1, "x": 2}),
+        event("note", device="gpu"),
+        event("withdraw", error="no data"),
+    ]
     record = fold([*WAYS[status], *tries, *tries])
     assert {**record, "attempts": None} == {**before, "attempts": None}
     assert [attempt.get("withdrawn") for attempt in record["attempts"]] == [None, "no data", "no data"]

@@ -316,7 +316,13 @@ def test_a_kill_between_the_event_and_run_json_is_made_good(run, monkeypatch, en
 def test_what_a_killed_writer_left_is_removed_by_the_next_claim_the_users_files_are_not(run):
     start_run(run.path, CONFIG).release()
     checkpoint(run)
-    for name in (".run.json.1-0.tmp", ".my.tmp", "notes.txt", "checkpoints/.last.ckpt.123-0.tmp", "checkpoints/.my.tmp"):
+    for name in (
+        ".run.json.1-0.tmp",
+        ".my.tmp",
+        "notes.txt",
+        "checkpoints/.last.ckpt.123-0.tmp",
+        "checkpoints/.my.tmp",
+    ):
         (run.path / name).touch()
     run.claim().release()
     left = sorted(path.name for path in run.path.rglob("*"))
@@ -404,7 +410,7 @@ def test_a_folder_that_cannot_be_read_is_told(run, claim, monkeypatch):
 def test_a_run_of_before_is_refused_and_left_as_it_is(run):
     run.path.mkdir(parents=True)
     (run.path / "run.json").write_text('{"schema": 1, "status": "completed"}')
-    with pytest.raises(InputError, match="of an earlier version of seqlab"):
+    with pytest.raises(InputError, match="without events.jsonl, as runs of earlier versions"):
         run.claim()
     assert [path.name for path in run.path.iterdir()] == ["run.json"]
 

@@ -120,7 +120,6 @@ def count_calls(monkeypatch, die_at: int | None) -> list[str]:
     return calls
 
 
-
 def test_killed_at_any_step_the_next_claim_finishes_it(run, tmp_path, monkeypatch):
     """Before each change of the file system in turn, and at two of them in a row."""
     import shutil
