@@ -34,13 +34,16 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         run_dir = run_dir.parent
     run = RunFolder(run_dir)
     if run.is_old():
-        raise InputError(f"{run_dir} is a run of an earlier version of seqlab: it can be reported, not resumed")
+        raise InputError(
+            f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME}, as runs of earlier versions of seqlab do: it can be "
+            "reported, not resumed"
+        )
     run.settle()
     latest = run.latest()  # perhaps a new run that is to replace the one that is there
-    state, changed, is_same, told = _changed(latest, overrides)
+    state, changed, is_same, told = _changed(latest, run_dir, overrides)
     if latest is not run and not is_same:
         latest = run
-        state, changed, is_same, told = _changed(run, overrides)
+        state, changed, is_same, told = _changed(run, run_dir, overrides)
     for text in told:
         print(f"seqlab: {text}", file=sys.stderr, flush=True)
     if state.status == COMPLETED and is_same and latest is run:
@@ -60,13 +63,13 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     return _finish(run_dir, carry_out(run_dir, changed, before, Start(), overwrite=latest is not run))
 
 
-def _changed(run: RunFolder, overrides: list[str]) -> tuple[State, dict[str, Any], bool, list[str]]:
+def _changed(run: RunFolder, run_dir: Path, overrides: list[str]) -> tuple[State, dict[str, Any], bool, list[str]]:
     """A run's state, its configuration with other values, whether that asks for the same computation, and what to say
     of data that has moved."""
     state = run.state()
     if state.status == ABSENT:
-        raise InputError(f"{run.path} is not the folder of a run: it has no {EVENTS_NAME}")
-    config, told = moved_paths(state.record["config"], state.record["places"], run.path)
+        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
+    config, told = moved_paths(state.record["config"], state.record["places"], run_dir)
     changed = absolute_paths(override(config, overrides))
     return state, changed, config_hash(changed) == config_hash(config), told
 

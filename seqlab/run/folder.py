@@ -557,6 +557,8 @@ def error_text(error: str | BaseException) -> str:
 
 def _places(run_dir: Path) -> dict[str, str]:
     """Where the run and the working folder lie, from which its data is found again should all move together."""
+    if run_dir.name == replacement.REPLACEMENT:  # it will lie in the place of the run that it replaces
+        run_dir = run_dir.parent
     return {"run_folder": os.path.abspath(run_dir), "working_folder": os.getcwd()}
 
 

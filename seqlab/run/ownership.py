@@ -56,6 +56,7 @@ class Ownership:
         self.token = token
         self._claim_file = claim_file
         self._is_locked = is_locked
+        self._is_inherited = False
         self._stop = threading.Event()
         _opened.add(self)
 
@@ -104,6 +105,7 @@ class Ownership:
         os.set_inheritable(descriptor, False)
         claim_file, token = _present_claim(file.parent)
         ownership = cls(file, descriptor, claim_file, token, is_locked=_try_lock(descriptor))
+        ownership._is_inherited = True
         with contextlib.suppress(OSError):  # on a full disk; the other process goes on with it
             ownership._raise_counter()
         ownership._start_beating()
@@ -167,8 +169,8 @@ class Ownership:
             try:
                 self._check_claim()
                 owner = last_claim(self.file.parent)[1] or {}
-                if owner.get("pid") == os.getpid() or not may_be_alive(owner):  # else the child's
-                    self._raise_counter()
+                if self._is_inherited or owner.get("pid") == os.getpid() or not may_be_alive(owner):
+                    self._raise_counter()  # else its child does
             except LostClaimError:
                 return  # whoever writes next will tell
             except OSError:  # of a full disk, whoever writes more will tell
@@ -234,7 +236,7 @@ def is_owned(file: Path) -> bool | None:
 
 
 def claim_text(folder: Path) -> str | None:
-    """The text of the last claim on a folder, which differs each time its owner raises the counter; None without one."""
+    """The text of the last claim on a folder; another one each time its owner raises the counter; None without one."""
     numbers = _claim_numbers(folder)
     try:
         return _claim_file(folder, numbers[-1]).read_text() if numbers else None

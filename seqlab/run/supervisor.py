@@ -20,6 +20,7 @@ from seqlab.errors import InputError
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import Claim, RunFolder, State
 from seqlab.run.ownership import LostClaimError
+from seqlab.run.same import Now, differences
 
 CRASHES: Final = frozenset(
     getattr(signal, name)
@@ -115,7 +116,8 @@ def open_attempt(
 
     What stopped and is the same run goes on from its last checkpoint. A run that has completed, and another one that
     has trained, is replaced where ``overwrite`` says so: the new one trains in a folder beside, and the old one stays
-    until it completes.
+    until it completes. It does so as well with one of the same configuration that can't go on, for its data or the
+    user's code is other now.
 
     Args:
         run_dir: the run's folder.
@@ -132,10 +134,10 @@ def open_attempt(
     try:
         state = claim.state()
         refusal = why_not(run_dir, state, config)
-        if refusal is None:
+        if refusal is None and not (overwrite and _is_of_other_inputs(run_dir, state, config)):
             return Attempt(run_dir, claim, goes_on=_start(claim, state, config, overrides, fields))
         if not overwrite:
-            raise InputError(refusal)
+            raise InputError(str(refusal))
         return _open_replacement(run_dir, claim, config, overrides, fields)
     except BaseException:
         claim.release()
@@ -154,10 +156,14 @@ def _open_replacement(
         if state.status == COMPLETED and same:
             _say(f"the new run that is to replace the one in {run_dir} had completed before; it takes its place")
             return Attempt(run_dir, inner, replaced)
-        if not (state.is_stopped and same) and (state.status != ABSENT or state.has_checkpoint):
+        differing = [] if same else differing_values(state.record["config"], config)
+        if same and state.is_stopped and state.has_checkpoint:
+            differing = _other_inputs(run_dir, state, config)
+        if differing or (not state.is_stopped and (state.status != ABSENT or state.has_checkpoint)):
             if state.is_stopped and state.has_checkpoint:
-                differing = _named(differing_values(state.record["config"], config))
-                _say(f"dropped: another new run that was to replace the one in {run_dir}, which differs in {differing}")
+                _say(
+                    f"dropped: a new run that was to replace the one in {run_dir}, which differs in {_named(differing)}"
+                )
             inner.release()
             replaced.folder.drop_replacement()
             inner = replaced.folder.replacement.claim(say=_say)
@@ -184,6 +190,15 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
             f"{overwrite}"
         )
     return None
+
+
+def _is_of_other_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> bool:
+    return state.is_stopped and state.has_checkpoint and bool(_other_inputs(run_dir, state, config))
+
+
+def _other_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> list[str]:
+    """What of the data and the user's code is other than when a run began, so that it can't go on."""
+    return differences(state.record, Now(), config=config, run_dir=run_dir).decides
 
 
 def _named(values: list[str]) -> str:

@@ -13,7 +13,6 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab.commands import train as launch
 from seqlab.run import training
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.load import load_checkpoint
@@ -296,13 +295,3 @@ def test_a_command_that_is_told_to_stop_stops_its_run_and_says_how_to_go_on(tmp_
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 1)
     assert f"continue with: seqlab resume {run_dir}" in err and "Traceback" not in err
     wait_for_status(run_dir, "interrupted")
-
-
-def test_the_same_command_resumes_an_interrupted_run(tmp_path, monkeypatch):
-    config = {"seed": 1, "trainer": {"_target_": "lightning.pytorch.Trainer"}}
-    RunRecord.start(tmp_path, config, [], 1).interrupt()
-    asked = []
-    monkeypatch.setattr(launch, "_supervise", lambda run_dir, *options: asked.append(options) or 0)
-    launch._run(tmp_path, config, [])
-    launch._run(tmp_path, {**config, "seed": 2}, [])
-    assert asked == [("--resume",), ()]

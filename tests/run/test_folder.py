@@ -410,7 +410,7 @@ def test_a_folder_that_cannot_be_read_is_told(run, claim, monkeypatch):
 def test_a_run_of_before_is_refused_and_left_as_it_is(run):
     run.path.mkdir(parents=True)
     (run.path / "run.json").write_text('{"schema": 1, "status": "completed"}')
-    with pytest.raises(InputError, match="without events.jsonl, as runs of earlier versions"):
+    with pytest.raises(InputError, match=r"without events\.jsonl, as runs of earlier versions"):
         run.claim()
     assert [path.name for path in run.path.iterdir()] == ["run.json"]
 

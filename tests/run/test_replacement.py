@@ -86,7 +86,7 @@ def test_what_has_not_completed_replaces_nothing(tmp_path):
     completed(run, "old", "cells")
     before = files_of(tmp_path)
     for _ in range(2):
-        with pytest.raises(TransitionError, match="a run that is (absent|interrupted) cannot replace"):
+        with pytest.raises(TransitionError, match=r"a run that is (absent|interrupted) cannot replace"):
             replace(run)
         assert files_of(tmp_path) == before
         with run.replacement.claim() as inner:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -157,7 +158,7 @@ def test_a_completed_run_is_refused_and_stays(run, config):
 def test_checkpoints_of_nobody_knows_which_run_are_not_trained_over(run):
     run.checkpoints.mkdir(parents=True)
     (run.checkpoints / "last.ckpt").write_text("whose?")
-    with pytest.raises(InputError, match="holds checkpoints, and no events.jsonl"):
+    with pytest.raises(InputError, match=r"holds checkpoints, and no events\.jsonl"):
         attempt(run)
     assert weights(run) == "whose?"
 
@@ -358,7 +359,28 @@ def test_another_replacement_that_was_begun_is_dropped_and_told(run, capfd):
         made.claim.interrupt("x")
     with attempt(run, {**CONFIG, "seed": 3}, overwrite=True) as made:
         assert not made.goes_on and not run.replacement.has_checkpoint()
-    assert "dropped: another new run" in (told := capfd.readouterr().err) and "seed (2, 3)" in told
+    assert "dropped: a new run" in (told := capfd.readouterr().err) and "seed (2, 3)" in told
+
+
+def test_overwrite_begins_anew_what_cannot_go_on_for_its_code_has_changed(run, tmp_path, capfd):
+    cells = tmp_path / "cells.py"
+    cells.write_text("one")
+
+    def half(**options):
+        with attempt(run, **options) as made:
+            sha256 = hashlib.sha256(cells.read_bytes()).hexdigest()
+            made.claim.note(code={"hash": "x", "files": [{"module": "cells", "path": str(cells), "sha256": sha256}]})
+            train(made.claim, cells.read_text())
+            made.claim.interrupt("x")
+            return made.replaced is not None, made.goes_on
+
+    assert [half(), half(overwrite=True)] == [(False, False), (False, True)]
+    cells.write_text("two")
+    assert [half(overwrite=True), half(overwrite=True)] == [(True, False), (True, True)]
+    assert (weights(run), weights(run.replacement)) == ("one", "two")
+    cells.write_text("three")
+    assert half(overwrite=True) == (True, False)
+    assert "cells.py has changed" in capfd.readouterr().err
 
 
 def test_a_command_that_was_killed_just_before_it_replaced_the_run_is_made_up_for(run, capfd):
@@ -419,7 +441,7 @@ def test_resume_goes_on_with_what_was_to_replace_a_run(run, monkeypatch):
 
     monkeypatch.setattr(resume, "carry_out", carry_out)
     monkeypatch.setattr(resume, "check_config", lambda _: None)
-    monkeypatch.setattr(resume, "extend_python_path", lambda _: None)
+    monkeypatch.setattr(resume, "add_user_folders", lambda _: None)
     for named in (run.path, run.replacement.path):  # the run's process knows the one, the user the other
         assert resume.resume(named, [], []) == 1
     assert carried == [run.path, run.path]
