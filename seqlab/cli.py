@@ -40,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.run(args))
     except InputError as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("seqlab: stopped", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left, as `| head` does
         return 0

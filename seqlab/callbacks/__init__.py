@@ -7,7 +7,7 @@ from seqlab.callbacks.classification import SamplePredictions
 from seqlab.callbacks.confusion import ConfusionMatrix
 from seqlab.callbacks.figures import StateFigure
 from seqlab.callbacks.metrics import TrainingMetrics
-from seqlab.callbacks.progress import EpochLines, RichProgress
+from seqlab.callbacks.progress import EpochLines, ProgressLines, RichProgress
 from seqlab.callbacks.sample import SampleText
 from seqlab.callbacks.tagging import SampleTags
 from seqlab.callbacks.translation import AttentionMaps, SampleTranslations
@@ -22,6 +22,7 @@ __all__ = [
     "ConfusionMatrix",
     "EpochLines",
     "Observer",
+    "ProgressLines",
     "RichProgress",
     "RunCheckpoint",
     "SampleAnswers",

@@ -51,6 +51,16 @@ class TrainingMetrics(pl.Callback):
         """Wall time of the training, validation included, of this process and of those it was resumed from."""
         return self._earlier_seconds + (time.perf_counter() - self._started if self._started is not None else 0.0)
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last optimizer step; NaN before the first."""
+        return self._rate
+
+    def running_loss(self) -> float | None:
+        """The loss since it was last logged, on this device alone; the logged one right after, None before any step."""
+        tokens = int(self._tokens)
+        return float(self._nll) / tokens if tokens else self.loss
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "tokens": self._run_tokens,

@@ -1,11 +1,16 @@
 """Progress in a terminal and in a log file."""
 
+import time
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 
+from seqlab.callbacks import loops
+from seqlab.callbacks.at_test import AtTest
 from seqlab.callbacks.metrics import TrainingMetrics
+from seqlab.errors import InputError
+from seqlab.tasks.base import SequenceTask
 
 
 class RichProgress(RichProgressBar):
@@ -42,3 +47,110 @@ class EpochLines(pl.Callback):
             if isinstance(callback, TrainingMetrics) and callback.tokens_per_second is not None:
                 parts.append(f"{callback.tokens_per_second:,.0f} tokens/s")
         print("  ".join(parts), flush=True)
+
+
+class ProgressLines(AtTest):
+    """Prints a line now and then where there is no progress bar: epoch, step, loss, rate and time left; in a validation
+    or test that takes long, how far it is.
+
+    The loss is that of the first device, over what it predicted since it was last logged. The time left is that of the
+    training, by the time a step took so far with the validations between.
+
+    Args:
+        every_n_minutes: minutes between two lines.
+
+    Raises:
+        InputError: it is not above 0.
+    """
+
+    def __init__(self, every_n_minutes: float = 1.0) -> None:
+        number = isinstance(every_n_minutes, (int, float)) and not isinstance(every_n_minutes, bool)
+        if not (number and every_n_minutes > 0):
+            raise InputError(
+                f"callbacks.progress.every_n_minutes is {every_n_minutes}; expected a positive number, or "
+                "callbacks.progress=null for no lines"
+            )
+        self.seconds = 60.0 * every_n_minutes
+        self._begun_at = self._printed_at = time.monotonic()
+        self._begun_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begun_at = self._printed_at = time.monotonic()
+        self._begun_step = _progress(trainer, pl_module)[0]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._is_time(trainer):
+            print("  ".join(self._parts(trainer, pl_module)), flush=True)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._show_evaluation(trainer, "validation", batch_idx, trainer.num_val_batches)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._show_evaluation(trainer, "test", batch_idx, trainer.num_test_batches)
+
+    def _is_time(self, trainer: pl.Trainer) -> bool:
+        now = time.monotonic()
+        if now - self._printed_at < self.seconds:
+            return False
+        self._printed_at = now
+        return trainer.is_global_zero and trainer.progress_bar_callback is None
+
+    def _show_evaluation(self, trainer: pl.Trainer, split: str, batch: int, batches: list[int | float]) -> None:
+        if self._is_time(trainer):
+            print(f"{split}  batch {batch + 1:,} of {sum(batches):,}", flush=True)
+
+    def _parts(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> list[str]:
+        step, total = _progress(trainer, pl_module)
+        epochs = f" of {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        parts = [f"epoch {trainer.current_epoch + 1}{epochs}", f"step {step:,} of {total:,}"]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, TrainingMetrics):
+                if (loss := callback.running_loss()) is not None:
+                    parts.append(f"loss {loss:.4g}")
+                if trainer.optimizers:
+                    parts.append(f"rate {callback.rate:.4g}")
+        if step > self._begun_step:
+            seconds = (time.monotonic() - self._begun_at) / (step - self._begun_step)
+            parts.append(f"{duration(seconds * (total - step))} left")
+        return parts
+
+
+def _progress(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[int, int]:
+    """The steps that are done and all that there are to be; windows where no optimizer steps."""
+    step = trainer.global_step if pl_module.automatic_optimization else loops.position(trainer)
+    plan = pl_module.plan if isinstance(pl_module, SequenceTask) else None
+    return step, plan.total_steps if plan else int(trainer.estimated_stepping_batches)
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, to two digits or so.
+
+    Example:
+        >>> duration(42), duration(600), duration(7000), duration(200_000)
+        ('42 s', '10 min', '1 h 57 min', '55 h')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{max(0, round(seconds))} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 10 else f"{hours} h"

@@ -48,6 +48,7 @@ OBSERVERS: Final = (
     "seqlab.callbacks.AnswerAttention",
     "seqlab.callbacks.AttentionMaps",
     "seqlab.callbacks.ConfusionMatrix",
+    "seqlab.callbacks.ProgressLines",
     "seqlab.callbacks.SampleAnswers",
     "seqlab.callbacks.SamplePredictions",
     "seqlab.callbacks.SampleTags",

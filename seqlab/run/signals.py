@@ -99,6 +99,12 @@ class Forwarding:
         elif signum != getattr(signal, "SIGHUP", None) and time.monotonic() - self._since > _SAME_REQUEST_SECONDS:
             self._end()  # a shell and the kernel both report that a terminal has hung up
 
+    def deafen(self) -> None:
+        """Once a stop was asked for, has a command come to its end, however often it is asked again."""
+        if self.signum is not None and self.earlier:
+            for signum in STOPPING:
+                signal.signal(signum, signal.SIG_IGN)
+
     def pass_on(self) -> None:
         """Calls the handler that the signal had before, once the run is over: Submitit's puts the job back in the
         queue."""

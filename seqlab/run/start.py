@@ -93,10 +93,14 @@ class Start:
         with forwarded(stop, process.kill) as self._signals:
             while True:
                 try:
-                    return process.wait(None if self.give_up is None else _LOOK_SECONDS)
+                    code = process.wait(None if self.give_up is None else _LOOK_SECONDS)
+                    break
                 except subprocess.TimeoutExpired:
                     if self.give_up is not None and self.give_up():  # the run is left to the next command
                         stop()
+        if not self.to_python and not self.to_file:  # those go on to other things
+            self._signals.deafen()
+        return code
 
 
 @contextmanager

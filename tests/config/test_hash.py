@@ -111,6 +111,7 @@ NOT_COUNTED = {
     **{
         f"callbacks.{key}": "what it shows"
         for key in (
+            "progress.every_n_minutes",
             *("sample", "sample.prompt", "sample.num_tokens", "sample.temperature"),
             *("state_figure.text", "answers.num_examples", "answers.print_test", "attention.num_examples"),
             *("predictions.num_examples", "predictions.print_test"),
@@ -181,7 +182,7 @@ def test_a_callback_that_observes_does_not_count_and_one_of_ones_own_does():
     same += ["callbacks.sample.num_tokens=3", "runtime.keep_freed_memory=false", "optimize.mode=min", "logger=none"]
     same += ["+callbacks.mine=null", "trainer.log_every_n_steps=7"]
     assert {config_hash(compose_config([override])) for override in same} == {plain}
-    other = ["+callbacks.progress._target_=mine.Callback", "runtime.num_threads=1", "optimize.metric=val/perplexity"]
+    other = ["callbacks.progress._target_=mine.Callback", "runtime.num_threads=1", "optimize.metric=val/perplexity"]
     other += ["callbacks=early_stopping", "callbacks.checkpoint.metric=val/perplexity", "runtime.deterministic=true"]
     other += ["+callbacks.mine._target_=seqlab_mine.callbacks.SampleText", "runtime.tf32=false"]
     assert plain not in (found := [config_hash(compose_config([override])) for override in other])

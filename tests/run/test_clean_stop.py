@@ -226,3 +226,20 @@ def test_signals_are_left_alone_in_other_threads():
     thread.start()
     thread.join()
     assert found == [None]
+
+
+def test_a_command_that_was_stopped_comes_to_its_end_however_often_it_is_asked():
+    before = {signum: signal.getsignal(signum) for signum in STOPPING}
+    try:
+        with forwarded(lambda signum: None, lambda: None) as forwarding:
+            pass
+        forwarding.deafen()
+        assert signal.getsignal(signal.SIGINT) == before[signal.SIGINT]  # nobody asked
+        with forwarded(lambda signum: None, lambda: None) as forwarding:
+            signal.raise_signal(signal.SIGINT)
+        forwarding.deafen()
+        for signum in STOPPING:
+            signal.raise_signal(signum)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -15,11 +15,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from seqlab.run import training
 from seqlab.run.folder import RunFolder, start_run
-from seqlab.run.load import load_checkpoint
+from seqlab.run.load import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
 from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask
-from tests.command import ONE_THREAD, command_line, environment, seqlab
+from tests.command import ONE_THREAD, command_line, environment, seqlab, wait_for
 from tests.conftest import config_of, small
 
 COSINE = (
@@ -277,21 +277,39 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_by_the_command(tmp_path, a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_a_command_that_is_told_to_stop_stops_its_run_and_says_how_to_go_on(tmp_path, text_file, name):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGINT to all", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL"])
+def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, text_file, name):
     if name == "SIGKILL" and sys.platform != "linux":
         pytest.skip("only Linux tells a process that its parent was killed")
     run_dir = tmp_path / "run"
-    process = start(
-        run_dir,
-        "train",
-        f"hydra.run.dir={run_dir}",
-        *overrides_of(text_file, "trainer.max_epochs=1000", "callbacks.checkpoint.every_n_steps=9"),
-    )
+    endless = overrides_of(text_file, "trainer.max_epochs=1000", "trainer.check_val_every_n_epoch=1000")
+    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *endless, "callbacks.checkpoint.every_n_steps=100")
     wait_for_checkpoints(process, run_dir, 1)
+    time.sleep(0.3)
     # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
-    (os.killpg if name == "SIGINT" else os.kill)(process.pid, signal.Signals[name])
+    (os.killpg if name.endswith("all") else os.kill)(process.pid, signal.Signals[name.split()[0]])
     _, err = process.communicate(timeout=240)
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 1)
-    assert f"continue with: seqlab resume {run_dir}" in err and "Traceback" not in err
     wait_for_status(run_dir, "interrupted")
+    step = find_resumption(run_dir).step
+    assert step > 100 and f"it goes on from step {step}; continue with: seqlab resume {run_dir}" in err
+    assert err.count("\n") == 1  # nothing else is said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.0, 0.2])
+def test_a_second_request_ends_a_run_at_once(tmp_path, text_file, pause):
+    run_dir = tmp_path / "run"
+    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, "trainer.max_epochs=1000"))
+    if pause:
+        wait_for_checkpoints(process, run_dir, 1)
+    else:  # while the run's process imports
+        wait_for(lambda: (run_dir / "run.json").exists())
+    for _ in range(4):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1 and "Traceback" not in err and "continue with: seqlab resume" in err
+    wait_for_status(run_dir, "interrupted")
+    assert find_resumption(run_dir).step > 0 or not pause
