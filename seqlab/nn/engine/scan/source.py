@@ -96,6 +96,7 @@ struct Pointers {{
     return Source("\n".join((vector, plain, keeping, adjoint, _read("driver.h"))), layout, post)
 
 
+@functools.cache  # once a process: the text goes with the code that was imported
 def _read(name: str) -> str:
     return files("seqlab.nn.engine.scan").joinpath(f"kernel/{name}").read_text()
 
