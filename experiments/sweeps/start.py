@@ -26,7 +26,9 @@ LAUNCHERS = {
 """How many jobs run at once, and the overrides for it."""
 
 
-def sweep(python: str, folder: Path, jobs: int, overrides: tuple[str, ...]) -> tuple[float, float, list[dict[str, Any]]]:
+def sweep(
+    python: str, folder: Path, jobs: int, overrides: tuple[str, ...]
+) -> tuple[float, float, list[dict[str, Any]]]:
     """The wall time of a sweep of ``jobs`` jobs, the processor's time, and its records."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -56,7 +58,7 @@ def main() -> int:
     args = parser.parse_args()
 
     failed = 0
-    print("| launcher | a job beyond its training | its training, median | its processor time | the sweep | its own part |")
+    print("| launcher | a job beyond its training | its training, median | its processor time | the sweep | its own |")
     print("|---|--:|--:|--:|--:|--:|")
     for name in args.launchers.split(","):
         at_once, overrides = LAUNCHERS[name]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.imports import FOLDERS_VARIABLE
-from seqlab.run import process
+from seqlab.errors import InputError
+from seqlab.run import process, workers
 from seqlab.run.provenance import process_started
 from seqlab.run.record import read_record
 from tests.command import ONE_THREAD, environment, seqlab, seqlab_started, wait_for
@@ -23,7 +23,7 @@ TINY = ("experiment=hello", "trainer.max_epochs=2", "trainer.check_val_every_n_e
 PRELOADED = """
 import os, sys
 import numpy
-from seqlab.run import process
+from seqlab.run import process, workers
 from seqlab.run.server import threads
 drawn = numpy.random.get_state()[2]
 process.preload()
@@ -153,8 +153,7 @@ def test_a_sweep_goes_on_where_the_process_that_its_runs_are_forked_from_is_kill
 @pytest.mark.slow
 def test_jobs_are_processes_of_their_own_where_nothing_can_be_forked(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import threading, time\n"
-        "threading.Thread(target=time.sleep, args=(30,), name='foreign', daemon=True).start()\n"
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(30,), name='foreign', daemon=True).start()\n"
     )
     done = seqlab("train", "-m", *TINY, "seed=1,2", folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0 and "2 completed" in done.stdout
@@ -162,14 +161,12 @@ def test_jobs_are_processes_of_their_own_where_nothing_can_be_forked(tmp_path):
     assert "2 threads" in line
 
 
-def test_the_folders_of_a_command_are_after_all_others(monkeypatch, tmp_path):
-    from seqlab.imports import add_folders
-
-    monkeypatch.setattr(sys, "path", ["first"])
-    monkeypatch.setenv(FOLDERS_VARIABLE, "")
-    monkeypatch.setenv("PYTHONPATH", "")
-    add_folders([str(tmp_path), "other"])
-    add_folders(["other", "third"])
-    assert sys.path == ["first", str(tmp_path), "other", "third"]
-    assert os.environ[FOLDERS_VARIABLE].split(os.pathsep) == [str(tmp_path), "other", "third"]
-    assert os.environ["PYTHONPATH"] == ""  # whose folders come first
+def test_a_worker_of_a_run_refuses_other_code_of_seqlab_than_its_first_process_has(monkeypatch):
+    monkeypatch.setenv(workers._CODE_VARIABLE, "")
+    monkeypatch.delenv(workers._CODE_VARIABLE)
+    workers.check_same_seqlab()  # of a first process on another machine, which this one does not know
+    workers.prepare_workers()
+    workers.check_same_seqlab()
+    monkeypatch.setattr(workers, "seqlab_hash", lambda: "edited since")
+    with pytest.raises(InputError, match="start the command again"):
+        workers.check_same_seqlab()
