@@ -404,7 +404,10 @@ def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, fl
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes: of the GPU where there is one, else of the machine."""
+    """The most memory that this process has held, in bytes: of the GPU where there is one, else of the machine.
+
+    A process that was forked begins with what its parent held, but for pages of files that it has not touched itself.
+    """
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
