@@ -28,7 +28,7 @@ def command_line(*arguments: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's environment with one thread, and without what a test or the user may have set for seqlab."""
-    left_out = ("SEQLAB_ALLOW", "PYTHONPATH", "SEQLAB_PYTHONPATH")
+    left_out = ("SEQLAB_ALLOW", "PYTHONPATH", "SEQLAB_MODULE_FOLDERS")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "OMP_NUM_THREADS": "1", **variables}
 

@@ -43,7 +43,6 @@ def pytest_collection():
 def own_cache(tmp_path_factory, monkeypatch):
     """Keeps the user's token cache out of the tests, and the tests out of it."""
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("SEQLAB_PYTHONPATH", "")  # which commands lengthen
 
 
 @pytest.fixture(autouse=True)

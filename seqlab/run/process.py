@@ -12,7 +12,7 @@ from typing import Final
 
 import seqlab
 from seqlab.imports import put_user_folders_last, quick_imports
-from seqlab.run.provenance import seqlab_git
+from seqlab.run.provenance import seqlab_git, seqlab_hash
 
 # What a run imports on its way, beside what seqlab's modules import themselves. No library that starts a thread may
 # stand here (`datasets` does, by pyarrow), nor one that most runs do without, for its memory counts as each run's.
@@ -34,13 +34,17 @@ def preload() -> None:
     """Imports all that a run may import of seqlab, so that an edit meanwhile changes no part of it, and most of the
     libraries."""
     global _loaded_with
-    seqlab_git()  # the commit of what is imported now, for all of them
+    seqlab_git(), seqlab_hash()  # of what is imported now, for all of them
     _loaded_with = {name: os.environ.get(name) for name in _THREADS}
     with quick_imports():
         for name in modules():
             importlib.import_module(name)
         for name in _LIBRARIES:
             importlib.import_module(name)
+    from seqlab.nn.engine.scan.source import KERNEL_TEXTS, kernel_text
+
+    for name in KERNEL_TEXTS:
+        kernel_text(name)
 
 
 def modules() -> list[str]:

@@ -1,6 +1,7 @@
 """Where a run comes from: the code's commit, the versions of what it stands on, the process that carries it out."""
 
 import functools
+import hashlib
 import os
 import platform
 import socket
@@ -57,6 +58,18 @@ def seqlab_git() -> dict[str, Any]:
     if {"site-packages", "dist-packages"} & set(folder.parts):  # which may lie in a repository of the user's
         return {"commit": None, "dirty": None}
     return git_state(folder)
+
+
+@cache
+def seqlab_hash() -> str:
+    """A hash of seqlab's own files, made once a process: it belongs to the code that was imported."""
+    folder = Path(seqlab.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.*")):
+        if path.suffix in (".py", ".h"):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def this_process() -> dict[str, Any]:

@@ -37,7 +37,7 @@ from seqlab.run.provenance import process_started, seqlab_git, users_git
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
 from seqlab.run.weights import load_initial_weights
-from seqlab.run.workers import LostProcessError, join_run, wait_for_file
+from seqlab.run.workers import LostProcessError, check_same_seqlab, join_run, prepare_workers, wait_for_file
 from seqlab.tasks.devices import leave_group
 
 log = logging.getLogger("seqlab")
@@ -67,6 +67,8 @@ def _carry_out(run_dir: Path, descriptor: int, supervisor: int | None, stop: Sto
     claim: Claim | None = None
     try:
         claim = Claim.inherit(run_dir, descriptor) if first else join_run(run_dir)
+        if not first:
+            check_same_seqlab()
         execute(claim, stop)
     except (InputError, DivergedError) as error:
         stop.ignored()
@@ -203,6 +205,8 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
             resumption.repair()
             rewind_events(run_dir, resumption.checkpoint.get("events", {}))
     build.check_devices(config, trainer.world_size, task)
+    if trainer.world_size > 1 and is_first_process():
+        prepare_workers()
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
     device = torch.cuda.get_device_name() if trainer.accelerator.__class__.__name__.startswith("CUDA") else "cpu"
@@ -400,7 +404,10 @@ def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, fl
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes: of the GPU where there is one, else of the machine."""
+    """The most memory that this process has held, in bytes: of the GPU where there is one, else of the machine.
+
+    A process that was forked begins with what its parent held, but for pages of files that it has not touched itself.
+    """
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024

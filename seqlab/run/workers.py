@@ -1,5 +1,6 @@
 """Worker processes (rank > 0) of a run on several devices. Torch is not needed."""
 
+import os
 import time
 from pathlib import Path
 from typing import Final
@@ -8,8 +9,10 @@ from seqlab.errors import InputError
 from seqlab.run.events import RUNNING
 from seqlab.run.folder import RunFolder, WorkerClaim
 from seqlab.run.ownership import claim_text, is_owned
+from seqlab.run.provenance import seqlab_hash
 
 _PATIENCE: Final = 300.0  # seconds
+_CODE_VARIABLE: Final = "SEQLAB_CODE"
 
 
 class LostProcessError(RuntimeError):
@@ -38,6 +41,24 @@ def join_run(run_dir: Path, patience: float = _PATIENCE) -> WorkerClaim:
         if time.monotonic() > until:
             raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
         time.sleep(0.5)
+
+
+def prepare_workers() -> None:
+    """Notes in the environment of a run's first process, for its workers, which code of seqlab it has imported."""
+    os.environ[_CODE_VARIABLE] = seqlab_hash()
+
+
+def check_same_seqlab() -> None:
+    """Refuses to compute with other code than the run's first process.
+
+    Raises:
+        InputError: seqlab has changed since that process, or the one that it was forked from, imported it.
+    """
+    if os.environ.get(_CODE_VARIABLE, seqlab_hash()) != seqlab_hash():
+        raise InputError(
+            "seqlab's own code has changed since the sweep began, so the processes of this run would not have the "
+            "same; start the command again"
+        )
 
 
 def wait_for_file(path: Path, patience: float = _PATIENCE) -> None:

@@ -89,6 +89,8 @@ def sleep(path: str, answer: str = "dies") -> None:
     if answer == "counts":
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, lambda number, _: taken.append(number))
+    if answer == "ignores":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(path).write_text(str(os.getpid()))
     until = time.monotonic() + 60
     while not taken and time.monotonic() < until:

@@ -262,9 +262,8 @@ def test_a_server_that_is_killed_takes_its_processes_with_it_and_it_is_said(own_
 
 
 def test_a_process_that_outlives_its_server_can_still_be_killed(own_server, tmp_path):
-    process = forked(own_server, "sleep", str(tmp_path / "pid"))
+    process = forked(own_server, "sleep", str(tmp_path / "pid"), "ignores")
     wait_for((tmp_path / "pid").exists)
-    os.kill(process.pid, signal.SIGSTOP)  # it takes no signal but SIGKILL
     own_server.process.kill()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)

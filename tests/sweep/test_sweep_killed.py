@@ -81,8 +81,7 @@ def test_a_job_whose_supervisor_is_killed_while_it_starts_does_not_train_on(tmp_
     process = seqlab_started(*command, folder=tmp_path)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     wait_for(lambda: by_seed(sweep).get(1) and children.read_text())
-    os.kill(process.pid, signal.SIGKILL)  # and not its group: the job's own process goes on importing
-    out, _ = process.communicate(timeout=60)  # until that process, which holds the pipe as well, has ended
-    assert "whoever started this run is gone" in out
+    os.kill(process.pid, signal.SIGKILL)  # and not its group: what the job is to be forked from goes on importing
+    process.communicate(timeout=60)  # until all processes, which hold the pipe as well, have ended
     assert read_record(by_seed(sweep)[1])["status"] == "interrupted"
     assert not list(sweep.glob("*/checkpoints"))

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
+from typing import Final
 
 import torch
 from torch import fx
@@ -12,6 +14,8 @@ from seqlab.nn.engine.scan.directions import AdjointEmitter, Graph, Plan, StepEm
 from seqlab.nn.engine.scan.emit import SLOTS, Emitter, check_trace, loop
 from seqlab.nn.engine.scan.trace import Trace
 from seqlab.nn.engine.scan.views import Run, count_of, row_shape
+
+KERNEL_TEXTS: Final = ("vector.h", "driver.h")
 
 _ROUNDS = 3
 
@@ -66,7 +70,7 @@ def write(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
     sums = ((gates * hidden_size,) if sum_gh else ()) + tuple(count_of(node) for node in sources)
     shared = trace.recurrent and graph.to_gi is graph.to_gh
     vector = f"""#define REAL_IS_DOUBLE {int(dtype == torch.float64)}
-{_read("vector.h")}
+{kernel_text("vector.h")}
 constexpr long H = {hidden_size}, G = {gates}, GI = {gates * hidden_size}, NS = {len(state_sizes)};
 constexpr long NE = {trace.num_extras}, KEPT = {apart}, KEPT_SHARED = {len(plan.kept_shared)};
 constexpr long HP = (H + VL - 1) / VL * VL, SUMS = {sum(sums)}, SCRATCH = {SLOTS} * HP;
@@ -93,10 +97,12 @@ struct Pointers {{
         sum_gh,
         tuple((1, *row_shape(node)) for node in sources),
     )
-    return Source("\n".join((vector, plain, keeping, adjoint, _read("driver.h"))), layout, post)
+    return Source("\n".join((vector, plain, keeping, adjoint, kernel_text("driver.h"))), layout, post)
 
 
-def _read(name: str) -> str:
+@cache
+def kernel_text(name: str) -> str:
+    """A part of a kernel, of :data:`KERNEL_TEXTS`; read once a process, for it goes with the code that was imported."""
     return files("seqlab.nn.engine.scan").joinpath(f"kernel/{name}").read_text()
 
 
