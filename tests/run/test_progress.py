@@ -108,7 +108,11 @@ def start(monkeypatch):
     return of
 
 
-STEPS = "import os, sys, time\nfor n in range(12):\n os.write(int(sys.argv[1]), b'[\"training\", %d, 12]\\n' % n); time.sleep(0.1)"
+def tells(*steps: int, before: float = 0.0, after: float = 0.1) -> str:
+    """A program that tells of these steps, with so many seconds before and after each."""
+    word = "os.write(int(sys.argv[1]), b'[\"training\", %d, 12]\\n' % step)"
+    lines = ["import os, sys, time", f"for step in {steps}:", f"    time.sleep({before})", f"    {word}"]
+    return "\n".join([*lines, f"    time.sleep({after})"])
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
@@ -130,7 +134,7 @@ def test_a_run_that_comes_further_is_not_ended_however_long_it_takes(attempt, st
         return code
 
     attempt.note_end = program_ends
-    assert start(STEPS, job_timeout=0.8).carry_out(attempt) == 0
+    assert start(tells(*range(12)), job_timeout=0.8).carry_out(attempt) == 0
 
 
 def test_one_that_could_not_go_on_for_it_hung_is_what_it_was(tmp_path, start):
@@ -149,7 +153,7 @@ def test_a_run_without_progress_is_named_once_and_again_after_the_next_progress(
     )
     start(program).carry_out(attempt)
     lines = [line for line in capfd.readouterr().err.splitlines() if "no progress" in line]
-    assert len(lines) == 2 and "(starting)" in lines[0] and "(training, step 5 of 9)" in lines[1]
+    assert len(lines) == 2 and "(starting)" in lines[0] and "(training, step 5 of 12)" in lines[1]
     assert all(line.startswith(f"seqlab: {attempt.run_dir}: ") and "launcher.job_timeout" in line for line in lines)
 
 
@@ -158,6 +162,6 @@ def test_whoever_waits_is_told_of_progress_and_of_silence(attempt, start, monkey
     monkeypatch.setattr(starts, "_TELL_SECONDS", 0.0)
     places, silences = [], []
     how = {"on_progress": places.append, "on_silence": lambda place, seconds: silences.append((place, seconds))}
-    start(f"{STEPS}\ntime.sleep(1)", **how).carry_out(attempt)
+    start(tells(3, 11, after=1.0), **how).carry_out(attempt)
     assert places[-1] == Place("training", 11, 12)
     assert silences[-1][0] == Place("training", 11, 12) and silences[-1][1] > 0.3
