@@ -37,6 +37,7 @@ def carry_out(
         OSError: the process could not be started, or the folder not be written.
     """
     check_targets(config)
+    start.job_timeout = (config.get("launcher") or {}).get("job_timeout")
     wants_gpu = bool(config.get("runtime", {}).get("gpu_per_job", False))
     with own_gpu(wants_gpu, give_up=start.give_up or (lambda: False)):
         if not is_first_process():

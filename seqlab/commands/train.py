@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -206,7 +207,16 @@ class TrainCommand:
             sweep.log.write(event="start", **where)
             put_user_folders_last()
             server = server_here(sweep.server, sweep.environment())
-            start = Start(sweep.environment(), to_file=True, give_up=sweep.is_abandoned, server=server)
+            start = Start(
+                sweep.environment(),
+                to_file=True,
+                server=server,
+                give_up=sweep.is_abandoned,
+                on_progress=lambda place: sweep.log.write(event="progress", **where, **asdict(place)),
+                on_silence=lambda place, seconds: sweep.log.write(
+                    event="silence", **where, **asdict(place), seconds=seconds
+                ),
+            )
             with redirect_stdout(StringIO()) as said, redirect_stderr(said):
                 end = self._carry_out_job(run_dir, config, overrides, start)
             sweep.log.write(event="end", **where, **end, said=said.getvalue())

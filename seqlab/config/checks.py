@@ -53,6 +53,9 @@ def check_settings(config: Mapping[str, Any]) -> None:
         value = (config[group] if group else config).get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise InputError(f"{key}={value}: expected a whole number, {least} or more")
+    timeout = (config.get("launcher") or {}).get("job_timeout")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0):
+        raise InputError(f"launcher.job_timeout={timeout}: expected seconds, above 0, or null to wait for ever")
     clip = config["trainer"].get("gradient_clip_val")
     if isinstance(clip, (int, float)) and clip < 0:
         raise InputError(f"trainer.gradient_clip_val={clip}: expected a norm of 0 or more, or null")

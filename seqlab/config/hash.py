@@ -14,6 +14,7 @@ LEFT_OUT: Final = (
     "hydra",
     "dry_run",
     "fail_fast",
+    "launcher",
     "overwrite",
     "continues.run",
     "init_from.run",

@@ -1,9 +1,13 @@
 """A run's own process, started and waited for. Torch is not needed."""
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +15,16 @@ from pathlib import Path
 from typing import IO, Final
 
 from seqlab.run.client import Process, RunProcess
+from seqlab.run.progress import Listener, Place, duration
 from seqlab.run.signals import Forwarding, forwarded
 from seqlab.run.supervisor import Attempt
 
-_LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run
+SILENCE: Final = 600.0
+"""Seconds without progress after which a run is named."""
+
+_LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run, and how far it is
+_TELL_SECONDS: Final = 10.0  # between two words of how far it is
+_ABORT_SECONDS: Final = 5.0  # for a process that hangs to write its stack
 
 
 @dataclass
@@ -27,6 +37,9 @@ class Start:
         to_file: whether it prints into ``output.log`` in its folder, as runs at once do.
         server: the address of a server that forks the process; None for one that imports on its own.
         give_up: asked once a second; true where nobody would hear of the run any more.
+        job_timeout: seconds without progress after which the run is ended as failed; None waits for ever.
+        on_progress: told how far the run is, every ten seconds where it has come further.
+        on_silence: told where the run is, and for how many seconds it has not come further.
         was_stopped: whether somebody has asked for the end since.
     """
 
@@ -35,7 +48,11 @@ class Start:
     to_file: bool = False
     server: str | None = None
     give_up: Callable[[], bool] | None = None
+    job_timeout: float | None = None
+    on_progress: Callable[[Place], None] = lambda place: None
+    on_silence: Callable[[Place, float], None] | None = None
     was_stopped: bool = False
+    _hung: str | None = None  # why it was ended
     _signals: Forwarding | None = None
 
     def carry_out(self, attempt: Attempt) -> int:
@@ -53,7 +70,7 @@ class Start:
         except OSError as error:
             attempt.give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
             raise
-        code = attempt.note_end(code)
+        code = attempt.note_end(code, self._hung)
         if self._signals is not None:
             self._signals.pass_on()
         return code
@@ -66,9 +83,11 @@ class Start:
         """The exit code of a run's own process; negative: the signal that ended it."""
         arguments = ["train", str(run_dir), "--supervisor", str(os.getpid()), *options]
         environment = {**os.environ, **self.environment}
-        with self._output(run_dir) as stream:
-            process = RunProcess(arguments, server, env=environment, stdout=stream, stderr=stream, pass_fds=pass_fds)
-            return self._wait(process)
+        with self._output(run_dir) as stream, Listener() as listener:
+            arguments += ["--progress", str(listener.writing)]
+            descriptors = (*pass_fds, listener.writing)
+            process = RunProcess(arguments, server, env=environment, stdout=stream, stderr=stream, pass_fds=descriptors)
+            return self._wait(process, listener, run_dir)
 
     @contextmanager
     def _output(self, run_dir: Path) -> Iterator[IO[bytes] | None]:
@@ -82,7 +101,7 @@ class Start:
         with (run_dir / "output.log").open("ab") as stream:
             yield stream
 
-    def _wait(self, process: Process) -> int:
+    def _wait(self, process: Process, listener: Listener, run_dir: Path) -> int:
         """The exit code of a run's process. The first signal that asks this one to stop stops that one, which saves
         first; a second one ends it at once."""
 
@@ -90,17 +109,61 @@ class Start:
             self.was_stopped = True
             process.send_signal(signum)
 
+        watch = _Watch(self, listener, run_dir)
         with forwarded(stop, process.kill) as self._signals:
             while True:
                 try:
-                    code = process.wait(None if self.give_up is None else _LOOK_SECONDS)
+                    code = process.wait(_LOOK_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
                     if self.give_up is not None and self.give_up():  # the run is left to the next command
                         stop()
+                    watch.look()
+                    if self._hung is None and self.job_timeout is not None and listener.silence > self.job_timeout:
+                        self._hung = f"no progress for {duration(listener.silence)} ({listener.place})"
+                        _abort(process)
         if not self.to_python and not self.to_file:  # those go on to other things
             self._signals.deafen()
         return code
+
+
+class _Watch:
+    """Tells how far a run is, and that it does not come further."""
+
+    def __init__(self, start: Start, listener: Listener, run_dir: Path) -> None:
+        self._start, self._listener, self._run_dir = start, listener, run_dir
+        self._next = time.monotonic()
+        self._is_named = False
+
+    def look(self) -> None:
+        if self._listener.listen():
+            self._is_named = False
+            if time.monotonic() >= self._next:
+                self._next = time.monotonic() + _TELL_SECONDS
+                self._start.on_progress(self._listener.place)
+        elif self._listener.silence > SILENCE and not self._is_named:
+            self._is_named = True
+            (self._start.on_silence or self._say)(self._listener.place, self._listener.silence)
+
+    def _say(self, place: Place, seconds: float) -> None:
+        print(f"seqlab: {self._run_dir}: {silence_line(place, seconds)}", file=sys.stderr, flush=True)
+
+
+def silence_line(place: object, seconds: float) -> str:
+    """What is said of a run that does not come further."""
+    return f"no progress for {duration(seconds)} ({place}); launcher.job_timeout=SECONDS ends a job that hangs"
+
+
+def _abort(process: Process) -> None:
+    """Ends a process that hangs: it leaves Python's stack, if it can, and no file of its memory."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+    process.send_signal(signal.SIGABRT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_ABORT_SECONDS)
+        return
+    process.kill()
 
 
 @contextmanager

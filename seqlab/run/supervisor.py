@@ -74,13 +74,14 @@ class Attempt:
             if claim is not None:
                 claim.release()
 
-    def note_end(self, code: int) -> int:
+    def note_end(self, code: int, hung: str | None = None) -> int:
         """Notes how the run's process ended where it could not do so itself; returns the command's exit code.
 
-        A negative ``code`` is the signal that ended it. Exit code 0 alone proves nothing: the run must say completed.
+        A negative ``code`` is the signal that ended it; ``hung`` says why the supervisor did. Exit code 0 alone proves
+        nothing: the run must say completed.
         """
         try:
-            code = _note_end(self.claim, code, self.run_dir)
+            code = _note_end(self.claim, code, self.run_dir, hung)
         except LostClaimError as error:
             _say(str(error))
             return 1
@@ -223,7 +224,7 @@ def _go_on(claim: Claim, config: dict[str, Any]) -> None:
     claim.resume(config=config)
 
 
-def _note_end(claim: Claim, code: int, run_dir: Path) -> int:
+def _note_end(claim: Claim, code: int, run_dir: Path, hung: str | None) -> int:
     record = claim.fields
     cause = f"exit code {code}" if code >= 0 else _signal_name(-code)
     if record["status"] == COMPLETED:
@@ -232,7 +233,15 @@ def _note_end(claim: Claim, code: int, run_dir: Path) -> int:
         return 0
     if record["status"] != RUNNING:
         return 2 if code == 2 else 1
-    if code == INTERRUPTED_CODE:
+    if hung is not None:
+        stack = _crashed_at(claim.run_dir)
+        text = f"{stack}{hung}: launcher.job_timeout ended the run"
+        if record["resumes"] and not record["trains"]:  # which could not start, and is what it was before
+            claim.withdraw(text)
+        else:
+            claim.fail(text)
+        _say(f"{run_dir}: {hung}: launcher.job_timeout ended the run", stack)
+    elif code == INTERRUPTED_CODE:
         claim.interrupt("the run was interrupted, and had no room to say so")
     elif record["worker_error"]:  # Lightning kills the first process for it, whatever it was about to note
         claim.fail(record["worker_error"])

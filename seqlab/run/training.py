@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from seqlab.callbacks import AtTest, RunCheckpoint, TrainingMetrics
 from seqlab.callbacks.checkpoint import rewind_events
 from seqlab.callbacks.metrics import DivergedError
+from seqlab.callbacks.tell import TellProgress
 from seqlab.config import build
 from seqlab.config.checks import check_config
 from seqlab.devices import is_first_process
@@ -33,6 +34,7 @@ from seqlab.run.folder import Claim, error_text
 from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
+from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, Teller
 from seqlab.run.provenance import process_started, seqlab_git, users_git
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
@@ -51,12 +53,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--claim", type=int, metavar="FD", help="the run's events, open, from the one that claimed it")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
+    parser.add_argument("--progress", type=int, metavar="FD", help="a pipe to tell the supervisor of progress")
     args = parser.parse_args(argv)
     with stop_requests() as stop:
-        return _carry_out(args.run_dir, args.claim, args.supervisor, stop)
+        return _carry_out(args.run_dir, args.claim, args.supervisor, args.progress, stop)
 
 
-def _carry_out(run_dir: Path, descriptor: int, supervisor: int | None, stop: StopRequest) -> int:
+def _carry_out(run_dir: Path, descriptor: int, supervisor: int | None, progress: int | None, stop: StopRequest) -> int:
     first = is_first_process()
     if supervisor is not None:
         end_with(supervisor)
@@ -69,7 +72,7 @@ def _carry_out(run_dir: Path, descriptor: int, supervisor: int | None, stop: Sto
         claim = Claim.inherit(run_dir, descriptor) if first else join_run(run_dir)
         if not first:
             check_same_seqlab()
-        execute(claim, stop)
+        execute(claim, stop, Teller(progress if first else None))
     except (InputError, DivergedError) as error:
         stop.ignored()
         if claim is not None:
@@ -149,7 +152,7 @@ def _interrupted(claim: Claim, told: str) -> int:
     return INTERRUPTED_CODE
 
 
-def execute(claim: Claim, stop: StopRequest | None = None) -> None:
+def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None = None) -> None:
     """Trains a claimed run, evaluates its best checkpoint on validation and test, and completes it.
 
     Several devices train together; then the first evaluates alone, which is exact whatever their number.
@@ -157,11 +160,14 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     Args:
         claim: the run, begun or gone on with.
         stop: what asks the run to stop; None: nothing does.
+        teller: is told how far the run is; None: nobody is.
 
     Raises:
         Stopped: the run was asked to, and has saved where it trained.
     """
     stop = stop or StopRequest()
+    teller = teller or Teller()
+    teller.tell(DATA)
     record = claim.fields
     config, run_dir = record["config"], claim.run_dir
     continues = bool(config.get(CONTINUES))
@@ -177,6 +183,7 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     data.setup("fit")
     if is_first_process():
         note_data(claim, data, before, resume)
+    teller.tell(MODEL)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
     task = build.build_task(config, data.spec, model)
@@ -196,6 +203,8 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
     if resume:
         log.info("resumed from step %s", resumption.step or "0: there was no checkpoint yet")
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
+    tell = TellProgress(teller, TRAINING, EVALUATION)
+    trainer.callbacks.insert(0, tell)  # type: ignore[attr-defined]
     if isinstance(trainer.checkpoint_callback, RunCheckpoint):
         trainer.checkpoint_callback.stop = stop
         trainer.checkpoint_callback.goes_on = continues and is_parents(config, resumption.path)
@@ -224,10 +233,12 @@ def execute(claim: Claim, stop: StopRequest | None = None) -> None:
         claim.note(num_parameters=count_parameters(model))  # again, for a model that counts has grown
         best = load.best_checkpoint(run_dir)
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        at_test = [callback for callback in callbacks if isinstance(callback, AtTest)]
-        metrics = evaluate_splits(config, task, data, best, at_test)
+        at_test: list[pl.Callback] = [callback for callback in callbacks if isinstance(callback, AtTest)]
+        teller.tell(EVALUATION)
+        metrics = evaluate_splits(config, task, data, best, [*at_test, tell])
 
     stop.ignored()
+    teller.tell(END)
     note_code(claim)  # again: modules may be imported late
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)

@@ -23,8 +23,8 @@ from seqlab.config import build
 from seqlab.config.checks import check_config
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
+from seqlab.run.progress import duration
 from seqlab.run.training import ignore_foreign_warnings, prepare_process
-from seqlab.sweep.progress import duration
 from seqlab.tasks.base import SequenceTask
 
 _WARM_STEPS, _TIMED_STEPS, _TIMED_BATCHES = 3, 10, 3

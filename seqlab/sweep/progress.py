@@ -4,6 +4,8 @@
 event          what it says of the job ``number``
 =============  ==================================================================================
 ``start``      a process has come to it; ``folder`` and ``overrides``
+``progress``   how far it is: ``stage``, ``step`` of ``steps``
+``silence``    the same, and that it has not come further for so many ``seconds``
 ``end``        how it ended: ``status``, ``value`` of the judged metric, ``error``, ``seconds``;
                ``said`` is what its supervisor printed
 ``leave``      it was not begun, for the sweep was over
@@ -13,12 +15,15 @@ event          what it says of the job ``number``
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from seqlab.run.events import RUNNING
+from seqlab.run.progress import Place, duration
 
 SKIPPED: Final = "skipped"
 """The status of a job that had completed before."""
-_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", "running")
+_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING)
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,12 @@ class Job:
 
     number: int
     folder: str
-    status: str = "running"
+    status: str = RUNNING
     value: float | None = None
     error: str = ""
     seconds: float = 0.0
+    place: Place = field(default_factory=Place)
+    is_silent: bool = False
 
     @property
     def name(self) -> str:
@@ -71,15 +78,22 @@ class Progress:
         number, folder = int(event["number"]), str(event["folder"])
         if event["event"] == "start":
             self.jobs[number] = Job(number, folder)
+            return
+        job = self.jobs.get(number, Job(number, folder))
+        if event["event"] in ("progress", "silence") and job.status == RUNNING:
+            place = Place(event["stage"], event.get("step"), event.get("steps"))
+            self.jobs[number] = replace(job, place=place, is_silent=event["event"] == "silence")
         elif event["event"] == "end":
-            told = {
-                name: event[name] for name in ("status", "value", "error", "seconds") if event.get(name) is not None
-            }
-            self.jobs[number] = replace(self.jobs.get(number, Job(number, folder)), **told)
+            names = ("status", "value", "error", "seconds")
+            self.jobs[number] = replace(job, **{name: event[name] for name in names if event.get(name) is not None})
 
     @property
     def ended(self) -> list[Job]:
-        return [job for job in self.jobs.values() if job.status != "running"]
+        return [job for job in self.jobs.values() if job.status != RUNNING]
+
+    @property
+    def running(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.status == RUNNING]
 
     @property
     def has_failure(self) -> bool:
@@ -159,14 +173,3 @@ def time_left(seconds: list[float], to_go: int, elapsed: float, at_once: int | N
         return elapsed / len(seconds) * to_go
     each = sum(seconds) / len(seconds)
     return max(0.0, each * math.ceil((len(seconds) + to_go) / at_once) - elapsed)
-
-
-def duration(seconds: float) -> str:
-    """A time for a reader.
-
-    >>> duration(7.2), duration(200), duration(9000)
-    ('7 s', '3 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

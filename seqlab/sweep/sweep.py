@@ -21,9 +21,11 @@ from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.events import FAILED
 from seqlab.run.provenance import may_be_alive, this_process
+from seqlab.run.start import silence_line
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
 from seqlab.sweep.progress import Progress, name_of
+from seqlab.sweep.screen import Screen
 from seqlab.sweep.search import is_search
 
 _LOOK_SECONDS: Final = 0.5
@@ -63,12 +65,14 @@ class Sweep:
         self._process = this_process()
         self._began = time.monotonic()
         self._watch: threading.Thread | None = None
+        self._screen: Screen | None = None
         self._end = threading.Event()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a job in another process needs."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_watch", "_end", "_lock")}
+        here = ("_watch", "_screen", "_end", "_lock")
+        return {name: value for name, value in self.__dict__.items() if name not in here}
 
     # In any process
 
@@ -101,23 +105,33 @@ class Sweep:
     # In the command's process
 
     def watch(self) -> None:
-        """Tells how jobs end that other processes carry out, from now on."""
+        """Tells how jobs end that other processes carry out, from now on, and on a terminal how far they are."""
+        self._screen = Screen.open()
         self._watch = threading.Thread(target=self._look, daemon=True, name="sweep-watch")
         self._watch.start()
 
     def _look(self) -> None:
         while not self._end.wait(_LOOK_SECONDS):
             self.tell()
+            if self._screen is not None:
+                self._screen.show(self.progress, time.monotonic() - self._began)
 
     def tell(self) -> None:
         """Takes in what is new, and prints a line for each job that has ended."""
         with self._lock:
             for event in self.log.read_new():
                 self.progress.take(event)
+                if event["event"] == "silence":
+                    self._tell_silence(event)
                 if event["event"] == "end":
                     self._tell_end(event)
                     if self.fail_fast and self.progress.has_failure:
                         self.log.stop()
+
+    def _tell_silence(self, event: dict[str, Any]) -> None:
+        number = int(event["number"])
+        line = silence_line(self.progress.jobs[number].place, float(event["seconds"]))
+        print(f"seqlab: {self.label(number)} {name_of(event['folder'])}: {line}", file=sys.stderr, flush=True)
 
     def _tell_end(self, event: dict[str, Any]) -> None:
         number, said = int(event["number"]), str(event.get("said") or "")
@@ -125,8 +139,9 @@ class Sweep:
             print(said.rstrip("\n"), flush=True)
         if event.get("is_quiet"):
             return
-        if event["status"] == FAILED and self._watch is not None and event.get("trace"):
-            print(event["trace"].rstrip(), file=sys.stderr, flush=True)
+        trace = str(event.get("trace") or "").rstrip()
+        if event["status"] == FAILED and self._watch is not None and trace and trace.splitlines()[0] not in said:
+            print(trace, file=sys.stderr, flush=True)
         name = f" {name_of(event['folder'])} " if self._watch is not None else ""
         line = self.progress.line(number, time.monotonic() - self._began)
         print(f"{self.label(number)}{name} {line}", flush=True)
@@ -136,6 +151,8 @@ class Sweep:
         if self._watch is not None:
             self._end.set()
             self._watch.join()
+        if self._screen is not None:
+            self._screen.close()
         self.tell()
 
     def finish(self, search_line: str | None = None) -> int:

@@ -1,0 +1,30 @@
+"""Tells whoever waits for a run that another batch is done."""
+
+from typing import Any, Protocol
+
+import lightning.pytorch as pl
+
+
+class Teller(Protocol):
+    """Whom it is told."""
+
+    def tell(self, stage: str, step: int | None = None, steps: int | None = None) -> None:
+        """The run has come to this step of a stage."""
+
+
+class TellProgress(pl.Callback):
+    """Tells each batch, whether it trains or evaluates."""
+
+    def __init__(self, teller: Teller, training: str, evaluation: str) -> None:
+        self._teller = teller
+        self._training, self._evaluation = training, evaluation
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        plan = getattr(pl_module, "plan", None)
+        self._teller.tell(self._training, trainer.global_step, None if plan is None else plan.total_steps)
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        self._teller.tell(self._evaluation)
+
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
+        self._teller.tell(self._evaluation)
