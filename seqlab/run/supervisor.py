@@ -17,9 +17,11 @@ from typing import Any, Final
 
 from seqlab.config.hash import config_hash, differing_values
 from seqlab.errors import InputError
+from seqlab.run.code import COPIES
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import Claim, RunFolder, State
 from seqlab.run.ownership import LostClaimError
+from seqlab.run.same import Now, differences, version_differences
 
 CRASHES: Final = frozenset(
     getattr(signal, name)
@@ -130,7 +132,8 @@ def _open_replacement(
     inner = replaced.folder.replacement.claim(say=_say)
     try:
         state = inner.state()
-        if state.status == COMPLETED or (state.status != ABSENT and state.record["config_hash"] != config_hash(config)):
+        other = state.status != ABSENT and state.record["config_hash"] != config_hash(config)
+        if state.status == COMPLETED or other or why_not(inner.run_dir, state, config):
             inner.release()
             replaced.folder.remove_replacement()
             inner = replaced.folder.replacement.claim(say=_say)
@@ -175,6 +178,16 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
             f"{run_dir} holds another run, {state.status}, which differs in {named}; seqlab resume goes on with that "
             f"one, {overwrite}"
         )
+    if (
+        state.is_stopped
+        and state.has_checkpoint
+        and (changed := differences(state.record, Now(), config=config, run_dir=run_dir).decides)
+    ):
+        copies = f" (the code is kept in {run_dir / COPIES})" if state.record["code"] else ""
+        return (
+            f"{run_dir}: not what the run, {state.status}, began with: {'; '.join(changed)}; put that back{copies} to "
+            f"go on with it, or {overwrite}"
+        )
     return None
 
 
@@ -192,6 +205,8 @@ def _start(claim: Claim, state: State, config: dict[str, Any], overrides: list[s
 def _go_on(claim: Claim, config: dict[str, Any]) -> None:
     if not claim.folder.has_checkpoint():
         claim.forget_logs()
+    for text in version_differences(claim.fields, Now()):
+        _say(f"the run began with {text}: it goes on, and may end otherwise than it would have")
     claim.resume(config=config)
 
 
