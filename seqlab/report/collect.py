@@ -147,7 +147,7 @@ class _Reader:
             path=folder,
             status=record["status"],
             error=_last_line(record["error"]),
-            config=self._sections.of(self._places.unified(record["config"], record["data_hash"])),
+            config=self._sections.of(self._places.unified(record)),
             config_hash=record["config_hash"] or config_hash(record["config"]),
             overrides=tuple(sys.intern(str(override)) for override in record["overrides"] or ()),
             seed=record["seed"],

@@ -78,33 +78,42 @@ def _choice(section: Section) -> frozenset[tuple[str, Any]]:
 
 
 class Places:
-    """Makes paths equal that data of the same content was read from: a folder that has moved holds the same data."""
+    """Shows paths as they were given, and makes those equal that data of the same content was read from: a folder that
+    has moved holds the same data."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], list[str]] = {}
-        self._known: dict[tuple[str, bytes], Any] = {}
+        self._known: dict[tuple[str, str, bytes], Any] = {}
 
-    def unified(self, config: Mapping[str, Any], data_hash: str | None) -> Mapping[str, Any]:
-        """The configuration with the paths that the first run of the same data had."""
-        if not data_hash or not isinstance(config.get("data"), Mapping):
-            return config
-        stamp = (data_hash, marshal.dumps(config["data"], 2))
+    def unified(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration of a record with the paths that the first run of the same data had, as seen from the
+        folder that it was started in."""
+        config, content = record["config"], record["data_hash"] or ""
+        if not isinstance(config.get("data"), Mapping):
+            return config  # type: ignore[no-any-return]
+        folder = str((record["places"] or {}).get("working_folder") or "")
+        stamp = (content, folder, marshal.dumps(config["data"], 2))
         if stamp not in self._known:
-            self._known[stamp] = self._unified(config, data_hash)
-        found = self._known[stamp]
-        return config if found is None else {**config, "data": found}
+            shown = map_paths(config, lambda value: _as_given(value, folder)) if folder else config
+            self._known[stamp] = (self._unified(shown, content) if content else shown)["data"]
+        return {**config, "data": self._known[stamp]}
 
-    def _unified(self, config: Mapping[str, Any], data_hash: str) -> Any:
+    def _unified(self, config: Mapping[str, Any], content: str) -> Mapping[str, Any]:
         texts: dict[str, list[str]] = {}
         for value in path_values(config):
             if value.kind is not Kind.PLACE:
                 texts.setdefault(value.key, []).append(value.text)
-        first = {key: self._first.setdefault((data_hash, key), found) for key, found in texts.items()}
+        first = {key: self._first.setdefault((content, key), found) for key, found in texts.items()}
         if first == texts or any(len(first[key]) != len(found) for key, found in texts.items()):
-            return None
+            return config
         remaining = {key: iter(found) for key, found in first.items()}
 
         def replaced(value: PathValue) -> str:
             return value.text if value.kind is Kind.PLACE else next(remaining[value.key])
 
-        return map_paths(config, replaced)["data"]
+        return map_paths(config, replaced)
+
+
+def _as_given(value: PathValue, folder: str) -> str:
+    below = value.text.removeprefix(f"{folder}/")
+    return value.text if value.kind is Kind.PLACE or not below else below

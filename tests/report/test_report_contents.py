@@ -96,6 +96,13 @@ def test_data_that_has_moved_is_the_same_data(tmp_path, write_run):
     assert report.by == [] and values(report) == [[1.0, 2.0, 3.0]] and report.notes == []
 
 
+def test_paths_are_shown_as_they_were_given(tmp_path, write_run):
+    for name in "ab":
+        config, written = {**TEXT, "data.path": f"/home/x/{name}.txt"}, {"places": {"working_folder": "/home/x"}}
+        write_run(tmp_path / name, metrics=1.0, config=config, written=written)
+    assert [group.key["data.path"] for group in compare([tmp_path]).groups] == ["a.txt", "b.txt"]
+
+
 def test_two_files_of_one_sweep_are_two_runs_though_their_hash_leaves_places_out(tmp_path, write_run):
     for name, content in (("a", "1" * 12), ("b", "2" * 12)):
         config = {**TEXT, "data.path": f"/x/{name}.txt"}
