@@ -11,6 +11,7 @@ from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
 from seqlab.report.contents import Places, tell_apart
+from seqlab.run.provenance import git_words
 from seqlab.run.record import RECORD_NAME, read_record
 
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
@@ -174,9 +175,8 @@ class _Reader:
 def _versions(record: Mapping[str, Any]) -> list[str]:
     """The versions of packages, and which commit of seqlab it was where it ran from a checkout."""
     found = [f"{name} {number}" for name, number in record["versions"].items()]
-    git = record["seqlab_git"] or {}
-    changes = " with changes" if git.get("dirty") else ""
-    return [*found, f"seqlab-commit {git['commit'][:10]}{changes}"] if git.get("commit") else found
+    commit = git_words(record["seqlab_git"])
+    return [*found, f"seqlab-commit {commit}"] if commit else found
 
 
 def _device(device: Any) -> str:
