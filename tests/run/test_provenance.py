@@ -46,8 +46,9 @@ def test_changes_to_seqlabs_own_checkout_that_are_not_committed_are_told_apart(t
     folder.mkdir()
     monkeypatch.setattr(seqlab, "__file__", str(folder / "__init__.py"))
     (folder / "cells.py").write_text("one\n")
+    (tmp_path / "elsewhere").write_text("one\n")
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
-        command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
         subprocess.run(command, check=True, capture_output=True)
 
     def words() -> str | None:
@@ -55,7 +56,7 @@ def test_changes_to_seqlabs_own_checkout_that_are_not_committed_are_told_apart(t
         return git_words(seqlab_git())
 
     clean = words()
-    (tmp_path / "elsewhere").write_text("")
+    (tmp_path / "elsewhere").write_text("two\n")
     assert words() == clean
     (folder / "cells.py").write_text("two\n")
     two = words()
