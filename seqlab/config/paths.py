@@ -126,7 +126,7 @@ def path_values(config: Mapping[str, Any]) -> list[PathValue]:
         found.append(value)
         return value.text
 
-    _mapped(config, note)
+    map_paths(config, note)
     return found
 
 
@@ -147,7 +147,7 @@ def absolute_paths(config: Mapping[str, Any], folder: str | os.PathLike[str] | N
         path = os.path.join(base, os.path.expanduser(value.text.removeprefix("./")))
         return value.text if value.kind is Kind.HUB and not os.path.isdir(path) else path
 
-    return _mapped(config, absolute)
+    return map_paths(config, absolute)
 
 
 def without_places(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -188,10 +188,10 @@ def moved_paths(
                     return other
         return value.text
 
-    return _mapped(config, found), told
+    return map_paths(config, found), told
 
 
-def _mapped(config: Mapping[str, Any], function: Callable[[PathValue], str]) -> dict[str, Any]:
+def map_paths(config: Mapping[str, Any], function: Callable[[PathValue], str]) -> dict[str, Any]:
     """The configuration with each text that names files replaced by what ``function`` makes of it."""
     if not isinstance(config.get("data"), Mapping):
         return dict(config)

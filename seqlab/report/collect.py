@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
+from seqlab.report.contents import Places, tell_apart
+from seqlab.run.provenance import git_words
 from seqlab.run.record import RECORD_NAME, read_record
 
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
@@ -22,6 +24,7 @@ class Run:
     """One run, as its record tells it. ``config`` has the record's config by its top-level keys.
 
     ``code``, ``versions``, ``data``, ``device`` and ``host`` are texts that are equal where what they stand for is.
+    ``modules`` has the hash of each module of the user's own that it loaded, None where that is not known.
     """
 
     path: str
@@ -39,6 +42,7 @@ class Run:
     started_at: str = ""
     trained: bool = False
     code: str = ""
+    modules: Mapping[str, str | None] = field(default_factory=dict)
     versions: str = ""
     data: str = ""
     device: str = ""
@@ -65,9 +69,9 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
     """
     runs: dict[Any, Run] = {}
     copies = 0
-    sections = Sections()
+    reader = _Reader()
     for folder in _run_folders(folders):
-        run = _read_run(folder, sections)
+        run = reader.read(folder)
         # A copied folder is the same run: the same config, begun in the same microsecond.
         same = (run.config_hash, run.started_at) if run.started_at else folder
         known = runs.get(same)
@@ -75,6 +79,7 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
         if known is None or (known.status != "completed" and run.status == "completed"):
             runs[same] = run
     found = sorted(runs.values(), key=lambda run: run.path)
+    tell_apart(found)
     if all(run.status == "unreadable" for run in found):
         raise InputError(found[0].error)
     return found, copies
@@ -125,34 +130,55 @@ def _look_into(place: str) -> tuple[bool, list[str]]:
     return is_run, below
 
 
-def _read_run(folder: str, sections: Sections) -> Run:
-    try:
-        record = read_record(os.path.join(folder, RECORD_NAME))
-    except InputError as error:
-        return Run(folder, "unreadable", error=str(error))
-    git = record["git"]
-    code = (git.get("commit") or "unknown")[:10] + (" with uncommitted changes" if git.get("dirty") else "")
-    return Run(
-        path=folder,
-        status=record["status"],
-        error=_last_line(record["error"]),
-        config=sections.of(record["config"]),
-        config_hash=record["config_hash"] or config_hash(record["config"]),
-        overrides=tuple(sys.intern(str(override)) for override in record["overrides"] or ()),
-        seed=record["seed"],
-        metrics={sys.intern(name): value for name, value in record["metrics"].items() if value is not None},
-        num_parameters=record["num_parameters"],
-        tokens_per_second=record["tokens_per_second"],
-        train_seconds=record["train_seconds"],
-        peak_memory_bytes=record["peak_memory_bytes"],
-        started_at=record["started_at"] or "",
-        trained=record["checkpoint"] is not None,
-        code=sys.intern(code),
-        versions=sys.intern(", ".join(f"{name} {number}" for name, number in record["versions"].items())),
-        data=sys.intern(str(record.get("data_hash") or "")),
-        device=sys.intern(_device(record["device"])),
-        host=sys.intern(str(record["process"].get("host"))),
-    )
+class _Reader:
+    """Reads records; what thousands of runs have in common is held once."""
+
+    def __init__(self) -> None:
+        self._sections = Sections()
+        self._places = Places()
+        self._modules: dict[tuple[tuple[str, str | None], ...], dict[str, str | None]] = {}
+
+    def read(self, folder: str) -> Run:
+        """The run in a folder."""
+        try:
+            record = read_record(os.path.join(folder, RECORD_NAME))
+        except InputError as error:
+            return Run(folder, "unreadable", error=str(error))
+        git = record["git"]
+        code = (git.get("commit") or "unknown")[:10] + (" with uncommitted changes" if git.get("dirty") else "")
+        return Run(
+            path=folder,
+            status=record["status"],
+            error=_last_line(record["error"]),
+            config=self._sections.of(self._places.unified(record)),
+            config_hash=record["config_hash"] or config_hash(record["config"]),
+            overrides=tuple(sys.intern(str(override)) for override in record["overrides"] or ()),
+            seed=record["seed"],
+            metrics={sys.intern(name): value for name, value in record["metrics"].items() if value is not None},
+            num_parameters=record["num_parameters"],
+            tokens_per_second=record["tokens_per_second"],
+            train_seconds=record["train_seconds"],
+            peak_memory_bytes=record["peak_memory_bytes"],
+            started_at=record["started_at"] or "",
+            trained=record["checkpoint"] is not None,
+            code=sys.intern(code),
+            modules=self._modules_of(record["code"] or {}),
+            versions=sys.intern(", ".join(_versions(record))),
+            data=sys.intern(str(record["data_hash"] or "")),
+            device=sys.intern(_device(record["device"])),
+            host=sys.intern(str(record["process"].get("host"))),
+        )
+
+    def _modules_of(self, code: Mapping[str, Any]) -> Mapping[str, str | None]:
+        pairs = tuple((str(entry["module"]), entry["sha256"]) for entry in code.get("files") or ())
+        return self._modules.setdefault(pairs, dict(pairs))
+
+
+def _versions(record: Mapping[str, Any]) -> list[str]:
+    """The versions of packages, and which commit of seqlab it was where it ran from a checkout."""
+    found = [f"{name} {number}" for name, number in record["versions"].items()]
+    commit = git_words(record["seqlab_git"])
+    return [*found, f"seqlab-commit {commit}"] if commit else found
 
 
 def _device(device: Any) -> str:

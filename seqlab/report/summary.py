@@ -8,6 +8,7 @@ from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
 from seqlab.report.collect import Run
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near
+from seqlab.report.contents import CODE, DATA, conflicting_keys
 from seqlab.report.differences import take_differences
 from seqlab.report.groups import Group, Report
 from seqlab.report.labels import sort_key
@@ -46,10 +47,15 @@ def summarise(
     if by is None:
         by = _default_keys(runs, columns, notes)
     check_keys("--by", by, runs)
-    keys = [*(key for key in by if key not in columns), *columns]
     completed = [run for run in runs if run.status == "completed"]
     metric = _choose_metric(completed, runs, metric)
     measured = [run for run in completed if metric in run.metrics]
+    by = [*by, *_kept_apart(measured, [*by, *columns])]
+    keys = [*(key for key in by if key not in columns), *columns]
+    if CODE in keys:
+        notes.append("Runs of one configuration executed different code of the user's own: kept apart by code.")
+    if DATA in keys:
+        notes.append("Runs of one configuration read different data: kept apart by data_hash.")
     if len(measured) < len(completed):
         notes.append(f"{told(len(completed) - len(measured))} completed without {metric}: not counted.")
     groups = [_group(keys, members, metric) for members in _members(measured, keys, notes)]
@@ -93,10 +99,10 @@ def _default_keys(runs: Sequence[Run], columns: Sequence[str], notes: list[str])
     return chosen
 
 
-def _preference(key: str, swept: Collection[str]) -> tuple[bool, bool, int, bool, str]:
+def _preference(key: str, swept: Collection[str]) -> tuple[bool, bool, bool, int, bool, str]:
     above, _, last = key.rpartition(".")
     is_choice = last == "_target_" and above in swept  # as model.cell._target_ is of model/cell=gru,lstm
-    return not is_below(key, swept), not is_choice, key.count("."), last.startswith("_"), key
+    return key in (CODE, DATA), not is_below(key, swept), not is_choice, key.count("."), last.startswith("_"), key
 
 
 def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | None) -> str:
@@ -134,11 +140,20 @@ def _members(runs: Sequence[Run], by: Sequence[str], notes: list[str]) -> list[l
     return members
 
 
+def _kept_apart(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
+    """The further keys that groups need where runs of one group are of other code or data: they are no sample."""
+    cells: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        cells.setdefault(tuple(run.identity(key) for key in by), []).append(run)
+    return conflicting_keys(cells.values())
+
+
 def _latest_of_each_config(runs: Sequence[Run]) -> list[Run]:
     """A seed that ran twice is one sample: counting it twice would shrink the interval for nothing."""
-    latest: dict[str, Run] = {}
+    latest: dict[Any, Run] = {}
     for run in sorted(runs, key=lambda run: run.started_at):
-        latest[run.config_hash] = run
+        # The hash knows nothing of where data lies: where its content is unknown too, its paths tell it apart.
+        latest[run.config_hash, run.data or run.identity("data"), run.identity(CODE), run.identity(DATA)] = run
     return sorted(latest.values(), key=lambda run: (run.seed is None, run.seed or 0, run.path))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from seqlab.report.collect import Run
 from seqlab.report.configs import differing_keys, is_below
+from seqlab.report.contents import DATA
 from seqlab.report.labels import full_text
 
 MAX_NAMED = 6
@@ -51,7 +52,7 @@ def warnings(
         named = some(f"{key} ({_values(values)})" for key, values in mixed.items())
         found.append(f"Mixed within a group: {named}. Add the key to --by to keep such runs apart.")
     found += _other_settings(runs, by, mixed)
-    found += _contents(runs)
+    found += [] if DATA in by else _contents(runs)
     if len(origin.code) > 1:
         found.append(f"The runs come from {len(origin.code)} states of the code: {_counts(origin.code)}.")
     if len(origin.versions) > 1:
@@ -83,7 +84,7 @@ def told(count: int) -> str:
 
 def _other_settings(runs: Sequence[Run], by: Sequence[str], mixed: Mapping[str, Any]) -> list[str]:
     """What differs from group to group beside the keys could be the reason for what the report shows."""
-    others = [key for key in differing_keys(runs) if not is_below(key, by) and key not in mixed]
+    others = [key for key in differing_keys(runs) if not is_below(key, by) and key not in mixed and key != DATA]
     of_data = [key for key in others if key.startswith("data.")]
     rest = [key for key in others if key not in of_data]
     found = [f"Differing in step with {', '.join(by)}: {some(rest)}."] if rest else []
@@ -96,16 +97,8 @@ def _other_settings(runs: Sequence[Run], by: Sequence[str], mixed: Mapping[str, 
 
 def _contents(runs: Sequence[Run]) -> list[str]:
     """Whether one and the same choice of data stood for different contents: a file that changed, a newer download."""
-    keys = [key for key in differing_keys(runs) if key.startswith("data.")]
-    contents: dict[Any, Counter[str]] = {}
-    for run in runs:
-        if run.data:
-            contents.setdefault(tuple(run.identity(key) for key in keys), Counter())[run.data] += 1
-    return [
-        f"The same settings of the data gave different data: {_counts(counts)}."
-        for counts in contents.values()
-        if len(counts) > 1
-    ]
+    counts = Counter(str(run.value(DATA)) for run in runs if DATA in run.config)
+    return [f"The same settings of the data gave different data: {_counts(counts)}."] if len(counts) > 1 else []
 
 
 def _versions(counts: Counter[str]) -> list[str]:

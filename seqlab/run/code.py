@@ -18,8 +18,10 @@ import os
 import site
 import sys
 import sysconfig
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec, SourceFileLoader
@@ -74,13 +76,27 @@ class _RecordingLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         source = self.get_data(path)
-        _watched[fullname] = LoadedFile.of(fullname, os.path.abspath(path), source)
+        _recorder.note(LoadedFile.of(fullname, os.path.abspath(path), source))
         code: CodeType = self.source_to_code(source, path)
         return code
 
 
 class _Recorder:
-    """Finds modules as the finders after it do, and records those that are the user's own."""
+    """Finds modules as the finders after it do, and records those that are the user's own.
+
+    ``files`` has them by module; ``told`` is called once for each that follows, in the process and thread that set it.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, LoadedFile] = {}
+        self.told: Callable[[LoadedFile], object] | None = None
+        self.teller: tuple[int, int] | None = None
+
+    def note(self, file: LoadedFile) -> None:
+        """Records a file that is about to be executed."""
+        self.files[file.module] = file
+        if self.told is not None and self.teller == (os.getpid(), threading.get_ident()):
+            self.told(file)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -98,10 +114,9 @@ class _Recorder:
         if type(spec.loader) is SourceFileLoader:
             spec.loader = _RecordingLoader(spec.loader.name, spec.loader.path)
         elif (content := _content(spec, path)) is not None:  # of a library or a zip file: just before it is loaded
-            _watched[name] = LoadedFile.of(name, os.path.abspath(path), content)
+            self.note(LoadedFile.of(name, os.path.abspath(path), content))
 
 
-_watched: dict[str, LoadedFile] = {}  # by module
 _recorder: Final = _Recorder()
 
 
@@ -109,6 +124,16 @@ def watch_imports() -> None:
     """Has each module of the user's own that is imported from now on recorded as it is executed."""
     if _recorder not in sys.meta_path:
         sys.meta_path.insert(0, _recorder)
+
+
+@contextmanager
+def late_imports(told: Callable[[LoadedFile], object]) -> Iterator[None]:
+    """Has ``told`` called for each module of the user's own that this thread imports within."""
+    _recorder.told, _recorder.teller = told, (os.getpid(), threading.get_ident())
+    try:
+        yield
+    finally:
+        _recorder.told = None
 
 
 def loaded_files() -> list[LoadedFile]:
@@ -119,7 +144,7 @@ def loaded_files() -> list[LoadedFile]:
         if named is None or not is_own(*named):
             continue
         name, path = named
-        watched = _watched.get(name)
+        watched = _recorder.files.get(name)
         if watched is None or watched.path != path:
             watched = LoadedFile.of(name, path, _read_loaded(module, path))
         found.setdefault(name, watched)

@@ -26,13 +26,17 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, Any]:
-    """Commit of a folder's repository and whether tracked files differ from it; nulls where there is none."""
+def git_state(folder: str | os.PathLike[str] = ".", *, of_folder_alone: bool = False) -> dict[str, Any]:
+    """Commit of a folder's repository and whether tracked files differ from it; nulls where there is none.
+
+    Args:
+        folder: any within the repository.
+        of_folder_alone: changes elsewhere in the repository do not count.
+    """
     command = ["git", "-C", os.fspath(folder), "--no-optional-locks", "status", "--porcelain=v2", "--branch"]
     try:
-        done = subprocess.run(
-            [*command, "--untracked-files=no"], capture_output=True, text=True, timeout=20, check=False
-        )
+        command += ["--untracked-files=no", *(["--", "."] if of_folder_alone else [])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return {"commit": None, "dirty": None}
     lines = done.stdout.splitlines()
@@ -52,12 +56,31 @@ def users_git() -> dict[str, Any]:
 def seqlab_git() -> dict[str, Any]:
     """The state of the checkout that seqlab is loaded from, asked once a process; nulls where it is installed.
 
-    A process that others are forked from, with seqlab imported, asks before it forks.
+    ``changes`` is a hash of what differs from the commit in tracked files. A process that others are forked from, with
+    seqlab imported, asks before it forks.
     """
     folder = Path(seqlab.__file__).resolve().parent
     if {"site-packages", "dist-packages"} & set(folder.parts):  # which may lie in a repository of the user's
-        return {"commit": None, "dirty": None}
-    return git_state(folder)
+        return {"commit": None, "dirty": None, "changes": None}
+    state = git_state(folder, of_folder_alone=True)
+    return {**state, "changes": _hash_of_changes(folder) if state["dirty"] else None}
+
+
+def git_words(state: Mapping[str, Any] | None) -> str | None:
+    """A state of seqlab's checkout in a few words; None where it is not known."""
+    if not state or not state.get("commit"):
+        return None
+    changes = f" with changes {state.get('changes') or ''}".rstrip() if state.get("dirty") else ""
+    return f"{state['commit'][:10]}{changes}"
+
+
+def _hash_of_changes(folder: Path) -> str | None:
+    command = ["git", "-C", str(folder), "--no-optional-locks", "diff", "HEAD", "--no-ext-diff", "--", "."]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return hashlib.sha256(done.stdout).hexdigest()[:8]
 
 
 @cache

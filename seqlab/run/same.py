@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from seqlab.run.code import code_differences
 from seqlab.run.inputs import FileHashes, data_differences
-from seqlab.run.provenance import package_versions, seqlab_git
+from seqlab.run.provenance import git_words, package_versions, seqlab_git
 
 _SAID: Final = ("seqlab", "torch", "lightning")
 
@@ -89,14 +89,10 @@ def version_differences(recorded: Mapping[str, Any], now: Now) -> list[str]:
         for name in _SAID
         if None not in (before.get(name), now.versions[name]) and before[name] != now.versions[name]
     ]
-    state, other = recorded.get("seqlab_git") or {}, now.seqlab_git
-    if None not in (state.get("commit"), other["commit"]) and state != other:
-        found.append(f"seqlab at commit {_commit(state)} where {_commit(other)} is now")
+    before_commit, commit = git_words(recorded.get("seqlab_git")), git_words(now.seqlab_git)
+    if None not in (before_commit, commit) and before_commit != commit:
+        found.append(f"seqlab at commit {before_commit} where {commit} is now")
     return found
-
-
-def _commit(state: Mapping[str, Any]) -> str:
-    return str(state["commit"])[:10] + (" with changes" if state.get("dirty") else "")
 
 
 def since_training(record: Mapping[str, Any], now: Now) -> list[str]:

@@ -17,10 +17,11 @@ from typing import Any, Final
 
 from seqlab.config.hash import config_hash, differing_values
 from seqlab.errors import InputError
+from seqlab.run.code import COPIES
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import Claim, RunFolder, State
 from seqlab.run.ownership import LostClaimError
-from seqlab.run.same import Now, differences
+from seqlab.run.same import Now, differences, version_differences
 
 CRASHES: Final = frozenset(
     getattr(signal, name)
@@ -135,10 +136,10 @@ def open_attempt(
     try:
         state = claim.state()
         refusal = why_not(run_dir, state, config)
-        if refusal is None and not (overwrite and _is_of_other_inputs(run_dir, state, config)):
+        if refusal is None:
             return Attempt(run_dir, claim, goes_on=_start(claim, state, config, overrides, fields))
         if not overwrite:
-            raise InputError(str(refusal))
+            raise InputError(refusal)
         return _open_replacement(run_dir, claim, config, overrides, fields)
     except BaseException:
         claim.release()
@@ -190,11 +191,13 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
             f"{_named(differing_values(state.record['config'], config))}; seqlab resume goes on with that one, "
             f"{overwrite}"
         )
+    if state.is_stopped and state.has_checkpoint and (changed := _other_inputs(run_dir, state, config)):
+        copies = f" (the code is kept in {run_dir / COPIES})" if state.record["code"] else ""
+        return (
+            f"{run_dir}: not what the run, {state.status}, began with: {'; '.join(changed)}; put that back{copies} to "
+            f"go on with it, or {overwrite}"
+        )
     return None
-
-
-def _is_of_other_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> bool:
-    return state.is_stopped and state.has_checkpoint and bool(_other_inputs(run_dir, state, config))
 
 
 def _other_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> list[str]:
@@ -221,6 +224,8 @@ def _start(claim: Claim, state: State, config: dict[str, Any], overrides: list[s
 def _go_on(claim: Claim, config: dict[str, Any]) -> None:
     if not claim.folder.has_checkpoint():
         claim.forget_logs()
+    for text in version_differences(claim.fields, Now()):
+        _say(f"the run began with {text}: it goes on, and may end otherwise than it would have")
     claim.resume(config=config)
 
 

@@ -29,7 +29,16 @@ from seqlab.devices import is_first_process
 from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import content, load
-from seqlab.run.code import COPIES, changed_modules, keep_copies, loaded_files, record_of, watch_imports
+from seqlab.run.code import (
+    COPIES,
+    LoadedFile,
+    changed_modules,
+    keep_copies,
+    late_imports,
+    loaded_files,
+    record_of,
+    watch_imports,
+)
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
 from seqlab.run.ownership import LostClaimError
@@ -224,7 +233,8 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     claim.note(device=device, num_parameters=num_parameters, config=sized, trains=True)
     log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
 
-    with warnings.catch_warnings():
+    late = late_imports(lambda file: keep_code(claim, [file])) if is_first_process() else contextlib.nullcontext()
+    with warnings.catch_warnings(), late:
         ignore_foreign_warnings()
         with stop.deferred():
             fit_together(trainer, task, data, resumption.path)
@@ -239,7 +249,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
 
     stop.ignored()
     teller.tell(END)
-    note_code(claim)  # again: modules may be imported late
+    note_code(claim)  # again: other threads import, too
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     log_hparams(trainer, sized, metrics)
     claim.complete(
@@ -261,10 +271,15 @@ def note_code(claim: Claim, resume: bool = False) -> None:
     """
     if resume:
         check_same_code(claim)
-    files = loaded_files()
+    keep_code(claim, loaded_files())
+    claim.note(git=users_git(), seqlab_git=seqlab_git())
+
+
+def keep_code(claim: Claim, files: Sequence[LoadedFile]) -> None:
+    """Notes files of the user's own code beside those that are known, and copies them into the run's folder."""
     for reason in keep_copies(claim.run_dir, files):
         log.warning("not copied into the run's folder: %s", reason)
-    claim.note(code=record_of(files, claim.fields["code"]), git=users_git(), seqlab_git=seqlab_git())
+    claim.note(code=record_of(files, claim.fields["code"]))
 
 
 def check_same_code(claim: Claim) -> None:

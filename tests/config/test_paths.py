@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import seqlab.data
+from seqlab.config.build import build
 from seqlab.config.hash import config_hash, located_hash
 from seqlab.config.paths import (
     _EVERYWHERE,
@@ -111,6 +112,8 @@ def test_parts_that_a_configuration_puts_together_and_declarations_of_the_users_
     own["data"]["_files_"] = ["folder", "more.lexicon"]
     assert values(own) == {"data.folder": "songs", "data.more.lexicon": "l.txt"}
     assert "_files_" not in without_places(own)["data"]
+    declared = {"data": {"_target_": "seqlab.data.hello_data", "_files_": ["path"]}}
+    assert build(declared, "data").batch_size == 32  # the declaration is no argument
 
 
 def test_where_files_lie_is_no_part_of_the_hash_and_what_they_are_called_tells_jobs_apart():

@@ -35,7 +35,8 @@ def test_one_choice_of_data_that_gave_two_contents_is_told(tmp_path, write_run):
         config = {"data.path": path}
         write_run(tmp_path / str(seed), seed=seed, metrics=1.0, config=config, written={"data_hash": content})
     report = compare([tmp_path], by=["data.path"])
-    assert report.notes == ["The same settings of the data gave different data: 11 (1 run), 22 (1 run)."]
+    assert report.by == ["data.path", "data_hash"]
+    assert report.notes == ["Runs of one configuration read different data: kept apart by data_hash."]
 
 
 def test_hosts_that_differ_are_told(tmp_path, write_run):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.errors import ChangedError
+from seqlab.errors import ChangedError, InputError
 from seqlab.run import code, training
 from seqlab.run.code import changed_modules, code_differences, keep_copies, loaded_files, record_of
 from seqlab.run.folder import RunFolder
 from seqlab.run.modules import find_module
 from seqlab.run.provenance import seqlab_git, users_git
+from seqlab.run.supervisor import open_attempt
 from tests.commands.test_own_cell import CELL
 from tests.conftest import config_of, interrupted_here, resumed_here
 
@@ -197,3 +198,23 @@ def test_a_run_keeps_its_own_code_and_goes_on_with_that_alone(project, monkeypat
         with pytest.raises(ChangedError, match=r"my_cells\.py has changed"):
             training.execute(claim)
         assert contents() == before
+
+
+def test_a_module_that_is_imported_in_the_middle_of_training_is_recorded_at_once(project, monkeypatch):
+    """Not at the end alone: a run that is killed before that goes on with whatever the file is then."""
+    monkeypatch.setenv("SEQLAB_ALLOW", "my_cells,my_callbacks")
+    (project / "late.py").write_text("number = 1\n")
+    (project / "my_callbacks.py").write_text(
+        "from pathlib import Path\n\nfrom lightning.pytorch import Callback\n\n\nclass Late(Callback):\n"
+        "    def on_train_batch_end(self, trainer, *_):\n        import late  # noqa: F401\n\n"
+        "        assert (Path(trainer.default_root_dir) / 'code' / 'late.py').exists()\n"
+    )
+    config = own_config(project)
+    config["callbacks"]["late"] = {"_target_": "my_callbacks.Late"}
+    interrupted_here(project / "run", config)
+    recorded = {entry["module"] for entry in RunFolder(project / "run").state().record["code"]["files"]}
+    assert {"late", "my_callbacks", "my_cells"} <= recorded
+    assert (project / "run" / "code" / "late.py").read_text() == "number = 1\n"
+    (project / "late.py").write_text("number = 2\n")
+    with pytest.raises(InputError, match=r"late\.py has changed"):
+        open_attempt(project / "run", config, [])

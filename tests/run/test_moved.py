@@ -43,7 +43,7 @@ def test_a_run_goes_on_from_another_folder_and_after_a_move_and_not_with_other_d
     before = contents(run_dir)
     refused = seqlab("resume", str(run_dir), folder=away)
     assert refused.returncode == 2
-    assert "not the data that the run began with" in refused.stderr
+    assert f"{moved / 'text.txt'} differs from" in refused.stderr
     assert f"{moved / 'text.txt'} is read" in refused.stderr
     assert contents(run_dir) == before and read_record(run_dir)["status"] == "interrupted"
 

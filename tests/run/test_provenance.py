@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 import seqlab
-from seqlab.run.provenance import git_state, package_versions, seqlab_git
+from seqlab.run.provenance import git_state, git_words, package_versions, seqlab_git
 
 
 def test_git_commit_and_changes(tmp_path, monkeypatch):
@@ -34,10 +34,35 @@ def test_git_commit_and_changes(tmp_path, monkeypatch):
 def test_seqlabs_commit_is_of_its_own_folder_and_of_none_where_it_is_installed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     seqlab_git.cache_clear()
-    assert seqlab_git() == git_state(Path(seqlab.__file__).parent)
+    assert seqlab_git()["commit"] == git_state(Path(seqlab.__file__).parent)["commit"]
     seqlab_git.cache_clear()
     monkeypatch.setattr(seqlab, "__file__", "/venv/lib/python3/site-packages/seqlab/__init__.py")
-    assert seqlab_git() == {"commit": None, "dirty": None}
+    assert seqlab_git() == {"commit": None, "dirty": None, "changes": None}
+    seqlab_git.cache_clear()
+
+
+def test_changes_to_seqlabs_own_checkout_that_are_not_committed_are_told_apart(tmp_path, monkeypatch):
+    folder = tmp_path / "seqlab"
+    folder.mkdir()
+    monkeypatch.setattr(seqlab, "__file__", str(folder / "__init__.py"))
+    (folder / "cells.py").write_text("one\n")
+    (tmp_path / "elsewhere").write_text("one\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def words() -> str | None:
+        seqlab_git.cache_clear()
+        return git_words(seqlab_git())
+
+    clean = words()
+    (tmp_path / "elsewhere").write_text("two\n")
+    assert words() == clean
+    (folder / "cells.py").write_text("two\n")
+    two = words()
+    (folder / "cells.py").write_text("three\n")
+    assert len({clean, two, words()}) == 3 and two.startswith(f"{clean} with changes")
+    assert git_words({"commit": None}) is None is git_words(None)
     seqlab_git.cache_clear()
 
 

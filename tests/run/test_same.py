@@ -7,11 +7,13 @@ import pytest
 from seqlab.commands.evaluate import evaluate
 from seqlab.config import build
 from seqlab.config.paths import absolute_paths
+from seqlab.errors import InputError
 from seqlab.run import content, load
 from seqlab.run.inputs import FileHashes, describe_files
 from seqlab.run.same import Differences, Now, differences, since_training
-from tests.conftest import config_of, run_here
-from tests.run.test_data_hash import LINES, SMALL, columns, pairs, stories, tables
+from seqlab.run.supervisor import open_attempt
+from tests.conftest import config_of, interrupted_here, run_here
+from tests.run.test_data_hash import LINES, QUIET, SMALL, columns, pairs, stories, tables
 
 TEXT = "".join(f"{line}\n" for line in LINES)
 
@@ -113,3 +115,45 @@ def test_evaluating_says_that_the_runs_own_data_has_changed_and_not_that_other_d
     file.write_text("".join(f"{line}\n" for line in reversed(LINES)))
     assert len(lines := said()) == 1 and "text.txt has changed" in lines[0]
     assert said(f"data.path={other}") == []
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """The folder and the configuration of an interrupted run over a text that lies beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(TEXT)
+    config = absolute_paths(config_of("data=text", "data.path=text.txt", *SMALL, *QUIET))
+    interrupted_here(tmp_path / "run", config)
+    return tmp_path / "run", config
+
+
+def events_of(run_dir) -> str:
+    return (run_dir / "events.jsonl").read_text()
+
+
+def test_a_run_of_other_data_is_refused_before_its_process_starts_with_the_ways_on(stopped, tmp_path):
+    run_dir, config = stopped
+    (tmp_path / "text.txt").write_text(TEXT[::-1])
+    before = events_of(run_dir)
+    with pytest.raises(InputError, match=r"text\.txt has changed.*overwrite=true"):
+        open_attempt(run_dir, config, [])
+    assert events_of(run_dir) == before
+    with open_attempt(run_dir, config, [], overwrite=True) as attempt:
+        assert not attempt.goes_on and attempt.claim.run_dir != run_dir
+    assert events_of(run_dir) == before
+    (tmp_path / "text.txt").rename(tmp_path / "renamed.txt")
+    (tmp_path / "renamed.txt").write_text(TEXT)
+    renamed = absolute_paths(config_of("data=text", "data.path=renamed.txt", *SMALL, *QUIET))
+    with open_attempt(run_dir, renamed, []) as attempt:
+        assert attempt.goes_on
+
+
+def test_a_run_that_goes_on_under_other_versions_says_so_and_keeps_both(stopped, capsys):
+    run_dir, config = stopped
+    text = events_of(run_dir)
+    torch = Now().versions["torch"]
+    (run_dir / "events.jsonl").write_text(text.replace(f'"torch": "{torch}"', '"torch": "1.0"'))
+    with open_attempt(run_dir, config, []) as attempt:
+        assert attempt.goes_on
+    assert f"torch 1.0 where {torch} is now" in capsys.readouterr().err
+    assert [f'"torch": "{version}"' in events_of(run_dir) for version in ("1.0", torch)] == [True, True]
