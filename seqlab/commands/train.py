@@ -20,15 +20,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.commands.carry_out import carry_out
 from seqlab.config.checks import check_sweep
 from seqlab.config.command_line import options_first, take_option, values, varied_keys
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
+from seqlab.config.hints import explain
 from seqlab.config.hydra_settings import check_hydra, check_typed
 from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.own_files import check_own_files, search_path
@@ -41,13 +45,16 @@ from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
-from seqlab.run.provenance import git_state
+from seqlab.run.same import Now, differences
 from seqlab.run.start import Start
 from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
 from seqlab.sweep.callback import owner, stop_on_signals
+from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
+from seqlab.sweep.plan import Composed, Memo, PlannedJob, check_varied, digest_of_sources, job_key
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
+from seqlab.sweep.sweeper import register_sweeper
 
 _CARRIED: Final = ("PYTHONSAFEPATH", "PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS")
 
@@ -69,6 +76,7 @@ def train(argv: list[str]) -> int:
     # Otherwise Hydra answers an error with several lines and an exit code of its own.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     sys.argv = ["seqlab train", *options_first(argv)]
+    register_sweeper()
     return TrainCommand(own, varied).run()
 
 
@@ -86,6 +94,9 @@ class TrainCommand:
         self.sweep: Sweep | None = None
         self.code = 0
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
+        self.anew: set[str] = set()  # the folders of jobs that begin anew beside what is there
+        self._numbers: list[int] | None = None  # of the jobs that the launcher counts from 0; None: it counts all
+        self._keys: dict[int, str] = {}  # by which jobs are remembered, by their numbers
         self._search: search.Study | None = None
         self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
@@ -167,6 +178,72 @@ class TrainCommand:
         sweep.watch()
         stop_on_signals()
 
+    def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
+        """The jobs that are left to run: without those that have completed, told what is other by now.
+
+        Raises:
+            StopSweep: runs are of other code or data, and nothing says what is to become of them.
+        """
+        assert self.sweep is not None
+        self._numbers = [job.number for job in jobs]
+        if config.dry_run:
+            return jobs
+        try:
+            left = self._without_known(config, jobs)
+        except InputError as error:
+            raise StopSweep("refused", error) from error
+        self._numbers = [job.number for job in left]
+        return left
+
+    def _without_known(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
+        sweep = self.sweep
+        assert sweep is not None
+        check_varied(jobs, plain_values(config))
+        digest = digest_of_sources(config)
+        self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
+        compose = functools.partial(self._compose, config)
+        known = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
+        for line in said_lines(known):
+            print(f"seqlab: {line}", file=sys.stderr, flush=True)
+        changed = [each for each in known if each.has_changed]
+        self._decide(changed, rerun=bool(config.rerun_changed), keep=bool(config.keep_changed))
+        complete = {each.job.number: each for each in known if each.is_complete and each.folder not in self.anew}
+        for number, each in complete.items():
+            line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
+            value = each.state.record["metrics"].get(sweep.progress.metric)
+            end = {"status": SKIPPED, "value": value, "said": line, "is_quiet": True}
+            sweep.log.write(event="end", number=number, folder=each.folder, **end)
+        sweep.tell()
+        return [job for job in jobs if job.number not in complete]
+
+    def _decide(self, changed: list[KnownJob], *, rerun: bool, keep: bool) -> None:
+        """Has jobs whose runs are of other code or data begin anew, as the user says.
+
+        Raises:
+            InputError: nothing says so.
+        """
+        if not changed:
+            return
+        line = changes_line(changed)
+        if rerun == keep:
+            raise InputError(
+                f"runs of this sweep are of other code or data ({line}): rerun_changed=true runs them again, and each "
+                "old result stays until the new one completes; keep_changed=true keeps what has completed as it is"
+            )
+        # What can't go on begins anew either way: a run is of one code.
+        self.anew = {each.folder for each in changed if rerun or not each.is_complete}
+        what = "run again" if rerun else "kept as they are where they have completed"
+        print(f"seqlab: runs of other code or data ({line}) are {what}", file=sys.stderr, flush=True)
+
+    def _compose(self, config: DictConfig, job: PlannedJob) -> tuple[str, dict[str, Any]]:
+        """The name of a job's folder, and its configuration."""
+        try:
+            composed = GlobalHydra.instance().config_loader().load_sweep_config(config, list(job.overrides))
+            folder = job_name(self.varied, _root_=composed)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(explain(error)) from error
+        return folder, resolve_init_from(plain_config(composed))
+
     def end_sweep(self, config: DictConfig) -> None:
         """Tells how the sweep went."""
         assert self.sweep is not None
@@ -191,7 +268,8 @@ class TrainCommand:
             print(run_dir, flush=True)
             value = _metric(run_dir, config.optimize.metric)
         else:
-            self._job_of_sweep(run_dir, config, hydra_config.job.num, overrides)
+            number = hydra_config.job.num if self._numbers is None else self._numbers[hydra_config.job.num]
+            self._job_of_sweep(run_dir, config, number, overrides)
             value = _metric(run_dir, config.optimize.metric)
         # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
         return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
@@ -218,7 +296,7 @@ class TrainCommand:
                 ),
             )
             with redirect_stdout(StringIO()) as said, redirect_stderr(said):
-                end = self._carry_out_job(run_dir, config, overrides, start)
+                end = self._carry_out_job(run_dir, config, overrides, start, number)
             sweep.log.write(event="end", **where, **end, said=said.getvalue())
             if sweep.is_abandoned():  # nobody has work for this process any more
                 os._exit(1)
@@ -226,7 +304,7 @@ class TrainCommand:
             print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
             sweep.log.write(event="start", **where)
             start = Start(server=sweep.server)
-            end = self._carry_out_job(run_dir, config, overrides, start)
+            end = self._carry_out_job(run_dir, config, overrides, start, number)
             sweep.log.write(event="end", **where, **end)
             sweep.tell()
             if start.was_stopped:
@@ -234,10 +312,12 @@ class TrainCommand:
             if sweep.fail_fast and sweep.progress.has_failure:
                 raise StopSweep("failed")
 
-    def _carry_out_job(self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start) -> dict[str, Any]:
+    def _carry_out_job(
+        self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int
+    ) -> dict[str, Any]:
         """Attempts a job; returns what its ``end`` says."""
         began = time.monotonic()
-        _, status = self._attempt(run_dir, config, overrides, start, skip=True)
+        _, status = self._attempt(run_dir, config, overrides, start, number)
         end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": status}
         if status in (SKIPPED, RUNNING):  # told already
             end["is_quiet"] = True
@@ -255,19 +335,22 @@ class TrainCommand:
         return {**end, "value": state.record["metrics"].get(config.optimize.metric)}
 
     def _attempt(
-        self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, skip: bool = False
+        self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int | None = None
     ) -> tuple[int, str | None]:
-        """The exit code of a run, and the status of a job that there is nothing to do for (else None): one that had
-        completed before, if those are to be skipped, or one that another command is at work in."""
+        """The exit code of a run, and the status of a job, which has a number, that there is nothing to do for (else
+        None): one that had completed before, or one that another command is at work in."""
         try:
             plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
             RunFolder(run_dir).settle()
-            if skip and _has_completed(run_dir, plain):
-                if not _is_outdated(run_dir, plain["rerun_changed"]):
-                    print(f"{_label(self.sweep)}completed before, skipped: {run_dir}", flush=True)
+            if number is not None:
+                assert self.sweep is not None
+                if number in self._keys:
+                    Memo(run_dir.parent).remember(Composed(self._keys[number], run_dir.name, config_hash(plain)))
+                overwrite = run_dir.name in self.anew or self._begins_anew(run_dir, plain)
+                if _has_completed(run_dir, plain) and not overwrite:
+                    print(f"{self.sweep.label(number)} completed before, skipped: {run_dir}", flush=True)
                     return 0, SKIPPED
-                overwrite = True
             self._trust_own_modules(plain)
             return carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)), None
         except AtWorkError as error:
@@ -278,6 +361,25 @@ class TrainCommand:
         except OSError as error:  # also not re-raised: the system could not start this job
             print(f"seqlab: {_system_error(error)}", file=sys.stderr, flush=True)
             return 1, None
+
+    def _begins_anew(self, run_dir: Path, config: dict[str, Any]) -> bool:
+        """Whether a search has come to a run of other code or data, which begins anew; other sweeps know before.
+
+        Raises:
+            InputError: nothing says what is to become of it.
+        """
+        if self._numbers is not None:
+            return False
+        state = RunFolder(run_dir).state()
+        if state.status in (ABSENT, RUNNING) or state.record["config_hash"] != config_hash(config):
+            return False
+        changed = differences(state.record, Now(), config=config, run_dir=run_dir).decides
+        if changed and not config["rerun_changed"] and not config["keep_changed"]:
+            raise InputError(
+                f"{run_dir} is of other code or data ({'; '.join(changed)}): rerun_changed=true runs it again, "
+                "keep_changed=true keeps what has completed as it is"
+            )
+        return bool(changed) and (config["rerun_changed"] or state.status != COMPLETED)
 
     def _plan(self, run_dir: Path, config: DictConfig, overrides: list[str]) -> None:
         """Keeps a job for the dry run that follows, and takes away the folder that Hydra has made for it."""
@@ -325,18 +427,6 @@ def _has_completed(run_dir: Path, config: dict[str, Any]) -> bool:
     return state.status == COMPLETED and state.record["config_hash"] == config_hash(config)
 
 
-def _is_outdated(run_dir: Path, rerun: bool) -> bool:
-    """Whether a job begins anew, for the code that completed it was of another commit; said where it was."""
-    record = RunFolder(run_dir).state().record
-    before, now = record["git"].get("commit"), git_state()["commit"]
-    if None in (before, now) or before == now:
-        return False
-    mend = "so it is run again" if rerun else "rerun_changed=true runs it again"
-    commits = f"commit {str(before)[:10]} where {str(now)[:10]} is now"
-    print(f"{record['status']} by other code, {commits}: {mend}", flush=True)
-    return rerun
-
-
 def _metric(run_dir: Path, name: str) -> float:
     """The judged metric of a completed run; NaN for any other, which a sweeper takes for a failed trial."""
     try:
@@ -344,12 +434,6 @@ def _metric(run_dir: Path, name: str) -> float:
     except InputError:
         return math.nan
     return float(state.record["metrics"].get(name, math.nan)) if state.status == COMPLETED else math.nan
-
-
-def _label(sweep: Sweep | None) -> str:
-    if sweep is None:
-        return ""
-    return f"{sweep.label(HydraConfig.get().job.num)} "
 
 
 def _system_error(error: OSError) -> str:

@@ -19,6 +19,7 @@ LEFT_OUT: Final = (
     "continues.run",
     "init_from.run",
     "rerun_changed",
+    "keep_changed",
     # Where a run works. A corpus that was published is the same wherever it lies.
     "paths",
     "data.root",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.sweep import StopSweep
 
 
@@ -20,6 +21,9 @@ class SweepOwner(Protocol):
 
     def begin_sweep(self, config: DictConfig) -> None:
         """Called before the sweeper is made, which sees what this changes in ``config``."""
+
+    def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
+        """Those of a sweep's jobs that are to be run, asked before any is composed."""
 
     def end_sweep(self, config: DictConfig) -> None:
         """Called when no job is left."""

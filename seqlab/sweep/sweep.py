@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import judged_by
@@ -24,6 +23,7 @@ from seqlab.run.provenance import may_be_alive, this_process
 from seqlab.run.start import silence_line
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
+from seqlab.sweep.plan import plan_jobs
 from seqlab.sweep.progress import Progress, name_of
 from seqlab.sweep.screen import Screen
 from seqlab.sweep.search import is_search
@@ -176,19 +176,10 @@ def count_jobs(config: DictConfig) -> int | None:
     sweeper = config.hydra.sweeper
     if is_search(config):
         return int(sweeper.n_trials)
-    if not str(sweeper.get("_target_")).endswith(".BasicSweeper"):
+    if not str(sweeper.get("_target_")).endswith(".JobSweeper"):
         return None
-    given = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    texts = [*given, *OmegaConf.to_container(config.hydra.overrides.task)]  # type: ignore[misc]
     loader = GlobalHydra.instance().config_loader()  # it knows what a glob over a group's choices stands for
-    values = {
-        override.get_key_element(): len(list(override.sweep_iterator())) if override.is_sweep_override() else 1
-        for override in OverridesParser.create(config_loader=loader).parse_overrides(texts)
-    }
-    jobs = 1
-    for number in values.values():
-        jobs *= number
-    return jobs
+    return len(plan_jobs(OmegaConf.to_container(config.hydra.overrides.task), sweeper.get("params"), loader))  # type: ignore[arg-type]
 
 
 def show_in_tensorboard(sweep_dir: Path) -> None:

@@ -1,0 +1,90 @@
+"""A sweeper as Hydra's own, but for composing each job twice: once to see that it can be done, and once to run it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from seqlab.sweep.callback import owner
+from seqlab.sweep.plan import plan_jobs
+
+TARGET: Final = "hydra_plugins.seqlab.JobSweeper"
+"""What a configuration calls it: Hydra takes plugins from below ``hydra_plugins`` alone. There is no such module;
+:func:`register_sweeper` tells Hydra the class."""
+
+
+@dataclass
+class JobSweeperConf:
+    """Hydra's group ``hydra/sweeper``, choice ``basic``: what a sweep is unless another is chosen."""
+
+    _target_: str = TARGET
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = None
+
+
+class JobSweeper(Sweeper):
+    """Runs every combination of the values of a command line.
+
+    Args:
+        max_batch_size: jobs that are handed to the launcher at a time; None: all.
+        params: keys and values of a stored sweep.
+
+    The command that owns the sweep is told its jobs before any is composed, and chooses those to run.
+    """
+
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+        self.max_batch_size, self.params = max_batch_size, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        planned = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
+        jobs = owner.get().choose_jobs(self.config, planned)
+        self.validate_batch_is_legal([job.overrides for job in jobs])
+        returns = []
+        size = self.max_batch_size or len(jobs) or 1
+        for start in range(0, len(jobs), size):
+            batch = [list(job.overrides) for job in jobs[start : start + size]]
+            results = self.launcher.launch(batch, initial_job_idx=start)
+            for result in results:
+                _ = result.return_value  # raises what the job has raised
+            returns.append(results)
+        return returns
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Composes one job for each combination of choices of groups: the others differ from it in values alone."""
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        is_group: dict[str, bool] = {}
+
+        def choices(overrides: Sequence[str]) -> tuple[str, ...]:
+            keys = {text: text.partition("=")[0].lstrip("+~").partition("@")[0] for text in overrides}
+            for key in keys.values():
+                if key not in is_group:
+                    is_group[key] = "." not in key and bool(loader.get_group_options(key))
+            return tuple(text for text, key in keys.items() if is_group[key])
+
+        firsts = {choices(overrides): overrides for overrides in reversed(batch)}
+        super().validate_batch_is_legal([*firsts.values()])
+
+
+def register_sweeper() -> None:
+    """Has Hydra take this sweeper for its own, in this process and in those that a launcher starts for it.
+
+    A plugin of a package of its own would have to lie in the folder ``hydra_plugins``, where an editable install puts
+    none.
+    """
+    classes: dict[str, Any] = Plugins.instance().class_name_to_class  # first, for it stores Hydra's own again
+    classes[TARGET] = JobSweeper
+    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")
