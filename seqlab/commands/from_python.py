@@ -22,9 +22,9 @@ from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
-from seqlab.run.code import is_own
 from seqlab.run.events import COMPLETED
 from seqlab.run.folder import RunFolder
+from seqlab.run.loaded import is_own
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt

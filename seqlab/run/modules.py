@@ -20,7 +20,7 @@ def find_module(name: str) -> Module | None:
     """The file that ``import name`` would load, and its content; None where it would find none.
 
     Example:
-        >>> Path(find_module("json.decoder").path).name
+        >>> os.path.basename(find_module("json.decoder").path)
         'decoder.py'
         >>> find_module("json.nothing_of_this_name") is None
         True
@@ -50,7 +50,7 @@ def _find_below(name: str, folders: Iterable[str] | None) -> ModuleSpec | None:
     if folders is None:
         for finder in sys.meta_path:  # those of packages that are installed editable among them
             find = None if finder is PathFinder else getattr(finder, "find_spec", None)
-            if type(finder).__module__ != "seqlab.run.code" and find and (spec := find(name, None, None)) is not None:
+            if type(finder).__module__ != "seqlab.run.loaded" and find and (spec := find(name, None, None)) is not None:
                 return spec  # type: ignore[no-any-return]
         folders = sys.path
     portions: list[str] = []  # of a namespace package, which has no file

@@ -1,6 +1,7 @@
 """A run's own process, started and waited for. Torch is not needed."""
 
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -22,6 +23,7 @@ from seqlab.run.supervisor import Attempt
 SILENCE: Final = 600.0
 """Seconds without progress after which a run is named."""
 
+_HIGH_DESCRIPTOR: Final = 200
 _LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run, and how far it is
 _TELL_SECONDS: Final = 10.0  # between two words of how far it is
 _ABORT_SECONDS: Final = 5.0  # for a process that hangs to write its stack
@@ -63,10 +65,10 @@ class Start:
         """
         if attempt.is_complete:
             return attempt.note_end(0)
-        descriptor = attempt.claim.fileno()
         run_dir = attempt.claim.run_dir
         try:
-            code = self._run(self.server, run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))
+            with _out_of_the_way(attempt.claim.fileno()) as descriptor:
+                code = self._run(self.server, run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))
         except OSError as error:
             attempt.give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
             raise
@@ -83,9 +85,13 @@ class Start:
         """The exit code of a run's own process; negative: the signal that ended it."""
         arguments = ["train", str(run_dir), "--supervisor", str(os.getpid()), *options]
         environment = {**os.environ, **self.environment}
-        with self._output(run_dir) as stream, Listener() as listener:
-            arguments += ["--progress", str(listener.writing)]
-            descriptors = (*pass_fds, listener.writing)
+        with (
+            self._output(run_dir) as stream,
+            Listener() as listener,
+            _out_of_the_way(listener.writing) as writing,
+        ):
+            arguments += ["--progress", str(writing)]
+            descriptors = (*pass_fds, writing)
             process = RunProcess(arguments, server, env=environment, stdout=stream, stderr=stream, pass_fds=descriptors)
             return self._wait(process, listener, run_dir)
 
@@ -164,6 +170,16 @@ def _abort(process: Process) -> None:
         process.wait(_ABORT_SECONDS)
         return
     process.kill()
+
+
+@contextmanager
+def _out_of_the_way(descriptor: int) -> Iterator[int]:
+    """The same open file by a number that no library of a process which it is left to has taken for its own."""
+    other = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    try:
+        yield other
+    finally:
+        os.close(other)
 
 
 @contextmanager

@@ -29,18 +29,10 @@ from seqlab.devices import is_first_process
 from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import content, load
-from seqlab.run.code import (
-    COPIES,
-    LoadedFile,
-    changed_modules,
-    keep_copies,
-    late_imports,
-    loaded_files,
-    record_of,
-    watch_imports,
-)
+from seqlab.run.code import COPIES, changed_modules, keep_copies, record_of
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
+from seqlab.run.loaded import LoadedFile, late_imports, loaded_files, watch_imports
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, Teller

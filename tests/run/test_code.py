@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from seqlab.errors import ChangedError, InputError
-from seqlab.run import code, training
-from seqlab.run.code import changed_modules, code_differences, keep_copies, loaded_files, record_of
+from seqlab.run import code, loaded, training
+from seqlab.run.code import changed_modules, code_differences, keep_copies, record_of
 from seqlab.run.folder import RunFolder
+from seqlab.run.loaded import LoadedFile, loaded_files
 from seqlab.run.modules import find_module
 from seqlab.run.provenance import seqlab_git, users_git
 from seqlab.run.supervisor import open_attempt
@@ -30,20 +31,20 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.chdir(folder)
-    code.watch_imports()
+    loaded.watch_imports()
     yield folder
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
 
-def load(name: str) -> dict[str, code.LoadedFile]:
+def load(name: str) -> dict[str, LoadedFile]:
     importlib.invalidate_caches()
     before = {file.module for file in loaded_files()}
     importlib.import_module(name)
     return {file.module: file for file in loaded_files() if file.module not in before}
 
 
-def recorded(files: dict[str, code.LoadedFile]) -> dict:
+def recorded(files: dict[str, LoadedFile]) -> dict:
     return record_of(files.values())
 
 
@@ -93,8 +94,8 @@ def test_the_hash_is_of_what_was_executed_though_the_file_is_edited_right_after(
 
 def test_what_was_imported_before_anybody_watched_is_unknown_where_its_file_is_younger(project, monkeypatch):
     (project / "early.py").write_text("number = 1\n")
-    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if finder is not code._recorder])
-    monkeypatch.setattr(code, "_STARTED", (project / "early.py").stat().st_mtime)
+    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if finder is not loaded._recorder])
+    monkeypatch.setattr(loaded, "_STARTED", (project / "early.py").stat().st_mtime)
     assert load("early")["early"].sha256 is not None
     (project / "early.py").write_text("number = 22\n")
     os.utime(project / "early.py", (2e9, 2e9))
@@ -142,7 +143,8 @@ def test_comparing_executes_nothing(project):
 
 
 def test_copies_are_bounded_and_what_is_left_out_is_told(project, monkeypatch):
-    monkeypatch.setattr(code, "LARGEST_COPY", 100)
+    for module in (code, loaded):
+        monkeypatch.setattr(module, "LARGEST_CONTENT", 100)
     monkeypatch.setattr(code, "LARGEST_COPIES", 150)
     (project / "large.py").write_text("#" * 101)
     for name in ("first", "second"):

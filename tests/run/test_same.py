@@ -25,7 +25,7 @@ def recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "text.txt").write_text(TEXT)
     (tmp_path / "my_cells.py").write_text("number = 1\n")
-    from seqlab.run.code import hash_of
+    from seqlab.run.loaded import hash_of
 
     now = Now()
     config = absolute_paths(config_of("data=text", "data.path=text.txt", *SMALL))
