@@ -5,6 +5,7 @@ is in.
 """
 
 import contextlib
+import errno
 import functools
 import json
 import math
@@ -47,7 +48,7 @@ from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.same import Now, differences
 from seqlab.run.start import Start
-from seqlab.run.supervisor import no_room
+from seqlab.run.supervisor import NO_ROOM, no_room
 from seqlab.sweep import launchers, search
 from seqlab.sweep.callback import owner, stop_on_signals
 from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
@@ -122,7 +123,7 @@ class TrainCommand:
         except OSError as error:
             if (full := no_room(error)) is None:
                 raise
-            print(f"seqlab: {_system_error(full)}; make room, and the same command goes on", file=sys.stderr)
+            print(f"seqlab: {_system_error(full)}", file=sys.stderr)
             return 1
         finally:
             owner.reset(token)
@@ -437,8 +438,13 @@ def _metric(run_dir: Path, name: str) -> float:
 
 
 def _system_error(error: OSError) -> str:
-    """The operating system's error in one line."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    """The operating system's error in one line, with a mend where there is one."""
+    text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in NO_ROOM:
+        return f"{text}; make room, and the same command goes on"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{text}; make it writable, or give another folder"
+    return text
 
 
 def _remove_unused(sweep_dir: Path) -> None:

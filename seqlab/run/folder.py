@@ -193,6 +193,7 @@ class Claim:
         self._history = History(folder.events_path)
         self._offset = 0  # of the lines that the history has
         self._is_lost = False
+        self._was_told = False  # that there is no room for run.json
 
     @classmethod
     def inherit(cls, path: str | os.PathLike[str], descriptor: int) -> "Claim":
@@ -421,6 +422,9 @@ class Claim:
             else:
                 write_atomically(self.run_dir / RECORD_NAME, shown(self._record))
         except OSError as error:
+            if self._was_told:
+                return
+            self._was_told = True
             print(
                 f"seqlab: {self.run_dir / RECORD_NAME} could not be written ({error.strerror}); {EVENTS_NAME} has all "
                 "of it, and the next command in this folder makes it anew",

@@ -263,7 +263,7 @@ def lock(file: Path) -> tuple[int, bool]:
                 return descriptor, False
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 os.close(descriptor)
-                raise
+                raise OSError(error.errno, error.strerror, str(file)) from error
         os.close(descriptor)
         if time.monotonic() > until:
             raise _at_work(file.parent, last_claim(file.parent)[1] or {})
@@ -297,17 +297,11 @@ def _write_claim(folder: Path, number: int) -> tuple[Path, str]:
     path, token = _claim_file(folder, number), secrets.token_hex(4)
     taken = AtWorkError(f"{folder} was taken by another process at this moment: left alone")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    except FileExistsError:
+        _create(path, _text_of_claim(token, 0).encode())
+    except (FileExistsError, FileNotFoundError):
         raise taken from None
-    try:
-        with open(descriptor, "w") as file:
-            file.write(_text_of_claim(token, 0))
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     numbers = _claim_numbers(folder)
     if numbers[-1:] != [number]:  # without locks, others may have come and gone since the number was chosen
         path.unlink(missing_ok=True)
@@ -315,6 +309,27 @@ def _write_claim(folder: Path, number: int) -> tuple[Path, str]:
     for earlier in numbers[:-1]:
         _claim_file(folder, earlier).unlink(missing_ok=True)
     return path, token
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Makes a new file with its content in one step: a kill leaves no empty one, which would have to be watched.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be made.
+    """
+    temporary = path.with_name(f".claim.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with open(path, "xb") as file:
+                file.write(content)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _present_claim(folder: Path) -> tuple[Path, str]:

@@ -27,7 +27,17 @@ CHECKPOINTS: Final = ("last.ckpt", "previous.ckpt", "best.ckpt")
 _JOURNAL: Final = ".replacing.json"
 _DROPPED: Final = ".dropped-"
 _EVENTS: Final = "events.jsonl"  # which tells the one run from the other
-_FILES: Final = ("run.json", "data_spec.json", "tokenizer.json", "output.log", ".crash.txt")
+_FILES: Final = (
+    "run.json",
+    "data_spec.json",
+    "tokenizer.json",
+    "hparams.yaml",
+    "classes.csv",
+    "confusion.csv",
+    "entities.csv",
+    "output.log",
+    ".crash.txt",
+)
 
 
 def replace(run_dir: Path, record: Mapping[str, Any]) -> None:

@@ -327,7 +327,7 @@ def test_an_error_that_is_no_lack_of_locks_is_told(file, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match=f"Input/output error: '{file}'"):
         Ownership.take(file)
 
 
@@ -349,11 +349,41 @@ def test_without_room_for_the_claim_nothing_is_left_and_the_lock_is_given_back(f
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ownership, "_text_of_claim", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match=r"No space left on device: .*\.claim-1"):
             Ownership.take(file)
-    assert claims(file) == []
+    assert [path.name for path in file.parent.iterdir()] == ["events.jsonl"]
     Ownership.take(file).release()
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("call", ["link", "unlink"])
+def test_a_kill_while_the_claim_is_made_leaves_none_that_must_be_watched(file, monkeypatch, call):
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, killed)
+        with pytest.raises(KilledError):
+            Ownership.take(file)
+    said = []
+    Ownership.take(file, say=said.append).release()
+    assert not said
+
+
+def test_a_file_system_without_hard_links_will_do(file, monkeypatch):
+    def link(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    owner = Ownership.take(file)
+    owner.check()
+    with pytest.raises(FileExistsError):
+        ownership._create(file.parent / ".claim-1", b"")
+    owner.release()
 
 
 def test_a_full_disk_stops_no_heartbeat(file, quick_beats, monkeypatch):

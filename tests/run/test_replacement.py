@@ -47,7 +47,7 @@ def run(tmp_path) -> RunFolder:
     run = RunFolder(tmp_path / "run")
     completed(run, "old", "old_cells")
     write(run.path, MINE)
-    write(run.path, {"events.out.tfevents.1": "old", "checkpoints/previous.ckpt": "old"})
+    write(run.path, {"events.out.tfevents.1": "old", "checkpoints/previous.ckpt": "old", "classes.csv": "old"})
     completed(run.replacement, "new", "new_cells")
     write(run.replacement.path, {"events.out.tfevents.2": "new", "target/tokenizer.json": "new", ".crash.txt": ""})
     return run

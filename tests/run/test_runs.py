@@ -38,7 +38,7 @@ def test_the_record_is_complete(tmp_path, text_file):
     run_here(tmp_path, *overrides)
     record = json.loads((tmp_path / RECORD_NAME).read_text())
     assert record.keys() >= KEYS
-    assert (record["schema"], record["status"], record["seed"], record["error"]) == (1, "completed", 7, None)
+    assert (record["schema"], record["status"], record["seed"], record["error"]) == (2, "completed", 7, None)
     assert record["overrides"] == overrides and record["config"]["model"]["hidden_size"] == 16
     assert record["device"] == "cpu" and record["versions"]["torch"] == torch.__version__
     assert record["num_parameters"] == sum(p.numel() for p in load.load_run(tmp_path).model().parameters())

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from seqlab.errors import InputError
 from seqlab.run import supervisor
 from seqlab.run.folder import Claim, RunFolder
 from seqlab.run.ownership import AtWorkError
+from seqlab.run.replacement import REPLACEMENT
 from seqlab.run.start import Start
 from seqlab.run.supervisor import Attempt, open_attempt
-from tests.command import environment
+from tests.command import environment, seqlab
 from tests.run.owners import CONFIG, owner_process, taken_by_another
 
 OTHER = {**CONFIG, "seed": 2}
@@ -492,3 +494,28 @@ def test_give_up_without_room_reads_as_interrupted(run, monkeypatch):
         patch.setattr(os, "write", full)
         made.give_up("x")
     assert run.state().status == "interrupted"
+
+
+@pytest.mark.slow
+def test_a_command_with_a_mistake_or_of_another_run_takes_nothing_from_a_folder(run, tmp_path):
+    hello = ("train", "experiment=hello", f"hydra.run.dir={run.path}", "trainer=cpu", "model.hidden_size=32")
+
+    def contents() -> dict[str, bytes]:
+        files = {path.relative_to(run.path): path for path in run.path.rglob("*") if path.is_file()}
+        return {str(name): path.read_bytes() for name, path in files.items() if name.parts[0] != REPLACEMENT}
+
+    for leave, more, told in (
+        (interrupted, (), "holds another run, interrupted"),
+        (completed, (), "holds another run, completed"),
+        (None, ("optimizer.lr=abc",), "holds another run, completed"),
+        (None, ("optimizer.lr=abc", "overwrite=true"), "optimizer"),  # in the run's own process
+    ):
+        if leave is not None:
+            shutil.rmtree(run.path, ignore_errors=True)
+            leave(run)
+        before = contents()
+        done = seqlab(*hello, *more, folder=tmp_path)
+        assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert contents() == before
+    assert run.state().status == "completed" and weights(run) == "seed 1"
+    assert (run.path / "notes.txt").read_text() == "mine"
