@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from io import StringIO
@@ -21,14 +22,17 @@ from typing import Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.commands.carry_out import carry_out
 from seqlab.config.checks import check_sweep
 from seqlab.config.command_line import options_first, take_option, values, varied_keys
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
+from seqlab.config.hints import is_of_composition
 from seqlab.config.hydra_settings import check_hydra, check_typed
 from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.own_files import check_own_files, search_path
@@ -39,13 +43,14 @@ from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_
 from seqlab.run.client import MODULE, Server, server_here, start_server
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
+from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.provenance import git_state
 from seqlab.run.start import Start
 from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
-from seqlab.sweep.callback import owner, stop_on_signals
+from seqlab.sweep.callback import owner, stopped_by_signals
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
 
@@ -86,6 +91,8 @@ class TrainCommand:
         self.sweep: Sweep | None = None
         self.code = 0
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
+        self._began = False
+        self._launches = False  # whether a launcher carries out the jobs in processes of its own
         self._search: search.Study | None = None
         self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
@@ -96,10 +103,15 @@ class TrainCommand:
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
+        with stopped_by_signals(self._begin_no_more) as end_at_once:
+            return self._run(end_at_once)
+
+    def _run(self, end_at_once: Callable[[], None]) -> int:
         token = owner.set(self)
         try:
             self._run_hydra()
         except StopSweep as stop:
+            end_at_once()
             if stop.error is not None:
                 raise stop.error from None
             if stop.reason != "failed":
@@ -107,6 +119,11 @@ class TrainCommand:
             assert self.sweep is not None and self._config is not None
             self.end_sweep(self._config)
         except KeyboardInterrupt:
+            return self._stopped()
+        except BrokenPipeError:
+            if not self._began:
+                raise
+            drop_output()
             return self._stopped()
         except OSError as error:
             if (full := no_room(error)) is None:
@@ -116,7 +133,8 @@ class TrainCommand:
         finally:
             owner.reset(token)
             if self.sweep is not None:
-                self.sweep.end_watch()
+                with contextlib.suppress(BrokenPipeError):
+                    self.sweep.end_watch()
                 self.sweep.log.remove()
             if self._search is not None:
                 self._search.close()
@@ -127,25 +145,51 @@ class TrainCommand:
     def _run_hydra(self) -> None:
         try:
             hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(self.job)()
-        except ValueError as error:
-            if self._config is None or not search.without_result(error):
+        except Exception as error:
+            if self._config is None or (not search.without_result(error) and not self._is_of_launcher(error)):
                 raise
+            launcher_failed = self._is_of_launcher(error)
+            if launcher_failed:
+                kind = launchers.kind_of(self._config)
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                print(f"seqlab: {kind} ended the sweep: {text}; the same command goes on with it", file=sys.stderr)
             self.end_sweep(self._config)
+            if launcher_failed:
+                self.code = 1
+
+    def _is_of_launcher(self, error: Exception) -> bool:
+        """Whether a launcher raised it, for it lost a process of its own or could not start one."""
+        return (
+            self._launches
+            and not isinstance(error, (InputError, HydraException, OmegaConfBaseException, BrokenPipeError))
+            and not is_of_composition(error)
+            and not search.without_result(error)
+            and no_room(error) is None
+        )
+
+    def _begin_no_more(self) -> None:
+        if self.sweep is not None:
+            self.sweep.log.stop()
 
     def _stopped(self) -> int:
-        if self.sweep is not None:
-            self.sweep.end_watch()
-        print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
-        return 1
+        with contextlib.suppress(BrokenPipeError):
+            if self.sweep is None:
+                print("seqlab: stopped", file=sys.stderr, flush=True)
+            else:
+                self.sweep.end_watch()
+                print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
+        return self.code or 1
 
     # Called by Hydra's callback
 
     def check_run(self, config: DictConfig) -> None:
         """Refuses what a run must not be given."""
+        self._began = True
         check_hydra(config)
 
     def begin_sweep(self, config: DictConfig) -> None:
         """Takes up the sweep of ``config``, which this may change."""
+        self._began = True
         self._config = config
         varied = varied_by(config, self.varied)
         check_hydra(config, varied)
@@ -165,7 +209,7 @@ class TrainCommand:
             print(line, flush=True)
         launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
         sweep.watch()
-        stop_on_signals()
+        self._launches = True
 
     def end_sweep(self, config: DictConfig) -> None:
         """Tells how the sweep went."""
@@ -199,12 +243,12 @@ class TrainCommand:
     def _job_of_sweep(self, run_dir: Path, config: DictConfig, number: int, overrides: list[str]) -> None:
         sweep = self.sweep
         assert sweep is not None
-        where = {"number": number, "folder": run_dir.name}
+        note = functools.partial(sweep.note, number=number, folder=run_dir.name)
         if sweep.is_over():
-            sweep.log.write(event="leave", **where)
+            note("leave")
             _remove_if_empty(run_dir)
         elif sweep.is_apart():
-            sweep.log.write(event="start", **where)
+            note("start")
             put_user_folders_last()
             server = server_here(sweep.server, sweep.environment())
             start = Start(
@@ -212,23 +256,20 @@ class TrainCommand:
                 to_file=True,
                 server=server,
                 give_up=sweep.is_abandoned,
-                on_progress=lambda place: sweep.log.write(event="progress", **where, **asdict(place)),
-                on_silence=lambda place, seconds: sweep.log.write(
-                    event="silence", **where, **asdict(place), seconds=seconds
-                ),
+                on_progress=lambda place: note("progress", **asdict(place)),
+                on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
             )
             with redirect_stdout(StringIO()) as said, redirect_stderr(said):
                 end = self._carry_out_job(run_dir, config, overrides, start)
-            sweep.log.write(event="end", **where, **end, said=said.getvalue())
+            note("end", **end, said=said.getvalue())
             if sweep.is_abandoned():  # nobody has work for this process any more
                 os._exit(1)
         else:
             print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
-            sweep.log.write(event="start", **where)
+            note("start")
             start = Start(server=sweep.server)
             end = self._carry_out_job(run_dir, config, overrides, start)
-            sweep.log.write(event="end", **where, **end)
-            sweep.tell()
+            note("end", **end)
             if start.was_stopped:
                 raise StopSweep("stopped")
             if sweep.fail_fast and sweep.progress.has_failure:
@@ -237,8 +278,9 @@ class TrainCommand:
     def _carry_out_job(self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start) -> dict[str, Any]:
         """Attempts a job; returns what its ``end`` says."""
         began = time.monotonic()
-        _, status = self._attempt(run_dir, config, overrides, start, skip=True)
+        code, status = self._attempt(run_dir, config, overrides, start, skip=True)
         end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": status}
+        end["is_refused"] = code == 2 and status is None
         if status in (SKIPPED, RUNNING):  # told already
             end["is_quiet"] = True
         try:
@@ -263,7 +305,7 @@ class TrainCommand:
             plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
             RunFolder(run_dir).settle()
-            if skip and _has_completed(run_dir, plain):
+            if skip and not overwrite and _has_completed(run_dir, plain):
                 if not _is_outdated(run_dir, plain["rerun_changed"]):
                     print(f"{_label(self.sweep)}completed before, skipped: {run_dir}", flush=True)
                     return 0, SKIPPED

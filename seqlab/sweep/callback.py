@@ -1,7 +1,8 @@
 """Hydra's callback of a sweep, which Hydra makes from the configuration and calls in the command's process."""
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -53,11 +54,31 @@ def _refusing() -> Iterator[None]:
         raise StopSweep("refused", error) from error
 
 
-def stop_on_signals() -> None:
-    """Has a signal that asks for the end stop the sweep, where no job of it runs in this process."""
+@contextmanager
+def stopped_by_signals(on_stop: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Within it a signal that asks for the end stops the sweep, where no job runs in this process; a further one, or
+    the first once what this yields was called, ends the process at once. ``on_stop`` is called before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # `nohup` has a command ignore that its terminal hangs up. A shell has its background jobs ignore SIGINT, too, but
+    # whoever sends it to a command by name means it.
+    heard = [number for number in earlier if number == signal.SIGINT or earlier[number] != signal.SIG_IGN]
+
+    def end_at_once() -> None:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
 
     def stop(*_: object) -> None:
+        end_at_once()
+        on_stop()
         raise StopSweep("stopped")
 
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), stop)
+    for number in heard:
+        signal.signal(number, stop)
+    try:
+        yield end_at_once
+    finally:
+        for number in heard:
+            signal.signal(number, earlier[number])
