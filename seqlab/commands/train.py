@@ -13,9 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +41,7 @@ from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
 from seqlab.run.client import MODULE, Server, server_here, start_server
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
-from seqlab.run.folder import RunFolder
+from seqlab.run.folder import RunFolder, State
 from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
@@ -50,7 +49,7 @@ from seqlab.run.provenance import git_state
 from seqlab.run.start import Start
 from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
-from seqlab.sweep.callback import owner, stopped_by_signals
+from seqlab.sweep.callback import Signals, owner, stopped_by_signals
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
 
@@ -77,6 +76,22 @@ def train(argv: list[str]) -> int:
     return TrainCommand(own, varied).run()
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of an attempt to carry out a configuration.
+
+    Attributes:
+        code: the exit code of the command, were it alone.
+        status: that of a job that there was nothing to do for: it had completed before, or another command is at work
+            in it.
+        error: why it was not begun.
+    """
+
+    code: int
+    status: str | None = None
+    error: str | None = None
+
+
 class TrainCommand:
     """One ``seqlab train``: Hydra calls :meth:`job` for each configuration; a launcher does so with a copy of this.
 
@@ -93,25 +108,26 @@ class TrainCommand:
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
         self._began = False
         self._launches = False  # whether a launcher carries out the jobs in processes of its own
+        self._signals: Signals | None = None
         self._search: search.Study | None = None
         self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a job in another process needs."""
-        return {**self.__dict__, "_search": None, "_server": None, "_config": None}
+        return {**self.__dict__, "_search": None, "_server": None, "_config": None, "_signals": None}
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
-        with stopped_by_signals(self._begin_no_more) as end_at_once:
-            return self._run(end_at_once)
+        with stopped_by_signals(self._begin_no_more) as self._signals:
+            return self._run(self._signals)
 
-    def _run(self, end_at_once: Callable[[], None]) -> int:
+    def _run(self, signals: Signals) -> int:
         token = owner.set(self)
         try:
             self._run_hydra()
         except StopSweep as stop:
-            end_at_once()
+            signals.end_at_once()
             if stop.error is not None:
                 raise stop.error from None
             if stop.reason != "failed":
@@ -210,6 +226,10 @@ class TrainCommand:
         launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
         sweep.watch()
         self._launches = True
+        if launchers.kind_of(config) == "ray":
+            launchers.start_ray(config)
+            if self._signals is not None:
+                self._signals.hear()  # Ray has its own handlers, which abort the process
 
     def end_sweep(self, config: DictConfig) -> None:
         """Tells how the sweep went."""
@@ -231,18 +251,19 @@ class TrainCommand:
             value = math.nan
         elif hydra_config.mode != RunMode.MULTIRUN:
             start = Start()
-            self.code, _ = self._attempt(run_dir, config, overrides, start)
+            self.code = self._attempt(run_dir, config, overrides, start).code
             print(run_dir, flush=True)
-            value = _metric(run_dir, config.optimize.metric)
+            value = _metric(run_dir, config.optimize.metric) if self.code == 0 else math.nan
         else:
-            self._job_of_sweep(run_dir, config, hydra_config.job.num, overrides)
-            value = _metric(run_dir, config.optimize.metric)
+            value = self._job_of_sweep(run_dir, config, hydra_config.job.num, overrides)
         # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
         return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
 
-    def _job_of_sweep(self, run_dir: Path, config: DictConfig, number: int, overrides: list[str]) -> None:
+    def _job_of_sweep(self, run_dir: Path, config: DictConfig, number: int, overrides: list[str]) -> float:
+        """Carries out one job; returns the judged metric, NaN where it is not done."""
         sweep = self.sweep
         assert sweep is not None
+        end: dict[str, Any] = {}
         note = functools.partial(sweep.note, number=number, folder=run_dir.name)
         if sweep.is_over():
             note("leave")
@@ -274,22 +295,24 @@ class TrainCommand:
                 raise StopSweep("stopped")
             if sweep.fail_fast and sweep.progress.has_failure:
                 raise StopSweep("failed")
+        is_done = end.get("status") in (COMPLETED, SKIPPED) and end.get("value") is not None
+        return float(end["value"]) if is_done else math.nan
 
     def _carry_out_job(self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start) -> dict[str, Any]:
         """Attempts a job; returns what its ``end`` says."""
         began = time.monotonic()
-        code, status = self._attempt(run_dir, config, overrides, start, skip=True)
-        end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": status}
-        end["is_refused"] = code == 2 and status is None
-        if status in (SKIPPED, RUNNING):  # told already
+        result = self._attempt(run_dir, config, overrides, start, skip=True)
+        end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": result.status}
+        end["is_refused"] = result.code == 2 and result.status is None
+        if result.status is not None:  # told already
             end["is_quiet"] = True
         try:
-            state = RunFolder(run_dir).state()
+            state = _state_after(RunFolder(run_dir), result)
         except InputError as error:
             return {**end, "status": FAILED, "error": str(error)}
-        if status is None:
-            end["status"] = FAILED if state.status == ABSENT else state.status
-        reason = str(state.record["error"] or "").strip()
+        if result.status is None:
+            end["status"] = state.status if result.code == 0 or state.is_stopped else FAILED
+        reason = _reason(state, result)
         if end["status"] == FAILED:
             end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
         elif end["status"] != RUNNING and reason:
@@ -298,9 +321,8 @@ class TrainCommand:
 
     def _attempt(
         self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, skip: bool = False
-    ) -> tuple[int, str | None]:
-        """The exit code of a run, and the status of a job that there is nothing to do for (else None): one that had
-        completed before, if those are to be skipped, or one that another command is at work in."""
+    ) -> "Result":
+        """Carries out a configuration; where it has completed before, nothing if ``skip``."""
         try:
             plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
@@ -308,18 +330,18 @@ class TrainCommand:
             if skip and not overwrite and _has_completed(run_dir, plain):
                 if not _is_outdated(run_dir, plain["rerun_changed"]):
                     print(f"{_label(self.sweep)}completed before, skipped: {run_dir}", flush=True)
-                    return 0, SKIPPED
+                    return Result(0, SKIPPED)
                 overwrite = True
             self._trust_own_modules(plain)
-            return carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)), None
+            return Result(carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)))
         except AtWorkError as error:
             print(f"seqlab: {error}", file=sys.stderr, flush=True)
-            return 2, RUNNING
+            return Result(2, RUNNING)
         except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
-            return _refused(run_dir, config, overrides, error), None
+            return Result(_refused(run_dir, config, overrides, error), error=str(error))
         except OSError as error:  # also not re-raised: the system could not start this job
             print(f"seqlab: {_system_error(error)}", file=sys.stderr, flush=True)
-            return 1, None
+            return Result(1, error=_system_error(error))
 
     def _plan(self, run_dir: Path, config: DictConfig, overrides: list[str]) -> None:
         """Keeps a job for the dry run that follows, and takes away the folder that Hydra has made for it."""
@@ -339,6 +361,21 @@ class TrainCommand:
         put_user_folders_last()  # in the process of a launcher, too
         for folder in self.own_folders:
             allow(modules_below(config, folder))
+
+
+def _state_after(run: RunFolder, result: Result) -> State:
+    """The state of a run after an attempt: of its replacement, where that did not come to take its place."""
+    state = run.state()
+    if result.code != 0 and result.status is None and result.error is None and state.status == COMPLETED:
+        return run.replacement.state()
+    return state
+
+
+def _reason(state: State, result: Result) -> str:
+    """Why an attempt did not complete, in lines."""
+    last = state.record["attempts"][-1:] or [{}]
+    withdrawn = last[0].get("withdrawn") if result.code != 0 else None
+    return str(result.error or withdrawn or state.record["error"] or "").strip()
 
 
 def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:

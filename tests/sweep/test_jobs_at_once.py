@@ -141,6 +141,7 @@ def test_a_job_notices_that_the_sweep_is_gone(tmp_path):
     child.start()
     process = {**this_process(), "pid": child.pid, "started": process_started(child.pid)}
     sweep = sweep_of(tmp_path)
+    sweep.log.create()
     assert not sweep.is_apart() and not sweep.is_abandoned()
     sweep._process = process
     assert sweep.is_apart() and not sweep.is_abandoned() and not sweep.is_over()

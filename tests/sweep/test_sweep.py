@@ -211,9 +211,11 @@ def test_a_sweep_whose_jobs_are_all_refused_was_given_wrong_input(sweep_here, ca
     assert sweep_here(complete, "seed=-1,2") == (1, [])  # one is complete
 
 
-def test_what_is_complete_is_replaced_on_request(sweep_here, tmp_path):
+def test_what_is_complete_is_replaced_on_request(sweep_here, tmp_path, capfd):
     assert sweep_here(complete, "seed=1,2") == (0, [(1, "begun"), (2, "begun")])
+    capfd.readouterr()
     assert sweep_here(complete_but_for_two, "seed=1,2", "overwrite=true") == (1, [(1, "begun"), (2, "begun")])
+    assert "1 completed, 1 failed\n" in capfd.readouterr().out  # though what was to be replaced has completed
     assert {read_record(path)["status"] for path in tmp_path.rglob(f"seed*/{RECORD_NAME}")} == {"completed"}
     assert sweep_here(complete, "seed=1,2") == (0, [])
 
@@ -290,7 +292,7 @@ def test_a_job_that_left_no_record_is_not_forgotten(sweep_here, monkeypatch, cap
     monkeypatch.setattr("seqlab.commands.carry_out.open_attempt", refuse)
     assert sweep_here(complete, "seed=1,2") == (1, [])
     out, err = capfd.readouterr()
-    assert "2 failed\n  failed: runs/depths/seed=1-" in out and "it left no record" in out
+    assert "2 failed\n  failed: runs/depths/seed=1-" in out and out.count(": runs/depths: Read-only file system") == 4
     assert err.count("runs/depths: Read-only file system") == 2
 
 
