@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,7 @@ from seqlab.config.checks import check_sweep
 from seqlab.config.command_line import options_first, take_option, values, varied_keys
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
-from seqlab.config.hints import explain
+from seqlab.config.hints import explain, is_of_composition
 from seqlab.config.hydra_settings import check_hydra, check_typed
 from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.own_files import check_own_files, search_path
@@ -43,14 +43,15 @@ from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
 from seqlab.run.client import MODULE, Server, server_here, start_server
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
-from seqlab.run.folder import RunFolder
+from seqlab.run.folder import RunFolder, State
+from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.same import Now, differences
 from seqlab.run.start import Start
 from seqlab.run.supervisor import NO_ROOM, no_room
 from seqlab.sweep import launchers, search
-from seqlab.sweep.callback import owner, stop_on_signals
+from seqlab.sweep.callback import Signals, owner, stopped_by_signals
 from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
 from seqlab.sweep.plan import Composed, Memo, PlannedJob, check_varied, digest_of_sources, job_key
 from seqlab.sweep.progress import SKIPPED
@@ -81,6 +82,22 @@ def train(argv: list[str]) -> int:
     return TrainCommand(own, varied).run()
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of an attempt to carry out a configuration.
+
+    Attributes:
+        code: the exit code of the command, were it alone.
+        status: that of a job that there was nothing to do for: it had completed before, or another command is at work
+            in it.
+        error: why it was not begun.
+    """
+
+    code: int
+    status: str | None = None
+    error: str | None = None
+
+
 class TrainCommand:
     """One ``seqlab train``: Hydra calls :meth:`job` for each configuration; a launcher does so with a copy of this.
 
@@ -98,20 +115,28 @@ class TrainCommand:
         self.anew: set[str] = set()  # the folders of jobs that begin anew beside what is there
         self._numbers: list[int] | None = None  # of the jobs that the launcher counts from 0; None: it counts all
         self._keys: dict[int, str] = {}  # by which jobs are remembered, by their numbers
+        self._began = False
+        self._launches = False  # whether a launcher carries out the jobs in processes of its own
+        self._signals: Signals | None = None
         self._search: search.Study | None = None
         self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a job in another process needs."""
-        return {**self.__dict__, "_search": None, "_server": None, "_config": None}
+        return {**self.__dict__, "_search": None, "_server": None, "_config": None, "_signals": None}
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
+        with stopped_by_signals(self._begin_no_more) as self._signals:
+            return self._run(self._signals)
+
+    def _run(self, signals: Signals) -> int:
         token = owner.set(self)
         try:
             self._run_hydra()
         except StopSweep as stop:
+            signals.end_at_once()
             if stop.error is not None:
                 raise stop.error from None
             if stop.reason != "failed":
@@ -119,6 +144,11 @@ class TrainCommand:
             assert self.sweep is not None and self._config is not None
             self.end_sweep(self._config)
         except KeyboardInterrupt:
+            return self._stopped()
+        except BrokenPipeError:
+            if not self._began:
+                raise
+            drop_output()
             return self._stopped()
         except OSError as error:
             if (full := no_room(error)) is None:
@@ -128,7 +158,8 @@ class TrainCommand:
         finally:
             owner.reset(token)
             if self.sweep is not None:
-                self.sweep.end_watch()
+                with contextlib.suppress(BrokenPipeError):
+                    self.sweep.end_watch()
                 self.sweep.log.remove()
             if self._search is not None:
                 self._search.close()
@@ -139,25 +170,51 @@ class TrainCommand:
     def _run_hydra(self) -> None:
         try:
             hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(self.job)()
-        except ValueError as error:
-            if self._config is None or not search.without_result(error):
+        except Exception as error:
+            if self._config is None or (not search.without_result(error) and not self._is_of_launcher(error)):
                 raise
+            launcher_failed = self._is_of_launcher(error)
+            if launcher_failed:
+                kind = launchers.kind_of(self._config)
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                print(f"seqlab: {kind} ended the sweep: {text}; the same command goes on with it", file=sys.stderr)
             self.end_sweep(self._config)
+            if launcher_failed:
+                self.code = 1
+
+    def _is_of_launcher(self, error: Exception) -> bool:
+        """Whether a launcher raised it, for it lost a process of its own or could not start one."""
+        return (
+            self._launches
+            and not isinstance(error, (InputError, HydraException, OmegaConfBaseException, BrokenPipeError))
+            and not is_of_composition(error)
+            and not search.without_result(error)
+            and no_room(error) is None
+        )
+
+    def _begin_no_more(self) -> None:
+        if self.sweep is not None:
+            self.sweep.log.stop()
 
     def _stopped(self) -> int:
-        if self.sweep is not None:
-            self.sweep.end_watch()
-        print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
-        return 1
+        with contextlib.suppress(BrokenPipeError):
+            if self.sweep is None:
+                print("seqlab: stopped", file=sys.stderr, flush=True)
+            else:
+                self.sweep.end_watch()
+                print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
+        return self.code or 1
 
     # Called by Hydra's callback
 
     def check_run(self, config: DictConfig) -> None:
         """Refuses what a run must not be given."""
+        self._began = True
         check_hydra(config)
 
     def begin_sweep(self, config: DictConfig) -> None:
         """Takes up the sweep of ``config``, which this may change."""
+        self._began = True
         self._config = config
         varied = varied_by(config, self.varied)
         check_hydra(config, varied)
@@ -177,7 +234,11 @@ class TrainCommand:
             print(line, flush=True)
         launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
         sweep.watch()
-        stop_on_signals()
+        self._launches = True
+        if launchers.kind_of(config) == "ray":
+            launchers.start_ray(config)
+            if self._signals is not None:
+                self._signals.hear()  # Ray has its own handlers, which abort the process
 
     def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
         """The jobs that are left to run: without those that have completed, told what is other by now.
@@ -213,8 +274,7 @@ class TrainCommand:
             line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
             value = each.state.record["metrics"].get(sweep.progress.metric)
             end = {"status": SKIPPED, "value": value, "said": line, "is_quiet": True}
-            sweep.log.write(event="end", number=number, folder=each.folder, **end)
-        sweep.tell()
+            sweep.note("end", number=number, folder=each.folder, **end)
         return [job for job in jobs if job.number not in complete]
 
     def _decide(self, changed: list[KnownJob], *, rerun: bool, keep: bool) -> None:
@@ -265,25 +325,26 @@ class TrainCommand:
             value = math.nan
         elif hydra_config.mode != RunMode.MULTIRUN:
             start = Start()
-            self.code, _ = self._attempt(run_dir, config, overrides, start)
+            self.code = self._attempt(run_dir, config, overrides, start).code
             print(run_dir, flush=True)
-            value = _metric(run_dir, config.optimize.metric)
+            value = _metric(run_dir, config.optimize.metric) if self.code == 0 else math.nan
         else:
             number = hydra_config.job.num if self._numbers is None else self._numbers[hydra_config.job.num]
-            self._job_of_sweep(run_dir, config, number, overrides)
-            value = _metric(run_dir, config.optimize.metric)
+            value = self._job_of_sweep(run_dir, config, number, overrides)
         # Optuna's sweeper fails over NaN, and takes what is no number for a failed trial.
         return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
 
-    def _job_of_sweep(self, run_dir: Path, config: DictConfig, number: int, overrides: list[str]) -> None:
+    def _job_of_sweep(self, run_dir: Path, config: DictConfig, number: int, overrides: list[str]) -> float:
+        """Carries out one job; returns the judged metric, NaN where it is not done."""
         sweep = self.sweep
         assert sweep is not None
-        where = {"number": number, "folder": run_dir.name}
+        end: dict[str, Any] = {}
+        note = functools.partial(sweep.note, number=number, folder=run_dir.name)
         if sweep.is_over():
-            sweep.log.write(event="leave", **where)
+            note("leave")
             _remove_if_empty(run_dir)
         elif sweep.is_apart():
-            sweep.log.write(event="start", **where)
+            note("start")
             put_user_folders_last()
             server = server_here(sweep.server, sweep.environment())
             start = Start(
@@ -291,44 +352,44 @@ class TrainCommand:
                 to_file=True,
                 server=server,
                 give_up=sweep.is_abandoned,
-                on_progress=lambda place: sweep.log.write(event="progress", **where, **asdict(place)),
-                on_silence=lambda place, seconds: sweep.log.write(
-                    event="silence", **where, **asdict(place), seconds=seconds
-                ),
+                on_progress=lambda place: note("progress", **asdict(place)),
+                on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
             )
             with redirect_stdout(StringIO()) as said, redirect_stderr(said):
                 end = self._carry_out_job(run_dir, config, overrides, start, number)
-            sweep.log.write(event="end", **where, **end, said=said.getvalue())
+            note("end", **end, said=said.getvalue())
             if sweep.is_abandoned():  # nobody has work for this process any more
                 os._exit(1)
         else:
             print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
-            sweep.log.write(event="start", **where)
+            note("start")
             start = Start(server=sweep.server)
             end = self._carry_out_job(run_dir, config, overrides, start, number)
-            sweep.log.write(event="end", **where, **end)
-            sweep.tell()
+            note("end", **end)
             if start.was_stopped:
                 raise StopSweep("stopped")
             if sweep.fail_fast and sweep.progress.has_failure:
                 raise StopSweep("failed")
+        is_done = end.get("status") in (COMPLETED, SKIPPED) and end.get("value") is not None
+        return float(end["value"]) if is_done else math.nan
 
     def _carry_out_job(
         self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int
     ) -> dict[str, Any]:
         """Attempts a job; returns what its ``end`` says."""
         began = time.monotonic()
-        _, status = self._attempt(run_dir, config, overrides, start, number)
-        end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": status}
-        if status in (SKIPPED, RUNNING):  # told already
+        result = self._attempt(run_dir, config, overrides, start, number)
+        end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": result.status}
+        end["is_refused"] = result.code == 2 and result.status is None
+        if result.status is not None:  # told already
             end["is_quiet"] = True
         try:
-            state = RunFolder(run_dir).state()
+            state = _state_after(RunFolder(run_dir), result)
         except InputError as error:
             return {**end, "status": FAILED, "error": str(error)}
-        if status is None:
-            end["status"] = FAILED if state.status == ABSENT else state.status
-        reason = str(state.record["error"] or "").strip()
+        if result.status is None:
+            end["status"] = state.status if result.code == 0 or state.is_stopped else FAILED
+        reason = _reason(state, result)
         if end["status"] == FAILED:
             end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
         elif end["status"] != RUNNING and reason:
@@ -337,9 +398,8 @@ class TrainCommand:
 
     def _attempt(
         self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int | None = None
-    ) -> tuple[int, str | None]:
-        """The exit code of a run, and the status of a job, which has a number, that there is nothing to do for (else
-        None): one that had completed before, or one that another command is at work in."""
+    ) -> "Result":
+        """Carries out a configuration; as a job of a sweep, which has a number, nothing where it has completed."""
         try:
             plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
@@ -348,20 +408,20 @@ class TrainCommand:
                 assert self.sweep is not None
                 if number in self._keys:
                     Memo(run_dir.parent).remember(Composed(self._keys[number], run_dir.name, config_hash(plain)))
-                overwrite = run_dir.name in self.anew or self._begins_anew(run_dir, plain)
+                overwrite |= run_dir.name in self.anew or self._begins_anew(run_dir, plain)
                 if _has_completed(run_dir, plain) and not overwrite:
                     print(f"{self.sweep.label(number)} completed before, skipped: {run_dir}", flush=True)
-                    return 0, SKIPPED
+                    return Result(0, SKIPPED)
             self._trust_own_modules(plain)
-            return carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)), None
+            return Result(carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)))
         except AtWorkError as error:
             print(f"seqlab: {error}", file=sys.stderr, flush=True)
-            return 2, RUNNING
+            return Result(2, RUNNING)
         except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
-            return _refused(run_dir, config, overrides, error), None
+            return Result(_refused(run_dir, config, overrides, error), error=str(error))
         except OSError as error:  # also not re-raised: the system could not start this job
             print(f"seqlab: {_system_error(error)}", file=sys.stderr, flush=True)
-            return 1, None
+            return Result(1, error=_system_error(error))
 
     def _begins_anew(self, run_dir: Path, config: dict[str, Any]) -> bool:
         """Whether a search has come to a run of other code or data, which begins anew; other sweeps know before.
@@ -400,6 +460,21 @@ class TrainCommand:
         put_user_folders_last()  # in the process of a launcher, too
         for folder in self.own_folders:
             allow(modules_below(config, folder))
+
+
+def _state_after(run: RunFolder, result: Result) -> State:
+    """The state of a run after an attempt: of its replacement, where that did not come to take its place."""
+    state = run.state()
+    if result.code != 0 and result.status is None and result.error is None and state.status == COMPLETED:
+        return run.replacement.state()
+    return state
+
+
+def _reason(state: State, result: Result) -> str:
+    """Why an attempt did not complete, in lines."""
+    last = state.record["attempts"][-1:] or [{}]
+    withdrawn = last[0].get("withdrawn") if result.code != 0 else None
+    return str(result.error or withdrawn or state.record["error"] or "").strip()
 
 
 def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:

@@ -51,6 +51,10 @@ class StopRequest:
             self._at_once = False  # the next one finds a process that is ending
             raise Stopped(self.signum)
 
+    def ask(self) -> None:
+        """Asks by itself, where the one that reads what the run prints has left."""
+        self.handle(signal.SIGPIPE, None)
+
     def exception(self) -> Stopped:
         """What a run raises where it has saved and stops, in all its processes, asked or not."""
         self.agreed, self._at_once = True, False

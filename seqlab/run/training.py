@@ -33,6 +33,7 @@ from seqlab.run.code import COPIES, changed_modules, keep_copies, record_of
 from seqlab.run.folder import Claim, error_text
 from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
 from seqlab.run.loaded import LoadedFile, late_imports, loaded_files, watch_imports
+from seqlab.run.output import lasting_output
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, Teller
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     parser.add_argument("--progress", type=int, metavar="FD", help="a pipe to tell the supervisor of progress")
     args = parser.parse_args(argv)
-    with stop_requests() as stop:
+    with stop_requests() as stop, lasting_output(stop.ask):
         return _carry_out(args.run_dir, args.claim, args.supervisor, args.progress, stop)
 
 

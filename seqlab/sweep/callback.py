@@ -1,7 +1,8 @@
 """Hydra's callback of a sweep, which Hydra makes from the configuration and calls in the command's process."""
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -57,11 +58,44 @@ def _refusing() -> Iterator[None]:
         raise StopSweep("refused", error) from error
 
 
-def stop_on_signals() -> None:
-    """Has a signal that asks for the end stop the sweep, where no job of it runs in this process."""
+class Signals:
+    """What the command does with signals that ask for the end, where no job of its sweep runs in its process."""
 
-    def stop(*_: object) -> None:
+    def __init__(self, numbers: Sequence[signal.Signals], on_stop: Callable[[], None]) -> None:
+        self._numbers, self._on_stop = numbers, on_stop
+
+    def hear(self) -> None:
+        """Handles them from now on, whoever did so before."""
+        for number in self._numbers:
+            signal.signal(number, self._stop)
+
+    def end_at_once(self) -> None:
+        """Has each of them end the process."""
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+    def _stop(self, *_: object) -> None:
+        self.end_at_once()
+        self._on_stop()
         raise StopSweep("stopped")
 
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), stop)
+
+@contextmanager
+def stopped_by_signals(on_stop: Callable[[], None]) -> Iterator["Signals"]:
+    """Within it a signal that asks for the end stops the sweep, where no job runs in this process; a further one, or
+    the first once `end_at_once` was called, ends the process at once. ``on_stop`` is called before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield Signals([], on_stop)
+        return
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # `nohup` has a command ignore that its terminal hangs up. A shell has its background jobs ignore SIGINT, too, but
+    # whoever sends it to a command by name means it.
+    heard = [number for number in earlier if number == signal.SIGINT or earlier[number] != signal.SIG_IGN]
+
+    signals = Signals(heard, on_stop)
+    signals.hear()
+    try:
+        yield signals
+    finally:
+        for number in heard:
+            signal.signal(number, earlier[number])

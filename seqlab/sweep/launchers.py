@@ -6,7 +6,7 @@ Torch is not needed, nor any launcher but the one in use.
 import os
 from typing import Any, Final
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seqlab.config.trust import ALLOW_VARIABLE
 from seqlab.imports import keep_user_folders_last
@@ -98,6 +98,15 @@ def announce(config: DictConfig, at_once: int | None, threads: int | None) -> li
         lines.append(f"they will fight over {cores()} cores; runtime.num_threads={fair} would not")
     lines.append("what a job prints is in output.log in its folder; here a line says how each has ended")
     return lines
+
+
+def start_ray(config: DictConfig) -> None:
+    """Starts Ray, or joins the cluster that there is, as its launcher would when the first job is launched."""
+    import ray
+
+    settings: Any = OmegaConf.to_container(config.hydra.launcher.ray.init, resolve=True)
+    if not ray.is_initialized():
+        ray.init(**settings)
 
 
 def carry_environment(config: DictConfig, names: tuple[str, ...]) -> None:

@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from seqlab.files import write_atomically
+from seqlab.run.provenance import may_be_alive, this_process
+
+_PREFIX: Final = ".sweep-"
 _STOP: Final = "stop"
+_OWNER: Final = "owner.json"
 
 
 class SweepLog:
@@ -22,20 +27,32 @@ class SweepLog:
     Example:
         >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
-        >>> log = SweepLog(Path(folder.name) / "log")
+        >>> log = SweepLog(Path(folder.name), "1")
+        >>> log.create()
         >>> log.write(event="start", number=0, folder="seed=1")
         >>> [event["number"] for event in log.read_new()], list(log.read_new())
         ([0], [])
         >>> folder.cleanup()
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, sweep_dir: Path, name: str) -> None:
+        self.folder = sweep_dir / f"{_PREFIX}{name}"
         self._offsets: dict[str, int] = {}
 
+    def create(self) -> None:
+        """Makes the folder; those of sweeps that were killed are removed."""
+        for other in self.folder.parent.glob(f"{_PREFIX}*"):
+            if not may_be_alive(_owner_of(other)):
+                shutil.rmtree(other, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        write_atomically(self.folder / _OWNER, json.dumps(this_process()).encode())
+
     def write(self, **event: Any) -> None:
-        """Appends one event; seen by others at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Appends one event; seen by others at once.
+
+        Raises:
+            OSError: it cannot be written, or the sweep is over and its log gone.
+        """
         line = (json.dumps(event) + "\n").encode()
         with open(self.folder / f"{socket.gethostname()}-{os.getpid()}.jsonl", "ab", buffering=0) as file:
             file.write(line)
@@ -56,15 +73,24 @@ class SweepLog:
 
     def stop(self) -> None:
         """Has no process begin a further job."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _STOP).touch()
+        with contextlib.suppress(OSError):  # of a sweep that has none, or is over
+            (self.folder / _STOP).touch()
 
     def is_stopped(self) -> bool:
-        return (self.folder / _STOP).exists()
+        """Whether no further job is to begin: the command says so, or has removed the log."""
+        return not self.folder.exists() or (self.folder / _STOP).exists()
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             shutil.rmtree(self.folder)
+
+
+def _owner_of(log: Path) -> dict[str, Any]:
+    """The command's process; of a log that does not say, this one: it is being made."""
+    try:
+        return dict(json.loads((log / _OWNER).read_bytes()))
+    except (OSError, ValueError):
+        return this_process()
 
 
 def _event_of(line: bytes) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ event          what it says of the job ``number``
 ``progress``   how far it is: ``stage``, ``step`` of ``steps``
 ``silence``    the same, and that it has not come further for so many ``seconds``
 ``end``        how it ended: ``status``, ``value`` of the judged metric, ``error``, ``seconds``;
-               ``said`` is what its supervisor printed
+               ``is_refused``: for wrong input; ``said`` is what its supervisor printed
 ``leave``      it was not begun, for the sweep was over
 =============  ==================================================================================
 """
@@ -23,7 +23,8 @@ from seqlab.run.progress import Place, duration
 
 SKIPPED: Final = "skipped"
 """The status of a job that had completed before."""
-_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING)
+_LEFT: Final = "not begun"
+_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING, _LEFT)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Job:
     seconds: float = 0.0
     place: Place = field(default_factory=Place)
     is_silent: bool = False
+    is_refused: bool = False
 
     @property
     def name(self) -> str:
@@ -84,7 +86,7 @@ class Progress:
             place = Place(event["stage"], event.get("step"), event.get("steps"))
             self.jobs[number] = replace(job, place=place, is_silent=event["event"] == "silence")
         elif event["event"] == "end":
-            names = ("status", "value", "error", "seconds")
+            names = ("status", "value", "error", "seconds", "is_refused")
             self.jobs[number] = replace(job, **{name: event[name] for name in names if event.get(name) is not None})
 
     @property
@@ -104,6 +106,13 @@ class Progress:
     def all_done(self) -> bool:
         """Whether each job that was begun has completed, now or before."""
         return all(job.is_done for job in self.jobs.values())
+
+    @property
+    def exit_code(self) -> int:
+        """That of the command: 0 where all jobs are done, 2 where each was refused for its input, else 1."""
+        if self.all_done:
+            return 0
+        return 2 if all(job.is_refused for job in self.jobs.values()) else 1
 
     def best(self) -> Job | None:
         """The job with the best finite metric."""
@@ -139,7 +148,10 @@ class Progress:
     def summary(self, sweep_dir: str) -> str:
         """How the jobs ended, and a line for each that did not complete."""
         counts = Counter(job.status for job in self.jobs.values())
-        lines = [", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status]) or "no job was begun"]
+        if self.jobs and self.num_jobs is not None:
+            counts[_LEFT] = self.num_jobs - len(self.jobs)
+        told = [f"{counts[status]} {status}" for status in _ORDER if counts[status] > 0]
+        lines = [", ".join(told) or "no job was begun"]
         for job in sorted(self.jobs.values(), key=lambda job: job.folder):
             if not job.is_done:
                 lines.append(f"  {job.status}: {sweep_dir}/{job.folder}" + (f": {job.error}" if job.error else ""))

@@ -4,8 +4,10 @@ The command makes one :class:`Sweep`. Launchers send a copy of it with the funct
 its sweep without an environment variable or a global.
 """
 
+import os
 import secrets
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -18,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab.config.compose import judged_by
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
-from seqlab.run.events import FAILED
+from seqlab.run.events import ABSENT, FAILED, RUNNING
+from seqlab.run.folder import RunFolder
 from seqlab.run.provenance import may_be_alive, this_process
 from seqlab.run.start import silence_line
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
@@ -60,7 +63,7 @@ class Sweep:
         self.fail_fast = bool(config.fail_fast)
         self.logs_to_tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
         self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
-        self.log = SweepLog(self.folder.absolute() / f".sweep-{secrets.token_hex(4)}")
+        self.log = SweepLog(self.folder.absolute(), secrets.token_hex(4))
         self.server: str | None = None  # the address of the one that its jobs' processes are forked from
         self._process = this_process()
         self._began = time.monotonic()
@@ -86,7 +89,18 @@ class Sweep:
 
     def is_over(self) -> bool:
         """Whether a job must not begin any more."""
-        return self.is_abandoned() or self.log.is_stopped()
+        return self.is_apart() and (self.is_abandoned() or self.log.is_stopped())
+
+    def note(self, event: str, number: int, folder: str, **fields: Any) -> None:
+        """Says what has become of a job, from whichever process."""
+        if not self.is_apart():
+            self._take({"event": event, "number": number, "folder": folder, **fields})
+            return
+        try:
+            self.log.write(event=event, number=number, folder=folder, **fields)
+        except OSError as error:  # the job's own folder says how it ended
+            reason = f"{error.filename}: {error.strerror}"
+            print(f"seqlab: {self.label(number)} its {event} could not be told: {reason}", file=sys.stderr, flush=True)
 
     def label(self, number: int) -> str:
         """A job of this sweep, for a line: ``[2/6]``."""
@@ -105,28 +119,40 @@ class Sweep:
     # In the command's process
 
     def watch(self) -> None:
-        """Tells how jobs end that other processes carry out, from now on, and on a terminal how far they are."""
+        """Tells how jobs end that other processes carry out, from now on, and on a terminal how far they are.
+
+        Raises:
+            OSError: there is no room for their log.
+        """
+        self.log.create()
         self._screen = Screen.open()
         self._watch = threading.Thread(target=self._look, daemon=True, name="sweep-watch")
         self._watch.start()
 
     def _look(self) -> None:
         while not self._end.wait(_LOOK_SECONDS):
-            self.tell()
-            if self._screen is not None:
-                self._screen.show(self.progress, time.monotonic() - self._began)
+            try:
+                self.tell()
+                if self._screen is not None:
+                    self._screen.show(self.progress, time.monotonic() - self._began)
+            except BrokenPipeError:  # nobody reads any more
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     def tell(self) -> None:
-        """Takes in what is new, and prints a line for each job that has ended."""
+        """Takes in what jobs in other processes have said, and prints a line for each that has ended."""
+        for event in self.log.read_new():
+            self._take(event)
+
+    def _take(self, event: dict[str, Any]) -> None:
         with self._lock:
-            for event in self.log.read_new():
-                self.progress.take(event)
-                if event["event"] == "silence":
-                    self._tell_silence(event)
-                if event["event"] == "end":
-                    self._tell_end(event)
-                    if self.fail_fast and self.progress.has_failure:
-                        self.log.stop()
+            self.progress.take(event)
+            if event["event"] == "silence":
+                self._tell_silence(event)
+            if event["event"] == "end":
+                if self._watch is not None and self.fail_fast and self.progress.has_failure:
+                    self.log.stop()
+                self._tell_end(event)
 
     def _tell_silence(self, event: dict[str, Any]) -> None:
         number = int(event["number"])
@@ -155,9 +181,24 @@ class Sweep:
             self._screen.close()
         self.tell()
 
+    def lose(self) -> None:
+        """Takes in how jobs ended that could not say so themselves, by what their folders say."""
+        self.end_watch()
+        for job in self.progress.running:
+            try:
+                state = RunFolder(self.folder / job.folder).state()
+            except InputError as error:
+                status, reason = FAILED, str(error)
+            else:
+                status = FAILED if state.status == ABSENT else state.status
+                reason = str(state.record["error"] or "").strip()
+            if status != RUNNING:
+                why = reason.splitlines()[-1] if reason else "its process is gone"
+                self.note("end", job.number, job.folder, status=status, error=why)
+
     def finish(self, search_line: str | None = None) -> int:
         """Tells how the sweep ended; returns the command's exit code."""
-        self.end_watch()
+        self.lose()
         self.log.remove()
         if self.fail_fast and self.progress.has_failure:
             print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
@@ -168,7 +209,7 @@ class Sweep:
         if self.logs_to_tensorboard:
             show_in_tensorboard(self.folder)
         print(self.folder, flush=True)
-        return 0 if self.progress.all_done else 1
+        return self.progress.exit_code
 
 
 def count_jobs(config: DictConfig) -> int | None:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from seqlab import cli, devices
 from seqlab.config.hash import config_hash
 from seqlab.errors import InputError
+from seqlab.run.folder import start_run
 from seqlab.run.provenance import process_started, this_process
 from seqlab.sweep import launchers
 from seqlab.sweep.sweep import Sweep
@@ -85,24 +86,54 @@ def test_a_job_in_another_process_knows_of_its_sweep_what_it_needs(tmp_path):
         assert not copied.is_apart() and copied.environment() == {}
         copied._process = {**copied._process, "pid": 1}
         assert copied.is_apart()
-    copy.log.write(event="start", number=0, folder="seed=1-0")
-    copy.log.write(event="end", number=0, folder="seed=1-0", status="completed", seconds=1.0)
+    copy._process = {**copy._process, "pid": 1}
+    copy.note("start", 0, "seed=1-0")
+    copy.note("end", 0, "seed=1-0", status="completed", seconds=1.0)
     sweep.tell()
     assert sweep.progress.all_done and sweep.finish() == 0
     assert not sweep.log.folder.exists()
 
 
 def test_a_sweep_that_is_over_begins_no_job(tmp_path):
-    sweep = sweep_of(tmp_path, "fail_fast=true")
-    sweep.log.write(event="start", number=0, folder="seed=1-0")
-    sweep.log.write(event="end", number=0, folder="seed=1-0", status="failed", error="broken")
-    assert not sweep.is_over()  # nobody has read it
+    sweep = sweep_of(tmp_path, "fail_fast=true", "launcher=joblib")
+    sweep.watch()
+    job = pickle.loads(cloudpickle.dumps(sweep))
+    job._process = {**job._process, "pid": os.getppid()}
+    job.note("start", 0, "seed=1-0")
+    assert not job.is_over()
+    job.note("end", 0, "seed=1-0", status="failed", error="broken")
     sweep.tell()
-    assert sweep.is_over() and sweep_of(tmp_path).is_over() is False  # the next sweep begins anew
-    patient = sweep_of(tmp_path)
-    patient.log.write(event="end", number=0, folder="seed=1-0", status="failed", error="broken")
-    patient.tell()
-    assert not patient.is_over()
+    sweep.end_watch()
+    assert job.is_over() and not sweep_of(tmp_path).is_over()  # the next sweep begins anew
+
+
+def test_without_fail_fast_a_sweep_goes_on_after_a_failure(tmp_path):
+    sweep = sweep_of(tmp_path)
+    sweep.note("end", 0, "seed=1-0", status="failed", error="broken")
+    assert not sweep.is_over() and sweep.progress.has_failure
+    assert not list(tmp_path.glob(".*"))  # jobs one after another need no log
+
+
+def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, capsys):
+    sweep = sweep_of(tmp_path, "logger=none")
+    for number, name in enumerate(("a", "b", "c", "d")):
+        sweep.note("start", number, name)
+    with start_run(tmp_path / "a", {"seed": 1}) as claim:
+        claim.complete({})
+    with start_run(tmp_path / "b", {"seed": 2}) as claim:
+        claim.fail("broken")
+    with start_run(tmp_path / "d", {"seed": 4}):
+        assert sweep.finish() == 1
+    out = capsys.readouterr().out
+    assert "1 completed, 2 failed, 1 running" in out
+    assert f"failed: {tmp_path}/b: broken" in out and f"failed: {tmp_path}/c: its process is gone" in out
+
+
+def test_what_cannot_be_told_ends_no_job(tmp_path, capsys):
+    sweep = sweep_of(tmp_path)
+    sweep._process = {**sweep._process, "pid": os.getppid()}
+    sweep.note("end", 0, "seed=1-0", status="completed")  # the log is gone
+    assert "its end could not be told: " in capsys.readouterr().err
 
 
 def test_a_job_notices_that_the_sweep_is_gone(tmp_path):
@@ -110,6 +141,7 @@ def test_a_job_notices_that_the_sweep_is_gone(tmp_path):
     child.start()
     process = {**this_process(), "pid": child.pid, "started": process_started(child.pid)}
     sweep = sweep_of(tmp_path)
+    sweep.log.create()
     assert not sweep.is_apart() and not sweep.is_abandoned()
     sweep._process = process
     assert sweep.is_apart() and not sweep.is_abandoned() and not sweep.is_over()

@@ -52,7 +52,7 @@ def test_before_any_job_there_is_nothing_to_tell_but_how_many():
 def test_what_ended_otherwise_than_well_is_told_with_its_folder(status, is_failure):
     progress = progress_of(start(0), end(0, None, status, error="broken"), start(1), end(1, 1.0))
     assert progress.line(0, 1.0).startswith(f"{status}: broken  best so far 1 (seed=1)")
-    assert progress.summary("runs/x") == f"1 completed, 1 {status}\n  {status}: runs/x/seed=0-0123: broken"
+    assert progress.summary("runs/x") == f"1 completed, 1 {status}, 1 not begun\n  {status}: runs/x/seed=0-0123: broken"
     assert not progress.all_done
 
 

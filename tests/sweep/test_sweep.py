@@ -9,7 +9,7 @@ import pytest
 from seqlab import cli
 from seqlab.commands import train as launch
 from seqlab.errors import InputError
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, start_run
+from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, RunFolder, start_run
 from seqlab.run.record import read_record
 from seqlab.run.start import Start
 from tests.command import ONE_THREAD, prepare_here, replace_training, seqlab
@@ -201,8 +201,33 @@ def test_what_is_refused_now_can_still_be_resumed(sweep_here, monkeypatch):
     sweep_here(interrupt, "seed=1")
     with monkeypatch.context() as patch:
         patch.setattr("seqlab.commands.carry_out.check_targets", refuse)
-        assert sweep_here(complete, "seed=1") == (1, [])
+        assert sweep_here(complete, "seed=1") == (2, [])
     assert sweep_here(complete, "seed=1") == (0, [(1, "resumed")])
+
+
+def test_a_sweep_whose_jobs_are_all_refused_was_given_wrong_input(sweep_here, capfd):
+    assert sweep_here(complete, "seed=-1,-2") == (2, [])
+    assert sweep_here(complete, "seed=-1,2") == (1, [(2, "begun")])
+    assert sweep_here(complete, "seed=-1,2") == (1, [])  # one is complete
+
+
+def test_what_is_complete_is_replaced_on_request(sweep_here, tmp_path, capfd):
+    assert sweep_here(complete, "seed=1,2") == (0, [(1, "begun"), (2, "begun")])
+    capfd.readouterr()
+    assert sweep_here(complete_but_for_two, "seed=1,2", "overwrite=true") == (1, [(1, "begun"), (2, "begun")])
+    assert "1 completed, 1 failed\n" in capfd.readouterr().out  # though what was to be replaced has completed
+    assert {read_record(path)["status"] for path in tmp_path.rglob(f"seed*/{RECORD_NAME}")} == {"completed"}
+    assert sweep_here(complete, "seed=1,2") == (0, [])
+
+
+def test_a_job_that_another_command_is_at_work_in_is_left_alone(sweep_here, tmp_path, capfd):
+    sweep_here(interrupt, "seed=1")
+    (run_dir,) = (path.parent for path in tmp_path.rglob(RECORD_NAME))
+    with RunFolder(run_dir).claim() as claim:
+        claim.resume()
+        assert sweep_here(complete, "seed=1,2") == (1, [(2, "begun")])
+    out, err = capfd.readouterr()
+    assert "1 completed, 1 running" in out and "is at work already" in err
 
 
 def test_what_could_not_go_on_is_what_it_was_before(sweep_here, tmp_path, capfd):
@@ -267,7 +292,7 @@ def test_a_job_that_left_no_record_is_not_forgotten(sweep_here, monkeypatch, cap
     monkeypatch.setattr("seqlab.commands.carry_out.open_attempt", refuse)
     assert sweep_here(complete, "seed=1,2") == (1, [])
     out, err = capfd.readouterr()
-    assert "2 failed\n  failed: runs/depths/seed=1-" in out and "it left no record" in out
+    assert "2 failed\n  failed: runs/depths/seed=1-" in out and out.count(": runs/depths: Read-only file system") == 4
     assert err.count("runs/depths: Read-only file system") == 2
 
 
