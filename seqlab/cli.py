@@ -12,6 +12,7 @@ from typing import NoReturn, TextIO
 from seqlab import __version__
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
+from seqlab.streams import is_unicode, print_any_text
 
 TRAIN_HELP = """\
 usage: seqlab train [-m] [--allow MODULE] [--config-dir DIR] [KEY=VALUE ...]
@@ -33,6 +34,7 @@ Hydra's other options work too; see `seqlab train --hydra-help`.
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns 0 when done, 1 when a run failed, 2 when the input was wrong."""
     argv = sys.argv[1:] if argv is None else argv
+    print_any_text()
     try:
         if argv[:1] == ["train"]:
             return _train(argv[1:])
@@ -259,7 +261,7 @@ def _predict(args: argparse.Namespace) -> int:
         if args.json:
             import json
 
-            print(json.dumps(prediction.values, ensure_ascii=False))
+            print(json.dumps(prediction.values, ensure_ascii=not is_unicode(sys.stdout)))
         else:
             print(prediction.line)
     return 0

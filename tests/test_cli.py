@@ -148,7 +148,7 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         (["train", "data=hello", "data.batch_size=???"], "data.batch_size: a value is needed"),
         (["train", "data=hello", "model.hidden_size=${nothing}"], "Interpolation key 'nothing' not found"),
         (["train", "data=hello", "model.cell._target_=os.system"], "model.cell._target_ is os.system, which is not on"),
-        (["train", "--config-dir", "nowhere"], "nowhere' not found"),
+        (["train", "--config-dir", "nowhere"], "nowhere: there is no such folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -6,10 +6,11 @@ Configurations are plain dicts, resolved; their targets are checked against the 
 
 import copy
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import lightning.pytorch as pl
 import torch
@@ -62,10 +63,18 @@ def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: A
         if isinstance(cause, InputError):
             raise cause from error
         raise InputError(f"{key} ({node['_target_']}): {_one_line(cause)}") from error
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        if not isinstance(error, (MemoryError, OverflowError)) and not _TOO_LARGE.search(str(error)):
+            raise
+        raise InputError(f"{key} ({node['_target_']}) is too large for this machine: {_one_line(error)}") from error
+
+
+_TOO_LARGE: Final = re.compile("allocate memory|out of memory|overflow", re.IGNORECASE)
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """Its first sentence: PyTorch adds C++'s stack."""
+    return " ".join(str(error).partition("Exception raised from")[0].split())
 
 
 def build_data(config: Config) -> Data:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.config.checks import check_config
-from seqlab.config.hints import explain
+from seqlab.config.hints import explain, is_of_composition
 from seqlab.config.metrics import resolve_mode
 from seqlab.config.paths import absolute_paths
 from seqlab.errors import InputError
@@ -30,7 +29,9 @@ def compose_config(overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         with initialize_config_module("seqlab.conf", version_base="1.3"):
             composed = compose("train", overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        if not is_of_composition(error):
+            raise
         raise InputError(explain(error)) from error
     return plain_config(composed)
 

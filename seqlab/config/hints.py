@@ -7,6 +7,7 @@ import traceback
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,8 +25,10 @@ def explain(error: Exception) -> str:
     """What went wrong while a configuration was composed, in one line, with the mend."""
     text = " ".join(str(error).split()).partition(" Config search path")[0]
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        file = _file_read_at(error)
-        return text if file is None or file in text else f"{file} can't be read: {text}"
+        if (file := _file_read_at(error)) is not None:
+            return text if file in text else f"{file} can't be read: {text}"
+        override = _override_at(error)
+        return text if override is None or override in text else f"{override}: {text}"
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override, text)
     if unknown := re.search(r"Could not override '([^']+)'", text):
@@ -53,6 +56,12 @@ def _file_read_at(error: Exception) -> str | None:
         return None
     variables = readers[-1].f_locals
     return str(variables.get("full_path") or variables.get("config_path"))
+
+
+def _override_at(error: Exception) -> str | None:
+    """The override that was looked at when an error came up."""
+    at = [frame.f_locals.get("override") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((each.input_line for each in reversed(at) if isinstance(each, Override)), None)
 
 
 def _explain_grammar(override: str, text: str) -> str:

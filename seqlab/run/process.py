@@ -13,6 +13,7 @@ from typing import Final
 import seqlab
 from seqlab.imports import put_user_folders_last, quick_imports
 from seqlab.run.provenance import seqlab_git, seqlab_hash
+from seqlab.streams import print_any_text
 
 # What a run imports on its way, beside what seqlab's modules import themselves. No library that starts a thread may
 # stand here (`datasets` does, by pyarrow), nor one that most runs do without, for its memory counts as each run's.
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
     program, *arguments = argv
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it imports, a Ctrl-C ends it as any other signal does
     put_user_folders_last()
+    print_any_text()
     with quick_imports():
         if program == "train":
             from seqlab.run.training import main as run

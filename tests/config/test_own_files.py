@@ -93,7 +93,7 @@ def test_the_folders_of_a_search_path_are_looked_at_too():
         ({"experiment/x.yaml": "# @package _global_\nseed: ${oops:1}"}, ["experiment=x"], ["oops"]),
         ({"experiment/x.yaml": "# @package _global_\nmodel: {depth: ${"}, ["experiment=x"], ["own/experiment/x.yaml"]),
         (
-            {"experiment/x.yaml": "# @package _global_\ndefaults: [{override /optimizer: kjw}]"},
+            {"experiment/x.yaml": "#@package _global_\ndefaults: [{override /optimizer: kjw}]"},
             ["experiment=x"],
             ["kjw"],
         ),
