@@ -49,6 +49,9 @@ def check_settings(config: Mapping[str, Any], skipped: Collection[str] = ()) -> 
         if isinstance(config.get(group), Mapping) and not set(config[group]) <= {"job_timeout"}:
             raise InputError(f"{group}: its file changes nothing without its first line being '# @package _global_'")
     check_values(config, skipped)
+    trainer = config["trainer"]
+    if "trainer" not in skipped and trainer.get("max_epochs", 1) is None and trainer.get("max_steps", -1) == -1:
+        raise InputError("trainer.max_epochs=null with trainer.max_steps=-1: training would never end; give one")
     if not {"optimizer", "trainer"} & set(skipped) and config["optimizer"].get("_target_") is None:
         for key, value in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
             if (came := config["trainer"].get(key, value)) != value:

@@ -75,4 +75,8 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
             optimize.mode = resolve_mode(optimize.metric, optimize.mode)
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
+    for callback in (plain.get("callbacks") or {}).values():
+        if isinstance(callback, dict) and callback.get("mode", "") is None:
+            with contextlib.suppress(InputError):
+                callback["mode"] = resolve_mode(callback.get("metric") or callback.get("monitor"), None)
     return {str(key): value for key, value in plain.items()}

@@ -37,6 +37,7 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
 }
 """What the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""
 
+_NEED_METRIC: Final = (".EarlyStopping", ".RunCheckpoint")
 _SHIPPED: Final = ("seqlab.", "lightning.", "torch.", "torchmetrics.")
 
 
@@ -91,7 +92,9 @@ def check_metrics(config: Mapping[str, Any]) -> None:
     resolve_mode(optimize["metric"], optimize.get("mode"))
     for name, callback in config["callbacks"].items():
         for watched in ("metric", "monitor"):
-            if isinstance(callback, Mapping) and callback.get(watched) is not None:
+            if not isinstance(callback, Mapping) or watched not in callback:
+                continue
+            if callback[watched] is not None or str(callback.get("_target_")).endswith(_NEED_METRIC):
                 key = f"callbacks.{name}.{watched}"
                 _check_logged(key, callback[watched], config)
                 if "mode" in callback:

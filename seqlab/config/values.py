@@ -149,7 +149,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "keep_changed": FLAG,
     "init_from": _or_null(TEXT),
     "launcher.job_timeout": _or_null(POSITIVE),
-    "runtime.num_threads": _or_null(COUNT),
+    "runtime.num_threads": _or_null(Whole(1, 4096)),
     "runtime.tf32": FLAG,
     "runtime.keep_freed_memory": FLAG,
     "runtime.deterministic": FLAG,
@@ -200,12 +200,14 @@ VALUES: Final[Mapping[str, Kind]] = {
     "callbacks.checkpoint.every_n_minutes": _or_null(POSITIVE),
     "callbacks.progress.every_n_minutes": POSITIVE,
     "callbacks.sample.prompt": _or_null(TEXT),
-    "callbacks.sample.num_tokens": COUNT,
+    "callbacks.sample.num_tokens": Whole(1, 1_000_000),
     "callbacks.sample.temperature": POSITIVE,
     "callbacks.early_stopping.patience": FROM_ZERO,
     "callbacks.early_stopping.min_delta": NOT_NEGATIVE,
     "callbacks.early_stopping.check_on_train_epoch_end": FLAG,
     "callbacks.state_figure.text": TEXT,
+    "logger.default_hp_metric": FLAG,
+    "logger.hparams": Several(TEXT),
     "data.split_seed": SEED,
     "data.grammar_seed": SEED,
     "data.world_seed": SEED,
@@ -240,6 +242,9 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.encoding": TEXT,
     "data.end_of_line": _or_null(TEXT),
     "data.cache_dir": _or_null(TEXT),
+    "data.vocabulary": _or_null(TEXT),
+    "data.vectors": _or_null(TEXT),
+    "data.vectors_size": _or_null(COUNT),
     "data.root": _or_null(TEXT),
     "model.num_layers": LAYERS,
     "model.hidden_size": COUNT,
@@ -248,7 +253,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.character_hidden_size": COUNT,
     "model.attention_size": _or_null(COUNT),
     "model.window_size": COUNT,
-    "model.order": COUNT,
+    "model.order": Whole(1, 100),
     "model.hops": COUNT,
     "model.tbptt_steps": _or_null(COUNT),
     "model.match_parameters": _or_null(COUNT),
@@ -313,10 +318,30 @@ def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> No
         ...
         seqlab.errors.InputError: seed=abc: expected a whole number, from 0 to 4294967295
     """
+    _check_targets(config, skipped)
     for key, value in _shipped_leaves(config):
         kind = VALUES.get(key)
         if kind is not None and key.partition(".")[0] not in skipped and not kind.takes(value):
             raise InputError(f"{key}={_shown(value)}: expected {kind.words}{_meant(kind, value)}")
+
+
+def _check_targets(config: Mapping[str, Any], skipped: Collection[str]) -> None:
+    """Refuses groups and callbacks that name no class; a logger, an optimizer and a callback may be none."""
+    callbacks = config.get("callbacks")
+    named = {
+        **{group: config[group] for group in GROUPS if group in config and group not in ("runtime", "callbacks")},
+        **{f"callbacks.{name}": node for name, node in (callbacks if isinstance(callbacks, Mapping) else {}).items()},
+    }
+    for key, node in named.items():
+        if key.partition(".")[0] in skipped or (node is None and key.startswith("callbacks.")):
+            continue
+        if not isinstance(node, Mapping):
+            raise InputError(f"{key}={_shown(node)}: expected keys, its class in {key}._target_, or null for none")
+        target = node.get("_target_", "")
+        if not (TEXT.takes(target) or (target is None and key in ("logger", "optimizer"))):
+            raise InputError(f"{key}._target_={_shown(target)}: expected the name of a class, such as torch.optim.Adam")
+        if not isinstance(node.get("_partial_", False), bool):
+            raise InputError(f"{key}._partial_={_shown(node['_partial_'])}: expected true or false")
 
 
 def _shipped_leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

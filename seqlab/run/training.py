@@ -17,6 +17,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqlab.callbacks import AtTest, RunCheckpoint, TrainingMetrics
@@ -75,7 +76,9 @@ def _carry_out(run_dir: Path, descriptor: int, supervisor: int | None, progress:
         if not first:
             check_same_seqlab()
         execute(claim, stop, Teller(progress if first else None))
-    except (InputError, DivergedError) as error:
+    except (InputError, DivergedError, MisconfigurationException) as error:
+        if isinstance(error, MisconfigurationException):  # of a number that the data is too small for
+            error = InputError(f"trainer: {' '.join(str(error).split())}")
         stop.ignored()
         if claim is not None:
             _note_failure(claim, error if error.__cause__ else str(error))  # with the traceback, where there is more

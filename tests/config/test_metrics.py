@@ -71,6 +71,11 @@ def test_the_mode_of_a_metric_that_ships_is_its_own(metric, mode):
     assert direction(metric, None) == {"min": "minimize", "max": "maximize"}[mode]
 
 
+def test_a_callbacks_mode_of_null_is_its_metrics_own():
+    config = compose_config(["callbacks.checkpoint.mode=null", "callbacks.checkpoint.metric=val/accuracy"])
+    assert config["callbacks"]["checkpoint"]["mode"] == "max"
+
+
 @pytest.mark.slow
 def test_the_best_checkpoint_by_accuracy_is_not_the_worst(tmp_path, text_file):
     overrides = small(text_file, "optimize.metric=val/accuracy", "trainer.max_epochs=3", "logger=none")
@@ -93,6 +98,10 @@ def test_the_best_checkpoint_by_accuracy_is_not_the_worst(tmp_path, text_file):
         (["~optimize"], ["optimize.metric"]),
         (["optimize.mode=best"], ["optimize.mode is 'best'", "min or max"]),
         (["callbacks.checkpoint.metric=val/los"], ["callbacks.checkpoint.metric=val/los ", "val/loss?"]),
+        (
+            ["callbacks=early_stopping", "callbacks.early_stopping.monitor=null"],
+            ["callbacks.early_stopping.monitor=None: expected the name of a metric"],
+        ),
         (["callbacks.checkpoint.mode=max"], ["callbacks.checkpoint.mode=max", "give callbacks.checkpoint.mode=min"]),
         (
             ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/accuracy"],
