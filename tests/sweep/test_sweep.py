@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from seqlab import cli
 from seqlab.commands import train as launch
@@ -264,6 +265,52 @@ def test_what_is_wrong_with_all_jobs_is_told_before_any(sweep_here, capfd, tmp_p
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and all(word in err for word in words), err
     assert not list(tmp_path.rglob(RECORD_NAME))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["seed=1,1"], ["seed=1,1: 1 is there twice", "drop one"]),
+        (["seed=1,2", "optimizer.lr=0.1,0.10"], ["0.1 is there twice"]),
+        (["seed=1,2", "trainer.devices=1,2"], ["trainer.devices is varied, but changes no result"]),
+        (["seed="], ["seed='': expected a whole number"]),
+        (["seed=1,"], ["seed=1, can't be read"]),
+        (["model/cell="], ["model/cell"]),
+        (["model/cell=gru,none_such"], ["none_such"]),
+        (["modle.num_layers=1,2"], ["there is no configuration key modle.num_layers; did you mean model.num_layers?"]),
+        (["seed=interval(1,3)"], ["sweep=optuna"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_sweep_that_is_none_is_told_before_any_job(sweep_here, capfd, tmp_path, overrides, words):
+    assert sweep_here(complete, *overrides) == (2, [])
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and all(word in err for word in words), err
+    assert not list(tmp_path.rglob(RECORD_NAME))
+
+
+def test_a_sweep_over_nothing_says_so(sweep_here, capfd):
+    assert sweep_here(complete) == (0, [(1, ())])
+    assert "nothing is varied: a sweep of one job" in capfd.readouterr().out
+    assert sweep_here(complete, "seed=1,2") == (0, [(2, ())])
+    assert "nothing is varied" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "jobs", "checked"),
+    [(["seed=range(1,9)"], 8, 1), (["seed=1,2", "model/cell=gru,rnn"], 4, 2), (["optimizer=adam,sgd"], 2, 2)],
+)
+def test_each_configuration_is_composed_once(sweep_here, monkeypatch, overrides, jobs, checked):
+    composed = []
+    load = ConfigLoaderImpl.load_sweep_config
+
+    def counting(self, *arguments, **options):
+        composed.append(arguments)
+        return load(self, *arguments, **options)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counting)
+    assert len(sweep_here(complete, *overrides)[1]) == jobs
+    assert len(composed) == jobs + checked
 
 
 def test_what_is_wrong_with_one_job_is_told_of_that_one(sweep_here, capfd):
