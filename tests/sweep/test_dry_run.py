@@ -28,7 +28,7 @@ def test_every_job_of_a_sweep_is_told_with_its_mistake_or_its_size_and_nothing_i
     data = build.build_data(config)
     size = count_parameters(build.build_model(config, data.spec))
     assert lines[1].startswith(f"    {size:,} parameters, 2 steps of ") and ", 2 validations: about " in lines[1]
-    assert "would fail: " in lines[3] and "num_layers: expected at least 1, got 0" in lines[3]
+    assert "would fail: " in lines[3] and "model.num_layers=0: expected a whole number" in lines[3]
     assert lines[-1].startswith("2 jobs, 0 completed before, 1 with a mistake; about ")
     assert not list(tmp_path.iterdir())
 
@@ -52,7 +52,7 @@ def test_what_a_sweep_has_completed_would_be_skipped_and_stays(here, capsys):
     assert "    completed before: it would be skipped" in out.splitlines()[1]
     assert "2 jobs, 1 completed before, 0 with a mistake" in out
     assert {path: path.stat().st_mtime_ns for path in here.rglob("run.json")} == kept and len(kept) == 1
-    assert len(list((here / "runs" / "depths").iterdir())) == 2  # the job's folder and multirun.yaml
+    assert len(list((here / "runs" / "depths").iterdir())) == 1  # the job's folder
 
 
 def test_a_single_run_is_estimated_too_and_an_error_of_any_kind_is_told(here, monkeypatch, capsys):

@@ -69,7 +69,7 @@ def test_jobs_are_the_same_under_each_launcher(tmp_path, launcher, settings):
     assert done.returncode == 1, done.stderr
     assert "2 jobs at once" in done.stdout and "1 completed, 1 failed" in done.stdout
     assert re.search(r"^\[1/2\] model.num_layers=1  completed  val/loss \d", done.stdout, flags=re.MULTILINE)
-    assert re.search(r"^\[2/2\] model.num_layers=0  failed: .*num_layers: expected", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^\[2/2\] model.num_layers=0  failed: .*num_layers=0: expected", done.stdout, flags=re.MULTILINE)
     assert done.stdout.splitlines()[-1] == "runs/x"
     records = {path.parent.name: read_record(path) for path in (tmp_path / "runs" / "x").glob(f"*/{RECORD_NAME}")}
     assert {record["status"] for record in records.values()} == {"completed", "failed"}
