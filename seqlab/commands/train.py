@@ -261,6 +261,8 @@ class TrainCommand:
         sweep = self.sweep
         assert sweep is not None
         check_varied(jobs, plain_values(config))
+        if not any(job.varied for job in jobs):
+            print("seqlab: nothing is varied: a sweep of one job; several values are given as seed=1,2", flush=True)
         digest = digest_of_sources(config)
         self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
         compose = functools.partial(self._compose, config)
