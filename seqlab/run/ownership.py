@@ -229,7 +229,9 @@ def is_owned(file: Path) -> bool | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        return None if error.errno in _NO_LOCKS else True
+        if error.errno not in _NO_LOCKS:
+            return True
+        return may_be_alive(owner) if owner.get("boot") == boot_id() else None
     finally:
         os.close(descriptor)
     return False if owner.get("boot") == boot_id() else None

@@ -213,9 +213,15 @@ def _named(values: list[str]) -> str:
 def _start(claim: Claim, state: State, config: dict[str, Any], overrides: list[str], fields: Mapping[str, Any]) -> bool:
     """Begins a run or goes on with it; returns whether it goes on."""
     same = state.record["config_hash"] == config_hash(config)
-    if state.is_stopped and same and (state.has_checkpoint or state.status != FAILED):
+    if state.is_stopped and same and state.has_checkpoint:
         _go_on(claim, config)
         return True
+    if state.is_stopped and same and state.status != FAILED:
+        changed = _other_inputs(claim.run_dir, state, config)
+        if not changed:
+            _go_on(claim, config)
+            return True
+        _say(f"not what the run began with: {_named(changed)}; it left no checkpoint, so it begins anew")
     claim.forget_logs()
     claim.begin(config, overrides, **fields)
     return False
@@ -282,13 +288,19 @@ def watch_crashes(run_dir: Path) -> None:
 
 
 def _crashed_at(run_dir: Path) -> str:
-    """The innermost calls of Python's stack at a crash; faulthandler puts them first, and a list of modules last."""
+    """What crashed, and the innermost calls of Python's stack in the thread where it did.
+
+    faulthandler puts other threads before that one, the innermost calls first, and a list of modules last.
+    """
     try:
         text = _crash_file(run_dir).read_text()
     except OSError:
         return ""
-    calls = text.partition("Extension modules:")[0].strip().splitlines()
-    return "".join(f"{line}\n" for line in calls[:_STACK_LINES])
+    text = text.partition("Extension modules:")[0].strip()
+    what = text.splitlines()[:1]
+    _, current, calls = text.partition("Current thread")
+    lines = [*what, *(current + calls).splitlines()] if current else text.splitlines()
+    return "".join(f"{line}\n" for line in lines[:_STACK_LINES])
 
 
 def _signal_name(number: int) -> str:

@@ -135,6 +135,20 @@ def test_another_run_that_left_no_checkpoint_makes_way(run, end):
         assert len(made.claim.fields["attempts"]) == 2
 
 
+def test_without_a_checkpoint_a_run_whose_code_has_changed_begins_anew(run, tmp_path, capfd):
+    cells = tmp_path / "cells.py"
+    cells.write_text("one")
+    for go_on in (False, True, False):
+        with attempt(run) as made:
+            assert made.goes_on is go_on
+            sha256 = hashlib.sha256(cells.read_bytes()).hexdigest()
+            made.claim.note(code={"hash": "x", "files": [{"module": "cells", "path": str(cells), "sha256": sha256}]})
+            made.claim.interrupt("stopped before the first checkpoint")
+        if go_on:
+            cells.write_text("two")
+    assert "cells.py has changed; it left no checkpoint" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("end", ["fail", "interrupt", "prune"])
 def test_another_run_that_can_go_on_is_refused_with_what_differs(run, end):
     with attempt(run, OTHER) as made:
@@ -239,10 +253,15 @@ def test_what_the_process_noted_itself_stands(tmp_path, capfd):
 
 def test_a_stack_of_a_crash_is_in_the_error_once(run):
     with attempt(run) as made:
-        (run.path / ".crash.txt").write_text("Fatal Python error\n  File cells.py, line 3 in pointwise\n")
+        others = "".join(f'Thread {number} (most recent call first):\n  File "b.py"\n\n' for number in range(30))
+        crashed = 'Current thread 1 (most recent call first):\n  File "cells.py", line 3 in pointwise\n\n'
+        text = f"Fatal Python error: Segmentation fault\n\n{others}{crashed}Extension modules: numpy (total: 1)\n"
+        (run.path / ".crash.txt").write_text(text)
         made.note_end(-signal.SIGSEGV)
-    assert run.state().record["error"].splitlines()[1:] == [
-        "  File cells.py, line 3 in pointwise",
+    assert run.state().record["error"].splitlines() == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 1 (most recent call first):",
+        '  File "cells.py", line 3 in pointwise',
         "SIGSEGV ended the run",
     ]
     assert not (run.path / ".crash.txt").exists()

@@ -122,7 +122,7 @@ def test_mended_they_alone_run_again(user, swept):
     assert done.returncode == 0, done.stderr
     assert "2 completed, 1 skipped" in done.stdout
     records = by_fault(user / "runs" / "faulty")
-    assert [records[fault]["resumes"] for fault in ("none", "exit", "kill")] == [0, 0, 1]  # killed: it is continued
+    assert [records[fault]["resumes"] for fault in ("none", "exit", "kill")] == [0, 0, 0]  # no checkpoint yet
     assert records["exit"]["metrics"] == records["kill"]["metrics"] == records["none"]["metrics"]
 
 
