@@ -117,6 +117,7 @@ class TrainCommand:
         self._keys: dict[int, str] = {}  # by which jobs are remembered, by their numbers
         self._began = False
         self._launches = False  # whether a launcher carries out the jobs in processes of its own
+        self._halted = False  # whether its jobs were told to stop
         self._signals: Signals | None = None
         self._search: search.Study | None = None
         self._server: Server | None = None  # that the jobs' processes are forked from
@@ -128,13 +129,15 @@ class TrainCommand:
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
-        with stopped_by_signals(self._begin_no_more) as self._signals:
+        with stopped_by_signals(self._halt) as self._signals:
             return self._run(self._signals)
 
     def _run(self, signals: Signals) -> int:
         token = owner.set(self)
         try:
             self._run_hydra()
+            if self._halted:
+                return self._stopped()
         except StopSweep as stop:
             signals.end_at_once()
             if stop.error is not None:
@@ -173,7 +176,7 @@ class TrainCommand:
         except Exception as error:
             if self._config is None or (not search.without_result(error) and not self._is_of_launcher(error)):
                 raise
-            launcher_failed = self._is_of_launcher(error)
+            launcher_failed = self._is_of_launcher(error) and not self._halted
             if launcher_failed:
                 kind = launchers.kind_of(self._config)
                 text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -192,9 +195,16 @@ class TrainCommand:
             and no_room(error) is None
         )
 
-    def _begin_no_more(self) -> None:
-        if self.sweep is not None:
+    def _halt(self) -> bool:
+        """Has the jobs in other processes stop; whether the sweep ends once they have."""
+        if self.sweep is None or self._config is None or not self._launches:
+            return False
+        if self._search is not None or launchers.kind_of(self._config) == "submitit_slurm":  # whose jobs may wait long
             self.sweep.log.stop()
+            return False
+        self.sweep.log.halt()
+        self._halted = True
+        return True
 
     def _stopped(self) -> int:
         with contextlib.suppress(BrokenPipeError):
@@ -319,6 +329,13 @@ class TrainCommand:
 
     def job(self, config: DictConfig) -> float | None:
         """Carries out one configuration; returns the judged metric, NaN where the run failed, for sweepers."""
+        try:
+            return self._job(config)
+        except BrokenPipeError:  # of which Hydra would say more
+            drop_output()
+            raise StopSweep("stopped") from None
+
+    def _job(self, config: DictConfig) -> float | None:
         hydra_config = HydraConfig.get()
         run_dir = Path(hydra_config.runtime.output_dir)
         overrides = overrides_of(hydra_config)
@@ -353,7 +370,7 @@ class TrainCommand:
                 sweep.environment(),
                 to_file=True,
                 server=server,
-                give_up=sweep.is_abandoned,
+                give_up=sweep.is_halted,
                 on_progress=lambda place: note("progress", **asdict(place)),
                 on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
             )

@@ -61,7 +61,7 @@ def _refusing() -> Iterator[None]:
 class Signals:
     """What the command does with signals that ask for the end, where no job of its sweep runs in its process."""
 
-    def __init__(self, numbers: Sequence[signal.Signals], on_stop: Callable[[], None]) -> None:
+    def __init__(self, numbers: Sequence[signal.Signals], on_stop: Callable[[], bool]) -> None:
         self._numbers, self._on_stop = numbers, on_stop
 
     def hear(self) -> None:
@@ -76,14 +76,15 @@ class Signals:
 
     def _stop(self, *_: object) -> None:
         self.end_at_once()
-        self._on_stop()
-        raise StopSweep("stopped")
+        if not self._on_stop():
+            raise StopSweep("stopped")
 
 
 @contextmanager
-def stopped_by_signals(on_stop: Callable[[], None]) -> Iterator["Signals"]:
+def stopped_by_signals(on_stop: Callable[[], bool]) -> Iterator["Signals"]:
     """Within it a signal that asks for the end stops the sweep, where no job runs in this process; a further one, or
-    the first once `end_at_once` was called, ends the process at once. ``on_stop`` is called before."""
+    the first once `end_at_once` was called, ends the process at once. ``on_stop`` is called before; where it is
+    true, the sweep comes to its end without an exception, which a launcher might lose."""
     if threading.current_thread() is not threading.main_thread():
         yield Signals([], on_stop)
         return

@@ -18,6 +18,7 @@ from seqlab.run.provenance import may_be_alive, this_process
 
 _PREFIX: Final = ".sweep-"
 _STOP: Final = "stop"
+_HALT: Final = "halt"
 _OWNER: Final = "owner.json"
 
 
@@ -76,9 +77,18 @@ class SweepLog:
         with contextlib.suppress(OSError):  # of a sweep that has none, or is over
             (self.folder / _STOP).touch()
 
+    def halt(self) -> None:
+        """The same, and has the jobs under way stop, which write a checkpoint first."""
+        with contextlib.suppress(OSError):
+            (self.folder / _HALT).touch()
+
     def is_stopped(self) -> bool:
         """Whether no further job is to begin: the command says so, or has removed the log."""
-        return not self.folder.exists() or (self.folder / _STOP).exists()
+        return not self.folder.exists() or (self.folder / _STOP).exists() or self.is_halted()
+
+    def is_halted(self) -> bool:
+        """Whether the jobs under way are to stop."""
+        return (self.folder / _HALT).exists()
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):

@@ -27,11 +27,12 @@ from seqlab.run.start import silence_line
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
 from seqlab.sweep.plan import plan_jobs
-from seqlab.sweep.progress import Progress, name_of
+from seqlab.sweep.progress import Job, Progress, name_of
 from seqlab.sweep.screen import Screen
 from seqlab.sweep.search import is_search
 
 _LOOK_SECONDS: Final = 0.5
+_PARTING_SECONDS: Final = 10.0  # for a job whose supervisor is gone, and which stops for that
 
 
 class StopSweep(BaseException):  # like KeyboardInterrupt, it passes through Hydra's and launchers' handlers
@@ -86,6 +87,10 @@ class Sweep:
     def is_abandoned(self) -> bool:
         """Whether the command's process is gone; of one on another machine, nobody here can tell."""
         return self.is_apart() and not may_be_alive(self._process)
+
+    def is_halted(self) -> bool:
+        """Whether a job that runs must stop."""
+        return self.is_apart() and (self.is_abandoned() or self.log.is_halted())
 
     def is_over(self) -> bool:
         """Whether a job must not begin any more."""
@@ -184,6 +189,9 @@ class Sweep:
     def lose(self) -> None:
         """Takes in how jobs ended that could not say so themselves, by what their folders say."""
         self.end_watch()
+        until = time.monotonic() + _PARTING_SECONDS
+        while any(self._is_at_work(job) for job in self.progress.running) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
         for job in self.progress.running:
             try:
                 state = RunFolder(self.folder / job.folder).state()
@@ -195,6 +203,12 @@ class Sweep:
             if status != RUNNING:
                 why = reason.splitlines()[-1] if reason else "its process is gone"
                 self.note("end", job.number, job.folder, status=status, error=why)
+
+    def _is_at_work(self, job: Job) -> bool:
+        try:
+            return RunFolder(self.folder / job.folder).state().status == RUNNING
+        except InputError:
+            return False
 
     def finish(self, search_line: str | None = None) -> int:
         """Tells how the sweep ended; returns the command's exit code."""

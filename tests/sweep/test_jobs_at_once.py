@@ -114,7 +114,8 @@ def test_without_fail_fast_a_sweep_goes_on_after_a_failure(tmp_path):
     assert not list(tmp_path.glob(".*"))  # jobs one after another need no log
 
 
-def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, capsys):
+def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("seqlab.sweep.sweep._PARTING_SECONDS", 0.0)
     sweep = sweep_of(tmp_path, "logger=none")
     for number, name in enumerate(("a", "b", "c", "d")):
         sweep.note("start", number, name)

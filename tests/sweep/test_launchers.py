@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import time
 from importlib import util
@@ -155,6 +156,24 @@ def test_no_job_outlives_a_sweep_that_is_killed_and_any_launcher_continues_it(tm
     done = seqlab(*command, folder=tmp_path)  # one after another
     assert done.returncode == 0 and "2 completed" in done.stdout, done.stderr
     assert {read_record(path)["resumes"] for path in runs.glob(f"*/{RECORD_NAME}")} == {1}
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize(("launcher", "settings"), LAUNCHERS)
+def test_a_signal_to_the_command_alone_has_the_jobs_save_and_stop(tmp_path, launcher, settings):
+    command = ["train", "-m", *TINY, "runtime.num_threads=1", "name=x", "seed=1,2", "trainer.max_epochs=20000"]
+    command += ["trainer.check_val_every_n_epoch=20000", "callbacks.checkpoint.every_n_steps=50"]
+    process = start(tmp_path, *command, f"launcher={launcher}", *settings)
+    runs = tmp_path / "runs" / "x"
+    wait_for(lambda: len(list(runs.glob("*/checkpoints/last.ckpt"))) == 2)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 1
+    wait_for(lambda: not left_of(tmp_path), 20)
+    said = (tmp_path / "said.txt").read_text()
+    assert said.count("  interrupted: stopped by SIGTERM") == 2 and "\n2 interrupted\n" in said, said
+    assert "the same command goes on with it" in said and "Traceback" not in said
+    assert {read_record(path)["status"] for path in runs.glob(f"*/{RECORD_NAME}")} == {"interrupted"}
+    assert not list(runs.glob(".sweep-*"))
 
 
 @OPTUNA

@@ -80,6 +80,14 @@ def test_a_stop_is_seen_by_others(tmp_path, log):
     assert another.is_stopped() and os.listdir(tmp_path) == [".sweep-1"]
 
 
+def test_jobs_under_way_stop_where_the_command_is_told_to_and_not_for_a_failure(tmp_path, log):
+    other = SweepLog(tmp_path, "1")
+    log.stop()
+    assert other.is_stopped() and not other.is_halted()
+    log.halt()
+    assert other.is_stopped() and other.is_halted()
+
+
 def test_a_job_of_a_sweep_that_is_over_writes_nothing(tmp_path, log):
     log.remove()
     with pytest.raises(FileNotFoundError):
