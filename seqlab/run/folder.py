@@ -94,14 +94,22 @@ class RunFolder:
         replacement.remove_dropped(self.path)
 
     def settle(self) -> None:
-        """Finishes a replacement that was cut short.
+        """Finishes what was cut short: a replacement, or the ``run.json`` of a run that has completed.
 
         Raises:
             AtWorkError: another process is at work in the run.
             OSError: a file cannot be moved.
         """
-        if replacement.is_unfinished(self.path):
+        if replacement.is_unfinished(self.path) or self._completed_unshown():
             self.claim().release()
+
+    def _completed_unshown(self) -> bool:
+        """Whether a run completed, and was killed before ``run.json`` said so; of others the next claim sees to it."""
+        state = self.state()
+        try:
+            return state.status == COMPLETED and (self.path / RECORD_NAME).read_bytes() != shown(state.record)
+        except OSError:
+            return True
 
     def state(self) -> State:
         """The run's state as it is now; it never waits.

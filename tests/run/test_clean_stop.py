@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from seqlab.callbacks import SampleText
+from seqlab.commands.resume import resume
 from seqlab.run import training
+from seqlab.run.folder import RunFolder
 from seqlab.run.load import find_resumption
 from seqlab.run.record import read_record
 from seqlab.run.signals import STOPPING, Forwarding, Stopped, StopRequest, forwarded, stop_requests
@@ -243,3 +245,14 @@ def test_a_command_that_was_stopped_comes_to_its_end_however_often_it_is_asked()
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def test_a_run_killed_between_its_completion_and_its_record_is_shown_as_complete(tmp_path, monkeypatch):
+    with RunFolder(tmp_path).claim() as claim:
+        claim.begin({"seed": 1}, [])
+        with monkeypatch.context() as patch:
+            patch.setattr(type(claim), "_show", lambda self: None)
+            claim.complete({"val/loss": 1.0})
+    assert '"status": "running"' in (tmp_path / "run.json").read_text()
+    assert resume(tmp_path, [], []) == 0
+    assert '"status": "completed"' in (tmp_path / "run.json").read_text()
