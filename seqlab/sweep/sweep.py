@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab.config.compose import judged_by
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
-from seqlab.run.events import ABSENT, FAILED, RUNNING
+from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.provenance import may_be_alive, this_process
 from seqlab.run.start import silence_line
@@ -196,13 +196,16 @@ class Sweep:
             try:
                 state = RunFolder(self.folder / job.folder).state()
             except InputError as error:
-                status, reason = FAILED, str(error)
+                self.note("end", job.number, job.folder, status=FAILED, error=str(error))
+                continue
+            end: dict[str, Any] = {"status": FAILED if state.status == ABSENT else state.status}
+            if end["status"] == COMPLETED:
+                end["value"] = state.record["metrics"].get(self.progress.metric)
             else:
-                status = FAILED if state.status == ABSENT else state.status
                 reason = str(state.record["error"] or "").strip()
-            if status != RUNNING:
-                why = reason.splitlines()[-1] if reason else "its process is gone"
-                self.note("end", job.number, job.folder, status=status, error=why)
+                end["error"] = reason.splitlines()[-1] if reason else "its process is gone"
+            if end["status"] != RUNNING:
+                self.note("end", job.number, job.folder, **end)
 
     def _is_at_work(self, job: Job) -> bool:
         try:

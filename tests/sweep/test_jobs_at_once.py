@@ -120,13 +120,14 @@ def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, monkeypatc
     for number, name in enumerate(("a", "b", "c", "d")):
         sweep.note("start", number, name)
     with start_run(tmp_path / "a", {"seed": 1}) as claim:
-        claim.complete({})
+        claim.complete({"val/loss": 2.5})
     with start_run(tmp_path / "b", {"seed": 2}) as claim:
         claim.fail("broken")
     with start_run(tmp_path / "d", {"seed": 4}):
         assert sweep.finish() == 1
     out = capsys.readouterr().out
     assert "1 completed, 2 failed, 1 running" in out
+    assert "] completed  val/loss 2.5  the best so far" in out
     assert f"failed: {tmp_path}/b: broken" in out and f"failed: {tmp_path}/c: its process is gone" in out
 
 
