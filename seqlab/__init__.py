@@ -1,8 +1,10 @@
 """seqlab: recurrent networks for PyTorch Lightning, composed by Hydra."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = (
+    False  # not imported: of `python -m seqlab.cli` the working folder, and a typing.py in it, come first yet
+)
 if TYPE_CHECKING:
     from seqlab.commands.from_python import TrainedRun
 

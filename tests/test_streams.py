@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from seqlab import cli
-from seqlab.run.record import RunRecord
+from seqlab.run.folder import start_run
 from seqlab.streams import print_any_text
 from tests.conftest import run_here
 
@@ -55,7 +55,9 @@ def test_a_refusal_names_what_the_terminal_lacks(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(stream, "ascii", write_through=True))
     assert cli.main(["generate", str(tmp_path / "é\udcff"), "--prompt", "x"]) == 2
     assert b"\\xe9\\udcff" in stream.getvalue()
-    RunRecord.start(tmp_path / "é", {"seed": 1, "model": {"sizes": "é"}}, [], 1).complete({"test/loss": 1.0})
+    claim = start_run(tmp_path / "é", {"seed": 1, "model": {"sizes": "é"}}, ())
+    claim.complete({"test/loss": 1.0})
+    claim.release()
     assert printed_in("ascii", monkeypatch, "report", str(tmp_path / "é"))
 
 

@@ -504,6 +504,8 @@ def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: Inp
             with RunFolder(run_dir).claim() as claim:
                 if not claim.folder.has_checkpoint():
                     plain: Any = OmegaConf.to_container(config)
+                    with contextlib.suppress(OmegaConfBaseException):
+                        plain = plain_values(config)  # whose hash the folder's name has
                     claim.begin(plain, overrides)
                     claim.fail(str(error))
     return 2

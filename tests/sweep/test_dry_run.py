@@ -52,7 +52,7 @@ def test_what_a_sweep_has_completed_would_be_skipped_and_stays(here, capsys):
     assert "    completed before: it would be skipped" in out.splitlines()[1]
     assert "2 jobs, 1 completed before, 0 with a mistake" in out
     assert {path: path.stat().st_mtime_ns for path in here.rglob("run.json")} == kept and len(kept) == 1
-    assert len(list((here / "runs" / "depths").iterdir())) == 1  # the job's folder
+    assert len(list((here / "runs" / "depths").iterdir())) == 2  # the job's folder and the sweep's memo
 
 
 def test_a_single_run_is_estimated_too_and_an_error_of_any_kind_is_told(here, monkeypatch, capsys):

@@ -290,9 +290,9 @@ def test_a_sweep_that_is_none_is_told_before_any_job(sweep_here, capfd, tmp_path
 
 
 def test_a_sweep_over_nothing_says_so(sweep_here, capfd):
-    assert sweep_here(complete) == (0, [(1, ())])
+    assert sweep_here(complete) == (0, [(1, "begun")])
     assert "nothing is varied: a sweep of one job" in capfd.readouterr().out
-    assert sweep_here(complete, "seed=1,2") == (0, [(2, ())])
+    assert sweep_here(complete, "seed=1,2") == (0, [(2, "begun")])
     assert "nothing is varied" not in capfd.readouterr().out
 
 
