@@ -281,7 +281,8 @@ class TrainCommand:
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
         changed = [each for each in known if each.has_changed]
         self._decide(changed, rerun=bool(config.rerun_changed), keep=bool(config.keep_changed))
-        complete = {each.job.number: each for each in known if each.is_complete and each.folder not in self.anew}
+        skipped = [] if config.overwrite else [each for each in known if each.is_complete]
+        complete = {each.job.number: each for each in skipped if each.folder not in self.anew}
         for number, each in complete.items():
             line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
             value = each.state.record["metrics"].get(sweep.progress.metric)
@@ -545,7 +546,7 @@ def _system_error(error: OSError) -> str:
 
 def _remove_unused(sweep_dir: Path) -> None:
     """Removes the folder of a sweep that was not run, where it holds no more than what Hydra puts into it."""
-    if [path.name for path in sweep_dir.iterdir()] == ["multirun.yaml"]:
+    if sweep_dir.is_dir() and [path.name for path in sweep_dir.iterdir()] == ["multirun.yaml"]:
         (sweep_dir / "multirun.yaml").unlink()
     _remove_if_empty(sweep_dir)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -140,6 +141,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} is not a readable checkpoint: it holds more than plain values, of which nothing is run"
+        ) from error
     except Exception as error:  # torch.load raises whatever its reader meets in a broken file
         cause = str(error).partition("\n")[0]
         raise InputError(f"{path} is damaged, or no checkpoint: {cause or type(error).__name__}") from error

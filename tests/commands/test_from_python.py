@@ -66,7 +66,7 @@ def test_wrong_input_is_told_before_anything_begins(completing, tmp_path, overri
 
 def test_in_this_process_the_error_is_the_callers_own(tmp_path):
     run_dir = tmp_path / "run"
-    with pytest.raises(InputError, match="num_layers: expected at least 1"):
+    with pytest.raises(InputError, match=r"model\.num_layers=0: expected a whole number"):
         seqlab.train(*HELLO, "model.num_layers=0", f"hydra.run.dir={run_dir}", process=False)
     assert RunFolder(run_dir).state().status == "failed"
     keep = "runtime.keep_freed_memory=false"

@@ -13,7 +13,7 @@ MISTAKES = {
     "trainer.max_epochs=0": "has no checkpoint",
     "callbacks.sample.prompt=XYZ": "lacks: 'X', 'Y', 'Z'",
     "trainer.limit_val_batches=0.0001": "trainer: You requested to check 0.0001 of the `val_dataloader`",
-    "data.path=nofile.txt": "data.path=nofile.txt: there is no such file",
+    "data.path=nofile.txt": "nofile.txt: there is no such file",
     "data.batch_size=100000": "fewer than data.batch_size=100000 rows",
     "data.vocabulary=nowhere.json": "nowhere.json",
 }

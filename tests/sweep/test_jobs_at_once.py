@@ -98,7 +98,8 @@ def test_a_sweep_that_is_over_begins_no_job(tmp_path):
     sweep = sweep_of(tmp_path, "fail_fast=true", "launcher=joblib")
     sweep.watch()
     job = pickle.loads(cloudpickle.dumps(sweep))
-    job._process = {**job._process, "pid": os.getppid()}
+    parent = os.getppid()
+    job._process = {**job._process, "pid": parent, "started": process_started(parent)}
     job.note("start", 0, "seed=1-0")
     assert not job.is_over()
     job.note("end", 0, "seed=1-0", status="failed", error="broken")

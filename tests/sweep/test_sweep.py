@@ -1,10 +1,12 @@
 """Sweeps: a failing job ends nothing, what is complete is skipped, an edited sweep runs only what is new."""
 
 import errno
+import hashlib
 import json
 import math
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from seqlab import cli
@@ -141,10 +143,9 @@ def test_every_job_ends_in_a_line_with_the_best_so_far_and_what_is_left(sweep_he
     assert lines[5] == "[3/3] completed  val/loss 1  the best so far"
     sweep_here(complete, "seed=3,2,1")
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
-    assert (
-        "runs/depths/seed=3-" in lines[1].partition("completed before, skipped: ")[2]
-        and "[2/3] completed  val/loss 2" in lines[3]
-    )
+    assert lines[0].startswith("[1/3] completed before, skipped: runs/depths/seed=3-")
+    assert lines[1].startswith("[3/3] completed before, skipped: ")
+    assert lines[3] == "[2/3] completed  val/loss 2  best so far 1 (seed=1)"
 
 
 def test_the_end_of_a_sweep_names_what_did_not_complete_and_why(sweep_here, capfd):
@@ -163,24 +164,63 @@ def test_fail_fast_ends_a_sweep_with_its_first_failure(sweep_here, capfd):
     assert sweep_here(complete, "seed=1,2,3") == (0, [(2, "begun"), (3, "begun")])  # the option is no part of a job
 
 
-def test_jobs_that_other_code_completed_are_named_and_run_again_if_asked(sweep_here, monkeypatch, capfd):
-    def commit(name):
-        monkeypatch.setattr(launch, "git_state", lambda: {"commit": name, "dirty": False})
+@pytest.fixture
+def own_code(tmp_path, monkeypatch):
+    """Writes a module of the user's own; how a run completes that has loaded it."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
 
-    def complete(claim):
-        claim.note(git=launch.git_state())
-        claim.complete({"val/loss": 1.0})
+    def write(text):
+        (folder / "own_cells.py").write_text(text)
 
-    commit("a" * 40)
-    assert sweep_here(complete, "seed=1") == (0, [(1, "begun")])
-    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
-    commit("b" * 40)
+    def complete_with_code(claim):
+        digest = hashlib.sha256((folder / "own_cells.py").read_bytes()).hexdigest()
+        entry = {"module": "own_cells", "path": str(folder / "own_cells.py"), "sha256": digest}
+        claim.note(code={"hash": digest[:12], "files": [entry]})
+        complete(claim)
+
+    return write, complete_with_code
+
+
+def test_a_sweep_that_meets_runs_of_other_code_stops_before_any_job_and_names_the_ways_on(sweep_here, own_code, capfd):
+    write, run = own_code
+    write("first = 1")
+    assert sweep_here(run, "seed=1,2") == (0, [(1, "begun"), (2, "begun")])
+    assert sweep_here(run, "seed=1,2", "rerun_changed=true") == (0, [])  # nothing has changed
+    write("second = 2")
     capfd.readouterr()
-    assert sweep_here(complete, "seed=1") == (0, [])
-    said = f"completed by other code, commit {'a' * 10} where {'b' * 10} is now: rerun_changed=true runs it again"
-    assert said in capfd.readouterr().out
-    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [(1, "begun")])
-    assert sweep_here(complete, "seed=1", "rerun_changed=true") == (0, [])
+    assert sweep_here(run, "seed=1,2,3") == (2, [])
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and "seed=1, seed=2: own_cells.py has changed" in err
+    assert "rerun_changed=true" in err and "keep_changed=true" in err
+    assert sweep_here(run, "seed=1,2,3", "keep_changed=true") == (0, [(3, "begun")])
+    assert "seed=1, seed=2: own_cells.py has changed" in capfd.readouterr().err  # seed 3 is of the code of now
+    assert sweep_here(run, "seed=1,2,3", "rerun_changed=true") == (0, [(1, "begun"), (2, "begun")])
+    assert sweep_here(run, "seed=1,2,3") == (0, [])
+
+
+def test_a_result_of_other_code_stays_until_the_new_one_completes(sweep_here, own_code, tmp_path):
+    write, run = own_code
+    write("first = 1")
+    sweep_here(run, "seed=2")
+    (folder,) = (path.parent for path in tmp_path.rglob(RECORD_NAME))
+    write("second = 2")
+    assert sweep_here(complete_but_for_two, "seed=2", "rerun_changed=true") == (1, [(2, "begun")])
+    assert RunFolder(folder).state().status == "completed"
+    assert sweep_here(run, "seed=2", "rerun_changed=true") == (0, [(2, "begun")])
+    assert sweep_here(run, "seed=2") == (0, [])
+
+
+def test_a_finished_sweep_is_known_without_composing_its_jobs(sweep_here, monkeypatch):
+    seeds = f"seed={','.join(map(str, range(12)))}"
+    assert len(sweep_here(complete, seeds)[1]) == 12
+    composed = []
+    original = ConfigLoaderImpl.load_sweep_config
+    counted = lambda self, *arguments: composed.append(1) or original(self, *arguments)  # noqa: E731
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counted)
+    assert sweep_here(complete, seeds) == (0, []) and not composed
+    assert sweep_here(complete, seeds, "optimizer.lr=0.5")[0] == 0 and len(composed) >= 12
 
 
 def test_a_job_that_could_not_start_is_noted_and_the_others_run(sweep_here, capfd):
