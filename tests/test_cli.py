@@ -212,7 +212,7 @@ def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(
     start = subprocess.Popen
 
     def doomed(arguments, **options):
-        assert arguments[1:4] == ["-m", "seqlab.run.process", "train"]
+        assert arguments[1:4] == ["-Pm", "seqlab.run.process", "train"]
         return start([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], **options)
 
     monkeypatch.setattr(subprocess, "Popen", doomed)

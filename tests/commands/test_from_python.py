@@ -66,8 +66,8 @@ def test_wrong_input_is_told_before_anything_begins(completing, tmp_path, overri
 
 def test_in_this_process_the_error_is_the_callers_own(tmp_path):
     run_dir = tmp_path / "run"
-    with pytest.raises(InputError, match=r"model\.num_layers=0: expected a whole number"):
-        seqlab.train(*HELLO, "model.num_layers=0", f"hydra.run.dir={run_dir}", process=False)
+    with pytest.raises(InputError, match=r"nofile\.txt: there is no such file"):
+        seqlab.train(*HELLO, "data=text", "data.path=nofile.txt", f"hydra.run.dir={run_dir}", process=False)
     assert RunFolder(run_dir).state().status == "failed"
     keep = "runtime.keep_freed_memory=false"
     run = seqlab.train(*HELLO, keep, f"hydra.run.dir={run_dir}", process=False)  # a failed one without a checkpoint

@@ -69,5 +69,5 @@ def test_what_is_no_run_or_an_earlier_versions_is_named(tmp_path):
     with pytest.raises(InputError, match="is not the folder of a run"):
         resume(tmp_path, [], [])
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(InputError, match="of an earlier version of seqlab: it can be reported, not resumed"):
+    with pytest.raises(InputError, match="runs of earlier versions of seqlab do: it can be reported, not resumed"):
         resume(tmp_path, [], [])

@@ -93,7 +93,6 @@ NOT_COUNTED = {
     "overwrite": "what becomes of the run that is there",
     "rerun_changed": "how a sweep goes",
     "keep_changed": "how a sweep goes",
-    "keep_changed": "how a sweep goes",
     "launcher.job_timeout": "how a sweep goes",
     "runtime.keep_freed_memory": "where it works",
     "runtime.gpu_per_job": "where it works",

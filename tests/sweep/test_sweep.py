@@ -7,7 +7,6 @@ import math
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from seqlab import cli
 from seqlab.commands import train as launch
@@ -192,10 +191,10 @@ def test_a_sweep_that_meets_runs_of_other_code_stops_before_any_job_and_names_th
     capfd.readouterr()
     assert sweep_here(run, "seed=1,2,3") == (2, [])
     err = capfd.readouterr().err
-    assert err.count("\n") == 1 and "seed=1, seed=2: own_cells.py has changed" in err
+    assert err.count("\n") == 1 and "seed=1, seed=2: own/own_cells.py has changed" in err
     assert "rerun_changed=true" in err and "keep_changed=true" in err
     assert sweep_here(run, "seed=1,2,3", "keep_changed=true") == (0, [(3, "begun")])
-    assert "seed=1, seed=2: own_cells.py has changed" in capfd.readouterr().err  # seed 3 is of the code of now
+    assert "seed=1, seed=2: own/own_cells.py has changed" in capfd.readouterr().err  # seed 3 is of the code of now
     assert sweep_here(run, "seed=1,2,3", "rerun_changed=true") == (0, [(1, "begun"), (2, "begun")])
     assert sweep_here(run, "seed=1,2,3") == (0, [])
 
@@ -217,7 +216,7 @@ def test_a_finished_sweep_is_known_without_composing_its_jobs(sweep_here, monkey
     assert len(sweep_here(complete, seeds)[1]) == 12
     composed = []
     original = ConfigLoaderImpl.load_sweep_config
-    counted = lambda self, *arguments: composed.append(1) or original(self, *arguments)  # noqa: E731
+    counted = lambda *given, **named: composed.append(1) or original(*given, **named)  # noqa: E731
     monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counted)
     assert sweep_here(complete, seeds) == (0, []) and not composed
     assert sweep_here(complete, seeds, "optimizer.lr=0.5")[0] == 0 and len(composed) >= 12
