@@ -280,9 +280,10 @@ class TrainCommand:
         for line in said_lines(known):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
         changed = [each for each in known if each.has_changed]
-        self._decide(changed, rerun=bool(config.rerun_changed), keep=bool(config.keep_changed))
-        skipped = [] if config.overwrite else [each for each in known if each.is_complete]
-        complete = {each.job.number: each for each in skipped if each.folder not in self.anew}
+        overwrite = bool(config.overwrite)
+        self._decide(changed, rerun=overwrite or bool(config.rerun_changed), keep=bool(config.keep_changed))
+        anew = {each.folder for each in known} if overwrite else self.anew
+        complete = {each.job.number: each for each in known if each.is_complete and each.folder not in anew}
         for number, each in complete.items():
             line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
             value = each.state.record["metrics"].get(sweep.progress.metric)

@@ -112,7 +112,8 @@ class Progress:
         """That of the command: 0 where all jobs are done, 2 where each was refused for its input, else 1."""
         if self.all_done:
             return 0
-        return 2 if all(job.is_refused for job in self.jobs.values()) else 1
+        is_begun = self.num_jobs is None or len(self.jobs) >= self.num_jobs
+        return 2 if is_begun and all(job.is_refused for job in self.jobs.values()) else 1
 
     def best(self) -> Job | None:
         """The job with the best finite metric."""

@@ -148,9 +148,7 @@ def test_one_that_could_not_go_on_for_it_hung_is_what_it_was(tmp_path, start):
 
 def test_a_run_without_progress_is_named_once_and_again_after_the_next_progress(attempt, start, monkeypatch, capfd):
     monkeypatch.setattr(starts, "SILENCE", 0.3)
-    program = (
-        "import os, sys, time\ntime.sleep(1)\nos.write(int(sys.argv[1]), b'[\"training\", 5, 9]\\n')\ntime.sleep(1)"
-    )
+    program = tells(5, before=1.0, after=1.0)
     start(program).carry_out(attempt)
     lines = [line for line in capfd.readouterr().err.splitlines() if "no progress" in line]
     assert len(lines) == 2 and "(starting)" in lines[0] and "(training, step 5 of 12)" in lines[1]
