@@ -275,7 +275,7 @@ def become(request: Request, module: ModuleType) -> int:
     # Lightning starts further processes of a run by the module that stands here, and by the arguments.
     sys.modules["__main__"] = module
     sys.argv = [str(module.__file__), *request.argv]
-    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
+    _renew_streams()
     try:
         os.chdir(request.folder)
         return int(module.main(request.argv) or 0)
@@ -290,6 +290,18 @@ def become(request: Request, module: ModuleType) -> int:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         return 1
+
+
+def _renew_streams() -> None:
+    """Opens standard output and error anew: what Python knows of the files that they were before, such as whether one
+    can seek, no longer holds."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        before = getattr(sys, name)
+        is_line_buffered = number == 2 or os.isatty(number)
+        stream = open(  # noqa: SIM115
+            number, "w", 1 if is_line_buffered else -1, encoding=before.encoding, errors=before.errors, closefd=False
+        )
+        setattr(sys, name, stream)
 
 
 def leave(code: int) -> None:
