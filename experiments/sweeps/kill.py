@@ -173,16 +173,9 @@ def phase_of(folder: Path, complete: set[Path]) -> str:
             phase = told.read_text() if told.exists() else ""
             if phase:
                 return phase
-            return "set-up" if "seqlab.run.process" in command_of(owner) else "imports"
+            return "imports" if record["process"] == record["attempts"][-1]["process"] else "set-up"
         between = between or record["status"] == "completed"
     return "between jobs" if between else "the command's start"
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def compare(checks: Checks, killed: Path, alone: Path) -> None:

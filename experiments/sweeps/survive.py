@@ -42,7 +42,13 @@ def main() -> int:
     before = {path.name: modified(path) for path in completed_folders(disturbed)}
     twelve.write(disturbed, args.steps, mistaken=False)
     print("$ the same command, a line of the cell and one setting's optimizer mended", flush=True)
-    code, printed, seconds = run(disturbed, twelve.COMMAND)
+    code, printed, _ = run(disturbed, twelve.COMMAND)
+    asked = code == 2 and "keep_changed=true" in printed
+    checks.check(
+        asked or len(before) != 9, "it asks what is to become of the completed runs of the cell that has changed"
+    )
+    print("$ the same command, keep_changed=true", flush=True)
+    code, printed, seconds = run(disturbed, [*twelve.COMMAND, "keep_changed=true"])
     print(summary_of(printed))
     checks.check(code == 0, f"it ends well, after {seconds:.0f} s")
     if len(before) == 9:

@@ -98,6 +98,7 @@ INTERNAL: Final = ("trains",)
 """Fields that only those who hold the claim read: whether the attempt has come to training."""
 
 NOTED: Final = (
+    "process",
     "config",
     "code",
     "git",

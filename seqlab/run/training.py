@@ -38,7 +38,7 @@ from seqlab.run.output import lasting_output
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, Teller
-from seqlab.run.provenance import process_started, seqlab_git, users_git
+from seqlab.run.provenance import process_started, seqlab_git, this_process, users_git
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.supervisor import INTERRUPTED_CODE, no_room, watch_crashes
 from seqlab.run.weights import load_initial_weights
@@ -315,7 +315,7 @@ def note_data(claim: Claim, data: build.Data, before: Mapping[str, Stamp | None]
         log.info(summary.line())
     load.save_data(claim.run_dir, data.vocabularies, data.spec)
     held = {summary.split: summary.facts() for summary in summaries}
-    claim.note(data_hash=now, data_files=files, data=held)
+    claim.note(process=this_process(), data_hash=now, data_files=files, data=held)
 
 
 def fit_together(
