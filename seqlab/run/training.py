@@ -124,12 +124,15 @@ def carry_out_here(claim: Claim) -> None:
 
 def _note_failure(claim: Claim, error: str | BaseException) -> None:
     """Notes why the run failed. What could not start leaves a run that it was to go on with as it was."""
-    if not is_first_process():
-        claim.report_worker(error)
-    elif claim.fields["resumes"] and not claim.fields["trains"]:
-        claim.withdraw(error_text(error))
-    else:
-        claim.fail(error)
+    try:
+        if not is_first_process():
+            claim.report_worker(error)
+        elif claim.fields["resumes"] and not claim.fields["trains"]:
+            claim.withdraw(error_text(error))
+        else:
+            claim.fail(error)
+    except LostClaimError as lost:  # the run is another process's by now
+        print(f"seqlab: {lost}", file=sys.stderr)
 
 
 def _outside(error: BaseException | None) -> str | None:
