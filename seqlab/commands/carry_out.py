@@ -44,4 +44,9 @@ def carry_out(
             return start.carry_out_workers(run_dir)  # of a run on several machines, of which the first claims it
         with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
             board.remove_row(attempt.claim.run_dir)
-            return start.carry_out(attempt)
+            try:
+                return start.carry_out(attempt)
+            except BaseException as error:
+                if not isinstance(error, Exception) and not start.has_started:
+                    attempt.note_stop()
+                raise

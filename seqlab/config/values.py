@@ -125,6 +125,16 @@ class Null:
         return value is None
 
 
+@dataclass(frozen=True)
+class Parent:
+    """What a run keeps of the run whose weights it begins with."""
+
+    words: str = "a run's folder"
+
+    def takes(self, value: Any) -> bool:
+        return isinstance(value, Mapping) and set(value) == {"run", "checkpoint"}
+
+
 def _or_null(kind: Kind) -> Either:
     return Either((kind, Null()))
 
@@ -147,7 +157,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "overwrite": FLAG,
     "rerun_changed": FLAG,
     "keep_changed": FLAG,
-    "init_from": _or_null(TEXT),
+    "init_from": Either((TEXT, Parent(), Null())),
     "launcher.job_timeout": _or_null(POSITIVE),
     "runtime.num_threads": _or_null(Whole(1, 4096)),
     "runtime.tf32": FLAG,

@@ -301,7 +301,12 @@ class RunProcess:
     def _start(self) -> None:
         command = [sys.executable, "-Pm", MODULE, *self.args]
         self._forked = False
-        self._inner = subprocess.Popen(command, **self._options)
+        # A Ctrl-C of the terminal must not meet the interpreter while it starts: the process takes it when it can.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._inner = subprocess.Popen(command, **self._options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number in self._signals:
             self._inner.send_signal(number)
 

@@ -58,6 +58,7 @@ def main(argv: list[str]) -> int:
     """Runs one of the programs that need a process of their own; returns its exit code."""
     program, *arguments = argv
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it imports, a Ctrl-C ends it as any other signal does
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which its supervisor has blocked
     put_user_folders_last()
     print_any_text()
     with quick_imports():

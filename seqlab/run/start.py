@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from seqlab.run.client import Process, RunProcess
 from seqlab.run.progress import Listener, Place, duration
@@ -57,6 +57,11 @@ class Start:
     _hung: str | None = None  # why it was ended
     _signals: Forwarding | None = None
 
+    @property
+    def has_started(self) -> bool:
+        """Whether there has been a process."""
+        return self._signals is not None
+
     def carry_out(self, attempt: Attempt) -> int:
         """Trains an attempt in a process of its own; returns the command's exit code: 0 if the run is complete.
 
@@ -92,8 +97,8 @@ class Start:
         ):
             arguments += ["--progress", str(writing)]
             descriptors = (*pass_fds, writing)
-            process = RunProcess(arguments, server, env=environment, stdout=stream, stderr=stream, pass_fds=descriptors)
-            return self._wait(process, listener, run_dir)
+            streams: dict[str, Any] = {"env": environment, "stdout": stream, "stderr": stream, "pass_fds": descriptors}
+            return self._wait(lambda: RunProcess(arguments, server, **streams), listener, run_dir)
 
     @contextmanager
     def _output(self, run_dir: Path) -> Iterator[IO[bytes] | None]:
@@ -107,16 +112,25 @@ class Start:
         with (run_dir / "output.log").open("ab") as stream:
             yield stream
 
-    def _wait(self, process: Process, listener: Listener, run_dir: Path) -> int:
-        """The exit code of a run's process. The first signal that asks this one to stop stops that one, which saves
-        first; a second one ends it at once."""
+    def _wait(self, start: Callable[[], Process], listener: Listener, run_dir: Path) -> int:
+        """The exit code of a run's process, which is started. The first signal that asks this one to stop stops that
+        one, which saves first; a second one ends it at once."""
+        process: Process | None = None
 
         def stop(signum: int = signal.SIGTERM) -> None:
             self.was_stopped = True
-            process.send_signal(signum)
+            if process is not None:
+                process.send_signal(signum)
+
+        def end() -> None:
+            if process is not None:
+                process.kill()
 
         watch = _Watch(self, listener, run_dir)
-        with forwarded(stop, process.kill) as self._signals:
+        with forwarded(stop, end) as self._signals:
+            process = start()
+            if self.was_stopped:
+                process.send_signal(signal.SIGTERM)
             while True:
                 try:
                     code = process.wait(_LOOK_SECONDS)

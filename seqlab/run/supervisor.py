@@ -104,6 +104,14 @@ class Attempt:
             return 1
         return 0
 
+    def note_stop(self) -> None:
+        """Notes that the command was asked to stop before the run's process was started."""
+        with contextlib.suppress(OSError, LostClaimError):
+            if self.claim.status == RUNNING:
+                reason = "stopped before its process started"
+                self.claim.withdraw(reason) if self.goes_on else self.claim.interrupt(reason)
+                _say(f"{reason}; continue with: seqlab resume {self.run_dir}")
+
     def give_up(self, reason: str) -> None:
         """Notes that the run could not start; without room for that, it reads as interrupted."""
         with contextlib.suppress(OSError, LostClaimError):

@@ -99,4 +99,5 @@ def stopped_by_signals(on_stop: Callable[[], bool]) -> Iterator["Signals"]:
         yield signals
     finally:
         for number in heard:
-            signal.signal(number, earlier[number])
+            if signal.getsignal(number) != signal.SIG_IGN:  # as a run that was stopped leaves it
+                signal.signal(number, earlier[number])

@@ -526,8 +526,8 @@ def test_a_command_with_a_mistake_or_of_another_run_takes_nothing_from_a_folder(
     for leave, more, told in (
         (interrupted, (), "holds another run, interrupted"),
         (completed, (), "holds another run, completed"),
-        (None, ("optimizer.lr=abc",), "holds another run, completed"),
-        (None, ("optimizer.lr=abc", "overwrite=true"), "optimizer"),  # in the run's own process
+        (None, ("optimizer.lr=abc",), "optimizer.lr=abc"),
+        (None, ("model.cell._target_=seqlab.nn.NoCell", "overwrite=true"), "NoCell"),  # in the run's own process
     ):
         if leave is not None:
             shutil.rmtree(run.path, ignore_errors=True)

@@ -118,7 +118,9 @@ def test_the_sweep_ends_with_a_summary_and_exit_code_1(swept):
 @pytest.mark.slow
 def test_mended_they_alone_run_again(user, swept):
     (user / "faulty.py").write_text(CELL.replace("FAULTS[self.fault]()", "pass"))
-    done = seqlab(*FAULTY, "model.cell.fault=none,exit,kill", folder=user)
+    asked = seqlab(*FAULTY, "model.cell.fault=none,exit,kill", folder=user)
+    assert asked.returncode == 2 and "faulty.py has changed" in asked.stderr
+    done = seqlab(*FAULTY, "model.cell.fault=none,exit,kill", "keep_changed=true", folder=user)
     assert done.returncode == 0, done.stderr
     assert "2 completed, 1 skipped" in done.stdout
     records = by_fault(user / "runs" / "faulty")
@@ -130,7 +132,13 @@ def test_mended_they_alone_run_again(user, swept):
 
 
 def test_a_sweep_started_twice_leaves_what_is_at_work_alone_and_says_so(tmp_path, user):
-    arguments = (*FAULTY[:-1], f"hydra.sweep.dir={tmp_path}", "model.cell.fault=none", "seed=1")
+    arguments = (
+        *FAULTY[:-1],
+        f"hydra.sweep.dir={tmp_path}",
+        "model.cell.fault=none",
+        "seed=1",
+        "trainer.max_epochs=300",
+    )
     with seqlab_started(*arguments, folder=user) as first:
         (run_dir,) = wait_for(lambda: [path.parent for path in tmp_path.glob(f"*/{RECORD_NAME}")])
         owner = read_record(run_dir)["process"]["pid"]
