@@ -20,6 +20,7 @@ import ctypes
 import errno
 import fcntl
 import importlib
+import io
 import json
 import os
 import selectors
@@ -32,7 +33,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 LENGTH: Final = struct.Struct("!I")
 """What stands before a request: how many bytes of JSON it has."""
@@ -275,7 +276,8 @@ def become(request: Request, module: ModuleType) -> int:
     # Lightning starts further processes of a run by the module that stands here, and by the arguments.
     sys.modules["__main__"] = module
     sys.argv = [str(module.__file__), *request.argv]
-    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
+    sys.stdout = _output(1, sys.stdout, line_buffering=os.isatty(1))
+    sys.stderr = _output(2, sys.stderr, line_buffering=True)
     try:
         os.chdir(request.folder)
         return int(module.main(request.argv) or 0)
@@ -290,6 +292,19 @@ def become(request: Request, module: ModuleType) -> int:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         return 1
+
+
+def _output(number: int, before: TextIO | None, *, line_buffering: bool) -> io.TextIOWrapper:
+    """A stream for what stands behind a descriptor now: the one before takes a pipe for the file that was there, and
+    can't be reconfigured then."""
+    write_through = bool(getattr(before, "write_through", False))  # by PYTHONUNBUFFERED
+    return io.TextIOWrapper(
+        open(number, "wb", buffering=0 if write_through else -1, closefd=False),
+        encoding=getattr(before, "encoding", None),
+        errors=getattr(before, "errors", "backslashreplace"),
+        line_buffering=line_buffering,
+        write_through=write_through,
+    )
 
 
 def leave(code: int) -> None:
