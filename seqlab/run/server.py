@@ -20,6 +20,7 @@ import ctypes
 import errno
 import fcntl
 import importlib
+import io
 import json
 import os
 import selectors
@@ -32,7 +33,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 LENGTH: Final = struct.Struct("!I")
 """What stands before a request: how many bytes of JSON it has."""
@@ -275,7 +276,8 @@ def become(request: Request, module: ModuleType) -> int:
     # Lightning starts further processes of a run by the module that stands here, and by the arguments.
     sys.modules["__main__"] = module
     sys.argv = [str(module.__file__), *request.argv]
-    _renew_streams()
+    sys.stdout = _output(1, sys.stdout, line_buffering=os.isatty(1))
+    sys.stderr = _output(2, sys.stderr, line_buffering=True)
     try:
         os.chdir(request.folder)
         return int(module.main(request.argv) or 0)
@@ -292,16 +294,17 @@ def become(request: Request, module: ModuleType) -> int:
         return 1
 
 
-def _renew_streams() -> None:
-    """Opens standard output and error anew: what Python knows of the files that they were before, such as whether one
-    can seek, no longer holds."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        before = getattr(sys, name)
-        is_line_buffered = number == 2 or os.isatty(number)
-        stream = open(  # noqa: SIM115
-            number, "w", 1 if is_line_buffered else -1, encoding=before.encoding, errors=before.errors, closefd=False
-        )
-        setattr(sys, name, stream)
+def _output(number: int, before: TextIO | None, *, line_buffering: bool) -> io.TextIOWrapper:
+    """A stream for what stands behind a descriptor now: the one before takes a pipe for the file that was there, and
+    can't be reconfigured then."""
+    write_through = bool(getattr(before, "write_through", False))  # by PYTHONUNBUFFERED
+    return io.TextIOWrapper(
+        open(number, "wb", buffering=0 if write_through else -1, closefd=False),
+        encoding=getattr(before, "encoding", None),
+        errors=getattr(before, "errors", "backslashreplace"),
+        line_buffering=line_buffering,
+        write_through=write_through,
+    )
 
 
 def leave(code: int) -> None:

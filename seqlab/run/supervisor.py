@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from seqlab.config.hash import config_hash, differing_values
 from seqlab.errors import InputError
-from seqlab.run.code import COPIES
+from seqlab.run.code import COPIES, code_differences
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import Claim, RunFolder, State
 from seqlab.run.ownership import LostClaimError
@@ -186,7 +186,7 @@ def _open_replacement(
 
 def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | None:
     """Why ``config`` must not train in a folder in this state; None where it may."""
-    overwrite = "overwrite=true trains anew and replaces it once that completes"
+    overwrite = "seqlab train with overwrite=true trains anew and replaces it once that completes"
     same = state.record["config_hash"] == config_hash(config)
     if state.status == COMPLETED:
         run = "this very run, completed" if same else "another run, completed"
@@ -200,7 +200,7 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
             f"{overwrite}"
         )
     if state.is_stopped and state.has_checkpoint and (changed := _other_inputs(run_dir, state, config)):
-        copies = f" (the code is kept in {run_dir / COPIES})" if state.record["code"] else ""
+        copies = f" (the code is kept in {run_dir / COPIES})" if _has_other_code(run_dir, state) else ""
         return (
             f"{run_dir}: not what the run, {state.status}, began with: {'; '.join(changed)}; put that back{copies} to "
             f"go on with it, or {overwrite}"
@@ -211,6 +211,11 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
 def _other_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> list[str]:
     """What of the data and the user's code is other than when a run began, so that it can't go on."""
     return differences(state.record, Now(), config=config, run_dir=run_dir).decides
+
+
+def _has_other_code(run_dir: Path, state: State) -> bool:
+    """Whether the user's code is other now, and the folder has what it was."""
+    return (run_dir / COPIES).is_dir() and bool(code_differences(state.record["code"]))
 
 
 def _named(values: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ def preload() -> None:
     if folder := os.environ.get("TEST_PRELOADS"):
         with open(Path(folder, "preloads.txt"), "a") as file:
             file.write(f"{os.getpid()} {os.getcwd()}\n")
+    logging.basicConfig()
     match os.environ.get("TEST_PRELOAD"):
         case "raise":
             raise ImportError("broken on purpose")
@@ -55,6 +57,15 @@ def echo() -> None:
     print("out")
     print("err", file=sys.stderr)
     print(f"read {sys.stdin.read()}")
+
+
+def reconfigure() -> None:
+    """Prints what ASCII lacks, as runs do."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="ascii", errors="backslashreplace")
+    print("caf\u00e9")
+    print("th\u00e9", file=sys.stderr)
+    logging.warning("a handler that was made before the fork")
 
 
 def end(how: str, number: str = "0") -> None:

@@ -83,6 +83,19 @@ def test_its_streams_are_those_it_is_given(server, tmp_path):
     assert (tmp_path / "err").read_text() == "err\n"
 
 
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_pipes_and_files_can_be_reconfigured_whatever_the_servers_streams_are(unbuffered, tmp_path):
+    with Server(server_environment(**unbuffered), MODULE) as server:  # whose own output is the null device
+        reading, writing = os.pipe()
+        with open(reading, "rb") as out, open(tmp_path / "err", "wb") as err:
+            process = forked(server, "reconfigure", stdout=writing, stderr=err)
+            os.close(writing)
+            assert out.read() == b"caf\\xe9\n"
+            assert process.wait(30) == 0
+    lines = (tmp_path / "err").read_text().splitlines()
+    assert lines[0] == r"th\xe9" and lines[1].endswith("a handler that was made before the fork")
+
+
 def test_a_stream_that_is_closed_here_is_the_null_device_there(server, tmp_path):
     number = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     os.close(number)

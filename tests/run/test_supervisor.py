@@ -160,6 +160,31 @@ def test_another_run_that_can_go_on_is_refused_with_what_differs(run, end):
     assert run.events_path.read_bytes() == before and weights(run) == "weights"
 
 
+def test_the_copies_of_the_code_are_named_where_there_are_any_and_the_code_is_what_differs(run, tmp_path):
+    cells, text = tmp_path / "cells.py", tmp_path / "text.txt"
+    cells.write_text("one"), text.write_text("one")
+    of_cells, of_text = (
+        {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in (cells, text)
+    )
+    with attempt(run) as made:
+        made.claim.note(code={"hash": "x", "files": []}, data_files=[{**of_text, "size": 3, "key": None}])
+        train(made.claim)
+        made.claim.interrupt("x")
+    text.write_text("two")
+    with pytest.raises(InputError, match=r"text\.txt has changed; put that back to go on"):
+        attempt(run)
+    text.write_text("one")
+    with attempt(run) as made:
+        made.claim.note(code={"hash": "x", "files": [{"module": "cells", **of_cells}]})
+        made.claim.interrupt("x")
+    (run.path / "code").mkdir()
+    cells.write_text("two")
+    with pytest.raises(
+        InputError, match=r"cells\.py has changed; put that back \(the code is kept in .*code\) to go on"
+    ):
+        attempt(run)
+
+
 @pytest.mark.parametrize("config", [CONFIG, OTHER])
 def test_a_completed_run_is_refused_and_stays(run, config):
     completed(run)
