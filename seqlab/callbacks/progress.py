@@ -1,5 +1,6 @@
 """Progress in a terminal and in a log file."""
 
+import math
 import time
 from typing import Any
 
@@ -125,7 +126,7 @@ class ProgressLines(AtTest):
             if isinstance(callback, TrainingMetrics):
                 if (loss := callback.running_loss()) is not None:
                     parts.append(f"loss {loss:.4g}")
-                if trainer.optimizers:
+                if trainer.optimizers and math.isfinite(callback.rate):  # it has none before its first step
                     parts.append(f"rate {callback.rate:.4g}")
         if step > self._begun_step:
             seconds = (time.monotonic() - self._begun_at) / (step - self._begun_step)

@@ -302,8 +302,9 @@ class TrainCommand:
         line = changes_line(changed)
         if rerun == keep:
             raise InputError(
-                f"runs of this sweep are of other code or data ({line}): rerun_changed=true runs them again, and each "
-                "old result stays until the new one completes; keep_changed=true keeps what has completed as it is"
+                f"runs of this sweep are of other code or data ({line}): put that back, or rerun_changed=true runs "
+                "them again, and each old result stays until the new one completes; keep_changed=true keeps what has "
+                "completed as it is"
             )
         # What can't go on begins anew either way: a run is of one code.
         self.anew = {each.folder for each in changed if rerun or not each.is_complete}

@@ -209,7 +209,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     if config.get(INIT_FROM) and resumption.path is None:
         load_initial_weights(task, config[INIT_FROM], data.vocabularies)
     if resume:
-        log.info("resumed from step %s", resumption.step or "0: there was no checkpoint yet")
+        log.info("resumed from step %s", resumption.step or "0: there is no checkpoint to go on from")
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     tell = TellProgress(teller, TRAINING, EVALUATION)
     trainer.callbacks.insert(0, tell)  # type: ignore[attr-defined]

@@ -40,7 +40,9 @@ def test_accumulated_windows_count_as_steps_and_epochs_are_told(tmp_path, text_f
     clock.step = 30.0
     overrides = ("trainer.max_epochs=2", "trainer.limit_train_batches=20", "trainer.accumulate_grad_batches=4")
     run_here(tmp_path, *small(text_file, *overrides))
-    lines = [line for line in capsys.readouterr().out.splitlines() if " left" in line]
+    out = capsys.readouterr().out
+    assert "  step 0 of 10  loss " in out and "rate nan" not in out  # before the first step there is no rate
+    lines = [line for line in out.splitlines() if " left" in line]
     assert lines[0].startswith("epoch 1 of 2  step ") and lines[-1].startswith("epoch 2 of 2  step ")
     assert all(" of 10  loss " in line for line in lines)
 

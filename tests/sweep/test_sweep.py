@@ -192,7 +192,7 @@ def test_a_sweep_that_meets_runs_of_other_code_stops_before_any_job_and_names_th
     assert sweep_here(run, "seed=1,2,3") == (2, [])
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "seed=1, seed=2: own/own_cells.py has changed" in err
-    assert "rerun_changed=true" in err and "keep_changed=true" in err
+    assert "put that back" in err and "rerun_changed=true" in err and "keep_changed=true" in err
     assert sweep_here(run, "seed=1,2,3", "keep_changed=true") == (0, [(3, "begun")])
     assert "seed=1, seed=2: own/own_cells.py has changed" in capfd.readouterr().err  # seed 3 is of the code of now
     assert sweep_here(run, "seed=1,2,3", "rerun_changed=true") == (0, [(1, "begun"), (2, "begun")])
