@@ -247,3 +247,27 @@ def test_another_text_flag_compiler_or_processor_has_a_library_of_its_own(monkey
         monkeypatch.setattr(build, "_processor", lambda: "another")
     assert build._key("other" if part == "text" else "text") != before
     monkeypatch.undo()
+
+
+FORKS = """\
+import os, sys
+import torch
+from seqlab.nn.engine.scan import build
+
+torch.set_num_threads(2)
+if (pid := os.fork()) == 0:  # for which a library may give up the threads that it began when it was imported
+    os._exit(0)
+os.waitpid(pid, 0)
+if sys.argv[1] == "several":
+    torch.ones(2**20).tanh()  # OpenMP's threads are there from now on, and a fork has none of them
+if (pid := os.fork()) == 0:
+    os._exit(build.threads())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+@pytest.mark.parametrize(("parent", "threads"), [("one", 2), ("several", 1)])
+def test_a_fork_has_as_many_threads_as_its_parent_left_it(parent, threads):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert subprocess.run([sys.executable, "-c", FORKS, parent], env=environment, check=False).returncode == threads

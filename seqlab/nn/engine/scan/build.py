@@ -81,17 +81,25 @@ def _default_folder(cache: str | None, home: str | None) -> Path:
 
 
 def threads() -> int:
-    """How many threads a call may use: one in a forked child, whose parent's threads did not come with it."""
-    return 1 if _forked else torch.get_num_threads()
+    """How many threads a call may use: one in a fork of a process that had several, which did not come with it."""
+    return 1 if _lost_threads else torch.get_num_threads()
+
+
+def _note_threads() -> None:
+    global _had_threads
+    try:
+        _had_threads = len(os.listdir("/proc/self/task")) > 1
+    except OSError:  # not Linux: nobody knows
+        _had_threads = True
 
 
 def _note_fork() -> None:
-    global _forked
-    _forked = True
+    global _lost_threads
+    _lost_threads = _lost_threads or _had_threads
 
 
-_forked = False
-os.register_at_fork(after_in_child=_note_fork)
+_had_threads = _lost_threads = False
+os.register_at_fork(before=_note_threads, after_in_child=_note_fork)
 
 
 def _claim(folder: Path) -> None:
