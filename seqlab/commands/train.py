@@ -416,6 +416,9 @@ class TrainCommand:
             end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
         elif end["status"] != RUNNING and reason:
             end["error"] = reason.splitlines()[-1]
+        if result.status is None:  # of what it loaded this time
+            files = (state.record["code"] or {}).get("files") or []
+            end["modules"] = {file["module"]: file["sha256"] for file in files}
         return {**end, "value": state.record["metrics"].get(config.optimize.metric)}
 
     def _attempt(

@@ -66,6 +66,7 @@ class Sweep:
         self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
         self.log = SweepLog(self.folder.absolute(), secrets.token_hex(4))
         self.server: str | None = None  # the address of the one that its jobs' processes are forked from
+        self._modules: dict[str, str | None] = {}  # the user's own that jobs have loaded, with their hashes
         self._process = this_process()
         self._began = time.monotonic()
         self._watch: threading.Thread | None = None
@@ -158,6 +159,21 @@ class Sweep:
                 if self._watch is not None and self.fail_fast and self.progress.has_failure:
                     self.log.stop()
                 self._tell_end(event)
+                self._tell_edits(event)
+
+    def _tell_edits(self, event: dict[str, Any]) -> None:
+        """Says where a module of the user's own was another for a job before: it was edited while the sweep runs."""
+        modules: dict[str, str | None] = event.get("modules") or {}
+        edited = [name for name, digest in modules.items() if self._modules.get(name, digest) != digest]
+        self._modules.update(modules)
+        if edited:
+            job = f"{self.label(int(event['number']))} {name_of(event['folder'])}"
+            print(
+                f"seqlab: {job} has loaded another {', '.join(edited)} than a job before it: edited while the sweep runs, "
+                "so the report keeps the two apart",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _tell_silence(self, event: dict[str, Any]) -> None:
         number = int(event["number"])

@@ -211,6 +211,18 @@ def test_a_result_of_other_code_stays_until_the_new_one_completes(sweep_here, ow
     assert sweep_here(run, "seed=2") == (0, [])
 
 
+def test_a_module_that_is_edited_while_the_sweep_runs_is_named(sweep_here, own_code, capfd):
+    write, run = own_code
+
+    def edited(claim):
+        write("first = 1" if seed_of(claim) == 1 else "second = 2")
+        run(claim)
+
+    assert sweep_here(edited, "seed=1,2,3")[0] == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "[2/3] seed=2 has loaded another own_cells than a job before it" in line
+
+
 def test_a_finished_sweep_is_known_without_composing_its_jobs(sweep_here, monkeypatch):
     seeds = f"seed={','.join(map(str, range(12)))}"
     assert len(sweep_here(complete, seeds)[1]) == 12
