@@ -169,8 +169,8 @@ class Sweep:
         if edited:
             job = f"{self.label(int(event['number']))} {name_of(event['folder'])}"
             print(
-                f"seqlab: {job} has loaded another {', '.join(edited)} than a job before it: edited while the sweep runs, "
-                "so the report keeps the two apart",
+                f"seqlab: {job} has loaded another {', '.join(edited)} than a job before it: edited while the sweep "
+                "runs, so the report keeps the two apart",
                 file=sys.stderr,
                 flush=True,
             )
