@@ -216,6 +216,8 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     if isinstance(trainer.checkpoint_callback, RunCheckpoint):
         trainer.checkpoint_callback.stop = stop
         trainer.checkpoint_callback.goes_on = continues and is_parents(config, resumption.path)
+        if trainer.checkpoint_callback.goes_on:
+            log_early_stopping(resumption.checkpoint)
     if is_first_process():
         note_code(claim, resume)
         if resume:
@@ -260,6 +262,17 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     )
     (run_dir / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)  # there is nothing left to resume
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def log_early_stopping(checkpoint: Mapping[str, Any]) -> None:
+    """Says what becomes of early stopping in a run that continues another."""
+    for name, state in checkpoint.get("callbacks", {}).items():
+        if name.startswith("EarlyStopping"):
+            log.info(
+                "early stopping keeps its count: %d of %d validations in a row without improvement",
+                state["wait_count"],
+                state["patience"],
+            )
 
 
 def note_code(claim: Claim, resume: bool = False) -> None:
