@@ -82,7 +82,8 @@ def assert_the_same_end(alone: Path, continued: Path) -> None:
             checkpoint["callbacks"].pop("TrainingMetrics")  # times
             checkpoint.pop("events")  # files by the time
             (loader,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-            loader["cursor"] %= loader["num_windows"]  # an epoch's end is the next one's beginning
+            if "num_windows" in loader:
+                loader["cursor"] %= loader["num_windows"]  # an epoch's end is the next one's beginning
         for key in one:
             assert identical(one[key], other[key]), f"{name}: {key}"
     assert read_record(alone)["metrics"] == read_record(continued)["metrics"]

@@ -114,7 +114,7 @@ def test_evaluation_is_over_every_text_and_the_record_keeps_the_best_by_accuracy
         metrics = record.fields["metrics"]
         assert metrics[f"{name}/loss"] == pytest.approx(float(F.cross_entropy(logits.double(), targets)), abs=1e-6)
         assert metrics[f"{name}/accuracy"] == pytest.approx(float((logits.argmax(1) == targets).double().mean()))
-    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
+    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
     assert best == pytest.approx(record.fields["metrics"]["val/accuracy"])
 
 

@@ -177,7 +177,7 @@ def test_validation_is_translated_greedily_at_every_nth_validation(tmp_path, num
 def test_a_run_can_be_judged_by_its_bleu(tmp_path, numbers):
     judged = ("optimize.metric=val/bleu", "optimize.mode=max")
     record = run_here(tmp_path, *of_numbers(numbers, *judged, "task.bleu_every_n_validations=1", "logger=none")).fields
-    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["callbacks"]["RunCheckpoint"]["best_score"]
+    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
     assert best == pytest.approx(record["metrics"]["val/bleu"])
     with pytest.raises(InputError, match=r"optimize.metric=val/bleu is needed at every validation: give task\.bleu_ev"):
         run_here(tmp_path / "2", *of_numbers(numbers, *judged, "task.bleu_every_n_validations=2"))
