@@ -81,6 +81,8 @@ def assert_the_same_end(alone: Path, continued: Path) -> None:
         for checkpoint in (one, other):
             checkpoint["callbacks"].pop("TrainingMetrics")  # times
             checkpoint.pop("events")  # files by the time
+            for how in ("moment", "before_validation"):  # how it was taken, not what is trained
+                checkpoint["run"].pop(how)
             (loader,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
             if "num_windows" in loader:
                 loader["cursor"] %= loader["num_windows"]  # an epoch's end is the next one's beginning
