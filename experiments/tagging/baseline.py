@@ -19,7 +19,7 @@ import torch
 from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import TaggingData
-from seqlab.data.tag_batch import as_read
+from seqlab.data.tagging.batch import as_read
 from seqlab.errors import InputError
 from seqlab.run.folder import start_run
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqlab.callbacks.translation import draw
 from seqlab.data import TranslationSpec
-from seqlab.data.batch import pad
+from seqlab.data.core.batch import pad
 from seqlab.errors import InputError
 from seqlab.nn import Translator
 from seqlab.run.load import load_run

@@ -23,8 +23,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from seqlab.callbacks import TrainingMetrics
-from seqlab.data import DataSpec
-from seqlab.data.stream import Stream, StreamLoader
+from seqlab.data import LanguageModelSpec
+from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.run.training import ignore_foreign_warnings, keep_freed_memory
 from seqlab.tasks import LanguageModelTask
@@ -178,7 +178,7 @@ def _train(sizes: Sizes, precision: str, steps: int, turns: _Turns) -> None:
     characters = {"train": 1.0, "validation": 1.0, "test": 1.0}
     task = LanguageModelTask(
         model,
-        DataSpec(sizes.vocab_size, "word", characters, {}),
+        LanguageModelSpec(sizes.vocab_size, "word", characters, {}),
         lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         StepDecay(),
         reduction="time_sum",

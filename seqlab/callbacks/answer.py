@@ -8,8 +8,8 @@ from torch import Tensor
 
 from seqlab.callbacks.at_test import AtTest
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
-from seqlab.data.answers import AnswerData
-from seqlab.data.babi import StoryQuestion
+from seqlab.data.answers.module import AnswerData
+from seqlab.data.formats.babi import StoryQuestion
 from seqlab.tasks.answer import AnswerTask, probabilities
 
 _SHOWN = 40  # sentences or words that a figure has room for

@@ -5,7 +5,7 @@ import lightning.pytorch as pl
 from seqlab.callbacks.at_test import AtTest
 from seqlab.callbacks.confusion import MOST_NAMED
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
-from seqlab.data.classification import ClassificationData
+from seqlab.data.classification.module import ClassificationData
 from seqlab.tasks.classification import ClassificationTask, probabilities
 
 

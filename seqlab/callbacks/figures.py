@@ -7,8 +7,8 @@ import torch
 
 from seqlab.callbacks.at_test import Observer
 from seqlab.callbacks.writer import language_model, tensorboard_writer
-from seqlab.nn.generation import evaluation
-from seqlab.nn.models import NextTokenModel
+from seqlab.nn.models.generation import evaluation
+from seqlab.nn.models.language_model import NextTokenModel
 
 
 class StateFigure(Observer):

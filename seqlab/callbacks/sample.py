@@ -5,9 +5,9 @@ import torch
 
 from seqlab.callbacks.at_test import Observer
 from seqlab.callbacks.writer import language_model, tensorboard_writer
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.generation import generate
+from seqlab.nn.models.generation import generate
 
 
 def default_prompt(vocabulary: Vocabulary) -> str:

@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 
 from seqlab.callbacks.at_test import AtTest
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
-from seqlab.data.tagging import TaggingData
+from seqlab.data.tagging.module import TaggingData
 from seqlab.tasks.tagging import TaggingTask, likeliest
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from seqlab.callbacks.at_test import AtTest, Observer
 from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
-from seqlab.data.translation import TranslationData
-from seqlab.nn.translator import Translations
+from seqlab.data.translation.module import TranslationData
+from seqlab.nn.models.translator import Translations
 from seqlab.tasks.translation import TranslationTask, decode, translate
 
 

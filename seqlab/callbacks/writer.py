@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqlab.errors import InputError
-from seqlab.nn.models import NextTokenModel
+from seqlab.nn.models.language_model import NextTokenModel
 
 Data = TypeVar("Data", bound=pl.LightningDataModule)
 Task = TypeVar("Task", bound=pl.LightningModule)

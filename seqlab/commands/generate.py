@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from seqlab.data.files import plain_text
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.formats.text import plain_text
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.generation import beam_search
-from seqlab.nn.generation import generate as generate_tokens
+from seqlab.nn.models.generation import beam_search
+from seqlab.nn.models.generation import generate as generate_tokens
 from seqlab.run import load
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
@@ -19,7 +19,7 @@ _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 @dataclass
 class Sampling:
-    """How to draw the next token; see :func:`seqlab.nn.generation.filter_logits`."""
+    """How to draw the next token; see :func:`seqlab.nn.models.generation.filter_logits`."""
 
     greedy: bool = False
     temperature: float = 1.0

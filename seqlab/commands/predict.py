@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.config import build
-from seqlab.data.blanks import is_blank
-from seqlab.data.examples import read_lines
-from seqlab.data.files import plain_text
-from seqlab.data.tables import without_surrogates
-from seqlab.data.vocabulary import UNKNOWN, Vocabulary
+from seqlab.data.core.examples import read_lines
+from seqlab.data.formats.blanks import is_blank
+from seqlab.data.formats.tables import without_surrogates
+from seqlab.data.formats.text import plain_text
+from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.tasks import Prediction

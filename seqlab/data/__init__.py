@@ -1,45 +1,40 @@
 """Data: texts, vocabularies and the windows of truncated BPTT, as plain PyTorch tensors and Lightning data modules."""
 
-from seqlab.data.answer_families import answer_data, babi_data, world_data
-from seqlab.data.answer_sources import AnswerHub, BabiFiles
-from seqlab.data.answers import AnswerData
-from seqlab.data.babi import StoryQuestion
-from seqlab.data.batch import IGNORE_INDEX, Batch, ClassificationBatch, ClassificationSpec, DataSpec, Spec, read_spec
-from seqlab.data.bibles import KingJamesToWorldEnglish
-from seqlab.data.characters import CharacterVocabulary
-from seqlab.data.classification import ClassificationData
-from seqlab.data.examples import ExampleData, ExampleLoader
-from seqlab.data.families import (
-    hello_data,
-    hub_data,
-    king_james_data,
-    labelled_data,
-    mr_data,
-    ptb_data,
-    text_data,
-    tiny_sentiment_data,
-)
-from seqlab.data.files import TextFiles
-from seqlab.data.grammar import Grammar
-from seqlab.data.hub import Hub
-from seqlab.data.labelled import LabelledHub, LabelledLines, LabelledTables, TinySentiment
-from seqlab.data.language_model import LanguageModelData
-from seqlab.data.parallel import ParallelFiles, ParallelHub, SentencePair
-from seqlab.data.sentences import TaggedSentence
-from seqlab.data.sources import Hello, KingJames, Source
-from seqlab.data.stories import AnswerBatch, AnswerSpec
-from seqlab.data.stream import Stream, StreamLoader
-from seqlab.data.subwords import SubwordVocabulary
-from seqlab.data.tables import LabelledText
-from seqlab.data.tag_batch import TaggingBatch, TaggingSpec
-from seqlab.data.tagged import TaggedFiles, TaggedHub
-from seqlab.data.tagging import TaggingData
-from seqlab.data.tagging_families import ewt_data, grammar_data, tagged_data, wnut17_data
-from seqlab.data.translation import TranslationBatch, TranslationData, TranslationSpec
-from seqlab.data.translation_families import kjv_web_data, multi30k_data, parallel_data
-from seqlab.data.vocabulary import TokenizerSettings, Vocabulary, load_vocabulary
-from seqlab.data.words import WordVocabulary
-from seqlab.data.world import World
+from seqlab.data.answers.batch import AnswerBatch, AnswerSpec
+from seqlab.data.answers.module import AnswerData
+from seqlab.data.answers.presets import answer_data, babi_data, world_data
+from seqlab.data.answers.sources import AnswerHub, BabiFiles
+from seqlab.data.answers.world import World
+from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.module import ClassificationData
+from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sentiment_data
+from seqlab.data.classification.sources import LabelledHub, LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
+from seqlab.data.core.examples import ExampleData, ExampleLoader
+from seqlab.data.core.stream import Stream, StreamLoader
+from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.sentences import TaggedSentence
+from seqlab.data.formats.tables import LabelledText
+from seqlab.data.formats.text import TextFiles
+from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.language_model.hub import Hub
+from seqlab.data.language_model.module import LanguageModelData
+from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
+from seqlab.data.language_model.sources import Hello, KingJames, Source
+from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
+from seqlab.data.tagging.grammar import Grammar
+from seqlab.data.tagging.module import TaggingData
+from seqlab.data.tagging.presets import ewt_data, grammar_data, tagged_data, wnut17_data
+from seqlab.data.tagging.sources import TaggedFiles, TaggedHub
+from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
+from seqlab.data.translation.bibles import KingJamesToWorldEnglish
+from seqlab.data.translation.module import TranslationData
+from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
+from seqlab.data.translation.sources import ParallelFiles, ParallelHub, SentencePair
+from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
+from seqlab.data.vocabulary.characters import CharacterVocabulary
+from seqlab.data.vocabulary.subwords import SubwordVocabulary
+from seqlab.data.vocabulary.words import WordVocabulary
 
 __all__ = [
     "IGNORE_INDEX",
@@ -53,7 +48,6 @@ __all__ = [
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
-    "DataSpec",
     "ExampleData",
     "ExampleLoader",
     "Grammar",
@@ -66,6 +60,7 @@ __all__ = [
     "LabelledTables",
     "LabelledText",
     "LanguageModelData",
+    "LanguageModelSpec",
     "ParallelFiles",
     "ParallelHub",
     "SentencePair",

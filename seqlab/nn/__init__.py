@@ -1,32 +1,11 @@
 """Recurrent networks in plain PyTorch: cells, layers, encoders and the engines that run them."""
 
-from seqlab.nn.adapter import ModuleCell
-from seqlab.nn.answerer import Answerer
-from seqlab.nn.attention import Attention
-from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.cells import GRUCell, LSTMCell, RNNCell
-from seqlab.nn.classifier import Classifier
-from seqlab.nn.crf import CRF, bio_constraints
-from seqlab.nn.decoder import Decoder
-from seqlab.nn.encoder import Encoder
-from seqlab.nn.gradients import (
-    norms_by_distance,
-    state_gradients,
-    step_gradient_norms,
-    step_gradients,
-    truncation_bias,
-)
-from seqlab.nn.init import initialize
-from seqlab.nn.linear import LinearCell, MinGRUCell, MinLSTMCell
-from seqlab.nn.models import LanguageModel, NextTokenModel
-from seqlab.nn.ngram import KneserNey
-from seqlab.nn.normalized import LayerNormGRUCell, LayerNormLSTMCell
-from seqlab.nn.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
-from seqlab.nn.recurrent import Bidirectional, Recurrent
-from seqlab.nn.size import match_parameters
-from seqlab.nn.tagger import Tagger
-from seqlab.nn.translator import Translations, Translator
-from seqlab.nn.variants import (
+from seqlab.nn.cells.adapter import ModuleCell
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
+from seqlab.nn.cells.linear import LinearCell, MinGRUCell, MinLSTMCell
+from seqlab.nn.cells.normalized import LayerNormGRUCell, LayerNormLSTMCell
+from seqlab.nn.cells.stock import GRUCell, LSTMCell, RNNCell
+from seqlab.nn.cells.variants import (
     CoupledLSTMCell,
     IndRNNCell,
     IRNNCell,
@@ -35,7 +14,28 @@ from seqlab.nn.variants import (
     SLSTMCell,
     UGRNNCell,
 )
-from seqlab.nn.window import WindowModel
+from seqlab.nn.gradients import (
+    norms_by_distance,
+    state_gradients,
+    step_gradient_norms,
+    step_gradients,
+    truncation_bias,
+)
+from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.init import initialize
+from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.models.answerer import Answerer
+from seqlab.nn.models.attention import Attention
+from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.crf import CRF, bio_constraints
+from seqlab.nn.models.decoder import Decoder
+from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
+from seqlab.nn.models.ngram import KneserNey
+from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
+from seqlab.nn.models.tagger import Tagger
+from seqlab.nn.models.translator import Translations, Translator
+from seqlab.nn.models.window import WindowModel
+from seqlab.nn.size import match_parameters
 
 make_tagger = Tagger  # its name in the configurations of earlier runs
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seqlab.nn.arguments import check_input, check_lengths, check_size
-from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.recurrent import Recurrent, flip_valid
+from seqlab.nn.cells.base import RecurrentCell
+from seqlab.nn.layers.recurrent import Recurrent, flip_valid
 from seqlab.nn.state import State, detach
 
 

@@ -11,8 +11,8 @@ import torch
 
 from seqlab.config.paths import moved_paths, path_values
 from seqlab.data import Spec
-from seqlab.data.fingerprint import Digest
-from seqlab.data.vocabulary import TOKENIZER_FILE, Vocabulary
+from seqlab.data.core.fingerprint import Digest
+from seqlab.data.vocabulary.base import TOKENIZER_FILE, Vocabulary
 from seqlab.errors import ChangedError
 from seqlab.run.folder import RunFolder
 from seqlab.run.inputs import FileHashes, data_differences

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import lightning.pytorch as pl
 
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.folder import RunFolder

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.data.babi import StoryQuestion
-from seqlab.data.batch import IGNORE_INDEX
-from seqlab.data.stories import AnswerBatch, AnswerSpec, EncodedStories, cut_story, split_sentences
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.answers.batch import AnswerBatch, AnswerSpec, EncodedStories, cut_story, split_sentences
+from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.answerer import Answerer
-from seqlab.nn.generation import evaluation
+from seqlab.nn.models.answerer import Answerer
+from seqlab.nn.models.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.data.batch import IGNORE_INDEX, ClassificationBatch, ClassificationSpec, pad
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.core.batch import IGNORE_INDEX, pad
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.classifier import Classifier
-from seqlab.nn.generation import evaluation
+from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics

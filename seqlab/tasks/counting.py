@@ -5,9 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from seqlab.data.batch import IGNORE_INDEX, Batch, DataSpec
+from seqlab.data.core.batch import IGNORE_INDEX, Batch
+from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.errors import InputError
-from seqlab.nn.ngram import KneserNey
+from seqlab.nn.models.ngram import KneserNey
 from seqlab.tasks.base import OptimizerFactory, Schedule
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.schedules import Constant
@@ -37,7 +38,7 @@ class CountingTask(LanguageModelTask):
     def __init__(
         self,
         model: KneserNey,
-        spec: DataSpec,
+        spec: LanguageModelSpec,
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
         metric: str = "val/loss",

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.data.batch import IGNORE_INDEX, Batch, DataSpec
+from seqlab.data.core.batch import IGNORE_INDEX, Batch
+from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.errors import InputError
-from seqlab.nn.models import NextTokenModel
+from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.devices import gather_rows, global_mean, own_rows
@@ -40,7 +41,7 @@ class LanguageModelTask(SequenceTask):
     def __init__(
         self,
         model: NextTokenModel,
-        spec: DataSpec,
+        spec: LanguageModelSpec,
         optimizer: OptimizerFactory | None,
         schedule: Schedule | None = None,
         reduction: Literal["mean", "time_sum"] = "mean",

@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor, nn
 
-from seqlab.data.batch import IGNORE_INDEX
-from seqlab.data.tag_batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
-from seqlab.data.tag_schemes import TagScheme
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.data.formats.tag_schemes import TagScheme
+from seqlab.data.tagging.batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.generation import evaluation
-from seqlab.nn.tagger import Tagger
+from seqlab.nn.models.generation import evaluation
+from seqlab.nn.models.tagger import Tagger
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
 from seqlab.tasks.devices import global_mean, summed
 from seqlab.tasks.prediction import Prediction

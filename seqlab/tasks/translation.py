@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.data.batch import IGNORE_INDEX, pad
-from seqlab.data.translation import TranslationBatch, TranslationSpec
-from seqlab.data.vocabulary import Vocabulary
+from seqlab.data.core.batch import IGNORE_INDEX, pad
+from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.translator import Translations, Translator
+from seqlab.nn.models.translator import Translations, Translator
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
 from seqlab.tasks.devices import gathered, global_mean
 from seqlab.tasks.metrics import TokenMetrics

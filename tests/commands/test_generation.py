@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.nn import GRUCell, LanguageModel, LSTMCell
-from seqlab.nn.generation import beam_search, filter_logits, generate
+from seqlab.nn.models.generation import beam_search, filter_logits, generate
 
 VOCAB = 7
 

@@ -10,7 +10,7 @@ import pytest
 
 from seqlab.cli import main
 from seqlab.commands.predict import MOST_CHARACTERS, inputs_of, predict
-from seqlab.data.batch import Spec, read_spec
+from seqlab.data.core.batch import Spec, read_spec
 from seqlab.errors import InputError
 from seqlab.run.load import SPEC_NAME, load_run
 from seqlab.tasks.classification import ClassificationTask

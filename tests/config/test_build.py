@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from seqlab.config import build
-from seqlab.data import DataSpec
+from seqlab.data import LanguageModelSpec
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.tasks.schedules import Plan
 from tests.conftest import config_of
 
-SPEC = DataSpec(66, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
+SPEC = LanguageModelSpec(66, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
 
 def refusal(make, *overrides: str) -> str:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from seqlab import conf
 from seqlab.config import build
-from seqlab.data import DataSpec, World
+from seqlab.data import LanguageModelSpec, World
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run.load import load_run
@@ -176,14 +176,14 @@ def test_each_cell_learns_to_spell_and_is_read_back(tmp_path, name):
 @pytest.mark.parametrize("name", GROUPS["model/cell"])
 def test_each_cell_meets_a_budget(name):
     config = config_of("data=hello", f"model/cell={name}", "model.match_parameters=200000")
-    spec = DataSpec(4, "character", {}, {})
+    spec = LanguageModelSpec(4, "character", {}, {})
     assert count_parameters(build.build_model(config, spec)) == pytest.approx(200_000, rel=0.01)
 
 
 def test_the_module_cell_takes_another_module_if_it_is_allowed_and_a_factory():
     def cell(*overrides):
         config = config_of("data=hello", "model/cell=module", *overrides)
-        return build.build_model(config, DataSpec(4, "character", {}, {})).encoder.layers[1].cell
+        return build.build_model(config, LanguageModelSpec(4, "character", {}, {})).encoder.layers[1].cell
 
     assert isinstance(cell("model.cell.module._target_=torch.nn.LSTMCell").module, torch.nn.LSTMCell)
     assert cell("model.cell.state_names=[memory]", "model.cell.state_sizes=256").state_names == ("memory",)

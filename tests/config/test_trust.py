@@ -81,8 +81,8 @@ def test_a_target_is_found_however_deep_it_lies(nested, key):
         "torch.nn.modules.module.torch.load",
         "torch.nn.functional.Callable",
         "torch.optim.lr_scheduler.partial",
-        "seqlab.nn.cell.torch.hub.load",
-        "seqlab.data.files.gzip.open",
+        "seqlab.nn.cells.base.torch.hub.load",
+        "seqlab.data.formats.text.gzip.open",
         "lightning.pytorch.callbacks.Callback.__init__.__globals__.get",
     ],
 )

@@ -10,10 +10,10 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from seqlab.data import IGNORE_INDEX, AnswerData, BabiFiles, StoryQuestion, World, answer_data, babi_data
-from seqlab.data.babi import parse_babi, read_babi, write_babi
-from seqlab.data.stories import EncodedStories, split_sentences
-from seqlab.data.vocabulary import load_vocabulary
-from seqlab.data.world import NOBODY, PEOPLE, PLACES, THINGS
+from seqlab.data.answers.batch import EncodedStories, split_sentences
+from seqlab.data.answers.world import NOBODY, PEOPLE, PLACES, THINGS
+from seqlab.data.formats.babi import parse_babi, read_babi, write_babi
+from seqlab.data.vocabulary.base import load_vocabulary
 from seqlab.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")

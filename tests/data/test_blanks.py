@@ -4,7 +4,7 @@ import pytest
 
 from seqlab.commands.predict import inputs_of
 from seqlab.data import BabiFiles, TaggedFiles, labelled_data, parallel_data, tagged_data
-from seqlab.data.blanks import is_blank
+from seqlab.data.formats.blanks import is_blank
 from seqlab.errors import InputError
 from tests.data.copies import thrice
 

@@ -12,7 +12,7 @@ import pytest
 
 import seqlab
 from seqlab.data import LanguageModelData, TextFiles, cache
-from seqlab.data.cache import build_once, cache_folder
+from seqlab.data.core.cache import build_once, cache_folder
 from seqlab.errors import InputError
 
 TEXT = "".join(f"some words number {i}\n" for i in range(300))

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from seqlab.data import ClassificationData, LabelledLines, LabelledTables, TinySentiment, labelled_data, mr_data
-from seqlab.data.batch import IGNORE_INDEX
+from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 
 ROWS = [(f'row {i}, "caf\u00e9"', "yes" if i % 3 else "no") for i in range(40)]

@@ -3,7 +3,7 @@
 import pytest
 
 from seqlab.data import Grammar
-from seqlab.data.grammar import DETERMINERS, FIRMS, PLACES, PREPOSITIONS, REGIONS, SUFFIXES
+from seqlab.data.tagging.grammar import DETERMINERS, FIRMS, PLACES, PREPOSITIONS, REGIONS, SUFFIXES
 from seqlab.errors import InputError
 
 CLOSED = {

@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from seqlab.data import AnswerHub, Hub, ParallelHub, TaggedHub, hub_data, labelled_data
-from seqlab.data.hub_rows import HubRows
+from seqlab.data.formats.hub_rows import HubRows
 from seqlab.errors import InputError
 
 ROWS = [(f"film {i} was {'good' if i % 2 else 'bad'}", i % 2) for i in range(60)]

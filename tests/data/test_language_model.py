@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seqlab.data import IGNORE_INDEX, Hello, LanguageModelData, StreamLoader, TextFiles, corpus, ptb_data
-from seqlab.data.batch import SPLITS
+from seqlab.data.core.batch import SPLITS
 from seqlab.errors import InputError
 
 LINES = "".join(f"Line {i} of the text has words in it.\n" for i in range(200))

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from seqlab.data import KingJamesToWorldEnglish, ParallelFiles, TranslationData, multi30k_data, parallel_data
-from seqlab.data.pair_tables import PairFormat, read_pairs
+from seqlab.data.formats.pair_tables import PairFormat, read_pairs
 from seqlab.errors import InputError
 
 PAIRS = [(f"Satz {i} Ä", f"sentence {i} ä" + " so" * (i % 4)) for i in range(40)]

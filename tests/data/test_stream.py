@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqlab.data import IGNORE_INDEX, Stream, StreamLoader
-from seqlab.data.stream import device_rows
+from seqlab.data.core.stream import device_rows
 from seqlab.errors import InputError
 
 BATCH_SIZES = pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 20])

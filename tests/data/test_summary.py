@@ -1,6 +1,6 @@
 """What a split holds, as the line before training says it and as run.json keeps it."""
 
-from seqlab.data.summary import SplitSummary, counted, equal_rows
+from seqlab.data.core.summary import SplitSummary, counted, equal_rows
 
 
 def test_the_record_keeps_all_classes_where_the_line_names_ten_and_no_count_of_nothing():

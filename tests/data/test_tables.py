@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqlab.data import labelled_data
-from seqlab.data.batch import SPLITS
-from seqlab.data.cut import cut_rows
-from seqlab.data.labelled import LabelledTables
-from seqlab.data.separated import Separated, read_separated
+from seqlab.data.classification.sources import LabelledTables
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import cut_rows
+from seqlab.data.formats.separated import Separated, read_separated
 from seqlab.errors import InputError
 
 ROWS = [(f"the film number {i} was {'good' if i % 2 else 'bad'}", "pos" if i % 2 else "neg") for i in range(1, 41)]

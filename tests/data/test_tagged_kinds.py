@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.data import TaggedFiles, tagged_data
-from seqlab.data.tag_schemes import TagScheme
+from seqlab.data.formats.tag_schemes import TagScheme
 from seqlab.errors import InputError
 from seqlab.nn import LSTMCell, Tagger
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics

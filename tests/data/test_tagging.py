@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from seqlab.data import Grammar, TaggedFiles, TaggingData, TaggingSpec, grammar_data, read_spec, tagged_data
-from seqlab.data.tag_batch import EncodedSentences
+from seqlab.data.tagging.batch import EncodedSentences
 from seqlab.errors import InputError
 from tests.data.copies import thrice
 

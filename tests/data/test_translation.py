@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqlab.data import SentencePair, TranslationData, TranslationSpec, read_spec
-from seqlab.data.batch import IGNORE_INDEX
+from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 
 PAIRS = [(f"Satz {i} Ä", f"sentence {i} ä" + " so" * (i % 4)) for i in range(40)]

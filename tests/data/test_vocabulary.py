@@ -10,8 +10,8 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from seqlab.data import CharacterVocabulary, SubwordVocabulary, TokenizerSettings, WordVocabulary, load_vocabulary
-from seqlab.data.vocabulary import choose_tokens, lower, storage_dtype
-from seqlab.data.words import WHITESPACE, word_pattern
+from seqlab.data.vocabulary.base import choose_tokens, lower, storage_dtype
+from seqlab.data.vocabulary.words import WHITESPACE, word_pattern
 from seqlab.errors import InputError
 
 PROSE = (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqlab.nn import CRF, bio_constraints
-from seqlab.nn.crf import Constraints
+from seqlab.nn.models.crf import Constraints
 
 N, T = 3, 4
 LENGTHS = torch.tensor([4, 1, 0, 3, 2])

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from seqlab.nn import Decoder, Encoder, GRUCell, LSTMCell, ModuleCell, RNNCell, SLSTMCell
-from seqlab.nn.decoder import Bridge
+from seqlab.nn.models.decoder import Bridge
 from seqlab.nn.state import map_state
 
 MODES = [

@@ -886,7 +886,7 @@ def the_nonlinearity_of_a_shipped_cell():
 
 @kind()
 def the_nonlinearities_table():
-    from seqlab.nn import cells
+    from seqlab.nn.cells import stock as cells
 
     cell = RNNCell(3, 5).double()
     return cell, lambda patch: patch.setitem(cells._NONLINEARITIES, "tanh", torch.sigmoid)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from seqlab.nn import KneserNey
-from seqlab.nn.generation import beam_search, generate
-from seqlab.nn.ngram import discounts
+from seqlab.nn.models.generation import beam_search, generate
+from seqlab.nn.models.ngram import discounts
 
 V = 4
 

@@ -14,7 +14,7 @@ from seqlab.nn import (
     MeanPooling,
     RNNCell,
 )
-from seqlab.nn.pooling import POOLINGS, make_pooling
+from seqlab.nn.models.pooling import POOLINGS, make_pooling
 from seqlab.nn.size import count_parameters
 
 LENGTHS = torch.tensor([5, 1, 3, 4])

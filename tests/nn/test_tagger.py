@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqlab.nn import GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger
-from seqlab.nn.tagger import CharacterEncoder
+from seqlab.nn.models.tagger import CharacterEncoder
 
 LENGTHS = torch.tensor([4, 2, 0])
 WORD_LENGTHS = torch.tensor([[3, 1, 2, 3], [2, 3, 0, 0], [0, 0, 0, 0]])

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from seqlab.nn import WindowModel
-from seqlab.nn.generation import generate
+from seqlab.nn.models.generation import generate
 from seqlab.nn.size import count_parameters, match_parameters
 
 V = 11

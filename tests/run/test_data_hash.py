@@ -10,7 +10,7 @@ import torch
 
 from seqlab.config import build
 from seqlab.data import labelled_data
-from seqlab.data.fingerprint import Digest
+from seqlab.data.core.fingerprint import Digest
 from seqlab.errors import ChangedError
 from seqlab.run import content, load, training
 from tests.conftest import config_of, interrupted_here, resumed_here

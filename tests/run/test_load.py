@@ -6,8 +6,8 @@ from typing import ClassVar
 import pytest
 
 from seqlab.data import Spec
-from seqlab.data.vocabulary import TokenizerSettings
-from seqlab.data.words import WordVocabulary
+from seqlab.data.vocabulary.base import TokenizerSettings
+from seqlab.data.vocabulary.words import WordVocabulary
 from seqlab.errors import InputError
 from seqlab.run import content
 from seqlab.run import load as saved

@@ -10,7 +10,7 @@ import torch
 
 from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
-from seqlab.data.vocabulary import load_vocabulary
+from seqlab.data.vocabulary.base import load_vocabulary
 from seqlab.run import load, training
 from seqlab.run.record import RECORD_NAME, read_record
 from tests.command import train_in_this_process

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from seqlab.data import DataSpec
-from seqlab.data.stream import Stream, StreamLoader
+from seqlab.data import LanguageModelSpec
+from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.errors import InputError
 from seqlab.nn import KneserNey, LSTMCell
-from seqlab.nn.models import LanguageModel
+from seqlab.nn.models.language_model import LanguageModel
 from seqlab.tasks import CountingTask
 from seqlab.tasks.schedules import Constant, Cosine
 
 V = 5
-SPEC = DataSpec(V, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
+SPEC = LanguageModelSpec(V, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
 
 def text_of(count: int, seed: int = 0) -> np.ndarray:

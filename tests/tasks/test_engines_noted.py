@@ -5,12 +5,12 @@ import logging
 import pytest
 import torch
 
-from seqlab.data import DataSpec
+from seqlab.data import LanguageModelSpec
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.base import engines_of
 
-SPEC = DataSpec(7, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
+SPEC = LanguageModelSpec(7, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
 
 def make_task(backend: str) -> LanguageModelTask:

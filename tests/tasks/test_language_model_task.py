@@ -9,15 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqlab.data import DataSpec
-from seqlab.data.stream import Stream, StreamLoader
+from seqlab.data import LanguageModelSpec
+from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.errors import InputError
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.metrics import TokenMetrics
 
 VOCAB = 6
-SPEC = DataSpec(VOCAB, "word", {"train": 4.0, "validation": 4.0, "test": 5.0}, {})
+SPEC = LanguageModelSpec(VOCAB, "word", {"train": 4.0, "validation": 4.0, "test": 5.0}, {})
 
 
 def make_task(**arguments) -> LanguageModelTask:

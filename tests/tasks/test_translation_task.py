@@ -15,7 +15,7 @@ from seqlab.cli import main
 from seqlab.commands.evaluate import evaluate
 from seqlab.commands.predict import predict
 from seqlab.config import build
-from seqlab.data.batch import IGNORE_INDEX
+from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.record import read_record

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seqlab.data import Batch, DataSpec
-from seqlab.data.stream import Stream, StreamLoader
+from seqlab.data import Batch, LanguageModelSpec
+from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.nn import GRUCell, LanguageModel, LSTMCell, RNNCell
 from seqlab.tasks import LanguageModelTask
 
 VOCAB = 7
-SPEC = DataSpec(VOCAB, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
+SPEC = LanguageModelSpec(VOCAB, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
 
 class LearnedStart(GRUCell):

@@ -5,13 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqlab.data import DataSpec
-from seqlab.data.stream import Stream, StreamLoader
+from seqlab.data import LanguageModelSpec
+from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.nn import WindowModel
 from seqlab.tasks import LanguageModelTask
 
 V = 7
-SPEC = DataSpec(V, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
+SPEC = LanguageModelSpec(V, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
 
 def make_task(window_size: int) -> LanguageModelTask:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.arguments import check_choice
-from seqlab.nn.cell import RecurrentCell
-from seqlab.nn.cells import LSTMCell
+from seqlab.nn.cells.base import RecurrentCell
+from seqlab.nn.cells.stock import LSTMCell
 from seqlab.nn.engine import loop, native, parallel, scan
 from seqlab.nn.state import State
 

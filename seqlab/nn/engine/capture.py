@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, fx, nn
 
-from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine.dynamo import Followed, follow, of_torch
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 

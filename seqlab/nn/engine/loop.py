@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from seqlab.nn.arguments import check_state
-from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine.once import once_a_call
 from seqlab.nn.state import State
 

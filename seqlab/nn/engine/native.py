@@ -9,9 +9,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from seqlab.nn import cells
-from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.cells import GRUCell, LSTMCell, RNNCell
+from seqlab.nn.cells import stock as cells
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
+from seqlab.nn.cells.stock import GRUCell, LSTMCell, RNNCell
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.state import State
 

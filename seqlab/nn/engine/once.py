@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from seqlab.nn.cell import GatedCell, RecurrentCell
-from seqlab.nn.linear import LinearCell
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
+from seqlab.nn.cells.linear import LinearCell
 
 # torch keeps parametrized weights for a while in one table for the process, cleared when the last user leaves: another
 # thread's model would find weights of the step before. So one call at a time keeps them there.

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
+from seqlab.nn.cells.linear import LinearCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, watched
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
 from seqlab.nn.engine.once import not_once, once_a_call, ships
 from seqlab.nn.engine.scan.trace import cut, refuse_draws
-from seqlab.nn.linear import LinearCell
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")

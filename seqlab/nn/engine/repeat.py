@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.engine.capture import STEPS, Size, watched
 from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import UnsupportedError

@@ -147,7 +147,7 @@ class Player:
         """What a step may have left in Python: attributes, buffers, tables of the module, the order of parameters."""
         seen: Seen = {}
         for path, module in self.layer.named_modules():
-            if type(module).__module__ in ("seqlab.nn.recurrent", "seqlab.nn.encoder", ByHand.__module__):
+            if type(module).__module__ in ("seqlab.nn.layers.recurrent", "seqlab.nn.layers.encoder", ByHand.__module__):
                 continue
             for name, value in vars(module).items():
                 if isinstance(value, int | float | str | bool | list | dict | tuple | Tensor) and not name.startswith(

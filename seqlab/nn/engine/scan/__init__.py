@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from seqlab.nn.cell import GatedCell, RecurrentCell
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture, Watched, watched
 from seqlab.nn.engine.dynamo import untraceable

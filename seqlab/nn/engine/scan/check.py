@@ -8,7 +8,7 @@ from typing import cast as typed
 import torch
 from torch import Tensor
 
-from seqlab.nn.cell import GatedCell
+from seqlab.nn.cells.base import GatedCell
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.once import has_bias
 from seqlab.nn.engine.scan.function import Plan, Scan

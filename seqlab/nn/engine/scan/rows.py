@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from seqlab.nn.cell import RecurrentCell
+from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine.capture import Capture, Size, shape_of, watched
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqlab.nn.cell import GatedCell
+from seqlab.nn.cells.base import GatedCell
 from seqlab.nn.engine.capture import Capture
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError

@@ -1,0 +1,1 @@
+"""Stories with questions: ``sources`` (and ``world``), ``batch``, ``module`` and ``presets``."""

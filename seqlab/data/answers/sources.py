@@ -1,0 +1,161 @@
+"""Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from seqlab.data.answers.batch import split_sentences
+from seqlab.data.core.cut import few
+from seqlab.data.core.inputs import flat
+from seqlab.data.core.labels import short_repr, strip_label
+from seqlab.data.formats.babi import StoryQuestion, read_stories
+from seqlab.data.formats.blanks import is_blank
+from seqlab.data.formats.hub_rows import HubRows, select_columns
+from seqlab.data.formats.text import Paths, check_distinct, expand_paths
+from seqlab.errors import InputError
+
+VALIDATION_SHARE = 0.1
+
+
+class BabiFiles:
+    """Files in bAbI's form; see :func:`~seqlab.data.formats.babi.read_babi`.
+
+    Without a file for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
+    never on both sides.
+
+    Args:
+        train: a file, a pattern or a list of these.
+        test: the same for the test split.
+        validation: the same for the validation split; None: cut from training.
+        validation_share: the share of the training stories that is cut.
+        split_seed: of which stories are cut: runs of different seeds share them.
+        encoding: the files' encoding.
+
+    Raises:
+        InputError: a file is missing or in two splits, or an option wrong; on first use: a file is broken, or has too
+            few stories.
+    """
+
+    def __init__(
+        self,
+        train: Paths,
+        test: Paths,
+        validation: Paths | None = None,
+        validation_share: float = VALIDATION_SHARE,
+        split_seed: int = 0,
+        encoding: str = "utf-8",
+    ) -> None:
+        if isinstance(validation_share, bool) or not 0.0 < validation_share < 1.0:
+            raise InputError(f"data.validation_share={validation_share} must be a share between 0 and 1, such as 0.1")
+        given = {"train": train, "validation": validation, "test": test}
+        self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in given.items() if paths}
+        check_distinct(self._files)
+        self._left_out: dict[str, dict[str, int]] = {}
+        self._share, self._seed, self._encoding = validation_share, split_seed, encoding
+
+    def __str__(self) -> str:
+        return ", ".join(str(file) for file in self._files["train"][:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
+
+    def read(self, split: str) -> Sequence[StoryQuestion]:
+        """The questions of a split."""
+        return self._splits[split]
+
+    def left_out(self, split: str) -> Mapping[str, int]:
+        """How many stories of a split's files have no question; "train" tells those of a validation cut from it too."""
+        return self._left_out.get(split, {})
+
+    @cached_property
+    def _splits(self) -> dict[str, list[StoryQuestion]]:
+        found = {}
+        for name, files in self._files.items():
+            rows: list[StoryQuestion] = []
+            num_stories = 0
+            for file in files:
+                questions, stories = read_stories(file, self._encoding)
+                rows += [row._replace(group=row.group + num_stories) for row in questions]
+                num_stories += stories
+            found[name] = rows
+            self._left_out[name] = {"stories without a question": num_stories - len({row.group for row in rows})}
+        if "validation" not in found:
+            found["train"], found["validation"] = cut_stories(found["train"], self._share, self._seed, str(self))
+        return found
+
+
+def cut_stories(
+    rows: Sequence[StoryQuestion], share: float, seed: int, name: str
+) -> tuple[list[StoryQuestion], list[StoryQuestion]]:
+    """The rows of all stories but a share drawn by ``seed``, and the rows of that share; one story at least.
+
+    Raises:
+        InputError: there is one story alone.
+    """
+    groups = sorted({row.group for row in rows})
+    if len(groups) < 2:
+        restart = "; a story begins where a line has the id 1" if len(rows) > 1 else ""
+        raise InputError(
+            f"{name}: {few(len(groups), 'stories')} to cut validation from: give data.validation=FILE{restart}"
+        )
+    drawn = random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1))
+    cut = set(drawn)
+    return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
+
+
+class AnswerHub:
+    """Three columns of a data set that ``datasets.load_dataset`` finds: story, question and answer.
+
+    A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
+    from the end of its training split, by row: neighbours, often of one story, stay together.
+
+    Args:
+        path: the data set's name or folder.
+        story: the column of stories.
+        question: the column of questions.
+        answer: the column of answers.
+        options: further ones of ``HubRows``.
+
+    Raises:
+        InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its story, question or answer.
+    """
+
+    def __init__(
+        self, path: str, story: str = "story", question: str = "question", answer: str = "answer", **options: Any
+    ) -> None:
+        self._columns = {"story": story, "question": question, "answer": answer}
+        files = "as data.train=FILE data.test=FILE in place of data.hub"
+        self._hub = HubRows(path, self._choose, files=files, **options)
+        self._found: dict[str, list[StoryQuestion]] = {}
+
+    def __str__(self) -> str:
+        return str(self._hub)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
+
+    def read(self, split: str) -> Sequence[StoryQuestion]:
+        """The rows of a split."""
+        if split not in self._found:
+            self._found[split] = list(self._rows(split))
+        return self._found[split]
+
+    def _rows(self, split: str) -> Iterator[StoryQuestion]:
+        columns = self._columns
+        for number, (story, question, answer) in enumerate(self._hub.read(split, *columns.values())):
+            place = self._hub.place(split, number)
+            for option, value in (("question", question), ("answer", answer)):
+                if not isinstance(value, str) or is_blank(value):
+                    raise InputError(f"{place}: expected text in {columns[option]!r}, got {short_repr(value)}")
+            sentences = split_sentences(story) if isinstance(story, str) else story
+            if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
+                wanted = f"a text or a list of sentences in {columns['story']!r}"
+                raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
+            yield StoryQuestion(tuple(sentences), question.strip(), strip_label(answer), (), number, place)
+
+    def _choose(self, rows: Any) -> Any:
+        return select_columns(rows, {f"data.{option}": column for option, column in self._columns.items()}, self)

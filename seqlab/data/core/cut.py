@@ -1,0 +1,130 @@
+"""Rows in memory, cut into three splits."""
+
+import random
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.summary import agree, counted
+from seqlab.errors import InputError
+
+Row = TypeVar("Row")
+
+
+def cut_rows(
+    rows: Sequence[Row],
+    fractions: Sequence[float],
+    seed: int,
+    name: str,
+    unit: str = "rows",
+    same: Callable[[Row], Hashable] | None = None,
+    stratum: Callable[[Row], Hashable] | None = None,
+    splits: Sequence[str] = SPLITS,
+) -> dict[str, list[Row]]:
+    """Rows shuffled by ``seed`` and cut by ``fractions``; equal on every machine and Python.
+
+    With ``same``, rows of which it says the same stay together in one split (``data.split_unique=true``). With
+    ``stratum``, the rows of which it says the same are shared out by ``fractions`` too, as evenly as whole rows allow:
+    each stratum has a row in the first split, so that no class is rare enough to be missing from training.
+
+    Raises:
+        InputError: a split would be empty; says of what, by ``name``, and of how many ``unit``.
+
+    Example:
+        >>> cut_rows(range(8), (0.5, 0.25, 0.25), seed=0, name="numbers")
+        {'train': [4, 1, 5, 2], 'validation': [0, 3], 'test': [7, 6]}
+        >>> cut_rows("aaaabbbb", (0.5, 0.25, 0.25), seed=0, name="letters", stratum=str)
+        {'train': ['b', 'a', 'b', 'a'], 'validation': ['a', 'b'], 'test': ['a', 'b']}
+    """
+    groups: list[list[Row]] = [[row] for row in rows]
+    if same is not None:
+        together: dict[Hashable, list[Row]] = {}
+        for row in rows:
+            together.setdefault(same(row), []).append(row)
+        groups = list(together.values())
+    if stratum is not None:
+        found = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
+        if all(found.values()):
+            return found
+    if same is not None and len(groups) < len(splits) <= len(rows):
+        raise InputError(
+            f"{name}: {len(rows)} {unit}, of which {len(groups)} differ, are too few to cut into "
+            f"{', '.join(splits[:-1])} and {splits[-1]} with data.split_unique=true"
+        )
+    return cut_groups(groups, fractions, seed, name, unit, splits)
+
+
+def few(count: int, unit: str) -> str:
+    """That there are too few of something, which is given in the plural."""
+    return f"{counted(count, unit)} {agree(count, 'is', 'are')} too few"
+
+
+def cut_groups(
+    groups: Sequence[Sequence[Row]],
+    fractions: Sequence[float],
+    seed: int,
+    name: str,
+    unit: str = "rows",
+    splits: Sequence[str] = SPLITS,
+) -> dict[str, list[Row]]:
+    """The same of groups of rows that stay together, cut by ``fractions`` of their rows."""
+    shuffled = list(groups)
+    random.Random(seed).shuffle(shuffled)
+    total = sum(map(len, groups))
+    bounds = [round(sum(fractions[: i + 1]) * total) for i in range(len(splits) - 1)]
+    parts: dict[str, list[Row]] = {split: [] for split in splits}
+    done = 0
+    for group in shuffled:  # a group goes where its middle lies
+        middle = done + len(group) / 2
+        parts[splits[sum(middle > bound for bound in bounds)]] += group
+        done += len(group)
+    if not all(parts.values()):
+        raise InputError(f"{name}: {few(total, unit)} to cut into {', '.join(splits[:-1])} and {splits[-1]}")
+    return parts
+
+
+def _cut_strata(
+    groups: Sequence[Sequence[Row]],
+    fractions: Sequence[float],
+    seed: int,
+    strata: Sequence[Hashable],
+    splits: Sequence[str],
+) -> dict[str, list[Row]]:
+    """The splits, each with its share of each stratum; one can be empty.
+
+    Smaller strata come first: what their whole rows give too much to a split, the larger ones make good.
+    """
+    order = list(range(len(groups)))
+    random.Random(seed).shuffle(order)
+    members: dict[Hashable, list[int]] = {}
+    for number in order:
+        members.setdefault(strata[number], []).append(number)
+    split_of: dict[int, int] = {}
+    lack = [0.0] * len(splits)  # rows that each split should have had by now
+    for numbers in sorted(members.values(), key=lambda found: sum(len(groups[number]) for number in found)):
+        size = sum(len(groups[number]) for number in numbers)
+        lack = [before + size * share for before, share in zip(lack, fractions, strict=True)]
+        counts = _whole(lack, size)
+        bounds = [sum(counts[: i + 1]) for i in range(len(splits) - 1)]
+        done = 0
+        for number in numbers:
+            middle = done + len(groups[number]) / 2
+            at = 0 if done == 0 else sum(middle > bound for bound in bounds)
+            split_of[number] = at
+            lack[at] -= len(groups[number])
+            done += len(groups[number])
+    parts: dict[str, list[Row]] = {split: [] for split in splits}
+    for number in order:
+        parts[splits[split_of[number]]] += groups[number]
+    return parts
+
+
+def _whole(wanted: Sequence[float], size: int) -> list[int]:
+    """Whole numbers of the sum ``size``, as near as they can be to those that are wanted, the first 1 or more."""
+    counts = [max(int(share + 1e-9), 0) for share in wanted]
+    counts[0] = max(counts[0], 1)
+    while sum(counts) != size:
+        step = 1 if sum(counts) < size else -1
+        able = [i for i, count in enumerate(counts) if step > 0 or count > (i == 0)]
+        counts[max(able, key=lambda i: step * (wanted[i] - counts[i]))] += step
+    return counts

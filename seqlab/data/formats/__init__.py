@@ -1,0 +1,4 @@
+"""Readers of files, a module a format, each read as its field's own tools do or refused with the line that is wrong.
+
+They give rows, sentences or pairs, and know of no vocabulary, task or batch.
+"""

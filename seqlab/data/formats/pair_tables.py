@@ -1,0 +1,220 @@
+"""Sentence pairs from two columns of a table: csv, tsv, jsonl or parquet, with the line of whatever is wrong in it."""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqlab.data.core.labels import short_repr, strip_label
+from seqlab.data.formats.separated import names_again, quoted_records, same_names, tell_names
+from seqlab.data.formats.separators import separator_of
+from seqlab.data.formats.tables import TableFormat, check_record, json_lines, parquet_rows
+from seqlab.data.formats.text import read_lines
+from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
+
+_NAME = re.compile(
+    r"[a-z]{2,3}([-_][a-z]{2,4})?|source|target|src|tgt|input|output|english|german|french|spanish", re.IGNORECASE
+)
+_WHOLLY_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+
+@dataclass(frozen=True)
+class PairFormat:
+    """Which columns of a table hold the two sides, and how a table of separated values is written.
+
+    Args:
+        source: the column of sources: its name, or in separated values its number, from 0, or from the last by -1.
+        target: the same for the targets.
+        encoding: the file's encoding (parquet has none).
+        separator: what stands between two values, as in :class:`~seqlab.data.formats.tables.TableFormat`; None: a
+            comma in .csv, a tab elsewhere.
+        header: whether the first line of separated values names the columns; None: where a column is given by name.
+        quoting: "standard": values in double quotes may hold separators and line breaks; "none": quotes are characters;
+            None: standard in .csv; elsewhere by what the file holds, and refused where both would read it.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+
+    source: str | int
+    target: str | int
+    encoding: str = "utf-8"
+    separator: str | None = None
+    header: bool | None = None
+    quoting: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "separator", separator_of(self.separator))
+        for side in ("source", "target"):
+            column = getattr(self, side)
+            if isinstance(column, bool) or not isinstance(column, (str, int)) or column == "":
+                raise InputError(f"data.{side}={column} must be the name of a column, or its number from 0")
+            if self.header is False and not isinstance(column, int):
+                raise InputError(f"data.{side}={column} must be a column's number, from 0, with data.header=false")
+        if self.header not in (None, True, False):
+            raise InputError(f"data.header={self.header} must be true, false or null")
+        if self.quoting not in (None, "standard", "none"):
+            raise InputError(f"data.quoting={self.quoting} must be standard, none, or null")
+        if self.source == self.target:
+            raise InputError(f"data.source and data.target are both {self.source}: the same column on both sides")
+
+    @property
+    def named(self) -> bool:
+        """Whether the first line names the columns."""
+        return isinstance(self.source, str) or isinstance(self.target, str) if self.header is None else self.header
+
+
+class Row(NamedTuple):
+    """Both sides as they stand in the table, and where."""
+
+    source: str
+    target: str
+    place: str
+
+
+def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
+    """The rows of a table, in its order.
+
+    Raises:
+        InputError: there is no such column, or a row lacks it or holds no text in it; names file and line.
+    """
+    ending = file.with_suffix("").suffix.lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
+    if ending in (".jsonl", ".ndjson", ".json", ".parquet"):
+        yield from _records(file, form, ending == ".parquet")
+        return
+    separator = form.separator or ("," if ending == ".csv" else "\t")
+    lines = read_lines(file, form.encoding)
+    rows = _separated(file, lines, separator, _quoting(file, lines, separator, form, ending))
+    first = next(rows, None)
+    if first is None:
+        return
+    number, names = first
+    columns = [_column(f"{file}:{number}", names, form, side) for side in ("source", "target")]
+    if columns[0] == columns[1]:
+        raise InputError(f"{file}:{number}: data.source and data.target name the same column")
+    asked = [form.source, form.target]
+    if form.named:
+        tell_names(f"{file}:{number}", names, asked, columns)
+        log.info("%s:%d: the line of column names: %s", file, number, ", ".join(names)[:100])
+    elif all(map(_like_name, (names[column] for column in columns))):
+        log.warning(
+            "%s:%d: the first line looks like column names (%s), and is read as a pair: leave it out by "
+            "data.header=true",
+            *(file, number, ", ".join(names)[:100]),
+        )
+    if not form.named:
+        yield Row(names[columns[0]], names[columns[1]], f"{file}:{number}")
+    for number, values in rows:
+        if len(values) != len(names):
+            hint = "" if form.quoting else "; where quotes are characters of the texts give data.quoting=none"
+            raise InputError(
+                f"{file}:{number}: expected {len(names)} columns as in the first line, got {len(values)}{hint}"
+            )
+        if form.named and same_names(values, names):
+            raise InputError(f"{file}:{number}: {names_again(values, names)}")
+        yield Row(values[columns[0]], values[columns[1]], f"{file}:{number}")
+
+
+def _like_name(value: str) -> bool:
+    """Whether a value is what columns of pairs are named: the code of a language, or a word for a side."""
+    return bool(_NAME.fullmatch(strip_label(value)))
+
+
+def _separated(file: Path, lines: Sequence[str], separator: str, quoting: str) -> Iterator[tuple[int, list[str]]]:
+    """The values of each row that is not blank, with its first line."""
+    if quoting == "none":
+        yield from ((number, line.split(separator)) for number, line in enumerate(lines, start=1) if line.strip())
+        return
+    for record in quoted_records(file, lines, separator):
+        yield record.line, record.fields
+
+
+def _quoting(file: Path, lines: Sequence[str], separator: str, form: PairFormat, ending: str) -> str:
+    """How quotes read: as the options say, or else as the file shows.
+
+    A value that begins with a quote but is not one quoted value shows that quotes are characters; quotes written twice
+    or around a separator show the opposite.
+    """
+    if form.quoting is not None:
+        return form.quoting
+    if ending == ".csv":
+        return _csv_quoting(file, lines, separator)
+    plain = quoted = None
+    whole = None  # of the first value that reads both ways
+    for number, line in enumerate(lines, start=1):
+        if '"' not in line:
+            continue
+        for value in line.split(separator):
+            if not value.startswith('"'):
+                continue
+            if len(value) < 2 or not _WHOLLY_QUOTED.fullmatch(value):
+                plain = plain or number
+            elif '""' in value[1:-1]:
+                quoted = quoted or number
+            else:
+                whole = whole or number
+    if plain is not None and quoted is None:
+        return "none"
+    if quoted is not None and plain is None:
+        return "standard"
+    if plain is None and whole is None:
+        return "none"
+    at = plain or quoted or whole
+    raise InputError(
+        f"{file}:{at}: a value begins with a double quote, which may be a character of the text or stand around a "
+        "value: give data.quoting=none or data.quoting=standard"
+    )
+
+
+def _csv_quoting(file: Path, lines: Sequence[str], separator: str) -> str:
+    """Refuses a quoted value that seems to have swallowed rows."""
+    width = None
+    for record in quoted_records(file, lines, separator):
+        width = width or len(record.fields)
+        if record.num_lines > 1:
+            inside = lines[record.line - 1 : record.line - 1 + record.num_lines]
+            if 2 * sum(len(line.split(separator)) == width for line in inside) > len(inside):
+                raise InputError(
+                    f"{file}:{record.line}: a quoted value spans {record.num_lines} lines, most of which would be rows "
+                    "of their own: close the quote, or give data.quoting=none, or data.quoting=standard if it is right"
+                )
+    return "standard"
+
+
+def _column(place: str, names: Sequence[str], form: PairFormat, side: str) -> int:
+    column: str | int = getattr(form, side)
+    stripped = list(map(strip_label, names))
+    if form.named and str(column) in stripped:
+        if stripped.count(str(column)) > 1:
+            raise InputError(f"{place}: {stripped.count(str(column))} columns are named {column!r}; rename them")
+        return stripped.index(str(column))
+    if isinstance(column, int):
+        if not -len(names) <= column < len(names):
+            raise InputError(f"{place}: there is no column number {column}: the line has {len(names)} values, from 0")
+        return column % len(names)
+    shown = ", ".join(repr(name[:40]) for name in stripped)
+    raise InputError(
+        f"{place}: there is no column {column!r} but {shown}: give data.{side}=NAME, or where no line names them "
+        "both as numbers, from 0, and if need be data.separator="
+    )
+
+
+def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
+    sides = {"source": str(form.source), "target": str(form.target)}
+    records: Iterator[tuple[str, dict[str, Any]]] = (
+        parquet_rows(file, sides)
+        if parquet
+        else json_lines(file, TableFormat(text=sides["source"], label=sides["target"], encoding=form.encoding))
+    )
+    for place, record in records:
+        values = []
+        check_record(place, record, sides)
+        for column in sides.values():
+            if not isinstance(record[column], str):
+                raise InputError(f"{place}: expected text in {column!r}, got {short_repr(record[column])}")
+            values.append(record[column])
+        yield Row(values[0], values[1], place)

@@ -1,0 +1,481 @@
+"""Text from the user's own files, plain or gzip."""
+
+import codecs
+import gzip
+import hashlib
+import logging
+import os
+import stat
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from seqlab.data.core.inputs import flat
+from seqlab.data.core.summary import agree
+from seqlab.data.formats.kinds import kind_of, seems_to_be
+from seqlab.data.language_model.sources import DEFAULT_SPLIT, Piece, check_fractions, cut_text, positions_of_splits
+from seqlab.errors import InputError
+from seqlab.files import matches
+
+_BLOCK = 1 << 20  # bytes read at once
+_LONGEST_WORD = 1 << 24  # characters held while looking for the end of a word
+_GZIP_MAGIC = b"\x1f\x8b"
+_SHOWN = 5  # files that a message names
+_MARK = "\ufeff"
+_MARKS = {  # the longer first: UTF-32's begins as UTF-16's does
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8",
+}
+_WIDE = {"utf-16": ("utf-16-le", "utf-16-be"), "utf-32": ("utf-32-le", "utf-32-be")}
+_ONE_BYTE = ("utf", "ascii", "idna", "punycode")  # how encodings begin of which UTF-8 is never misread as one
+
+log = logging.getLogger("seqlab")
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class TextFiles:
+    """Plain or gzip text files: one text that is split by position, or three texts.
+
+    Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
+    ``\\n``, as in :func:`read_text`.
+
+    Args:
+        path: a file, a pattern such as ``texts/*.txt``, or a list of these, to be split by position at line ends.
+        train: the same for the training split; then ``validation`` and ``test`` are needed too.
+        validation: the same for the validation split.
+        test: the same for the test split.
+        split: shares of train, validation and test when ``path`` is given.
+        encoding: the files' encoding.
+
+    Raises:
+        InputError: both or neither of ``path`` and the three are given, a file is missing, or an option is wrong.
+    """
+
+    cached = True
+
+    def __init__(
+        self,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        validation: Paths | None = None,
+        test: Paths | None = None,
+        split: Sequence[float] = DEFAULT_SPLIT,
+        encoding: str = "utf-8",
+    ) -> None:
+        three = {"train": train, "validation": validation, "test": test}
+        given = [f"data.{name}" for name, value in three.items() if value]
+        self._fractions = check_fractions(split)
+        self._encoding = codec_name(encoding)
+        named = {name: value for name, value in {"path": path, **three}.items() if value}
+        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
+        check_distinct(self._files)
+        if path and given:
+            raise InputError(f"data.path and {', '.join(given)} are both given: give data.path, or the three splits")
+        if not path and len(given) < 3:
+            missing = ", ".join(f"data.{name}" for name, value in three.items() if not value)
+            lack = f"{missing} missing beside {', '.join(given)}" if given else "no text is given"
+            raise InputError(f"{lack}: give data.path=FILE, or all of data.train=, data.validation= and data.test=")
+        self._digests: dict[Path, str] = {}
+        self._positions: dict[str, tuple[int, int]] | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
+
+    def fingerprint(self) -> str:
+        """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""
+        digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
+        for name, files in self._files.items():
+            for file in files:
+                content = hashlib.blake2b(digest_size=16)
+                with open(file, "rb") as stream:
+                    while block := stream.read(_BLOCK):
+                        content.update(block)
+                self._digests[file] = content.hexdigest()
+                digest.update(f"|{name}|{self._digests[file]}|".encode())
+        return digest.hexdigest()
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
+        seen: dict[str, tuple[str, Path]] = {}
+        found = []
+        for name, files in self._files.items():
+            for file in files:
+                if not file.stat().st_size or (digest := self._digests.get(file)) is None:
+                    continue
+                first, other = seen.setdefault(digest, (name, file))
+                if other is not file and name in (split, "path"):
+                    of = "" if name == "path" else f" of {first}"
+                    found.append(f"{file} has the content of {other}{of}")
+        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
+
+    def read(self, split: str) -> Iterator[Piece]:
+        """The split's files in pieces of about a megabyte."""
+        if "path" not in self._files:
+            return read_documents(self._files[split], self._encoding)
+
+        def whole() -> Iterator[Piece]:
+            return read_documents(self._files["path"], self._encoding)
+
+        if self._positions is None:
+            length = sum(len(text) for text, _ in whole())
+            self._positions = positions_of_splits(whole, length, self._fractions)
+        return cut_text(whole(), *self._positions[split])
+
+
+def expand_paths(paths: Paths, option: str) -> list[Path]:
+    """The files that a path, a pattern or a list of these names, patterns in sorted order.
+
+    What is a file by its literal name is that file, whatever characters are in it; so is a folder before a pattern. A
+    last part ``**`` names files alone; any other pattern names what it matches.
+
+    Raises:
+        InputError: a file is missing, nothing matches a pattern, what matches is no file that can be read, or a file is
+            named twice; names each.
+    """
+    found: list[Path] = []
+    refused: list[str] = []
+    items = [paths] if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable) else paths
+    for item in items:
+        if not isinstance(item, (str, os.PathLike)):  # YAML reads a bare 2024 as a number
+            raise InputError(
+                f"{option}={item} is no name of a file: give \"{option}='NAME'\", quotes included, or ./NAME"
+            )
+        path = Path(item).expanduser()
+        if path.is_dir():
+            raise InputError(f"{option}={item} is a folder: name its files, such as {os.path.join(item, '*.txt')}")
+        named = matches(path)
+        if not named:
+            raise InputError(f"{option}={item}: there is no such file, seen from {Path.cwd()}")
+        refused += [f"{match} {reason}" for match in named if (reason := _unreadable(match))]
+        found += named
+    if refused:
+        shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
+        are = agree(len(refused), "is no file", "are no files")
+        raise InputError(f"{option}: {len(refused)} of {len(found)} {are} that can be read: {shown}")
+    _check_once({option: found})
+    if empty := [str(file) for file in found if not file.stat().st_size]:
+        log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(found), ", ".join(empty[:_SHOWN]))
+    return found
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a path is no file that can be read, in words; None where it is one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "is a link to what is not there" if path.is_symlink() else "is not there"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    if stat.S_ISFIFO(mode):
+        return "is a pipe, which can be read but once: write it to a file"
+    if not stat.S_ISREG(mode):
+        return "is a device or a socket"
+    return None if os.access(path, os.R_OK) else "must not be read: permission denied"
+
+
+def _check_once(files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a file that stands twice among ``files`` by option, whatever its paths look like.
+
+    Raises:
+        InputError: a file does; names both places.
+    """
+    seen: dict[tuple[int, int], tuple[str, Path]] = {}
+    twice = []
+    for option, paths in files.items():
+        for path in paths:
+            status = path.stat()
+            other, first = seen.setdefault((status.st_dev, status.st_ino), (option, path))
+            if first is not path:
+                twice.append((other, first, option, path))
+    if not twice:
+        return
+    shown = ", ".join(
+        f"{path} of {option} is {'' if path == first else f'{first} '}of {other}"
+        for other, first, option, path in twice[:_SHOWN]
+    ) + (f", and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else "")
+    apart = any(other != option for other, _, option, _ in twice)
+    mend = "no file may be in two splits" if apart else "name each file once"
+    raise InputError(f"the same file twice: {shown}; {mend}")
+
+
+def check_distinct(files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a file that stands in two splits, by a link or another spelling of its path too.
+
+    Args:
+        files: the files of each split by its name.
+
+    Raises:
+        InputError: a file does; names it and the splits.
+    """
+    _check_once({f"data.{name}": paths for name, paths in files.items()})
+
+
+def files_of_splits(
+    what: str, path: Paths | None, train: Paths | None, validation: Paths | None, test: Paths | None
+) -> dict[str, list[Path]]:
+    """The files of "path", which are still to be cut, or of each of the three splits.
+
+    Raises:
+        InputError: both or neither of ``path`` and the three are given, a file is missing or stands in two of them;
+            says ``what`` they hold.
+    """
+    three = {"train": train, "validation": validation, "test": test}
+    given = [f"data.{name}" for name, value in three.items() if value]
+    named = {"path": path} if path else three
+    if path and given:  # most likely a pattern that covers the file of another split: say so first
+        both = {name: expand_paths(value, f"data.{name}") for name, value in {"path": path, **three}.items() if value}
+        check_distinct(both)
+    if bool(path) == bool(given) or (given and len(given) < 3):
+        raise InputError(
+            f"{what}: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
+            "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
+        )
+    found = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
+    check_distinct(found)
+    return found
+
+
+def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
+    """The files' pieces; a document that does not end in a newline gets one before the next."""
+    last = "\n"
+    for file in files:
+        begins = True
+        for text in read_text(file, encoding):
+            if begins and last != "\n":
+                yield "\n", False
+            yield text, begins
+            begins, last = False, text[-1]
+
+
+def read_text(file: Path, encoding: str) -> Iterator[str]:
+    """A file's text in pieces that end before whitespace, so that no piece ends inside a word.
+
+    Lines end in ``\\n`` or ``\\r\\n``, and a lone ``\\r`` is a character; in a file without any ``\\n`` it ends a line.
+    Nothing else does, neither a form feed nor Unicode's separators. Ends read as ``\\n``; byte order marks are dropped.
+    A run of more than 16 million characters without whitespace is cut all the same.
+
+    Raises:
+        InputError: the file cannot be read, is binary, is broken gzip, or is in another encoding.
+    """
+    held = ""
+    for text in _decoded(file, encoding):
+        held += text
+        end = max(map(held.rfind, " \n\t"))
+        while end > 0 and held[end - 1].isspace():
+            end -= 1
+        if end <= 0 and len(held) > _LONGEST_WORD:
+            end = len(held)
+        if end > 0:
+            yield held[:end]
+            held = held[end:]
+    if held:
+        yield held
+
+
+def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
+    """The lines of a text file, plain or gzip, without their ends; see :func:`read_text` for what ends a line.
+
+    Raises:
+        InputError: the file cannot be read, is broken gzip, is binary or in another encoding; names file and line.
+    """
+    lines = "".join(_decoded(Path(file), codec_name(encoding))).split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def plain_text(text: str) -> str:
+    """A text that comes from elsewhere, such as a prompt, as a file of it would be read.
+
+    Example:
+        >>> plain_text("\\ufeffone\\r\\ntwo\\r")
+        'one\\ntwo\\r'
+    """
+    return _lines_ended(text.removeprefix(_MARK), "\n" if "\n" in text else "\r")
+
+
+def _lines_ended(text: str, newline: str) -> str:
+    """The text with ``\\n`` at its lines' ends, where ``newline`` is what ends the lines of the whole."""
+    return text.replace("\r\n", "\n") if newline == "\n" else text.replace("\r", "\n")
+
+
+def codec_name(encoding: str) -> str:
+    """Python's own name of an encoding, so that each has one spelling.
+
+    Raises:
+        InputError: there is no such encoding of text.
+    """
+    try:
+        found = codecs.lookup(encoding)
+        if not found._is_text_encoding:
+            raise LookupError
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"data.encoding={encoding} is not an encoding that Python knows, such as utf-8") from error
+    return found.name
+
+
+class _Lines:
+    """Makes the line ends of a file's text one kind, block by block; counts lines and drops byte order marks.
+
+    A mark at the beginning is one; a mark at the beginning of a later line is what joining two files left behind.
+    """
+
+    def __init__(self, file: Path, encoding: str) -> None:
+        self._file, self._encoding = file, encoding
+        self._newline: str | None = None  # until a line end has been seen
+        self._held = ""  # a \r at a block's end: half a line end, or a character
+        self._at_line_start = True
+        self.num_lines = 0  # whole ones
+        self.num_marks = 0  # within the text
+
+    def feed(self, text: str, final: bool) -> str:
+        text, self._held = self._held + text, ""
+        if text.endswith("\r") and not final:
+            text, self._held = text[:-1], "\r"
+        if self._newline is None and "\n" in text:
+            self._newline = "\n"
+        if self._newline is None and "\r" in text:
+            self._newline = _newline_of(self._file, self._encoding)
+        text = _lines_ended(text, self._newline) if self._newline else text
+        begins = not self.num_lines and self._at_line_start
+        if _MARK in text:
+            whole = ("\n" if self._at_line_start else "") + text
+            cleaned = whole.replace("\n" + _MARK, "\n")
+            self.num_marks += (len(whole) - len(cleaned)) - (begins and text[0] == _MARK)
+            text = cleaned[self._at_line_start :]
+        self.num_lines += text.count("\n")
+        if text:
+            self._at_line_start = text[-1] == "\n"
+        return text
+
+    def line_of(self, text: str) -> int:
+        """The line, from 1, in which ``text`` would end, were it next."""
+        return self.num_lines + 1 + _lines_ended(self._held + text, self._newline or "\n").count("\n")
+
+
+def _newline_of(file: Path, encoding: str) -> str:
+    """What ends a file's lines: ``\\n`` where there is one, else ``\\r``."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    return "\n" if any("\n" in decoder.decode(block) for block in _blocks(file)) else "\r"
+
+
+def _decoded(file: Path, encoding: str) -> Iterator[str]:
+    """A file's text block by block, line ends made one kind, with what is wrong in the file as one line."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    lines = _Lines(file, encoding)
+    position = 0
+    for block in _blocks(file):
+        if position == 0:
+            _check_beginning(file, block, encoding)
+            _tell_misread(file, block, encoding)
+        if not wide and b"\0" in block:
+            at = block.index(b"\0")
+            line = lines.line_of(block[:at].decode("latin-1"))
+            raise InputError(f"{file}:{line}: a NUL byte, at offset {position + at}, {_of_nul(block)}")
+        held = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeError as error:
+            raise InputError(_undecodable(file, error, encoding, lines, position - held)) from error
+        for character, name in (("\0", "a NUL character"), ("\ufffe", "a byte order mark of the other byte order")):
+            if wide and character in text:
+                line = lines.line_of(text[: text.index(character)])
+                raise InputError(f"{file}:{line}: {name}, so this is no text in {encoding}; name its encoding")
+        if wide and position == 0 and _other_order(text):
+            mend = encoding[:-2] + {"le": "be", "be": "le"}.get(encoding[-2:], encoding[-2:])
+            raise InputError(f"{file}:1: this looks like text in the other byte order: give data.encoding={mend}")
+        position += len(block)
+        if text := lines.feed(text, final=not block):
+            yield text
+    if lines.num_marks:
+        log.warning("%s: byte order marks at the beginning of later lines are left out: %d", file, lines.num_marks)
+
+
+def _other_order(text: str) -> bool:
+    """Whether most of a text are characters of which the lower byte is 0, as Latin letters have it read backwards."""
+    return 2 * sum(not ord(one) & 0xFF for one in text if one != "\0") > len(text)
+
+
+def _undecodable(file: Path, error: UnicodeError, encoding: str, lines: _Lines, position: int) -> str:
+    """What a decoder's error means, where the bytes that it was decoding begin at ``position``."""
+    if not isinstance(error, UnicodeDecodeError):
+        return f"{file} is not {encoding}: {error}"
+    line = lines.line_of(error.object[: error.start].decode(encoding, "replace"))
+    return (
+        f"{file}:{line}: byte 0x{error.object[error.start]:02x} is not {encoding}; name the file's encoding, such as "
+        f"data.encoding=latin-1 (the byte's offset is {position + error.start})"
+    )
+
+
+def _check_beginning(file: Path, block: bytes, encoding: str) -> None:
+    """Refuses a file whose first bytes say that it is in another encoding, or packed."""
+    if (kind := kind_of(block)) is not None:
+        raise InputError(f"{file} is {kind.name}: {kind.mend}")
+    for mark, name in _MARKS.items():
+        if block.startswith(mark):
+            if not encoding.startswith(name):
+                raise InputError(f"{file} begins with the byte order mark of {name}: give data.encoding={name}")
+            return
+    if encoding in _WIDE and block:  # Python's own decoder refuses it too, without saying which to give
+        names = _byte_order(block, encoding) if b"\0" in block else ("utf-8", *_WIDE[encoding])
+        ways = " or ".join(f"data.encoding={name}" for name in names)
+        raise InputError(f"{file} has no byte order mark, which {encoding} needs: give {ways}")
+
+
+def _byte_order(block: bytes, encoding: str) -> tuple[str, ...]:
+    """The encodings without a byte order mark that text of this one may be in: one, where most of it is Latin."""
+    width = 4 if encoding == "utf-32" else 2
+    little, big = (block[at::width].count(0) for at in (width - 1, 0))
+    names, most = _WIDE[encoding], max(little, big)
+    if width == 4 and 3 * block.count(0) < 2 * len(block):
+        return names
+    return names[little < big :][:1] if 2 * most > len(block) // width and 2 * min(little, big) < most else names
+
+
+def _of_nul(block: bytes) -> str:
+    """What a NUL byte in a file says of it."""
+    for encoding in ("utf-32", "utf-16"):
+        if len(names := _byte_order(block, encoding)) == 1:
+            return f"so this is no text in one byte a character: is it {names[0]}? Then give data.encoding={names[0]}"
+    return "so this is binary, or broken: give a file of text, or take the byte out"
+
+
+def _tell_misread(file: Path, block: bytes, encoding: str) -> None:
+    """Tells of UTF-8 that is read in an encoding of one byte a character, which takes any bytes."""
+    if block.isascii() or encoding.startswith(_ONE_BYTE):
+        return
+    try:
+        num_characters = len(codecs.getincrementaldecoder("utf-8")().decode(block))
+    except UnicodeDecodeError:
+        return
+    if num_characters < len(codecs.getincrementaldecoder(encoding)("replace").decode(block)):
+        log.warning("%s is valid utf-8 with letters beyond ASCII, and is read as %s: is that right?", file, encoding)
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    """A file's bytes, unpacked, and an empty block at its end."""
+    try:
+        with open(file, "rb") as plain:
+            beginning = plain.read(2)
+            packed = file.suffix == ".gz" or beginning == _GZIP_MAGIC
+            if packed and not beginning:
+                raise EOFError("it is empty")
+            plain.seek(0)
+            stream: BinaryIO = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
+            while block := stream.read(_BLOCK):
+                yield block
+            yield b""
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        is_gzip = beginning in (_GZIP_MAGIC, b"")
+        reason = str(error) if is_gzip else f"{seems_to_be(file) or error}"
+        raise InputError(f"{file} is not a whole gzip file: {reason}") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Texts for language models: ``sources`` (and ``hub``), ``batch`` (and ``corpus``), ``module`` and ``presets``."""

@@ -1,0 +1,232 @@
+"""Language modelling over any source of text, as a LightningDataModule."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cache import build_once, cache_folder
+from seqlab.data.core.inputs import files_of
+from seqlab.data.core.stream import Stream, StreamLoader, device_rows, longest_run
+from seqlab.data.core.summary import SplitSummary, percent
+from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.language_model.corpus import Corpus, corpus_key, write_corpus
+from seqlab.data.language_model.sources import Source
+from seqlab.data.vocabulary.base import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
+from seqlab.data.vocabulary.choice import saved_vocabulary
+from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
+
+
+class LanguageModelData(LightningDataModule):
+    """Three texts as contiguous streams of tokens for truncated BPTT.
+
+    The tokens are built on first use, under a lock, so it does not matter which process asks first; the vocabulary
+    comes from the training split. With a trainer attached each device gets its share of the rows.
+
+    Args:
+        source: gives the text (``TextFiles``, ``Hub``, ...).
+        unit: "character", "word" or "subword".
+        max_vocab_size: the most tokens to keep; None: all (subwords: 8,000).
+        min_frequency: rarer tokens are left out and read as ``<unk>``.
+        lowercase: lower the text first.
+        punctuation: words alone: punctuation marks are tokens of their own.
+        end_of_line: words alone: the token that replaces a newline.
+        vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
+        batch_size: rows over all devices.
+        eval_batch_size: the same for validation and test; None: ``batch_size``. Clamped to what a split can fill.
+        tbptt_steps: steps that gradients flow back, the length of a window. Clamped to the longest row.
+        eval_steps: the length of a window in validation and test; None: ``tbptt_steps``.
+        restart_documents: rows restart where a document begins.
+        cache_dir: the token cache; None: ``$SEQLAB_CACHE``, ``$XDG_CACHE_HOME/seqlab`` or ``~/.cache/seqlab``.
+
+    Raises:
+        InputError: an option or the text is wrong; text is read on first use, not here.
+
+    Example:
+        >>> from seqlab.data import Hello
+        >>> data = LanguageModelData(Hello(), batch_size=1, tbptt_steps=4)
+        >>> data.spec.vocab_size, data.vocabulary.tokens
+        (4, ('e', 'h', 'l', 'o'))
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> data.vocabulary.decode(batch.inputs[0]), data.vocabulary.decode(batch.targets[0])
+        ('hell', 'ello')
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        unit: str = "character",
+        max_vocab_size: int | None = None,
+        min_frequency: int = 1,
+        lowercase: bool = False,
+        punctuation: bool = False,
+        end_of_line: str | None = None,
+        vocabulary: str | Path | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        tbptt_steps: int = 64,
+        eval_steps: int | None = None,
+        restart_documents: bool = False,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation, end_of_line)
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.tbptt_steps = tbptt_steps
+        self.eval_steps = tbptt_steps if eval_steps is None else eval_steps
+        for name in ("batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"data.{name}={value} must be a whole number, 1 or more")
+        self.restart_documents = restart_documents
+        self._vocabulary_file = None if vocabulary is None else Path(vocabulary)
+        self._clamped: set[str] = set()  # splits whose clamped windows have been told
+        self._cache_folder = cache_folder(cache_dir)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The tokens, built if they are not in the cache."""
+        given, file = self._given_vocabulary(), self._vocabulary_file
+        if not self.source.cached:
+            with tempfile.TemporaryDirectory() as folder:
+                write_corpus(self.source, self.settings, given, Path(folder))
+                return Corpus(Path(folder), mapped=False)
+        file = file / TOKENIZER_FILE if file is not None and file.is_dir() else file
+        key = corpus_key(self.source, self.settings, file)
+        return Corpus(
+            build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, given, into))
+        )
+
+    def _given_vocabulary(self) -> Vocabulary | None:
+        """The saved vocabulary, where there is one, checked against the options that it settles."""
+        if self._vocabulary_file is None:
+            return None
+        vocabulary = saved_vocabulary(self._vocabulary_file, self.settings)
+        if self.settings.max_vocab_size is not None or self.settings.min_frequency > 1:
+            log.info("data.max_vocab_size and data.min_frequency chose no tokens: the vocabulary is a saved one")
+        return vocabulary
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Maps ids to text and back."""
+        return self.corpus.vocabulary
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The one vocabulary by its name in ``spec.vocabularies``."""
+        return {"tokens": self.vocabulary}
+
+    @property
+    def spec(self) -> LanguageModelSpec:
+        """What a model and a task need to know."""
+        corpus = self.corpus
+        num_tokens = {split: len(corpus.tokens[split]) for split in SPLITS}
+        return LanguageModelSpec(
+            vocab_size=len(corpus.vocabulary),
+            unit=corpus.vocabulary.unit,
+            characters_per_token={split: corpus.num_characters[split] / num_tokens[split] for split in SPLITS},
+            num_tokens=num_tokens,
+        )
+
+    def summaries(self) -> list[SplitSummary]:
+        """How many tokens, documents and characters each split holds, and how many of them read as ``<unk>``."""
+        corpus = self.corpus
+        left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
+        source_notes: Callable[[str], tuple[str, ...]] = getattr(self.source, "notes", lambda split: ())
+        found = []
+        for split in SPLITS:
+            counts = {
+                "tokens": len(corpus.tokens[split]),
+                "documents": len(corpus.documents[split]),
+                "characters": corpus.num_characters[split],
+            }
+            notes = []
+            if unknown := corpus.num_unknown[split]:
+                share = percent(unknown / counts["tokens"])
+                notes.append(f"{share} of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
+            notes += source_notes(split)
+            found.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
+        return found
+
+    def fingerprint(self) -> str:
+        """A digest of all tokens as they are read, and of their order."""
+        return self.corpus.digest
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._vocabulary_file)
+
+    def prepare_data(self) -> None:
+        """Build the token cache."""
+        self.corpus  # noqa: B018
+
+    def setup(self, stage: str | None = None) -> None:
+        """Map the tokens into memory."""
+        self.corpus  # noqa: B018
+
+    def _device(self) -> tuple[int, int]:
+        """This process's rank and the number of devices."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _stream(self, split: str, batch_size: int, steps: int, option: str) -> Stream:
+        rows = device_rows(batch_size, *self._device())
+        boundaries = self.corpus.documents[split] if self.restart_documents else None
+        tokens = self.corpus.tokens[split]
+        longest = longest_run(len(tokens) - 1, batch_size, boundaries)
+        if steps > longest:
+            if split not in self._clamped:
+                self._clamped.add(split)
+                log.warning(
+                    "%s: data.%s %d instead of %d, the longest row's targets: more would be padding",
+                    *(split, option, longest, steps),
+                )
+            steps = longest
+        return Stream(tokens, batch_size, steps, boundaries, rows)
+
+    def train_dataloader(self) -> StreamLoader:
+        """The training windows.
+
+        Raises:
+            InputError: the split has fewer targets than ``batch_size``, or the rows do not divide over the devices.
+        """
+        num_targets = len(self.corpus.tokens["train"]) - 1
+        if num_targets < self.batch_size:
+            raise InputError(
+                f"the train split of {self.source} has {num_targets} targets, fewer than "
+                f"data.batch_size={self.batch_size} rows: give more text or data.batch_size={num_targets} or less"
+            )
+        stream = self._stream("train", self.batch_size, self.tbptt_steps, "tbptt_steps")
+        return StreamLoader(stream, self._windows_trained(len(stream)))
+
+    def _windows_trained(self, num_windows: int) -> int:
+        """The windows of an epoch that the trainer takes, by its ``limit_train_batches``."""
+        limit: Any = None if self.trainer is None else self.trainer.limit_train_batches
+        if limit is None:
+            return num_windows
+        return int(num_windows * limit) if isinstance(limit, float) else min(num_windows, limit)
+
+    def val_dataloader(self) -> StreamLoader:
+        """The validation windows."""
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> StreamLoader:
+        """The test windows."""
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: str) -> StreamLoader:
+        world_size = self._device()[1]
+        fill = (len(self.corpus.tokens[split]) - 1) // world_size * world_size
+        if fill == 0:
+            raise InputError(f"the {split} split of {self.source} is too short to be shared by {world_size} devices")
+        if fill < self.eval_batch_size:
+            log.warning("%s: batch size %d instead of %d, all the split can fill", split, fill, self.eval_batch_size)
+        return StreamLoader(self._stream(split, min(fill, self.eval_batch_size), self.eval_steps, "eval_steps"))

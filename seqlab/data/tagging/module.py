@@ -1,0 +1,357 @@
+"""Sentences with a tag for each word, as a LightningDataModule."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.examples import ExampleData, ExampleLoader, check_whole_number
+from seqlab.data.core.inputs import files_of
+from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
+from seqlab.data.formats.sentences import TaggedSentence
+from seqlab.data.formats.tag_schemes import TagScheme, check_scheme, scheme_of, typed_mark
+from seqlab.data.tagging.batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
+from seqlab.data.tagging.sources import TaggedSource
+from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, choose_tokens, lower
+from seqlab.data.vocabulary.characters import CharacterVocabulary
+from seqlab.data.vocabulary.choice import saved_vocabulary
+from seqlab.data.vocabulary.vectors import Vectors, read_vectors
+from seqlab.data.vocabulary.words import WordVocabulary
+from seqlab.errors import InputError
+
+
+@dataclass
+class _Split:
+    """A split's sentences as numbers, and for each word its tag and whether training lacks it, one after the other.
+
+    ``foreign`` is the place of the first word whose tag is none of those that are learned.
+    """
+
+    encoded: EncodedSentences
+    targets: NDArray[np.int64]
+    unseen: NDArray[np.bool_]
+    foreign: str | None
+
+
+class TaggingData(ExampleData):
+    """Tagged sentences in padded batches, each word with its letters.
+
+    Words, letters and tags come from the training split. Both vocabularies have an ``<unk>`` whatever the texts, for a
+    tagger is asked about sentences that nobody has seen. A tag of validation or test that training never saw can't be
+    given: its word counts as tagged wrongly and has no part in the loss.
+
+    Args:
+        source: gives the sentences (``TaggedFiles``, ``TaggedHub``, ``Grammar``).
+        entities: the tags mark entities: these are scored, and a CRF keeps to what BIO allows. The scheme (BIO, IOB1,
+            BIOES, BILOU, BMES, BMEWO, with types or without) is decided on the training split, and the other splits
+            must follow it. The tags that are learned are O, B-X and I-X, whatever the scheme, for entities are what
+            counts; ``seqlab predict`` answers in the scheme. An entity that lacks its beginning or its end reads as
+            CoNLL's scorer reads it, and is counted.
+        min_frequency: rarer words are left out and read as ``<unk>``.
+        lowercase: lower the words; their letters stay as they are.
+        characters: give the model the letters of each word.
+        max_length: longer training sentences are cut to their first words, which is told; None: none is. Validation
+            and test are never cut.
+        max_word_length: a longer word is read by its first and last letters, half of them each; None: none is.
+        vectors: a file of pretrained vectors in GloVe's text format, for the words of all three splits; a word without
+            one may have that of its lowered form. With one, a word is known whatever its frequency.
+        vectors_size: how many numbers a word of that file must have; None: as its first word.
+        vocabulary: the folder of a run, whose vocabularies are used instead.
+        tags: the tags in the order of their numbers (with ``entities`` in BIO); None: those of the training split,
+            sorted.
+        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``.
+
+    Raises:
+        InputError: an option is wrong; on first use: fewer than two tags, none of a split is among those of training,
+            or with ``entities`` a tag is not of the scheme; in training: a tag is not among ``tags``. Each with its
+            file and line.
+
+    Example:
+        >>> from seqlab.data import Grammar
+        >>> data = TaggingData(Grammar("entities", sizes=(50, 10, 10)), entities=True, batch_size=2)
+        >>> data.spec.tags
+        ('B-LOC', 'B-ORG', 'B-PER', 'I-LOC', 'I-ORG', 'I-PER', 'O')
+        >>> batch = data.collate("test", [0, 1])
+        >>> batch.characters.shape[:2] == batch.words.shape == batch.targets.shape
+        True
+    """
+
+    def __init__(
+        self,
+        source: TaggedSource,
+        entities: bool = False,
+        min_frequency: int = 1,
+        lowercase: bool = False,
+        characters: bool = True,
+        max_length: int | None = None,
+        max_word_length: int | None = None,
+        vectors: str | Path | None = None,
+        vectors_size: int | None = None,
+        vocabulary: str | Path | None = None,
+        tags: Sequence[str] | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        bucket_batches: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        self.source = source
+        self.entities = entities
+        self.characters = characters
+        self.settings = TokenizerSettings("word", min_frequency=min_frequency, lowercase=lowercase)
+        self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
+        self.max_word_length = (
+            None if max_word_length is None else check_whole_number("data.max_word_length", max_word_length, 1)
+        )
+        self._vectors_file, self._vectors_size = vectors, vectors_size
+        self._vocabulary_folder = None if vocabulary is None else Path(vocabulary)
+        self._tags = None if tags is None else tuple(map(str, tags))
+
+    def sentences(self, split: str) -> Sequence[TaggedSentence]:
+        """The sentences of a split, with the tags that are learned."""
+        return self._sentences[split]
+
+    @cached_property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The words ("tokens") and their letters ("characters")."""
+        settings = {"tokens": self.settings, "characters": TokenizerSettings("character")}
+        if (folder := self._vocabulary_folder) is not None:
+            return {
+                name: saved_vocabulary(folder if name == "tokens" else folder / name, kept)
+                for name, kept in settings.items()
+            }
+        words = self._count("train")
+        letters = Counter(letter for word in words for letter in word)
+        read = Counter[str]()
+        for word, count in words.items():
+            read[lower(word) if self.settings.lowercase else word] += count
+        kept = choose_tokens(read, self.settings, elsewhere=[UNKNOWN])[0]
+        known = set(kept)
+        further = sorted({word for word in self._wanted if self._vector(word) is not None} - known)
+        return {
+            "tokens": WordVocabulary([*kept, *further], self.settings),
+            "characters": CharacterVocabulary.build(letters, settings["characters"], elsewhere=[UNKNOWN]),
+        }
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words."""
+        return self.vocabularies["tokens"]
+
+    @cached_property
+    def scheme(self) -> TagScheme | None:
+        """How the tags of the training split mark entities; None without entities."""
+        return scheme_of(self._read["train"]) if self.entities else None
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """The tags in the order of their numbers."""
+        if self._tags is not None:
+            return self._tags
+        found = {tag for sentence in self._sentences["train"] for tag in sentence.tags}
+        if len(found) < 2:
+            raise InputError(f"the training split of {self.source} has one tag ({', '.join(found)}); two are needed")
+        return tuple(sorted(found))
+
+    @cached_property
+    def unseen_tags(self) -> tuple[str, ...]:
+        """The tags that are not learned, numbered after those that are."""
+        known = set(self.tags)
+        return tuple(sorted({tag for rows in self._sentences.values() for row in rows for tag in row.tags} - known))
+
+    @cached_property
+    def spec(self) -> TaggingSpec:
+        """What a model and a task need to know."""
+        splits = self._splits
+        words = self.vocabularies["tokens"]
+        if words.unknown_id is None:
+            raise InputError(f"the vocabulary {self._vocabulary_folder} has no {UNKNOWN}, which unknown words read as")
+        return TaggingSpec(
+            vocab_size=len(words),
+            tags=self.tags,
+            unknown_index=words.unknown_id,
+            num_characters=len(self.vocabularies["characters"]) if self.characters else None,
+            max_word_length=self.max_word_length,
+            entities=self.entities,
+            scheme=None if self.scheme is None else self.scheme.name,
+            outside=None if self.scheme is None else self.scheme.outside,
+            unseen_tags=self.unseen_tags,
+            num_sentences={split: len(found.encoded.lengths) for split, found in splits.items()},
+            num_words={split: len(found.targets) for split, found in splits.items()},
+            vectors=self._vector_rows(words),
+        )
+
+    def lengths(self, split: str) -> NDArray[np.int64]:
+        """The words of each sentence."""
+        return self._splits[split].encoded.lengths
+
+    def collate(self, split: str, numbers: list[int]) -> TaggingBatch:
+        """The batch of the sentences with these numbers."""
+        found = self._splits[split]
+        words, lengths = found.encoded.words(numbers)
+        characters, word_lengths = found.encoded.letters(numbers) if self.characters else (None, None)
+        targets, unseen = (found.encoded.rows(flat, numbers)[0] for flat in (found.targets, found.unseen))
+        return TaggingBatch(words, characters, lengths, word_lengths, targets, unseen.bool())
+
+    def train_dataloader(self) -> ExampleLoader[TaggingBatch]:
+        """The training batches, shuffled.
+
+        Raises:
+            InputError: a tag of training is not among the ``tags`` that are learned.
+        """
+        if (place := self._splits["train"].foreign) is not None:
+            raise InputError(f"{place}: the tag is not among data.tags={','.join(self.tags)}: give it there too")
+        return super().train_dataloader()
+
+    def input_files(self) -> list[str] | None:
+        """The files that are read; None where a source of the user's own does not say."""
+        return files_of(self.source, self._vocabulary_folder, self._vectors_file)
+
+    def summaries(self) -> list[SplitSummary]:
+        """The sentences and words of each split, its tags or types of entities, and what is remarkable in it."""
+        left_out = getattr(self.source, "left_out", None)  # a user's own source need not have it
+        equal = equal_rows({split: [one.words for one in self._sentences[split]] for split in SPLITS})
+        return [self._summary(split, {} if left_out is None else left_out(split), equal.get(split)) for split in SPLITS]
+
+    def _summary(self, split: str, left_out: Mapping[str, int], equal: str | None) -> SplitSummary:
+        found = self._splits[split]
+        counts = {"sentences": len(found.encoded.lengths), "words": len(found.targets)}
+        names = self.tags + self.unseen_tags
+        tags = dict(zip(names, np.bincount(found.targets, minlength=len(names)).tolist(), strict=True))
+        classes, kind = {tag: count for tag, count in tags.items() if count}, "tags"
+        notes = [] if equal is None else [equal]
+        if self.scheme is not None:
+            types = {tag[2:]: count for tag, count in classes.items() if tag[0] == "B"}
+            counts["entities"] = sum(types.values())
+            classes, kind = {name: count for name, count in types.items() if name}, "types of entities"
+            notes.append(f"scheme {self.scheme.name}" + ("" if self.scheme.name == "BIO" else ", learned as BIO"))
+        return SplitSummary(split, counts, left_out, classes, kind, (*notes, *self._remarks(split, tags)))
+
+    def _remarks(self, split: str, tags: Mapping[str, int]) -> Iterator[str]:
+        if broken := self._broken[split]:
+            their = agree(len(broken), "its", "their")
+            lack = f"{agree(len(broken), 'lacks', 'lack')} {their} beginning or {their} end"
+            yield f"{counted(len(broken), 'entities')} {lack}, first in {broken[0]}"
+        if split == "train" and self._num_cut:
+            their = agree(self._num_cut, "its", "their")
+            yield f"{counted(self._num_cut, 'sentences')} cut to {their} first {self.max_length} words"
+        if unseen := sum(tags[tag] for tag in self.unseen_tags):
+            shown = [tag for tag in self.unseen_tags if tags[tag]]
+            named = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
+            have, verb = agree(unseen, "has", "have"), agree(unseen, "counts", "count")
+            words = counted(unseen, "words")
+            yield f"{words} {have} a tag that training lacks ({named}) and {verb} as tagged wrongly"
+        if split != "train" and self._splits[split].unseen.any():
+            yield f"{percent(self._splits[split].unseen.mean())} of the words do not occur in training"
+        spellings: dict[str, list[str]] = {}
+        for tag, count in tags.items():
+            if count:
+                spellings.setdefault(tag.casefold(), []).append(tag)
+        if alike := [same for same in spellings.values() if len(same) > 1]:
+            yield f"tags that differ in their case alone: {', '.join(' and '.join(same) for same in alike[:5])}"
+
+    @cached_property
+    def _read(self) -> dict[str, Sequence[TaggedSentence]]:
+        """The sentences as the source has them."""
+        found = {split: self.source.read(split) for split in SPLITS}
+        for split, sentences in found.items():
+            if not sentences:
+                raise InputError(f"the {split} split of {self.source} is empty")
+        return found
+
+    @cached_property
+    def _broken(self) -> dict[str, list[str]]:
+        """The places where an entity lacks its beginning or its end."""
+        if self.scheme is None:
+            return {split: [] for split in SPLITS}
+        learned = self._tags or (tag for one in self._read["train"] for tag in one.tags)
+        typed = typed_mark(learned, "O" if self._tags else self.scheme.outside)
+        return {split: check_scheme(sentences, self.scheme, typed) for split, sentences in self._read.items()}
+
+    @cached_property
+    def _sentences(self) -> dict[str, Sequence[TaggedSentence]]:
+        """The sentences, with the tags that are learned."""
+        scheme = self.scheme
+        if scheme is None:
+            return self._read
+        self._broken  # noqa: B018
+        return {
+            split: [replace(one, tags=tuple(scheme.read(one.tags))) for one in sentences]
+            for split, sentences in self._read.items()
+        }
+
+    @cached_property
+    def _splits(self) -> dict[str, _Split]:
+        names = self.tags + self.unseen_tags
+        numbers = {tag: number for number, tag in enumerate(names)}
+        words = self.vocabularies["tokens"]
+        seen = {as_read(word, words) for word in self._count("train")}
+        return {split: self._encode(split, numbers, seen) for split in SPLITS}
+
+    def _encode(self, split: str, numbers: dict[str, int], seen: set[str]) -> _Split:
+        words = self.vocabularies["tokens"]
+        sentences = self._cut(self._sentences[split]) if split == "train" else self._sentences[split]
+        targets = np.asarray([numbers[tag] for sentence in sentences for tag in sentence.tags], dtype=np.int64)
+        foreign = None
+        if (unseen_tags := targets >= len(self.tags)).any():
+            places = (sentence.place(place) for sentence in sentences for place in range(len(sentence.tags)))
+            foreign = next(place for place, is_foreign in zip(places, unseen_tags, strict=False) if is_foreign)
+            if unseen_tags.all():
+                shown = f"{', '.join(self.tags[:20])}{', ...' if len(self.tags) > 20 else ''}"
+                raise InputError(f"{foreign}: no tag of the {split} split occurs in training, whose tags are {shown}")
+        encoded = EncodedSentences([one.words for one in sentences], self.vocabularies, self.max_word_length)
+        unseen = np.array([as_read(word, words) not in seen for word in encoded.forms])[encoded.form_of]
+        return _Split(encoded, targets, unseen, foreign)
+
+    def _cut(self, sentences: Sequence[TaggedSentence]) -> Sequence[TaggedSentence]:
+        """The first ``max_length`` words of each sentence."""
+        limit = self.max_length
+        if limit is None:
+            return sentences
+        return [
+            replace(one, words=one.words[:limit], tags=one.tags[:limit], lines=one.lines[:limit]) for one in sentences
+        ]
+
+    @cached_property
+    def _num_cut(self) -> int:
+        """The training sentences that are longer than ``max_length``."""
+        limit = self.max_length
+        return 0 if limit is None else sum(len(one.words) > limit for one in self._sentences["train"])
+
+    def _count(self, *splits: str) -> Counter[str]:
+        return Counter(word for split in splits for sentence in self._sentences[split] for word in sentence.words)
+
+    @cached_property
+    def _wanted(self) -> set[str]:
+        """The words that may have a pretrained vector, as they are read."""
+        if self._vectors_file is None:
+            return set()
+        words = set(self._count(*SPLITS))
+        return {lower(word) for word in words} if self.settings.lowercase else words
+
+    @cached_property
+    def _vectors(self) -> Vectors:
+        if self._vectors_file is None:
+            return {}
+        known = self._wanted | (set() if self._vocabulary_folder is None else set(self.vocabulary.tokens))
+        return read_vectors(self._vectors_file, known | {lower(word) for word in known}, self._vectors_size)
+
+    def _vector(self, word: str) -> NDArray[np.float32] | None:
+        return self._vectors.get(word, self._vectors.get(lower(word)))
+
+    def _vector_rows(self, vocabulary: Vocabulary) -> torch.Tensor | None:
+        """The vector of each word of the vocabulary, NaN for one without."""
+        if self._vectors_file is None:
+            return None
+        found = [self._vector(word) for word in vocabulary.tokens]
+        size = next((len(vector) for vector in found if vector is not None), None)
+        if size is None:
+            raise InputError(f"data.vectors={self._vectors_file}: none of its words occurs in {self.source}")
+        nothing = np.full(size, np.nan, dtype=np.float32)
+        return torch.from_numpy(np.stack([nothing if vector is None else vector for vector in found]))

@@ -1,0 +1,1 @@
+"""Sentence pairs: ``sources`` (and ``bibles``), ``batch``, ``module`` and ``presets``."""

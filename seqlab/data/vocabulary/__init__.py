@@ -1,0 +1,4 @@
+"""Text to ids and back: one interface (``base``), a module a unit, and the choice among them (``choice``).
+
+A new unit is a subclass of ``Vocabulary`` with an entry in ``load_vocabulary``.
+"""

@@ -1,0 +1,201 @@
+"""Vocabularies: text to token ids and back, by character, word or subword, with one interface and one saved file."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.errors import InputError
+from seqlab.files import write_atomically
+
+UNKNOWN = "<unk>"
+UNITS = ("character", "word", "subword")
+TOKENIZER_FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """How a text becomes tokens, and how a vocabulary is chosen.
+
+    Attributes:
+        unit: "character", "word" or "subword" (byte-level BPE, Sennrich et al. 2016).
+        max_vocab_size: the most tokens to keep, ``<unk>`` among them; the commonest stay. None: all (8,000 subwords).
+        min_frequency: tokens (subwords: merges) seen less often in the training split are left out.
+        lowercase: lower the text first.
+        punctuation: words alone: every punctuation mark is a token of its own. Otherwise words are what stands between
+            whitespace.
+        end_of_line: words alone: the token that replaces a newline; None: newlines separate words like a space.
+
+    Raises:
+        InputError: an unknown unit, a size below 1, or an option that the unit cannot obey.
+    """
+
+    unit: str = "character"
+    max_vocab_size: int | None = None
+    min_frequency: int = 1
+    lowercase: bool = False
+    punctuation: bool = False
+    end_of_line: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise InputError(f"data.unit={self.unit!r} is not a unit: choose one of {', '.join(UNITS)}")
+        if self.max_vocab_size is not None and self.max_vocab_size < 2:
+            raise InputError(f"data.max_vocab_size={self.max_vocab_size} is too small: give 2 or more, or null for all")
+        if self.min_frequency < 1:
+            raise InputError(f"data.min_frequency={self.min_frequency} must be 1 or more")
+        if self.unit != "word" and (self.punctuation or self.end_of_line is not None):
+            option = "punctuation" if self.punctuation else "end_of_line"
+            raise InputError(f"data.{option} is for data.unit=word alone, and data.unit is {self.unit}")
+        if self.end_of_line is not None and (not self.end_of_line or self.end_of_line.split() != [self.end_of_line]):
+            raise InputError(f"data.end_of_line={self.end_of_line!r} must be one word without spaces, such as <eos>")
+
+
+def lower(text: str) -> str:
+    """``str.lower`` letter by letter, as in `tokenizers`: a word-final sigma would depend on where a chunk ends."""
+    return text.replace("\u03a3", "\u03c3").lower()
+
+
+def storage_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest unsigned integer type that holds every id."""
+    return np.dtype(np.uint8 if vocab_size <= 1 << 8 else np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+class Vocabulary(ABC):
+    """Maps text to ids and back. Ids run from 0 in the order of ``tokens``.
+
+    ``<unk>`` stands for what the vocabulary lacks; it is there only where training or evaluation text needed it.
+
+    Args:
+        tokens: the tokens in the order of their ids.
+        settings: how text is split into them.
+    """
+
+    unit: ClassVar[str]
+
+    def __init__(self, tokens: Sequence[str], settings: TokenizerSettings) -> None:
+        self.tokens = tuple(tokens)
+        self.settings = settings
+        self.index = {token: i for i, token in enumerate(self.tokens)}
+        self.unknown_id = self.index.get(UNKNOWN)
+        self.dtype = storage_dtype(len(self.tokens))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @abstractmethod
+    def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Ids of all texts in one array, -1 for a token that the vocabulary lacks, and each text's number of tokens."""
+
+    @abstractmethod
+    def pieces(self, text: str) -> list[str]:
+        """The text's tokens as strings, known or not."""
+
+    @abstractmethod
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that the ids stand for."""
+
+    @abstractmethod
+    def _tokenizer(self) -> Any:
+        """The same mapping as a ``tokenizers.Tokenizer``."""
+
+    def encode_many(self, texts: Sequence[str], name: str = "the text") -> tuple[NDArray[Any], NDArray[Any]]:
+        """Ids of several texts in one array of the smallest unsigned type, and each text's number of tokens."""
+        ids, counts = self._lookup(texts)
+        if ids.size and ids.min() < 0:
+            if self.unknown_id is None:
+                raise InputError(self._lack(texts, name))
+            ids = np.where(ids < 0, self.unknown_id, ids)
+        return ids.astype(self.dtype, copy=False), counts
+
+    def encode(self, text: str, name: str = "the prompt") -> NDArray[np.int64]:
+        """Ids of a text, ``(N,)`` int64. Unknown tokens map to ``<unk>`` where the vocabulary has it.
+
+        Args:
+            text: the text.
+            name: what the text is, for the message of the error.
+
+        Raises:
+            InputError: the text holds tokens that the vocabulary lacks, and it has no ``<unk>``; names them.
+        """
+        return self.encode_many([text], name)[0].astype(np.int64)
+
+    def unknown(self, text: str) -> list[str]:
+        """The different tokens of a text that the vocabulary lacks, in order of appearance."""
+        return [token for token in dict.fromkeys(self.pieces(text)) if token not in self.index]
+
+    def _lack(self, texts: Sequence[str], name: str) -> str:
+        lacking = list(dict.fromkeys(token for text in texts for token in self.unknown(text)))
+        shown = ", ".join(repr(token) for token in lacking[:10]) + (", ..." if len(lacking) > 10 else "")
+        return f"{name} has {self.unit}s the vocabulary lacks: {shown}"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the vocabulary in the `tokenizers` library's format, as ``tokenizer.json`` if ``path`` is a folder."""
+        target = Path(path)
+        target = target / TOKENIZER_FILE if target.is_dir() else target
+        write_atomically(target, self._tokenizer().to_str(pretty=False).encode())
+        return target
+
+
+def choose_tokens(
+    counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
+) -> tuple[list[str], bool]:
+    """The tokens to keep, commonest first (ties by code point), and whether ``<unk>`` had to be added.
+
+    ``<unk>`` is added as the last token when something is left out, or when a token of the other splits (``elsewhere``)
+    is not in the training split; never otherwise, so that a closed vocabulary stays closed.
+
+    Args:
+        counts: each token of the training split with its frequency.
+        settings: ``max_vocab_size`` and ``min_frequency`` are obeyed.
+        elsewhere: the tokens of the validation and test splits.
+
+    Example:
+        >>> choose_tokens({"a": 3, "b": 1, "c": 2}, TokenizerSettings(max_vocab_size=2))
+        (['a', '<unk>'], True)
+        >>> choose_tokens({"a": 3, "b": 1}, TokenizerSettings(), elsewhere="ab")
+        (['a', 'b'], False)
+    """
+    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    kept = [token for token in ranked if counts[token] >= settings.min_frequency][: settings.max_vocab_size]
+    known = set(kept)
+    if UNKNOWN in known or (len(kept) == len(ranked) and known.issuperset(elsewhere)):
+        return kept, False
+    if settings.max_vocab_size is not None:
+        kept = kept[: settings.max_vocab_size - 1]
+    return [*kept, UNKNOWN], True
+
+
+def load_vocabulary(path: str | Path) -> Vocabulary:
+    """Read a vocabulary that ``save`` wrote, or any `tokenizers` file (as subwords).
+
+    Args:
+        path: the file, or the folder that holds it as ``tokenizer.json``.
+
+    Raises:
+        InputError: there is no such file, or it is not a `tokenizers` file.
+    """
+    from seqlab.data.vocabulary.characters import CharacterVocabulary
+    from seqlab.data.vocabulary.subwords import SubwordVocabulary
+    from seqlab.data.vocabulary.words import WordVocabulary
+
+    source = Path(path)
+    source = source / TOKENIZER_FILE if source.is_dir() else source
+    try:
+        text = source.read_text(encoding="utf-8")
+        config = json.loads(text)
+        kind = config["model"]["type"]
+    except OSError as error:
+        raise InputError(f"no vocabulary at {source}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source} is not a vocabulary in the tokenizers format (tokenizer.json)") from error
+    if kind == "WordLevel" and WordVocabulary.wrote(config):
+        return WordVocabulary.from_config(config)
+    if kind == "WordLevel" and CharacterVocabulary.wrote(config):
+        return CharacterVocabulary.from_config(config)
+    return SubwordVocabulary.from_json(text)

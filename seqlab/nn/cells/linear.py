@@ -1,0 +1,114 @@
+"""Cells whose state enters linearly, element by element: all of time at once, on the ``parallel`` engine."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from seqlab.nn.arguments import check_choice
+from seqlab.nn.cells.base import GatedCell
+from seqlab.nn.state import State
+
+
+class LinearCell(GatedCell):
+    """A gated cell that is linear in its state, element by element, with no recurrent product.
+
+        h_t = a_t * h_{t-1} + b_t,   (a_t, b_t) = coefficients(gi_t),   gi_t = W_ih x_t + b_ih
+
+    Subclasses define ``coefficients(gi (..., G*H)) -> (a, b)``, each ``(..., H)`` or broadcast to it, and ``num_gates``
+    (G) where it is not 2; ``pointwise`` follows from it. The coefficients may depend on the input and on learned
+    parameters, never on the state: that is what lets the ``parallel`` engine do all T steps in few operations. State
+    ``(h,)``, ``(B, hidden_size)``. Parameters ``weight_ih (G*H, I)`` and ``bias_ih (G*H)``.
+
+    Raises as :class:`~seqlab.nn.GatedCell` does.
+
+    >>> class Leaky(LinearCell):  # a low-pass filter that learns its time constants
+    ...     num_gates = 1
+    ...     def __init__(self, input_size, hidden_size, bias=True):
+    ...         super().__init__(input_size, hidden_size, bias)
+    ...         self.decay = torch.nn.Parameter(torch.zeros(hidden_size))
+    ...     def coefficients(self, gi):
+    ...         a = self.decay.sigmoid()
+    ...         return a, (1 - a) * gi
+    >>> (h,) = Leaky(3, 4)(torch.zeros(2, 3), (torch.ones(2, 4),))
+    >>> h.shape
+    torch.Size([2, 4])
+    """
+
+    num_gates: ClassVar[int] = 2
+    state_names = ("h",)
+    recurrent = False
+
+    @abstractmethod
+    def coefficients(self, gi: Tensor) -> tuple[Tensor, Tensor]:
+        """``(a, b)`` of the recurrence from the projected input ``gi (..., G*H)``, for any number of steps at once."""
+
+    def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
+        # Under autocast gi has 16 bits, too few for a decay near 1: 0.999 would be 1.
+        a, b = self.coefficients(gi.to(torch.promote_types(gi.dtype, state[0].dtype)))
+        return (torch.addcmul(b, a, state[0]),)
+
+
+class MinGRUCell(LinearCell):
+    """The minimal GRU of Feng et al. (2024), "Were RNNs All We Needed?", arXiv 2410.01201, section 3.1.
+
+        z = sigmoid(gi_z);   h_t = (1 - z) * h_{t-1} + z * g(gi_h)
+
+    ``candidate`` chooses g: "linear" is the identity of the paper's section 3, "positive" the g of its log-space form,
+    x + 0.5 for x >= 0 and sigmoid(x) below, which keeps the state positive. Gates in the order z, h. State ``(h,)``,
+    ``(B, hidden_size)``. Raises ``ValueError`` for another candidate.
+
+    >>> cell = MinGRUCell(3, 4, candidate="positive")
+    >>> (h,) = cell(torch.randn(2, 3))
+    >>> bool((h > 0).all())
+    True
+    """
+
+    num_gates = 2
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, candidate: str = "linear") -> None:
+        self.candidate = check_choice("candidate", candidate, ("linear", "positive"))
+        super().__init__(input_size, hidden_size, bias)
+
+    def coefficients(self, gi: Tensor) -> tuple[Tensor, Tensor]:
+        z, candidate = gi.chunk(2, -1)
+        z = z.sigmoid()
+        return 1 - z, z * _candidate(candidate, self.candidate)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, candidate={self.candidate!r}"
+
+
+class MinLSTMCell(LinearCell):
+    """The minimal LSTM of Feng et al. (2024), "Were RNNs All We Needed?", arXiv 2410.01201, section 3.2.
+
+        f, i = sigmoid(gi_f), sigmoid(gi_i);   f' = f / (f + i),   i' = i / (f + i);   h_t = f' * h_{t-1} + i' * g(gi_h)
+
+    The normalised gates are computed as f' = sigmoid(log f - log i) and i' = 1 - f', which stays finite where both
+    gates underflow. ``candidate`` and g are those of :class:`MinGRUCell`. Gates in the order f, i, h. State ``(h,)``,
+    ``(B, hidden_size)``. Raises ``ValueError`` for another candidate.
+
+    >>> cell = MinLSTMCell(3, 4)
+    >>> a, b = cell.coefficients(torch.full((1, 12), -200.0))  # f and i are both 0 in float32
+    >>> a.tolist()
+    [[0.5, 0.5, 0.5, 0.5]]
+    """
+
+    num_gates, forget_gate = 3, 0
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, candidate: str = "linear") -> None:
+        self.candidate = check_choice("candidate", candidate, ("linear", "positive"))
+        super().__init__(input_size, hidden_size, bias)
+
+    def coefficients(self, gi: Tensor) -> tuple[Tensor, Tensor]:
+        f, i, candidate = gi.chunk(3, -1)
+        f = (torch.nn.functional.logsigmoid(f) - torch.nn.functional.logsigmoid(i)).sigmoid()
+        return f, (1 - f) * _candidate(candidate, self.candidate)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, candidate={self.candidate!r}"
+
+
+def _candidate(x: Tensor, name: str) -> Tensor:
+    return x if name == "linear" else torch.where(x >= 0, x + 0.5, x.sigmoid())

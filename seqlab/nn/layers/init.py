@@ -1,0 +1,75 @@
+"""Initialisation by configuration."""
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.nn.cells.base import GatedCell, RecurrentCell
+
+
+def initialize(
+    module: nn.Module, *, uniform: float | None = None, orthogonal: bool = False, forget_bias: float | None = None
+) -> None:
+    """Draw the parameters of ``module`` anew, in place; what is not asked for stays as it was made (``torch.nn``'s
+    default).
+
+    In this order, the later over the earlier:
+
+    - ``uniform=a``: every parameter of the module, embeddings and biases too, from U(-a, a) (Zaremba et al. 2014).
+    - ``orthogonal``: each gate's block of every cell's ``weight_hh`` a random orthogonal matrix (Saxe et al. 2014).
+    - ``forget_bias=b``: b_ih + b_hh = b for every forget gate (Jozefowicz et al. 2015 take 1), the biases of its norms
+      in a layer-normalised cell.
+
+    Raises ``ValueError`` if ``uniform`` is not positive, ``orthogonal`` meets no ``weight_hh``, or ``forget_bias`` a
+    cell that has no forget gate or no bias.
+
+    >>> from seqlab.nn import LSTMCell
+    >>> cell = LSTMCell(3, 4)
+    >>> initialize(cell, uniform=0.1, forget_bias=1.0)
+    >>> (cell.bias_ih + cell.bias_hh).chunk(4)[1].tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    if uniform is not None and not uniform > 0:
+        raise ValueError(f"uniform: expected a positive bound, got {uniform}")
+    cells = [part for part in module.modules() if isinstance(part, RecurrentCell)]
+    weights = _recurrent_weights(cells) if orthogonal else []
+    biases = _forget_biases(cells) if forget_bias is not None else []
+    with torch.no_grad():
+        if uniform is not None:
+            for parameter in module.parameters():
+                parameter.uniform_(-uniform, uniform)
+        for weight in weights:
+            for block in torch.split(weight, weight.size(1)):
+                nn.init.orthogonal_(block)
+        if forget_bias is not None:
+            for first, *others in biases:
+                first.fill_(forget_bias)
+                for other in others:
+                    other.zero_()
+
+
+def _recurrent_weights(cells: list[RecurrentCell]) -> list[Tensor]:
+    own = [dict(cell.named_parameters(recurse=False)) for cell in cells]
+    weights: list[Tensor] = [parameters["weight_hh"] for parameters in own if "weight_hh" in parameters]
+    if not weights:
+        raise ValueError("orthogonal: expected a module with cells that have a parameter weight_hh, found none")
+    return weights
+
+
+def _forget_biases(cells: list[RecurrentCell]) -> list[list[Tensor]]:
+    """For every gated cell, the forget gate's chunks of the biases that are added up before it."""
+    found = []
+    for cell in cells:
+        if not isinstance(cell, GatedCell):
+            continue
+        if cell.forget_gate is None:
+            raise ValueError(f"forget_bias: expected cells with a forget gate, but {type(cell).__name__} has none")
+        own = dict(cell.named_parameters(recurse=False))
+        biases = [own[name] for name in ("bias_ih", "bias_hh", "norm_bias_ih", "norm_bias_hh") if name in own]
+        if not biases:
+            raise ValueError(
+                f"forget_bias: expected cells with biases, but {type(cell).__name__} has none; use bias=True"
+            )
+        found.append([bias.chunk(cell.num_gates)[cell.forget_gate] for bias in biases])
+    if not found:
+        raise ValueError("forget_bias: expected a module with gated cells, found none")
+    return found

@@ -1,0 +1,307 @@
+"""One recurrent layer: a cell run over time, in one direction or in both."""
+
+import logging
+import math
+from typing import Any, NamedTuple
+from typing import cast as typed
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from seqlab.nn.arguments import check_input, check_lengths, check_state
+from seqlab.nn.cells.base import RecurrentCell
+from seqlab.nn.engine import candidates, choose, run
+from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.errors import FinalError, UnsupportedError
+from seqlab.nn.engine.once import run_pre_hooks, unplain
+from seqlab.nn.engine.repeat import unrepeatable
+from seqlab.nn.state import State, describe
+
+logger = logging.getLogger("seqlab")
+_SHORT = (torch.float16, torch.bfloat16)
+
+
+class LastRun(NamedTuple):
+    """The engine that ran a layer's last call and, where it is "loop" for want of a faster one, why."""
+
+    engine: str
+    reason: str | None
+
+
+class Recurrent(nn.Module):
+    """A cell run over time: ``state_t = cell(x_t, state_{t-1})`` for t = 1..T, or from T to 1 with ``reverse=True``.
+
+    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, output_size), state)``, with ``state`` a tuple of
+    ``(B, size)`` tensors; without one, the cell's ``initial_state``. ``lengths (B,)`` counts the valid steps of each
+    row, padding on the right: a padded step keeps the old state and outputs zero, a row of length 0 keeps the state
+    that came in, and a reversed layer begins at each row's own last step. The state is returned in the dtype of ``x``,
+    and in float32 under a 16-bit autocast, so that carrying it loses nothing.
+
+    ``backend`` names the engine: "native", "parallel", "scan", "loop", or "auto", which takes the one that a table
+    in :mod:`seqlab.nn.engine` holds for the fastest and logs its choice; ``layer.engine`` tells it. The table knows
+    the cell, the device, the precision, and whether rows have lengths of their own; under "auto", a single step without
+    gradients on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
+
+    ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
+    each stretch in between a second time when its gradients are due (Chen et al. 2016): the gates of one stretch in
+    place of all, for a second forward pass. A cell whose steps can't be run twice to the same effect, one that counts
+    its calls say, keeps all instead, and a logged line says so.
+
+    Raises ``ValueError`` or ``TypeError``, in one line, for ``x``, ``state`` or ``lengths`` of a wrong shape, type or
+    range, and where the named engine can't serve the cell.
+
+    >>> from seqlab.nn import LSTMCell
+    >>> layer = Recurrent(LSTMCell(3, 4))
+    >>> output, (h, c) = layer(torch.randn(2, 5, 3), lengths=torch.tensor([5, 2]))
+    >>> bool((output[1, 2:] == 0).all()), torch.equal(output[1, 1], h[1])
+    (True, True)
+    """
+
+    def __init__(
+        self, cell: RecurrentCell, backend: str = "auto", reverse: bool = False, recompute: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(cell, RecurrentCell):
+            raise TypeError(f"cell: expected a RecurrentCell, such as LSTMCell(10, 20), got {cell!r}")
+        self.cell = cell
+        self.reverse = reverse
+        self.recompute = recompute
+        self._backend = backend
+        self._choices: dict[object, tuple[str, ...]] = {}
+        self._told: set[str] = set()
+        self.last_run: LastRun | None = None
+        self.kept_to_loop: str | None = None  # why it runs on "loop" for good
+        self._engine = choose(cell, backend)
+        # A model on the meta device is built to be counted, many times over, and never run.
+        if backend == "auto" and not any(parameter.is_meta for parameter in cell.parameters()):
+            logger.info('%s(%s): backend "auto" chose %s', type(cell).__name__, cell.extra_repr(), self._engine)
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs this layer where its parameters are, in float32, for rows of one length.
+
+        "loop" once a call has had to step aside to it; ``layer.last_run`` says why.
+        """
+        if self._backend == "auto" and self.last_run is not None and self.last_run.reason is not None:
+            return self.last_run.engine
+        return self.chosen_engine
+
+    @property
+    def chosen_engine(self) -> str:
+        """The same by the table alone, whatever the last call ran on."""
+        parameter = next(self.cell.parameters(), None)
+        return self._chosen("cpu" if parameter is None or parameter.is_meta else parameter.device.type, False, False)[0]
+
+    @property
+    def backend(self) -> str:
+        """The engine that was asked for: its name, or "auto"."""
+        return self._backend
+
+    @property
+    def output_size(self) -> int:
+        """The width of the layer's output."""
+        return self.cell.output_size
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
+        """The cell's state before the first step, of the device and dtype of ``like``."""
+        return self.cell.initial_state(batch_size, like=like)
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        cell = self.cell
+        check_input(x, cell.input_size)
+        if state is None:
+            state = cell.initial_state(x.size(0), like=x)
+        check_state(state, cell.state_names, cell.state_sizes, x)
+        if lengths is not None:
+            lengths = check_lengths(lengths, x)
+        dtype = _state_dtype(x)
+        state = tuple(part.to(dtype) for part in state)
+        if self.reverse:
+            x = flip_valid(x, lengths)
+        run_pre_hooks(cell, x, state)
+        if self.recompute and torch.is_grad_enabled() and x.size(1) > 1 and self._repeats(x):
+            output, state = self._run_in_stretches(x, state, lengths)
+        else:
+            output, state = self._run(x, state, lengths)
+        if self.reverse:
+            output = flip_valid(output, lengths)
+        return output, tuple(part.to(dtype) for part in state)
+
+    def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """On the engine for this call; under "auto" on the next one where that can't run what the cell does now."""
+        names = self._engines_for(x, lengths)
+        if torch.compiler.is_compiling():
+            return run(names[0], self.cell, x, state, lengths, self._backend == "auto")
+        reason = (untraceable() or unplain(self.cell, x, *state)) if names[0] != "loop" else self.kept_to_loop
+        if reason is not None:
+            if self._backend != "auto":
+                names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
+            names = names[-1:]
+        for name in names:
+            try:
+                output, new = run(name, self.cell, x, state, lengths, self._backend == "auto")
+            except UnsupportedError as error:
+                reason = str(error)
+                if self._backend != "auto":
+                    kind = type(self.cell).__name__
+                    raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
+                self._tell(name, reason)
+                if isinstance(error, FinalError):
+                    self.keep_to_loop(reason)
+            else:
+                self.last_run = LastRun(name, reason if name == "loop" else None)
+                return output, new
+        raise AssertionError("loop serves every cell")
+
+    def keep_to_loop(self, reason: str) -> None:
+        """Run on "loop" from now on, as a layer that has had to step aside for good, or a run that is resumed did."""
+        self.kept_to_loop = reason
+
+    def _engines_for(self, x: Tensor, lengths: Tensor | None) -> tuple[str, ...]:
+        if self._backend != "auto":
+            return (self._engine,)
+        if torch.compiler.is_exporting() or self.kept_to_loop is not None:
+            return ("loop",)  # plain operators, which any program can load
+        if x.is_meta:
+            return ("loop",)  # shapes alone, and nothing to compute
+        # A single step on a CPU, as in writing text, takes the plain step half the time of what is made for many.
+        if x.size(1) == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return ("loop",)
+        device = x.device.type
+        low = x.dtype in _SHORT or (torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) in _SHORT)
+        return self._chosen(device, low, lengths is not None)
+
+    def _chosen(self, device: str, low: bool, packed: bool) -> tuple[str, ...]:
+        if self._backend != "auto":
+            return (self._engine,)
+        case = (type(self.cell), self.cell.input_size, self.cell.hidden_size, device, low, packed)
+        if case not in self._choices:
+            self._choices[case] = candidates(self.cell, device, low, packed)
+        return self._choices[case]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The classes by which an engine was chosen may be PyTorch's own of a parametrization, which can't be pickled.
+        return {**self.__dict__, "_choices": {}}
+
+    def _repeats(self, x: Tensor) -> bool:
+        """Whether stretches of steps may be run twice; a word where they may not."""
+        reason = None if torch.compiler.is_compiling() else unrepeatable(self.cell, x)
+        if reason is not None and reason not in self._told:
+            self._told.add(reason)
+            logger.warning("%s: recompute has no effect: %s", type(self.cell).__name__, reason)
+        return reason is None
+
+    def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        size = math.isqrt(x.size(1) - 1) + 1
+        outputs, written = [], _versions(self.cell)
+
+        def run_stretch(x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+            if _versions(self.cell) != written:  # autograd sees no change of what it has not kept
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"recompute runs the steps of {type(self.cell).__name__} again, and a parameter or buffer of it is "
+                    "not what it was in the forward pass"
+                )
+            return self._run(x, state, lengths)
+
+        for start in range(0, x.size(1), size):
+            stretch = x[:, start : start + size]
+            left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
+            output, state = checkpoint(run_stretch, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
+            outputs.append(output)
+        return torch.cat(outputs, 1), state
+
+    def _tell(self, name: str, reason: str) -> None:
+        """Log once why a faster engine steps aside."""
+        if reason not in self._told:
+            self._told.add(reason)
+            logger.warning("%s can't run on %s, and another engine does it: %s", type(self.cell).__name__, name, reason)
+
+    def extra_repr(self) -> str:
+        return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"
+
+
+def _versions(cell: RecurrentCell) -> list[int]:
+    """How often each parameter and buffer was written."""
+    tensors = (*cell.parameters(), *cell.buffers())
+    return [0 if each.is_inference() else each._version for each in tensors]
+
+
+class Bidirectional(nn.Module):
+    """Two cells with weights of their own, one run from each end (Schuster & Paliwal 1997): ``y_t = [forward_t;
+    backward_t]``.
+
+    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, forward size + backward size), (forward,
+    backward))``: the state is a pair of the cells' states. Otherwise as :class:`Recurrent`, which both directions are.
+
+    Raises as :class:`Recurrent` does, and ``ValueError`` if the cells' input sizes differ or both are one cell.
+
+    >>> from seqlab.nn import GRUCell
+    >>> layer = Bidirectional(GRUCell(3, 4), GRUCell(3, 4))
+    >>> output, (forward, backward) = layer(torch.randn(2, 5, 3))
+    >>> torch.equal(output[:, -1, :4], forward[0]), torch.equal(output[:, 0, 4:], backward[0])
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        forward_cell: RecurrentCell,
+        backward_cell: RecurrentCell,
+        backend: str = "auto",
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        self.forward_layer = Recurrent(forward_cell, backend, recompute=recompute)
+        self.backward_layer = Recurrent(backward_cell, backend, reverse=True, recompute=recompute)
+        if forward_cell is backward_cell:
+            raise ValueError("backward_cell: expected a cell of its own, got forward_cell again; make two cells")
+        if forward_cell.input_size != backward_cell.input_size:
+            sizes = f"{forward_cell.input_size} and {backward_cell.input_size}"
+            raise ValueError(f"backward_cell: expected forward_cell's input_size, got cells of {sizes}")
+
+    @property
+    def engine(self) -> str:
+        """The names of the engines: one, or "forward+backward" where the two differ."""
+        return "+".join(dict.fromkeys((self.forward_layer.engine, self.backward_layer.engine)))
+
+    @property
+    def output_size(self) -> int:
+        """The width of the layer's output: both directions' together."""
+        return self.forward_layer.output_size + self.backward_layer.output_size
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> tuple[State, State]:
+        """The pair of states before the first step."""
+        layers = self.forward_layer, self.backward_layer
+        return (layers[0].initial_state(batch_size, like=like), layers[1].initial_state(batch_size, like=like))
+
+    def forward(
+        self, x: Tensor, state: tuple[State, State] | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[State, State]]:
+        if state is not None and not (isinstance(state, tuple) and len(state) == 2):
+            raise ValueError(f"state: expected the pair (forward, backward) of states, got {describe(state)}")
+        forward, backward = state if state is not None else (None, None)
+        left, forward = self.forward_layer(x, forward, lengths)
+        right, backward = self.backward_layer(x, backward, lengths)
+        return torch.cat((left, right), 2), (typed(State, forward), typed(State, backward))
+
+
+def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverse time in each row's valid part and leave its padding in place: its own inverse; ``x (B, T, F)``.
+
+    >>> flip_valid(torch.tensor([[[1], [2], [3], [0]]]), torch.tensor([3])).flatten().tolist()
+    [3, 2, 1, 0]
+    """
+    if lengths is None:
+        return x.flip(1)
+    rows, steps = x.shape[:2]
+    t = torch.arange(steps, device=x.device)
+    mirrored = lengths.unsqueeze(1) - 1 - t  # (B, T)
+    index = torch.where(mirrored >= 0, mirrored, t) + steps * torch.arange(rows, device=x.device).unsqueeze(1)
+    return x.flatten(0, 1).index_select(0, index.flatten()).view_as(x)
+
+
+def _state_dtype(x: Tensor) -> torch.dtype:
+    """The dtype a state is carried in: that of ``x``, but float32 where ``x`` was shortened by autocast."""
+    shortened = x.dtype in _SHORT and not x.is_meta and torch.is_autocast_enabled(x.device.type)
+    return torch.float32 if shortened else x.dtype
