@@ -274,8 +274,8 @@ def _bench_training(args: argparse.Namespace) -> int:
 
 
 def _bench_engine(args: argparse.Namespace) -> int:
-    from seqlab.bench.engine import SIZES, STEPS, Options, run
-    from seqlab.bench.engine_contenders import Size
+    from seqlab.bench.engine.contenders import Size
+    from seqlab.bench.engine.run import SIZES, STEPS, Options, run
 
     options = Options(
         part=args.part,

@@ -33,7 +33,7 @@ def serve(threads: int) -> None:
 
     logging.getLogger("seqlab").setLevel(logging.ERROR)
     torch.set_num_threads(threads)
-    from seqlab.bench.engine_cells import all_cells
+    from seqlab.bench.engine.cells import all_cells
     from seqlab.nn import Recurrent
 
     cells, layer, x, lengths, out = all_cells(), None, None, None, sys.stdout

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from seqlab.bench import engine_cases
-from seqlab.bench.engine_cases import draw_lengths, layer_case, lengths_case, shape_case
-from seqlab.bench.engine_cells import UserGRUCell, UserLSTMCell, all_cells, cell_name, find_cells, stock_of
-from seqlab.bench.engine_contenders import Setting, Size, disagreement
+from seqlab.bench.engine import cases as engine_cases
+from seqlab.bench.engine.cases import draw_lengths, layer_case, lengths_case, shape_case
+from seqlab.bench.engine.cells import UserGRUCell, UserLSTMCell, all_cells, cell_name, find_cells, stock_of
+from seqlab.bench.engine.contenders import Setting, Size, disagreement
 from seqlab.errors import InputError
 from seqlab.nn import LSTMCell, Recurrent
 from seqlab.nn.engine import ENGINES, available, loop

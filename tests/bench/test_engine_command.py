@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seqlab import cli
-from seqlab.bench import engine
+from seqlab.bench.engine import run as engine
 from seqlab.nn.engine import ENGINES, loop
 
 

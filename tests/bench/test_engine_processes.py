@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from seqlab.bench import engine, engine_process
-from seqlab.bench.engine_contenders import Setting, Size
-from seqlab.bench.engine_process import _resident_growth, _tensor_bytes, first_calls, make_contender, peak_memory
-from seqlab.bench.engine_tables import memory_table
+from seqlab.bench.engine import process as engine_process
+from seqlab.bench.engine import run as engine
+from seqlab.bench.engine.contenders import Setting, Size
+from seqlab.bench.engine.process import _resident_growth, _tensor_bytes, first_calls, make_contender, peak_memory
+from seqlab.bench.engine.tables import memory_table
 from seqlab.nn import Recurrent
 from seqlab.nn.engine import ENGINES, loop
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from seqlab.bench.engine_cases import Case
-from seqlab.bench.engine_contenders import Setting, Size
-from seqlab.bench.engine_products import Products
-from seqlab.bench.engine_rows import geometric_means, make_row, measure
-from seqlab.bench.engine_scaling import make_rows
-from seqlab.bench.engine_timing import Turns, take_turns
+from seqlab.bench.engine.cases import Case
+from seqlab.bench.engine.contenders import Setting, Size
+from seqlab.bench.engine.products import Products
+from seqlab.bench.engine.rows import geometric_means, make_row, measure
+from seqlab.bench.engine.scaling import make_rows
+from seqlab.bench.engine.timing import Turns, take_turns
 from seqlab.nn import GatedCell, GRUCell, LSTMCell, RecurrentCell, RNNCell
 
 

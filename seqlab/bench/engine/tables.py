@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from seqlab.bench.engine_contenders import Size
-from seqlab.bench.engine_rows import Mean, Row
-from seqlab.bench.engine_scaling import ScalingRow
+from seqlab.bench.engine.contenders import Size
+from seqlab.bench.engine.rows import Mean, Row
+from seqlab.bench.engine.scaling import ScalingRow
 
 ABSENT = "-"
 KIND_TITLES = {

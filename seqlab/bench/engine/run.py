@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from seqlab.bench.engine_cases import SHAPES, Case, layer_case, lengths_case, shape_case
-from seqlab.bench.engine_cells import CellFactory, find_cells, stock_of
-from seqlab.bench.engine_contenders import Setting, Size
-from seqlab.bench.engine_process import RECOMPUTED, first_calls, peak_memory, recompute_refusal
-from seqlab.bench.engine_rows import geometric_means, measure
-from seqlab.bench.engine_scaling import scaling_rows
-from seqlab.bench.engine_tables import case_table, compile_table, memory_table, scaling_table
+from seqlab.bench.engine.cases import SHAPES, Case, layer_case, lengths_case, shape_case
+from seqlab.bench.engine.cells import CellFactory, find_cells, stock_of
+from seqlab.bench.engine.contenders import Setting, Size
+from seqlab.bench.engine.process import RECOMPUTED, first_calls, peak_memory, recompute_refusal
+from seqlab.bench.engine.rows import geometric_means, measure
+from seqlab.bench.engine.scaling import scaling_rows
+from seqlab.bench.engine.tables import case_table, compile_table, memory_table, scaling_table
 from seqlab.errors import InputError
 from seqlab.files import write_atomically
 from seqlab.nn.engine import ENGINES, available

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
-from seqlab.bench.engine_cases import Case
-from seqlab.bench.engine_contenders import Setting, Size
-from seqlab.bench.engine_timing import Call, Turns, take_turns
+from seqlab.bench.engine.cases import Case
+from seqlab.bench.engine.contenders import Setting, Size
+from seqlab.bench.engine.timing import Call, Turns, take_turns
 
 PASSES = ("forward", "forward+backward")
 Ratios = dict[str, float]

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 
-from seqlab.bench.engine_cases import layer_case
-from seqlab.bench.engine_cells import CellFactory
-from seqlab.bench.engine_contenders import Setting, Size
-from seqlab.bench.engine_timing import Call, Turns, take_turns
+from seqlab.bench.engine.cases import layer_case
+from seqlab.bench.engine.cells import CellFactory
+from seqlab.bench.engine.contenders import Setting, Size
+from seqlab.bench.engine.timing import Call, Turns, take_turns
 from seqlab.nn.engine import available
 
 

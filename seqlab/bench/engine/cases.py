@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqlab.bench.engine_cells import CellFactory, Stock, stock_of
-from seqlab.bench.engine_contenders import (
+from seqlab.bench.engine.cells import CellFactory, Stock, stock_of
+from seqlab.bench.engine.contenders import (
     SEED,
     Contender,
     LayerContender,
@@ -20,7 +20,7 @@ from seqlab.bench.engine_contenders import (
     recurrent_contender,
     stepped_contender,
 )
-from seqlab.bench.engine_products import Products
+from seqlab.bench.engine.products import Products
 from seqlab.nn import Encoder, Recurrent, RecurrentCell
 from seqlab.nn.engine import available, choose
 from seqlab.nn.interop import from_torch

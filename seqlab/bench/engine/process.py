@@ -1,6 +1,6 @@
 """What only a fresh process shows: the first call of an engine, and the most memory that one call holds.
 
-``python -m seqlab.bench.engine_process TASK`` is that process; it prints one JSON object as its last line.
+``python -m seqlab.bench.engine.process TASK`` is that process; it prints one JSON object as its last line.
 """
 
 import ctypes
@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from seqlab.bench.engine_cells import all_cells, stock_of
-from seqlab.bench.engine_contenders import SEED, LayerContender, Setting, Size, recurrent_contender
+from seqlab.bench.engine.cells import all_cells, stock_of
+from seqlab.bench.engine.contenders import SEED, LayerContender, Setting, Size, recurrent_contender
 from seqlab.nn import Recurrent
 
 KERNEL_CACHES = ("SEQLAB_KERNEL_CACHE", "TORCHINDUCTOR_CACHE_DIR")
@@ -58,7 +58,7 @@ def peak_memory(task: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def in_fresh_process(task: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     """What the process for ``task`` prints last, read."""
-    command = [sys.executable, "-m", "seqlab.bench.engine_process", json.dumps(task)]
+    command = [sys.executable, "-m", "seqlab.bench.engine.process", json.dumps(task)]
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=WAIT, check=False
     )
