@@ -15,12 +15,10 @@ from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.tables import LabelledText
-from seqlab.data.formats.text import TextFiles
 from seqlab.data.language_model.batch import LanguageModelSpec
-from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData
 from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
-from seqlab.data.language_model.sources import Hello, KingJames, Source
+from seqlab.data.language_model.sources import Hello, Hub, KingJames, Source, TextFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.module import TaggingData

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seqlab.data import Hello, KingJames, TextFiles, files
-from seqlab.data.language_model.sources import cut_text, next_line
+from seqlab.data.core.pieces import cut_text, next_line
 from seqlab.errors import InputError
 
 LINES = "".join(f"Line {i} of the text has words in it.\n" for i in range(200))

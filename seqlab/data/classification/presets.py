@@ -5,14 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqlab.data.classification.module import ClassificationData
-from seqlab.data.classification.sources import (
-    LABELLED_SPLIT,
-    Ignored,
-    LabelledHub,
-    LabelledLines,
-    LabelledTables,
-    TinySentiment,
-)
+from seqlab.data.classification.sources import Ignored, LabelledHub, LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.core.cut import LABELLED_SPLIT
 from seqlab.data.core.options import check_one_source, published_folder
 from seqlab.data.formats.text import Paths
 from seqlab.errors import InputError

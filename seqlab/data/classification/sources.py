@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import cut_rows, few
+from seqlab.data.core.cut import LABELLED_SPLIT, check_fractions, check_split_unique, cut_rows, few
 from seqlab.data.core.examples import read_lines
 from seqlab.data.core.inputs import flat
 from seqlab.data.core.labels import LabelNames
@@ -26,12 +26,9 @@ from seqlab.data.formats.tables import (
     without_surrogates,
 )
 from seqlab.data.formats.text import Paths, expand_paths, files_of_splits
-from seqlab.data.language_model.sources import check_fractions
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
-
-LABELLED_SPLIT = (0.8, 0.1, 0.1)
 
 Ignored = str | int | float | Sequence[str | int | float] | None
 
@@ -202,19 +199,6 @@ def warn_of_unused(ignored: Collection[str], left_out: Sequence[Mapping[str, int
     for label in sorted(ignored):
         if not any(f"rows labelled {label}" in found for found in left_out):
             log.warning("data.ignore_label: no row is labelled %r", label)
-
-
-def check_split_unique(split_unique: bool, is_cut: Any) -> bool:
-    """Whether rows of equal texts stay in one split.
-
-    Raises:
-        InputError: it is neither true nor false, or nothing is cut.
-    """
-    if not isinstance(split_unique, bool):
-        raise InputError(f"data.split_unique={split_unique} must be true or false")
-    if split_unique and not is_cut:
-        raise InputError("data.split_unique=true is for rows that are cut, and each split has its own: leave it out")
-    return split_unique
 
 
 def same_text(row: LabelledText) -> str:

@@ -1,14 +1,51 @@
-"""Rows in memory, cut into three splits."""
+"""Three splits: the shares that a user gives, and rows in memory cut by them."""
 
 import random
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.summary import agree, counted
 from seqlab.errors import InputError
 
 Row = TypeVar("Row")
+
+DEFAULT_SPLIT = (0.9, 0.05, 0.05)
+"""Of texts, by position."""
+LABELLED_SPLIT = (0.8, 0.1, 0.1)
+"""Of rows with labels or tags."""
+
+
+def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
+    """Three positive shares that add up to one.
+
+    Raises:
+        InputError: they do not.
+    """
+    try:
+        shares = tuple(float(share) for share in split)
+    except (TypeError, ValueError):
+        shares = ()
+    if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # NaN is none
+        given = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
+        raise InputError(
+            f"data.split={given} must be three positive fractions (train, validation, test) that add up to 1, "
+            "such as [0.9,0.05,0.05]"
+        )
+    return shares[0], shares[1], shares[2]
+
+
+def check_split_unique(split_unique: bool, is_cut: Any) -> bool:
+    """Whether rows of equal texts stay in one split.
+
+    Raises:
+        InputError: it is neither true nor false, or nothing is cut.
+    """
+    if not isinstance(split_unique, bool):
+        raise InputError(f"data.split_unique={split_unique} must be true or false")
+    if split_unique and not is_cut:
+        raise InputError("data.split_unique=true is for rows that are cut, and each split has its own: leave it out")
+    return split_unique
 
 
 def cut_rows(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.summary import agree, counted
 from seqlab.data.formats.separated import rows_within
-from seqlab.data.language_model.sources import DEFAULT_SPLIT, check_fractions
 from seqlab.errors import InputError
 from seqlab.files import files_below
 

@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import hashlib
 import logging
 import os
 import stat
@@ -11,10 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from seqlab.data.core.inputs import flat
+from seqlab.data.core.pieces import Piece
 from seqlab.data.core.summary import agree
 from seqlab.data.formats.kinds import kind_of, seems_to_be
-from seqlab.data.language_model.sources import DEFAULT_SPLIT, Piece, check_fractions, cut_text, positions_of_splits
 from seqlab.errors import InputError
 from seqlab.files import matches
 
@@ -36,99 +34,6 @@ _ONE_BYTE = ("utf", "ascii", "idna", "punycode")  # how encodings begin of which
 log = logging.getLogger("seqlab")
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-
-class TextFiles:
-    """Plain or gzip text files: one text that is split by position, or three texts.
-
-    Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
-    ``\\n``, as in :func:`read_text`.
-
-    Args:
-        path: a file, a pattern such as ``texts/*.txt``, or a list of these, to be split by position at line ends.
-        train: the same for the training split; then ``validation`` and ``test`` are needed too.
-        validation: the same for the validation split.
-        test: the same for the test split.
-        split: shares of train, validation and test when ``path`` is given.
-        encoding: the files' encoding.
-
-    Raises:
-        InputError: both or neither of ``path`` and the three are given, a file is missing, or an option is wrong.
-    """
-
-    cached = True
-
-    def __init__(
-        self,
-        path: Paths | None = None,
-        train: Paths | None = None,
-        validation: Paths | None = None,
-        test: Paths | None = None,
-        split: Sequence[float] = DEFAULT_SPLIT,
-        encoding: str = "utf-8",
-    ) -> None:
-        three = {"train": train, "validation": validation, "test": test}
-        given = [f"data.{name}" for name, value in three.items() if value]
-        self._fractions = check_fractions(split)
-        self._encoding = codec_name(encoding)
-        named = {name: value for name, value in {"path": path, **three}.items() if value}
-        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
-        check_distinct(self._files)
-        if path and given:
-            raise InputError(f"data.path and {', '.join(given)} are both given: give data.path, or the three splits")
-        if not path and len(given) < 3:
-            missing = ", ".join(f"data.{name}" for name, value in three.items() if not value)
-            lack = f"{missing} missing beside {', '.join(given)}" if given else "no text is given"
-            raise InputError(f"{lack}: give data.path=FILE, or all of data.train=, data.validation= and data.test=")
-        self._digests: dict[Path, str] = {}
-        self._positions: dict[str, tuple[int, int]] | None = None
-
-    def __str__(self) -> str:
-        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
-
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return flat(self._files)
-
-    def fingerprint(self) -> str:
-        """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""
-        digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
-        for name, files in self._files.items():
-            for file in files:
-                content = hashlib.blake2b(digest_size=16)
-                with open(file, "rb") as stream:
-                    while block := stream.read(_BLOCK):
-                        content.update(block)
-                self._digests[file] = content.hexdigest()
-                digest.update(f"|{name}|{self._digests[file]}|".encode())
-        return digest.hexdigest()
-
-    def notes(self, split: str) -> tuple[str, ...]:
-        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
-        seen: dict[str, tuple[str, Path]] = {}
-        found = []
-        for name, files in self._files.items():
-            for file in files:
-                if not file.stat().st_size or (digest := self._digests.get(file)) is None:
-                    continue
-                first, other = seen.setdefault(digest, (name, file))
-                if other is not file and name in (split, "path"):
-                    of = "" if name == "path" else f" of {first}"
-                    found.append(f"{file} has the content of {other}{of}")
-        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
-
-    def read(self, split: str) -> Iterator[Piece]:
-        """The split's files in pieces of about a megabyte."""
-        if "path" not in self._files:
-            return read_documents(self._files[split], self._encoding)
-
-        def whole() -> Iterator[Piece]:
-            return read_documents(self._files["path"], self._encoding)
-
-        if self._positions is None:
-            length = sum(len(text) for text, _ in whole())
-            self._positions = positions_of_splits(whole, length, self._fractions)
-        return cut_text(whole(), *self._positions[split])
 
 
 def expand_paths(paths: Paths, option: str) -> list[Path]:

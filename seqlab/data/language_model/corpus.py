@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.language_model.sources import Piece, Source
+from seqlab.data.core.pieces import Piece
+from seqlab.data.language_model.sources import Source
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary

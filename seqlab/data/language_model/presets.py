@@ -4,11 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.options import published_folder
-from seqlab.data.formats.text import Paths, TextFiles
-from seqlab.data.language_model.hub import Hub
+from seqlab.data.formats.text import Paths
 from seqlab.data.language_model.module import LanguageModelData
-from seqlab.data.language_model.sources import DEFAULT_SPLIT, Hello, KingJames
+from seqlab.data.language_model.sources import Hello, Hub, KingJames, TextFiles
 from seqlab.errors import InputError
 
 

@@ -1,18 +1,23 @@
-"""Where text comes from: the contract of a source, cuts by position, and the two sources that need no file."""
+"""Where text comes from: the contract of a source, and the sources that ship."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
+from seqlab.data.core.inputs import flat
+from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
+from seqlab.data.formats.hub_rows import HubRows, check_text_column
+from seqlab.data.formats.text import Paths, check_distinct, codec_name, expand_paths, read_documents
 from seqlab.errors import InputError
 
-Piece = tuple[str, bool]
-"""A run of text, never cut inside a word, and whether a document begins with it."""
+log = logging.getLogger("seqlab")
 
-DEFAULT_SPLIT = (0.9, 0.05, 0.05)
-_REACH = 1 << 20  # characters past a cut's position in which a line's end is looked for
+_BLOCK = 1 << 20  # bytes read at once
+_SHOWN = 5  # files that a message names
 
 
 class Source(Protocol):
@@ -32,76 +37,6 @@ class Source(Protocol):
 
     def read(self, split: str) -> Iterator[Piece]:
         """The pieces of "train", "validation" or "test"."""
-
-
-def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
-    """Three positive shares that add up to one.
-
-    Raises:
-        InputError: they do not.
-    """
-    try:
-        shares = tuple(float(share) for share in split)
-    except (TypeError, ValueError):
-        shares = ()
-    if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # NaN is none
-        given = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
-        raise InputError(
-            f"data.split={given} must be three positive fractions (train, validation, test) that add up to 1, "
-            "such as [0.9,0.05,0.05]"
-        )
-    return shares[0], shares[1], shares[2]
-
-
-def cut_text(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
-    """The characters ``start <= position < stop`` of a text in pieces; the first one begins a document.
-
-    Example:
-        >>> list(cut_text([("abc", True), ("def", False)], 2, 5))
-        [('c', True), ('de', False)]
-    """
-    position, begins = 0, True
-    for text, begins_document in pieces:
-        inside = text[max(start - position, 0) : max(stop - position, 0)]
-        if inside:
-            yield inside, begins or begins_document
-            begins = False
-        position += len(text)
-        if position >= stop:
-            return
-
-
-def next_line(pieces: Iterable[Piece], position: int, reach: int) -> int:
-    """Where a line begins at or after ``position``, if within ``reach`` characters; else a word; else ``position``."""
-    before = max(position - 1, 0)
-    ahead = "".join(text for text, _ in cut_text(pieces, before, before + min(reach, _REACH)))
-    newline = ahead.find("\n")
-    if newline >= 0:
-        return before + newline + 1
-    return next((before + i + 1 for i, character in enumerate(ahead) if character.isspace()), position)
-
-
-def positions_of_splits(
-    read: "Reader", num_characters: int, fractions: tuple[float, float, float]
-) -> dict[str, tuple[int, int]]:
-    """Where each split begins and ends: cut by position at line ends, without overlap or gap.
-
-    Args:
-        read: gives the pieces of the whole text from its beginning, each time it is called.
-        num_characters: the whole text's length.
-        fractions: shares of train, validation and test.
-    """
-    wanted = [round(fractions[0] * num_characters), round((fractions[0] + fractions[1]) * num_characters)]
-    sizes = [wanted[1] - wanted[0], num_characters - wanted[1]]
-    # A cut moves by at most half the split that follows it, so that a text of few long lines still fills three splits.
-    cuts = [0, *(next_line(read(), at, size // 2) for at, size in zip(wanted, sizes, strict=True)), num_characters]
-    return {split: (cuts[i], cuts[i + 1]) for i, split in enumerate(SPLITS)}
-
-
-class Reader(Protocol):
-    """Gives a text's pieces from its beginning."""
-
-    def __call__(self) -> Iterable[Piece]: ...
 
 
 class Hello:
@@ -166,3 +101,160 @@ class KingJames:
     def read(self, split: str) -> Iterator[Piece]:
         """The split's text, in one piece."""
         return cut_text([(self._text, True)], *self._positions[split])
+
+
+class TextFiles:
+    """Plain or gzip text files: one text that is split by position, or three texts.
+
+    Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
+    ``\\n``, as in :func:`read_text`.
+
+    Args:
+        path: a file, a pattern such as ``texts/*.txt``, or a list of these, to be split by position at line ends.
+        train: the same for the training split; then ``validation`` and ``test`` are needed too.
+        validation: the same for the validation split.
+        test: the same for the test split.
+        split: shares of train, validation and test when ``path`` is given.
+        encoding: the files' encoding.
+
+    Raises:
+        InputError: both or neither of ``path`` and the three are given, a file is missing, or an option is wrong.
+    """
+
+    cached = True
+
+    def __init__(
+        self,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        validation: Paths | None = None,
+        test: Paths | None = None,
+        split: Sequence[float] = DEFAULT_SPLIT,
+        encoding: str = "utf-8",
+    ) -> None:
+        three = {"train": train, "validation": validation, "test": test}
+        given = [f"data.{name}" for name, value in three.items() if value]
+        self._fractions = check_fractions(split)
+        self._encoding = codec_name(encoding)
+        named = {name: value for name, value in {"path": path, **three}.items() if value}
+        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
+        check_distinct(self._files)
+        if path and given:
+            raise InputError(f"data.path and {', '.join(given)} are both given: give data.path, or the three splits")
+        if not path and len(given) < 3:
+            missing = ", ".join(f"data.{name}" for name, value in three.items() if not value)
+            lack = f"{missing} missing beside {', '.join(given)}" if given else "no text is given"
+            raise InputError(f"{lack}: give data.path=FILE, or all of data.train=, data.validation= and data.test=")
+        self._digests: dict[Path, str] = {}
+        self._positions: dict[str, tuple[int, int]] | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
+
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return flat(self._files)
+
+    def fingerprint(self) -> str:
+        """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""
+        digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
+        for name, files in self._files.items():
+            for file in files:
+                content = hashlib.blake2b(digest_size=16)
+                with open(file, "rb") as stream:
+                    while block := stream.read(_BLOCK):
+                        content.update(block)
+                self._digests[file] = content.hexdigest()
+                digest.update(f"|{name}|{self._digests[file]}|".encode())
+        return digest.hexdigest()
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
+        seen: dict[str, tuple[str, Path]] = {}
+        found = []
+        for name, files in self._files.items():
+            for file in files:
+                if not file.stat().st_size or (digest := self._digests.get(file)) is None:
+                    continue
+                first, other = seen.setdefault(digest, (name, file))
+                if other is not file and name in (split, "path"):
+                    of = "" if name == "path" else f" of {first}"
+                    found.append(f"{file} has the content of {other}{of}")
+        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
+
+    def read(self, split: str) -> Iterator[Piece]:
+        """The split's files in pieces of about a megabyte."""
+        if "path" not in self._files:
+            return read_documents(self._files[split], self._encoding)
+
+        def whole() -> Iterator[Piece]:
+            return read_documents(self._files["path"], self._encoding)
+
+        if self._positions is None:
+            length = sum(len(text) for text, _ in whole())
+            self._positions = positions_of_splits(whole, length, self._fractions)
+        return cut_text(whole(), *self._positions[split])
+
+
+class Hub:
+    """A text column of a data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
+
+    Each row is a document, and ends with a newline (one is added where there is none); rows without a value are left
+    out, with a log line. Splits that the data set lacks are cut from the end of its training split, by row.
+
+    Args:
+        path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
+        name: its configuration, where it has several.
+        column: the column that holds the text.
+        options: further ones of ``HubRows``.
+
+    Raises:
+        InputError: as ``HubRows``; on first use: there is no such column, or it holds no text.
+    """
+
+    cached = True
+
+    def __init__(self, path: str, name: str | None = None, column: str = "text", **options: Any) -> None:
+        self._column = column
+        files = "as data.path=text data.data_files=FILE"
+        self._rows = HubRows(path, self._choose, files=files, name=name, **options)
+        self._left_out: dict[str, int] = {}
+
+    def __str__(self) -> str:
+        return str(self._rows)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._rows.files()
+
+    def fingerprint(self) -> str:
+        """A digest of all rows and of where the splits lie."""
+        digest = hashlib.blake2b(digest_size=16)
+        for split in SPLITS:
+            for text, begins in self.read(split):
+                digest.update(f"|{split}{begins}{len(text)}|{text}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def read(self, split: str) -> Iterator[Piece]:
+        """The rows of a split."""
+        empty, first = 0, ""
+        for number, (text,) in enumerate(self._rows.read(split, self._column)):
+            if text is None:
+                empty, first = empty + 1, first or self._rows.place(split, number)
+            else:
+                if "\n" in text:
+                    self._rows.check_swallowed(self._rows.place(split, number), text)
+                yield text if text.endswith("\n") else text + "\n", True
+        if empty and split not in self._left_out:
+            log.warning(
+                "%s: rows without a value in %r are left out: %d, the first is %s", split, self._column, empty, first
+            )
+        self._left_out[split] = empty
+
+    def left_out(self, split: str) -> dict[str, int]:
+        """How many rows without a value a split has, once it has been read."""
+        return {"rows without a value": self._left_out.get(split, 0)}
+
+    def _choose(self, rows: Any) -> Any:
+        check_text_column(rows, "data.column", self._column, self)
+        return rows.select_columns([self._column])

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from seqlab.data.classification.sources import LABELLED_SPLIT
+from seqlab.data.core.cut import LABELLED_SPLIT
 from seqlab.data.core.options import check_one_source, published_folder
 from seqlab.data.formats.text import Paths
 from seqlab.data.tagging.grammar import Grammar

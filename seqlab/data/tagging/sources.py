@@ -9,8 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from seqlab.data.classification.sources import LABELLED_SPLIT
-from seqlab.data.core.cut import cut_rows
+from seqlab.data.core.cut import LABELLED_SPLIT, check_fractions, cut_rows
 from seqlab.data.core.examples import read_lines
 from seqlab.data.core.inputs import flat
 from seqlab.data.core.labels import strip_label
@@ -22,7 +21,6 @@ from seqlab.data.formats.hub_rows import HubRows, select_columns
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.separators import separator_of
 from seqlab.data.formats.text import Paths, files_of_splits
-from seqlab.data.language_model.sources import check_fractions
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")

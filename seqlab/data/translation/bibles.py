@@ -6,8 +6,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from seqlab.data.core.cut import cut_groups
-from seqlab.data.language_model.sources import check_fractions
+from seqlab.data.core.cut import check_fractions, cut_groups
 from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
 from seqlab.errors import InputError
 

@@ -6,9 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from seqlab.data.classification.sources import check_split_unique
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import cut_rows, few
+from seqlab.data.core.cut import check_fractions, check_split_unique, cut_rows, few
 from seqlab.data.core.inputs import flat
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
@@ -17,7 +16,6 @@ from seqlab.data.formats.pair_tables import PairFormat, read_pairs
 from seqlab.data.formats.pairing import pair_files
 from seqlab.data.formats.tables import without_surrogates
 from seqlab.data.formats.text import Paths, check_distinct, files_of_splits, read_lines
-from seqlab.data.language_model.sources import check_fractions
 from seqlab.errors import InputError
 
 PARALLEL_SPLIT = (0.9, 0.05, 0.05)
