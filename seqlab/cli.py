@@ -7,7 +7,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 import argparse
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from seqlab import __version__
 from seqlab.errors import InputError
@@ -82,6 +82,15 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Lets options stand between the inputs or overrides of a command: argparse takes those before them alone."""
+        parsed, left = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if action.nargs == "*" and left and not any(each.startswith("-") for each in left):
+                getattr(parsed, action.dest).extend(left)
+                left = []
+        return parsed, left
 
 
 def _parser() -> argparse.ArgumentParser:

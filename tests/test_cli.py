@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from seqlab import cli
+from seqlab.errors import InputError
 from seqlab.run.folder import RECORD_NAME, start_run
 from seqlab.run.record import read_record
 from seqlab.run.start import Start
@@ -230,3 +232,16 @@ def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):
             code, _, err = command(*arguments)
             assert code == 2 and f"run is at work already, as process {os.getpid()} on " in err
             assert err.count("\n") == 1 and claim.folder.events_path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["RUN", "seed=2", "--allow", "mine", "name=x"], ["--allow", "mine", "RUN", "seed=2", "name=x"]]
+)
+def test_options_may_stand_between_overrides(arguments):
+    args = cli._parser().parse_args(["resume", *arguments])
+    assert (args.run_dir, args.overrides, args.allow) == (Path("RUN"), ["seed=2", "name=x"], ["mine"])
+
+
+def test_an_option_that_there_is_not_takes_no_override_along():
+    with pytest.raises(InputError, match="--alow"):
+        cli._parser().parse_args(["resume", "RUN", "--alow", "mine", "seed=2"])

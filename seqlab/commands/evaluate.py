@@ -33,7 +33,8 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     check_settings(run.config)
     prepare_process(run.config)
     changed = content.changed_data_files(run)
-    kept = {"vocabulary": str(run_dir), **run.spec.data_arguments()}
+    vocabulary = {"vocabulary": str(run_dir)} if run.vocabularies else {}
+    kept = {**vocabulary, **run.spec.data_arguments()}
     data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})
     data.prepare_data()
     data.setup("test")

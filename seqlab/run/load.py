@@ -46,7 +46,13 @@ class SavedRun:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The main vocabulary."""
+        """The main vocabulary.
+
+        Raises:
+            InputError: the run's data has none, such as data of numbers.
+        """
+        if not self.vocabularies:
+            raise InputError(f"{self.run_dir} was trained on data without a vocabulary, which this command needs")
         return next(iter(self.vocabularies.values()))
 
     def model(self) -> torch.nn.Module:
@@ -101,9 +107,11 @@ def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
 
 
 def vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
-    """Where each vocabulary lies: the main one in the run's folder, a further one in a folder of its name."""
-    main, *further = spec.vocabularies
-    return {main: run_dir, **{name: run_dir / name for name in further}}
+    """Where each vocabulary lies: the main one in the run's folder, a further one in a folder of its name.
+
+    Data of numbers has none.
+    """
+    return {name: run_dir / name if position else run_dir for position, name in enumerate(spec.vocabularies)}
 
 
 def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> None:

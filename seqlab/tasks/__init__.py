@@ -1,6 +1,7 @@
 """LightningModules: what a model is trained for."""
 
 from seqlab.tasks.answer import AnswerTask
+from seqlab.tasks.base import SequenceTask
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
@@ -15,6 +16,7 @@ __all__ = [
     "CountingTask",
     "LanguageModelTask",
     "Prediction",
+    "SequenceTask",
     "StateCarry",
     "TaggingTask",
     "TranslationTask",

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import seqlab
-from seqlab.data import LanguageModelData, TextFiles, cache
+from seqlab.data import LanguageModelData, TextFiles
+from seqlab.data.core import cache
 from seqlab.data.core.cache import build_once, cache_folder
 from seqlab.errors import InputError
 

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from seqlab.data import IGNORE_INDEX, Hello, LanguageModelData, StreamLoader, TextFiles, corpus, ptb_data
+from seqlab.data import IGNORE_INDEX, Hello, LanguageModelData, StreamLoader, TextFiles, ptb_data
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.language_model import corpus
 from seqlab.errors import InputError
 
 LINES = "".join(f"Line {i} of the text has words in it.\n" for i in range(200))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.data import Hello, KingJames, TextFiles, files
+from seqlab.data import Hello, KingJames, TextFiles
 from seqlab.data.core.pieces import cut_text, next_line
+from seqlab.data.formats import text as files
 from seqlab.errors import InputError
 
 LINES = "".join(f"Line {i} of the text has words in it.\n" for i in range(200))
