@@ -6,14 +6,16 @@ TYPE_CHECKING = (
     False  # not imported: of `python -m seqlab.cli` the working folder, and a typing.py in it, come first yet
 )
 if TYPE_CHECKING:
-    from seqlab.commands.from_python import TrainedRun
+    import os
+
+    import pandas as pd
+
+    from seqlab.commands.run import Run
 
 __version__ = "0.1.0"
 
 
-def train(
-    *overrides: str, allow: Iterable[str] = (), config_dir: str | None = None, process: bool = True
-) -> "TrainedRun":
+def train(*overrides: str, allow: Iterable[str] = (), config_dir: str | None = None, process: bool = True) -> "Run":
     """Trains one run, as ``seqlab train OVERRIDES`` does, and waits for it.
 
     The run trains in a process of its own, so that a script needs no ``if __name__ == "__main__"`` and nothing that the
@@ -26,7 +28,7 @@ def train(
         process: whether it trains in a process of its own; else in this one, where a debugger can follow it.
 
     Returns:
-        The run's folder (``run_dir``) and what ``run.json`` says of it (``record``).
+        The run: its folder, its record, its model and what that says; see :class:`seqlab.commands.run.Run`.
 
     Raises:
         InputError: an override is wrong.
@@ -44,3 +46,51 @@ def train(
     from seqlab.commands.from_python import train as train_one
 
     return train_one(overrides, allowed=allow, config_dir=config_dir, process=process)
+
+
+def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Run":
+    """A run from its folder.
+
+    Args:
+        run_dir: the run's folder.
+        allow: modules of one's own whose classes the run's configuration may name. They are looked for in the working
+            folder.
+
+    Returns:
+        The run, with ``config``, ``metrics``, ``model``, ``task`` and ``vocabulary``. It can ``generate``,
+        ``complete``, ``predict`` and ``evaluate``, as the commands of these names do.
+
+    Raises:
+        InputError: the folder holds no run.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     overrides = ["experiment=hello", "trainer=cpu", "logger=none", f"hydra.run.dir={folder}/run"]
+        ...     run = train(*overrides, process=False)  # doctest: +ELLIPSIS
+        ...     load(f"{folder}/run").generate("h", 4, greedy=True)
+        train: ...
+        ['hello']
+    """
+    from seqlab.commands.run import load as load_one
+
+    return load_one(run_dir, allowed=allow)
+
+
+def runs(*folders: "str | os.PathLike[str]") -> "pd.DataFrame":
+    """A table of all runs below some folders: one row a run.
+
+    Args:
+        *folders: of runs, such as ``"runs/kjv_char_lstm"``.
+
+    Returns:
+        A data frame with the columns ``run_dir``, ``status``, ``error``, ``num_parameters``, ``tokens_per_second``,
+        ``train_seconds``, ``peak_memory_bytes``, the metrics (``test/loss``), then each configuration key
+        (``model.num_layers``), those first in which the runs differ.
+
+    Raises:
+        InputError: a folder does not exist, or holds no run.
+    """
+    from seqlab.commands.run import runs as read_runs
+
+    return read_runs(folders)

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.commands.carry_out import carry_out
+from seqlab.commands.run import Run
 from seqlab.config.command_line import varied_keys
 from seqlab.config.compose import plain_config
 from seqlab.config.hints import explain
@@ -30,26 +30,13 @@ from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run that has completed: its folder, and the fields of its ``run.json``."""
-
-    run_dir: Path
-    record: dict[str, Any]
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The metrics of the best checkpoint, by their names in TensorBoard."""
-        return dict(self.record["metrics"])
-
-
 class RunFailedError(RuntimeError):
     """A run did not complete; the message says why, and where it lies."""
 
 
 def train(
     overrides: Sequence[str], *, allowed: Iterable[str] = (), config_dir: str | None = None, process: bool = True
-) -> TrainedRun:
+) -> Run:
     """See :func:`seqlab.train`."""
     allow(allowed)
     if varied := varied_keys(list(overrides)):
@@ -69,7 +56,7 @@ def train(
         if code == 2:
             raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
         raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
-    return TrainedRun(run_dir, state.record)
+    return Run(run_dir)
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, dict[str, Any], list[str]]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
@@ -17,6 +17,10 @@ from seqlab.run.record import RECORD_NAME, read_record
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
 """Folders of a run's own: looking into them would double the time that thousands of runs take. Nor is what trains in a
 hidden folder, to replace a run, a run beside that one."""
+
+
+UNREADABLE: Final = "unreadable"
+"""The status of a run whose record is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
     runs: dict[Any, Run] = {}
     copies = 0
     reader = _Reader()
-    for folder in _run_folders(folders):
+    for folder in run_folders(folders):
         run = reader.read(folder)
         # A copied folder is the same run: the same config, begun in the same microsecond.
         same = (run.config_hash, run.started_at) if run.started_at else folder
@@ -80,12 +84,17 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
             runs[same] = run
     found = sorted(runs.values(), key=lambda run: run.path)
     tell_apart(found)
-    if all(run.status == "unreadable" for run in found):
+    if all(run.status == UNREADABLE for run in found):
         raise InputError(found[0].error)
     return found, copies
 
 
-def _run_folders(folders: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+def run_folders(folders: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """Each run's folder below the folders, once, links followed.
+
+    Raises:
+        InputError: a folder does not exist, cannot be read, or holds no record.
+    """
     visited: set[tuple[int, int]] = set()
     for folder in folders:
         root = Path(folder)
@@ -143,7 +152,7 @@ class _Reader:
         try:
             record = read_record(os.path.join(folder, RECORD_NAME))
         except InputError as error:
-            return Run(folder, "unreadable", error=str(error))
+            return Run(folder, UNREADABLE, error=str(error))
         git = record["git"]
         code = (git.get("commit") or "unknown")[:10] + (" with uncommitted changes" if git.get("dirty") else "")
         return Run(

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
-from seqlab.report.collect import Run
+from seqlab.report.collect import UNREADABLE, Run
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near
 from seqlab.report.contents import CODE, DATA, conflicting_keys
 from seqlab.report.differences import take_differences
@@ -84,7 +84,7 @@ def summarise(
 
 def _default_keys(runs: Sequence[Run], columns: Sequence[str], notes: list[str]) -> list[str]:
     """The fewest differing keys that tell all configs apart; keys that people set on the command line come first."""
-    readable = [run for run in runs if run.status != "unreadable"]
+    readable = [run for run in runs if run.status != UNREADABLE]
     differing = [key for key in differing_keys(readable) if not is_below(key, columns)]
     chosen: list[str] = []
     cells: list[tuple[Any, ...]] = [tuple(run.identity(key) for key in columns) for run in readable]

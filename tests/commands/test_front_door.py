@@ -1,0 +1,71 @@
+"""``seqlab.load`` and ``seqlab.runs``: runs from Python."""
+
+import subprocess
+import sys
+
+import pytest
+
+import seqlab
+from seqlab.commands.evaluate import evaluate
+from seqlab.commands.generate import complete
+from seqlab.errors import InputError
+from seqlab.nn import NextTokenModel
+from seqlab.tasks import LanguageModelTask
+from tests.conftest import run_here
+
+HELLO = ("experiment=hello", "logger=none")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two runs of other sizes, the first of which knows its word."""
+    folder = tmp_path_factory.mktemp("runs")
+    run_here(folder / "a", *HELLO, "seed=1")
+    run_here(folder / "b", *HELLO, "seed=1", "model.hidden_size=5", "trainer.max_epochs=1")
+    return folder
+
+
+def test_a_run_is_its_record_its_model_and_what_that_says(folder):
+    run = seqlab.load(folder / "a")
+    assert run.config["seed"] == 1 and run.metrics["test/loss"] == run.record["metrics"]["test/loss"]
+    assert set(run.vocabulary.tokens) >= set("helo")
+    assert isinstance(run.model, NextTokenModel) and not run.model.training
+    assert isinstance(run.task, LanguageModelTask) and run.task.model is run.model
+    assert run.generate("h", 4, greedy=True) == ["hello"]
+    assert run.complete("hell", count=1) == complete(folder / "a", "hell", 1)
+    assert run.evaluate() == evaluate(folder / "a", [])
+    with pytest.raises(InputError, match="seqlab generate"):
+        run.predict("h")
+
+
+def test_the_table_has_a_row_a_run_and_what_differs_first(folder):
+    table = seqlab.runs(folder)
+    assert list(table["run_dir"]) == [str(folder / "a"), str(folder / "b")]
+    assert list(table["status"]) == ["completed", "completed"]
+    assert list(table["model.hidden_size"]) == [seqlab.load(folder / "a").config["model"]["hidden_size"], 5]
+    assert table["test/loss"].notna().all()
+    columns = list(table.columns)
+    assert len(set(columns)) == len(columns)
+    assert columns.index("model.hidden_size") < columns.index("model.num_layers")
+
+
+def test_a_damaged_record_is_a_row_that_says_so(folder, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "run.json").write_text("{")
+    table = seqlab.runs(folder, tmp_path)
+    assert list(table["status"]) == ["completed", "completed", "unreadable"]
+    assert str(tmp_path / "bad") in table["error"].iloc[-1]
+
+
+@pytest.mark.parametrize("read", [seqlab.load, seqlab.runs])
+def test_a_folder_without_a_run_is_refused(read, tmp_path):
+    with pytest.raises(InputError, match=str(tmp_path)):
+        read(tmp_path)
+
+
+def test_a_record_is_read_without_torch(folder):
+    code = (
+        f"import sys, seqlab; run = seqlab.load({str(folder / 'a')!r}); run.metrics, seqlab.runs({str(folder)!r}); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
