@@ -1,7 +1,7 @@
 """LightningModules: what a model is trained for."""
 
 from seqlab.tasks.answer import AnswerTask
-from seqlab.tasks.base import SequenceTask
+from seqlab.tasks.base import SequenceTask, StepOutput
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
@@ -18,6 +18,7 @@ __all__ = [
     "Prediction",
     "SequenceTask",
     "StateCarry",
+    "StepOutput",
     "TaggingTask",
     "TranslationTask",
 ]

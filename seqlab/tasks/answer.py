@@ -15,7 +15,14 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.generation import evaluation
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
+from seqlab.tasks.base import (
+    OptimizerFactory,
+    Schedule,
+    SequenceTask,
+    StepOutput,
+    check_label_smoothing,
+    full_precision,
+)
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
@@ -56,7 +63,7 @@ class AnswerTask(SequenceTask):
         self.answers = spec.answers
         self.eval_metrics = nn.ModuleDict({split: AnswerMetrics(len(spec.answers)) for split in ("val", "test")})
 
-    def training_step(self, batch: AnswerBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: AnswerBatch, batch_idx: int) -> StepOutput:
         logits = self.model(*batch.read)  # (B, A)
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
         questions = (batch.targets != IGNORE_INDEX).sum()

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 import lightning.pytorch as pl
 import numpy as np
@@ -73,6 +73,22 @@ def log_interval(trainer: pl.Trainer) -> int:
     return int(trainer.log_every_n_steps)  # type: ignore[attr-defined]
 
 
+class StepOutput(TypedDict):
+    """What ``training_step`` returns.
+
+    Attributes:
+        loss: what is differentiated, one number; missing in a task that takes no gradient steps.
+        nll: the sum of the loss's terms, detached.
+        tokens: how many terms these are.
+        steps: how many tokens were read, where they are more than were predicted; for the logged rate.
+    """
+
+    loss: NotRequired[Tensor]
+    nll: Tensor
+    tokens: Tensor
+    steps: NotRequired[Tensor]
+
+
 class SequenceTask(pl.LightningModule):
     """A model under training: subclasses add the steps and say what they carry between windows.
 
@@ -85,9 +101,6 @@ class SequenceTask(pl.LightningModule):
         schedule: builds the learning-rate schedule from the optimizer and the :class:`~seqlab.tasks.schedules.Plan`.
         metric: the logged metric that plateau schedules watch.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
-
-    A subclass's ``training_step`` returns ``loss``, ``nll`` (the sum of its terms, detached), ``tokens`` (how many they
-    are) and, where it reads more tokens than it predicts, ``steps`` (the tokens it reads), for the logged rate.
 
     Attributes:
         perplexity: whether e to the loss means something and is logged: of a loss a token.
@@ -119,6 +132,10 @@ class SequenceTask(pl.LightningModule):
         self.plateau: ReduceLROnPlateau | None = None
         self._resumed: dict[str, Any] | None = None
         self._generators: dict[str, Any] | None = None
+
+    def training_step(self, batch: Any, batch_idx: int) -> StepOutput:
+        """The loss of one batch."""
+        raise NotImplementedError(f"{type(self).__name__} must define training_step")
 
     def carried(self) -> Any:
         """The detached state that training carries between windows, or None. It is kept in the checkpoint: of all

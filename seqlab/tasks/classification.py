@@ -13,7 +13,14 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.generation import evaluation
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
+from seqlab.tasks.base import (
+    OptimizerFactory,
+    Schedule,
+    SequenceTask,
+    StepOutput,
+    check_label_smoothing,
+    full_precision,
+)
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
@@ -56,7 +63,7 @@ class ClassificationTask(SequenceTask):
         self.eval_metrics = nn.ModuleDict({split: OpenClassMetrics(len(spec.labels)) for split in ("val", "test")})
         self.confusion: dict[str, Tensor] = {}
 
-    def training_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: ClassificationBatch, batch_idx: int) -> StepOutput:
         logits = self.model(batch.inputs, batch.lengths)  # (B, C)
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
         texts = torch.tensor(batch.targets.numel(), device=loss.device)

@@ -9,7 +9,7 @@ from seqlab.data.core.batch import IGNORE_INDEX, Batch
 from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.errors import InputError
 from seqlab.nn.models.ngram import KneserNey
-from seqlab.tasks.base import OptimizerFactory, Schedule
+from seqlab.tasks.base import OptimizerFactory, Schedule, StepOutput
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.schedules import Constant
 
@@ -64,7 +64,7 @@ class CountingTask(LanguageModelTask):
             raise InputError(f"trainer.max_epochs={self.trainer.max_epochs}: counting reads the text once; give 1")
         super().on_train_start()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         lengths = (batch.targets != IGNORE_INDEX).sum(1)
         self._read.append((batch.inputs.to("cpu", torch.int32), lengths.cpu(), batch.is_first.cpu()))
         if 0 < self.trainer.max_steps <= len(self._read):

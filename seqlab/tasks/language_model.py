@@ -10,7 +10,7 @@ from seqlab.data.core.batch import IGNORE_INDEX, Batch
 from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.errors import InputError
 from seqlab.nn.models.language_model import NextTokenModel
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.devices import gather_rows, global_mean, own_rows
 from seqlab.tasks.metrics import TokenMetrics
@@ -70,7 +70,7 @@ class LanguageModelTask(SequenceTask):
     def carry_on(self, state: Any) -> None:
         self.train_carry.state = own_rows(state)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         logits = self._logits(batch, self.train_carry)  # (B * T, V)
         targets = batch.targets.flatten()
         nll = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="sum")

@@ -15,7 +15,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.generation import evaluation
 from seqlab.nn.models.tagger import Tagger
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, full_precision
+from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.devices import global_mean, summed
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
@@ -66,7 +66,7 @@ class TaggingTask(SequenceTask):
         self.confusion: dict[str, Tensor] = {}
         self.entity_counts: dict[str, Tensor] = {}
 
-    def training_step(self, batch: TaggingBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: TaggingBatch, batch_idx: int) -> StepOutput:
         emissions = read(self.model, batch)
         loss = self.model.loss(emissions, batch.targets, batch.lengths)
         words = batch.lengths.sum()

@@ -13,7 +13,14 @@ from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.translator import Translations, Translator
-from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, check_label_smoothing, full_precision
+from seqlab.tasks.base import (
+    OptimizerFactory,
+    Schedule,
+    SequenceTask,
+    StepOutput,
+    check_label_smoothing,
+    full_precision,
+)
 from seqlab.tasks.devices import gathered, global_mean
 from seqlab.tasks.metrics import TokenMetrics
 from seqlab.tasks.prediction import Prediction
@@ -103,7 +110,7 @@ class TranslationTask(SequenceTask):
     def carry_on(self, state: Any) -> None:
         self._validations = state
 
-    def training_step(self, batch: TranslationBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: TranslationBatch, batch_idx: int) -> StepOutput:
         log_p, targets = self._log_probabilities(batch)
         nll = F.nll_loss(log_p, targets, reduction="sum")
         loss = nll

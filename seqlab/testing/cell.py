@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch.autograd.gradcheck import GradcheckError
 from seqlab.nn import GRUCell, LSTMCell, Recurrent, RecurrentCell, RNNCell
 from seqlab.nn.engine import available
 from seqlab.nn.state import State, select_rows
+from seqlab.testing.parts import part
 
 CellFactory = Callable[[int, int], RecurrentCell]
 TwinFactory = Callable[[int, int], nn.Module]
@@ -52,7 +52,7 @@ def check_cell(
         raise ValueError(f"batch_size, steps: expected 3 or more of each, got {batch_size} and {steps}")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        with _part("construction"):
+        with part("construction", "cell"):
             case = _Case.make(cell_factory, input_size, hidden_size, batch_size, steps, tolerance)
         twin = torch_twin or _stock_twin(case.cell)
         checks: dict[str, Callable[[], None]] = {
@@ -66,20 +66,8 @@ def check_cell(
             "engines": lambda: _check_engines(case),
         }
         for name, check in checks.items():
-            with _part(name):
+            with part(name, "cell"):
                 check()
-
-
-@contextmanager
-def _part(name: str) -> Iterator[None]:
-    """Turn whatever a part of the contract raises into an AssertionError that names the part."""
-    try:
-        yield
-    except AssertionError as error:
-        raise AssertionError(f"{name}: {error}") from error
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise AssertionError(f"{name}: the cell raised {type(error).__name__}: {reason}") from error
 
 
 @dataclass(frozen=True)

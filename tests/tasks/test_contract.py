@@ -1,0 +1,116 @@
+"""Every task keeps the contract of a task, and the contract finds what breaks it."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from seqlab.config import build
+from seqlab.testing import check_task
+from tests.conftest import config_of, small
+from tests.numbers_language import of_numbers, write_numbers
+
+TASKS = {
+    "language_model": ("model.hidden_size=8", "data.tbptt_steps=8", "model.output_dropout=0.2"),
+    "tiny_sentiment": ("experiment=tiny_sentiment", "model.hidden_size=8"),
+    "grammar_tagger": ("experiment=grammar_tagger", "model.hidden_size=8"),
+    "world_answers": ("experiment=world_answers", "model.hidden_size=8"),
+    "translation": ("model.hidden_size=8",),
+}
+
+
+def data_of(config: dict[str, Any]) -> Any:
+    data = build.build_data(config)
+    data.prepare_data()
+    return data
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_task_keeps_it(name, text_file, tmp_path):
+    texts = {"language_model": lambda: small(text_file), "translation": lambda: of_numbers(write_numbers(tmp_path))}
+    config = config_of(*texts.get(name, list)(), *TASKS[name])
+    data = data_of(config)
+    check_task(lambda: build.build_task(config, data.spec, build.build_model(config, data.spec)), data)
+
+
+@pytest.fixture(scope="module")
+def sentiment():
+    """A configuration and its data, that a broken task is tried with."""
+    config = config_of(*TASKS["tiny_sentiment"], "data.batch_size=2", "data.eval_batch_size=1")
+    return config, data_of(config)
+
+
+def _returns_no_tokens(task):
+    step = task.training_step
+    task.training_step = lambda *given: {name: value for name, value in step(*given).items() if name != "tokens"}
+
+
+def _loss_is_detached(task):
+    step = task.training_step
+    task.training_step = lambda *given: {**step(*given), "loss": step(*given)["loss"].detach()}
+
+
+def _learns_outside_the_model(task):
+    task.scale = nn.Parameter(torch.ones(()))
+
+
+def _has_an_unused_parameter(task):
+    task.model.unused = nn.Parameter(torch.ones(()))
+
+
+def _is_not_reset(task):
+    for metrics in task.eval_metrics.values():
+        metrics.reset = lambda: None
+
+
+def _evaluation_draws(task):
+    task.model.register_forward_hook(lambda _, __, logits: logits + torch.rand(()) * torch.arange(logits.size(-1)))
+
+
+def _evaluation_trains(task):
+    evaluate = task.evaluate
+    weight = next(task.model.parameters())
+    task.evaluate = lambda *given: (weight.data.add_(1), evaluate(*given))
+
+
+def _forgets_its_state(task):
+    step, count = task.training_step, [0]
+
+    def counted(*given):
+        count[0] += 1
+        answer = step(*given)
+        return {**answer, "loss": answer["loss"] * count[0]}
+
+    task.training_step = counted
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (_returns_no_tokens, "training_step: expected .*'tokens'"),
+        (_loss_is_detached, "training_step: the loss has no gradient"),
+        (_learns_outside_the_model, "construction: scale"),
+        (_has_an_unused_parameter, "no gradient reaches unused"),
+        (_evaluation_draws, "evaluate: .*a second time"),
+        (_evaluation_trains, "evaluate: "),
+        (_is_not_reset, "evaluate: .*a second time"),
+        (_forgets_its_state, "resume: the next loss"),
+    ],
+)
+def test_what_breaks_it_is_named(sentiment, spoil, named):
+    config, data = sentiment
+
+    def broken():
+        task = build.build_task(config, data.spec, build.build_model(config, data.spec))
+        spoil(task)
+        return task
+
+    with pytest.raises(AssertionError, match=named):
+        check_task(broken, data)
+
+
+def test_it_asks_for_two_batches():
+    config = config_of(*TASKS["tiny_sentiment"], "data.batch_size=4")  # four texts, one batch
+    with pytest.raises(ValueError, match="2 or more"):
+        check_task(lambda: None, build.build_data(config))
