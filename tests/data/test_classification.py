@@ -203,7 +203,7 @@ def test_a_class_that_training_never_saw_counts_as_wrong_and_is_told(tmp_path, c
     (tmp_path / "c.csv").write_text("text,label\na d,x\n")
     data = labelled_data(train=tmp_path / "a.csv", validation=tmp_path / "c.csv", test=tmp_path / "b.csv")
     data.setup("fit")
-    assert "test: 2 of 3 texts have a class that training never saw (z) and count as classified wrongly" in caplog.text
+    assert "test: 2 of 3 texts have a class that training never saw (z) and count as wrong" in caplog.text
     assert data.collate("test", [0, 1, 2]).targets.tolist() == [0, IGNORE_INDEX, IGNORE_INDEX]
     lacking = "2 rows of classes that training lacks (z); 60 % of the words read as <unk>"
     assert data.summaries()[2].line() == f"test: 3 rows; 1 class: x 1; {lacking}"

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec, EncodedStories, cut_story
-from seqlab.data.core.batch import IGNORE_INDEX, SPLITS
+from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.examples import ExampleData, check_whole_number
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
+from seqlab.data.core.labels import Labels
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary
@@ -91,7 +92,7 @@ class AnswerData(ExampleData):
         if max_sentences is not None:
             self.max_sentences = check_whole_number("data.max_sentences", max_sentences, 1)
         self._vocabulary_file = vocabulary
-        self._answers = None if answers is None else tuple(map(str, answers))
+        self._given = None if answers is None else Labels.given(answers, "answer", "data.answers")
         self._rows: dict[str, list[StoryQuestion]] = {}
         self._num_cut: dict[str, int] = {}  # stories of each split
 
@@ -117,17 +118,14 @@ class AnswerData(ExampleData):
         texts = [text for story in stories.values() for text in story] + [row.question for row in rows]
         return vocabulary_of(texts, self.settings)
 
-    @cached_property
+    @property
     def answers(self) -> tuple[str, ...]:
         """The answers in the order of their numbers."""
-        if self._answers is not None:
-            return self._answers
-        found = {row.answer for row in self.rows("train")}
-        if len(found) < 2:
-            raise InputError(
-                f"the training split of {self.source} has one answer ({found.pop()}); it takes two or more"
-            )
-        return tuple(sorted(found))
+        return self._answers.names
+
+    @cached_property
+    def _answers(self) -> Labels:
+        return self._given or Labels.of_training((row.answer for row in self.rows("train")), "answer", self.source)
 
     @cached_property
     def spec(self) -> AnswerSpec:
@@ -195,25 +193,8 @@ class AnswerData(ExampleData):
         return {split: self._numbers_of(split) for split in SPLITS}
 
     def _numbers_of(self, split: str) -> NDArray[np.int64]:
-        number = {answer: i for i, answer in enumerate(self.answers)}
         rows = self.rows(split)
-        unseen = Counter(row.answer for row in rows if row.answer not in number)
-        if unseen.total() == len(rows):
-            raise InputError(
-                f"{rows[0].place}: no answer of the {split} split occurs in training, whose answers are "
-                f"{', '.join(self.answers[:10])}{', ...' if len(self.answers) > 10 else ''}"
-            )
-        if unseen:
-            log.warning(
-                "%s: %d of %s %s an answer that training never saw (%s) and %s as answered wrongly",
-                split,
-                unseen.total(),
-                counted(len(rows), "questions"),
-                agree(unseen.total(), "has", "have"),
-                ", ".join(sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else ""),
-                agree(unseen.total(), "counts", "count"),
-            )
-        return np.array([number.get(row.answer, IGNORE_INDEX) for row in rows], dtype=np.int64)
+        return self._answers.numbers([row.answer for row in rows], split, "questions", lambda at: rows[at].place)
 
     @cached_property
     def _encoded(self) -> dict[str, EncodedStories]:

@@ -17,7 +17,7 @@ from seqlab.data.classification.sources import LabelledSource, same_text
 from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
 from seqlab.data.core.examples import ExampleData, check_whole_number
 from seqlab.data.core.inputs import files_of
-from seqlab.data.core.labels import LabelNames, sorted_labels
+from seqlab.data.core.labels import LabelNames, Labels, shortened
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.tables import LabelledText
@@ -95,7 +95,7 @@ class ClassificationData(ExampleData):
         self._vocabulary_file = vocabulary
         self._num_cut: dict[str, int] = {}  # texts that were cut to max_length
         self._unknown: dict[str, float] = {}  # the share of tokens that read as <unk>
-        self._labels = None if labels is None else given_labels(labels)
+        self._given = None if labels is None else Labels.given(labels, "class", "data.labels", class_name)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -104,16 +104,14 @@ class ClassificationData(ExampleData):
             return saved_vocabulary(self._vocabulary_file, self.settings)
         return vocabulary_of([row.text for row in self._rows["train"]], self.settings)
 
-    @cached_property
+    @property
     def labels(self) -> tuple[str, ...]:
-        """The classes in the order of their numbers: sorted, by value where all are whole numbers."""
-        if self._labels is not None:
-            return self._labels
-        found = {row.label for row in self._rows["train"]}
-        if len(found) < 2:
-            named = ", ".join(found) or "none"
-            raise InputError(f"the training split of {self.source} has one class ({named}); two or more are needed")
-        return sorted_labels(found)
+        """The classes in the order of their numbers: sorted, by value where all are numbers."""
+        return self._labels.names
+
+    @cached_property
+    def _labels(self) -> Labels:
+        return self._given or Labels.of_training((row.label for row in self._rows["train"]), "class", self.source)
 
     @cached_property
     def _rows(self) -> dict[str, Sequence[LabelledText]]:
@@ -211,23 +209,7 @@ class ClassificationData(ExampleData):
         return {split: self._encode(split, rows) for split, rows in self._rows.items()}
 
     def _encode(self, split: str, rows: Sequence[LabelledText]) -> _Encoded:
-        classes = {label: number for number, label in enumerate(self.labels)}
-        unseen = Counter(row.label for row in rows if row.label not in classes)
-        if sum(unseen.values()) == len(rows):
-            raise InputError(
-                f"{rows[0].place}: no label of the {split} split occurs in training, whose classes are "
-                f"{shortened(self.labels)}; its first is {rows[0].label!r}"
-            )
-        if unseen and split != "train":
-            log.warning(
-                "%s: %d of %s %s a class that training never saw (%s) and %s as classified wrongly",
-                split,
-                unseen.total(),
-                counted(len(rows), "texts"),
-                agree(unseen.total(), "has", "have"),
-                shortened(sorted(unseen)),
-                agree(unseen.total(), "counts", "count"),
-            )
+        targets = self._labels.numbers([row.label for row in rows], split, "texts", lambda at: rows[at].place)
         tokens, counts = self.vocabulary.encode_many([row.text for row in rows], f"the {split} split of {self.source}")
         blank = next((row for row, count in zip(rows, counts, strict=True) if not count or is_blank(row.text)), None)
         if blank is not None:
@@ -237,7 +219,6 @@ class ClassificationData(ExampleData):
         starts = np.concatenate([[0], np.cumsum(counts)])
         if self.max_length is not None and counts.max() > self.max_length:
             tokens, starts = self._cut(split, tokens, starts, counts)
-        targets = np.fromiter((classes.get(row.label, IGNORE_INDEX) for row in rows), dtype=np.int64, count=len(rows))
         return _Encoded(tokens, starts, targets)
 
     def _cut(
@@ -250,26 +231,11 @@ class ClassificationData(ExampleData):
         return tokens[position < self.max_length], np.concatenate([[0], np.cumsum(np.minimum(counts, self.max_length))])
 
 
-def given_labels(labels: Sequence[Any]) -> tuple[str, ...]:
-    """The classes of ``data.labels``, by name.
-
-    Raises:
-        InputError: they are no list, or one comes twice.
+def class_name(label: Any) -> str:
+    """The name of a class in ``data.labels``, as that of a row.
 
     Example:
-        >>> given_labels([0, 1.0, " no "])
-        ('0', '1', 'no')
+        >>> [class_name(label) for label in (0, 1.0, " no ")]
+        ['0', '1', 'no']
     """
-    if isinstance(labels, str) or not isinstance(labels, Sequence):
-        raise InputError(f"data.labels={labels} must be a list, such as data.labels=[neg,pos]")
-    names = LabelNames("labels")
-    found = tuple(names.name(label, "data.labels", written=True) for label in labels)
-    if len(set(found)) < len(found):
-        twice = next(name for name in found if found.count(name) > 1)
-        raise InputError(f"data.labels has {twice!r} twice; each class has one number")
-    return found
-
-
-def shortened(names: Sequence[str]) -> str:
-    """The first ten names, for messages."""
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return LabelNames("labels").name(label, "data.labels", written=True)

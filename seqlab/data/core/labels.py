@@ -1,15 +1,24 @@
 """Labels as class names: one name for each value, whatever its type, and refusal of what is no label."""
 
 import datetime
+import logging
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.data.core.summary import agree, counted
 from seqlab.data.formats.blanks import is_blank
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
 _INVISIBLE: Final = "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # of no width; str.strip leaves them
@@ -129,3 +138,96 @@ def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
     if all(_NUMBER.fullmatch(label) for label in found):
         return tuple(sorted(found, key=lambda label: (Decimal(label), label)))
     return tuple(sorted(found))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first ten names, for messages."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+class Labels:
+    """What can be told of an input, in the order of their numbers: classes of texts, tags of words, answers.
+
+    Args:
+        names: of the labels.
+        noun: what one of them is called in messages, such as "tag".
+
+    Attributes:
+        names: of the labels, in order.
+
+    Example:
+        >>> labels = Labels.of_training(["no", "yes", "no"], "answer", "a file")
+        >>> labels.names, labels.number_of
+        (('no', 'yes'), {'no': 0, 'yes': 1})
+    """
+
+    def __init__(self, names: Iterable[str], noun: str) -> None:
+        self.names = tuple(names)
+        self.noun = noun
+        self.number_of = {name: number for number, name in enumerate(self.names)}
+
+    @classmethod
+    def given(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
+        """Those that a user gives by an ``option``, such as "data.tags"; ``name_of`` gives the name of each.
+
+        Raises:
+            InputError: they are no list, or one comes twice.
+
+        Example:
+            >>> Labels.given([0, "B"], "tag", "data.tags").names
+            ('0', 'B')
+        """
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise InputError(f"{option}={names} must be a list, such as {option}=[neg,pos]")
+        labels = cls(map(name_of, names), noun)
+        if len(labels.number_of) < len(labels.names):
+            twice = next(name for name, count in Counter(labels.names).items() if count > 1)
+            raise InputError(f"{option} has {twice!r} twice; each {noun} has one number")
+        return labels
+
+    @classmethod
+    def of_training(cls, names: Iterable[str], noun: str, source: object) -> "Labels":
+        """Those that occur in the training split: sorted, by value where all are numbers.
+
+        Raises:
+            InputError: there are fewer than two.
+        """
+        labels = cls(sorted_labels(names), noun)
+        if len(labels.names) < 2:
+            named = ", ".join(labels.names) or "none"
+            raise InputError(f"the training split of {source} has one {noun} ({named}); two or more are needed")
+        return labels
+
+    def numbers(self, names: Sequence[str], split: str, unit: str, place: Callable[[int], str]) -> NDArray[np.int64]:
+        """The numbers of a split's labels; ``IGNORE_INDEX`` for one that training never saw, which a log line tells.
+
+        Args:
+            names: of the labels, one for each ``unit``.
+            split: which they are of.
+            unit: what has a label, in the plural, such as "texts".
+            place: where the label with this position stands.
+
+        Raises:
+            InputError: training saw none of them.
+        """
+        targets = np.fromiter((self.number_of.get(name, IGNORE_INDEX) for name in names), np.int64, len(names))
+        unseen = Counter(name for name in names if name not in self.number_of)
+        total = unseen.total()
+        if total and total == len(names):
+            raise InputError(
+                f"{place(0)}: no {self.noun} of the {split} split occurs in training, which has "
+                f"{shortened(self.names)}; its first is {names[0]!r}"
+            )
+        if unseen and split != "train":
+            log.warning(
+                "%s: %d of %s %s %s %s that training never saw (%s) and %s as wrong",
+                split,
+                total,
+                counted(len(names), unit),
+                agree(total, "has", "have"),
+                "an" if self.noun[0] in "aeiou" else "a",
+                self.noun,
+                shortened(sorted(unseen)),
+                agree(total, "counts", "count"),
+            )
+        return targets

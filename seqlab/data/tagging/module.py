@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.examples import ExampleData, ExampleLoader, check_whole_number
 from seqlab.data.core.inputs import files_of
+from seqlab.data.core.labels import Labels, shortened
 from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.tag_schemes import TagScheme, check_scheme, scheme_of, typed_mark
@@ -111,7 +112,7 @@ class TaggingData(ExampleData):
         )
         self._vectors_file, self._vectors_size = vectors, vectors_size
         self._vocabulary_folder = None if vocabulary is None else Path(vocabulary)
-        self._tags = None if tags is None else tuple(map(str, tags))
+        self._given = None if tags is None else Labels.given(tags, "tag", "data.tags").names
 
     def sentences(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split, with the tags that are learned."""
@@ -152,12 +153,10 @@ class TaggingData(ExampleData):
     @cached_property
     def tags(self) -> tuple[str, ...]:
         """The tags in the order of their numbers."""
-        if self._tags is not None:
-            return self._tags
-        found = {tag for sentence in self._sentences["train"] for tag in sentence.tags}
-        if len(found) < 2:
-            raise InputError(f"the training split of {self.source} has one tag ({', '.join(found)}); two are needed")
-        return tuple(sorted(found))
+        if self._given is not None:
+            return self._given
+        found = (tag for sentence in self._sentences["train"] for tag in sentence.tags)
+        return Labels.of_training(found, "tag", self.source).names
 
     @cached_property
     def unseen_tags(self) -> tuple[str, ...]:
@@ -270,8 +269,8 @@ class TaggingData(ExampleData):
         """The places where an entity lacks its beginning or its end."""
         if self.scheme is None:
             return {split: [] for split in SPLITS}
-        learned = self._tags or (tag for one in self._read["train"] for tag in one.tags)
-        typed = typed_mark(learned, "O" if self._tags else self.scheme.outside)
+        learned = self._given or (tag for one in self._read["train"] for tag in one.tags)
+        typed = typed_mark(learned, "O" if self._given else self.scheme.outside)
         return {split: check_scheme(sentences, self.scheme, typed) for split, sentences in self._read.items()}
 
     @cached_property
@@ -303,8 +302,9 @@ class TaggingData(ExampleData):
             places = (sentence.place(place) for sentence in sentences for place in range(len(sentence.tags)))
             foreign = next(place for place, is_foreign in zip(places, unseen_tags, strict=False) if is_foreign)
             if unseen_tags.all():
-                shown = f"{', '.join(self.tags[:20])}{', ...' if len(self.tags) > 20 else ''}"
-                raise InputError(f"{foreign}: no tag of the {split} split occurs in training, whose tags are {shown}")
+                raise InputError(
+                    f"{foreign}: no tag of the {split} split occurs in training, which has {shortened(self.tags)}"
+                )
         encoded = EncodedSentences([one.words for one in sentences], self.vocabularies, self.max_word_length)
         unseen = np.array([as_read(word, words) not in seen for word in encoded.forms])[encoded.form_of]
         return _Split(encoded, targets, unseen, foreign)
