@@ -208,7 +208,7 @@ def test_a_class_that_training_never_saw_counts_as_wrong_and_is_told(tmp_path, c
     lacking = "2 rows of classes that training lacks (z); 60 % of the words read as <unk>"
     assert data.summaries()[2].line() == f"test: 3 rows; 1 class: x 1; {lacking}"
     (tmp_path / "c.csv").write_text("text,label\na d,z\n")
-    with pytest.raises(InputError, match=r"c\.csv:2: no label of the validation split occurs in training"):
+    with pytest.raises(InputError, match=r"c\.csv:2: no class of the validation split occurs in training"):
         labelled_data(train=tmp_path / "a.csv", validation=tmp_path / "c.csv", test=tmp_path / "b.csv").setup("fit")
 
 
