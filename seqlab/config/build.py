@@ -17,6 +17,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
 from seqlab.config.paths import FILES_KEY
@@ -149,9 +150,15 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
     if interactive:
         callbacks.append(RichProgress())
-    callbacks += [
-        build({f"callbacks.{name}": node}, f"callbacks.{name}") for name, node in config["callbacks"].items() if node
-    ]
+    for name, node in config["callbacks"].items():
+        if node:
+            callbacks.append(build({f"callbacks.{name}": node}, f"callbacks.{name}"))
+            if isinstance(callbacks[-1], StochasticWeightAveraging):
+                raise InputError(
+                    f"callbacks.{name}: Lightning's StochasticWeightAveraging leaves its average in no checkpoint, so "
+                    "that no metric is of it, and a resumed run would end otherwise; give "
+                    "lightning.pytorch.callbacks.EMAWeightAveraging"
+                )
     trainer: pl.Trainer = build(
         {"trainer": settings},
         "trainer",

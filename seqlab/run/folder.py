@@ -268,6 +268,19 @@ class Claim:
         """The open events, to be left to a child: as long as it lives, it holds the claim."""
         return self.ownership.descriptor
 
+    def check_owner(self) -> None:
+        """Does nothing as long as the run is this process's own: to be asked before anything is put into its folder.
+
+        Raises:
+            LostClaimError: it has been taken by another, or its folder was removed or moved.
+        """
+        self._read_new()
+        if self._is_lost:
+            raise LostClaimError(
+                f"{self.folder.events_path} was written or cut by another process: this one writes no more there"
+            )
+        self.ownership.check()
+
     def release(self) -> None:
         """Gives the run back. A child that the claim was left to holds it on; a run without an end is interrupted."""
         self.ownership.release()
@@ -373,15 +386,10 @@ class Claim:
         Of those who hold the claim one writes at a time: the process that trains, and before and after it the one that
         started it.
         """
-        self._read_new()
-        if self._is_lost:
-            raise LostClaimError(
-                f"{self.folder.events_path} was written or cut by another process: this one writes no more there"
-            )
+        self.check_owner()
         fields = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
         run_events.step(self._record, self._history.previous, fields)
         text = json.dumps(strict(fields), ensure_ascii=False, allow_nan=False) + "\n"
-        self.ownership.check()
         self._write(text.encode("utf-8", "backslashreplace"))
         self._read_new()
         self._show()

@@ -91,6 +91,10 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
         (["callbacks.checkpoint.every_n_steps=0"], ["callbacks.checkpoint.every_n_steps", "0"]),
         (["+callbacks.sample.promt=h"], ["sample", "promt"]),
         (["callbacks=early_stopping", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
+        (
+            ["+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}"],
+            ["callbacks.swa", "no checkpoint", "EMAWeightAveraging"],
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )

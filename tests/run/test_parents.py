@@ -82,6 +82,24 @@ def test_a_run_that_stopped_early_trains_on(tmp_path, text_file, caplog):
     assert load_checkpoint(longer / "checkpoints" / "last.ckpt")["global_step"] > stopped
 
 
+def test_so_does_one_that_lightnings_own_early_stopping_ended(tmp_path, text_file):
+    stopping = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1, min_delta: 9.0}"
+    few = ("trainer.max_epochs=3", "trainer.limit_train_batches=4")
+    run_here(tmp_path / "run", *overrides_of(text_file, *few, f"+callbacks.mine={stopping}"))
+    longer = go_on(tmp_path / "run", "trainer.max_epochs=4")
+    steps = [load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] for run in (tmp_path / "run", longer)]
+    assert steps == [8, 12]
+
+
+@pytest.mark.parametrize("ended_by", ["max_steps", "max_epochs"])
+def test_where_the_other_bound_ended_the_run_more_of_one_is_refused(tmp_path, text_file, ended_by):
+    ended = {"max_steps": ("trainer.max_steps=3",), "max_epochs": ("trainer.max_epochs=1", "trainer.max_steps=50")}
+    more = {"max_steps": "trainer.max_epochs=999", "max_epochs": "trainer.max_steps=99"}
+    run_here(tmp_path / "run", *overrides_of(text_file, *ended[ended_by], "trainer.limit_train_batches=4"))
+    with pytest.raises(InputError, match=f"trainer.{ended_by}=.* leave nothing to train beyond step"):
+        go_on(tmp_path / "run", more[ended_by])
+
+
 def test_only_the_length_may_change_and_only_to_more(short):
     state = RunFolder(short).state()
     config = state.record["config"]
