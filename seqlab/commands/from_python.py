@@ -22,7 +22,6 @@ from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
-from seqlab.run.events import COMPLETED
 from seqlab.run.folder import RunFolder
 from seqlab.run.loaded import is_own
 from seqlab.run.parents import INIT_FROM, resolve_init_from
@@ -57,19 +56,19 @@ def train(
     run_dir, config, typed = _compose(overrides, config_dir)
     parent = config.get(INIT_FROM)
     overwrite = bool(config.get("overwrite"))
-    code = 1
     if process:
         _add_user_folders(config)
         code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
     else:
-        _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
-    state = RunFolder(run_dir).state()
-    if state.status != COMPLETED:
-        reason = (str(state.record["error"] or "").strip().splitlines() or ["it left no reason"])[-1]
-        if code == 2:
-            raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
-        raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
-    return TrainedRun(run_dir, state.record)
+        code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
+    run = RunFolder(run_dir)
+    if code == 0:
+        return TrainedRun(run_dir, run.state().record)
+    state = run.latest().state()  # of a new run that was to replace one, which stays
+    reason = (state.reason or "it left no reason").splitlines()[-1]
+    if code == 2:
+        raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
+    raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, dict[str, Any], list[str]]:
@@ -113,11 +112,11 @@ def _add_user_folders(config: dict[str, Any]) -> None:
     add_user_folders(folders)
 
 
-def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> None:
+def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> int:
     with quick_imports():
         from seqlab.run.training import carry_out_here
 
     with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
         if not attempt.is_complete:
             carry_out_here(attempt.claim)
-        attempt.note_end(0)
+        return attempt.note_end(0)

@@ -47,6 +47,7 @@ from seqlab.run.folder import RunFolder, State
 from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
+from seqlab.run.replacement import files_of_none
 from seqlab.run.same import Now, differences
 from seqlab.run.start import Start
 from seqlab.run.supervisor import NO_ROOM, no_room
@@ -497,9 +498,8 @@ def _state_after(run: RunFolder, result: Result) -> State:
 
 def _reason(state: State, result: Result) -> str:
     """Why an attempt did not complete, in lines."""
-    last = state.record["attempts"][-1:] or [{}]
-    withdrawn = last[0].get("withdrawn") if result.code != 0 else None
-    return str(result.error or withdrawn or state.record["error"] or "").strip()
+    reason = state.reason if result.code != 0 else state.record["error"]
+    return str(result.error or reason or "").strip()
 
 
 def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
@@ -508,7 +508,8 @@ def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: Inp
     with contextlib.suppress(InputError, OSError):
         if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
             with RunFolder(run_dir).claim() as claim:
-                if not claim.folder.has_checkpoint():
+                anothers = files_of_none(run_dir) if claim.status == ABSENT else []
+                if not claim.folder.has_checkpoint() and not anothers:
                     plain: Any = OmegaConf.to_container(config)
                     with contextlib.suppress(OmegaConfBaseException):
                         plain = plain_values(config)  # whose hash the folder's name has

@@ -123,6 +123,8 @@ def resolve_init_from(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def best_of(run: RunFolder) -> Path:
-    """A run's best checkpoint, or its last where no validation has chosen one."""
+    """A completed run's best checkpoint, or its last where no validation has chosen one."""
+    if (name := run.state().record["checkpoint"]) is not None:
+        return run.path / str(name)  # which is told where it is gone: others are other weights
     best = run.checkpoints / "best.ckpt"
     return best if best.exists() else run.checkpoints / "last.ckpt"

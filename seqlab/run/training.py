@@ -207,7 +207,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     if resumption.warning:
         log.warning("%s", resumption.warning)
     if config.get(INIT_FROM) and resumption.path is None:
-        load_initial_weights(task, config[INIT_FROM], data.vocabularies)
+        load_initial_weights(task, config[INIT_FROM], data.vocabularies, data.spec)
     if resume:
         log.info("resumed from step %s", resumption.step or "0: there is no checkpoint to go on from")
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)

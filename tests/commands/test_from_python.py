@@ -8,9 +8,10 @@ import pytest
 import seqlab
 from seqlab.commands.from_python import RunFailedError
 from seqlab.errors import InputError
-from seqlab.run.folder import RunFolder
+from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.start import Start
 from tests.command import environment
+from tests.conftest import config_of
 
 HELLO = ("experiment=hello", "trainer.max_epochs=1", "trainer=cpu", "logger=none", "runtime.num_threads=1")
 SCRIPT = f"""\
@@ -47,6 +48,30 @@ def test_it_returns_the_runs_folder_and_its_record(completing, tmp_path):
 def test_a_run_that_fails_raises_and_names_its_folder(completing, tmp_path):
     with pytest.raises(RunFailedError, match=f"{tmp_path}/r is failed: RuntimeError: broken"):
         seqlab.train(*HELLO, "seed=2", "hydra.run.dir=r")
+
+
+def test_a_new_run_that_fails_is_not_answered_by_the_one_that_it_was_to_replace(completing, tmp_path):
+    seqlab.train(*HELLO, "seed=3", "hydra.run.dir=r")
+    with pytest.raises(RunFailedError, match=f"{tmp_path}/r is failed: RuntimeError: broken"):
+        seqlab.train(*HELLO, "seed=2", "hydra.run.dir=r", "overwrite=true")
+    assert RunFolder(tmp_path / "r").state().record["seed"] == 3
+
+
+def test_a_run_that_cannot_go_on_says_why_now_not_why_it_ended_before(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = config_of(*HELLO)
+    with start_run(tmp_path / "r", config) as claim:
+        (tmp_path / "r" / "checkpoints").mkdir()
+        (tmp_path / "r" / "checkpoints" / "last.ckpt").touch()
+        claim.interrupt("interrupted: stopped by SIGTERM")
+
+    def carry_out(self, attempt):
+        attempt.claim.withdraw("the text is gone")
+        return attempt.note_end(2)
+
+    monkeypatch.setattr(Start, "carry_out", carry_out)
+    with pytest.raises(InputError, match="the text is gone"):
+        seqlab.train(*HELLO, "hydra.run.dir=r")
 
 
 @pytest.mark.parametrize(

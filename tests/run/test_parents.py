@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from seqlab.config.hash import config_hash
+from seqlab.data import ClassificationSpec
 from seqlab.errors import InputError
-from seqlab.run import training
+from seqlab.run import training, weights
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.load import load_checkpoint
 from seqlab.run.parents import CONTINUES, INIT_FROM, continued_config, continued_folder, resolve_init_from
@@ -160,3 +161,21 @@ def test_init_from_names_a_completed_run(tmp_path):
         claim.interrupt()
     with pytest.raises(InputError, match="this one is interrupted"):
         resolve_init_from({INIT_FROM: str(tmp_path / "run")})
+    with start_run(tmp_path / "done", {"seed": 1}) as claim:
+        (tmp_path / "done" / "checkpoints").mkdir()
+        for name in ("best.ckpt", "last.ckpt"):
+            (tmp_path / "done" / "checkpoints" / name).write_text(name)
+        claim.complete({}, "checkpoints/best.ckpt")
+    assert resolve_init_from({INIT_FROM: str(tmp_path / "done")})[INIT_FROM]["checkpoint"]
+    (tmp_path / "done" / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(InputError, match=r"no checkpoint at .*best\.ckpt"):
+        resolve_init_from({INIT_FROM: str(tmp_path / "done")})
+
+
+def test_weights_of_an_output_layer_for_other_classes_are_told(caplog):
+    one, other, more = (ClassificationSpec(9, "word", labels) for labels in (("a", "b"), ("b", "a"), ("a", "b", "c")))
+    for theirs, ours in ((one, one), (one, more)):  # more classes: the layer begins anew
+        weights.tell_other_classes(theirs, ours)
+    assert not caplog.text
+    weights.tell_other_classes(one, other)
+    assert "its labels are a, b where these are b, a: the output layer begins with weights for those" in caplog.text
