@@ -1,11 +1,13 @@
 """``seqlab.train``: what the command does, from a script or a notebook."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -27,6 +29,8 @@ from seqlab.run.loaded import is_own
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
+
+_composing: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,8 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, di
     """The folder of a run, its configuration and its overrides."""
     more = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
     setup_globals()
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("seqlab.conf", version_base="1.3"):
+        with _own_hydra(), initialize_config_module("seqlab.conf", version_base="1.3"):
             composed = compose("train", overrides=[*overrides, *more], return_hydra_config=True)
             run_dir = Path(str(composed.hydra.run.dir)).absolute()
             typed = overrides_of(composed.hydra)
@@ -88,6 +91,18 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, di
     _check_modules(config)
     check_targets(config)
     return run_dir, config, typed
+
+
+@contextlib.contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra's global state for one thread at a time; that of a caller in an application of Hydra's stays."""
+    with _composing:
+        before = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            yield
+        finally:
+            GlobalHydra.instance().hydra = before
 
 
 def _check_modules(config: dict[str, Any]) -> None:

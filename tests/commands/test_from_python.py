@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 
 import seqlab
 from seqlab.commands.from_python import RunFailedError
@@ -48,6 +51,13 @@ def test_it_returns_the_runs_folder_and_its_record(completing, tmp_path):
 def test_a_run_that_fails_raises_and_names_its_folder(completing, tmp_path):
     with pytest.raises(RunFailedError, match=f"{tmp_path}/r is failed: RuntimeError: broken"):
         seqlab.train(*HELLO, "seed=2", "hydra.run.dir=r")
+
+
+def test_several_threads_train_at_once_and_a_callers_own_hydra_stays(completing, tmp_path):
+    with initialize_config_module("seqlab.conf", version_base="1.3"), ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda seed: seqlab.train(*HELLO, f"seed={seed}", f"hydra.run.dir=r{seed}"), range(3, 9)))
+        assert GlobalHydra.instance().is_initialized()
+    assert [run.record["seed"] for run in runs] == list(range(3, 9))
 
 
 def test_a_new_run_that_fails_is_not_answered_by_the_one_that_it_was_to_replace(completing, tmp_path):
