@@ -215,11 +215,11 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     trainer.callbacks.insert(0, tell)  # type: ignore[attr-defined]
     if isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO):
         trainer.strategy.checkpoint_io.check_owner = claim.check_owner
-    if isinstance(trainer.checkpoint_callback, RunCheckpoint):
-        trainer.checkpoint_callback.stop = stop
-        trainer.checkpoint_callback.goes_on = continues and is_parents(config, resumption.path)
-        if trainer.checkpoint_callback.goes_on:
-            log_early_stopping(resumption.checkpoint)
+    run_checkpoint = next(found for found in trainer.checkpoint_callbacks if isinstance(found, RunCheckpoint))
+    run_checkpoint.stop = stop
+    run_checkpoint.goes_on = continues and is_parents(config, resumption.path)
+    if run_checkpoint.goes_on:
+        log_early_stopping(resumption.checkpoint)
     if is_first_process():
         note_code(claim, resume)
         if resume:
