@@ -1,5 +1,6 @@
 """A run that goes on from another, and one that begins with another's weights."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,16 @@ def test_the_checkpoint_that_is_continued_must_be_the_one_that_was_named(tmp_pat
         pytest.raises(InputError, match="it has changed since"),
     ):
         training.execute(claim)
+
+
+def test_a_damaged_checkpoint_is_not_continued_from_an_earlier_step(tmp_path, short):
+    shutil.copytree(short, tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    with pytest.raises(InputError, match=r"run/checkpoints/last\.ckpt is damaged .* nothing can go on from it"):
+        go_on(tmp_path / "run", "trainer.max_epochs=2")
 
 
 def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, short, caplog):
