@@ -1,8 +1,10 @@
 """Checkpoints that a killed or stopped run resumes from exactly."""
 
+import io
 import os
 import shutil
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,8 @@ from seqlab.run.signals import StopRequest
 from seqlab.tasks.base import SequenceTask
 
 _BATCHES_BETWEEN_TALKS: Final = 16  # of several processes, about clocks and requests to stop
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter})
+_CONTAINERS: Final = frozenset({dict, OrderedDict, list, tuple, set})
 _IN_VALIDATION: Final = (
     "on_validation_start",
     "on_validation_epoch_start",
@@ -48,7 +52,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         path = Path(path)
-        self.check_owner()  # first of all: a folder that was removed or moved is not made again
+        if (found := _not_plain(checkpoint, "")) is not None:
+            place, kind = found[0], type(found[1])
+            raise InputError(
+                f"{kind.__module__}.{kind.__qualname__} in {place} would not come back from a checkpoint, "
+                "of which nothing is executed: keep numbers, texts, tensors, and lists and dicts of them, such as "
+                "float(value) or torch.from_numpy(value)"
+            )
+        self.check_owner()  # before anything is made: a folder that was removed or moved is not made again
         path.parent.mkdir(parents=True, exist_ok=True)
         previous = path.with_name("previous.ckpt") if path.name == "last.ckpt" else None
         with replacing_sealed(path, previous) as file:
@@ -60,6 +71,31 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with open(path, "rb") as whole, replacing(copy, previous=copy.with_name("previous.ckpt")) as file:
             shutil.copyfileobj(whole, file)
             self.check_owner()
+
+
+def _not_plain(value: Any, place: str) -> tuple[str, Any] | None:
+    """A value of a checkpoint that :func:`torch.load` refuses with ``weights_only``, and where it stands."""
+    if type(value) in _PLAIN:
+        return None
+    if type(value) not in _CONTAINERS:
+        return None if _comes_back(value) else (place, value)
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, entry in items:
+        below = f"{place}[{key!r}]" if place else str(key)
+        if (found := _not_plain(entry, below) or _not_plain(key, below)) is not None:
+            return found
+    return None
+
+
+def _comes_back(value: Any) -> bool:
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception:  # whatever a class raises that is not made for it
+        return False
+    return True
 
 
 class RunCheckpoint(Checkpoint):
