@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +78,7 @@ def train(
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, dict[str, Any], list[str]]:
     """The folder of a run, its configuration and its overrides."""
-    more = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
+    more = [f"hydra.searchpath=[{_quoted('file://' + os.path.abspath(config_dir))}]"] if config_dir else []
     setup_globals()
     try:
         with _own_hydra(), initialize_config_module("seqlab.conf", version_base="1.3"):
@@ -91,6 +92,13 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, di
     _check_modules(config)
     check_targets(config)
     return run_dir, config, typed
+
+
+def _quoted(text: str) -> str:
+    """A text as Hydra's overrides quote it: what stands for itself in a path means something else there."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{trailing * chr(92)}'"
 
 
 @contextlib.contextmanager

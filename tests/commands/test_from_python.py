@@ -17,6 +17,7 @@ from tests.command import environment
 from tests.conftest import config_of
 
 HELLO = ("experiment=hello", "trainer.max_epochs=1", "trainer=cpu", "logger=none", "runtime.num_threads=1")
+OPTIMIZER = "_target_: torch.optim.SGD\n_partial_: true\nmomentum: 0.125\n"
 SCRIPT = f"""\
 import seqlab
 from my_cells import MyCell
@@ -82,6 +83,16 @@ def test_a_run_that_cannot_go_on_says_why_now_not_why_it_ended_before(monkeypatc
     monkeypatch.setattr(Start, "carry_out", carry_out)
     with pytest.raises(InputError, match="the text is gone"):
         seqlab.train(*HELLO, "hydra.run.dir=r")
+
+
+@pytest.mark.parametrize("name", ["it's \\'mine\\, ünï (1)=[2]{3}$4\"", "ends in \\"])
+def test_the_folder_of_the_configuration_may_have_any_name(completing, tmp_path, name):
+    (tmp_path / name / "optimizer").mkdir(parents=True)
+    (tmp_path / name / "optimizer" / "mine.yaml").write_text(
+        "_target_: torch.optim.SGD\n_partial_: true\nmomentum: 0.125\n"
+    )
+    run = seqlab.train(*HELLO, "optimizer=mine", "hydra.run.dir=r", config_dir=name)
+    assert run.record["config"]["optimizer"]["momentum"] == 0.125
 
 
 @pytest.mark.parametrize(
