@@ -1,10 +1,14 @@
 """The ``seqlab`` command in a process of its own, and a run's process in this one."""
 
+import atexit
+import contextlib
+import functools
 import importlib.util
 import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +17,11 @@ from typing import Any
 import pytest
 
 from seqlab.run import supervisor, training
+from seqlab.run.client import ForkedProcess, Server
 from seqlab.run.folder import Claim
 from seqlab.run.start import Start
 from tests.conftest import config_of
+from tests.served import COMMAND
 
 _carry_out = Start.carry_out
 
@@ -40,17 +46,42 @@ def shadow_all_modules(folder: Path) -> None:
         (folder / f"{name}.py").write_text(f"raise RuntimeError('the {name}.py of the working folder')\n")
 
 
-def seqlab(*arguments: str, folder: Path, limit: float = 120, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """``seqlab ARGUMENTS``, run in ``folder``."""
-    return subprocess.run(
-        command_line(*arguments),
-        cwd=folder,
-        env=environment(SEQLAB_CACHE=str(folder / "cache"), **variables),
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        check=False,
-    )
+def seqlab(
+    *arguments: str, folder: Path, limit: float = 120, alone: bool = False, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """``seqlab ARGUMENTS``, run in ``folder``: forked by a warm server, or ``alone`` in an interpreter of its own."""
+    variables = environment(SEQLAB_CACHE=str(folder / "cache"), **variables)
+    if alone:
+        return subprocess.run(
+            command_line(*arguments),
+            cwd=folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+    address = _server()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with contextlib.chdir(folder):
+            process = ForkedProcess(
+                address, [COMMAND, address, *arguments], env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        for stream in (out, err):
+            stream.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read().decode(), err.read().decode())
+
+
+@functools.cache
+def _server() -> str:
+    server = Server({**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}, "tests.served")
+    atexit.register(server.close)
+    return server.address
 
 
 def seqlab_started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":

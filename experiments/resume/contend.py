@@ -69,7 +69,7 @@ class Contender:
 
         def appended(claim: Claim, event: str, **fields: Any) -> None:
             append(claim, event, **fields)
-            self.note(claim=claim.ownership.token, line=claim._history.num_lines, event=event)
+            self.note(claim=claim.ownership.token, line=claim._journal.history.num_lines, event=event)
 
         def moved(source: Path, target: Path) -> None:
             if target.name == EVENTS_NAME and target.exists():

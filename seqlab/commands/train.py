@@ -5,7 +5,6 @@ is in.
 """
 
 import contextlib
-import errno
 import functools
 import json
 import math
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqlab.commands.attempt import Result, end_of, has_completed, refuse, system_error
 from seqlab.commands.carry_out import carry_out
 from seqlab.config.checks import check_sweep
 from seqlab.config.command_line import options_first, take_option, values, varied_keys
@@ -38,18 +38,17 @@ from seqlab.config.hydra_settings import check_hydra, check_typed, pin_sweep_fol
 from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import allow, check_targets, modules_below
-from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
 from seqlab.run.client import MODULE, Server, server_here, start_server
-from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
-from seqlab.run.folder import RunFolder, State
+from seqlab.run.events import ABSENT, COMPLETED, RUNNING
+from seqlab.run.folder import RunFolder
 from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.same import Now, differences
 from seqlab.run.start import Start
-from seqlab.run.supervisor import NO_ROOM, no_room
+from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
 from seqlab.sweep.callback import Signals, owner, stopped_by_signals
 from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
@@ -80,22 +79,6 @@ def train(argv: list[str]) -> int:
     sys.argv = ["seqlab train", *options_first(argv)]
     register_sweeper()
     return TrainCommand(own, varied).run()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of an attempt to carry out a configuration.
-
-    Attributes:
-        code: the exit code of the command, were it alone.
-        status: that of a job that there was nothing to do for: it had completed before, or another command is at work
-            in it.
-        error: why it was not begun.
-    """
-
-    code: int
-    status: str | None = None
-    error: str | None = None
 
 
 class TrainCommand:
@@ -159,7 +142,7 @@ class TrainCommand:
         except OSError as error:
             if (full := no_room(error)) is None:
                 raise
-            print(f"seqlab: {_system_error(full)}", file=sys.stderr)
+            print(f"seqlab: {system_error(full)}", file=sys.stderr)
             return 1
         finally:
             owner.reset(token)
@@ -409,29 +392,12 @@ class TrainCommand:
         """Attempts a job; returns what its ``end`` says."""
         began = time.monotonic()
         result = self._attempt(run_dir, config, overrides, start, number)
-        end: dict[str, Any] = {"seconds": time.monotonic() - began, "status": result.status}
-        end["is_refused"] = result.code == 2 and result.status is None
-        if result.status is not None:  # told already
-            end["is_quiet"] = True
-        try:
-            state = _state_after(RunFolder(run_dir), result)
-        except InputError as error:
-            return {**end, "status": FAILED, "error": str(error)}
-        if result.status is None:
-            end["status"] = state.status if result.code == 0 or state.is_stopped else FAILED
-        reason = _reason(state, result)
-        if end["status"] == FAILED:
-            end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
-        elif end["status"] != RUNNING and reason:
-            end["error"] = reason.splitlines()[-1]
-        if result.status is None:  # of what it loaded this time
-            files = (state.record["code"] or {}).get("files") or []
-            end["modules"] = {file["module"]: file["sha256"] for file in files}
-        return {**end, "value": state.record["metrics"].get(config.optimize.metric)}
+        seconds = time.monotonic() - began
+        return {"seconds": seconds, **end_of(run_dir, result, config.optimize.metric)}
 
     def _attempt(
         self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int | None = None
-    ) -> "Result":
+    ) -> Result:
         """Carries out a configuration; as a job of a sweep, which has a number, nothing where it has completed."""
         try:
             plain = resolve_init_from(plain_config(config))
@@ -441,7 +407,7 @@ class TrainCommand:
                 assert self.sweep is not None
                 self._remember(run_dir, plain, number)
                 overwrite |= run_dir.name in self.anew or self._begins_anew(run_dir, plain)
-                if _has_completed(run_dir, plain) and not overwrite:
+                if has_completed(run_dir, plain) and not overwrite:
                     print(f"{self.sweep.label(number)} completed before, skipped: {run_dir}", flush=True)
                     return Result(0, SKIPPED)
             self._trust_own_modules(plain)
@@ -450,10 +416,10 @@ class TrainCommand:
             print(f"seqlab: {error}", file=sys.stderr, flush=True)
             return Result(2, RUNNING)
         except InputError as error:  # not raised: Hydra would end a sweep, and say more than one line
-            return Result(_refused(run_dir, config, overrides, error), error=str(error))
+            return Result(refuse(run_dir, config, overrides, error), error=str(error))
         except OSError as error:  # also not re-raised: the system could not start this job
-            print(f"seqlab: {_system_error(error)}", file=sys.stderr, flush=True)
-            return Result(1, error=_system_error(error))
+            print(f"seqlab: {system_error(error)}", file=sys.stderr, flush=True)
+            return Result(1, error=system_error(error))
 
     def _remember(self, run_dir: Path, config: dict[str, Any], number: int) -> None:
         """Keeps what a job has been composed to, where nothing that it was composed from was edited meanwhile."""
@@ -489,7 +455,7 @@ class TrainCommand:
             self._trust_own_modules(plain)
             check_targets(plain)
             if not plain["overwrite"] and not self._begins_anew(run_dir, plain):
-                job["completed"] = _has_completed(run_dir, plain)
+                job["completed"] = has_completed(run_dir, plain)
         except InputError as error:
             job["mistake"] = str(error)
         self.planned.append(job)
@@ -502,47 +468,12 @@ class TrainCommand:
             allow(modules_below(config, folder))
 
 
-def _state_after(run: RunFolder, result: Result) -> State:
-    """The state of a run after an attempt: of its replacement, where that did not come to take its place."""
-    state = run.state()
-    if result.code != 0 and result.status is None and result.error is None and state.status == COMPLETED:
-        return run.replacement.state()
-    return state
-
-
-def _reason(state: State, result: Result) -> str:
-    """Why an attempt did not complete, in lines."""
-    last = state.record["attempts"][-1:] or [{}]
-    withdrawn = last[0].get("withdrawn") if result.code != 0 else None
-    return str(result.error or withdrawn or state.record["error"] or "").strip()
-
-
-def _refused(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
-    """Tells a mistake, and keeps it in the run where there is none to lose."""
-    print(f"seqlab: {error}", file=sys.stderr, flush=True)
-    with contextlib.suppress(InputError, OSError):
-        if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
-            with RunFolder(run_dir).claim() as claim:
-                if not claim.folder.has_checkpoint():
-                    plain: Any = OmegaConf.to_container(config)
-                    with contextlib.suppress(OmegaConfBaseException):
-                        plain = plain_values(config)  # whose hash the folder's name has
-                    claim.begin(plain, overrides)
-                    claim.fail(str(error))
-    return 2
-
-
 def _estimate(jobs: list[dict[str, Any]]) -> int:
     """Has a process of its own estimate what the jobs of a dry run would take."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(jobs, file)
         file.flush()
         return subprocess.run([sys.executable, "-Pm", MODULE, "dry_run", file.name]).returncode
-
-
-def _has_completed(run_dir: Path, config: dict[str, Any]) -> bool:
-    state = RunFolder(run_dir).state()
-    return state.status == COMPLETED and state.record["config_hash"] == config_hash(config)
 
 
 def _metric(run_dir: Path, name: str) -> float:
@@ -552,16 +483,6 @@ def _metric(run_dir: Path, name: str) -> float:
     except InputError:
         return math.nan
     return float(state.record["metrics"].get(name, math.nan)) if state.status == COMPLETED else math.nan
-
-
-def _system_error(error: OSError) -> str:
-    """The operating system's error in one line, with a mend where there is one."""
-    text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    if error.errno in NO_ROOM:
-        return f"{text}; make room, and the same command goes on"
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"{text}; make it writable, or give another folder"
-    return text
 
 
 def _remove_unused(sweep_dir: Path) -> None:

@@ -6,11 +6,8 @@ event, for readers, and never read back to decide. :mod:`seqlab.run.events` says
 """
 
 import contextlib
-import errno
-import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +22,14 @@ from seqlab.run.events import (
     ABSENT,
     COMPLETED,
     FAILED,
-    INTERNAL,
     INTERRUPTED,
-    NOTED,
     PRUNED,
     RUNNING,
     History,
-    now,
     read_lines,
-    strict,
 )
+from seqlab.run.fields import checked, error_text, shown
+from seqlab.run.journal import Journal
 from seqlab.run.ownership import PATIENCE, LostClaimError, Ownership, owner_lives, process_name
 from seqlab.run.provenance import package_versions, this_process
 
@@ -44,8 +39,6 @@ RECORD_NAME: Final = "run.json"
 _WORKER_ERROR: Final = ".worker-error-"
 
 _ENDS: Final = (COMPLETED, FAILED, INTERRUPTED, PRUNED)
-_ERROR_LINES: Final = 30
-_ERROR_CHARACTERS: Final = 4000
 
 
 @dataclass(frozen=True)
@@ -198,9 +191,7 @@ class Claim:
     def __init__(self, folder: RunFolder, ownership: Ownership) -> None:
         self.folder = folder
         self.ownership = ownership
-        self._history = History(folder.events_path)
-        self._offset = 0  # of the lines that the history has
-        self._is_lost = False
+        self._journal = Journal(ownership)
         self._was_told = False  # that there is no room for run.json
 
     @classmethod
@@ -213,15 +204,15 @@ class Claim:
         """
         folder = RunFolder(path)
         claim = cls(folder, Ownership.inherit(folder.events_path, descriptor))
-        if claim._read()[-1:] != [claim.ownership.token]:
+        if claim._journal.read()[-1:] != [claim.ownership.token]:
             claim.ownership.leave()
             raise LostClaimError(f"{path}: another process has taken this run before this one could begin")
         return claim
 
     def _clean(self) -> None:
         """Puts the folder right, where another process was killed in the middle of a write."""
-        self._read()  # before anything is changed: they may be damaged
-        _end_torn_line(self.ownership.descriptor, self._offset)
+        self._journal.read()  # before anything is changed: the events may be damaged
+        self._journal.end_torn_line()
         for place in (self.folder.path, self.folder.checkpoints):
             remove_leftovers(place)
         for path in self.run_dir.glob(f"{_WORKER_ERROR}*"):
@@ -244,7 +235,7 @@ class Claim:
 
     @property
     def _record(self) -> dict[str, Any]:
-        return self._history.record
+        return self._journal.history.record
 
     @property
     def status(self) -> str:
@@ -261,7 +252,7 @@ class Claim:
         Beside what ``run.json`` shows it has ``trains``, whether the attempt has come to training, and
         ``worker_error``, why a worker process failed.
         """
-        self._read_new()
+        self._journal.read_new()
         return {**self._record, "worker_error": self._worker_error()}
 
     def fileno(self) -> int:
@@ -312,31 +303,31 @@ class Claim:
             TypeError: another field is named, or a value is of the wrong type.
             ValueError: ``checkpoint`` (absolute, or relative to the run's folder) does not exist or lies elsewhere.
         """
-        self._append("note", **self._checked(fields))
+        self._append("note", **checked(fields, self.run_dir))
 
     def complete(
         self, metrics: Mapping[str, float], checkpoint: str | os.PathLike[str] | None = None, **fields: Any
     ) -> None:
         """Ends the run well, with its metrics, the checkpoint they belong to, and any field that `note` takes."""
-        self._append("complete", **self._checked({**fields, "metrics": metrics, "checkpoint": checkpoint}))
+        self._append("complete", **checked({**fields, "metrics": metrics, "checkpoint": checkpoint}, self.run_dir))
 
     def fail(self, error: str | BaseException, **fields: Any) -> None:
         """Ends the run with an error: the last lines of the message, or of the exception's traceback, are kept.
 
         Of a run that has ended, the first end stands.
         """
-        self._end("fail", error=error_text(error), **self._checked(fields))
+        self._end("fail", error=error_text(error), **checked(fields, self.run_dir))
 
     def interrupt(self, reason: str | None = None, **fields: Any) -> None:
         """Ends the run because it was told to stop, or something from outside ended it; it can go on.
 
         Of a run that has ended, the first end stands.
         """
-        self._end("interrupt", error=reason, **self._checked(fields))
+        self._end("interrupt", error=reason, **checked(fields, self.run_dir))
 
     def prune(self, reason: str, **fields: Any) -> None:
         """Ends the run because a search stopped it."""
-        self._append("prune", error=reason, **self._checked(fields))
+        self._append("prune", error=reason, **checked(fields, self.run_dir))
 
     def withdraw(self, reason: str) -> None:
         """Takes the present attempt back, which could not start: the run is what it was before."""
@@ -363,8 +354,8 @@ class Claim:
     # Writing
 
     def _end(self, event: str, **fields: Any) -> None:
-        self._read_new()
-        if self._is_lost or self.status not in _ENDS:
+        self._journal.read_new()
+        if self._journal.is_lost or self.status not in _ENDS:
             self._append(event, **fields)
 
     def _append(self, event: str, **fields: Any) -> None:
@@ -373,54 +364,8 @@ class Claim:
         Of those who hold the claim one writes at a time: the process that trains, and before and after it the one that
         started it.
         """
-        self._read_new()
-        if self._is_lost:
-            raise LostClaimError(
-                f"{self.folder.events_path} was written or cut by another process: this one writes no more there"
-            )
-        fields = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
-        run_events.step(self._record, self._history.previous, fields)
-        text = json.dumps(strict(fields), ensure_ascii=False, allow_nan=False) + "\n"
-        self.ownership.check()
-        self._write(text.encode("utf-8", "backslashreplace"))
-        self._read_new()
+        self._journal.append(event, fields)
         self._show()
-
-    def _write(self, line: bytes) -> None:
-        """Appends one whole line, synced; where there is no room for it, nothing is left of it."""
-        descriptor = self.ownership.descriptor
-        try:
-            _end_torn_line(descriptor, self._offset)
-            try:
-                if os.write(descriptor, line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(descriptor)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(descriptor, self._offset)
-                raise
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.folder.events_path)) from error
-
-    def _read_new(self) -> None:
-        """Takes in what others who hold this claim have appended, and notices where anybody else has."""
-        if any(claim != self.ownership.token for claim in self._read()):
-            self._is_lost = True
-
-    def _read(self) -> list[str | None]:
-        """Takes in new lines; returns the claim by which each was written."""
-        if self.ownership.descriptor < 0 or self._is_lost:
-            return []
-        size = os.fstat(self.ownership.descriptor).st_size
-        if size < self._offset:
-            self._is_lost = True
-        if size <= self._offset:
-            return []
-        content = os.pread(self.ownership.descriptor, size - self._offset, self._offset)
-        whole = content[: content.rfind(b"\n") + 1]
-        claims = self._history.take_lines(whole)
-        self._offset += len(whole)
-        return claims
 
     def _show(self) -> None:
         """Makes ``run.json`` anew; where there is no room, readers go by the events, and the next claim does it."""
@@ -446,29 +391,6 @@ class Claim:
             return (self.run_dir / RECORD_NAME).read_bytes() != shown(self._record)
         except OSError:
             return self.status != ABSENT
-
-    # Checks
-
-    def _checked(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(fields) - set(NOTED))
-        if unknown:
-            raise TypeError(f"{', '.join(unknown)}: not a field to set; expected some of {', '.join(NOTED)}")
-        plain = {name: _plain(value) for name, value in fields.items()}
-        if "metrics" in plain:
-            _check_metrics(plain["metrics"])
-        if plain.get("checkpoint") is not None:
-            plain["checkpoint"] = self._below_run_dir(plain["checkpoint"])
-        return plain
-
-    def _below_run_dir(self, checkpoint: str) -> str:
-        root = self.run_dir.resolve()
-        path = (root / checkpoint).resolve()
-        if not path.is_relative_to(root) or not path.exists():
-            raise ValueError(
-                f"checkpoint: expected an existing path below the run folder {root} (absolute, or relative to that "
-                f"folder), got {checkpoint}"
-            )
-        return path.relative_to(root).as_posix()
 
     # The folder
 
@@ -534,12 +456,12 @@ class WorkerClaim(Claim):
         """
         folder = RunFolder(path)
         claim = cls(folder, Ownership.share(folder.events_path))
-        claim._read()
+        claim._journal.read()
         return claim
 
     def note(self, **fields: Any) -> None:
         """Checks the fields alone."""
-        self._checked(fields)
+        checked(fields, self.run_dir)
 
     def _append(self, event: str, **fields: Any) -> None:
         raise run_events.TransitionError(f"a worker process cannot write {event!r}: the first process of the run does")
@@ -548,23 +470,6 @@ class WorkerClaim(Claim):
 def gone(owner: Mapping[str, Any]) -> str:
     """What is said of a run whose owner is gone."""
     return f"{process_name(owner)} is gone and wrote no end"
-
-
-def shown(record: Mapping[str, Any]) -> bytes:
-    """The content of ``run.json`` for a record."""
-    fields = {name: value for name, value in record.items() if name not in INTERNAL}
-    text = json.dumps(strict(fields), indent=2, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode("utf-8", "backslashreplace")
-
-
-def error_text(error: str | BaseException) -> str:
-    """The last lines of a message, or of an exception's traceback."""
-    if isinstance(error, BaseException):
-        error = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return "\n".join(error.strip().splitlines()[-_ERROR_LINES:])[-_ERROR_CHARACTERS:]
-
-
-# Small things
 
 
 def _places(run_dir: Path) -> dict[str, str]:
@@ -576,28 +481,3 @@ def _places(run_dir: Path) -> dict[str, str]:
 
 def _origin() -> dict[str, Any]:
     return {"versions": package_versions(), "process": this_process()}
-
-
-def _end_torn_line(descriptor: int, size: int) -> None:
-    """Takes away the part of a line that a killed writer left behind the whole ones."""
-    if os.fstat(descriptor).st_size > size:
-        os.ftruncate(descriptor, size)
-
-
-def _plain(value: Any) -> Any:
-    """Plain containers and numbers; 0-d tensors and NumPy scalars, which have ``item``, become Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value.item() if hasattr(value, "item") else value
-
-
-def _check_metrics(metrics: Any) -> None:
-    if not isinstance(metrics, dict):
-        raise TypeError(f"metrics: expected a mapping of names to numbers, got {type(metrics).__name__}")
-    for name, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"metrics: {name}: expected a number, got {value!r}")

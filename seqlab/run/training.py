@@ -31,7 +31,8 @@ from seqlab.errors import ChangedError, InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run import content, load
 from seqlab.run.code import COPIES, changed_modules, keep_copies, record_of
-from seqlab.run.folder import Claim, error_text
+from seqlab.run.fields import error_text
+from seqlab.run.folder import Claim
 from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_files, stamps
 from seqlab.run.loaded import LoadedFile, late_imports, loaded_files, watch_imports
 from seqlab.run.output import lasting_output

@@ -23,6 +23,7 @@ from seqlab.run.progress import Place, duration
 
 SKIPPED: Final = "skipped"
 """The status of a job that had completed before."""
+DONE: Final = ("completed", SKIPPED)
 _LEFT: Final = "not begun"
 _ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING, _LEFT)
 
@@ -49,7 +50,7 @@ class Job:
     @property
     def is_done(self) -> bool:
         """Whether there is nothing left to do for it."""
-        return self.status in ("completed", SKIPPED)
+        return self.status in DONE
 
 
 class Progress:

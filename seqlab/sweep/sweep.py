@@ -27,7 +27,7 @@ from seqlab.run.start import silence_line
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
 from seqlab.sweep.plan import plan_jobs
-from seqlab.sweep.progress import Job, Progress, name_of
+from seqlab.sweep.progress import DONE, Job, Progress, name_of
 from seqlab.sweep.screen import Screen
 from seqlab.sweep.search import is_search
 
@@ -102,6 +102,8 @@ class Sweep:
         if not self.is_apart():
             self._take({"event": event, "number": number, "folder": folder, **fields})
             return
+        if event == "end" and self.fail_fast and fields["status"] not in DONE:
+            self.log.stop()  # before this process is free: the command hears of it later
         try:
             self.log.write(event=event, number=number, folder=folder, **fields)
         except OSError as error:  # the job's own folder says how it ended

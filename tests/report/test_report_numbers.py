@@ -283,7 +283,7 @@ def test_a_terminal_has_its_own_width_and_colors_unless_they_are_not_wanted(tmp_
         def isatty(self):
             return True
 
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 40)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((60, 40)))
     monkeypatch.delenv("NO_COLOR", raising=False)
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")

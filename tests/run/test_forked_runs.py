@@ -155,7 +155,7 @@ def test_jobs_are_processes_of_their_own_where_nothing_can_be_forked(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(30,), name='foreign', daemon=True).start()\n"
     )
-    done = seqlab("train", "-m", *TINY, "seed=1,2", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    done = seqlab("train", "-m", *TINY, "seed=1,2", folder=tmp_path, alone=True, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0 and "2 completed" in done.stdout
     (line,) = [line for line in done.stderr.splitlines() if "no warm start" in line]
     assert "2 threads" in line

@@ -27,8 +27,17 @@ def exhaust():
     numpy.ones(2**31)
 
 
+def wait():
+    import time
+    from pathlib import Path
+
+    while not Path("go").exists():
+        time.sleep(0.05)
+
+
 FAULTS = {
     "none": lambda: None,
+    "wait": wait,
     "raise": lambda: 1 / 0,
     "memory": exhaust,
     "exit": lambda: sys.exit(0),
@@ -132,12 +141,12 @@ def test_mended_they_alone_run_again(user, swept):
 
 
 def test_a_sweep_started_twice_leaves_what_is_at_work_alone_and_says_so(tmp_path, user):
+    (user / "faulty.py").write_text(CELL)
     arguments = (
         *FAULTY[:-1],
         f"hydra.sweep.dir={tmp_path}",
-        "model.cell.fault=none",
+        "model.cell.fault=wait",
         "seed=1",
-        "trainer.max_epochs=300",
     )
     with seqlab_started(*arguments, folder=user) as first:
         (run_dir,) = wait_for(lambda: [path.parent for path in tmp_path.glob(f"*/{RECORD_NAME}")])
@@ -148,6 +157,7 @@ def test_a_sweep_started_twice_leaves_what_is_at_work_alone_and_says_so(tmp_path
         assert f"{run_dir} is at work already, as process " in second.stderr
         assert "1 running" in second.stdout
         assert owner is not None
+        (user / "go").touch()
         out, _ = first.communicate(timeout=100)
         assert first.returncode == 0 and "1 completed" in out
     assert read_record(run_dir)["resumes"] == 0

@@ -103,6 +103,7 @@ def test_a_sweep_that_is_over_begins_no_job(tmp_path):
     job.note("start", 0, "seed=1-0")
     assert not job.is_over()
     job.note("end", 0, "seed=1-0", status="failed", error="broken")
+    assert job.is_over()  # at once, for the process that says so is free now
     sweep.tell()
     sweep.end_watch()
     assert job.is_over() and not sweep_of(tmp_path).is_over()  # the next sweep begins anew

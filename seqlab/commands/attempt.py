@@ -1,0 +1,103 @@
+"""An attempt to carry out a configuration: what came of it, and what a sweep is told of it."""
+
+import contextlib
+import errno
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqlab.config.compose import plain_values
+from seqlab.config.hash import config_hash
+from seqlab.devices import is_first_process
+from seqlab.errors import InputError
+from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
+from seqlab.run.folder import RunFolder, State
+from seqlab.run.supervisor import NO_ROOM
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an attempt to carry out a configuration.
+
+    Attributes:
+        code: the exit code of the command, were it alone.
+        status: that of a job that there was nothing to do for: it had completed before, or another command is at work
+            in it.
+        error: why it was not begun.
+    """
+
+    code: int
+    status: str | None = None
+    error: str | None = None
+
+
+def end_of(run_dir: Path, result: Result, metric: str) -> dict[str, Any]:
+    """What the ``end`` of a job says of an attempt; ``metric`` is the one that the sweep judges by."""
+    end: dict[str, Any] = {"status": result.status, "is_refused": result.code == 2 and result.status is None}
+    if result.status is not None:  # told already
+        end["is_quiet"] = True
+    try:
+        state = _state_after(RunFolder(run_dir), result)
+    except InputError as error:
+        return {**end, "status": FAILED, "error": str(error)}
+    if result.status is None:
+        end["status"] = state.status if result.code == 0 or state.is_stopped else FAILED
+    reason = _reason(state, result)
+    if end["status"] == FAILED:
+        end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
+    elif end["status"] != RUNNING and reason:
+        end["error"] = reason.splitlines()[-1]
+    if result.status is None:  # of what it loaded this time
+        files = (state.record["code"] or {}).get("files") or []
+        end["modules"] = {file["module"]: file["sha256"] for file in files}
+    return {**end, "value": state.record["metrics"].get(metric)}
+
+
+def _state_after(run: RunFolder, result: Result) -> State:
+    """The state of a run after an attempt: of its replacement, where that did not come to take its place."""
+    state = run.state()
+    if result.code != 0 and result.status is None and result.error is None and state.status == COMPLETED:
+        return run.replacement.state()
+    return state
+
+
+def _reason(state: State, result: Result) -> str:
+    """Why an attempt did not complete, in lines."""
+    last = state.record["attempts"][-1:] or [{}]
+    withdrawn = last[0].get("withdrawn") if result.code != 0 else None
+    return str(result.error or withdrawn or state.record["error"] or "").strip()
+
+
+def has_completed(run_dir: Path, config: dict[str, Any]) -> bool:
+    """Whether a folder holds the completed run of a configuration."""
+    state = RunFolder(run_dir).state()
+    return state.status == COMPLETED and state.record["config_hash"] == config_hash(config)
+
+
+def refuse(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
+    """Tells a mistake, and keeps it in the run where there is none to lose."""
+    print(f"seqlab: {error}", file=sys.stderr, flush=True)
+    with contextlib.suppress(InputError, OSError):
+        if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
+            with RunFolder(run_dir).claim() as claim:
+                if not claim.folder.has_checkpoint():
+                    plain: Any = OmegaConf.to_container(config)
+                    with contextlib.suppress(OmegaConfBaseException):
+                        plain = plain_values(config)  # whose hash the folder's name has
+                    claim.begin(plain, overrides)
+                    claim.fail(str(error))
+    return 2
+
+
+def system_error(error: OSError) -> str:
+    """The operating system's error in one line, with a mend where there is one."""
+    text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in NO_ROOM:
+        return f"{text}; make room, and the same command goes on"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{text}; make it writable, or give another folder"
+    return text
