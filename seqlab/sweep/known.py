@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from seqlab.config.hash import located_hash
 from seqlab.errors import InputError
 from seqlab.run.events import ABSENT, COMPLETED, RUNNING
 from seqlab.run.folder import RunFolder, State
 from seqlab.run.parents import INIT_FROM
 from seqlab.run.same import Differences, Now, differences
-from seqlab.sweep.plan import Composed, Memo, PlannedJob
+from seqlab.sweep.plan import Composed, Memo, PlannedJob, places_hash
 from seqlab.sweep.progress import name_of
 
 _MAX_NAMED: Final = 4
@@ -104,7 +103,7 @@ def _recall(memo: Memo, keys: Mapping[int, str], job: PlannedJob, states: Mappin
     # Whether the weights that a run began with are the same is seen where its configuration is composed, and so is
     # where the data lies that it would read now, should that be another place.
     before = state.record["config"]
-    return None if before.get(INIT_FROM) or located_hash(before) != composed.located_hash else composed
+    return None if before.get(INIT_FROM) or places_hash(before) != composed.places else composed
 
 
 def changes_line(changed: Iterable[KnownJob]) -> str:

@@ -22,8 +22,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.config.hash import canonical_json, config_hash, counted, located_hash, told_apart
+from seqlab.config.hash import canonical_json, config_hash, counted, told_apart
 from seqlab.config.own_files import search_packages, search_path
+from seqlab.config.paths import path_values
 from seqlab.errors import InputError
 
 _SHIPPED: Final = ("hydra.conf", "seqlab.conf")
@@ -141,6 +142,13 @@ def _is_in(config: Mapping[str, Any], key: str) -> bool:
     return first in config and (not rest or (isinstance(config[first], Mapping) and _is_in(config[first], rest)))
 
 
+def places_hash(config: Mapping[str, Any]) -> str:
+    """A hash of where a configuration says that its data's files lie."""
+    return hashlib.sha256("\0".join(f"{value.key}={value.text}" for value in path_values(config)).encode()).hexdigest()[
+        :12
+    ]
+
+
 @dataclass(frozen=True)
 class Composed:
     """What composing a job once has told.
@@ -149,18 +157,18 @@ class Composed:
         key: of :func:`job_key`.
         folder: the name of the job's folder.
         config_hash: of its configuration.
-        located_hash: the same with the places of its data's files.
+        places: a hash of where it says that its data's files lie.
     """
 
     key: str
     folder: str
     config_hash: str
-    located_hash: str
+    places: str
 
     @classmethod
     def of(cls, key: str, folder: str, config: Mapping[str, Any]) -> "Composed":
         """That of a resolved configuration with absolute paths."""
-        return cls(key, folder, config_hash(config), located_hash(config))
+        return cls(key, folder, config_hash(config), places_hash(config))
 
 
 class Memo:

@@ -134,6 +134,15 @@ def test_a_moved_folder_is_the_same_code_and_another_found_first_is_not(project,
     assert code_differences(entry) == [f"{project / 'own' / 'cells.py'} is gone"]
 
 
+def test_a_package_that_is_made_of_a_folder_is_other_code(project):
+    (project / "parts" / "inner").mkdir(parents=True)
+    (project / "parts" / "inner" / "cells.py").write_text("value = 1\n")
+    record = recorded(load("parts.inner.cells"))
+    assert code_differences(record) == []
+    (project / "parts" / "__init__.py").write_text("import parts.inner.cells\nparts.inner.cells.value = 2\n")
+    assert code_differences(record) == ["parts/__init__.py is new"]
+
+
 def test_comparing_executes_nothing(project):
     (project / "own").mkdir()
     for name in ("__init__", "cells"):
