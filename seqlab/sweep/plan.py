@@ -112,6 +112,8 @@ def _values(override: Override) -> Iterator[str]:
             raise InputError(f"{override.input_line}: {text} is there {same}: two jobs would be one; drop one")
         seen[value] = text
         yield f"{key}={text}"
+    if not seen:
+        raise InputError(f"{override.input_line} names no value, so there would be no job; give one that it finds")
 
 
 def check_varied(jobs: Sequence[PlannedJob], config: Mapping[str, Any]) -> None:

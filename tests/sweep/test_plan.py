@@ -58,6 +58,8 @@ def test_a_glob_over_choices_is_known_to_the_loader():
     [
         (["seed=1,1"], ["seed=1,1: 1 is there twice"]),
         (["seed=3,1,2,3"], ["3 is there twice"]),
+        (["seed=range(3,3)"], ["seed=range(3,3)", "no job"]),
+        (["trainer.limit_val_batches=1,1.0,1"], ["1 is there twice"]),
         (["optimizer.lr=0.1,1e-1"], ["0.1 is there twice"]),
         (["model.num_layers=1,1.0"], ["1.0 is there the same as 1"]),
         (["name='a',a"], ["is there the same as 'a'"]),
