@@ -187,7 +187,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     pl.seed_everything(config["seed"], verbose=False)
 
     data = build.build_data(config)
-    before = stamps(content.input_files(data)) if is_first_process() else {}
+    before = stamps(content.input_files(data, config)) if is_first_process() else {}
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
@@ -342,7 +342,8 @@ def note_data(claim: Claim, data: build.Data, before: Mapping[str, Stamp | None]
     now = content.data_hash(data.vocabularies, data.spec, content.fingerprint_of(data))
     if resume:
         content.check_same_data(claim.run_dir, claim.fields["data_hash"], data, now)
-    files = describe_files(content.input_files(data), claim.fields["config"], FileHashes())
+    config = claim.fields["config"]
+    files = describe_files(content.input_files(data, config), config, FileHashes())
     if written := changed_meanwhile(before):
         raise InputError(f"{', '.join(written[:3])}: written while it was read; start again once it is whole")
     summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them
