@@ -23,6 +23,7 @@ def train(*overrides: str, allow: Iterable[str] = (), config_dir: str | None = N
 
     Args:
         *overrides: of the configuration, such as ``"experiment=hello"`` and ``"seed=2"``.
+        cell: the class of a recurrent cell, in place of ``model/cell``; from a module that can be imported.
         allow: modules whose classes the configuration may name.
         config_dir: a folder with more configuration groups.
         process: whether it trains in a process of its own; else in this one, where a debugger can follow it.
@@ -45,7 +46,7 @@ def train(*overrides: str, allow: Iterable[str] = (), config_dir: str | None = N
     """
     from seqlab.commands.from_python import train as train_one
 
-    return train_one(overrides, allowed=allow, config_dir=config_dir, process=process)
+    return train_one(overrides, cell=cell, allowed=allow, config_dir=config_dir, process=process)
 
 
 def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Run":

@@ -25,9 +25,14 @@ def add_user_folders(folders: Iterable[str]) -> None:
     put_user_folders_last()
 
 
+def user_folders() -> list[str]:
+    """The folders of :func:`add_user_folders`."""
+    return [*filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))]
+
+
 def put_user_folders_last() -> None:
     """Has this process look into the folders of :func:`add_user_folders` after all others."""
-    folders = [*filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))]
+    folders = user_folders()
     sys.path[:] = [*(path for path in sys.path if os.path.abspath(path) not in folders), *folders]
 
 

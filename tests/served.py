@@ -5,6 +5,7 @@ that sweeps use (``seqlab.run.server``). What depends on how a command starts is
 """
 
 import signal
+import sys
 from types import SimpleNamespace
 
 from seqlab import cli
@@ -23,6 +24,7 @@ def preload() -> None:
 
 def main(argv: list[str]) -> int:
     if argv[0] != COMMAND:
+        sys.modules["__main__"], sys.argv[0] = process, str(process.__file__)  # by which Lightning starts others
         return process.main(argv)
     _, address, *arguments = argv
     from seqlab.commands import train

@@ -1,9 +1,11 @@
 """Checkpoints that a killed or stopped run resumes from exactly."""
 
+import io
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,16 @@ from seqlab.run.signals import StopRequest
 from seqlab.tasks.base import SequenceTask
 
 _BATCHES_BETWEEN_TALKS: Final = 16  # of several processes, about clocks and requests to stop
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter})
+_CONTAINERS: Final = frozenset({dict, OrderedDict, list, tuple, set})
+_IN_VALIDATION: Final = (
+    "on_validation_start",
+    "on_validation_epoch_start",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+)
+# Lightning's own base class and bars of progress, and what ships here.
+_HARMLESS: Final = ("seqlab.", "lightning.pytorch.callbacks.callback", "lightning.pytorch.callbacks.progress")
 _EVENTS: Final = "events.out.tfevents.*"
 
 
@@ -29,14 +41,61 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning's own writer goes through a temporary folder; across file systems the last move is a copy, and a kill
     leaves half of it.
+
+    Attributes:
+        check_owner: raises where the folder is another run's by now, whose checkpoints must not be overwritten.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.check_owner: Callable[[], None] = lambda: None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         path = Path(path)
+        if (found := _not_plain(checkpoint, "")) is not None:
+            place, kind = found[0], type(found[1])
+            raise InputError(
+                f"{kind.__module__}.{kind.__qualname__} in {place} would not come back from a checkpoint, "
+                "of which nothing is executed: keep numbers, texts, tensors, and lists and dicts of them, such as "
+                "float(value) or torch.from_numpy(value)"
+            )
+        self.check_owner()  # before anything is made: a folder that was removed or moved is not made again
         path.parent.mkdir(parents=True, exist_ok=True)
         previous = path.with_name("previous.ckpt") if path.name == "last.ckpt" else None
         with replacing_sealed(path, previous) as file:
             torch.save(checkpoint, file)
+            self.check_owner()  # again, for a large file takes its time
+
+    def copy(self, path: Path, copy: Path) -> None:
+        """A copy in blocks of its own, so that damage to one is none to the other."""
+        with open(path, "rb") as whole, replacing(copy, previous=copy.with_name("previous.ckpt")) as file:
+            shutil.copyfileobj(whole, file)
+            self.check_owner()
+
+
+def _not_plain(value: Any, place: str) -> tuple[str, Any] | None:
+    """A value of a checkpoint that :func:`torch.load` refuses with ``weights_only``, and where it stands."""
+    if type(value) in _PLAIN:
+        return None
+    if type(value) not in _CONTAINERS:
+        return None if _comes_back(value) else (place, value)
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, entry in items:
+        below = f"{place}[{key!r}]" if place else str(key)
+        if (found := _not_plain(entry, below) or _not_plain(key, below)) is not None:
+            return found
+    return None
+
+
+def _comes_back(value: Any) -> bool:
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception:  # whatever a class raises that is not made for it
+        return False
+    return True
 
 
 class RunCheckpoint(Checkpoint):
@@ -49,7 +108,8 @@ class RunCheckpoint(Checkpoint):
 
     A run that is asked to stop (``stop``) saves at the next window, whatever that window ends, then raises
     :class:`~seqlab.run.signals.Stopped`. In a validation, what is saved is the state before it: the resumed run
-    validates again from its first batch.
+    validates again from its first batch. Where a callback takes part in validations, which may change weights for
+    their time or count their batches, the validation is finished first.
 
     Which moments Lightning resumes from rightly is told in :mod:`seqlab.callbacks.loops`.
 
@@ -88,6 +148,7 @@ class RunCheckpoint(Checkpoint):
         self.saved_position = -1
         self._is_due = False
         self._before_validation: dict[str, Any] = {}  # Lightning's counts
+        self._must_finish_validation = False
         self._moment = "batch"  # at which a checkpoint is taken: in a "validation", at an "epoch"'s end, or any other
         self._resumed: dict[str, Any] | None = None
 
@@ -102,6 +163,7 @@ class RunCheckpoint(Checkpoint):
             # Early stopping's decision, which Lightning forgets; not that of max_steps, which may be raised.
             "stopped": trainer.should_stop and not 0 < trainer.max_steps <= step,
             "moment": self._moment,
+            "metrics": {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()},
             "before_validation": self._before_validation,
         }
         checkpoint["events"] = _flushed_events(trainer)
@@ -122,6 +184,9 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.saved_at = time.monotonic()
+        self._must_finish_validation = any(map(_takes_part_in_validation, _callbacks(trainer)))
+        if self._resumed is not None:
+            loops.restore_metrics(trainer, self._resumed["run"]["metrics"])
         if self._resumed_at("validation"):
             assert self._resumed is not None
             loops.correct_validation(trainer, self._resumed["run"]["before_validation"])
@@ -165,6 +230,8 @@ class RunCheckpoint(Checkpoint):
             self._end()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._resumed is not None and self.goes_on:
+            trainer.should_stop = False  # which early stopping decides once more on the validation before
         loop = trainer.fit_loop.epoch_loop
         if not loop._num_ready_batches_reached() or self.saved_position == loops.position(trainer):
             return  # the training ends inside the epoch, or the validation has saved
@@ -208,8 +275,8 @@ class RunCheckpoint(Checkpoint):
 
     def _stop_validation(self, trainer: pl.Trainer, batch: int) -> None:
         """Ends a validation of a run that is asked to stop; not one after the last step, which Lightning would not
-        begin again."""
-        if trainer.should_stop or not self._talk(trainer, batch)[0]:
+        begin again, nor one in which the state is another than before it."""
+        if trainer.should_stop or self._must_finish_validation or not self._talk(trainer, batch)[0]:
             return
         self._save(trainer, "last.ckpt", moment="validation")
         self._end()
@@ -231,7 +298,9 @@ class RunCheckpoint(Checkpoint):
             # The best one first: a run killed between the two resumes from the older last one, and comes by here again.
             best = self._save(trainer, "best.ckpt")
             if trainer.is_global_zero:
-                _copy(best, best.with_name("last.ckpt"))
+                checkpoint_io = trainer.strategy.checkpoint_io
+                assert isinstance(checkpoint_io, AtomicCheckpointIO)
+                checkpoint_io.copy(best, best.with_name("last.ckpt"))
         if self._talk(trainer, 0)[0]:
             self._end()
 
@@ -249,10 +318,15 @@ class RunCheckpoint(Checkpoint):
         return path
 
 
-def _copy(best: Path, last: Path) -> None:
-    """A copy in blocks of its own, so that damage to one is none to the other."""
-    with open(best, "rb") as whole, replacing(last, previous=last.with_name("previous.ckpt")) as file:
-        shutil.copyfileobj(whole, file)
+def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
+    found: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return found
+
+
+def _takes_part_in_validation(callback: pl.Callback) -> bool:
+    """Whether a callback that is not of seqlab's does anything from a validation's start to its last batch."""
+    owners = (next(owner for owner in type(callback).__mro__ if name in vars(owner)) for name in _IN_VALIDATION)
+    return any(not owner.__module__.startswith(_HARMLESS) for owner in owners)
 
 
 def _flushed_events(trainer: pl.Trainer) -> dict[str, int]:

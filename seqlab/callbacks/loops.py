@@ -7,9 +7,11 @@ validation it would go on with the batches that are left. It miscounts a little 
 """
 
 import copy
+from collections.abc import Mapping
 from typing import Any, Final
 
 import lightning.pytorch as pl
+import torch
 
 _EPOCH: Final = "epoch_progress"
 _BATCH: Final = "epoch_loop.batch_progress"
@@ -66,3 +68,9 @@ def correct_batches(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Gives a resumed run, as its first batch starts, the batches that an undisturbed one counts for its loggers."""
     saved = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
     trainer.fit_loop.epoch_loop._batches_that_stepped = saved
+
+
+def restore_metrics(trainer: pl.Trainer, metrics: Mapping[str, torch.Tensor]) -> None:
+    """Gives a resumed run, once its training starts, what was logged for callbacks: a checkpoint at a validation's end
+    resumes with the end of the epoch, where they look at it."""
+    trainer._logger_connector._callback_metrics.update(metrics)

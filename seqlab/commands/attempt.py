@@ -16,6 +16,7 @@ from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder, State
+from seqlab.run.replacement import files_of_none
 from seqlab.run.supervisor import NO_ROOM
 
 
@@ -67,9 +68,8 @@ def _state_after(run: RunFolder, result: Result) -> State:
 
 def _reason(state: State, result: Result) -> str:
     """Why an attempt did not complete, in lines."""
-    last = state.record["attempts"][-1:] or [{}]
-    withdrawn = last[0].get("withdrawn") if result.code != 0 else None
-    return str(result.error or withdrawn or state.record["error"] or "").strip()
+    reason = state.reason if result.code != 0 else state.record["error"]
+    return str(result.error or reason or "").strip()
 
 
 def has_completed(run_dir: Path, config: dict[str, Any]) -> bool:
@@ -84,7 +84,8 @@ def refuse(run_dir: Path, config: DictConfig, overrides: list[str], error: Input
     with contextlib.suppress(InputError, OSError):
         if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
             with RunFolder(run_dir).claim() as claim:
-                if not claim.folder.has_checkpoint():
+                anothers = files_of_none(run_dir) if claim.status == ABSENT else []
+                if not claim.folder.has_checkpoint() and not anothers:
                     plain: Any = OmegaConf.to_container(config)
                     with contextlib.suppress(OmegaConfBaseException):
                         plain = plain_values(config)  # whose hash the folder's name has

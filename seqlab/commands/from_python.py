@@ -1,10 +1,13 @@
 """``seqlab.train``: what the command does, from a script or a notebook."""
 
+import contextlib
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -22,12 +25,13 @@ from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
-from seqlab.run.events import COMPLETED
 from seqlab.run.folder import RunFolder
 from seqlab.run.loaded import is_own
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
+
+_composing: Final = threading.Lock()
 
 
 class RunFailedError(RuntimeError):
@@ -35,37 +39,52 @@ class RunFailedError(RuntimeError):
 
 
 def train(
-    overrides: Sequence[str], *, allowed: Iterable[str] = (), config_dir: str | None = None, process: bool = True
+    overrides: Sequence[str],
+    *,
+    cell: type | None = None,
+    allowed: Iterable[str] = (),
+    config_dir: str | None = None,
+    process: bool = True,
 ) -> Run:
     """See :func:`seqlab.train`."""
     allow(allowed)
+    if cell is not None:
+        overrides = [*overrides, *_overrides_of(cell, overrides)]
     if varied := varied_keys(list(overrides)):
         raise InputError(f"{', '.join(varied)}: seqlab.train trains one run; seqlab train -m runs a sweep")
     run_dir, config, typed = _compose(overrides, config_dir)
     parent = config.get(INIT_FROM)
     overwrite = bool(config.get("overwrite"))
-    code = 1
     if process:
         _add_user_folders(config)
         code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
     else:
-        _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
-    state = RunFolder(run_dir).state()
-    if state.status != COMPLETED:
-        reason = (str(state.record["error"] or "").strip().splitlines() or ["it left no reason"])[-1]
-        if code == 2:
-            raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
-        raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
-    return Run(run_dir)
+        code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
+    if code == 0:
+        return Run(run_dir)
+    state = RunFolder(run_dir).latest().state()  # of a new run that was to replace one, which stays
+    reason = (state.reason or "it left no reason").splitlines()[-1]
+    if code == 2:
+        raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
+    raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
+
+
+def _overrides_of(cell: type, overrides: Sequence[str]) -> list[str]:
+    """What names a cell's class in a configuration; its module is trusted, for the caller has imported it."""
+    group = next((each for each in overrides if each.lstrip("+").startswith(("model/cell=", "model.cell."))), None)
+    if group is not None:
+        raise InputError(f"cell={cell.__name__} and {group!r} are both given; drop one of them")
+    if cell.__module__ != "__main__":
+        allow([cell.__module__])
+    return ["model/cell=lstm", "~model.cell.bias", f"model.cell._target_={cell.__module__}.{cell.__qualname__}"]
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, dict[str, Any], list[str]]:
     """The folder of a run, its configuration and its overrides."""
-    more = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]"] if config_dir else []
+    more = [f"hydra.searchpath=[{_quoted('file://' + os.path.abspath(config_dir))}]"] if config_dir else []
     setup_globals()
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("seqlab.conf", version_base="1.3"):
+        with _own_hydra(), initialize_config_module("seqlab.conf", version_base="1.3"):
             composed = compose("train", overrides=[*overrides, *more], return_hydra_config=True)
             run_dir = Path(str(composed.hydra.run.dir)).absolute()
             typed = overrides_of(composed.hydra)
@@ -76,6 +95,25 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, di
     _check_modules(config)
     check_targets(config)
     return run_dir, config, typed
+
+
+def _quoted(text: str) -> str:
+    """A text as Hydra's overrides quote it: what stands for itself in a path means something else there."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{trailing * chr(92)}'"
+
+
+@contextlib.contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra's global state for one thread at a time; that of a caller in an application of Hydra's stays."""
+    with _composing:
+        before = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            yield
+        finally:
+            GlobalHydra.instance().hydra = before
 
 
 def _check_modules(config: dict[str, Any]) -> None:
@@ -100,11 +138,11 @@ def _add_user_folders(config: dict[str, Any]) -> None:
     add_user_folders(folders)
 
 
-def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> None:
+def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> int:
     with quick_imports():
         from seqlab.run.training import carry_out_here
 
     with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
         if not attempt.is_complete:
             carry_out_here(attempt.claim)
-        attempt.note_end(0)
+        return attempt.note_end(0)

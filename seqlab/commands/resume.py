@@ -30,13 +30,15 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     Raises:
         InputError: an override would change what the run computes, or there is no run.
     """
+    if run_dir.name in ("", ".."):  # the working folder, or one above
+        run_dir = Path(os.path.abspath(run_dir))
     if run_dir.name == REPLACEMENT:
         run_dir = run_dir.parent
     run = RunFolder(run_dir)
     if run.is_old():
         raise InputError(
-            f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME}, as runs of earlier versions of seqlab do: it can be "
-            "reported, not resumed"
+            f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier versions of "
+            "seqlab do: it can be reported, not resumed"
         )
     run.settle()
     latest = run.latest()  # perhaps a new run that is to replace the one that is there

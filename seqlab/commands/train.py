@@ -34,7 +34,7 @@ from seqlab.config.command_line import options_first, take_option, values, varie
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hash import config_hash
 from seqlab.config.hints import explain, is_of_composition
-from seqlab.config.hydra_settings import check_hydra, check_typed
+from seqlab.config.hydra_settings import check_hydra, check_typed, pin_sweep_folder
 from seqlab.config.names import job_name, overrides_of, varied_by
 from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import allow, check_targets, modules_below
@@ -52,7 +52,7 @@ from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
 from seqlab.sweep.callback import Signals, owner, stopped_by_signals
 from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
-from seqlab.sweep.plan import Composed, Memo, PlannedJob, check_varied, digest_of_sources, job_key
+from seqlab.sweep.plan import Composed, Memo, PlannedJob, Sources, check_varied, job_key
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
 from seqlab.sweep.sweeper import register_sweeper
@@ -96,8 +96,11 @@ class TrainCommand:
         self.code = 0
         self.planned: list[dict[str, Any]] = []  # the jobs of a dry run
         self.anew: set[str] = set()  # the folders of jobs that begin anew beside what is there
+        self.judged: set[str] = set()  # those of jobs whose runs were compared before any job started
         self._numbers: list[int] | None = None  # of the jobs that the launcher counts from 0; None: it counts all
         self._keys: dict[int, str] = {}  # by which jobs are remembered, by their numbers
+        self._sources: Sources | None = None  # that the jobs are composed from
+        self._digest: str | None = None  # of them, when the sweep began
         self._began = False
         self._launches = False  # whether a launcher carries out the jobs in processes of its own
         self._halted = False  # whether its jobs were told to stop
@@ -157,6 +160,8 @@ class TrainCommand:
         try:
             hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(self.job)()
         except Exception as error:
+            if self._search is not None and (refusal := search.other_space(error)) is not None:
+                raise StopSweep("refused", refusal) from error
             if self._config is None or (not search.without_result(error) and not self._is_of_launcher(error)):
                 raise
             launcher_failed = self._is_of_launcher(error) and not self._halted
@@ -213,10 +218,11 @@ class TrainCommand:
         check_hydra(config, varied)
         if not config.dry_run:  # which tells the mistakes of each job
             check_sweep(plain_values(config), varied)
+        pin_sweep_folder(config)
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
         if search.is_search(config):
-            self._search = search.take_up(config)
+            self._search = search.take_up(config, varied)
         self.sweep = sweep = Sweep(config)
         if launchers.forks(config) and not config.dry_run:
             self._server = start_server(sweep.thread_variables())
@@ -256,12 +262,14 @@ class TrainCommand:
         check_varied(jobs, plain_values(config))
         if not any(job.varied for job in jobs):
             print("seqlab: nothing is varied: a sweep of one job; several values are given as seed=1,2", flush=True)
-        digest = digest_of_sources(config)
+        self._sources = Sources.of(config)
+        self._digest = digest = self._sources.digest()
         self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
         compose = functools.partial(self._compose, config)
         known = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
         for line in said_lines(known):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
+        self.judged = {each.folder for each in known}
         changed = [each for each in known if each.has_changed]
         overwrite = bool(config.overwrite)
         self._decide(changed, rerun=overwrite or bool(config.rerun_changed), keep=bool(config.keep_changed))
@@ -397,8 +405,7 @@ class TrainCommand:
             RunFolder(run_dir).settle()
             if number is not None:
                 assert self.sweep is not None
-                if number in self._keys:
-                    Memo(run_dir.parent).remember(Composed(self._keys[number], run_dir.name, config_hash(plain)))
+                self._remember(run_dir, plain, number)
                 overwrite |= run_dir.name in self.anew or self._begins_anew(run_dir, plain)
                 if has_completed(run_dir, plain) and not overwrite:
                     print(f"{self.sweep.label(number)} completed before, skipped: {run_dir}", flush=True)
@@ -414,16 +421,23 @@ class TrainCommand:
             print(f"seqlab: {system_error(error)}", file=sys.stderr, flush=True)
             return Result(1, error=system_error(error))
 
+    def _remember(self, run_dir: Path, config: dict[str, Any], number: int) -> None:
+        """Keeps what a job has been composed to, where nothing that it was composed from was edited meanwhile."""
+        if number in self._keys and self._sources is not None and self._sources.digest() == self._digest:
+            Memo(run_dir.parent).remember(Composed.of(self._keys[number], run_dir.name, config))
+
     def _begins_anew(self, run_dir: Path, config: dict[str, Any]) -> bool:
-        """Whether a search has come to a run of other code or data, which begins anew; other sweeps know before.
+        """Whether a job has come to a run of other code or data, which begins anew. Of most runs a sweep knows before;
+        not of a search's, nor of those that have come to its folder since.
 
         Raises:
             InputError: nothing says what is to become of it.
         """
-        if self._numbers is not None:
+        if run_dir.name in self.judged:
             return False
         state = RunFolder(run_dir).state()
-        if state.status in (ABSENT, RUNNING) or state.record["config_hash"] != config_hash(config):
+        kept = state.status == COMPLETED or (state.status not in (ABSENT, RUNNING) and state.has_checkpoint)
+        if not kept or state.record["config_hash"] != config_hash(config):
             return False
         changed = differences(state.record, Now(), config=config, run_dir=run_dir).decides
         if changed and not config["rerun_changed"] and not config["keep_changed"]:
@@ -440,7 +454,8 @@ class TrainCommand:
             job["config"] = plain = resolve_init_from(plain_config(config))
             self._trust_own_modules(plain)
             check_targets(plain)
-            job["completed"] = has_completed(run_dir, plain)
+            if not plain["overwrite"] and not self._begins_anew(run_dir, plain):
+                job["completed"] = has_completed(run_dir, plain)
         except InputError as error:
             job["mistake"] = str(error)
         self.planned.append(job)

@@ -17,8 +17,9 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
 
-from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, TrainingMetrics
+from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, RunCheckpoint, TrainingMetrics
 from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
 from seqlab.data import ExampleData, LanguageModelData, Spec
@@ -27,6 +28,8 @@ from seqlab.nn import match_parameters
 from seqlab.tasks.schedules import Plan
 
 Config = Mapping[str, Any]
+_RUNS_OWN: Final = ("best", "last", "previous")  # checkpoints
+
 Data: TypeAlias = LanguageModelData | ExampleData
 
 
@@ -149,9 +152,14 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
     if interactive:
         callbacks.append(RichProgress())
-    callbacks += [
-        build({f"callbacks.{name}": node}, f"callbacks.{name}") for name, node in config["callbacks"].items() if node
-    ]
+    named = {
+        f"callbacks.{name}": build({f"callbacks.{name}": node}, f"callbacks.{name}")
+        for name, node in config["callbacks"].items()
+        if node
+    }
+    if config["callbacks"]:  # an estimate of time and memory keeps nothing
+        _check_callbacks(named)
+    callbacks += sorted(named.values(), key=lambda callback: isinstance(callback, RunCheckpoint))  # has their state
     trainer: pl.Trainer = build(
         {"trainer": settings},
         "trainer",
@@ -162,6 +170,27 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
         num_sanity_val_steps=0,
     )
     return trainer
+
+
+def _check_callbacks(named: Mapping[str, Any]) -> None:
+    """Refuses callbacks that a run could not be evaluated or resumed with, before anything is trained."""
+    if sum(isinstance(callback, RunCheckpoint) for callback in named.values()) != 1:
+        raise InputError(
+            "callbacks.checkpoint: without one seqlab.callbacks.RunCheckpoint nothing of what is trained is kept, and "
+            "nothing could be evaluated; leave it as it is"
+        )
+    for key, callback in named.items():
+        if isinstance(callback, StochasticWeightAveraging):
+            raise InputError(
+                f"{key}: Lightning's StochasticWeightAveraging leaves its average in no checkpoint, so that no metric "
+                "is of it, and a resumed run would end otherwise; give lightning.pytorch.callbacks.EMAWeightAveraging"
+            )
+        if isinstance(callback, ModelCheckpoint) and (callback.save_last or callback.filename in _RUNS_OWN):
+            what = f"filename={callback.filename}" if callback.filename in _RUNS_OWN else "save_last"
+            raise InputError(
+                f"{key}.{what} would write over a checkpoint that the run goes on from or is evaluated by: "
+                "callbacks.checkpoint keeps the last and the best one; give another filename"
+            )
 
 
 def check_devices(config: Config, devices: int, task: pl.LightningModule) -> None:

@@ -48,6 +48,8 @@ def check_settings(config: Mapping[str, Any], skipped: Collection[str] = ()) -> 
     for group in GLOBAL:
         if isinstance(config.get(group), Mapping) and not set(config[group]) <= {"job_timeout"}:
             raise InputError(f"{group}: its file changes nothing without its first line being '# @package _global_'")
+    if "model" not in skipped and isinstance(cell := config["model"].get("cell"), str):
+        raise InputError(f"model.cell={cell}: expected the keys of a cell; did you mean model/cell={cell}?")
     check_values(config, skipped)
     trainer = config["trainer"]
     if "trainer" not in skipped and trainer.get("max_epochs", 1) is None and trainer.get("max_steps", -1) == -1:

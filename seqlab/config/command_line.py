@@ -1,12 +1,15 @@
 """What ``seqlab train`` reads from its command line before Hydra does."""
 
 import difflib
+from typing import Final
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from seqlab.errors import InputError
+
+_ALONE: Final = ("run", "multirun", "cfg", "info", "shell_completion")
 
 
 def take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
@@ -38,6 +41,7 @@ def options_first(argv: list[str]) -> list[str]:
     """
     parser = get_args_parser()
     options, overrides = [], []
+    alone: dict[str, str] = {}  # options of which Hydra takes one
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -51,6 +55,8 @@ def options_first(argv: list[str]) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else "seqlab train --help lists them"
             raise InputError(f"there is no option {name}; {hint}")
         options.append(word)
+        if action.dest in _ALONE:
+            alone[action.dest] = name
         if equals or action.nargs == 0:
             continue
         choices = [*(action.choices or ())]
@@ -60,6 +66,8 @@ def options_first(argv: list[str]) -> list[str]:
             options.append(rest.pop(0))
             if choices and options[-1] not in choices:
                 raise InputError(f"{name} {options[-1]}: expected one of {', '.join(choices)}")
+    if len(alone) > 1:
+        raise InputError(f"{' and '.join(alone.values())}: expected one of them; leave the others out")
     return [*options, *overrides]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from seqlab.config.paths import without_places
@@ -22,10 +22,6 @@ LEFT_OUT: Final = (
     "keep_changed",
     # Where a run works. A corpus that was published is the same wherever it lies.
     "paths",
-    "data.root",
-    "data.cache_dir",
-    "data.num_workers",
-    "data.pin_memory",
     "runtime.keep_freed_memory",
     "runtime.gpu_per_job",
     "trainer.accelerator",
@@ -45,6 +41,22 @@ LEFT_OUT: Final = (
 )
 """Config keys (each with all below it) that say where a run works, what it displays and how often it is kept, but not
 what it computes."""
+
+LEFT_OUT_OF_SHIPPED: Final = ("data.root", "data.cache_dir", "data.num_workers", "data.pin_memory")
+"""The same of data that ships; what these keys mean to a class of a user's own is not known, so there they count."""
+
+SHARES_OR_COUNTS: Final = frozenset(
+    f"trainer.{name}"
+    for name in (
+        "limit_train_batches",
+        "limit_val_batches",
+        "limit_test_batches",
+        "limit_predict_batches",
+        "overfit_batches",
+        "val_check_interval",
+    )
+)
+"""Keys of which ``1`` is one batch, and ``1.0`` all of them."""
 
 OBSERVERS: Final = (
     "seqlab.callbacks.AnswerAttention",
@@ -72,9 +84,9 @@ that log or print. A callback of a user's own may do anything, and counts."""
 def config_hash(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that are equal for two configs if, and only if, they ask for the same computation.
 
-    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0``, nor what
-    :func:`counted` leaves out, nor where the data's files lie: their content is compared by itself. A config that
-    was read back from a ``run.json`` has the hash that it had before.
+    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0`` but for
+    `SHARES_OR_COUNTS`, nor what :func:`counted` leaves out, nor where the data's files lie: their content is compared
+    by itself. A config that was read back from a ``run.json`` has the hash that it had before.
 
     Example:
         >>> one = config_hash({"optimizer": {"lr": 1.0}, "seed": 1, "trainer": {"accelerator": "gpu"}})
@@ -108,15 +120,29 @@ def counted(config: Mapping[str, Any]) -> dict[str, Any]:
     callbacks = config.get("callbacks")
     if isinstance(callbacks, Mapping):
         config = {**config, "callbacks": {name: node for name, node in callbacks.items() if not _only_observes(node)}}
-    return {key: value for key, value in flatten(config) if not _is_left_out(key)}
+    data = config.get("data")
+    ships = isinstance(data, Mapping) and str(data.get("_target_")).startswith("seqlab.")
+    left_out = LEFT_OUT + LEFT_OUT_OF_SHIPPED if ships else LEFT_OUT
+    return {key: told_apart(key, value) for key, value in flatten(config) if not _is_below(key, left_out)}
+
+
+def told_apart(key: str, value: Any) -> Any:
+    """A value as it is compared: a count of `SHARES_OR_COUNTS` as a text, which no share is.
+
+    Example:
+        >>> told_apart("trainer.limit_val_batches", 1), told_apart("optimizer.lr", 1)
+        ('1', 1)
+    """
+    is_count = key in SHARES_OR_COUNTS and isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_count else value
 
 
 def _only_observes(callback: Any) -> bool:
     return callback is None or (isinstance(callback, Mapping) and callback.get("_target_") in OBSERVERS)
 
 
-def _is_left_out(key: str) -> bool:
-    return any(key == left_out or key.startswith(left_out + ".") for left_out in LEFT_OUT)
+def _is_below(key: str, above: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(name + ".") for name in above)
 
 
 def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -32,7 +32,11 @@ def explain(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override, text)
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        near = difflib.get_close_matches(unknown[1], _known_keys(), n=1)
+        known = _known_keys()
+        if unknown[1] in known:  # of the default choice
+            group = unknown[1].partition(".")[0]
+            return f"there is no configuration key {unknown[1]} with the {group} that was chosen; leave it out"
+        near = difflib.get_close_matches(unknown[1], known, n=1)
         kind = "hydra" if unknown[1].startswith("hydra.") else "job"
         hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {kind} prints those there are"
         return f"there is no configuration key {unknown[1]}; {hint}"

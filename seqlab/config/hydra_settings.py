@@ -63,6 +63,17 @@ def check_hydra(composed: DictConfig, varied: Collection[str] = ()) -> None:
     check_folder(key, OmegaConf.select(composed, key), make=not composed.get("dry_run"))
 
 
+def pin_sweep_folder(composed: DictConfig) -> None:
+    """Has all jobs of a sweep lie in its folder, whatever the files that they choose from say of it.
+
+    Args:
+        composed: the sweep's configuration, of which Hydra makes that of each job.
+    """
+    # In quotes Hydra takes a backslash for itself, but where it stands before a quote.
+    folder = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), composed.hydra.sweep.dir)
+    composed.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+
+
 def check_folder(key: str, folder: Any, make: bool = True) -> None:
     """Refuses what can't be a folder to write to; makes it.
 

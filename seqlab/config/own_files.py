@@ -50,6 +50,20 @@ def search_path(overrides: Sequence[str]) -> list[str]:
         >>> search_path(["seed=1", "hydra.searchpath=[file://mine, pkg://other.conf]"])
         ['mine']
     """
+    return [entry.removeprefix("file://") for entry in _searched(overrides) if not entry.startswith("pkg://")]
+
+
+def search_packages(overrides: Sequence[str]) -> list[str]:
+    """The packages of ``hydra.searchpath`` on a command line.
+
+    Example:
+        >>> search_packages(["seed=1", "hydra.searchpath=[file://mine, pkg://other.conf]"])
+        ['other.conf']
+    """
+    return [entry.removeprefix("pkg://") for entry in _searched(overrides) if entry.startswith("pkg://")]
+
+
+def _searched(overrides: Sequence[str]) -> list[str]:
     found: list[str] = []
     for text in overrides:
         if text.lstrip("+").startswith("hydra.searchpath="):
@@ -57,8 +71,7 @@ def search_path(overrides: Sequence[str]) -> list[str]:
                 value = OverridesParser.create().parse_override(text).value()
             except HydraException:  # which Hydra will say itself
                 continue
-            entries = [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
-            found += [entry.removeprefix("file://") for entry in entries if not entry.startswith("pkg://")]
+            found += [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
     return found
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seqlab.config.hash import canonical_json, counted, flatten
+from seqlab.config.hash import canonical_json, counted, flatten, told_apart
 from seqlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Section:
     def identity(self, key: str) -> Any:
         """`identity` of the key's value, worked out once."""
         if key not in self._identities:
-            self._identities[key] = identity(self.value(key))
+            self._identities[key] = identity(told_apart(key, self.value(key)))
         return self._identities[key]
 
 

@@ -6,11 +6,11 @@ not needed, and nothing of the user's is imported here.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Final
 
-from seqlab.run.loaded import LARGEST_CONTENT, LoadedFile, hash_of
+from seqlab.run.loaded import LARGEST_CONTENT, LoadedFile, hash_of, is_own
 from seqlab.run.modules import Module, find_module
 
 COPIES: Final = "code"
@@ -88,8 +88,9 @@ def code_differences(recorded: Mapping[str, Any] | None) -> list[str]:
     Nothing is imported. A file that has moved is the same where its content is. A module that is not to be found any
     more is looked for where it was.
     """
-    found = []
-    for entry in (recorded or {}).get("files", ()):
+    entries = (recorded or {}).get("files", ())
+    found = [f"{shown(path)} is new" for path in _new_packages({entry["module"] for entry in entries})]
+    for entry in entries:
         module = find_module(entry["module"]) or _where_it_was(entry["path"])
         if module is None:
             found.append(f"{shown(entry['path'])} is gone")
@@ -98,6 +99,15 @@ def code_differences(recorded: Mapping[str, Any] | None) -> list[str]:
         elif hash_of(module.path, module.content) != entry["sha256"]:
             found.append(_changed(entry, module.path))
     return found
+
+
+def _new_packages(modules: Set[str]) -> list[str]:
+    """The files of packages above modules that had none when these were loaded, and would be executed before them."""
+    above = {name.rpartition(".")[0] for name in modules}
+    while missing := {name.rpartition(".")[0] for name in above} - above:
+        above |= missing
+    found = [(name, find_module(name)) for name in sorted(above - modules - {""})]
+    return [module.path for name, module in found if module is not None and is_own(name, module.path)]
 
 
 def _changed(entry: Mapping[str, Any], path: str) -> str:

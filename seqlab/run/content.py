@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import torch
 
-from seqlab.config.paths import moved_paths, path_values
+from seqlab.config.paths import Kind, moved_paths, path_values
 from seqlab.data import Spec
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, Vocabulary
 from seqlab.errors import ChangedError
+from seqlab.files import files_below, matches
 from seqlab.run.folder import RunFolder
 from seqlab.run.inputs import FileHashes, data_differences
 from seqlab.run.load import SPEC_NAME, SavedRun, save_data, vocabulary_folders
@@ -43,9 +45,14 @@ def fingerprint_of(data: Any) -> str | None:
     return None
 
 
-def input_files(data: Any) -> list[str] | None:
-    """The files that a data module reads; None where it does not say."""
-    return data.input_files() if hasattr(data, "input_files") else None
+def input_files(data: Any, config: Mapping[str, Any]) -> list[str] | None:
+    """The files that a data module reads, or those that its configuration declares; None where neither says."""
+    said: list[str] | None = data.input_files() if hasattr(data, "input_files") else None
+    if said is not None:
+        return said
+    named = [match for value in path_values(config) if value.kind is not Kind.PLACE for match in matches(value.path)]
+    files = [file for match in named for file in (files_below(match) if match.is_dir() else [match])]
+    return [os.path.abspath(file) for file in files] or None
 
 
 def check_same_data(run_dir: Path, recorded: str | None, data: Any, now: str | None) -> None:

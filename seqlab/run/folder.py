@@ -57,6 +57,12 @@ class State:
         """Whether the run began, and neither runs nor has completed."""
         return self.status not in (ABSENT, RUNNING, COMPLETED)
 
+    @property
+    def reason(self) -> str:
+        """Why the last attempt did not complete, in lines: it could not start, or ended so."""
+        last = self.record["attempts"][-1:] or [{}]
+        return str(last[0].get("withdrawn") or self.record["error"] or "").strip()
+
 
 class RunFolder:
     """The folder of one run."""
@@ -129,8 +135,8 @@ class RunFolder:
         return any((self.checkpoints / name).exists() for name in replacement.CHECKPOINTS)
 
     def is_old(self) -> bool:
-        """Whether an earlier version of seqlab wrote the run, which knew of no events; or they were removed."""
-        return not self.events_path.exists() and (self.path / RECORD_NAME).exists()
+        """Whether an earlier version of seqlab wrote the run, which knew of no events; or they were removed, or cut."""
+        return (self.path / RECORD_NAME).exists() and not read_lines(self.events_path)
 
     def _owner_lives(self, record: Mapping[str, Any]) -> bool:
         try:
@@ -153,8 +159,8 @@ class RunFolder:
         """
         if self.is_old():
             raise InputError(
-                f"{self.path} holds a {RECORD_NAME} without {EVENTS_NAME}, as runs of earlier versions of seqlab do: "
-                "reports read it, but it can't go on or be replaced; train into another folder"
+                f"{self.path} holds a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier "
+                "versions of seqlab do: reports read it, but it can't go on or be replaced; train into another folder"
             )
         while True:
             claim = Claim(self, Ownership.take(self.events_path, patience=patience, say=say))
@@ -258,6 +264,14 @@ class Claim:
     def fileno(self) -> int:
         """The open events, to be left to a child: as long as it lives, it holds the claim."""
         return self.ownership.descriptor
+
+    def check_owner(self) -> None:
+        """Does nothing as long as the run is this process's own: to be asked before anything is put into its folder.
+
+        Raises:
+            LostClaimError: it has been taken by another, or its folder was removed or moved.
+        """
+        self._journal.check_owner()
 
     def release(self) -> None:
         """Gives the run back. A child that the claim was left to holds it on; a run without an end is interrupted."""

@@ -41,17 +41,25 @@ class Journal:
             LostClaimError: another process has taken the run.
             OSError: the file cannot be written.
         """
+        self.check_owner()
+        line = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
+        run_events.step(self.history.record, self.history.previous, line)
+        text = json.dumps(strict(line), ensure_ascii=False, allow_nan=False) + "\n"
+        self._write(text.encode("utf-8", "backslashreplace"))
+        self.read_new()
+
+    def check_owner(self) -> None:
+        """Does nothing as long as the run is this process's own.
+
+        Raises:
+            LostClaimError: another process has taken the run, or the file was removed or moved.
+        """
         self.read_new()
         if self._is_lost:
             raise LostClaimError(
                 f"{self.ownership.file} was written or cut by another process: this one writes no more there"
             )
-        line = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
-        run_events.step(self.history.record, self.history.previous, line)
-        text = json.dumps(strict(line), ensure_ascii=False, allow_nan=False) + "\n"
         self.ownership.check()
-        self._write(text.encode("utf-8", "backslashreplace"))
-        self.read_new()
 
     def _write(self, line: bytes) -> None:
         descriptor = self.ownership.descriptor

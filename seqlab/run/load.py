@@ -87,6 +87,8 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
         InputError: where the folder is no run, has no checkpoint yet, or an override names no key of the configuration.
     """
     record = read_record(run_dir)
+    if not (run_dir / SPEC_NAME).exists():
+        best_checkpoint(run_dir)  # tells of a run that has not come as far
     config, moved = moved_paths(record["config"], record.get("places"), run_dir)
     config = override(config, overrides or [])
     spec = _load_spec(run_dir / SPEC_NAME, config)
@@ -126,13 +128,16 @@ def best_checkpoint(run_dir: Path) -> Path:
     """``checkpoints/best.ckpt``, or ``last.ckpt`` where no validation has chosen a best one.
 
     Raises:
-        InputError: where there is neither.
+        InputError: where there is neither, or the best one is gone.
     """
-    for name in ("best.ckpt", "last.ckpt"):
-        path = run_dir / "checkpoints" / name
-        if path.exists():
-            return path
-    raise InputError(f"{run_dir} has no checkpoint: the run has not come to its first validation")
+    best, last = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    if best.exists():
+        return best
+    if not last.exists():
+        raise InputError(f"{run_dir} has no checkpoint: the run has not come to its first validation")
+    if load_checkpoint(last).get("run", {}).get("best_position") is not None:
+        raise InputError(f"{best} is gone, and {last.name} has other weights: take it back from a copy, or train anew")
+    return last
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

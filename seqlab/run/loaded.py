@@ -13,7 +13,9 @@ unknown.
 Torch is not needed.
 """
 
+import functools
 import hashlib
+import importlib.util
 import os
 import site
 import sys
@@ -28,9 +30,10 @@ from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec, 
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Final
+from typing import Any, Final
 
 import seqlab
+from seqlab.imports import user_folders
 
 LARGEST_CONTENT: Final = 1 << 20
 """Bytes of a file whose content is kept, for a copy."""
@@ -74,14 +77,54 @@ class _RecordingLoader(SourceFileLoader):
         return code
 
 
+class _PathLoader(_RecordingLoader):
+    """The same for a module that is loaded by its file's path, and may stand under no name."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = os.path.abspath(self.get_filename(fullname))
+        source = self.get_data(path)
+        file = LoadedFile.of(_name_by_path(path), path, source)
+        _recorder.by_path[file.module] = file
+        _recorder.note(file)
+        code: CodeType = self.source_to_code(source, path)
+        return code
+
+
+def _name_by_path(path: str) -> str:
+    """What a file is recorded as that is no module of a name."""
+    folder, file = os.path.split(path)
+    return f"by_path.{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}.{file.partition('.')[0]}"
+
+
+def _watch_paths() -> None:
+    """Has the user's own files recorded that are loaded by their paths, as plugins and examples are."""
+    original = importlib.util.spec_from_file_location
+    if getattr(original, "is_watched", False):
+        return
+
+    @functools.wraps(original)
+    def watched(name: str, *args: Any, **options: Any) -> ModuleSpec | None:
+        spec = original(name, *args, **options)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            path = os.path.abspath(spec.loader.path)
+            if is_own(name, path) and any(path.startswith(os.path.join(folder, "")) for folder in user_folders()):
+                spec.loader = _PathLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+    watched.is_watched = True  # type: ignore[attr-defined]
+    importlib.util.spec_from_file_location = watched
+
+
 class _Recorder:
     """Finds modules as the finders after it do, and records those that are the user's own.
 
-    ``files`` has them by module; ``told`` is called once for each that follows, in the process and thread that set it.
+    ``files`` has them by module, ``by_path`` those that were loaded by their paths; ``told`` is called once for each
+    that follows, in the process and thread that set it.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, LoadedFile] = {}
+        self.by_path: dict[str, LoadedFile] = {}
         self.told: Callable[[LoadedFile], object] | None = None
         self.teller: tuple[int, int] | None = None
 
@@ -117,6 +160,7 @@ def watch_imports() -> None:
     """Has each module of the user's own that is imported from now on recorded as it is executed."""
     if _recorder not in sys.meta_path:
         sys.meta_path.insert(0, _recorder)
+    _watch_paths()
 
 
 @contextmanager
@@ -141,7 +185,8 @@ def loaded_files() -> list[LoadedFile]:
         if watched is None or watched.path != path:
             watched = LoadedFile.of(name, path, _read_loaded(module, path))
         found.setdefault(name, watched)
-    return list(found.values())
+    paths = {file.path for file in found.values()}
+    return [*found.values(), *(file for file in _recorder.by_path.values() if file.path not in paths)]
 
 
 def hash_of(path: str, content: bytes) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from seqlab.config.hash import counted
 from seqlab.config.paths import without_places
 from seqlab.errors import InputError
-from seqlab.files import replacing
+from seqlab.files import DamagedFileError, check_seal, replacing
 from seqlab.run.events import COMPLETED
 from seqlab.run.folder import RunFolder, State
 
@@ -82,7 +82,7 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
     """Puts the checkpoints of the run that this one continues into its folder, where it has none yet.
 
     Raises:
-        InputError: they are not there any more, or are others.
+        InputError: they are not there any more, are others, or are damaged: the run would begin anew, or earlier.
     """
     parent = config[CONTINUES]
     source, target = RunFolder(parent["run"]).checkpoints, RunFolder(run_dir).checkpoints
@@ -90,6 +90,13 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
         return
     if checkpoint_hash(source / "last.ckpt") != parent["checkpoint"]:
         raise InputError(f"{source / 'last.ckpt'} is not the checkpoint that {run_dir} continues: it has changed since")
+    try:
+        check_seal(source / "last.ckpt")
+    except DamagedFileError as error:
+        raise InputError(
+            f"{source / 'last.ckpt'} is damaged ({error}), so that nothing can go on from it: take it back from a "
+            "copy, or train the longer run anew"
+        ) from error
     target.mkdir(exist_ok=True)
     for name in ("best.ckpt", "last.ckpt"):  # the last one last: with it, the run is one to go on with
         if (source / name).exists():
@@ -123,6 +130,8 @@ def resolve_init_from(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def best_of(run: RunFolder) -> Path:
-    """A run's best checkpoint, or its last where no validation has chosen one."""
+    """A completed run's best checkpoint, or its last where no validation has chosen one."""
+    if (name := run.state().record["checkpoint"]) is not None:
+        return run.path / str(name)  # which is told where it is gone: others are other weights
     best = run.checkpoints / "best.ckpt"
     return best if best.exists() else run.checkpoints / "last.ckpt"

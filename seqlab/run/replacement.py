@@ -116,6 +116,17 @@ def _files_of(run_dir: Path, record: Mapping[str, Any]) -> list[str]:
     return [name for name in (*_FILES, *checkpoints, *copies, *logs) if (run_dir / name).is_file()]
 
 
+def files_of_none(run_dir: Path) -> list[str]:
+    """Files and folders in a folder without a run that have the names of a run's own: whose they are nobody can tell.
+
+    But for what is only written behind, as a shell may have done before.
+    """
+    appended = ("output.log", ".crash.txt")
+    vocabularies = (path.relative_to(run_dir).as_posix() for path in sorted(run_dir.glob("*/tokenizer.json")))
+    copies = [COPIES] if (run_dir / COPIES).exists() else []
+    return [*(name for name in _files_of(run_dir, {}) if name not in appended), *copies, *vocabularies]
+
+
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[None]:
     """Locks a file meanwhile, if it is there."""

@@ -21,6 +21,7 @@ from seqlab.run.code import COPIES, code_differences
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import Claim, RunFolder, State
 from seqlab.run.ownership import LostClaimError
+from seqlab.run.replacement import files_of_none
 from seqlab.run.same import Now, differences, version_differences
 
 CRASHES: Final = frozenset(
@@ -191,8 +192,11 @@ def why_not(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
     if state.status == COMPLETED:
         run = "this very run, completed" if same else "another run, completed"
         return f"{run_dir} holds {run}: its metrics are in run.json; {overwrite}"
-    if state.status == ABSENT and state.has_checkpoint:
-        return f"{run_dir} holds checkpoints, and no events.jsonl that says of which run; {overwrite}"
+    if state.status == ABSENT and (names := files_of_none(run_dir)):
+        return (
+            f"{run_dir} holds {_named(names)}, which a run would write over, and no events.jsonl that says of which "
+            f"run; give another folder, or {overwrite}"
+        )
     if state.is_stopped and state.has_checkpoint and not same:
         return (
             f"{run_dir} holds another run, {state.status}, which differs in "

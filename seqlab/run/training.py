@@ -20,7 +20,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from seqlab.callbacks import AtTest, RunCheckpoint, TrainingMetrics
+from seqlab.callbacks import AtomicCheckpointIO, AtTest, RunCheckpoint, TrainingMetrics
 from seqlab.callbacks.checkpoint import rewind_events
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.callbacks.tell import TellProgress
@@ -37,7 +37,7 @@ from seqlab.run.inputs import FileHashes, Stamp, changed_meanwhile, describe_fil
 from seqlab.run.loaded import LoadedFile, late_imports, loaded_files, watch_imports
 from seqlab.run.output import lasting_output
 from seqlab.run.ownership import LostClaimError
-from seqlab.run.parents import CONTINUES, INIT_FROM, copy_checkpoints, is_parents
+from seqlab.run.parents import CONTINUES, INIT_FROM, MAY_CHANGE, copy_checkpoints, is_parents
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, Teller
 from seqlab.run.provenance import process_started, seqlab_git, this_process, users_git
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
@@ -187,7 +187,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     pl.seed_everything(config["seed"], verbose=False)
 
     data = build.build_data(config)
-    before = stamps(content.input_files(data)) if is_first_process() else {}
+    before = stamps(content.input_files(data, config)) if is_first_process() else {}
     data.prepare_data()
     data.setup("fit")
     if is_first_process():
@@ -208,17 +208,19 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     if resumption.warning:
         log.warning("%s", resumption.warning)
     if config.get(INIT_FROM) and resumption.path is None:
-        load_initial_weights(task, config[INIT_FROM], data.vocabularies)
+        load_initial_weights(task, config[INIT_FROM], data.vocabularies, data.spec)
     if resume:
         log.info("resumed from step %s", resumption.step or "0: there is no checkpoint to go on from")
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     tell = TellProgress(teller, TRAINING, EVALUATION)
     trainer.callbacks.insert(0, tell)  # type: ignore[attr-defined]
-    if isinstance(trainer.checkpoint_callback, RunCheckpoint):
-        trainer.checkpoint_callback.stop = stop
-        trainer.checkpoint_callback.goes_on = continues and is_parents(config, resumption.path)
-        if trainer.checkpoint_callback.goes_on:
-            log_early_stopping(resumption.checkpoint)
+    if isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO):
+        trainer.strategy.checkpoint_io.check_owner = claim.check_owner
+    run_checkpoint = next(found for found in trainer.checkpoint_callbacks if isinstance(found, RunCheckpoint))
+    run_checkpoint.stop = stop
+    run_checkpoint.goes_on = continues and is_parents(config, resumption.path)
+    if run_checkpoint.goes_on:
+        log_early_stopping(resumption.checkpoint)
     if is_first_process():
         note_code(claim, resume)
         if resume:
@@ -242,6 +244,8 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
             fit_together(trainer, task, data, resumption.path)
         if not trainer.is_global_zero:
             return
+        if continues:
+            check_went_on(config, resumption)
         claim.note(num_parameters=count_parameters(model))  # again, for a model that counts has grown
         best = load.best_checkpoint(run_dir)
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -263,6 +267,20 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     )
     (run_dir / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)  # there is nothing left to resume
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def check_went_on(config: build.Config, resumption: load.Resumption) -> None:
+    """Sees that a run which continues another has trained beyond the end of that one.
+
+    Raises:
+        InputError: it has not, for another bound than the one that was raised ended the run.
+    """
+    if is_parents(config, resumption.path):  # nothing was saved since
+        bounds = " and ".join(f"{key}={load.select(config, key)}" for key in MAY_CHANGE)
+        raise InputError(
+            f"{bounds} leave nothing to train beyond step {resumption.step}, where {config[CONTINUES]['run']} ended: "
+            "give more of both"
+        )
 
 
 def log_early_stopping(checkpoint: Mapping[str, Any]) -> None:
@@ -324,7 +342,8 @@ def note_data(claim: Claim, data: build.Data, before: Mapping[str, Stamp | None]
     now = content.data_hash(data.vocabularies, data.spec, content.fingerprint_of(data))
     if resume:
         content.check_same_data(claim.run_dir, claim.fields["data_hash"], data, now)
-    files = describe_files(content.input_files(data), claim.fields["config"], FileHashes())
+    config = claim.fields["config"]
+    files = describe_files(content.input_files(data, config), config, FileHashes())
     if written := changed_meanwhile(before):
         raise InputError(f"{', '.join(written[:3])}: written while it was read; start again once it is whole")
     summaries = data.summaries() if hasattr(data, "summaries") else ()  # a user's own module need not have them

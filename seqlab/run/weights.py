@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import lightning.pytorch as pl
 
+from seqlab.data import Spec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
@@ -19,7 +20,7 @@ log = logging.getLogger("seqlab")
 
 
 def load_initial_weights(
-    task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary]
+    task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary], spec: Spec
 ) -> None:
     """Gives ``task`` the weights of another run's best checkpoint where names and shapes agree, and lists the rest.
 
@@ -27,6 +28,7 @@ def load_initial_weights(
         task: the task, its model built.
         parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
         vocabularies: those of the data that the task will train on.
+        spec: what else is known of that data, such as its classes.
 
     Raises:
         InputError: the checkpoint has changed, nothing of it fits, or the vocabularies differ: a row of an embedding
@@ -36,7 +38,9 @@ def load_initial_weights(
     checkpoint = best_of(RunFolder(run_dir))
     if checkpoint_hash(checkpoint) != parent["checkpoint"]:
         raise InputError(f"{INIT_FROM}: {checkpoint} has changed since the run began; begin a new run")
-    _check_vocabularies(run_dir, vocabularies)
+    run = load.load_run(run_dir)
+    _check_vocabularies(run, vocabularies)
+    tell_other_classes(run.spec, spec)
     theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
     fitting = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
     if not fitting:
@@ -58,8 +62,21 @@ def load_initial_weights(
             log.info("    %s: %s%s", what, ", ".join(names[:_MAX_NAMED]), more)
 
 
-def _check_vocabularies(run_dir: Path, vocabularies: Mapping[str, Vocabulary]) -> None:
-    theirs: dict[str, Any] = dict(load.load_run(run_dir).vocabularies)
+def tell_other_classes(theirs: Spec, ours: Spec) -> None:
+    """Says that the output layer answers something else here, where as many answers let its weights fit."""
+    here = ours.data_arguments()
+    for what, there in theirs.data_arguments().items():
+        if isinstance(there, list) and len(there) == len(here.get(what) or ()) and there != here[what]:
+            log.warning(
+                "init_from: its %s are %s where these are %s: the output layer begins with weights for those",
+                what,
+                ", ".join(map(str, there[:_MAX_NAMED])),
+                ", ".join(map(str, here[what][:_MAX_NAMED])),
+            )
+
+
+def _check_vocabularies(run: load.SavedRun, vocabularies: Mapping[str, Vocabulary]) -> None:
+    theirs, run_dir = run.vocabularies, run.run_dir
     for name, vocabulary in vocabularies.items():
         if name in theirs and theirs[name].tokens != vocabulary.tokens:
             raise InputError(

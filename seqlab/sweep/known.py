@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from seqlab.config.hash import config_hash
 from seqlab.errors import InputError
 from seqlab.run.events import ABSENT, COMPLETED, RUNNING
 from seqlab.run.folder import RunFolder, State
 from seqlab.run.parents import INIT_FROM
 from seqlab.run.same import Differences, Now, differences
-from seqlab.sweep.plan import Composed, Memo, PlannedJob
+from seqlab.sweep.plan import Composed, Memo, PlannedJob, places_hash
 from seqlab.sweep.progress import name_of
 
 _MAX_NAMED: Final = 4
@@ -57,18 +56,18 @@ def known_jobs(
         compose: composes a job.
         now: what a run would be the result of.
     """
-    states = _states_below(sweep_dir)
+    states = states_below(sweep_dir)
     remembered = {job.number: _recall(memo, keys, job, states) for job in jobs}
     unclaimed = states.keys() - {composed.folder for composed in remembered.values() if composed is not None}
     known = []
     for job in jobs:
         composed, config = remembered[job.number], None
-        if composed is None and unclaimed:
+        if (composed is None or composed.folder not in states) and unclaimed:  # whose folder may have another name now
             try:
                 folder, config = compose(job)
             except InputError:
                 continue  # the job itself will say so
-            composed = Composed(keys.get(job.number, ""), folder, config_hash(config))
+            composed = Composed.of(keys.get(job.number, ""), folder, config)
             if composed.key:
                 memo.remember(composed)
         if composed is None or composed.folder not in states:
@@ -81,7 +80,7 @@ def known_jobs(
     return known
 
 
-def _states_below(sweep_dir: Path) -> dict[str, State]:
+def states_below(sweep_dir: Path) -> dict[str, State]:
     """The runs in a folder that have something to keep, by their folders' names."""
     states = {}
     for path in sorted(sweep_dir.glob("*/events.jsonl")):
@@ -99,8 +98,12 @@ def _recall(memo: Memo, keys: Mapping[int, str], job: PlannedJob, states: Mappin
     if composed is None:
         return None
     state = states.get(composed.folder)
-    # Whether the weights that a run began with are the same is seen where its configuration is composed.
-    return None if state is not None and state.record["config"].get(INIT_FROM) else composed
+    if state is None:
+        return composed
+    # Whether the weights that a run began with are the same is seen where its configuration is composed, and so is
+    # where the data lies that it would read now, should that be another place.
+    before = state.record["config"]
+    return None if before.get(INIT_FROM) or places_hash(before) != composed.places else composed
 
 
 def changes_line(changed: Iterable[KnownJob]) -> str:

@@ -22,13 +22,24 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.config.hash import canonical_json, counted
-from seqlab.config.own_files import search_path
+from seqlab.config.hash import canonical_json, config_hash, counted, told_apart
+from seqlab.config.own_files import search_packages, search_path
+from seqlab.config.paths import path_values
 from seqlab.errors import InputError
 
-_ENVIRONMENT: Final = re.compile(r"\$\{oc\.env:\s*['\"]?(\w+)")
-_NOT_REPEATED: Final = re.compile(r"\$\{(now|hydra)\b|\$\{oc\.env:\s*\$")
-"""Interpolations whose value may be another in each job, or each time."""
+_SHIPPED: Final = ("hydra.conf", "seqlab.conf")
+
+_ENVIRONMENT: Final = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w+)['\"]?\s*[,}]")
+"""A variable of the environment, by a name that is no interpolation itself."""
+
+_RESOLVER: Final = re.compile(r"\$\{\s*([\w.]+)\s*:")
+_REPEATED: Final = frozenset(
+    {"oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.select", "seqlab.direction"}
+)
+"""Resolvers whose value goes by the configuration alone. Of all others nobody knows."""
+
+_OF_HYDRA: Final = re.compile(r"\$\{[^}]*\bhydra\b")
+"""Interpolations of what Hydra knows of a job, its number among them."""
 
 _MOST_FILES: Final = 2000
 """Of the user's own; more are no configuration, but a working folder with all that is in it."""
@@ -93,12 +104,16 @@ def _values(override: Override) -> Iterator[str]:
         raise InputError(f"{override.input_line}: an interval is drawn from by a search alone; give sweep=optuna")
     seen: dict[str, str] = {}
     for text in override.sweep_string_iterator():
-        value = canonical_json(OverridesParser.create().parse_override(f"key={text}").value())
+        value = canonical_json(
+            told_apart(key.lstrip("+"), OverridesParser.create().parse_override(f"key={text}").value())
+        )
         if value in seen:
             same = "twice" if seen[value] == text else f"the same as {seen[value]}"
             raise InputError(f"{override.input_line}: {text} is there {same}: two jobs would be one; drop one")
         seen[value] = text
         yield f"{key}={text}"
+    if not seen:
+        raise InputError(f"{override.input_line} names no value, so there would be no job; give one that it finds")
 
 
 def check_varied(jobs: Sequence[PlannedJob], config: Mapping[str, Any]) -> None:
@@ -129,13 +144,33 @@ def _is_in(config: Mapping[str, Any], key: str) -> bool:
     return first in config and (not rest or (isinstance(config[first], Mapping) and _is_in(config[first], rest)))
 
 
+def places_hash(config: Mapping[str, Any]) -> str:
+    """A hash of where a configuration says that its data's files lie."""
+    return hashlib.sha256("\0".join(f"{value.key}={value.text}" for value in path_values(config)).encode()).hexdigest()[
+        :12
+    ]
+
+
 @dataclass(frozen=True)
 class Composed:
-    """What composing a job once has told: its folder's name and the hash of its configuration."""
+    """What composing a job once has told.
+
+    Attributes:
+        key: of :func:`job_key`.
+        folder: the name of the job's folder.
+        config_hash: of its configuration.
+        places: a hash of where it says that its data's files lie.
+    """
 
     key: str
     folder: str
     config_hash: str
+    places: str
+
+    @classmethod
+    def of(cls, key: str, folder: str, config: Mapping[str, Any]) -> "Composed":
+        """That of a resolved configuration with absolute paths."""
+        return cls(key, folder, config_hash(config), places_hash(config))
 
 
 class Memo:
@@ -146,7 +181,7 @@ class Memo:
     Example:
         >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
-        >>> Memo(Path(folder.name)).remember(Composed("0a", "seed=1-0b", "0b1c"))
+        >>> Memo(Path(folder.name)).remember(Composed("0a", "seed=1-0b", "0b1c", "0b1d"))
         >>> Memo(Path(folder.name)).recall("0a").folder
         'seed=1-0b'
         >>> folder.cleanup()
@@ -188,50 +223,106 @@ def job_key(digest: str, overrides: Iterable[str]) -> str:
     return hashlib.sha256("\0".join([digest, *overrides]).encode()).hexdigest()[:32]
 
 
-def digest_of_sources(config: DictConfig) -> str | None:
-    """A digest of all that composing reads beside a job's overrides; None where a configuration may be another each
-    time, or in each job.
+@dataclass(frozen=True)
+class Sources:
+    """All that composing reads beside a job's overrides, wherever a process asks.
 
     Read are the packaged files, those of ``--config-dir`` and ``hydra.searchpath``, the environment's variables that
     are named in one of them or in an override, and the code that makes a hash of it all.
 
-    Args:
-        config: a sweep's composed configuration, with the node ``hydra``.
+    Attributes:
+        folders: of the user's own files.
+        packages: of the user's that hold such files.
+        given: the overrides of the command line and of the sweeper's list.
+        typed: those of Hydra itself.
+        config_name: of the primary configuration.
+        working_folder: the command's.
     """
-    typed = _plain(config.hydra.overrides.hydra)
-    params = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("params") or {}  # type: ignore[union-attr]
-    given = [*typed, *_plain(config.hydra.overrides.task), *map(str, params.values())]
-    own = [source.path for source in config.hydra.runtime.config_sources if source.schema == "file"]
-    texts: dict[str, str] = {}
-    for folder in dict.fromkeys([*own, *search_path(typed)]):
-        texts |= _texts_below(Path(folder))
-    if len(texts) > _MOST_FILES or any(map(_NOT_REPEATED.search, [*given, *texts.values()])):
-        return None
-    for package in ("hydra.conf", "seqlab.conf"):
-        texts |= _texts_below(Path(str(files(package))))
-    variables = sorted({name for text in [*given, *texts.values()] for name in _ENVIRONMENT.findall(text)})
-    parts = [
-        *(f"{name}\n{text}" for name, text in sorted(texts.items())),
-        *(f"{name}={os.environ.get(name)!r}" for name in variables),
-        *(path.read_text("utf-8") for path in sorted(Path(str(files("seqlab.config"))).glob("*.py"))),
-        *(f"{name} {importlib.metadata.version(name)}" for name in ("hydra-core", "omegaconf")),
-        *(text for text in typed if "hydra.searchpath" in text),
-        *(sys.version, os.getcwd(), str(config.hydra.job.config_name)),
-    ]
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+    folders: tuple[str, ...]
+    packages: tuple[str, ...]
+    given: tuple[str, ...]
+    typed: tuple[str, ...]
+    config_name: str
+    working_folder: str
+
+    @classmethod
+    def of(cls, config: DictConfig) -> "Sources":
+        """Those of a sweep's composed configuration, with the node ``hydra``."""
+        typed = _plain(config.hydra.overrides.hydra)
+        params = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("params") or {}  # type: ignore[union-attr]
+        given = (*typed, *_plain(config.hydra.overrides.task), *map(str, params.values()))
+        own: dict[str, list[str]] = {"file": [], "pkg": []}
+        for source in config.hydra.runtime.config_sources:
+            own.get(source.schema, []).append(source.path)
+        packages = [path for path in own["pkg"] if path not in _SHIPPED]
+        folders = [*map(os.path.abspath, [*own["file"], *search_path(typed)])]
+        packages += search_packages(typed)
+        return cls(
+            tuple(dict.fromkeys(folders)),
+            tuple(dict.fromkeys(packages)),
+            given,
+            tuple(typed),
+            str(config.hydra.job.config_name),
+            os.getcwd(),
+        )
+
+    def digest(self) -> str | None:
+        """A digest of what they are now; None where a configuration may be another each time, or in each job."""
+        if any("env_set" in text for text in self.typed):  # which a job alone sees
+            return None
+        try:
+            roots = [*self.folders, *(str(files(package)) for package in self.packages)]
+        except (ImportError, TypeError):
+            return None
+        texts: dict[str, str] = {}
+        for root in dict.fromkeys(roots):
+            texts |= itertools.islice(_texts_below(root), _MOST_FILES + 1)
+        if len(texts) > _MOST_FILES or any(map(_may_differ, [*self.given, *texts.values()])):
+            return None
+        for package in _SHIPPED:
+            texts |= _texts_below(str(files(package)))
+        variables = sorted({name for text in [*self.given, *texts.values()] for name in _ENVIRONMENT.findall(text)})
+        parts = [
+            *(f"{name}\n{text}" for name, text in sorted(texts.items())),
+            *(f"{name}={os.environ.get(name)!r}" for name in variables),
+            *(path.read_text("utf-8") for path in sorted(Path(str(files("seqlab.config"))).glob("*.py"))),
+            *(f"{name} {importlib.metadata.version(name)}" for name in ("hydra-core", "omegaconf")),
+            *(text for text in self.typed if "hydra.searchpath" in text),
+            *(sys.version, self.working_folder, self.config_name),
+        ]
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _may_differ(text: str) -> bool:
+    """Whether an interpolation in a text may have another value each time, or in each job.
+
+    Example:
+        >>> [_may_differ(f"{{ {text} }}") for text in ("${seed}", "${oc.env:LR, 1}", "${oc.env:${name}}", "${now:%H}")]
+        [False, False, True, True]
+    """
+    if _OF_HYDRA.search(text):
+        return True
+    return any(
+        not (_ENVIRONMENT.match(text, found.start()) if found[1] == "oc.env" else found[1] in _REPEATED)
+        for found in _RESOLVER.finditer(text)
+    )
 
 
 def _plain(overrides: Any) -> list[str]:
     return list(map(str, OmegaConf.to_container(overrides, resolve=False) or []))
 
 
-def _texts_below(root: Path) -> dict[str, str]:
-    """Every YAML file that lies in a group below a folder, or beside the groups."""
-    found = {}
-    for folder, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith((".", "__"))]
+def _texts_below(root: str) -> Iterator[tuple[str, str]]:
+    """Every YAML file that lies in a group below a folder, or beside the groups, behind links as well; its text."""
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
         for name in names:
             if name.endswith(".yaml"):
                 path = Path(folder, name)
-                found[str(path)] = path.read_text("utf-8", errors="surrogateescape")
-    return found
+                yield str(path), path.read_text("utf-8", errors="surrogateescape")

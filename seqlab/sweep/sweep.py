@@ -161,7 +161,20 @@ class Sweep:
                 if self._watch is not None and self.fail_fast and self.progress.has_failure:
                     self.log.stop()
                 self._tell_end(event)
+                self._tell_same(event)
                 self._tell_edits(event)
+
+    def _tell_same(self, event: dict[str, Any]) -> None:
+        """Says where a job is one and the same run as another one: what is varied between them changes no result."""
+        number, folder = int(event["number"]), str(event["folder"])
+        same = [job.number for job in self.progress.jobs.values() if job.folder == folder and job.number != number]
+        if same:
+            print(
+                f"seqlab: {self.label(number)} is the same run as {self.label(same[0])}: what is varied between "
+                "the two changes no result",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _tell_edits(self, event: dict[str, Any]) -> None:
         """Says where a module of the user's own was another for a job before: it was edited while the sweep runs."""

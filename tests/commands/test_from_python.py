@@ -2,22 +2,28 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 
 import seqlab
 from seqlab.commands.from_python import RunFailedError
 from seqlab.errors import InputError
-from seqlab.run.folder import RunFolder
+from seqlab.nn import GRUCell
+from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.start import Start
 from tests.command import environment
+from tests.conftest import config_of
 
 HELLO = ("experiment=hello", "trainer.max_epochs=1", "trainer=cpu", "logger=none", "runtime.num_threads=1")
+OPTIMIZER = "_target_: torch.optim.SGD\n_partial_: true\nmomentum: 0.125\n"
 SCRIPT = f"""\
 import seqlab
 from my_cells import MyCell
 
-run = seqlab.train(*{HELLO!r}, "model.cell._target_=my_cells.MyCell", "hydra.run.dir=run", allow=["my_cells"])
+run = seqlab.train(*{HELLO!r}, "hydra.run.dir=run", cell=MyCell)
 print("trained", run.run_dir, run.metrics["val/loss"])
 """
 
@@ -47,6 +53,47 @@ def test_it_returns_the_runs_folder_and_its_record(completing, tmp_path):
 def test_a_run_that_fails_raises_and_names_its_folder(completing, tmp_path):
     with pytest.raises(RunFailedError, match=f"{tmp_path}/r is failed: RuntimeError: broken"):
         seqlab.train(*HELLO, "seed=2", "hydra.run.dir=r")
+
+
+def test_several_threads_train_at_once_and_a_callers_own_hydra_stays(completing, tmp_path):
+    with initialize_config_module("seqlab.conf", version_base="1.3"), ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda seed: seqlab.train(*HELLO, f"seed={seed}", f"hydra.run.dir=r{seed}"), range(3, 9)))
+        assert GlobalHydra.instance().is_initialized()
+    assert [run.record["seed"] for run in runs] == list(range(3, 9))
+
+
+def test_a_new_run_that_fails_is_not_answered_by_the_one_that_it_was_to_replace(completing, tmp_path):
+    seqlab.train(*HELLO, "seed=3", "hydra.run.dir=r")
+    with pytest.raises(RunFailedError, match=f"{tmp_path}/r is failed: RuntimeError: broken"):
+        seqlab.train(*HELLO, "seed=2", "hydra.run.dir=r", "overwrite=true")
+    assert RunFolder(tmp_path / "r").state().record["seed"] == 3
+
+
+def test_a_run_that_cannot_go_on_says_why_now_not_why_it_ended_before(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = config_of(*HELLO)
+    with start_run(tmp_path / "r", config) as claim:
+        (tmp_path / "r" / "checkpoints").mkdir()
+        (tmp_path / "r" / "checkpoints" / "last.ckpt").touch()
+        claim.interrupt("interrupted: stopped by SIGTERM")
+
+    def carry_out(self, attempt):
+        attempt.claim.withdraw("the text is gone")
+        return attempt.note_end(2)
+
+    monkeypatch.setattr(Start, "carry_out", carry_out)
+    with pytest.raises(InputError, match="the text is gone"):
+        seqlab.train(*HELLO, "hydra.run.dir=r")
+
+
+@pytest.mark.parametrize("name", ["it's \\'mine\\, ünï (1)=[2]{3}$4\"", "ends in \\"])
+def test_the_folder_of_the_configuration_may_have_any_name(completing, tmp_path, name):
+    (tmp_path / name / "optimizer").mkdir(parents=True)
+    (tmp_path / name / "optimizer" / "mine.yaml").write_text(
+        "_target_: torch.optim.SGD\n_partial_: true\nmomentum: 0.125\n"
+    )
+    run = seqlab.train(*HELLO, "optimizer=mine", "hydra.run.dir=r", config_dir=name)
+    assert run.record["config"]["optimizer"]["momentum"] == 0.125
 
 
 @pytest.mark.parametrize(
@@ -92,3 +139,8 @@ def test_a_script_needs_no_main_guard_and_may_use_a_cell_beside_it(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[-1].startswith(f"trained {tmp_path / 'run'} ") and lines[0].startswith("train: ")
     assert [file["module"] for file in RunFolder(tmp_path / "run").state().record["code"]["files"]] == ["my_cells"]
+
+
+def test_a_cell_by_argument_and_by_configuration_are_one_too_many():
+    with pytest.raises(InputError, match=r"cell=GRUCell and 'model/cell=rnn'"):
+        seqlab.train(*HELLO, "model/cell=rnn", cell=GRUCell)

@@ -1,5 +1,7 @@
 """``seqlab resume``: which runs it goes on with, and which it begins anew beside."""
 
+from pathlib import Path
+
 import pytest
 
 from seqlab.commands import resume as command
@@ -48,6 +50,13 @@ def test_a_completed_run_goes_on_as_a_new_one_in_a_folder_beside(tmp_path, compl
     assert sorted((path, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()) == before
     assert resume(run_dir, ["trainer.max_epochs=60"], []) == 0  # again: it is there
     assert len(completing) == 1 and "is complete already" in capsys.readouterr().out
+
+
+def test_so_does_one_that_is_named_as_the_working_folder(tmp_path, completing, monkeypatch):
+    monkeypatch.chdir(run_of(tmp_path, "complete"))
+    assert resume(Path("."), ["trainer.max_epochs=60"], []) == 0
+    assert completing == [("run+max_epochs=60", False)]
+    assert RunFolder(tmp_path / "run+max_epochs=60").state().status == "completed"
 
 
 def test_a_completed_run_without_more_to_do_is_left_alone(tmp_path, completing, capsys):

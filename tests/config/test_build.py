@@ -91,6 +91,19 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
         (["callbacks.checkpoint.every_n_steps=0"], ["callbacks.checkpoint.every_n_steps", "0"]),
         (["+callbacks.sample.promt=h"], ["sample", "promt"]),
         (["callbacks=early_stopping", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
+        (
+            ["+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}"],
+            ["callbacks.swa", "no checkpoint", "EMAWeightAveraging"],
+        ),
+        (["callbacks.checkpoint=null"], ["callbacks.checkpoint", "RunCheckpoint"]),
+        (
+            ["+callbacks.mine={_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_last: true}"],
+            ["callbacks.mine.save_last", "write over"],
+        ),
+        (
+            ["+callbacks.mine={_target_: lightning.pytorch.callbacks.ModelCheckpoint, filename: best}"],
+            ["callbacks.mine.filename=best", "another filename"],
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
@@ -111,6 +124,16 @@ def test_a_callback_set_to_null_is_left_out(tmp_path):
     config = config_of("data=hello", "trainer=cpu", "logger=none", "callbacks.sample=null")
     names = [type(callback).__name__ for callback in build.build_trainer(config, tmp_path).callbacks]
     assert "RunCheckpoint" in names and "SampleText" not in names
+
+
+def test_the_runs_own_checkpoint_comes_last_and_has_the_state_of_all(tmp_path):
+    another = "+callbacks.mine={_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: val/loss}"
+    config = config_of("data=hello", "trainer=cpu", "logger=none", another)
+    config["callbacks"] = {name: config["callbacks"][name] for name in ("mine", "checkpoint")}
+    for _ in range(2):
+        names = [type(callback).__name__ for callback in build.build_trainer(config, tmp_path).checkpoint_callbacks]
+        assert names == ["ModelCheckpoint", "RunCheckpoint"]
+        config["callbacks"] = dict(reversed(config["callbacks"].items()))
 
 
 def test_the_configuration_is_left_as_it_was():

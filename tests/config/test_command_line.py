@@ -29,6 +29,7 @@ def test_options_go_first(given, read):
         (["a=1", "--config-dir"], ["--config-dir: a value is needed"]),
         (["--cfg", "jobs"], ["--cfg jobs: expected one of job, hydra, all"]),
         (["-x"], ["no option -x"]),
+        (["-m", "a=1,2", "--cfg", "job"], ["-m and --cfg", "leave the others out"]),
     ],
 )
 def test_a_mistake_in_an_option_is_one_line(given, words):

@@ -13,7 +13,15 @@ from omegaconf import OmegaConf
 from seqlab import callbacks, conf
 from seqlab.callbacks import Observer
 from seqlab.config.compose import compose_config
-from seqlab.config.hash import LEFT_OUT, OBSERVERS, config_hash, flatten
+from seqlab.config.hash import (
+    LEFT_OUT,
+    LEFT_OUT_OF_SHIPPED,
+    OBSERVERS,
+    SHARES_OR_COUNTS,
+    config_hash,
+    differing_values,
+    flatten,
+)
 from seqlab.run.folder import start_run
 from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
@@ -150,6 +158,8 @@ def test_of_every_shipped_key_it_is_known_whether_it_counts():
                 for other, old in flatten(OmegaConf.to_container(OmegaConf.load(CONF / "callbacks" / f"{name}.yaml"))):
                     if not other.startswith("defaults"):
                         put(config, f"callbacks.{other}", old)
+        if group == "data":
+            put(config, "data._target_", "seqlab.data.hello_data")  # one that ships
         put(config, key, value)
         before = config_hash(config)
         put(config, key, "another value" if value != "another value" else None)
@@ -217,3 +227,22 @@ def test_observers_leave_what_is_trained_bit_for_bit_as_it_was(tmp_path, preset)
     assert torch.equal(*(kept["seqlab"]["rng"][0]["torch"] for kept in (on, off)))
     one, other = (read_record(tmp_path / name) for name in ("on", "off"))
     assert one["metrics"] == other["metrics"] and one["config_hash"] == other["config_hash"]
+
+
+@pytest.mark.parametrize("key", sorted(SHARES_OR_COUNTS))
+def test_one_batch_is_not_all_of_them(key):
+    name = key.removeprefix("trainer.")
+    share, count, again = (config_hash({"trainer": {name: value}}) for value in (1.0, 1, json.loads("1.0")))
+    assert share == again != count
+    assert differing_values({"trainer": {name: 1.0}}, {"trainer": {name: 1}}) != []
+
+
+@pytest.mark.parametrize("key", LEFT_OUT_OF_SHIPPED)
+def test_what_a_key_means_to_data_of_ones_own_is_not_known_so_it_counts(key):
+    name = key.removeprefix("data.")
+
+    def hashes(target):
+        return [config_hash({"data": {"_target_": target, name: value}}) for value in ("a", "b")]
+
+    shipped, own = hashes("seqlab.data.hello_data"), hashes("mine.Data")
+    assert shipped[0] == shipped[1] and own[0] != own[1]

@@ -6,7 +6,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 
+from seqlab.config.compose import compose_config
 from seqlab.config.hints import explain, quote_override
+from seqlab.errors import InputError
 
 NAMES = [
     "own=file's [1].txt",
@@ -40,3 +42,15 @@ def test_what_cannot_be_read_is_told_with_its_quoted_form():
     with pytest.raises(OverrideParseException) as caught:
         parsed("a b")
     assert "'a b' can't be read as KEY=VALUE" in explain(caught.value)
+
+
+def test_a_key_of_another_choice_of_its_group_is_not_recommended_to_itself():
+    with pytest.raises(InputError) as refused:
+        compose_config(["data=hello", "data.split=[0.8,0.1,0.1]"])
+    assert "data.split with the data that was chosen" in str(refused.value)
+    assert "did you mean" not in str(refused.value)
+
+
+def test_a_cell_that_was_given_as_a_value_is_told_the_group():
+    with pytest.raises(InputError, match="did you mean model/cell=gru"):
+        compose_config(["data=hello", "model.cell=gru"])

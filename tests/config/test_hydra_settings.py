@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 
 from seqlab import cli
-from seqlab.config.hydra_settings import FIXED, check_folder, check_typed
+from seqlab.config.hydra_settings import FIXED, check_folder, check_typed, pin_sweep_folder
 from seqlab.errors import InputError
 from tests.command import prepare_here, replace_training
 
@@ -117,3 +118,13 @@ def test_a_sweep_does_not_vary_what_its_folder_goes_by(command):
     assert (code, begun) == (2, 0) and "name is varied, and hydra.sweep.dir=runs/${name} goes by it" in said
     code, said, begun = command("-m", "seed=1,2", "name=x${seed}")
     assert (code, begun) == (2, 0) and "seed is varied" in said
+
+
+@pytest.mark.parametrize("folder", ["runs/mine", "it's here", "a, b=c/[d]", "back\\slash", "quote\\'d\\"])
+def test_the_jobs_of_a_sweep_lie_in_its_folder_whatever_their_files_say(folder):
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        composed = compose("train", overrides=["name=x"], return_hydra_config=True)
+        composed.hydra.sweep.dir = folder
+        pin_sweep_folder(composed)
+        typed = [*composed.hydra.overrides.hydra, "experiment=hello", "name=y"]
+        assert compose("train", overrides=typed, return_hydra_config=True).hydra.sweep.dir == folder

@@ -164,6 +164,20 @@ def test_what_a_validation_draws_does_not_count_twice(tmp_path, text_file, monke
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 
 
+def test_a_validation_of_averaged_weights_is_finished_first(tmp_path, text_file, monkeypatch):
+    average = "+callbacks.average={_target_: lightning.pytorch.callbacks.EMAWeightAveraging, decay: 0.9}"
+    overrides = overrides_of(text_file, average, "trainer.limit_train_batches=8", "trainer.val_check_interval=4")
+    stop = StopRequest()
+    carry_out(tmp_path / "alone", overrides)
+    with monkeypatch.context() as patch:
+        ask(patch, stop, "validation_step", 1, call=1, draws=False)
+        with pytest.raises(Stopped):
+            carry_out(tmp_path / "run", overrides, stop=stop)
+    assert find_resumption(tmp_path / "run").step == 4
+    carry_out(tmp_path / "run", overrides, resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
 def test_a_request_is_kept_where_it_can_be_lost_and_raised_once():
     with stop_requests() as stop:
         with pytest.raises(Stopped, match="SIGUSR1"), stop.deferred():

@@ -134,6 +134,36 @@ def test_a_moved_folder_is_the_same_code_and_another_found_first_is_not(project,
     assert code_differences(entry) == [f"{project / 'own' / 'cells.py'} is gone"]
 
 
+def test_a_package_that_is_made_of_a_folder_is_other_code(project):
+    (project / "parts" / "inner").mkdir(parents=True)
+    (project / "parts" / "inner" / "cells.py").write_text("value = 1\n")
+    record = recorded(load("parts.inner.cells"))
+    assert code_differences(record) == []
+    (project / "parts" / "__init__.py").write_text("import parts.inner.cells\nparts.inner.cells.value = 2\n")
+    assert code_differences(record) == ["parts/__init__.py is new"]
+
+
+def test_a_file_that_is_loaded_by_its_path_is_recorded_though_it_stands_under_no_name(project, monkeypatch):
+    monkeypatch.setenv("SEQLAB_MODULE_FOLDERS", str(project))
+    monkeypatch.setattr(loaded._recorder, "by_path", {})
+    (project / "plugins").mkdir()
+    (project / "plugins" / "cell.py").write_text("value = 1\n")
+    (project / "user.py").write_text(
+        "import importlib.util\n"
+        "spec = importlib.util.spec_from_file_location('cell', 'plugins/cell.py')\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+    )
+    files = load("user")
+    (by_path,) = (file for name, file in files.items() if name != "user")
+    assert by_path.path == str(project / "plugins" / "cell.py") and "cell" not in sys.modules
+    assert keep_copies(project / "run", files.values()) == []
+    assert (project / "run" / "code" / f"{by_path.module.replace('.', '/')}.py").read_text() == "value = 1\n"
+    assert code_differences(recorded(files)) == []
+    (project / "plugins" / "cell.py").write_text("value = 2\n")
+    assert code_differences(recorded(files)) == ["plugins/cell.py has changed"]
+
+
 def test_comparing_executes_nothing(project):
     (project / "own").mkdir()
     for name in ("__init__", "cells"):

@@ -210,6 +210,26 @@ def test_a_run_of_max_steps_killed_in_the_final_evaluation_only_evaluates(tmp_pa
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 
 
+@pytest.mark.parametrize("killed_in", ["the next epoch", "the final evaluation"])
+def test_lightnings_own_early_stopping_looks_at_an_epochs_end(tmp_path, text_file, monkeypatch, killed_in):
+    stopping = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1, min_delta: 9.0}"
+    overrides = overrides_of(text_file, f"+callbacks.mine={stopping}", "trainer.limit_train_batches=6")
+    overrides = [*(text for text in overrides if text != "trainer.max_epochs=2"), "trainer.max_epochs=4"]
+    carry_out(tmp_path / "alone", overrides)
+    assert load_checkpoint(tmp_path / "alone" / "checkpoints" / "last.ckpt")["global_step"] == 12
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        if killed_in == "the next epoch":
+            stop_at(patch, 6)
+        else:
+            patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
+        carry_out(tmp_path / "run", overrides)
+    with monkeypatch.context() as patch:
+        if killed_in == "the final evaluation":
+            patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path / "run", [], resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
 @pytest.mark.parametrize("step", [79, 100])
 def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch, step):
     seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=79")

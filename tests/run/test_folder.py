@@ -410,9 +410,18 @@ def test_a_folder_that_cannot_be_read_is_told(run, claim, monkeypatch):
 def test_a_run_of_before_is_refused_and_left_as_it_is(run):
     run.path.mkdir(parents=True)
     (run.path / "run.json").write_text('{"schema": 1, "status": "completed"}')
-    with pytest.raises(InputError, match=r"without events\.jsonl, as runs of earlier versions"):
+    with pytest.raises(InputError, match=r"without events\.jsonl or with an empty one, as runs of earlier versions"):
         run.claim()
     assert [path.name for path in run.path.iterdir()] == ["run.json"]
+
+
+def test_a_record_whose_events_were_cut_to_nothing_is_kept(run):
+    run.path.mkdir(parents=True)
+    (run.path / "run.json").write_text('{"schema": 2, "status": "completed"}')
+    run.events_path.touch()
+    with pytest.raises(InputError, match=r"without events\.jsonl or with an empty one"):
+        run.claim()
+    assert (run.path / "run.json").exists()
 
 
 def test_start_run_replaces_nothing(run):

@@ -23,7 +23,7 @@ def record_of(*overrides: str) -> dict:
     config = absolute_paths(config_of(*overrides))
     data = build.build_data(config)
     data.prepare_data()
-    return {"config": config, "data_files": describe_files(content.input_files(data), config, FileHashes())}
+    return {"config": config, "data_files": describe_files(content.input_files(data, config), config, FileHashes())}
 
 
 def names(record: dict) -> list[tuple[str, str | None]]:
@@ -121,7 +121,7 @@ def test_vectors_vocabularies_and_published_folders_are_read_too(tmp_path):
 def test_what_ships_with_seqlab_or_a_package_reads_nothing():
     for choice in ("hello", "tiny_sentiment", "grammar", "world", "kjv", "kjv_web"):
         data = build.build_data(config_of(f"data={choice}"))
-        assert content.input_files(data) == [], choice
+        assert content.input_files(data, {}) == [], choice
 
 
 def test_data_sets_of_local_files_and_folders(tmp_path, monkeypatch):
@@ -159,7 +159,7 @@ class Silent:
 def test_a_source_that_does_not_say_is_unknown():
     from seqlab.data import LanguageModelData
 
-    assert content.input_files(LanguageModelData(Silent())) is None
+    assert content.input_files(LanguageModelData(Silent()), {}) is None
     assert describe_files(None, {}, FileHashes()) is None
     assert differences({"config": {}, "data_files": None}) == []
 
@@ -201,3 +201,24 @@ def test_what_is_written_while_it_is_read_is_refused(texts, monkeypatch):
 def test_other_order_of_files_is_other_data(texts):
     first = hash_of("data=text", f"data.path=[{texts}/a.txt,{texts}/b.txt]", *SMALL)
     assert first != hash_of("data=text", f"data.path=[{texts}/b.txt,{texts}/a.txt]", *SMALL)
+
+
+def test_files_that_the_configuration_of_a_users_data_declares_are_compared_where_the_data_does_not_say_them(tmp_path):
+    (tmp_path / "lists").mkdir()
+    files = [tmp_path / "a.txt", tmp_path / "lists" / "one.csv", tmp_path / "lists" / "two.csv"]
+    for file in files:
+        file.write_text(file.name)
+    node = {"_target_": "mine.Data", "_files_": ["path", "lists"], "path": str(files[0]), "lists": str(files[1].parent)}
+    config = {"data": node}
+    data = object()  # without input_files()
+    assert content.input_files(data, {"data": {**node, "_files_": []}}) is None
+    record = {
+        "config": config,
+        "data_files": describe_files(content.input_files(data, config), config, FileHashes()),
+    }
+    assert data_differences(record, FileHashes()) == []
+    for file in (files[0], files[2]):
+        file.write_text("other")
+        (difference,) = data_differences(record, FileHashes())
+        assert file.name in difference
+        file.write_text(file.name)

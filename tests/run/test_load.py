@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+import torch
 
 from seqlab.data import Spec
 from seqlab.data.vocabulary.base import TokenizerSettings
@@ -60,6 +61,24 @@ def test_the_hash_of_the_data_changes_with_each_vocabulary_and_the_facts(tmp_pat
     base = hash_of(["l"], ["r"], 3)
     assert base == hash_of(["l"], ["r"], 3)
     assert len({base, hash_of(["m"], ["r"], 3), hash_of(["l"], ["s"], 3), hash_of(["l"], ["r"], 4)}) == 4
+
+
+def test_the_best_weights_are_never_silently_the_last_ones(folder, monkeypatch):
+    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    torch.save({"run": {"best_position": 3}}, last)
+    assert saved.best_checkpoint(folder) == best
+    best.unlink()
+    with pytest.raises(InputError, match=r"best\.ckpt is gone, and last\.ckpt has other weights"):
+        load(folder, monkeypatch)
+    torch.save({"run": {"best_position": None}}, last)
+    assert load(folder, monkeypatch).checkpoint == last
+
+
+def test_a_run_that_has_only_begun_is_told_as_that(folder, monkeypatch):
+    (folder / "checkpoints" / "best.ckpt").unlink()
+    (folder / "data_spec.json").unlink()
+    with pytest.raises(InputError, match="has not come to its first validation"):
+        load(folder, monkeypatch)
 
 
 def test_a_missing_vocabulary_is_told_by_its_file(folder, monkeypatch):

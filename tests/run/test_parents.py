@@ -1,13 +1,15 @@
 """A run that goes on from another, and one that begins with another's weights."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from seqlab.config.hash import config_hash
+from seqlab.data import ClassificationSpec
 from seqlab.errors import InputError
-from seqlab.run import training
+from seqlab.run import training, weights
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.load import load_checkpoint
 from seqlab.run.parents import CONTINUES, INIT_FROM, continued_config, continued_folder, resolve_init_from
@@ -82,6 +84,24 @@ def test_a_run_that_stopped_early_trains_on(tmp_path, text_file, caplog):
     assert load_checkpoint(longer / "checkpoints" / "last.ckpt")["global_step"] > stopped
 
 
+def test_so_does_one_that_lightnings_own_early_stopping_ended(tmp_path, text_file):
+    stopping = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1, min_delta: 9.0}"
+    few = ("trainer.max_epochs=3", "trainer.limit_train_batches=4")
+    run_here(tmp_path / "run", *overrides_of(text_file, *few, f"+callbacks.mine={stopping}"))
+    longer = go_on(tmp_path / "run", "trainer.max_epochs=4")
+    steps = [load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] for run in (tmp_path / "run", longer)]
+    assert steps == [8, 12]
+
+
+@pytest.mark.parametrize("ended_by", ["max_steps", "max_epochs"])
+def test_where_the_other_bound_ended_the_run_more_of_one_is_refused(tmp_path, text_file, ended_by):
+    ended = {"max_steps": ("trainer.max_steps=3",), "max_epochs": ("trainer.max_epochs=1", "trainer.max_steps=50")}
+    more = {"max_steps": "trainer.max_epochs=999", "max_epochs": "trainer.max_steps=99"}
+    run_here(tmp_path / "run", *overrides_of(text_file, *ended[ended_by], "trainer.limit_train_batches=4"))
+    with pytest.raises(InputError, match=f"trainer.{ended_by}=.* leave nothing to train beyond step"):
+        go_on(tmp_path / "run", more[ended_by])
+
+
 def test_only_the_length_may_change_and_only_to_more(short):
     state = RunFolder(short).state()
     config = state.record["config"]
@@ -103,6 +123,16 @@ def test_the_checkpoint_that_is_continued_must_be_the_one_that_was_named(tmp_pat
         pytest.raises(InputError, match="it has changed since"),
     ):
         training.execute(claim)
+
+
+def test_a_damaged_checkpoint_is_not_continued_from_an_earlier_step(tmp_path, short):
+    shutil.copytree(short, tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    with pytest.raises(InputError, match=r"run/checkpoints/last\.ckpt is damaged .* nothing can go on from it"):
+        go_on(tmp_path / "run", "trainer.max_epochs=2")
 
 
 def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, short, caplog):
@@ -142,3 +172,21 @@ def test_init_from_names_a_completed_run(tmp_path):
         claim.interrupt()
     with pytest.raises(InputError, match="this one is interrupted"):
         resolve_init_from({INIT_FROM: str(tmp_path / "run")})
+    with start_run(tmp_path / "done", {"seed": 1}) as claim:
+        (tmp_path / "done" / "checkpoints").mkdir()
+        for name in ("best.ckpt", "last.ckpt"):
+            (tmp_path / "done" / "checkpoints" / name).write_text(name)
+        claim.complete({}, "checkpoints/best.ckpt")
+    assert resolve_init_from({INIT_FROM: str(tmp_path / "done")})[INIT_FROM]["checkpoint"]
+    (tmp_path / "done" / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(InputError, match=r"no checkpoint at .*best\.ckpt"):
+        resolve_init_from({INIT_FROM: str(tmp_path / "done")})
+
+
+def test_weights_of_an_output_layer_for_other_classes_are_told(caplog):
+    one, other, more = (ClassificationSpec(9, "word", labels) for labels in (("a", "b"), ("b", "a"), ("a", "b", "c")))
+    for theirs, ours in ((one, one), (one, more)):  # more classes: the layer begins anew
+        weights.tell_other_classes(theirs, ours)
+    assert not caplog.text
+    weights.tell_other_classes(one, other)
+    assert "its labels are a, b where these are b, a: the output layer begins with weights for those" in caplog.text

@@ -12,7 +12,10 @@ from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
 from seqlab.data.vocabulary.base import load_vocabulary
 from seqlab.run import load, training
+from seqlab.run.folder import start_run
+from seqlab.run.ownership import LostClaimError
 from seqlab.run.record import RECORD_NAME, read_record
+from seqlab.tasks import LanguageModelTask
 from tests.command import train_in_this_process
 from tests.conftest import config_of, run_here, small
 
@@ -31,6 +34,29 @@ def weights(run_dir: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("left", ["removed and begun again", "moved"])
+def test_a_run_puts_no_checkpoint_into_a_folder_that_is_anothers_by_now(tmp_path, text_file, monkeypatch, left):
+    run_dir, training_step = tmp_path / "run", LanguageModelTask.training_step
+
+    def lose(task, batch, batch_idx):
+        if task.trainer.global_step == 3 and not (tmp_path / "before").exists():
+            run_dir.rename(tmp_path / "before")
+            if left != "moved":
+                with start_run(run_dir, {"seed": 2}):
+                    (run_dir / "checkpoints").mkdir()
+                    (run_dir / "checkpoints" / "last.ckpt").write_text("another's")
+        return training_step(task, batch, batch_idx)
+
+    monkeypatch.setattr(LanguageModelTask, "training_step", lose)
+    with pytest.raises(LostClaimError, match=r"run/events\.jsonl was removed or replaced"):
+        run_here(run_dir, *small(text_file, "logger=none", "callbacks.checkpoint.every_n_steps=2"))
+    assert load.load_checkpoint(tmp_path / "before" / "checkpoints" / "last.ckpt")["global_step"] == 2
+    if left == "moved":
+        assert not run_dir.exists()
+    else:
+        assert [path.read_text() for path in (run_dir / "checkpoints").iterdir()] == ["another's"]
 
 
 def test_the_record_is_complete(tmp_path, text_file):

@@ -196,12 +196,22 @@ def test_a_completed_run_is_refused_and_stays(run, config):
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
-def test_checkpoints_of_nobody_knows_which_run_are_not_trained_over(run):
-    run.checkpoints.mkdir(parents=True)
-    (run.checkpoints / "last.ckpt").write_text("whose?")
-    with pytest.raises(InputError, match=r"holds checkpoints, and no events\.jsonl"):
-        attempt(run)
-    assert weights(run) == "whose?"
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoints/last.ckpt", "tokenizer.json", "target/tokenizer.json", "code/cells.py", "events.out.tfevents.1"],
+)
+def test_files_of_nobody_knows_which_run_are_not_written_over(run, name):
+    path = run.path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("whose?")
+    (run.path / "output.log").write_text("of the shell that started this")
+    for _ in range(2):
+        named = name.partition("/")[0] if name.startswith("code") else name
+        with pytest.raises(InputError, match=rf"holds {named}, which .* no events\.jsonl .* another folder"):
+            attempt(run)
+    assert path.read_text() == "whose?"
+    with attempt(RunFolder(run.path / "beside")) as made:
+        assert made.claim.status == "running"
 
 
 def test_what_is_at_work_is_left_alone(run):

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seqlab.config.compose import compose_config
 from seqlab.errors import InputError
-from seqlab.sweep.plan import Composed, Memo, check_varied, digest_of_sources, job_key, plan_jobs
+from seqlab.sweep.plan import Composed, Memo, Sources, check_varied, job_key, plan_jobs
 
 SWEEPS = [
     ["seed=1,2,3"],
@@ -58,6 +58,8 @@ def test_a_glob_over_choices_is_known_to_the_loader():
     [
         (["seed=1,1"], ["seed=1,1: 1 is there twice"]),
         (["seed=3,1,2,3"], ["3 is there twice"]),
+        (["seed=range(3,3)"], ["seed=range(3,3)", "no job"]),
+        (["trainer.limit_val_batches=1,1.0,1"], ["1 is there twice"]),
         (["optimizer.lr=0.1,1e-1"], ["0.1 is there twice"]),
         (["model.num_layers=1,1.0"], ["1.0 is there the same as 1"]),
         (["name='a',a"], ["is there the same as 'a'"]),
@@ -92,7 +94,7 @@ def test_what_counts_may_be_varied(varied):
 def test_a_memo_is_kept_line_by_line(tmp_path):
     memo = Memo(tmp_path)
     assert memo.recall("a") is None
-    one, two = Composed("a", "seed=1-x", "xx"), Composed("b", "seed=2-y", "yy")
+    one, two = Composed("a", "seed=1-x", "xx", "x0"), Composed("b", "seed=2-y", "yy", "y0")
     memo.remember(one)
     memo.remember(two)
     memo.remember(one)
@@ -102,7 +104,7 @@ def test_a_memo_is_kept_line_by_line(tmp_path):
         stream.write(b'{"key": "c", "fol')  # a kill in the middle
     again = Memo(tmp_path)
     assert (again.recall("a"), again.recall("b"), again.recall("c")) == (one, two, None)
-    other = Composed("a", "seed=1-z", "zz")
+    other = Composed("a", "seed=1-z", "zz", "z0")
     again.remember(other)
     assert Memo(tmp_path).recall("a") == other
 
@@ -115,11 +117,11 @@ def own(tmp_path, monkeypatch):
     return tmp_path / "own"
 
 
-def digest(own: Path, *overrides: str) -> str | None:
+def digest(own: Path, *overrides: str, schema: str = "file") -> str | None:
     config = composed(*overrides)
-    source = ConfigSourceInfo(path=str(own), schema="file", provider="command-line")
+    source = ConfigSourceInfo(path=str(own), schema=schema, provider="command-line")
     config.hydra.runtime.config_sources = [*config.hydra.runtime.config_sources, source]
-    return digest_of_sources(config)
+    return Sources.of(config).digest()
 
 
 def test_the_digest_is_of_all_that_composing_reads(own, tmp_path, monkeypatch):
@@ -151,11 +153,63 @@ def test_the_digest_is_of_all_that_composing_reads(own, tmp_path, monkeypatch):
     assert before not in changed and len(set(changed)) == len(changed)
 
 
-@pytest.mark.parametrize("text", ["name=${now:%Y}", "name=${hydra:job.num}", "name='${oc.env:${name}}'"])
+def test_the_digest_is_of_what_lies_behind_links_too_and_ends_in_a_circle_of_them(own, tmp_path):
+    (tmp_path / "shared" / "deep").mkdir(parents=True)
+    file = tmp_path / "shared" / "deep" / "mine.yaml"
+    file.write_text("lr: 0.5\n")
+    (own / "optimizer").symlink_to(tmp_path / "shared")
+    (own / "optimizer" / "again").symlink_to(own)
+    before = digest(own)
+    file.write_text("lr: 0.25\n")
+    assert before is not None and digest(own) not in (None, before)
+
+
+def test_the_digest_is_of_a_package_of_the_users_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "conf_of_mine" / "optimizer").mkdir(parents=True)
+    (tmp_path / "conf_of_mine" / "__init__.py").write_text("")
+    file = tmp_path / "conf_of_mine" / "optimizer" / "mine.yaml"
+    found = []
+    for rate in (0.5, 0.25):
+        file.write_text(f"lr: {rate}\n")
+        found.append(digest("conf_of_mine", schema="pkg"))
+        config = composed()
+        config.hydra.overrides.hydra.append("hydra.searchpath=[pkg://conf_of_mine]")
+        found.append(Sources.of(config).digest())
+    assert None not in found and len(set(found)) == 4
+
+
+def test_what_a_job_alone_has_in_its_environment_has_no_digest():
+    config = composed()
+    config.hydra.overrides.hydra.append("+hydra.job.env_set.RATE=0.5")
+    assert Sources.of(config).digest() is None
+
+
+def test_a_variable_counts_however_its_interpolation_is_written(own, monkeypatch):
+    for text in ("${ oc.env:MINE}", "${oc.env : MINE, 1}", "${oc.env:'MINE'}", "${oc.decode:${oc.env:MINE}}"):
+        found = []
+        for value in "12":
+            monkeypatch.setenv("MINE", value)
+            found.append(digest(own, f'+mine="{text}"'))
+        assert None not in found and found[0] != found[1], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name=${now:%Y}",
+        "name=${ now:%Y}",
+        "name=${hydra:job.num}",
+        "name='${oc.env:${name}}'",
+        "name='${oc.env:A${name}}'",
+        "name=${oc.select:hydra.job.num}",
+        "name=${of.mine:1}",
+    ],
+)
 def test_what_may_be_another_each_time_has_no_digest(own, text):
     config = composed()
     config.hydra.overrides.task.append(text)
-    assert digest_of_sources(config) is None
+    assert Sources.of(config).digest() is None
     (own / "model" / "cell" / "mine.yaml").write_text(f"x: {text.partition('=')[2]}\n")
     assert digest(own) is None
 
@@ -168,14 +222,14 @@ def test_a_jobs_key_is_of_its_overrides_in_their_order():
 
 def test_two_hundred_jobs_are_recognised_without_composing_any(own, tmp_path, monkeypatch):
     config = composed()
-    digest_now = digest_of_sources(config)
+    digest_now = Sources.of(config).digest()
     arguments = ["seed=range(1,51)", "model.num_layers=1,2,3,4"]
     memo = Memo(tmp_path)
     for job in plan_jobs(arguments):
-        memo.remember(Composed(job_key(digest_now, job.overrides), f"job-{job.number}", "hash"))
+        memo.remember(Composed(job_key(digest_now, job.overrides), f"job-{job.number}", "hash", "located"))
     monkeypatch.setattr("hydra._internal.config_loader_impl.ConfigLoaderImpl.load_configuration", None)
     began = time.process_time()
-    again, digest_then = Memo(tmp_path), digest_of_sources(config)
+    again, digest_then = Memo(tmp_path), Sources.of(config).digest()
     found = [again.recall(job_key(digest_then, job.overrides)) for job in plan_jobs(arguments)]
     assert [composed.folder for composed in found] == [f"job-{number}" for number in range(200)]
     assert time.process_time() - began < 5

@@ -6,6 +6,8 @@ import pytest
 from filelock import FileLock
 
 from seqlab import cli
+from seqlab.run.same import Differences
+from seqlab.sweep import search as study
 from tests.command import prepare_here, replace_training
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install 'seqlab[optuna]'")
@@ -83,3 +85,41 @@ def test_two_sweeps_do_not_search_in_one_study(search, capfd):
         assert search(lambda rate: rate, "hydra.sweeper.n_trials=1") == (2, [])
     assert "runs/s: another sweep searches in this study; wait for it" in capfd.readouterr().err
     assert search(lambda rate: rate, "hydra.sweeper.n_trials=1")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainer.max_epochs=77", ["trainer.max_epochs (100, 77)", "name=ANOTHER"]),
+        ("optimize.metric=val/perplexity", ["optimize.metric", "name=ANOTHER"]),
+        ("hydra.sweeper.direction=maximize", ["hydra.sweeper.direction=maximize", "val/loss", "minimize"]),
+    ],
+)
+def test_a_study_is_of_one_configuration_and_searches_the_way_that_its_metric_says(search, capfd, override, words):
+    search(lambda rate: rate, "hydra.sweeper.n_trials=1")
+    capfd.readouterr()
+    assert search(lambda rate: rate, "hydra.sweeper.n_trials=2", override) == (2, [])
+    err = capfd.readouterr().err
+    assert all(word in err for word in words) and err.count("\n") == 1
+    assert len(stored().trials) == 1
+
+
+def test_a_study_goes_on_where_only_what_it_varies_or_does_not_count_is_other(search, capfd):
+    search(lambda rate: rate, "hydra.sweeper.n_trials=1")
+    more = ("hydra.sweeper.n_trials=2", "logger=none")
+    assert search(lambda rate: rate, *more, "optimizer.lr=interval(1,2)") == (2, [])
+    err = capfd.readouterr().err
+    assert "name=ANOTHER" in err and err.count("\n") == 1
+    code, tried = search(lambda rate: rate, *more, "optimizer.lr=tag(log, interval(0.1,0.2))")
+    assert code == 0 and 0.1 <= tried[0] <= 0.2
+
+
+def test_trials_of_other_code_are_told_before_the_study_goes_on(search, monkeypatch, capfd):
+    search(lambda rate: rate, "hydra.sweeper.n_trials=1")
+    monkeypatch.setattr(study, "differences", lambda *_, **__: Differences(["cells.py has changed"]))
+    for more in ("seed=1", "rerun_changed=true"):
+        assert search(lambda rate: rate, "hydra.sweeper.n_trials=2", more) == (2, [])
+        err = capfd.readouterr().err
+        assert "cells.py has changed" in err and "keep_changed=true" in err and "name=ANOTHER" in err
+    code, tried = search(lambda rate: rate, "hydra.sweeper.n_trials=2", "keep_changed=true")
+    assert (code, len(tried)) == (0, 1)

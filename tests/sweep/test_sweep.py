@@ -431,3 +431,67 @@ def test_a_stored_sweep_names_its_own_keys(sweep_here, tmp_path):
     assert sweep_here(complete, "sweep=seeds") == (0, [(1, "begun"), (2, "begun"), (3, "begun")])
     names = sorted(path.parent.name for path in (tmp_path / "runs" / "depths").glob(f"*/{RECORD_NAME}"))
     assert [name.rpartition("-")[0] for name in names] == ["seed=1", "seed=2", "seed=3"]
+
+
+def test_experiments_of_other_names_are_one_sweep_in_one_folder_whose_code_is_compared(
+    sweep_here, own_code, tmp_path, monkeypatch, capfd
+):
+    write, run = own_code
+    write("first = 1")
+    trained = replace_training(monkeypatch, run)
+    command = ["train", "-m", "experiment=hello,tiny_sentiment"]
+    assert cli.main(command) == 0
+    assert {path.parents[1] for path in tmp_path.rglob(RECORD_NAME)} == {tmp_path / "runs" / "train"}
+    write("second = 2")
+    assert cli.main(command) == 2 and len(trained) == 2
+    assert "own_cells.py has changed" in capfd.readouterr().err
+
+
+def test_a_run_that_came_to_a_jobs_folder_since_is_compared_as_well(sweep_here, own_code, monkeypatch, capfd):
+    write, run = own_code
+    write("first = 1")
+    sweep_here(run, "seed=1")
+    write("second = 2")
+    monkeypatch.setattr(launch, "known_jobs", lambda *_: [])  # when the sweep began, it was not there
+    assert sweep_here(run, "seed=1") == (2, [])
+    assert "own_cells.py has changed" in capfd.readouterr().err
+    assert sweep_here(run, "seed=1", "keep_changed=true") == (0, [])
+    assert sweep_here(run, "seed=1", "rerun_changed=true") == (0, [(1, "begun")])
+
+
+def test_a_configuration_file_that_is_edited_while_the_sweep_runs_is_remembered_for_no_job(sweep_here, tmp_path):
+    (tmp_path / "conf" / "optimizer").mkdir(parents=True)
+    file = tmp_path / "conf" / "optimizer" / "mine.yaml"
+    before, after = (f"defaults: [adam, _self_]\nweight_decay: {decay}\n" for decay in (0.5, 0.25))
+    decays = []
+
+    def train(claim):
+        decays.append(claim.fields["config"]["optimizer"]["weight_decay"])
+        file.write_text(after)
+        complete(claim)
+
+    command = ("--config-dir", "conf", "optimizer=mine", "seed=1,2")
+    file.write_text(before)
+    sweep_here(train, *command)
+    file.write_text(before)
+    assert sweep_here(train, *command) == (0, [(2, "begun")])
+    assert decays == [0.5, 0.25, 0.5]
+
+
+def test_two_jobs_that_are_one_run_are_named(sweep_here, capfd):
+    assert sweep_here(complete, "trainer=cpu,gpu") == (0, [(1, "begun")])
+    assert "[2/2] is the same run as [1/2]" in capfd.readouterr().err
+
+
+def test_a_dry_run_tells_what_would_become_of_runs_of_other_code(sweep_here, own_code, monkeypatch):
+    planned = []
+    monkeypatch.setattr(launch, "_estimate", lambda jobs: planned.extend(jobs) or 0)
+    write, run = own_code
+    write("first = 1")
+    sweep_here(run, "seed=1")
+    write("second = 2")
+    for more in ("name=depths", "keep_changed=true", "rerun_changed=true", "overwrite=true"):
+        sweep_here(run, "seed=1", "dry_run=true", more)
+    assert [job["completed"] for job in planned] == [False, True, False, False]
+    assert [bool(job["mistake"]) for job in planned] == [True, False, False, False]
+    assert "own_cells.py has changed" in planned[0]["mistake"]
