@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def train(*overrides: str, allow: Iterable[str] = (), config_dir: str | None = None, process: bool = True) -> "Run":
+def train(
+    *overrides: str,
+    cell: type | None = None,
+    allow: Iterable[str] = (),
+    config_dir: "str | os.PathLike[str] | None" = None,
+    process: bool = True,
+) -> "Run":
     """Trains one run, as ``seqlab train OVERRIDES`` does, and waits for it.
 
     The run trains in a process of its own, so that a script needs no ``if __name__ == "__main__"`` and nothing that the

@@ -43,7 +43,7 @@ def train(
     *,
     cell: type | None = None,
     allowed: Iterable[str] = (),
-    config_dir: str | None = None,
+    config_dir: str | os.PathLike[str] | None = None,
     process: bool = True,
 ) -> Run:
     """See :func:`seqlab.train`."""
@@ -79,7 +79,9 @@ def _overrides_of(cell: type, overrides: Sequence[str]) -> list[str]:
     return ["model/cell=lstm", "~model.cell.bias", f"model.cell._target_={cell.__module__}.{cell.__qualname__}"]
 
 
-def _compose(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, dict[str, Any], list[str]]:
+def _compose(
+    overrides: Sequence[str], config_dir: str | os.PathLike[str] | None
+) -> tuple[Path, dict[str, Any], list[str]]:
     """The folder of a run, its configuration and its overrides."""
     more = [f"hydra.searchpath=[{_quoted('file://' + os.path.abspath(config_dir))}]"] if config_dir else []
     setup_globals()
