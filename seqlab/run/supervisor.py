@@ -223,6 +223,8 @@ def _has_other_code(run_dir: Path, state: State) -> bool:
 
 
 def _named(values: list[str]) -> str:
+    if not values:  # the hash of that run is an earlier version's
+        return "how this version of seqlab tells configurations apart"
     more = f" and {len(values) - _MAX_NAMED} more" if values[_MAX_NAMED:] else ""
     return ", ".join(values[:_MAX_NAMED]) + more
 
