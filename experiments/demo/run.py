@@ -29,6 +29,7 @@ def main() -> int:
         command += [f"trainer.max_steps={args.steps}", f"trainer.val_check_interval={max(1, args.steps // 2)}"]
     started = time.perf_counter()
     if seqlab(*command, f"hydra.sweep.dir={args.sweep_dir}"):
+        print("the same command goes on with what is left", file=sys.stderr)
         return 1
     print(f"\nsix runs in {time.perf_counter() - started:.0f} s\n")
 
@@ -52,7 +53,12 @@ def main() -> int:
 def seqlab(*arguments: str) -> int:
     """The command as a user would type it, in the environment of this script."""
     print("$ seqlab " + " ".join(arguments), flush=True)
-    return subprocess.run([sys.executable, "-m", "seqlab.cli", *arguments]).returncode
+    process = subprocess.Popen([sys.executable, "-m", "seqlab.cli", *arguments])
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # of the terminal, which tells the command too: it saves, and ends
+            continue
 
 
 def best_run(sweep_dir: Path) -> Path:

@@ -120,8 +120,13 @@ class ProgressLines(AtTest):
 
     def _parts(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> list[str]:
         step, total = _progress(trainer, pl_module)
-        epochs = f" of {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
-        parts = [f"epoch {trainer.current_epoch + 1}{epochs}", f"step {step:,} of {total:,}"]
+        plan = getattr(pl_module, "plan", None)
+        # Fewer than max_epochs where max_steps ends the run.
+        epochs = math.ceil(total / plan.steps_per_epoch) if plan else max(trainer.max_epochs or 0, 0)
+        parts = [
+            f"epoch {trainer.current_epoch + 1}" + (f" of {epochs}" if epochs else ""),
+            f"step {step:,} of {total:,}",
+        ]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TrainingMetrics):
                 if (loss := callback.running_loss()) is not None:

@@ -124,6 +124,7 @@ class TrainCommand:
             self._run_hydra()
             if self._halted:
                 return self._stopped()
+            return _estimate(self.planned) if self.planned else self.code
         except StopSweep as stop:
             signals.end_at_once()
             if stop.error is not None:
@@ -154,7 +155,7 @@ class TrainCommand:
                 self._search.close()
             if self._server is not None:
                 self._server.close()
-        return _estimate(self.planned) if self.planned else self.code
+        return self.code
 
     def _run_hydra(self) -> None:
         try:
@@ -196,10 +197,12 @@ class TrainCommand:
 
     def _stopped(self) -> int:
         with contextlib.suppress(BrokenPipeError):
-            if self.sweep is None:
+            if self.sweep is None or self.planned:
                 print("seqlab: stopped", file=sys.stderr, flush=True)
             else:
                 self.sweep.end_watch()
+                if self.sweep.progress.jobs and not self._halted:  # else its end has told how the jobs ended
+                    print(self.sweep.progress.summary(str(self.sweep.folder)), flush=True)
                 print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
         return self.code or 1
 

@@ -122,7 +122,10 @@ def counted(config: Mapping[str, Any]) -> dict[str, Any]:
         config = {**config, "callbacks": {name: node for name, node in callbacks.items() if not _only_observes(node)}}
     data = config.get("data")
     ships = isinstance(data, Mapping) and str(data.get("_target_")).startswith("seqlab.")
-    left_out = LEFT_OUT + LEFT_OUT_OF_SHIPPED if ships else LEFT_OUT
+    left_out: tuple[str, ...] = LEFT_OUT + LEFT_OUT_OF_SHIPPED if ships else LEFT_OUT
+    model = config.get("model")
+    if isinstance(model, Mapping) and model.get("match_parameters") is not None:
+        left_out += ("model.hidden_size",)  # it is solved for, and in a run's record it is what came out
     return {key: told_apart(key, value) for key, value in flatten(config) if not _is_below(key, left_out)}
 
 

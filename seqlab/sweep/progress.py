@@ -24,6 +24,7 @@ from seqlab.run.progress import Place, duration
 SKIPPED: Final = "skipped"
 """The status of a job that had completed before."""
 DONE: Final = ("completed", SKIPPED)
+_CUT_SHORT: Final = (SKIPPED, "interrupted", "pruned")  # what such a job took says nothing of the others
 _LEFT: Final = "not begun"
 _ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING, _LEFT)
 
@@ -143,7 +144,7 @@ class Progress:
     def _rest(self, elapsed: float) -> list[str]:
         if self.num_jobs is None or (to_go := self.num_jobs - len(self.ended)) <= 0:
             return []
-        seconds = [job.seconds for job in self.ended if job.status != SKIPPED]
+        seconds = [job.seconds for job in self.ended if job.status not in _CUT_SHORT]
         left = f", about {duration(time_left(seconds, to_go, elapsed, self.at_once))}" if seconds else ""
         return [f"{to_go} to go{left}"]
 
@@ -175,15 +176,18 @@ def name_of(folder: str) -> str:
 def time_left(seconds: list[float], to_go: int, elapsed: float, at_once: int | None) -> float:
     """Seconds until the last job ends, of which some took ``seconds``, if the others take as long.
 
-    Jobs at once come in rounds, and those under way have done a part already. Where nobody knows how many run at once,
-    as many end in a time as did so far.
+    Jobs at once come in rounds, and those under way have done a part already; where the rounds take longer than they
+    should have, half of what is left is theirs. Where nobody knows how many run at once, as many end in a time as did
+    so far.
 
     >>> time_left([10, 10], to_go=2, elapsed=20, at_once=1), time_left([10], to_go=3, elapsed=10, at_once=2)
     (20.0, 10.0)
     >>> time_left([10, 10, 10, 10], to_go=2, elapsed=10, at_once=None)
     5.0
+    >>> time_left([10, 10], to_go=2, elapsed=25, at_once=2)
+    5.0
     """
     if at_once is None:
         return elapsed / len(seconds) * to_go
     each = sum(seconds) / len(seconds)
-    return max(0.0, each * math.ceil((len(seconds) + to_go) / at_once) - elapsed)
+    return max(each * to_go / at_once / 2, each * math.ceil((len(seconds) + to_go) / at_once) - elapsed)

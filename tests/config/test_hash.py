@@ -246,3 +246,9 @@ def test_what_a_key_means_to_data_of_ones_own_is_not_known_so_it_counts(key):
 
     shipped, own = hashes("seqlab.data.hello_data"), hashes("mine.Data")
     assert shipped[0] == shipped[1] and own[0] != own[1]
+
+
+def test_a_hidden_size_that_is_solved_for_does_not_count_and_one_that_is_given_does():
+    solved = [config_hash({"model": {"hidden_size": size, "match_parameters": 900}}) for size in (16, 25)]
+    given = [config_hash({"model": {"hidden_size": size, "match_parameters": None}}) for size in (16, 25)]
+    assert solved[0] == solved[1] and given[0] != given[1]

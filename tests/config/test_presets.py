@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from seqlab import conf
 from seqlab.config import build
+from seqlab.config.hash import config_hash
 from seqlab.data import LanguageModelSpec, World
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
@@ -118,6 +119,7 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     record = run_here(tmp_path / "run", f"experiment={name}", *ONE_BATCH, *short_sample(name)).fields
     assert record["status"] == "completed" and record["config"]["name"] == name
+    assert config_hash(record["config"]) == record["config_hash"]  # or it could not be resumed: sizes are solved for
     assert {"val/loss", "test/loss"} <= record["metrics"].keys()
     assert all(map(math.isfinite, record["metrics"].values()))
 

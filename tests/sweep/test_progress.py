@@ -26,7 +26,7 @@ def end(number: int, value: float | None = None, status: str = "completed", **mo
     ("seconds", "to_go", "elapsed", "at_once", "left"),
     [
         ([8.0], 11, 8.0, 2, 40.0),  # two at once: the second ends now as well, five rounds are left
-        ([8.0] * 11, 1, 48.0, 2, 0.0),
+        ([8.0] * 11, 1, 48.0, 2, 2.0),  # its round is over: half of what is left
         ([8.0] * 3, 9, 24.0, 1, 72.0),
         ([100.0] * 4, 4, 100.0, None, 100.0),
     ],
