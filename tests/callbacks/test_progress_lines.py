@@ -30,9 +30,8 @@ def test_a_line_a_minute_tells_step_loss_rate_and_time_left(tmp_path, text_file,
     lines = [line for line in capsys.readouterr().out.splitlines() if " left" in line]
     steps = [int(re.search(r"step (\d+) of 100", line)[1]) for line in lines]
     assert steps == [30, 59, 88]
-    assert all(
-        re.search(r"^epoch 1 of 1  step \d+ of 100  loss \d\.\d+  rate 0\.003  \d+ (s|min) left$", line) for line in lines
-    )
+    form = re.compile(r"epoch 1 of 1  step \d+ of 100  loss \d\.\d+  rate 0\.003  \d+ (s|min) left")
+    assert all(map(form.fullmatch, lines))
     assert lines[1].endswith("  85 s left")  # 41 steps of two seconds, and the looks at the clock of two lines
 
 
