@@ -228,7 +228,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.tbptt_steps": COUNT,
     "data.eval_steps": _or_null(COUNT),
     "data.max_vocab_size": _or_null(COUNT),
-    "data.min_frequency": COUNT,
+    "data.min_frequency": _or_null(COUNT),
     "data.lowercase": FLAG,
     "data.punctuation": FLAG,
     "data.split_unique": FLAG,

@@ -62,6 +62,46 @@ TRANSLATING = ("translator", "translation")
 COUNTING = (("model", "kneser_ney"), ("task", "counting"), ("optimizer", "none"))
 
 
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def own_text(folder: Path) -> list[str]:
+    path = write(folder / "a.txt", "a line of words\n" * 300)
+    return [f"data.path={path}", "data.unit=word"]
+
+
+def own_classes(folder: Path) -> list[str]:
+    rows = [f"a {kind} film {number},{kind}\n" for number in range(40) for kind in ("good", "bad")]
+    path = write(folder / "a.csv", "".join(["text,label\n", *rows]))
+    return [f"data.path={path}"]
+
+
+def own_tags(folder: Path) -> list[str]:
+    path = write(folder / "a.tsv", "".join(f"Go\tVERB\nnow{number}\tADV\n\n" for number in range(40)))
+    return [f"data.path={path}"]
+
+
+def own_pairs(folder: Path) -> list[str]:
+    source, target = write(folder / "a.de", "eins zwei\n" * 100), write(folder / "a.en", "one two\n" * 100)
+    return [f"data.path.source={source}", f"data.path.target={target}", "data.max_vocab_size=300"]
+
+
+def own_stories(folder: Path) -> list[str]:
+    text = World((20, 1, 1)).text("train")
+    return [f"data.train={write(folder / 'train.txt', text)}", f"data.test={write(folder / 'test.txt', text)}"]
+
+
+OWN_FILES = {
+    "text": own_text,
+    "classification": own_classes,
+    "tagging": own_tags,
+    "translation": own_pairs,
+    "answers": own_stories,
+}
+
+
 def choices(*groups: str) -> list[tuple[str, str]]:
     return [(group, name) for group in groups for name in GROUPS[group]]
 
@@ -117,7 +157,8 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         for split in ("train", "test"):
             (tmp_path / "babi_en_1k" / f"qa1_a-name_{split}.txt").write_text(World((20, 1, 1)).text("train"))
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
-    record = run_here(tmp_path / "run", f"experiment={name}", *ONE_BATCH, *short_sample(name)).fields
+    own = OWN_FILES[name](tmp_path) if name in OWN_FILES else []
+    record = run_here(tmp_path / "run", f"experiment={name}", *own, *ONE_BATCH, *short_sample(name)).fields
     assert record["status"] == "completed" and record["config"]["name"] == name
     assert config_hash(record["config"]) == record["config_hash"]  # or it could not be resumed: sizes are solved for
     assert {"val/loss", "test/loss"} <= record["metrics"].keys()
@@ -245,3 +286,10 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
             assert len(several) > 1
             found = [OmegaConf.to_yaml(compose("train", overrides=[swept, f"{key}={value}"])) for value in several]
             assert len(set(found)) == len(several)
+
+
+@pytest.mark.parametrize("name", OWN_FILES)
+def test_a_preset_for_ones_own_files_trains_unk_where_words_are_the_unit(tmp_path, name):
+    data = build.build_data(config_of(f"experiment={name}", *OWN_FILES[name](tmp_path)))
+    data.prepare_data()
+    assert data.settings.min_frequency == (2 if data.settings.unit == "word" else 1)

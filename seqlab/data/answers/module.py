@@ -48,7 +48,7 @@ class AnswerData(ExampleData):
     Args:
         source: gives the questions (``BabiFiles``, ``World``, ...).
         max_vocab_size: the most words to keep; None: all.
-        min_frequency: rarer words are left out and read as ``<unk>``.
+        min_frequency: rarer words are left out and read as ``<unk>``; None: 2 for words, else 1.
         lowercase: lower the text first; answers keep their case.
         punctuation: punctuation marks are tokens of their own.
         max_sentences: longer stories are cut to their last sentences, counted; None: none is.
@@ -74,7 +74,7 @@ class AnswerData(ExampleData):
         self,
         source: AnswerSource,
         max_vocab_size: int | None = None,
-        min_frequency: int = 1,
+        min_frequency: int | None = 1,
         lowercase: bool = True,
         punctuation: bool = True,
         max_sentences: int | None = None,

@@ -50,7 +50,7 @@ class ClassificationData(ExampleData):
         source: gives the texts (``LabelledTables``, ``LabelledLines``, ...).
         unit: "character", "word" or "subword".
         max_vocab_size: the most tokens to keep; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``.
+        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
         lowercase: lower the text first.
         punctuation: words alone: punctuation marks are tokens of their own.
         max_length: longer texts are cut to their first tokens, with a log line; None: none is.
@@ -77,7 +77,7 @@ class ClassificationData(ExampleData):
         source: LabelledSource,
         unit: str = "word",
         max_vocab_size: int | None = None,
-        min_frequency: int = 1,
+        min_frequency: int | None = 1,
         lowercase: bool = False,
         punctuation: bool = False,
         max_length: int | None = None,

@@ -34,7 +34,7 @@ class LanguageModelData(LightningDataModule):
         source: gives the text (``TextFiles``, ``Hub``, ...).
         unit: "character", "word" or "subword".
         max_vocab_size: the most tokens to keep; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``.
+        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
         lowercase: lower the text first.
         punctuation: words alone: punctuation marks are tokens of their own.
         end_of_line: words alone: the token that replaces a newline.
@@ -64,7 +64,7 @@ class LanguageModelData(LightningDataModule):
         source: Source,
         unit: str = "character",
         max_vocab_size: int | None = None,
-        min_frequency: int = 1,
+        min_frequency: int | None = 1,
         lowercase: bool = False,
         punctuation: bool = False,
         end_of_line: str | None = None,
@@ -79,6 +79,7 @@ class LanguageModelData(LightningDataModule):
         super().__init__()
         self.source = source
         self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation, end_of_line)
+        self._least = min_frequency or 1  # as it was asked for
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.tbptt_steps = tbptt_steps
@@ -111,7 +112,7 @@ class LanguageModelData(LightningDataModule):
         if self._vocabulary_file is None:
             return None
         vocabulary = saved_vocabulary(self._vocabulary_file, self.settings)
-        if self.settings.max_vocab_size is not None or self.settings.min_frequency > 1:
+        if self.settings.max_vocab_size is not None or self._least > 1:
             log.info("data.max_vocab_size and data.min_frequency chose no tokens: the vocabulary is a saved one")
         return vocabulary
 

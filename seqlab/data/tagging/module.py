@@ -54,7 +54,7 @@ class TaggingData(ExampleData):
             must follow it. The tags that are learned are O, B-X and I-X, whatever the scheme, for entities are what
             counts; ``seqlab predict`` answers in the scheme. An entity that lacks its beginning or its end reads as
             CoNLL's scorer reads it, and is counted.
-        min_frequency: rarer words are left out and read as ``<unk>``.
+        min_frequency: rarer words are left out and read as ``<unk>``; None: 2 for words, else 1.
         lowercase: lower the words; their letters stay as they are.
         characters: give the model the letters of each word.
         max_length: longer training sentences are cut to their first words, which is told; None: none is. Validation
@@ -87,7 +87,7 @@ class TaggingData(ExampleData):
         self,
         source: TaggedSource,
         entities: bool = False,
-        min_frequency: int = 1,
+        min_frequency: int | None = 1,
         lowercase: bool = False,
         characters: bool = True,
         max_length: int | None = None,

@@ -52,7 +52,7 @@ class TranslationData(ExampleData):
         source: gives the pairs (``ParallelFiles``, ``KingJamesToWorldEnglish``, ...).
         unit: "character", "word" or "subword".
         max_vocab_size: the most tokens to keep a side; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``.
+        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
         lowercase: lower the texts first (references stay as they are).
         punctuation: words alone: punctuation marks are tokens of their own.
         joint_vocabulary: one vocabulary of both sides' texts.
@@ -82,7 +82,7 @@ class TranslationData(ExampleData):
         source: ParallelSource,
         unit: str = "word",
         max_vocab_size: int | None = None,
-        min_frequency: int = 1,
+        min_frequency: int | None = 1,
         lowercase: bool = False,
         punctuation: bool = False,
         joint_vocabulary: bool = False,

@@ -25,7 +25,8 @@ class TokenizerSettings:
     Attributes:
         unit: "character", "word" or "subword" (byte-level BPE, Sennrich et al. 2016).
         max_vocab_size: the most tokens to keep, ``<unk>`` among them; the commonest stay. None: all (8,000 subwords).
-        min_frequency: tokens (subwords: merges) seen less often in the training split are left out.
+        min_frequency: tokens (subwords: merges) seen less often in the training split are left out. None: 2 for words,
+            so that ``<unk>`` occurs in training, 1 for the others.
         lowercase: lower the text first.
         punctuation: words alone: every punctuation mark is a token of its own. Otherwise words are what stands between
             whitespace.
@@ -37,7 +38,7 @@ class TokenizerSettings:
 
     unit: str = "character"
     max_vocab_size: int | None = None
-    min_frequency: int = 1
+    min_frequency: int | None = 1
     lowercase: bool = False
     punctuation: bool = False
     end_of_line: str | None = None
@@ -47,13 +48,20 @@ class TokenizerSettings:
             raise InputError(f"data.unit={self.unit!r} is not a unit: choose one of {', '.join(UNITS)}")
         if self.max_vocab_size is not None and self.max_vocab_size < 2:
             raise InputError(f"data.max_vocab_size={self.max_vocab_size} is too small: give 2 or more, or null for all")
-        if self.min_frequency < 1:
+        if self.min_frequency is None:
+            object.__setattr__(self, "min_frequency", 2 if self.unit == "word" else 1)
+        if self.least < 1:
             raise InputError(f"data.min_frequency={self.min_frequency} must be 1 or more")
         if self.unit != "word" and (self.punctuation or self.end_of_line is not None):
             option = "punctuation" if self.punctuation else "end_of_line"
             raise InputError(f"data.{option} is for data.unit=word alone, and data.unit is {self.unit}")
         if self.end_of_line is not None and (not self.end_of_line or self.end_of_line.split() != [self.end_of_line]):
             raise InputError(f"data.end_of_line={self.end_of_line!r} must be one word without spaces, such as <eos>")
+
+    @property
+    def least(self) -> int:
+        """How often a token that is kept occurs in training at least."""
+        return self.min_frequency or 0
 
 
 def lower(text: str) -> str:
@@ -162,7 +170,7 @@ def choose_tokens(
         (['a', 'b'], False)
     """
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    kept = [token for token in ranked if counts[token] >= settings.min_frequency][: settings.max_vocab_size]
+    kept = [token for token in ranked if counts[token] >= settings.least][: settings.max_vocab_size]
     known = set(kept)
     if UNKNOWN in known or (len(kept) == len(ranked) and known.issuperset(elsewhere)):
         return kept, False

@@ -50,7 +50,7 @@ class SubwordVocabulary(Vocabulary):
             tokenizer.normalizer = normalizers.Lowercase()
         trainer = trainers.BpeTrainer(
             vocab_size=size,
-            min_frequency=settings.min_frequency,
+            min_frequency=settings.least,
             show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )
