@@ -17,8 +17,10 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "commands",  # these three: docs/_ext
+    "commands",  # from here on: docs/_ext
     "config_keys",
+    "drawing",
+    "formulas",
     "mathml",
 ]
 exclude_patterns = ["_build", "_ext"]

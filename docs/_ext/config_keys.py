@@ -138,7 +138,7 @@ def _table(keys: list[Key]) -> nodes.table:
     node = nodes.table(classes=["keys"])
     group = nodes.tgroup(cols=3)
     node += group
-    group += [nodes.colspec(colwidth=width) for width in (28, 27, 45)]
+    group += [nodes.colspec(colwidth=width) for width in (33, 25, 42)]
     head = nodes.thead()
     titles = nodes.row()
     titles += [nodes.entry("", nodes.paragraph(text=title)) for title in ("key", "default", "")]
