@@ -1,7 +1,7 @@
 """What README and ``docs/`` show: Python blocks run, page by page; commands are parsed, and ``seqlab train`` composed.
 
-A block after a line that ends in the name of a file (`my_cells.py`:) is that file: it is written into the page's folder,
-so that later blocks import it and commands find it. A comment ``<!-- not run: REASON -->`` before a block leaves it out.
+A block after a line that ends in the name of a file (`my_cells.py`:) is that file: it is written into the page's
+folder, so that later blocks import it and commands find it. ``<!-- not run: REASON -->`` before a block leaves it out.
 """
 
 import re
@@ -214,8 +214,14 @@ def test_a_key_is_read_with_its_default_and_its_comment(monkeypatch):
     pytest.importorskip("sphinx")
     from config_keys import Key, read_keys
 
-    text = "a: null    # none\nb:          # a group\n  c: [1, 2]  # two\n             # of them\n  d: 'x # y'\ndefaults: [e]\n"
-    assert read_keys(text) == [
+    lines = (
+        "a: null    # none",
+        "b:          # a group",
+        "  c: [1, 2]  # two",
+        "             # of them",
+        "  d: 'x # y'",
+    )
+    assert read_keys("\n".join((*lines, "defaults: [e]"))) == [
         Key("a", "null", "none"),
         Key("b", "", "a group"),
         Key("b.c", "[1, 2]", "two of them"),

@@ -1,4 +1,4 @@
-"""The directive ``drawing``: an SVG of ``_static`` within the page, so that it has the page's colours, light and dark."""
+"""The directive ``drawing``: an SVG of ``_static`` within the page, in the page's own colours, light and dark."""
 
 from pathlib import Path
 
