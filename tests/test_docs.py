@@ -209,6 +209,14 @@ def test_every_configuration_group_is_in_the_reference():
     assert groups - {"."} <= shown and "train.yaml" in shown
 
 
+def test_the_groups_at_a_glance_name_every_choice():
+    """Those of ``experiment`` stand in the README's table of tasks."""
+    table = (DOCS / "reference" / "config" / "index.md").read_text() + (ROOT / "README.md").read_text()
+    folders = {path.parent for path in (ROOT / "conf").rglob("*.yaml")} - {ROOT / "conf"}
+    choices = {path.stem for folder in folders for path in folder.glob("[!_]*.yaml")} - {"default"}
+    assert sorted(choice for choice in choices if f"`{choice}`" not in table) == []
+
+
 def test_a_key_is_read_with_its_default_and_its_comment(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
     pytest.importorskip("sphinx")
