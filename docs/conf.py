@@ -21,7 +21,7 @@ extensions = [
     "config_keys",
     "drawing",
     "formulas",
-    "mathml",
+    "drawn_math",
 ]
 exclude_patterns = ["_build", "_ext"]
 source_suffix = {".md": "markdown"}
@@ -49,7 +49,7 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_show_sphinx = False
 html_copy_source = False
-html_math_renderer = "mathml"
+html_math_renderer = "drawn"
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b62a4", "color-brand-content": "#0b62a4"},
     "dark_css_variables": {"color-brand-primary": "#6cb6ff", "color-brand-content": "#6cb6ff"},
