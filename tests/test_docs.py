@@ -122,6 +122,10 @@ def test_pages_are_found():
     assert {"README.md", "docs/tutorial.md", "docs/guides/sweeps.md"} <= set(map(name_of, WITH_COMMANDS))
 
 
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, page_folder, trains_here):
     write_files(blocks_of(page), page_folder)
