@@ -7,7 +7,7 @@ READY = $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types doctest bench clean
+.PHONY: help setup demo test check lint types doctest docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -17,7 +17,7 @@ setup: $(READY)  ## make a virtual environment in .venv with the tested versions
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[demo,dev,joblib,ray,submitit,optuna]'
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[demo,dev,docs,joblib,ray,submitit,optuna]'
 	touch $(READY)
 
 demo: setup  ## train language models of three depths on the King James text, compare them, sample from the best
@@ -40,10 +40,13 @@ types: setup
 doctest: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules seqlab
 
+docs: setup  ## build the site into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going -q $(SPHINXOPTS) docs docs/_build/html
+
 bench: setup  ## the engines against torch.nn, and the training step against a plain PyTorch script
 	$(BIN)/seqlab bench engine --part main
 	$(BIN)/seqlab bench training
 	$(BIN)/seqlab bench training --precision bf16-mixed
 
 clean:  ## remove the virtual environment and what tools have cached
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build docs/_build *.egg-info

@@ -135,7 +135,7 @@ def state_gradients(model: nn.Module, loss: Loss, tbptt_steps: int | None = None
 
 
 def norms_by_distance(gradients: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The mean over rows of |dL/dh_t|, by how many steps t lies before the row's last: ``(T,)``, the last step first.
+    """The mean over rows of ``|dL/dh_t|`` by how many steps t lies before the row's last: ``(T,)``, that one first.
 
     ``gradients (T, B, size)`` come from :func:`state_gradients`, ``lengths (B,)`` are those the layer was given. At a
     distance that only some rows reach, the mean is over those; that none reaches, nan. For each row's own gradient

@@ -33,8 +33,8 @@ _AT_ONCE = 64  # texts that are translated together
 class TranslationTask(SequenceTask):
     r"""Writes the translation of a sentence, trained by teacher forcing.
 
-    .. math::  \mathcal{L} = -\frac{1}{N} \sum_{b,s} \Big[ (1 - \epsilon) \log p(y_{bs} \mid y_{b,<s}, x_b)
-               + \frac{\epsilon}{V} \sum_{v} \log p(v \mid y_{b,<s}, x_b) \Big]
+    .. math::  \mathcal{L} = -\frac{1}{N} \sum_{b,s} \Bigl[ (1 - \epsilon) \log p(y_{bs} \mid y_{b,<s}, x_b)
+               + \frac{\epsilon}{V} \sum_{v} \log p(v \mid y_{b,<s}, x_b) \Bigr]
 
     over the N tokens of the translations, each translation's end among them; :math:`\epsilon` is ``label_smoothing``
     (Szegedy et al. 2016) and for training alone, as logged loss and perplexity are without it.

@@ -186,7 +186,7 @@ class Translator(nn.Module):
         bos: int,
         eos: int,
     ) -> Translations:
-        """Answers of high score(y) = log P(y, eos | x) / ((5 + |y, eos|) / 6)^length_penalty (Wu et al. 2016).
+        """Answers of high score (Wu et al. 2016): ``log P(y, eos | x) / ((5 + n) / 6) ** penalty``, n tokens with eos.
 
         Each step extends the ``beam_size`` likeliest open answers of a source by one token; those among the
         ``beam_size`` likeliest extensions that end in ``eos`` are answers, the likeliest others stay open. A source is
