@@ -22,7 +22,7 @@ with quick_imports():
 
     from seqlab.config.compose import compose_config
     from seqlab.nn.engine.scan import build
-    from seqlab.run import training
+    from seqlab.run import loaded, training
     from seqlab.run.folder import Claim, RunFolder, start_run
 
 torch.set_num_threads(1)
@@ -50,6 +50,7 @@ def own_path(monkeypatch):
     """What a command that is carried out here says of the user's modules ends with the test."""
     for name in ("SEQLAB_MODULE_FOLDERS", "PYTHONSAFEPATH"):
         monkeypatch.setenv(name, "")
+    monkeypatch.setattr(loaded._recorder, "by_path", {})  # files that a test loads by their paths are its own alone
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import seqlab
@@ -50,8 +51,18 @@ def preload() -> None:
 
 def modules() -> list[str]:
     """The modules of seqlab that a run may import."""
-    names = (found.name for found in pkgutil.walk_packages(seqlab.__path__, "seqlab."))
-    return [name for name in names if not name.startswith(_OTHERS)]
+    return list(_below("seqlab", seqlab.__path__))
+
+
+def _below(package: str, paths: Iterable[str]) -> Iterator[str]:
+    """The modules of a package, found without importing it, as ``pkgutil.walk_packages`` would."""
+    for found in pkgutil.iter_modules(paths, f"{package}."):
+        if found.name.startswith(_OTHERS):
+            continue
+        yield found.name
+        if found.ispkg:
+            name = found.name.rpartition(".")[2]
+            yield from _below(found.name, [os.path.join(path, name) for path in paths])
 
 
 def main(argv: list[str]) -> int:

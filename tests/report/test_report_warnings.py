@@ -20,7 +20,8 @@ def test_versions_that_differ_are_named_with_their_packages(tmp_path, write_run)
 def test_data_that_differ_from_group_to_group_are_told_beside_a_chosen_key(tmp_path, write_run):
     for depth in (1, 2):
         config = {"model.num_layers": depth, "model.hidden_size": 10 * depth, "data.path": f"{depth}.txt"}
-        write_run(tmp_path / str(depth), metrics=1.0, config={**config, "data.cache_dir": str(depth)})
+        data = {"data._target_": "seqlab.data.text_data", "data.cache_dir": str(depth)}
+        write_run(tmp_path / str(depth), metrics=1.0, config={**config, **data})
     by_depth = compare([tmp_path], by=["model.num_layers"])
     assert by_depth.notes == [
         "Differing in step with model.num_layers: model.hidden_size.",

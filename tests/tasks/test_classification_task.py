@@ -126,7 +126,7 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     other = evaluate(tmp_path / "run", [f"data.path={tmp_path / 'other.csv'}"])
     assert other.keys() == first.keys() and other != first
     (tmp_path / "wrong.csv").write_text("text,label\n" + "b a,third\n" * 20)
-    with pytest.raises(InputError, match=r"wrong.csv:\d+: no label of the train split occurs in training"):
+    with pytest.raises(InputError, match=r"wrong.csv:\d+: no class of the train split occurs in training"):
         evaluate(tmp_path / "run", [f"data.path={tmp_path / 'wrong.csv'}"])
 
 
