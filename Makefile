@@ -7,10 +7,10 @@ READY = $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types doctest docs bench clean
+.PHONY: help setup demo test test-fast check lint types doctest docs bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 setup: $(READY)  ## make a virtual environment in .venv with the tested versions
 
@@ -25,7 +25,10 @@ demo: setup  ## train language models of three depths on the King James text, co
 
 # In the order of the folders: the files with the fewest tests are the longest, and would come last and alone.
 test: setup  ## run the tests, as many at once as there are cores, each with one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10
+
+test-fast: setup  ## run the tests of the files that take a few seconds: about a minute on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" -q
 
 check: lint types doctest  ## lint, types, import contracts and doctests
 

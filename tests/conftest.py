@@ -28,6 +28,16 @@ with quick_imports():
 torch.set_num_threads(1)
 
 
+LONG_FILES = frozenset((Path(__file__).parent / "long_files.txt").read_text().split())
+"""Files of tests that take over four seconds each: `make test-fast` leaves them out, as it does slow tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in LONG_FILES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """What is imported by now stays: no collection of garbage has to look at it, now or later."""
