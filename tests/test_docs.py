@@ -159,7 +159,7 @@ def check_command(words: list[str]) -> None:
         else:
             cli._parser().parse_args(words)
     elif words[0] == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         unknown = [word for word in words[1:] if "=" not in word and word not in targets]
         assert not unknown, f"no target {unknown}"
     elif words[0] == "python":

@@ -1,13 +1,26 @@
 """Some cases of the campaign against the engines; `experiments/engine_campaign/run.py` runs any number."""
 
+import sys
+
 import pytest
 
 from seqlab.nn.engine.scan import build
+from seqlab.run import loaded
 from tests.nn.campaign.campaign import HISTORIES, Lives, describe
 from tests.nn.campaign.family import family
 
 CELLS = range(6)  # of sixteen cases each
 programs: dict[int, int] = {}
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_module(monkeypatch, tmp_path):
+    """What a case writes and imports is no code of the runs that later tests of this process train."""
+    monkeypatch.setattr(loaded._recorder, "files", dict(loaded._recorder.files))
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.mark.filterwarnings("ignore")
