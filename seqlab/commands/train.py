@@ -197,7 +197,7 @@ class TrainCommand:
 
     def _stopped(self) -> int:
         with contextlib.suppress(BrokenPipeError):
-            if self.sweep is None or self.planned:
+            if self.sweep is None or (self._config is not None and self._config.dry_run):
                 print("seqlab: stopped", file=sys.stderr, flush=True)
             else:
                 self.sweep.end_watch()

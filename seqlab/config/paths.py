@@ -135,8 +135,8 @@ def absolute_paths(config: Mapping[str, Any], folder: str | os.PathLike[str] | N
 
     Example:
         >>> config = {"data": {"_target_": "seqlab.data.hub_data", "path": "text", "data_files": "a.txt"}}
-        >>> absolute_paths(config, "/home/me")["data"]["data_files"]
-        '/home/me/a.txt'
+        >>> absolute_paths(config, "/project")["data"]["data_files"]
+        '/project/a.txt'
     """
     base = os.path.abspath(folder or os.getcwd())
 

@@ -62,7 +62,7 @@ def name_of_copy(module: str, path: str) -> str:
     """Where a module's file would lie below the folder that it was found in.
 
     Example:
-        >>> name_of_copy("cells.gated", "/home/me/cells/gated.py"), name_of_copy("cells", "/home/me/cells/__init__.py")
+        >>> name_of_copy("cells.gated", "/project/cells/gated.py"), name_of_copy("cells", "/project/cells/__init__.py")
         ('cells/gated.py', 'cells/__init__.py')
     """
     file = os.path.basename(path)

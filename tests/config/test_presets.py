@@ -292,4 +292,4 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
 def test_a_preset_for_ones_own_files_trains_unk_where_words_are_the_unit(tmp_path, name):
     data = build.build_data(config_of(f"experiment={name}", *OWN_FILES[name](tmp_path)))
     data.prepare_data()
-    assert data.settings.min_frequency == (2 if data.settings.unit == "word" else 1)
+    assert data.settings.least == (2 if data.settings.unit == "word" else 1)

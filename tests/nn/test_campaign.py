@@ -9,7 +9,7 @@ from seqlab.run import loaded
 from tests.nn.campaign.campaign import HISTORIES, Lives, describe
 from tests.nn.campaign.family import family
 
-CELLS = range(6)  # of sixteen cases each
+CELLS = range(13)  # of sixteen cases each
 programs: dict[int, int] = {}
 
 

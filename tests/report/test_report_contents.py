@@ -98,7 +98,7 @@ def test_data_that_has_moved_is_the_same_data(tmp_path, write_run):
 
 def test_paths_are_shown_as_they_were_given(tmp_path, write_run):
     for name in "ab":
-        config, written = {**TEXT, "data.path": f"/home/x/{name}.txt"}, {"places": {"working_folder": "/home/x"}}
+        config, written = {**TEXT, "data.path": f"/project/{name}.txt"}, {"places": {"working_folder": "/project"}}
         write_run(tmp_path / name, metrics=1.0, config=config, written=written)
     assert [group.key["data.path"] for group in compare([tmp_path]).groups] == ["a.txt", "b.txt"]
 

@@ -102,7 +102,7 @@ def test_no_job_begins_at_once_with_others_after_a_failure(tmp_path):
     assert done.returncode == 1
     assert "fail_fast=true ends the sweep with its first failure" in done.stderr
     begun = sorted(path.parent.name.rpartition("-")[0] for path in (tmp_path / "runs" / "x").glob(f"*/{RECORD_NAME}"))
-    assert begun  # one or two, at once
+    assert len(begun) in (1, 2)  # the first, and perhaps the second at once with it
     assert not any(name.startswith("model.num_layers=1") for name in begun)
     assert all("num_layers=0" in path.name for path in (tmp_path / "runs" / "x").glob("model*"))
 

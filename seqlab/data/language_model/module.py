@@ -79,7 +79,6 @@ class LanguageModelData(LightningDataModule):
         super().__init__()
         self.source = source
         self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation, end_of_line)
-        self._least = min_frequency or 1  # as it was asked for
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.tbptt_steps = tbptt_steps
@@ -112,7 +111,7 @@ class LanguageModelData(LightningDataModule):
         if self._vocabulary_file is None:
             return None
         vocabulary = saved_vocabulary(self._vocabulary_file, self.settings)
-        if self.settings.max_vocab_size is not None or self._least > 1:
+        if self.settings.max_vocab_size is not None or (self.settings.min_frequency or 1) > 1:
             log.info("data.max_vocab_size and data.min_frequency chose no tokens: the vocabulary is a saved one")
         return vocabulary
 

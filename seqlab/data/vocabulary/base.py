@@ -48,8 +48,6 @@ class TokenizerSettings:
             raise InputError(f"data.unit={self.unit!r} is not a unit: choose one of {', '.join(UNITS)}")
         if self.max_vocab_size is not None and self.max_vocab_size < 2:
             raise InputError(f"data.max_vocab_size={self.max_vocab_size} is too small: give 2 or more, or null for all")
-        if self.min_frequency is None:
-            object.__setattr__(self, "min_frequency", 2 if self.unit == "word" else 1)
         if self.least < 1:
             raise InputError(f"data.min_frequency={self.min_frequency} must be 1 or more")
         if self.unit != "word" and (self.punctuation or self.end_of_line is not None):
@@ -61,7 +59,9 @@ class TokenizerSettings:
     @property
     def least(self) -> int:
         """How often a token that is kept occurs in training at least."""
-        return self.min_frequency or 0
+        if self.min_frequency is not None:
+            return self.min_frequency
+        return 2 if self.unit == "word" else 1
 
 
 def lower(text: str) -> str:
