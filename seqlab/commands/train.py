@@ -200,7 +200,7 @@ class TrainCommand:
             if self.sweep is None or (self._config is not None and self._config.dry_run):
                 print("seqlab: stopped", file=sys.stderr, flush=True)
             else:
-                self.sweep.end_watch()
+                self.sweep.lose()  # a job whose end nobody came to tell
                 if self.sweep.progress.jobs and not self._halted:  # else its end has told how the jobs ended
                     print(self.sweep.progress.summary(str(self.sweep.folder)), flush=True)
                 print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)

@@ -86,3 +86,9 @@ def test_the_best_job_has_a_finite_metric(mode, best):
 
 def test_a_name_is_what_the_sweep_varied():
     assert (name_of("seed=1,model.cell=a-b-0123abcd"), name_of("0123abcd")) == ("seed=1,model.cell=a-b", "0123abcd")
+
+
+@pytest.mark.parametrize("status", ["interrupted", "pruned", "skipped"])
+def test_what_was_cut_short_says_nothing_of_the_time_that_the_others_take(status):
+    progress = progress_of(start(0), end(0, 1.0), start(1), {**end(1, None, status), "seconds": 1.0}, num_jobs=4)
+    assert "2 to go, about 2 min" in progress.status_line(elapsed=61.0)  # as long as the first: a minute each

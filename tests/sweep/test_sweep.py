@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import math
+import os
+import signal
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -495,3 +497,21 @@ def test_a_dry_run_tells_what_would_become_of_runs_of_other_code(sweep_here, own
     assert [job["completed"] for job in planned] == [False, True, False, False]
     assert [bool(job["mistake"]) for job in planned] == [True, False, False, False]
     assert "own_cells.py has changed" in planned[0]["mistake"]
+
+
+def test_a_sweep_that_is_stopped_tells_how_its_jobs_ended(sweep_here, capfd):
+    def stop(claim):
+        claim.interrupt("stopped by SIGINT")
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1
+
+    assert sweep_here(stop, "seed=1,2,3") == (1, [(1, "begun")])
+    out, err = capfd.readouterr()
+    assert "1 interrupted, 2 not begun\n  interrupted: runs/depths/seed=1-" in out
+    assert "the same command goes on with it" in err and "Traceback" not in err
+
+
+def test_a_dry_run_that_is_stopped_is_one_line(sweep_here, monkeypatch, capfd):
+    monkeypatch.setattr(launch, "_estimate", lambda jobs: os.kill(os.getpid(), signal.SIGINT))
+    assert sweep_here(complete, "seed=1,2", "dry_run=true") == (1, [])
+    assert capfd.readouterr().err == "seqlab: stopped\n"
