@@ -170,3 +170,11 @@ def test_a_worker_of_a_run_refuses_other_code_of_seqlab_than_its_first_process_h
     monkeypatch.setattr(workers, "seqlab_hash", lambda: "edited since")
     with pytest.raises(InputError, match="start the command again"):
         workers.check_same_seqlab()
+
+
+def test_what_no_run_imports_is_not_imported_for_them():
+    names = process.modules()
+    assert "seqlab.run.training" in names and "seqlab.nn.engine.scan.trace" in names
+    assert not [name for name in names if name.startswith(("seqlab.bench", "seqlab.cli", "seqlab.commands"))]
+    looked = "import sys; from seqlab.run import process; process.modules(); print('seqlab.testing' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", looked], capture_output=True, text=True).stdout == "False\n"
