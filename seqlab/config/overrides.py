@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqlab.config.values import GROUPS
 from seqlab.errors import InputError
 
 
@@ -14,7 +15,8 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """``config`` with ``key=value`` overrides, values in YAML; keys must exist.
 
     Raises:
-        InputError: for a malformed override or an unknown key; names the nearest one.
+        InputError: for a malformed override, an unknown key (names the nearest one), or a group that is given a single
+            value.
 
     Example:
         >>> override({"data": {"batch_size": 20}}, ["data.batch_size=10"])
@@ -33,9 +35,18 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.create(f"value: {value}"), "value"))
         except (OmegaConfBaseException, ValueError) as error:
             raise InputError(f"{text}: {' '.join(str(error).split())}") from error
+        if key in GROUPS and not OmegaConf.is_dict(OmegaConf.select(changed, key)):
+            raise InputError(f"{text}: expected a key of the group, such as {_key_of(key, known)}")
     plain = OmegaConf.to_container(changed, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def _key_of(group: str, known: list[str]) -> str:
+    """An override that a stored configuration takes for ``group``: the files that a group is chosen from are gone."""
+    if group == "logger":
+        return "logger._target_=null, which turns the logger off"
+    return next((f"{key}=..." for key in known if key.startswith(f"{group}.")), f"{group}._target_=...")
 
 
 def _keys(config: Mapping[str, Any], prefix: str = "") -> Any:

@@ -74,6 +74,15 @@ def test_an_interrupted_run_goes_on_and_refuses_what_changes_its_result(tmp_path
     assert completing == [("run", True)]
 
 
+@pytest.mark.parametrize("value", ["null", "none"])
+def test_a_logger_that_is_turned_off_by_its_group_is_told_the_key_that_resume_takes(tmp_path, completing, value):
+    run_dir = run_of(tmp_path, "interrupt")
+    with pytest.raises(InputError, match=rf"^logger={value}: expected .* logger\._target_=null"):
+        resume(run_dir, [f"logger={value}"], [])
+    assert resume(run_dir, ["logger._target_=null"], []) == 0
+    assert completing == [("run", True)]
+
+
 def test_what_is_no_run_or_an_earlier_versions_is_named(tmp_path):
     with pytest.raises(InputError, match="is not the folder of a run"):
         resume(tmp_path, [], [])
