@@ -176,6 +176,11 @@ class RunCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         run = checkpoint["run"]
+        if "metrics" not in run:
+            raise InputError(
+                "checkpoint: expected the run's metrics in it, which this one, of an earlier version of seqlab, lacks; "
+                "it cannot be resumed: begin the run again in another folder"
+            )
         self.best_score, self.best_position = run["best_score"], run["best_position"]
         self.saved_position = run["position"]
         self._resumed = checkpoint

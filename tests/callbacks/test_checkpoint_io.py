@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqlab.callbacks import AtomicCheckpointIO
+from seqlab.callbacks import AtomicCheckpointIO, RunCheckpoint
 from seqlab.errors import InputError
 from seqlab.run.load import load_checkpoint
 
@@ -42,3 +42,9 @@ def test_what_would_not_is_told_before_it_is_written(tmp_path, state):
         saved(last, state)
     assert type(state).__name__ in str(told.value) or "int64" in str(told.value)
     assert last.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_without_the_runs_metrics_is_refused_in_a_line():
+    checkpoint = {"run": {"best_score": None, "best_position": None, "position": 3, "stopped": False}}
+    with pytest.raises(InputError, match=r"checkpoint: expected the run's metrics .* another folder"):
+        RunCheckpoint().on_load_checkpoint(None, None, checkpoint)
