@@ -1,4 +1,4 @@
-"""``seqlab resume``: goes on with a run that stopped, or, as a new run, with one that has completed."""
+"""``seqlab resume``: continues a stopped run in place, and a completed one as a new run beside it."""
 
 import os
 import sys
@@ -25,10 +25,11 @@ from seqlab.sweep.sweep import show_in_tensorboard
 def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     """``seqlab resume RUN_DIR [OVERRIDES]``: continues a run from its last checkpoint; returns the exit code.
 
-    A run that has completed goes on for more epochs or steps as a new run in a folder beside, which names its parent.
+    A completed run is left as it is: more epochs or steps are trained as a new run in a folder beside it, which names
+    its parent.
 
     Raises:
-        InputError: an override would change what the run computes, or there is no run.
+        InputError: an override would change what the run computes, or the folder holds no run.
     """
     if run_dir.name in ("", ".."):  # the working folder, or one above
         run_dir = Path(os.path.abspath(run_dir))
@@ -41,13 +42,13 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             "seqlab do: it can be reported, not resumed"
         )
     run.settle()
-    latest = run.latest()  # perhaps a new run that is to replace the one that is there
-    state, changed, is_same, told = _changed(latest, run_dir, overrides)
+    latest = run.latest()  # the replacement, where a run with overwrite=true is under way
+    state, changed, is_same, notices = _changed(latest, run_dir, overrides)
     if latest is not run and not is_same:
         latest = run
-        state, changed, is_same, told = _changed(run, run_dir, overrides)
-    for text in told:
-        print(f"seqlab: {text}", file=sys.stderr, flush=True)
+        state, changed, is_same, notices = _changed(run, run_dir, overrides)
+    for notice in notices:
+        print(f"seqlab: {notice}", file=sys.stderr, flush=True)
     if state.status == COMPLETED and is_same and latest is run:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
@@ -66,26 +67,25 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
 
 
 def _changed(run: RunFolder, run_dir: Path, overrides: list[str]) -> tuple[State, dict[str, Any], bool, list[str]]:
-    """A run's state, its configuration with other values, whether that asks for the same computation, and what to say
-    of data that has moved."""
+    """The run's state, its overridden configuration, whether that computes the same, and notices about moved data."""
     state = run.state()
     if state.status == ABSENT:
         raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
-    config, told = moved_paths(state.record["config"], state.record["places"], run_dir)
+    config, notices = moved_paths(state.record["config"], state.record["places"], run_dir)
     changed = absolute_paths(override(config, overrides))
-    return state, changed, config_hash(changed) == config_hash(config), told
+    return state, changed, config_hash(changed) == config_hash(config), notices
 
 
 def _continue(run_dir: Path, state: State, changed: dict[str, Any], overrides: list[str]) -> int:
-    """Goes on with a completed run as a new one."""
+    """Continues a completed run as a new one."""
     check_config(changed)
     config = continued_config(run_dir, state, changed)
     folder = continued_folder(run_dir, overrides)
-    known = RunFolder(folder).state()
-    if known.status == COMPLETED and known.record["config_hash"] == config_hash(config):
+    continuation = RunFolder(folder).state()
+    if continuation.status == COMPLETED and continuation.record["config_hash"] == config_hash(config):
         print(f"{folder} is complete already; its metrics are in {folder / RECORD_NAME}")
         return 0
-    # The same data and code as the parent's are asked for, as of a run that is resumed.
+    # Data and code must be the parent's, as they must for a resumed run.
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     all_overrides = [*(state.record["overrides"] or []), *overrides]
     print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)
