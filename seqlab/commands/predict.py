@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.config import build
-from seqlab.data.core.examples import read_lines
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.tables import without_surrogates
-from seqlab.data.formats.text import plain_text
+from seqlab.data.formats.text import plain_text, read_lines
 from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load

@@ -54,6 +54,8 @@ class PathKeys:
 
 _SPLITS: Final = ("train", "validation", "test")
 _FILES: Final = PathKeys(("path", *_SPLITS))
+_SOURCE: Final = PathKeys(("files",))
+_SET: Final = PathKeys(hub="data_set")
 _FOLDER: Final = PathKeys(("root",))
 _NOTHING: Final = PathKeys()
 _EVERYWHERE: Final = ("vocabulary", "vectors")  # of what ships, whatever the target
@@ -80,21 +82,25 @@ DECLARED: Final[Mapping[str, PathKeys]] = {
     "seqlab.data.world_data": _NOTHING,
     # The parts that these are made of, for a configuration that puts them together itself.
     "seqlab.data.AnswerData": _NOTHING,
-    "seqlab.data.AnswerHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.BabiFiles": PathKeys(_SPLITS),
+    "seqlab.data.AnswerHub": _SET,
+    "seqlab.data.BabiFiles": _SOURCE,
     "seqlab.data.ClassificationData": _NOTHING,
-    "seqlab.data.Hub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.LabelledHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.LabelledLines": PathKeys(("files",)),
-    "seqlab.data.LabelledTables": _FILES,
+    "seqlab.data.Files": _FILES,
+    "seqlab.data.Hub": _SET,
+    "seqlab.data.HubDataset": PathKeys(hub="path", hub_files="data_files"),
+    "seqlab.data.LabelledHub": _SET,
+    "seqlab.data.LabelledLines": _SOURCE,
+    "seqlab.data.LabelledTables": _SOURCE,
     "seqlab.data.LanguageModelData": _NOTHING,
-    "seqlab.data.ParallelFiles": _FILES,
-    "seqlab.data.ParallelHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.TaggedFiles": _FILES,
-    "seqlab.data.TaggedHub": PathKeys(hub="path", hub_files="data_files"),
+    "seqlab.data.ParallelFiles": _SOURCE,
+    "seqlab.data.ParallelHub": _SET,
+    "seqlab.data.ParallelTables": _SOURCE,
+    "seqlab.data.TaggedFiles": _SOURCE,
+    "seqlab.data.TaggedHub": _SET,
     "seqlab.data.TaggingData": _NOTHING,
-    "seqlab.data.TextFiles": _FILES,
+    "seqlab.data.TextFiles": _SOURCE,
     "seqlab.data.TranslationData": _NOTHING,
+    "seqlab.data.WordVectors": _NOTHING,
 }
 
 
@@ -246,12 +252,16 @@ def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
     if declared is None:
         return
     hub = _value(node, declared.hub) if declared.hub else None
+    if isinstance(hub, Mapping):  # a part with a class of its own, which declares its keys
+        return
     if declared.hub and hub not in PACKAGED:
         yield declared.hub, Kind.HUB
     if declared.hub_files and hub in PACKAGED:
         yield declared.hub_files, Kind.FILES
     for name in declared.files:
-        if hub is None or name not in declared.names:
+        value = _value(node, name)
+        is_part = isinstance(value, Mapping) and "_target_" in value
+        if not is_part and (hub is None or name not in declared.names):
             yield name, Kind.FILES
     yield from ((name, Kind.FILES) for name in _EVERYWHERE)
     yield from ((name, Kind.PLACE) for name in _PLACES)

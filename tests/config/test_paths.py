@@ -105,8 +105,16 @@ def test_nested_paths_lists_and_patterns(tmp_path, monkeypatch):
 
 def test_parts_that_a_configuration_puts_together_and_declarations_of_the_users_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    source = {"_target_": "seqlab.data.TextFiles", "path": "a.txt"}
-    assert values(data("LanguageModelData", source=source)) == {"data.source.path": "a.txt"}
+    one = {"_target_": "seqlab.data.TextFiles", "files": "a.txt"}
+    assert values(data("LanguageModelData", source=one)) == {"data.source.files": "a.txt"}
+    three = {"_target_": "seqlab.data.Files", "train": "a.txt", "validation": "b.txt", "test": "c.txt"}
+    source = {"_target_": "seqlab.data.TaggedFiles", "files": three}
+    assert set(values(data("TaggingData", source=source)).values()) == {"a.txt", "b.txt", "c.txt"}
+    absolute = absolute_paths(data("TaggingData", source=source))["data"]["source"]["files"]
+    assert absolute["_target_"] == three["_target_"] and absolute["test"] == str(tmp_path / "c.txt")
+    csv = {"_target_": "seqlab.data.HubDataset", "path": "csv", "data_files": "a.csv"}
+    source = {"_target_": "seqlab.data.LabelledHub", "data_set": csv}
+    assert values(data("ClassificationData", source=source)) == {"data.source.data_set.data_files": "a.csv"}
     own = {"data": {"_target_": "my_data.Songs", "folder": "songs", "mode": "major", "more": {"lexicon": "l.txt"}}}
     assert absolute_paths(own) == own
     own["data"]["_files_"] = ["folder", "more.lexicon"]

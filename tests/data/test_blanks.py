@@ -3,7 +3,7 @@
 import pytest
 
 from seqlab.commands.predict import inputs_of
-from seqlab.data import BabiFiles, TaggedFiles, labelled_data, parallel_data, tagged_data
+from seqlab.data import BabiFiles, Files, TaggedFiles, from_options, labelled_data, parallel_data, tagged_data
 from seqlab.data.formats.blanks import is_blank
 from seqlab.errors import InputError
 from tests.data.copies import thrice
@@ -76,17 +76,20 @@ def test_a_sentence_question_or_answer_that_nobody_sees_is_refused(tmp_path, sto
     (tmp_path / "a.txt").write_text(story)
     (tmp_path / "b.txt").write_text("1 Ann left.\n2 Who left?\tAnn\n")
     with pytest.raises(InputError, match=words):
-        BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt").read("train")
+        BabiFiles(Files(train=tmp_path / "a.txt", test=tmp_path / "b.txt")).read("train")
 
 
 @pytest.mark.parametrize("blank", ["", " \t", "\u200b", "\ufeff", "\u00a0"])
 def test_a_line_in_which_nothing_is_seen_ends_a_sentence(tmp_path, blank):
     (tmp_path / "a.conll").write_text(f"a X\nb Y\n{blank}\nc X\n{blank}\n")
-    rows = TaggedFiles(**thrice(tmp_path / "a.conll")).read("train")
+    rows = from_options(TaggedFiles, **thrice(tmp_path / "a.conll")).read("train")
     assert [row.words for row in rows] == [("a", "b"), ("c",)]
     row = "1\tThe\tthe\tDET\tDT\t_\t0\troot\t_\t_\n"
     (tmp_path / "a.conllu").write_text(f"{row}{blank}\n{row}{blank}\n")
-    assert [one.words for one in TaggedFiles(**thrice(tmp_path / "a.conllu")).read("train")] == [("The",), ("The",)]
+    assert [one.words for one in from_options(TaggedFiles, **thrice(tmp_path / "a.conllu")).read("train")] == [
+        ("The",),
+        ("The",),
+    ]
 
 
 def test_names_that_unicode_holds_to_be_equal_are_one_class_tag_or_answer(tmp_path):
@@ -103,7 +106,7 @@ def test_names_that_unicode_holds_to_be_equal_are_one_class_tag_or_answer(tmp_pa
         (tmp_path / name).write_text(
             "".join(f"1 It left.\n2 Who left?\t{(COMPOSED, DECOMPOSED)[i % 2]}\n" for i in range(6))
         )
-    found = BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt").read("test")
+    found = BabiFiles(Files(train=tmp_path / "a.txt", test=tmp_path / "b.txt")).read("test")
     assert {row.answer for row in found} == {COMPOSED}
 
 

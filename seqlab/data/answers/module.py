@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec, EncodedStories, cut_story
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.examples import ExampleData, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import Labels
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary
@@ -47,14 +48,11 @@ class AnswerData(ExampleData):
 
     Args:
         source: gives the questions (``BabiFiles``, ``World``, ...).
-        max_vocab_size: the most words to keep; None: all.
-        min_frequency: rarer words are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the text first; answers keep their case.
-        punctuation: punctuation marks are tokens of their own.
+        tokens: how stories and questions are split into words, and which of these are kept; answers keep their case.
+        batching: how questions are put into batches; a pool is of stories with about as many sentences.
         max_sentences: longer stories are cut to their last sentences, counted; None: none is.
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
         answers: the answers in the order of their numbers; None: those of the training split, sorted.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``; lengths are counted in sentences.
 
     Raises:
         InputError: an option is wrong; on first use: a split is empty, a story, a sentence or a question is, training
@@ -62,7 +60,7 @@ class AnswerData(ExampleData):
 
     Example:
         >>> from seqlab.data.answers.world import World
-        >>> data = AnswerData(World(stories=(20, 2, 2)), batch_size=3)
+        >>> data = AnswerData(World(stories=(20, 2, 2)), batching=Batching(batch_size=3))
         >>> data.spec.answers[:4], data.spec.num_examples
         (('Hugo', 'Lena', 'Nora', 'Omar'), {'train': 80, 'validation': 8, 'test': 8})
         >>> batch = next(iter(data.test_dataloader()))
@@ -73,21 +71,17 @@ class AnswerData(ExampleData):
     def __init__(
         self,
         source: AnswerSource,
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = True,
-        punctuation: bool = True,
+        tokens: TokenizerSettings = TokenizerSettings("word", lowercase=True, punctuation=True),
+        batching: Batching = Batching(),
         max_sentences: int | None = None,
         vocabulary: str | Path | None = None,
         answers: Sequence[str] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
+        if tokens.unit != "word":
+            raise InputError(f"data.unit={tokens.unit}: stories are read word by word: give data.unit=word")
         self.source = source
-        self.settings = TokenizerSettings("word", max_vocab_size, min_frequency, lowercase, punctuation)
+        self.settings = tokens
         self.max_sentences = None
         if max_sentences is not None:
             self.max_sentences = check_whole_number("data.max_sentences", max_sentences, 1)

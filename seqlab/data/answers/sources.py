@@ -3,64 +3,59 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from seqlab.data.answers.batch import split_sentences
-from seqlab.data.core.cut import few
-from seqlab.data.core.inputs import flat
+from seqlab.data.core.cut import LABELLED_SPLIT, few
 from seqlab.data.core.labels import short_repr, strip_label
 from seqlab.data.formats.babi import StoryQuestion, read_stories
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.hub_rows import HubRows, select_columns
-from seqlab.data.formats.text import Paths, check_distinct, expand_paths
+from seqlab.data.formats.hub_rows import HubDataset, HubRows, HubSource, select_columns
+from seqlab.data.formats.paths import Files, FileSource, check_distinct, expand_paths
 from seqlab.errors import InputError
 
 VALIDATION_SHARE = 0.1
 
 
-class BabiFiles:
+class BabiFiles(FileSource):
     """Files in bAbI's form; see :func:`~seqlab.data.formats.babi.read_babi`.
 
-    Without a file for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
+    Without files for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
     never on both sides.
 
     Args:
-        train: a file, a pattern or a list of these.
-        test: the same for the test split.
-        validation: the same for the validation split; None: cut from training.
+        files: those of each split; without ``validation`` it is cut from training.
         validation_share: the share of the training stories that is cut.
         split_seed: of which stories are cut: runs of different seeds share them.
         encoding: the files' encoding.
 
     Raises:
-        InputError: a file is missing or in two splits, or an option wrong; on first use: a file is broken, or has too
-            few stories.
+        InputError: there are no files to train or to test on, a file is missing or in two splits, or an option is
+            wrong; on first use: a file is broken, or has too few stories.
     """
 
     def __init__(
         self,
-        train: Paths,
-        test: Paths,
-        validation: Paths | None = None,
+        files: Files = Files(),
         validation_share: float = VALIDATION_SHARE,
         split_seed: int = 0,
         encoding: str = "utf-8",
     ) -> None:
         if isinstance(validation_share, bool) or not 0.0 < validation_share < 1.0:
             raise InputError(f"data.validation_share={validation_share} must be a share between 0 and 1, such as 0.1")
-        given = {"train": train, "validation": validation, "test": test}
-        self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in given.items() if paths}
+        named = files.named()
+        if "path" in named or not {"train", "test"} <= named.keys():
+            given = " and ".join(f"data.{name}" for name in named) or "no file"
+            raise InputError(
+                f"stories: {given} given; give data.train=FILE and data.test=FILE in bAbI's form, or data.hub=NAME"
+            )
+        self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in named.items()}
         check_distinct(self._files)
         self._left_out: dict[str, dict[str, int]] = {}
         self._share, self._seed, self._encoding = validation_share, split_seed, encoding
 
     def __str__(self) -> str:
         return ", ".join(str(file) for file in self._files["train"][:3])
-
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return flat(self._files)
 
     def read(self, split: str) -> Sequence[StoryQuestion]:
         """The questions of a split."""
@@ -106,37 +101,35 @@ def cut_stories(
     return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
 
 
-class AnswerHub:
-    """Three columns of a data set that ``datasets.load_dataset`` finds: story, question and answer.
+class AnswerHub(HubSource):
+    """Three columns of a data set of the hub: story, question and answer.
 
     A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
     from the end of its training split, by row: neighbours, often of one story, stay together.
 
     Args:
-        path: the data set's name or folder.
+        data_set: the data set, or its name.
         story: the column of stories.
         question: the column of questions.
         answer: the column of answers.
-        options: further ones of ``HubRows``.
+        split: shares of train, validation and test, for the splits that are cut.
 
     Raises:
         InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its story, question or answer.
     """
 
     def __init__(
-        self, path: str, story: str = "story", question: str = "question", answer: str = "answer", **options: Any
+        self,
+        data_set: HubDataset | str = HubDataset(),
+        story: str = "story",
+        question: str = "question",
+        answer: str = "answer",
+        split: Sequence[float] = LABELLED_SPLIT,
     ) -> None:
         self._columns = {"story": story, "question": question, "answer": answer}
         files = "as data.train=FILE data.test=FILE in place of data.hub"
-        self._hub = HubRows(path, self._choose, files=files, **options)
+        self._hub = HubRows(data_set, self._choose, files=files, split=split)
         self._found: dict[str, list[StoryQuestion]] = {}
-
-    def __str__(self) -> str:
-        return str(self._hub)
-
-    def files(self) -> list[str]:
-        """The files that the data set is read from."""
-        return self._hub.files()
 
     def read(self, split: str) -> Sequence[StoryQuestion]:
         """The rows of a split."""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
 from seqlab.data.classification.sources import LabelledSource, same_text
 from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
-from seqlab.data.core.examples import ExampleData, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import LabelNames, Labels, shortened
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.tables import LabelledText
@@ -48,15 +49,11 @@ class ClassificationData(ExampleData):
 
     Args:
         source: gives the texts (``LabelledTables``, ``LabelledLines``, ...).
-        unit: "character", "word" or "subword".
-        max_vocab_size: the most tokens to keep; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the text first.
-        punctuation: words alone: punctuation marks are tokens of their own.
+        tokens: how texts are split into tokens, and which of these are kept.
+        batching: how texts are put into batches.
         max_length: longer texts are cut to their first tokens, with a log line; None: none is.
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
         labels: the classes in the order of their numbers; None: those of the training split, sorted.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``.
 
     Raises:
         InputError: an option is wrong; on first use: an empty text, with its file and line, fewer than two classes, a
@@ -64,7 +61,7 @@ class ClassificationData(ExampleData):
 
     Example:
         >>> from seqlab.data.classification.sources import TinySentiment
-        >>> data = ClassificationData(TinySentiment(), batch_size=2)
+        >>> data = ClassificationData(TinySentiment(), batching=Batching(batch_size=2))
         >>> data.spec.labels, data.spec.model_arguments()
         (('negative', 'positive'), {'vocab_size': 11, 'num_classes': 2})
         >>> batch = next(iter(data.test_dataloader()))
@@ -75,22 +72,15 @@ class ClassificationData(ExampleData):
     def __init__(
         self,
         source: LabelledSource,
-        unit: str = "word",
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = False,
-        punctuation: bool = False,
+        tokens: TokenizerSettings = TokenizerSettings("word"),
+        batching: Batching = Batching(),
         max_length: int | None = None,
         vocabulary: str | Path | None = None,
         labels: Sequence[str] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
         self.source = source
-        self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
+        self.settings = tokens
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_file = vocabulary
         self._num_cut: dict[str, int] = {}  # texts that were cut to max_length

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.summary import agree, counted
@@ -35,17 +36,38 @@ def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
     return shares[0], shares[1], shares[2]
 
 
-def check_split_unique(split_unique: bool, is_cut: Any) -> bool:
-    """Whether rows of equal texts stay in one split.
+@dataclass(frozen=True)
+class Cut:
+    """How rows that are one set are shuffled and cut into three splits.
+
+    Args:
+        split: shares of train, validation and test.
+        split_seed: of the shuffling: runs of different seeds share their test rows.
+        split_unique: rows that are equal stay in one split.
 
     Raises:
-        InputError: it is neither true nor false, or nothing is cut.
+        InputError: ``split`` is no split, or ``split_unique`` neither true nor false.
     """
-    if not isinstance(split_unique, bool):
-        raise InputError(f"data.split_unique={split_unique} must be true or false")
-    if split_unique and not is_cut:
-        raise InputError("data.split_unique=true is for rows that are cut, and each split has its own: leave it out")
-    return split_unique
+
+    split: Sequence[float] = LABELLED_SPLIT
+    split_seed: int = 0
+    split_unique: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "split", check_fractions(self.split))
+        if not isinstance(self.split_unique, bool):
+            raise InputError(f"data.split_unique={self.split_unique} must be true or false")
+
+    def check_use(self, is_cut: bool) -> None:
+        """Refuses ``split_unique`` where nothing is cut.
+
+        Raises:
+            InputError: it is asked for, and each split has rows of its own.
+        """
+        if self.split_unique and not is_cut:
+            raise InputError(
+                "data.split_unique=true is for rows that are cut, and each split has its own: leave it out"
+            )
 
 
 def cut_rows(
@@ -58,14 +80,25 @@ def cut_rows(
     stratum: Callable[[Row], Hashable] | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Row]]:
-    """Rows shuffled by ``seed`` and cut by ``fractions``; equal on every machine and Python.
+    """Rows shuffled and cut, the same on every machine and Python.
 
-    With ``same``, rows of which it says the same stay together in one split (``data.split_unique=true``). With
-    ``stratum``, the rows of which it says the same are shared out by ``fractions`` too, as evenly as whole rows allow:
-    each stratum has a row in the first split, so that no class is rare enough to be missing from training.
+    Args:
+        rows: what is cut.
+        fractions: the share of each split.
+        seed: of the shuffling.
+        name: what the rows are of, for messages.
+        unit: what they are, for messages, in the plural.
+        same: rows of which it says the same stay together in one split (``data.split_unique=true``); None: all are
+            apart.
+        stratum: the rows of which it says the same are shared out by ``fractions`` too, as evenly as whole rows allow:
+            each stratum has a row in the first split, so that no class is rare enough to be missing from training.
+        splits: their names.
+
+    Returns:
+        The rows of each split.
 
     Raises:
-        InputError: a split would be empty; says of what, by ``name``, and of how many ``unit``.
+        InputError: a split would be empty.
 
     Example:
         >>> cut_rows(range(8), (0.5, 0.25, 0.25), seed=0, name="numbers")
@@ -104,7 +137,18 @@ def cut_groups(
     unit: str = "rows",
     splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Row]]:
-    """The same of groups of rows that stay together, cut by ``fractions`` of their rows."""
+    """The same of groups of rows that stay together, cut by ``fractions`` of their rows.
+
+    Args:
+        groups: what is cut, each whole.
+        fractions, seed, name, unit, splits: see :func:`cut_rows`.
+
+    Returns:
+        The rows of each split.
+
+    Raises:
+        InputError: a split would be empty.
+    """
     shuffled = list(groups)
     random.Random(seed).shuffle(shuffled)
     total = sum(map(len, groups))

@@ -4,6 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -26,28 +27,59 @@ CUT = "cut"
 _ROWS = 1_000  # rows read at once
 
 
-class HubRows:
-    """Three splits of a data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
-
-    Splits that the data set lacks are cut from the end of its training split, by row; one that a user named is not
-    cut but has to be there. A folder that ``save_to_disk`` wrote is a data set too. In csv files "NA", "null" and their
-    like are values like others, where ``datasets`` would read them as none.
+@dataclass(frozen=True)
+class HubDataset:
+    """A data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
 
     Args:
-        path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
-        choose: gives a split's rows (a ``datasets.Dataset``) with the columns that are read alone, or refuses them.
-        options: what stands before ``train``, ``validation`` and ``test`` where a user gives them, for messages.
-        files: how a user gives local files instead, for messages: such as "as data.path=FILE".
-        shuffle_seed: of the shuffling of a training split that is cut from; None: it stays in its order.
-        as_text: columns that are read as they are written where the data set is of csv files, which have no types.
-        cuts: cut the splits that it lacks; otherwise that is up to the caller, see ``missing``.
+        path: its name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``. A folder that
+            ``save_to_disk`` wrote is a data set too.
         name: its configuration, where it has several.
+        revision: branch, tag or commit of the data set.
+        data_files: files to read, as in ``datasets.load_dataset``.
         train: the name of its training split; None: "train".
         validation: the name of its validation split; None: "validation", or cut where there is none; "cut": cut.
         test: the name of its test split; None: "test", or cut where there is none; "cut": cut.
-        split: shares of train, validation and test, for the splits that are cut.
-        data_files: files to read, as in ``datasets.load_dataset``.
-        revision: branch, tag or commit of the data set.
+    """
+
+    path: str = ""
+    name: str | None = None
+    revision: str | None = None
+    data_files: str | Sequence[str] | Mapping[str, Any] | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+
+    @classmethod
+    def of(cls, data_set: "HubDataset | str") -> "HubDataset":
+        """The same, or the data set of a name."""
+        return data_set if isinstance(data_set, HubDataset) else cls(data_set)
+
+    def __str__(self) -> str:
+        return self.path if self.name is None else f"{self.path} ({self.name})"
+
+    @property
+    def splits(self) -> dict[str, str | None]:
+        """What a user names the three splits."""
+        return {split: getattr(self, split) for split in SPLITS}
+
+
+class HubRows:
+    """Three splits of a data set of the hub.
+
+    Splits that the data set lacks are cut from the end of its training split, by row; one that a user named is not
+    cut but has to be there. In csv files "NA", "null" and their like are values like others, where ``datasets`` would
+    read them as none.
+
+    Args:
+        data_set: the data set, or its name.
+        choose: gives a split's rows (a ``datasets.Dataset``) with the columns that are read alone, or refuses them.
+        options: what stands before ``train``, ``validation`` and ``test`` where a user gives them, for messages.
+        files: how a user gives local files instead, for messages: such as "as data.path=FILE".
+        split: shares of train, validation and test, for the splits that are cut; None: the caller cuts those that are
+            ``missing``.
+        shuffle_seed: of the shuffling of a training split that is cut from; None: it stays in its order.
+        as_text: columns that are read as they are written where the data set is of csv files, which have no types.
 
     Raises:
         InputError: ``split`` is no split, or two splits have one name; on first use: the data set, configuration or a
@@ -56,48 +88,39 @@ class HubRows:
 
     def __init__(
         self,
-        path: str,
+        data_set: HubDataset | str,
         choose: Callable[[Any], Any],
         *,
         options: str = "data",
         files: str,
+        split: Sequence[float] | None = DEFAULT_SPLIT,
         shuffle_seed: int | None = None,
         as_text: Sequence[str] = (),
-        cuts: bool = True,
-        name: str | None = None,
-        train: str | None = None,
-        validation: str | None = None,
-        test: str | None = None,
-        split: Sequence[float] = DEFAULT_SPLIT,
-        data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
-        revision: str | None = None,
     ) -> None:
-        self._fractions = check_fractions(split)
-        self._path, self._name, self._choose = path, name, choose
-        self._options, self._files, self._shuffle_seed = options, files, shuffle_seed
-        self._as_text, self._cuts = tuple(as_text), cuts
-        self._given = {name for name, given in zip(SPLITS, (train, validation, test), strict=True) if given is not None}
-        self._names = {own: given or own for own, given in zip(SPLITS, (train, validation, test), strict=True)}
+        self._set = HubDataset.of(data_set)
+        self._fractions = None if split is None else check_fractions(split)
+        self._choose, self._options, self._files = choose, options, files
+        self._shuffle_seed, self._as_text = shuffle_seed, tuple(as_text)
+        self._names = {own: given or own for own, given in self._set.splits.items()}
         for other, later in combinations(SPLITS, 2):
             if self._names[later] == self._names[other] != CUT:
                 raise InputError(
                     f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
-        self._data_files, self._revision = data_files, revision
         self._separator: str | None = None  # of csv files
         self._read_files: list[str] = []
         self._width = 0  # columns of the data set, those that nobody reads included
         self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
 
     def __str__(self) -> str:
-        return self._path if self._name is None else f"{self._path} ({self._name})"
+        return str(self._set)
 
     def files(self) -> list[str]:
         """The files that the data set is read from: the user's own by their paths, those of the Hub by their
         addresses, which name the revision."""
-        folder = Path(self._path).expanduser()
-        if _saved_to_disk(self._path) is not None:
+        folder = Path(self._set.path).expanduser()
+        if _saved_to_disk(self._set.path) is not None:
             return [str(file) for file in files_below(folder)]
         self._found  # noqa: B018 - reads the data set
         if folder.is_dir() and not any(map(_is_address, self._read_files)):
@@ -143,7 +166,7 @@ class HubRows:
         """A ``datasets.Dataset`` of the chosen columns for each split that the data set has."""
         loaded = self._load()
         for split, name in self._names.items():
-            if name not in loaded and (split == "train" or (split in self._given and name != CUT)):
+            if name not in loaded and (split == "train" or (self._set.splits[split] is not None and name != CUT)):
                 mend = f"give {self._options}.{split}=SPLIT"
                 other = "" if split == "train" else f", or {self._options}.{split}={CUT} to have one cut from train"
                 raise InputError(
@@ -155,14 +178,14 @@ class HubRows:
     @cached_property
     def _splits(self) -> dict[str, Any]:
         """The same for each of the three splits."""
-        return self._cut(dict(self._found)) if self._cuts else self._found
+        return self._found if self._fractions is None else self._cut(dict(self._found), self._fractions)
 
     def _load(self) -> Any:
         import datasets
         from datasets.packaged_modules.csv.csv import CsvConfig
         from pandas.errors import ParserWarning
 
-        if (saved := _saved_to_disk(self._path)) is not None:
+        if (saved := _saved_to_disk(self._set.path)) is not None:
             self._refuse_for_saved()
         try:
             if saved is not None:
@@ -187,15 +210,18 @@ class HubRows:
         import datasets
 
         return datasets.load_dataset_builder(
-            self._path, name=self._name, data_files=self._data_files, revision=self._revision, **options
+            self._set.path,
+            name=self._set.name,
+            data_files=self._set.data_files,
+            revision=self._set.revision,
+            **options,
         )
 
     def _refuse_for_saved(self) -> None:
-        given = {"name": self._name, "data_files": self._data_files, "revision": self._revision}
-        for option, value in given.items():
-            if value is not None:
+        for option in ("name", "data_files", "revision"):
+            if (value := getattr(self._set, option)) is not None:
                 raise InputError(
-                    f"{self._options}.{option}={value}: {self._path} was written by save_to_disk and has none: "
+                    f"{self._options}.{option}={value}: {self._set.path} was written by save_to_disk and has none: "
                     "leave it out"
                 )
 
@@ -213,9 +239,9 @@ class HubRows:
             )
         return f"the data set {self} cannot be loaded: {reason}"
 
-    def _cut(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _cut(self, found: dict[str, Any], fractions: Sequence[float]) -> dict[str, Any]:
         """The three splits, those that are missing cut from the end of the training split."""
-        shares = dict(zip(SPLITS, self._fractions, strict=True))
+        shares = dict(zip(SPLITS, fractions, strict=True))
         missing = [split for split in SPLITS if split not in found]
         if not missing:
             return found
@@ -257,6 +283,19 @@ class HubRows:
             )
         else:
             log.warning("%s has no split %r: %s %s %s", self, self._names[split], rows, which, serve)
+
+
+class HubSource:
+    """A source of rows of a data set of the hub; a subclass sets ``_hub``."""
+
+    _hub: HubRows
+
+    def __str__(self) -> str:
+        return str(self._hub)
+
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
 
 
 def _is_address(file: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqlab.data.core.summary import counted
-from seqlab.data.formats.text import Paths, expand_paths
+from seqlab.data.formats.paths import Paths, expand_paths
 from seqlab.errors import InputError
 
 Difference = tuple[tuple[str, str], ...]

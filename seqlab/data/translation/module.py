@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
-from seqlab.data.core.examples import ExampleData, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
@@ -50,17 +51,13 @@ class TranslationData(ExampleData):
 
     Args:
         source: gives the pairs (``ParallelFiles``, ``KingJamesToWorldEnglish``, ...).
-        unit: "character", "word" or "subword".
-        max_vocab_size: the most tokens to keep a side; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the texts first (references stay as they are).
-        punctuation: words alone: punctuation marks are tokens of their own.
+        tokens: how texts are split into tokens, and which of these are kept a side; references stay as they are.
+        batching: how pairs are put into batches; a pair is as long as its two sides.
         joint_vocabulary: one vocabulary of both sides' texts.
         max_length: training pairs with more tokens on a side are left out, counted; None: none is.
         skip_empty: leave pairs with an empty side out, counted, instead of refusing them.
         vocabulary: saved vocabularies to use instead: a folder with ``tokenizer.json`` for the source and
             ``target/tokenizer.json``, or with ``joint_vocabulary`` one ``tokenizer.json`` or the folder that holds it.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``; a pair is as long as its two sides.
 
     Raises:
         InputError: an option is wrong; on first use: an empty side, with its file and line, or an empty split.
@@ -69,7 +66,7 @@ class TranslationData(ExampleData):
         >>> class Numbers:
         ...     def read(self, split):
         ...         return [SentencePair("one two", "eins zwei", "1"), SentencePair("three", "drei", "2")]
-        >>> data = TranslationData(Numbers(), batch_size=2)
+        >>> data = TranslationData(Numbers())
         >>> data.spec.model_arguments()
         {'source_vocab_size': 4, 'target_vocab_size': 6}
         >>> batch = next(iter(data.val_dataloader()))
@@ -80,23 +77,16 @@ class TranslationData(ExampleData):
     def __init__(
         self,
         source: ParallelSource,
-        unit: str = "word",
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = False,
-        punctuation: bool = False,
+        tokens: TokenizerSettings = TokenizerSettings("word"),
+        batching: Batching = Batching(),
         joint_vocabulary: bool = False,
         max_length: int | None = None,
         skip_empty: bool = False,
         vocabulary: str | Path | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
         self.source = source
-        self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
+        self.settings = tokens
         self.joint_vocabulary, self.skip_empty = joint_vocabulary, skip_empty
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._saved = None if vocabulary is None else Path(vocabulary)

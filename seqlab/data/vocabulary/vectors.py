@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.text import expand_paths
+from seqlab.data.formats.paths import expand_paths
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
