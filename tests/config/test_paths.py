@@ -20,6 +20,7 @@ from seqlab.config.paths import (
     path_values,
     without_places,
 )
+from tests.conftest import config_of
 
 NO_FILES = {
     "batch_size",
@@ -45,13 +46,11 @@ def values(config: dict) -> dict[str, str]:
 
 
 def test_each_choice_of_data_that_ships_is_declared_with_keys_that_it_has():
-    folder = files("seqlab.conf").joinpath("data")
-    for file in folder.iterdir():
-        if file.name.endswith(".yaml"):
-            node = OmegaConf.create(file.read_text())
+    for file in files("seqlab.conf").joinpath("data").iterdir():
+        if file.name.endswith(".yaml") and not file.name.startswith("_"):
+            node = OmegaConf.create(config_of(f"data={file.name.removesuffix('.yaml')}")["data"])
             declared = DECLARED[node._target_]
-            named = (*declared.files, *filter(None, (declared.hub, declared.hub_files)))
-            for key in named:
+            for key in (*declared.files, *filter(None, (declared.hub, declared.hub_files))):
                 assert OmegaConf.select(node, key, default="absent") != "absent", (file.name, key)
 
 
