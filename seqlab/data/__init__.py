@@ -16,7 +16,7 @@ from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.formats.babi import StoryQuestion
-from seqlab.data.formats.hub_rows import HubDataset
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat
 from seqlab.data.formats.paths import Files
 from seqlab.data.formats.sentences import TaggedSentence

@@ -17,7 +17,7 @@ from seqlab.data.core.options import (
     refuse_of_files,
     take,
 )
-from seqlab.data.formats.hub_rows import HubDataset
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, Paths
 from seqlab.errors import InputError
 

@@ -10,7 +10,8 @@ from seqlab.data.core.cut import LABELLED_SPLIT, few
 from seqlab.data.core.labels import short_repr, strip_label
 from seqlab.data.formats.babi import StoryQuestion, read_stories
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.hub_rows import HubDataset, HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, FileSource, check_distinct, expand_paths
 from seqlab.errors import InputError
 

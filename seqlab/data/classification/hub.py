@@ -11,7 +11,8 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.options import refuse_of_files
-from seqlab.data.formats.hub_rows import HubDataset, HubRows, HubSource, check_text_column, select_columns
+from seqlab.data.formats.hub_rows import HubRows, HubSource, check_text_column, select_columns
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.tables import LabelledText, TableFormat, labelled_row
 
 

@@ -8,7 +8,7 @@ from seqlab.data.classification.module import ClassificationData
 from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.options import check_hub_or_files, from_options, published_folder, take
-from seqlab.data.formats.hub_rows import HubDataset
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Paths
 
 

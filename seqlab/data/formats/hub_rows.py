@@ -1,13 +1,9 @@
 """Rows of a Hugging Face data set, whatever they are read as: loaded, split and cut."""
 
-import json
 import logging
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +11,9 @@ import numpy as np
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.summary import agree, counted
-from seqlab.data.formats.separated import rows_within
+from seqlab.data.formats.hub_sets import HubDataset, LoadedSet, load_set
+from seqlab.data.formats.swallowed import rows_within
 from seqlab.errors import InputError
-from seqlab.files import files_below
 
 log = logging.getLogger(__name__)
 
@@ -25,43 +21,6 @@ CUT = "cut"
 """The name of a split that is to be cut from the training split, whatever the data set has."""
 
 _ROWS = 1_000  # rows read at once
-
-
-@dataclass(frozen=True)
-class HubDataset:
-    """A data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
-
-    Args:
-        path: its name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``. A folder that
-            ``save_to_disk`` wrote is a data set too.
-        name: its configuration, where it has several.
-        revision: branch, tag or commit of the data set.
-        data_files: files to read, as in ``datasets.load_dataset``.
-        train: the name of its training split; None: "train".
-        validation: the name of its validation split; None: "validation", or cut where there is none; "cut": cut.
-        test: the name of its test split; None: "test", or cut where there is none; "cut": cut.
-    """
-
-    path: str = ""
-    name: str | None = None
-    revision: str | None = None
-    data_files: str | Sequence[str] | Mapping[str, Any] | None = None
-    train: str | None = None
-    validation: str | None = None
-    test: str | None = None
-
-    @classmethod
-    def of(cls, data_set: "HubDataset | str") -> "HubDataset":
-        """The same, or the data set of a name."""
-        return data_set if isinstance(data_set, HubDataset) else cls(data_set)
-
-    def __str__(self) -> str:
-        return self.path if self.name is None else f"{self.path} ({self.name})"
-
-    @property
-    def splits(self) -> dict[str, str | None]:
-        """What a user names the three splits."""
-        return {split: getattr(self, split) for split in SPLITS}
 
 
 class HubRows:
@@ -108,24 +67,14 @@ class HubRows:
                     f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
-        self._separator: str | None = None  # of csv files
-        self._read_files: list[str] = []
-        self._width = 0  # columns of the data set, those that nobody reads included
         self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
 
     def __str__(self) -> str:
         return str(self._set)
 
     def files(self) -> list[str]:
-        """The files that the data set is read from: the user's own by their paths, those of the Hub by their
-        addresses, which name the revision."""
-        folder = Path(self._set.path).expanduser()
-        if _saved_to_disk(self._set.path) is not None:
-            return [str(file) for file in files_below(folder)]
-        self._found  # noqa: B018 - reads the data set
-        if folder.is_dir() and not any(map(_is_address, self._read_files)):
-            return [str(file) for file in files_below(folder)]  # what describes the data set decides what is read too
-        return self._read_files
+        """The files that the data set is read from."""
+        return self._set.files(self._loaded)
 
     def features(self, split: str) -> Mapping[str, Any]:
         """The type of each column of a split, as ``datasets`` holds it."""
@@ -148,9 +97,11 @@ class HubRows:
         """Refuses a value of csv that holds rows: pandas reads over a quote that is not closed.
 
         Raises:
-            InputError: most of its lines would be rows; see :func:`~seqlab.data.formats.separated.rows_within`.
+            InputError: most of its lines would be rows; see :func:`~seqlab.data.formats.swallowed.rows_within`.
         """
-        if self._separator is not None and (rows := rows_within(value, self._separator, self._width, classes)):
+        separator = self._loaded.separator
+        width = len(self._loaded.splits[self._names["train"]].features)  # columns that nobody reads included
+        if separator is not None and (rows := rows_within(value, separator, width, classes)):
             raise InputError(
                 f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote "
                 f"before them is not closed; close it, or give local files {self._files}"
@@ -162,9 +113,13 @@ class HubRows:
         return [split for split in SPLITS if split not in self._found]
 
     @cached_property
+    def _loaded(self) -> LoadedSet:
+        return load_set(self._set, self._options, self._files, self._as_text)
+
+    @cached_property
     def _found(self) -> dict[str, Any]:
         """A ``datasets.Dataset`` of the chosen columns for each split that the data set has."""
-        loaded = self._load()
+        loaded = self._loaded.splits
         for split, name in self._names.items():
             if name not in loaded and (split == "train" or (self._set.splits[split] is not None and name != CUT)):
                 mend = f"give {self._options}.{split}=SPLIT"
@@ -172,72 +127,12 @@ class HubRows:
                 raise InputError(
                     f"the data set {self} has no split {name!r} but {', '.join(map(repr, loaded))}: {mend}{other}"
                 )
-        self._width = len(loaded[self._names["train"]].features)
         return {split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded}
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
         """The same for each of the three splits."""
         return self._found if self._fractions is None else self._cut(dict(self._found), self._fractions)
-
-    def _load(self) -> Any:
-        import datasets
-        from datasets.packaged_modules.csv.csv import CsvConfig
-        from pandas.errors import ParserWarning
-
-        if (saved := _saved_to_disk(self._set.path)) is not None:
-            self._refuse_for_saved()
-        try:
-            if saved is not None:
-                splits = saved / "dataset_dict.json"
-                names = json.loads(splits.read_text(encoding="utf-8"))["splits"] if splits.is_file() else None
-                return {name: _load_saved(saved / name) for name in names} if names else {"train": _load_saved(saved)}
-            with warnings.catch_warnings():
-                # Of csv lines with more values than the header; pandas would cut them short.
-                warnings.filterwarnings("error", "Length of header or names", ParserWarning)
-                builder = self._builder()
-                if isinstance(builder.config, CsvConfig):
-                    as_text = dict.fromkeys(self._as_text, str)
-                    self._separator = builder.config.sep
-                    builder = self._builder(keep_default_na=False, index_col=False, converters=as_text)
-                self._read_files = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
-                builder.download_and_prepare()
-                return builder.as_dataset()
-        except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError, KeyError) as error:
-            raise InputError(self._explain(error)) from error
-
-    def _builder(self, **options: Any) -> Any:
-        import datasets
-
-        return datasets.load_dataset_builder(
-            self._set.path,
-            name=self._set.name,
-            data_files=self._set.data_files,
-            revision=self._set.revision,
-            **options,
-        )
-
-    def _refuse_for_saved(self) -> None:
-        for option in ("name", "data_files", "revision"):
-            if (value := getattr(self._set, option)) is not None:
-                raise InputError(
-                    f"{self._options}.{option}={value}: {self._set.path} was written by save_to_disk and has none: "
-                    "leave it out"
-                )
-
-    def _explain(self, error: Exception) -> str:
-        reason = " ".join(str(error.__cause__ or error).split())
-        if "script" in reason and isinstance(error, RuntimeError):
-            return (
-                f"the data set {self} needs a loading script, which `datasets` no longer runs: choose a copy of it in "
-                f"parquet, csv, json or text, or give local files {self._files}"
-            )
-        if isinstance(error, ConnectionError) or "offline" in reason.lower():
-            return (
-                f"the data set {self} is not on this machine and the Hub cannot be reached ({reason}): "
-                f"connect, or give local files {self._files}"
-            )
-        return f"the data set {self} cannot be loaded: {reason}"
 
     def _cut(self, found: dict[str, Any], fractions: Sequence[float]) -> dict[str, Any]:
         """The three splits, those that are missing cut from the end of the training split."""
@@ -296,27 +191,6 @@ class HubSource:
     def files(self) -> list[str]:
         """The files that the data set is read from."""
         return self._hub.files()
-
-
-def _is_address(file: str) -> bool:
-    return "://" in file
-
-
-def _load_saved(folder: Path) -> Any:
-    """A split that ``save_to_disk`` wrote; ``datasets`` itself can't read one without rows."""
-    import datasets
-
-    if json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]:
-        return datasets.Dataset.load_from_disk(str(folder))
-    features = datasets.DatasetInfo.from_directory(str(folder)).features
-    return datasets.Dataset.from_dict({name: [] for name in features}, features=features)
-
-
-def _saved_to_disk(path: str) -> Path | None:
-    """The folder, where ``save_to_disk`` wrote it."""
-    folder = Path(path).expanduser()
-    written = ("dataset_dict.json",), ("state.json", "dataset_info.json")
-    return folder if any(all((folder / name).is_file() for name in names) for names in written) else None
 
 
 def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> Any:

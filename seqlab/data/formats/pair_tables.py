@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqlab.data.core.labels import short_repr, strip_label
-from seqlab.data.formats.separated import names_again, quoted_records, same_names, tell_names
+from seqlab.data.formats.records import quoted_records
+from seqlab.data.formats.separated import names_again, same_names, tell_names
 from seqlab.data.formats.separators import Writing
 from seqlab.data.formats.tables import check_record, ending_of, json_lines, parquet_rows
 from seqlab.data.formats.text import read_lines

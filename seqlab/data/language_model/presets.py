@@ -6,7 +6,7 @@ from typing import Any
 
 from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.options import from_options, published_folder, take
-from seqlab.data.formats.hub_rows import HubDataset
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.language_model.module import LanguageModelData
 from seqlab.data.language_model.sources import Hello, Hub, KingJames, TextFiles

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
-from seqlab.data.formats.hub_rows import HubDataset, HubRows, HubSource, check_text_column
+from seqlab.data.formats.hub_rows import HubRows, HubSource, check_text_column
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.text import codec_name, read_documents
 from seqlab.errors import InputError

@@ -9,7 +9,8 @@ from seqlab.data.core.cut import LABELLED_SPLIT
 from seqlab.data.core.labels import strip_label
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.hub_rows import HubDataset, HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.options import check_hub_or_files, from_options, published_folder, refuse_of_files, take
-from seqlab.data.formats.hub_rows import HubDataset
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.tagging.grammar import Grammar

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from seqlab.data.formats.hub_rows import HubDataset, HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
 from seqlab.errors import InputError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.options import from_options, published_folder, take
-from seqlab.data.formats.hub_rows import HubDataset
+from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat
 from seqlab.data.formats.paths import Files, Paths, Sides
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
