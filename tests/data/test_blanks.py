@@ -53,8 +53,8 @@ def test_a_side_that_nobody_sees_is_empty(tmp_path, unseen):
     with pytest.raises(InputError, match=r"a\.tsv:6: the target is empty"):
         parallel_data(path=tmp_path / "a.tsv", source=0, target=1).prepare_data()
     train = parallel_data(**given, skip_empty=True).summaries()[0]
-    assert train.left_out == {"pairs with an empty side, before the cut": 1}
-    assert "left out: 1 pair with an empty side, before the cut" in train.line()
+    assert train.left_out == {"pairs with an empty side (before the cut)": 1}
+    assert "left out: 1 pair with an empty side (before the cut)" in train.line()
 
 
 def test_pairs_that_are_all_left_out_are_told_apart_from_a_short_file(tmp_path):

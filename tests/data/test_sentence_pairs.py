@@ -167,7 +167,7 @@ def test_empty_pairs_are_left_out_before_the_cut(folder):
     data = parallel_data(sides(folder, "e.*"), skip_empty=True)
     assert data.spec.num_pairs == {"train": 342, "validation": 19, "test": 19}
     train, validation, test = data.summaries()
-    assert train.left_out == {"pairs with an empty side, before the cut": 20}
+    assert train.left_out == {"pairs with an empty side (before the cut)": 20}
     assert not validation.left_out and not test.left_out
 
 

@@ -1,13 +1,15 @@
 """Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from seqlab.data.answers.batch import split_sentences
+from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import LABELLED_SPLIT, few
 from seqlab.data.core.labels import short_repr, strip_label
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.babi import StoryQuestion, read_stories
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
@@ -18,7 +20,7 @@ from seqlab.errors import InputError
 VALIDATION_SHARE = 0.1
 
 
-class BabiFiles(FileSource):
+class BabiFiles(FileSource, RowSource[StoryQuestion]):
     """Files in bAbI's form; see :func:`~seqlab.data.formats.babi.read_babi`.
 
     Without files for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
@@ -52,23 +54,13 @@ class BabiFiles(FileSource):
             )
         self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in named.items()}
         check_distinct(self._files)
-        self._left_out: dict[str, dict[str, int]] = {}
         self._share, self._seed, self._encoding = validation_share, split_seed, encoding
 
     def __str__(self) -> str:
         return ", ".join(str(file) for file in self._files["train"][:3])
 
-    def read(self, split: str) -> Sequence[StoryQuestion]:
-        """The questions of a split."""
-        return self._splits[split]
-
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many stories of a split's files have no question; "train" tells those of a validation cut from it too."""
-        return self._left_out.get(split, {})
-
-    @cached_property
-    def _splits(self) -> dict[str, list[StoryQuestion]]:
-        found = {}
+    def _read_splits(self) -> dict[str, Reading[StoryQuestion]]:
+        readings = {}
         for name, files in self._files.items():
             rows: list[StoryQuestion] = []
             num_stories = 0
@@ -76,11 +68,12 @@ class BabiFiles(FileSource):
                 questions, stories = read_stories(file, self._encoding)
                 rows += [row._replace(group=row.group + num_stories) for row in questions]
                 num_stories += stories
-            found[name] = rows
-            self._left_out[name] = {"stories without a question": num_stories - len({row.group for row in rows})}
-        if "validation" not in found:
-            found["train"], found["validation"] = cut_stories(found["train"], self._share, self._seed, str(self))
-        return found
+            without = num_stories - len({row.group for row in rows})
+            readings[name] = Reading(rows, Counter({"stories without a question": without}))
+        if "validation" not in readings:
+            train, validation = cut_stories(readings["train"].rows, self._share, self._seed, str(self))
+            readings["train"].rows, readings["validation"] = train, Reading(validation)
+        return readings
 
 
 def cut_stories(
@@ -102,7 +95,7 @@ def cut_stories(
     return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
 
 
-class AnswerHub(HubSource):
+class AnswerHub(HubSource, RowSource[StoryQuestion]):
     """Three columns of a data set of the hub: story, question and answer.
 
     A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
@@ -130,13 +123,9 @@ class AnswerHub(HubSource):
         self._columns = {"story": story, "question": question, "answer": answer}
         files = "as data.train=FILE data.test=FILE in place of data.hub"
         self._hub = HubRows(data_set, self._choose, files=files, split=split)
-        self._found: dict[str, list[StoryQuestion]] = {}
 
-    def read(self, split: str) -> Sequence[StoryQuestion]:
-        """The rows of a split."""
-        if split not in self._found:
-            self._found[split] = list(self._rows(split))
-        return self._found[split]
+    def _read_splits(self) -> dict[str, Reading[StoryQuestion]]:
+        return {split: Reading(list(self._rows(split))) for split in SPLITS}
 
     def _rows(self, split: str) -> Iterator[StoryQuestion]:
         columns = self._columns

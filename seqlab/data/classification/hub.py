@@ -1,22 +1,21 @@
 """Labelled texts of a Hugging Face data set."""
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from seqlab.data.classification.sources import Ignored, Reading, cut_reading, ignored_labels, warn_of_unused
+from seqlab.data.classification.sources import Ignored, cut_reading, ignored_labels, warn_of_unused
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.options import refuse_of_files
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.hub_rows import HubRows, HubSource, check_text_column, select_columns
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.tables import LabelledText, TableFormat, labelled_row
 
 
-class LabelledHub(HubSource):
+class LabelledHub(HubSource, RowSource[LabelledText]):
     """Two columns of a data set of the hub; a class number reads as the class's name.
 
     Splits that it lacks are cut from its training split, which is shuffled first (many such sets stand sorted by
@@ -48,57 +47,48 @@ class LabelledHub(HubSource):
         files = "as data.path=FILE in place of data.hub"
         self._hub = HubRows(data_set, self._choose, files=files, split=None, as_text=(self._label,))
 
-    def read(self, split: str) -> Sequence[LabelledText]:
-        """The rows of a split."""
-        return self._splits[split].rows
-
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many rows a split lacks, by reason; where it is cut, "train" tells what was left out before."""
-        return self._splits[split].left_out
-
-    @cached_property
-    def _splits(self) -> dict[str, Reading]:
+    def _read_splits(self) -> dict[str, Reading[LabelledText]]:
         names = LabelNames(self._label)
-        found = {split: self._read(split, names) for split in SPLITS if split not in self._hub.missing}
-        warn_of_unused(self._ignored, [reading.left_out for reading in found.values()])
+        readings = {split: self._read(split, names) for split in SPLITS if split not in self._hub.missing}
+        warn_of_unused(self._ignored, [reading.left_out for reading in readings.values()])
         if missing := self._hub.missing:
-            parts = ("train", *missing)
-            shares = dict(zip(SPLITS, self._cut.split, strict=True))
-            whole = sum(shares[split] for split in parts)
-            fractions = [shares[split] / whole for split in parts]
-            if len(found["train"].rows) < len(parts) and not found["train"].left_out:
-                raise self._hub.too_few(len(found["train"].rows))
-            cut = cut_reading(found["train"], self._cut, str(self), parts, fractions)
+            given = dict(zip(SPLITS, self._cut.split, strict=True))
+            whole = sum(given[split] for split in ("train", *missing))
+            shares = {split: given[split] / whole for split in ("train", *missing)}
+            train = readings["train"]
+            if len(train.rows) < len(shares) and not train.left_out:
+                raise self._hub.too_few(len(train.rows))
+            cut = cut_reading(train, self._cut, str(self), shares)
             for split in missing:
                 self._hub.warn_of_cut(split, len(cut[split].rows), "drawn from train")
-            found.update(cut)
+            readings.update(cut)
         self._cut.check_use(bool(missing))
-        return found
+        return readings
 
-    def _read(self, split: str, names: LabelNames) -> Reading:
+    def _read(self, split: str, names: LabelNames) -> Reading[LabelledText]:
         feature = self._hub.features(split)[self._label]
         classes, short = getattr(feature, "names", None), getattr(feature, "dtype", None) in ("float16", "float32")
-        found = Reading()
+        reading = Reading[LabelledText]()
         long: list[LabelledText] = []
-        for number, (content, given) in enumerate(self._hub.read(split, self._text, self._label)):
-            if classes is not None and given is not None:
-                if given < 0:  # the hub's mark of a hidden label
-                    found.left_out[f"rows with a hidden label ({given})"] += 1
+        for number, (content, label) in enumerate(self._hub.read(split, self._text, self._label)):
+            if classes is not None and label is not None:
+                if label < 0:  # the hub's mark of a hidden label
+                    reading.left_out[f"rows with a hidden label ({label})"] += 1
                     continue
-                given = classes[given]
-            elif short and given is not None:
-                given = float(str(np.float32(given)))  # by its shortest digits: 0.1, not 0.10000000149
-            row = labelled_row(content, given, self._hub.place(split, number), self._form, names)
+                label = classes[label]
+            elif short and label is not None:
+                label = float(str(np.float32(label)))  # by its shortest digits: 0.1, not 0.10000000149
+            row = labelled_row(content, label, self._hub.place(split, number), self._form, names)
             if "\n" in row.text:
                 long.append(row)
             if row.label in self._ignored:
-                found.left_out[f"rows labelled {row.label}"] += 1
+                reading.left_out[f"rows labelled {row.label}"] += 1
             else:
-                found.rows.append(row)
-        names_found = {row.label for row in found.rows}
+                reading.rows.append(row)
+        classes_read = {row.label for row in reading.rows}
         for row in long:
-            self._hub.check_swallowed(row.place, row.text, names_found)
-        return found
+            self._hub.check_swallowed(row.place, row.text, classes_read)
+        return reading
 
     def _choose(self, rows: Any) -> Any:
         check_text_column(rows, "data.text", self._text, self)

@@ -1,17 +1,14 @@
 """Where labelled texts come from: an embedded example, tables, and a file a class; the hub has a module of its own."""
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows, few
-from seqlab.data.core.inputs import flat
 from seqlab.data.core.labels import LabelNames
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
 from seqlab.data.formats.tables import LabelledText, TableFormat, is_separated, read_table, without_surrogates
@@ -65,15 +62,7 @@ class TinySentiment:
         return [LabelledText(text, label, f"sentence {i + 1}") for i, (text, label) in enumerate(rows)]
 
 
-@dataclass
-class Reading:
-    """What a source gave for a split: its rows, and how many it left out, by reason."""
-
-    rows: list[LabelledText] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-
-
-class LabelledTables(FileSource):
+class LabelledTables(FileSource, RowSource[LabelledText]):
     """Tables with a column of texts and a column of labels: csv, tsv, jsonl or parquet, by the file's ending.
 
     Csv and tsv begin with a line of column names and may have double quotes around values, as spreadsheets write them;
@@ -106,19 +95,10 @@ class LabelledTables(FileSource):
         if options and not any(is_separated(file, form) for file in self.files()):
             raise InputError(f"data.{options[0]} is for csv, tsv and their like, and {self} is none of them")
 
-    def read(self, split: str) -> Sequence[LabelledText]:
-        """The rows of a split."""
-        return self._splits[split].rows
-
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many rows a split lacks, by reason; of rows that are cut, "train" tells what was left out before."""
-        return self._splits[split].left_out
-
-    @cached_property
-    def _splits(self) -> dict[str, Reading]:
+    def _read_splits(self) -> dict[str, Reading[LabelledText]]:
         names = LabelNames(self._form.label)
         replaced: list[tuple[str, int]] = []
-        found = {name: self._read(files, names, replaced) for name, files in self._files.items()}
+        readings = {name: self._read(files, names, replaced) for name, files in self._files.items()}
         if replaced:
             log.warning(
                 "%s: lone surrogates are read as U+FFFD: %d, in rows: %d, the first at %s",
@@ -127,13 +107,11 @@ class LabelledTables(FileSource):
                 len(replaced),
                 replaced[0][0],
             )
-        warn_of_unused(self._ignored, [reading.left_out for reading in found.values()])
-        if "path" not in found:
-            return found
-        return cut_reading(found["path"], self._cut, str(self))
+        warn_of_unused(self._ignored, [reading.left_out for reading in readings.values()])
+        return cut_reading(readings["path"], self._cut, str(self)) if "path" in readings else readings
 
-    def _read(self, files: Sequence[Path], names: LabelNames, replaced: list[tuple[str, int]]) -> Reading:
-        found = Reading()
+    def _read(self, files: Sequence[Path], names: LabelNames, replaced: list[tuple[str, int]]) -> Reading[LabelledText]:
+        reading = Reading[LabelledText]()
         for file in files:
             for row in read_table(file, self._form, names):
                 (text, in_text), (label, in_label) = map(without_surrogates, (row.text, row.label))
@@ -141,10 +119,10 @@ class LabelledTables(FileSource):
                     replaced.append((row.place, in_text + in_label))
                     row = LabelledText(text, label, row.place)
                 if row.label in self._ignored:
-                    found.left_out[f"rows labelled {row.label}"] += 1
+                    reading.left_out[f"rows labelled {row.label}"] += 1
                 else:
-                    found.rows.append(row)
-        return found
+                    reading.rows.append(row)
+        return reading
 
 
 def ignored_labels(given: Ignored) -> frozenset[str]:
@@ -171,16 +149,15 @@ def same_text(row: LabelledText) -> str:
 
 
 def cut_reading(
-    whole: Reading, cut: Cut, name: str, splits: Sequence[str] = SPLITS, fractions: Sequence[float] | None = None
-) -> dict[str, Reading]:
+    whole: Reading[LabelledText], cut: Cut, name: str, shares: Mapping[str, float] | None = None
+) -> dict[str, Reading[LabelledText]]:
     """Rows shuffled and cut, each split with its share of every class.
 
     Args:
         whole: what is cut.
         cut: how.
         name: what the rows are of, for messages.
-        splits: their names, the one that training reads first.
-        fractions: the share of each; None: those of ``cut``.
+        shares: of each split, the one that training reads first; None: of all three, those of ``cut``.
 
     Returns:
         What each split holds; the first also tells what was left out before the cut.
@@ -188,6 +165,8 @@ def cut_reading(
     Raises:
         InputError: there are too few rows.
     """
+    shares = shares or dict(zip(SPLITS, cut.split, strict=True))
+    splits = list(shares)
     if len(whole.rows) < len(splits) and whole.left_out:
         omitted = ", ".join(counted(count, reason) for reason, count in whole.left_out.items())
         into = f"{', '.join(splits[:-1])} and {splits[-1]}"
@@ -195,19 +174,19 @@ def cut_reading(
         raise InputError(f"{name}: {few(len(whole.rows), 'rows')} to cut into {into}, for {reason}")
     parts = cut_rows(
         whole.rows,
-        fractions or cut.split,
+        list(shares.values()),
         cut.split_seed,
         name,
         same=same_text if cut.split_unique else None,
         stratum=lambda row: row.label,
         splits=splits,
     )
-    found = {split: Reading(rows) for split, rows in parts.items()}
-    found[splits[0]].left_out.update({f"{reason} (before the cut)": count for reason, count in whole.left_out.items()})
-    return found
+    readings = {split: Reading(rows) for split, rows in parts.items()}
+    readings[splits[0]].left_out = whole.before_the_cut()
+    return readings
 
 
-class LabelledLines:
+class LabelledLines(FileSource, RowSource[LabelledText]):
     """Plain or gzip text files, one text a line, a file a class; shuffled, then cut into the three splits.
 
     The cut takes no heed of the classes, so that published figures of such files keep their test texts.
@@ -223,27 +202,19 @@ class LabelledLines:
 
     def __init__(self, files: Mapping[str, str | Path], cut: Cut = Cut(), encoding: str = "utf-8") -> None:
         self._cut, self._encoding = cut, encoding
-        self._files = {label: expand_paths(file, f"the file of {label}")[0] for label, file in files.items()}
-        if len({file.resolve() for file in self._files.values()}) < len(self._files):
+        self._files = {label: expand_paths(file, f"the file of {label}")[:1] for label, file in files.items()}
+        if len({file.resolve() for file in self.files()}) < len(self._files):
             raise InputError(f"{self}: two labels have one file; each needs its own")
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self._files.values()))
+        return ", ".join(map(str, self.files()))
 
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return flat(self._files)
-
-    def read(self, split: str) -> Sequence[LabelledText]:
-        """The lines of a split."""
-        return self._splits[split]
-
-    @cached_property
-    def _splits(self) -> dict[str, list[LabelledText]]:
+    def _read_splits(self) -> dict[str, Reading[LabelledText]]:
         rows = [
             LabelledText(line, label, f"{file}:{number}")
-            for label, file in self._files.items()
+            for label, (file,) in self._files.items()
             for number, line in enumerate(read_lines(file, self._encoding), start=1)
         ]
         same = same_text if self._cut.split_unique else None
-        return cut_rows(rows, self._cut.split, self._cut.split_seed, str(self), same=same)
+        parts = cut_rows(rows, self._cut.split, self._cut.split_seed, str(self), same=same)
+        return {split: Reading(part) for split, part in parts.items()}

@@ -1,12 +1,13 @@
 """Tagged sentences of a Hugging Face data set."""
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
+from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import LABELLED_SPLIT
 from seqlab.data.core.labels import strip_label
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
@@ -17,7 +18,7 @@ from seqlab.errors import InputError
 _IGNORED: Final = -100  # what PyTorch's losses leave out by default
 
 
-class TaggedHub(HubSource):
+class TaggedHub(HubSource, RowSource[TaggedSentence]):
     """Two columns of a data set of the hub: lists of words, and lists of as many tags.
 
     A tag's number reads as the tag's name, where the data set holds the names; a number below 0 then marks a hidden
@@ -49,38 +50,28 @@ class TaggedHub(HubSource):
         self._tags = "tags" if tag_column is None else str(tag_column)
         files = "as data.path=FILE in place of data.hub"
         self._hub = HubRows(data_set, self._choose, files=files, split=split, shuffle_seed=split_seed)
-        self._found: dict[str, list[TaggedSentence]] = {}
-        self._left_out: dict[str, Counter[str]] = {}
 
-    def read(self, split: str) -> Sequence[TaggedSentence]:
-        """The sentences of a split."""
-        if split not in self._found:
-            self._left_out[split] = Counter()
-            self._found[split] = list(self._rows(split))
-            hidden = self._left_out[split].total()
-            if hidden and not self._found[split]:
-                raise InputError(
-                    f"all tags of the {split} split of {self} are hidden ({counted(hidden, 'sentences')}): "
-                    f"give data.{split}=SPLIT"
-                )
-        return self._found[split]
+    def _read_splits(self) -> dict[str, Reading[TaggedSentence]]:
+        return {split: self._read(split) for split in SPLITS}
 
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many sentences of a split were left out, by reason."""
-        self.read(split)
-        return self._left_out[split]
-
-    def _rows(self, split: str) -> Iterator[TaggedSentence]:
+    def _read(self, split: str) -> Reading[TaggedSentence]:
         names = getattr(self._hub.features(split)[self._tags].feature, "names", None)
+        reading = Reading[TaggedSentence]()
         for number, (words, tags) in enumerate(self._hub.read(split, self._words, self._tags)):
             place = self._hub.place(split, number)
             hidden = [
                 tag for tag in tags or () if isinstance(tag, int) and (tag == _IGNORED if names is None else tag < 0)
             ]
             if hidden:
-                self._left_out[split][f"sentences with a hidden tag ({hidden[0]})"] += 1
-                continue
-            yield self._sentence(words, tags, names, place)
+                reading.left_out[f"sentences with a hidden tag ({hidden[0]})"] += 1
+            else:
+                reading.rows.append(self._sentence(words, tags, names, place))
+        if (hidden_in_all := reading.left_out.total()) and not reading.rows:
+            raise InputError(
+                f"all tags of the {split} split of {self} are hidden ({counted(hidden_in_all, 'sentences')}): "
+                f"give data.{split}=SPLIT"
+            )
+        return reading
 
     def _choose(self, rows: Any) -> Any:
         columns = {"data.word_column": self._words, "data.tag_column": self._tags}

@@ -1,13 +1,12 @@
 """Where tagged sentences come from: CoNLL-U files and files of columns; the hub has a module of its own."""
 
 import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Protocol
 
 from seqlab.data.core.cut import Cut, cut_rows
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.tag_files import LONG, SOME, TagFormat, TagReader
@@ -25,7 +24,7 @@ class TaggedSource(Protocol):
         """The sentences of "train", "validation" or "test"."""
 
 
-class TaggedFiles(FileSource):
+class TaggedFiles(FileSource, RowSource[TaggedSentence]):
     """CoNLL-U files, or files of columns with a word a line and a blank line after each sentence; plain or gzip.
 
     Args:
@@ -52,33 +51,24 @@ class TaggedFiles(FileSource):
         self._files = Files.of(files).expanded("tagged sentences")
         self._form, self._cut = form, cut
         cut.check_use("path" in self._files)
-        self._left_out: dict[str, Counter[str]] = {}
 
-    def read(self, split: str) -> Sequence[TaggedSentence]:
-        """The sentences of a split."""
-        return self._splits[split]
-
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many lines were left out of a split, by kind; those of files that are cut stand in train."""
-        self._splits  # noqa: B018
-        if "path" in self._left_out:
-            whole = self._left_out["path"] if split == "train" else {}
-            return {f"{kind} (before the cut)": count for kind, count in whole.items()}
-        return self._left_out[split]
-
-    @cached_property
-    def _splits(self) -> dict[str, list[TaggedSentence]]:
+    def _read_splits(self) -> dict[str, Reading[TaggedSentence]]:
         reader = TagReader(self._form)
-        sentences: dict[str, list[TaggedSentence]] = {}
+        readings = {}
         for name, files in self._files.items():
-            left_out = self._left_out[name] = Counter[str]()
-            sentences[name] = [row for file in files for row in reader.read(file, left_out)]
-            if len(sentences[name]) == 1 and SOME <= len(sentences[name][0].words) <= LONG:
+            reading = readings[name] = Reading[TaggedSentence]()
+            for file in files:
+                reading.rows += reader.read(file, reading.left_out)
+            if len(reading.rows) == 1 and SOME <= len(reading.rows[0].words) <= LONG:
                 log.warning(
                     "data.%s is one sentence of %d words: sentences end with a blank line, and a line has one word",
-                    *(name, len(sentences[name][0].words)),
+                    *(name, len(reading.rows[0].words)),
                 )
-        if "path" not in sentences:
-            return sentences
-        same = attrgetter("words") if self._cut.split_unique else None
-        return cut_rows(sentences["path"], self._cut.split, self._cut.split_seed, str(self), "sentences", same)
+        if "path" not in readings:
+            return readings
+        whole, cut = readings["path"], self._cut
+        same = attrgetter("words") if cut.split_unique else None
+        parts = cut_rows(whole.rows, cut.split, cut.split_seed, str(self), "sentences", same)
+        readings = {split: Reading(rows) for split, rows in parts.items()}
+        readings["train"].left_out = whole.before_the_cut()
+        return readings

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
 from seqlab.errors import InputError
 
 
-class ParallelHub(HubSource):
+class ParallelHub(HubSource, RowSource[SentencePair]):
     """Sentence pairs of a data set of the hub.
 
     The pairs stand in a column of translations, ``{"de": ..., "en": ...}``, or in two columns. Splits that the set
@@ -41,13 +43,9 @@ class ParallelHub(HubSource):
         self._hub = HubRows(
             data_set, self._choose, options="data.hub", files=files, split=split, shuffle_seed=split_seed
         )
-        self._found: dict[str, list[SentencePair]] = {}
 
-    def read(self, split: str) -> Sequence[SentencePair]:
-        """The pairs of a split."""
-        if split not in self._found:
-            self._found[split] = list(self._rows(split))
-        return self._found[split]
+    def _read_splits(self) -> dict[str, Reading[SentencePair]]:
+        return {split: Reading(list(self._rows(split))) for split in SPLITS}
 
     def _rows(self, split: str) -> Iterator[SentencePair]:
         for number, (source, target) in enumerate(self._texts(split)):

@@ -1,14 +1,16 @@
 """Where sentence pairs come from: two files of lines, or two columns of tables; the hub has a module of its own."""
 
 import logging
+from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows, few
 from seqlab.data.core.inputs import flat
+from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.pair_tables import PairFormat, read_pairs
@@ -43,44 +45,40 @@ class ParallelSource(Protocol):
         """The pairs of "train", "validation" or "test"."""
 
 
-class _Pairs(FileSource):
+class _Pairs(FileSource, RowSource[SentencePair]):
     """Sentence pairs of files: read, empty ones left out on request, then cut where they are one set."""
 
     def __init__(self, cut: Cut, skip_empty: bool) -> None:
         self._cut, self._skip_empty = cut, skip_empty
         cut.check_use("path" in self._files)
-        self._left_out: dict[str, dict[str, int]] = {}
 
-    def read(self, split: str) -> Sequence[SentencePair]:
-        """The pairs of a split."""
-        return self._splits[split]
-
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many pairs a split lacks, by reason; of pairs that are cut, "train" tells those left out before."""
-        return self._left_out.get(split, {})
-
-    @cached_property
-    def _splits(self) -> dict[str, list[SentencePair]]:
-        found = self._read_all()
-        if self._skip_empty:
-            for name, pairs in found.items():
-                found[name] = [pair for pair in pairs if not is_empty(pair)]
-                if left_out := len(pairs) - len(found[name]):
-                    reason = "pairs with an empty side, before the cut" if name == "path" else EMPTY
-                    self._left_out["train" if name == "path" else name] = {reason: left_out}
-        if "path" not in found:
-            return found
-        if len(found["path"]) < len(SPLITS) and self._left_out:
-            omitted = ", ".join(counted(count, reason) for reason, count in self._left_out["train"].items())
+    def _read_splits(self) -> dict[str, Reading[SentencePair]]:
+        readings = {name: self._without_empty(pairs) for name, pairs in self._read_all().items()}
+        if "path" not in readings:
+            return readings
+        whole, cut = readings["path"], self._cut
+        if len(whole.rows) < len(SPLITS) and whole.left_out:
+            omitted = ", ".join(counted(count, reason) for reason, count in whole.left_out.items())
             raise InputError(
-                f"{self}: {few(len(found['path']), 'pairs')} to cut into train, validation and test, for "
+                f"{self}: {few(len(whole.rows), 'pairs')} to cut into train, validation and test, for "
                 f"data.skip_empty=true left out {omitted}: are source and target the right columns or files?"
             )
-        same = same_source if self._cut.split_unique else None
-        return cut_rows(found["path"], self._cut.split, self._cut.split_seed, str(self), "pairs", same)
+        same = same_source if cut.split_unique else None
+        parts = cut_rows(whole.rows, cut.split, cut.split_seed, str(self), "pairs", same)
+        readings = {split: Reading(rows) for split, rows in parts.items()}
+        readings["train"].left_out = whole.before_the_cut()
+        return readings
 
+    def _without_empty(self, pairs: list[SentencePair]) -> Reading[SentencePair]:
+        if not self._skip_empty:
+            return Reading(pairs)
+        rows = [pair for pair in pairs if not is_empty(pair)]
+        left_out = Counter({EMPTY: len(pairs) - len(rows)} if len(rows) < len(pairs) else ())
+        return Reading(rows, left_out)
+
+    @abstractmethod
     def _read_all(self) -> dict[str, list[SentencePair]]:
-        raise NotImplementedError
+        """All pairs, by "path" or by split."""
 
 
 def same_source(pair: SentencePair) -> str:
