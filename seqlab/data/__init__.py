@@ -1,4 +1,8 @@
-"""Data: texts, vocabularies and the windows of truncated BPTT, as plain PyTorch tensors and Lightning data modules."""
+"""Data as plain PyTorch tensors and Lightning data modules: text, labelled texts, tagged sentences, pairs, stories.
+
+``core``, ``vocabulary`` and ``formats`` serve all; a folder a task holds its sources, batch, module and presets. The
+names below are the public ones: ``conf/data`` and users' own code call them, so a change of one is BREAKING.
+"""
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec
 from seqlab.data.answers.module import AnswerData

@@ -99,7 +99,7 @@ def test_a_world_is_its_seed_on_every_machine_and_its_splits_differ():
 
 def test_the_world_written_as_bAbI_text_reads_back_as_it_was():  # noqa: N802
     text = SMALL.text("train")
-    rows, read = SMALL.read("train"), parse_babi(text.splitlines(), "world.txt")
+    rows, read = SMALL.read("train"), parse_babi(text.splitlines(), "world.txt").questions
     assert [row._replace(place="") for row in read] == [row._replace(place="") for row in rows]
     assert write_babi(read) == text
     lines = text.splitlines()
@@ -122,7 +122,7 @@ def test_validation_is_a_seeded_tenth_of_the_training_stories_none_of_them_on_bo
     train, validation = source.read("train"), source.read("validation")
     assert len(validation) == 16 and len({row.group for row in validation}) == 4
     assert not {row.group for row in train} & {row.group for row in validation}
-    assert {*train, *validation} == set(read_babi(files[0]))
+    assert {*train, *validation} == set(read_babi(files[0]).questions)
     assert (
         BabiFiles(train_and_test(files)).read("validation")
         == validation
@@ -131,7 +131,7 @@ def test_validation_is_a_seeded_tenth_of_the_training_stories_none_of_them_on_bo
     other = files[1].with_name("validation.txt")
     other.write_text(SMALL.text("validation"))
     given = BabiFiles(Files(train=files[0], test=files[1], validation=other))
-    assert given.read("validation") == read_babi(other) and len(given.read("train")) == 160
+    assert given.read("validation") == read_babi(other).questions and len(given.read("train")) == 160
     with pytest.raises(InputError, match=r"1 story is too few to cut validation from: give data\.validation=FILE"):
         files[0].write_text("1 Ann left.\n2 Who left?\tAnn\n")
         BabiFiles(train_and_test(files)).read("train")
@@ -156,7 +156,7 @@ def test_line_ends_of_any_system_and_blank_lines_read_alike(tmp_path, newline):
     text = SMALL.text("test")
     (tmp_path / "plain.txt").write_text(text)
     (tmp_path / "other.txt").write_bytes(text.replace("\n", newline).encode("utf-8-sig"))
-    plain, other = read_babi(tmp_path / "plain.txt"), read_babi(tmp_path / "other.txt")
+    plain, other = (read_babi(tmp_path / f"{name}.txt").questions for name in ("plain", "other"))
     assert [row[:5] for row in plain] == [row[:5] for row in other]
     per_line = 2 if newline.count("\n") == 2 else 1
     assert int(other[0].place.rsplit(":")[-1]) == per_line * (int(plain[0].place.rsplit(":")[-1]) - 1) + 1
@@ -218,7 +218,7 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(case):
 
 def test_gaps_between_ids_are_told_with_the_first(tmp_path, caplog):
     (tmp_path / "a.txt").write_text("1 Ann left.\n3 Who left?\tAnn\n1 Bob left.\n2 Bob ran.\n9 Who left?\tBob\n")
-    assert len(read_babi(tmp_path / "a.txt")) == 2
+    assert len(read_babi(tmp_path / "a.txt").questions) == 2
     assert "a.txt:2: the ids of lines jump: places where they do: 2, the first from 1 to 3" in caplog.text
 
 
@@ -248,7 +248,7 @@ def test_answers_that_differ_by_case_alone_are_told(tmp_path):
 
 
 def test_gaps_between_rising_ids_are_no_mistake():
-    (row,) = parse_babi("1 Ann left.\n4 Bob left.\n9 Who left?\tAnn,Bob\t1 4".splitlines(), "f")
+    (row,) = parse_babi("1 Ann left.\n4 Bob left.\n9 Who left?\tAnn,Bob\t1 4".splitlines(), "f").questions
     assert (row.answer, row.supports) == ("Ann,Bob", (0, 1))
 
 

@@ -10,7 +10,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import LABELLED_SPLIT, few
 from seqlab.data.core.labels import short_repr, strip_label
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.babi import StoryQuestion, read_stories
+from seqlab.data.formats.babi import StoryQuestion, read_babi
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
 from seqlab.data.formats.hub_sets import HubDataset
@@ -65,9 +65,9 @@ class BabiFiles(FileSource, RowSource[StoryQuestion]):
             rows: list[StoryQuestion] = []
             num_stories = 0
             for file in files:
-                questions, stories = read_stories(file, self._encoding)
-                rows += [row._replace(group=row.group + num_stories) for row in questions]
-                num_stories += stories
+                stories = read_babi(file, self._encoding)
+                rows += [row._replace(group=row.group + num_stories) for row in stories.questions]
+                num_stories += stories.num_stories
             without = num_stories - len({row.group for row in rows})
             readings[name] = Reading(rows, Counter({"stories without a question": without}))
         if "validation" not in readings:
