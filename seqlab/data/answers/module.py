@@ -86,20 +86,20 @@ class AnswerData(ExampleData):
         if max_sentences is not None:
             self.max_sentences = check_whole_number("data.max_sentences", max_sentences, 1)
         self._vocabulary_file = vocabulary
-        self._given = None if answers is None else Labels.given(answers, "answer", "data.answers")
+        self._fixed_answers = None if answers is None else Labels.of_option(answers, "answer", "data.answers")
         self._rows: dict[str, list[StoryQuestion]] = {}
         self._num_cut: dict[str, int] = {}  # stories of each split
 
     def rows(self, split: str) -> list[StoryQuestion]:
         """The questions of a split, their stories cut to ``max_sentences``."""
         if split not in self._rows:
-            found = list(self.source.read(split))
-            if not found:
+            rows = list(self.source.read(split))
+            if not rows:
                 raise InputError(f"the {split} split of {self.source} has no question")
             if (most := self.max_sentences) is not None:
-                self._num_cut[split] = sum(len(row.story) > most for row in found)
-                found = [cut_story(row, most) for row in found]
-            self._rows[split] = found
+                self._num_cut[split] = sum(len(row.story) > most for row in rows)
+                rows = [cut_story(row, most) for row in rows]
+            self._rows[split] = rows
         return self._rows[split]
 
     @cached_property
@@ -119,7 +119,9 @@ class AnswerData(ExampleData):
 
     @cached_property
     def _answers(self) -> Labels:
-        return self._given or Labels.of_training((row.answer for row in self.rows("train")), "answer", self.source)
+        return self._fixed_answers or Labels.of_training(
+            (row.answer for row in self.rows("train")), "answer", self.source
+        )
 
     @cached_property
     def spec(self) -> AnswerSpec:
@@ -130,7 +132,7 @@ class AnswerData(ExampleData):
             answers=self.answers,
             max_sentences=self.max_sentences,
             num_examples={split: len(self._encoded[split].lengths) for split in SPLITS},
-            majority={split: float((found == commonest).mean()) for split, found in self._targets.items()},
+            majority={split: float((targets == commonest).mean()) for split, targets in self._targets.items()},
         )
 
     def lengths(self, split: str) -> NDArray[np.int64]:
@@ -151,13 +153,13 @@ class AnswerData(ExampleData):
         shared = equal_rows(
             {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS}
         )
-        known = set(self.answers)
-        found = []
+        classes = set(self.answers)
+        summaries = []
         for split in SPLITS:
             rows = self.rows(split)
             answers = Counter(row.answer for row in rows)
             notes = [shared[split]] if split in shared else []
-            if unseen := sum(count for answer, count in answers.items() if answer not in known):
+            if unseen := sum(count for answer, count in answers.items() if answer not in classes):
                 notes.append(
                     f"{counted(unseen, 'questions')} {agree(unseen, 'has', 'have')} an answer that training never saw"
                 )
@@ -169,10 +171,10 @@ class AnswerData(ExampleData):
                 verb = agree(cut, "is cut to its", "are cut to their")
                 notes.append(f"{counted(cut, 'stories')} {verb} last {counted(self.max_sentences, 'sentences')}")
             counts = {"questions": len(rows), "stories": len({row.group for row in rows})}
-            order = [*self.answers, *sorted(answers.keys() - known)]
+            order = [*self.answers, *sorted(answers.keys() - classes)]
             ordered = {answer: answers[answer] for answer in order if answer in answers}
-            found.append(SplitSummary(split, counts, left_out(split), ordered, "answers", tuple(notes)))
-        return found
+            summaries.append(SplitSummary(split, counts, left_out(split), ordered, "answers", tuple(notes)))
+        return summaries
 
     def fingerprint(self) -> str:
         """A digest of all questions with their stories and answers, and of their order."""

@@ -59,11 +59,11 @@ def babi_data(
 
 def _task_file(folder: Path, task: int, split: str) -> Path:
     """The file of a task; its name tells the task's, which nobody should have to type."""
-    found = [file for file in folder.glob(f"qa{task}_*_{split}.txt*") if re.search(r"\.txt(\.gz)?$", file.name)]
-    if len(found) != 1:
-        named = "there is none" if not found else f"there are {len(found)}"
+    files = [file for file in folder.glob(f"qa{task}_*_{split}.txt*") if re.search(r"\.txt(\.gz)?$", file.name)]
+    if len(files) != 1:
+        named = "there is none" if not files else f"there are {len(files)}"
         raise InputError(f"data.task={task}: expected one file {folder}/qa{task}_NAME_{split}.txt, {named}")
-    return found[0]
+    return files[0]
 
 
 def answer_data(

@@ -48,9 +48,9 @@ class BabiFiles(FileSource, RowSource[StoryQuestion]):
             raise InputError(f"data.validation_share={validation_share} must be a share between 0 and 1, such as 0.1")
         named = files.named()
         if "path" in named or not {"train", "test"} <= named.keys():
-            given = " and ".join(f"data.{name}" for name in named) or "no file"
+            shown = " and ".join(f"data.{name}" for name in named) or "no file"
             raise InputError(
-                f"stories: {given} given; give data.train=FILE and data.test=FILE in bAbI's form, or data.hub=NAME"
+                f"stories: {shown} given; give data.train=FILE and data.test=FILE in bAbI's form, or data.hub=NAME"
             )
         self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in named.items()}
         check_distinct(self._files)
@@ -136,8 +136,8 @@ class AnswerHub(HubSource, RowSource[StoryQuestion]):
                     raise InputError(f"{place}: expected text in {columns[option]!r}, got {short_repr(value)}")
             sentences = split_sentences(story) if isinstance(story, str) else story
             if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
-                wanted = f"a text or a list of sentences in {columns['story']!r}"
-                raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
+                expected = f"a text or a list of sentences in {columns['story']!r}"
+                raise InputError(f"{place}: expected {expected}, got {str(story)[:60]!r}")
             yield StoryQuestion(tuple(sentences), question.strip(), strip_label(answer), (), number, place)
 
     def _choose(self, rows: Any) -> Any:

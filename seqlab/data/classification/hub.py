@@ -52,9 +52,9 @@ class LabelledHub(HubSource, RowSource[LabelledText]):
         readings = {split: self._read(split, names) for split in SPLITS if split not in self._hub.missing}
         warn_of_unused(self._ignored, [reading.left_out for reading in readings.values()])
         if missing := self._hub.missing:
-            given = dict(zip(SPLITS, self._cut.split, strict=True))
-            whole = sum(given[split] for split in ("train", *missing))
-            shares = {split: given[split] / whole for split in ("train", *missing)}
+            fractions = dict(zip(SPLITS, self._cut.split, strict=True))
+            whole = sum(fractions[split] for split in ("train", *missing))
+            shares = {split: fractions[split] / whole for split in ("train", *missing)}
             train = readings["train"]
             if len(train.rows) < len(shares) and not train.left_out:
                 raise self._hub.too_few(len(train.rows))

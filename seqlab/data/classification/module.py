@@ -85,7 +85,7 @@ class ClassificationData(ExampleData):
         self._vocabulary_file = vocabulary
         self._num_cut: dict[str, int] = {}  # texts that were cut to max_length
         self._unknown: dict[str, float] = {}  # the share of tokens that read as <unk>
-        self._given = None if labels is None else Labels.given(labels, "class", "data.labels", class_name)
+        self._fixed_labels = None if labels is None else Labels.of_option(labels, "class", "data.labels", class_name)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -101,15 +101,17 @@ class ClassificationData(ExampleData):
 
     @cached_property
     def _labels(self) -> Labels:
-        return self._given or Labels.of_training((row.label for row in self._rows["train"]), "class", self.source)
+        return self._fixed_labels or Labels.of_training(
+            (row.label for row in self._rows["train"]), "class", self.source
+        )
 
     @cached_property
     def _rows(self) -> dict[str, Sequence[LabelledText]]:
-        found = {split: self.source.read(split) for split in SPLITS}
-        for split, rows in found.items():
+        splits = {split: self.source.read(split) for split in SPLITS}
+        for split, rows in splits.items():
             if not rows:
                 raise InputError(f"the {split} split of {self.source} is empty{self._all_left_out(split)}")
-        return found
+        return splits
 
     def _all_left_out(self, split: str) -> str:
         left_out = self._left_out(split)
@@ -147,7 +149,7 @@ class ClassificationData(ExampleData):
         self.spec  # noqa: B018
         shared = equal_rows({split: map(same_text, rows) for split, rows in self._rows.items()})
         alike = alike_names(self.labels)
-        found = []
+        summaries = []
         for split, rows in self._rows.items():
             classes = Counter(row.label for row in rows)
             named = {label: classes.pop(label) for label in self.labels if label in classes}
@@ -167,8 +169,8 @@ class ClassificationData(ExampleData):
             if split == "train" and alike:
                 notes.append(f"classes whose names differ little: {shortened(alike)}")
             notes += [shared[split]] if split in shared else []
-            found.append(SplitSummary(split, {"rows": len(rows)}, self._left_out(split), named, notes=tuple(notes)))
-        return found
+            summaries.append(SplitSummary(split, {"rows": len(rows)}, self._left_out(split), named, notes=tuple(notes)))
+        return summaries
 
     def setup(self, stage: str | None = None) -> None:
         """Read the data; before a training, refuse classes that ``labels`` lack."""

@@ -28,9 +28,9 @@ def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
     except (TypeError, ValueError):
         shares = ()
     if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # NaN is none
-        given = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
+        shown = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
         raise InputError(
-            f"data.split={given} must be three positive fractions (train, validation, test) that add up to 1, "
+            f"data.split={shown} must be three positive fractions (train, validation, test) that add up to 1, "
             "such as [0.9,0.05,0.05]"
         )
     return shares[0], shares[1], shares[2]
@@ -113,9 +113,9 @@ def cut_rows(
             together.setdefault(same(row), []).append(row)
         groups = list(together.values())
     if stratum is not None:
-        found = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
-        if all(found.values()):
-            return found
+        parts = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
+        if all(parts.values()):
+            return parts
     if same is not None and len(groups) < len(splits) <= len(rows):
         raise InputError(
             f"{name}: {len(rows)} {unit}, of which {len(groups)} differ, are too few to cut into "
@@ -154,11 +154,11 @@ def cut_groups(
     total = sum(map(len, groups))
     bounds = [round(sum(fractions[: i + 1]) * total) for i in range(len(splits) - 1)]
     parts: dict[str, list[Row]] = {split: [] for split in splits}
-    done = 0
+    taken = 0
     for group in shuffled:  # a group goes where its middle lies
-        middle = done + len(group) / 2
+        middle = taken + len(group) / 2
         parts[splits[sum(middle > bound for bound in bounds)]] += group
-        done += len(group)
+        taken += len(group)
     if not all(parts.values()):
         raise InputError(f"{name}: {few(total, unit)} to cut into {', '.join(splits[:-1])} and {splits[-1]}")
     return parts
@@ -182,30 +182,30 @@ def _cut_strata(
         members.setdefault(strata[number], []).append(number)
     split_of: dict[int, int] = {}
     lack = [0.0] * len(splits)  # rows that each split should have had by now
-    for numbers in sorted(members.values(), key=lambda found: sum(len(groups[number]) for number in found)):
+    for numbers in sorted(members.values(), key=lambda stratum: sum(len(groups[number]) for number in stratum)):
         size = sum(len(groups[number]) for number in numbers)
         lack = [before + size * share for before, share in zip(lack, fractions, strict=True)]
         counts = _whole(lack, size)
         bounds = [sum(counts[: i + 1]) for i in range(len(splits) - 1)]
-        done = 0
+        taken = 0
         for number in numbers:
-            middle = done + len(groups[number]) / 2
-            at = 0 if done == 0 else sum(middle > bound for bound in bounds)
+            middle = taken + len(groups[number]) / 2
+            at = 0 if taken == 0 else sum(middle > bound for bound in bounds)
             split_of[number] = at
             lack[at] -= len(groups[number])
-            done += len(groups[number])
+            taken += len(groups[number])
     parts: dict[str, list[Row]] = {split: [] for split in splits}
     for number in order:
         parts[splits[split_of[number]]] += groups[number]
     return parts
 
 
-def _whole(wanted: Sequence[float], size: int) -> list[int]:
-    """Whole numbers of the sum ``size``, as near as they can be to those that are wanted, the first 1 or more."""
-    counts = [max(int(share + 1e-9), 0) for share in wanted]
+def _whole(shares: Sequence[float], size: int) -> list[int]:
+    """Whole numbers of the sum ``size``, as near as they can be to the ``shares``, the first 1 or more."""
+    counts = [max(int(share + 1e-9), 0) for share in shares]
     counts[0] = max(counts[0], 1)
     while sum(counts) != size:
         step = 1 if sum(counts) < size else -1
         able = [i for i, count in enumerate(counts) if step > 0 or count > (i == 0)]
-        counts[max(able, key=lambda i: step * (wanted[i] - counts[i]))] += step
+        counts[max(able, key=lambda i: step * (shares[i] - counts[i]))] += step
     return counts

@@ -102,10 +102,10 @@ class ExampleLoader(Generic[B]):
             pool_size = self.batch_size * self.bucket_batches
             pools = np.split(order, np.arange(pool_size, len(order), pool_size))
             order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
-        found = np.split(order, np.arange(1, self.num_batches) * self.batch_size)
+        batches = np.split(order, np.arange(1, self.num_batches) * self.batch_size)
         if random is not None and self.bucket_batches > 1:
-            found = [found[index] for index in random.permutation(len(found))]
-        return found
+            batches = [batches[index] for index in random.permutation(len(batches))]
+        return batches
 
     def __iter__(self) -> Iterator[B]:
         if self._begun:

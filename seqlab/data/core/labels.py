@@ -134,10 +134,10 @@ def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
         >>> sorted_labels(["10", "9", "-1"]), sorted_labels(["10", "9", "b"])
         (('-1', '9', '10'), ('10', '9', 'b'))
     """
-    found = set(labels)
-    if all(_NUMBER.fullmatch(label) for label in found):
-        return tuple(sorted(found, key=lambda label: (Decimal(label), label)))
-    return tuple(sorted(found))
+    names = set(labels)
+    if all(_NUMBER.fullmatch(label) for label in names):
+        return tuple(sorted(names, key=lambda label: (Decimal(label), label)))
+    return tuple(sorted(names))
 
 
 def shortened(names: Sequence[str]) -> str:
@@ -167,22 +167,22 @@ class Labels:
         self.number_of = {name: number for number, name in enumerate(self.names)}
 
     @classmethod
-    def given(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
+    def of_option(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
         """Those that a user gives by an ``option``, such as "data.tags"; ``name_of`` gives the name of each.
 
         Raises:
             InputError: they are no list, or one comes twice.
 
         Example:
-            >>> Labels.given([0, "B"], "tag", "data.tags").names
+            >>> Labels.of_option([0, "B"], "tag", "data.tags").names
             ('0', 'B')
         """
         if isinstance(names, str) or not isinstance(names, Sequence):
             raise InputError(f"{option}={names} must be a list, such as {option}=[neg,pos]")
         labels = cls(map(name_of, names), noun)
         if len(labels.number_of) < len(labels.names):
-            twice = next(name for name, count in Counter(labels.names).items() if count > 1)
-            raise InputError(f"{option} has {twice!r} twice; each {noun} has one number")
+            repeated = next(name for name, count in Counter(labels.names).items() if count > 1)
+            raise InputError(f"{option} has {repeated!r} twice; each {noun} has one number")
         return labels
 
     @classmethod

@@ -199,7 +199,7 @@ class _ColumnReader:
         """The numbers of the columns in a file with a header."""
         assert self._header is not None
         names = self._split(self._lines[self._header])
-        found = []
+        numbers = []
         for option, column in (("word_column", self._form.word), ("tag_column", self._form.tag)):
             if isinstance(column, str):
                 if names.count(column) != 1:
@@ -209,8 +209,8 @@ class _ColumnReader:
                         f"{', '.join(map(repr, names))}: give data.{option}=NAME, or its number from 0"
                     )
                 column = names.index(column)
-            found.append(column)
-        return found[0], found[1]
+            numbers.append(column)
+        return numbers[0], numbers[1]
 
     def _check_columns(self, number: int, width: int) -> None:
         place, columns = f"{self._file}:{number}", []
@@ -228,8 +228,8 @@ class _ColumnReader:
         line = self._lines[number - 1]
         if (mark := _mark_of(line)) and not self._form.comments:
             return f"lines of comments take 'data.comments=\"{mark}\"'"
-        found = [name for mark, name in NAMES.items() if mark in line and mark != self._form.separator]
-        return f"give data.separator={found[0] if found else ''}"
+        names = [name for mark, name in NAMES.items() if mark in line and mark != self._form.separator]
+        return f"give data.separator={names[0] if names else ''}"
 
     def _may_differ(self, fields: Sequence[str]) -> bool:
         """Whether a sentence may have another number of columns than the one before."""

@@ -82,9 +82,9 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
     columns = [_column(f"{file}:{number}", names, form, side) for side in ("source", "target")]
     if columns[0] == columns[1]:
         raise InputError(f"{file}:{number}: data.source and data.target name the same column")
-    asked = [form.source, form.target]
+    columns_asked = [form.source, form.target]
     if form.named:
-        tell_names(f"{file}:{number}", names, asked, columns)
+        tell_names(f"{file}:{number}", names, columns_asked, columns)
         log.info("%s:%d: the line of column names: %s", file, number, ", ".join(names)[:100])
     elif all(map(_like_name, (names[column] for column in columns))):
         log.warning(

@@ -30,7 +30,7 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
         InputError: a file is missing, nothing matches a pattern, what matches is no file that can be read, or a file is
             named twice; names each.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     refused: list[str] = []
     items = [paths] if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable) else paths
     for item in items:
@@ -45,15 +45,15 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
         if not named:
             raise InputError(f"{option}={item}: there is no such file, seen from {Path.cwd()}")
         refused += [f"{match} {reason}" for match in named if (reason := _unreadable(match))]
-        found += named
+        files += named
     if refused:
         shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
         are = agree(len(refused), "is no file", "are no files")
-        raise InputError(f"{option}: {len(refused)} of {len(found)} {are} that can be read: {shown}")
-    _check_once({option: found})
-    if empty := [str(file) for file in found if not file.stat().st_size]:
-        log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(found), ", ".join(empty[:_SHOWN]))
-    return found
+        raise InputError(f"{option}: {len(refused)} of {len(files)} {are} that can be read: {shown}")
+    _check_once({option: files})
+    if empty := [str(file) for file in files if not file.stat().st_size]:
+        log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(files), ", ".join(empty[:_SHOWN]))
+    return files
 
 
 def _unreadable(path: Path) -> str | None:
@@ -78,20 +78,20 @@ def _check_once(files: Mapping[str, Sequence[Path]]) -> None:
         InputError: a file does; names both places.
     """
     seen: dict[tuple[int, int], tuple[str, Path]] = {}
-    twice = []
+    repeats = []
     for option, paths in files.items():
         for path in paths:
             status = path.stat()
             other, first = seen.setdefault((status.st_dev, status.st_ino), (option, path))
             if first is not path:
-                twice.append((other, first, option, path))
-    if not twice:
+                repeats.append((other, first, option, path))
+    if not repeats:
         return
     shown = ", ".join(
         f"{path} of {option} is {'' if path == first else f'{first} '}of {other}"
-        for other, first, option, path in twice[:_SHOWN]
-    ) + (f", and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else "")
-    apart = any(other != option for other, _, option, _ in twice)
+        for other, first, option, path in repeats[:_SHOWN]
+    ) + (f", and {len(repeats) - _SHOWN} more" if len(repeats) > _SHOWN else "")
+    apart = any(other != option for other, _, option, _ in repeats)
     mend = "no file may be in two splits" if apart else "name each file once"
     raise InputError(f"the same file twice: {shown}; {mend}")
 
@@ -162,9 +162,9 @@ class Files:
             files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
             check_distinct(files)  # most likely a pattern of ``path`` covers the file of another split: say so first
         if not whole:
-            given = " and ".join(f"data.{name}" for name in named) or "no file"
+            names = " and ".join(f"data.{name}" for name in named) or "no file"
             raise InputError(
-                f"{what}: {given} given; "
+                f"{what}: {names} given; "
                 f"give data.path=FILE, or all of data.train=, data.validation= and data.test={elsewhere}"
             )
         return files

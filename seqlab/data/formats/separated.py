@@ -132,10 +132,10 @@ def tell_names(place: str, names: Sequence[str], asked: Sequence[str | int], col
 
 
 def _stripped(labels: Counter[str]) -> Counter[str]:
-    found = Counter[str]()
+    counts = Counter[str]()
     for label, count in labels.items():
-        found[strip_label(label)] += count
-    return found
+        counts[strip_label(label)] += count
+    return counts
 
 
 def _separator_line(file: Path, lines: Sequence[str], form: Separated) -> int:
@@ -160,14 +160,14 @@ def _column(file: Path, first: Record, form: Separated, option: str, later: Sequ
     names = list(map(strip_label, first.fields))
     place = f"{file}:{first.line}"
     if form.header:
-        found = [number for number, name in enumerate(names) if name == strip_label(str(column))]
-        if len(found) > 1:
+        matches = [number for number, name in enumerate(names) if name == strip_label(str(column))]
+        if len(matches) > 1:
             raise InputError(
-                f"{place}: {len(found)} columns are named {column!r}; rename them, or give the number of one, from 0: "
-                f"data.{option}={found[0]}"
+                f"{place}: {len(matches)} columns are named {column!r}; rename them, or give the number of one, from "
+                f"0: data.{option}={matches[0]}"
             )
-        if found:
-            return found[0]
+        if matches:
+            return matches[0]
     if isinstance(column, int):
         if -len(names) <= column < len(names):
             return column % len(names)
@@ -213,20 +213,19 @@ def _like_names(fields: Sequence[str]) -> bool:
 
 def _ragged(file: Path, record: Record, first: Record, form: Separated) -> str:
     shown = ", ".join(first.fields) if form.header else f"as in line {first.line}"
-    found = f"{file}:{record.line}: expected {len(first.fields)} columns ({shown}), got {len(record.fields)}"
+    message = f"{file}:{record.line}: expected {len(first.fields)} columns ({shown}), got {len(record.fields)}"
     if record.num_lines > 1:
-        return (
-            f"{found} in {record.num_lines} lines of a quoted value; for texts with stray quotes give data.quoting=none"
-        )
+        mend = "for texts with stray quotes give data.quoting=none"
+        return f"{message} in {record.num_lines} lines of a quoted value; {mend}"
     mark = NAMES.get(form.separator, repr(form.separator))
     if len(record.fields) > len(first.fields) and not record.fields[-1].strip():
-        return f"{found}, the last of them empty; let all lines end in a {mark}, or none"
+        return f"{message}, the last of them empty; let all lines end in a {mark}, or none"
     if any("\r" in field for field in record.fields):
-        return f"{found}; carriage returns are characters where lines end otherwise: write all line ends alike"
+        return f"{message}; carriage returns are characters where lines end otherwise: write all line ends alike"
     others = [name for other, name in NAMES.items() if name != "space" and record.fields[0].count(other)]
     if len(record.fields) == 1 and others and others[0] != mark:
-        return f"{found}; here a {others[0]} seems to stand between the values: write the same in all lines"
-    return found if form.quoting == "none" else f"{found}; put a value that holds a {mark} in double quotes"
+        return f"{message}; here a {others[0]} seems to stand between the values: write the same in all lines"
+    return message if form.quoting == "none" else f"{message}; put a value that holds a {mark} in double quotes"
 
 
 def _check_label_quotes(place: str, label: str, form: Separated) -> None:

@@ -11,7 +11,7 @@ NAMES: Final = {character: name for name, character in SEPARATORS.items()}
 """How a message names a separator."""
 
 
-def separator_of(given: str | None) -> str | None:
+def separator_of(text: str | None) -> str | None:
     """The characters that ``data.separator`` means: characters, a name, or ``\\t`` in any quoting; None where none is
     given.
 
@@ -22,13 +22,13 @@ def separator_of(given: str | None) -> str | None:
         >>> [separator_of(given) for given in ("tab", "\\\\t", "\\t", "|", "Space", None)]
         ['\\t', '\\t', '\\t', '|', ' ', None]
     """
-    if given is None:
+    if text is None:
         return None
-    plain = re.sub(r"\\+t", "\t", str(given))
+    plain = re.sub(r"\\+t", "\t", str(text))
     separator = SEPARATORS.get(plain.lower(), plain)
     if not separator or any(character in separator for character in '\n\r"'):
         raise InputError(
-            f"data.separator={given!r} must be a character, or one of {', '.join(SEPARATORS)}; null: by the file"
+            f"data.separator={text!r} must be a character, or one of {', '.join(SEPARATORS)}; null: by the file"
         )
     return separator
 

@@ -46,10 +46,10 @@ def values_of(line: str, separator: str) -> list[str]:
 
 def check_swallowed(file: Path, suspect: Suspect, classes: Counter[str]) -> None:
     """Refuses a field of lines that would be rows: by their labels, which other rows have, or by their sheer number."""
-    known = sum(strip_label(label) in classes for label in suspect.labels)
+    matching = sum(strip_label(label) in classes for label in suspect.labels)
     plain = sum(bool(label) and not label[0].isspace() for label in suspect.labels)  # prose has a space after a comma
     alike = plain == suspect.num_lines >= _SURE_LINES
-    if 2 * known > suspect.num_lines or alike:
+    if 2 * matching > suspect.num_lines or alike:
         raise InputError(
             f"{file}:{suspect.line}: a quote opens here whose value spans {suspect.num_lines} lines, "
             f"{len(suspect.labels)} of which would be rows of their own: close the quote, or give data.quoting=none, "

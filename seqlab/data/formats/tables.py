@@ -158,18 +158,18 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
     Raises:
         InputError: a line is no object, or has two values of one of the ``columns``; names file and line.
     """
-    twice: list[str] = []
+    repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         record = dict(pairs)
         keys = [key for key, _ in pairs]
-        twice[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
-        return record  # the outermost object comes last, so that ``twice`` is about it
+        repeated[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
+        return record  # the outermost object comes last, so that ``repeated`` is about it
 
     for number, line in enumerate(read_lines(file, encoding), start=1):
         if not line.strip():
             continue
-        twice.clear()
+        repeated.clear()
         try:
             record = json.loads(line, object_pairs_hook=collect)
         except (ValueError, RecursionError) as error:
@@ -179,7 +179,7 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
         if not isinstance(record, dict):
             raise InputError(f"{file}:{number}: expected a JSON object, got {line[:40]}{_list_hint(line)}")
         for column in columns:
-            if column in twice:
+            if column in repeated:
                 raise InputError(f"{file}:{number}: two values of {column!r}; keep one of them")
         yield f"{file}:{number}", record
 
@@ -192,8 +192,8 @@ def check_record(place: str, names: Collection[str], columns: Mapping[str, str])
     """
     for option, column in columns.items():
         if column not in names:
-            found = ", ".join(repr(name[:40]) for name in names) or "none"
-            raise InputError(f"{place}: there is no column {column!r} but {found}: give data.{option}=NAME")
+            shown = ", ".join(repr(name[:40]) for name in names) or "none"
+            raise InputError(f"{place}: there is no column {column!r} but {shown}: give data.{option}=NAME")
 
 
 def _list_hint(line: str) -> str:

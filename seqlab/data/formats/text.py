@@ -98,12 +98,12 @@ def codec_name(encoding: str) -> str:
         InputError: there is no such encoding of text.
     """
     try:
-        found = codecs.lookup(encoding)
-        if not found._is_text_encoding:
+        codec = codecs.lookup(encoding)
+        if not codec._is_text_encoding:
             raise LookupError
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"data.encoding={encoding} is not an encoding that Python knows, such as utf-8") from error
-    return found.name
+    return codec.name
 
 
 class _Lines:

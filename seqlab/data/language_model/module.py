@@ -101,18 +101,18 @@ class LanguageModelData(LightningDataModule):
     @cached_property
     def corpus(self) -> Corpus:
         """The tokens, built if they are not in the cache."""
-        given, file = self._given_vocabulary(), self._vocabulary_file
+        vocabulary, file = self._saved_vocabulary(), self._vocabulary_file
         if not self.source.cached:
             with tempfile.TemporaryDirectory() as folder:
-                write_corpus(self.source, self.settings, given, Path(folder))
+                write_corpus(self.source, self.settings, vocabulary, Path(folder))
                 return Corpus(Path(folder), mapped=False)
         file = file / TOKENIZER_FILE if file is not None and file.is_dir() else file
         key = corpus_key(self.source, self.settings, file)
         return Corpus(
-            build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, given, into))
+            build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, vocabulary, into))
         )
 
-    def _given_vocabulary(self) -> Vocabulary | None:
+    def _saved_vocabulary(self) -> Vocabulary | None:
         """The saved vocabulary, where there is one, checked against the options that it settles."""
         if self._vocabulary_file is None:
             return None
@@ -148,7 +148,7 @@ class LanguageModelData(LightningDataModule):
         corpus = self.corpus
         left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         source_notes: Callable[[str], tuple[str, ...]] = getattr(self.source, "notes", lambda split: ())
-        found = []
+        summaries = []
         for split in SPLITS:
             counts = {
                 "tokens": len(corpus.tokens[split]),
@@ -160,8 +160,8 @@ class LanguageModelData(LightningDataModule):
                 share = percent(unknown / counts["tokens"])
                 notes.append(f"{share} of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
             notes += source_notes(split)
-            found.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
-        return found
+            summaries.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
+        return summaries
 
     def fingerprint(self) -> str:
         """A digest of all tokens as they are read, and of their order."""

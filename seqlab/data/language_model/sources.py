@@ -146,17 +146,17 @@ class TextFiles(FileSource):
 
     def notes(self, split: str) -> tuple[str, ...]:
         """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
-        seen: dict[str, tuple[str, Path]] = {}
-        found = []
+        first_with: dict[str, tuple[str, Path]] = {}
+        notes = []
         for name, files in self._files.items():
             for file in files:
                 if not file.stat().st_size or (digest := self._digests.get(file)) is None:
                     continue
-                first, other = seen.setdefault(digest, (name, file))
+                first, other = first_with.setdefault(digest, (name, file))
                 if other is not file and name in (split, "path"):
                     of = "" if name == "path" else f" of {first}"
-                    found.append(f"{file} has the content of {other}{of}")
-        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
+                    notes.append(f"{file} has the content of {other}{of}")
+        return tuple(notes[:_SHOWN]) + ((f"{len(notes) - _SHOWN:,} more such files",) if len(notes) > _SHOWN else ())
 
     def read(self, split: str) -> Iterator[Piece]:
         """The split's files in pieces of about a megabyte."""

@@ -179,8 +179,8 @@ def word_numbers(words: Sequence[str] | Mapping[str, Any], vocabulary: Vocabular
     Raises:
         InputError: the vocabulary lacks a word, and has no ``<unk>``.
     """
-    found = [vocabulary.index.get(as_read(word, vocabulary), vocabulary.unknown_id) for word in words]
-    if None in found:
-        lacking = [word for word, number in zip(words, found, strict=True) if number is None]
+    numbers = [vocabulary.index.get(as_read(word, vocabulary), vocabulary.unknown_id) for word in words]
+    if None in numbers:
+        lacking = [word for word, number in zip(words, numbers, strict=True) if number is None]
         raise InputError(f"the vocabulary lacks {', '.join(map(repr, lacking[:10]))} and has no <unk>")
-    return np.asarray(found, dtype=np.int64)
+    return np.asarray(numbers, dtype=np.int64)

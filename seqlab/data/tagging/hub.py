@@ -86,7 +86,7 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
             raise InputError(f"{place}: the sentence has no words")
         if len(tags or ()) != len(words):
             raise InputError(f"{place}: expected a tag for each of {len(words)} words, got {len(tags or ())}")
-        found = []
+        pairs = []
         for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
             if names is not None and tag is not None and tag >= len(names):
                 raise InputError(
@@ -97,6 +97,6 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
             missing = read is None or (isinstance(read, float) and math.isnan(read)) or is_blank(str(read))
             if not stripped or missing:
                 raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {read!r}")
-            found.append((stripped, strip_label(str(read))))
-        forms, read_tags = zip(*found, strict=True)
+            pairs.append((stripped, strip_label(str(read))))
+        forms, read_tags = zip(*pairs, strict=True)
         return TaggedSentence(forms, read_tags, f"{place}, word ", range(1, len(words) + 1))

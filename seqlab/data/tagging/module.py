@@ -94,7 +94,7 @@ class TaggingData(ExampleData):
         self.words, self.pretrained = words, pretrained
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_folder = None if vocabulary is None else Path(vocabulary)
-        self._given = None if tags is None else Labels.given(tags, "tag", "data.tags").names
+        self._fixed_tags = None if tags is None else Labels.of_option(tags, "tag", "data.tags").names
 
     def sentences(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split, with the tags that are learned."""
@@ -105,7 +105,7 @@ class TaggingData(ExampleData):
         """The words ("tokens") and their letters ("characters")."""
         if (folder := self._vocabulary_folder) is not None:
             places = {"tokens": folder, "characters": folder / "characters"}
-            return {name: saved_vocabulary(places[name], kept) for name, kept in self.words.settings.items()}
+            return {name: saved_vocabulary(places[name], settings) for name, settings in self.words.settings.items()}
         with_vector = (word for word in self._wanted if self._vectors.of(word) is not None)
         return self.words.vocabularies(self._count("train"), with_vector)
 
@@ -122,16 +122,16 @@ class TaggingData(ExampleData):
     @cached_property
     def tags(self) -> tuple[str, ...]:
         """The tags in the order of their numbers."""
-        if self._given is not None:
-            return self._given
+        if self._fixed_tags is not None:
+            return self._fixed_tags
         found = (tag for sentence in self._sentences["train"] for tag in sentence.tags)
         return Labels.of_training(found, "tag", self.source).names
 
     @cached_property
     def unseen_tags(self) -> tuple[str, ...]:
         """The tags that are not learned, numbered after those that are."""
-        known = set(self.tags)
-        return tuple(sorted({tag for rows in self._sentences.values() for row in rows for tag in row.tags} - known))
+        learned = set(self.tags)
+        return tuple(sorted({tag for rows in self._sentences.values() for row in rows for tag in row.tags} - learned))
 
     @cached_property
     def spec(self) -> TaggingSpec:
@@ -161,10 +161,12 @@ class TaggingData(ExampleData):
 
     def collate(self, split: str, numbers: list[int]) -> TaggingBatch:
         """The batch of the sentences with these numbers."""
-        found = self._splits[split]
-        words, lengths = found.encoded.words(numbers)
-        characters, word_lengths = found.encoded.letters(numbers) if self.words.characters else (None, None)
-        targets, unseen = (found.encoded.rows(flat, numbers)[0] for flat in (found.targets, found.unseen))
+        split_rows = self._splits[split]
+        words, lengths = split_rows.encoded.words(numbers)
+        characters, word_lengths = split_rows.encoded.letters(numbers) if self.words.characters else (None, None)
+        targets, unseen = (
+            split_rows.encoded.rows(flat, numbers)[0] for flat in (split_rows.targets, split_rows.unseen)
+        )
         return TaggingBatch(words, characters, lengths, word_lengths, targets, unseen.bool())
 
     def train_dataloader(self) -> ExampleLoader[TaggingBatch]:
@@ -188,10 +190,10 @@ class TaggingData(ExampleData):
         return [self._summary(split, {} if left_out is None else left_out(split), equal.get(split)) for split in SPLITS]
 
     def _summary(self, split: str, left_out: Mapping[str, int], equal: str | None) -> SplitSummary:
-        found = self._splits[split]
-        counts = {"sentences": len(found.encoded.lengths), "words": len(found.targets)}
+        split_rows = self._splits[split]
+        counts = {"sentences": len(split_rows.encoded.lengths), "words": len(split_rows.targets)}
         names = self.tags + self.unseen_tags
-        tags = dict(zip(names, np.bincount(found.targets, minlength=len(names)).tolist(), strict=True))
+        tags = dict(zip(names, np.bincount(split_rows.targets, minlength=len(names)).tolist(), strict=True))
         classes, kind = {tag: count for tag, count in tags.items() if count}, "tags"
         notes = [] if equal is None else [equal]
         if self.scheme is not None:
@@ -238,8 +240,8 @@ class TaggingData(ExampleData):
         """The places where an entity lacks its beginning or its end."""
         if self.scheme is None:
             return {split: [] for split in SPLITS}
-        learned = self._given or (tag for one in self._read["train"] for tag in one.tags)
-        typed = typed_mark(learned, "O" if self._given else self.scheme.outside)
+        learned = self._fixed_tags or (tag for one in self._read["train"] for tag in one.tags)
+        typed = typed_mark(learned, "O" if self._fixed_tags else self.scheme.outside)
         return {split: check_scheme(sentences, self.scheme, typed) for split, sentences in self._read.items()}
 
     @cached_property
@@ -259,10 +261,10 @@ class TaggingData(ExampleData):
         names = self.tags + self.unseen_tags
         numbers = {tag: number for number, tag in enumerate(names)}
         words = self.vocabularies["tokens"]
-        seen = {as_read(word, words) for word in self._count("train")}
-        return {split: self._encode(split, numbers, seen) for split in SPLITS}
+        in_training = {as_read(word, words) for word in self._count("train")}
+        return {split: self._encode(split, numbers, in_training) for split in SPLITS}
 
-    def _encode(self, split: str, numbers: dict[str, int], seen: set[str]) -> _Split:
+    def _encode(self, split: str, numbers: dict[str, int], in_training: set[str]) -> _Split:
         words = self.vocabularies["tokens"]
         sentences = self._cut(self._sentences[split]) if split == "train" else self._sentences[split]
         targets = np.asarray([numbers[tag] for sentence in sentences for tag in sentence.tags], dtype=np.int64)
@@ -275,7 +277,7 @@ class TaggingData(ExampleData):
                     f"{foreign}: no tag of the {split} split occurs in training, which has {shortened(self.tags)}"
                 )
         encoded = EncodedSentences([one.words for one in sentences], self.vocabularies, self.words.max_word_length)
-        unseen = np.array([as_read(word, words) not in seen for word in encoded.forms])[encoded.form_of]
+        unseen = np.array([as_read(word, words) not in in_training for word in encoded.forms])[encoded.form_of]
         return _Split(encoded, targets, unseen, foreign)
 
     def _cut(self, sentences: Sequence[TaggedSentence]) -> Sequence[TaggedSentence]:

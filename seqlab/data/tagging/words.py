@@ -62,9 +62,9 @@ class WordReading:
         for word, count in counts.items():
             read[lower(word) if self.lowercase else word] += count
         settings = self.settings
-        kept = choose_tokens(read, settings["tokens"], elsewhere=[UNKNOWN])[0]
+        tokens = choose_tokens(read, settings["tokens"], elsewhere=[UNKNOWN])[0]
         return {
-            "tokens": WordVocabulary([*kept, *sorted(set(further) - set(kept))], settings["tokens"]),
+            "tokens": WordVocabulary([*tokens, *sorted(set(further) - set(tokens))], settings["tokens"]),
             "characters": CharacterVocabulary.build(letters, settings["characters"], elsewhere=[UNKNOWN]),
         }
 

@@ -71,9 +71,9 @@ class ParallelHub(HubSource, RowSource[SentencePair]):
         languages = getattr(feature, "languages", None) or (feature if isinstance(feature, Mapping) else ())
         for option, language in options.items():
             if language not in languages:
-                found = ", ".join(map(repr, languages)) or "none"
+                shown = ", ".join(map(repr, languages)) or "none"
                 raise InputError(
-                    f"the data set {self} has no language in {self._column!r} {language!r} but {found}: "
+                    f"the data set {self} has no language in {self._column!r} {language!r} but {shown}: "
                     f"give {option}=NAME"
                 )
         return rows.select_columns([self._column])

@@ -73,10 +73,10 @@ def _one_file(name: str, files: Any) -> Any:
     """The file that holds both sides."""
     if not isinstance(files, Mapping):
         return files
-    given = {side: path for side, path in files.items() if path}
-    if len(given) == 1 or (given and len(set(map(str, given.values()))) > 1):
+    sides = {side: path for side, path in files.items() if path}
+    if len(sides) == 1 or (sides and len(set(map(str, sides.values()))) > 1):
         raise InputError(f"data.{name}: data.source and data.target are columns of one file: give data.{name}=FILE")
-    return next(iter(given.values()), None)
+    return next(iter(sides.values()), None)
 
 
 def _hub_source(hub: dict[str, Any], options: dict[str, Any]) -> ParallelSource:

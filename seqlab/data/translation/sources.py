@@ -121,14 +121,14 @@ class ParallelFiles(_Pairs):
     ) -> None:
         self._encoding = encoding
         named = Files.of(files).named()
-        given = [name for name, sides in named.items() if _check_sides(name, sides)]
-        if given not in (["path"], list(SPLITS)):
-            shown = " and ".join(f"data.{name}" for name in given) or "no file"
+        names = [name for name, sides in named.items() if _check_sides(name, sides)]
+        if names not in (["path"], list(SPLITS)):
+            shown = " and ".join(f"data.{name}" for name in names) or "no file"
             raise InputError(
                 f"parallel text: {shown} given; give data.path.source=FILE data.path.target=FILE, or source and target "
                 "of all of data.train, data.validation and data.test, or data.hub.path=NAME"
             )
-        self._files = {name: pair_files(name, {side: named[name][side] for side in SIDES}) for name in given}
+        self._files = {name: pair_files(name, {side: named[name][side] for side in SIDES}) for name in names}
         check_distinct({name: flat(pairs) for name, pairs in self._files.items()})
         super().__init__(cut, skip_empty)
 

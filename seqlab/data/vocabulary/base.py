@@ -170,13 +170,13 @@ def choose_tokens(
         (['a', 'b'], False)
     """
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    kept = [token for token in ranked if counts[token] >= settings.least][: settings.max_vocab_size]
-    known = set(kept)
-    if UNKNOWN in known or (len(kept) == len(ranked) and known.issuperset(elsewhere)):
-        return kept, False
+    tokens = [token for token in ranked if counts[token] >= settings.least][: settings.max_vocab_size]
+    chosen = set(tokens)
+    if UNKNOWN in chosen or (len(tokens) == len(ranked) and chosen.issuperset(elsewhere)):
+        return tokens, False
     if settings.max_vocab_size is not None:
-        kept = kept[: settings.max_vocab_size - 1]
-    return [*kept, UNKNOWN], True
+        tokens = tokens[: settings.max_vocab_size - 1]
+    return [*tokens, UNKNOWN], True
 
 
 def load_vocabulary(path: str | Path) -> Vocabulary:

@@ -31,10 +31,10 @@ def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabular
     """
     vocabulary = load_vocabulary(path)
     for name in ("unit", "lowercase", "punctuation", "end_of_line"):
-        asked, settled = getattr(settings, name), getattr(vocabulary.settings, name)
-        if asked != settled:
+        option, saved = getattr(settings, name), getattr(vocabulary.settings, name)
+        if option != saved:
             raise InputError(
-                f"data.{name} is {asked} but the vocabulary {path} was made with {settled}: "
-                f"give data.{name}={'null' if settled is None else settled}"
+                f"data.{name} is {option} but the vocabulary {path} was made with {saved}: "
+                f"give data.{name}={'null' if saved is None else saved}"
             )
     return vocabulary

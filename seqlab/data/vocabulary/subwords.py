@@ -70,7 +70,7 @@ class SubwordVocabulary(Vocabulary):
         return list(self._trained.encode(text, add_special_tokens=False).tokens)
 
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-        coded = [found.ids for found in self._trained.encode_batch_fast(list(texts), add_special_tokens=False)]
+        coded = [encodings.ids for encodings in self._trained.encode_batch_fast(list(texts), add_special_tokens=False)]
         counts = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
         return np.fromiter((i for ids in coded for i in ids), dtype=np.int64, count=int(counts.sum())), counts
 
