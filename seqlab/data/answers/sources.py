@@ -81,6 +81,12 @@ def cut_stories(
 ) -> tuple[list[StoryQuestion], list[StoryQuestion]]:
     """The rows of all stories but a share drawn by ``seed``, and the rows of that share; one story at least.
 
+    Args:
+        rows: the questions, each with the number of its story.
+        share: of the stories, between 0 and 1.
+        seed: of the draw.
+        name: what the stories are of, for messages.
+
     Raises:
         InputError: there is one story alone.
     """

@@ -236,7 +236,13 @@ class ExampleData(LightningDataModule, ABC):
         self.spec  # noqa: B018
 
     def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
-        """A loader over a split."""
+        """A loader over a split.
+
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: examples in a batch, over all devices.
+            seed: shuffles; None: the data's order.
+        """
         trainer = self.trainer
         device = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         lengths = self.lengths(split)

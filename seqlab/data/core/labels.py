@@ -51,6 +51,11 @@ class LabelNames:
     def name(self, value: Any, place: str, written: bool = False) -> str:
         """The class that a label names.
 
+        Args:
+            value: the label as the data has it.
+            place: where it stands.
+            written: whether it is text as written, as in csv.
+
         Raises:
             InputError: it is missing, empty, no finite number, or of a type that is no label; or it reads like an
                 earlier one of another type, whose place is named too.
@@ -170,6 +175,12 @@ class Labels:
     def of_option(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
         """Those that a user gives by an ``option``, such as "data.tags"; ``name_of`` gives the name of each.
 
+        Args:
+            names: of the labels, as a user gives them.
+            noun: what one of them is called, such as "tag".
+            option: what a user gives them by, such as "data.tags".
+            name_of: gives the name of each.
+
         Raises:
             InputError: they are no list, or one comes twice.
 
@@ -188,6 +199,11 @@ class Labels:
     @classmethod
     def of_training(cls, names: Iterable[str], noun: str, source: object) -> "Labels":
         """Those that occur in the training split: sorted, by value where all are numbers.
+
+        Args:
+            names: of the labels of all training rows.
+            noun: what one of them is called, such as "tag".
+            source: what they are of, for messages.
 
         Raises:
             InputError: there are fewer than two.

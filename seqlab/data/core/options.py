@@ -42,6 +42,11 @@ def from_options(kind: Callable[..., T], *arguments: Any, **options: Any) -> T:
 def take(kind: Callable[..., T], options: dict[str, Any], *arguments: Any) -> T:
     """The same with those of the ``options`` that ``kind`` has, which are removed; the others stay.
 
+    Args:
+        kind: a class or function, such as a source.
+        options: flat ones; those that ``kind`` has are removed.
+        arguments: its first arguments.
+
     Example:
         >>> from seqlab.data.core.cut import Cut
         >>> options = {"split_seed": 3, "batch_size": 8}
@@ -78,6 +83,11 @@ def _options_of(parameter: Parameter) -> Iterator[str]:
 
 def check_whole_number(option: str, value: Any, least: int) -> int:
     """A whole number that is not below ``least``.
+
+    Args:
+        option: what a user gives it by, such as "data.batch_size".
+        value: as given.
+        least: the smallest that is allowed.
 
     Raises:
         InputError: it is not.

@@ -14,6 +14,11 @@ _REACH = 1 << 20  # characters past a cut's position in which a line's end is lo
 def cut_text(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
     """The characters ``start <= position < stop`` of a text in pieces; the first one begins a document.
 
+    Args:
+        pieces: of the whole text, from its beginning.
+        start: the position of the first character.
+        stop: the position after the last one.
+
     Example:
         >>> list(cut_text([("abc", True), ("def", False)], 2, 5))
         [('c', True), ('de', False)]

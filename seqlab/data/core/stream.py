@@ -120,6 +120,11 @@ def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] 
 def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None = None) -> int:
     """The most targets that follow each other in a row without a restart: longer windows would be padding.
 
+    Args:
+        num_targets: in the text.
+        batch_size: rows over all devices.
+        boundaries: positions of the tokens that begin a document, where rows restart there.
+
     Example:
         >>> longest_run(10, 4), longest_run(10, 1, np.array([0, 7]))
         (3, 7)
@@ -130,6 +135,11 @@ def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | No
 
 def device_rows(batch_size: int, rank: int, world_size: int) -> range:
     """The rows of the global batch that device ``rank`` of ``world_size`` takes.
+
+    Args:
+        batch_size: rows over all devices.
+        rank: of the device, from 0.
+        world_size: how many devices there are.
 
     Raises:
         InputError: the rows do not divide evenly.

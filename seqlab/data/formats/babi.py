@@ -84,6 +84,10 @@ def read_babi(file: Path, encoding: str = "utf-8") -> Stories:
 def parse_babi(lines: Iterable[str], name: str) -> Stories:
     """The questions of ``lines``, of which messages say that they are from ``name``; see :func:`read_babi`.
 
+    Args:
+        lines: of a text, without their ends.
+        name: what they are from, for messages.
+
     Example:
         >>> lines = ["1 Ann is here.", "2 Bob left.", "3 Who left?\\tBob\\t2", "1 Ann left.", "2 Who left?\\tAnn"]
         >>> [(row.story, row.answer, row.supports) for row in parse_babi(lines, "text").questions]

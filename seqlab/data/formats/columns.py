@@ -68,6 +68,13 @@ def read_columns(
     or where spaces stand between the columns and its tag is one of the others. Words and tags are stripped. The number
     of columns is added to ``widths`` where it is below 11.
 
+    Args:
+        file: what the lines are from, for messages.
+        lines: of the file, without their ends.
+        form: how they are written.
+        left_out: counts the lines that are left out, by kind.
+        widths: takes the number of columns.
+
     Raises:
         InputError: a line has more or fewer columns than the first (of 11 columns or more, sentences may differ in
             their number where word and tag are counted from the front), there is no such column, a word or tag is

@@ -96,6 +96,11 @@ class HubRows:
     def check_swallowed(self, place: str, value: str, classes: Collection[str] | None = None) -> None:
         """Refuses a value of csv that holds rows: pandas reads over a quote that is not closed.
 
+        Args:
+            place: where the value stands.
+            value: of several lines.
+            classes: the labels of other rows; None: the table has none.
+
         Raises:
             InputError: most of its lines would be rows; see :func:`~seqlab.data.formats.swallowed.rows_within`.
         """
@@ -196,6 +201,11 @@ class HubSource:
 def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> Any:
     """The rows with these columns alone, each beside the option that a user names it by.
 
+    Args:
+        rows: a ``datasets.Dataset``.
+        columns: their names by the options that a user names them by.
+        data_set: for messages.
+
     Raises:
         InputError: there is no such column.
     """
@@ -208,6 +218,12 @@ def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> A
 
 def check_text_column(rows: Any, option: str, column: str, data_set: object) -> None:
     """Refuses a column, which a user names by ``option``, that is not there or holds no text.
+
+    Args:
+        rows: a ``datasets.Dataset``.
+        option: what a user names the column by.
+        column: its name.
+        data_set: for messages.
 
     Raises:
         InputError: it is so; names the columns with text.

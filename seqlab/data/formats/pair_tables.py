@@ -65,6 +65,10 @@ class Row(NamedTuple):
 def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
     """The rows of a table, in its order.
 
+    Args:
+        file: csv, tsv, jsonl or parquet, by its ending; separated values for others.
+        form: its columns, and how it is written.
+
     Raises:
         InputError: there is no such column, or a row lacks it or holds no text in it; names file and line.
     """

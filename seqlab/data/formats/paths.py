@@ -26,6 +26,10 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
     What is a file by its literal name is that file, whatever characters are in it; so is a folder before a pattern. A
     last part ``**`` names files alone; any other pattern names what it matches.
 
+    Args:
+        paths: a path, a pattern or a list of these.
+        option: what a user gives them by, for messages.
+
     Raises:
         InputError: a file is missing, nothing matches a pattern, what matches is no file that can be read, or a file is
             named twice; names each.

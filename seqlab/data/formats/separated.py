@@ -35,6 +35,11 @@ class Separated(NamedTuple):
 def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterator[tuple[int, str, str]]:
     """For each row its first line, its text and its label. Blank lines are skipped.
 
+    Args:
+        file: what the lines are from, for messages.
+        lines: of the file, without their ends.
+        form: its columns, and how it is written.
+
     Raises:
         InputError: there is no line of names, no such column, or two of that name; a row has more or fewer values than
             the first line; a quote is not closed, or seems to have swallowed rows; names file and line.
@@ -118,7 +123,14 @@ def _check_first_line(
 
 
 def tell_names(place: str, names: Sequence[str], asked: Sequence[str | int], columns: Sequence[int]) -> None:
-    """Tells of a line of names that looks like data where columns are asked for by number, which any line has."""
+    """Tells of a line of names that looks like data where columns are asked for by number, which any line has.
+
+    Args:
+        place: where the line of names stands.
+        names: that it has.
+        asked: the columns that are read, by name or number.
+        columns: their numbers.
+    """
     unsure = [
         names[at] for one, at in zip(asked, columns, strict=True) if isinstance(one, int) and str(one) != names[at]
     ]

@@ -82,6 +82,11 @@ def is_separated(file: Path, form: TableFormat) -> bool:
 def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[LabelledText]:
     """The rows of a csv, tsv, jsonl or parquet file.
 
+    Args:
+        file: csv, tsv, jsonl or parquet, by its ending.
+        form: its columns, and how it is written.
+        names: give labels their classes.
+
     Raises:
         InputError: another ending, a broken file, or a row that lacks its text or label; names file and line.
     """
@@ -186,6 +191,11 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
 
 def check_record(place: str, names: Collection[str], columns: Mapping[str, str]) -> None:
     """Refuses a row, or a table, of these ``names`` that lacks one of the ``columns``, which are given by option.
+
+    Args:
+        place: where the row stands.
+        names: that it has.
+        columns: that it needs, by option.
 
     Raises:
         InputError: it does; lists the names.

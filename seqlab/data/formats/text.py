@@ -30,7 +30,12 @@ log = logging.getLogger("seqlab")
 
 
 def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
-    """The files' pieces; a document that does not end in a newline gets one before the next."""
+    """The files' pieces; a document that does not end in a newline gets one before the next.
+
+    Args:
+        files: plain or gzip.
+        encoding: of all of them.
+    """
     last = "\n"
     for file in files:
         begins = True
@@ -47,6 +52,10 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
     Lines end in ``\\n`` or ``\\r\\n``, and a lone ``\\r`` is a character; in a file without any ``\\n`` it ends a line.
     Nothing else does, neither a form feed nor Unicode's separators. Ends read as ``\\n``; byte order marks are dropped.
     A run of more than 16 million characters without whitespace is cut all the same.
+
+    Args:
+        file: plain or gzip.
+        encoding: as Python names it.
 
     Raises:
         InputError: the file cannot be read, is binary, is broken gzip, or is in another encoding.
@@ -68,6 +77,10 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
 
 def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
     """The lines of a text file, plain or gzip, without their ends; see :func:`read_text` for what ends a line.
+
+    Args:
+        file: plain or gzip.
+        encoding: the file's encoding.
 
     Raises:
         InputError: the file cannot be read, is broken gzip, is binary or in another encoding; names file and line.

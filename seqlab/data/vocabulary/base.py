@@ -113,7 +113,12 @@ class Vocabulary(ABC):
         """The same mapping as a ``tokenizers.Tokenizer``."""
 
     def encode_many(self, texts: Sequence[str], name: str = "the text") -> tuple[NDArray[Any], NDArray[Any]]:
-        """Ids of several texts in one array of the smallest unsigned type, and each text's number of tokens."""
+        """Ids of several texts in one array of the smallest unsigned type, and each text's number of tokens.
+
+        Args:
+            texts: to encode.
+            name: what they are, for messages.
+        """
         ids, counts = self._lookup(texts)
         if ids.size and ids.min() < 0:
             if self.unknown_id is None:

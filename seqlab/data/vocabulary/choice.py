@@ -13,6 +13,10 @@ from seqlab.errors import InputError
 def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings) -> Vocabulary:
     """The vocabulary of training texts. Words and characters have an ``<unk>``, for any text may be asked about.
 
+    Args:
+        texts: of the training split.
+        settings: how they are split into tokens, and which of these are kept.
+
     Example:
         >>> vocabulary_of(["a b", "b c"], TokenizerSettings("word", max_vocab_size=2)).tokens
         ('b', '<unk>')
@@ -25,6 +29,10 @@ def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings) -> Vocabula
 
 def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabulary:
     """A saved vocabulary, checked against the options that it settles.
+
+    Args:
+        path: ``tokenizer.json``, or the folder that holds it.
+        settings: the options.
 
     Raises:
         InputError: it is missing, or was made with other options.

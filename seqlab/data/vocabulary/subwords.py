@@ -37,7 +37,12 @@ class SubwordVocabulary(Vocabulary):
 
     @classmethod
     def build(cls, texts: Iterable[str], settings: TokenizerSettings) -> "SubwordVocabulary":
-        """Train on the texts of the training split."""
+        """Train on the texts of the training split.
+
+        Args:
+            texts: of the training split.
+            settings: how many subwords are kept, and how often each occurs at least.
+        """
         from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
         size = settings.max_vocab_size or DEFAULT_SIZE

@@ -71,7 +71,13 @@ class WordVocabulary(Vocabulary):
     def build(
         cls, counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
     ) -> "WordVocabulary":
-        """The vocabulary of a training split with these word counts."""
+        """The vocabulary of a training split with these word counts.
+
+        Args:
+            counts: each word of the training split with its frequency.
+            settings: which of them are kept.
+            elsewhere: the words of other splits.
+        """
         return cls(choose_tokens(counts, settings, elsewhere)[0], settings)
 
     @staticmethod
