@@ -13,9 +13,10 @@ from seqlab.config.hash import config_hash, located_hash
 from seqlab.config.paths import (
     _EVERYWHERE,
     _PLACES,
-    DECLARED,
     Kind,
+    PathKeys,
     absolute_paths,
+    declared_keys,
     moved_paths,
     path_values,
     without_places,
@@ -49,7 +50,8 @@ def test_each_choice_of_data_that_ships_is_declared_with_keys_that_it_has():
     for file in files("seqlab.conf").joinpath("data").iterdir():
         if file.name.endswith(".yaml") and not file.name.startswith("_"):
             node = OmegaConf.create(config_of(f"data={file.name.removesuffix('.yaml')}")["data"])
-            declared = DECLARED[node._target_]
+            declared = declared_keys(node._target_)
+            assert declared != PathKeys() or not {"path", "root", "train"} & set(node), file.name
             for key in (*declared.files, *filter(None, (declared.hub, declared.hub_files))):
                 assert OmegaConf.select(node, key, default="absent") != "absent", (file.name, key)
 
@@ -62,7 +64,7 @@ def test_each_argument_of_the_data_that_is_typed_as_a_path_is_declared(name):
     parameters = inspect.signature(found).parameters.values()
     typed = {each.name for each in parameters if any(word in str(each.annotation) for word in ("Path", "Sides"))}
     if typed:
-        keys = DECLARED[f"seqlab.data.{name}"]
+        keys = declared_keys(f"seqlab.data.{name}")
         assert typed <= {*keys.files, *_EVERYWHERE, *_PLACES, keys.hub}
 
 

@@ -174,7 +174,7 @@ def test_what_each_split_holds_is_counted(tmp_path):
     assert train.left_out == {"stories without a question": 1} and train.kind == "answers"
     assert "1 story is cut to its last 1 sentence" in train.notes
     assert test.classes == {"Bob": 1, "Zoe": 1}
-    assert "1 of 2 rows stands in train too" in test.notes[0]
+    assert "1 of 2 questions stands in train too" in test.notes[0]
     assert "1 question has an answer that training never saw" in test.notes
     assert any("of the words of its sentences read as <unk>" in note for note in validation.notes)
 

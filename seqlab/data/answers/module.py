@@ -151,7 +151,8 @@ class AnswerData(ExampleData):
         """How many stories, questions and tokens each split holds, its answers, and what stands in two splits."""
         left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         shared = equal_rows(
-            {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS}
+            {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS},
+            "questions",
         )
         classes = set(self.answers)
         summaries = []

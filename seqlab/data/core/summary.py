@@ -131,11 +131,12 @@ def alike_names(labels: Iterable[str]) -> list[str]:
     return [" and ".join(group) for group in groups.values() if len(group) > 1]
 
 
-def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
+def equal_rows(rows: Mapping[str, Iterable[Hashable]], unit: str = "rows") -> dict[str, str]:
     """For validation and test, a phrase that says how many of their rows stand in an earlier split too, if any do.
 
     Args:
         rows: each split's rows as anything that compares equal where two rows are the same.
+        unit: what they are, in the plural.
 
     Example:
         >>> equal_rows({"train": "abcc", "validation": "xyz", "test": "xcd"})
@@ -151,6 +152,6 @@ def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
             (first, count), *others = shared
             verb = agree(count, "stands", "stand")
             rest = "".join(f", {number:,} in {earlier}" for earlier, number in others)
-            notes[split] = f"{count:,} of {counted(len(content), 'rows')} {verb} in {first} too{rest}"
+            notes[split] = f"{count:,} of {counted(len(content), unit)} {verb} in {first} too{rest}"
         seen[split] = set(content)
     return notes

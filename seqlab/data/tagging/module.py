@@ -186,7 +186,7 @@ class TaggingData(ExampleData):
     def summaries(self) -> list[SplitSummary]:
         """The sentences and words of each split, its tags or types of entities, and what is remarkable in it."""
         left_out = getattr(self.source, "left_out", None)  # a user's own source need not have it
-        equal = equal_rows({split: [one.words for one in self._sentences[split]] for split in SPLITS})
+        equal = equal_rows({split: [one.words for one in self._sentences[split]] for split in SPLITS}, "sentences")
         return [self._summary(split, {} if left_out is None else left_out(split), equal.get(split)) for split in SPLITS]
 
     def _summary(self, split: str, left_out: Mapping[str, int], equal: str | None) -> SplitSummary:

@@ -153,7 +153,7 @@ class TranslationData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many pairs and tokens each split holds, how many were left out, and which stand in two splits."""
-        shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS})
+        shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS}, "pairs")
         of_source: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         summaries = []
         for split in SPLITS:
