@@ -58,7 +58,7 @@ class TableFormat(Writing):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.header is None:
-            raise InputError("data.header=null must be true or false: a table that names no columns takes data.header=false")
+            raise InputError("data.header=null must be true or false, which is for tables that name no columns")
         for option in ("text", "label"):
             self.check_column(option)
         if self.text == self.label:
