@@ -1,4 +1,7 @@
-"""Sentences from files of columns: a word a line, its tag in another column, a blank line after each sentence."""
+"""Sentences from files of columns: a word a line, its tag in another column, a blank line after each sentence.
+
+What a line is (a word, a comment, names, nothing) is told from all the lines of its file, so one class reads it whole.
+"""
 
 import json
 import logging
