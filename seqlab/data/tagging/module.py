@@ -92,6 +92,7 @@ class TaggingData(ExampleData):
         self.source = source
         self.entities = entities
         self.words, self.pretrained = words, pretrained
+        self.settings = words.settings["tokens"]
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_folder = None if vocabulary is None else Path(vocabulary)
         self._fixed_tags = None if tags is None else Labels.of_option(tags, "tag", "data.tags").names
