@@ -28,7 +28,7 @@ def runs(tmp_path_factory, text_file):
     folder = tmp_path_factory.mktemp("runs")
     window = small(text_file, "model=window", "model.window_size=3", "model.embedding_size=8", "trainer.max_epochs=1")
     run_here(folder / "window", *window)
-    run_here(folder / "kneser_ney", *counting(text_file, "callbacks.sample.num_tokens=10"))
+    run_here(folder / "kneser_ney", *counting(text_file, "callbacks.examples.num_tokens=10"))
     return folder
 
 

@@ -1,7 +1,7 @@
 """Answering questions to stories."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from seqlab.tasks.base import (
     full_precision,
 )
 from seqlab.tasks.devices import global_mean
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -76,6 +77,19 @@ class AnswerTask(SequenceTask):
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
         targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.answers))
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
+
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """Each question with its likeliest answer and that one's probability."""
+        questions = data.rows(split)[:count]
+        found, _ = probabilities(self.model, data.collate(split, list(range(len(questions)))))
+        best = found.max(1)
+        rows, lines = [], []
+        for row, number, value in zip(questions, best.indices.tolist(), best.values.tolist(), strict=True):
+            story, answer = " ".join(row.story), self.answers[number]
+            shown = answer if answer == row.answer else f"**{answer}**"
+            rows.append([story, row.question, row.answer, shown, f"{value:.3f}"])
+            lines.append(f"{story}\n  {row.question}  {answer} {value:.4f}  (true: {row.answer})")
+        return Examples("answers", table(["story", "question", "true", "answer", "probability"], rows), tuple(lines))
 
     @staticmethod
     def predict(

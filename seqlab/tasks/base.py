@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from seqlab.errors import InputError
 from seqlab.nn import Recurrent
 from seqlab.tasks.devices import gathered, rank, world_size
+from seqlab.tasks.examples import Examples
 from seqlab.tasks.schedules import Constant, Plan
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -148,6 +149,23 @@ class SequenceTask(pl.LightningModule):
     def evaluate(self, batch: Any, split: str) -> None:
         """Adds a batch of "val" or "test" to the split's metrics."""
         raise NotImplementedError(f"{type(self).__name__} must define evaluate")
+
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples | None:
+        """Shows the model's answers to the first examples of a split.
+
+        Further arguments are options of the task's own, each with a default: keys of ``callbacks.examples``. Nothing of
+        the task may change, and the weights and PyTorch's random state least of all.
+
+        Args:
+            data: the data module at work.
+            split: "validation" or "test", as the data names it.
+            count: how many examples, at most.
+            generator: what random numbers are drawn from, if any.
+
+        Returns:
+            The examples as text; None where the task has none to show, as here.
+        """
+        return None
 
     def metrics_of(self, split: str) -> Any:
         """The metrics of "val" or "test"."""

@@ -1,7 +1,7 @@
 """Classification of whole texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,12 @@ from seqlab.tasks.base import (
     full_precision,
 )
 from seqlab.tasks.devices import global_mean
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
+
+_COLUMNS: Final = 10  # classes whose probabilities are shown in a table
+_MOST_PRINTED: Final = 50  # classes up to which a line has the probabilities of all; of more, the likeliest five
 
 
 class ClassificationTask(SequenceTask):
@@ -79,6 +83,25 @@ class ClassificationTask(SequenceTask):
     def finish(self, split: str) -> None:
         self.confusion[split] = self.metrics_of(split).counts()
         super().finish(split)
+
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """The probabilities of the classes for each text, as the model reads it."""
+        batch = data.collate(split, list(range(min(count, len(data.lengths(split))))))
+        texts = [
+            data.vocabulary.decode(row[:length].tolist())
+            for row, length in zip(batch.inputs, batch.lengths, strict=True)
+        ]
+        labels = [row.label for row in data.rows(split)[: len(texts)]]
+        found = probabilities(self.model, batch.inputs, batch.lengths).tolist()
+        rows, lines = [], []
+        for text, label, row in zip(texts, labels, found, strict=True):
+            rows.append([text, label, *(f"{value:.3f}" for value in row[:_COLUMNS])])
+            pairs = list(zip(self.labels, row, strict=True))
+            if len(pairs) > _MOST_PRINTED:
+                pairs = sorted(pairs, key=lambda pair: -pair[1])[:5]
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs)
+            lines.append(f"{shown}  {text}  (true: {label})")
+        return Examples("predictions", table(["text", "true", *self.labels[:_COLUMNS]], rows), tuple(lines))
 
     @staticmethod
     def predict(

@@ -8,11 +8,14 @@ from torch import Tensor, nn
 
 from seqlab.data.core.batch import IGNORE_INDEX, Batch
 from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
+from seqlab.nn.models.generation import generate
 from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.devices import gather_rows, global_mean, own_rows
+from seqlab.tasks.examples import Examples, block
 from seqlab.tasks.metrics import TokenMetrics
 
 
@@ -99,3 +102,32 @@ class LanguageModelTask(SequenceTask):
     def finish(self, split: str) -> None:
         super().finish(split)
         self.eval_carries[split].clear()
+
+    def examples(
+        self,
+        data: Any,
+        split: str,
+        count: int,
+        generator: torch.Generator,
+        prompt: str | None = None,
+        num_tokens: int = 200,
+        temperature: float = 0.8,
+    ) -> Examples:
+        """Continues ``prompt`` (None: see :func:`default_prompt`) ``count`` times by ``num_tokens`` tokens, drawn at
+        this temperature."""
+        vocabulary: Vocabulary = data.vocabulary
+        start = vocabulary.encode(default_prompt(vocabulary) if prompt is None else prompt).tolist()
+        written = generate(
+            self.model, start, num_tokens, temperature=temperature, num_samples=count, generator=generator
+        )
+        texts = [vocabulary.decode([*start, *row]) for row in written.tolist()]
+        return Examples("sample", "\n\n---\n\n".join(map(block, texts)), tuple(texts))
+
+
+def default_prompt(vocabulary: Vocabulary) -> str:
+    """What a sample starts from where no prompt is given: the start of a line where the vocabulary knows one, else its
+    first token."""
+    for start in ("\n", vocabulary.settings.end_of_line):
+        if start in vocabulary.index:
+            return str(start)
+    return vocabulary.tokens[0]

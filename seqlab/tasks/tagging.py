@@ -17,6 +17,7 @@ from seqlab.nn.models.generation import evaluation
 from seqlab.nn.models.tagger import Tagger
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.devices import global_mean, summed
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
@@ -92,6 +93,23 @@ class TaggingTask(SequenceTask):
             self.log_dict({f"{split}/{name}": value for name, value in entities.compute().items()})
             entities.reset()
 
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """Each word of the sentences with its true tag and the one that it got."""
+        sentences = data.sentences(split)[:count]
+        found = likeliest(self.model, data.collate(split, list(range(len(sentences)))))
+        rows, lines = [], []
+        for sentence, row in zip(sentences, found, strict=True):
+            predicted, true = [self.tags[tag] for tag in row], list(sentence.tags)
+            if self.scheme is not None:
+                predicted, true = self.scheme.write(predicted), self.scheme.write(true)
+            words = []
+            for word, right, tag in zip(sentence.words, true, predicted, strict=True):
+                rows.append([_plain(word), right, tag if tag == right else f"**{tag}**"])
+                words.append(f"{word}/{tag}" + ("" if tag == right else f" (true: {right})"))
+            rows.append(["", "", ""])
+            lines.append(" ".join(words))
+        return Examples("predictions", table(["word", "true", "predicted"], rows), tuple(lines))
+
     @staticmethod
     def predict(
         model: Tagger, spec: TaggingSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
@@ -140,6 +158,11 @@ def likeliest(model: Tagger, batch: TaggingBatch) -> list[list[int]]:
     words, characters, lengths, word_lengths = (None if part is None else part.to(device) for part in parts)
     with evaluation(model):
         return list(_rows(model.decode(model(words, characters, lengths, word_lengths), lengths), batch.lengths))
+
+
+def _plain(word: str) -> str:
+    """A word without a meaning to Markdown; a vertical bar is left to the table."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!" else letter for letter in word)
 
 
 def _words(text: str) -> list[str]:

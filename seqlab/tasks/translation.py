@@ -22,6 +22,7 @@ from seqlab.tasks.base import (
     full_precision,
 )
 from seqlab.tasks.devices import gathered, global_mean
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import TokenMetrics
 from seqlab.tasks.prediction import Prediction
 
@@ -175,6 +176,19 @@ class TranslationTask(SequenceTask):
             self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
             shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
             logger.info("%s: %s", split, shown)
+
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """The translation of each sentence that beam search finds, beside the reference; the source as it stands."""
+        pairs = data.pairs(split)[:count]
+        batch = data.collate(split, list(range(len(pairs))))
+        found = translate(self.model, self.spec, batch.source, batch.source_lengths, **self.search)
+        vocabulary = data.vocabularies["target"]
+        rows = [
+            [pair.source, decode(self.spec, vocabulary, tokens), pair.target]
+            for pair, tokens in zip(pairs, found.best(), strict=True)
+        ]
+        lines = tuple(f"{source}\n  {written}\n  (reference: {target})" for source, written, target in rows)
+        return Examples("translations", table(["source", "translation", "reference"], rows), lines)
 
     @staticmethod
     def predict(

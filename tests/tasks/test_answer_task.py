@@ -70,7 +70,7 @@ def test_the_loss_is_the_mean_over_the_questions_of_a_batch():
 def run_dir(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("answers")
     overrides = ("trainer.max_epochs=2", "trainer.log_every_n_steps=5", "data.eval_batch_size=5")
-    run_here(folder, *SMALL, *overrides, "callbacks.answers.num_examples=3")
+    run_here(folder, *SMALL, *overrides, "callbacks.examples.num_examples=3")
     return folder
 
 
@@ -116,7 +116,7 @@ def test_it_learns_its_stories_by_heart_and_prints_answers(tmp_path, capsys):
     files = ("data=answers", *(f"data.{split}={path}" for split, path in thrice(file).items()))
     small = [override for override in SMALL if not override.startswith(("data.stories", "data.questions"))]
     options = ("logger=none", "model.hidden_size=24", "trainer.max_epochs=30", "optimizer.lr=0.01")
-    shown = ("callbacks.answers.print_test=true", "callbacks.answers.num_examples=2")
+    shown = ("callbacks.examples.print_test=true", "callbacks.examples.num_examples=2")
     metrics = run_here(tmp_path / "run", *small, *files, *options, *shown).fields["metrics"]
     assert metrics["val/accuracy"] == 1.0 and metrics["test/loss"] < 0.3
     row = World(stories=(6, 1, 1)).read("train")[1]
@@ -215,7 +215,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, undistu
 
 
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, undisturbed):
-    carry_out(tmp_path, [*SMALL, *STOCHASTIC, "callbacks.answers=null", "callbacks.attention=null"])
+    carry_out(tmp_path, [*SMALL, *STOCHASTIC, "callbacks.examples=null", "callbacks.attention=null"])
     runs = (undisturbed, tmp_path)
     one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in runs)
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -45,7 +45,7 @@ LEARNED = (
 def learned(tmp_path_factory, numbers) -> Path:
     """A run that has learned the language, in a folder that was moved."""
     folder = tmp_path_factory.mktemp("learned")
-    callbacks = ("callbacks.translations.num_examples=3", "callbacks.attention.num_examples=2")
+    callbacks = ("callbacks.examples.num_examples=3", "callbacks.attention.num_examples=2")
     run_here(folder / "first", *of_numbers(numbers, *LEARNED, *callbacks))
     shutil.move(folder / "first", folder / "moved")
     return folder / "moved"
