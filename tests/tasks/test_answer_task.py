@@ -15,6 +15,7 @@ from seqlab.config import build
 from seqlab.data import IGNORE_INDEX, AnswerBatch, World
 from seqlab.errors import InputError
 from seqlab.run import load
+from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask
 from seqlab.tasks.answer import AnswerMetrics, parse_question
@@ -124,12 +125,12 @@ def test_it_learns_its_stories_by_heart_and_prints_answers(tmp_path, capsys):
     place = lines.index(" ".join(row.story))
     assert lines[place + 1].startswith(f"  {row.question}  {row.answer} 0.")
     assert lines[place + 1].endswith(f"  (true: {row.answer})")
-    (answer,) = predict(tmp_path / "run", [f"{' '.join(row.story)} {row.question}"])
+    (answer,) = predict(load_run(tmp_path / "run"), [f"{' '.join(row.story)} {row.question}"])
     assert answer.values["answer"] == row.answer
 
 
 def test_a_story_of_unknown_words_is_told_though_its_full_stops_are_known(run_dir, caplog):
-    (answer,) = predict(run_dir, ["Zzz qqq. Yyy xxx?"])
+    (answer,) = predict(load_run(run_dir), ["Zzz qqq. Yyy xxx?"])
     assert answer.values["note"] == "no known word" and "has none of its words: 'zzz', 'qqq'" in caplog.text
 
 
@@ -139,13 +140,13 @@ def test_each_input_is_a_story_and_its_question(run_dir):
         "Nora walked to the mill. Theo took the key. Hugo ran to the mill. Is Theo in the mill?",
         "Nora walked to the Zoo! Where is Nora?",
     ]
-    found = predict(run_dir, texts)
+    found = predict(load_run(run_dir), texts)
     spec = load.load_run(run_dir).spec
     for text, answer in zip(texts, found, strict=True):
         chances = answer.values["probabilities"]
         assert tuple(chances) == spec.answers and sum(chances.values()) == pytest.approx(1.0)
         assert answer.values["answer"] == max(chances, key=chances.get) and answer.line.endswith(f"  {text}")
-    alone = [predict(run_dir, [text])[0].values["probabilities"] for text in texts]
+    alone = [predict(load_run(run_dir), [text])[0].values["probabilities"] for text in texts]
     for one, together in zip(alone, found, strict=True):
         assert one == pytest.approx(together.values["probabilities"], abs=1e-6)
 
