@@ -1,4 +1,4 @@
-"""Where attention lies, drawn: over a story for each hop, over a source for each token that is written."""
+"""Figures of attention: over a story at each hop, over a source at each token of its translation."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,11 +18,18 @@ _SHOWN: Final = 40  # sentences or words that a figure has room for
 
 
 class AnswerAttention(AtTest):
-    """Draws where the trained model's attention lies in a story into TensorBoard, ``attention/1``, ``attention/2``, ...
+    """Draws the attention of the trained model over stories into TensorBoard, ``attention/1``, ``attention/2``, ...
 
-    One map for each of the first ``num_examples`` questions of the test: a row for each sentence (or word) of the
-    story, the last 40 of a longer one, and a column for each hop, which sums to one over the whole story. A star stands
-    before the sentences that the data says tell the answer. A model without attention has no maps.
+    Each of the first ``num_examples`` questions of the test has a figure. It has a row for each sentence (or word) of
+    the story, the last 40 of a longer one, and a column for each hop, which sums to one over the whole story. A star
+    marks the sentences that the data names as facts for the answer. A model without attention has no figures.
+
+    Args:
+        num_examples: the number of questions.
+
+    Raises:
+        InputError: ``num_examples`` is less than 1.
+        TypeError: the task answers no questions.
     """
 
     def __init__(self, num_examples: int = 3) -> None:
@@ -43,14 +50,14 @@ class AnswerAttention(AtTest):
 
 
 def _steps(row: StoryQuestion, data: AnswerData, unit: str) -> list[str]:
-    """What a story is read by, sentences or words."""
+    """The sentences, or words, that the model reads a story by."""
     if unit == "word":
         return [piece for sentence in row.story for piece in data.vocabulary.pieces(sentence)]
     return [("* " if position in row.supports else "") + text for position, text in enumerate(row.story)]
 
 
 def draw_hops(steps: Sequence[str], weights: Tensor, title: str) -> Any:
-    """A figure of attention's weights ``(hops, steps)``, a row for each step."""
+    """Draws the weights of attention ``(hops, steps)``, with a row for each step."""
     from matplotlib.figure import Figure
 
     hops = weights.size(0)
@@ -65,11 +72,18 @@ def draw_hops(steps: Sequence[str], weights: Tensor, title: str) -> Any:
 
 
 class AttentionMaps(Observer):
-    """Draws what attention looks at into TensorBoard at each validation, ``attention/1``, ``attention/2``, ...
+    """Draws the attention of a translator into TensorBoard at each validation, ``attention/1``, ``attention/2``, ...
 
-    One map for each of the first ``num_examples`` sentences of validation: a column for each token of the source, a row
-    for each token of the translation that beam search finds, its end among them. Rows sum to one. A model without
-    attention has no maps.
+    Each of the first ``num_examples`` sentences of validation has a figure. It has a column for each token of the
+    source and a row for each token of the translation that beam search finds, with its end. A row sums to one. A model
+    without attention has no figures.
+
+    Args:
+        num_examples: the number of sentences.
+
+    Raises:
+        InputError: ``num_examples`` is less than 1.
+        TypeError: the task does not translate.
     """
 
     def __init__(self, num_examples: int = 3) -> None:
@@ -96,7 +110,7 @@ class AttentionMaps(Observer):
 
 
 def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor) -> Any:
-    """A figure of attention's weights ``(target tokens, source tokens)``."""
+    """Draws the weights of attention ``(target tokens, source tokens)``."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.2 + 0.2 * len(source), 1.2 + 0.2 * len(target)), layout="constrained")
@@ -112,6 +126,6 @@ def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor
 
 
 def _visible(token: str) -> str:
-    """The token as an axis shows it: a dollar begins no formula, a space is seen, and so is what can't be printed."""
+    """A token as a label: no formula begins at a dollar, spaces and unprintable characters are visible."""
     printable = "".join(character if character.isprintable() else "\ufffd" for character in token)
     return printable.replace(" ", "\u2423").replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""A few of the model's answers, shown while it trains and at the test."""
+"""Shows a few of the model's answers during training and at the test."""
 
 import inspect
 import logging
@@ -18,19 +18,19 @@ log = logging.getLogger("seqlab")
 
 
 class ShowExamples(AtTest):
-    """Shows what the model answers to the first examples of a split; see :meth:`SequenceTask.examples`.
+    """Shows the model's answers to the first examples of a split, as the task's ``examples`` writes them.
 
-    Those of validation go to TensorBoard's tab Text at each validation. Those of the test are printed at the end, where
-    ``print_test`` is true. What is drawn at random comes from a generator of its own, seeded by the step: training's
-    random numbers are the same with and without this callback. A task that shows no examples is named in a log line.
+    Each validation writes its examples to TensorBoard, tab Text. The test prints them at the end with ``print_test``.
+    Random numbers come from a generator that is seeded with the step, so training draws the same with and without this
+    callback. A log line names a task that shows no examples.
 
     Args:
-        num_examples: how many are shown.
-        print_test: whether those of the test are printed.
+        num_examples: the number of examples.
+        print_test: whether the test prints its examples.
         **options: further arguments of the task's ``examples``, such as the ``prompt`` of a language model.
 
     Raises:
-        InputError: ``num_examples`` is less than 1; as a training begins, the task has no such option.
+        InputError: ``num_examples`` is less than 1, or, when training begins, the task has no such option.
     """
 
     def __init__(self, num_examples: int = 8, print_test: bool = False, **options: Any) -> None:

@@ -31,19 +31,19 @@ _MOST_PRINTED: Final = 50  # classes up to which a line has the probabilities of
 
 
 class ClassificationTask(SequenceTask):
-    r"""Tells the class of a text.
+    r"""Predicts the class of a text.
 
     .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(c_b \mid x_b)
 
     Args:
         model: the classifier.
-        spec: what the data says of itself.
-        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016); training alone.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        spec: the facts about the data.
+        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016), in training.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Attributes:
-        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation; where it
-            has texts of classes that training never saw, they are a further row.
+        confusion: for each evaluated split, the counts ``(true, predicted)`` of its last evaluation. Texts of classes
+            that training never saw are a last row.
 
     Raises:
         InputError: ``label_smoothing`` is not in [0, 1).
@@ -85,7 +85,7 @@ class ClassificationTask(SequenceTask):
         super().finish(split)
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
-        """The probabilities of the classes for each text, as the model reads it."""
+        """Shows each text, as the model reads it, with the probabilities of the classes."""
         batch = data.collate(split, list(range(min(count, len(data.lengths(split))))))
         texts = [
             data.vocabulary.decode(row[:length].tolist())
@@ -107,7 +107,7 @@ class ClassificationTask(SequenceTask):
     def predict(
         model: Classifier, spec: ClassificationSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """The likeliest class of each text, cut as those of training were, with the probabilities of all.
+        """Returns the likeliest class of each text with the probabilities of all; texts are cut as in training.
 
         Raises:
             InputError: a text is empty.
@@ -125,7 +125,7 @@ class ClassificationTask(SequenceTask):
 
 
 def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
-    """The probability of each class, ``(B, C)`` on the CPU, of texts as token numbers ``(B, T)``."""
+    """Returns the probability of each class, ``(B, C)`` on the CPU, for texts as token numbers ``(B, T)``."""
     device = next(model.parameters()).device
     with evaluation(model):
         logits: Tensor = model(inputs.to(device), lengths.to(device))

@@ -1,4 +1,4 @@
-"""What a task shows of its model at work, as text."""
+"""A model's answers to a few inputs, as text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ class Examples:
     """A model's answers to a few inputs.
 
     Attributes:
-        name: their name in TensorBoard.
+        name: the tag in TensorBoard.
         text: all of them, in Markdown; see :func:`table` and :func:`block`.
-        lines: each of them for a terminal; one may have several lines.
+        lines: each of them as text for a terminal, of one or more lines.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Examples:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""A table in Markdown; a vertical bar in a cell is no border.
+    r"""Writes a table in Markdown. A vertical bar inside a cell is escaped.
 
     Example:
         >>> print(table(["text", "true"], [["a | b", "good"]]))
@@ -33,7 +33,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def block(text: str) -> str:
-    """A text in Markdown that keeps its line breaks, spaces and asterisks.
+    """Writes a text in Markdown so that line breaks, spaces and asterisks stay as they are.
 
     Example:
         >>> block("*a*\\n  b")

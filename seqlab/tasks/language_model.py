@@ -24,18 +24,18 @@ class LanguageModelTask(SequenceTask):
 
     .. math::  \mathcal{L} = -\frac{1}{N} \sum_{n} \log p(x_{n+1} \mid x_{\le n})
 
-    One window of the data is one training step. The model's state is carried, detached, from window to window; the
-    gradient flows ``tbptt_steps`` back and no further.
+    One window of the data is one training step. The state is carried, detached, from window to window, so the gradient
+    flows back over the ``tbptt_steps`` of a window and no further.
 
     Args:
-        model: the language model; it must read from left to right only.
-        spec: what the data says of itself.
+        model: the language model; it must read from left to right.
+        spec: the facts about the data.
         reduction: ``mean`` divides the loss by the window's tokens; ``time_sum`` sums over time and averages over rows
             (Zaremba et al. 2014), which makes gradients ``tbptt_steps`` times as large.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Raises:
-        InputError: for a bidirectional encoder, or an unknown ``reduction``.
+        InputError: the encoder is bidirectional, or ``reduction`` is unknown.
     """
 
     perplexity = True
@@ -113,8 +113,10 @@ class LanguageModelTask(SequenceTask):
         num_tokens: int = 200,
         temperature: float = 0.8,
     ) -> Examples:
-        """Continues ``prompt`` (None: see :func:`default_prompt`) ``count`` times by ``num_tokens`` tokens, drawn at
-        this temperature."""
+        """Shows ``count`` continuations of ``prompt``, each of ``num_tokens`` tokens.
+
+        Without a prompt they start from a new line, or from the first token of the vocabulary.
+        """
         vocabulary: Vocabulary = data.vocabulary
         start = vocabulary.encode(default_prompt(vocabulary) if prompt is None else prompt).tolist()
         written = generate(
@@ -125,8 +127,7 @@ class LanguageModelTask(SequenceTask):
 
 
 def default_prompt(vocabulary: Vocabulary) -> str:
-    """What a sample starts from where no prompt is given: the start of a line where the vocabulary knows one, else its
-    first token."""
+    """The prompt of samples without one: a new line where the vocabulary has it, otherwise its first token."""
     for start in ("\n", vocabulary.settings.end_of_line):
         if start in vocabulary.index:
             return str(start)

@@ -18,7 +18,8 @@ from seqlab.run import load
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask
-from seqlab.tasks.answer import AnswerMetrics, parse_question
+from seqlab.tasks.answer import parse_question
+from seqlab.tasks.metrics import OpenClassMetrics
 from tests.conftest import config_of, run_here
 from tests.data.copies import thrice
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
@@ -37,7 +38,7 @@ SMALL = (
 
 
 def test_an_answer_that_training_never_saw_is_wrong_and_has_no_part_in_the_loss():
-    metrics = AnswerMetrics(3)
+    metrics = OpenClassMetrics(3)
     metrics.update(torch.tensor(1.0), torch.tensor([0, 1]), torch.tensor([0, 3]))
     metrics.update(torch.tensor(3.0), torch.tensor([2, 0, 1]), torch.tensor([2, 1, 1]))
     found = metrics.compute()
