@@ -159,7 +159,7 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench = commands.add_parser("bench", help="measure speed against plain PyTorch")
     subjects = bench.add_subparsers(title="what to measure", required=True, metavar="training|engine")
 
-    training = subjects.add_parser("training", help="a language model's training step")
+    training = subjects.add_parser("training", help="a language model's training step and evaluation")
     training.set_defaults(run=_bench_training)
 
     engine = subjects.add_parser("engine", help="every engine on every cell, layer by layer")

@@ -351,8 +351,7 @@ class SequenceTask(pl.LightningModule):
         if self.plan != before:
             self._lengthen(before, self.plan)
         # Last, because what was built since the start has drawn from the generators.
-        saved = self._resumed["rng"]
-        generators = saved if isinstance(saved, list) else [saved]
+        generators = self._resumed["rng"]
         if rank() < len(generators):
             rng = generators[rank()]
             torch.set_rng_state(rng["torch"].cpu())
