@@ -43,6 +43,7 @@ class SavedRun:
     spec: Spec
     checkpoint: Path
     moved: list[str] = field(default_factory=list)
+    _model: torch.nn.Module | None = field(default=None, repr=False, compare=False)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -56,7 +57,12 @@ class SavedRun:
         return next(iter(self.vocabularies.values()))
 
     def model(self) -> torch.nn.Module:
-        """The model with the best checkpoint's weights, in evaluation mode, on the CPU."""
+        """The model with the best checkpoint's weights, in evaluation mode, on the CPU; read once."""
+        if self._model is None:
+            self._model = self._read_model()
+        return self._model
+
+    def _read_model(self) -> torch.nn.Module:
         model = build.build_model(self.config, self.spec)
         weights = load_checkpoint(self.checkpoint)["state_dict"]
         prefix = "model."
