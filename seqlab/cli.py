@@ -159,7 +159,7 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench = commands.add_parser("bench", help="measure speed against plain PyTorch")
     subjects = bench.add_subparsers(title="what to measure", required=True, metavar="training|engine")
 
-    training = subjects.add_parser("training", help="a language model's training step")
+    training = subjects.add_parser("training", help="a language model's training step and evaluation")
     training.set_defaults(run=_bench_training)
 
     engine = subjects.add_parser("engine", help="every engine on every cell, layer by layer")
@@ -239,13 +239,14 @@ def _generate(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
         from seqlab.commands.generate import Sampling, generate
+        from seqlab.run.load import load_run
 
     if args.greedy and (args.top_k is not None or args.top_p is not None):
         raise InputError(
             "--greedy takes the likeliest token, so --top-k and --top-p have nothing to choose; drop one side"
         )
     sampling = Sampling(args.greedy, args.temperature, args.top_k, args.top_p)
-    texts = generate(args.run_dir, args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
+    texts = generate(load_run(args.run_dir), args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
     print(f"\n{'-' * 40}\n".join(texts))
     return 0
 
@@ -254,9 +255,10 @@ def _complete(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
         from seqlab.commands.generate import complete, read_prompt
+        from seqlab.run.load import load_run
 
     text = read_prompt(args.text)
-    for continuation, probability in complete(args.run_dir, text, args.k, args.words):
+    for continuation, probability in complete(load_run(args.run_dir), text, args.k, args.words):
         print(f"{probability:7.2%}  " + f"{text}{continuation}".replace("\n", "\\n"))  # one line each
     return 0
 
@@ -265,8 +267,9 @@ def _predict(args: argparse.Namespace) -> int:
     _open_run(args)
     with quick_imports():
         from seqlab.commands.predict import predict
+        from seqlab.run.load import load_run
 
-    for prediction in predict(args.run_dir, args.inputs, args.file):
+    for prediction in predict(load_run(args.run_dir), args.inputs, args.file):
         if args.json:
             import json
 

@@ -185,7 +185,7 @@ def small(text_file: Path, *overrides: str) -> list[str]:
         "data.batch_size=4",
         "data.tbptt_steps=16",
         "model.hidden_size=16",
-        "callbacks.sample.num_tokens=10",
+        "callbacks.examples.num_tokens=10",
         "trainer.log_every_n_steps=5",
         *overrides,
     ]

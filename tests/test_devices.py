@@ -23,7 +23,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
     """Overrides of a task each, with rows and examples of unequal length, so that the devices' shares are unequal."""
     numbers = write_numbers(tmp_path_factory.mktemp("numbers"))
     text = [
-        *small(text_file, f"data.cache_dir={tmp_path_factory.mktemp('cache')}", "callbacks.sample=null"),
+        *small(text_file, f"data.cache_dir={tmp_path_factory.mktemp('cache')}", "callbacks.examples=null"),
         f"trainer.max_steps={STEPS}",
         "trainer.max_epochs=-1",
     ]
@@ -34,7 +34,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
-    uneven["classification"] += ["callbacks.predictions.print_test=false"]
+    uneven["classification"] += ["callbacks.examples.print_test=false"]
     uneven["tagging"] += ["data.batch_size=8"]
     uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=10"]
     uneven["answers"] += ["data.stories=[20,4,5]", "data.questions=3", "data.batch_size=8"]

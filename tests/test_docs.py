@@ -202,8 +202,7 @@ def first_value(text: str) -> str:
 def test_every_public_name_is_in_the_reference(module):
     page = (DOCS / "reference" / "python" / f"{module.__name__.removeprefix('seqlab.')}.md").read_text()
     documented = set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE))
-    older_names = {"make_tagger", "TagConfusion"}
-    assert set(module.__all__) - documented - older_names == set()
+    assert set(module.__all__) - documented == set()
 
 
 def test_every_configuration_group_is_in_the_reference():

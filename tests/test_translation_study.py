@@ -8,6 +8,7 @@ from sacrebleu import CHRF, corpus_bleu
 
 import seqlab
 from seqlab.commands.predict import predict
+from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from tests.conftest import run_here
 from tests.numbers_language import of_numbers, write_numbers
@@ -50,7 +51,7 @@ def test_attention_is_drawn_for_a_run_that_has_it(tmp_path, capsys):
     run_here(tmp_path / "with", *of_numbers(folder, *one_batch))
     run_here(tmp_path / "without", *of_numbers(folder, *one_batch, "model.attention=null"))
     drawn = tmp_path / "map.png"
-    answer = predict(tmp_path / "with", ["Eins zwei."])[0].line
+    answer = predict(load_run(tmp_path / "with"), ["Eins zwei."])[0].line
     capsys.readouterr()
     assert script("attention").main([str(tmp_path / "with"), "Eins zwei.", str(drawn)]) == 0
     assert capsys.readouterr().out == f"{answer}\n"

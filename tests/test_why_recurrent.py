@@ -12,6 +12,7 @@ from seqlab.errors import InputError
 from seqlab.nn import KneserNey, WindowModel
 from seqlab.nn.size import count_parameters
 from seqlab.run import load
+from seqlab.run.load import load_run
 from tests.command import train_in_this_process
 from tests.conftest import run_here, small
 
@@ -28,7 +29,7 @@ def runs(tmp_path_factory, text_file):
     folder = tmp_path_factory.mktemp("runs")
     window = small(text_file, "model=window", "model.window_size=3", "model.embedding_size=8", "trainer.max_epochs=1")
     run_here(folder / "window", *window)
-    run_here(folder / "kneser_ney", *counting(text_file, "callbacks.sample.num_tokens=10"))
+    run_here(folder / "kneser_ney", *counting(text_file, "callbacks.examples.num_tokens=10"))
     return folder
 
 
@@ -53,10 +54,10 @@ def test_an_n_gram_model_of_the_text_holds_its_n_grams_and_knows_it(runs):
 
 @pytest.mark.parametrize("name", ["window", "kneser_ney"])
 def test_it_writes_and_completes_text(runs, name):
-    text = generate(runs / name, "ab", 20, Sampling(temperature=0.8), num_samples=2, seed=1)
+    text = generate(load_run(runs / name), "ab", 20, Sampling(temperature=0.8), num_samples=2, seed=1)
     assert all(sample.startswith("ab") and len(sample) == 22 for sample in text)
-    assert text == generate(runs / name, "ab", 20, Sampling(temperature=0.8), num_samples=2, seed=1)
-    found = complete(runs / name, "a", 3)
+    assert text == generate(load_run(runs / name), "ab", 20, Sampling(temperature=0.8), num_samples=2, seed=1)
+    found = complete(load_run(runs / name), "a", 3)
     assert len(found) == 3 and found[0][1] >= found[1][1] >= found[2][1] > 0
 
 

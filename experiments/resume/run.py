@@ -65,7 +65,7 @@ SHARED = [
     "callbacks.checkpoint.every_n_steps=11",
 ]
 TEXT = [*SHARED, "data=text", "data.path={folder}/text.txt", "data.batch_size=16", "data.tbptt_steps=16"]
-TEXT += ["model.hidden_size=32", "model.dropout=0.2", "model.output_dropout=0.2", "callbacks.sample.num_tokens=20"]
+TEXT += ["model.hidden_size=32", "model.dropout=0.2", "model.output_dropout=0.2", "callbacks.examples.num_tokens=20"]
 PAIRS = [*SHARED, "experiment=kjv_web_gru", "data=parallel", "data.unit=character", "data.batch_size=20"]
 PAIRS += ["data.path.source={folder}/source.txt", "data.path.target={folder}/target.txt", "model.hidden_size=24"]
 SETTINGS: dict[str, list[str]] = {

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqlab.callbacks.translation import draw
+from seqlab.callbacks.attention import draw_alignment
 from seqlab.data import TranslationSpec
 from seqlab.data.core.batch import pad
 from seqlab.errors import InputError
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     (written,) = found.best()
     assert found.attention is not None
     names = [*(target.decode([token]) for token in written), "<eos>"]
-    figure = draw([source.decode([token]) for token in read.tolist()], names, found.attention[0, : len(names)])
+    figure = draw_alignment(
+        [source.decode([token]) for token in read.tolist()], names, found.attention[0, : len(names)]
+    )
     figure.savefig(args.output, dpi=110)
     print(decode(spec, target, written))
     return 0

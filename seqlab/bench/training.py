@@ -1,5 +1,5 @@
 """``seqlab bench training``: this project's training step against a plain PyTorch script of the same model, in turn in
-one process."""
+one process; and its evaluation in a precision against that in float32."""
 
 import json
 import logging
@@ -50,6 +50,7 @@ def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int
     """Prints median tokens per second of this project's training loop and of plain scripts, and the ratios.
 
     They take turns, ``steps`` steps each, for ``rounds`` rounds, so that the machine's other load falls on all alike.
+    An evaluation in another ``precision`` is measured against one in float32.
     The plain script runs in processes of its own: in float32, in ``precision``, and in ``precision`` with freed memory
     kept, as this project keeps it.
     """
@@ -74,6 +75,8 @@ def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int
             "tokens_per_second": statistics.median(rates[index] for rates in measured),
             "seqlab_ratio": statistics.median(rates[0] / rates[index] for rates in measured),
         }
+    if precision != "32-true":
+        rows |= _evaluation_rows(sizes, precision, rounds, steps)
     print(f"{'':<40} tokens/s  seqlab is")
     for name, row in rows.items():
         print(f"{name:<40} {row['tokens_per_second']:8,.0f}  {row['seqlab_ratio']:8.2f}x")
@@ -82,6 +85,44 @@ def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(results, indent=1) + "\n")
     return 0
+
+
+def _evaluation_rows(sizes: Sizes, precision: str, rounds: int, steps: int) -> dict[str, dict[str, float]]:
+    """Tokens per second of an evaluation in float32 and in ``precision``, and how many times as fast the latter is."""
+    task, loader = _task(sizes), StreamLoader(Stream(_text(sizes, steps), sizes.batch_size, sizes.tbptt_steps))
+    rates: list[tuple[float, float]] = []
+    with warnings.catch_warnings():
+        ignore_foreign_warnings()
+        trainers = [
+            pl.Trainer(
+                accelerator="cpu",
+                precision=each,  # type: ignore[arg-type]
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            for each in ("32-true", precision)
+        ]
+        for _ in range(rounds + 1):
+            seconds = []
+            for trainer in trainers:
+                started = time.perf_counter()
+                trainer.validate(task, loader, verbose=False)
+                seconds.append(time.perf_counter() - started)
+            rates.append((steps * sizes.tokens / seconds[0], steps * sizes.tokens / seconds[1]))
+    measured = rates[1:]  # the first round warms up
+    ratio = statistics.median(ours / other for other, ours in measured)
+    return {
+        "evaluation, 32-true": {
+            "tokens_per_second": statistics.median(other for other, _ in measured),
+            "seqlab_ratio": ratio,
+        },
+        f"evaluation, {precision}": {
+            "tokens_per_second": statistics.median(ours for _, ours in measured),
+            "seqlab_ratio": 1.0,
+        },
+    }
 
 
 class _Worker:
@@ -171,18 +212,22 @@ def _autocast(precision: str) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16) if precision == "bf16-mixed" else nullcontext()
 
 
-def _train(sizes: Sizes, precision: str, steps: int, turns: _Turns) -> None:
-    """This project's whole training loop under Lightning, with the callbacks that ``seqlab train`` has."""
+def _task(sizes: Sizes) -> LanguageModelTask:
     torch.manual_seed(0)
     model = LanguageModel(sizes.vocab_size, LSTMCell, hidden_size=sizes.hidden_size, num_layers=sizes.num_layers)
     characters = {"train": 1.0, "validation": 1.0, "test": 1.0}
-    task = LanguageModelTask(
+    return LanguageModelTask(
         model,
         LanguageModelSpec(sizes.vocab_size, "word", characters, {}),
         lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         StepDecay(),
         reduction="time_sum",
     )
+
+
+def _train(sizes: Sizes, precision: str, steps: int, turns: _Turns) -> None:
+    """This project's whole training loop under Lightning, with the callbacks that ``seqlab train`` has."""
+    task = _task(sizes)
     loader = StreamLoader(Stream(_text(sizes, steps), sizes.batch_size, sizes.tbptt_steps))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         ignore_foreign_warnings()

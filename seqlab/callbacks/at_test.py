@@ -1,4 +1,4 @@
-"""Callbacks that only look at a run, and those that also see the test of the trained model."""
+"""Base classes of callbacks that change nothing of a run."""
 
 from typing import Any
 
@@ -7,21 +7,21 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 
 class Observer(pl.Callback):
-    """A callback that changes nothing of what is trained and measured: neither weights, nor random numbers, nor when
-    training ends.
+    """A callback that changes nothing of what is trained and measured.
 
-    Those that ship stand in :data:`seqlab.config.hash.OBSERVERS`: with or without them a run is the same run.
+    It changes neither weights, nor random numbers, nor the end of training. Those that ship are listed in
+    :data:`seqlab.config.hash.OBSERVERS`: with and without them, a run is the same run.
     """
 
 
 class AtTest(Observer):
-    """A callback that the test of the best checkpoint calls too, once a training is over.
+    """An observer that also sees the test of the best checkpoint, after training.
 
-    That test has no logger of its own: what is to be shown goes to the writer of the training.
+    That test has no logger. What it shows goes to the writer of the training.
 
     Attributes:
-        writer: TensorBoard's writer of the training; None without one.
-        last_step: the training's last optimizer step.
+        writer: TensorBoard's writer of the training; None without TensorBoard.
+        last_step: the number of optimizer steps of the training.
     """
 
     writer: Any | None = None

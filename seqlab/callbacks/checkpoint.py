@@ -1,4 +1,4 @@
-"""Checkpoints that a killed or stopped run resumes from exactly."""
+"""Checkpoints from which a killed or stopped run resumes exactly."""
 
 import io
 import os
@@ -36,14 +36,14 @@ _EVENTS: Final = "events.out.tfevents.*"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint with its checksum beside its target, syncs it and renames it, so that the target is always a
-    whole file. The ``last.ckpt`` before stays as ``previous.ckpt``.
+    """Writes checkpoints so that the file is whole at any moment.
 
-    Lightning's own writer goes through a temporary folder; across file systems the last move is a copy, and a kill
-    leaves half of it.
+    It writes the checkpoint with its checksum to a file in the same folder, syncs that file and renames it. The
+    ``last.ckpt`` before it stays as ``previous.ckpt``. Lightning's writer goes through a temporary folder; across file
+    systems its last move is a copy, and a kill leaves half of the file.
 
     Attributes:
-        check_owner: raises where the folder is another run's by now, whose checkpoints must not be overwritten.
+        check_owner: raises if the folder belongs to another run by now, whose checkpoints must not be overwritten.
     """
 
     def __init__(self) -> None:
@@ -67,14 +67,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self.check_owner()  # again, for a large file takes its time
 
     def copy(self, path: Path, copy: Path) -> None:
-        """A copy in blocks of its own, so that damage to one is none to the other."""
+        """Copies a checkpoint into a file of its own, so that damage to one does not reach the other."""
         with open(path, "rb") as whole, replacing(copy, previous=copy.with_name("previous.ckpt")) as file:
             shutil.copyfileobj(whole, file)
             self.check_owner()
 
 
 def _not_plain(value: Any, place: str) -> tuple[str, Any] | None:
-    """A value of a checkpoint that :func:`torch.load` refuses with ``weights_only``, and where it stands."""
+    """The first value that :func:`torch.load` would refuse with ``weights_only``, and its place in the checkpoint."""
     if type(value) in _PLAIN:
         return None
     if type(value) not in _CONTAINERS:
@@ -99,29 +99,32 @@ def _comes_back(value: Any) -> bool:
 
 
 class RunCheckpoint(Checkpoint):
-    """Keeps ``checkpoints/best.ckpt``, by the judged metric, ``checkpoints/last.ckpt``, to resume from, and the one
-    before it as ``checkpoints/previous.ckpt``.
+    """Keeps the best checkpoint, the last one and the one before it, in the folder ``checkpoints`` of a run.
 
-    A checkpoint is taken at the end of each validation and, with ``every_n_steps`` or ``every_n_minutes``, between
-    them, at optimizer steps. When one is taken changes nothing of what is trained: inside an accumulation it holds the
-    gradients so far.
+    ``best.ckpt`` is the best by the judged metric, ``last.ckpt`` the one to resume from, ``previous.ckpt`` the one
+    before. A checkpoint is taken at the end of each validation. With ``every_n_steps`` or ``every_n_minutes``, others
+    are taken between validations, at optimizer steps. The moment of a checkpoint does not change the training: inside
+    an accumulation it holds the gradients so far.
 
-    A run that is asked to stop (``stop``) saves at the next window, whatever that window ends, then raises
-    :class:`~seqlab.run.signals.Stopped`. In a validation, what is saved is the state before it: the resumed run
-    validates again from its first batch. Where a callback takes part in validations, which may change weights for
-    their time or count their batches, the validation is finished first.
+    A run that is asked to stop saves after the current window, then raises :class:`~seqlab.run.signals.Stopped`. Inside
+    a validation it saves the state before it, and the resumed run repeats the validation. If another callback takes
+    part in validations, the run finishes the validation first, because that callback may have changed weights or
+    counted batches.
 
-    Which moments Lightning resumes from rightly is told in :mod:`seqlab.callbacks.loops`.
+    :mod:`seqlab.callbacks.loops` says from which moments Lightning resumes exactly.
 
     Args:
-        every_n_steps: optimizer steps between checkpoints of the running state; None: as the others say.
-        every_n_minutes: minutes after any checkpoint until the next of the running state; None: as the others say.
+        every_n_steps: optimizer steps between checkpoints of the running state; None: no such checkpoints.
+        every_n_minutes: minutes from any checkpoint to the next of the running state; None: no such checkpoints.
         metric: the logged metric that decides which checkpoint is best.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
 
     Attributes:
-        stop: what asks the run to stop; None: nothing does.
-        goes_on: whether the run goes on from the end of another that it continues, whatever ended that one.
+        stop: the request to stop that is watched; None: none is.
+        goes_on: whether the run continues another one that had ended.
+
+    Raises:
+        InputError: ``every_n_steps`` or ``every_n_minutes`` is not a positive number.
     """
 
     def __init__(

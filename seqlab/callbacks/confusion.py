@@ -1,4 +1,4 @@
-"""Which class or tag is taken for which."""
+"""The confusion matrix of the test: a figure and tables."""
 
 import csv
 import io
@@ -22,12 +22,14 @@ _FIGURES: Final = ("true", "predicted", "correct", "precision", "recall", "f1")
 
 
 class ConfusionMatrix(AtTest):
-    """Draws the test's confusion matrix into TensorBoard, ``test/confusion``: a row for each true class or tag.
+    """Draws the confusion matrix of the test into TensorBoard, ``test/confusion``: a row for each true class or tag.
 
-    The colour is the share of its row; the counts stand in the fields where there are at most 20 classes or tags. Above
-    50 nothing is named. However many there are, ``confusion.csv`` in the run's folder has the counts, ``classes.csv``
-    each class's or tag's precision, recall and F1, and ``entities.csv`` those of the types of entities, where entities
-    are scored.
+    The colour of a field is its share of the row. Up to 20 classes or tags, the fields also show the counts; above 50,
+    the axes have no names. The run's folder gets ``confusion.csv`` with all counts, ``classes.csv`` with precision,
+    recall and F1 of each class or tag, and, where entities are scored, ``entities.csv`` with those of each type.
+
+    Raises:
+        TypeError: the task neither classifies nor tags.
     """
 
     folder: Path | None = None
@@ -52,7 +54,7 @@ class ConfusionMatrix(AtTest):
 
 
 def draw(confusion: torch.Tensor, labels: tuple[str, ...]) -> Any:
-    """A figure of the counts ``(true, predicted)``; a further row is of classes that training lacks."""
+    """Draws the counts ``(true, predicted)``. A row more than there are labels is of classes that training lacks."""
     from matplotlib.figure import Figure
 
     size = 2.5 + 0.6 * min(len(labels), 30)
@@ -79,9 +81,9 @@ def draw(confusion: torch.Tensor, labels: tuple[str, ...]) -> Any:
 
 
 def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path) -> None:
-    """Writes ``confusion.csv``, a line for each pair of a true and a predicted class that occurs, and ``classes.csv``.
+    """Writes ``confusion.csv`` and ``classes.csv``, in the order of the classes.
 
-    Both are of whole counts and what follows from them, in the order of the classes.
+    The first has a line for each pair of a true and a predicted class that occurs, the second one for each class.
     """
     true_names = _with_unseen(confusion, labels)
     pairs = confusion.nonzero()
@@ -97,7 +99,7 @@ def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path)
 
 
 def write_entities(counts: torch.Tensor, types: tuple[str, ...], folder: Path) -> None:
-    """Writes ``entities.csv``, a line for each type, of the counts ``(types, 3)``: correct, predicted and true ones."""
+    """Writes ``entities.csv``, a line for each type. ``counts (types, 3)`` are correct, predicted and true entities."""
     rows = [_figures(name, *reversed(row)) for name, row in zip(types, counts.tolist(), strict=True)]
     _write(folder / "entities.csv", ["type", *_FIGURES], rows)
 
@@ -120,7 +122,7 @@ def _with_unseen(confusion: torch.Tensor, labels: tuple[str, ...]) -> tuple[str,
 
 
 def _coarse(confusion: torch.Tensor) -> torch.Tensor:
-    """The counts of a large matrix in at most 500 rows and columns, neighbours added up."""
+    """Sums neighbours of a large matrix, so that it has at most 500 rows and columns."""
     step = -(-max(confusion.shape) // _MOST_PIXELS)
     if step == 1:
         return confusion

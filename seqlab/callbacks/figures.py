@@ -12,10 +12,16 @@ from seqlab.nn.models.language_model import NextTokenModel
 
 
 class StateFigure(Observer):
-    """Draws :math:`h_t` and :math:`P(x_{t+1} \\mid x_{\\le t})` for each step of ``text`` into TensorBoard, at each
+    """Draws :math:`h_t` and :math:`P(x_{t+1} \\mid x_{\\le t})` at each step of ``text``, into TensorBoard at each
     validation.
 
-    Meant for small models: each unit and each token of the vocabulary has a row of its own.
+    It is meant for small models: each unit and each token of the vocabulary has a row.
+
+    Args:
+        text: the text that the model reads.
+
+    Raises:
+        TypeError: the task has no language model.
     """
 
     def __init__(self, text: str = "hello") -> None:
@@ -31,15 +37,14 @@ class StateFigure(Observer):
 
 
 def unroll(model: NextTokenModel, tokens: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The last layer's output ``(T, F)`` and the next token's probabilities ``(T, V)`` at each step."""
+    """Returns the output of the last layer ``(T, F)`` and the probabilities of the next token ``(T, V)``."""
     with evaluation(model):
         features, _ = model.features(torch.tensor([tokens], device=next(model.parameters()).device))
         return features[0].float().cpu(), model.logits(features)[0].softmax(-1).float().cpu()
 
 
 def draw(text: str, tokens: list[str], hidden: torch.Tensor, probabilities: torch.Tensor) -> Any:
-    """A figure of two maps over the steps of ``text``: the hidden state above, the probabilities with their values
-    below."""
+    """Draws two maps over the steps of ``text``: the hidden state above, the probabilities with their values below."""
     from matplotlib.figure import Figure
 
     steps = range(len(text))

@@ -1,9 +1,9 @@
-"""Points in a training that Lightning resumes from rightly, and how a checkpoint is made one of them.
+"""Moments of a training from which Lightning resumes exactly, and how to make a checkpoint one of them.
 
-Lightning reads off the counts of its loops where a checkpoint was taken. It gets four points right: a batch's end where
-no validation is due and the epoch goes on, a validation before its first batch, a validation's end, and an epoch's
-begin. Of a checkpoint at an epoch's last batch it would leave out the validation, or miscount the epochs; in a
-validation it would go on with the batches that are left. It miscounts a little even so, which is put right here.
+Lightning tells from the counts of its loops where a checkpoint was taken. It resumes exactly from four moments: the end
+of a batch inside an epoch with no validation due, a validation before its first batch, the end of a validation, and the
+start of an epoch. From the last batch of an epoch it would skip the validation or miscount the epochs; inside a
+validation it would go on with the remaining batches. Some counts are wrong even so; the functions here correct them.
 """
 
 import copy
@@ -21,18 +21,22 @@ _OPTIMIZER: Final = "epoch_loop.automatic_optimization.optim_progress"
 
 
 def position(trainer: pl.Trainer) -> int:
-    """The windows or batches that a run has trained on."""
+    """The number of windows or batches that a run has trained on."""
     return int(trainer.fit_loop.epoch_loop.batch_progress.total.ready)
 
 
 def validation_counts(trainer: pl.Trainer) -> dict[str, Any]:
-    """The counts of the validation in a training, for :func:`repeat_validation`."""
+    """The counts of the validation loop, for :func:`repeat_validation`."""
     return copy.deepcopy(trainer.fit_loop.epoch_loop.val_loop.batch_progress.state_dict())
 
 
 def repeat_validation(checkpoint: dict[str, Any], before: dict[str, Any]) -> None:
-    """Has a checkpoint that is taken in a validation resume with the whole of it; ``before`` are its counts as it
-    began."""
+    """Makes a checkpoint inside a validation resume with the whole validation.
+
+    Args:
+        checkpoint: the checkpoint; its counts are changed.
+        before: the counts of the validation loop when the validation began.
+    """
     begun = copy.deepcopy(before)
     for count in (begun["total"], begun["current"]):  # one batch was begun and not ended
         count["ready"] += 1
@@ -41,12 +45,12 @@ def repeat_validation(checkpoint: dict[str, Any], before: dict[str, Any]) -> Non
 
 
 def correct_validation(trainer: pl.Trainer, before: dict[str, Any]) -> None:
-    """Gives a resumed run, once its training starts, the counts that the validation had as it first began."""
+    """Restores the counts that the validation began with, when the training of a resumed run starts."""
     trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(before)
 
 
 def begin_next_epoch(checkpoint: dict[str, Any]) -> None:
-    """Has a checkpoint that is taken at an epoch's end resume with the next epoch."""
+    """Makes a checkpoint at the end of an epoch resume with the next epoch."""
     loops = checkpoint["loops"]["fit_loop"]
     for count in loops[_EPOCH].values():
         count["ready"] += 1
@@ -59,18 +63,20 @@ def begin_next_epoch(checkpoint: dict[str, Any]) -> None:
 
 
 def correct_epoch(trainer: pl.Trainer) -> None:
-    """Gives a resumed run, as the epoch starts, the epochs that an undisturbed one counts."""
+    """Restores the count of epochs of an undisturbed run, when an epoch of a resumed run starts."""
     current = trainer.fit_loop.epoch_progress.current
     current.ready = current.completed + 1
 
 
 def correct_batches(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Gives a resumed run, as its first batch starts, the batches that an undisturbed one counts for its loggers."""
+    """Restores the count of batches for loggers, when the first batch of a resumed run starts."""
     saved = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
     trainer.fit_loop.epoch_loop._batches_that_stepped = saved
 
 
 def restore_metrics(trainer: pl.Trainer, metrics: Mapping[str, torch.Tensor]) -> None:
-    """Gives a resumed run, once its training starts, what was logged for callbacks: a checkpoint at a validation's end
-    resumes with the end of the epoch, where they look at it."""
+    """Restores the logged metrics, when the training of a resumed run starts.
+
+    A checkpoint at the end of a validation resumes with the end of the epoch, where callbacks read these metrics.
+    """
     trainer._logger_connector._callback_metrics.update(metrics)

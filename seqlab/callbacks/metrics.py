@@ -1,4 +1,4 @@
-"""What training logs between validations, kept off the hot path."""
+"""Logs training between validations, without a wait for the device at each step."""
 
 import math
 import time
@@ -15,19 +15,19 @@ HIGHEST_LOSS: Final = 700.0
 
 
 class DivergedError(RuntimeError):
-    """The loss is not finite, or beyond all measure."""
+    """The loss is not finite, or above :data:`HIGHEST_LOSS`."""
 
 
 class TrainingMetrics(pl.Callback):
-    """Logs loss, perplexity (of tasks that have one), learning rate, gradient norm and tokens per second every
-    ``trainer.log_every_n_steps`` steps.
+    """Logs the training every ``trainer.log_every_n_steps`` steps.
 
-    Loss and perplexity are over what all devices predicted since the last record, summed in float64 on the device:
-    between records nothing waits for it. The rate counts the tokens that were read, and the time from one step's end to
-    the next, so neither validation nor sampling.
+    It logs loss, perplexity (of tasks that have one), learning rate, gradient norm and tokens per second. Loss and
+    perplexity cover what all devices predicted since the last record; they are summed in float64 on the device, so that
+    nothing waits for it between records. The rate counts the tokens read, and the time from the end of one step to the
+    end of the next, without validations and samples.
 
     Raises:
-        DivergedError: at a record, or after a validation, whose loss is not finite or above ``HIGHEST_LOSS``.
+        DivergedError: the loss of a record, or of a validation, is not finite or above ``HIGHEST_LOSS``.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class TrainingMetrics(pl.Callback):
 
     @property
     def train_seconds(self) -> float:
-        """Wall time of the training, validation included, of this process and of those it was resumed from."""
+        """Seconds of training, with validations, in this process and in those before it that were resumed."""
         return self._earlier_seconds + (time.perf_counter() - self._started if self._started is not None else 0.0)
 
     @property
@@ -57,7 +57,7 @@ class TrainingMetrics(pl.Callback):
         return self._rate
 
     def running_loss(self) -> float | None:
-        """The loss since it was last logged, on this device alone; the logged one right after, None before any step."""
+        """The loss of this device since the last record; right after a record, that one. None before the first step."""
         tokens = int(self._tokens)
         return float(self._nll) / tokens if tokens else self.loss
 

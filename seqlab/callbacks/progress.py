@@ -1,4 +1,4 @@
-"""Progress in a terminal and in a log file."""
+"""Callbacks that show progress in a terminal and in a log file."""
 
 import math
 import time
@@ -31,7 +31,7 @@ class RichProgress(RichProgressBar):
 
 
 class EpochLines(pl.Callback):
-    """Prints one line a validation: epoch, step, the judged metric, its best value so far and tokens per second."""
+    """Prints a line for each validation: epoch, step, the judged metric, the perplexity and tokens per second."""
 
     def __init__(self, metric: str = "val/loss") -> None:
         self.metric = metric
@@ -51,17 +51,17 @@ class EpochLines(pl.Callback):
 
 
 class ProgressLines(AtTest):
-    """Prints a line now and then where there is no progress bar: epoch, step, loss, rate and time left; in a validation
-    or test that takes long, how far it is.
+    """Prints a line every few minutes where there is no progress bar.
 
-    The loss is that of the first device, over what it predicted since it was last logged. The time left is that of the
-    training, by the time a step took so far with the validations between.
+    During training it shows epoch, step, loss, learning rate and time left; during a long validation or test, the
+    batch. The loss is that of the first device since the last logged one. The time left is for the training, from the
+    mean time of a step, validations included.
 
     Args:
         every_n_minutes: minutes between two lines.
 
     Raises:
-        InputError: it is not above 0.
+        InputError: ``every_n_minutes`` is not above 0.
     """
 
     def __init__(self, every_n_minutes: float = 1.0) -> None:
@@ -140,14 +140,14 @@ class ProgressLines(AtTest):
 
 
 def _progress(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[int, int]:
-    """The steps that are done and all that there are to be; windows where no optimizer steps."""
+    """The steps done and the steps in all; windows in a task without gradient steps."""
     step = trainer.global_step if pl_module.automatic_optimization else loops.position(trainer)
     plan = pl_module.plan if isinstance(pl_module, SequenceTask) else None
     return step, plan.total_steps if plan else int(trainer.estimated_stepping_batches)
 
 
 def duration(seconds: float) -> str:
-    """A time to wait, to two digits or so.
+    """Writes a time to wait, to about two digits.
 
     Example:
         >>> duration(42), duration(600), duration(7000), duration(200_000)

@@ -1,4 +1,4 @@
-"""Tells whoever waits for a run that another batch is done."""
+"""Reports progress, batch by batch, to the process that waits for a run."""
 
 from typing import Any, Protocol
 
@@ -6,14 +6,20 @@ import lightning.pytorch as pl
 
 
 class Teller(Protocol):
-    """Whom it is told."""
+    """Receives the reports."""
 
     def tell(self, stage: str, step: int | None = None, steps: int | None = None) -> None:
-        """The run has come to this step of a stage."""
+        """Reports that the run has reached ``step`` of ``steps`` of a stage."""
 
 
 class TellProgress(pl.Callback):
-    """Tells each batch, whether it trains or evaluates."""
+    """Reports each batch of training and of evaluation.
+
+    Args:
+        teller: receives the reports.
+        training: the name of the stage of training.
+        evaluation: the name of the stage of validation and test.
+    """
 
     def __init__(self, teller: Teller, training: str, evaluation: str) -> None:
         self._teller = teller

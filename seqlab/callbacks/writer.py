@@ -1,4 +1,4 @@
-"""What callbacks that show a model at work share: where to write, the data and the model, and how many examples."""
+"""Helpers of callbacks that show a model at work: TensorBoard's writer, the data and the task, checks."""
 
 from typing import Any, TypeVar
 
@@ -13,17 +13,23 @@ Task = TypeVar("Task", bound=pl.LightningModule)
 
 
 def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
-    """TensorBoard's writer at a validation of a training; None elsewhere, without TensorBoard, and on all devices but
-    the first."""
+    """TensorBoard's writer during a validation of a training.
+
+    None outside of a training, without TensorBoard, and on all devices but the first.
+    """
     fitting = trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.is_global_zero
     return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
 
 
 def check_num_examples(callback: str, count: int) -> int:
-    """How many examples a callback shows.
+    """Checks how many examples a callback shows, and returns the count.
+
+    Args:
+        callback: the name in the configuration, for the message.
+        count: the number of examples.
 
     Raises:
-        InputError: less than 1; names the ``callback`` as the configuration does.
+        InputError: the count is less than 1.
     """
     if count < 1:
         raise InputError(f"callbacks.{callback}.num_examples is {count}; expected 1 or more")
@@ -33,10 +39,10 @@ def check_num_examples(callback: str, count: int) -> int:
 def data_and_task(
     trainer: pl.Trainer, pl_module: pl.LightningModule, data: type[Data], task: type[Task]
 ) -> tuple[Data, Task]:
-    """The data and the task at work, of these kinds.
+    """Returns the data module and the task, checked to be of these classes.
 
     Raises:
-        TypeError: they are of others.
+        TypeError: they are of other classes.
     """
     module = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(pl_module, task) or not isinstance(module, data):
@@ -46,10 +52,10 @@ def data_and_task(
 
 
 def language_model(pl_module: pl.LightningModule) -> NextTokenModel:
-    """The task's language model.
+    """Returns the task's language model.
 
     Raises:
-        TypeError: where the task has a model of another kind.
+        TypeError: the task has a model of another kind.
     """
     model = pl_module.model
     if not isinstance(model, NextTokenModel):

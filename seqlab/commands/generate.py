@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -12,7 +11,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.generation import beam_search
 from seqlab.nn.models.generation import generate as generate_tokens
-from seqlab.run import load
+from seqlab.run.load import SavedRun
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
@@ -28,7 +27,7 @@ class Sampling:
 
 
 def generate(
-    run_dir: Path,
+    run: SavedRun,
     prompt: str,
     max_new_tokens: int = 200,
     sampling: Sampling | None = None,
@@ -41,7 +40,6 @@ def generate(
         InputError: for a prompt that is empty or holds characters the vocabulary lacks, or a sampling option out of
             range.
     """
-    run = load.load_run(run_dir)
     start = encode_prompt(run.vocabulary, prompt)
     sampling = sampling or Sampling()
     try:
@@ -61,7 +59,7 @@ def generate(
     return [run.vocabulary.decode([*start, *row]) for row in tokens.tolist()]
 
 
-def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> list[tuple[str, float]]:
+def complete(run: SavedRun, text: str, count: int = 10, num_words: int = 1) -> list[tuple[str, float]]:
     """The likeliest continuations of ``text`` to the end of ``num_words`` words, each with its probability.
 
     A model over characters or subwords may first finish the text's last word. The probability is that of the
@@ -71,7 +69,6 @@ def complete(run_dir: Path, text: str, count: int = 10, num_words: int = 1) -> l
     Raises:
         InputError: for a text that is empty or holds characters the vocabulary lacks.
     """
-    run = load.load_run(run_dir)
     text = read_prompt(text)
     start = encode_prompt(run.vocabulary, text)
     by_word = run.vocabulary.unit == "word"

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.config import build
-from seqlab.data.core.examples import read_lines
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.tables import without_surrogates
-from seqlab.data.formats.text import plain_text
+from seqlab.data.formats.text import plain_text, read_lines
 from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run.load import SavedRun
 from seqlab.tasks import Prediction
 
 log = logging.getLogger("seqlab")
@@ -37,7 +36,7 @@ class Input(NamedTuple):
     place: str
 
 
-def predict(run_dir: Path, inputs: Sequence[str], file: Path | None = None) -> list[Prediction]:
+def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> list[Prediction]:
     """What the best checkpoint of a run answers to each input, by its task's own ``predict``; then to each line of a
     file, read as the run's own data was.
 
@@ -47,11 +46,12 @@ def predict(run_dir: Path, inputs: Sequence[str], file: Path | None = None) -> l
     Raises:
         InputError: there is no input, it is empty, or the task answers none.
     """
-    run = load.load_run(run_dir)
     task = build.task_class(run.config)
     answer = getattr(task, "predict", None)
     if answer is None:
-        raise InputError(f"{run_dir} trained a {task.__name__}, which continues text: use seqlab generate or complete")
+        raise InputError(
+            f"{run.run_dir} trained a {task.__name__}, which continues text: use seqlab generate or complete"
+        )
     asked = inputs_of(inputs, file, run.config["data"].get("encoding") or "utf-8")
     if not asked:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")

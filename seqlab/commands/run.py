@@ -1,8 +1,8 @@
 """A run from Python: what ``seqlab.load`` and ``seqlab.train`` return."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from seqlab.run.load import SavedRun
     from seqlab.tasks import Prediction
 
+log = logging.getLogger("seqlab")
+
 
 class Run:
     """A run's folder, read back: what it measured, its model, and what the model says.
 
-    Nothing is loaded before it is asked for: the record alone needs no PyTorch.
+    Nothing is loaded before it is asked for: the record alone needs no PyTorch. What is loaded is kept, and read again,
+    with a log line, where the run has another checkpoint by then.
 
     Args:
         run_dir: the run's folder.
@@ -41,6 +44,8 @@ class Run:
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
         self.run_dir = Path(run_dir)
         self.record: dict[str, Any] = read_record(self.run_dir)
+        self._kept: tuple[Any, SavedRun] | None = None  # with the mark of its checkpoint
+        self._task: pl.LightningModule | None = None
 
     def __repr__(self) -> str:
         return f"<Run {str(self.run_dir)!r}: {self.record['status']}>"
@@ -55,11 +60,19 @@ class Run:
         """The metrics of the best checkpoint, by their names in TensorBoard."""
         return dict(self.record["metrics"])
 
-    @cached_property
+    @property
     def _saved(self) -> "SavedRun":
-        with quick_imports():
-            from seqlab.run.load import load_run
-        return load_run(self.run_dir)
+        """The run as its checkpoint is now."""
+        mark = _mark(self.run_dir)  # taken first: a checkpoint that is replaced meanwhile is read again next time
+        if self._kept is None or self._kept[0] != mark:
+            with quick_imports():
+                from seqlab.run.load import load_run
+            saved = load_run(self.run_dir)
+            if self._kept is not None:
+                log.info("%s has another checkpoint by now: it is read again", self.run_dir)
+                self.record = saved.record
+            self._kept, self._task = (mark, saved), None
+        return self._kept[1]
 
     @property
     def spec(self) -> "Spec":
@@ -80,21 +93,27 @@ class Run:
         """
         return self._saved.vocabulary
 
-    @cached_property
+    @property
     def model(self) -> "nn.Module":
         """The model with the weights of the best checkpoint, in evaluation mode, on the CPU.
+
+        It is one object until the run has another checkpoint, and the one that :meth:`generate`, :meth:`complete` and
+        :meth:`predict` ask: they see what you change in it.
 
         Raises:
             InputError: there is no checkpoint yet, or it does not fit.
         """
         return self._saved.model()
 
-    @cached_property
+    @property
     def task(self) -> "pl.LightningModule":
         """The LightningModule around :attr:`model`."""
         with quick_imports():
             from seqlab.config.build import build_task
-        return build_task(self._saved.config, self.spec, self.model)
+        saved = self._saved
+        if self._task is None:
+            self._task = build_task(saved.config, saved.spec, saved.model())
+        return self._task
 
     def evaluate(self, *overrides: str) -> dict[str, float]:
         """The metrics of the best checkpoint on validation and test, as ``seqlab evaluate RUN_DIR OVERRIDES``.
@@ -126,7 +145,7 @@ class Run:
         with quick_imports():
             from seqlab.commands.generate import Sampling, generate
         sampling = Sampling(greedy, temperature, top_k, top_p)
-        return generate(self.run_dir, prompt, max_new_tokens, sampling, num_samples, seed)
+        return generate(self._saved, prompt, max_new_tokens, sampling, num_samples, seed)
 
     def complete(self, text: str, count: int = 10, num_words: int = 1) -> list[tuple[str, float]]:
         """The likeliest continuations of ``text`` with their probabilities, as ``seqlab complete RUN_DIR``.
@@ -136,7 +155,7 @@ class Run:
         """
         with quick_imports():
             from seqlab.commands.generate import complete
-        return complete(self.run_dir, text, count, num_words)
+        return complete(self._saved, text, count, num_words)
 
     def predict(self, *inputs: str, file: str | os.PathLike[str] | None = None) -> "list[Prediction]":
         """The task's answers to new input, as ``seqlab predict RUN_DIR``.
@@ -146,7 +165,18 @@ class Run:
         """
         with quick_imports():
             from seqlab.commands.predict import predict
-        return predict(self.run_dir, inputs, None if file is None else Path(file))
+        return predict(self._saved, inputs, None if file is None else Path(file))
+
+
+def _mark(run_dir: Path) -> tuple[Any, ...] | None:
+    """What tells a run's checkpoint from one that took its place; None without one."""
+    for name in ("best", "last"):
+        try:
+            file = os.stat(run_dir / "checkpoints" / f"{name}.ckpt")
+        except FileNotFoundError:
+            continue
+        return name, file.st_ino, file.st_size, file.st_mtime_ns
+    return None
 
 
 def load(run_dir: str | os.PathLike[str], *, allowed: Iterable[str] = ()) -> Run:

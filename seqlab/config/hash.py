@@ -63,13 +63,8 @@ OBSERVERS: Final = (
     "seqlab.callbacks.AttentionMaps",
     "seqlab.callbacks.ConfusionMatrix",
     "seqlab.callbacks.ProgressLines",
-    "seqlab.callbacks.SampleAnswers",
-    "seqlab.callbacks.SamplePredictions",
-    "seqlab.callbacks.SampleTags",
-    "seqlab.callbacks.SampleText",
-    "seqlab.callbacks.SampleTranslations",
+    "seqlab.callbacks.ShowExamples",
     "seqlab.callbacks.StateFigure",
-    "seqlab.callbacks.TagConfusion",
     "lightning.pytorch.callbacks.DeviceStatsMonitor",
     "lightning.pytorch.callbacks.LearningRateMonitor",
     "lightning.pytorch.callbacks.ModelSummary",
@@ -113,8 +108,8 @@ def counted(config: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves of a config that decide what is computed: without `LEFT_OUT`, `OBSERVERS` and callbacks of null.
 
     Example:
-        >>> sample = {"_target_": "seqlab.callbacks.SampleText", "num_tokens": 200}
-        >>> counted({"name": "x", "seed": 1, "callbacks": {"sample": sample, "mine": {"_target_": "my.Callback"}}})
+        >>> shown = {"_target_": "seqlab.callbacks.ShowExamples", "num_tokens": 200}
+        >>> counted({"name": "x", "seed": 1, "callbacks": {"examples": shown, "mine": {"_target_": "my.Callback"}}})
         {'seed': 1, 'callbacks.mine._target_': 'my.Callback'}
     """
     callbacks = config.get("callbacks")

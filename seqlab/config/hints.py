@@ -50,6 +50,8 @@ def explain(error: Exception) -> str:
             return f"{absent[1]}={absent[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
     if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
+    if "Available options in" in text:
+        return re.sub(r" _\w+", "", text)  # files that hold what several choices share, and are none
     return text
 
 

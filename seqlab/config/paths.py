@@ -54,6 +54,8 @@ class PathKeys:
 
 _SPLITS: Final = ("train", "validation", "test")
 _FILES: Final = PathKeys(("path", *_SPLITS))
+_SOURCE: Final = PathKeys(("files",))
+_SET: Final = PathKeys(hub="data_set")
 _FOLDER: Final = PathKeys(("root",))
 _NOTHING: Final = PathKeys()
 _EVERYWHERE: Final = ("vocabulary", "vectors")  # of what ships, whatever the target
@@ -63,11 +65,7 @@ DECLARED: Final[Mapping[str, PathKeys]] = {
     "seqlab.data.answer_data": PathKeys(_SPLITS, hub="hub", names=_SPLITS),
     "seqlab.data.babi_data": _FOLDER,
     "seqlab.data.ewt_data": _FOLDER,
-    "seqlab.data.grammar_data": _NOTHING,
-    "seqlab.data.hello_data": _NOTHING,
     "seqlab.data.hub_data": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.king_james_data": _NOTHING,
-    "seqlab.data.kjv_web_data": _NOTHING,
     "seqlab.data.labelled_data": PathKeys(("path", *_SPLITS), hub="hub", names=_SPLITS),
     "seqlab.data.mr_data": _FOLDER,
     "seqlab.data.multi30k_data": _FOLDER,
@@ -75,27 +73,35 @@ DECLARED: Final[Mapping[str, PathKeys]] = {
     "seqlab.data.ptb_data": _FOLDER,
     "seqlab.data.tagged_data": PathKeys(("path", *_SPLITS), hub="hub", names=_SPLITS),
     "seqlab.data.text_data": _FILES,
-    "seqlab.data.tiny_sentiment_data": _NOTHING,
     "seqlab.data.wnut17_data": _FOLDER,
-    "seqlab.data.world_data": _NOTHING,
     # The parts that these are made of, for a configuration that puts them together itself.
-    "seqlab.data.AnswerData": _NOTHING,
-    "seqlab.data.AnswerHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.BabiFiles": PathKeys(_SPLITS),
-    "seqlab.data.ClassificationData": _NOTHING,
-    "seqlab.data.Hub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.LabelledHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.LabelledLines": PathKeys(("files",)),
-    "seqlab.data.LabelledTables": _FILES,
-    "seqlab.data.LanguageModelData": _NOTHING,
-    "seqlab.data.ParallelFiles": _FILES,
-    "seqlab.data.ParallelHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.TaggedFiles": _FILES,
-    "seqlab.data.TaggedHub": PathKeys(hub="path", hub_files="data_files"),
-    "seqlab.data.TaggingData": _NOTHING,
-    "seqlab.data.TextFiles": _FILES,
-    "seqlab.data.TranslationData": _NOTHING,
+    "seqlab.data.AnswerHub": _SET,
+    "seqlab.data.BabiFiles": _SOURCE,
+    "seqlab.data.Files": _FILES,
+    "seqlab.data.Hub": _SET,
+    "seqlab.data.HubDataset": PathKeys(hub="path", hub_files="data_files"),
+    "seqlab.data.LabelledHub": _SET,
+    "seqlab.data.LabelledLines": _SOURCE,
+    "seqlab.data.LabelledTables": _SOURCE,
+    "seqlab.data.ParallelFiles": _SOURCE,
+    "seqlab.data.ParallelHub": _SET,
+    "seqlab.data.ParallelTables": _SOURCE,
+    "seqlab.data.TaggedFiles": _SOURCE,
+    "seqlab.data.TaggedHub": _SET,
+    "seqlab.data.TextFiles": _SOURCE,
 }
+
+
+def declared_keys(target: str) -> PathKeys | None:
+    """The keys that name files of a class or function that ships, none where nothing is declared; None of a user's own.
+
+    Example:
+        >>> declared_keys("seqlab.data.mr_data").files, declared_keys("seqlab.data.hello_data").files
+        (('root',), ())
+        >>> declared_keys("my_data.Songs") is None
+        True
+    """
+    return DECLARED.get(target, _NOTHING if target.startswith("seqlab.data.") else None)
 
 
 @dataclass(frozen=True)
@@ -242,16 +248,20 @@ def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
     own = node.get(FILES_KEY)
     for name in own if isinstance(own, (list, tuple)) else [own] if isinstance(own, str) else []:
         yield str(name), Kind.FILES
-    declared = DECLARED.get(str(node.get("_target_")))
+    declared = declared_keys(str(node.get("_target_")))
     if declared is None:
         return
     hub = _value(node, declared.hub) if declared.hub else None
+    if isinstance(hub, Mapping):  # a part with a class of its own, which declares its keys
+        return
     if declared.hub and hub not in PACKAGED:
         yield declared.hub, Kind.HUB
     if declared.hub_files and hub in PACKAGED:
         yield declared.hub_files, Kind.FILES
     for name in declared.files:
-        if hub is None or name not in declared.names:
+        value = _value(node, name)
+        is_part = isinstance(value, Mapping) and "_target_" in value
+        if not is_part and (hub is None or name not in declared.names):
             yield name, Kind.FILES
     yield from ((name, Kind.FILES) for name in _EVERYWHERE)
     yield from ((name, Kind.PLACE) for name in _PLACES)

@@ -1,4 +1,8 @@
-"""Data: texts, vocabularies and the windows of truncated BPTT, as plain PyTorch tensors and Lightning data modules."""
+"""Data as plain PyTorch tensors and Lightning data modules: text, labelled texts, tagged sentences, pairs, stories.
+
+``core``, ``vocabulary`` and ``formats`` serve all; a folder a task holds its sources, batch, module and presets. The
+names below are the public ones: ``conf/data`` and users' own code call them, so a change of one is BREAKING.
+"""
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec
 from seqlab.data.answers.module import AnswerData
@@ -6,29 +10,39 @@ from seqlab.data.answers.presets import answer_data, babi_data, world_data
 from seqlab.data.answers.sources import AnswerHub, BabiFiles
 from seqlab.data.answers.world import World
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
 from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sentiment_data
-from seqlab.data.classification.sources import LabelledHub, LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
-from seqlab.data.core.examples import ExampleData, ExampleLoader
+from seqlab.data.core.cut import Cut
+from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
+from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.pair_tables import PairFormat
+from seqlab.data.formats.paths import Files
 from seqlab.data.formats.sentences import TaggedSentence
-from seqlab.data.formats.tables import LabelledText
+from seqlab.data.formats.tables import LabelledText, TableFormat
+from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.language_model.batch import LanguageModelSpec
-from seqlab.data.language_model.module import LanguageModelData
+from seqlab.data.language_model.module import LanguageModelData, Windows
 from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
 from seqlab.data.language_model.sources import Hello, Hub, KingJames, Source, TextFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
+from seqlab.data.tagging.hub import TaggedHub
 from seqlab.data.tagging.module import TaggingData
 from seqlab.data.tagging.presets import ewt_data, grammar_data, tagged_data, wnut17_data
-from seqlab.data.tagging.sources import TaggedFiles, TaggedHub
+from seqlab.data.tagging.sources import TaggedFiles
+from seqlab.data.tagging.words import WordReading, WordVectors
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
+from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
 from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
-from seqlab.data.translation.sources import ParallelFiles, ParallelHub, SentencePair
+from seqlab.data.translation.sources import ParallelFiles, ParallelTables, SentencePair
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
@@ -42,15 +56,19 @@ __all__ = [
     "AnswerSpec",
     "BabiFiles",
     "Batch",
+    "Batching",
     "CharacterVocabulary",
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
+    "Cut",
     "ExampleData",
     "ExampleLoader",
+    "Files",
     "Grammar",
     "Hello",
     "Hub",
+    "HubDataset",
     "KingJames",
     "KingJamesToWorldEnglish",
     "LabelledHub",
@@ -59,8 +77,10 @@ __all__ = [
     "LabelledText",
     "LanguageModelData",
     "LanguageModelSpec",
+    "PairFormat",
     "ParallelFiles",
     "ParallelHub",
+    "ParallelTables",
     "SentencePair",
     "Source",
     "Spec",
@@ -68,6 +88,8 @@ __all__ = [
     "Stream",
     "StreamLoader",
     "SubwordVocabulary",
+    "TableFormat",
+    "TagFormat",
     "TaggedFiles",
     "TaggedHub",
     "TaggedSentence",
@@ -81,11 +103,15 @@ __all__ = [
     "TranslationData",
     "TranslationSpec",
     "Vocabulary",
+    "Windows",
+    "WordReading",
+    "WordVectors",
     "WordVocabulary",
     "World",
     "answer_data",
     "babi_data",
     "ewt_data",
+    "from_options",
     "grammar_data",
     "hello_data",
     "hub_data",

@@ -37,8 +37,6 @@ from seqlab.nn.models.translator import Translations, Translator
 from seqlab.nn.models.window import WindowModel
 from seqlab.nn.size import match_parameters
 
-make_tagger = Tagger  # its name in the configurations of earlier runs
-
 __all__ = [
     "CRF",
     "Answerer",
@@ -80,7 +78,6 @@ __all__ = [
     "WindowModel",
     "bio_constraints",
     "initialize",
-    "make_tagger",
     "match_parameters",
     "norms_by_distance",
     "state_gradients",

@@ -9,7 +9,7 @@ import marshal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from seqlab.config.paths import DECLARED, Kind, PathValue, map_paths, path_values
+from seqlab.config.paths import Kind, PathValue, declared_keys, map_paths, path_values
 from seqlab.report.configs import Section
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _contents(runs: Sequence["Run"]) -> dict[str, str]:
 
 def _choice(section: Section) -> frozenset[tuple[str, Any]]:
     """The settings that decide what the data is. The seed of what ships is of its order in training alone."""
-    ships = section.flat.get("data._target_") in DECLARED
+    ships = declared_keys(str(section.flat.get("data._target_"))) is not None
     return frozenset((key, section.identity(key)) for key in section.counted if not (ships and key == "data.seed"))
 
 

@@ -16,7 +16,7 @@ from seqlab.config import build
 from seqlab.config.overrides import override
 from seqlab.config.paths import moved_paths
 from seqlab.config.trust import check_definitions
-from seqlab.data import LanguageModelSpec, Spec, read_spec
+from seqlab.data import Spec, read_spec
 from seqlab.data.vocabulary.base import Vocabulary, load_vocabulary
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, write_atomically
@@ -43,6 +43,7 @@ class SavedRun:
     spec: Spec
     checkpoint: Path
     moved: list[str] = field(default_factory=list)
+    _model: torch.nn.Module | None = field(default=None, repr=False, compare=False)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -56,7 +57,12 @@ class SavedRun:
         return next(iter(self.vocabularies.values()))
 
     def model(self) -> torch.nn.Module:
-        """The model with the best checkpoint's weights, in evaluation mode, on the CPU."""
+        """The model with the best checkpoint's weights, in evaluation mode, on the CPU; read once."""
+        if self._model is None:
+            self._model = self._read_model()
+        return self._model
+
+    def _read_model(self) -> torch.nn.Module:
         model = build.build_model(self.config, self.spec)
         weights = load_checkpoint(self.checkpoint)["state_dict"]
         prefix = "model."
@@ -99,7 +105,7 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
 def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
     try:
         fields = json.loads(path.read_text())
-        if fields.get("kind", LanguageModelSpec.kind) not in {found.kind for found in Spec.__subclasses__()}:
+        if fields.get("kind") not in {found.kind for found in Spec.__subclasses__()}:
             check_definitions({"data": config["data"]})  # imports the user's module, which defines this kind
         return read_spec(fields)
     except InputError:

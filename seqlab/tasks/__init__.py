@@ -5,6 +5,7 @@ from seqlab.tasks.base import SequenceTask, StepOutput
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
+from seqlab.tasks.examples import Examples
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tagging import TaggingTask
@@ -14,6 +15,7 @@ __all__ = [
     "AnswerTask",
     "ClassificationTask",
     "CountingTask",
+    "Examples",
     "LanguageModelTask",
     "Prediction",
     "SequenceTask",

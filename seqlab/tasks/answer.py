@@ -1,7 +1,7 @@
 """Answering questions to stories."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,23 +24,21 @@ from seqlab.tasks.base import (
     full_precision,
 )
 from seqlab.tasks.devices import global_mean
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
-AnswerMetrics = OpenClassMetrics
-"""An answer is a class; some can't be given, for training never saw them."""
-
 
 class AnswerTask(SequenceTask):
-    r"""Answers questions to stories, an answer being one of those that training holds.
+    r"""Answers questions about stories. An answer is one of those that occur in training.
 
     .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(a_b \mid \text{story}_b, \text{question}_b)
 
     Args:
         model: the answerer.
-        spec: what the data says of itself.
-        label_smoothing: the share of each target that is spread over all answers (Szegedy et al. 2016); training alone.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        spec: the facts about the data.
+        label_smoothing: the share of each target that is spread over all answers (Szegedy et al. 2016), in training.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Raises:
         InputError: ``label_smoothing`` is not in [0, 1).
@@ -61,7 +59,7 @@ class AnswerTask(SequenceTask):
         super().__init__(model, optimizer, schedule, metric, mode)
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.answers = spec.answers
-        self.eval_metrics = nn.ModuleDict({split: AnswerMetrics(len(spec.answers)) for split in ("val", "test")})
+        self.eval_metrics = nn.ModuleDict({split: OpenClassMetrics(len(spec.answers)) for split in ("val", "test")})
 
     def training_step(self, batch: AnswerBatch, batch_idx: int) -> StepOutput:
         logits = self.model(*batch.read)  # (B, A)
@@ -77,13 +75,26 @@ class AnswerTask(SequenceTask):
         targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.answers))
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
 
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """Shows each question with its likeliest answer and the probability of that answer."""
+        questions = data.rows(split)[:count]
+        found, _ = probabilities(self.model, data.collate(split, list(range(len(questions)))))
+        best = found.max(1)
+        rows, lines = [], []
+        for row, number, value in zip(questions, best.indices.tolist(), best.values.tolist(), strict=True):
+            story, answer = " ".join(row.story), self.answers[number]
+            shown = answer if answer == row.answer else f"**{answer}**"
+            rows.append([story, row.question, row.answer, shown, f"{value:.3f}"])
+            lines.append(f"{story}\n  {row.question}  {answer} {value:.4f}  (true: {row.answer})")
+        return Examples("answers", table(["story", "question", "true", "answer", "probability"], rows), tuple(lines))
+
     @staticmethod
     def predict(
         model: Answerer, spec: AnswerSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """The likeliest answer to each input, with the probabilities of all.
+        """Returns the likeliest answer to each input with the probabilities of all.
 
-        An input is a story's sentences, each with a mark at its end, and then the question with its question mark.
+        An input is the sentences of a story, each with a mark at its end, and then the question with a question mark.
 
         Raises:
             InputError: an input has no story, or does not end in a question.
@@ -101,10 +112,10 @@ class AnswerTask(SequenceTask):
 
 
 def parse_question(text: str, place: str) -> StoryQuestion:
-    """A story and the question behind it, out of one text.
+    """Splits a text into a story and the question after it.
 
     Raises:
-        InputError: the text does not end in a question, has another question before, or no story.
+        InputError: the text does not end in a question, has a question before it, or has no story.
 
     Example:
         >>> parse_question("Ann went out. Bob stayed. Who stayed?", "text 1")[:2]
@@ -120,8 +131,10 @@ def parse_question(text: str, place: str) -> StoryQuestion:
 
 
 def probabilities(model: Answerer, batch: AnswerBatch) -> tuple[Tensor, Tensor]:
-    """The probability of each answer, ``(B, A)``, and where each hop's attention lay, ``(B, hops, steps)``; on the
-    CPU."""
+    """Returns the probability of each answer, ``(B, A)``, and the attention of each hop, ``(B, hops, steps)``.
+
+    Both are on the CPU.
+    """
     device = next(model.parameters()).device
     with evaluation(model):
         logits, weights = model.read(*(part.to(device) for part in batch.read))

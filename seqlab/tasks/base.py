@@ -1,4 +1,4 @@
-"""What every task shares: the optimizer, its schedule, the gradient's norm and what an exact resume needs."""
+"""The base class of all tasks: optimizer, schedule, gradient norm, evaluation and exact resume."""
 
 import logging
 import random
@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from seqlab.errors import InputError
 from seqlab.nn import Recurrent
 from seqlab.tasks.devices import gathered, rank, world_size
+from seqlab.tasks.examples import Examples
 from seqlab.tasks.schedules import Constant, Plan
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -44,7 +45,7 @@ def _on_cpu(gradient: Tensor | None) -> Tensor | None:
 
 
 def engines_of(model: nn.Module) -> list[str]:
-    """The engine of each recurrent layer of ``model``."""
+    """Names of the engines that the recurrent layers of ``model`` run on, in the order of its modules."""
     return [
         "loop" if layer.kept_to_loop is not None else layer.chosen_engine
         for layer in model.modules()
@@ -53,15 +54,15 @@ def engines_of(model: nn.Module) -> list[str]:
 
 
 def full_precision(logits: Tensor) -> Tensor:
-    """``logits`` in 32 bits at least, for the sums of an evaluation: bfloat16 has three digits."""
+    """Converts ``logits`` to float32 or wider. The sums of an evaluation need it: bfloat16 has three digits."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def check_label_smoothing(share: float) -> float:
-    """A share in [0, 1).
+    """Checks that label smoothing is a share in [0, 1), and returns it.
 
     Raises:
-        InputError: it is not.
+        InputError: the share is out of range.
     """
     if not 0.0 <= share < 1.0:
         raise InputError(f"task.label_smoothing is {share}; expected a share in [0, 1)")
@@ -74,13 +75,13 @@ def log_interval(trainer: pl.Trainer) -> int:
 
 
 class StepOutput(TypedDict):
-    """What ``training_step`` returns.
+    """What ``training_step`` returns: scalar tensors, of which ``loss`` alone has a gradient.
 
     Attributes:
-        loss: what is differentiated, one number; missing in a task that takes no gradient steps.
-        nll: the sum of the loss's terms, detached.
-        tokens: how many terms these are.
-        steps: how many tokens were read, where they are more than were predicted; for the logged rate.
+        loss: the number that is differentiated. A task without gradient steps leaves it out.
+        nll: the sum of the loss terms in nats; logged, divided by ``tokens``, as ``train/loss``.
+        tokens: the number of those terms, an integer.
+        steps: the number of tokens read, an integer, where more are read than predicted; for the logged rate.
     """
 
     loss: NotRequired[Tensor]
@@ -90,22 +91,24 @@ class StepOutput(TypedDict):
 
 
 class SequenceTask(pl.LightningModule):
-    """A model under training: subclasses add the steps and say what they carry between windows.
+    """A model with its loss, metrics, optimizer and schedule, as a Lightning module that resumes exactly.
 
-    A subclass defines ``training_step``, ``evaluate`` and ``eval_metrics``, the metrics of "val" and "test": all that
-    they compute is logged when the split ends.
+    A subclass defines ``training_step``, ``evaluate`` and ``eval_metrics``: a metric for each of "val" and "test", of
+    which ``compute()`` gives a dictionary. Its entries are logged when the split ends. Where training carries a state
+    between batches, the subclass also defines ``carried`` and ``carry_on``. :func:`seqlab.testing.check_task` checks
+    all of it.
 
     Args:
-        model: what is trained.
+        model: the model to train.
         optimizer: builds the optimizer from the parameters; None for a task that takes no gradient steps.
         schedule: builds the learning-rate schedule from the optimizer and the :class:`~seqlab.tasks.schedules.Plan`.
         metric: the logged metric that plateau schedules watch.
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
 
     Attributes:
-        perplexity: whether e to the loss means something and is logged: of a loss a token.
-        gradient_norm: the gradient's L2 norm over all parameters before clipping, at the last step that measured it:
-            every step when ``gradient_clip_val`` is set, otherwise the steps that are logged.
+        perplexity: whether the exponential of the loss is logged too; for a loss per token.
+        gradient_norm: the L2 norm of the gradient over all parameters, before clipping. It is measured at every step
+            with ``gradient_clip_val``, otherwise at the steps that are logged.
     """
 
     perplexity: ClassVar[bool] = False
@@ -134,27 +137,50 @@ class SequenceTask(pl.LightningModule):
         self._generators: dict[str, Any] | None = None
 
     def training_step(self, batch: Any, batch_idx: int) -> StepOutput:
-        """The loss of one batch."""
+        """Computes the loss of one batch; see :class:`StepOutput`."""
         raise NotImplementedError(f"{type(self).__name__} must define training_step")
 
     def carried(self) -> Any:
-        """The detached state that training carries between windows, or None. It is kept in the checkpoint: of all
-        devices together, for the run may be resumed on another number of them."""
+        """Returns the detached state that training carries from batch to batch, for the checkpoint; None without one.
+
+        It is the state of all devices together, because a run may be resumed on another number of devices.
+        """
         return None
 
     def carry_on(self, state: Any) -> None:
-        """Takes back what :meth:`carried` gave, on the task's device: of it, this device's share."""
+        """Restores this device's share of what :meth:`carried` returned.
+
+        Args:
+            state: the saved state, moved to the task's device.
+        """
 
     def evaluate(self, batch: Any, split: str) -> None:
-        """Adds a batch of "val" or "test" to the split's metrics."""
+        """Adds a batch to the metrics of a split, "val" or "test"."""
         raise NotImplementedError(f"{type(self).__name__} must define evaluate")
 
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples | None:
+        """Shows the model's answers to the first examples of a split.
+
+        A task may add options with defaults; they are keys of ``callbacks.examples``. The task stays as it is: weights,
+        training mode, carried state and PyTorch's random state.
+
+        Args:
+            data: the data module at work.
+            split: "validation" or "test", as the data names it.
+            count: how many examples, at most.
+            generator: the source of random numbers, if any are drawn.
+
+        Returns:
+            The examples as text. None, the default, shows none.
+        """
+        return None
+
     def metrics_of(self, split: str) -> Any:
-        """The metrics of "val" or "test"."""
+        """Returns the metrics of a split, "val" or "test"."""
         return self.eval_metrics[split]
 
     def finish(self, split: str) -> None:
-        """Logs the metrics of a split that has ended, and begins them anew."""
+        """Logs the metrics at the end of a split, "val" or "test", and resets them."""
         metrics = self.metrics_of(split)
         self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()})
         metrics.reset()
@@ -183,7 +209,7 @@ class SequenceTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _resumed_plan(self, before: Plan) -> Plan:
-        """The plan that a resumed run has: as before, but where it goes on for longer than it was begun for."""
+        """The plan before the resume, with more steps where the run is now to train for longer."""
         epochs, steps = self.trainer.max_epochs, self.trainer.max_steps
         limits = [limit for limit in (before.steps_per_epoch * max(epochs or -1, -1), steps) if limit > 0]
         return replace(before, total_steps=min(limits, default=before.total_steps))
@@ -197,7 +223,7 @@ class SequenceTask(pl.LightningModule):
             ValueError,
             MisconfigurationException,
         ) as error:
-            # Of the intervals and limits that the length of an epoch decides on.
+            # Lightning checks intervals and limits here, against the length of an epoch.
             raise InputError(f"trainer: {' '.join(str(error).split())}") from error
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
@@ -228,7 +254,7 @@ class SequenceTask(pl.LightningModule):
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics
-        if self.metric not in metrics:  # said here, before the plateau, early stopping or the checkpoint miss it
+        if self.metric not in metrics:  # before the plateau, early stopping or the checkpoint look for it
             raise InputError(
                 f"optimize.metric={self.metric} is not logged by validation; it logs {', '.join(sorted(metrics))}"
             )
@@ -236,12 +262,14 @@ class SequenceTask(pl.LightningModule):
             self.plateau.step(metrics[self.metric])
 
     def keep_generators(self) -> None:
-        """Keeps the random generators' state as it is before a validation, for a checkpoint that is taken in it: the
-        resumed run validates from the beginning."""
+        """Saves the state of the random generators before a validation.
+
+        A checkpoint inside the validation takes this state, because the resumed run repeats the whole validation.
+        """
         self._generators = _generators()
 
     def forget_generators(self) -> None:
-        """The validation is over: checkpoints take the generators as they are."""
+        """Drops that state after the validation: checkpoints take the generators as they are."""
         self._generators = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -257,7 +285,7 @@ class SequenceTask(pl.LightningModule):
         }
 
     def _accumulated_gradients(self) -> list[dict[str, Tensor]] | None:
-        """Of each device the gradients so far, inside an accumulation; None where the next batch begins anew."""
+        """The gradients of each device inside an accumulation; None where the next batch starts from zero."""
         if not self.automatic_optimization or not self.trainer.fit_loop._should_accumulate():
             return None
         devices: list[dict[str, Tensor]] = [{} for _ in range(world_size())]
@@ -294,7 +322,7 @@ class SequenceTask(pl.LightningModule):
             )
 
     def _lengthen(self, before: Plan, after: Plan) -> None:
-        """Has the schedule go by a longer plan: the checkpoint holds the rate that the shorter one came to."""
+        """Moves the schedule to a longer plan, because the checkpoint holds the rate of the shorter one."""
         logger.info("the schedule's horizon is %d steps, where it was %d", after.total_steps, before.total_steps)
         schedulers = self.lr_schedulers()
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
@@ -322,9 +350,8 @@ class SequenceTask(pl.LightningModule):
         assert self.plan is not None
         if self.plan != before:
             self._lengthen(before, self.plan)
-        # Last, for whatever was built since the start has drawn from the generators.
-        saved = self._resumed["rng"]
-        generators = saved if isinstance(saved, list) else [saved]  # one alone, of a run before there were more devices
+        # Last, because what was built since the start has drawn from the generators.
+        generators = self._resumed["rng"]
         if rank() < len(generators):
             rng = generators[rank()]
             torch.set_rng_state(rng["torch"].cpu())

@@ -11,13 +11,13 @@ State = Any  # nested tuples of (B, size) tensors, one entry a layer
 
 
 class StateCarry:
-    r"""Carries a detached state between windows and restarts the rows that begin anew.
+    r"""Carries a detached state from window to window, and resets the rows where a new text begins.
 
     .. math::  s_b \leftarrow s^{(0)}_b \text{ if row } b \text{ is first, else } \operatorname{stopgrad}(s_b)
 
-    Truncated BPTT (Williams & Peng 1990) with as many steps as a window has: values flow from window to window,
-    gradients do not. A restarted row takes the initial state with its gradient, so a learned initial state is trained.
-    One carry belongs to one stream of windows: training and each evaluation loader have their own.
+    This is truncated BPTT (Williams & Peng 1990) over the steps of a window: values flow from window to window,
+    gradients do not. A reset row takes the initial state with its gradient, so a learned initial state is trained.
+    Each stream of windows has a carry of its own: one for training, one for each evaluation loader.
 
     Example:
         >>> import torch
@@ -33,16 +33,21 @@ class StateCarry:
         self.state: State | None = None
 
     def take(self, is_first: Tensor, initial: Callable[[], State]) -> State:
-        """The state to start a window from: carried, but for the rows of ``is_first (B,)``, which take
-        ``initial()``."""
+        """Returns the state that a window starts from.
+
+        Args:
+            is_first: ``(B,)``, true for the rows that start from the initial state.
+            initial: makes the initial state of all rows.
+        """
         start = initial()
         if self.state is None:
             return start
         return states.reset_rows(self.state, is_first, start)
 
     def keep(self, state: State) -> None:
-        """Keeps ``state``, detached."""
+        """Keeps ``state``, detached, for the next window."""
         self.state = states.detach(state)
 
     def clear(self) -> None:
+        """Forgets the state: the next window starts from the initial one."""
         self.state = None

@@ -1,7 +1,7 @@
 """Classification of whole texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,24 +22,28 @@ from seqlab.tasks.base import (
     full_precision,
 )
 from seqlab.tasks.devices import global_mean
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
+_COLUMNS: Final = 10  # classes whose probabilities are shown in a table
+_MOST_PRINTED: Final = 50  # classes up to which a line has the probabilities of all; of more, the likeliest five
+
 
 class ClassificationTask(SequenceTask):
-    r"""Tells the class of a text.
+    r"""Predicts the class of a text.
 
     .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(c_b \mid x_b)
 
     Args:
         model: the classifier.
-        spec: what the data says of itself.
-        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016); training alone.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        spec: the facts about the data.
+        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016), in training.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Attributes:
-        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation; where it
-            has texts of classes that training never saw, they are a further row.
+        confusion: for each evaluated split, the counts ``(true, predicted)`` of its last evaluation. Texts of classes
+            that training never saw are a last row.
 
     Raises:
         InputError: ``label_smoothing`` is not in [0, 1).
@@ -80,11 +84,30 @@ class ClassificationTask(SequenceTask):
         self.confusion[split] = self.metrics_of(split).counts()
         super().finish(split)
 
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """Shows each text, as the model reads it, with the probabilities of the classes."""
+        batch = data.collate(split, list(range(min(count, len(data.lengths(split))))))
+        texts = [
+            data.vocabulary.decode(row[:length].tolist())
+            for row, length in zip(batch.inputs, batch.lengths, strict=True)
+        ]
+        labels = [row.label for row in data.rows(split)[: len(texts)]]
+        found = probabilities(self.model, batch.inputs, batch.lengths).tolist()
+        rows, lines = [], []
+        for text, label, row in zip(texts, labels, found, strict=True):
+            rows.append([text, label, *(f"{value:.3f}" for value in row[:_COLUMNS])])
+            pairs = list(zip(self.labels, row, strict=True))
+            if len(pairs) > _MOST_PRINTED:
+                pairs = sorted(pairs, key=lambda pair: -pair[1])[:5]
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs)
+            lines.append(f"{shown}  {text}  (true: {label})")
+        return Examples("predictions", table(["text", "true", *self.labels[:_COLUMNS]], rows), tuple(lines))
+
     @staticmethod
     def predict(
         model: Classifier, spec: ClassificationSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """The likeliest class of each text, cut as those of training were, with the probabilities of all.
+        """Returns the likeliest class of each text with the probabilities of all; texts are cut as in training.
 
         Raises:
             InputError: a text is empty.
@@ -102,7 +125,7 @@ class ClassificationTask(SequenceTask):
 
 
 def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
-    """The probability of each class, ``(B, C)`` on the CPU, of texts as token numbers ``(B, T)``."""
+    """Returns the probability of each class, ``(B, C)`` on the CPU, for texts as token numbers ``(B, T)``."""
     device = next(model.parameters()).device
     with evaluation(model):
         logits: Tensor = model(inputs.to(device), lengths.to(device))

@@ -15,22 +15,22 @@ from seqlab.tasks.schedules import Constant
 
 
 class CountingTask(LanguageModelTask):
-    """Fits an n-gram model to what the training rows read, and evaluates it as every language model is.
+    """Fits an n-gram model to the training text in one pass, and evaluates it like any language model.
 
-    A validation counts all that was read so far. Each row of the data, and each document where rows restart, is a text
-    of its own: with ``data.batch_size=1`` the text is whole. The last token of a row, which it predicts and does not
-    read, is the first of the next row. ``trainer.max_steps`` limits the windows.
+    A validation first counts what was read so far. Each row of the data is a text of its own, and so is each document
+    where rows restart; with ``data.batch_size=1`` the text is whole. A row predicts its last token and does not read
+    it; that token is the first of the next row. ``trainer.max_steps`` limits the windows.
 
     Args:
         model: the n-gram model.
-        spec: what the data says of itself.
+        spec: the facts about the data.
         optimizer: None, as ``optimizer=none`` gives.
         schedule: a :class:`~seqlab.tasks.schedules.Constant` without warmup, or None.
-        metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Raises:
-        InputError: for an optimizer or a schedule, another kind of model, and when training begins, for more than one
-            epoch.
+        InputError: there is an optimizer or a schedule, the model is of another kind, or, when training begins, there
+            is more than one epoch.
     """
 
     model: KneserNey

@@ -1,6 +1,6 @@
-"""What the processes of one run tell each other when several devices train it.
+"""Communication between the processes of a run on several devices.
 
-On one device, where there is no process group, everything is what it was.
+On one device there is no process group, and each function returns its argument.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from seqlab.nn.state import map_state
 
 
 def rank() -> int:
-    """This process's number among those of the run; 0 where it is alone."""
+    """The rank of this process in the run; 0 on one device."""
     return dist.get_rank() if _together() else 0
 
 
 def world_size() -> int:
-    """The number of processes, one a device."""
+    """The number of processes, one per device."""
     return dist.get_world_size() if _together() else 1
 
 
@@ -28,14 +28,14 @@ def _together() -> bool:
 
 
 def leave_group() -> None:
-    """Ends what the processes share, once all of them have come here: each goes on alone."""
+    """Waits for all processes, then ends their group: each goes on alone."""
     if world_size() > 1:
         dist.barrier()
         dist.destroy_process_group()
 
 
 def summed(value: Tensor) -> Tensor:
-    """The sum of ``value`` over all devices, which all of them get; the tensor itself is left as it is."""
+    """The sum of ``value`` over all devices, on each of them. ``value`` itself is not changed."""
     if world_size() == 1:
         return value
     total = value.clone()
@@ -44,7 +44,7 @@ def summed(value: Tensor) -> Tensor:
 
 
 def gathered(value: Any) -> list[Any]:
-    """``value``, plain and picklable, of each device in their order, which all of them get."""
+    """The ``value`` of each device, in the order of ranks, on each of them. It must be picklable."""
     if world_size() == 1:
         return [value]
     found: list[Any] = [None] * world_size()
@@ -53,16 +53,16 @@ def gathered(value: Any) -> list[Any]:
 
 
 def global_mean(mean: Tensor, count: Tensor) -> Tensor:
-    r"""Weighs this device's mean so that the average over devices is the mean over all that they have together.
+    r"""Scales the mean of this device so that the average over devices is the mean over all terms.
 
     .. math::  \frac{1}{W} \sum_r \frac{W n_r}{\sum_s n_s} m_r = \frac{\sum_r n_r m_r}{\sum_s n_s}
 
-    Data-parallel training averages the gradients of W devices as if each had equally much to say, and they do not:
-    rows run out and examples are of different lengths.
+    Data-parallel training averages the gradients of W devices with equal weights. Their counts differ, because rows
+    run out and examples have different lengths.
 
     Args:
-        mean: :math:`m_r`, of :math:`n_r` terms; any finite value where there is none.
-        count: :math:`n_r`, an integer tensor.
+        mean: :math:`m_r`, a scalar, over :math:`n_r` terms; any finite value without terms.
+        count: :math:`n_r`, a scalar integer tensor.
     """
     devices = world_size()
     if devices == 1:
@@ -71,8 +71,10 @@ def global_mean(mean: Tensor, count: Tensor) -> Tensor:
 
 
 def gather_rows(state: Any) -> Any:
-    """A state of this device's rows, nested tuples of ``(B / W, ...)`` tensors, as that of all rows ``(B, ...)``; None
-    stays None."""
+    """Joins the states of all devices, nested tuples of ``(B / W, ...)`` tensors, to one of all rows ``(B, ...)``.
+
+    None stays None.
+    """
     if state is None or world_size() == 1:
         return state
 
@@ -85,10 +87,10 @@ def gather_rows(state: Any) -> Any:
 
 
 def own_rows(state: Any) -> Any:
-    """The rows of this device, out of what :func:`gather_rows` gave on any number of devices.
+    """Returns this device's rows of what :func:`gather_rows` returned, on whatever number of devices that was.
 
     Raises:
-        InputError: the rows do not divide over the devices.
+        InputError: the number of rows is no multiple of the number of devices.
     """
 
     def share(whole: Tensor) -> Tensor:

@@ -8,11 +8,14 @@ from torch import Tensor, nn
 
 from seqlab.data.core.batch import IGNORE_INDEX, Batch
 from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
+from seqlab.nn.models.generation import generate
 from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.devices import gather_rows, global_mean, own_rows
+from seqlab.tasks.examples import Examples, block
 from seqlab.tasks.metrics import TokenMetrics
 
 
@@ -21,18 +24,18 @@ class LanguageModelTask(SequenceTask):
 
     .. math::  \mathcal{L} = -\frac{1}{N} \sum_{n} \log p(x_{n+1} \mid x_{\le n})
 
-    One window of the data is one training step. The model's state is carried, detached, from window to window; the
-    gradient flows ``tbptt_steps`` back and no further.
+    One window of the data is one training step. The state is carried, detached, from window to window, so the gradient
+    flows back over the ``tbptt_steps`` of a window and no further.
 
     Args:
-        model: the language model; it must read from left to right only.
-        spec: what the data says of itself.
+        model: the language model; it must read from left to right.
+        spec: the facts about the data.
         reduction: ``mean`` divides the loss by the window's tokens; ``time_sum`` sums over time and averages over rows
             (Zaremba et al. 2014), which makes gradients ``tbptt_steps`` times as large.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Raises:
-        InputError: for a bidirectional encoder, or an unknown ``reduction``.
+        InputError: the encoder is bidirectional, or ``reduction`` is unknown.
     """
 
     perplexity = True
@@ -99,3 +102,33 @@ class LanguageModelTask(SequenceTask):
     def finish(self, split: str) -> None:
         super().finish(split)
         self.eval_carries[split].clear()
+
+    def examples(
+        self,
+        data: Any,
+        split: str,
+        count: int,
+        generator: torch.Generator,
+        prompt: str | None = None,
+        num_tokens: int = 200,
+        temperature: float = 0.8,
+    ) -> Examples:
+        """Shows ``count`` continuations of ``prompt``, each of ``num_tokens`` tokens.
+
+        Without a prompt they start from a new line, or from the first token of the vocabulary.
+        """
+        vocabulary: Vocabulary = data.vocabulary
+        start = vocabulary.encode(default_prompt(vocabulary) if prompt is None else prompt).tolist()
+        written = generate(
+            self.model, start, num_tokens, temperature=temperature, num_samples=count, generator=generator
+        )
+        texts = [vocabulary.decode([*start, *row]) for row in written.tolist()]
+        return Examples("sample", "\n\n---\n\n".join(map(block, texts)), tuple(texts))
+
+
+def default_prompt(vocabulary: Vocabulary) -> str:
+    """The prompt of samples without one: a new line where the vocabulary has it, otherwise its first token."""
+    for start in ("\n", vocabulary.settings.end_of_line):
+        if start in vocabulary.index:
+            return str(start)
+    return vocabulary.tokens[0]

@@ -16,11 +16,11 @@ class TokenMetrics(Metric):
     \qquad
                \text{bits per character} = \frac{\text{loss}}{c \ln 2}
 
-    with ``c`` characters a token. The sums are float64 and the counts integers, added up over all batches and devices
-    before anything is divided, so unequal batches weigh as they should.
+    with ``c`` characters per token. Sums are float64 and counts are integers. They are added over all batches and
+    devices before anything is divided, so batches of different sizes have the right weights.
 
     Args:
-        characters_per_token: ``c``, over the split.
+        characters_per_token: ``c``, the mean over the split.
 
     Example:
         >>> metrics = TokenMetrics()
@@ -108,10 +108,13 @@ class ClassMetrics(Metric):
 
 
 class OpenClassMetrics(ClassMetrics):
-    """Those of :class:`ClassMetrics` where some classes can't be told, for training never saw them.
+    """The metrics of :class:`ClassMetrics` for data with classes that training never saw.
 
-    An example of such a class, its target ``num_classes``, counts as taken for a wrong one. It has no part in the loss,
-    where its probability of 0 would leave nothing to compare.
+    An example of such a class has the target ``num_classes`` and counts as a mistake. The loss leaves it out, because
+    its probability of 0 would make every loss infinite.
+
+    Args:
+        num_classes: the classes of training.
 
     Example:
         >>> metrics = OpenClassMetrics(2)

@@ -1,4 +1,4 @@
-"""What a task answers when it is asked about new input."""
+"""A task's answer to new input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer.
+    """The answer to one input.
 
-    A task that can be asked has a static method ``predict(model, spec, vocabularies, inputs, **options) ->
-    list[Prediction]``, one for each input. ``vocabularies`` holds those that ``spec.vocabularies`` names; ``options``
-    are those of the task's own that ``predict`` names too. ``seqlab predict`` calls it. A task that does not read an
-    input as the vocabulary splits a text has a static method ``pieces(text, vocabulary) -> list[str]`` too.
+    ``seqlab predict`` calls the task's static method ``predict(model, spec, vocabularies, inputs, **options) ->
+    list[Prediction]``, which returns one answer for each input. ``vocabularies`` are those that ``spec.vocabularies``
+    names. ``options`` are the keys of the task's configuration that ``predict`` has as arguments. A task that splits an
+    input in another way than the vocabulary also has a static method ``pieces(text, vocabulary) -> list[str]``.
 
     Attributes:
-        values: the answer as plain values, such as JSON holds.
-        line: the answer for a reader, in a line.
+        values: the answer as values that JSON can hold.
+        line: the answer as a line of text.
 
     Example:
         >>> Prediction({"label": "positive", "probability": 0.75}, "positive 0.75").line

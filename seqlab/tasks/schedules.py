@@ -1,8 +1,7 @@
 """Learning-rate schedules, counted in optimizer steps.
 
-Each is built from configuration and called with the optimizer and the plan of the training. A schedule by epochs
-divides the step by the steps of an epoch instead of waiting for an epoch's end: the rate then is a function of the step
-alone, and a resumed run has the same.
+Each is built from the configuration and called with the optimizer and the plan of the training. A schedule by epochs
+divides the step by the steps of an epoch. So the rate is a function of the step alone, also in a resumed run.
 """
 
 import math
@@ -16,7 +15,13 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 @dataclass
 class Plan:
-    """How long a training lasts: optimizer steps in all and in one epoch, and the judged metric's mode."""
+    """The length of a training.
+
+    Args:
+        total_steps: optimizer steps in all.
+        steps_per_epoch: optimizer steps in an epoch.
+        mode: ``min`` where a lower value of the judged metric is better, ``max`` where a higher one is.
+    """
 
     total_steps: int
     steps_per_epoch: int
@@ -25,7 +30,11 @@ class Plan:
 
 @dataclass
 class Constant:
-    """The optimizer's own rate, reached linearly over ``warmup_steps``."""
+    """The optimizer's own rate.
+
+    Args:
+        warmup_steps: optimizer steps over which the rate rises to it linearly.
+    """
 
     warmup_steps: int = 0
 
@@ -37,6 +46,11 @@ class Constant:
 class StepDecay:
     r"""Zaremba et al. 2014: :math:`\eta_e = \eta_1 \cdot \text{factor}^{\max(0, e - \text{epochs})}` in epoch :math:`e
     = 1, 2, \dots`
+
+    Args:
+        epochs: the epochs at the full rate.
+        factor: what each further epoch multiplies the rate by.
+        warmup_steps: optimizer steps over which the rate rises linearly at first.
 
     Example:
         >>> import torch
@@ -64,7 +78,12 @@ class StepDecay:
 @dataclass
 class Cosine:
     r"""Loshchilov & Hutter 2017, without restarts: :math:`\eta_s = \eta_0 (r + (1 - r)(1 + \cos(\pi s / S)) / 2)` after
-    the warm-up, with :math:`S` the steps in all and :math:`r` the ``final_ratio``."""
+    the warm-up, with :math:`S` the steps in all and :math:`r` the ``final_ratio``.
+
+    Args:
+        final_ratio: the last rate, as a share of the first.
+        warmup_steps: optimizer steps over which the rate rises linearly at first.
+    """
 
     final_ratio: float = 0.0
     warmup_steps: int = 0
@@ -79,8 +98,14 @@ class Cosine:
 
 @dataclass
 class Plateau:
-    """The rate is multiplied by ``factor`` once the judged metric has not improved for more than ``patience``
-    validations."""
+    """Multiplies the rate by ``factor`` when the judged metric has not improved for more than ``patience`` validations.
+
+    Args:
+        factor: what the rate is multiplied by.
+        patience: validations without an improvement that are waited for.
+        threshold: the relative change that counts as an improvement.
+        min_lr: the lowest rate.
+    """
 
     factor: float = 0.5
     patience: int = 0

@@ -17,6 +17,7 @@ from seqlab.nn.models.generation import evaluation
 from seqlab.nn.models.tagger import Tagger
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.devices import global_mean, summed
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
@@ -25,22 +26,23 @@ _LETTERS: Final = 1_000_000  # the same, with the padding of words and sentences
 
 
 class TaggingTask(SequenceTask):
-    r"""Tells the tag of each word.
+    r"""Predicts the tag of each word.
 
     .. math::  \mathcal{L} = -\frac{1}{N} \sum_s \log p(y_{s,1}, \dots, y_{s,T_s} \mid x_s)
 
-    over sentences s of N words together: with a greedy output layer the mean of :math:`-\log p(y_{s,t} \mid x_s)`.
+    over sentences s, which have N words together. With a greedy output layer it is the mean of
+    :math:`-\log p(y_{s,t} \mid x_s)`.
 
     Args:
         model: the tagger.
-        spec: what the data says of itself; with ``entities`` they are scored too.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        spec: the facts about the data; with ``entities``, entities are scored too.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Attributes:
-        confusion: for each split that was evaluated, the counts ``(true, predicted)`` of the last evaluation; where it
-            has words whose tag training never saw, they are a further row.
-        entity_counts: for each split whose entities were scored, the types in the order of ``entity_types``: correct,
-            predicted and true ones, ``(types, 3)``.
+        confusion: for each evaluated split, the counts ``(true, predicted)`` of its last evaluation. Words with tags
+            that training never saw are a last row.
+        entity_counts: for each split whose entities were scored, the counts of correct, predicted and true entities,
+            ``(types, 3)``, in the order of ``entity_types``.
     """
 
     model: Tagger
@@ -92,11 +94,28 @@ class TaggingTask(SequenceTask):
             self.log_dict({f"{split}/{name}": value for name, value in entities.compute().items()})
             entities.reset()
 
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """Shows each word of the sentences with its true and its predicted tag."""
+        sentences = data.sentences(split)[:count]
+        found = likeliest(self.model, data.collate(split, list(range(len(sentences)))))
+        rows, lines = [], []
+        for sentence, row in zip(sentences, found, strict=True):
+            predicted, true = [self.tags[tag] for tag in row], list(sentence.tags)
+            if self.scheme is not None:
+                predicted, true = self.scheme.write(predicted), self.scheme.write(true)
+            words = []
+            for word, right, tag in zip(sentence.words, true, predicted, strict=True):
+                rows.append([_plain(word), right, tag if tag == right else f"**{tag}**"])
+                words.append(f"{word}/{tag}" + ("" if tag == right else f" (true: {right})"))
+            rows.append(["", "", ""])
+            lines.append(" ".join(words))
+        return Examples("predictions", table(["word", "true", "predicted"], rows), tuple(lines))
+
     @staticmethod
     def predict(
         model: Tagger, spec: TaggingSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """The tags of each sentence's words, of entities in the scheme of the training data.
+        """Returns the tags of the words of each sentence; those of entities are in the scheme of the training data.
 
         An input is words with spaces, tabs or newlines between them; a no-break space is part of a word, as in a file
         of columns. Words that hold spaces are given as a JSON list of words.
@@ -128,18 +147,23 @@ class TaggingTask(SequenceTask):
 
 
 def read(model: Tagger, batch: TaggingBatch) -> Tensor:
-    """The model's emissions for a batch, ``(B, T, tags)``."""
+    """Returns the emissions of the model for a batch, ``(B, T, tags)``."""
     emissions: Tensor = model(batch.words, batch.characters, batch.lengths, batch.word_lengths)
     return emissions
 
 
 def likeliest(model: Tagger, batch: TaggingBatch) -> list[list[int]]:
-    """The likeliest tags of each sentence of a batch on the CPU, without its padding."""
+    """Returns the likeliest tags of each sentence, without padding; the batch is on the CPU."""
     device = next(model.parameters()).device
     parts = (batch.words, batch.characters, batch.lengths, batch.word_lengths)
     words, characters, lengths, word_lengths = (None if part is None else part.to(device) for part in parts)
     with evaluation(model):
         return list(_rows(model.decode(model(words, characters, lengths, word_lengths), lengths), batch.lengths))
+
+
+def _plain(word: str) -> str:
+    """A word whose characters mean nothing to Markdown; the table escapes vertical bars."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!" else letter for letter in word)
 
 
 def _words(text: str) -> list[str]:
@@ -155,7 +179,7 @@ def _words(text: str) -> list[str]:
 
 
 def _chunks(sentences: Sequence[Sequence[str]]) -> Iterator[list[int]]:
-    """The numbers of sentences that are read at once, those of like lengths together, so that little is padded."""
+    """Groups the numbers of sentences of similar lengths, to be read at once with little padding."""
     lengths = [(len(sentence), max(map(len, sentence))) for sentence in sentences]
     chunk: list[int] = []
     for number in sorted(range(len(sentences)), key=lambda number: lengths[number]):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,45 +22,46 @@ from seqlab.tasks.base import (
     full_precision,
 )
 from seqlab.tasks.devices import gathered, global_mean
+from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import TokenMetrics
 from seqlab.tasks.prediction import Prediction
 
 logger = logging.getLogger("seqlab")
 
-_AT_ONCE = 64  # texts that are translated together
+_AT_ONCE: Final = 64  # texts that are translated together
 
 
 class TranslationTask(SequenceTask):
-    r"""Writes the translation of a sentence, trained by teacher forcing.
+    r"""Translates sentences; trained by teacher forcing.
 
     .. math::  \mathcal{L} = -\frac{1}{N} \sum_{b,s} \Bigl[ (1 - \epsilon) \log p(y_{bs} \mid y_{b,<s}, x_b)
                + \frac{\epsilon}{V} \sum_{v} \log p(v \mid y_{b,<s}, x_b) \Bigr]
 
-    over the N tokens of the translations, each translation's end among them; :math:`\epsilon` is ``label_smoothing``
-    (Szegedy et al. 2016) and for training alone, as logged loss and perplexity are without it.
+    over the N tokens of the translations, with the end of each; :math:`\epsilon` is ``label_smoothing`` (Szegedy et al.
+    2016). It is for training: the logged loss and perplexity are without it.
 
-    BLEU (Papineni et al. 2002) and chrF (Popović 2015) are computed by sacrebleu (Post 2018), with its own tokens,
-    from the text that the model writes and the reference as it stands in the data. Those of the test are of beam
-    search, those of validation, where they are asked for, of the likeliest token at each step.
+    sacrebleu (Post 2018) computes BLEU (Papineni et al. 2002) and chrF (Popović 2015), with its own tokens, from the
+    text that the model writes and the reference as it is in the data. The test translates by beam search. Validation,
+    where it scores translations, takes the likeliest token at each step.
 
     Args:
         model: the encoder-decoder.
-        spec: what the data says of itself.
+        spec: the facts about the data.
         label_smoothing: the share of each target that is spread over all tokens.
-        beam_size: open translations a source.
+        beam_size: the number of open translations of a source.
         length_penalty: the exponent of the length by which a translation's log-probability is divided (Wu et al. 2016);
             0 favours short ones.
         max_length: the most tokens of a translation; None: twice the source's and ten more.
-        lowercase_scores: BLEU and chrF without regard to case: for data that is lowered.
-        bleu_every_n_validations: also translate the validation split at every n-th validation, for ``val/bleu`` and
-            ``val/chrf``; None: never.
-        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.base.SequenceTask`.
+        lowercase_scores: whether BLEU and chrF ignore case, for data in lower case.
+        bleu_every_n_validations: every n-th validation also translates its split, for ``val/bleu`` and ``val/chrf``;
+            None: none does.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Attributes:
-        hypotheses: for each split that was translated, the last translations, in the order of its batches.
+        hypotheses: for each translated split, its last translations, in the order of its batches.
 
     Raises:
-        InputError: an option is out of range, or ``metric`` is one that not every validation has.
+        InputError: an option is out of range, or not every validation logs ``metric``.
     """
 
     perplexity = True
@@ -147,7 +148,7 @@ class TranslationTask(SequenceTask):
         return every is not None and (self.trainer.state.fn != "fit" or self._validations % every == 0)
 
     def _log_probabilities(self, batch: TranslationBatch) -> tuple[Tensor, Tensor]:
-        """``(N, V)`` and the targets ``(N,)``, of the N steps that have one: the output layer is the costliest."""
+        """Log-probabilities ``(N, V)`` and targets ``(N,)`` of the N steps that have a target."""
         features, _ = self.model.features(batch.source, batch.source_lengths, batch.inputs)
         valid = batch.targets != IGNORE_INDEX  # (B, S)
         logits = self.model.logits(features[valid])
@@ -176,6 +177,19 @@ class TranslationTask(SequenceTask):
             shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
             logger.info("%s: %s", split, shown)
 
+    def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
+        """Shows each source with its translation by beam search and the reference."""
+        pairs = data.pairs(split)[:count]
+        batch = data.collate(split, list(range(len(pairs))))
+        found = translate(self.model, self.spec, batch.source, batch.source_lengths, **self.search)
+        vocabulary = data.vocabularies["target"]
+        rows = [
+            [pair.source, decode(self.spec, vocabulary, tokens), pair.target]
+            for pair, tokens in zip(pairs, found.best(), strict=True)
+        ]
+        lines = tuple(f"{source}\n  {written}\n  (reference: {target})" for source, written, target in rows)
+        return Examples("translations", table(["source", "translation", "reference"], rows), lines)
+
     @staticmethod
     def predict(
         model: Translator,
@@ -186,7 +200,7 @@ class TranslationTask(SequenceTask):
         length_penalty: float = 1.0,
         max_length: int | None = None,
     ) -> list[Prediction]:
-        """The best translation of each text that beam search finds, and its score.
+        """Returns the best translation of each text by beam search, and its score.
 
         Raises:
             InputError: a text is empty, or an option out of range.
@@ -208,10 +222,10 @@ class TranslationTask(SequenceTask):
 
 
 def check_search(beam_size: int, length_penalty: float, max_length: int | None) -> None:
-    """Refuses options of the search that are out of range.
+    """Checks the options of beam search.
 
     Raises:
-        InputError: naming the option, what was expected and what came.
+        InputError: an option is out of range.
     """
     for name, value in (("beam_size", beam_size), ("max_length", 1 if max_length is None else max_length)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -229,7 +243,7 @@ def translate(
     length_penalty: float,
     max_length: int | None,
 ) -> Translations:
-    """The beam's translations of ``source (B, T)``, see :meth:`Translator.beam_search`."""
+    """Returns the translations of ``source (B, T)``; see :meth:`Translator.beam_search`."""
     device = next(model.parameters()).device
     source_lengths = source_lengths.to(device)
     limits = 2 * source_lengths + 10 if max_length is None else max_length
@@ -245,14 +259,14 @@ def translate(
 
 
 def decode(spec: TranslationSpec, vocabulary: Vocabulary, tokens: Sequence[int]) -> str:
-    """The text of a translation; a ``<bos>`` within it stands for nothing."""
+    """Returns the text of a translation, without any ``<bos>`` inside."""
     return vocabulary.decode([token for token in tokens if token < spec.bos])
 
 
 def score(
     hypotheses: Sequence[str], references: Sequence[str], lowercase: bool
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """sacrebleu's "bleu" and "chrf" of a corpus, from 0 to 100, and the signature that tells how each was computed.
+    """Returns sacrebleu's "bleu" and "chrf" of a corpus, from 0 to 100, and the signature of each computation.
 
     Example:
         >>> scores, signatures = score(["a small house ."], ["A small house."], lowercase=True)

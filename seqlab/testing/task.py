@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 TaskFactory = Callable[[], "SequenceTask"]
 
-_RETURNED = {"loss", "nll", "tokens"}
 _STEPS = 30  # of gradient descent, for the loss to fall
 
 
@@ -33,10 +32,12 @@ def check_task(
       finite numbers; the first has a gradient, the others have none; each parameter of the model gets one.
     - evaluate: Lightning's validation and test log finite numbers, "val/..." and "test/...", the same again after other
       batches and with another seed, and change neither a weight nor the state that training carries.
+    - examples: where the task shows some, they have a name, text and lines, the same for the same generator. Showing
+      them changes neither weights, nor the mode of training, nor PyTorch's random state, nor the carried state.
     - resume: a second task with the same weights and the carried state goes on with the same loss.
     - learning: a few steps of Adam on the first batch lower its loss.
 
-    A task that takes no gradient steps (``optimizer=None``) is asked for construction and evaluation alone.
+    A task that takes no gradient steps (``optimizer=None``) is asked for construction, evaluation and examples alone.
 
     Args:
         task_factory: makes the task, with the same sizes each time.
@@ -68,6 +69,7 @@ def check_task(
             "construction": lambda: _check_construction(make),
             "training_step": lambda: _check_training_step(make, train),
             "evaluate": lambda: _check_evaluate(make, train, data, batches),
+            "examples": lambda: _check_examples(make, train, data),
             "resume": lambda: _check_resume(make, train),
             "learning": lambda: _check_learning(make, train[0], rate),
         }
@@ -88,14 +90,17 @@ def _check_construction(make: TaskFactory) -> None:
 
 
 def _check_training_step(make: TaskFactory, batches: Sequence[Any]) -> None:
+    from seqlab.tasks import StepOutput
+
+    returned = StepOutput.__required_keys__ | {"loss"}  # missing only where no gradient steps are taken
     task = make().train()
     if task.optimizer_factory is None:
         return
     for number, batch in enumerate(batches):
         answer: Any = task.training_step(batch, number)
         assert isinstance(answer, dict), f"expected a dict, got {type(answer).__name__}"
-        assert answer.keys() >= _RETURNED, f"expected {sorted(_RETURNED)}, got {sorted(answer)}"
-        unknown = sorted(answer.keys() - _RETURNED - {"steps"})
+        assert answer.keys() >= returned, f"expected {sorted(returned)}, got {sorted(answer)}"
+        unknown = sorted(answer.keys() - StepOutput.__annotations__.keys())
         assert not unknown, f"nobody reads {', '.join(unknown)}; expected loss, nll, tokens and at most steps"
         for name, value in answer.items():
             assert isinstance(value, Tensor) and value.dim() == 0, f"{name}: expected a tensor of one number"
@@ -147,6 +152,29 @@ def _evaluated(task: "SequenceTask", split: str, data: "pl.LightningDataModule",
     )
     evaluate = trainer.validate if split == "val" else trainer.test
     return dict(evaluate(task, datamodule=data, verbose=False)[0])
+
+
+def _check_examples(make: TaskFactory, train: Sequence[Any], data: "pl.LightningDataModule") -> None:
+    from seqlab.tasks import Examples
+
+    task = make().train()
+    if task.optimizer_factory is not None:
+        task.training_step(train[0], 0)
+    was_training, weights = task.model.training, _tensors(task.model.state_dict())
+    carried = _tensors(task.carried())
+    for split in ("validation", "test"):
+        before = torch.get_rng_state()
+        first, second = (task.examples(data, split, 2, torch.Generator().manual_seed(0)) for _ in range(2))
+        if first is None:
+            return
+        assert isinstance(first, Examples), f"expected Examples or None, got {type(first).__name__}"
+        assert first.name and first.text and first.lines, f"of {split}, name, text or lines are empty"
+        assert first == second, f"those of {split} are others a second time: draw from the generator alone"
+        assert torch.equal(torch.get_rng_state(), before), "they draw from PyTorch's random state, not the generator"
+    assert task.model.training == was_training, "they leave the model in another mode of training"
+    assert all(map(torch.equal, _tensors(task.model.state_dict()), weights)), "they change the weights"
+    now = _tensors(task.carried())
+    assert len(now) == len(carried) and all(map(torch.equal, now, carried)), "they change what training carries"
 
 
 def _check_resume(make: TaskFactory, batches: Sequence[Any]) -> None:

@@ -19,8 +19,8 @@ def test_a_run_with_many_classes_prints_few_and_keeps_all_in_files(tmp_path, cap
     overrides = ("data=classification", f"data.path={table}", "task=classification", "model=classifier")
     shown = (
         "callbacks=classification",
-        "callbacks.predictions.print_test=true",
-        "callbacks.predictions.num_examples=2",
+        "callbacks.examples.print_test=true",
+        "callbacks.examples.num_examples=2",
     )
     run_here(tmp_path / "run", *overrides, *shown, "model.hidden_size=4", "trainer.max_steps=3")
     printed = capfd.readouterr().out + caplog.text

@@ -1,22 +1,18 @@
-"""Callbacks that show examples: how many, and of which task."""
+"""What callbacks show of a model at work: how many examples, of which task, and drawn from where."""
 
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from seqlab import callbacks
+from seqlab.config import build
 from seqlab.data import ClassificationData, TinySentiment
 from seqlab.errors import InputError
-from seqlab.tasks import AnswerTask, ClassificationTask
+from seqlab.tasks import AnswerTask, ClassificationTask, SequenceTask
+from tests.conftest import config_of, run_here, small
 
-SHOWING = {
-    "SamplePredictions": "predictions",
-    "SampleTags": "predictions",
-    "SampleAnswers": "answers",
-    "SampleTranslations": "translations",
-    "AnswerAttention": "attention",
-    "AttentionMaps": "attention",
-}
+SHOWING = {"ShowExamples": "examples", "AnswerAttention": "attention", "AttentionMaps": "attention"}
 
 
 @pytest.mark.parametrize("name", SHOWING)
@@ -29,6 +25,51 @@ def test_a_callback_of_another_task_is_refused_by_name():
     trainer = SimpleNamespace(datamodule=ClassificationData(TinySentiment()))
     task = object.__new__(ClassificationTask)
     with pytest.raises(TypeError, match="expected AnswerTask and AnswerData, got ClassificationTask and Class"):
-        callbacks.SampleAnswers(print_test=True).on_test_end(trainer, task)
+        callbacks.AnswerAttention().on_test_end(trainer, task)
     with pytest.raises(TypeError, match="expected ClassificationTask or TaggingTask, got AnswerTask"):
         callbacks.ConfusionMatrix().on_test_end(trainer, object.__new__(AnswerTask))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["+callbacks.examples.promt=h"], "callbacks.examples.promt.*LanguageModelTask.*expected prompt or num_tokens"),
+        (["experiment=tiny_sentiment", "+callbacks.examples.prompt=h"], "callbacks.examples.prompt.*expected none"),
+    ],
+)
+def test_an_option_that_the_task_does_not_have_is_refused_before_training(tmp_path, text_file, overrides, named):
+    with pytest.raises(InputError, match=named):
+        run_here(tmp_path, *(small(text_file) if len(overrides) == 1 else []), *overrides)
+
+
+def test_a_task_without_examples_is_told_and_trains(tmp_path, text_file, caplog, monkeypatch):
+    from seqlab.tasks import LanguageModelTask
+
+    caplog.set_level("INFO", "seqlab")
+    monkeypatch.setattr(LanguageModelTask, "examples", SequenceTask.examples)
+    run_here(tmp_path, *small(text_file, "trainer.max_steps=1"))
+    assert "a LanguageModelTask shows no examples" in caplog.text
+
+
+def test_samples_are_as_many_as_asked_for_and_leave_all_random_numbers_alone(text_file):
+    config = config_of(*small(text_file))
+    data = build.build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    task = build.build_task(config, data.spec, build.build_model(config, data.spec))
+    before = torch.get_rng_state()
+    options = {"prompt": "a b", "num_tokens": 5, "temperature": 0.5}
+    one, other, third = (
+        task.examples(data, "validation", 2, torch.Generator().manual_seed(seed), **options) for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), before) and task.training
+    assert one == other != third
+    assert len(one.lines) == 2 and all(line.startswith("a b") and len(line) == 8 for line in one.lines)
+    assert one.name == "sample" and one.text.count("\n\n---\n\n") == 1
+    assert all(line.startswith("    ") for part in one.text.split("\n\n---\n\n") for line in part.splitlines())
+
+
+def test_the_samples_of_the_test_are_printed_where_it_is_asked_for(tmp_path, text_file, capsys):
+    shown = ("callbacks.examples.print_test=true", "callbacks.examples.prompt='a b'", "trainer.max_steps=2")
+    run_here(tmp_path, *small(text_file, *shown))
+    assert any(line.startswith("a b") for line in capsys.readouterr().out.splitlines())

@@ -36,7 +36,7 @@ def run_dir(tmp_path_factory, text_file):
         "scheduler.warmup_steps=10",
         "optimizer.lr=0.5",
         "optimizer=sgd",
-        "callbacks.sample.prompt='a b'",
+        "callbacks.examples.prompt='a b'",
     )
     run_here(folder / "run", *overrides)
     return folder / "run"

@@ -14,7 +14,7 @@ from tests.conftest import config_of, small
 
 def fitted(tmp_path, text_file, *overrides):
     """A run's trainer after training, its log by step, and the task and data of another that has not begun."""
-    config = config_of(*small(text_file, "trainer=cpu", "logger=none", "callbacks.sample=null", *overrides))
+    config = config_of(*small(text_file, "trainer=cpu", "logger=none", "callbacks.examples=null", *overrides))
     data = build.build_data(config)
 
     def task_of():
@@ -125,7 +125,7 @@ def test_a_classifiers_rate_counts_the_tokens_it_reads_and_it_has_no_perplexity(
 
     monkeypatch.setattr(TrainingMetrics, "on_train_batch_end", one_second_later)
     config = config_of(
-        "experiment=tiny_sentiment", "logger=none", "callbacks.confusion=null", "callbacks.predictions=null"
+        "experiment=tiny_sentiment", "logger=none", "callbacks.confusion=null", "callbacks.examples=null"
     )
     trainer, log = build.build_trainer(config, tmp_path), {}
     trainer.loggers = [Log(tmp_path, log)]

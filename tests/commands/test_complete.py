@@ -9,6 +9,7 @@ from seqlab.cli import main
 from seqlab.commands.generate import complete, encode_prompt
 from seqlab.errors import InputError
 from seqlab.run import load
+from seqlab.run.load import load_run
 from tests.conftest import run_here
 
 SENTENCES = ("the cat sat on the mat.", "the dog, the cat and the cow didn't run.", "a cow ran on the moor.")
@@ -55,7 +56,7 @@ def next_probability(run: load.SavedRun, text: str, following: str) -> float:
 def test_continuations_are_whole_words_likeliest_first(runs, unit, text, num_words):
     if unit == "word" and text.endswith("c"):
         pytest.skip("a model over words knows no half words")
-    found = complete(runs / unit, text, count=6, num_words=num_words)
+    found = complete(load_run(runs / unit), text, count=6, num_words=num_words)
     shown, values = zip(*found, strict=True)
     assert 1 < len(found) <= 6 and len(set(shown)) == len(shown)
     assert list(values) == sorted(values, reverse=True)
@@ -67,13 +68,13 @@ def test_continuations_are_whole_words_likeliest_first(runs, unit, text, num_wor
 
 
 def test_text_and_continuation_join_without_a_second_space(runs):
-    assert " and" in dict(complete(runs / "word", "the cat"))
-    assert "and" in dict(complete(runs / "word", "the cat "))
+    assert " and" in dict(complete(load_run(runs / "word"), "the cat"))
+    assert "and" in dict(complete(load_run(runs / "word"), "the cat "))
 
 
 def test_words_come_with_the_models_own_probabilities(runs):
     run = load.load_run(runs / "word")
-    found = dict(complete(runs / "word", "the", count=3))
+    found = dict(complete(load_run(runs / "word"), "the", count=3))
     assert " cat" in found
     for continuation, probability in found.items():
         assert probability == pytest.approx(next_probability(run, "the", continuation), rel=1e-4)
@@ -81,7 +82,7 @@ def test_words_come_with_the_models_own_probabilities(runs):
 
 def test_characters_finish_the_word_that_is_begun(runs):
     run = load.load_run(runs / "character")
-    found = complete(runs / "character", "the dog, the ca", count=3)
+    found = complete(load_run(runs / "character"), "the dog, the ca", count=3)
     assert found[0][0] == "t" and found[0][1] > 0.8
     ends = [token for token in run.vocabulary.tokens if not token.isalnum() and token != "'"]
     expected = sum(next_probability(run, "the dog, the ca", "t" + end) for end in ends)
@@ -89,15 +90,15 @@ def test_characters_finish_the_word_that_is_begun(runs):
 
 
 def test_a_longer_completion_crosses_word_boundaries(runs):
-    assert complete(runs / "character", "and the cow d", count=1, num_words=2)[0][0] == "idn't run"
-    assert complete(runs / "word", "the dog, the cat", count=1, num_words=3)[0][0] == " and the cow"
+    assert complete(load_run(runs / "character"), "and the cow d", count=1, num_words=2)[0][0] == "idn't run"
+    assert complete(load_run(runs / "word"), "the dog, the cat", count=1, num_words=3)[0][0] == " and the cow"
 
 
 def test_what_the_vocabulary_lacks_is_named(runs):
     with pytest.raises(InputError, match=r"characters that the model's vocabulary of \d+ lacks: 'X', 'é'"):
-        complete(runs / "character", "the XéX")
+        complete(load_run(runs / "character"), "the XéX")
     with pytest.raises(InputError, match="the prompt is empty"):
-        complete(runs / "character", "")
+        complete(load_run(runs / "character"), "")
 
 
 @pytest.mark.parametrize("unit", ["word", "character"])
@@ -118,4 +119,4 @@ def test_a_prompt_that_is_not_utf_8_is_one_line(runs, capsys):
         shown = capsys.readouterr()
         assert shown.err.count("\n") == 1 and "not UTF-8" in shown.err
     with pytest.raises(InputError, match="the prompt is empty"):
-        complete(runs / "word", " \t ")
+        complete(load_run(runs / "word"), " \t ")

@@ -1,19 +1,24 @@
 """``seqlab.load`` and ``seqlab.runs``: runs from Python."""
 
+import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import seqlab
 from seqlab.commands.evaluate import evaluate
 from seqlab.commands.generate import complete
 from seqlab.errors import InputError
 from seqlab.nn import NextTokenModel
+from seqlab.run import load
+from seqlab.run.load import load_run
 from seqlab.tasks import LanguageModelTask
 from tests.conftest import run_here
 
 HELLO = ("experiment=hello", "logger=none")
+EACH = ("trainer.check_val_every_n_epoch=1",)  # which leaves a best.ckpt
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +37,40 @@ def test_a_run_is_its_record_its_model_and_what_that_says(folder):
     assert isinstance(run.model, NextTokenModel) and not run.model.training
     assert isinstance(run.task, LanguageModelTask) and run.task.model is run.model
     assert run.generate("h", 4, greedy=True) == ["hello"]
-    assert run.complete("hell", count=1) == complete(folder / "a", "hell", 1)
+    assert run.complete("hell", count=1) == complete(load_run(folder / "a"), "hell", 1)
     assert run.evaluate() == evaluate(folder / "a", [])
     with pytest.raises(InputError, match="seqlab generate"):
         run.predict("h")
+
+
+def test_a_run_is_read_once(folder, monkeypatch):
+    read = []
+    original = load.load_checkpoint
+    monkeypatch.setattr(load, "load_checkpoint", lambda path: read.append(path) or original(path))
+    run = seqlab.load(folder / "a")
+    assert not read
+    first = run.generate("h", 4, seed=3)
+    assert run.generate("h", 4, seed=3) == first
+    assert run.complete("hell", count=1) and run.task.model is run.model
+    assert read == [folder / "a" / "checkpoints" / "best.ckpt"]
+
+
+def test_a_run_with_another_checkpoint_is_read_again_and_says_so(tmp_path, caplog):
+    caplog.set_level("INFO", "seqlab")
+    run_here(tmp_path / "run", *HELLO, "trainer.max_epochs=1", *EACH)
+    run = seqlab.load(tmp_path / "run")
+    before, task, loss = run.model, run.task, run.metrics["test/loss"]
+    assert "read again" not in caplog.text
+    run_here(tmp_path / "other", *HELLO, "trainer.max_epochs=2", *EACH)
+    for name in ("run.json", "events.jsonl", "checkpoints/best.ckpt"):
+        shutil.copy(tmp_path / "other" / name, tmp_path / "new")
+        (tmp_path / "new").replace(tmp_path / "run" / name)
+    now = seqlab.load(tmp_path / "other")
+    assert run.generate("h", 6, seed=1) == now.generate("h", 6, seed=1)
+    assert run.model is not before and run.task is not task and run.task.model is run.model
+    assert all(map(torch.equal, run.model.state_dict().values(), now.model.state_dict().values()))
+    assert run.metrics == now.metrics and run.metrics["test/loss"] != loss
+    assert caplog.text.count("read again") == 1
 
 
 def test_the_table_has_a_row_a_run_and_what_differs_first(folder):

@@ -27,20 +27,20 @@ def run_dir(tmp_path_factory):
 
 def test_each_text_gets_its_class_and_the_probabilities_of_all(run_dir):
     texts = ["I love this story", "what a boring film", "boring"]
-    found = predict(run_dir, texts)
+    found = predict(load_run(run_dir), texts)
     assert [answer.values["text"] for answer in found] == texts
     assert [answer.values["label"] for answer in found[:2]] == ["positive", "negative"]
     for answer in found:
         chances = answer.values["probabilities"]
         assert list(chances) == ["negative", "positive"] and sum(chances.values()) == pytest.approx(1.0)
         assert answer.values["label"] == max(chances, key=chances.get)
-    alone = [predict(run_dir, [text])[0].values["probabilities"] for text in texts]
+    alone = [predict(load_run(run_dir), [text])[0].values["probabilities"] for text in texts]
     for one, together in zip(alone, found, strict=True):
         assert one == pytest.approx(together.values["probabilities"], abs=1e-6)
 
 
 def test_a_word_that_training_never_saw_is_read_as_unknown(run_dir):
-    one, other = predict(run_dir, ["what a splendid film", "what a <unk> film"])
+    one, other = predict(load_run(run_dir), ["what a splendid film", "what a <unk> film"])
     assert one.values["probabilities"] == other.values["probabilities"]
 
 
@@ -51,7 +51,7 @@ def test_the_command_prints_a_line_or_an_object_for_each_text(run_dir, tmp_path,
     assert [line.rsplit("  ", 1)[1] for line in lines] == ["I love this story", "what a wonderful film"]
     assert all(line.startswith("positive 0.") for line in lines)
     assert main(["predict", str(run_dir), "boring", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == predict(run_dir, ["boring"])[0].values
+    assert json.loads(capsys.readouterr().out) == predict(load_run(run_dir), ["boring"])[0].values
 
 
 @pytest.mark.parametrize(
@@ -84,20 +84,18 @@ def test_each_command_says_which_runs_it_is_for(run_dir, tmp_path, text_file, ca
     assert "trained a LanguageModelTask, which continues text: use seqlab generate" in capsys.readouterr().err
 
 
-def test_a_spec_is_read_back_by_its_kind_and_without_one_as_a_language_models(run_dir, tmp_path, text_file):
+def test_a_spec_is_read_back_by_its_kind(run_dir, tmp_path, text_file):
     assert json.loads((run_dir / SPEC_NAME).read_text())["kind"] == "classification"
     assert load_run(run_dir).spec.labels == ("negative", "positive")
     run_here(tmp_path, *small(text_file, "trainer.max_steps=2", "logger=none"))
-    fields = json.loads((tmp_path / SPEC_NAME).read_text())
-    assert fields.pop("kind") == "language_model"
+    assert json.loads((tmp_path / SPEC_NAME).read_text())["kind"] == "language_model"
     spec = load_run(tmp_path).spec
-    (tmp_path / SPEC_NAME).write_text(json.dumps(fields))  # as runs had it before there were kinds
-    assert load_run(tmp_path).spec == spec and spec.model_arguments() == {"vocab_size": spec.vocab_size}
+    assert spec.kind == "language_model" and spec.model_arguments() == {"vocab_size": spec.vocab_size}
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [('{"kind": "weather"}', "no kind of data 'weather'"), ('{"labels": []}', "missing or broken"), ("[", "broken")],
+    [('{"kind": "weather"}', "no kind of data 'weather'"), ('{"labels": []}', "no kind of data None"), ("[", "broken")],
 )
 def test_a_broken_spec_is_one_line(run_dir, tmp_path, content, words):
     shutil.copytree(run_dir, tmp_path / "copy")
@@ -128,18 +126,18 @@ def test_inputs_are_asked_about_in_chunks_of_like_lengths_and_answered_in_their_
         return ask(model, spec, vocabularies, inputs)
 
     monkeypatch.setattr(ClassificationTask, "predict", staticmethod(watched))
-    found = predict(run_dir, ["I love this story"], tmp_path / "many.txt")
+    found = predict(load_run(run_dir), ["I love this story"], tmp_path / "many.txt")
     texts = ["I love this story", *(tmp_path / "many.txt").read_text().splitlines()]
     assert [answer.values["text"] for answer in found] == texts
     assert sorted(sizes)[-1] == 100_000 and all(size <= MOST_CHARACTERS for size in sorted(sizes)[:-1])
-    alone = predict(run_dir, [texts[5]])[0].values["probabilities"]
+    alone = predict(load_run(run_dir), [texts[5]])[0].values["probabilities"]
     assert found[5].values["probabilities"] == pytest.approx(alone, abs=1e-6)
 
 
 def test_an_error_of_a_chunk_names_the_input_by_its_place(run_dir, tmp_path):
     (tmp_path / "f.txt").write_text("a longer text than that\nboring\n")
     with pytest.raises(InputError, match=r"^text 2 is empty"):
-        predict(run_dir, ["what a wonderful film", " ", "boring"], tmp_path / "f.txt")
+        predict(load_run(run_dir), ["what a wonderful film", " ", "boring"], tmp_path / "f.txt")
 
 
 def test_input_without_a_known_token_is_told_and_noted(run_dir, capsys):
@@ -147,12 +145,12 @@ def test_input_without_a_known_token_is_told_and_noted(run_dir, capsys):
     shown = capsys.readouterr()
     first, second = map(json.loads, shown.out.splitlines())
     assert "note" not in first and second["note"] == "no known word"
-    assert predict(run_dir, ["<unk>"])[0].values["note"] == "no known word"
+    assert predict(load_run(run_dir), ["<unk>"])[0].values["note"] == "no known word"
 
 
 def test_the_line_about_unknown_input_names_it_and_its_tokens(run_dir, tmp_path, caplog):
     (tmp_path / "f.txt").write_text("I hate this\n" + "zorp blik\n" * 12)
-    predict(run_dir, ["plugh"], tmp_path / "f.txt")
+    predict(load_run(run_dir), ["plugh"], tmp_path / "f.txt")
     lines = [record.message for record in caplog.records if record.name == "seqlab"]
     assert lines[0].startswith("text 1: the model's vocabulary of 11 has none of its words: 'plugh'")
     assert lines[1].startswith(f"{tmp_path / 'f.txt'}:2: ") and "'zorp', 'blik'" in lines[1]
@@ -173,7 +171,7 @@ def test_a_file_is_read_in_the_encoding_of_the_training_data_and_texts_are_cut_a
     overrides = ("data=classification", f"data.path={table}", "data.encoding=latin-1", "data.max_length=1")
     tiny = ("task=classification", "model=classifier", "model.hidden_size=4", "trainer.max_steps=2", "logger=none")
     run_here(tmp_path / "run", *overrides, *tiny, "callbacks=classification")
-    first, second = predict(tmp_path / "run", [], tmp_path / "f.txt")
+    first, second = predict(load_run(tmp_path / "run"), [], tmp_path / "f.txt")
     assert first.values["text"] == "caf\u00e9 gut und mehr"
     assert first.values["probabilities"] == second.values["probabilities"] and "note" not in first.values
 
@@ -181,7 +179,7 @@ def test_a_file_is_read_in_the_encoding_of_the_training_data_and_texts_are_cut_a
 def test_a_file_in_another_encoding_than_the_runs_is_refused_with_what_can_be_done(run_dir, tmp_path):
     (tmp_path / "f.txt").write_bytes("gut\ncaf\u00e9\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"f\.txt:2: .*that of the run's data, utf-8: convert the file"):
-        predict(run_dir, [], tmp_path / "f.txt")
+        predict(load_run(run_dir), [], tmp_path / "f.txt")
 
 
 @pytest.mark.parametrize("command", [["generate", "--prompt"], ["complete"]])
@@ -196,7 +194,7 @@ def test_a_prompt_that_is_not_utf8_is_refused(tmp_path, text_file, capsys, comma
 
 
 def test_an_argument_is_read_as_a_line_of_a_file_and_what_nobody_sees_is_refused(run_dir, tmp_path, capsys):
-    marked, plain = predict(run_dir, ["\ufeffI love this film", "I love this film"])
+    marked, plain = predict(load_run(run_dir), ["\ufeffI love this film", "I love this film"])
     assert marked.values == plain.values
     assert [one.text for one in inputs_of(["\ufeffone\r\ntwo"], None)] == ["one\ntwo"]
     assert main(["predict", str(run_dir), "I love", "\u200b"]) == 2
@@ -206,7 +204,7 @@ def test_an_argument_is_read_as_a_line_of_a_file_and_what_nobody_sees_is_refused
 def test_a_file_that_is_no_text_or_a_table_is_told(run_dir, tmp_path, caplog):
     (tmp_path / "a.txt").write_bytes(b"PK\x03\x04" + b"[Content_Types].xml xl/workbook.xml")
     with pytest.raises(InputError, match=r"a\.txt is an Excel workbook \(xlsx\)"):
-        predict(run_dir, [], tmp_path / "a.txt")
+        predict(load_run(run_dir), [], tmp_path / "a.txt")
     (tmp_path / "a.csv").write_text("text,label\nI love this film,positive\n")
-    assert len(predict(run_dir, [], tmp_path / "a.csv")) == 2
+    assert len(predict(load_run(run_dir), [], tmp_path / "a.csv")) == 2
     assert "a.csv: each line is one text as it stands" in caplog.text

@@ -24,7 +24,7 @@ def run_dir(tmp_path_factory):
 
 def test_words_that_nobody_has_seen_get_their_tags_by_their_letters_and_neighbours(run_dir):
     sentences = Grammar("entities", grammar_seed=9).read("test")[:50]  # other stems
-    found = predict(run_dir, [" ".join(sentence.words) for sentence in sentences])
+    found = predict(load_run(run_dir), [" ".join(sentence.words) for sentence in sentences])
     known = load_run(run_dir).vocabularies["tokens"].index
     pairs = [
         (tag == answer)
@@ -38,8 +38,8 @@ def test_words_that_nobody_has_seen_get_their_tags_by_their_letters_and_neighbou
 
 def test_an_answer_does_not_depend_on_the_other_sentences(run_dir):
     texts = [" ".join(sentence.words) for sentence in Grammar("entities").read("test")[:40]]
-    together = predict(run_dir, texts)
-    assert [predict(run_dir, [text])[0] for text in texts[:3] + texts[-3:]] == together[:3] + together[-3:]
+    together = predict(load_run(run_dir), texts)
+    assert [predict(load_run(run_dir), [text])[0] for text in texts[:3] + texts[-3:]] == together[:3] + together[-3:]
 
 
 def test_the_command_prints_word_and_tag_or_an_object_for_each_sentence(run_dir, tmp_path, capsys):
@@ -75,12 +75,12 @@ def test_long_words_are_read_as_in_training(run_dir, monkeypatch):
     seen = []
     original = tagging.likeliest
     monkeypatch.setattr(tagging, "likeliest", lambda model, batch: seen.append(batch) or original(model, batch))
-    predict(run_dir, ["Dafi donaudampfschifffahrt ."])
+    predict(load_run(run_dir), ["Dafi donaudampfschifffahrt ."])
     assert seen[0].word_lengths.tolist() == [[4, 12, 1]]
 
 
 def test_words_with_spaces_are_given_as_a_list_and_a_no_break_space_belongs_to_its_word(run_dir, caplog):
-    listed, spaced = predict(run_dir, ['["New York", "toko"]', "10\u00a0000 zzz"])
+    listed, spaced = predict(load_run(run_dir), ['["New York", "toko"]', "10\u00a0000 zzz"])
     assert listed.values["words"] == ["New York", "toko"] and spaced.values["words"] == ["10\u00a0000", "zzz"]
     told = [record.getMessage() for record in caplog.records if "has none of its words" in record.getMessage()]
     assert len(told) == 1 and told[0].startswith("text 2: ") and repr("10\u00a0000") in told[0]
@@ -91,5 +91,5 @@ def test_a_long_sentence_among_many_is_read_with_those_of_its_length(run_dir, mo
     original = tagging.likeliest
     monkeypatch.setattr(tagging, "likeliest", lambda model, batch: seen.append(batch) or original(model, batch))
     texts = ["Dafi toko"] * 40 + ["Dafi toko " * 30_000] + ["Dafi"] * 40
-    assert [len(found.values["tags"]) for found in predict(run_dir, texts)] == [2] * 40 + [60_000] + [1] * 40
+    assert [len(found.values["tags"]) for found in predict(load_run(run_dir), texts)] == [2] * 40 + [60_000] + [1] * 40
     assert max(batch.words.numel() for batch in seen) == 60_000 and len(seen) == 4

@@ -89,7 +89,7 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
         (["+trainer.max_epoch=3"], ["trainer", "max_epoch"]),
         (["trainer.val_check_interval=2.5"], ["trainer", "val_check_interval"]),
         (["callbacks.checkpoint.every_n_steps=0"], ["callbacks.checkpoint.every_n_steps", "0"]),
-        (["+callbacks.sample.promt=h"], ["sample", "promt"]),
+        (["+callbacks.progress.every=3"], ["progress", "every"]),
         (["callbacks=early_stopping", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
         (
             ["+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}"],
@@ -121,9 +121,9 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_callback_set_to_null_is_left_out(tmp_path):
-    config = config_of("data=hello", "trainer=cpu", "logger=none", "callbacks.sample=null")
+    config = config_of("data=hello", "trainer=cpu", "logger=none", "callbacks.examples=null")
     names = [type(callback).__name__ for callback in build.build_trainer(config, tmp_path).callbacks]
-    assert "RunCheckpoint" in names and "SampleText" not in names
+    assert "RunCheckpoint" in names and "ShowExamples" not in names
 
 
 def test_the_runs_own_checkpoint_comes_last_and_has_the_state_of_all(tmp_path):

@@ -123,10 +123,8 @@ NOT_COUNTED = {
         f"callbacks.{key}": "what it shows"
         for key in (
             "progress.every_n_minutes",
-            *("sample", "sample.prompt", "sample.num_tokens", "sample.temperature"),
-            *("state_figure.text", "answers.num_examples", "answers.print_test", "attention.num_examples"),
-            *("predictions.num_examples", "predictions.print_test"),
-            *("translations.num_examples", "translations.print_test"),
+            *(f"examples.{name}" for name in ("num_examples", "print_test", "prompt", "num_tokens", "temperature")),
+            *("state_figure.text", "attention.num_examples"),
         )
     },
 }
@@ -154,7 +152,7 @@ def test_of_every_shipped_key_it_is_known_whether_it_counts():
             continue  # another class, which the next test is about
         group = choice.partition("=")[0]
         config = {}
-        for name in ("default", *([choice.partition("=")[2]] if group == "callbacks" else [])):
+        for name in ("_base", *([choice.partition("=")[2]] if group == "callbacks" else [])):
             if group == "callbacks":
                 for other, old in flatten(OmegaConf.to_container(OmegaConf.load(CONF / "callbacks" / f"{name}.yaml"))):
                     if not other.startswith("defaults"):
@@ -164,8 +162,6 @@ def test_of_every_shipped_key_it_is_known_whether_it_counts():
         put(config, key, value)
         before = config_hash(config)
         put(config, key, "another value" if value != "another value" else None)
-        if key == "callbacks.sample":  # null where a language model's text is of no use
-            put(config, key, {"_target_": "seqlab.callbacks.SampleText"})
         counts = config_hash(config) != before
         assert counts == (key not in NOT_COUNTED), f"{choice}: {key} {'counts' if counts else 'does not count'}"
         seen.add(key)
@@ -191,13 +187,13 @@ def test_the_observers_that_ship_are_those_that_are_declared():
 
 def test_a_callback_that_observes_does_not_count_and_one_of_ones_own_does():
     plain = config_hash(compose_config())
-    same = ["callbacks.sample=null", "+callbacks.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor"]
-    same += ["callbacks.sample.num_tokens=3", "runtime.keep_freed_memory=false", "optimize.mode=min", "logger=none"]
+    same = ["callbacks.examples=null", "+callbacks.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor"]
+    same += ["callbacks.examples.num_tokens=3", "runtime.keep_freed_memory=false", "optimize.mode=min", "logger=none"]
     same += ["+callbacks.mine=null", "trainer.log_every_n_steps=7"]
     assert {config_hash(compose_config([override])) for override in same} == {plain}
     other = ["callbacks.progress._target_=mine.Callback", "runtime.num_threads=1", "optimize.metric=val/perplexity"]
     other += ["callbacks=early_stopping", "callbacks.checkpoint.metric=val/perplexity", "runtime.deterministic=true"]
-    other += ["+callbacks.mine._target_=seqlab_mine.callbacks.SampleText", "runtime.tf32=false"]
+    other += ["+callbacks.mine._target_=seqlab_mine.callbacks.ShowExamples", "runtime.tf32=false"]
     assert plain not in (found := [config_hash(compose_config([override])) for override in other])
     assert len(set(found)) == len(other)
 

@@ -13,13 +13,15 @@ from seqlab.config.hash import config_hash, located_hash
 from seqlab.config.paths import (
     _EVERYWHERE,
     _PLACES,
-    DECLARED,
     Kind,
+    PathKeys,
     absolute_paths,
+    declared_keys,
     moved_paths,
     path_values,
     without_places,
 )
+from tests.conftest import config_of
 
 NO_FILES = {
     "batch_size",
@@ -45,13 +47,12 @@ def values(config: dict) -> dict[str, str]:
 
 
 def test_each_choice_of_data_that_ships_is_declared_with_keys_that_it_has():
-    folder = files("seqlab.conf").joinpath("data")
-    for file in folder.iterdir():
-        if file.name.endswith(".yaml"):
-            node = OmegaConf.create(file.read_text())
-            declared = DECLARED[node._target_]
-            named = (*declared.files, *filter(None, (declared.hub, declared.hub_files)))
-            for key in named:
+    for file in files("seqlab.conf").joinpath("data").iterdir():
+        if file.name.endswith(".yaml") and not file.name.startswith("_"):
+            node = OmegaConf.create(config_of(f"data={file.name.removesuffix('.yaml')}")["data"])
+            declared = declared_keys(node._target_)
+            assert declared != PathKeys() or not {"path", "root", "train"} & set(node), file.name
+            for key in (*declared.files, *filter(None, (declared.hub, declared.hub_files))):
                 assert OmegaConf.select(node, key, default="absent") != "absent", (file.name, key)
 
 
@@ -63,7 +64,7 @@ def test_each_argument_of_the_data_that_is_typed_as_a_path_is_declared(name):
     parameters = inspect.signature(found).parameters.values()
     typed = {each.name for each in parameters if any(word in str(each.annotation) for word in ("Path", "Sides"))}
     if typed:
-        keys = DECLARED[f"seqlab.data.{name}"]
+        keys = declared_keys(f"seqlab.data.{name}")
         assert typed <= {*keys.files, *_EVERYWHERE, *_PLACES, keys.hub}
 
 
@@ -105,8 +106,16 @@ def test_nested_paths_lists_and_patterns(tmp_path, monkeypatch):
 
 def test_parts_that_a_configuration_puts_together_and_declarations_of_the_users_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    source = {"_target_": "seqlab.data.TextFiles", "path": "a.txt"}
-    assert values(data("LanguageModelData", source=source)) == {"data.source.path": "a.txt"}
+    one = {"_target_": "seqlab.data.TextFiles", "files": "a.txt"}
+    assert values(data("LanguageModelData", source=one)) == {"data.source.files": "a.txt"}
+    three = {"_target_": "seqlab.data.Files", "train": "a.txt", "validation": "b.txt", "test": "c.txt"}
+    source = {"_target_": "seqlab.data.TaggedFiles", "files": three}
+    assert set(values(data("TaggingData", source=source)).values()) == {"a.txt", "b.txt", "c.txt"}
+    absolute = absolute_paths(data("TaggingData", source=source))["data"]["source"]["files"]
+    assert absolute["_target_"] == three["_target_"] and absolute["test"] == str(tmp_path / "c.txt")
+    csv = {"_target_": "seqlab.data.HubDataset", "path": "csv", "data_files": "a.csv"}
+    source = {"_target_": "seqlab.data.LabelledHub", "data_set": csv}
+    assert values(data("ClassificationData", source=source)) == {"data.source.data_set.data_files": "a.csv"}
     own = {"data": {"_target_": "my_data.Songs", "folder": "songs", "mode": "major", "more": {"lexicon": "l.txt"}}}
     assert absolute_paths(own) == own
     own["data"]["_files_"] = ["folder", "more.lexicon"]

@@ -26,7 +26,7 @@ from tests.numbers_language import of_numbers, write_numbers
 
 CONF = Path(conf.__file__).parent
 GROUPS = {
-    folder.relative_to(CONF).as_posix(): sorted(path.stem for path in folder.glob("*.yaml"))
+    folder.relative_to(CONF).as_posix(): sorted(path.stem for path in folder.glob("[!_]*.yaml"))
     for folder in CONF.rglob("*")
     if any(folder.glob("*.yaml"))
 }
@@ -40,7 +40,7 @@ ONE_BATCH = (
     "trainer.check_val_every_n_epoch=1",
     "trainer.log_every_n_steps=1",
 )
-SHORT_SAMPLE = "callbacks.sample.num_tokens=5"
+SHORT_SAMPLE = "callbacks.examples.num_tokens=5"
 TRAINED = ("model", "model/cell", "task", "optimizer", "scheduler", "callbacks", "logger")
 # The preset whose data a choice needs, where it is not for a language model of the small text.
 PRESET_OF = {
@@ -108,7 +108,7 @@ def choices(*groups: str) -> list[tuple[str, str]]:
 
 def short_sample(preset: str) -> list[str]:
     """Shortens the text that a language model's preset samples."""
-    return [SHORT_SAMPLE] if config_of(f"experiment={preset}")["callbacks"]["sample"] else []
+    return [SHORT_SAMPLE] if config_of(f"experiment={preset}")["callbacks"]["examples"].get("num_tokens") else []
 
 
 def test_no_group_is_left_out():

@@ -61,7 +61,7 @@ def test_a_target_outside_the_list_is_refused_with_its_key_and_the_mend(target):
 @pytest.mark.parametrize(
     ("nested", "key"),
     [
-        ({"callbacks": [{"_target_": "seqlab.callbacks.SampleText"}, {"_target_": "os.system"}]}, "callbacks.1"),
+        ({"callbacks": [{"_target_": "seqlab.callbacks.ShowExamples"}, {"_target_": "os.system"}]}, "callbacks.1"),
         ({"a": {"_target_": "seqlab.nn.LSTMCell", "b": {"c": [[{"_target_": "os.system"}]]}}}, "a.b.c.0.0"),
         (OrderedDict(a=OrderedDict(_target_="os.system")), "a"),
         ({"_target_": "os.system"}, ""),

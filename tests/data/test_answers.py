@@ -9,7 +9,17 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from seqlab.data import IGNORE_INDEX, AnswerData, BabiFiles, StoryQuestion, World, answer_data, babi_data
+from seqlab.data import (
+    IGNORE_INDEX,
+    AnswerData,
+    BabiFiles,
+    Files,
+    StoryQuestion,
+    World,
+    answer_data,
+    babi_data,
+    from_options,
+)
 from seqlab.data.answers.batch import EncodedStories, split_sentences
 from seqlab.data.answers.world import NOBODY, PEOPLE, PLACES, THINGS
 from seqlab.data.formats.babi import parse_babi, read_babi, write_babi
@@ -89,7 +99,7 @@ def test_a_world_is_its_seed_on_every_machine_and_its_splits_differ():
 
 def test_the_world_written_as_bAbI_text_reads_back_as_it_was():  # noqa: N802
     text = SMALL.text("train")
-    rows, read = SMALL.read("train"), parse_babi(text.splitlines(), "world.txt")
+    rows, read = SMALL.read("train"), parse_babi(text.splitlines(), "world.txt").questions
     assert [row._replace(place="") for row in read] == [row._replace(place="") for row in rows]
     assert write_babi(read) == text
     lines = text.splitlines()
@@ -103,20 +113,28 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "train.txt", tmp_path / "test.txt"
 
 
+def train_and_test(files: tuple[Path, Path]) -> Files:
+    return Files(train=files[0], test=files[1])
+
+
 def test_validation_is_a_seeded_tenth_of_the_training_stories_none_of_them_on_both_sides(files):
-    source = BabiFiles(*files)
+    source = BabiFiles(train_and_test(files))
     train, validation = source.read("train"), source.read("validation")
     assert len(validation) == 16 and len({row.group for row in validation}) == 4
     assert not {row.group for row in train} & {row.group for row in validation}
-    assert {*train, *validation} == set(read_babi(files[0]))
-    assert BabiFiles(*files).read("validation") == validation != BabiFiles(*files, split_seed=1).read("validation")
+    assert {*train, *validation} == set(read_babi(files[0]).questions)
+    assert (
+        BabiFiles(train_and_test(files)).read("validation")
+        == validation
+        != BabiFiles(train_and_test(files), split_seed=1).read("validation")
+    )
     other = files[1].with_name("validation.txt")
     other.write_text(SMALL.text("validation"))
-    given = BabiFiles(*files, validation=other)
-    assert given.read("validation") == read_babi(other) and len(given.read("train")) == 160
+    given = BabiFiles(Files(train=files[0], test=files[1], validation=other))
+    assert given.read("validation") == read_babi(other).questions and len(given.read("train")) == 160
     with pytest.raises(InputError, match=r"1 story is too few to cut validation from: give data\.validation=FILE"):
         files[0].write_text("1 Ann left.\n2 Who left?\tAnn\n")
-        BabiFiles(*files).read("train")
+        BabiFiles(train_and_test(files)).read("train")
 
 
 def test_stories_of_several_files_stay_apart(files):
@@ -124,13 +142,13 @@ def test_stories_of_several_files_stay_apart(files):
     last.write_text("1 Ann left.\n2 Who left?\tAnn\n")
     other = last.with_name("other.txt")
     other.write_text(last.read_text())
-    source = BabiFiles([*files], last, validation=other)
+    source = BabiFiles(Files(train=[*files], test=last, validation=other))
     assert len({row.group for row in source.read("train")}) == 45
 
 
 def test_a_file_of_two_splits_is_refused(files):
     with pytest.raises(InputError, match=r"the same file twice: .*train\.txt of data\.test is of data\.train"):
-        BabiFiles(files[0], str(files[0].parent / "tr*.txt"))
+        BabiFiles(Files(train=files[0], test=str(files[0].parent / "tr*.txt")))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\n\n", "\n \t\n"])
@@ -138,7 +156,7 @@ def test_line_ends_of_any_system_and_blank_lines_read_alike(tmp_path, newline):
     text = SMALL.text("test")
     (tmp_path / "plain.txt").write_text(text)
     (tmp_path / "other.txt").write_bytes(text.replace("\n", newline).encode("utf-8-sig"))
-    plain, other = read_babi(tmp_path / "plain.txt"), read_babi(tmp_path / "other.txt")
+    plain, other = (read_babi(tmp_path / f"{name}.txt").questions for name in ("plain", "other"))
     assert [row[:5] for row in plain] == [row[:5] for row in other]
     per_line = 2 if newline.count("\n") == 2 else 1
     assert int(other[0].place.rsplit(":")[-1]) == per_line * (int(plain[0].place.rsplit(":")[-1]) - 1) + 1
@@ -156,7 +174,7 @@ def test_what_each_split_holds_is_counted(tmp_path):
     assert train.left_out == {"stories without a question": 1} and train.kind == "answers"
     assert "1 story is cut to its last 1 sentence" in train.notes
     assert test.classes == {"Bob": 1, "Zoe": 1}
-    assert "1 of 2 rows stands in train too" in test.notes[0]
+    assert "1 of 2 questions stands in train too" in test.notes[0]
     assert "1 question has an answer that training never saw" in test.notes
     assert any("of the words of its sentences read as <unk>" in note for note in validation.notes)
 
@@ -200,7 +218,7 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(case):
 
 def test_gaps_between_ids_are_told_with_the_first(tmp_path, caplog):
     (tmp_path / "a.txt").write_text("1 Ann left.\n3 Who left?\tAnn\n1 Bob left.\n2 Bob ran.\n9 Who left?\tBob\n")
-    assert len(read_babi(tmp_path / "a.txt")) == 2
+    assert len(read_babi(tmp_path / "a.txt").questions) == 2
     assert "a.txt:2: the ids of lines jump: places where they do: 2, the first from 1 to 3" in caplog.text
 
 
@@ -209,7 +227,7 @@ def test_ids_that_never_begin_anew_are_told(tmp_path, caplog):
     (tmp_path / "a.txt").write_text("\n".join(lines))
     (tmp_path / "b.txt").write_text("1 Ann left.\n2 Who left?\tAnn\n")
     with pytest.raises(InputError, match=r"1 story is too few .*; a story begins where a line has the id 1"):
-        BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt").read("train")
+        BabiFiles(Files(train=tmp_path / "a.txt", test=tmp_path / "b.txt")).read("train")
     assert "a.txt: all 120 lines are one story, for no later id is 1, which begins one" in caplog.text
 
 
@@ -217,7 +235,7 @@ def test_ids_that_never_begin_anew_are_told(tmp_path, caplog):
 def test_stories_are_counted_however_their_ids_are_written(tmp_path, one):
     (tmp_path / "a.txt").write_text(f"{one} Ann left.\n2 Who left?\tAnn\n{one} Nobody asks.\n" * 5)
     (tmp_path / "b.txt").write_text("1 Ann left.\n2 Who left?\tAnn\n")
-    source = BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt")
+    source = BabiFiles(Files(train=tmp_path / "a.txt", test=tmp_path / "b.txt"))
     assert len({row.group for split in ("train", "validation") for row in source.read(split)}) == 5
     assert source.left_out("train") == {"stories without a question": 5}
 
@@ -230,12 +248,12 @@ def test_answers_that_differ_by_case_alone_are_told(tmp_path):
 
 
 def test_gaps_between_rising_ids_are_no_mistake():
-    (row,) = parse_babi("1 Ann left.\n4 Bob left.\n9 Who left?\tAnn,Bob\t1 4".splitlines(), "f")
+    (row,) = parse_babi("1 Ann left.\n4 Bob left.\n9 Who left?\tAnn,Bob\t1 4".splitlines(), "f").questions
     assert (row.answer, row.supports) == ("Ann,Bob", (0, 1))
 
 
 def test_batches_hold_the_stories_the_questions_and_the_answers():
-    data = AnswerData(SMALL, batch_size=8, lowercase=False)
+    data = from_options(AnswerData, SMALL, batch_size=8, lowercase=False)
     seen = []
     for batch in data.train_dataloader():
         for row in range(len(batch.targets)):
@@ -391,7 +409,10 @@ def test_sentences_end_at_marks_before_a_space_and_at_lines():
         (lambda: World(stories=(1, 2)), r"data\.stories=\[1, 2\] must be three numbers"),
         (lambda: World(stories=(1, 0, 1)), r"data\.stories=0 must be a whole number, 1 or more"),
         (lambda: AnswerData(SMALL, max_sentences=0), r"data\.max_sentences=0 must be a whole number, 1 or more"),
-        (lambda: BabiFiles("a", "b", validation_share=1), r"data\.validation_share=1 must be a share between 0 and 1"),
+        (
+            lambda: BabiFiles(Files(train="a", test="b"), validation_share=1),
+            r"data\.validation_share=1 must be a share between 0 and 1",
+        ),
     ],
 )
 def test_wrong_options_are_refused(make, words):

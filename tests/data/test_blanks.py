@@ -3,7 +3,7 @@
 import pytest
 
 from seqlab.commands.predict import inputs_of
-from seqlab.data import BabiFiles, TaggedFiles, labelled_data, parallel_data, tagged_data
+from seqlab.data import BabiFiles, Files, TaggedFiles, from_options, labelled_data, parallel_data, tagged_data
 from seqlab.data.formats.blanks import is_blank
 from seqlab.errors import InputError
 from tests.data.copies import thrice
@@ -53,8 +53,8 @@ def test_a_side_that_nobody_sees_is_empty(tmp_path, unseen):
     with pytest.raises(InputError, match=r"a\.tsv:6: the target is empty"):
         parallel_data(path=tmp_path / "a.tsv", source=0, target=1).prepare_data()
     train = parallel_data(**given, skip_empty=True).summaries()[0]
-    assert train.left_out == {"pairs with an empty side, before the cut": 1}
-    assert "left out: 1 pair with an empty side, before the cut" in train.line()
+    assert train.left_out == {"pairs with an empty side (before the cut)": 1}
+    assert "left out: 1 pair with an empty side (before the cut)" in train.line()
 
 
 def test_pairs_that_are_all_left_out_are_told_apart_from_a_short_file(tmp_path):
@@ -76,17 +76,20 @@ def test_a_sentence_question_or_answer_that_nobody_sees_is_refused(tmp_path, sto
     (tmp_path / "a.txt").write_text(story)
     (tmp_path / "b.txt").write_text("1 Ann left.\n2 Who left?\tAnn\n")
     with pytest.raises(InputError, match=words):
-        BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt").read("train")
+        BabiFiles(Files(train=tmp_path / "a.txt", test=tmp_path / "b.txt")).read("train")
 
 
 @pytest.mark.parametrize("blank", ["", " \t", "\u200b", "\ufeff", "\u00a0"])
 def test_a_line_in_which_nothing_is_seen_ends_a_sentence(tmp_path, blank):
     (tmp_path / "a.conll").write_text(f"a X\nb Y\n{blank}\nc X\n{blank}\n")
-    rows = TaggedFiles(**thrice(tmp_path / "a.conll")).read("train")
+    rows = from_options(TaggedFiles, **thrice(tmp_path / "a.conll")).read("train")
     assert [row.words for row in rows] == [("a", "b"), ("c",)]
     row = "1\tThe\tthe\tDET\tDT\t_\t0\troot\t_\t_\n"
     (tmp_path / "a.conllu").write_text(f"{row}{blank}\n{row}{blank}\n")
-    assert [one.words for one in TaggedFiles(**thrice(tmp_path / "a.conllu")).read("train")] == [("The",), ("The",)]
+    assert [one.words for one in from_options(TaggedFiles, **thrice(tmp_path / "a.conllu")).read("train")] == [
+        ("The",),
+        ("The",),
+    ]
 
 
 def test_names_that_unicode_holds_to_be_equal_are_one_class_tag_or_answer(tmp_path):
@@ -103,7 +106,7 @@ def test_names_that_unicode_holds_to_be_equal_are_one_class_tag_or_answer(tmp_pa
         (tmp_path / name).write_text(
             "".join(f"1 It left.\n2 Who left?\t{(COMPOSED, DECOMPOSED)[i % 2]}\n" for i in range(6))
         )
-    found = BabiFiles(tmp_path / "a.txt", tmp_path / "b.txt").read("test")
+    found = BabiFiles(Files(train=tmp_path / "a.txt", test=tmp_path / "b.txt")).read("test")
     assert {row.answer for row in found} == {COMPOSED}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import seqlab
-from seqlab.data import LanguageModelData, TextFiles
+from seqlab.data import LanguageModelData, TextFiles, from_options
 from seqlab.data.core import cache
 from seqlab.data.core.cache import build_once, cache_folder
 from seqlab.errors import InputError
@@ -120,7 +120,7 @@ def test_the_cache_follows_content_and_settings_and_not_batches(tmp_path, token_
     path.write_text(TEXT)
 
     def load(**options) -> LanguageModelData:
-        data = LanguageModelData(TextFiles(path), **options)
+        data = from_options(LanguageModelData, TextFiles(path), **options)
         data.prepare_data()
         return data
 

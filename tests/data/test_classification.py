@@ -12,7 +12,15 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from seqlab.data import ClassificationData, LabelledLines, LabelledTables, TinySentiment, labelled_data, mr_data
+from seqlab.data import (
+    ClassificationData,
+    LabelledLines,
+    LabelledTables,
+    TinySentiment,
+    from_options,
+    labelled_data,
+    mr_data,
+)
 from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 
@@ -53,7 +61,7 @@ def pairs(source, split: str) -> list[tuple[str, str]]:
 def test_each_format_gives_the_same_rows(folder, name):
     file = folder / name
     copies = three_copies(file)
-    three = LabelledTables(**{**copies, "test": [copies["test"], file]})
+    three = from_options(LabelledTables, **{**copies, "test": [copies["test"], file]})
     assert pairs(three, "train") == ROWS and pairs(three, "test") == ROWS * 2
     place = {"csv": ":5", "tsv": ":5", "arquet": ", row 4"}.get(name.split(".")[1].lstrip("p"), ":4")
     assert three.read("train")[3].place == f"{copies['train']}{place}"
@@ -61,7 +69,7 @@ def test_each_format_gives_the_same_rows(folder, name):
 
 def test_one_file_is_shuffled_by_the_split_seed_and_cut(folder):
     def cut(seed, name="a.csv"):
-        source = LabelledTables(folder / name, split=(0.5, 0.25, 0.25), split_seed=seed)
+        source = from_options(LabelledTables, folder / name, split=(0.5, 0.25, 0.25), split_seed=seed)
         return [pairs(source, split) for split in ("train", "validation", "test")]
 
     assert [len(part) for part in cut(0)] == [20, 10, 10]
@@ -78,7 +86,7 @@ def test_the_shuffle_is_the_same_on_every_machine(folder):
 def test_columns_are_chosen_by_name(folder):
     file = folder / "c.csv"
     file.write_text("a,b\nx,1\ny,2\n")
-    source = LabelledTables(**three_copies(file), text="b", label="a")
+    source = from_options(LabelledTables, **three_copies(file), text="b", label="a")
     assert pairs(source, "train") == [("1", "x"), ("2", "y")]
 
 
@@ -139,10 +147,11 @@ def test_the_vocabulary_comes_from_training_alone_and_knows_the_unknown(tmp_path
     data = ClassificationData(TinySentiment())
     assert data.vocabulary.tokens[-1] == "<unk>" and "I" in data.vocabulary.index
     assert data.vocabulary.encode("I saw it").tolist()[1:] == [10, 10]
-    frequent = ClassificationData(TinySentiment(), min_frequency=2)
+    frequent = from_options(ClassificationData, TinySentiment(), min_frequency=2)
     assert set(frequent.vocabulary.tokens) == {"I", "film", "this", "a", "story", "what", "<unk>"}
     with pytest.raises(InputError, match=r"data\.unit is character but the vocabulary .* was made with word"):
-        ClassificationData(TinySentiment(), unit="character", vocabulary=frequent.vocabulary.save(tmp_path)).spec  # noqa: B018
+        saved = frequent.vocabulary.save(tmp_path)
+        from_options(ClassificationData, TinySentiment(), unit="character", vocabulary=saved).prepare_data()
 
 
 def test_long_texts_are_cut_and_counted():
@@ -157,7 +166,7 @@ def test_long_texts_are_cut_and_counted():
 def test_classes_are_sorted_numbers_by_value_and_given_ones_kept(tmp_path):
     (tmp_path / "n.csv").write_text("text,label\n" + "".join(f"a {i},{i}\n" for i in (10, 9, 2)))
     file = tmp_path / "n.csv"
-    source = LabelledTables(**three_copies(file))
+    source = from_options(LabelledTables, **three_copies(file))
     assert ClassificationData(source).spec.labels == ("2", "9", "10")
     assert ClassificationData(source, labels=[9, 10, 2, 7]).spec.labels == ("9", "10", "2", "7")
 
@@ -223,7 +232,7 @@ def test_a_training_label_that_is_not_among_those_given_is_refused_before_traini
 def test_an_empty_line_of_a_file_a_class_is_told_with_its_place(tmp_path):
     (tmp_path / "pos").write_text("good\n\nfine\nwell\n")
     (tmp_path / "neg").write_text("bad\nworse\nworst\nawful\n")
-    lines = LabelledLines({"n": tmp_path / "neg", "p": tmp_path / "pos"}, split=(0.5, 0.25, 0.25))
+    lines = from_options(LabelledLines, {"n": tmp_path / "neg", "p": tmp_path / "pos"}, split=(0.5, 0.25, 0.25))
     with pytest.raises(InputError, match=r"pos:2: the text is empty"):
         ClassificationData(lines).prepare_data()
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seqlab.data.core.batch import pad
-from seqlab.data.core.examples import ExampleLoader, read_lines
+from seqlab.data.core.examples import ExampleLoader
+from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
 LENGTHS = np.random.default_rng(0).integers(1, 30, 103)

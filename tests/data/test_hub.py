@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seqlab.data import AnswerHub, Hub, LabelledHub, LanguageModelData, ParallelHub, TaggedHub
+from seqlab.data import AnswerHub, Hub, LabelledHub, LanguageModelData, ParallelHub, TaggedHub, from_options
 from seqlab.errors import InputError
 
 ROWS = [f"row {i} caf\u00e9" for i in range(40)]
@@ -42,7 +42,7 @@ def texts(hub: Hub, split: str) -> list[str]:
     ("kind", "file"), [("text", "a.txt"), ("csv", "a.csv"), ("json", "a.jsonl"), ("parquet", "a.parquet")]
 )
 def test_each_format_gives_the_same_rows_cut_from_train_with_a_log_line(folder, kind, file, caplog):
-    hub = Hub(kind, data_files=str(folder / file), split=(0.8, 0.1, 0.1))
+    hub = from_options(Hub, path=kind, data_files=str(folder / file), split=(0.8, 0.1, 0.1))
     assert texts(hub, "train") == [f"{row}\n" for row in ROWS[:32]]
     assert texts(hub, "validation") == [f"{row}\n" for row in ROWS[32:36]]
     assert texts(hub, "test") == [f"{row}\n" for row in ROWS[36:]]
@@ -51,7 +51,7 @@ def test_each_format_gives_the_same_rows_cut_from_train_with_a_log_line(folder, 
 
 def test_named_splits_are_taken_as_they_are_and_a_missing_one_is_cut(folder, caplog):
     files = {"train": str(folder / "a.txt"), "dev": str(folder / "a.txt")}
-    hub = Hub("text", data_files=files, validation="dev", split=(0.9, 0.05, 0.05))
+    hub = from_options(Hub, path="text", data_files=files, validation="dev", split=(0.9, 0.05, 0.05))
     assert len(texts(hub, "validation")) == 40
     assert (len(texts(hub, "train")), len(texts(hub, "test"))) == (38, 2)
     assert "validation" not in caplog.text
@@ -65,8 +65,13 @@ def test_a_folder_is_a_data_set_and_its_column_is_chosen(tmp_path):
 
 
 def test_rows_are_documents_of_the_language_model(folder):
-    data = LanguageModelData(
-        Hub("csv", data_files=str(folder / "a.csv")), unit="word", batch_size=2, tbptt_steps=8, restart_documents=True
+    data = from_options(
+        LanguageModelData,
+        from_options(Hub, path="csv", data_files=str(folder / "a.csv")),
+        unit="word",
+        batch_size=2,
+        tbptt_steps=8,
+        restart_documents=True,
     )
     batch = next(iter(data.train_dataloader()))
     assert batch.lengths.tolist() == [3, 1]  # the second row begins with a row's last word
@@ -74,16 +79,16 @@ def test_rows_are_documents_of_the_language_model(folder):
 
 
 def test_the_fingerprint_follows_the_rows_and_not_the_format(folder):
-    one = Hub("csv", data_files=str(folder / "a.csv")).fingerprint()
-    assert Hub("parquet", data_files=str(folder / "a.parquet")).fingerprint() == one
+    one = from_options(Hub, path="csv", data_files=str(folder / "a.csv")).fingerprint()
+    assert from_options(Hub, path="parquet", data_files=str(folder / "a.parquet")).fingerprint() == one
     (folder / "b.txt").write_text("\n".join([*ROWS[:-1], "other"]))
-    assert Hub("text", data_files=str(folder / "b.txt")).fingerprint() != one
-    assert Hub("csv", data_files=str(folder / "a.csv"), split=(0.5, 0.25, 0.25)).fingerprint() != one
+    assert from_options(Hub, path="text", data_files=str(folder / "b.txt")).fingerprint() != one
+    assert from_options(Hub, path="csv", data_files=str(folder / "a.csv"), split=(0.5, 0.25, 0.25)).fingerprint() != one
 
 
-def refused(*args, **options) -> str:
+def refused(path, **options) -> str:
     with pytest.raises(InputError) as caught:
-        Hub(*args, **options).fingerprint()
+        from_options(Hub, path=path, **options).fingerprint()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -166,7 +171,7 @@ def test_too_few_rows_of_pairs_name_the_options_of_pairs(tmp_path):
 
 def test_a_column_of_labelled_texts_is_named_by_its_own_option(folder):
     def reading(**columns):
-        return LabelledHub("csv", data_files=str(folder / "a.csv"), **columns).read("train")
+        return from_options(LabelledHub, path="csv", data_files=str(folder / "a.csv"), **columns).read("train")
 
     with pytest.raises(InputError, match=r"no column 'body' but 'text', 'label': give data\.text=text$"):
         reading(text="body")

@@ -5,7 +5,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from seqlab.data import AnswerHub, Hub, ParallelHub, TaggedHub, hub_data, labelled_data
+from seqlab.data import AnswerHub, Hub, HubDataset, ParallelHub, TaggedHub, from_options, hub_data, labelled_data
 from seqlab.data.formats.hub_rows import HubRows
 from seqlab.errors import InputError
 
@@ -52,11 +52,11 @@ def test_a_folder_of_save_to_disk_is_a_data_set_with_splits_or_without(tmp_path)
 
 
 ASKERS = {
-    "text": lambda path, **splits: Hub(path, **splits),
+    "text": lambda path, **splits: from_options(Hub, path=path, **splits),
     "labelled": lambda path, **splits: labelled_data(hub=path, **splits).source,
-    "tagged": lambda path, **splits: TaggedHub(path, **splits),
-    "answers": lambda path, **splits: AnswerHub(path, **splits),
-    "parallel": lambda path, **splits: ParallelHub(path, "text", "label", **splits),
+    "tagged": lambda path, **splits: from_options(TaggedHub, path=path, **splits),
+    "answers": lambda path, **splits: from_options(AnswerHub, path=path, **splits),
+    "parallel": lambda path, **splits: ParallelHub(HubDataset(path, **splits), "text", "label"),
 }
 
 

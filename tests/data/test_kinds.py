@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seqlab.data import BabiFiles, LanguageModelData, TextFiles, labelled_data, parallel_data, tagged_data
+from seqlab.data import BabiFiles, Files, LanguageModelData, TextFiles, labelled_data, parallel_data, tagged_data
 from seqlab.errors import InputError
 
 TABLE = "text,label\n" + "".join(f"the film {i} was {'good' if i % 2 else 'bad'},{i % 2}\n" for i in range(40))
@@ -76,7 +76,7 @@ READERS = {
     "csv": lambda file: labelled_data(file, separator="comma").prepare_data(),
     "tagged": lambda file: tagged_data(file).prepare_data(),
     "text": lambda file: LanguageModelData(TextFiles(file)).prepare_data(),
-    "bAbI": lambda file: BabiFiles(file, [file.parent / "test.txt"]).read("train"),
+    "bAbI": lambda file: BabiFiles(Files(train=file, test=[file.parent / "test.txt"])).read("train"),
     "pairs": lambda file: parallel_data(path=file, source=0, target=1).prepare_data(),
 }
 

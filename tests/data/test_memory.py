@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.data import LanguageModelData, TextFiles
+from seqlab.data import LanguageModelData, TextFiles, from_options
 
 STATUS = Path("/proc/self/status")
 MEGABYTES = 48
@@ -49,7 +49,7 @@ def test_a_corpus_is_tokenised_and_read_a_piece_at_a_time(tmp_path, unit):
     with open(tmp_path / "text.txt", "w") as file:
         for _ in range(MEGABYTES * 1_000_000 // len(line)):
             file.write(line)
-    data = LanguageModelData(TextFiles(tmp_path / "text.txt"), unit=unit, batch_size=32, tbptt_steps=64)
+    data = from_options(LanguageModelData, TextFiles(tmp_path / "text.txt"), unit=unit, batch_size=32, tbptt_steps=64)
     with Peak() as peak:
         data.prepare_data()
         for _, _ in zip(range(200), data.train_dataloader(), strict=False):

@@ -8,7 +8,7 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 
-from seqlab.data import IGNORE_INDEX, Batch, LanguageModelData, TextFiles
+from seqlab.data import IGNORE_INDEX, Batch, LanguageModelData, TextFiles, from_options
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*smaller than the logging interval.*", "ignore:.*LeafSpec.*:FutureWarning"
@@ -60,7 +60,9 @@ def text(tmp_path: Path) -> Path:
 
 def fit(text: Path, callbacks: tuple[Callback, ...] = (), ckpt: Path | None = None, **options: object) -> Recorder:
     module = Recorder()
-    data = LanguageModelData(TextFiles(text, split=[0.5, 0.25, 0.25]), batch_size=4, tbptt_steps=6, eval_batch_size=2)
+    data = from_options(
+        LanguageModelData, TextFiles(text, split=[0.5, 0.25, 0.25]), batch_size=4, tbptt_steps=6, eval_batch_size=2
+    )
     settings = {"max_epochs": 3, "num_sanity_val_steps": 0, **options}
     trainer = Trainer(
         accelerator="cpu",
@@ -123,7 +125,9 @@ def test_sanity_validation_takes_nothing_from_training(text):
 
 @pytest.mark.parametrize("restart_documents", [False, True])
 def test_lightning_moves_a_batch_to_a_device(text, restart_documents):
-    data = LanguageModelData(TextFiles(text), batch_size=2, tbptt_steps=5, restart_documents=restart_documents)
+    data = from_options(
+        LanguageModelData, TextFiles(text), batch_size=2, tbptt_steps=5, restart_documents=restart_documents
+    )
     batch = next(iter(data.train_dataloader()))
     moved = move_data_to_device(batch, torch.device("meta"))
     assert {moved.inputs.device.type, moved.targets.device.type, moved.is_first.device.type} == {"meta"}

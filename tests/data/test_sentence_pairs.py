@@ -8,7 +8,14 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from seqlab.data import KingJamesToWorldEnglish, ParallelFiles, TranslationData, multi30k_data, parallel_data
+from seqlab.data import (
+    KingJamesToWorldEnglish,
+    ParallelFiles,
+    TranslationData,
+    from_options,
+    multi30k_data,
+    parallel_data,
+)
 from seqlab.data.formats.pair_tables import PairFormat, read_pairs
 from seqlab.errors import InputError
 
@@ -49,7 +56,7 @@ def texts(source, split: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "encoding"), [("a.*", "utf-8"), ("b.*.gz", "utf-8"), ("c.*", "latin-1")])
 def test_plain_and_gzip_files_in_any_encoding_give_the_same_pairs(folder, name, encoding):
     files = thrice(sides(folder, name))
-    source = ParallelFiles(**files, encoding=encoding)
+    source = from_options(ParallelFiles, **files, encoding=encoding)
     assert texts(source, "train") == texts(source, "test") == PAIRS
     assert source.read("train")[3].place == f"{files['train']['source']}:4"
 
@@ -67,7 +74,7 @@ def test_several_files_follow_each_other(folder):
 
 def test_one_pair_of_files_is_shuffled_by_the_split_seed_and_cut(folder):
     def cut(seed):
-        source = ParallelFiles(sides(folder, "a.*"), split=(0.5, 0.25, 0.25), split_seed=seed)
+        source = from_options(ParallelFiles, sides(folder, "a.*"), split=(0.5, 0.25, 0.25), split_seed=seed)
         return [texts(source, split) for split in ("train", "validation", "test")]
 
     assert [len(part) for part in cut(0)] == [20, 10, 10]
@@ -160,7 +167,7 @@ def test_empty_pairs_are_left_out_before_the_cut(folder):
     data = parallel_data(sides(folder, "e.*"), skip_empty=True)
     assert data.spec.num_pairs == {"train": 342, "validation": 19, "test": 19}
     train, validation, test = data.summaries()
-    assert train.left_out == {"pairs with an empty side, before the cut": 20}
+    assert train.left_out == {"pairs with an empty side (before the cut)": 20}
     assert not validation.left_out and not test.left_out
 
 
@@ -281,7 +288,7 @@ def test_files_of_patterns_pair_up_by_their_names_and_each_pair_is_told(tmp_path
     sources, targets, pairs = PAIRED[case]
     make_files(tmp_path, *pairs, *pairs.values())
     given = {"source": str(tmp_path / sources), "target": str(tmp_path / targets)}
-    source = ParallelFiles(given, split=(0.4, 0.3, 0.3))
+    source = from_options(ParallelFiles, given, split=(0.4, 0.3, 0.3))
     found = {pair.source: pair.target for pair in source._read_all()["path"]}
     assert found == pairs
     for one, other in pairs.items():
@@ -328,7 +335,7 @@ def test_a_file_on_both_sides_or_in_two_splits_is_refused(folder):
             ParallelFiles({"source": one, "target": target})
     files = thrice(sides(folder, "a.*"))
     with pytest.raises(InputError, match=r"the same file twice: .*a\.en of data\.test .*data\.train"):
-        ParallelFiles(**{**files, "test": {**files["test"], "target": files["train"]["target"]}})
+        from_options(ParallelFiles, **{**files, "test": {**files["test"], "target": files["train"]["target"]}})
 
 
 def test_equal_pairs_in_two_splits_are_told_and_can_be_kept_together(folder):
@@ -421,7 +428,7 @@ def test_a_broken_table_of_pairs_is_one_line_with_its_line(tmp_path, case):
     [
         ({"source": 0}, r"data\.target is not given beside data\.source"),
         ({"source": 0, "target": 0}, r"both 0: the same column"),
-        ({"source": 0, "target": "en", "header": False}, r"data\.target=en must be a column's number"),
+        ({"source": 0, "target": "en", "header": False}, r"data\.target=en must be the column's number"),
         ({"separator": "tab"}, r"data\.separator=tab is for two columns of one file"),
     ],
 )

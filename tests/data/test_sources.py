@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.data import Hello, KingJames, TextFiles
+from seqlab.data import Files, Hello, KingJames, TextFiles, from_options
 from seqlab.data.core.pieces import cut_text, next_line
 from seqlab.data.formats import text as files
+from seqlab.data.formats.paths import expand_paths
 from seqlab.errors import InputError
 
 LINES = "".join(f"Line {i} of the text has words in it.\n" for i in range(200))
@@ -101,7 +102,8 @@ def test_three_files_are_three_splits_and_each_file_is_a_document(tmp_path):
     write(tmp_path / "a1.txt", "one")
     write(tmp_path / "a2.txt.gz", "two\n")
     write(tmp_path / "a3.txt", "three")
-    source = TextFiles(
+    source = from_options(
+        TextFiles,
         train=str(tmp_path / "a*.txt*"),
         validation=[write(tmp_path / "b3.txt", "three"), str(write(tmp_path / "b1.txt", "one"))],
         test=write(tmp_path / "c.txt.gz", "two\n"),
@@ -148,7 +150,7 @@ def read_all(source: TextFiles) -> None:
 
 def refused(**options) -> str:
     with pytest.raises(InputError) as caught:
-        read_all(TextFiles(**options))
+        read_all(from_options(TextFiles, **options))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -197,9 +199,13 @@ def test_broken_gzip_is_refused(tmp_path, damage):
 
 def test_path_and_splits_together_or_neither_are_refused(tmp_path):
     path, other = (write(tmp_path / name, LINES) for name in ("a.txt", "b.txt"))
-    assert refused(path=path, train=other).startswith("data.path and data.train are both given")
-    assert refused().startswith("no text is given: give data.path=FILE, or all of data.train=")
-    assert refused(train=path, test=other).startswith("data.validation missing beside data.train, data.test")
+    mend = "give data.path=FILE, or all of data.train=, data.validation= and data.test="
+    for given, options in {
+        "data.path and data.train": {"path": path, "train": other},
+        "no file": {},
+        "data.train and data.test": {"train": path, "test": other},
+    }.items():
+        assert refused(**options) == f"text: {given} given; {mend}"
 
 
 @pytest.mark.parametrize("split", [(0.9, 0.1), (0.9, 0.05, 0.1), (1.0, 0.0, 0.0), (1.2, -0.1, -0.1)])
@@ -218,7 +224,7 @@ def test_the_fingerprint_follows_content_encoding_and_cuts_but_not_the_place(tmp
         TextFiles(path, encoding="latin-1"),
         TextFiles(path, split=(0.8, 0.1, 0.1)),
         TextFiles([path, copies["train"]]),
-        TextFiles(**copies),
+        from_options(TextFiles, **copies),
     ]
     assert len({one, *(source.fingerprint() for source in changed)}) == 6
 
@@ -319,8 +325,8 @@ def test_a_recursive_pattern_names_the_files_below_it(tmp_path):
     for folder in ("x", "x/y"):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "a.txt", folder)
-    assert files.expand_paths(str(tmp_path / "**"), "p") == [tmp_path / "x/a.txt", tmp_path / "x/y/a.txt"]
-    assert files.expand_paths(str(tmp_path / "**/*.txt"), "p") == [tmp_path / "x/a.txt", tmp_path / "x/y/a.txt"]
+    assert expand_paths(str(tmp_path / "**"), "p") == [tmp_path / "x/a.txt", tmp_path / "x/y/a.txt"]
+    assert expand_paths(str(tmp_path / "**/*.txt"), "p") == [tmp_path / "x/a.txt", tmp_path / "x/y/a.txt"]
 
 
 def test_a_file_of_the_literal_name_is_that_file_and_a_folder_too(tmp_path):
@@ -331,9 +337,9 @@ def test_a_file_of_the_literal_name_is_that_file_and_a_folder_too(tmp_path):
         for name in names:
             write(tmp_path / folder / name, folder + name)
     own = tmp_path / "my [1]* folder"
-    assert [files.expand_paths(str(own / name), "p") for name in names] == [[own / name] for name in names]
-    assert files.expand_paths(str(own / "*.txt"), "p") == sorted(own / name for name in names)
-    assert files.expand_paths(str(own / "own*[[]1].txt"), "p") == [own / names[0]]
+    assert [expand_paths(str(own / name), "p") for name in names] == [[own / name] for name in names]
+    assert expand_paths(str(own / "*.txt"), "p") == sorted(own / name for name in names)
+    assert expand_paths(str(own / "own*[[]1].txt"), "p") == [own / names[0]]
 
 
 @pytest.mark.parametrize("spelling", ["the same", "a link", "a hard link", "another spelling", "a folder's link"])
@@ -358,7 +364,7 @@ def test_the_same_file_in_two_splits_or_twice_in_one_is_refused(tmp_path, spelli
     assert str(train) in message and str(again) in message
     assert "name each file once" in refused(path=[train, again])
     with pytest.raises(InputError, match=r"the same file twice: .*data\.test"):
-        files.files_of_splits("rows", str(tmp_path / "x/t*.txt"), None, None, again)
+        Files(path=str(tmp_path / "x/t*.txt"), test=again).expanded("rows")
 
 
 def test_two_patterns_that_match_a_file_are_refused_with_the_file(tmp_path):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seqlab.data import labelled_data
+from seqlab.data import from_options, labelled_data
 from seqlab.data.classification.sources import LabelledTables
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import cut_rows
@@ -28,7 +28,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 def rows_of(path: Path, **options) -> dict[str, tuple[str, str]]:
     """Text and label of all splits, by the place of the row."""
-    source = LabelledTables(path, **options)
+    source = from_options(LabelledTables, path, **options)
     return {row.place: (row.text, row.label) for split in SPLITS for row in source.read(split)}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from seqlab.data import TaggedFiles, TaggedHub, tagged_data
+from seqlab.data import TaggedFiles, TaggedHub, from_options, tagged_data
 from seqlab.errors import InputError
 from tests.data.copies import thrice
 
@@ -33,7 +33,7 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def of(file: Path, **options) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    source = TaggedFiles(**thrice(file), **options)
+    source = from_options(TaggedFiles, **thrice(file), **options)
     return [(sentence.words, sentence.tags) for sentence in source.read("test")]
 
 
@@ -41,7 +41,7 @@ def test_multiword_tokens_empty_nodes_and_comments_are_left_out_of_conllu(tmp_pa
     file = written(tmp_path, "a.conllu", CONLLU)
     assert of(file) == SENTENCES
     assert [tags for _, tags in of(file, tag_column="xpos")] == [("VBP", "RB", "VB", "NFP"), ("NN",)]
-    first, second = TaggedFiles(**thrice(file)).read("train")
+    first, second = from_options(TaggedFiles, **thrice(file)).read("train")
     assert (first.place(0), first.place(3), second.place(0)) == (f"{file}:4", f"{file}:8", f"{file}:10")
 
 
@@ -79,7 +79,7 @@ def test_one_file_is_shuffled_by_the_split_seed_and_cut_by_sentences(tmp_path):
     file = written(tmp_path, "a.conll", "".join(f"w{i} A\nx B\n\n" for i in range(20)))
 
     def cut(seed):
-        source = TaggedFiles(file, split=(0.5, 0.25, 0.25), split_seed=seed)
+        source = from_options(TaggedFiles, file, split=(0.5, 0.25, 0.25), split_seed=seed)
         return [[sentence.words[0] for sentence in source.read(split)] for split in ("train", "validation", "test")]
 
     assert [len(part) for part in cut(0)] == [10, 5, 5] and cut(0) == cut(0) != cut(1)
@@ -212,7 +212,7 @@ def test_wrong_options_are_refused(tmp_path, options, words, monkeypatch):
 def test_files_of_two_formats_need_to_be_told(tmp_path):
     one, other = written(tmp_path, "a.conllu", CONLLU), written(tmp_path, "a.conll", "a X\n")
     with pytest.raises(InputError, match=r"like conllu and .* like columns.*give data\.format=conllu or"):
-        TaggedFiles(**{**thrice(one), "test": other}).read("train")
+        from_options(TaggedFiles, **{**thrice(one), "test": other}).read("train")
 
 
 def test_sentences_with_hidden_tags_are_left_out_and_counted(hub):

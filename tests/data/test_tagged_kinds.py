@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from seqlab.data import TaggedFiles, tagged_data
+from seqlab.data import Files, TaggedFiles, from_options, tagged_data
 from seqlab.data.formats.tag_schemes import TagScheme
 from seqlab.errors import InputError
 from seqlab.nn import LSTMCell, Tagger
@@ -20,7 +20,7 @@ CONLLU = "".join(ROW.format(k, w, t) for k, (w, t) in enumerate([("The", "DET"),
 def source(tmp_path, content, name="a.conll", **options):
     file = tmp_path / name
     file.write_text(content)
-    return TaggedFiles(**thrice(file), **options)
+    return from_options(TaggedFiles, **thrice(file), **options)
 
 
 def read(tmp_path, content, name="a.conll", **options):
@@ -269,11 +269,11 @@ def test_files_of_several_widths_are_refused_unless_the_column_of_tags_is_given(
         TaggedFiles(both).read("train")
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"three has 3 columns"):
-        TaggedFiles(None, both[0], both[1], thrice(both[0])["test"]).read("train")
+        TaggedFiles(Files(None, both[0], both[1], thrice(both[0])["test"])).read("train")
     tags = Counter(
         tag
         for split in ("train", "validation", "test")
-        for one in TaggedFiles(both, tag_column=-1).read(split)
+        for one in from_options(TaggedFiles, both, tag_column=-1).read(split)
         for tag in one.tags
     )
     assert tags == {"A": 20, "B": 20, "O": 40}

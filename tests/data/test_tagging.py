@@ -9,7 +9,16 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from seqlab.data import Grammar, TaggedFiles, TaggingData, TaggingSpec, grammar_data, read_spec, tagged_data
+from seqlab.data import (
+    Grammar,
+    TaggedFiles,
+    TaggingData,
+    TaggingSpec,
+    from_options,
+    grammar_data,
+    read_spec,
+    tagged_data,
+)
 from seqlab.data.tagging.batch import EncodedSentences
 from seqlab.errors import InputError
 from tests.data.copies import thrice
@@ -165,7 +174,7 @@ def test_a_saved_runs_words_letters_and_tags_are_kept_on_other_data(folder, tmp_
 
 
 def test_the_splits_are_batched_by_length(tmp_path):
-    data = TaggingData(Grammar(sizes=(100, 20, 20)), batch_size=5, bucket_batches=20)
+    data = from_options(TaggingData, Grammar(sizes=(100, 20, 20)), batch_size=5, bucket_batches=20)
     epoch = list(data.train_dataloader())
     assert sum(len(batch.lengths) for batch in epoch) == 100
     padding = sum(batch.words.numel() - int(batch.lengths.sum()) for batch in epoch)
@@ -236,7 +245,7 @@ def test_each_file_of_the_configuration_makes_its_data(folder, monkeypatch):
     own = make("data=tagging", f"data.path={folder / 'one.conll'}", "data.split=[0.5,0.3,0.2]", "seed=4")
     assert own.seed == 4 and own.spec.num_sentences == {"train": 5, "validation": 3, "test": 2}
     made = make("data=grammar", "data.layer=entities", "data.sizes=[50,5,5]", "data.lowercase=true")
-    assert made.entities and made.settings.lowercase and made.spec.num_sentences["train"] == 50
+    assert made.entities and made.words.lowercase and made.spec.num_sentences["train"] == 50
     monkeypatch.setenv("SEQLAB_DATA", str(folder))
     (folder / "ud_english_ewt").mkdir()
     row = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\t_\n2\tnow\tnow\tADV\tRB\t_\t1\tadvmod\t_\t_\n\n"

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from seqlab.data import SentencePair, TranslationData, TranslationSpec, read_spec
+from seqlab.data import SentencePair, TokenizerSettings, TranslationData, TranslationSpec, from_options, read_spec
 from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 
@@ -26,7 +26,7 @@ class Given:
 
 
 def test_batches_hold_the_pairs_with_a_beginning_to_read_and_an_end_to_write():
-    data = TranslationData(Given(PAIRS), batch_size=8, bucket_batches=2)
+    data = from_options(TranslationData, Given(PAIRS), batch_size=8, bucket_batches=2)
     spec = data.spec
     assert data.lengths("train").tolist() == [6 + i % 4 for i in range(40)]
     found = []
@@ -51,26 +51,26 @@ def test_batches_hold_the_pairs_with_a_beginning_to_read_and_an_end_to_write():
 
 def test_lengths_of_both_sides_decide_what_is_batched_together():
     pairs = [("a", "b " * 9), ("a " * 9, "b"), ("a", "b"), ("a " * 9, "b " * 9)]
-    data = TranslationData(Given(pairs), batch_size=2, bucket_batches=2)
+    data = from_options(TranslationData, Given(pairs), batch_size=2, bucket_batches=2)
     assert data.lengths("train").tolist() == [10, 10, 2, 18]
     assert [sorted(batch.tolist()) for batch in data.loader("test", 2, None).batches(0)] == [[0, 2], [1, 3]]
 
 
 def test_vocabularies_come_from_training_alone_and_know_the_unknown():
-    data = TranslationData(Given([("Ja ja", "Yes yes")], [("nein ja", "no Yes")]), lowercase=True)
+    data = from_options(TranslationData, Given([("Ja ja", "Yes yes")], [("nein ja", "no Yes")]), lowercase=True)
     assert [vocabulary.tokens for vocabulary in data.vocabularies.values()] == [("ja", "<unk>"), ("yes", "<unk>")]
     assert data.vocabulary is data.vocabularies["source"]
     batch = data.collate("test", [0])
     assert batch.source.tolist() == [[1, 0]] and batch.targets.tolist() == [[1, 0, data.spec.eos]]
     assert batch.references == ("no Yes",), "a reference is untouched"
-    letters = TranslationData(Given([("ab", "c")]), unit="character")
+    letters = from_options(TranslationData, Given([("ab", "c")]), unit="character")
     assert [vocabulary.tokens for vocabulary in letters.vocabularies.values()] == [("a", "b", "<unk>"), ("c", "<unk>")]
 
 
 def test_no_text_spells_the_beginning_or_the_end():
     text = "a <eos> <bos> b"
     for unit in ("character", "word", "subword"):
-        data = TranslationData(Given([(text, text)]), unit=unit)
+        data = from_options(TranslationData, Given([(text, text)]), unit=unit)
         targets = data.collate("train", [0]).targets[0].tolist()
         assert sorted(targets)[-1] == data.spec.eos == len(data.vocabularies["target"]) + 1
         assert max(targets[:-1]) < data.spec.bos == data.spec.eos - 1
@@ -79,8 +79,8 @@ def test_no_text_spells_the_beginning_or_the_end():
 
 
 def test_a_joint_vocabulary_is_one_of_both_sides():
-    apart = TranslationData(Given(PAIRS), unit="subword", max_vocab_size=300)
-    joint = TranslationData(Given(PAIRS), unit="subword", max_vocab_size=300, joint_vocabulary=True)
+    apart = from_options(TranslationData, Given(PAIRS), unit="subword", max_vocab_size=300)
+    joint = from_options(TranslationData, Given(PAIRS), unit="subword", max_vocab_size=300, joint_vocabulary=True)
     assert joint.vocabularies["source"] is joint.vocabularies["target"]
     assert apart.vocabularies["source"].tokens != apart.vocabularies["target"].tokens
     known = joint.vocabulary.pieces("Satz sentence")
@@ -91,11 +91,11 @@ def test_a_joint_vocabulary_is_one_of_both_sides():
 @pytest.mark.parametrize("unit", ["character", "word", "subword"])
 def test_saved_vocabularies_give_the_same_ids_on_other_data(tmp_path, unit):
     options = {"unit": unit, "lowercase": True}
-    data = TranslationData(Given(PAIRS), **options)
+    data = from_options(TranslationData, Given(PAIRS), **options)
     (tmp_path / "target").mkdir()
     for side, place in (("source", tmp_path), ("target", tmp_path / "target")):
         data.vocabularies[side].save(place)
-    other = TranslationData(Given(PAIRS[:2], PAIRS), vocabulary=tmp_path, **options)
+    other = from_options(TranslationData, Given(PAIRS[:2], PAIRS), vocabulary=tmp_path, **options)
     assert other.spec.model_arguments() == data.spec.model_arguments()
     for side in ("source", "targets"):
         one, two = (getattr(each.collate("test", [7, 3]), side) for each in (data, other))
@@ -111,7 +111,9 @@ def test_one_saved_vocabulary_serves_both_sides_where_it_is_said_to_be_joint(tmp
         with pytest.raises(InputError, match=r"holds no target/tokenizer\.json: give data\.joint_vocabulary=true"):
             TranslationData(Given(PAIRS), vocabulary=path).prepare_data()
     with pytest.raises(InputError, match=r"data\.unit is subword but the vocabulary .* was made with word"):
-        TranslationData(Given(PAIRS), "subword", joint_vocabulary=True, vocabulary=file).prepare_data()
+        TranslationData(
+            Given(PAIRS), TokenizerSettings("subword"), joint_vocabulary=True, vocabulary=file
+        ).prepare_data()
 
 
 def test_long_pairs_of_training_are_left_out_and_counted_and_never_those_of_a_test():
@@ -130,7 +132,7 @@ def test_long_pairs_of_training_are_left_out_and_counted_and_never_those_of_a_te
 def test_wrong_options_of_the_data_are_refused():
     for name, value in (("max_length", 0), ("batch_size", 0), ("unit", "letter"), ("max_vocab_size", 1)):
         with pytest.raises(InputError, match=rf"data\.{name}="):
-            TranslationData(Given(PAIRS), **{name: value})
+            from_options(TranslationData, Given(PAIRS), **{name: value})
 
 
 def test_the_spec_is_read_back():
@@ -143,7 +145,7 @@ def test_the_spec_is_read_back():
 def test_bucketed_lengths_waste_little_padding():
     draw = np.random.default_rng(0)
     pairs = [("a " * int(count), "b " * int(count)) for count in draw.integers(1, 40, 400)]
-    data = TranslationData(Given(pairs), batch_size=10, bucket_batches=20)
+    data = from_options(TranslationData, Given(pairs), batch_size=10, bucket_batches=20)
     batches = list(data.train_dataloader())
     padded = sum(batch.source.numel() for batch in batches)
     assert padded < 1.1 * sum(int(batch.source_lengths.sum()) for batch in batches)

@@ -195,3 +195,16 @@ def test_a_layer_that_ran_parametrized_is_copied_once_that_is_removed(copied):
     layer(x)
     parametrize.remove_parametrizations(layer.cell, "weight_ih")
     assert torch.equal(copied(layer)(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 2, 4]], ids=["whole", "ragged"])
+@pytest.mark.parametrize("backend", ["loop", "native", "scan"])
+def test_what_is_evaluated_in_bfloat16_does_not_copy_weights_for_each_row(backend, lengths):
+    layer, head = Recurrent(LSTMCell(3, 5), backend), nn.Linear(5, 7)
+    lengths = None if lengths is None else torch.tensor(lengths)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        output, _ = layer(torch.randn(3, 6, 3), lengths=lengths)
+        with torch.profiler.profile() as profile:
+            head(output)
+    calls = {event.key for event in profile.key_averages()}
+    assert "aten::linear" in calls and "aten::bmm" not in calls

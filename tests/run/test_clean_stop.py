@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from seqlab.callbacks import SampleText
+from seqlab.callbacks import ShowExamples
 from seqlab.commands.resume import resume
 from seqlab.run import training
 from seqlab.run.folder import RunFolder
@@ -146,14 +146,14 @@ def test_a_request_while_the_run_completes_is_too_late(tmp_path, text_file, monk
 
 
 def test_what_a_validation_draws_does_not_count_twice(tmp_path, text_file, monkeypatch):
-    drawing = SampleText.on_validation_end
+    drawing = ShowExamples.on_validation_end
 
     def draw(self, *arguments):
         torch.rand(3)
         drawing(self, *arguments)
 
-    monkeypatch.setattr(SampleText, "on_validation_end", draw)
-    monkeypatch.setattr(SampleText, "on_validation_start", lambda self, *arguments: torch.rand(4), raising=False)
+    monkeypatch.setattr(ShowExamples, "on_validation_end", draw)
+    monkeypatch.setattr(ShowExamples, "on_validation_start", lambda self, *arguments: torch.rand(4), raising=False)
     overrides, stop = overrides_of(text_file, "model.dropout=0.5", "trainer.val_check_interval=30"), StopRequest()
     carry_out(tmp_path / "alone", overrides)
     with monkeypatch.context() as patch:

@@ -53,7 +53,7 @@ ACCUMULATED = (
     "trainer.gradient_clip_val=1.0",
     "scheduler=plateau",
     "scheduler.threshold=0.05",
-    "callbacks.sample=null",
+    "callbacks.examples=null",
     "trainer.log_every_n_steps=4",
 )
 SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING, "accumulated": ACCUMULATED}

@@ -134,7 +134,7 @@ def test_the_best_checkpoint_can_be_the_one_with_the_highest_metric(tmp_path, te
 def test_sampling_leaves_training_bit_for_bit_as_it_was(tmp_path, text_file):
     overrides = small(text_file, "model.dropout=0.3", "trainer.max_steps=40", "trainer.val_check_interval=10")
     run_here(tmp_path / "on", *overrides)
-    run_here(tmp_path / "off", *overrides, "callbacks.sample=null")
+    run_here(tmp_path / "off", *overrides, "callbacks.examples=null")
     assert same(weights(tmp_path / "on"), weights(tmp_path / "off"))
     kept = [load.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["seqlab"] for name in ("on", "off")]
     assert torch.equal(*(part["rng"][0]["torch"] for part in kept))

@@ -33,7 +33,7 @@ class Raising(pl.Callback):
 def run(text_file) -> list[str]:
     """A run of sixty steps with dropout off, in float64, with a checkpoint every third step."""
     return [
-        *small(text_file, "callbacks.sample=null", "trainer.max_steps=60", "trainer.max_epochs=-1"),
+        *small(text_file, "callbacks.examples=null", "trainer.max_steps=60", "trainer.max_epochs=-1"),
         "trainer.precision=64-true",
         "trainer.val_check_interval=20",
         "callbacks.checkpoint.every_n_steps=3",

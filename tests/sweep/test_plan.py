@@ -17,7 +17,7 @@ from seqlab.sweep.plan import Composed, Memo, Sources, check_varied, job_key, pl
 SWEEPS = [
     ["seed=1,2,3"],
     ["seed=1", "model.num_layers=1,2", "optimizer.lr=0.1,0.2"],
-    ["optimizer=adam,sgd", "+model.extra='a,b',c", "~callbacks.sample", "data.path='x y.txt'"],
+    ["optimizer=adam,sgd", "+model.extra='a,b',c", "~callbacks.examples", "data.path='x y.txt'"],
     ["seed=range(1,4)", "model.num_layers=choice(1,2)", "model.init={uniform:0.1},{uniform:0.2}"],
     ["seed=1,2", "model.num_layers=2,3", "seed=7"],
     ["data.split=[0.8,0.1,0.1],[0.6,0.2,0.2]", "++name=${seed}"],
@@ -33,7 +33,7 @@ def composed(*overrides: str):
 def test_the_jobs_are_those_of_hydras_own_sweeper(arguments):
     jobs = plan_jobs(arguments)
     (own,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(arguments), None)
-    plain = [[text.replace("~callbacks.sample=null", "~callbacks.sample") for text in job] for job in own]
+    plain = [[text.replace("~callbacks.examples=null", "~callbacks.examples") for text in job] for job in own]
     assert [list(job.overrides) for job in jobs] == plain
     assert [job.number for job in jobs] == list(range(len(own)))
     shared = set.intersection(*(set(job.overrides) for job in jobs))
@@ -75,7 +75,7 @@ def test_values_that_make_one_job_of_two_are_told(arguments, words):
 
 @pytest.mark.parametrize(
     "varied",
-    ["callbacks.sample.num_tokens=1,2", "trainer.devices=1,2", "logger=tensorboard,none", "data.cache_dir=a,b"],
+    ["callbacks.examples.num_tokens=1,2", "trainer.devices=1,2", "logger=tensorboard,none", "data.cache_dir=a,b"],
 )
 def test_what_changes_no_result_is_not_varied(varied):
     config = compose_config()

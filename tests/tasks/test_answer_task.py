@@ -15,9 +15,11 @@ from seqlab.config import build
 from seqlab.data import IGNORE_INDEX, AnswerBatch, World
 from seqlab.errors import InputError
 from seqlab.run import load
+from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask
-from seqlab.tasks.answer import AnswerMetrics, parse_question
+from seqlab.tasks.answer import parse_question
+from seqlab.tasks.metrics import OpenClassMetrics
 from tests.conftest import config_of, run_here
 from tests.data.copies import thrice
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
@@ -36,7 +38,7 @@ SMALL = (
 
 
 def test_an_answer_that_training_never_saw_is_wrong_and_has_no_part_in_the_loss():
-    metrics = AnswerMetrics(3)
+    metrics = OpenClassMetrics(3)
     metrics.update(torch.tensor(1.0), torch.tensor([0, 1]), torch.tensor([0, 3]))
     metrics.update(torch.tensor(3.0), torch.tensor([2, 0, 1]), torch.tensor([2, 1, 1]))
     found = metrics.compute()
@@ -70,7 +72,7 @@ def test_the_loss_is_the_mean_over_the_questions_of_a_batch():
 def run_dir(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("answers")
     overrides = ("trainer.max_epochs=2", "trainer.log_every_n_steps=5", "data.eval_batch_size=5")
-    run_here(folder, *SMALL, *overrides, "callbacks.answers.num_examples=3")
+    run_here(folder, *SMALL, *overrides, "callbacks.examples.num_examples=3")
     return folder
 
 
@@ -116,7 +118,7 @@ def test_it_learns_its_stories_by_heart_and_prints_answers(tmp_path, capsys):
     files = ("data=answers", *(f"data.{split}={path}" for split, path in thrice(file).items()))
     small = [override for override in SMALL if not override.startswith(("data.stories", "data.questions"))]
     options = ("logger=none", "model.hidden_size=24", "trainer.max_epochs=30", "optimizer.lr=0.01")
-    shown = ("callbacks.answers.print_test=true", "callbacks.answers.num_examples=2")
+    shown = ("callbacks.examples.print_test=true", "callbacks.examples.num_examples=2")
     metrics = run_here(tmp_path / "run", *small, *files, *options, *shown).fields["metrics"]
     assert metrics["val/accuracy"] == 1.0 and metrics["test/loss"] < 0.3
     row = World(stories=(6, 1, 1)).read("train")[1]
@@ -124,12 +126,12 @@ def test_it_learns_its_stories_by_heart_and_prints_answers(tmp_path, capsys):
     place = lines.index(" ".join(row.story))
     assert lines[place + 1].startswith(f"  {row.question}  {row.answer} 0.")
     assert lines[place + 1].endswith(f"  (true: {row.answer})")
-    (answer,) = predict(tmp_path / "run", [f"{' '.join(row.story)} {row.question}"])
+    (answer,) = predict(load_run(tmp_path / "run"), [f"{' '.join(row.story)} {row.question}"])
     assert answer.values["answer"] == row.answer
 
 
 def test_a_story_of_unknown_words_is_told_though_its_full_stops_are_known(run_dir, caplog):
-    (answer,) = predict(run_dir, ["Zzz qqq. Yyy xxx?"])
+    (answer,) = predict(load_run(run_dir), ["Zzz qqq. Yyy xxx?"])
     assert answer.values["note"] == "no known word" and "has none of its words: 'zzz', 'qqq'" in caplog.text
 
 
@@ -139,13 +141,13 @@ def test_each_input_is_a_story_and_its_question(run_dir):
         "Nora walked to the mill. Theo took the key. Hugo ran to the mill. Is Theo in the mill?",
         "Nora walked to the Zoo! Where is Nora?",
     ]
-    found = predict(run_dir, texts)
+    found = predict(load_run(run_dir), texts)
     spec = load.load_run(run_dir).spec
     for text, answer in zip(texts, found, strict=True):
         chances = answer.values["probabilities"]
         assert tuple(chances) == spec.answers and sum(chances.values()) == pytest.approx(1.0)
         assert answer.values["answer"] == max(chances, key=chances.get) and answer.line.endswith(f"  {text}")
-    alone = [predict(run_dir, [text])[0].values["probabilities"] for text in texts]
+    alone = [predict(load_run(run_dir), [text])[0].values["probabilities"] for text in texts]
     for one, together in zip(alone, found, strict=True):
         assert one == pytest.approx(together.values["probabilities"], abs=1e-6)
 
@@ -215,7 +217,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, undistu
 
 
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, undisturbed):
-    carry_out(tmp_path, [*SMALL, *STOCHASTIC, "callbacks.answers=null", "callbacks.attention=null"])
+    carry_out(tmp_path, [*SMALL, *STOCHASTIC, "callbacks.examples=null", "callbacks.attention=null"])
     runs = (undisturbed, tmp_path)
     one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in runs)
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -45,7 +45,7 @@ def of_table(table: Path, *overrides: str) -> list[str]:
         f"data.path={table}",
         "data.batch_size=8",
         "data.bucket_batches=4",
-        "callbacks.predictions.print_test=false",
+        "callbacks.examples.print_test=false",
         *overrides,
     ]
 
@@ -142,7 +142,7 @@ def test_evaluate_tells_what_it_read_beside_its_figures(tmp_path, table, capsys)
 
 
 def test_tensorboard_gets_the_confusion_matrix_of_the_test_and_answers_to_single_texts(tmp_path, table):
-    overrides = of_table(table, "trainer.max_epochs=2", "callbacks.predictions.num_examples=3")
+    overrides = of_table(table, "trainer.max_epochs=2", "callbacks.examples.num_examples=3")
     record = run_here(tmp_path, *overrides).fields
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0, "tensors": 0})
     events.Reload()
@@ -194,7 +194,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 
 
 def test_answers_shown_leave_training_bit_for_bit_as_it_was(tmp_path, alone, table):
-    off = ("callbacks.predictions=null", "callbacks.confusion=null")
+    off = ("callbacks.examples=null", "callbacks.confusion=null")
     carry_out(tmp_path, of_table(table, *STOCHASTIC, *off))
     one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)

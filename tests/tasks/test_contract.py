@@ -1,5 +1,6 @@
 """Every task keeps the contract of a task, and the contract finds what breaks it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from seqlab.config import build
+from seqlab.tasks import Examples
 from seqlab.testing import check_task
 from tests.conftest import config_of, small
 from tests.numbers_language import of_numbers, write_numbers
@@ -85,6 +87,30 @@ def _forgets_its_state(task):
     task.training_step = counted
 
 
+def _examples_draw(task):
+    examples = task.examples
+    task.examples = lambda *given: (torch.rand(()), examples(*given))[1]
+
+
+def _examples_differ(task):
+    examples, count = task.examples, [0]
+
+    def counted(*given):
+        count[0] += 1
+        return replace(examples(*given), name=f"predictions {count[0]}")
+
+    task.examples = counted
+
+
+def _examples_switch_dropout_off(task):
+    examples = task.examples
+    task.examples = lambda *given: (task.model.eval(), examples(*given))[1]
+
+
+def _examples_are_empty(task):
+    task.examples = lambda *given: Examples("predictions", "", ())
+
+
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
@@ -96,6 +122,10 @@ def _forgets_its_state(task):
         (_evaluation_trains, "evaluate: "),
         (_is_not_reset, "evaluate: .*a second time"),
         (_forgets_its_state, "resume: the next loss"),
+        (_examples_draw, "examples: .*random state"),
+        (_examples_differ, "examples: .*a second time"),
+        (_examples_switch_dropout_off, "examples: .*mode of training"),
+        (_examples_are_empty, "examples: .*empty"),
     ],
 )
 def test_what_breaks_it_is_named(sentiment, spoil, named):

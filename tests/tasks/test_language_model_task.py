@@ -84,3 +84,19 @@ def test_a_bidirectional_encoder_is_refused_and_the_reason_given():
 def test_an_unknown_reduction_is_refused():
     with pytest.raises(InputError, match=r"task\.reduction is 'sum'; expected mean or time_sum"):
         make_task(reduction="sum")
+
+
+def test_evaluating_in_bfloat16_multiplies_by_the_output_layer_once_a_window():
+    task = make_task()
+    task.float()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        precision="bf16-mixed",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    with torch.profiler.profile() as profile:
+        trainer.test(task, loader(41, 4, 5), verbose=False)
+    calls = {event.key for event in profile.key_averages()}
+    assert "aten::linear" in calls and "aten::bmm" not in calls, "a batched product copies the weights for each row"

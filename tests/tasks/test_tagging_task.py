@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab.callbacks import ConfusionMatrix
 from seqlab.commands.evaluate import evaluate
 from seqlab.config import build
 from seqlab.data import Grammar
@@ -146,16 +145,6 @@ def test_a_crf_over_entities_keeps_to_bio_unless_it_is_told_not_to():
     assert build.build_model(config_of(*GRAMMAR, "model.decoder=greedy"), data.spec).crf is None
 
 
-def test_the_configuration_of_an_earlier_run_still_builds():
-    earlier = ("model._target_=seqlab.nn.make_tagger", "callbacks.confusion._target_=seqlab.callbacks.TagConfusion")
-    now, before = config_of(*GRAMMAR), config_of(*GRAMMAR, *earlier)
-    spec = build.build_data(now).spec
-    one, other = (build.build_model(config, spec).state_dict() for config in (now, before))
-    assert one.keys() == other.keys() and "crf.allowed" in one
-    drawing = [type(build.build(config["callbacks"], "confusion")) for config in (now, before)]
-    assert drawing == [ConfusionMatrix, ConfusionMatrix]
-
-
 def test_parts_of_speech_are_scored_without_entities(tmp_path):
     record = run_here(tmp_path, *GRAMMAR, "data.layer=pos", "optimize.metric=val/accuracy", "model.decoder=greedy")
     metrics = record.fields["metrics"]
@@ -201,8 +190,8 @@ def test_pretrained_vectors_are_where_training_begins_and_not_needed_afterwards(
 
 def test_tensorboard_gets_the_confusion_of_the_test_and_sentences_with_their_tags(tmp_path, capsys):
     shown = (
-        "callbacks.predictions.num_examples=2",
-        "callbacks.predictions.print_test=true",
+        "callbacks.examples.num_examples=2",
+        "callbacks.examples.print_test=true",
         "trainer.log_every_n_steps=1",
     )
     run_here(tmp_path, *GRAMMAR, *shown)
@@ -261,7 +250,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 
 
 def test_answers_shown_leave_training_bit_for_bit_as_it_was(tmp_path, alone, files):
-    off = ("callbacks.predictions=null", "callbacks.confusion=null")
+    off = ("callbacks.examples=null", "callbacks.confusion=null")
     carry_out(tmp_path, of_files(files, *STOCHASTIC, *off))
     one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab.callbacks import translation
-from seqlab.callbacks.translation import draw
+from seqlab.callbacks import attention
+from seqlab.callbacks.attention import draw_alignment
 from seqlab.config import build
 from seqlab.run import load
 from seqlab.tasks import TranslationTask
@@ -46,7 +46,7 @@ def test_a_budget_is_met_with_both_vocabularies_counted(numbers):
 
 def test_a_map_has_a_row_a_written_token_and_a_column_a_read_one():
     weights = torch.tensor([[0.75, 0.25, 0.0], [0.0, 0.5, 0.5]])
-    axes = draw(["Ein", " Haus", "$\x14"], ["a", "<eos>"], weights).axes[0]
+    axes = draw_alignment(["Ein", " Haus", "$\x14"], ["a", "<eos>"], weights).axes[0]
     assert axes.images[0].get_array().tolist() == weights.tolist()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Ein", "\u2423Haus", "\\$\ufffd"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "<eos>"]
@@ -54,7 +54,7 @@ def test_a_map_has_a_row_a_written_token_and_a_column_a_read_one():
 
 def test_each_map_is_of_its_own_sentence(tmp_path, numbers, monkeypatch):
     drawn = []
-    monkeypatch.setattr(translation, "draw", lambda *given: drawn.append(given) or draw(*given))
+    monkeypatch.setattr(attention, "draw_alignment", lambda *given: drawn.append(given) or draw_alignment(*given))
     run_here(tmp_path, *of_numbers(numbers, "trainer.max_epochs=1", "callbacks.attention.num_examples=3"))
     run = load.load_run(tmp_path)
     data, model = build.build_data(run.config), run.model()
@@ -68,7 +68,7 @@ def test_each_map_is_of_its_own_sentence(tmp_path, numbers, monkeypatch):
 
 
 def test_it_prints_the_tests_translations_where_it_is_asked_to(tmp_path, numbers, capsys):
-    shown = ("callbacks.translations.print_test=true", "callbacks.translations.num_examples=2", "trainer.max_epochs=1")
+    shown = ("callbacks.examples.print_test=true", "callbacks.examples.num_examples=2", "trainer.max_epochs=1")
     run_here(tmp_path, *of_numbers(numbers, *shown, "model.attention=null"))
     lines = capsys.readouterr().out.splitlines()
     sources, references = ((numbers / f"test.{ending}").read_text().splitlines()[:2] for ending in ("de", "en"))
@@ -124,7 +124,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 
 
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, alone, numbers):
-    off = ("callbacks.translations=null", "callbacks.attention=null", "task.bleu_every_n_validations=null")
+    off = ("callbacks.examples=null", "callbacks.attention=null", "task.bleu_every_n_validations=null")
     carry_out(tmp_path, of_numbers(numbers, *STOCHASTIC, *off))
     one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -18,6 +18,7 @@ from seqlab.config import build
 from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 from seqlab.run import load
+from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import TranslationTask, translation
 from seqlab.tasks.translation import decode, score, translate
@@ -45,7 +46,7 @@ LEARNED = (
 def learned(tmp_path_factory, numbers) -> Path:
     """A run that has learned the language, in a folder that was moved."""
     folder = tmp_path_factory.mktemp("learned")
-    callbacks = ("callbacks.translations.num_examples=3", "callbacks.attention.num_examples=2")
+    callbacks = ("callbacks.examples.num_examples=3", "callbacks.attention.num_examples=2")
     run_here(folder / "first", *of_numbers(numbers, *LEARNED, *callbacks))
     shutil.move(folder / "first", folder / "moved")
     return folder / "moved"
@@ -104,7 +105,7 @@ def test_it_learns_to_translate_and_scores_are_sacrebleus_of_the_untouched_text(
     assert record["metrics"]["test/accuracy"] > 0.95 and record["metrics"]["test/bleu"] > 90
     sources = (numbers / "test.de").read_text().splitlines()
     references = [(numbers / "test.en").read_text().splitlines()]
-    translations = [answer.values["translation"] for answer in predict(learned, sources)]
+    translations = [answer.values["translation"] for answer in predict(load_run(learned), sources)]
     metrics = record["metrics"]
     assert metrics["test/bleu"] == pytest.approx(corpus_bleu(translations, references, lowercase=True).score)
     assert metrics["test/chrf"] == pytest.approx(CHRF(lowercase=True).corpus_score(translations, references).score)
@@ -222,10 +223,10 @@ def test_the_command_prints_the_best_translation(learned, tmp_path, capsys):
 
 def test_predictions_depend_neither_on_the_other_texts_nor_on_how_many_there_are(learned):
     texts = ["Eins zwei drei vier.", "vier", "zwei zwei."] * 30
-    together = predict(learned, texts)
+    together = predict(load_run(learned), texts)
     assert [answer.values["text"] for answer in together] == texts
     for number in (0, 1, 89):
-        alone = predict(learned, [texts[number]])[0].values
+        alone = predict(load_run(learned), [texts[number]])[0].values
         assert alone["translation"] == together[number].values["translation"]
         assert alone["score"] == pytest.approx(together[number].values["score"], abs=1e-5)
 
@@ -241,12 +242,12 @@ def test_predictions_obey_the_options_of_the_search(learned, monkeypatch):
         TranslationTask.predict(*arguments, beam_size=0)
     asked = []
     monkeypatch.setattr(translation, "translate", lambda *given: asked.append(given[4:]) or translate(*given))
-    predict(learned, ["vier"])
+    predict(load_run(learned), ["vier"])
     assert asked == [(4, 1.0, None)], "those that the run was trained with"
 
 
 def test_a_word_that_training_never_saw_is_read_as_unknown(learned):
-    one, other = predict(learned, ["neun zwei.", "zehn zwei."])
+    one, other = predict(load_run(learned), ["neun zwei.", "zehn zwei."])
     assert one.values["translation"] == other.values["translation"]
 
 
@@ -262,7 +263,7 @@ def test_tensorboard_gets_translations_beside_references_and_maps_of_attention(l
     source, reference = ((numbers / f"val.{ending}").read_text().splitlines()[0] for ending in ("de", "en"))
     cells = rows[2].strip("| ").split(" | ")
     assert (cells[0], cells[2]) == (source, reference)
-    assert cells[1] == predict(learned, [source])[0].line
+    assert cells[1] == predict(load_run(learned), [source])[0].line
 
 
 def test_attention_reads_the_word_that_it_translates(learned):

@@ -1,1 +1,5 @@
-"""Stories with questions: ``sources`` (and ``world``), ``batch``, ``module`` and ``presets``."""
+"""Stories with questions and their answers: ``sources`` (and ``world``), ``batch``, ``module`` and ``presets``.
+
+A new source is a class of ``sources``, and a function of ``presets`` that ``conf/data`` names. What a batch or a spec
+holds is read by ``seqlab.tasks.answer``, and saved with runs.
+"""

@@ -104,7 +104,12 @@ class EncodedStories:
         self.lengths = np.fromiter(map(len, self._stories), dtype=np.int64, count=len(rows))
 
     def batch(self, numbers: Sequence[int], targets: NDArray[np.int64]) -> AnswerBatch:
-        """The rows with these numbers, and their ``targets``."""
+        """The rows with these numbers, and their ``targets``.
+
+        Args:
+            numbers: of the rows, in the order of the batch.
+            targets: ``(len(numbers),)``, the numbers of their answers.
+        """
         stories, story_lengths = pad([self._stories[number] for number in numbers])
         story, sentence_lengths = self._tokens(stories.numpy())
         question, question_lengths = self._tokens(self._questions[list(numbers)])
@@ -121,6 +126,10 @@ class EncodedStories:
 
 def cut_story(row: StoryQuestion, most: int) -> StoryQuestion:
     """The row with the last ``most`` sentences of its story, and those of its supporting ones that are left.
+
+    Args:
+        row: a question.
+        most: sentences to keep, 1 or more.
 
     Example:
         >>> cut_story(StoryQuestion(("a", "b", "c"), "q", "x", (0, 2), 0, "f:4"), 2)[:4]

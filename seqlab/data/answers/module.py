@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec, EncodedStories, cut_story
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.examples import ExampleData, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import Labels
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary
@@ -47,14 +48,11 @@ class AnswerData(ExampleData):
 
     Args:
         source: gives the questions (``BabiFiles``, ``World``, ...).
-        max_vocab_size: the most words to keep; None: all.
-        min_frequency: rarer words are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the text first; answers keep their case.
-        punctuation: punctuation marks are tokens of their own.
+        tokens: how stories and questions are split into words, and which of these are kept; answers keep their case.
+        batching: how questions are put into batches; a pool is of stories with about as many sentences.
         max_sentences: longer stories are cut to their last sentences, counted; None: none is.
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
         answers: the answers in the order of their numbers; None: those of the training split, sorted.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``; lengths are counted in sentences.
 
     Raises:
         InputError: an option is wrong; on first use: a split is empty, a story, a sentence or a question is, training
@@ -62,7 +60,7 @@ class AnswerData(ExampleData):
 
     Example:
         >>> from seqlab.data.answers.world import World
-        >>> data = AnswerData(World(stories=(20, 2, 2)), batch_size=3)
+        >>> data = AnswerData(World(stories=(20, 2, 2)), batching=Batching(batch_size=3))
         >>> data.spec.answers[:4], data.spec.num_examples
         (('Hugo', 'Lena', 'Nora', 'Omar'), {'train': 80, 'validation': 8, 'test': 8})
         >>> batch = next(iter(data.test_dataloader()))
@@ -73,39 +71,35 @@ class AnswerData(ExampleData):
     def __init__(
         self,
         source: AnswerSource,
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = True,
-        punctuation: bool = True,
+        tokens: TokenizerSettings = TokenizerSettings("word", lowercase=True, punctuation=True),
+        batching: Batching = Batching(),
         max_sentences: int | None = None,
         vocabulary: str | Path | None = None,
         answers: Sequence[str] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
+        if tokens.unit != "word":
+            raise InputError(f"data.unit={tokens.unit}: stories are read word by word: give data.unit=word")
         self.source = source
-        self.settings = TokenizerSettings("word", max_vocab_size, min_frequency, lowercase, punctuation)
+        self.settings = tokens
         self.max_sentences = None
         if max_sentences is not None:
             self.max_sentences = check_whole_number("data.max_sentences", max_sentences, 1)
         self._vocabulary_file = vocabulary
-        self._given = None if answers is None else Labels.given(answers, "answer", "data.answers")
+        self._fixed_answers = None if answers is None else Labels.of_option(answers, "answer", "data.answers")
         self._rows: dict[str, list[StoryQuestion]] = {}
         self._num_cut: dict[str, int] = {}  # stories of each split
 
     def rows(self, split: str) -> list[StoryQuestion]:
         """The questions of a split, their stories cut to ``max_sentences``."""
         if split not in self._rows:
-            found = list(self.source.read(split))
-            if not found:
+            rows = list(self.source.read(split))
+            if not rows:
                 raise InputError(f"the {split} split of {self.source} has no question")
             if (most := self.max_sentences) is not None:
-                self._num_cut[split] = sum(len(row.story) > most for row in found)
-                found = [cut_story(row, most) for row in found]
-            self._rows[split] = found
+                self._num_cut[split] = sum(len(row.story) > most for row in rows)
+                rows = [cut_story(row, most) for row in rows]
+            self._rows[split] = rows
         return self._rows[split]
 
     @cached_property
@@ -125,7 +119,9 @@ class AnswerData(ExampleData):
 
     @cached_property
     def _answers(self) -> Labels:
-        return self._given or Labels.of_training((row.answer for row in self.rows("train")), "answer", self.source)
+        return self._fixed_answers or Labels.of_training(
+            (row.answer for row in self.rows("train")), "answer", self.source
+        )
 
     @cached_property
     def spec(self) -> AnswerSpec:
@@ -136,7 +132,7 @@ class AnswerData(ExampleData):
             answers=self.answers,
             max_sentences=self.max_sentences,
             num_examples={split: len(self._encoded[split].lengths) for split in SPLITS},
-            majority={split: float((found == commonest).mean()) for split, found in self._targets.items()},
+            majority={split: float((targets == commonest).mean()) for split, targets in self._targets.items()},
         )
 
     def lengths(self, split: str) -> NDArray[np.int64]:
@@ -155,15 +151,16 @@ class AnswerData(ExampleData):
         """How many stories, questions and tokens each split holds, its answers, and what stands in two splits."""
         left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         shared = equal_rows(
-            {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS}
+            {split: ((row.story, row.question, row.answer) for row in self.rows(split)) for split in SPLITS},
+            "questions",
         )
-        known = set(self.answers)
-        found = []
+        classes = set(self.answers)
+        summaries = []
         for split in SPLITS:
             rows = self.rows(split)
             answers = Counter(row.answer for row in rows)
             notes = [shared[split]] if split in shared else []
-            if unseen := sum(count for answer, count in answers.items() if answer not in known):
+            if unseen := sum(count for answer, count in answers.items() if answer not in classes):
                 notes.append(
                     f"{counted(unseen, 'questions')} {agree(unseen, 'has', 'have')} an answer that training never saw"
                 )
@@ -175,10 +172,10 @@ class AnswerData(ExampleData):
                 verb = agree(cut, "is cut to its", "are cut to their")
                 notes.append(f"{counted(cut, 'stories')} {verb} last {counted(self.max_sentences, 'sentences')}")
             counts = {"questions": len(rows), "stories": len({row.group for row in rows})}
-            order = [*self.answers, *sorted(answers.keys() - known)]
+            order = [*self.answers, *sorted(answers.keys() - classes)]
             ordered = {answer: answers[answer] for answer in order if answer in answers}
-            found.append(SplitSummary(split, counts, left_out(split), ordered, "answers", tuple(notes)))
-        return found
+            summaries.append(SplitSummary(split, counts, left_out(split), ordered, "answers", tuple(notes)))
+        return summaries
 
     def fingerprint(self) -> str:
         """A digest of all questions with their stories and answers, and of their order."""

@@ -1,4 +1,4 @@
-"""One function for each file of ``conf/data`` with stories and questions: flat keys make a source."""
+"""One function for each file of ``conf/data`` with stories and questions: its flat keys make a source and a module."""
 
 import os
 import re
@@ -7,33 +7,45 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.data.answers.module import AnswerData
-from seqlab.data.answers.sources import VALIDATION_SHARE, AnswerHub, BabiFiles
+from seqlab.data.answers.sources import AnswerHub, BabiFiles
 from seqlab.data.answers.world import WORLD_STORIES, World
-from seqlab.data.core.examples import check_whole_number
-from seqlab.data.core.options import check_one_source, published_folder
-from seqlab.data.formats.text import Paths
+from seqlab.data.core.options import (
+    check_hub_or_files,
+    check_whole_number,
+    from_options,
+    published_folder,
+    refuse_of_files,
+    take,
+)
+from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.errors import InputError
 
 BABI_TASKS = 20
-HUB_SPLIT = (0.8, 0.1, 0.1)
 
 
 def world_data(
     stories: Sequence[int] = WORLD_STORIES, questions: int = 4, world_seed: int = 0, **options: Any
 ) -> AnswerData:
-    """``data=world``: a made-up world. Named arguments as in ``World``, options as in ``AnswerData``."""
-    return AnswerData(World(stories, questions, world_seed), **options)
+    """``data=world``: a made-up world.
+
+    Args:
+        stories, questions, world_seed: see ``World``.
+        options: of ``AnswerData`` and its parts.
+    """
+    return from_options(AnswerData, World(stories, questions, world_seed), **options)
 
 
 def babi_data(
-    root: str | os.PathLike[str] | None = None,
-    folder: str = "babi_en_1k",
-    task: int = 1,
-    validation_share: float = VALIDATION_SHARE,
-    split_seed: int = 0,
-    **options: Any,
+    root: str | os.PathLike[str] | None = None, folder: str = "babi_en_1k", task: int = 1, **options: Any
 ) -> AnswerData:
     """``data=babi``: a task of bAbI (Weston et al. 2015), ``FOLDER/qaTASK_NAME_{train,test}.txt`` under ``root``.
+
+    Args:
+        root: the folder of published data.
+        folder: the tasks' folder in it.
+        task: 1 to 20.
+        options: of ``BabiFiles``, and of ``AnswerData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, ``task`` is none of 1 to 20, or a file is missing.
@@ -42,16 +54,16 @@ def babi_data(
     if check_whole_number("data.task", task, 1) > BABI_TASKS:
         raise InputError(f"data.task={task} must be one of bAbI's tasks 1 to {BABI_TASKS}")
     train, test = (_task_file(files, task, split) for split in ("train", "test"))
-    return AnswerData(BabiFiles(train, test, None, validation_share, split_seed), **options)
+    return from_options(AnswerData, take(BabiFiles, options, Files(train=train, test=test)), **options)
 
 
 def _task_file(folder: Path, task: int, split: str) -> Path:
     """The file of a task; its name tells the task's, which nobody should have to type."""
-    found = [file for file in folder.glob(f"qa{task}_*_{split}.txt*") if re.search(r"\.txt(\.gz)?$", file.name)]
-    if len(found) != 1:
-        named = "there is none" if not found else f"there are {len(found)}"
+    files = [file for file in folder.glob(f"qa{task}_*_{split}.txt*") if re.search(r"\.txt(\.gz)?$", file.name)]
+    if len(files) != 1:
+        named = "there is none" if not files else f"there are {len(files)}"
         raise InputError(f"data.task={task}: expected one file {folder}/qa{task}_NAME_{split}.txt, {named}")
-    return found[0]
+    return files[0]
 
 
 def answer_data(
@@ -59,31 +71,26 @@ def answer_data(
     validation: Paths | None = None,
     test: Paths | None = None,
     hub: str | None = None,
-    name: str | None = None,
-    revision: str | None = None,
-    story: str = "story",
-    question: str = "question",
-    answer: str = "answer",
-    split: Sequence[float] = HUB_SPLIT,
-    validation_share: float = VALIDATION_SHARE,
-    split_seed: int = 0,
-    encoding: str = "utf-8",
     **options: Any,
 ) -> AnswerData:
-    """``data=answers``: the user's own files in bAbI's form, or with ``hub`` a Hugging Face data set.
+    """``data=answers``: the user's own files in bAbI's form, or a Hugging Face data set.
 
-    Named arguments as in ``BabiFiles``; with ``hub`` as in ``AnswerHub``, where ``train``, ``validation`` and ``test``
-    name splits (by default those very names). Options as in ``AnswerData``.
+    Args:
+        train: a file, a pattern or a list of these; with ``hub`` the name of a split, and so the next two.
+        validation: the same for the validation split; None: cut from training.
+        test: the same for the test split.
+        hub: the data set's name.
+        options: of ``BabiFiles``, or with ``hub`` of ``AnswerHub``, of ``AnswerData``, and of their parts.
 
     Raises:
         InputError: neither files nor ``hub`` are given, or ``name`` or ``revision`` without ``hub``.
     """
-    check_one_source(hub, name=name, revision=revision)
-    if hub is not None:
-        splits = {"train": train, "validation": validation, "test": test}  # HubRows: None is cut where it lacks
-        return AnswerData(
-            AnswerHub(hub, story, question, answer, name=name, revision=revision, split=split, **splits), **options
-        )
-    if not train or not test:
-        raise InputError("data=answers needs data.train=FILE and data.test=FILE in bAbI's form, or data.hub=NAME")
-    return AnswerData(BabiFiles(train, test, validation, validation_share, split_seed, encoding), **options)
+    check_hub_or_files(hub, None, options)
+    options |= {"train": train, "validation": validation, "test": test}
+    of_hub = {name: options.pop(name) for name in ("story", "question", "answer", "split") if name in options}
+    if hub is None:
+        return from_options(AnswerData, take(BabiFiles, options), **options)
+    encoding = options.pop("encoding", "utf-8")
+    refuse_of_files({"encoding": None if encoding == "utf-8" else encoding})
+    options = {name: value for name, value in options.items() if name not in ("validation_share", "split_seed")}
+    return from_options(AnswerData, AnswerHub(take(HubDataset, options, hub), **of_hub), **options)

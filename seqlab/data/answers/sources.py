@@ -1,96 +1,91 @@
 """Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from seqlab.data.answers.batch import split_sentences
-from seqlab.data.core.cut import few
-from seqlab.data.core.inputs import flat
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import LABELLED_SPLIT, few
 from seqlab.data.core.labels import short_repr, strip_label
-from seqlab.data.formats.babi import StoryQuestion, read_stories
+from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.formats.babi import StoryQuestion, read_babi
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.hub_rows import HubRows, select_columns
-from seqlab.data.formats.text import Paths, check_distinct, expand_paths
+from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.paths import Files, FileSource, check_distinct, expand_paths
 from seqlab.errors import InputError
 
 VALIDATION_SHARE = 0.1
 
 
-class BabiFiles:
+class BabiFiles(FileSource, RowSource[StoryQuestion]):
     """Files in bAbI's form; see :func:`~seqlab.data.formats.babi.read_babi`.
 
-    Without a file for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
+    Without files for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
     never on both sides.
 
     Args:
-        train: a file, a pattern or a list of these.
-        test: the same for the test split.
-        validation: the same for the validation split; None: cut from training.
+        files: those of each split; without ``validation`` it is cut from training.
         validation_share: the share of the training stories that is cut.
         split_seed: of which stories are cut: runs of different seeds share them.
         encoding: the files' encoding.
 
     Raises:
-        InputError: a file is missing or in two splits, or an option wrong; on first use: a file is broken, or has too
-            few stories.
+        InputError: there are no files to train or to test on, a file is missing or in two splits, or an option is
+            wrong; on first use: a file is broken, or has too few stories.
     """
 
     def __init__(
         self,
-        train: Paths,
-        test: Paths,
-        validation: Paths | None = None,
+        files: Files = Files(),
         validation_share: float = VALIDATION_SHARE,
         split_seed: int = 0,
         encoding: str = "utf-8",
     ) -> None:
         if isinstance(validation_share, bool) or not 0.0 < validation_share < 1.0:
             raise InputError(f"data.validation_share={validation_share} must be a share between 0 and 1, such as 0.1")
-        given = {"train": train, "validation": validation, "test": test}
-        self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in given.items() if paths}
+        named = files.named()
+        if "path" in named or not {"train", "test"} <= named.keys():
+            shown = " and ".join(f"data.{name}" for name in named) or "no file"
+            raise InputError(
+                f"stories: {shown} given; give data.train=FILE and data.test=FILE in bAbI's form, or data.hub=NAME"
+            )
+        self._files = {name: expand_paths(paths, f"data.{name}") for name, paths in named.items()}
         check_distinct(self._files)
-        self._left_out: dict[str, dict[str, int]] = {}
         self._share, self._seed, self._encoding = validation_share, split_seed, encoding
 
     def __str__(self) -> str:
         return ", ".join(str(file) for file in self._files["train"][:3])
 
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return flat(self._files)
-
-    def read(self, split: str) -> Sequence[StoryQuestion]:
-        """The questions of a split."""
-        return self._splits[split]
-
-    def left_out(self, split: str) -> Mapping[str, int]:
-        """How many stories of a split's files have no question; "train" tells those of a validation cut from it too."""
-        return self._left_out.get(split, {})
-
-    @cached_property
-    def _splits(self) -> dict[str, list[StoryQuestion]]:
-        found = {}
+    def _read_splits(self) -> dict[str, Reading[StoryQuestion]]:
+        readings = {}
         for name, files in self._files.items():
             rows: list[StoryQuestion] = []
             num_stories = 0
             for file in files:
-                questions, stories = read_stories(file, self._encoding)
-                rows += [row._replace(group=row.group + num_stories) for row in questions]
-                num_stories += stories
-            found[name] = rows
-            self._left_out[name] = {"stories without a question": num_stories - len({row.group for row in rows})}
-        if "validation" not in found:
-            found["train"], found["validation"] = cut_stories(found["train"], self._share, self._seed, str(self))
-        return found
+                stories = read_babi(file, self._encoding)
+                rows += [row._replace(group=row.group + num_stories) for row in stories.questions]
+                num_stories += stories.num_stories
+            without = num_stories - len({row.group for row in rows})
+            readings[name] = Reading(rows, Counter({"stories without a question": without}))
+        if "validation" not in readings:
+            train, validation = cut_stories(readings["train"].rows, self._share, self._seed, str(self))
+            readings["train"].rows, readings["validation"] = train, Reading(validation)
+        return readings
 
 
 def cut_stories(
     rows: Sequence[StoryQuestion], share: float, seed: int, name: str
 ) -> tuple[list[StoryQuestion], list[StoryQuestion]]:
     """The rows of all stories but a share drawn by ``seed``, and the rows of that share; one story at least.
+
+    Args:
+        rows: the questions, each with the number of its story.
+        share: of the stories, between 0 and 1.
+        seed: of the draw.
+        name: what the stories are of, for messages.
 
     Raises:
         InputError: there is one story alone.
@@ -106,43 +101,37 @@ def cut_stories(
     return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
 
 
-class AnswerHub:
-    """Three columns of a data set that ``datasets.load_dataset`` finds: story, question and answer.
+class AnswerHub(HubSource, RowSource[StoryQuestion]):
+    """Three columns of a data set of the hub: story, question and answer.
 
     A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
     from the end of its training split, by row: neighbours, often of one story, stay together.
 
     Args:
-        path: the data set's name or folder.
+        data_set: the data set, or its name.
         story: the column of stories.
         question: the column of questions.
         answer: the column of answers.
-        options: further ones of ``HubRows``.
+        split: shares of train, validation and test, for the splits that are cut.
 
     Raises:
         InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its story, question or answer.
     """
 
     def __init__(
-        self, path: str, story: str = "story", question: str = "question", answer: str = "answer", **options: Any
+        self,
+        data_set: HubDataset | str = HubDataset(),
+        story: str = "story",
+        question: str = "question",
+        answer: str = "answer",
+        split: Sequence[float] = LABELLED_SPLIT,
     ) -> None:
         self._columns = {"story": story, "question": question, "answer": answer}
         files = "as data.train=FILE data.test=FILE in place of data.hub"
-        self._hub = HubRows(path, self._choose, files=files, **options)
-        self._found: dict[str, list[StoryQuestion]] = {}
+        self._hub = HubRows(data_set, self._choose, files=files, split=split)
 
-    def __str__(self) -> str:
-        return str(self._hub)
-
-    def files(self) -> list[str]:
-        """The files that the data set is read from."""
-        return self._hub.files()
-
-    def read(self, split: str) -> Sequence[StoryQuestion]:
-        """The rows of a split."""
-        if split not in self._found:
-            self._found[split] = list(self._rows(split))
-        return self._found[split]
+    def _read_splits(self) -> dict[str, Reading[StoryQuestion]]:
+        return {split: Reading(list(self._rows(split))) for split in SPLITS}
 
     def _rows(self, split: str) -> Iterator[StoryQuestion]:
         columns = self._columns
@@ -153,8 +142,8 @@ class AnswerHub:
                     raise InputError(f"{place}: expected text in {columns[option]!r}, got {short_repr(value)}")
             sentences = split_sentences(story) if isinstance(story, str) else story
             if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
-                wanted = f"a text or a list of sentences in {columns['story']!r}"
-                raise InputError(f"{place}: expected {wanted}, got {str(story)[:60]!r}")
+                expected = f"a text or a list of sentences in {columns['story']!r}"
+                raise InputError(f"{place}: expected {expected}, got {str(story)[:60]!r}")
             yield StoryQuestion(tuple(sentences), question.strip(), strip_label(answer), (), number, place)
 
     def _choose(self, rows: Any) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.examples import check_whole_number
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.formats.babi import StoryQuestion, write_babi
 from seqlab.errors import InputError
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
 from seqlab.data.classification.sources import LabelledSource, same_text
 from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
-from seqlab.data.core.examples import ExampleData, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import LabelNames, Labels, shortened
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.tables import LabelledText
@@ -48,15 +49,11 @@ class ClassificationData(ExampleData):
 
     Args:
         source: gives the texts (``LabelledTables``, ``LabelledLines``, ...).
-        unit: "character", "word" or "subword".
-        max_vocab_size: the most tokens to keep; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the text first.
-        punctuation: words alone: punctuation marks are tokens of their own.
+        tokens: how texts are split into tokens, and which of these are kept.
+        batching: how texts are put into batches.
         max_length: longer texts are cut to their first tokens, with a log line; None: none is.
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
         labels: the classes in the order of their numbers; None: those of the training split, sorted.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``.
 
     Raises:
         InputError: an option is wrong; on first use: an empty text, with its file and line, fewer than two classes, a
@@ -64,7 +61,7 @@ class ClassificationData(ExampleData):
 
     Example:
         >>> from seqlab.data.classification.sources import TinySentiment
-        >>> data = ClassificationData(TinySentiment(), batch_size=2)
+        >>> data = ClassificationData(TinySentiment(), batching=Batching(batch_size=2))
         >>> data.spec.labels, data.spec.model_arguments()
         (('negative', 'positive'), {'vocab_size': 11, 'num_classes': 2})
         >>> batch = next(iter(data.test_dataloader()))
@@ -75,27 +72,20 @@ class ClassificationData(ExampleData):
     def __init__(
         self,
         source: LabelledSource,
-        unit: str = "word",
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = False,
-        punctuation: bool = False,
+        tokens: TokenizerSettings = TokenizerSettings("word"),
+        batching: Batching = Batching(),
         max_length: int | None = None,
         vocabulary: str | Path | None = None,
         labels: Sequence[str] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
         self.source = source
-        self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
+        self.settings = tokens
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._vocabulary_file = vocabulary
         self._num_cut: dict[str, int] = {}  # texts that were cut to max_length
         self._unknown: dict[str, float] = {}  # the share of tokens that read as <unk>
-        self._given = None if labels is None else Labels.given(labels, "class", "data.labels", class_name)
+        self._fixed_labels = None if labels is None else Labels.of_option(labels, "class", "data.labels", class_name)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -111,15 +101,17 @@ class ClassificationData(ExampleData):
 
     @cached_property
     def _labels(self) -> Labels:
-        return self._given or Labels.of_training((row.label for row in self._rows["train"]), "class", self.source)
+        return self._fixed_labels or Labels.of_training(
+            (row.label for row in self._rows["train"]), "class", self.source
+        )
 
     @cached_property
     def _rows(self) -> dict[str, Sequence[LabelledText]]:
-        found = {split: self.source.read(split) for split in SPLITS}
-        for split, rows in found.items():
+        splits = {split: self.source.read(split) for split in SPLITS}
+        for split, rows in splits.items():
             if not rows:
                 raise InputError(f"the {split} split of {self.source} is empty{self._all_left_out(split)}")
-        return found
+        return splits
 
     def _all_left_out(self, split: str) -> str:
         left_out = self._left_out(split)
@@ -157,7 +149,7 @@ class ClassificationData(ExampleData):
         self.spec  # noqa: B018
         shared = equal_rows({split: map(same_text, rows) for split, rows in self._rows.items()})
         alike = alike_names(self.labels)
-        found = []
+        summaries = []
         for split, rows in self._rows.items():
             classes = Counter(row.label for row in rows)
             named = {label: classes.pop(label) for label in self.labels if label in classes}
@@ -177,8 +169,8 @@ class ClassificationData(ExampleData):
             if split == "train" and alike:
                 notes.append(f"classes whose names differ little: {shortened(alike)}")
             notes += [shared[split]] if split in shared else []
-            found.append(SplitSummary(split, {"rows": len(rows)}, self._left_out(split), named, notes=tuple(notes)))
-        return found
+            summaries.append(SplitSummary(split, {"rows": len(rows)}, self._left_out(split), named, notes=tuple(notes)))
+        return summaries
 
     def setup(self, stage: str | None = None) -> None:
         """Read the data; before a training, refuse classes that ``labels`` lack."""

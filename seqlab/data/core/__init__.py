@@ -1,4 +1,5 @@
-"""What all data shares: batches and specs, streams, examples of different lengths, cuts, summaries, fingerprints.
+"""What all data shares: parts and options, batches and specs, streams, examples, readings, cuts, summaries, digests.
 
-Nothing here knows of a task or of a file format; a new task's data module builds on ``examples`` or ``stream``.
+Nothing here knows of a task. A new task's data module builds on ``examples`` or ``stream``; what a fingerprint is made
+of decides which runs are the same, so change it knowingly.
 """

@@ -60,10 +60,10 @@ class Spec:
 
 
 def read_spec(fields: Mapping[str, Any]) -> Spec:
-    """The spec with these ``fields``, of the subclass that ``kind`` among them names (without one: language modelling).
+    """The spec with these ``fields``, of the subclass that ``kind`` among them names.
 
     Raises:
-        ValueError: no subclass of this kind has been imported.
+        ValueError: there is no ``kind``, or no subclass of it has been imported.
         TypeError: the fields are not those of the subclass.
 
     Example:
@@ -71,10 +71,10 @@ def read_spec(fields: Mapping[str, Any]) -> Spec:
         ('no', 'yes')
     """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    kind = values.pop("kind", "language_model")
-    for found in Spec.__subclasses__():
-        if found.kind == kind:
-            return found(**values)
+    kind = values.pop("kind", None)
+    for subclass in Spec.__subclasses__():
+        if subclass.kind == kind:
+            return subclass(**values)
     raise ValueError(f"there is no kind of data {kind!r}")
 
 

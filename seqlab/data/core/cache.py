@@ -33,21 +33,21 @@ def build_once(parent: Path, key: str, build: Callable[[Path], None]) -> Path:
     Raises:
         InputError: ``parent`` cannot be written to.
     """
-    done = parent / key
-    if done.is_dir():
-        return done
+    folder = parent / key
+    if folder.is_dir():
+        return folder
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with FileLock(parent / f"{key}.lock"):
-            if not done.is_dir():
-                _build(done, build)
+            if not folder.is_dir():
+                _build(folder, build)
     except OSError as error:
         raise InputError(f"the token cache {parent} cannot be written ({error}): give data.cache_dir=FOLDER") from error
-    return done
+    return folder
 
 
-def _build(done: Path, build: Callable[[Path], None]) -> None:
-    partial = done.with_name(f"{done.name}.partial")
+def _build(folder: Path, build: Callable[[Path], None]) -> None:
+    partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -58,4 +58,4 @@ def _build(done: Path, build: Callable[[Path], None]) -> None:
     for file in partial.iterdir():  # a rename that outlives a power cut must not outlive the bytes
         with open(file, "rb") as written:
             os.fsync(written.fileno())
-    os.replace(partial, done)
+    os.replace(partial, folder)

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.summary import agree, counted
@@ -27,25 +28,46 @@ def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
     except (TypeError, ValueError):
         shares = ()
     if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # NaN is none
-        given = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
+        shown = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
         raise InputError(
-            f"data.split={given} must be three positive fractions (train, validation, test) that add up to 1, "
+            f"data.split={shown} must be three positive fractions (train, validation, test) that add up to 1, "
             "such as [0.9,0.05,0.05]"
         )
     return shares[0], shares[1], shares[2]
 
 
-def check_split_unique(split_unique: bool, is_cut: Any) -> bool:
-    """Whether rows of equal texts stay in one split.
+@dataclass(frozen=True)
+class Cut:
+    """How rows that are one set are shuffled and cut into three splits.
+
+    Args:
+        split: shares of train, validation and test.
+        split_seed: of the shuffling: runs of different seeds share their test rows.
+        split_unique: rows that are equal stay in one split.
 
     Raises:
-        InputError: it is neither true nor false, or nothing is cut.
+        InputError: ``split`` is no split, or ``split_unique`` neither true nor false.
     """
-    if not isinstance(split_unique, bool):
-        raise InputError(f"data.split_unique={split_unique} must be true or false")
-    if split_unique and not is_cut:
-        raise InputError("data.split_unique=true is for rows that are cut, and each split has its own: leave it out")
-    return split_unique
+
+    split: Sequence[float] = LABELLED_SPLIT
+    split_seed: int = 0
+    split_unique: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "split", check_fractions(self.split))
+        if not isinstance(self.split_unique, bool):
+            raise InputError(f"data.split_unique={self.split_unique} must be true or false")
+
+    def check_use(self, is_cut: bool) -> None:
+        """Refuses ``split_unique`` where nothing is cut.
+
+        Raises:
+            InputError: it is asked for, and each split has rows of its own.
+        """
+        if self.split_unique and not is_cut:
+            raise InputError(
+                "data.split_unique=true is for rows that are cut, and each split has its own: leave it out"
+            )
 
 
 def cut_rows(
@@ -58,14 +80,25 @@ def cut_rows(
     stratum: Callable[[Row], Hashable] | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Row]]:
-    """Rows shuffled by ``seed`` and cut by ``fractions``; equal on every machine and Python.
+    """Rows shuffled and cut, the same on every machine and Python.
 
-    With ``same``, rows of which it says the same stay together in one split (``data.split_unique=true``). With
-    ``stratum``, the rows of which it says the same are shared out by ``fractions`` too, as evenly as whole rows allow:
-    each stratum has a row in the first split, so that no class is rare enough to be missing from training.
+    Args:
+        rows: what is cut.
+        fractions: the share of each split.
+        seed: of the shuffling.
+        name: what the rows are of, for messages.
+        unit: what they are, for messages, in the plural.
+        same: rows of which it says the same stay together in one split (``data.split_unique=true``); None: all are
+            apart.
+        stratum: the rows of which it says the same are shared out by ``fractions`` too, as evenly as whole rows allow:
+            each stratum has a row in the first split, so that no class is rare enough to be missing from training.
+        splits: their names.
+
+    Returns:
+        The rows of each split.
 
     Raises:
-        InputError: a split would be empty; says of what, by ``name``, and of how many ``unit``.
+        InputError: a split would be empty.
 
     Example:
         >>> cut_rows(range(8), (0.5, 0.25, 0.25), seed=0, name="numbers")
@@ -80,9 +113,9 @@ def cut_rows(
             together.setdefault(same(row), []).append(row)
         groups = list(together.values())
     if stratum is not None:
-        found = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
-        if all(found.values()):
-            return found
+        parts = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
+        if all(parts.values()):
+            return parts
     if same is not None and len(groups) < len(splits) <= len(rows):
         raise InputError(
             f"{name}: {len(rows)} {unit}, of which {len(groups)} differ, are too few to cut into "
@@ -104,17 +137,28 @@ def cut_groups(
     unit: str = "rows",
     splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Row]]:
-    """The same of groups of rows that stay together, cut by ``fractions`` of their rows."""
+    """The same of groups of rows that stay together, cut by ``fractions`` of their rows.
+
+    Args:
+        groups: what is cut, each whole.
+        fractions, seed, name, unit, splits: see :func:`cut_rows`.
+
+    Returns:
+        The rows of each split.
+
+    Raises:
+        InputError: a split would be empty.
+    """
     shuffled = list(groups)
     random.Random(seed).shuffle(shuffled)
     total = sum(map(len, groups))
     bounds = [round(sum(fractions[: i + 1]) * total) for i in range(len(splits) - 1)]
     parts: dict[str, list[Row]] = {split: [] for split in splits}
-    done = 0
+    taken = 0
     for group in shuffled:  # a group goes where its middle lies
-        middle = done + len(group) / 2
+        middle = taken + len(group) / 2
         parts[splits[sum(middle > bound for bound in bounds)]] += group
-        done += len(group)
+        taken += len(group)
     if not all(parts.values()):
         raise InputError(f"{name}: {few(total, unit)} to cut into {', '.join(splits[:-1])} and {splits[-1]}")
     return parts
@@ -138,30 +182,30 @@ def _cut_strata(
         members.setdefault(strata[number], []).append(number)
     split_of: dict[int, int] = {}
     lack = [0.0] * len(splits)  # rows that each split should have had by now
-    for numbers in sorted(members.values(), key=lambda found: sum(len(groups[number]) for number in found)):
+    for numbers in sorted(members.values(), key=lambda stratum: sum(len(groups[number]) for number in stratum)):
         size = sum(len(groups[number]) for number in numbers)
         lack = [before + size * share for before, share in zip(lack, fractions, strict=True)]
         counts = _whole(lack, size)
         bounds = [sum(counts[: i + 1]) for i in range(len(splits) - 1)]
-        done = 0
+        taken = 0
         for number in numbers:
-            middle = done + len(groups[number]) / 2
-            at = 0 if done == 0 else sum(middle > bound for bound in bounds)
+            middle = taken + len(groups[number]) / 2
+            at = 0 if taken == 0 else sum(middle > bound for bound in bounds)
             split_of[number] = at
             lack[at] -= len(groups[number])
-            done += len(groups[number])
+            taken += len(groups[number])
     parts: dict[str, list[Row]] = {split: [] for split in splits}
     for number in order:
         parts[splits[split_of[number]]] += groups[number]
     return parts
 
 
-def _whole(wanted: Sequence[float], size: int) -> list[int]:
-    """Whole numbers of the sum ``size``, as near as they can be to those that are wanted, the first 1 or more."""
-    counts = [max(int(share + 1e-9), 0) for share in wanted]
+def _whole(shares: Sequence[float], size: int) -> list[int]:
+    """Whole numbers of the sum ``size``, as near as they can be to the ``shares``, the first 1 or more."""
+    counts = [max(int(share + 1e-9), 0) for share in shares]
     counts[0] = max(counts[0], 1)
     while sum(counts) != size:
         step = 1 if sum(counts) < size else -1
         able = [i for i, count in enumerate(counts) if step > 0 or count > (i == 0)]
-        counts[max(able, key=lambda i: step * (wanted[i] - counts[i]))] += step
+        counts[max(able, key=lambda i: step * (shares[i] - counts[i]))] += step
     return counts

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from seqlab.data.core.batch import SPLITS, Spec
 from seqlab.data.core.cut import few
 from seqlab.data.core.fingerprint import Digest
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary
-from seqlab.data.formats.text import read_lines as read_lines
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 
@@ -101,10 +102,10 @@ class ExampleLoader(Generic[B]):
             pool_size = self.batch_size * self.bucket_batches
             pools = np.split(order, np.arange(pool_size, len(order), pool_size))
             order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
-        found = np.split(order, np.arange(1, self.num_batches) * self.batch_size)
+        batches = np.split(order, np.arange(1, self.num_batches) * self.batch_size)
         if random is not None and self.bucket_batches > 1:
-            found = [found[index] for index in random.permutation(len(found))]
-        return found
+            batches = [batches[index] for index in random.permutation(len(batches))]
+        return batches
 
     def __iter__(self) -> Iterator[B]:
         if self._begun:
@@ -145,31 +146,46 @@ class ExampleLoader(Generic[B]):
         self._begun = False
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How examples are put into batches.
+
+    Args:
+        batch_size: examples over all devices.
+        eval_batch_size: the same for validation and test; None: ``batch_size``.
+        bucket_batches: batches in a pool of like lengths, see :class:`ExampleLoader`; 1: none.
+        seed: of the order of the training examples.
+
+    Raises:
+        InputError: one is out of range.
+    """
+
+    batch_size: int = 32
+    eval_batch_size: int | None = None
+    bucket_batches: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("eval_batch_size", 1), ("bucket_batches", 1), ("seed", 0)):
+            if (value := getattr(self, name)) is not None or name != "eval_batch_size":
+                check_whole_number(f"data.{name}", value, least)
+
+
 class ExampleData(LightningDataModule, ABC):
     """Three splits of examples in padded batches; subclasses read them and make batches.
 
     With a trainer attached each device gets its share of every batch.
 
     Args:
-        batch_size: examples over all devices.
-        eval_batch_size: the same for validation and test; None: ``batch_size``.
-        bucket_batches: batches in a pool of like lengths (see ``ExampleLoader``); 1: none.
-        seed: of the order of the training examples.
-
-    Raises:
-        InputError: an option is out of range.
+        batching: how they are put into batches.
     """
 
-    def __init__(
-        self, batch_size: int = 32, eval_batch_size: int | None = None, bucket_batches: int = 1, seed: int = 0
-    ) -> None:
+    def __init__(self, batching: Batching = Batching()) -> None:
         super().__init__()
-        self.batch_size = batch_size
-        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-        self.bucket_batches = bucket_batches
-        self.seed = seed
-        for name, least in (("batch_size", 1), ("eval_batch_size", 1), ("bucket_batches", 1), ("seed", 0)):
-            check_whole_number(f"data.{name}", getattr(self, name), least)
+        self.batch_size = batching.batch_size
+        self.eval_batch_size = batching.batch_size if batching.eval_batch_size is None else batching.eval_batch_size
+        self.bucket_batches = batching.bucket_batches
+        self.seed = batching.seed
 
     @property
     @abstractmethod
@@ -220,7 +236,13 @@ class ExampleData(LightningDataModule, ABC):
         self.spec  # noqa: B018
 
     def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
-        """A loader over a split."""
+        """A loader over a split.
+
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: examples in a batch, over all devices.
+            seed: shuffles; None: the data's order.
+        """
         trainer = self.trainer
         device = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         lengths = self.lengths(split)
@@ -249,14 +271,3 @@ class ExampleData(LightningDataModule, ABC):
     def test_dataloader(self) -> ExampleLoader[Any]:
         """The test batches."""
         return self.loader("test", self.eval_batch_size, None)
-
-
-def check_whole_number(option: str, value: Any, least: int) -> int:
-    """A whole number that is not below ``least``.
-
-    Raises:
-        InputError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{option}={value} must be a whole number, {least} or more")
-    return value

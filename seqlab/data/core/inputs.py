@@ -16,11 +16,11 @@ def files_of(source: Any, *further: str | Path | None) -> list[str] | None:
     files = getattr(source, "files", None)
     if files is None:
         return None
-    found = [os.fspath(file) for file in files()]
+    paths = [os.fspath(file) for file in files()]
     for path in [Path(path) for path in further if path]:
         nested = [*path.glob(TOKENIZER_FILE), *sorted(path.glob(f"*/{TOKENIZER_FILE}"))] if path.is_dir() else [path]
-        found += map(str, nested)
-    return found
+        paths += map(str, nested)
+    return paths
 
 
 def flat(files: Any) -> list[Path]:

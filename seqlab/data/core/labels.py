@@ -51,6 +51,11 @@ class LabelNames:
     def name(self, value: Any, place: str, written: bool = False) -> str:
         """The class that a label names.
 
+        Args:
+            value: the label as the data has it.
+            place: where it stands.
+            written: whether it is text as written, as in csv.
+
         Raises:
             InputError: it is missing, empty, no finite number, or of a type that is no label; or it reads like an
                 earlier one of another type, whose place is named too.
@@ -134,10 +139,10 @@ def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
         >>> sorted_labels(["10", "9", "-1"]), sorted_labels(["10", "9", "b"])
         (('-1', '9', '10'), ('10', '9', 'b'))
     """
-    found = set(labels)
-    if all(_NUMBER.fullmatch(label) for label in found):
-        return tuple(sorted(found, key=lambda label: (Decimal(label), label)))
-    return tuple(sorted(found))
+    names = set(labels)
+    if all(_NUMBER.fullmatch(label) for label in names):
+        return tuple(sorted(names, key=lambda label: (Decimal(label), label)))
+    return tuple(sorted(names))
 
 
 def shortened(names: Sequence[str]) -> str:
@@ -167,27 +172,38 @@ class Labels:
         self.number_of = {name: number for number, name in enumerate(self.names)}
 
     @classmethod
-    def given(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
+    def of_option(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
         """Those that a user gives by an ``option``, such as "data.tags"; ``name_of`` gives the name of each.
+
+        Args:
+            names: of the labels, as a user gives them.
+            noun: what one of them is called, such as "tag".
+            option: what a user gives them by, such as "data.tags".
+            name_of: gives the name of each.
 
         Raises:
             InputError: they are no list, or one comes twice.
 
         Example:
-            >>> Labels.given([0, "B"], "tag", "data.tags").names
+            >>> Labels.of_option([0, "B"], "tag", "data.tags").names
             ('0', 'B')
         """
         if isinstance(names, str) or not isinstance(names, Sequence):
             raise InputError(f"{option}={names} must be a list, such as {option}=[neg,pos]")
         labels = cls(map(name_of, names), noun)
         if len(labels.number_of) < len(labels.names):
-            twice = next(name for name, count in Counter(labels.names).items() if count > 1)
-            raise InputError(f"{option} has {twice!r} twice; each {noun} has one number")
+            repeated = next(name for name, count in Counter(labels.names).items() if count > 1)
+            raise InputError(f"{option} has {repeated!r} twice; each {noun} has one number")
         return labels
 
     @classmethod
     def of_training(cls, names: Iterable[str], noun: str, source: object) -> "Labels":
         """Those that occur in the training split: sorted, by value where all are numbers.
+
+        Args:
+            names: of the labels of all training rows.
+            noun: what one of them is called, such as "tag".
+            source: what they are of, for messages.
 
         Raises:
             InputError: there are fewer than two.

@@ -1,17 +1,113 @@
-"""What the functions of ``conf/data`` check alike: where published data lies, and that one source is given."""
+"""Flat options, as the keys of a configuration give them: made into the parts that a class takes, and checked."""
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seqlab.errors import InputError
 
+T = TypeVar("T")
 
-def published_folder(root: str | os.PathLike[str] | None, data: str, folder: str, files: str) -> Path:
-    """The ``folder`` of published data under ``root``.
+
+def from_options(kind: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Calls ``kind`` with flat ``options``: those that are fields of one of its parts go into that part.
+
+    A part is a parameter whose default is a dataclass. What no option says of it is as in that default. So the keys of
+    a YAML file stay flat (``data.batch_size=8``), and a class takes its parts whole.
+
+    Args:
+        kind: a class or function, such as a data module.
+        arguments: its first arguments.
+        options: by the names of its parameters, or of the fields of its parts.
 
     Raises:
-        InputError: ``root`` is not given; names the ``files`` that ``data=`` reads there.
+        TypeError: ``kind`` has no such option; names those that it has.
+
+    Example:
+        >>> from seqlab.data import ClassificationData, TinySentiment
+        >>> data = from_options(ClassificationData, TinySentiment(), batch_size=2, lowercase=True)
+        >>> data.batch_size, data.settings.unit, data.settings.lowercase
+        (2, 'word', True)
+    """
+    made = take(kind, options, *arguments)
+    if options:
+        names = ", ".join(name for parameter in _parameters(kind, arguments) for name in _options_of(parameter))
+        raise TypeError(f"unexpected option {next(iter(options))!r}: {kind.__name__} takes {names}")
+    return made
+
+
+def take(kind: Callable[..., T], options: dict[str, Any], *arguments: Any) -> T:
+    """The same with those of the ``options`` that ``kind`` has, which are removed; the others stay.
+
+    Args:
+        kind: a class or function, such as a source.
+        options: flat ones; those that ``kind`` has are removed.
+        arguments: its first arguments.
+
+    Example:
+        >>> from seqlab.data.core.cut import Cut
+        >>> options = {"split_seed": 3, "batch_size": 8}
+        >>> take(Cut, options).split_seed, options
+        (3, {'batch_size': 8})
+    """
+    taken = {}
+    for parameter in _parameters(kind, arguments):
+        part = parameter.default
+        if parameter.name in options:
+            taken[parameter.name] = options.pop(parameter.name)
+        elif _is_part(part):
+            flat = {name: options.pop(name) for name in _options_of(parameter) if name in options}
+            taken[parameter.name] = replace(part, **flat)
+    return kind(*arguments, **taken)
+
+
+def _parameters(kind: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Parameter]:
+    """Those that are left after the first arguments."""
+    return list(signature(kind).parameters.values())[len(arguments) :]
+
+
+def _is_part(value: Any) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _options_of(parameter: Parameter) -> Iterator[str]:
+    """The names of a parameter's flat options."""
+    if _is_part(parameter.default):
+        yield from (field.name for field in fields(parameter.default))
+    else:
+        yield parameter.name
+
+
+def check_whole_number(option: str, value: Any, least: int) -> int:
+    """A whole number that is not below ``least``.
+
+    Args:
+        option: what a user gives it by, such as "data.batch_size".
+        value: as given.
+        least: the smallest that is allowed.
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{option}={value} must be a whole number, {least} or more")
+    return value
+
+
+def published_folder(root: str | os.PathLike[str] | None, data: str, folder: str, files: str) -> Path:
+    """The folder of published data.
+
+    Args:
+        root: the folder of all published data.
+        data: the name of the choice ``data=`` that reads it.
+        folder: its name below ``root``.
+        files: what is read there, for messages.
+
+    Raises:
+        InputError: ``root`` is not given.
     """
     if root is None:
         raise InputError(
@@ -21,14 +117,35 @@ def published_folder(root: str | os.PathLike[str] | None, data: str, folder: str
     return Path(root) / folder
 
 
-def check_one_source(hub: str | None, path: Any = None, **of_the_hub: Any) -> None:
-    """Refuses files beside a data set of the hub, and options ``of_the_hub`` without one.
+def check_hub_or_files(hub: str | None, path: Any, options: dict[str, Any]) -> None:
+    """Refuses files beside a data set of the hub, and options of such a set without one, which are removed.
+
+    Args:
+        hub: the data set's name.
+        path: files that are one set.
+        options: the others that a user gives.
 
     Raises:
-        InputError: it is so.
+        InputError: ``hub`` and ``path`` are both given, or ``name`` or ``revision`` without ``hub``.
     """
-    if hub is not None and path is not None:
-        raise InputError("data.hub and data.path are both given: give one of them")
-    for option, value in of_the_hub.items():
-        if hub is None and value is not None:
+    if hub is not None:
+        if path is not None:
+            raise InputError("data.hub and data.path are both given: give one of them")
+        return
+    for option in ("name", "revision"):
+        if (value := options.pop(option, None)) is not None:
             raise InputError(f"data.{option}={value} is for a data set of the hub: give data.hub=NAME too")
+
+
+def refuse_of_files(options: dict[str, Any]) -> None:
+    """Refuses options of files where a data set of the hub is read.
+
+    Args:
+        options: the values of such options, None where not given.
+
+    Raises:
+        InputError: one is given.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")

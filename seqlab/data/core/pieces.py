@@ -14,6 +14,11 @@ _REACH = 1 << 20  # characters past a cut's position in which a line's end is lo
 def cut_text(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
     """The characters ``start <= position < stop`` of a text in pieces; the first one begins a document.
 
+    Args:
+        pieces: of the whole text, from its beginning.
+        start: the position of the first character.
+        stop: the position after the last one.
+
     Example:
         >>> list(cut_text([("abc", True), ("def", False)], 2, 5))
         [('c', True), ('de', False)]
@@ -49,10 +54,10 @@ def positions_of_splits(
         num_characters: the whole text's length.
         fractions: shares of train, validation and test.
     """
-    wanted = [round(fractions[0] * num_characters), round((fractions[0] + fractions[1]) * num_characters)]
-    sizes = [wanted[1] - wanted[0], num_characters - wanted[1]]
+    bounds = [round(fractions[0] * num_characters), round((fractions[0] + fractions[1]) * num_characters)]
+    sizes = [bounds[1] - bounds[0], num_characters - bounds[1]]
     # A cut moves by at most half the split that follows it, so that a text of few long lines still fills three splits.
-    cuts = [0, *(next_line(read(), at, size // 2) for at, size in zip(wanted, sizes, strict=True)), num_characters]
+    cuts = [0, *(next_line(read(), at, size // 2) for at, size in zip(bounds, sizes, strict=True)), num_characters]
     return {split: (cuts[i], cuts[i + 1]) for i, split in enumerate(SPLITS)}
 
 

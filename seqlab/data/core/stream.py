@@ -89,12 +89,12 @@ class Stream:
         """The window at ``index`` (0 to ``len(self) - 1``) of this device's rows."""
         if not 0 <= index < self.num_windows:
             raise IndexError(f"window {index} of {self.num_windows}")
-        wanted = self._row_first + index
-        left = wanted <= self._row_last
-        place = np.minimum(wanted, self._row_last)
+        position = self._row_first + index
+        inside = position <= self._row_last
+        place = np.minimum(position, self._row_last)
         segment = np.searchsorted(self._first_window, place, side="right") - 1
         start = self._starts[segment] + (place - self._first_window[segment]) * self.tbptt_steps
-        length = np.where(left, np.minimum(self._ends[segment] - start, self.tbptt_steps), 0)
+        length = np.where(inside, np.minimum(self._ends[segment] - start, self.tbptt_steps), 0)
 
         positions = np.minimum(start[:, None] + self._steps, self.num_targets)  # (B, T+1)
         block = self._tokens[positions].astype(np.int64)
@@ -102,7 +102,7 @@ class Stream:
         return Batch(
             inputs=torch.from_numpy(np.ascontiguousarray(block[:, :-1])),
             targets=torch.from_numpy(targets),
-            is_first=torch.from_numpy(left & (start == self._starts[segment])),
+            is_first=torch.from_numpy(inside & (start == self._starts[segment])),
             lengths=torch.from_numpy(length) if self.restarts else None,
             window=index,
         )
@@ -120,6 +120,11 @@ def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] 
 def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None = None) -> int:
     """The most targets that follow each other in a row without a restart: longer windows would be padding.
 
+    Args:
+        num_targets: in the text.
+        batch_size: rows over all devices.
+        boundaries: positions of the tokens that begin a document, where rows restart there.
+
     Example:
         >>> longest_run(10, 4), longest_run(10, 1, np.array([0, 7]))
         (3, 7)
@@ -130,6 +135,11 @@ def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | No
 
 def device_rows(batch_size: int, rank: int, world_size: int) -> range:
     """The rows of the global batch that device ``rank`` of ``world_size`` takes.
+
+    Args:
+        batch_size: rows over all devices.
+        rank: of the device, from 0.
+        world_size: how many devices there are.
 
     Raises:
         InputError: the rows do not divide evenly.

@@ -60,13 +60,13 @@ class SplitSummary:
 
     def facts(self) -> dict[str, Any]:
         """The same as plain values, for ``run.json``."""
-        found: dict[str, Any] = {"counts": dict(self.counts)}
+        facts: dict[str, Any] = {"counts": dict(self.counts)}
         for name in ("left_out", "classes"):
             if counts := {key: count for key, count in getattr(self, name).items() if count}:
-                found[name] = counts
+                facts[name] = counts
         if self.notes:
-            found["notes"] = list(self.notes)
-        return found
+            facts["notes"] = list(self.notes)
+        return facts
 
 
 def counted(count: int, what: str) -> str:
@@ -131,11 +131,12 @@ def alike_names(labels: Iterable[str]) -> list[str]:
     return [" and ".join(group) for group in groups.values() if len(group) > 1]
 
 
-def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
+def equal_rows(rows: Mapping[str, Iterable[Hashable]], unit: str = "rows") -> dict[str, str]:
     """For validation and test, a phrase that says how many of their rows stand in an earlier split too, if any do.
 
     Args:
         rows: each split's rows as anything that compares equal where two rows are the same.
+        unit: what they are, in the plural.
 
     Example:
         >>> equal_rows({"train": "abcc", "validation": "xyz", "test": "xcd"})
@@ -143,14 +144,14 @@ def equal_rows(rows: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
     """
     seen: dict[str, set[Hashable]] = {}
     notes = {}
-    for split, given in rows.items():
-        found = list(given)
-        shared = [(earlier, sum(row in known for row in found)) for earlier, known in seen.items()]
+    for split, contents in rows.items():
+        content = list(contents)
+        shared = [(earlier, sum(row in earlier_rows for row in content)) for earlier, earlier_rows in seen.items()]
         shared = [(earlier, count) for earlier, count in shared if count]
         if shared:
             (first, count), *others = shared
             verb = agree(count, "stands", "stand")
             rest = "".join(f", {number:,} in {earlier}" for earlier, number in others)
-            notes[split] = f"{count:,} of {counted(len(found), 'rows')} {verb} in {first} too{rest}"
-        seen[split] = set(found)
+            notes[split] = f"{count:,} of {counted(len(content), unit)} {verb} in {first} too{rest}"
+        seen[split] = set(content)
     return notes

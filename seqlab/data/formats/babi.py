@@ -37,57 +37,63 @@ class StoryQuestion(NamedTuple):
     place: str
 
 
-def read_babi(file: Path, encoding: str = "utf-8") -> list[StoryQuestion]:
+class Stories(NamedTuple):
+    """The questions of a text in bAbI's form.
+
+    Attributes:
+        questions: in their order.
+        num_stories: those without a question included.
+        num_lines: that are not blank.
+        jumps: each place where an id is more than the one before and 1, with both ids.
+    """
+
+    questions: list[StoryQuestion]
+    num_stories: int
+    num_lines: int
+    jumps: list[tuple[str, int, int]]
+
+
+def read_babi(file: Path, encoding: str = "utf-8") -> Stories:
     """The questions of a file.
 
     A line is ``ID SENTENCE`` or ``ID QUESTION<tab>ANSWER[<tab>IDS]``, the ids of the sentences that tell the answer
     with spaces between them. Ids, questions' too, begin with 1 in each story and rise; a 1 begins the next story. Blank
-    lines are skipped.
+    lines are skipped. A log line tells of ids that jump, for lines may be missing there, and of a file that is one long
+    story.
+
+    Args:
+        file: plain or gzip.
+        encoding: the file's encoding.
 
     Raises:
         InputError: an id is missing or does not rise, a sentence is empty, a question has no answer or no story before
             it, or the id of a supporting sentence is none of the story's; names file and line.
     """
-    return read_stories(file, encoding)[0]
-
-
-def read_stories(file: Path, encoding: str = "utf-8") -> tuple[list[StoryQuestion], int]:
-    """The questions of a file, and the number of its stories, those without a question included.
-
-    A log line tells of ids that jump, for lines may be missing there, and of a file that is one long story.
-    """
-    found = _parse(read_lines(file, encoding), str(file))
-    if found.jumps:
-        place, before, after = found.jumps[0]
+    stories = parse_babi(read_lines(file, encoding), str(file))
+    if stories.jumps:
+        place, before, after = stories.jumps[0]
         log.warning(
             "%s: the ids of lines jump: places where they do: %d, the first from %d to %d; are lines missing?",
-            *(place, len(found.jumps), before, after),
+            *(place, len(stories.jumps), before, after),
         )
-    if found.num_stories == 1 and found.num_lines > _LONG:
-        log.warning("%s: all %d lines are one story, for no later id is 1, which begins one", file, found.num_lines)
-    return found.questions, found.num_stories
+    if stories.num_stories == 1 and stories.num_lines > _LONG:
+        log.warning("%s: all %d lines are one story, for no later id is 1, which begins one", file, stories.num_lines)
+    return stories
 
 
-class _Parsed(NamedTuple):
-    questions: list[StoryQuestion]
-    num_stories: int
-    num_lines: int  # that are not blank
-    jumps: list[tuple[str, int, int]]  # the place of an id that is more than the one before and 1, and both
+def parse_babi(lines: Iterable[str], name: str) -> Stories:
+    """The questions of ``lines``, of which messages say that they are from ``name``; see :func:`read_babi`.
 
-
-def parse_babi(lines: Iterable[str], name: str) -> list[StoryQuestion]:
-    """The questions of ``lines``; see :func:`read_babi`.
+    Args:
+        lines: of a text, without their ends.
+        name: what they are from, for messages.
 
     Example:
         >>> lines = ["1 Ann is here.", "2 Bob left.", "3 Who left?\\tBob\\t2", "1 Ann left.", "2 Who left?\\tAnn"]
-        >>> [(found.story, found.answer, found.supports) for found in parse_babi(lines, "text")]
+        >>> [(row.story, row.answer, row.supports) for row in parse_babi(lines, "text").questions]
         [(('Ann is here.', 'Bob left.'), 'Bob', (1,)), (('Ann left.',), 'Ann', ())]
     """
-    return _parse(lines, name).questions
-
-
-def _parse(lines: Iterable[str], name: str) -> _Parsed:
-    found: list[StoryQuestion] = []
+    questions: list[StoryQuestion] = []
     jumps: list[tuple[str, int, int]] = []
     sentences: dict[int, str] = {}  # of this story, by their ids
     group, last, num_lines = -1, 0, 0
@@ -96,25 +102,25 @@ def _parse(lines: Iterable[str], name: str) -> _Parsed:
             continue
         num_lines += 1
         place = f"{name}:{number}"
-        given, _, content = line.lstrip().partition(" ")
-        if not given.isdecimal() or is_blank(content):
+        identity, _, content = line.lstrip().partition(" ")
+        if not identity.isdecimal() or is_blank(content):
             raise InputError(f"{place}: expected ID SENTENCE, or ID QUESTION<tab>ANSWER<tab>IDS, got {line[:60]!r}")
-        current = int(given)
+        current = int(identity)
         if current == 1:
             group, sentences = group + 1, {}
         elif current <= last or not last:
-            wanted = f"more than {last}, or 1 where a story begins" if last else "1, where a story begins"
-            raise InputError(f"{place}: the ids do not rise: expected {wanted}, got {current}")
+            expected = f"more than {last}, or 1 where a story begins" if last else "1, where a story begins"
+            raise InputError(f"{place}: the ids do not rise: expected {expected}, got {current}")
         elif current > last + 1:
             jumps.append((place, last, current))
         last = current
         if "\t" in content:
-            found.append(_question(content, sentences, group, place))
+            questions.append(_question(content, sentences, group, place))
         elif _UNTABBED.search(content):
             raise InputError(f"{place}: the question has no answer: expected ID QUESTION<tab>ANSWER<tab>IDS, with tabs")
         else:
             sentences[current] = content.strip()
-    return _Parsed(found, group + 1, num_lines, jumps)
+    return Stories(questions, group + 1, num_lines, jumps)
 
 
 def _question(content: str, sentences: dict[int, str], group: int, place: str) -> StoryQuestion:

@@ -1,17 +1,19 @@
-"""Sentences from files of columns: a word a line, its tag in another column, a blank line after each sentence."""
+"""Sentences from files of columns: a word a line, its tag in another column, a blank line after each sentence.
 
-import contextlib
-import csv
+What a line is (a word, a comment, names, nothing) is told from all the lines of its file, so one class reads it whole.
+"""
+
 import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.data.core.labels import strip_label
 from seqlab.data.formats.blanks import is_blank
+from seqlab.data.formats.column_split import BLANKS, Split, split_at_blanks, splitter
 from seqlab.data.formats.conllu import CONLLU_COLUMNS, NO_WORD_ID
 from seqlab.data.formats.sentences import Block, TaggedSentence
 from seqlab.data.formats.separators import NAMES
@@ -23,7 +25,6 @@ DOCUMENT_START = "-DOCSTART-"  # a line of its own in CoNLL-2003, and no word
 COMMENTS = "lines of comments"
 HEADERS = "lines of column names"
 
-_BLANKS: Final = " \t"  # what surrounds a word; other spaces, such as a no-break space, can be one
 _NAMES_OF_WORDS: Final = frozenset({"word", "words", "token", "tokens", "form", "forms", "text"})
 _NAMES_OF_TAGS: Final = frozenset(
     {"tag", "tags", "label", "labels", "pos", "upos", "xpos", "ner", "ner_tag", "ner_tags", "entity", "class", "bio"}
@@ -69,6 +70,13 @@ def read_columns(
     such as ``#``, is a word all the same where its columns are those of the others and no space follows (``#hashtag``),
     or where spaces stand between the columns and its tag is one of the others. Words and tags are stripped. The number
     of columns is added to ``widths`` where it is below 11.
+
+    Args:
+        file: what the lines are from, for messages.
+        lines: of the file, without their ends.
+        form: how they are written.
+        left_out: counts the lines that are left out, by kind.
+        widths: takes the number of columns.
 
     Raises:
         InputError: a line has more or fewer columns than the first (of 11 columns or more, sentences may differ in
@@ -186,44 +194,22 @@ class _ColumnReader:
             number = self._lines.index(first) + 1
             raise InputError(f"{self._file}:{number}: this is a line of JSON: expected a word and its tag a line")
 
-    def _find_split(self) -> Callable[[str], list[str]]:
-        separator = self._form.separator
-        if separator == "whitespace":
-            return _split_at_blanks
-        if separator is not None:
-            return lambda line: _split_at(line, separator)
-        widths, blank_widths, differs = set[int](), set[int](), ""
-        for line in self._rows():
-            tabbed, spaced = _split_at_tabs(line), _split_at_blanks(line)
-            widths.add(len(tabbed))
-            blank_widths.add(len(spaced))
-            if widths == {1} or len(widths) > 1:
-                return _split_at_blanks
-            differs = differs or ("" if self._same_cells(tabbed, spaced) else line)
-        if not differs:
-            return _split_at_blanks
-        if len(blank_widths) > 1:
-            return _split_at_tabs
-        number = self._lines.index(differs) + 1
-        raise InputError(
-            f"{self._file}:{number}: tabs, or any run of spaces and tabs, may stand between the columns, and they read "
-            "the word or its tag differently: give data.separator=tab or data.separator=whitespace"
-        )
-
-    def _same_cells(self, one: Sequence[str], other: Sequence[str]) -> bool:
-        for column in (self._form.word, self._form.tag):
-            if isinstance(column, str):  # of a name, which is looked up in a header
-                return list(one) == list(other)
-            inside = all(-len(fields) <= column < len(fields) for fields in (one, other))
-            if not inside or one[column] != other[column]:
-                return False
-        return True
+    def _find_split(self) -> Split:
+        form = self._form
+        split, differs = splitter(form.separator, self._rows(), (form.word, form.tag))
+        if split is None:
+            raise InputError(
+                f"{self._file}:{self._lines.index(differs) + 1}: tabs, or any run of spaces and tabs, may stand "
+                "between the columns, and they read the word or its tag differently: give data.separator=tab or "
+                "data.separator=whitespace"
+            )
+        return split
 
     def _numbers(self) -> tuple[int, int]:
         """The numbers of the columns in a file with a header."""
         assert self._header is not None
         names = self._split(self._lines[self._header])
-        found = []
+        numbers = []
         for option, column in (("word_column", self._form.word), ("tag_column", self._form.tag)):
             if isinstance(column, str):
                 if names.count(column) != 1:
@@ -233,8 +219,8 @@ class _ColumnReader:
                         f"{', '.join(map(repr, names))}: give data.{option}=NAME, or its number from 0"
                     )
                 column = names.index(column)
-            found.append(column)
-        return found[0], found[1]
+            numbers.append(column)
+        return numbers[0], numbers[1]
 
     def _check_columns(self, number: int, width: int) -> None:
         place, columns = f"{self._file}:{number}", []
@@ -252,8 +238,8 @@ class _ColumnReader:
         line = self._lines[number - 1]
         if (mark := _mark_of(line)) and not self._form.comments:
             return f"lines of comments take 'data.comments=\"{mark}\"'"
-        found = [name for mark, name in NAMES.items() if mark in line and mark != self._form.separator]
-        return f"give data.separator={found[0] if found else ''}"
+        names = [name for mark, name in NAMES.items() if mark in line and mark != self._form.separator]
+        return f"give data.separator={names[0] if names else ''}"
 
     def _may_differ(self, fields: Sequence[str]) -> bool:
         """Whether a sentence may have another number of columns than the one before."""
@@ -268,9 +254,9 @@ class _ColumnReader:
         after, fields = line[len(mark) :], self._split(line)
         if any(letter.isalnum() or letter.isspace() for letter in mark) or len(fields) not in self._widths:
             return True
-        if after and after[0] not in _BLANKS:
+        if after and after[0] not in BLANKS:
             return False
-        if self._split is _split_at_blanks and "\t" not in line:
+        if self._split is split_at_blanks and "\t" not in line:
             return self._cell(fields, 1) not in self._tags
         return not after or after[0] == " "
 
@@ -367,19 +353,3 @@ def _is_json(line: str) -> bool:
 
 def _folded(fields: Sequence[str]) -> list[str]:
     return [strip_label(field).casefold() for field in fields]
-
-
-def _split_at_blanks(line: str) -> list[str]:
-    return re.split(r"[ \t]+", line.strip(_BLANKS))
-
-
-def _split_at_tabs(line: str) -> list[str]:
-    return [field.strip(_BLANKS) for field in line.strip(_BLANKS).split("\t")]
-
-
-def _split_at(line: str, separator: str) -> list[str]:
-    fields = line.split(separator)
-    if '"' in line and separator in ",;":
-        with contextlib.suppress(csv.Error):  # of a lone quote, which is a word
-            fields = next(csv.reader([line], delimiter=separator, strict=True))  # as spreadsheets quote a separator
-    return [field.strip(_BLANKS) for field in fields]

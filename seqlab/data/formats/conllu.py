@@ -48,6 +48,12 @@ def read_conllu(
     lines of their own. So are blocks of comments alone. ``left_out`` counts them. The tag ``_``, which says that a word
     has none, is a tag like another. Of CoNLL-U Plus, whose first line names the columns, these are read.
 
+    Args:
+        file: what the lines are from, for messages.
+        lines: of the file, without their ends.
+        tag_column: "upos" or "xpos".
+        left_out: counts the lines that are left out, by kind.
+
     Raises:
         InputError: a line has not ten columns, ids do not count a sentence's words, a word or tag is empty, or a
             sentence has no word; names file and line.

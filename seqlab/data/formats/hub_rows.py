@@ -1,12 +1,9 @@
 """Rows of a Hugging Face data set, whatever they are read as: loaded, split and cut."""
 
-import json
 import logging
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +11,9 @@ import numpy as np
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.summary import agree, counted
-from seqlab.data.formats.separated import rows_within
+from seqlab.data.formats.hub_sets import HubDataset, LoadedSet, load_set
+from seqlab.data.formats.swallowed import rows_within
 from seqlab.errors import InputError
-from seqlab.files import files_below
 
 log = logging.getLogger(__name__)
 
@@ -27,27 +24,21 @@ _ROWS = 1_000  # rows read at once
 
 
 class HubRows:
-    """Three splits of a data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
+    """Three splits of a data set of the hub.
 
     Splits that the data set lacks are cut from the end of its training split, by row; one that a user named is not
-    cut but has to be there. A folder that ``save_to_disk`` wrote is a data set too. In csv files "NA", "null" and their
-    like are values like others, where ``datasets`` would read them as none.
+    cut but has to be there. In csv files "NA", "null" and their like are values like others, where ``datasets`` would
+    read them as none.
 
     Args:
-        path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
+        data_set: the data set, or its name.
         choose: gives a split's rows (a ``datasets.Dataset``) with the columns that are read alone, or refuses them.
         options: what stands before ``train``, ``validation`` and ``test`` where a user gives them, for messages.
         files: how a user gives local files instead, for messages: such as "as data.path=FILE".
+        split: shares of train, validation and test, for the splits that are cut; None: the caller cuts those that are
+            ``missing``.
         shuffle_seed: of the shuffling of a training split that is cut from; None: it stays in its order.
         as_text: columns that are read as they are written where the data set is of csv files, which have no types.
-        cuts: cut the splits that it lacks; otherwise that is up to the caller, see ``missing``.
-        name: its configuration, where it has several.
-        train: the name of its training split; None: "train".
-        validation: the name of its validation split; None: "validation", or cut where there is none; "cut": cut.
-        test: the name of its test split; None: "test", or cut where there is none; "cut": cut.
-        split: shares of train, validation and test, for the splits that are cut.
-        data_files: files to read, as in ``datasets.load_dataset``.
-        revision: branch, tag or commit of the data set.
 
     Raises:
         InputError: ``split`` is no split, or two splits have one name; on first use: the data set, configuration or a
@@ -56,53 +47,34 @@ class HubRows:
 
     def __init__(
         self,
-        path: str,
+        data_set: HubDataset | str,
         choose: Callable[[Any], Any],
         *,
         options: str = "data",
         files: str,
+        split: Sequence[float] | None = DEFAULT_SPLIT,
         shuffle_seed: int | None = None,
         as_text: Sequence[str] = (),
-        cuts: bool = True,
-        name: str | None = None,
-        train: str | None = None,
-        validation: str | None = None,
-        test: str | None = None,
-        split: Sequence[float] = DEFAULT_SPLIT,
-        data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
-        revision: str | None = None,
     ) -> None:
-        self._fractions = check_fractions(split)
-        self._path, self._name, self._choose = path, name, choose
-        self._options, self._files, self._shuffle_seed = options, files, shuffle_seed
-        self._as_text, self._cuts = tuple(as_text), cuts
-        self._given = {name for name, given in zip(SPLITS, (train, validation, test), strict=True) if given is not None}
-        self._names = {own: given or own for own, given in zip(SPLITS, (train, validation, test), strict=True)}
+        self._set = HubDataset.of(data_set)
+        self._fractions = None if split is None else check_fractions(split)
+        self._choose, self._options, self._files = choose, options, files
+        self._shuffle_seed, self._as_text = shuffle_seed, tuple(as_text)
+        self._names = {own: given or own for own, given in self._set.splits.items()}
         for other, later in combinations(SPLITS, 2):
             if self._names[later] == self._names[other] != CUT:
                 raise InputError(
                     f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
-        self._data_files, self._revision = data_files, revision
-        self._separator: str | None = None  # of csv files
-        self._read_files: list[str] = []
-        self._width = 0  # columns of the data set, those that nobody reads included
         self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
 
     def __str__(self) -> str:
-        return self._path if self._name is None else f"{self._path} ({self._name})"
+        return str(self._set)
 
     def files(self) -> list[str]:
-        """The files that the data set is read from: the user's own by their paths, those of the Hub by their
-        addresses, which name the revision."""
-        folder = Path(self._path).expanduser()
-        if _saved_to_disk(self._path) is not None:
-            return [str(file) for file in files_below(folder)]
-        self._found  # noqa: B018 - reads the data set
-        if folder.is_dir() and not any(map(_is_address, self._read_files)):
-            return [str(file) for file in files_below(folder)]  # what describes the data set decides what is read too
-        return self._read_files
+        """The files that the data set is read from."""
+        return self._set.files(self._loaded)
 
     def features(self, split: str) -> Mapping[str, Any]:
         """The type of each column of a split, as ``datasets`` holds it."""
@@ -124,10 +96,17 @@ class HubRows:
     def check_swallowed(self, place: str, value: str, classes: Collection[str] | None = None) -> None:
         """Refuses a value of csv that holds rows: pandas reads over a quote that is not closed.
 
+        Args:
+            place: where the value stands.
+            value: of several lines.
+            classes: the labels of other rows; None: the table has none.
+
         Raises:
-            InputError: most of its lines would be rows; see :func:`~seqlab.data.formats.separated.rows_within`.
+            InputError: most of its lines would be rows; see :func:`~seqlab.data.formats.swallowed.rows_within`.
         """
-        if self._separator is not None and (rows := rows_within(value, self._separator, self._width, classes)):
+        separator = self._loaded.separator
+        width = len(self._loaded.splits[self._names["train"]].features)  # columns that nobody reads included
+        if separator is not None and (rows := rows_within(value, separator, width, classes)):
             raise InputError(
                 f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote "
                 f"before them is not closed; close it, or give local files {self._files}"
@@ -139,83 +118,30 @@ class HubRows:
         return [split for split in SPLITS if split not in self._found]
 
     @cached_property
+    def _loaded(self) -> LoadedSet:
+        return load_set(self._set, self._options, self._files, self._as_text)
+
+    @cached_property
     def _found(self) -> dict[str, Any]:
         """A ``datasets.Dataset`` of the chosen columns for each split that the data set has."""
-        loaded = self._load()
+        loaded = self._loaded.splits
         for split, name in self._names.items():
-            if name not in loaded and (split == "train" or (split in self._given and name != CUT)):
+            if name not in loaded and (split == "train" or (self._set.splits[split] is not None and name != CUT)):
                 mend = f"give {self._options}.{split}=SPLIT"
                 other = "" if split == "train" else f", or {self._options}.{split}={CUT} to have one cut from train"
                 raise InputError(
                     f"the data set {self} has no split {name!r} but {', '.join(map(repr, loaded))}: {mend}{other}"
                 )
-        self._width = len(loaded[self._names["train"]].features)
         return {split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded}
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
         """The same for each of the three splits."""
-        return self._cut(dict(self._found)) if self._cuts else self._found
+        return self._found if self._fractions is None else self._cut(dict(self._found), self._fractions)
 
-    def _load(self) -> Any:
-        import datasets
-        from datasets.packaged_modules.csv.csv import CsvConfig
-        from pandas.errors import ParserWarning
-
-        if (saved := _saved_to_disk(self._path)) is not None:
-            self._refuse_for_saved()
-        try:
-            if saved is not None:
-                splits = saved / "dataset_dict.json"
-                names = json.loads(splits.read_text(encoding="utf-8"))["splits"] if splits.is_file() else None
-                return {name: _load_saved(saved / name) for name in names} if names else {"train": _load_saved(saved)}
-            with warnings.catch_warnings():
-                # Of csv lines with more values than the header; pandas would cut them short.
-                warnings.filterwarnings("error", "Length of header or names", ParserWarning)
-                builder = self._builder()
-                if isinstance(builder.config, CsvConfig):
-                    as_text = dict.fromkeys(self._as_text, str)
-                    self._separator = builder.config.sep
-                    builder = self._builder(keep_default_na=False, index_col=False, converters=as_text)
-                self._read_files = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
-                builder.download_and_prepare()
-                return builder.as_dataset()
-        except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError, KeyError) as error:
-            raise InputError(self._explain(error)) from error
-
-    def _builder(self, **options: Any) -> Any:
-        import datasets
-
-        return datasets.load_dataset_builder(
-            self._path, name=self._name, data_files=self._data_files, revision=self._revision, **options
-        )
-
-    def _refuse_for_saved(self) -> None:
-        given = {"name": self._name, "data_files": self._data_files, "revision": self._revision}
-        for option, value in given.items():
-            if value is not None:
-                raise InputError(
-                    f"{self._options}.{option}={value}: {self._path} was written by save_to_disk and has none: "
-                    "leave it out"
-                )
-
-    def _explain(self, error: Exception) -> str:
-        reason = " ".join(str(error.__cause__ or error).split())
-        if "script" in reason and isinstance(error, RuntimeError):
-            return (
-                f"the data set {self} needs a loading script, which `datasets` no longer runs: choose a copy of it in "
-                f"parquet, csv, json or text, or give local files {self._files}"
-            )
-        if isinstance(error, ConnectionError) or "offline" in reason.lower():
-            return (
-                f"the data set {self} is not on this machine and the Hub cannot be reached ({reason}): "
-                f"connect, or give local files {self._files}"
-            )
-        return f"the data set {self} cannot be loaded: {reason}"
-
-    def _cut(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _cut(self, found: dict[str, Any], fractions: Sequence[float]) -> dict[str, Any]:
         """The three splits, those that are missing cut from the end of the training split."""
-        shares = dict(zip(SPLITS, self._fractions, strict=True))
+        shares = dict(zip(SPLITS, fractions, strict=True))
         missing = [split for split in SPLITS if split not in found]
         if not missing:
             return found
@@ -259,29 +185,26 @@ class HubRows:
             log.warning("%s has no split %r: %s %s %s", self, self._names[split], rows, which, serve)
 
 
-def _is_address(file: str) -> bool:
-    return "://" in file
+class HubSource:
+    """A source of rows of a data set of the hub; a subclass sets ``_hub``."""
 
+    _hub: HubRows
 
-def _load_saved(folder: Path) -> Any:
-    """A split that ``save_to_disk`` wrote; ``datasets`` itself can't read one without rows."""
-    import datasets
+    def __str__(self) -> str:
+        return str(self._hub)
 
-    if json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]:
-        return datasets.Dataset.load_from_disk(str(folder))
-    features = datasets.DatasetInfo.from_directory(str(folder)).features
-    return datasets.Dataset.from_dict({name: [] for name in features}, features=features)
-
-
-def _saved_to_disk(path: str) -> Path | None:
-    """The folder, where ``save_to_disk`` wrote it."""
-    folder = Path(path).expanduser()
-    written = ("dataset_dict.json",), ("state.json", "dataset_info.json")
-    return folder if any(all((folder / name).is_file() for name in names) for names in written) else None
+    def files(self) -> list[str]:
+        """The files that the data set is read from."""
+        return self._hub.files()
 
 
 def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> Any:
     """The rows with these columns alone, each beside the option that a user names it by.
+
+    Args:
+        rows: a ``datasets.Dataset``.
+        columns: their names by the options that a user names them by.
+        data_set: for messages.
 
     Raises:
         InputError: there is no such column.
@@ -295,6 +218,12 @@ def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> A
 
 def check_text_column(rows: Any, option: str, column: str, data_set: object) -> None:
     """Refuses a column, which a user names by ``option``, that is not there or holds no text.
+
+    Args:
+        rows: a ``datasets.Dataset``.
+        option: what a user names the column by.
+        column: its name.
+        data_set: for messages.
 
     Raises:
         InputError: it is so; names the columns with text.

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqlab.data.core.labels import short_repr, strip_label
-from seqlab.data.formats.separated import names_again, quoted_records, same_names, tell_names
-from seqlab.data.formats.separators import separator_of
-from seqlab.data.formats.tables import TableFormat, check_record, json_lines, parquet_rows
+from seqlab.data.formats.records import quoted_records
+from seqlab.data.formats.separated import names_again, same_names, tell_names
+from seqlab.data.formats.separators import Writing
+from seqlab.data.formats.tables import check_record, ending_of, json_lines, parquet_rows
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
@@ -23,18 +24,15 @@ _WHOLLY_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True)
-class PairFormat:
-    """Which columns of a table hold the two sides, and how a table of separated values is written.
+class PairFormat(Writing):
+    """Which columns of a table hold the two sides, and how it is written.
 
     Args:
         source: the column of sources: its name, or in separated values its number, from 0, or from the last by -1.
         target: the same for the targets.
-        encoding: the file's encoding (parquet has none).
-        separator: what stands between two values, as in :class:`~seqlab.data.formats.tables.TableFormat`; None: a
-            comma in .csv, a tab elsewhere.
-        header: whether the first line of separated values names the columns; None: where a column is given by name.
-        quoting: "standard": values in double quotes may hold separators and line breaks; "none": quotes are characters;
-            None: standard in .csv; elsewhere by what the file holds, and refused where both would read it.
+        encoding, separator, header, quoting: see :class:`~seqlab.data.formats.separators.Writing`. A first line names
+            the columns where one is asked for by name; without ``separator`` a tab stands in all but .csv; without
+            ``quoting`` all but .csv are read by what the file holds, and refused where both ways would read it.
 
     Raises:
         InputError: an option is wrong.
@@ -42,23 +40,11 @@ class PairFormat:
 
     source: str | int
     target: str | int
-    encoding: str = "utf-8"
-    separator: str | None = None
-    header: bool | None = None
-    quoting: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "separator", separator_of(self.separator))
+        super().__post_init__()
         for side in ("source", "target"):
-            column = getattr(self, side)
-            if isinstance(column, bool) or not isinstance(column, (str, int)) or column == "":
-                raise InputError(f"data.{side}={column} must be the name of a column, or its number from 0")
-            if self.header is False and not isinstance(column, int):
-                raise InputError(f"data.{side}={column} must be a column's number, from 0, with data.header=false")
-        if self.header not in (None, True, False):
-            raise InputError(f"data.header={self.header} must be true, false or null")
-        if self.quoting not in (None, "standard", "none"):
-            raise InputError(f"data.quoting={self.quoting} must be standard, none, or null")
+            self.check_column(side)
         if self.source == self.target:
             raise InputError(f"data.source and data.target are both {self.source}: the same column on both sides")
 
@@ -79,10 +65,14 @@ class Row(NamedTuple):
 def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
     """The rows of a table, in its order.
 
+    Args:
+        file: csv, tsv, jsonl or parquet, by its ending; separated values for others.
+        form: its columns, and how it is written.
+
     Raises:
         InputError: there is no such column, or a row lacks it or holds no text in it; names file and line.
     """
-    ending = file.with_suffix("").suffix.lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
+    ending = ending_of(file)
     if ending in (".jsonl", ".ndjson", ".json", ".parquet"):
         yield from _records(file, form, ending == ".parquet")
         return
@@ -96,9 +86,9 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
     columns = [_column(f"{file}:{number}", names, form, side) for side in ("source", "target")]
     if columns[0] == columns[1]:
         raise InputError(f"{file}:{number}: data.source and data.target name the same column")
-    asked = [form.source, form.target]
+    columns_asked = [form.source, form.target]
     if form.named:
-        tell_names(f"{file}:{number}", names, asked, columns)
+        tell_names(f"{file}:{number}", names, columns_asked, columns)
         log.info("%s:%d: the line of column names: %s", file, number, ", ".join(names)[:100])
     elif all(map(_like_name, (names[column] for column in columns))):
         log.warning(
@@ -206,9 +196,7 @@ def _column(place: str, names: Sequence[str], form: PairFormat, side: str) -> in
 def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
     sides = {"source": str(form.source), "target": str(form.target)}
     records: Iterator[tuple[str, dict[str, Any]]] = (
-        parquet_rows(file, sides)
-        if parquet
-        else json_lines(file, TableFormat(text=sides["source"], label=sides["target"], encoding=form.encoding))
+        parquet_rows(file, sides) if parquet else json_lines(file, form.encoding, sides.values())
     )
     for place, record in records:
         values = []

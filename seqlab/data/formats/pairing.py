@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqlab.data.core.summary import counted
-from seqlab.data.formats.text import Paths, expand_paths
+from seqlab.data.formats.paths import Paths, expand_paths
 from seqlab.errors import InputError
 
 Difference = tuple[tuple[str, str], ...]
@@ -87,8 +87,10 @@ def _differing(source: str, target: str) -> Difference | None:
     words = _WORDS.findall(source), _WORDS.findall(target)
     if len(words[0]) != len(words[1]):
         return None
-    found = tuple(dict.fromkeys((one, other) for one, other in zip(*words, strict=True) if one != other))
-    return found if all(one.isalpha() and other.isalpha() for pair in found for one, other in [pair]) else None
+    words_apart = tuple(dict.fromkeys((one, other) for one, other in zip(*words, strict=True) if one != other))
+    return (
+        words_apart if all(one.isalpha() and other.isalpha() for pair in words_apart for one, other in [pair]) else None
+    )
 
 
 def _difference(sources: Sequence[Path], targets: Sequence[Path]) -> Difference | None:

@@ -45,6 +45,6 @@ class Block:
         self._lines.append(line)
 
     def take(self) -> TaggedSentence:
-        found = TaggedSentence(tuple(self.words), tuple(self._tags), self._origin, tuple(self._lines))
+        sentence = TaggedSentence(tuple(self.words), tuple(self._tags), self._origin, tuple(self._lines))
         self.words, self._tags, self._lines = [], [], []
-        return found
+        return sentence

@@ -1,6 +1,7 @@
-"""What a user gives for ``data.separator``."""
+"""How tables of separated values are written: what a user gives for ``data.separator`` and its neighbours."""
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from seqlab.errors import InputError
@@ -10,7 +11,7 @@ NAMES: Final = {character: name for name, character in SEPARATORS.items()}
 """How a message names a separator."""
 
 
-def separator_of(given: str | None) -> str | None:
+def separator_of(text: str | None) -> str | None:
     """The characters that ``data.separator`` means: characters, a name, or ``\\t`` in any quoting; None where none is
     given.
 
@@ -21,12 +22,67 @@ def separator_of(given: str | None) -> str | None:
         >>> [separator_of(given) for given in ("tab", "\\\\t", "\\t", "|", "Space", None)]
         ['\\t', '\\t', '\\t', '|', ' ', None]
     """
-    if given is None:
+    if text is None:
         return None
-    plain = re.sub(r"\\+t", "\t", str(given))
+    plain = re.sub(r"\\+t", "\t", str(text))
     separator = SEPARATORS.get(plain.lower(), plain)
     if not separator or any(character in separator for character in '\n\r"'):
         raise InputError(
-            f"data.separator={given!r} must be a character, or one of {', '.join(SEPARATORS)}; null: by the file"
+            f"data.separator={text!r} must be a character, or one of {', '.join(SEPARATORS)}; null: by the file"
         )
     return separator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How a table is written; all but ``encoding`` is of separated values.
+
+    Args:
+        encoding: the file's encoding (parquet has none).
+        separator: what stands between two values: a character or more, or ``comma``, ``tab``, ``semicolon``, ``pipe``
+            or ``space``; None: by the file's ending, a comma in .csv.
+        header: whether the first line names the columns; None: by the columns that are asked for.
+        quoting: "standard": values in double quotes may hold separators and line breaks; "none": quotes are characters
+            like others; None: standard, but what both would read, or seems to have swallowed rows, is refused.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+
+    encoding: str = "utf-8"
+    separator: str | None = None
+    header: bool | None = None
+    quoting: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "separator", separator_of(self.separator))
+        if self.quoting not in (None, "standard", "none"):
+            raise InputError(f"data.quoting={self.quoting} must be standard, none, or null")
+        if not isinstance(self.header, (bool, type(None))):
+            raise InputError(f"data.header={self.header} must be true, false or null")
+
+    def check_column(self, option: str) -> None:
+        """Refuses a column that is neither a name nor a number, or a name where no line names the columns.
+
+        Args:
+            option: the field that holds it.
+
+        Raises:
+            InputError: it is so.
+        """
+        column = getattr(self, option)
+        if isinstance(column, bool) or not isinstance(column, (str, int)) or column == "":
+            raise InputError(f"data.{option}={column} must be the name of a column, or its number from 0")
+        if self.header is False and not isinstance(column, int):
+            raise InputError(
+                f"data.{option}={column} must be the column's number, from 0, as data.header=false says that "
+                f"no line names the columns: give data.{option}=NUMBER"
+            )
+
+    def of_separated(self) -> dict[str, object]:
+        """The options for separated values alone, None where they are as by default."""
+        return {"separator": self.separator, "header": self.header, "quoting": self.quoting}
+
+    def of_files(self) -> dict[str, object]:
+        """The options for files alone, which a data set of the hub takes none of; None where they are as by default."""
+        return {**self.of_separated(), "encoding": None if self.encoding == "utf-8" else self.encoding}

@@ -9,15 +9,15 @@ import json
 import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from seqlab.data.core.examples import read_lines
 from seqlab.data.core.labels import LabelNames, short_repr
 from seqlab.data.formats.kinds import kind_of_file, seems_to_be
 from seqlab.data.formats.separated import Separated, read_separated
-from seqlab.data.formats.separators import separator_of
+from seqlab.data.formats.separators import Writing
+from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
 TABLES: Final = ".csv, .tsv, .jsonl or .parquet"
@@ -34,102 +34,95 @@ class LabelledText(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TableFormat:
-    """Which columns of a table are read, and how a table of separated values is written.
+class TableFormat(Writing):
+    """Which columns of a table are read, and how it is written.
 
     Args:
         text: the column of texts: its name, or in separated values its number, from 0, or from the last by -1.
         label: the same for the labels.
-        encoding: the file's encoding (parquet has none).
-        separator: what stands between two values: a character or more, or ``comma``, ``tab``, ``semicolon``, ``pipe``
-            or ``space``; None: a comma in .csv, a tab in .tsv.
-        header: whether the first line of separated values names the columns.
-        quoting: None: values in double quotes may hold separators and line breaks, but one that seems to have swallowed
-            rows is refused; "standard": the same without a suspicion; "none": quotes are characters like others.
+        encoding, separator, header, quoting: see :class:`~seqlab.data.formats.separators.Writing`; a first line names
+            the columns unless ``header`` is false, and without ``separator`` a tab stands in .tsv.
 
     Raises:
         InputError: an option is wrong.
+
+    Example:
+        >>> TableFormat("review", "stars", separator="semicolon").separator
+        ';'
     """
 
     text: str | int = "text"
     label: str | int = "label"
-    encoding: str = "utf-8"
-    separator: str | None = None
-    header: bool = True
-    quoting: str | None = None
+    header: bool | None = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.quoting not in (None, "standard", "none"):
-            raise InputError(f"data.quoting={self.quoting} must be standard, none, or null")
-        if not isinstance(self.header, bool):
-            raise InputError(f"data.header={self.header} must be true or false")
-        object.__setattr__(self, "separator", separator_of(self.separator))
+        super().__post_init__()
+        if self.header is None:
+            raise InputError("data.header=null must be true or false, which is for tables that name no columns")
         for option in ("text", "label"):
-            column = getattr(self, option)
-            if isinstance(column, bool) or not isinstance(column, (str, int)):
-                raise InputError(f"data.{option}={column} must be the name of a column, or its number from 0")
-            if not self.header and not isinstance(column, int):
-                raise InputError(
-                    f"data.{option}={column} must be the column's number, from 0, as data.header=false says that "
-                    f"no line names the columns: give data.{option}=NUMBER"
-                )
-
+            self.check_column(option)
         if self.text == self.label:
             raise InputError(f"data.text and data.label are both {self.text}: one column cannot be text and label")
 
-    def of_separated(self) -> list[str]:
-        """The options for separated values alone that are given."""
-        given = {
-            "separator": self.separator is not None,
-            "header": not self.header,
-            "quoting": self.quoting is not None,
-        }
-        return [name for name, is_given in given.items() if is_given]
+    @property
+    def columns(self) -> dict[str, str]:
+        """The names of the columns by option."""
+        return {"text": str(self.text), "label": str(self.label)}
+
+    def of_separated(self) -> dict[str, object]:
+        return {**super().of_separated(), "header": None if self.header else False}
 
 
 def is_separated(file: Path, form: TableFormat) -> bool:
     """Whether a file holds separated values: by its ending, or because a separator is given."""
-    ending = _ending(file)
+    ending = ending_of(file)
     return ending in _SEPARATED or (form.separator is not None and ending not in (".jsonl", ".ndjson", ".parquet"))
 
 
 def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[LabelledText]:
     """The rows of a csv, tsv, jsonl or parquet file.
 
+    Args:
+        file: csv, tsv, jsonl or parquet, by its ending.
+        form: its columns, and how it is written.
+        names: give labels their classes.
+
     Raises:
         InputError: another ending, a broken file, or a row that lacks its text or label; names file and line.
     """
-    ending = _ending(file)
+    ending = ending_of(file)
     if is_separated(file, form):
         separator = form.separator or _SEPARATED[ending]
-        layout = Separated(form.text, form.label, separator, form.header, form.quoting)
+        layout = Separated(form.text, form.label, separator, form.header is not False, form.quoting)
         for line, text, label in read_separated(file, read_lines(file, form.encoding), layout):
-            yield labelled_row(text, label, f"{file}:{line}", form.text, form.label, names, written=True)
+            yield labelled_row(text, label, f"{file}:{line}", form, names, written=True)
         return
     if ending in (".jsonl", ".ndjson", ".json"):
-        records = json_lines(file, form)
+        records = json_lines(file, form.encoding, form.columns.values())
     elif ending == ".parquet":
-        records = parquet_rows(file, {"text": str(form.text), "label": str(form.label)})
+        records = parquet_rows(file, form.columns)
     else:
         kind = kind_of_file(file)
         mend = "for values with a separator between them give data.separator=, such as data.separator=tab"
         raise InputError(f"{file}: expected a file that ends in {TABLES}, got {ending or 'none'}; {kind or mend}")
     for place, record in records:
-        check_record(place, record, {"text": str(form.text), "label": str(form.label)})
-        text, label = record[str(form.text)], record[str(form.label)]
-        yield labelled_row(text, label, place, form.text, form.label, names)
+        check_record(place, record, form.columns)
+        text, label = (record[column] for column in form.columns.values())
+        yield labelled_row(text, label, place, form, names)
 
 
 def labelled_row(
-    text: Any,
-    label: Any,
-    place: str,
-    text_column: str | int,
-    label_column: str | int,
-    names: LabelNames,
-    written: bool = False,
+    text: Any, label: Any, place: str, form: TableFormat, names: LabelNames, written: bool = False
 ) -> LabelledText:
-    """A row of a table, its label by the name of its class; see :class:`~seqlab.data.core.labels.LabelNames`.
+    """A row of a table.
+
+    Args:
+        text: what its column of texts holds.
+        label: what its column of labels holds.
+        place: where it stands.
+        form: names the columns, for messages.
+        names: gives the label its class, see :class:`~seqlab.data.core.labels.LabelNames`.
+        written: whether the label is text as written, as in csv.
 
     Raises:
         InputError: the text is none, or there is no label.
@@ -138,9 +131,9 @@ def labelled_row(
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
-            raise InputError(f"{place}: expected text in {text_column!r}, got bytes that are not utf-8") from error
+            raise InputError(f"{place}: expected text in {form.text!r}, got bytes that are not utf-8") from error
     if not isinstance(text, str):
-        raise InputError(f"{place}: expected text in {text_column!r}, got {short_repr(text)}")
+        raise InputError(f"{place}: expected text in {form.text!r}, got {short_repr(text)}")
     return LabelledText(text, names.name(label, place, written), place)
 
 
@@ -154,24 +147,34 @@ def without_surrogates(text: str) -> tuple[str, int]:
     return _SURROGATE.subn("\ufffd", text)
 
 
-def _ending(file: Path) -> str:
+def ending_of(file: Path) -> str:
+    """The ending of a file's name in small letters, ``.gz`` aside."""
     return (file.with_suffix("") if file.suffix.lower() == ".gz" else file).suffix.lower()
 
 
-def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a file of JSON lines, each with its place."""
-    twice: list[str] = []
+def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file of JSON lines, each with its place.
+
+    Args:
+        file: plain or gzip.
+        encoding: the file's encoding.
+        columns: the keys that are read.
+
+    Raises:
+        InputError: a line is no object, or has two values of one of the ``columns``; names file and line.
+    """
+    repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         record = dict(pairs)
         keys = [key for key, _ in pairs]
-        twice[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
-        return record  # the outermost object comes last, so that ``twice`` is about it
+        repeated[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
+        return record  # the outermost object comes last, so that ``repeated`` is about it
 
-    for number, line in enumerate(read_lines(file, form.encoding), start=1):
+    for number, line in enumerate(read_lines(file, encoding), start=1):
         if not line.strip():
             continue
-        twice.clear()
+        repeated.clear()
         try:
             record = json.loads(line, object_pairs_hook=collect)
         except (ValueError, RecursionError) as error:
@@ -180,8 +183,8 @@ def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, A
             ) from error
         if not isinstance(record, dict):
             raise InputError(f"{file}:{number}: expected a JSON object, got {line[:40]}{_list_hint(line)}")
-        for column in (str(form.text), str(form.label)):
-            if column in twice:
+        for column in columns:
+            if column in repeated:
                 raise InputError(f"{file}:{number}: two values of {column!r}; keep one of them")
         yield f"{file}:{number}", record
 
@@ -189,13 +192,18 @@ def json_lines(file: Path, form: TableFormat) -> Iterator[tuple[str, dict[str, A
 def check_record(place: str, names: Collection[str], columns: Mapping[str, str]) -> None:
     """Refuses a row, or a table, of these ``names`` that lacks one of the ``columns``, which are given by option.
 
+    Args:
+        place: where the row stands.
+        names: that it has.
+        columns: that it needs, by option.
+
     Raises:
         InputError: it does; lists the names.
     """
     for option, column in columns.items():
         if column not in names:
-            found = ", ".join(repr(name[:40]) for name in names) or "none"
-            raise InputError(f"{place}: there is no column {column!r} but {found}: give data.{option}=NAME")
+            shown = ", ".join(repr(name[:40]) for name in names) or "none"
+            raise InputError(f"{place}: there is no column {column!r} but {shown}: give data.{option}=NAME")
 
 
 def _list_hint(line: str) -> str:

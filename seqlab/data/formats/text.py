@@ -3,23 +3,18 @@
 import codecs
 import gzip
 import logging
-import os
-import stat
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from seqlab.data.core.pieces import Piece
-from seqlab.data.core.summary import agree
 from seqlab.data.formats.kinds import kind_of, seems_to_be
 from seqlab.errors import InputError
-from seqlab.files import matches
 
 _BLOCK = 1 << 20  # bytes read at once
 _LONGEST_WORD = 1 << 24  # characters held while looking for the end of a word
 _GZIP_MAGIC = b"\x1f\x8b"
-_SHOWN = 5  # files that a message names
 _MARK = "\ufeff"
 _MARKS = {  # the longer first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF32_LE: "utf-32",
@@ -33,124 +28,14 @@ _ONE_BYTE = ("utf", "ascii", "idna", "punycode")  # how encodings begin of which
 
 log = logging.getLogger("seqlab")
 
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-
-def expand_paths(paths: Paths, option: str) -> list[Path]:
-    """The files that a path, a pattern or a list of these names, patterns in sorted order.
-
-    What is a file by its literal name is that file, whatever characters are in it; so is a folder before a pattern. A
-    last part ``**`` names files alone; any other pattern names what it matches.
-
-    Raises:
-        InputError: a file is missing, nothing matches a pattern, what matches is no file that can be read, or a file is
-            named twice; names each.
-    """
-    found: list[Path] = []
-    refused: list[str] = []
-    items = [paths] if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable) else paths
-    for item in items:
-        if not isinstance(item, (str, os.PathLike)):  # YAML reads a bare 2024 as a number
-            raise InputError(
-                f"{option}={item} is no name of a file: give \"{option}='NAME'\", quotes included, or ./NAME"
-            )
-        path = Path(item).expanduser()
-        if path.is_dir():
-            raise InputError(f"{option}={item} is a folder: name its files, such as {os.path.join(item, '*.txt')}")
-        named = matches(path)
-        if not named:
-            raise InputError(f"{option}={item}: there is no such file, seen from {Path.cwd()}")
-        refused += [f"{match} {reason}" for match in named if (reason := _unreadable(match))]
-        found += named
-    if refused:
-        shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
-        are = agree(len(refused), "is no file", "are no files")
-        raise InputError(f"{option}: {len(refused)} of {len(found)} {are} that can be read: {shown}")
-    _check_once({option: found})
-    if empty := [str(file) for file in found if not file.stat().st_size]:
-        log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(found), ", ".join(empty[:_SHOWN]))
-    return found
-
-
-def _unreadable(path: Path) -> str | None:
-    """Why a path is no file that can be read, in words; None where it is one."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return "is a link to what is not there" if path.is_symlink() else "is not there"
-    if stat.S_ISDIR(mode):
-        return "is a folder"
-    if stat.S_ISFIFO(mode):
-        return "is a pipe, which can be read but once: write it to a file"
-    if not stat.S_ISREG(mode):
-        return "is a device or a socket"
-    return None if os.access(path, os.R_OK) else "must not be read: permission denied"
-
-
-def _check_once(files: Mapping[str, Sequence[Path]]) -> None:
-    """Refuses a file that stands twice among ``files`` by option, whatever its paths look like.
-
-    Raises:
-        InputError: a file does; names both places.
-    """
-    seen: dict[tuple[int, int], tuple[str, Path]] = {}
-    twice = []
-    for option, paths in files.items():
-        for path in paths:
-            status = path.stat()
-            other, first = seen.setdefault((status.st_dev, status.st_ino), (option, path))
-            if first is not path:
-                twice.append((other, first, option, path))
-    if not twice:
-        return
-    shown = ", ".join(
-        f"{path} of {option} is {'' if path == first else f'{first} '}of {other}"
-        for other, first, option, path in twice[:_SHOWN]
-    ) + (f", and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else "")
-    apart = any(other != option for other, _, option, _ in twice)
-    mend = "no file may be in two splits" if apart else "name each file once"
-    raise InputError(f"the same file twice: {shown}; {mend}")
-
-
-def check_distinct(files: Mapping[str, Sequence[Path]]) -> None:
-    """Refuses a file that stands in two splits, by a link or another spelling of its path too.
-
-    Args:
-        files: the files of each split by its name.
-
-    Raises:
-        InputError: a file does; names it and the splits.
-    """
-    _check_once({f"data.{name}": paths for name, paths in files.items()})
-
-
-def files_of_splits(
-    what: str, path: Paths | None, train: Paths | None, validation: Paths | None, test: Paths | None
-) -> dict[str, list[Path]]:
-    """The files of "path", which are still to be cut, or of each of the three splits.
-
-    Raises:
-        InputError: both or neither of ``path`` and the three are given, a file is missing or stands in two of them;
-            says ``what`` they hold.
-    """
-    three = {"train": train, "validation": validation, "test": test}
-    given = [f"data.{name}" for name, value in three.items() if value]
-    named = {"path": path} if path else three
-    if path and given:  # most likely a pattern that covers the file of another split: say so first
-        both = {name: expand_paths(value, f"data.{name}") for name, value in {"path": path, **three}.items() if value}
-        check_distinct(both)
-    if bool(path) == bool(given) or (given and len(given) < 3):
-        raise InputError(
-            f"{what}: {' and '.join([*(['data.path'] if path else []), *given]) or 'no file'} given; "
-            "give data.path=FILE, or all of data.train=, data.validation= and data.test=, or data.hub=NAME"
-        )
-    found = {name: expand_paths(value, f"data.{name}") for name, value in named.items() if value}
-    check_distinct(found)
-    return found
-
 
 def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
-    """The files' pieces; a document that does not end in a newline gets one before the next."""
+    """The files' pieces; a document that does not end in a newline gets one before the next.
+
+    Args:
+        files: plain or gzip.
+        encoding: of all of them.
+    """
     last = "\n"
     for file in files:
         begins = True
@@ -167,6 +52,10 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
     Lines end in ``\\n`` or ``\\r\\n``, and a lone ``\\r`` is a character; in a file without any ``\\n`` it ends a line.
     Nothing else does, neither a form feed nor Unicode's separators. Ends read as ``\\n``; byte order marks are dropped.
     A run of more than 16 million characters without whitespace is cut all the same.
+
+    Args:
+        file: plain or gzip.
+        encoding: as Python names it.
 
     Raises:
         InputError: the file cannot be read, is binary, is broken gzip, or is in another encoding.
@@ -188,6 +77,10 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
 
 def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
     """The lines of a text file, plain or gzip, without their ends; see :func:`read_text` for what ends a line.
+
+    Args:
+        file: plain or gzip.
+        encoding: the file's encoding.
 
     Raises:
         InputError: the file cannot be read, is broken gzip, is binary or in another encoding; names file and line.
@@ -218,12 +111,12 @@ def codec_name(encoding: str) -> str:
         InputError: there is no such encoding of text.
     """
     try:
-        found = codecs.lookup(encoding)
-        if not found._is_text_encoding:
+        codec = codecs.lookup(encoding)
+        if not codec._is_text_encoding:
             raise LookupError
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"data.encoding={encoding} is not an encoding that Python knows, such as utf-8") from error
-    return found.name
+    return codec.name
 
 
 class _Lines:

@@ -60,7 +60,13 @@ def _read(file: Path, dtype: np.dtype[Any], mapped: bool) -> NDArray[Any]:
 
 
 def corpus_key(source: Source, settings: TokenizerSettings, vocabulary_file: Path | None) -> str:
-    """A name that determines every byte ``write_corpus`` writes: the text, how it is split, and a given vocabulary."""
+    """A name that determines every byte ``write_corpus`` writes: the text, how it is split, and a given vocabulary.
+
+    Args:
+        source: gives the text.
+        settings: how it is split into tokens.
+        vocabulary_file: that of a vocabulary to use.
+    """
     digest = hashlib.blake2b(json.dumps([_FORMAT, asdict(settings), source.fingerprint()]).encode(), digest_size=16)
     if vocabulary_file is not None:
         digest.update(vocabulary_file.read_bytes())
@@ -93,7 +99,12 @@ def write_corpus(source: Source, settings: TokenizerSettings, vocabulary: Vocabu
 
 
 def build_vocabulary(source: Source, settings: TokenizerSettings) -> Vocabulary:
-    """The vocabulary of a source's training split; the other splits decide only whether ``<unk>`` is needed."""
+    """The vocabulary of a source's training split; the other splits decide only whether ``<unk>`` is needed.
+
+    Args:
+        source: gives the text.
+        settings: how it is split into tokens, and which of these are kept.
+    """
     if settings.unit == "subword":
         return SubwordVocabulary.build((text for text, _ in source.read("train")), settings)
     kind = WordVocabulary if settings.unit == "word" else CharacterVocabulary

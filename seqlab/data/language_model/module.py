@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lightning import LightningDataModule
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cache import build_once, cache_folder
 from seqlab.data.core.inputs import files_of
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.stream import Stream, StreamLoader, device_rows, longest_run
 from seqlab.data.core.summary import SplitSummary, percent
 from seqlab.data.language_model.batch import LanguageModelSpec
@@ -24,6 +26,33 @@ from seqlab.errors import InputError
 log = logging.getLogger("seqlab")
 
 
+@dataclass(frozen=True)
+class Windows:
+    """How a text is cut into rows and windows for truncated BPTT.
+
+    Args:
+        batch_size: rows over all devices.
+        eval_batch_size: the same for validation and test; None: ``batch_size``. Clamped to what a split can fill.
+        tbptt_steps: steps that gradients flow back, the length of a window. Clamped to the longest row.
+        eval_steps: the length of a window in validation and test; None: ``tbptt_steps``.
+        restart_documents: rows restart where a document begins.
+
+    Raises:
+        InputError: a number is not 1 or more.
+    """
+
+    batch_size: int = 32
+    eval_batch_size: int | None = None
+    tbptt_steps: int = 64
+    eval_steps: int | None = None
+    restart_documents: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"):
+            if (value := getattr(self, name)) is not None or not name.startswith("eval_"):
+                check_whole_number(f"data.{name}", value, 1)
+
+
 class LanguageModelData(LightningDataModule):
     """Three texts as contiguous streams of tokens for truncated BPTT.
 
@@ -32,18 +61,9 @@ class LanguageModelData(LightningDataModule):
 
     Args:
         source: gives the text (``TextFiles``, ``Hub``, ...).
-        unit: "character", "word" or "subword".
-        max_vocab_size: the most tokens to keep; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the text first.
-        punctuation: words alone: punctuation marks are tokens of their own.
-        end_of_line: words alone: the token that replaces a newline.
+        tokens: how text is split into tokens, and which of these are kept.
+        windows: how it is cut into rows and windows.
         vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
-        batch_size: rows over all devices.
-        eval_batch_size: the same for validation and test; None: ``batch_size``. Clamped to what a split can fill.
-        tbptt_steps: steps that gradients flow back, the length of a window. Clamped to the longest row.
-        eval_steps: the length of a window in validation and test; None: ``tbptt_steps``.
-        restart_documents: rows restart where a document begins.
         cache_dir: the token cache; None: ``$SEQLAB_CACHE``, ``$XDG_CACHE_HOME/seqlab`` or ``~/.cache/seqlab``.
 
     Raises:
@@ -51,7 +71,7 @@ class LanguageModelData(LightningDataModule):
 
     Example:
         >>> from seqlab.data import Hello
-        >>> data = LanguageModelData(Hello(), batch_size=1, tbptt_steps=4)
+        >>> data = LanguageModelData(Hello(), windows=Windows(batch_size=1, tbptt_steps=4))
         >>> data.spec.vocab_size, data.vocabulary.tokens
         (4, ('e', 'h', 'l', 'o'))
         >>> batch = next(iter(data.train_dataloader()))
@@ -62,32 +82,18 @@ class LanguageModelData(LightningDataModule):
     def __init__(
         self,
         source: Source,
-        unit: str = "character",
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = False,
-        punctuation: bool = False,
-        end_of_line: str | None = None,
+        tokens: TokenizerSettings = TokenizerSettings(),
+        windows: Windows = Windows(),
         vocabulary: str | Path | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        tbptt_steps: int = 64,
-        eval_steps: int | None = None,
-        restart_documents: bool = False,
         cache_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.source = source
-        self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation, end_of_line)
-        self.batch_size = batch_size
-        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-        self.tbptt_steps = tbptt_steps
-        self.eval_steps = tbptt_steps if eval_steps is None else eval_steps
-        for name in ("batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"data.{name}={value} must be a whole number, 1 or more")
-        self.restart_documents = restart_documents
+        self.settings = tokens
+        self.batch_size, self.tbptt_steps = windows.batch_size, windows.tbptt_steps
+        self.eval_batch_size = windows.batch_size if windows.eval_batch_size is None else windows.eval_batch_size
+        self.eval_steps = windows.tbptt_steps if windows.eval_steps is None else windows.eval_steps
+        self.restart_documents = windows.restart_documents
         self._vocabulary_file = None if vocabulary is None else Path(vocabulary)
         self._clamped: set[str] = set()  # splits whose clamped windows have been told
         self._cache_folder = cache_folder(cache_dir)
@@ -95,18 +101,18 @@ class LanguageModelData(LightningDataModule):
     @cached_property
     def corpus(self) -> Corpus:
         """The tokens, built if they are not in the cache."""
-        given, file = self._given_vocabulary(), self._vocabulary_file
+        vocabulary, file = self._saved_vocabulary(), self._vocabulary_file
         if not self.source.cached:
             with tempfile.TemporaryDirectory() as folder:
-                write_corpus(self.source, self.settings, given, Path(folder))
+                write_corpus(self.source, self.settings, vocabulary, Path(folder))
                 return Corpus(Path(folder), mapped=False)
         file = file / TOKENIZER_FILE if file is not None and file.is_dir() else file
         key = corpus_key(self.source, self.settings, file)
         return Corpus(
-            build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, given, into))
+            build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, vocabulary, into))
         )
 
-    def _given_vocabulary(self) -> Vocabulary | None:
+    def _saved_vocabulary(self) -> Vocabulary | None:
         """The saved vocabulary, where there is one, checked against the options that it settles."""
         if self._vocabulary_file is None:
             return None
@@ -142,7 +148,7 @@ class LanguageModelData(LightningDataModule):
         corpus = self.corpus
         left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         source_notes: Callable[[str], tuple[str, ...]] = getattr(self.source, "notes", lambda split: ())
-        found = []
+        summaries = []
         for split in SPLITS:
             counts = {
                 "tokens": len(corpus.tokens[split]),
@@ -154,8 +160,8 @@ class LanguageModelData(LightningDataModule):
                 share = percent(unknown / counts["tokens"])
                 notes.append(f"{share} of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
             notes += source_notes(split)
-            found.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
-        return found
+            summaries.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
+        return summaries
 
     def fingerprint(self) -> str:
         """A digest of all tokens as they are read, and of their order."""

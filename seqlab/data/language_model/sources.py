@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
-from seqlab.data.core.inputs import flat
 from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
-from seqlab.data.formats.hub_rows import HubRows, check_text_column
-from seqlab.data.formats.text import Paths, check_distinct, codec_name, expand_paths, read_documents
+from seqlab.data.formats.hub_rows import HubRows, HubSource, check_text_column
+from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.text import codec_name, read_documents
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -103,57 +104,32 @@ class KingJames:
         return cut_text([(self._text, True)], *self._positions[split])
 
 
-class TextFiles:
+class TextFiles(FileSource):
     """Plain or gzip text files: one text that is split by position, or three texts.
 
     Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
     ``\\n``, as in :func:`read_text`.
 
     Args:
-        path: a file, a pattern such as ``texts/*.txt``, or a list of these, to be split by position at line ends.
-        train: the same for the training split; then ``validation`` and ``test`` are needed too.
-        validation: the same for the validation split.
-        test: the same for the test split.
-        split: shares of train, validation and test when ``path`` is given.
+        files: the files, or where they are; those that are one text are split by position at line ends.
+        split: shares of train, validation and test, for one text.
         encoding: the files' encoding.
 
     Raises:
-        InputError: both or neither of ``path`` and the three are given, a file is missing, or an option is wrong.
+        InputError: both or neither of ``path`` and the three splits are given, a file is missing, or an option is
+            wrong.
     """
 
     cached = True
 
     def __init__(
-        self,
-        path: Paths | None = None,
-        train: Paths | None = None,
-        validation: Paths | None = None,
-        test: Paths | None = None,
-        split: Sequence[float] = DEFAULT_SPLIT,
-        encoding: str = "utf-8",
+        self, files: Files | Paths = Files(), split: Sequence[float] = DEFAULT_SPLIT, encoding: str = "utf-8"
     ) -> None:
-        three = {"train": train, "validation": validation, "test": test}
-        given = [f"data.{name}" for name, value in three.items() if value]
         self._fractions = check_fractions(split)
         self._encoding = codec_name(encoding)
-        named = {name: value for name, value in {"path": path, **three}.items() if value}
-        self._files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
-        check_distinct(self._files)
-        if path and given:
-            raise InputError(f"data.path and {', '.join(given)} are both given: give data.path, or the three splits")
-        if not path and len(given) < 3:
-            missing = ", ".join(f"data.{name}" for name, value in three.items() if not value)
-            lack = f"{missing} missing beside {', '.join(given)}" if given else "no text is given"
-            raise InputError(f"{lack}: give data.path=FILE, or all of data.train=, data.validation= and data.test=")
+        self._files = Files.of(files).expanded("text", elsewhere="")
         self._digests: dict[Path, str] = {}
         self._positions: dict[str, tuple[int, int]] | None = None
-
-    def __str__(self) -> str:
-        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
-
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return flat(self._files)
 
     def fingerprint(self) -> str:
         """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""
@@ -170,17 +146,17 @@ class TextFiles:
 
     def notes(self, split: str) -> tuple[str, ...]:
         """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
-        seen: dict[str, tuple[str, Path]] = {}
-        found = []
+        first_with: dict[str, tuple[str, Path]] = {}
+        notes = []
         for name, files in self._files.items():
             for file in files:
                 if not file.stat().st_size or (digest := self._digests.get(file)) is None:
                     continue
-                first, other = seen.setdefault(digest, (name, file))
+                first, other = first_with.setdefault(digest, (name, file))
                 if other is not file and name in (split, "path"):
                     of = "" if name == "path" else f" of {first}"
-                    found.append(f"{file} has the content of {other}{of}")
-        return tuple(found[:_SHOWN]) + ((f"{len(found) - _SHOWN:,} more such files",) if len(found) > _SHOWN else ())
+                    notes.append(f"{file} has the content of {other}{of}")
+        return tuple(notes[:_SHOWN]) + ((f"{len(notes) - _SHOWN:,} more such files",) if len(notes) > _SHOWN else ())
 
     def read(self, split: str) -> Iterator[Piece]:
         """The split's files in pieces of about a megabyte."""
@@ -196,17 +172,16 @@ class TextFiles:
         return cut_text(whole(), *self._positions[split])
 
 
-class Hub:
-    """A text column of a data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
+class Hub(HubSource):
+    """A text column of a data set of the hub.
 
     Each row is a document, and ends with a newline (one is added where there is none); rows without a value are left
     out, with a log line. Splits that the data set lacks are cut from the end of its training split, by row.
 
     Args:
-        path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``.
-        name: its configuration, where it has several.
+        data_set: the data set, or its name.
         column: the column that holds the text.
-        options: further ones of ``HubRows``.
+        split: shares of train, validation and test, for the splits that are cut.
 
     Raises:
         InputError: as ``HubRows``; on first use: there is no such column, or it holds no text.
@@ -214,18 +189,16 @@ class Hub:
 
     cached = True
 
-    def __init__(self, path: str, name: str | None = None, column: str = "text", **options: Any) -> None:
+    def __init__(
+        self,
+        data_set: HubDataset | str = HubDataset(),
+        column: str = "text",
+        split: Sequence[float] = DEFAULT_SPLIT,
+    ) -> None:
         self._column = column
         files = "as data.path=text data.data_files=FILE"
-        self._rows = HubRows(path, self._choose, files=files, name=name, **options)
+        self._hub = HubRows(data_set, self._choose, files=files, split=split)
         self._left_out: dict[str, int] = {}
-
-    def __str__(self) -> str:
-        return str(self._rows)
-
-    def files(self) -> list[str]:
-        """The files that the data set is read from."""
-        return self._rows.files()
 
     def fingerprint(self) -> str:
         """A digest of all rows and of where the splits lie."""
@@ -238,12 +211,12 @@ class Hub:
     def read(self, split: str) -> Iterator[Piece]:
         """The rows of a split."""
         empty, first = 0, ""
-        for number, (text,) in enumerate(self._rows.read(split, self._column)):
+        for number, (text,) in enumerate(self._hub.read(split, self._column)):
             if text is None:
-                empty, first = empty + 1, first or self._rows.place(split, number)
+                empty, first = empty + 1, first or self._hub.place(split, number)
             else:
                 if "\n" in text:
-                    self._rows.check_swallowed(self._rows.place(split, number), text)
+                    self._hub.check_swallowed(self._hub.place(split, number), text)
                 yield text if text.endswith("\n") else text + "\n", True
         if empty and split not in self._left_out:
             log.warning(

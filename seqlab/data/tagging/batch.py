@@ -138,7 +138,12 @@ class EncodedSentences:
         return np.diff(self.starts)
 
     def rows(self, flat: NDArray[Any], numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """What ``flat (N,)`` holds for each word, of these sentences, ``(B, T)``, and their lengths."""
+        """What ``flat (N,)`` holds for each word, of these sentences, ``(B, T)``, and their lengths.
+
+        Args:
+            flat: ``(N,)``, a value for each word of all sentences.
+            numbers: of the sentences.
+        """
         return pad([flat[self.starts[number] : self.starts[number + 1]] for number in numbers])
 
     def words(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -176,11 +181,15 @@ def as_read(word: str, vocabulary: Vocabulary) -> str:
 def word_numbers(words: Sequence[str] | Mapping[str, Any], vocabulary: Vocabulary) -> NDArray[np.int64]:
     """The number of each word; unlike in a text, a word may hold spaces.
 
+    Args:
+        words: as they stand in the data.
+        vocabulary: of words.
+
     Raises:
         InputError: the vocabulary lacks a word, and has no ``<unk>``.
     """
-    found = [vocabulary.index.get(as_read(word, vocabulary), vocabulary.unknown_id) for word in words]
-    if None in found:
-        lacking = [word for word, number in zip(words, found, strict=True) if number is None]
+    numbers = [vocabulary.index.get(as_read(word, vocabulary), vocabulary.unknown_id) for word in words]
+    if None in numbers:
+        lacking = [word for word, number in zip(words, numbers, strict=True) if number is None]
         raise InputError(f"the vocabulary lacks {', '.join(map(repr, lacking[:10]))} and has no <unk>")
-    return np.asarray(found, dtype=np.int64)
+    return np.asarray(numbers, dtype=np.int64)

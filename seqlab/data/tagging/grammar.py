@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.examples import check_whole_number
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
 

@@ -7,23 +7,22 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.examples import ExampleData, ExampleLoader, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import Labels, shortened
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.tag_schemes import TagScheme, check_scheme, scheme_of, typed_mark
 from seqlab.data.tagging.batch import EncodedSentences, TaggingBatch, TaggingSpec, as_read
 from seqlab.data.tagging.sources import TaggedSource
-from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, choose_tokens, lower
-from seqlab.data.vocabulary.characters import CharacterVocabulary
+from seqlab.data.tagging.words import VectorTable, WordReading, WordVectors
+from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
 from seqlab.data.vocabulary.choice import saved_vocabulary
-from seqlab.data.vocabulary.vectors import Vectors, read_vectors
-from seqlab.data.vocabulary.words import WordVocabulary
 from seqlab.errors import InputError
 
 
@@ -54,19 +53,14 @@ class TaggingData(ExampleData):
             must follow it. The tags that are learned are O, B-X and I-X, whatever the scheme, for entities are what
             counts; ``seqlab predict`` answers in the scheme. An entity that lacks its beginning or its end reads as
             CoNLL's scorer reads it, and is counted.
-        min_frequency: rarer words are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the words; their letters stay as they are.
-        characters: give the model the letters of each word.
+        words: how words are read, and which are kept.
+        pretrained: a file of pretrained vectors for the words of all three splits.
+        batching: how sentences are put into batches.
         max_length: longer training sentences are cut to their first words, which is told; None: none is. Validation
             and test are never cut.
-        max_word_length: a longer word is read by its first and last letters, half of them each; None: none is.
-        vectors: a file of pretrained vectors in GloVe's text format, for the words of all three splits; a word without
-            one may have that of its lowered form. With one, a word is known whatever its frequency.
-        vectors_size: how many numbers a word of that file must have; None: as its first word.
         vocabulary: the folder of a run, whose vocabularies are used instead.
         tags: the tags in the order of their numbers (with ``entities`` in BIO); None: those of the training split,
             sorted.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``.
 
     Raises:
         InputError: an option is wrong; on first use: fewer than two tags, none of a split is among those of training,
@@ -75,7 +69,7 @@ class TaggingData(ExampleData):
 
     Example:
         >>> from seqlab.data import Grammar
-        >>> data = TaggingData(Grammar("entities", sizes=(50, 10, 10)), entities=True, batch_size=2)
+        >>> data = TaggingData(Grammar("entities", sizes=(50, 10, 10)), entities=True)
         >>> data.spec.tags
         ('B-LOC', 'B-ORG', 'B-PER', 'I-LOC', 'I-ORG', 'I-PER', 'O')
         >>> batch = data.collate("test", [0, 1])
@@ -87,32 +81,21 @@ class TaggingData(ExampleData):
         self,
         source: TaggedSource,
         entities: bool = False,
-        min_frequency: int | None = 1,
-        lowercase: bool = False,
-        characters: bool = True,
+        words: WordReading = WordReading(),
+        pretrained: WordVectors = WordVectors(),
+        batching: Batching = Batching(),
         max_length: int | None = None,
-        max_word_length: int | None = None,
-        vectors: str | Path | None = None,
-        vectors_size: int | None = None,
         vocabulary: str | Path | None = None,
         tags: Sequence[str] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
         self.source = source
         self.entities = entities
-        self.characters = characters
-        self.settings = TokenizerSettings("word", min_frequency=min_frequency, lowercase=lowercase)
+        self.words, self.pretrained = words, pretrained
+        self.settings = words.settings["tokens"]
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
-        self.max_word_length = (
-            None if max_word_length is None else check_whole_number("data.max_word_length", max_word_length, 1)
-        )
-        self._vectors_file, self._vectors_size = vectors, vectors_size
         self._vocabulary_folder = None if vocabulary is None else Path(vocabulary)
-        self._given = None if tags is None else Labels.given(tags, "tag", "data.tags").names
+        self._fixed_tags = None if tags is None else Labels.of_option(tags, "tag", "data.tags").names
 
     def sentences(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split, with the tags that are learned."""
@@ -121,24 +104,11 @@ class TaggingData(ExampleData):
     @cached_property
     def vocabularies(self) -> dict[str, Vocabulary]:
         """The words ("tokens") and their letters ("characters")."""
-        settings = {"tokens": self.settings, "characters": TokenizerSettings("character")}
         if (folder := self._vocabulary_folder) is not None:
-            return {
-                name: saved_vocabulary(folder if name == "tokens" else folder / name, kept)
-                for name, kept in settings.items()
-            }
-        words = self._count("train")
-        letters = Counter(letter for word in words for letter in word)
-        read = Counter[str]()
-        for word, count in words.items():
-            read[lower(word) if self.settings.lowercase else word] += count
-        kept = choose_tokens(read, self.settings, elsewhere=[UNKNOWN])[0]
-        known = set(kept)
-        further = sorted({word for word in self._wanted if self._vector(word) is not None} - known)
-        return {
-            "tokens": WordVocabulary([*kept, *further], self.settings),
-            "characters": CharacterVocabulary.build(letters, settings["characters"], elsewhere=[UNKNOWN]),
-        }
+            places = {"tokens": folder, "characters": folder / "characters"}
+            return {name: saved_vocabulary(places[name], settings) for name, settings in self.words.settings.items()}
+        with_vector = (word for word in self._wanted if self._vectors.of(word) is not None)
+        return self.words.vocabularies(self._count("train"), with_vector)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -153,16 +123,16 @@ class TaggingData(ExampleData):
     @cached_property
     def tags(self) -> tuple[str, ...]:
         """The tags in the order of their numbers."""
-        if self._given is not None:
-            return self._given
+        if self._fixed_tags is not None:
+            return self._fixed_tags
         found = (tag for sentence in self._sentences["train"] for tag in sentence.tags)
         return Labels.of_training(found, "tag", self.source).names
 
     @cached_property
     def unseen_tags(self) -> tuple[str, ...]:
         """The tags that are not learned, numbered after those that are."""
-        known = set(self.tags)
-        return tuple(sorted({tag for rows in self._sentences.values() for row in rows for tag in row.tags} - known))
+        learned = set(self.tags)
+        return tuple(sorted({tag for rows in self._sentences.values() for row in rows for tag in row.tags} - learned))
 
     @cached_property
     def spec(self) -> TaggingSpec:
@@ -175,15 +145,15 @@ class TaggingData(ExampleData):
             vocab_size=len(words),
             tags=self.tags,
             unknown_index=words.unknown_id,
-            num_characters=len(self.vocabularies["characters"]) if self.characters else None,
-            max_word_length=self.max_word_length,
+            num_characters=len(self.vocabularies["characters"]) if self.words.characters else None,
+            max_word_length=self.words.max_word_length,
             entities=self.entities,
             scheme=None if self.scheme is None else self.scheme.name,
             outside=None if self.scheme is None else self.scheme.outside,
             unseen_tags=self.unseen_tags,
             num_sentences={split: len(found.encoded.lengths) for split, found in splits.items()},
             num_words={split: len(found.targets) for split, found in splits.items()},
-            vectors=self._vector_rows(words),
+            vectors=self._vector_rows(words.tokens),
         )
 
     def lengths(self, split: str) -> NDArray[np.int64]:
@@ -192,10 +162,12 @@ class TaggingData(ExampleData):
 
     def collate(self, split: str, numbers: list[int]) -> TaggingBatch:
         """The batch of the sentences with these numbers."""
-        found = self._splits[split]
-        words, lengths = found.encoded.words(numbers)
-        characters, word_lengths = found.encoded.letters(numbers) if self.characters else (None, None)
-        targets, unseen = (found.encoded.rows(flat, numbers)[0] for flat in (found.targets, found.unseen))
+        split_rows = self._splits[split]
+        words, lengths = split_rows.encoded.words(numbers)
+        characters, word_lengths = split_rows.encoded.letters(numbers) if self.words.characters else (None, None)
+        targets, unseen = (
+            split_rows.encoded.rows(flat, numbers)[0] for flat in (split_rows.targets, split_rows.unseen)
+        )
         return TaggingBatch(words, characters, lengths, word_lengths, targets, unseen.bool())
 
     def train_dataloader(self) -> ExampleLoader[TaggingBatch]:
@@ -210,19 +182,19 @@ class TaggingData(ExampleData):
 
     def input_files(self) -> list[str] | None:
         """The files that are read; None where a source of the user's own does not say."""
-        return files_of(self.source, self._vocabulary_folder, self._vectors_file)
+        return files_of(self.source, self._vocabulary_folder, self.pretrained.vectors)
 
     def summaries(self) -> list[SplitSummary]:
         """The sentences and words of each split, its tags or types of entities, and what is remarkable in it."""
         left_out = getattr(self.source, "left_out", None)  # a user's own source need not have it
-        equal = equal_rows({split: [one.words for one in self._sentences[split]] for split in SPLITS})
+        equal = equal_rows({split: [one.words for one in self._sentences[split]] for split in SPLITS}, "sentences")
         return [self._summary(split, {} if left_out is None else left_out(split), equal.get(split)) for split in SPLITS]
 
     def _summary(self, split: str, left_out: Mapping[str, int], equal: str | None) -> SplitSummary:
-        found = self._splits[split]
-        counts = {"sentences": len(found.encoded.lengths), "words": len(found.targets)}
+        split_rows = self._splits[split]
+        counts = {"sentences": len(split_rows.encoded.lengths), "words": len(split_rows.targets)}
         names = self.tags + self.unseen_tags
-        tags = dict(zip(names, np.bincount(found.targets, minlength=len(names)).tolist(), strict=True))
+        tags = dict(zip(names, np.bincount(split_rows.targets, minlength=len(names)).tolist(), strict=True))
         classes, kind = {tag: count for tag, count in tags.items() if count}, "tags"
         notes = [] if equal is None else [equal]
         if self.scheme is not None:
@@ -269,8 +241,8 @@ class TaggingData(ExampleData):
         """The places where an entity lacks its beginning or its end."""
         if self.scheme is None:
             return {split: [] for split in SPLITS}
-        learned = self._given or (tag for one in self._read["train"] for tag in one.tags)
-        typed = typed_mark(learned, "O" if self._given else self.scheme.outside)
+        learned = self._fixed_tags or (tag for one in self._read["train"] for tag in one.tags)
+        typed = typed_mark(learned, "O" if self._fixed_tags else self.scheme.outside)
         return {split: check_scheme(sentences, self.scheme, typed) for split, sentences in self._read.items()}
 
     @cached_property
@@ -290,10 +262,10 @@ class TaggingData(ExampleData):
         names = self.tags + self.unseen_tags
         numbers = {tag: number for number, tag in enumerate(names)}
         words = self.vocabularies["tokens"]
-        seen = {as_read(word, words) for word in self._count("train")}
-        return {split: self._encode(split, numbers, seen) for split in SPLITS}
+        in_training = {as_read(word, words) for word in self._count("train")}
+        return {split: self._encode(split, numbers, in_training) for split in SPLITS}
 
-    def _encode(self, split: str, numbers: dict[str, int], seen: set[str]) -> _Split:
+    def _encode(self, split: str, numbers: dict[str, int], in_training: set[str]) -> _Split:
         words = self.vocabularies["tokens"]
         sentences = self._cut(self._sentences[split]) if split == "train" else self._sentences[split]
         targets = np.asarray([numbers[tag] for sentence in sentences for tag in sentence.tags], dtype=np.int64)
@@ -305,8 +277,8 @@ class TaggingData(ExampleData):
                 raise InputError(
                     f"{foreign}: no tag of the {split} split occurs in training, which has {shortened(self.tags)}"
                 )
-        encoded = EncodedSentences([one.words for one in sentences], self.vocabularies, self.max_word_length)
-        unseen = np.array([as_read(word, words) not in seen for word in encoded.forms])[encoded.form_of]
+        encoded = EncodedSentences([one.words for one in sentences], self.vocabularies, self.words.max_word_length)
+        unseen = np.array([as_read(word, words) not in in_training for word in encoded.forms])[encoded.form_of]
         return _Split(encoded, targets, unseen, foreign)
 
     def _cut(self, sentences: Sequence[TaggedSentence]) -> Sequence[TaggedSentence]:
@@ -330,28 +302,17 @@ class TaggingData(ExampleData):
     @cached_property
     def _wanted(self) -> set[str]:
         """The words that may have a pretrained vector, as they are read."""
-        if self._vectors_file is None:
-            return set()
-        words = set(self._count(*SPLITS))
-        return {lower(word) for word in words} if self.settings.lowercase else words
+        return set() if self.pretrained.vectors is None else self.words.as_read(self._count(*SPLITS))
 
     @cached_property
-    def _vectors(self) -> Vectors:
-        if self._vectors_file is None:
-            return {}
-        known = self._wanted | (set() if self._vocabulary_folder is None else set(self.vocabulary.tokens))
-        return read_vectors(self._vectors_file, known | {lower(word) for word in known}, self._vectors_size)
+    def _vectors(self) -> VectorTable:
+        saved = () if self._vocabulary_folder is None else self.vocabulary.tokens
+        return self.pretrained.table(self._wanted.union(saved))
 
-    def _vector(self, word: str) -> NDArray[np.float32] | None:
-        return self._vectors.get(word, self._vectors.get(lower(word)))
-
-    def _vector_rows(self, vocabulary: Vocabulary) -> torch.Tensor | None:
+    def _vector_rows(self, tokens: Sequence[str]) -> Tensor | None:
         """The vector of each word of the vocabulary, NaN for one without."""
-        if self._vectors_file is None:
+        if self.pretrained.vectors is None:
             return None
-        found = [self._vector(word) for word in vocabulary.tokens]
-        size = next((len(vector) for vector in found if vector is not None), None)
-        if size is None:
-            raise InputError(f"data.vectors={self._vectors_file}: none of its words occurs in {self.source}")
-        nothing = np.full(size, np.nan, dtype=np.float32)
-        return torch.from_numpy(np.stack([nothing if vector is None else vector for vector in found]))
+        if (rows := self._vectors.rows(tokens)) is None:
+            raise InputError(f"data.vectors={self.pretrained.vectors}: none of its words occurs in {self.source}")
+        return rows

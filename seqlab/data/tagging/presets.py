@@ -1,16 +1,18 @@
-"""One function for each file of ``conf/data`` with tagged sentences: flat keys make a source, the rest goes on."""
+"""One function for each file of ``conf/data`` with tagged sentences: its flat keys make a source and a data module."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from seqlab.data.core.cut import LABELLED_SPLIT
-from seqlab.data.core.options import check_one_source, published_folder
-from seqlab.data.formats.text import Paths
+from seqlab.data.core.cut import Cut
+from seqlab.data.core.options import check_hub_or_files, from_options, published_folder, refuse_of_files, take
+from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.tagging.grammar import Grammar
+from seqlab.data.tagging.hub import TaggedHub
 from seqlab.data.tagging.module import TaggingData
-from seqlab.data.tagging.sources import TaggedFiles, TaggedHub
-from seqlab.errors import InputError
+from seqlab.data.tagging.sources import TaggedFiles
 
 
 def grammar_data(
@@ -20,91 +22,69 @@ def grammar_data(
     grammar_seed: int = 0,
     **options: Any,
 ) -> TaggingData:
-    """``data=grammar``: a generated grammar. Named arguments as in ``Grammar``, options as in ``TaggingData``."""
-    return TaggingData(Grammar(layer, sizes, unseen, grammar_seed), entities=layer == "entities", **options)
+    """``data=grammar``: a generated grammar.
+
+    Args:
+        layer, sizes, unseen, grammar_seed: see ``Grammar``.
+        options: of ``TaggingData`` and its parts.
+    """
+    source = Grammar(layer, sizes, unseen, grammar_seed)
+    return from_options(TaggingData, source, entities=layer == "entities", **options)
 
 
-def tagged_data(
-    path: Paths | None = None,
-    train: Paths | None = None,
-    validation: Paths | None = None,
-    test: Paths | None = None,
-    hub: str | None = None,
-    name: str | None = None,
-    revision: str | None = None,
-    format: str | None = None,
-    word_column: str | int | None = None,
-    tag_column: str | int | None = None,
-    separator: str | None = None,
-    split: Sequence[float] = LABELLED_SPLIT,
-    split_seed: int = 0,
-    encoding: str = "utf-8",
-    comments: str | Sequence[str] | None = None,
-    header: bool | None = None,
-    split_unique: bool = False,
-    **options: Any,
-) -> TaggingData:
-    """``data=tagging``: the user's own files, or with ``hub`` a Hugging Face data set.
+def tagged_data(path: Paths | None = None, hub: str | None = None, **options: Any) -> TaggingData:
+    """``data=tagging``: the user's own files, or a Hugging Face data set.
 
-    Named arguments as in ``TaggedFiles``; with ``hub`` as in ``TaggedHub``, where ``train``, ``validation`` and
-    ``test`` name splits (by default those very names). Options as in ``TaggingData``.
+    Args:
+        path: a file, a pattern or a list of these, cut into three splits.
+        hub: the data set's name.
+        options: of ``TaggedFiles``, or with ``hub`` of ``TaggedHub``, of ``TaggingData``, and of their parts. With
+            ``hub``, ``train``, ``validation`` and ``test`` name splits.
 
     Raises:
         InputError: ``hub`` and ``path`` are both given, or an option of the one with the other.
     """
-    check_one_source(hub, path, name=name, revision=revision)
+    check_hub_or_files(hub, path, options)
     if hub is None:
-        files = TaggedFiles(
-            path,
-            train,
-            validation,
-            test,
-            format=format,
-            word_column=word_column,
-            tag_column=tag_column,
-            separator=separator,
-            split=split,
-            split_seed=split_seed,
-            encoding=encoding,
-            comments=comments,
-            header=header,
-            split_unique=split_unique,
-        )
-        return TaggingData(files, **options)
-    of_files = {"format": format, "separator": separator, "comments": comments, "header": header}
-    for option, value in {**of_files, "split_unique": split_unique or None}.items():
-        if value is not None:
-            raise InputError(f"data.{option}={value!r} is for files: a data set of the hub has columns with names")
-    names = {"train": train, "validation": validation, "test": test}  # HubRows: None is cut where it lacks
-    words = None if word_column is None else str(word_column)
-    source = TaggedHub(hub, words, tag_column, split_seed, name=name, revision=revision, split=split, **names)
-    return TaggingData(source, **options)
+        options["path"] = path
+        return from_options(TaggingData, take(TaggedFiles, options), **options)
+    source = take(TaggedHub, options, take(HubDataset, options, hub))
+    unique = take(Cut, options).split_unique
+    refuse_of_files({**take(TagFormat, options).of_files(), "split_unique": unique or None})
+    return from_options(TaggingData, source, **options)
 
 
 def ewt_data(root: str | os.PathLike[str] | None = None, tag_column: str | None = None, **options: Any) -> TaggingData:
     """``data=ewt_pos``: parts of speech of the English Web Treebank in Universal Dependencies (Silveira et al. 2014).
 
-    Reads ``ud_english_ewt/en_ewt-ud-{train,dev,test}.conllu.gz`` under ``root``. ``tag_column`` as in ``TaggedFiles``,
-    options as in ``TaggingData``.
+    Reads ``ud_english_ewt/en_ewt-ud-{train,dev,test}.conllu.gz``.
+
+    Args:
+        root: the folder of published data.
+        tag_column: "upos" (None) or "xpos".
+        options: of ``TaggingData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.
     """
     folder = published_folder(root, "ewt_pos", "ud_english_ewt", "en_ewt-ud-{train,dev,test}.conllu.gz")
-    train, dev, test = (folder / f"en_ewt-ud-{split}.conllu.gz" for split in ("train", "dev", "test"))
-    return TaggingData(TaggedFiles(None, train, dev, test, tag_column=tag_column), **options)
+    files = Files(None, *(folder / f"en_ewt-ud-{split}.conllu.gz" for split in ("train", "dev", "test")))
+    return from_options(TaggingData, TaggedFiles(files, TagFormat(tag_column=tag_column)), **options)
 
 
 def wnut17_data(root: str | os.PathLike[str] | None = None, **options: Any) -> TaggingData:
     """``data=wnut17``: emerging entities in noisy text (Derczynski et al. 2017).
 
-    Reads ``wnut17/{wnut17train.conll,emerging.dev.conll,emerging.test.annotated}`` under ``root``; options as in
-    ``TaggingData``.
+    Reads ``wnut17/{wnut17train.conll,emerging.dev.conll,emerging.test.annotated}``.
+
+    Args:
+        root: the folder of published data.
+        options: of ``TaggingData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.
     """
     names = "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"
     folder = published_folder(root, "wnut17", "wnut17", f"{{{','.join(names)}}}")
-    train, dev, test = (folder / name for name in names)
-    return TaggingData(TaggedFiles(None, train, dev, test, separator="\t"), entities=True, **options)
+    files = Files(None, *(folder / name for name in names))
+    return from_options(TaggingData, TaggedFiles(files, TagFormat(separator="tab")), entities=True, **options)

@@ -1,1 +1,5 @@
-"""Sentence pairs: ``sources`` (and ``bibles``), ``batch``, ``module`` and ``presets``."""
+"""Sentence pairs: ``sources`` (and ``hub``, ``bibles``), ``batch``, ``module`` and ``presets``.
+
+A new source is a class of ``sources``, and a function of ``presets`` that ``conf/data`` names. What a batch or a spec
+holds is read by ``seqlab.tasks.translation``, and saved with runs.
+"""

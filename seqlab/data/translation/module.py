@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
-from seqlab.data.core.examples import ExampleData, check_whole_number
+from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
@@ -31,8 +32,8 @@ class _Side:
     starts: NDArray[np.int64]
 
     def row(self, number: int) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = self.tokens[self.starts[number] : self.starts[number + 1]].astype(np.int64)
-        return found
+        ids: NDArray[np.int64] = self.tokens[self.starts[number] : self.starts[number + 1]].astype(np.int64)
+        return ids
 
 
 @dataclass
@@ -50,17 +51,13 @@ class TranslationData(ExampleData):
 
     Args:
         source: gives the pairs (``ParallelFiles``, ``KingJamesToWorldEnglish``, ...).
-        unit: "character", "word" or "subword".
-        max_vocab_size: the most tokens to keep a side; None: all (subwords: 8,000).
-        min_frequency: rarer tokens are left out and read as ``<unk>``; None: 2 for words, else 1.
-        lowercase: lower the texts first (references stay as they are).
-        punctuation: words alone: punctuation marks are tokens of their own.
+        tokens: how texts are split into tokens, and which of these are kept a side; references stay as they are.
+        batching: how pairs are put into batches; a pair is as long as its two sides.
         joint_vocabulary: one vocabulary of both sides' texts.
         max_length: training pairs with more tokens on a side are left out, counted; None: none is.
         skip_empty: leave pairs with an empty side out, counted, instead of refusing them.
         vocabulary: saved vocabularies to use instead: a folder with ``tokenizer.json`` for the source and
             ``target/tokenizer.json``, or with ``joint_vocabulary`` one ``tokenizer.json`` or the folder that holds it.
-        batch_size, eval_batch_size, bucket_batches, seed: see ``ExampleData``; a pair is as long as its two sides.
 
     Raises:
         InputError: an option is wrong; on first use: an empty side, with its file and line, or an empty split.
@@ -69,7 +66,7 @@ class TranslationData(ExampleData):
         >>> class Numbers:
         ...     def read(self, split):
         ...         return [SentencePair("one two", "eins zwei", "1"), SentencePair("three", "drei", "2")]
-        >>> data = TranslationData(Numbers(), batch_size=2)
+        >>> data = TranslationData(Numbers())
         >>> data.spec.model_arguments()
         {'source_vocab_size': 4, 'target_vocab_size': 6}
         >>> batch = next(iter(data.val_dataloader()))
@@ -80,23 +77,16 @@ class TranslationData(ExampleData):
     def __init__(
         self,
         source: ParallelSource,
-        unit: str = "word",
-        max_vocab_size: int | None = None,
-        min_frequency: int | None = 1,
-        lowercase: bool = False,
-        punctuation: bool = False,
+        tokens: TokenizerSettings = TokenizerSettings("word"),
+        batching: Batching = Batching(),
         joint_vocabulary: bool = False,
         max_length: int | None = None,
         skip_empty: bool = False,
         vocabulary: str | Path | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        bucket_batches: int = 1,
-        seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, bucket_batches, seed)
+        super().__init__(batching)
         self.source = source
-        self.settings = TokenizerSettings(unit, max_vocab_size, min_frequency, lowercase, punctuation)
+        self.settings = tokens
         self.joint_vocabulary, self.skip_empty = joint_vocabulary, skip_empty
         self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
         self._saved = None if vocabulary is None else Path(vocabulary)
@@ -144,17 +134,17 @@ class TranslationData(ExampleData):
 
     def lengths(self, split: str) -> NDArray[np.int64]:
         """The tokens of each pair, both sides."""
-        found = self._splits[split]
-        return np.diff(found.source.starts) + np.diff(found.target.starts)
+        split_pairs = self._splits[split]
+        return np.diff(split_pairs.source.starts) + np.diff(split_pairs.target.starts)
 
     def collate(self, split: str, numbers: list[int]) -> TranslationBatch:
         """The batch of the pairs with these numbers."""
-        found, spec = self._splits[split], self.spec
-        source, source_lengths = pad([found.source.row(number) for number in numbers])
-        rows = [found.target.row(number) for number in numbers]
+        split_pairs, spec = self._splits[split], self.spec
+        source, source_lengths = pad([split_pairs.source.row(number) for number in numbers])
+        rows = [split_pairs.target.row(number) for number in numbers]
         inputs, _ = pad([np.concatenate(([spec.bos], row)) for row in rows])
         targets, _ = pad([np.concatenate((row, [spec.eos])) - IGNORE_INDEX for row in rows])
-        references = () if split == "train" else tuple(found.pairs[number].target for number in numbers)
+        references = () if split == "train" else tuple(split_pairs.pairs[number].target for number in numbers)
         return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
 
     def input_files(self) -> list[str] | None:
@@ -163,9 +153,9 @@ class TranslationData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many pairs and tokens each split holds, how many were left out, and which stand in two splits."""
-        shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS})
+        shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS}, "pairs")
         of_source: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
-        found = []
+        summaries = []
         for split in SPLITS:
             part = self._splits[split]
             notes = [shared[split]] if split in shared else []
@@ -178,8 +168,10 @@ class TranslationData(ExampleData):
                 notes.append(f"{counted(alike, 'pairs')} {agree(alike, 'has', 'have')} two equal sides")
             counts = {"pairs": len(part.pairs)}
             counts |= {f"{side} tokens": len(getattr(part, side).tokens) for side in self.vocabularies}
-            found.append(SplitSummary(split, counts, {**of_source(split), **self._left_out[split]}, notes=tuple(notes)))
-        return found
+            summaries.append(
+                SplitSummary(split, counts, {**of_source(split), **self._left_out[split]}, notes=tuple(notes))
+            )
+        return summaries
 
     def fingerprint(self) -> str:
         """A digest of all pairs as they are read, and of their order."""
@@ -197,17 +189,17 @@ class TranslationData(ExampleData):
 
     def _checked(self, split: str) -> list[SentencePair]:
         pairs = list(self.source.read(split))
-        kept = [pair for pair in pairs if not is_empty(pair)]
-        if len(kept) < len(pairs):
+        whole = [pair for pair in pairs if not is_empty(pair)]
+        if len(whole) < len(pairs):
             if not self.skip_empty:
                 empty = next(pair for pair in pairs if is_empty(pair))
                 side = "source" if is_blank(empty.source) else "target"
                 mend = "leave the pair out, or give data.skip_empty=true"
                 raise InputError(f"{empty.place}: the {side} is empty; {mend}")
-            self._left_out[split][EMPTY] += len(pairs) - len(kept)
-        if not kept:
+            self._left_out[split][EMPTY] += len(pairs) - len(whole)
+        if not whole:
             raise InputError(f"the {split} split of {self.source} is empty")
-        return kept
+        return whole
 
     @cached_property
     def _splits(self) -> dict[str, _Split]:
@@ -220,17 +212,17 @@ class TranslationData(ExampleData):
             tokens, count = vocabulary.encode_many([getattr(pair, side) for pair in pairs], f"{name} ({side})")
             sides.append(tokens)
             counts.append(count)
-        kept = np.ones(len(pairs), dtype=bool)
+        is_kept = np.ones(len(pairs), dtype=bool)
         if split == "train" and self.max_length is not None:
-            kept = np.maximum(*counts) <= self.max_length
-            if not kept.all():
-                self._left_out[split][f"pairs with a side of over {self.max_length} tokens"] += int((~kept).sum())
-            if not kept.any():
+            is_kept = np.maximum(*counts) <= self.max_length
+            if not is_kept.all():
+                self._left_out[split][f"pairs with a side of over {self.max_length} tokens"] += int((~is_kept).sum())
+            if not is_kept.any():
                 raise InputError(f"data.max_length={self.max_length} leaves no training pair; give more")
-        source, target = (_select(tokens, count, kept) for tokens, count in zip(sides, counts, strict=True))
-        return _Split(source, target, [pair for pair, keep in zip(pairs, kept, strict=True) if keep])
+        source, target = (_select(tokens, count, is_kept) for tokens, count in zip(sides, counts, strict=True))
+        return _Split(source, target, [pair for pair, keep in zip(pairs, is_kept, strict=True) if keep])
 
 
-def _select(tokens: NDArray[Any], counts: NDArray[Any], kept: NDArray[np.bool_]) -> _Side:
-    """The texts that are ``kept`` of all ``tokens``, of which each text has its ``counts``."""
-    return _Side(tokens[np.repeat(kept, counts)], np.concatenate([[0], np.cumsum(counts[kept])]))
+def _select(tokens: NDArray[Any], counts: NDArray[Any], is_kept: NDArray[np.bool_]) -> _Side:
+    """The texts that are kept, of all ``tokens``, of which each text has its ``counts``."""
+    return _Side(tokens[np.repeat(is_kept, counts)], np.concatenate([[0], np.cumsum(counts[is_kept])]))

@@ -113,7 +113,12 @@ class Vocabulary(ABC):
         """The same mapping as a ``tokenizers.Tokenizer``."""
 
     def encode_many(self, texts: Sequence[str], name: str = "the text") -> tuple[NDArray[Any], NDArray[Any]]:
-        """Ids of several texts in one array of the smallest unsigned type, and each text's number of tokens."""
+        """Ids of several texts in one array of the smallest unsigned type, and each text's number of tokens.
+
+        Args:
+            texts: to encode.
+            name: what they are, for messages.
+        """
         ids, counts = self._lookup(texts)
         if ids.size and ids.min() < 0:
             if self.unknown_id is None:
@@ -170,13 +175,13 @@ def choose_tokens(
         (['a', 'b'], False)
     """
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    kept = [token for token in ranked if counts[token] >= settings.least][: settings.max_vocab_size]
-    known = set(kept)
-    if UNKNOWN in known or (len(kept) == len(ranked) and known.issuperset(elsewhere)):
-        return kept, False
+    tokens = [token for token in ranked if counts[token] >= settings.least][: settings.max_vocab_size]
+    chosen = set(tokens)
+    if UNKNOWN in chosen or (len(tokens) == len(ranked) and chosen.issuperset(elsewhere)):
+        return tokens, False
     if settings.max_vocab_size is not None:
-        kept = kept[: settings.max_vocab_size - 1]
-    return [*kept, UNKNOWN], True
+        tokens = tokens[: settings.max_vocab_size - 1]
+    return [*tokens, UNKNOWN], True
 
 
 def load_vocabulary(path: str | Path) -> Vocabulary:

@@ -48,7 +48,13 @@ class CharacterVocabulary(Vocabulary):
     def build(
         cls, counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
     ) -> "CharacterVocabulary":
-        """The vocabulary of a training split with these character counts."""
+        """The vocabulary of a training split with these character counts.
+
+        Args:
+            counts: each character of the training split with its frequency.
+            settings: which of them are kept.
+            elsewhere: the characters of other splits.
+        """
         kept, added = choose_tokens(counts, settings, elsewhere)
         characters = sorted(kept[:-1] if added else kept)
         return cls([*characters, UNKNOWN] if added else characters, settings)

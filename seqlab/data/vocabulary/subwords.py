@@ -37,7 +37,12 @@ class SubwordVocabulary(Vocabulary):
 
     @classmethod
     def build(cls, texts: Iterable[str], settings: TokenizerSettings) -> "SubwordVocabulary":
-        """Train on the texts of the training split."""
+        """Train on the texts of the training split.
+
+        Args:
+            texts: of the training split.
+            settings: how many subwords are kept, and how often each occurs at least.
+        """
         from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
         size = settings.max_vocab_size or DEFAULT_SIZE
@@ -70,7 +75,7 @@ class SubwordVocabulary(Vocabulary):
         return list(self._trained.encode(text, add_special_tokens=False).tokens)
 
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-        coded = [found.ids for found in self._trained.encode_batch_fast(list(texts), add_special_tokens=False)]
+        coded = [encodings.ids for encodings in self._trained.encode_batch_fast(list(texts), add_special_tokens=False)]
         counts = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
         return np.fromiter((i for ids in coded for i in ids), dtype=np.int64, count=int(counts.sum())), counts
 

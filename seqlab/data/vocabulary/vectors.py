@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.text import expand_paths
+from seqlab.data.formats.paths import expand_paths
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -41,8 +41,8 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
         {'of': array([ 2., -1.], dtype=float32)}
     """
     file = expand_paths(path, "data.vectors")[0]
-    found: Vectors = {}
-    asked, rows, again = size is not None, 0, 0
+    vectors: Vectors = {}
+    size_is_given, rows, repeats = size is not None, 0, 0
     for number, line in _lines(file):
         fields = line.split(" ")
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
@@ -52,11 +52,11 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
         # A few words of the published files hold spaces themselves; more numbers than wanted are another matter.
         word, values = " ".join(fields[:-size]), fields[-size:]
         if len(fields) <= size or size < 1 or any(map(_is_number, fields[1:-size])):
-            raise InputError(_ragged(f"{file}:{number}", size, len(fields) - 1, asked))
+            raise InputError(_ragged(f"{file}:{number}", size, len(fields) - 1, size_is_given))
         if word not in words:
             continue
-        if word in found:
-            again += 1
+        if word in vectors:
+            repeats += 1
             continue
         try:
             vector = np.array(values, dtype=np.float32)
@@ -64,13 +64,13 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
             raise InputError(f"{file}:{number}: expected a word and {size} numbers, got {error}") from error
         if not np.isfinite(vector).all():
             raise InputError(f"{file}:{number}: a number of {word!r} is not finite")
-        found[word] = vector
+        vectors[word] = vector
     if not rows:
         raise InputError(f"{file}:1: the file is empty; expected a word and its numbers in each line")
-    log.info("%s: %d of %d words have a vector", file, len(found), len(words))
-    if again:
-        log.info("%s: further vectors of words that have one already are left out: %d", file, again)
-    return found
+    log.info("%s: %d of %d words have a vector", file, len(vectors), len(words))
+    if repeats:
+        log.info("%s: further vectors of words that have one already are left out: %d", file, repeats)
+    return vectors
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -99,7 +99,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _ragged(place: str, size: int, got: int, asked: bool) -> str:
-    if asked:
+def _ragged(place: str, size: int, got: int, size_is_given: bool) -> str:
+    if size_is_given:
         return f"{place}: expected a word and {size} numbers, as model.embedding_size says, got {got}"
     return f"{place}: expected a word and {max(size, 1)} numbers as in the lines before, got {got}"

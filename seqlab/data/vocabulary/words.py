@@ -71,7 +71,13 @@ class WordVocabulary(Vocabulary):
     def build(
         cls, counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
     ) -> "WordVocabulary":
-        """The vocabulary of a training split with these word counts."""
+        """The vocabulary of a training split with these word counts.
+
+        Args:
+            counts: each word of the training split with its frequency.
+            settings: which of them are kept.
+            elsewhere: the words of other splits.
+        """
         return cls(choose_tokens(counts, settings, elsewhere)[0], settings)
 
     @staticmethod
@@ -108,9 +114,9 @@ class WordVocabulary(Vocabulary):
         import pyarrow.compute as pc
 
         if self._pattern is not None:
-            found = [self.pieces(text) for text in texts]
-            words = pa.array([word for piece in found for word in piece], type=pa.large_string())
-            return words, np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+            pieces = [self.pieces(text) for text in texts]
+            words = pa.array([word for piece in pieces for word in piece], type=pa.large_string())
+            return words, np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
         trimmed = pc.utf8_trim_whitespace(pa.array([self._normalize(text) for text in texts], type=pa.large_string()))
         lists = pc.utf8_split_whitespace(trimmed)
         counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
@@ -125,8 +131,8 @@ class WordVocabulary(Vocabulary):
         """How often each word occurs."""
         counts: Counter[str] = Counter()
         for text in texts:
-            found = self._split([text])[0].value_counts()
-            counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+            frequencies = self._split([text])[0].value_counts()
+            counts.update(dict(zip(frequencies.field(0).to_pylist(), frequencies.field(1).to_pylist(), strict=True)))
         return counts
 
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,0 +1,131 @@
+"""Figures of attention: over a story at each hop, over a source at each token of its translation."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from seqlab.callbacks.at_test import AtTest, Observer
+from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
+from seqlab.data.answers.module import AnswerData
+from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.translation.module import TranslationData
+from seqlab.tasks.answer import AnswerTask, probabilities
+from seqlab.tasks.translation import TranslationTask, translate
+
+_SHOWN: Final = 40  # sentences or words that a figure has room for
+
+
+class AnswerAttention(AtTest):
+    """Draws the attention of the trained model over stories into TensorBoard, ``attention/1``, ``attention/2``, ...
+
+    Each of the first ``num_examples`` questions of the test has a figure. It has a row for each sentence (or word) of
+    the story, the last 40 of a longer one, and a column for each hop, which sums to one over the whole story. A star
+    marks the sentences that the data names as facts for the answer. A model without attention has no figures.
+
+    Args:
+        num_examples: the number of questions.
+
+    Raises:
+        InputError: ``num_examples`` is less than 1.
+        TypeError: the task answers no questions.
+    """
+
+    def __init__(self, num_examples: int = 3) -> None:
+        self.num_examples = check_num_examples("attention", num_examples)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data, task = data_and_task(trainer, pl_module, AnswerData, AnswerTask)
+        if self.writer is None or task.model.attention is None:
+            return
+        rows = data.rows("test")[: self.num_examples]
+        found, weights = probabilities(task.model, data.collate("test", list(range(len(rows)))))
+        for number, row in enumerate(rows):
+            steps = _steps(row, data, task.model.unit)
+            answer = task.answers[int(found[number].argmax())]
+            title = f"{row.question} {answer}" + ("" if answer == row.answer else f" (true: {row.answer})")
+            figure = draw_hops(steps[-_SHOWN:], weights[number, :, : len(steps)][:, -_SHOWN:], title)
+            self.writer.add_figure(f"attention/{number + 1}", figure, self.last_step)
+
+
+def _steps(row: StoryQuestion, data: AnswerData, unit: str) -> list[str]:
+    """The sentences, or words, that the model reads a story by."""
+    if unit == "word":
+        return [piece for sentence in row.story for piece in data.vocabulary.pieces(sentence)]
+    return [("* " if position in row.supports else "") + text for position, text in enumerate(row.story)]
+
+
+def draw_hops(steps: Sequence[str], weights: Tensor, title: str) -> Any:
+    """Draws the weights of attention ``(hops, steps)``, with a row for each step."""
+    from matplotlib.figure import Figure
+
+    hops = weights.size(0)
+    figure = Figure(figsize=(4 + 0.5 * hops, 1.5 + 0.28 * len(steps)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(weights.T.numpy(), aspect="auto", cmap="Greys", vmin=0, vmax=1)
+    axes.set_xticks(range(hops), [str(hop + 1) for hop in range(hops)])
+    axes.set_yticks(range(len(steps)), [step.replace("$", r"\$") for step in steps])
+    axes.set_xlabel("hop")
+    axes.set_title(title.replace("$", r"\$"), fontsize="medium")
+    return figure
+
+
+class AttentionMaps(Observer):
+    """Draws the attention of a translator into TensorBoard at each validation, ``attention/1``, ``attention/2``, ...
+
+    Each of the first ``num_examples`` sentences of validation has a figure. It has a column for each token of the
+    source and a row for each token of the translation that beam search finds, with its end. A row sums to one. A model
+    without attention has no figures.
+
+    Args:
+        num_examples: the number of sentences.
+
+    Raises:
+        InputError: ``num_examples`` is less than 1.
+        TypeError: the task does not translate.
+    """
+
+    def __init__(self, num_examples: int = 3) -> None:
+        self.num_examples = check_num_examples("attention", num_examples)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        writer = tensorboard_writer(trainer)
+        if writer is None:
+            return
+        data, task = data_and_task(trainer, pl_module, TranslationData, TranslationTask)
+        if task.model.decoder.attention is None:
+            return
+        pairs = data.pairs("validation")[: self.num_examples]
+        batch = data.collate("validation", list(range(len(pairs))))
+        found = translate(task.model, task.spec, batch.source, batch.source_lengths, **task.search)
+        assert found.attention is not None
+        source, target = (data.vocabularies[side] for side in task.spec.vocabularies)
+        for number, (pair, tokens) in enumerate(zip(pairs, found.best(), strict=True)):
+            read = source.encode(pair.source).tolist()
+            written = [target.decode([token]) if token < task.spec.bos else "<bos>" for token in tokens]
+            weights = found.attention[number, : len(tokens) + 1, : len(read)]
+            figure = draw_alignment([source.decode([token]) for token in read], [*written, "<eos>"], weights)
+            writer.add_figure(f"attention/{number + 1}", figure, trainer.global_step)
+
+
+def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor) -> Any:
+    """Draws the weights of attention ``(target tokens, source tokens)``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.2 + 0.2 * len(source), 1.2 + 0.2 * len(target)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(weights.float().cpu().numpy(), aspect="auto", cmap="Greys", vmin=0, vmax=1)
+    axes.set_xticks(range(len(source)), [_visible(token) for token in source], rotation=90, fontsize=8)
+    axes.set_yticks(range(len(target)), [_visible(token) for token in target], fontsize=8)
+    axes.set_xlabel("source")
+    axes.set_ylabel("translation")
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    return figure
+
+
+def _visible(token: str) -> str:
+    """A token as a label: no formula begins at a dollar, spaces and unprintable characters are visible."""
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in token)
+    return printable.replace(" ", "\u2423").replace("$", r"\$")

@@ -1,0 +1,80 @@
+"""Quotes that are not closed: values of several lines that have swallowed rows of their table."""
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from seqlab.data.core.labels import strip_label
+from seqlab.data.formats.records import Record
+from seqlab.errors import InputError
+
+_SURE_LINES: Final = 4  # lines of the form of rows that are no accident, whatever their labels
+
+
+class Suspect(NamedTuple):
+    """A field of several lines, of which some look like rows: where its quote opens, and the labels they would have."""
+
+    line: int
+    num_lines: int
+    labels: list[str]
+
+
+def suspects_of(record: Record, lines: Sequence[str], separator: str, label: int, width: int) -> Iterator[Suspect]:
+    """The quoted fields of a record of which most lines have as many values as a row."""
+    line = record.line
+    for field in record.fields:
+        more = field.count("\n")
+        if more:
+            inside = [text for text in lines[line - 1 : line + more] if text.strip()]
+            rows = [values for text in inside if len(values := values_of(text, separator)) == width]
+            if 2 * len(rows) > len(inside):
+                yield Suspect(line, len(inside), [values[label].strip('"') for values in rows])
+        line += more
+
+
+def values_of(line: str, separator: str) -> list[str]:
+    """The values of a line by itself."""
+    if '"' not in line or len(separator) > 1:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line.replace("\r", " ")], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return line.split(separator)
+
+
+def check_swallowed(file: Path, suspect: Suspect, classes: Counter[str]) -> None:
+    """Refuses a field of lines that would be rows: by their labels, which other rows have, or by their sheer number."""
+    matching = sum(strip_label(label) in classes for label in suspect.labels)
+    plain = sum(bool(label) and not label[0].isspace() for label in suspect.labels)  # prose has a space after a comma
+    alike = plain == suspect.num_lines >= _SURE_LINES
+    if 2 * matching > suspect.num_lines or alike:
+        raise InputError(
+            f"{file}:{suspect.line}: a quote opens here whose value spans {suspect.num_lines} lines, "
+            f"{len(suspect.labels)} of which would be rows of their own: close the quote, or give data.quoting=none, "
+            "where quotes are characters of the texts (data.quoting=standard reads the value as it stands)"
+        )
+
+
+def rows_within(value: str, separator: str, width: int, classes: Collection[str] | None = None) -> int:
+    """How many lines of a value would be rows of its table, where they are so many that a stray quote must have
+    swallowed them; else 0. For values that another reader has split.
+
+    Args:
+        value: of several lines.
+        separator: what stands between two values of a row.
+        width: how many values a row has.
+        classes: the labels of other rows, one of which a row's line has; None: the table has none.
+
+    Example:
+        >>> rows_within("one,neg\\ntwo,pos\\nthree", ",", 2, {"neg", "pos"}), rows_within("a, b\\nc", ",", 2, {"neg"})
+        (2, 0)
+    """
+    lines = [line for line in value.split("\n") if line.strip()]
+    split = [values for line in lines if len(values := line.split(separator)) == width > 1]
+    if classes is not None:
+        known = sum(any(strip_label(one) in classes for one in values) for values in split)
+        return known if 2 * known >= len(lines) else 0
+    plain = sum(not any(one[:1].isspace() or not one for one in values) for values in split)
+    return plain if plain >= len(lines) - 1 >= _SURE_LINES - 1 else 0

@@ -1,0 +1,102 @@
+"""Tagged sentences of a Hugging Face data set."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import LABELLED_SPLIT
+from seqlab.data.core.labels import strip_label
+from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.summary import counted
+from seqlab.data.formats.blanks import is_blank
+from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.sentences import TaggedSentence
+from seqlab.errors import InputError
+
+_IGNORED: Final = -100  # what PyTorch's losses leave out by default
+
+
+class TaggedHub(HubSource, RowSource[TaggedSentence]):
+    """Two columns of a data set of the hub: lists of words, and lists of as many tags.
+
+    A tag's number reads as the tag's name, where the data set holds the names; a number below 0 then marks a hidden
+    tag, and a sentence with one is left out and counted. So is one with the number -100, which PyTorch's losses ignore,
+    where the tags are numbers without names. Splits that it lacks are cut from its training split, which is shuffled
+    first. Words and tags are stripped of spaces.
+
+    Args:
+        data_set: the data set, or its name.
+        word_column: the column of words; None: "tokens".
+        tag_column: the column of tags; None: "tags".
+        split: shares of train, validation and test, for the splits that are cut.
+        split_seed: of the shuffling.
+
+    Raises:
+        InputError: as ``HubRows``; on first use: there is no such column, it holds no lists, a row has no words or
+            another number of tags, a word or tag is empty, or all tags of a split are hidden.
+    """
+
+    def __init__(
+        self,
+        data_set: HubDataset | str = HubDataset(),
+        word_column: str | int | None = None,
+        tag_column: str | int | None = None,
+        split: Sequence[float] = LABELLED_SPLIT,
+        split_seed: int = 0,
+    ) -> None:
+        self._words = "tokens" if word_column is None else str(word_column)
+        self._tags = "tags" if tag_column is None else str(tag_column)
+        files = "as data.path=FILE in place of data.hub"
+        self._hub = HubRows(data_set, self._choose, files=files, split=split, shuffle_seed=split_seed)
+
+    def _read_splits(self) -> dict[str, Reading[TaggedSentence]]:
+        return {split: self._read(split) for split in SPLITS}
+
+    def _read(self, split: str) -> Reading[TaggedSentence]:
+        names = getattr(self._hub.features(split)[self._tags].feature, "names", None)
+        reading = Reading[TaggedSentence]()
+        for number, (words, tags) in enumerate(self._hub.read(split, self._words, self._tags)):
+            place = self._hub.place(split, number)
+            hidden = [
+                tag for tag in tags or () if isinstance(tag, int) and (tag == _IGNORED if names is None else tag < 0)
+            ]
+            if hidden:
+                reading.left_out[f"sentences with a hidden tag ({hidden[0]})"] += 1
+            else:
+                reading.rows.append(self._sentence(words, tags, names, place))
+        if (hidden_in_all := reading.left_out.total()) and not reading.rows:
+            raise InputError(
+                f"all tags of the {split} split of {self} are hidden ({counted(hidden_in_all, 'sentences')}): "
+                f"give data.{split}=SPLIT"
+            )
+        return reading
+
+    def _choose(self, rows: Any) -> Any:
+        columns = {"data.word_column": self._words, "data.tag_column": self._tags}
+        chosen = select_columns(rows, columns, self)
+        for option, column in columns.items():
+            if not hasattr(rows.features[column], "feature"):
+                raise InputError(f"the column {column!r} of the data set {self} holds no lists: give {option}=NAME")
+        return chosen
+
+    def _sentence(self, words: Any, tags: Any, names: Sequence[str] | None, place: str) -> TaggedSentence:
+        if not words:
+            raise InputError(f"{place}: the sentence has no words")
+        if len(tags or ()) != len(words):
+            raise InputError(f"{place}: expected a tag for each of {len(words)} words, got {len(tags or ())}")
+        pairs = []
+        for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
+            if names is not None and tag is not None and tag >= len(names):
+                raise InputError(
+                    f"{place}, word {number}: expected a tag below {len(names)}, which have names, got {tag}"
+                )
+            read = tag if names is None or tag is None else names[tag]
+            stripped = word.strip(" \t\n") if isinstance(word, str) else ""
+            missing = read is None or (isinstance(read, float) and math.isnan(read)) or is_blank(str(read))
+            if not stripped or missing:
+                raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {read!r}")
+            pairs.append((stripped, strip_label(str(read))))
+        forms, read_tags = zip(*pairs, strict=True)
+        return TaggedSentence(forms, read_tags, f"{place}, word ", range(1, len(words) + 1))
