@@ -33,7 +33,7 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.create(f"value: {value}"), "value"))
         except (OmegaConfBaseException, ValueError) as error:
             raise InputError(f"{text}: {' '.join(str(error).split())}") from error
-    plain = OmegaConf.to_container(changed, resolve=True)
+    plain = OmegaConf.to_container(changed)  # what a part refers to is found when it is built
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
