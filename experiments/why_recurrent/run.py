@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from seqlab.files import write_atomically
-from seqlab.nn import LanguageModel, LSTMCell, RNNCell, WindowModel
+from seqlab.nn import Encoder, LanguageModel, LSTMCell, RNNCell, WindowModel
 from seqlab.nn.size import count_parameters
 from seqlab.run.load import SPEC_NAME
 from seqlab.run.record import read_record
@@ -139,8 +140,8 @@ def parameters(vocab_size: int, steps: int) -> dict[str, int]:
     with torch.device("meta"):
         models: dict[str, nn.Module] = {
             "window": WindowModel(vocab_size, window_size=steps, hidden_size=SIZE),
-            "rnn": LanguageModel(vocab_size, RNNCell, hidden_size=SIZE),
-            "lstm": LanguageModel(vocab_size, LSTMCell, hidden_size=SIZE),
+            "rnn": LanguageModel(vocab_size, partial(Encoder, RNNCell, hidden_size=SIZE), embedding_size=SIZE),
+            "lstm": LanguageModel(vocab_size, partial(Encoder, LSTMCell, hidden_size=SIZE), embedding_size=SIZE),
             "fully connected": FullyConnected(vocab_size, steps, SIZE, SIZE),
         }
     return {name: count_parameters(model) for name, model in models.items()}

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from seqlab.callbacks import TrainingMetrics
 from seqlab.data import LanguageModelSpec
 from seqlab.data.core.stream import Stream, StreamLoader
-from seqlab.nn import LanguageModel, LSTMCell
+from seqlab.nn import Encoder, LanguageModel, LSTMCell
 from seqlab.run.training import ignore_foreign_warnings, keep_freed_memory
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.schedules import StepDecay
@@ -214,7 +215,8 @@ def _autocast(precision: str) -> AbstractContextManager[Any]:
 
 def _task(sizes: Sizes) -> LanguageModelTask:
     torch.manual_seed(0)
-    model = LanguageModel(sizes.vocab_size, LSTMCell, hidden_size=sizes.hidden_size, num_layers=sizes.num_layers)
+    encoder = partial(Encoder, LSTMCell, hidden_size=sizes.hidden_size, num_layers=sizes.num_layers)
+    model = LanguageModel(sizes.vocab_size, encoder, embedding_size=sizes.hidden_size)
     characters = {"train": 1.0, "validation": 1.0, "test": 1.0}
     return LanguageModelTask(
         model,

@@ -18,10 +18,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
+from omegaconf import OmegaConf
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, RunCheckpoint, TrainingMetrics
 from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
+from seqlab.config.values import references
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
 from seqlab.nn import match_parameters
@@ -88,7 +90,19 @@ def build_data(config: Config) -> Data:
 
 def build_model(config: Config, spec: Spec) -> torch.nn.Module:
     """The model, with its sizes from the data; ``model.match_parameters`` solves for the hidden size first."""
-    model: torch.nn.Module = build({"model": sized_model(config, spec)}, "model", **spec.model_arguments())
+    return _model_of_parts(sized_model(config, spec), spec)
+
+
+def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
+    """The model of a ``model`` group, where a part's ``${..KEY}`` is the group's KEY, which the model itself lacks."""
+    check_definitions({"model": node})
+    plain = OmegaConf.to_container(OmegaConf.create(dict(node)), resolve=True)
+    assert isinstance(plain, dict)
+    taken = {name for value in node.values() for name in references(value)}
+    if "hidden_size" in taken and plain.get("embedding_size", 0) is None:
+        plain["embedding_size"] = plain["hidden_size"]
+    own = {str(name): value for name, value in plain.items() if name not in taken}
+    model: torch.nn.Module = build({"model": own}, "model", **spec.model_arguments())
     return model
 
 
@@ -99,8 +113,7 @@ def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
     if budget is not None:
 
         def candidate(hidden_size: int) -> torch.nn.Module:
-            sized = {"model": {**model, "hidden_size": hidden_size, "init": None}}
-            return build(sized, "model", **spec.model_arguments())  # type: ignore[no-any-return]
+            return _model_of_parts({**model, "hidden_size": hidden_size, "init": None}, spec)
 
         try:
             model["hidden_size"] = match_parameters(candidate, int(budget))

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab.config.values import GROUPS
+from seqlab.config.values import GROUPS, is_late
 from seqlab.errors import InputError
 
 
@@ -37,9 +37,15 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             raise InputError(f"{text}: {' '.join(str(error).split())}") from error
         if key in GROUPS and not OmegaConf.is_dict(OmegaConf.select(changed, key)):
             raise InputError(f"{text}: expected a key of the group, such as {_key_of(key, known)}")
-    plain = OmegaConf.to_container(changed, resolve=True)
-    assert isinstance(plain, dict)
+    plain = _resolved(OmegaConf.to_container(changed), OmegaConf.to_container(changed, resolve=True))
     return {str(key): value for key, value in plain.items()}
+
+
+def _resolved(node: Any, resolved: Any) -> Any:
+    """``resolved``, but what a part of a model takes from the group around it, which is found when it is built."""
+    if isinstance(node, dict):
+        return {key: _resolved(value, resolved[key]) for key, value in node.items()}
+    return node if is_late(node) else resolved
 
 
 def _key_of(group: str, known: list[str]) -> str:

@@ -257,6 +257,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.embedding_size": _or_null(COUNT),
     "model.character_embedding_size": COUNT,
     "model.character_hidden_size": COUNT,
+    "model.feature_size": COUNT,
     "model.attention_size": _or_null(COUNT),
     "model.window_size": COUNT,
     "model.order": Whole(1, 100),
@@ -280,13 +281,6 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.init.uniform": _or_null(POSITIVE),
     "model.init.orthogonal": FLAG,
     "model.init.forget_bias": _or_null(Number(least=-math.inf)),
-    "model.encoder.num_layers": LAYERS,
-    "model.encoder.bidirectional": FLAG,
-    "model.encoder.connect": CONNECTED,
-    "model.encoder.dropout": DROPPED,
-    "model.decoder.num_layers": LAYERS,
-    "model.decoder.connect": CONNECTED,
-    "model.decoder.dropout": DROPPED,
     "model.cell.bias": FLAG,
     "model.cell.module.bias": FLAG,
     "model.cell.returns_output": FLAG,
@@ -326,8 +320,10 @@ def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> No
     """
     _check_targets(config, skipped)
     for key, value in _shipped_leaves(config):
-        kind = VALUES.get(key)
-        if kind is not None and key.partition(".")[0] not in skipped and not kind.takes(value):
+        kind = VALUES.get(key) or VALUES.get(_OF_PART.sub("model.", key))
+        if kind is None or key.partition(".")[0] in skipped or is_late(value):
+            continue
+        if not kind.takes(value):
             raise InputError(f"{key}={_shown(value)}: expected {kind.words}{_meant(kind, value)}")
 
 
@@ -360,6 +356,34 @@ def _shipped_leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
             yield from _shipped_leaves(value, f"{key}.")
         else:
             yield key, value
+
+
+def references(part: Any) -> Iterator[str]:
+    """The keys of the group around it that are a part's: those of its own names, and what its ``${..KEY}`` refer to.
+
+    A part refers to a key around it at least once. A value of its own that is given goes before the group's.
+
+    Example:
+        >>> part = {"_target_": "seqlab.nn.Encoder", "hidden_size": "${..size}", "num_layers": 2}
+        >>> list(references(part))
+        ['hidden_size', 'size', 'num_layers']
+    """
+    is_part = isinstance(part, Mapping) and any(_REFERENCE.fullmatch(str(value)) for value in part.values())
+    for name, value in part.items() if is_part else ():
+        if not name.startswith("_"):
+            yield name
+        if isinstance(value, str) and (match := _REFERENCE.fullmatch(value)):
+            yield match[1]
+
+
+def is_late(value: object) -> bool:
+    """Whether a value is a part's reference to the group around it, such as ``${..num_layers}``."""
+    return isinstance(value, str) and _LATER.fullmatch(value) is not None
+
+
+_OF_PART: Final = re.compile(r"^model\.\w*(encoder|decoder)\.(?=\w+$)")  # whose keys take what the model's take
+_LATER: Final = re.compile(r"\$\{\.[\w.]+\}")  # found when the model is built; its value is checked under its own key
+_REFERENCE: Final = re.compile(r"\$\{\.\.(\w+)\}")
 
 
 def _shown(value: Any) -> str:

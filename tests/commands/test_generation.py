@@ -8,13 +8,16 @@ import torch
 
 from seqlab.nn import GRUCell, LanguageModel, LSTMCell
 from seqlab.nn.models.generation import beam_search, filter_logits, generate
+from tests.models import of_cell
 
 VOCAB = 7
 
 
 def make_model(cell=LSTMCell, vocab_size=VOCAB, **arguments) -> LanguageModel:
     torch.manual_seed(3)
-    model = LanguageModel(vocab_size, cell, hidden_size=6, num_layers=2, init={"uniform": 1.0}, **arguments)
+    model = of_cell(
+        LanguageModel, vocab_size, cell=cell, hidden_size=6, num_layers=2, init={"uniform": 1.0}, **arguments
+    )
     return model.double().eval()
 
 

@@ -187,3 +187,12 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
     line = refusal(lambda config: build.check_devices(config, 2, task_of(config)), *overrides)
     assert all(word in line for word in words), line
     build.check_devices(config_of(*overrides, "data=hello"), 1, task_of(config_of(*overrides, "data=hello")))
+
+
+def test_a_key_of_a_part_goes_before_the_models_and_both_reach_the_encoder():
+    own = config_of("data=hello", "model.num_layers=3", "model.encoder.num_layers=1", "model.hidden_size=7")
+    encoder = build.build_model(own, SPEC).encoder
+    assert (encoder.num_layers, encoder.hidden_size) == (1, 7)
+    through = config_of("data=hello", "model.num_layers=3", "model.hidden_size=7", "model.connect=dense")
+    encoder = build.build_model(through, SPEC).encoder
+    assert (encoder.num_layers, encoder.hidden_size, encoder.connect) == (3, 7, "dense")

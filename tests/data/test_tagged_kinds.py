@@ -12,6 +12,7 @@ from seqlab.errors import InputError
 from seqlab.nn import LSTMCell, Tagger
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 from tests.data.copies import thrice
+from tests.models import of_cell
 
 ROW = "{0}\t{1}\t{1}\t{2}\t{2}2\t_\t0\tdep\t_\t_\n"
 CONLLU = "".join(ROW.format(k, w, t) for k, (w, t) in enumerate([("The", "DET"), ("cat", "NOUN")], 1)) + "\n"
@@ -135,7 +136,10 @@ def test_every_scheme_is_told_on_training_learned_as_bio_and_written_back(tmp_pa
     summary = data.summaries()[0]
     assert summary.counts["entities"] == 3 and any(f"scheme {name}" in note for note in summary.notes)
     assert summary.classes == ({"LOC": 2, "PER": 1} if typed else {})
-    assert Tagger(9, data.tags, LSTMCell, hidden_size=2, decoder="crf", entities=True).crf.allowed is not None
+    assert (
+        of_cell(Tagger, 9, data.tags, cell=LSTMCell, hidden_size=2, decoder="crf", entities=True).crf.allowed
+        is not None
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test_any_sequence_of_any_scheme_means_what_it_means_to_conlleval(name):
 @pytest.mark.parametrize("decoder", ["greedy", "crf"])
 def test_a_step_whose_tag_is_not_known_may_have_any(decoder):
     torch.manual_seed(0)
-    model = Tagger(9, ["a", "b", "c"], LSTMCell, hidden_size=2, decoder=decoder).double()
+    model = of_cell(Tagger, 9, ["a", "b", "c"], cell=LSTMCell, hidden_size=2, decoder=decoder).double()
     emissions = torch.randn(1, 3, 3).double()
     each = [model.nll(emissions, torch.tensor([[0, tag, 2]])) for tag in range(3)]
     expected = -torch.stack([-nll for nll in each]).logsumexp(0)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from seqlab.nn import Answerer, GRUCell, LSTMCell, RNNCell
+from tests.models import of_cell
 
 STORY = torch.tensor(
     [
@@ -30,7 +31,7 @@ KINDS = [
 
 def answerer(cell=GRUCell, **options) -> Answerer:
     torch.manual_seed(0)
-    return Answerer(10, 4, cell, hidden_size=4, **options).double()
+    return of_cell(Answerer, 10, 4, cell=cell, hidden_size=4, **options).double()
 
 
 def alone(row: int) -> tuple[torch.Tensor, ...]:

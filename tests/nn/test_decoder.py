@@ -22,8 +22,12 @@ MODES = [
 
 def make(cell=LSTMCell, **arguments):
     torch.manual_seed(0)
-    sizes = {"hidden_size": 4, "memory_size": 4, "embedding_size": 5, "num_layers": 2}
-    return Decoder(9, cell, **(sizes | arguments)).double()
+    sizes = {"memory_size": 4, "embedding_size": 5, "feature_size": 4}
+    options = {"hidden_size": 4, "num_layers": 2}
+    options |= {
+        name: arguments.pop(name) for name in ("hidden_size", "num_layers", "connect", "dropout") if name in arguments
+    }
+    return Decoder(9, partial(Encoder, cell, **options), **(sizes | arguments)).double()
 
 
 def draw(decoder, rows=3):

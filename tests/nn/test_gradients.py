@@ -30,6 +30,7 @@ from seqlab.nn.gradients import (
     step_gradients,
     truncation_bias,
 )
+from tests.models import of_cell
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 LENGTHS = torch.tensor([6, 0, 3])
@@ -159,7 +160,7 @@ def test_the_steps_of_several_calls_follow_one_another():
 
 def test_truncation_cuts_every_layers_state_between_windows():
     torch.manual_seed(0)
-    model = LanguageModel(7, GRUCell, hidden_size=5, num_layers=2).double()
+    model = of_cell(LanguageModel, 7, cell=GRUCell, hidden_size=5, num_layers=2).double()
     inputs = torch.randint(7, (3, 8))
 
     def loss():
@@ -278,7 +279,7 @@ def test_every_layer_and_direction_has_its_states_gradients():
 
 def test_nothing_is_left_behind():
     torch.manual_seed(0)
-    model = LanguageModel(7, LSTMCell, hidden_size=5)
+    model = of_cell(LanguageModel, 7, cell=LSTMCell, hidden_size=5)
     inputs = torch.randint(7, (2, 4))
     before = model(inputs)[0]
     name = "encoder.layers.0.cell.weight_hh"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, RecurrentCell, RNNCell, initialize
+from tests.models import of_cell
 
 
 class Stepper(RecurrentCell):
@@ -23,7 +24,7 @@ def test_nothing_asked_changes_nothing():
 
 
 def test_uniform_fills_every_parameter_up_to_its_bound():
-    model = LanguageModel(50, LSTMCell, hidden_size=40, num_layers=2, init={"uniform": 0.3})
+    model = of_cell(LanguageModel, 50, cell=LSTMCell, hidden_size=40, num_layers=2, init={"uniform": 0.3})
     for name, parameter in model.named_parameters():
         assert 0.25 < parameter.abs().max() <= 0.3, name
         assert parameter.mean().abs() < 0.1, name

@@ -1,14 +1,17 @@
 """The language model: its equation, tying, dropout and refusals."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional
 
-from seqlab.nn import GRUCell, LanguageModel, LSTMCell, RNNCell
+from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, RNNCell
+from tests.models import of_cell
 
 
 def test_model_is_embedding_encoder_and_linear_layer():
-    model = LanguageModel(11, LSTMCell, embedding_size=5, hidden_size=6, num_layers=2).double()
+    model = of_cell(LanguageModel, 11, cell=LSTMCell, embedding_size=5, hidden_size=6, num_layers=2).double()
     inputs, lengths = torch.randint(11, (3, 7)), torch.tensor([7, 2, 0])
     logits, state = model(inputs, lengths=lengths)
     output, expected = model.encoder(model.embedding.weight[inputs], lengths=lengths)
@@ -17,7 +20,7 @@ def test_model_is_embedding_encoder_and_linear_layer():
 
 
 def test_features_and_logits_are_the_halves_of_forward():
-    model = LanguageModel(11, GRUCell, hidden_size=6, bidirectional=True)
+    model = of_cell(LanguageModel, 11, cell=GRUCell, hidden_size=6, bidirectional=True)
     inputs = torch.randint(11, (2, 4))
     features, state = model.features(inputs)
     assert features.shape == (2, 4, model.encoder.output_size)
@@ -26,7 +29,7 @@ def test_features_and_logits_are_the_halves_of_forward():
 
 
 def test_text_read_token_by_token_is_text_read_at_once():
-    model = LanguageModel(11, LSTMCell, hidden_size=6, num_layers=2, connect="dense").double().eval()
+    model = of_cell(LanguageModel, 11, cell=LSTMCell, hidden_size=6, num_layers=2, connect="dense").double().eval()
     inputs = torch.randint(11, (2, 9))
     state, steps = model.initial_state(2), []
     for t in range(9):
@@ -36,23 +39,23 @@ def test_text_read_token_by_token_is_text_read_at_once():
 
 
 def test_initial_state_is_of_the_models_type():
-    model = LanguageModel(11, LSTMCell, hidden_size=6).double()
+    model = of_cell(LanguageModel, 11, cell=LSTMCell, hidden_size=6).double()
     ((h, c),) = model.initial_state(3)
     assert torch.equal(h, torch.zeros(3, 6).double())
     assert torch.equal(c, torch.zeros(3, 6).double())
 
 
 def test_embedding_size_defaults_to_hidden_size():
-    assert LanguageModel(11, RNNCell, hidden_size=6).embedding.weight.shape == (11, 6)
+    assert of_cell(LanguageModel, 11, cell=RNNCell, hidden_size=6).embedding.weight.shape == (11, 6)
 
 
 def test_tied_weights_stay_one_through_training_moving_and_loading():
-    model = LanguageModel(11, GRUCell, hidden_size=6, tie_weights=True, init={"uniform": 0.1}).double()
+    model = of_cell(LanguageModel, 11, cell=GRUCell, hidden_size=6, tie_weights=True, init={"uniform": 0.1}).double()
     assert model.output.weight is model.embedding.weight
     inputs = torch.randint(11, (2, 4))
     model(inputs)[0].sum().backward()
     from_output = model.embedding.weight.grad.clone()
-    untied = LanguageModel(11, GRUCell, hidden_size=6).double()
+    untied = of_cell(LanguageModel, 11, cell=GRUCell, hidden_size=6).double()
     untied.load_state_dict(model.state_dict())
     untied(inputs)[0].sum().backward()
     torch.testing.assert_close(from_output, untied.embedding.weight.grad + untied.output.weight.grad)
@@ -68,14 +71,14 @@ def test_tied_weights_stay_one_through_training_moving_and_loading():
 )
 def test_tying_unequal_widths_is_refused_with_both_named(arguments, sizes):
     with pytest.raises(ValueError, match=f"tie_weights: .*{sizes}"):
-        LanguageModel(11, LSTMCell, hidden_size=6, tie_weights=True, **arguments)
+        of_cell(LanguageModel, 11, cell=LSTMCell, hidden_size=6, tie_weights=True, **arguments)
 
 
 def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
     inputs = torch.randint(11, (2, 4))
     for name in ("embedding_dropout", "dropout", "output_dropout"):
-        model = LanguageModel(11, LSTMCell, hidden_size=6, num_layers=2, **{name: 0.5})
-        plain = LanguageModel(11, LSTMCell, hidden_size=6, num_layers=2)
+        model = of_cell(LanguageModel, 11, cell=LSTMCell, hidden_size=6, num_layers=2, **{name: 0.5})
+        plain = of_cell(LanguageModel, 11, cell=LSTMCell, hidden_size=6, num_layers=2)
         plain.load_state_dict(model.state_dict())
         torch.testing.assert_close(model.eval()(inputs), plain(inputs), rtol=0, atol=0)
         model.train()
@@ -96,7 +99,7 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
     [
         ({"vocab_size": 0}, ValueError, "vocab_size: expected at least 1, got 0"),
         ({"embedding_size": 0}, ValueError, "embedding_size: expected at least 1, got 0"),
-        ({"hidden_size": 0}, ValueError, "hidden_size: expected at least 1, got 0"),
+        ({"hidden_size": 0, "embedding_size": 6}, ValueError, "hidden_size: expected at least 1, got 0"),
         ({"embedding_dropout": 1.0}, ValueError, r"embedding_dropout: expected a probability in \[0, 1\), got 1.0"),
         ({"output_dropout": -0.5}, ValueError, r"output_dropout: expected a probability in \[0, 1\), got -0.5"),
         ({"init": {"forget_bias": 1.0}, "cell": GRUCell}, ValueError, "forget_bias: .* GRUCell has none"),
@@ -104,7 +107,7 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
 )
 def test_wrong_constructions_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
-        LanguageModel(**({"vocab_size": 11, "cell": LSTMCell, "hidden_size": 6} | arguments))
+        of_cell(LanguageModel, **({"vocab_size": 11, "cell": LSTMCell, "hidden_size": 6} | arguments))
 
 
 @pytest.mark.parametrize(
@@ -112,4 +115,20 @@ def test_wrong_constructions_are_refused(arguments, error, message):
 )
 def test_inputs_that_are_no_tokens_are_refused(inputs):
     with pytest.raises(ValueError, match=r"inputs: expected int64 \(B, T\), got"):
-        LanguageModel(11, LSTMCell, hidden_size=6)(inputs)
+        of_cell(LanguageModel, 11, cell=LSTMCell, hidden_size=6)(inputs)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error", "message"),
+    [
+        (LSTMCell(6, 4), TypeError, "encoder: expected a factory, such as functools.partial"),
+        (Encoder(LSTMCell, 6, 4), TypeError, "encoder: expected a factory, such as functools.partial"),
+        (lambda input_size: LSTMCell(input_size, 4), TypeError, "encoder: .* but it made LSTMCell"),
+        (lambda input_size: Encoder(LSTMCell, 5, 4), ValueError, "encoder: expected an encoder of input_size 6, got"),
+        (partial(Encoder, LSTMCell, input_size=6, hidden_size=4), ValueError, "encoder: .* without input_size"),
+    ],
+    ids=["a cell", "an encoder", "a factory of cells", "another width", "a width of its own"],
+)
+def test_what_makes_no_fitting_encoder_is_refused(encoder, error, message):
+    with pytest.raises(error, match=message):
+        LanguageModel(11, encoder, embedding_size=6)

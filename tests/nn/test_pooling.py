@@ -16,6 +16,7 @@ from seqlab.nn import (
 )
 from seqlab.nn.models.pooling import POOLINGS, make_pooling
 from seqlab.nn.size import count_parameters
+from tests.models import of_cell
 
 LENGTHS = torch.tensor([5, 1, 3, 4])
 
@@ -95,8 +96,8 @@ def test_gradients_are_exact():
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_text_has_the_same_class_alone_and_padded_among_others(pooling, bidirectional):
     torch.manual_seed(0)
-    model = Classifier(
-        20, 3, GRUCell, hidden_size=4, num_layers=2, bidirectional=bidirectional, pooling=pooling
+    model = of_cell(
+        Classifier, 20, 3, cell=GRUCell, hidden_size=4, num_layers=2, bidirectional=bidirectional, pooling=pooling
     ).double()
     inputs = torch.randint(0, 20, (4, 5))
     together = model(inputs, LENGTHS)
@@ -139,7 +140,9 @@ LONG = torch.tensor([23, 4, 5, 16, 1])
 @pytest.mark.parametrize("steps", [1, 5, 22, 23, 40])
 def test_a_long_document_in_windows_has_the_same_class_and_the_gradient_of_its_last_window(pooling, steps):
     torch.manual_seed(0)
-    model = Classifier(20, 3, LSTMCell, hidden_size=4, num_layers=2, pooling=pooling, backend="loop").double()
+    model = of_cell(
+        Classifier, 20, 3, cell=LSTMCell, hidden_size=4, num_layers=2, pooling=pooling, backend="loop"
+    ).double()
     inputs = torch.randint(0, 20, (5, 23))
     whole = model(inputs, LONG)
     model.tbptt_steps = steps
@@ -169,7 +172,7 @@ def test_a_long_document_in_windows_has_the_same_class_and_the_gradient_of_its_l
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_document_of_two_thousand_tokens_trains_in_the_memory_of_one_window(pooling):
-    model = Classifier(20, 2, GRUCell, hidden_size=8, pooling=pooling, tbptt_steps=50)
+    model = of_cell(Classifier, 20, 2, cell=GRUCell, hidden_size=8, pooling=pooling, tbptt_steps=50)
     kept = [saved_bytes(lambda n=n: model(torch.randint(0, 20, (2, n)))) for n in (100, 2000)]
     assert kept[1] <= 1.05 * kept[0]
     model.tbptt_steps = None
@@ -178,21 +181,21 @@ def test_a_document_of_two_thousand_tokens_trains_in_the_memory_of_one_window(po
 
 def test_windows_under_a_bidirectional_encoder_are_refused():
     with pytest.raises(ValueError, match="tbptt_steps: expected None with bidirectional=True"):
-        Classifier(20, 2, GRUCell, hidden_size=8, bidirectional=True, tbptt_steps=50)
+        of_cell(Classifier, 20, 2, cell=GRUCell, hidden_size=8, bidirectional=True, tbptt_steps=50)
 
 
 def test_dropout_acts_in_training_alone_and_where_it_is_said():
     inputs = torch.randint(0, 20, (4, 5))
     for option in ("embedding_dropout", "word_dropout", "output_dropout"):
         torch.manual_seed(0)
-        model = Classifier(20, 3, RNNCell, hidden_size=4, **{option: 0.5})
+        model = of_cell(Classifier, 20, 3, cell=RNNCell, hidden_size=4, **{option: 0.5})
         assert not torch.equal(model(inputs), model(inputs)), option
         model.eval()
         assert torch.equal(model(inputs), model(inputs)), option
 
 
 def test_word_dropout_drops_whole_words():
-    model = Classifier(20, 3, RNNCell, hidden_size=4, word_dropout=0.5)
+    model = of_cell(Classifier, 20, 3, cell=RNNCell, hidden_size=4, word_dropout=0.5)
     seen = []
     model.encoder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     model(torch.arange(20).view(1, 20))
@@ -202,10 +205,12 @@ def test_word_dropout_drops_whole_words():
 
 
 def test_initialisation_and_sizes_come_from_the_arguments():
-    model = Classifier(7, 3, LSTMCell, hidden_size=4, embedding_size=2, bidirectional=True, init={"uniform": 0.01})
+    model = of_cell(
+        Classifier, 7, 3, cell=LSTMCell, hidden_size=4, embedding_size=2, bidirectional=True, init={"uniform": 0.01}
+    )
     assert max(float(parameter.detach().abs().max()) for parameter in model.parameters()) <= 0.01
     assert count_parameters(model) == 7 * 2 + 2 * 4 * (4 * 2 + 4 * 4 + 2 * 4) + 3 * 8 + 3
-    attended = Classifier(7, 3, LSTMCell, hidden_size=4, pooling="attention", attention_size=5)
+    attended = of_cell(Classifier, 7, 3, cell=LSTMCell, hidden_size=4, pooling="attention", attention_size=5)
     assert attended.pooling.project.weight.shape == (5, 4)
 
 
@@ -222,7 +227,7 @@ def test_initialisation_and_sizes_come_from_the_arguments():
 )
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
-        Classifier(**{"vocab_size": 5, "num_classes": 2, "cell": RNNCell, "hidden_size": 4, **options})
+        of_cell(Classifier, **{"vocab_size": 5, "num_classes": 2, "cell": RNNCell, "hidden_size": 4, **options})
 
 
 def test_wrong_tensors_are_refused():
@@ -233,4 +238,4 @@ def test_wrong_tensors_are_refused():
     with pytest.raises(ValueError, match=r"backward: expected a boolean tensor \(6,\)"):
         LastPooling(6, torch.zeros(5, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"inputs: expected int64 \(B, T\)"):
-        Classifier(5, 2, RNNCell, hidden_size=4)(torch.zeros(2, 3))
+        of_cell(Classifier, 5, 2, cell=RNNCell, hidden_size=4)(torch.zeros(2, 3))

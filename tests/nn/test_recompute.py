@@ -18,6 +18,7 @@ from seqlab.nn import (
     Recurrent,
 )
 from seqlab.nn.engine import loop
+from tests.models import of_cell
 from tests.nn.agreement import RAGGED, assert_same, batch, results
 
 
@@ -119,8 +120,8 @@ def test_without_gradients_nothing_is_run_in_stretches(monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_it_stands_in_models_under_autocast(dtype):
     torch.manual_seed(0)
-    model = LanguageModel(20, LSTMCell, hidden_size=8, num_layers=2, recompute=True)
-    plain = LanguageModel(20, LSTMCell, hidden_size=8, num_layers=2)
+    model = of_cell(LanguageModel, 20, cell=LSTMCell, hidden_size=8, num_layers=2, recompute=True)
+    plain = of_cell(LanguageModel, 20, cell=LSTMCell, hidden_size=8, num_layers=2)
     plain.load_state_dict(model.state_dict())
     assert all(layer.recompute for layer in model.encoder.layers)
     x, gradients = torch.randint(0, 20, (3, 10)), []

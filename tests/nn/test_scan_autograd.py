@@ -22,6 +22,7 @@ from seqlab.nn import (
 )
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.program import Program
+from tests.models import of_cell
 from tests.nn.agreement import RAGGED, Same, assert_agrees, batch, results
 
 
@@ -414,7 +415,7 @@ def test_a_compiled_model_has_one_break_a_layer_and_an_exported_one_has_none(eit
         pytest.skip("once is enough")
     from torch._dynamo.utils import counters
 
-    model = LanguageModel(50, UserLSTM, hidden_size=17, num_layers=2)
+    model = of_cell(LanguageModel, 50, cell=UserLSTM, hidden_size=17, num_layers=2)
     x = torch.randint(0, 50, (4, 9))
     expected = model(x)[0]
     expected.square().sum().backward()

@@ -9,10 +9,11 @@ from torch import nn
 
 from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, match_parameters
 from seqlab.nn.size import count_parameters
+from tests.models import of_cell
 
 
 def language_model(hidden_size, **arguments):
-    return LanguageModel(100, LSTMCell, hidden_size=hidden_size, **arguments)
+    return of_cell(LanguageModel, 100, cell=LSTMCell, hidden_size=hidden_size, **arguments)
 
 
 @pytest.mark.parametrize("budget", [20_000, 150_000, 1_000_000, 20_000_000])

@@ -1,10 +1,13 @@
 """The tagger: words and letters, its losses, and its padding."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from seqlab.nn import GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger
+from seqlab.nn import Encoder, GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger
 from seqlab.nn.models.tagger import CharacterEncoder
+from tests.models import of_cell
 
 LENGTHS = torch.tensor([4, 2, 0])
 WORD_LENGTHS = torch.tensor([[3, 1, 2, 3], [2, 3, 0, 0], [0, 0, 0, 0]])
@@ -16,7 +19,7 @@ TAGS = torch.tensor([[0, 1, 2, 2], [1, 0, 0, 0], [0, 0, 0, 0]])
 def make(cell=LSTMCell, seed=0, tags=NAMES, **arguments):
     torch.manual_seed(seed)
     sizes = {"hidden_size": 4, "embedding_size": 3, "character_embedding_size": 2, "character_hidden_size": 3}
-    return Tagger(9, tags, cell, **(sizes | {"num_characters": 6} | arguments)).double()
+    return of_cell(Tagger, 9, tags, cell=cell, **(sizes | {"num_characters": 6} | arguments)).double()
 
 
 def draw():
@@ -34,7 +37,8 @@ def batch():
 @pytest.mark.parametrize("cell", [LSTMCell, GRUCell, SLSTMCell])
 def test_characters_are_the_final_outputs_from_both_ends_of_each_word(cell):
     torch.manual_seed(0)
-    encoder = CharacterEncoder(6, cell, embedding_size=2, hidden_size=3).double()
+    letters = partial(Encoder, cell, hidden_size=3, bidirectional=True)
+    encoder = CharacterEncoder(6, letters, embedding_size=2).double()
     characters = draw()[1]
     vectors = encoder(characters, WORD_LENGTHS)
     layer = encoder.encoder.layers[0]
@@ -52,7 +56,8 @@ def test_characters_are_the_final_outputs_from_both_ends_of_each_word(cell):
 
 
 def test_each_distinct_word_is_read_once_and_a_prefix_is_another_word():
-    encoder = CharacterEncoder(6, GRUCell, embedding_size=2, hidden_size=3)
+    letters = partial(Encoder, GRUCell, hidden_size=3, bidirectional=True)
+    encoder = CharacterEncoder(6, letters, embedding_size=2)
     seen = []
     encoder.embedding.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     characters = torch.tensor([[[1, 2, 0], [1, 2, 5], [1, 2, 0], [1, 2, 0]]])
@@ -218,7 +223,7 @@ def test_a_loaded_model_is_the_saved_one():
         ({"word_dropout": 0.1, "unknown_index": 9}, "unknown_index: word_dropout expects one of 9 words, got 9"),
         ({"vectors": torch.zeros(8, 3)}, r"vectors: expected floating-point values \(9, 3\), got .* \(8, 3\)"),
         ({"vectors": torch.zeros(9, 4)}, "vectors: expected 3 numbers a word, got 4; give embedding_size=4"),
-        ({"character_hidden_size": 0}, "character_hidden_size: expected at least 1, got 0"),
+        ({"character_hidden_size": 0}, "hidden_size: expected at least 1, got 0"),
         ({"num_characters": 0}, "num_characters: expected at least 1, got 0"),
     ],
 )

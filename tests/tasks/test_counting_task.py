@@ -14,6 +14,7 @@ from seqlab.nn import KneserNey, LSTMCell
 from seqlab.nn.models.language_model import LanguageModel
 from seqlab.tasks import CountingTask
 from seqlab.tasks.schedules import Constant, Cosine
+from tests.models import of_cell
 
 V = 5
 SPEC = LanguageModelSpec(V, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
@@ -158,6 +159,6 @@ def test_what_it_has_no_use_for_is_refused(tmp_path):
         with pytest.raises(InputError, match=r"takes no gradient steps; set optimizer=none scheduler=constant"):
             CountingTask(KneserNey(V), SPEC, **arguments)
     with pytest.raises(InputError, match="task=counting fits a model=kneser_ney, not a LanguageModel"):
-        CountingTask(LanguageModel(V, LSTMCell, hidden_size=3), SPEC)
+        CountingTask(of_cell(LanguageModel, V, cell=LSTMCell, hidden_size=3), SPEC)
     with pytest.raises(InputError, match=r"trainer\.max_epochs=2: counting reads the text once; give 1"):
         counted(tmp_path, max_epochs=2)

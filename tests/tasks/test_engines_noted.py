@@ -9,12 +9,13 @@ from seqlab.data import LanguageModelSpec
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.base import engines_of
+from tests.models import of_cell
 
 SPEC = LanguageModelSpec(7, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
 
 def make_task(backend: str) -> LanguageModelTask:
-    model = LanguageModel(7, LSTMCell, hidden_size=5, num_layers=2, backend=backend)
+    model = of_cell(LanguageModel, 7, cell=LSTMCell, hidden_size=5, num_layers=2, backend=backend)
     return LanguageModelTask(model, SPEC, lambda parameters: torch.optim.SGD(parameters, lr=0.5))
 
 

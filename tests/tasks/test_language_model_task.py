@@ -15,6 +15,7 @@ from seqlab.errors import InputError
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.metrics import TokenMetrics
+from tests.models import of_cell
 
 VOCAB = 6
 SPEC = LanguageModelSpec(VOCAB, "word", {"train": 4.0, "validation": 4.0, "test": 5.0}, {})
@@ -22,7 +23,9 @@ SPEC = LanguageModelSpec(VOCAB, "word", {"train": 4.0, "validation": 4.0, "test"
 
 def make_task(**arguments) -> LanguageModelTask:
     torch.manual_seed(0)
-    model = LanguageModel(VOCAB, LSTMCell, hidden_size=4, bidirectional=arguments.pop("bidirectional", False))
+    model = of_cell(
+        LanguageModel, VOCAB, cell=LSTMCell, hidden_size=4, bidirectional=arguments.pop("bidirectional", False)
+    )
     return LanguageModelTask(model.double(), SPEC, lambda p: torch.optim.SGD(p, lr=0.1), **arguments)
 
 

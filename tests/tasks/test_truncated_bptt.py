@@ -13,6 +13,7 @@ from seqlab.data import Batch, LanguageModelSpec
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.nn import GRUCell, LanguageModel, LSTMCell, RNNCell
 from seqlab.tasks import LanguageModelTask
+from tests.models import of_cell
 
 VOCAB = 7
 SPEC = LanguageModelSpec(VOCAB, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
@@ -31,7 +32,7 @@ class LearnedStart(GRUCell):
 
 def make_task(cell=LSTMCell, **arguments) -> LanguageModelTask:
     torch.manual_seed(0)
-    model = LanguageModel(VOCAB, cell, hidden_size=5, num_layers=2, **arguments).double()
+    model = of_cell(LanguageModel, VOCAB, cell=cell, hidden_size=5, num_layers=2, **arguments).double()
     return LanguageModelTask(model, SPEC, lambda parameters: torch.optim.SGD(parameters, lr=0.5))
 
 

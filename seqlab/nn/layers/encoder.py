@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 from typing import cast as typed
 
 import torch
@@ -14,6 +16,7 @@ from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
 from seqlab.nn.state import NestedState, describe
 
 Layer = Recurrent | Bidirectional
+EncoderFactory: TypeAlias = Callable[..., "Encoder"]  # called with the keyword input_size alone
 logger = logging.getLogger("seqlab")
 
 
@@ -131,3 +134,28 @@ class Encoder(nn.Module):
 
     def extra_repr(self) -> str:
         return f"connect={self.connect!r}, dropout={self.dropout}"
+
+
+def make_encoder(name: str, encoder: EncoderFactory, input_size: int) -> Encoder:
+    """The encoder of ``input_size`` that a factory makes: a model knows that size, its caller all other options.
+
+    Args:
+        name: The argument that holds the factory, for errors.
+        encoder: Called as ``encoder(input_size=input_size)``, such as ``partial(Encoder, LSTMCell, hidden_size=8)``.
+        input_size: The width of what the encoder reads.
+
+    Raises:
+        TypeError: ``encoder`` is no factory, or makes no :class:`Encoder`.
+        ValueError: ``encoder`` holds an ``input_size`` of its own, or makes an encoder that reads another width.
+    """
+    wanted = "a factory, such as functools.partial(Encoder, LSTMCell, hidden_size=8)"
+    if isinstance(encoder, nn.Module) or not callable(encoder):
+        raise TypeError(f"{name}: expected {wanted}, got {encoder!r}")
+    if isinstance(encoder, partial) and "input_size" in encoder.keywords:
+        raise ValueError(f"{name}: expected a factory without input_size, which the model gives; leave it out")
+    made = encoder(input_size=input_size)
+    if not isinstance(made, Encoder):
+        raise TypeError(f"{name}: expected {wanted}, but it made {type(made).__name__}")
+    if made.input_size != input_size:
+        raise ValueError(f"{name}: expected an encoder of input_size {input_size}, got one of {made.input_size}")
+    return made

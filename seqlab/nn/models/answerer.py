@@ -1,6 +1,6 @@
 """The answerer: a question put to a story, each read by an encoder, brought together by attention."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_choice, check_dropout, check_lengths, check_size, check_tokens
-from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
 from seqlab.nn.layers.init import initialize
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.distinct import distinct_rows
@@ -40,16 +39,31 @@ class Answerer(nn.Module):
     any token number, that never changes an answer. Each distinct sentence of a batch is read once. :meth:`read` gives
     the attention too.
 
-    ``cell``, ``hidden_size``, ``bidirectional``, ``backend`` and ``recompute`` are those of :class:`Encoder`, for all
-    encoders; ``num_layers``, ``connect`` and ``dropout`` (between layers) those of the story's. ``embedding_size=None``
-    takes ``hidden_size``. ``embedding_dropout`` is D_e, ``output_dropout`` D_o. ``init`` holds the arguments of
-    :func:`initialize`.
+    Args:
+        vocab_size: The number of words.
+        num_answers: The number of answers to choose from.
+        encoder: The factory of the encoder of words, the question's and the sentences', called
+            ``encoder(input_size=embedding_size)``: a ``functools.partial`` of :class:`Encoder` with all other options.
+        story_encoder: The same for the story's encoder, whose input width is that of x_t, or of [x_t; u; x_t * u].
+        embedding_size: The width of E[w].
+        embedding_dropout: The probability of D_e, in [0, 1).
+        output_dropout: The probability of D_o, in [0, 1).
+        unit: What the story's encoder steps over, "sentence" or "word".
+        shared: Whether sentences and question have one encoder.
+        match: Whether the story is read in the light of the question.
+        attention: "dot", "general", "additive", or None for last states alone.
+        hops: How often the question is put to the story.
+        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
 
-    Raises ``ValueError`` or ``TypeError`` for wrong sizes, probabilities and choices, ``hops`` without attention,
-    ``shared=False`` with words, and, when called, for tensors of wrong shapes or a story without words.
+    Raises:
+        TypeError: an encoder is no factory of encoders, or a size no integer.
+        ValueError: a size, probability or choice is out of range, ``hops`` come without attention or ``shared=False``
+            with words, or, when called, tensors have wrong shapes or a story has no words.
 
-    >>> from seqlab.nn import GRUCell
-    >>> model = Answerer(9, 3, GRUCell, hidden_size=4, hops=2)
+    >>> from functools import partial
+    >>> from seqlab.nn import Encoder, GRUCell
+    >>> encoder = partial(Encoder, GRUCell, hidden_size=4)
+    >>> model = Answerer(9, 3, encoder, encoder, embedding_size=4, hops=2)
     >>> story = torch.tensor([[[1, 2, 3], [4, 5, 0]]])
     >>> question = torch.tensor([[6, 1]])
     >>> arguments = story, torch.tensor([[3, 2]]), torch.tensor([2]), question, torch.tensor([2])
@@ -64,14 +78,10 @@ class Answerer(nn.Module):
         self,
         vocab_size: int,
         num_answers: int,
-        cell: Callable[[int, int], RecurrentCell],
+        encoder: EncoderFactory,
+        story_encoder: EncoderFactory,
         *,
-        hidden_size: int,
-        embedding_size: int | None = None,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        connect: str = "none",
-        dropout: float = 0.0,
+        embedding_size: int,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         unit: str = "sentence",
@@ -79,15 +89,12 @@ class Answerer(nn.Module):
         match: bool = True,
         attention: str | None = "general",
         hops: int = 1,
-        backend: str = "auto",
-        recompute: bool = False,
         init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.vocab_size = check_size("vocab_size", vocab_size)
         self.num_answers = check_size("num_answers", num_answers)
-        width = check_size("hidden_size", hidden_size) if embedding_size is None else embedding_size
-        self.embedding_size = check_size("embedding_size", width)
+        self.embedding_size = width = check_size("embedding_size", embedding_size)
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         self.unit = check_choice("unit", unit, ("sentence", "word"))
@@ -98,27 +105,13 @@ class Answerer(nn.Module):
         if not shared and unit == "word":
             raise ValueError('shared: expected True with unit="word", which has no encoder of sentences')
         self.embedding = nn.Embedding(vocab_size, width)
-
-        def encoder() -> Encoder:
-            return Encoder(cell, width, hidden_size, bidirectional=bidirectional, backend=backend, recompute=recompute)
-
-        self.question_encoder = encoder()
+        self.question_encoder = make_encoder("encoder", encoder, width)
         self.question_pooling = make_pooling("last", self.question_encoder)
-        self.sentence_encoder = None if shared else encoder()
+        self.sentence_encoder = None if shared else make_encoder("encoder", encoder, width)
         query_size = self.question_encoder.output_size
         size = query_size if unit == "sentence" else width
         self.bridge = nn.Linear(query_size, size) if match and size != query_size else None
-        self.story_encoder = Encoder(
-            cell,
-            3 * size if match else size,
-            hidden_size,
-            num_layers,
-            bidirectional,
-            connect,
-            dropout,
-            backend,
-            recompute,
-        )
+        self.story_encoder = make_encoder("story_encoder", story_encoder, 3 * size if match else size)
         story_size = self.story_encoder.output_size
         self.attention = None if attention is None else Attention(query_size, story_size, attention)
         self.story_pooling: Pooling | None = None

@@ -1,6 +1,6 @@
 """The classifier: an embedding, an encoder, pooling over time and an output layer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_size, check_tokens
-from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
 from seqlab.nn.layers.init import initialize
 from seqlab.nn.models.pooling import Part, make_pooling
 from seqlab.nn.state import NestedState
@@ -25,21 +24,31 @@ class Classifier(nn.Module):
     ``model(inputs (B, T), lengths=None) -> logits (B, num_classes)``; ``inputs`` are token numbers, ``lengths (B,)``
     the tokens of each row, whose padding never changes an answer.
 
-    ``cell``, ``hidden_size``, ``num_layers``, ``bidirectional``, ``connect``, ``dropout`` (between layers),
-    ``backend`` and ``recompute`` are those of :class:`Encoder`. ``embedding_size=None`` takes ``hidden_size``.
-    ``embedding_dropout`` is D_e, ``output_dropout`` D_o; ``word_dropout`` zeroes whole e_t (Iyyer et al. 2015).
-    ``pooling`` is "last", "max", "mean" or "attention", and ``attention_size`` the width of the last one's scores; see
-    :mod:`seqlab.nn.models.pooling`. ``init`` holds the arguments of :func:`initialize`.
+    Args:
+        vocab_size: The number of tokens.
+        num_classes: The number of classes.
+        encoder: The factory of the encoder, called ``encoder(input_size=embedding_size)``: a ``functools.partial`` of
+            :class:`Encoder` with all other options.
+        embedding_size: The width of e_t.
+        embedding_dropout: The probability of D_e, in [0, 1).
+        word_dropout: The probability that a whole e_t is zero in training (Iyyer et al. 2015).
+        output_dropout: The probability of D_o, in [0, 1).
+        pooling: "last", "max", "mean" or "attention"; see :mod:`seqlab.nn.models.pooling`.
+        attention_size: The width of the scores of ``pooling="attention"``; None: as the encoder's output.
+        tbptt_steps: For long documents: a row is read in windows of that many tokens, the state and the pooling
+            carried on detached, and the gradient flows through its last ``tbptt_steps`` tokens alone (truncated as in
+            Williams & Peng 1990). The answer is the same, and training takes the memory of one window.
+        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
 
-    ``tbptt_steps`` is for long documents: a row is read in windows of that many tokens, the state and the pooling
-    carried on detached, and the gradient flows through its last ``tbptt_steps`` tokens alone (truncated as in Williams
-    & Peng 1990). The answer is the same, and training takes the memory of one window.
+    Raises:
+        TypeError: ``encoder`` is no factory of encoders, or a size no integer.
+        ValueError: a size, probability or choice is out of range, ``tbptt_steps`` meets a bidirectional encoder,
+            which reads from the end, or, when called, ``inputs`` are not integers ``(B, T)``.
 
-    Raises ``ValueError`` or ``TypeError`` for wrong sizes, probabilities and choices, for ``tbptt_steps`` under a
-    bidirectional encoder, which would read from the end, and for ``inputs`` that are not integers ``(B, T)``.
-
-    >>> from seqlab.nn import GRUCell
-    >>> model = Classifier(11, 2, GRUCell, hidden_size=6, bidirectional=True, pooling="max")
+    >>> from functools import partial
+    >>> from seqlab.nn import Encoder, GRUCell
+    >>> encoder = partial(Encoder, GRUCell, hidden_size=6, bidirectional=True)
+    >>> model = Classifier(11, 2, encoder, embedding_size=6, pooling="max")
     >>> model(torch.tensor([[1, 2, 3], [4, 0, 0]]), torch.tensor([3, 1])).shape
     torch.Size([2, 2])
     """
@@ -48,39 +57,29 @@ class Classifier(nn.Module):
         self,
         vocab_size: int,
         num_classes: int,
-        cell: Callable[[int, int], RecurrentCell],
+        encoder: EncoderFactory,
         *,
-        hidden_size: int,
-        embedding_size: int | None = None,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        connect: str = "none",
-        dropout: float = 0.0,
+        embedding_size: int,
         embedding_dropout: float = 0.0,
         word_dropout: float = 0.0,
         output_dropout: float = 0.0,
         pooling: str = "last",
         attention_size: int | None = None,
         tbptt_steps: int | None = None,
-        backend: str = "auto",
-        recompute: bool = False,
         init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.vocab_size = check_size("vocab_size", vocab_size)
         self.num_classes = check_size("num_classes", num_classes)
-        width = check_size("hidden_size", hidden_size) if embedding_size is None else embedding_size
-        self.embedding_size = check_size("embedding_size", width)
+        self.embedding_size = width = check_size("embedding_size", embedding_size)
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.word_dropout = check_dropout("word_dropout", word_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         self.tbptt_steps = None if tbptt_steps is None else check_size("tbptt_steps", tbptt_steps)
-        if tbptt_steps is not None and bidirectional:
-            raise ValueError("tbptt_steps: expected None with bidirectional=True, whose backward direction begins last")
         self.embedding = nn.Embedding(vocab_size, width)
-        self.encoder = Encoder(
-            cell, width, hidden_size, num_layers, bidirectional, connect, dropout, backend, recompute
-        )
+        self.encoder = make_encoder("encoder", encoder, width)
+        if tbptt_steps is not None and self.encoder.bidirectional:
+            raise ValueError("tbptt_steps: expected None with bidirectional=True, whose backward direction begins last")
         self.pooling = make_pooling(pooling, self.encoder, attention_size)
         self.output = nn.Linear(self.encoder.output_size, num_classes)
         if init is not None:

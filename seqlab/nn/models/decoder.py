@@ -1,6 +1,5 @@
 """The writing half of an encoder-decoder: its bridge from the encoder's state, and its steps."""
 
-from collections.abc import Callable
 from typing import TypeAlias
 from typing import cast as typed
 
@@ -10,7 +9,7 @@ from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_size, check_tokens
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
 from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
 from seqlab.nn.models.attention import Attention, Memory
 from seqlab.nn.state import NestedState, State, describe
@@ -121,18 +120,31 @@ class Decoder(nn.Module):
     with ``state`` from :meth:`start`, ``memory`` from ``attention.prepare``, and ``logits(features)``. N may be a
     multiple of the memory's rows, see :class:`Attention`. A padded step on the right never changes one before it.
 
-    ``cell``, ``hidden_size``, ``num_layers``, ``connect``, ``dropout`` (between layers), ``backend`` and ``recompute``
-    are those of :class:`Encoder`; ``memory_size`` is the width of the memory's keys; ``attention`` is the score of
-    :class:`Attention`, with its ``attention_size``. ``embedding_size=None`` takes ``hidden_size``.
-    ``embedding_dropout`` is D_e, ``output_dropout`` D_o. ``tie_weights`` makes W the embedding's own matrix (Press &
-    Wolf 2017).
+    Args:
+        vocab_size: The number of tokens.
+        recurrent: The factory of the recurrent layers, called with ``input_size``: a ``functools.partial`` of
+            :class:`Encoder` of one direction, with all other options.
+        memory_size: The width of the memory's keys.
+        embedding_size: The width of E[y].
+        feature_size: The width of f_s with attention; with ``tie_weights`` it is ``embedding_size`` instead, and
+            without attention that of h_s.
+        embedding_dropout: The probability of D_e, in [0, 1).
+        output_dropout: The probability of D_o, in [0, 1).
+        attention: The score of :class:`Attention`, "dot", "general" or "additive"; None for no attention.
+        attention_size: The width of additive scores.
+        input_feeding: Whether the recurrent layers read f_{s-1} too.
+        tie_weights: Whether W is the embedding's own matrix (Press & Wolf 2017).
 
-    Raises ``ValueError`` or ``TypeError`` for wrong sizes and probabilities, what :class:`Attention` and
-    :class:`Encoder` refuse, ``input_feeding`` or ``attention_size`` without attention, ``tie_weights`` without
-    attention where the recurrent output is not as wide as the embedding, and inputs that are not integers (N, S).
+    Raises:
+        TypeError: ``recurrent`` is no factory of encoders, or a size no integer.
+        ValueError: a size or probability is out of range, ``recurrent`` is bidirectional, ``input_feeding`` or
+            ``attention_size`` come without attention, ``tie_weights`` without attention meets a recurrent output that
+            is not as wide as the embedding, or, when called, inputs are not integers (N, S).
 
+    >>> from functools import partial
     >>> from seqlab.nn import LSTMCell
-    >>> decoder = Decoder(11, LSTMCell, hidden_size=4, memory_size=6)
+    >>> layers = partial(Encoder, LSTMCell, hidden_size=4)
+    >>> decoder = Decoder(11, layers, memory_size=6, embedding_size=4, feature_size=4)
     >>> memory = decoder.attention.prepare(torch.randn(2, 7, 6), torch.tensor([7, 3]))
     >>> initial = decoder.recurrent.initial_state(2, like=torch.empty(0))
     >>> features, state, weights = decoder(torch.tensor([[1, 2], [1, 5]]), decoder.start(initial), memory)
@@ -143,27 +155,21 @@ class Decoder(nn.Module):
     def __init__(
         self,
         vocab_size: int,
-        cell: Callable[[int, int], RecurrentCell],
+        recurrent: EncoderFactory,
         *,
-        hidden_size: int,
         memory_size: int,
-        embedding_size: int | None = None,
-        num_layers: int = 1,
-        connect: str = "none",
-        dropout: float = 0.0,
+        embedding_size: int,
+        feature_size: int,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         attention: str | None = "general",
         attention_size: int | None = None,
         input_feeding: bool = False,
         tie_weights: bool = False,
-        backend: str = "auto",
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.vocab_size = check_size("vocab_size", vocab_size)
-        width = check_size("hidden_size", hidden_size) if embedding_size is None else embedding_size
-        self.embedding_size = check_size("embedding_size", width)
+        self.embedding_size = width = check_size("embedding_size", embedding_size)
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         if attention is None and (input_feeding or attention_size is not None):
@@ -173,17 +179,10 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocab_size, width)
         # As wide as the embedding where its matrix is to read it; the recurrent output is not known yet, for its input
         # may hold the features.
-        fed = width if tie_weights else hidden_size
-        self.recurrent = Encoder(
-            cell,
-            width + fed if input_feeding else width,
-            hidden_size,
-            num_layers,
-            connect=connect,
-            dropout=dropout,
-            backend=backend,
-            recompute=recompute,
-        )
+        fed = width if tie_weights else check_size("feature_size", feature_size)
+        self.recurrent = make_encoder("decoder", recurrent, width + fed if input_feeding else width)
+        if self.recurrent.bidirectional:
+            raise ValueError("decoder.bidirectional: expected false, for a decoder can't read what it is yet to write")
         size = self.recurrent.output_size
         self.feature_size = size if attention is None else fed
         self.attention = None if attention is None else Attention(size, memory_size, attention, attention_size)

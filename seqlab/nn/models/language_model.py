@@ -1,14 +1,13 @@
 """Whole models, made of an embedding, an encoder and an output layer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_size, check_tokens
-from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
 from seqlab.nn.layers.init import initialize
 from seqlab.nn.state import NestedState
 
@@ -76,17 +75,26 @@ class LanguageModel(NextTokenModel):
 
     It is called as any :class:`NextTokenModel`; its state is the encoder's.
 
-    ``cell``, ``hidden_size``, ``num_layers``, ``bidirectional``, ``connect``, ``dropout`` (between layers),
-    ``backend`` and ``recompute`` are those of :class:`Encoder`. ``embedding_size=None`` takes ``hidden_size``.
-    ``embedding_dropout`` is D_e, ``output_dropout`` D_o. ``tie_weights`` makes W the embedding's own matrix E (Press &
-    Wolf 2017). ``init`` holds the arguments of :func:`initialize`.
+    Args:
+        vocab_size: The number of tokens V.
+        encoder: The factory of the encoder, called ``encoder(input_size=embedding_size)``: a ``functools.partial`` of
+            :class:`Encoder` with all other options.
+        embedding_size: The width of e_t.
+        embedding_dropout: The probability of D_e, in [0, 1).
+        output_dropout: The probability of D_o, in [0, 1).
+        tie_weights: Whether W is the embedding's own matrix E (Press & Wolf 2017).
+        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
 
-    Raises ``ValueError`` or ``TypeError`` for wrong sizes and probabilities, if ``tie_weights`` meets an encoder whose
-    ``output_size`` is not ``embedding_size``, and for ``inputs`` that are not integers ``(B, T)``.
+    Raises:
+        TypeError: ``encoder`` is no factory of encoders, or a size no integer.
+        ValueError: a size or probability is out of range, ``tie_weights`` meets an encoder whose ``output_size`` is
+            not ``embedding_size``, or, when called, ``inputs`` are not integers ``(B, T)``.
 
     >>> import torch
-    >>> from seqlab.nn import LSTMCell
-    >>> model = LanguageModel(11, LSTMCell, embedding_size=6, hidden_size=6, tie_weights=True, init={"uniform": 0.1})
+    >>> from functools import partial
+    >>> from seqlab.nn import Encoder, LSTMCell
+    >>> encoder = partial(Encoder, LSTMCell, hidden_size=6)
+    >>> model = LanguageModel(11, encoder, embedding_size=6, tie_weights=True, init={"uniform": 0.1})
     >>> logits, state = model(torch.tensor([[1, 2, 3]]))
     >>> logits.shape, model.output.weight is model.embedding.weight
     (torch.Size([1, 3, 11]), True)
@@ -95,31 +103,21 @@ class LanguageModel(NextTokenModel):
     def __init__(
         self,
         vocab_size: int,
-        cell: Callable[[int, int], RecurrentCell],
+        encoder: EncoderFactory,
         *,
-        hidden_size: int,
-        embedding_size: int | None = None,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        connect: str = "none",
-        dropout: float = 0.0,
+        embedding_size: int,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         tie_weights: bool = False,
-        backend: str = "auto",
-        recompute: bool = False,
         init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.vocab_size = check_size("vocab_size", vocab_size)
-        width = check_size("hidden_size", hidden_size) if embedding_size is None else embedding_size
-        self.embedding_size = check_size("embedding_size", width)
+        self.embedding_size = width = check_size("embedding_size", embedding_size)
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         self.embedding = nn.Embedding(vocab_size, width)
-        self.encoder = Encoder(
-            cell, width, hidden_size, num_layers, bidirectional, connect, dropout, backend, recompute
-        )
+        self.encoder = make_encoder("encoder", encoder, width)
         self.output = nn.Linear(self.encoder.output_size, vocab_size)
         self.tie_weights = tie_weights
         if tie_weights:

@@ -1,6 +1,6 @@
 """The tagger: one tag for each word, from its form, its letters and its neighbours."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from typing import cast as typed
 
@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_choice, check_dropout, check_input, check_lengths, check_size, check_tokens
-from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
 from seqlab.nn.layers.init import initialize
 from seqlab.nn.layers.recurrent import Bidirectional
 from seqlab.nn.models.crf import CRF, bio_constraints
@@ -30,10 +29,21 @@ class CharacterEncoder(nn.Module):
     each word's letters, padding on the right of any character number. Each distinct word of the batch is read once. A
     word without letters gives what the layer's initial state gives.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes below 1, and characters or lengths of a wrong shape or type.
+    Args:
+        num_characters: The number of characters.
+        encoder: The factory of the layer, called ``encoder(input_size=embedding_size)``: a ``functools.partial`` of
+            :class:`Encoder` with ``bidirectional=True`` and one layer.
+        embedding_size: The width of a letter's vector.
 
-    >>> from seqlab.nn import LSTMCell
-    >>> encoder = CharacterEncoder(5, LSTMCell, embedding_size=3, hidden_size=4)
+    Raises:
+        TypeError: ``encoder`` is no factory of encoders, or a size no integer.
+        ValueError: a size is below 1, the encoder has one direction or several layers, or, when called, characters or
+            lengths have a wrong shape or type.
+
+    >>> from functools import partial
+    >>> from seqlab.nn import Encoder, LSTMCell
+    >>> letters = partial(Encoder, LSTMCell, hidden_size=4, bidirectional=True)
+    >>> encoder = CharacterEncoder(5, letters, embedding_size=3)
     >>> vectors = encoder(torch.tensor([[[1, 2], [3, 0], [1, 2]]]), torch.tensor([[2, 1, 2]]))
     >>> vectors.shape, torch.equal(vectors[0, 0], vectors[0, 2])
     (torch.Size([1, 3, 8]), True)
@@ -42,18 +52,16 @@ class CharacterEncoder(nn.Module):
     def __init__(
         self,
         num_characters: int,
-        cell: Callable[[int, int], RecurrentCell],
+        encoder: EncoderFactory,
         *,
         embedding_size: int,
-        hidden_size: int,
-        backend: str = "auto",
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(check_size("num_characters", num_characters), embedding_size)
-        self.encoder = Encoder(
-            cell, embedding_size, hidden_size, bidirectional=True, backend=backend, recompute=recompute
-        )
+        self.encoder = make_encoder("character_encoder", encoder, embedding_size)
+        if not self.encoder.bidirectional or self.encoder.num_layers != 1:
+            got = f"bidirectional={self.encoder.bidirectional}, num_layers={self.encoder.num_layers}"
+            raise ValueError(f"character_encoder: expected bidirectional=True and num_layers=1, got {got}")
         self.output_size = self.encoder.output_size
 
     def forward(self, characters: Tensor, word_lengths: Tensor) -> Tensor:
@@ -84,20 +92,39 @@ class Tagger(nn.Module):
     letters out: ``characters`` and ``word_lengths`` are then None. :meth:`nll`, :meth:`loss` and :meth:`decode` take
     the emissions.
 
-    ``cell``, ``hidden_size``, ``num_layers``, ``bidirectional``, ``connect``, ``dropout`` (between layers),
-    ``backend`` and ``recompute`` are those of :class:`Encoder`. ``embedding_dropout`` is D_e, ``output_dropout`` D_o.
-    In training, ``word_dropout`` turns that share of words into ``unknown_index``, so that the model learns to do with
-    letters and neighbours what it must do for a word it has never seen. ``vectors (vocab_size, embedding_size)`` are
-    the first values of E; a row of NaN leaves that word its random ones. ``init`` holds the arguments of
-    :func:`initialize`, and comes before ``vectors``.
+    Args:
+        vocab_size: The number of words.
+        tags: The names of the tags.
+        encoder: The factory of the encoder, called ``encoder(input_size=width of x_t)``: a ``functools.partial`` of
+            :class:`Encoder` with all other options.
+        character_encoder: The factory of the layer that reads letters, see :class:`CharacterEncoder`; needed with
+            ``num_characters`` alone.
+        embedding_size: The width of E[w].
+        num_characters: The number of characters; None leaves letters out.
+        character_embedding_size: The width of a letter's vector.
+        embedding_dropout: The probability of D_e, in [0, 1).
+        output_dropout: The probability of D_o, in [0, 1).
+        word_dropout: The share of words that training reads as ``unknown_index``, so that the model learns to do with
+            letters and neighbours what it must do for a word it has never seen.
+        unknown_index: The number of the unknown word.
+        decoder: "greedy" or "crf".
+        entities: Whether the tags are those of entities, in BIO.
+        constrained: Whether a CRF over entities gives only what BIO allows.
+        vectors: The first values of E, ``(vocab_size, embedding_size)``, taken after ``init``; a row of NaN leaves that
+            word its random ones.
+        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
 
-    Raises ``ValueError`` or ``TypeError`` for wrong sizes, probabilities and shapes, an unknown ``decoder``, tags that
-    are not BIO where a CRF is to keep to it, ``word_dropout`` without ``unknown_index``, and characters without
-    ``num_characters`` or the reverse.
+    Raises:
+        TypeError: ``encoder`` is no factory of encoders, or a size no integer.
+        ValueError: a size, probability, shape or choice is wrong, the tags are not BIO where a CRF is to keep to it,
+            ``word_dropout`` comes without ``unknown_index``, ``num_characters`` without ``character_encoder``, or, when
+            called, characters without ``num_characters`` or the reverse.
 
-    >>> from seqlab.nn import GRUCell
+    >>> from functools import partial
+    >>> from seqlab.nn import Encoder, GRUCell
     >>> tags = ["B-place", "I-place", "O"]
-    >>> model = Tagger(9, tags, GRUCell, hidden_size=4, num_characters=7, decoder="crf", entities=True)
+    >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
+    >>> model = Tagger(9, tags, encoder, encoder, num_characters=7, decoder="crf", entities=True)
     >>> model.crf.allowed.int().tolist()
     [[1, 1, 1], [1, 1, 1], [1, 0, 1]]
     >>> words, lengths = torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1])
@@ -113,17 +140,12 @@ class Tagger(nn.Module):
         self,
         vocab_size: int,
         tags: Sequence[str],
-        cell: Callable[[int, int], RecurrentCell],
+        encoder: EncoderFactory,
+        character_encoder: EncoderFactory | None = None,
         *,
-        hidden_size: int,
         embedding_size: int = 100,
         num_characters: int | None = None,
         character_embedding_size: int = 30,
-        character_hidden_size: int = 50,
-        num_layers: int = 1,
-        bidirectional: bool = True,
-        connect: str = "none",
-        dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         word_dropout: float = 0.0,
@@ -132,8 +154,6 @@ class Tagger(nn.Module):
         entities: bool = False,
         constrained: bool = True,
         vectors: Tensor | None = None,
-        backend: str = "auto",
-        recompute: bool = False,
         init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -148,18 +168,12 @@ class Tagger(nn.Module):
         self.embedding = nn.Embedding(*sizes)
         self.characters = None
         if num_characters is not None:
-            self.characters = CharacterEncoder(
-                num_characters,
-                cell,
-                embedding_size=check_size("character_embedding_size", character_embedding_size),
-                hidden_size=check_size("character_hidden_size", character_hidden_size),
-                backend=backend,
-                recompute=recompute,
-            )
+            if character_encoder is None:
+                raise ValueError("character_encoder: expected a factory of encoders with num_characters, got None")
+            letter_size = check_size("character_embedding_size", character_embedding_size)
+            self.characters = CharacterEncoder(num_characters, character_encoder, embedding_size=letter_size)
         width = embedding_size + (0 if self.characters is None else self.characters.output_size)
-        self.encoder = Encoder(
-            cell, width, hidden_size, num_layers, bidirectional, connect, dropout, backend, recompute
-        )
+        self.encoder = make_encoder("encoder", encoder, width)
         self.output = nn.Linear(self.encoder.output_size, self.num_tags)
         check_choice("decoder", decoder, ("greedy", "crf"))
         constraints = None

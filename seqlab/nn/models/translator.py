@@ -1,6 +1,6 @@
 """The encoder-decoder: a model that reads one sequence and writes another, and the search for its best answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from typing import cast as typed
 
@@ -9,23 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_lengths, check_size, check_tokens
-from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
 from seqlab.nn.layers.init import initialize
 from seqlab.nn.models.attention import Memory
 from seqlab.nn.models.decoder import Bridge, Decoder, DecoderState
 from seqlab.nn.models.generation import evaluation
 from seqlab.nn.state import select_rows
-
-_HALF = (
-    "cell",
-    "hidden_size",
-    "num_layers",
-    "connect",
-    "dropout",
-    "backend",
-    "recompute",
-)  # what each may have its own
 
 
 class Translations(NamedTuple):
@@ -57,19 +46,33 @@ class Translator(nn.Module):
     target_vocab_size), state, weights (N, T) or None)`` write token by token, :meth:`greedy` and :meth:`beam_search`
     whole answers.
 
-    ``encoder`` and ``decoder`` hold what the two halves have of their own among ``cell``, ``hidden_size``,
-    ``num_layers``, ``connect``, ``dropout`` (between layers), ``backend`` and ``recompute``, the encoder
-    ``bidirectional`` too: see :class:`Encoder`, and :class:`~seqlab.nn.models.decoder.Bridge` for how their states
-    meet. What they leave out is taken from here. ``attention`` is "dot", "general", "additive" or None, with
-    ``attention_size``, ``input_feeding`` and ``tie_weights`` (of target embedding and output layer) as in
-    :class:`Decoder`. ``embedding_dropout`` acts on both embeddings, ``output_dropout`` before the output layer.
-    ``init`` holds the arguments of :func:`initialize`.
+    How the states of the two halves meet is in :class:`~seqlab.nn.models.decoder.Bridge`.
 
-    Raises ``ValueError`` or ``TypeError`` for what those refuse, for a bidirectional decoder, and for an argument in
-    ``encoder`` or ``decoder`` that is not theirs.
+    Args:
+        source_vocab_size: The number of tokens of the source.
+        target_vocab_size: The number of tokens of the target.
+        encoder: The factory of the encoder, called ``encoder(input_size=embedding_size)``: a ``functools.partial`` of
+            :class:`Encoder` with all other options.
+        decoder: The same for the recurrent layers of :class:`Decoder`, in one direction.
+        embedding_size: The width of both embeddings.
+        feature_size: The width of what attention and decoder make together, as in :class:`Decoder`.
+        attention: "dot", "general", "additive" or None, as in :class:`Decoder`.
+        attention_size: The width of additive scores.
+        input_feeding: Whether the decoder also reads what it attended to a step before.
+        tie_weights: Whether the output layer has the matrix of the target embedding.
+        embedding_dropout: The probability of dropout on both embeddings, in [0, 1).
+        output_dropout: The probability of dropout before the output layer, in [0, 1).
+        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
 
-    >>> from seqlab.nn import GRUCell
-    >>> model = Translator(9, 11, GRUCell, hidden_size=4, encoder={"bidirectional": True}, decoder={"num_layers": 2})
+    Raises:
+        TypeError: a half is no factory of encoders, or a size no integer.
+        ValueError: what :class:`Encoder` and :class:`Decoder` refuse, such as a bidirectional decoder.
+
+    >>> from functools import partial
+    >>> from seqlab.nn import Encoder, GRUCell
+    >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
+    >>> decoder = partial(Encoder, GRUCell, hidden_size=4, num_layers=2)
+    >>> model = Translator(9, 11, encoder, decoder, embedding_size=4, feature_size=4)
     >>> source, lengths = torch.tensor([[3, 4, 5], [6, 7, 0]]), torch.tensor([3, 2])
     >>> model(source, lengths, torch.tensor([[1, 5], [1, 6]])).shape
     torch.Size([2, 2, 11])
@@ -82,40 +85,36 @@ class Translator(nn.Module):
         self,
         source_vocab_size: int,
         target_vocab_size: int,
-        cell: Callable[[int, int], RecurrentCell],
+        encoder: EncoderFactory,
+        decoder: EncoderFactory,
         *,
-        hidden_size: int,
-        embedding_size: int | None = None,
-        encoder: Mapping[str, Any] | None = None,
-        decoder: Mapping[str, Any] | None = None,
+        embedding_size: int,
+        feature_size: int,
         attention: str | None = "general",
         attention_size: int | None = None,
         input_feeding: bool = False,
         tie_weights: bool = False,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
-        backend: str = "auto",
-        recompute: bool = False,
         init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        check_size("hidden_size", hidden_size)
-        width = hidden_size if embedding_size is None else check_size("embedding_size", embedding_size)
+        width = check_size("embedding_size", embedding_size)
         self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
-        shared: dict[str, Any] = {"cell": cell, "hidden_size": hidden_size, "backend": backend, "recompute": recompute}
         self.source_embedding = nn.Embedding(check_size("source_vocab_size", source_vocab_size), width)
-        self.encoder = Encoder(input_size=width, **(shared | _half("encoder", encoder, (*_HALF, "bidirectional"))))
+        self.encoder = make_encoder("encoder", encoder, width)
         self.decoder = Decoder(
             target_vocab_size,
+            decoder,
             memory_size=self.encoder.output_size,
             embedding_size=width,
+            feature_size=feature_size,
             embedding_dropout=embedding_dropout,
             output_dropout=output_dropout,
             attention=attention,
             attention_size=attention_size,
             input_feeding=input_feeding,
             tie_weights=tie_weights,
-            **(shared | _half("decoder", decoder, _HALF)),
         )
         self.bridge = Bridge(self.encoder, self.decoder.recurrent)
         if init is not None:
@@ -209,17 +208,6 @@ class Translator(nn.Module):
             _, _, weights = self.decoder(inputs, start, memory)
             past = torch.arange(inputs.size(1), device=source.device) > answers.lengths[:, :1]
             return answers._replace(attention=typed(Tensor, weights).masked_fill(past.unsqueeze(2), 0.0))
-
-
-def _half(name: str, given: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
-    """The arguments of one half, all known to it."""
-    given = dict(given or {})
-    if name == "decoder" and given.pop("bidirectional", False):
-        raise ValueError("decoder.bidirectional: expected false, for a decoder can't read what it is yet to write")
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise ValueError(f"{name}: expected arguments among {', '.join(known)}, got {', '.join(unknown)}")
-    return given
 
 
 def _search(
