@@ -118,7 +118,11 @@ class Crossing(GatedCell):
     ("make", "operation", "line"),
     [
         (Sorted, "sort of (B, 5)", "return (z.sort(-1).values.tanh() + state[0],)"),
-        (Crossing, "slice_scatter of (B, 2, 10), (B, 2, 5)", "return ((parts + 0)[:, :, 3:8].sum(1).tanh() + state[0],)"),
+        (
+            Crossing,
+            "slice_scatter of (B, 2, 10), (B, 2, 5)",
+            "return ((parts + 0)[:, :, 3:8].sum(1).tanh() + state[0],)",
+        ),
     ],
 )
 def test_what_cannot_be_lowered_is_named_with_its_shapes_and_the_users_line(second, caplog, make, operation, line):
