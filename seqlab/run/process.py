@@ -43,7 +43,7 @@ def preload() -> None:
             importlib.import_module(name)
         for name in _LIBRARIES:
             importlib.import_module(name)
-    from seqlab.nn.engine.scan.source import KERNEL_TEXTS, kernel_text
+    from seqlab.nn.engine.scan.cpp import KERNEL_TEXTS, kernel_text
 
     for name in KERNEL_TEXTS:
         kernel_text(name)

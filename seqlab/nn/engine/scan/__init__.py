@@ -270,7 +270,8 @@ def _program(cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, c
     try:
         made = Program(traced, cell.hidden_size, tuple(cell.state_sizes), has_bias(cell), call.dtype)
     except UnsupportedError as error:
-        raise _UncompiledError(str(error)) from None
+        place = "" if error.node is None else f" ({traced.describe(error.node)})"
+        raise _UncompiledError(f"{error}{place}") from None
     mode = (
         *(call.dtype, call.gradients, capture.grad_mode, has_bias(cell), traced.num_sequences),
         tuple(module.training for module in cell.modules()),

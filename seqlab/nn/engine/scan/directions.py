@@ -7,7 +7,18 @@ from typing import cast as typed
 from torch import fx
 
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.scan.emit import SLOTS, Emitter, is_mask
+from seqlab.nn.engine.scan.lowered import (
+    Apply,
+    Buffer,
+    Choose,
+    Combine,
+    CopyGradient,
+    Lanes,
+    Operand,
+    Prefetch,
+    Zero,
+)
+from seqlab.nn.engine.scan.lowering import SLOTS, Lowering, is_mask
 from seqlab.nn.engine.scan.operations import COSTLY, name_of
 from seqlab.nn.engine.scan.trace import Trace
 from seqlab.nn.engine.scan.views import Run, count_of, is_inside, mark, operands_of
@@ -57,54 +68,56 @@ class Graph:
         return found
 
 
-class StepEmitter(Emitter):
+class StepLowering(Lowering):
     """Reads what a step is given."""
 
     def __init__(self, graph: Graph, hidden_size: int, plan: Plan) -> None:
         super().__init__(hidden_size)
         self.graph, self.plan = graph, plan
-        self.asked: set[tuple[str, int]] = set()
+        self.asked: set[tuple[Buffer, int]] = set()
 
-    def source(self, run: Run) -> str | None:
+    def source(self, run: Run) -> Operand | None:
         graph, node = self.graph, run.node
         if node is graph.gi:
             self.plan.gi_cut |= run.shared or run.offset % self.hidden != 0
-            return self.stream("gi", run.offset, run.shared, count_of(node))
+            return self.stream(Buffer("gi"), run.offset, run.shared, count_of(node))
         if node is graph.gh:
             return self._product(run)
         for index, each in enumerate(graph.previous):
             if node is each:
                 self.is_aligned(run)
-                return self.load(f"previous{index}", run.offset, run.shared, count_of(node))
+                return self.load(Buffer("previous", index), run.offset, run.shared, count_of(node))
         for index, each in enumerate(graph.extras):
             if node is each:
-                value = self.load(f"p.extra[{index}]", run.offset, run.shared, count_of(node))
-                return self.define("mask", f"({value} != real(0))", run.shared) if is_mask(node) else value
+                value = self.load(Buffer("extra", index), run.offset, run.shared, count_of(node))
+                return self.define("mask", Apply("is_true", (value,)), run.shared) if is_mask(node) else value
         return None
 
-    def _product(self, run: Run) -> str:
-        """The recurrent product, whose gates lie HP numbers apart."""
+    def _product(self, run: Run) -> Operand:
+        """The recurrent product, of which each gate lies by itself."""
         size = self.hidden
         if self.is_aligned(run):
-            return self.load(f"(gh + {run.offset // size} * HP)", 0, run.shared)
+            return self.load(Buffer("gh", run.offset // size), 0, run.shared)
         if run.shared:
-            return self.load(f"(gh + {run.offset // size} * HP)", run.offset % size, True)
-        result = ""
+            return self.load(Buffer("gh", run.offset // size), run.offset % size, True)
+        result: Operand | None = None
         for gate in range(max(0, run.offset // size), min(count_of(run.node), run.offset + size - 1) // size + 1):
             begin = gate * size - run.offset
             if begin >= size or gate * size >= count_of(run.node):
                 break
-            value = self.load(f"(gh + {gate} * HP)", -begin, False, size)
-            here = f"lanes(j, {max(0, begin)}, {min(size, begin + size)})"
-            result = self.define("vec", f"choose({self.define('mask', here)}, {value}, {result})") if result else value
-        return result or self.define("vec", "vec{}")
+            value: Operand = self.load(Buffer("gh", gate), -begin, False, size)
+            if result is not None:
+                here = self.define("mask", Lanes(max(0, begin), min(size, begin + size)))
+                value = self.define("vec", Choose(here, value, result))
+            result = value
+        return self.define("vec", Zero()) if result is None else result
 
-    def stream(self, base: str, offset: int, shared: bool = False, count: int | None = None) -> str:
+    def stream(self, buffer: Buffer, offset: int, shared: bool = False, count: int | None = None) -> Operand:
         """Load, and ask for what the next step will load one block further: it comes while this one computes."""
-        if not shared and not self.in_reduction and (base, offset) not in self.asked:
-            self.asked.add((base, offset))
-            self.lines.append(f"__builtin_prefetch({base} + p.ahead * {base}_stride + {offset} + j, 0, 2);")
-        return self.load(base, offset, shared, count)
+        if not shared and not self.in_reduction and (buffer, offset) not in self.asked:
+            self.asked.add((buffer, offset))
+            self.lines.append(Prefetch(buffer, offset))
+        return self.load(buffer, offset, shared, count)
 
     def is_aligned(self, run: Run) -> bool:
         """Whether each unit reads what is its own; if not, a row is one thread's."""
@@ -113,14 +126,14 @@ class StepEmitter(Emitter):
         return aligned
 
 
-class AdjointEmitter(StepEmitter):
+class AdjointLowering(StepLowering):
     """Reads what the step was given or has kept, and decides what that is."""
 
     def __init__(self, graph: Graph, hidden_size: int, plan: Plan) -> None:
         super().__init__(graph, hidden_size, plan)
         self.copies: dict[int, int] = {}  # slots of the scratch that gradients to the new state were copied to
 
-    def source(self, run: Run) -> str | None:
+    def source(self, run: Run) -> Operand | None:
         graph, node = self.graph, run.node
         for index, each in enumerate(graph.gradients):
             if node is each:
@@ -128,23 +141,23 @@ class AdjointEmitter(StepEmitter):
         if node in graph.backward:
             return None
         if node in graph.next and self._is_part_of_state(run):
-            return self.load(f"next{graph.next.index(node)}", run.offset, False)
+            return self.load(Buffer("next", graph.next.index(node)), run.offset, False)
         if node is graph.gi:
             self.plan.gi_kept = True
         elif node is graph.gh or (node in graph.moving and self.worth_keeping(run)):
             return self.kept(run)
         return super().source(run)
 
-    def _gradient(self, index: int, run: Run) -> str:
+    def _gradient(self, index: int, run: Run) -> Operand:
         """The gradient to a part of the new state; the one to the previous state will take its place."""
         count, both = count_of(run.node), index < self.plan.sequences
         if not self.is_aligned(run) and not run.shared:
-            return self.load(f"(scratch + {self._copied(index, count)} * HP)", run.offset, False, count)
-        kept = self.load(f"dstate{index}", run.offset, run.shared, count)
+            return self.load(Buffer("scratch", self._copied(index, count)), run.offset, False, count)
+        kept = self.load(Buffer("dstate", index), run.offset, run.shared, count)
         if not both:
             return kept
-        given = self.load(f"dnext{index}", run.offset, run.shared, count)
-        return self.define("vec", f"{kept} + {given}", run.shared)
+        given = self.load(Buffer("dnext", index), run.offset, run.shared, count)
+        return self.define("vec", Combine("sum", kept, given), run.shared)
 
     def _copied(self, index: int, count: int) -> int:
         """The slot of the scratch from which on the gradient stands as it was when the row began."""
@@ -153,9 +166,7 @@ class AdjointEmitter(StepEmitter):
             self.slots += -(-count // self.hidden)
             if self.slots > SLOTS:
                 raise UnsupportedError("its pointwise moves more of the state to other units than fits")
-            value = f"dstate{index}[i]" + (f" + dnext{index}[i]" if index < self.plan.sequences else "")
-            to = f"(scratch + {self.copies[index]} * HP)[i]"
-            self.row.append(f"for (long i = 0; i < {count}; ++i) {to} = {value};")
+            self.row.append(CopyGradient(self.copies[index], index, count, index < self.plan.sequences))
         return self.copies[index]
 
     def _is_part_of_state(self, run: Run) -> bool:
@@ -186,13 +197,13 @@ class AdjointEmitter(StepEmitter):
             found |= self.leaves(operand)
         return found
 
-    def kept(self, run: Run) -> str:
+    def kept(self, run: Run) -> Operand:
         """Load what the step keeps, which by this is added to it."""
         if run.shared:
             slot = self.plan.kept_shared.setdefault(run, len(self.plan.kept_shared))
-            return self.define("vec", f"splat(kept_shared[{slot}])", True)
+            return self.load(Buffer("kept_shared"), slot, True)
         slot = self.plan.kept.setdefault(run, len(self.plan.kept))
-        return self.stream(f"kept{slot}", 0)
+        return self.stream(Buffer("kept", slot), 0)
 
 
 def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphModule | None]:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, fx
 
 from seqlab.nn.engine.scan import build
+from seqlab.nn.engine.scan.arguments import structure_type
+from seqlab.nn.engine.scan.cpp import write
+from seqlab.nn.engine.scan.lower import lower
+from seqlab.nn.engine.scan.lowered import Layout
 from seqlab.nn.engine.scan.schedule import Schedule
-from seqlab.nn.engine.scan.source import Layout, write
 from seqlab.nn.engine.scan.trace import Trace
-
-_POINTER = ctypes.c_void_p
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ class Program:
     def __init__(
         self, trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], bias: bool, dtype: torch.dtype
     ) -> None:
-        source = write(trace, hidden_size, state_sizes, bias, dtype)
+        lowered = lower(trace, hidden_size, state_sizes, bias, dtype)
         self.sequences = trace.num_sequences
-        self.layout: Layout = source.layout
-        self.post: fx.GraphModule | None = source.post
+        self.layout: Layout = lowered.layout
+        self.post: fx.GraphModule | None = lowered.post
         self.dtype = dtype
         self.recurrent = trace.recurrent
-        self.key = hashlib.sha256(source.text.encode()).hexdigest()
-        self._text = source.text
-        self._arguments = _arguments_type(len(state_sizes), trace.num_extras)
+        self._text = write(lowered, dtype)
+        self.key = hashlib.sha256(self._text.encode()).hexdigest()
+        self._arguments = structure_type(len(state_sizes), trace.num_extras)
 
     def load(self) -> None:
         """Compile the program, unless that was done before.
@@ -173,23 +174,3 @@ class Program:
         # A whole panel more than the weights, since panels are wider than the last columns.
         packed = like.new_empty((gates + 64) * (layout.hidden_size + 64) * layout.num_gates if self.recurrent else 0)
         return scratch, packed
-
-
-def _arguments_type(num_states: int, num_extras: int) -> type[ctypes.Structure]:
-    """The twin of struct Arguments in kernel/driver.h."""
-    numbers = ("steps", "rows", "groups", "columns", "threads", "stride", "save")
-
-    class Arguments(ctypes.Structure):
-        _fields_ = [
-            *((name, ctypes.c_long) for name in numbers),
-            *((name, _POINTER) for name in ("first", "count", "base", "gi", "weight", "bias")),
-            ("state", _POINTER * num_states),
-            *((name, _POINTER) for name in ("kept", "kept_shared", "packed", "scratch", "sums")),
-            ("extra", _POINTER * (num_extras + 1)),
-            ("dnext", _POINTER * num_states),
-            ("dstate", _POINTER * num_states),
-            ("dgi", _POINTER),
-            ("dgh", _POINTER),
-        ]
-
-    return Arguments

@@ -1,15 +1,19 @@
 """From a captured ``pointwise`` to a graph of operations: the step, and its adjoint by PyTorch's differentiation."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from typing import cast as typed
 
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, get_decompositions
+from torch.fx.traceback import preserve_node_meta
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqlab.nn.cells.base import GatedCell
@@ -88,6 +92,39 @@ class Trace:
     num_states: int
     num_sequences: int  # how many parts of the state the cell's output is made of: the first, or all
     num_extras: int
+    again: Callable[[], fx.GraphModule]  # the joint graph once more, whose nodes know the line that they come from
+
+    def describe(self, node: fx.Node) -> str:
+        """An operation for a message: its name, the shapes of its rows, and the line of the user's code."""
+        if name_of_target(node) == "getitem":  # one of an operation's several results
+            node = node.all_input_nodes[0]
+        shapes = [_row_of(each) for each in node.all_input_nodes]
+        text = f"{name_of_target(node)} of {', '.join(shapes)}" if shapes else name_of_target(node)
+        line = self._line_of(node)
+        return text if line is None else f"{text}, {line}"
+
+    def _line_of(self, node: fx.Node) -> str | None:
+        place = list(self.joint.graph.nodes).index(node)
+        try:
+            nodes = list(self.again().graph.nodes)
+        except Exception:  # a message needs no line
+            return None
+        if place >= len(nodes) or nodes[place].target != node.target:
+            return None
+        frames = _FRAME.findall(nodes[place].meta.get("stack_trace") or "")
+        frames = [each for each in frames if not Path(each[0]).is_relative_to(_ENGINE)]
+        return f"{Path(frames[-1][0]).name}:{frames[-1][1]}: {frames[-1][2].strip()}" if frames else None
+
+
+_ENGINE = Path(__file__).parents[1]
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)')
+
+
+def _row_of(node: fx.Node) -> str:
+    value = node.meta.get("val")
+    shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+    moving = bool(node.meta.get("moving"))
+    return "(" + ", ".join(["B" if moving and place == 0 else str(size) for place, size in enumerate(shape)]) + ")"
 
 
 def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any]) -> Step:
@@ -320,10 +357,14 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
     given = len(inputs)
     if given != len(sizes) + len(extras) + states:
         raise UnsupportedError("its gradients come in a form that is not known")
-    return Trace(step, joint, cell.recurrent, states, sequences, len(extras))
+    again = partial(_joint, step, sizes, extras, dtype, first, lines=True)
+    return Trace(step, joint, cell.recurrent, states, sequences, len(extras), again)
 
 
-def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: torch.dtype, rows: int) -> fx.GraphModule:
+def _joint(
+    step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: torch.dtype, rows: int, lines: bool = False
+) -> fx.GraphModule:
+    """The graph of a step and its adjoint for so many rows; with ``lines`` its nodes name the user's lines."""
     from torch._functorch.aot_autograd import aot_export_joint_simple
     from torch._functorch.compile_utils import fx_graph_cse
 
@@ -337,7 +378,10 @@ def _joint(step: Step, sizes: Sequence[int], extras: Sequence[Tensor], dtype: to
     learns: list[bool] = []
 
     def function(*tensors: Tensor) -> tuple[Tensor, ...]:
-        new = tuple(part.clone() for part in step.body.forward(*tensors, rows))
+        # Where nodes come from is noted in PyTorch's global state, so it is asked for messages alone.
+        with preserve_node_meta() if lines else nullcontext():
+            made = fx.Interpreter(step.body).run(*tensors, rows) if lines else step.body.forward(*tensors, rows)
+        new = tuple(part.clone() for part in made)
         learns[:] = [part.requires_grad for part in new]
         return new
 

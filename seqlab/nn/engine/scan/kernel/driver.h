@@ -1,4 +1,20 @@
-// The loops over time: one recurrent product and one call of the step's code for each. After the step's own code.
+// The loops over time: one recurrent product and one call of the step's code for each. After the step's own code, and
+// struct Arguments, which arguments.py writes.
+//
+// Sizes, all in numbers of `real`:
+//   T, B    steps and rows (sequences); N: all rows of all steps, T * B where no row is shorter
+//   H       units; HP: H rounded up to whole vectors, so that each gate of a product begins at one
+//   VL      lanes of a vector: 16 floats with AVX-512, 8 with AVX, 4 else
+//   G, GI   gates, and the numbers of a row's input part: G * H
+//   NS, NE  parts of the state, and what a step reads beside its rows (extras)
+//   SIZE    the width of each part of the state, SIZE[0] = H; STRIDE: that of its gradient, STRIDE[0] = HP
+//   KEPT    spans of H that a step keeps for its adjoint outside of gi; KEPT_SHARED: single numbers
+//   SUMS    what the adjoint sums over rows and steps; SCRATCH: a thread's own memory
+// Names:
+//   gi (N, GI) = W_ih x + b_ih;  gh (B, G * HP) = W_hh h + b_hh;  previous, next (., SIZE): the state before and after
+//   dgi (N, GI), dgh (N, G * H), dnext (N, SIZE), dstate (B, STRIDE): gradients to these and to the running state
+//   group   rows that run through the whole sequence by themselves; column: a thread's part of a group's units
+//   panel   TILE columns of the packed weights, (H, TILE) for the step and (G * H, TILE) for the adjoint
 //
 // Rows never meet, so each group of rows runs through the whole sequence by itself, without waiting for the others.
 // Where the weights outgrow a core's cache, several threads share a group: each takes some of the units, computes their
@@ -12,19 +28,6 @@ constexpr long MOST = 12;  // rows of a tile: 24 sums, 2 weights and a state's v
 #else
 constexpr long MOST = 6;
 #endif
-
-struct Arguments {
-  long steps, rows, groups, columns, threads, stride, save;
-  const long *first, *count, *base;  // (steps, groups) blocks of rows, and where each group's initial rows stand
-  real* gi;
-  const real *weight, *bias;
-  real* state[NS];  // (rows + all steps' rows, H): initial states first
-  real *kept, *kept_shared, *packed, *scratch, *sums;
-  const real* extra[NE + 1];
-  const real* dnext[NS];  // gradients to each step's new state, or null
-  real* dstate[NS];       // (rows, HS): the gradient to the final state; becomes that to the initial one
-  real *dgi, *dgh;
-};
 
 struct Barrier {
   std::atomic<long> arrived{0}, round{0};
@@ -95,6 +98,7 @@ static void tiles(long rows, const real* a, long a_stride, const real* panel, lo
 }
 
 // The weights in panels: for the step, columns are a gate's units; for the adjoint, the units of the previous state.
+// weight (G * H, H) -> packed (G * PANELS panels, H, width)
 static void pack_step(const real* weight, real* packed, long panel) {
   const long gate = panel / PANELS, first = panel % PANELS * TILE;
   const long width = panel % PANELS == PANELS - 1 ? LAST : TILE;
@@ -109,6 +113,7 @@ static void pack_step(const real* weight, real* packed, long panel) {
   }
 }
 
+// weight (G * H, H) -> packed (PANELS panels, G * H, width)
 static void pack_adjoint(const real* weight, real* packed, long panel) {
   const long first = panel * TILE, width = panel == PANELS - 1 ? LAST : TILE;
   const long real_columns = H - first < width ? H - first : width;
@@ -119,7 +124,7 @@ static void pack_adjoint(const real* weight, real* packed, long panel) {
   }
 }
 
-struct Share {  // a thread's part of a group's step
+struct Share {  // a thread's part of a group's step: its panels, and its units
   long panel_begin, panel_end, unit_begin, unit_end;
 };
 
@@ -163,7 +168,7 @@ static void rows_of(long count, long column, long columns, long& begin, long& en
 
 static void run_forward(const Arguments& a, long group, long column, long columns, Barrier& barrier, real* scratch) {
   const Share share = share_of(column, columns);
-  real* products = a.scratch + a.base[group] * G * HP;
+  real* products = a.scratch + a.base[group] * G * HP;  // (rows of the group, G * HP)
   for (long t = 0; t < a.steps; ++t) {
     const long count = a.count[t * a.groups + group];
     if (!count) break;  // rows are sorted by length: none follows
