@@ -82,10 +82,10 @@ def uncompiled(kernels):
 
 
 @pytest.fixture
-def compiled(uncompiled, monkeypatch):
+def compiled(uncompiled, request, monkeypatch):
     """Lets the scan engine compile, into a folder that all tests share and no user sees."""
     monkeypatch.delenv("SEQLAB_COMPILE")
-    system_compiler()
+    monkeypatch.setattr(build, "_FLAGS", request.getfixturevalue("full_flags"))
 
 
 def system_compiler() -> str:
@@ -96,17 +96,26 @@ def system_compiler() -> str:
 
 
 @pytest.fixture(scope="session")
+def full_flags(kernels) -> tuple[str, ...]:
+    """The flags that users' steps are compiled with."""
+    return _with_parsed_headers(kernels / "full.h", build._FLAGS)
+
+
+@pytest.fixture(scope="session")
 def quick_flags(kernels) -> tuple[str, ...]:
-    """Flags that leave the optimizer out, and the system's headers, which take most of the time then, parsed once."""
-    flags = tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS)
+    """Flags that leave the optimizer out."""
+    return _with_parsed_headers(kernels / "quick.h", tuple("-O0" if flag == "-O3" else flag for flag in build._FLAGS))
+
+
+def _with_parsed_headers(header: Path, flags: tuple[str, ...]) -> tuple[str, ...]:
+    """The system's headers, which take up to half of the compiler's time, are parsed once for all tests."""
     system = files("seqlab.nn.engine.scan").joinpath("kernel/vector.h").read_text().partition("#if REAL_IS_DOUBLE")[0]
-    header = kernels / "system.h"
-    with FileLock(kernels / "system.lock"):
+    with FileLock(header.with_suffix(".lock")):
         if not header.exists():
-            with tempfile.TemporaryDirectory(dir=kernels) as folder:
-                source = Path(folder) / "system.h"
+            with tempfile.TemporaryDirectory(dir=header.parent) as folder:
+                source = Path(folder) / header.name
                 source.write_text(system)
-                parsed = kernels / "system.h.gch"
+                parsed = header.with_suffix(".h.gch")
                 command = [system_compiler(), *flags, "-fopenmp", "-x", "c++-header", "-o", str(parsed), str(source)]
                 subprocess.run(command, check=True, capture_output=True)
                 source.replace(header)
@@ -124,9 +133,10 @@ def quick_compiler(kernels, quick_flags) -> str:
 
 
 @pytest.fixture
-def compiled_quickly(compiled, request, monkeypatch):
-    """The same without the optimizer, in a fifth of the time, for what does not depend on it."""
-    monkeypatch.setattr(build, "_FLAGS", request.getfixturevalue("quick_flags"))
+def compiled_quickly(uncompiled, quick_flags, monkeypatch):
+    """The same without the optimizer, in a third of the time, for what does not depend on it."""
+    monkeypatch.delenv("SEQLAB_COMPILE")
+    monkeypatch.setattr(build, "_FLAGS", quick_flags)
 
 
 @pytest.fixture(autouse=True)
