@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,13 @@ def pytest_collection():
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_configure() -> None:
+    """Signals do what they do at a terminal: under ``nohup`` or behind ``&`` some are ignored, in all that tests start."""
+    for signum, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 @pytest.fixture(autouse=True)
