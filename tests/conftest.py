@@ -51,7 +51,7 @@ def pytest_collection():
 
 
 def pytest_configure() -> None:
-    """Signals do what they do at a terminal: under ``nohup`` or behind ``&`` some are ignored, in all that tests start."""
+    """Signals do what they do at a terminal: under ``nohup`` and in the background, what tests start ignores some."""
     for signum, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, handler)
