@@ -15,7 +15,8 @@ from seqlab.nn.engine.capture import Capture, watched
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
 from seqlab.nn.engine.once import not_once, once_a_call, ships
-from seqlab.nn.engine.scan.trace import cut, refuse_draws
+from seqlab.nn.engine.scan.step import cut
+from seqlab.nn.engine.scan.trace import refuse_draws
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")

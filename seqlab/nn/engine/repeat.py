@@ -9,7 +9,7 @@ from seqlab.nn.engine.dynamo import untraceable
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.once import ships
 from seqlab.nn.engine.scan.rows import counts_of, is_row_wise
-from seqlab.nn.engine.scan.trace import refuse_effects, whole
+from seqlab.nn.engine.scan.step import refuse_effects, whole
 
 
 def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:

@@ -171,7 +171,7 @@ def _operations(cell: GatedCell) -> set[str]:
         held = {f"cell.{n}": t for n, t in zip(names, given[len(inputs) :], strict=True)}
         return torch.func.functional_call(Step(), held, given[: len(inputs)])
 
-    table = importlib.import_module("seqlab.nn.engine.scan.trace")._decompositions()
+    table = importlib.import_module("seqlab.nn.engine.scan.decompositions").decompositions()
     graph = make_fx(torch.func.functionalize(step), decomposition_table=table)(*inputs, *tensors).graph
     if any(torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in graph.nodes):
         return {"a draw"}  # used or not

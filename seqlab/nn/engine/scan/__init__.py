@@ -40,7 +40,8 @@ from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.rows import Output, output_of
 from seqlab.nn.engine.scan.schedule import Packing, Schedule, dense, grid, packed
-from seqlab.nn.engine.scan.trace import Step, Trace, cut, trace
+from seqlab.nn.engine.scan.step import Step, cut
+from seqlab.nn.engine.scan.trace import Trace, trace
 from seqlab.nn.state import State
 
 Operation = Callable[..., tuple[Tensor, ...]]

@@ -15,7 +15,7 @@ from seqlab.nn.engine.scan.function import Plan, Scan
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.schedule import Schedule
-from seqlab.nn.engine.scan.trace import Step
+from seqlab.nn.engine.scan.step import Step
 
 _TRIES = 2  # a rounding may flip a comparison once, and hardly twice
 _ORDINARY = (1.0, 1.0, 2.0**-20, 0.0, 4.0, 1.0, 1.0)  # sizes of the rows; exact powers, so that products are exact

@@ -13,7 +13,7 @@ from torch.nn import functional
 from seqlab.nn.engine.scan.program import Forward, Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.schedule import Packing, Schedule
-from seqlab.nn.engine.scan.trace import Step
+from seqlab.nn.engine.scan.step import Step
 
 _GI, _WEIGHT, _GIVEN = 2, 6, 8  # where gi, the recurrent weight and the rest stand among the operation's arguments
 

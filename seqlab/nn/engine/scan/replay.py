@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqlab.nn.engine.scan.trace import Step
+from seqlab.nn.engine.scan.step import Step
 
 
 def replay(

@@ -12,7 +12,7 @@ from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine.capture import Capture, Size, shape_of, watched
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.scan.trace import whole, writes
+from seqlab.nn.engine.scan.step import whole, writes
 
 _ROWS = 11
 _SAME = ("alias", "clone", "detach", "_to_copy")
