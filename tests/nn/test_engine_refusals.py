@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from seqlab.nn import GRUCell, LinearCell, LSTMCell, Recurrent
 from seqlab.nn.engine import scan
-from seqlab.nn.engine.scan import operations, schedule
+from seqlab.nn.engine.scan import cpp, schedule
 from tests.nn.agreement import RAGGED, assert_layer_agrees, batch, small_cell
 
 
@@ -643,17 +643,17 @@ class GRU(GRUCell):
 
 @pytest.fixture
 def broken(monkeypatch):
-    """Breaks the emitter; a layer made within has a wrong step."""
+    """Breaks the printer; a layer made within has a wrong step."""
 
     def apply(what):
         if what == "sigmoid":
-            monkeypatch.setitem(operations.POINTWISE, "sigmoid", "(sigmoid({0}) * real(1.0001))")
+            monkeypatch.setitem(cpp._SPELLINGS, "sigmoid", "(sigmoid({0}) * real(1.0001))")
         elif what == "tanh":
-            monkeypatch.setitem(operations.POINTWISE, "tanh", "(hyperbolic_tangent({0}) + real(1e-5))")
+            monkeypatch.setitem(cpp._SPELLINGS, "tanh", "(hyperbolic_tangent({0}) + real(1e-5))")
         elif what == "where it is large":
-            monkeypatch.setitem(operations.POINTWISE, "sigmoid", "choose({0} > real(40), splat(0.9), sigmoid({0}))")
+            monkeypatch.setitem(cpp._SPELLINGS, "sigmoid", "choose({0} > real(40), splat(0.9), sigmoid({0}))")
         elif what == "difference":
-            monkeypatch.setitem(operations.POINTWISE, "sub", "({1} - {0})")
+            monkeypatch.setitem(cpp._SPELLINGS, "sub", "({1} - {0})")
 
     return apply
 
