@@ -79,7 +79,8 @@ class Trace:
 
 
 _ENGINE = Path(__file__).parents[1]
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)')
+# A frame of generated code has no text: the next frame follows at once.
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n(?! *File ")([^\n]*)')
 
 
 def _row_of(node: fx.Node) -> str:
