@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from seqlab.nn import GRUCell, LinearCell, LSTMCell, Recurrent
-from seqlab.nn.engine import scan
-from seqlab.nn.engine.scan import cpp, schedule
+from seqlab.nn.engine.scan import cpp, execution, readiness, schedule
 from tests.nn.agreement import RAGGED, assert_layer_agrees, batch, small_cell
 
 
@@ -359,7 +358,7 @@ def test_by_name_it_is_refused_in_one_line_before_anything_is_computed(name):
 
 @pytest.mark.parametrize("name", sorted(MIXES_ROWS))
 def test_by_name_what_mixes_rows_runs_uncompiled_and_right(caplog, monkeypatch, name):
-    monkeypatch.setattr(scan, "_warned", set())
+    monkeypatch.setattr(execution, "_warned", set())
     layer = Recurrent(made(name), "scan")
     with caplog.at_level(logging.WARNING, logger="seqlab"):
         for lengths in (None, RAGGED):
@@ -684,7 +683,8 @@ def test_a_wrong_step_is_not_used(caplog, broken, what, make, engine, dtype):
 
 def test_a_wrong_stride_is_noticed(monkeypatch, caplog):
     dense = schedule.dense
-    monkeypatch.setattr(scan, "dense", lambda *sizes: dataclasses.replace(dense(*sizes), stride=1))
+    for module in (execution, readiness):
+        monkeypatch.setattr(module, "dense", lambda *sizes: dataclasses.replace(dense(*sizes), stride=1))
     layer = Recurrent(GRU(3, 7).double())
     assert_layer_agrees(layer)
     assert layer.last_run.engine == "loop" and "differs from its own code" in layer.last_run.reason

@@ -27,7 +27,7 @@ from seqlab.nn import (
 )
 from seqlab.nn.engine import scan
 from seqlab.nn.engine.capture import watched
-from seqlab.nn.engine.scan import build, schedule
+from seqlab.nn.engine.scan import build, execution, readiness, schedule
 from tests.nn.agreement import RAGGED, assert_agrees, assert_as_near_as_loop, assert_same, batch, programs_of, results
 
 REPRESENTATIVE = [LSTMCell, GRUCell, PeepholeLSTMCell, LayerNormLSTMCell, IndRNNCell]
@@ -101,15 +101,15 @@ def test_without_biases_it_agrees(compiled_quickly):
 )
 def test_threads_that_share_rows_or_units_agree(compiled, monkeypatch, make, hidden_size, grid, lengths):
     """(groups of rows, threads a group): also more groups than rows, and threads that are left without units."""
-    monkeypatch.setattr(scan, "grid", lambda *_: grid)
+    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
     assert_agrees(cell_of(make, hidden_size), 7, 6, lengths)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
 def test_torchs_threads_are_used_and_agree(compiled, monkeypatch, rows):
     grids = []
-    choose = scan.grid
-    monkeypatch.setattr(scan, "grid", lambda *given: grids.append(choose(*given)) or grids[-1])
+    choose = readiness.grid
+    monkeypatch.setattr(readiness, "grid", lambda *given: grids.append(choose(*given)) or grids[-1])
     monkeypatch.setattr(schedule, "_CACHE_BYTES", 0)
     torch.set_num_threads(2)
     try:
@@ -195,7 +195,7 @@ def test_the_same_input_twice_gives_the_same_bits_and_threads_change_only_roundi
     x, state = batch(cell, 7, 6, torch.float32)
     runs = {}
     for grid in ((1, 1), (2, 1), (2, 2)):
-        monkeypatch.setattr(scan, "grid", lambda *_, grid=grid: grid)
+        monkeypatch.setattr(readiness, "grid", lambda *_, grid=grid: grid)
         runs[grid] = results(cell, "scan", x, state)
         assert_same(results(cell, "scan", x, state), runs[grid], 0.0)
     for each in runs.values():
@@ -208,7 +208,7 @@ def test_float32_is_as_near_to_the_truth_as_loop(compiled, make):
 
 
 def test_without_a_compiler_there_is_one_warning_and_the_same_result(caplog, monkeypatch):
-    monkeypatch.setattr(scan, "_warned", set())
+    monkeypatch.setattr(execution, "_warned", set())
     with caplog.at_level(logging.WARNING, logger="seqlab"):
         for cell in (LSTMCell(3, 4), LSTMCell(3, 4)):
             for rows in (2, 3):

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from seqlab.nn import GRUCell, LSTMCell, PeepholeLSTMCell, Recurrent
-from seqlab.nn.engine import scan
-from seqlab.nn.engine.scan import build
+from seqlab.nn.engine.scan import build, execution, readiness
 from tests.nn.agreement import assert_agrees, programs_of
 
 SHIPPED_FLAGS = build._FLAGS
@@ -41,7 +40,7 @@ def own_kernels(compiled_quickly, tmp_path, monkeypatch):
     monkeypatch.setenv("SEQLAB_KERNEL_CACHE", str(tmp_path / "kernels"))
     monkeypatch.setattr(build, "_loaded", {})
     monkeypatch.setattr(build, "compilations", 0)
-    monkeypatch.setattr(scan, "_warned", set())
+    monkeypatch.setattr(execution, "_warned", set())
     return tmp_path / "kernels"
 
 
@@ -142,7 +141,7 @@ def test_a_compiler_without_openmp_makes_a_step_of_one_thread(own_kernels, tmp_p
     found = build.compiler()[0]
     script = f'for each in "$@"; do if [ "$each" = -fopenmp ]; then exit 1; fi; done; exec {found} "$@"'
     monkeypatch.setenv("CXX", broken_compiler(tmp_path, script))
-    monkeypatch.setattr(scan, "grid", lambda *_: (2, 2))
+    monkeypatch.setattr(readiness, "grid", lambda *_: (2, 2))
     cell = LSTMCell(3, 9)
     assert_agrees(cell)
     assert programs_of(cell)

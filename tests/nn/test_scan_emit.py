@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from seqlab.nn import GatedCell, LayerNormLSTMCell, LSTMCell, Recurrent
 from seqlab.nn.engine import scan
-from seqlab.nn.engine.scan import build
+from seqlab.nn.engine.scan import build, execution, readiness
 from seqlab.nn.engine.scan.function import Scan
 from seqlab.nn.engine.scan.schedule import dense
 from tests.nn.agreement import RAGGED, assert_agrees, assert_as_near_as_loop, programs_of
@@ -20,12 +20,12 @@ SHIPPED_FLAGS = build._FLAGS
 
 @pytest.fixture(autouse=True)
 def fresh(compiled_quickly, monkeypatch):
-    monkeypatch.setattr(scan, "_warned", set())
+    monkeypatch.setattr(execution, "_warned", set())
 
 
 def assert_compiled_agrees(cell, **how):
     assert_agrees(cell, **how)
-    assert programs_of(cell), scan._warned
+    assert programs_of(cell), execution._warned
 
 
 class Views(GatedCell):
@@ -221,7 +221,7 @@ def test_unusual_steps_agree_uncompiled(monkeypatch, make):
 
 
 def test_units_shared_among_threads_agree_where_sums_and_parameters_meet(monkeypatch):
-    monkeypatch.setattr(scan, "grid", lambda *_: (2, 2))
+    monkeypatch.setattr(readiness, "grid", lambda *_: (2, 2))
     torch.manual_seed(1)
     for make in (Sums, Learned):
         assert_compiled_agrees(make(3, 11), lengths=RAGGED)

@@ -8,7 +8,7 @@ import torch
 
 from seqlab.nn import GatedCell, GRUCell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, RNNCell, SLSTMCell
 from seqlab.nn.engine import scan
-from seqlab.nn.engine.scan import build
+from seqlab.nn.engine.scan import build, execution, readiness
 from seqlab.nn.engine.scan.arguments import FIELDS, structure_text, structure_type
 from tests.nn import test_scan_emit as odd
 from tests.nn.agreement import RAGGED, assert_agrees, programs_of
@@ -25,9 +25,10 @@ ODD = (
 def second(monkeypatch):
     """Layers run on the second printer; whatever would start a compiler fails."""
     monkeypatch.delenv("SEQLAB_COMPILE", raising=False)
-    monkeypatch.setattr(scan, "_warned", set())
-    monkeypatch.setattr(scan, "Program", SecondProgram)
-    monkeypatch.setattr(scan, "compiles", lambda: True)
+    monkeypatch.setattr(execution, "_warned", set())
+    monkeypatch.setattr(readiness, "Program", SecondProgram)
+    for module in (readiness, scan):
+        monkeypatch.setattr(module, "compiles", lambda: True)
     monkeypatch.setattr(build, "load", lambda text: pytest.fail("a compiler was started"))
 
 
@@ -37,7 +38,7 @@ def test_a_second_printer_agrees_with_autograd(second, make, lengths):
     torch.manual_seed(1)
     cell = make(3, 11)
     assert_agrees(cell, lengths=lengths)
-    assert programs_of(cell), scan._warned
+    assert programs_of(cell), execution._warned
 
 
 def lowered(cell):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqlab.nn import GatedCell
-from seqlab.nn.engine import scan
+from seqlab.nn.engine.scan import readiness
 from tests.nn.agreement import RAGGED, assert_agrees, programs_of
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -71,7 +71,7 @@ class Wide(GatedCell):
 @pytest.mark.parametrize("grid", [(1, 2), (2, 3)])
 @pytest.mark.parametrize("hidden_size", [5, 70])
 def test_parts_that_lie_across_gates_and_threads_that_share_a_row(monkeypatch, grid, hidden_size):
-    monkeypatch.setattr(scan, "grid", lambda *_: grid)
+    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
     torch.manual_seed(1)
     cell = Wide(3, hidden_size)
     for lengths in (None, (3, 0, 6, 6, 1, 2, 5)):
@@ -81,7 +81,7 @@ def test_parts_that_lie_across_gates_and_threads_that_share_a_row(monkeypatch, g
 
 @pytest.mark.parametrize("grid", [(1, 2), (2, 3)])
 def test_threads_that_share_a_row_wait_for_each_other(monkeypatch, grid):
-    monkeypatch.setattr(scan, "grid", lambda *_: grid)
+    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
     for move in ("units of the state in another order", "of what was computed from all", "the first unit for all"):
         cell = cell_of(MOVES[move], 70)
         assert_agrees(cell, 7, 6)
@@ -115,7 +115,7 @@ class Odd(GatedCell):
 @pytest.mark.parametrize("grid", [(1, 2), (2, 3)])
 @pytest.mark.parametrize("hidden_size", [4, 40])
 def test_states_of_any_size(monkeypatch, grid, hidden_size):
-    monkeypatch.setattr(scan, "grid", lambda *_: grid)
+    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
     torch.manual_seed(2)
     cell = Odd(3, hidden_size)
     for lengths in (None, (3, 0, 6, 6, 1, 2, 5)):

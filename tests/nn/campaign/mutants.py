@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.nn.engine import capture, once, scan
-from seqlab.nn.engine.scan import function, views
+from seqlab.nn.engine import capture, once
+from seqlab.nn.engine.scan import function, readiness, views
 from tests.nn.campaign.campaign import HISTORIES
 from tests.nn.campaign.family import family
 from tests.nn.campaign.history import history
@@ -36,7 +36,7 @@ def wrong_stride() -> None:
 
 def dropped_detach() -> None:
     """`detach` is left out of the step"""
-    cut = scan.cut
+    cut = readiness.cut
 
     def broken(captured: Any, *arguments: Any) -> Any:
         for node in list(captured.graph.graph.nodes):
@@ -45,8 +45,8 @@ def dropped_detach() -> None:
                 captured.graph.graph.erase_node(node)
         return cut(captured, *arguments)
 
-    scan.cut = broken
-    scan.check_step = lambda *_: None
+    readiness.cut = broken
+    readiness.check_step = lambda *_: None
 
 
 def stale_number() -> None:
@@ -60,7 +60,7 @@ def stale_number() -> None:
         return [old if not isinstance(new, Tensor) else new for new, old in zip(values, known, strict=True)]
 
     capture.Capture.live = broken
-    scan.check_step = lambda *_: None
+    readiness.check_step = lambda *_: None
 
 
 def stale_constant() -> None:
@@ -80,7 +80,7 @@ def swapped_gate() -> None:
         return taken(run, source, dim, start, width, dropped)
 
     views._taken = broken
-    scan.check_step = lambda *_: None
+    readiness.check_step = lambda *_: None
 
 
 def missing_lock() -> None:

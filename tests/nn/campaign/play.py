@@ -21,8 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from seqlab.nn.engine import scan
-from seqlab.nn.engine.scan import build
+from seqlab.nn.engine.scan import build, readiness
 from tests.nn.campaign.family import Family
 from tests.nn.campaign.subjects import ByHand, layer_of, load, recurrent_layers
 
@@ -103,16 +102,16 @@ class Player:
 
     @contextlib.contextmanager
     def _grid(self) -> Any:
-        """Lets threads share rows and units in a way of the history's, where the engine has such a choice."""
-        if self.built["grid"] is None or not hasattr(scan, "grid"):
+        """Lets threads share rows and units in a way of the history's."""
+        if self.built["grid"] is None:
             yield
             return
-        kept, grid = scan.grid, tuple(self.built["grid"])
-        scan.grid = lambda *_: grid
+        choose, grid = readiness.grid, tuple(self.built["grid"])
+        readiness.grid = lambda *_: grid
         try:
             yield
         finally:
-            scan.grid = kept
+            readiness.grid = choose
 
     @property
     def first(self) -> Any:
