@@ -25,9 +25,10 @@ with quick_imports():
     from seqlab.nn.engine.scan import build
     from seqlab.run import loaded, training
     from seqlab.run.folder import Claim, RunFolder, start_run
+    from tests.quick import be_quick
 
 torch.set_num_threads(1)
-
+be_quick()
 
 LONG_FILES = frozenset((Path(__file__).parent / "long_files.txt").read_text().split())
 """Files of tests that take over four seconds each: `make test-fast` leaves them out, as it does slow tests."""

@@ -18,7 +18,9 @@ def preload() -> None:
     process.preload()
     from seqlab.commands import carry_out, resume, train  # noqa: F401
     from seqlab.config.compose import compose_config
+    from tests.quick import be_quick
 
+    be_quick()
     compose_config(["experiment=hello"])
 
 
