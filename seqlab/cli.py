@@ -116,21 +116,21 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
     generate = _command(commands, "generate", _generate, "continue a prompt")
-    generate.add_argument("--prompt", required=True)
-    generate.add_argument("--max-new-tokens", type=_positive, default=200, metavar="N")
+    generate.add_argument("--prompt", required=True, metavar="TEXT", help="the text to continue")
+    generate.add_argument("--max-new-tokens", type=_positive, default=200, metavar="N", help="how many tokens to add")
     how = generate.add_mutually_exclusive_group()
     how.add_argument("--greedy", action="store_true", help="always the likeliest token")
     how.add_argument("--temperature", type=float, default=1.0, metavar="X", help="below 1 sharpens, above 1 flattens")
     generate.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens")
     generate.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that make up P")
-    generate.add_argument("--num-samples", type=_positive, default=1, metavar="N")
-    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--num-samples", type=_positive, default=1, metavar="N", help="how many texts")
+    generate.add_argument("--seed", type=int, default=0, help="of the draw")
     generate.add_argument(
         "--allow", action="append", default=[], metavar="MODULE", help="let the configuration name its classes"
     )
 
     complete = _command(commands, "complete", _complete, "list the likeliest continuations, as a search box does")
-    complete.add_argument("text")
+    complete.add_argument("text", metavar="TEXT", help="what the continuations begin with")
     complete.add_argument("-k", type=_positive, default=10, help="how many")
     complete.add_argument("--words", type=_positive, default=1, help="how many words each continuation has")
     complete.add_argument(
@@ -164,7 +164,7 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
     engine = subjects.add_parser("engine", help="every engine on every cell, layer by layer")
     parts = ["main", "compile", "scaling", "lengths", "shapes", "memory", "all"]
-    engine.add_argument("--part", default="all", choices=parts)
+    engine.add_argument("--part", default="all", choices=parts, help="which table to measure")
     engine.add_argument("--cells", type=_names, metavar="NAME[,NAME]", help="such as lstm,user_gru (default: all)")
     engine.add_argument("--engines", type=_names, metavar="NAME[,NAME]", help="(default: all that serve the cell)")
     engine.add_argument("--sizes", type=_size, nargs="+", metavar="T,B,H[,I]", help="steps, rows, widths; one or more")
@@ -172,19 +172,21 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
     engine.add_argument(
         "--rounds", type=_positive, default=15, metavar="N", help="each contender is timed once in each"
     )
-    engine.add_argument("--threads", type=_positive, metavar="N")
-    engine.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    engine.add_argument("--threads", type=_positive, metavar="N", help="of PyTorch (default: its own choice)")
+    engine.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to measure")
     engine.set_defaults(run=_bench_engine)
     for subject in (training, engine):
-        subject.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
-        subject.add_argument("--json", type=Path, metavar="FILE")
+        subject.add_argument(
+            "--precision", default="32-true", choices=["32-true", "bf16-mixed"], help="as the trainer's"
+        )
+        subject.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
 
 def _command(
     commands: "argparse._SubParsersAction[_Parser]", name: str, run: object, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="the folder of a run")
     parser.set_defaults(run=run)
     return parser
 

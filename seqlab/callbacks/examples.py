@@ -41,7 +41,7 @@ class ShowExamples(AtTest):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if not _shows_examples(pl_module):
             if stage == "fit":
-                log.info("callbacks.examples: a %s shows no examples", type(pl_module).__name__)
+                log.info("callbacks.examples: %s shows no examples", type(pl_module).__name__)
             return
         known = [name for name in inspect.signature(pl_module.examples).parameters if name not in _OF_EVERY_TASK]
         for name in self.options:

@@ -1,8 +1,10 @@
 """The command that trains a configuration again."""
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 from seqlab.config.trust import ALLOWED
 from seqlab.report.collect import Run
@@ -48,6 +50,9 @@ def command_for(runs: Sequence[Run]) -> Command | None:
     modules = sorted(_foreign_modules(best))
     if modules:
         remarks.append(f"It needs --allow {','.join(modules)}, or the --config-dir beside that code.")
+    own = _own_files(best.overrides)
+    if own:
+        remarks.append(f"It needs the --config-dir that holds {' and '.join(own)}.")
     remarks.append(f"Code of the best run: {best.code}; {best.versions or 'versions unknown'}.")
     return Command(shlex.join(["seqlab", "train", *words]), tuple(remarks))
 
@@ -69,6 +74,25 @@ def overridden(override: str) -> str:
 
 def _without(overrides: Iterable[str], *keys: str) -> tuple[str, ...]:
     return tuple(override for override in overrides if overridden(override) not in keys)
+
+
+def _own_files(overrides: Iterable[str]) -> list[str]:
+    """The files of the user's own configuration that overrides choose, as ``sweep/width.yaml``.
+
+    Example:
+        >>> _own_files(["sweep=width", "model/cell=gru", "optimizer=null", "model.num_layers=2"])
+        ['sweep/width.yaml']
+    """
+    shipped = files("seqlab.conf")
+    names = []
+    for override in overrides:
+        group, _, choice = override.lstrip("+").partition("=")
+        group = group.partition("@")[0]
+        if not re.fullmatch(r"[\w/-]+", choice) or choice == "null" or not shipped.joinpath(group).is_dir():
+            continue
+        if not shipped.joinpath(group, f"{choice}.yaml").is_file():
+            names.append(f"{group}/{choice}.yaml")
+    return names
 
 
 def _foreign_modules(run: Run) -> set[str]:

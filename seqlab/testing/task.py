@@ -1,9 +1,11 @@
 """The contract of a task as a test."""
 
 import itertools
+import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,7 +53,7 @@ def check_task(
     """
     if batches < 2:
         raise ValueError(f"batches: expected 2 or more, got {batches}")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet_lightning():
         from seqlab.run.training import ignore_foreign_warnings
 
         ignore_foreign_warnings()
@@ -152,6 +154,18 @@ def _evaluated(task: "SequenceTask", split: str, data: "pl.LightningDataModule",
     )
     evaluate = trainer.validate if split == "val" else trainer.test
     return dict(evaluate(task, datamodule=data, verbose=False)[0])
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Holds back Lightning's notes on devices and limits, so that a check that passes prints nothing."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _check_examples(make: TaskFactory, train: Sequence[Any], data: "pl.LightningDataModule") -> None:

@@ -48,7 +48,7 @@ def test_a_task_without_examples_is_told_and_trains(tmp_path, text_file, caplog,
     caplog.set_level("INFO", "seqlab")
     monkeypatch.setattr(LanguageModelTask, "examples", SequenceTask.examples)
     run_here(tmp_path, *small(text_file, "trainer.max_steps=1"))
-    assert "a LanguageModelTask shows no examples" in caplog.text
+    assert "callbacks.examples: LanguageModelTask shows no examples" in caplog.text
 
 
 def test_samples_are_as_many_as_asked_for_and_leave_all_random_numbers_alone(text_file):

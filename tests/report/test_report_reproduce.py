@@ -78,7 +78,13 @@ def test_what_the_command_needs_beside_itself_is_told(trained, tmp_path):
     trained("a", "model=big", config=config, written={"versions": versions})
     remarks = compare([tmp_path / "runs"]).command.remarks
     assert remarks[0] == "It needs --allow mine.nets, or the --config-dir beside that code."
-    assert remarks[1] == "Code of the best run: aaaaaaaaaa; python 3.11, torch 2.13."
+    assert remarks[1] == "It needs the --config-dir that holds model/big.yaml."
+    assert remarks[2] == "Code of the best run: aaaaaaaaaa; python 3.11, torch 2.13."
+
+
+def test_files_that_ship_and_values_ask_for_no_folder_of_the_user_s(trained, tmp_path):
+    trained("a", "experiment=hello", "model/cell=gru", "optimizer=null", "sweep=seeds", "+model=window")
+    assert not any("--config-dir" in remark for remark in compare([tmp_path / "runs"]).command.remarks)
 
 
 def test_a_record_that_no_training_left_has_no_command(tmp_path, write_run):

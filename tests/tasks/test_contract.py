@@ -1,5 +1,6 @@
 """Every task keeps the contract of a task, and the contract finds what breaks it."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -138,6 +139,20 @@ def test_what_breaks_it_is_named(sentiment, spoil, named):
 
     with pytest.raises(AssertionError, match=named):
         check_task(broken, data)
+
+
+def test_lightning_is_quiet_while_a_task_is_checked_and_no_longer(sentiment):
+    config, data = sentiment
+    log, records = logging.getLogger("lightning.pytorch"), []
+    handler = logging.Handler()
+    handler.emit = records.append
+    level = log.level
+    log.addHandler(handler)
+    try:
+        check_task(lambda: build.build_task(config, data.spec, build.build_model(config, data.spec)), data)
+    finally:
+        log.removeHandler(handler)
+    assert records == [] and log.level == level
 
 
 def test_it_asks_for_two_batches():
