@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from seqlab.commands.run_folder import run_folder
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
@@ -42,7 +43,7 @@ class Run:
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
-        self.run_dir = Path(run_dir)
+        self.run_dir = run_folder(run_dir)
         self.record: dict[str, Any] = read_record(self.run_dir)
         self._kept: tuple[Any, SavedRun] | None = None  # with the mark of its checkpoint
         self._task: pl.LightningModule | None = None

@@ -25,7 +25,8 @@ def take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
     return rest, values
 
 
-def values(argv: list[str], *options: str) -> list[str]:
+def option_values(argv: list[str], *options: str) -> list[str]:
+    """The values of one option, under each of its names."""
     return [value for option in options for value in take_option(argv, option)[1]]
 
 
