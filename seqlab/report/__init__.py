@@ -1,7 +1,7 @@
-"""``seqlab report``: compare the runs below some folders, from their ``run.json`` files alone.
+"""``seqlab report``: compares the runs below some folders by their ``run.json`` files.
 
-Nothing heavy is imported before it is needed: rich for a table, matplotlib for a plot, tensorboard for learning curves,
-torch never.
+Heavy packages are imported at their first use: rich for a table, matplotlib for a plot, tensorboard for learning
+curves. Torch is never imported.
 """
 
 from seqlab.report.command import add_arguments, run

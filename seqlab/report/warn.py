@@ -15,7 +15,7 @@ MAX_NAMED = 6
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How many runs come from each state of the code, have each set of versions, ran on each device and host."""
+    """The number of runs of each state of the code, each set of versions, each device and each host."""
 
     code: Counter[str]
     versions: Counter[str]
@@ -24,7 +24,7 @@ class Provenance:
 
 
 def provenance(runs: Sequence[Run]) -> Provenance:
-    """Count where the runs come from."""
+    """Counts the runs by their code, versions, device and host."""
     return Provenance(
         Counter(run.code for run in runs),
         Counter(run.versions for run in runs),
@@ -34,7 +34,7 @@ def provenance(runs: Sequence[Run]) -> Provenance:
 
 
 def mixed_keys(groups: Sequence[Sequence[Run]]) -> dict[str, list[Any]]:
-    """The config keys that differ within a group, with the values that they have."""
+    """The config keys that differ within a group, with their values."""
     mixed: dict[str, dict[Any, Any]] = {}
     for group in groups:
         for key in differing_keys(group):
@@ -45,64 +45,71 @@ def mixed_keys(groups: Sequence[Sequence[Run]]) -> dict[str, list[Any]]:
 def warnings(
     groups: Sequence[Sequence[Run]], by: Sequence[str], mixed: Mapping[str, Sequence[Any]], origin: Provenance
 ) -> list[str]:
-    """One sentence for each way in which the groups' runs differ and that their keys do not tell."""
+    """A sentence for each difference between the runs that the groups' keys do not show.
+
+    Args:
+        groups: the runs of each group.
+        by: the groups' keys.
+        mixed: the keys that differ within a group, with their values.
+        origin: where the runs come from.
+    """
     runs = [run for group in groups for run in group]
-    found = []
+    notes = []
     if mixed:
-        named = some(f"{key} ({_values(values)})" for key, values in mixed.items())
-        found.append(f"Mixed within a group: {named}. Add the key to --by to keep such runs apart.")
-    found += _other_settings(runs, by, mixed)
-    found += [] if DATA in by else _contents(runs)
+        settings = shortened(f"{key} ({_values(values)})" for key, values in mixed.items())
+        notes.append(f"Mixed within a group: {settings}. Add the key to --by to keep such runs apart.")
+    notes += _other_settings(runs, by, mixed)
+    notes += [] if DATA in by else _contents(runs)
     if len(origin.code) > 1:
-        found.append(f"The runs come from {len(origin.code)} states of the code: {_counts(origin.code)}.")
+        notes.append(f"The runs come from {len(origin.code)} states of the code: {_counts(origin.code)}.")
     if len(origin.versions) > 1:
-        found.append(f"The runs used different versions: {'; '.join(_versions(origin.versions))}.")
+        notes.append(f"The runs used different versions: {'; '.join(_versions(origin.versions))}.")
     if len(origin.devices) > 1:
-        named = some(sorted(origin.devices))
-        found.append(f"The runs used {len(origin.devices)} devices ({named}): tokens/s and time do not compare.")
+        devices = shortened(sorted(origin.devices))
+        notes.append(f"The runs used {len(origin.devices)} devices ({devices}): tokens/s and time do not compare.")
     if len(origin.hosts) > 1:
-        named = some(sorted(origin.hosts))
-        found.append(f"The runs ran on {len(origin.hosts)} hosts ({named}): tokens/s and time may not compare.")
-    return found
+        hosts = shortened(sorted(origin.hosts))
+        notes.append(f"The runs ran on {len(origin.hosts)} hosts ({hosts}): tokens/s and time may not compare.")
+    return notes
 
 
-def some(names: Iterable[str], limit: int = MAX_NAMED) -> str:
-    """The first of some names, and how many more there are.
+def shortened(names: Iterable[str], limit: int = MAX_NAMED) -> str:
+    """The first names in words, and the number of the others.
 
     Example:
-        >>> some(["a", "b", "c"], limit=2)
+        >>> shortened(["a", "b", "c"], limit=2)
         'a, b and 1 more'
     """
     names = list(names)
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
 
 
-def told(count: int) -> str:
-    """``1 run``, ``2 runs``."""
+def runs_text(count: int) -> str:
+    """A number of runs in words: ``1 run``, ``2 runs``."""
     return f"{count} run{'s' if count != 1 else ''}"
 
 
 def _other_settings(runs: Sequence[Run], by: Sequence[str], mixed: Mapping[str, Any]) -> list[str]:
-    """What differs from group to group beside the keys could be the reason for what the report shows."""
+    """The settings that differ from group to group beside the groups' keys: each could explain the results."""
     others = [key for key in differing_keys(runs) if not is_below(key, by) and key not in mixed and key != DATA]
-    of_data = [key for key in others if key.startswith("data.")]
-    rest = [key for key in others if key not in of_data]
-    found = [f"Differing in step with {', '.join(by)}: {some(rest)}."] if rest else []
-    if of_data:
-        values = {key: {run.identity(key): run.value(key) for run in runs}.values() for key in of_data}
-        named = some(f"{key} ({_values(of_key)})" for key, of_key in values.items())
-        found.append(f"The groups differ in settings of the data as well: {named}.")
-    return found
+    data_keys = [key for key in others if key.startswith("data.")]
+    other_keys = [key for key in others if key not in data_keys]
+    notes = [f"Differing in step with {', '.join(by)}: {shortened(other_keys)}."] if other_keys else []
+    if data_keys:
+        values = {key: {run.identity(key): run.value(key) for run in runs}.values() for key in data_keys}
+        settings = shortened(f"{key} ({_values(of_key)})" for key, of_key in values.items())
+        notes.append(f"The groups differ in settings of the data as well: {settings}.")
+    return notes
 
 
 def _contents(runs: Sequence[Run]) -> list[str]:
-    """Whether one and the same choice of data stood for different contents: a file that changed, a newer download."""
+    """A note where the same settings of the data gave different contents: a file has changed, or a newer download."""
     counts = Counter(str(run.value(DATA)) for run in runs if DATA in run.config)
     return [f"The same settings of the data gave different data: {_counts(counts)}."] if len(counts) > 1 else []
 
 
 def _versions(counts: Counter[str]) -> list[str]:
-    """The packages of which there are several versions, with the number of runs that had each."""
+    """Each package with several versions, and the number of runs of each version."""
     packages: dict[str, Counter[str]] = {}
     for text, count in counts.items():
         for part in filter(None, text.split(", ")):
@@ -116,12 +123,12 @@ def _versions(counts: Counter[str]) -> list[str]:
 
 
 def _counts(counts: Counter[str]) -> str:
-    named = [f"{name} ({told(count)})" for name, count in counts.most_common()]
-    return some(named, limit=5)
+    """Names with their numbers of runs, the most frequent first."""
+    return shortened([f"{name} ({runs_text(count)})" for name, count in counts.most_common()], limit=5)
 
 
 def _values(values: Iterable[Any]) -> str:
-    return some(sorted(map(full_text, values), key=_numbers_first))
+    return shortened(sorted(map(full_text, values), key=_numbers_first))
 
 
 def _numbers_first(text: str) -> tuple[bool, float, str]:
