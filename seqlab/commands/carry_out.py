@@ -1,5 +1,6 @@
 """The one way to carry out a run, for ``seqlab train``, ``seqlab resume`` and ``seqlab.train``. Torch is not needed."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def carry_out(
     """
     check_targets(config)
     start.job_timeout = (config.get("launcher") or {}).get("job_timeout")
-    wants_gpu = bool(config.get("runtime", {}).get("gpu_per_job", False))
-    with own_gpu(wants_gpu, give_up=start.give_up or (lambda: False)):
+    gpu_per_job = bool(config.get("runtime", {}).get("gpu_per_job", False))
+    with own_gpu(start.give_up or (lambda: False)) if gpu_per_job else nullcontext():
         if not is_first_process():
             return start.carry_out_workers(run_dir)  # a run on several machines, which the first machine claims
         with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:

@@ -14,7 +14,7 @@ _SPEED: Final = ("train/tokens_per_second",)
 
 
 def is_curve(tag: str) -> bool:
-    """Whether a scalar is a curve over the steps: not the epoch, nor a result of the best checkpoint, a single point."""
+    """Whether a scalar is a curve over the steps: not the epoch, nor a result of the best checkpoint."""
     return "/" in tag and not tag.startswith(("best/", "test/"))
 
 

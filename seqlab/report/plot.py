@@ -1,4 +1,4 @@
-"""The report as a picture: the metric against the first key, with a line for each value of the others; dots are seeds."""
+"""The report as a picture: the metric against the first key, a line for each value of the others; dots are seeds."""
 
 import itertools
 import math
