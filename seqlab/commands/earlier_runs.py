@@ -56,15 +56,15 @@ class EarlierRuns:
         self._sources = Sources.of(config)
         self._digest = digest = self._sources.digest()
         self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
-        known = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
-        for line in said_lines(known):
+        earlier = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
+        for line in said_lines(earlier):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
-        self._compared = {each.folder for each in known}
-        changed = [each for each in known if each.has_changed]
+        self._compared = {each.folder for each in earlier}
+        changed = [each for each in earlier if each.has_changed]
         overwrite = bool(config.overwrite)
         self._begin_changed_anew(changed, rerun=overwrite or bool(config.rerun_changed), keep=bool(config.keep_changed))
         anew = self._compared if overwrite else self._anew
-        complete = {each.job.number: each for each in known if each.is_complete and each.folder not in anew}
+        complete = {each.job.number: each for each in earlier if each.is_complete and each.folder not in anew}
         for number, each in complete.items():
             line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
             value = each.state.record["metrics"].get(sweep.progress.metric)

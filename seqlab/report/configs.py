@@ -83,23 +83,23 @@ def check_keys(option: str, keys: Sequence[str], runs: Sequence["Run"]) -> None:
     Raises:
         InputError: The line names the nearest keys of the runs.
     """
-    known: set[str] = set()
+    keys_of_runs: set[str] = set()
     for section in _distinct(runs):
         for key in section.flat:
-            while key and key not in known:
-                known.add(key)
+            while key and key not in keys_of_runs:
+                keys_of_runs.add(key)
                 key = key.rpartition(".")[0]
     for key in keys:
-        if key not in known:
-            raise InputError(f"{option}: no run has the config key {key!r}{near_hint(key, known)}")
+        if key not in keys_of_runs:
+            raise InputError(f"{option}: no run has the config key {key!r}{near_hint(key, keys_of_runs)}")
 
 
-def near_hint(name: str, known: Iterable[str]) -> str:
-    """``; near: a, b`` with the known names most like ``name``; empty where there are none."""
-    known = sorted(known)
+def near_hint(name: str, names: Iterable[str]) -> str:
+    """``; near: a, b`` with the ``names`` most like ``name``; empty where there are none."""
+    names = sorted(names)
     last = name.rpartition(".")[2]
-    close = [key for key in known if key.rpartition(".")[2] == last]
-    close += [key for key in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if key not in close]
+    close = [each for each in names if each.rpartition(".")[2] == last]
+    close += [each for each in difflib.get_close_matches(name, names, n=3, cutoff=0.5) if each not in close]
     return f"; near: {', '.join(close[:5])}" if close else ""
 
 

@@ -48,16 +48,16 @@ def read_curves(report: Report, metric: str | None = None) -> Curves:
     if not report.groups:
         raise InputError("--curves: nothing to draw, since no run is counted")
     choices = [metric] if metric is not None else [f"val/{report.metric.rpartition('/')[2]}", "val/loss"]
-    known: set[str] = set()
+    tags: set[str] = set()
     scalars: dict[str, dict[str, Points]] = {}
     for run in (run for group in report.groups for run in group.runs):
         all_of_run = read_scalars(run.path)
-        known |= set(all_of_run)
+        tags |= set(all_of_run)
         # Only these: all scalars of all runs would take a hundred times the memory.
         scalars[run.path] = {name: all_of_run[name] for name in choices if name in all_of_run}
-    metric = next((name for name in choices if name in known), choices[0])
-    if metric not in known:
-        hint = near_hint(metric, known) if known else "; they have no events at all: was logger=none set?"
+    metric = next((name for name in choices if name in tags), choices[0])
+    if metric not in tags:
+        hint = near_hint(metric, tags) if tags else "; they have no events at all: was logger=none set?"
         raise InputError(f"--curves: no counted run has TensorBoard events of {metric!r}{hint}")
     groups, without = [], []
     for group in report.groups:

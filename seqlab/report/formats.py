@@ -22,9 +22,7 @@ from seqlab.report.cells import (
 )
 from seqlab.report.collect import Run
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import full_text, labels
-
-__all__ = ["FORMATS", "WIDTH", "as_csv", "as_json", "as_markdown", "as_table", "labels"]
+from seqlab.report.labels import full_text
 
 FORMATS = ("table", "csv", "json", "markdown", "html")
 WIDTH = 100

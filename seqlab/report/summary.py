@@ -108,13 +108,13 @@ def _preference(key: str, swept: Collection[str]) -> tuple[bool, bool, bool, int
 
 def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | None) -> str:
     """The metric to compare: the one that is asked for, else the first in a list of defaults that all runs have."""
-    known = {name for run in completed for name in run.metrics}
+    names = {name for run in completed for name in run.metrics}
     if metric is not None:
-        if completed and metric not in known:
-            hint = near_hint(metric, known) or f"; there are: {shortened(sorted(known))}"
+        if completed and metric not in names:
+            hint = near_hint(metric, names) or f"; there are: {shortened(sorted(names))}"
             raise InputError(f"--metric: no completed run has {metric!r}{hint}")
         return metric
-    everywhere = known.intersection(*(run.metrics for run in completed)) if completed else known
+    everywhere = names.intersection(*(run.metrics for run in completed)) if completed else names
     defaults = ["test/perplexity", "val/perplexity"]
     for goal in dict.fromkeys(str(run.value("optimize.metric")) for run in runs):
         if goal != MISSING:
@@ -122,12 +122,12 @@ def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | 
     defaults += ["test/loss", "val/loss"]
     if not completed:
         return defaults[0]
-    if not known:
+    if not names:
         raise InputError(f"--metric: none of the completed runs has a metric ({runs_text(len(completed))})")
     choice = next((name for name in defaults if name in everywhere), None) or min(everywhere, default=None)
     if choice is None:
-        names = shortened(sorted(known))
-        raise InputError(f"--metric: the completed runs have no metric in common; choose one of: {names}")
+        choices = shortened(sorted(names))
+        raise InputError(f"--metric: the completed runs have no metric in common; choose one of: {choices}")
     return choice
 
 
@@ -215,11 +215,11 @@ def _best_command(report: Report) -> Command | None:
 
 def _higher_is_better(metric: str, runs: Sequence[Run], notes: list[str]) -> bool:
     """Whether higher is better, by the metric's own direction, else the runs' ``optimize.mode``, else its name."""
-    known = direction_of(metric)
+    direction = direction_of(metric)
     name = metric.rpartition("/")[2]
     judged = {str(run.value("optimize.mode")) for run in runs if str(run.value("optimize.metric")).endswith(f"/{name}")}
-    if known is not None or judged in ({"min"}, {"max"}):
-        return (known or judged.pop()) == "max"
+    if direction is not None or judged in ({"min"}, {"max"}):
+        return (direction or judged.pop()) == "max"
     words = set(metric.rpartition("/")[2].lower().replace("-", "_").split("_"))
     if not words & (HIGHER_IS_BETTER | LOWER_IS_BETTER):
         notes.append(f"{metric} is not a metric seqlab knows: lower is taken to be better.")

@@ -78,13 +78,13 @@ def find_cells(names: Sequence[str] | None) -> dict[str, CellFactory]:
     Raises:
         InputError: there is no cell of a name.
     """
-    known = all_cells()
+    cells = all_cells()
     for name in names or ():
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        if name not in cells:
+            close = difflib.get_close_matches(name, cells, 1)
+            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(cells)}"
             raise InputError(f"--cells: there is no cell {name!r}; {mend}")
-    return known if names is None else {name: known[name] for name in names}
+    return cells if names is None else {name: cells[name] for name in names}
 
 
 def stock_of(name: str) -> Stock:
