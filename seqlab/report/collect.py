@@ -10,7 +10,7 @@ from typing import Any, Final
 from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
-from seqlab.report.contents import Places, mark_conflicts
+from seqlab.report.conflicts import Places, mark_conflicts
 from seqlab.run.provenance import git_words
 from seqlab.run.record import RECORD_NAME, read_record
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from seqlab.errors import InputError
 from seqlab.report.curves import Curves
+from seqlab.report.document import BEGIN, END, write_into
 from seqlab.report.formats import FORMATS, WIDTH, as_markdown
 from seqlab.report.groups import Report
-from seqlab.report.into import BEGIN, END, write_into
 from seqlab.report.output import check_png, compare, load_curves, render, save_curves, save_plot, save_text
 
 

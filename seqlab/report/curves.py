@@ -10,8 +10,8 @@ from seqlab.errors import InputError
 from seqlab.report.configs import near_hint
 from seqlab.report.events import read_events
 from seqlab.report.groups import Group, Report
+from seqlab.report.labels import runs_text, shortened
 from seqlab.report.means import is_finite
-from seqlab.report.warn import runs_text, shortened
 
 Points = dict[int, float]
 """Step to value."""

@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from seqlab.report.cells import (
+from seqlab.report.collect import Run
+from seqlab.report.columns import (
     Column,
     caption,
     command_title,
@@ -20,7 +21,6 @@ from seqlab.report.cells import (
     not_counted,
     result_columns,
 )
-from seqlab.report.collect import Run
 from seqlab.report.groups import Group, Report
 from seqlab.report.labels import full_text
 

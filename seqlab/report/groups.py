@@ -7,7 +7,7 @@ from seqlab.config.hash import canonical_json
 from seqlab.report.collect import Run
 from seqlab.report.means import Mean
 from seqlab.report.reproduce import Command
-from seqlab.report.warn import Provenance
+from seqlab.report.warnings import Provenance
 
 
 @dataclass(slots=True)

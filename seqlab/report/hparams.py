@@ -23,7 +23,7 @@ STATUSES: Final = {"completed": "SUCCESS", "failed": "FAILURE", "interrupted": "
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class HParam:
     """A column of the tab: its name, whether it is ticked at first, and each run's value.
 
     The values are all booleans, all numbers or all texts; None where a run has none.
@@ -34,7 +34,7 @@ class Column:
     values: list[Any]
 
 
-def columns_of(report: Report, runs: Sequence[Run]) -> list[Column]:
+def columns_of(report: Report, runs: Sequence[Run]) -> list[HParam]:
     """The columns of the report's runs: its keys, the seed, the status, and other differing keys.
 
     The tab sorts columns by name, and ticks five. A key with one value in all runs would only take room, so it is no
@@ -50,7 +50,7 @@ def columns_of(report: Report, runs: Sequence[Run]) -> list[Column]:
         configured = next((keys for run in runs if isinstance(keys := run.value("logger.hparams"), list)), ["seed"])
         columns = [(key_name(key), _values(key, runs)) for key in configured]
     # Left alone, TensorBoard would tick the first columns of the alphabet.
-    return [Column(name, place < TICKED, values) for place, (name, values) in enumerate(columns[:MAX_COLUMNS])]
+    return [HParam(name, place < TICKED, values) for place, (name, values) in enumerate(columns[:MAX_COLUMNS])]
 
 
 def metric_tags(report: Report) -> list[str]:
@@ -62,7 +62,7 @@ def metric_tags(report: Report) -> list[str]:
     return [tag for tag in dict.fromkeys([*first, *tests, *sorted(tags)]) if tag in tags]
 
 
-def experiment_summary(columns: Sequence[Column], tags: Sequence[str]) -> Any:
+def experiment_summary(columns: Sequence[HParam], tags: Sequence[str]) -> Any:
     """The tab's columns as a ``Summary.Value``. Each run has a copy: the tab reads that of an arbitrary run."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 

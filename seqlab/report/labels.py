@@ -7,6 +7,8 @@ from typing import Any
 from seqlab.config.hash import canonical_json, flatten
 from seqlab.report.configs import MISSING
 
+MAX_NAMED = 6
+
 
 def labels(key: str, values: Iterable[Any]) -> list[str]:
     """Short texts for the values of a config key; whole texts where two short ones would be equal.
@@ -104,6 +106,22 @@ def memory_text(count: float | None) -> str:
     if count is None:
         return ""
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def shortened(names: Iterable[str], limit: int = MAX_NAMED) -> str:
+    """The first names in words, and the number of the others.
+
+    Example:
+        >>> shortened(["a", "b", "c"], limit=2)
+        'a, b and 1 more'
+    """
+    names = list(names)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
+
+
+def runs_text(count: int) -> str:
+    """A number of runs in words: ``1 run``, ``2 runs``."""
+    return f"{count} run{'s' if count != 1 else ''}"
 
 
 def _short(key: str, value: Any, full: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from seqlab.report.cells import (
+from seqlab.report.columns import (
     Column,
     caption,
     command_title,
@@ -20,9 +20,8 @@ from seqlab.report.cells import (
 )
 from seqlab.report.curves import Curves
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import listed, sort_key
+from seqlab.report.labels import listed, runs_text, sort_key
 from seqlab.report.page_style import SCRIPT, SHELL, STYLE
-from seqlab.report.warn import runs_text
 
 MAX_LISTED = 200
 

@@ -8,13 +8,13 @@ from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
 from seqlab.report.collect import UNREADABLE, Run
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near_hint
-from seqlab.report.contents import CODE, DATA, conflicting_keys
+from seqlab.report.conflicts import CODE, DATA, conflicting_keys
 from seqlab.report.differences import take_differences
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import sort_key
+from seqlab.report.labels import runs_text, shortened, sort_key
 from seqlab.report.means import is_finite, mean_of
 from seqlab.report.reproduce import Command, command_for, swept_keys
-from seqlab.report.warn import mixed_keys, provenance, runs_text, shortened, warnings
+from seqlab.report.warnings import mixed_keys, provenance, warnings
 
 # Words in the names of metrics that show which direction is better, for metrics that seqlab does not know.
 HIGHER_IS_BETTER = frozenset({"accuracy", "f1", "bleu", "chrf", "rouge", "precision", "recall", "auc", "auroc"})

@@ -27,9 +27,8 @@ from seqlab.report.hparams import (
     short_names,
     start_time,
 )
-from seqlab.report.labels import labels
+from seqlab.report.labels import labels, runs_text
 from seqlab.report.layout import LOWER, MEAN, UPPER, is_curve, layout_summary
-from seqlab.report.warn import runs_text
 from seqlab.run.record import RECORD_NAME
 
 FILE_NAME: Final = "events.out.tfevents.0.seqlab"

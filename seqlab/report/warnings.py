@@ -1,4 +1,4 @@
-"""Where the runs of a report come from, and what a reader must be warned of before comparing them."""
+"""The origin of a report's runs, and warnings about differences between them that the groups' keys do not show."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,10 +7,8 @@ from typing import Any
 
 from seqlab.report.collect import Run
 from seqlab.report.configs import differing_keys, is_below
-from seqlab.report.contents import DATA
-from seqlab.report.labels import full_text
-
-MAX_NAMED = 6
+from seqlab.report.conflicts import DATA
+from seqlab.report.labels import full_text, runs_text, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +69,6 @@ def warnings(
         hosts = shortened(sorted(origin.hosts))
         notes.append(f"The runs ran on {len(origin.hosts)} hosts ({hosts}): tokens/s and time may not compare.")
     return notes
-
-
-def shortened(names: Iterable[str], limit: int = MAX_NAMED) -> str:
-    """The first names in words, and the number of the others.
-
-    Example:
-        >>> shortened(["a", "b", "c"], limit=2)
-        'a, b and 1 more'
-    """
-    names = list(names)
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
-
-
-def runs_text(count: int) -> str:
-    """A number of runs in words: ``1 run``, ``2 runs``."""
-    return f"{count} run{'s' if count != 1 else ''}"
 
 
 def _other_settings(runs: Sequence[Run], by: Sequence[str], mixed: Mapping[str, Any]) -> list[str]:
