@@ -8,8 +8,9 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,23 @@ from seqlab.run.start import Start
 from seqlab.sweep import search
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration to carry out.
+
+    Attributes:
+        run_dir: the folder of its run.
+        config: the composed configuration, not resolved.
+        overrides: as they were typed.
+        number: the job's number in its sweep, from 0; None for a single run.
+    """
+
+    run_dir: Path
+    config: DictConfig
+    overrides: list[str]
+    number: int | None = None
 
 
 class Jobs:
@@ -67,113 +85,121 @@ class Jobs:
         Optuna's sweeper stops at NaN, and takes None for a failed trial: for a search, NaN is None.
         """
         hydra_config = HydraConfig.get()
-        run_dir = Path(hydra_config.runtime.output_dir)
-        overrides = overrides_of(hydra_config)
+        number = None
+        if hydra_config.mode == RunMode.MULTIRUN:
+            number = hydra_config.job.num if self.numbers is None else self.numbers[hydra_config.job.num]
+        job = Job(Path(hydra_config.runtime.output_dir), config, overrides_of(hydra_config), number)
         try:
             if config.dry_run:
-                self._plan(run_dir, config, overrides)
+                self._plan(job)
                 value = math.nan
-            elif hydra_config.mode == RunMode.MULTIRUN:
-                number = hydra_config.job.num if self.numbers is None else self.numbers[hydra_config.job.num]
-                value = self._run_job(run_dir, config, overrides, number)
-            else:
-                self.code = self._attempt(run_dir, config, overrides, Start()).code
+            elif job.number is None:
+                self.code = self._attempt(job, Start()).code
                 if self.code != 2:  # a refused run has no result
-                    print(run_dir, flush=True)
-                value = metric_of(run_dir, config.optimize.metric) if self.code == 0 else math.nan
+                    print(job.run_dir, flush=True)
+                value = metric_of(job.run_dir, config.optimize.metric) if self.code == 0 else math.nan
+            else:
+                value = self._run_of_sweep(job, job.number)
         except BrokenPipeError:  # Hydra would print a traceback
             drop_output()
             raise StopSweep("stopped") from None
         return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
 
-    def _plan(self, run_dir: Path, config: DictConfig, overrides: list[str]) -> None:
+    def _plan(self, job: Job) -> None:
         """Notes a job for the dry run, and removes the folder that Hydra has made for it."""
-        job: dict[str, Any] = {"overrides": overrides, "config": None, "mistake": None, "completed": False}
+        plan: dict[str, Any] = {"overrides": job.overrides, "config": None, "mistake": None, "completed": False}
         try:
-            job["config"] = plain = resolve_init_from(plain_config(config))
-            self._trust_own_modules(plain)
-            check_targets(plain)
-            if not plain["overwrite"] and not self.earlier.begins_anew(run_dir, plain):
-                job["completed"] = has_completed(run_dir, plain)
+            plan["config"] = config = resolve_init_from(plain_config(job.config))
+            self._trust_own_modules(config)
+            check_targets(config)
+            if not config["overwrite"] and not self.earlier.begins_anew(job.run_dir, config):
+                plan["completed"] = has_completed(job.run_dir, config)
         except InputError as error:
-            job["mistake"] = str(error)
-        self.planned.append(job)
-        remove_if_empty(run_dir)
+            plan["mistake"] = str(error)
+        self.planned.append(plan)
+        remove_if_empty(job.run_dir)
 
-    def _run_job(self, run_dir: Path, config: DictConfig, overrides: list[str], number: int) -> float:
-        """Carries out one job of a sweep; returns the judged metric, NaN where the job is not done."""
-        sweep = self.sweep
-        assert sweep is not None
-        note = functools.partial(sweep.note, number=number, folder=run_dir.name)
-        end: dict[str, Any] = {}
-        if sweep.is_over():
+    def _run_of_sweep(self, job: Job, number: int) -> float:
+        """Carries out a job of a sweep; returns the judged metric, NaN where the job is not done."""
+        assert self.sweep is not None
+        note = functools.partial(self.sweep.note, number=number, folder=job.run_dir.name)
+        if self.sweep.is_over():
             note("leave")
-            remove_if_empty(run_dir)
-        elif sweep.is_apart():
-            note("start")
-            put_user_folders_last()
-            server = server_here(sweep.server, sweep.environment())
-            start = Start(
-                sweep.environment(),
-                to_file=True,
-                server=server,
-                give_up=sweep.is_halted,
-                on_progress=lambda place: note("progress", **asdict(place)),
-                on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
-            )
-            with redirect_stdout(StringIO()) as output, redirect_stderr(output):
-                end = self._attempt_job(run_dir, config, overrides, start, number)
-            note("end", **end, said=output.getvalue())
-            if sweep.is_abandoned():  # the command is gone, and this process gets no further job
-                os._exit(1)
-        else:
-            print(f"{sweep.label(number)} {' '.join(overrides)}", flush=True)
-            note("start")
-            start = Start(server=sweep.server)
-            end = self._attempt_job(run_dir, config, overrides, start, number)
-            note("end", **end)
-            if start.was_stopped:
-                raise StopSweep("stopped")
-            if sweep.fail_fast and sweep.progress.has_failure:
-                raise StopSweep("failed")
+            remove_if_empty(job.run_dir)
+            return math.nan
+        run = self._run_apart if self.sweep.is_apart() else self._run_here
+        end = run(job, self.sweep, note)
         is_done = end.get("status") in (COMPLETED, SKIPPED) and end.get("value") is not None
         return float(end["value"]) if is_done else math.nan
 
-    def _attempt_job(
-        self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int
-    ) -> dict[str, Any]:
-        """Attempts a job; returns the fields of its event ``end``."""
-        began = time.monotonic()
-        result = self._attempt(run_dir, config, overrides, start, number)
-        seconds = time.monotonic() - began
-        return {"seconds": seconds, **end_of(run_dir, result, config.optimize.metric)}
+    def _run_here(self, job: Job, sweep: Sweep, note: Callable[..., None]) -> dict[str, Any]:
+        """Carries out a job in the command's process, and prints its output; returns the fields of its event ``end``.
 
-    def _attempt(
-        self, run_dir: Path, config: DictConfig, overrides: list[str], start: Start, number: int | None = None
-    ) -> Result:
-        """Carries out a configuration, and says what went wrong. A job of a sweep, which has a ``number``, is skipped
-        where it has completed.
+        Raises:
+            StopSweep: the command was asked to stop, or the job failed and ``fail_fast`` is on.
+        """
+        assert job.number is not None
+        print(f"{sweep.label(job.number)} {' '.join(job.overrides)}", flush=True)
+        note("start")
+        start = Start(server=sweep.server)
+        end = self._timed_attempt(job, start)
+        note("end", **end)
+        if start.was_stopped:
+            raise StopSweep("stopped")
+        if sweep.fail_fast and sweep.progress.has_failure:
+            raise StopSweep("failed")
+        return end
+
+    def _run_apart(self, job: Job, sweep: Sweep, note: Callable[..., None]) -> dict[str, Any]:
+        """Carries out a job in a launcher's process, and sends its output to the command; returns as `_run_here`."""
+        note("start")
+        put_user_folders_last()
+        start = Start(
+            sweep.environment(),
+            to_file=True,
+            server=server_here(sweep.server, sweep.environment()),
+            give_up=sweep.is_halted,
+            on_progress=lambda place: note("progress", **asdict(place)),
+            on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
+        )
+        with redirect_stdout(StringIO()) as output, redirect_stderr(output):
+            end = self._timed_attempt(job, start)
+        note("end", **end, said=output.getvalue())
+        if sweep.is_abandoned():  # the command is gone, and this process gets no further job
+            os._exit(1)
+        return end
+
+    def _timed_attempt(self, job: Job, start: Start) -> dict[str, Any]:
+        """Attempts a job of a sweep; returns the fields of its event ``end``."""
+        began = time.monotonic()
+        result = self._attempt(job, start)
+        seconds = time.monotonic() - began
+        return {"seconds": seconds, **end_of(job.run_dir, result, job.config.optimize.metric)}
+
+    def _attempt(self, job: Job, start: Start) -> Result:
+        """Carries out a configuration, and prints what went wrong. A job of a sweep that has completed is skipped.
 
         Errors become results: raised, they would end the sweep, and Hydra would print more than one line.
         """
         try:
-            plain = resolve_init_from(plain_config(config))
-            overwrite = bool(plain.get("overwrite"))
-            RunFolder(run_dir).settle()
-            if number is not None:
+            config = resolve_init_from(plain_config(job.config))
+            overwrite = bool(config.get("overwrite"))
+            RunFolder(job.run_dir).settle()
+            if job.number is not None:
                 assert self.sweep is not None
-                self.earlier.remember(run_dir, plain, number)
-                overwrite |= self.earlier.begins_anew(run_dir, plain)
-                if has_completed(run_dir, plain) and not overwrite:
-                    print(f"{self.sweep.label(number)} completed before, skipped: {run_dir}", flush=True)
+                self.earlier.remember(job.run_dir, config, job.number)
+                overwrite |= self.earlier.begins_anew(job.run_dir, config)
+                if has_completed(job.run_dir, config) and not overwrite:
+                    print(f"{self.sweep.label(job.number)} completed before, skipped: {job.run_dir}", flush=True)
                     return Result(0, SKIPPED)
-            self._trust_own_modules(plain)
-            return Result(carry_out(run_dir, plain, overrides, start, overwrite=overwrite, parent=plain.get(INIT_FROM)))
+            self._trust_own_modules(config)
+            parent = config.get(INIT_FROM)
+            return Result(carry_out(job.run_dir, config, job.overrides, start, overwrite=overwrite, parent=parent))
         except AtWorkError as error:
             print(f"seqlab: {error}", file=sys.stderr, flush=True)
             return Result(2, RUNNING)
         except InputError as error:
-            return Result(refuse(run_dir, config, overrides, error), error=str(error))
+            return Result(refuse(job.run_dir, job.config, job.overrides, error), error=str(error))
         except OSError as error:  # the operating system could not start this job
             print(f"seqlab: {system_error(error)}", file=sys.stderr, flush=True)
             return Result(1, error=system_error(error))

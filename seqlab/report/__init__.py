@@ -1,8 +1,8 @@
 """``seqlab report``: compares the runs below some folders by their ``run.json`` files.
 
 ``collect`` reads runs, ``summary`` groups them into a ``Report`` (``groups``), and the other modules write it as text,
-pictures or TensorBoard's files. Heavy packages are imported at their first use: rich for a table, matplotlib for a plot, tensorboard for learning
-curves. Torch is never imported.
+pictures or TensorBoard's files. Heavy packages are imported at their first use: rich for a table, matplotlib for a
+plot, tensorboard for learning curves. Torch is never imported.
 """
 
 from seqlab.report.command import add_arguments, run
