@@ -92,7 +92,7 @@ def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") 
         if replaced:
             log.warning("text %d: characters that are no UTF-8 are read as U+FFFD: %d", number, replaced)
         if whole.strip() and is_blank(whole):
-            raise InputError(f"text {number} is empty: there is nothing in it that can be seen")
+            raise InputError(f"text {number} is empty: there is nothing in it that can be seen; leave it out")
         inputs.append(Input(plain_text(whole), f"text {number}"))
     try:
         lines = [] if file is None else read_lines(file, encoding)
@@ -104,7 +104,7 @@ def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") 
         log.warning("%s: each line is one text as it stands, names and values of columns too", file)
     for number, line in enumerate(lines, start=1):
         if is_blank(line):
-            raise InputError(f"{file}:{number}: the text is empty")
+            raise InputError(f"{file}:{number}: the text is empty; remove the line")
         inputs.append(Input(line, f"{file}:{number}"))
     return inputs
 

@@ -48,7 +48,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     if run.is_old():
         raise InputError(
             f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier versions of "
-            "seqlab do: it can be reported, not resumed"
+            "seqlab do: it can be reported, not resumed; begin it anew with seqlab train"
         )
     run.settle()
     latest = run.latest()  # the replacement, if a run with overwrite=true has begun
@@ -67,8 +67,9 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         return _continue(run_dir, state, config, overrides)
     if not is_same:
         raise InputError(
-            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs, where its data "
-            "lies and what it shows may change, such as data.path, trainer.devices and trainer.accelerator"
+            f"{' '.join(overrides)}: a resumed run computes what it began with; leave out all that changes its result. "
+            "Where it runs, where its data is and what it shows may change, as by data.path, trainer.devices and "
+            "trainer.accelerator"
         )
     check_config(config)
     first_overrides = state.record["overrides"] or []
@@ -79,7 +80,7 @@ def _override(run: RunFolder, run_dir: Path, overrides: list[str]) -> tuple[Stat
     """The run's state, its overridden configuration, whether that computes the same, and notices about moved data."""
     state = run.state()
     if state.status == ABSENT:
-        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
+        raise InputError(f"{run_dir}: its {EVENTS_NAME} has no event, so there is nothing to resume; use seqlab train")
     config, notices = moved_paths(state.record["config"], state.record["places"], run_dir)
     overridden = absolute_paths(override(config, overrides))
     return state, overridden, config_hash(overridden) == config_hash(config), notices

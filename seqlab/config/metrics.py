@@ -75,8 +75,8 @@ def resolve_mode(metric: Any, mode: Any, key: str = "optimize.mode", metric_key:
     direction = direction_of(str(metric))
     if mode is None and direction is None:
         raise InputError(
-            f"{metric_key}={metric}: whether its lowest or its highest value is best is not known; give {key}=min or "
-            f"{key}=max"
+            f"{metric_key}={metric}: seqlab does not know whether its lowest or its highest value is best; give "
+            f"{key}=min or {key}=max"
         )
     if direction is not None and mode not in (direction, None):
         best = "lowest" if direction == "min" else "highest"
