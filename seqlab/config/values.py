@@ -17,7 +17,7 @@ LAYERS, COUNT, FROM_ZERO, FLAG, TEXT = Whole(1, 10_000), Whole(1), Whole(0), Fla
 SEED, POSITIVE, NOT_NEGATIVE = Whole(0, 2**32 - 1), Number(above=True), Number()
 SHARE, DROPPED = Number(most=1), Number(most=1, below=True)
 CONNECTED = Text(("none", "residual", "dense"))
-PART = Either((Number(most=1), FROM_ZERO))
+SHARE_OR_COUNT = Either((Number(most=1), FROM_ZERO))
 
 VALUES: Final[Mapping[str, Kind]] = {
     "name": TEXT,
@@ -46,8 +46,8 @@ VALUES: Final[Mapping[str, Kind]] = {
     "trainer.val_check_interval": or_null(Either((Number(most=1, above=True), COUNT))),
     "trainer.check_val_every_n_epoch": or_null(COUNT),
     "trainer.limit_train_batches": or_null(Either((Number(most=1, above=True), COUNT))),
-    "trainer.limit_val_batches": or_null(PART),
-    "trainer.limit_test_batches": or_null(PART),
+    "trainer.limit_val_batches": or_null(SHARE_OR_COUNT),
+    "trainer.limit_test_batches": or_null(SHARE_OR_COUNT),
     "trainer.log_every_n_steps": COUNT,
     "trainer.enable_progress_bar": FLAG,
     "trainer.enable_model_summary": FLAG,
