@@ -27,7 +27,7 @@ PACKAGED: Final = frozenset(
 """Names of file formats of ``datasets``: it takes them for the format, even beside a folder of the same name."""
 
 
-class Kind(Enum):
+class PathKind(Enum):
     """The kinds of paths."""
 
     FILES = "a file, a pattern or a folder"
@@ -109,7 +109,7 @@ class PathValue:
     """A text of a configuration that names files: its dotted key, shared by the entries of a list, and its kind."""
 
     key: str
-    kind: Kind
+    kind: PathKind
     text: str
 
     @property
@@ -151,7 +151,7 @@ def absolute_paths(config: Mapping[str, Any], folder: str | os.PathLike[str] | N
             return value.text
         # Not normalised: ".." after a link leads above the link's target, not above the link.
         path = os.path.join(base, os.path.expanduser(value.text.removeprefix("./")))
-        return value.text if value.kind is Kind.HUB and not os.path.isdir(path) else path
+        return value.text if value.kind is PathKind.HUB and not os.path.isdir(path) else path
 
     return map_paths(config, absolute)
 
@@ -163,7 +163,7 @@ def without_places(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if not isinstance(config.get("data"), Mapping):
         return config
-    keys = {value.key for value in path_values(config) if value.kind is not Kind.HUB or os.path.isabs(value.text)}
+    keys = {value.key for value in path_values(config) if value.kind is not PathKind.HUB or os.path.isabs(value.text)}
     plain = {name: value for name, value in config.items() if name != "data"}
     return {**plain, "data": _marked(config["data"], "data", keys)}
 
@@ -186,7 +186,7 @@ def moved_paths(
     notices: list[str] = []
 
     def moved(value: PathValue) -> str:
-        if value.kind is Kind.PLACE or not os.path.isabs(value.text) or matches(value.path):
+        if value.kind is PathKind.PLACE or not os.path.isabs(value.text) or matches(value.path):
             return value.text
         for name, folder in (("run_folder", os.path.abspath(run_dir)), ("working_folder", os.getcwd())):
             if places and name in places:
@@ -219,7 +219,7 @@ def _mapped_node(node: Any, key: str, function: Callable[[PathValue], str]) -> A
 
 
 def _mapped_value(
-    value: Any, key: str, within: tuple[str, ...], kinds: Mapping[str, Kind], function: Callable[[PathValue], str]
+    value: Any, key: str, within: tuple[str, ...], kinds: Mapping[str, PathKind], function: Callable[[PathValue], str]
 ) -> Any:
     """A value below a node with a target; ``within`` is its path of keys from that node."""
     kind = kinds.get(".".join(within))
@@ -235,7 +235,7 @@ def _mapped_value(
     }
 
 
-def _mapped_texts(value: Any, key: str, kind: Kind, function: Callable[[PathValue], str]) -> Any:
+def _mapped_texts(value: Any, key: str, kind: PathKind, function: Callable[[PathValue], str]) -> Any:
     if isinstance(value, (str, os.PathLike)):
         return function(PathValue(key, kind, os.fspath(value)))
     if isinstance(value, (list, tuple)):
@@ -245,11 +245,11 @@ def _mapped_texts(value: Any, key: str, kind: Kind, function: Callable[[PathValu
     return value
 
 
-def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
+def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, PathKind]]:
     """The dotted keys of a node that name files, with their kinds."""
     own_keys = node.get(FILES_KEY)
     for name in own_keys if isinstance(own_keys, (list, tuple)) else [own_keys] if isinstance(own_keys, str) else []:
-        yield str(name), Kind.FILES
+        yield str(name), PathKind.FILES
     declared = declared_keys(str(node.get("_target_")))
     if declared is None:
         return
@@ -257,16 +257,16 @@ def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
     if isinstance(hub, Mapping):  # a part, whose own class declares its keys
         return
     if declared.hub and hub not in PACKAGED:
-        yield declared.hub, Kind.HUB
+        yield declared.hub, PathKind.HUB
     if declared.hub_files and hub in PACKAGED:
-        yield declared.hub_files, Kind.FILES
+        yield declared.hub_files, PathKind.FILES
     for name in declared.files:
         value = _value(node, name)
         is_part = isinstance(value, Mapping) and "_target_" in value
         if not is_part and (hub is None or name not in declared.names):
-            yield name, Kind.FILES
-    yield from ((name, Kind.FILES) for name in _EVERYWHERE)
-    yield from ((name, Kind.PLACE) for name in _PLACES)
+            yield name, PathKind.FILES
+    yield from ((name, PathKind.FILES) for name in _EVERYWHERE)
+    yield from ((name, PathKind.PLACE) for name in _PLACES)
 
 
 def _value(node: Mapping[str, Any], key: str) -> Any:

@@ -9,7 +9,7 @@ import marshal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from seqlab.config.paths import Kind, PathValue, declared_keys, map_paths, path_values
+from seqlab.config.paths import PathKind, PathValue, declared_keys, map_paths, path_values
 from seqlab.report.configs import Section
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Places:
         """The configuration with the paths of the first run that read this content."""
         texts: dict[str, list[str]] = {}
         for value in path_values(config):
-            if value.kind is not Kind.PLACE:
+            if value.kind is not PathKind.PLACE:
                 texts.setdefault(value.key, []).append(value.text)
         first = {key: self._first.setdefault((content, key), paths) for key, paths in texts.items()}
         if first == texts or any(len(first[key]) != len(paths) for key, paths in texts.items()):
@@ -111,7 +111,7 @@ class Places:
         remaining = {key: iter(paths) for key, paths in first.items()}
 
         def first_path(value: PathValue) -> str:
-            return value.text if value.kind is Kind.PLACE else next(remaining[value.key])
+            return value.text if value.kind is PathKind.PLACE else next(remaining[value.key])
 
         return map_paths(config, first_path)
 
@@ -119,4 +119,4 @@ class Places:
 def _relative(value: PathValue, folder: str) -> str:
     """A path as the user gave it: relative if it is below the folder that the run was started in."""
     below = value.text.removeprefix(f"{folder}/")
-    return value.text if value.kind is Kind.PLACE or not below else below
+    return value.text if value.kind is PathKind.PLACE or not below else below
