@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seqlab.commands.carry_out import carry_out
 from seqlab.commands.run_folder import run_folder
@@ -44,7 +44,8 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         run_dir = Path(os.path.abspath(run_dir))
     if run_dir.name == REPLACEMENT:
         run_dir = run_dir.parent
-    run = RunFolder(run_folder(run_dir))
+    run_dir = run_folder(run_dir)
+    run = RunFolder(run_dir)
     if run.is_old():
         raise InputError(
             f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier versions of "
@@ -53,7 +54,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     run.settle()
     latest = run.latest()  # the replacement, if a run with overwrite=true has begun
     state, config, is_same, notices = _override(latest, run_dir, overrides)
-    if latest is not run and not is_same:
+    if latest is not run and not is_same:  # the overrides are for the run that is to be replaced
         latest = run
         state, config, is_same, notices = _override(run, run_dir, overrides)
     for notice in notices:
@@ -76,14 +77,22 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     return _finish(run_dir, carry_out(run_dir, config, first_overrides, Start(), overwrite=latest is not run))
 
 
-def _override(run: RunFolder, run_dir: Path, overrides: list[str]) -> tuple[State, dict[str, Any], bool, list[str]]:
-    """The run's state, its overridden configuration, whether that computes the same, and notices about moved data."""
+class _Overridden(NamedTuple):
+    """A run with overrides: its state, its configuration, whether it computes the same, notices about moved data."""
+
+    state: State
+    config: dict[str, Any]
+    is_same: bool
+    notices: list[str]
+
+
+def _override(run: RunFolder, run_dir: Path, overrides: list[str]) -> _Overridden:
     state = run.state()
     if state.status == ABSENT:
         raise InputError(f"{run_dir}: its {EVENTS_NAME} has no event, so there is nothing to resume; use seqlab train")
     config, notices = moved_paths(state.record["config"], state.record["places"], run_dir)
     overridden = absolute_paths(override(config, overrides))
-    return state, overridden, config_hash(overridden) == config_hash(config), notices
+    return _Overridden(state, overridden, config_hash(overridden) == config_hash(config), notices)
 
 
 def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: list[str]) -> int:
@@ -103,11 +112,10 @@ def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: li
 
 
 def _finish(run_dir: Path, code: int) -> int:
-    """Prints the run's folder, unless the run was refused and has no result; returns the exit code."""
-    if code == 2:
-        return code
+    """Updates the sweep's view in TensorBoard and prints the run's folder; returns the exit code."""
     sweep_dir = run_dir.resolve().parent
     if any(sweep_dir.glob(f"*/{board.FILE_NAME}")):
         show_in_tensorboard(sweep_dir)
-    print(run_dir, flush=True)
+    if code != 2:  # a refused run has no result
+        print(run_dir, flush=True)
     return code

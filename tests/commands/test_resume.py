@@ -52,6 +52,12 @@ def test_a_completed_run_goes_on_as_a_new_one_in_a_folder_beside(tmp_path, compl
     assert len(completing) == 1 and "is complete already" in capsys.readouterr().out
 
 
+def test_the_record_of_a_run_stands_for_its_folder(tmp_path, completing):
+    run_dir = run_of(tmp_path, "interrupt")
+    assert resume(run_dir / "run.json", [], []) == 0
+    assert completing == [("run", True)]
+
+
 def test_so_does_one_that_is_named_as_the_working_folder(tmp_path, completing, monkeypatch):
     monkeypatch.chdir(run_of(tmp_path, "complete"))
     assert resume(Path("."), ["trainer.max_epochs=60"], []) == 0
