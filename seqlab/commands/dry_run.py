@@ -11,7 +11,7 @@ from seqlab.run.client import MODULE
 
 
 def estimate(jobs: list[dict[str, Any]]) -> int:
-    """Has :mod:`seqlab.sweep.dry_run`, in a process of its own, estimate the jobs; returns its exit code."""
+    """Estimates the jobs by :mod:`seqlab.sweep.dry_run` in a process of its own; returns its exit code."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(jobs, file)
         file.flush()

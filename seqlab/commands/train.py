@@ -96,7 +96,7 @@ class TrainCommand:
         self._halted = False  # those jobs were told to stop
 
     def run(self) -> int:
-        """Has Hydra compose the configurations and carry them out; returns the exit code."""
+        """Runs Hydra, which composes the configurations and calls `Jobs.run` with each; returns the exit code."""
         with stopped_by_signals(self._halt) as self._signals, self._closing():
             try:
                 try:
