@@ -7,7 +7,7 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import labels
+from seqlab.report.labels import labels, runs_text
 from seqlab.report.means import is_finite
 from seqlab.report.style import add_legend, add_titles, clipped, line_style, new_figure, unit_of
 
@@ -150,7 +150,7 @@ def _set_up_y(axes: Any, report: Report) -> None:
 
 def _add_titles(axes: Any, report: Report) -> None:
     runs = sum(len(group.values) for group in report.groups)
-    subtitle = f"{runs} run{'s' if runs != 1 else ''}"
+    subtitle = runs_text(runs)
     if all(group.sd is None for group in report.groups):
         subtitle += ", one seed each"
     else:

@@ -6,7 +6,7 @@ from typing import Any
 from seqlab.errors import InputError
 from seqlab.report.curves import Curves, Points, band_of
 from seqlab.report.groups import Report
-from seqlab.report.labels import labels
+from seqlab.report.labels import labels, runs_text
 from seqlab.report.plot import LOGARITHMIC_FROM, MAX_GROUPS
 from seqlab.report.style import COLORS, add_legend, add_titles, new_figure, unit_of
 
@@ -72,8 +72,7 @@ def _title(report: Report, curves: Curves) -> str:
 
 
 def _subtitle(groups: Sequence[Sequence[Points]]) -> str:
-    count = sum(map(len, groups))
-    text = f"{count} run{'s' if count != 1 else ''}"
+    text = runs_text(sum(map(len, groups)))
     if any(len(of_group) > 1 for of_group in groups):
         text += ". Band: mean ± sample sd over seeds, as far as all of them ran."
         if any(1 < len(of_group) <= MAX_THIN_LINES for of_group in groups):
