@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-TYPE_CHECKING = (
-    False  # not imported: of `python -m seqlab.cli` the working folder, and a typing.py in it, come first yet
-)
+# Not imported from typing: in `python -m seqlab.cli` the working folder, and a typing.py in it, still come first.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
 
@@ -22,23 +21,23 @@ def train(
     config_dir: "str | os.PathLike[str] | None" = None,
     process: bool = True,
 ) -> "Run":
-    """Trains one run, as ``seqlab train OVERRIDES`` does, and waits for it.
+    """Trains one run, as ``seqlab train OVERRIDES`` does, and waits until it ends.
 
-    The run trains in a process of its own, so that a script needs no ``if __name__ == "__main__"`` and nothing that the
-    run does can end it. A cell of one's own has to stand in a file that can be imported.
+    The run has a process of its own: a script needs no ``if __name__ == "__main__"``, and a crash of the run does not
+    end the script.
 
     Args:
-        *overrides: of the configuration, such as ``"experiment=hello"`` and ``"seed=2"``.
-        cell: the class of a recurrent cell, in place of ``model/cell``; from a module that can be imported.
+        *overrides: overrides of the configuration, such as ``"experiment=hello"`` and ``"seed=2"``.
+        cell: the class of a recurrent cell, instead of ``model/cell``; its module must be a file that can be imported.
         allow: modules whose classes the configuration may name.
         config_dir: a folder with more configuration groups.
-        process: whether it trains in a process of its own; else in this one, where a debugger can follow it.
+        process: whether the run has a process of its own; false trains in this process, for a debugger.
 
     Returns:
-        The run: its folder, its record, its model and what that says; see :class:`seqlab.commands.run.Run`.
+        The run, with its folder, its record and its model; see :class:`seqlab.commands.run.Run`.
 
     Raises:
-        InputError: an override is wrong.
+        InputError: an override, the data or a file is wrong.
         RunFailedError: the run did not complete.
 
     Example:
@@ -56,16 +55,15 @@ def train(
 
 
 def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Run":
-    """A run from its folder.
+    """Reads a run back from its folder.
 
     Args:
         run_dir: the run's folder.
-        allow: modules of one's own whose classes the run's configuration may name. They are looked for in the working
-            folder.
+        allow: your own modules whose classes the run's configuration may name; they are found in the working folder.
 
     Returns:
-        The run, with ``config``, ``metrics``, ``model``, ``task`` and ``vocabulary``. It can ``generate``,
-        ``complete``, ``predict`` and ``evaluate``, as the commands of these names do.
+        The run, with ``config``, ``metrics``, ``model``, ``task`` and ``vocabulary``. Its methods ``generate``,
+        ``complete``, ``predict`` and ``evaluate`` do what the commands of these names do.
 
     Raises:
         InputError: the folder holds no run.
@@ -85,15 +83,15 @@ def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Ru
 
 
 def runs(*folders: "str | os.PathLike[str]") -> "pd.DataFrame":
-    """A table of all runs below some folders: one row a run.
+    """A table of all runs below some folders, with one row for each run.
 
     Args:
-        *folders: of runs, such as ``"runs/kjv_char_lstm"``.
+        *folders: folders of runs, such as ``"runs/kjv_char_lstm"``.
 
     Returns:
         A data frame with the columns ``run_dir``, ``status``, ``error``, ``num_parameters``, ``tokens_per_second``,
-        ``train_seconds``, ``peak_memory_bytes``, the metrics (``test/loss``), then each configuration key
-        (``model.num_layers``), those first in which the runs differ.
+        ``train_seconds``, ``peak_memory_bytes``, then the metrics (``test/loss``), then the configuration keys
+        (``model.num_layers``); the keys in which the runs differ come first.
 
     Raises:
         InputError: a folder does not exist, or holds no run.

@@ -1,6 +1,6 @@
-"""Which of a run's processes this is, and which GPU a job may have. Torch is not needed.
+"""The rank of this process in its run, and the one GPU of a job. Torch is not needed.
 
-One GPU a job, where a machine has several: by locks that the kernel releases when a process ends, however it does.
+A job holds its GPU by a lock, which the kernel releases when the process ends, for whatever reason.
 """
 
 import os
@@ -21,31 +21,32 @@ _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 
 
 def is_first_process() -> bool:
-    """Whether this is the run's first process, or its only one.
+    """Whether this process has rank 0 in its run: it alone writes the record.
 
-    Lightning, torchrun and Slurm number the processes of a run in the environment; the first keeps its record.
+    Lightning, torchrun and Slurm set the ranks in the environment.
     """
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def gpus() -> list[str]:
-    """The names of this machine's GPUs: those of CUDA_VISIBLE_DEVICES where it is set, else all that nvidia-smi lists.
+    """The GPUs of this machine: those of CUDA_VISIBLE_DEVICES if it is set, else all that nvidia-smi lists.
 
     Raises:
-        InputError: there are none.
+        InputError: there is no GPU.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        found = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+        names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     else:
-        found = _listed()
-    if not found:
+        names = _uuids()
+    if not names:
         where = "nvidia-smi -L lists none" if visible is None else f"CUDA_VISIBLE_DEVICES is {visible!r}"
         raise InputError(f"runtime.gpu_per_job=true, but {where}; on a machine without GPUs leave it false")
-    return found
+    return names
 
 
-def _listed() -> list[str]:
+def _uuids() -> list[str]:
+    """The UUIDs of the GPUs that nvidia-smi lists."""
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -54,15 +55,15 @@ def _listed() -> list[str]:
 
 
 @contextmanager
-def own_gpu(wanted: bool, give_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """While it lasts, this process and its children see one GPU, which is nobody else's; if it is ``wanted`` at all.
+def own_gpu(give_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Within it, this process and its children see one GPU, which no other job of this user has.
+
+    Args:
+        give_up: asked while the job waits for a GPU; true ends the wait, and the job sees all GPUs.
 
     Raises:
         InputError: there is no GPU.
     """
-    if not wanted:
-        yield
-        return
     with one_gpu(give_up) as name:
         before = os.environ.get("CUDA_VISIBLE_DEVICES")
         if name is not None:
@@ -78,10 +79,10 @@ def own_gpu(wanted: bool, give_up: Callable[[], bool] = lambda: False) -> Iterat
 
 @contextmanager
 def one_gpu(give_up: Callable[[], bool] = lambda: False) -> Iterator[str | None]:
-    """Waits for a GPU that no other job of this user has, and keeps it; None once ``give_up`` says so.
+    """Waits for a GPU that no other job of this user has, and holds it; None once ``give_up`` is true.
 
-    It knows of jobs that ask in the same way alone, and takes ``0`` of CUDA_VISIBLE_DEVICES and the same GPU's UUID for
-    two.
+    Only jobs that take a GPU by this function are seen. A GPU's number in CUDA_VISIBLE_DEVICES and its UUID count as
+    two GPUs.
 
     Raises:
         InputError: there is no GPU.

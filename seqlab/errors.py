@@ -1,13 +1,13 @@
-"""The exceptions that mean "the user's input was wrong"."""
+"""The exceptions for wrong input of the user."""
 
 
 class InputError(ValueError):
-    """Wrong input from the user: config, data, checkpoint or prompt.
+    """Wrong input of the user: a configuration, data, a checkpoint or a prompt.
 
-    Its message is a single line that says what was wrong and how to mend it. The ``seqlab`` command prints that line
-    without a traceback and exits with 2.
+    The message is one line that says what is wrong and how to mend it. The ``seqlab`` command prints that line without
+    a traceback, and exits with code 2.
     """
 
 
 class ChangedError(InputError):
-    """A run can't go on, for its data or its code is not what it began with. The run is left as it was."""
+    """A run can't go on, because its data or its code has changed since it began. The run stays as it was."""

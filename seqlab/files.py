@@ -1,4 +1,4 @@
-"""Files that are replaced whole, that end in a checksum of themselves, and those that a path or a pattern names."""
+"""Files: replaced in one step, sealed with a checksum, and found by a path or a pattern."""
 
 import contextlib
 import glob
@@ -19,13 +19,13 @@ _BLOCK: Final = 1 << 20
 
 
 class DamagedFileError(ValueError):
-    """A file's content is not what was written."""
+    """A file's content differs from what was written."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Replace (or create) a file in one step: a reader sees the old content or the new one, never a part.
+    """Replaces (or creates) a file in one step: a reader sees the old content or the new one, never a part.
 
-    The mode is the one that the umask gives to any new file; a link keeps pointing at its file.
+    The file has the mode of any new file, by the umask. A link stays, and its target is replaced.
     """
     with replacing(path) as file:
         file.write(content)
@@ -33,10 +33,13 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], previous: str | os.PathLike[str] | None = None) -> Iterator[BinaryIO]:
-    """The same for content that is written piece by piece: the file takes its place when the block ends, synced.
+    """The same for content that is written in pieces: the file is replaced, and synced, when the block ends.
 
-    Where the block raises, or the process is killed in it, the old file stays. Once it is replaced it stays as
-    ``previous``, if that is given.
+    If the block raises, or the process is killed in it, the old file stays.
+
+    Args:
+        path: the file.
+        previous: where the old file is kept; None: nowhere.
 
     Example:
         >>> import tempfile
@@ -65,24 +68,23 @@ def replacing(path: str | os.PathLike[str], previous: str | os.PathLike[str] | N
 
 
 def copy_file(path: str | os.PathLike[str], copy: str | os.PathLike[str]) -> None:
-    """Replaces ``copy`` by the file at ``path``: another name for it where the file system has hard links, which takes
-    neither time nor room."""
+    """Replaces ``copy`` by a copy of the file at ``path``: a hard link where there are links, which takes no room."""
     folder, name = os.path.split(os.path.realpath(copy))
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{next(_temporary_number)}.tmp")
     try:
         os.link(path, temporary)
-    except OSError:  # a file system without links, or with a limit on them
+    except OSError:  # the file system has no hard links, or a limit on them
         with open(path, "rb") as whole, replacing(copy) as file:
             while block := whole.read(_BLOCK):
                 file.write(block)
     else:
-        os.replace(temporary, copy)  # which leaves two names of one file as they are
+        os.replace(temporary, copy)  # does nothing if the two are links to one file: then the temporary link stays
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
 
 
 class _Hashing(io.RawIOBase):
-    """Passes on what is written, in order, and hashes it."""
+    """Writes to a file, and hashes what is written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -100,9 +102,9 @@ class _Hashing(io.RawIOBase):
 def replacing_sealed(
     path: str | os.PathLike[str], previous: str | os.PathLike[str] | None = None
 ) -> Iterator[BinaryIO]:
-    """As :func:`replacing`; the file ends in a checksum of what was written, which :func:`check_seal` looks at.
+    """As :func:`replacing`, and the file ends in a checksum of its content, for :func:`check_seal`.
 
-    What is written must be of a format whose readers pass over bytes behind its end, such as a ZIP archive.
+    The content must have a format whose readers ignore bytes behind its end, such as a ZIP archive.
     """
     with replacing(path, previous) as file:
         hashing = _Hashing(file)
@@ -111,18 +113,18 @@ def replacing_sealed(
 
 
 def check_seal(path: str | os.PathLike[str]) -> bool:
-    """Reads a whole file and compares it with its checksum; False where it has none.
+    """Compares a file's content with its checksum; False if the file has none.
 
     Raises:
         DamagedFileError: they differ.
-        OSError: it can't be read.
+        OSError: the file can't be read.
     """
-    left = os.path.getsize(path) - _SEAL_SIZE
+    remaining = os.path.getsize(path) - _SEAL_SIZE
     content = hashlib.sha256()
     with open(path, "rb") as file:
-        while left > 0 and (block := file.read(min(left, _BLOCK))):
+        while remaining > 0 and (block := file.read(min(remaining, _BLOCK))):
             content.update(block)
-            left -= len(block)
+            remaining -= len(block)
         seal = _SEAL.fullmatch(file.read())
     if seal is None:
         return False
@@ -132,26 +134,26 @@ def check_seal(path: str | os.PathLike[str]) -> bool:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove what writers that were killed in the middle of a write have left in a folder, where nobody writes now."""
+    """Removes the temporary files of writers that were killed. Nobody may be writing in the folder."""
     for path in Path(folder).glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def matches(path: Path) -> list[Path]:
-    """What a path names: itself where it is there, else what it matches as a pattern, in sorted order.
+    """The files or folders that a path names: the path itself if it exists, else its matches as a pattern, sorted.
 
-    What is there by its literal name is that, whatever characters are in it; so is a folder before a pattern. A last
-    part ``**`` names no folders.
+    A folder in the path that exists by its literal name is that folder, even with the characters of a pattern in its
+    name. A last part ``**`` matches files only.
     """
     if os.path.lexists(path):
         return [path]
-    found = [Path(match) for match in sorted(glob.glob(_pattern(path), recursive=True))]
-    return [match for match in found if not match.is_dir()] if path.name == "**" else found
+    paths = [Path(match) for match in sorted(glob.glob(_pattern(path), recursive=True))]
+    return [match for match in paths if not match.is_dir()] if path.name == "**" else paths
 
 
 def _pattern(path: Path) -> str:
-    """A path as a pattern in which the folders that are there by their literal names stand for themselves."""
+    """A path as a pattern, with the parts that exist by their literal names escaped."""
     escaped, real = Path(), Path()
     for part in path.parts:
         real = real / part
@@ -160,9 +162,9 @@ def _pattern(path: Path) -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder as absolute paths, in sorted order, but what is hidden."""
-    found: list[Path] = []
+    """The absolute paths of all files below a folder, sorted, without hidden files and folders."""
+    paths: list[Path] = []
     for place, folders, names in os.walk(os.path.abspath(folder)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return found
+        paths += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+    return paths

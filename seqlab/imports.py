@@ -1,6 +1,6 @@
-"""Where the user's own modules are found, and how PyTorch and Lightning are imported. Neither is needed here.
+"""The folders of the user's own modules, and faster imports of PyTorch and Lightning. Neither is needed here.
 
-Nothing is imported that Python has not imported by itself: a file of a module's name may lie in the working folder.
+This module imports only what Python itself has imported: the working folder may hold a file of any module's name.
 """
 
 import gc
@@ -10,17 +10,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 FOLDERS_VARIABLE = "SEQLAB_MODULE_FOLDERS"
-"""In the environment: the folders of the user's own modules, for the processes that this one starts."""
+"""The environment variable with the folders of the user's own modules, for this process and its children."""
 
 
 def add_user_folders(folders: Iterable[str]) -> None:
-    """Has this process and those that it starts find the user's own modules in ``folders``, after all others.
+    """Adds folders of the user's own modules to the end of the module path of this process and its children.
 
-    Not by PYTHONPATH, which comes before Python's own modules: a file ``random.py`` would be taken for Python's. For
-    the same reason no process that this one starts has its working folder on its path.
+    PYTHONPATH would not do: it comes before Python's own modules, and a file ``random.py`` would be taken for Python's.
+    For the same reason, no child process has its working folder on its path.
     """
-    known = filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
-    os.environ[FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*known, *map(os.path.abspath, folders)]))
+    os.environ[FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*user_folders(), *map(os.path.abspath, folders)]))
     os.environ["PYTHONSAFEPATH"] = "1"
     put_user_folders_last()
 
@@ -31,32 +30,32 @@ def user_folders() -> list[str]:
 
 
 def put_user_folders_last() -> None:
-    """Has this process look into the folders of :func:`add_user_folders` after all others."""
+    """Moves the folders of :func:`add_user_folders` to the end of this process's module path."""
     folders = user_folders()
     sys.path[:] = [*(path for path in sys.path if os.path.abspath(path) not in folders), *folders]
 
 
 def keep_user_folders_last() -> None:
-    """The same for good: another library that puts one of these folders first, later, changes nothing."""
+    """The same, permanently: a library that later inserts one of these folders changes nothing."""
     put_user_folders_last()
     sys.path = _Path(sys.path)
 
 
 class _Path(list[str]):
-    """A path of modules on which the user's folders stay last."""
+    """A module path that ignores insertions of the user's folders."""
 
     def insert(self, index: int, path: str) -> None:  # type: ignore[override]
-        if os.path.abspath(path) not in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
+        if os.path.abspath(path) not in user_folders():
             super().insert(index, path)
 
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Keeps the garbage collector out of imports, and what they leave out of its later searches.
+    """Stops the garbage collector during imports, and excludes the imported objects from later collections.
 
-    PyTorch and Lightning make some million objects that live until the process ends. Searching them for garbage would
-    take a fifth of the time of the imports, and as long again when the process ends. Where PyTorch has been imported
-    already, nothing changes.
+    PyTorch and Lightning make about a million objects that live until the process ends. Collections would take a fifth
+    of the time of the imports, and as long again at the end of the process. If PyTorch is imported already, this does
+    nothing.
 
     Example:
         >>> with quick_imports():

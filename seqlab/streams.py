@@ -1,4 +1,4 @@
-"""Text for terminals and files that can't show all of it. Torch is not needed."""
+"""Output to terminals and files whose encoding lacks characters. Torch is not needed."""
 
 import codecs
 import io
@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 def print_any_text() -> None:
-    """Has this process print every text: what an output's encoding lacks, as ASCII lacks é, is printed as ``\\xe9``."""
+    """Makes every text printable: a character that the output's encoding lacks is escaped, as é in ASCII: ``\\xe9``."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

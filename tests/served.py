@@ -16,7 +16,7 @@ COMMAND = "command"
 
 def preload() -> None:
     process.preload()
-    from seqlab.commands import carry_out, resume, train  # noqa: F401
+    from seqlab.commands import resume, train  # noqa: F401
     from seqlab.config.compose import compose_config
     from tests.quick import be_quick
 

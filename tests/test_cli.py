@@ -132,9 +132,7 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         (["generate", "RUN"], "the following arguments are required: --prompt"),
         (["complete", "RUN", "z"], "lacks: 'z'"),
         (["complete", "RUN", "h", "-k", "few"], "-k: expected a whole number, 1 or more, got 'few'"),
-        (["generate", "nowhere", "--prompt", "h"], "nowhere/run.json: no such file"),
-        (["evaluate", "nowhere"], "nowhere/run.json: no such file"),
-        (["resume", "nowhere"], "nowhere is not the folder of a run: it has no events.jsonl"),
+        (["generate", "nowhere", "--prompt", "h"], "nowhere: there is no such folder"),
         (["report", "nowhere"], "nowhere"),
         (["trian"], "invalid choice: 'trian'"),
         ([], "the following arguments are required: COMMAND"),
@@ -224,6 +222,50 @@ def test_a_child_that_a_signal_ends_leaves_an_interrupted_record_and_the_way_on(
     assert f"seqlab: SIGKILL ended the run; continue with: seqlab resume {tmp_path}" in capfd.readouterr().err
     record = json.loads((tmp_path / RECORD_NAME).read_text())
     assert record["status"] == "interrupted" and "SIGKILL ended the run" in record["error"]
+
+
+def test_a_refused_run_prints_no_folder(hello, command):
+    code, out, err = command("train", "experiment=hello", f"hydra.run.dir={hello[0]}")
+    assert (code, out) == (2, "") and "completed: its metrics are in run.json" in err
+    code, out, err = command("train", "experiment=hello", "hydra.run.dir=other", "model.num_layers=0")
+    assert (code, out) == (2, "") and "model.num_layers=0: expected a whole number" in err
+
+
+RUN_COMMANDS = {
+    "evaluate": (),
+    "predict": ("a text",),
+    "generate": ("--prompt", "h"),
+    "complete": ("h",),
+    "resume": (),
+}
+
+
+@pytest.mark.parametrize("name", RUN_COMMANDS)
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("nowhere", ["nowhere: there is no such folder", "seqlab train prints"]),
+        ("", ["argument RUN_DIR: the name is empty"]),
+        ("empty", ["empty", "it has no run.json"]),
+        ("file.txt", ["file.txt is a file, not the folder of a run"]),
+        ("sweep", ["sweep is a folder of runs, not a run", "give one of them, such as sweep/one"]),
+        ("sweep/one/checkpoints", ["is a part of a run", "give sweep/one"]),
+    ],
+)
+def test_a_folder_that_is_no_run_is_one_line_with_the_mend(tmp_path, command, name, folder, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").touch()
+    (tmp_path / "sweep" / "one" / "checkpoints").mkdir(parents=True)
+    with start_run(tmp_path / "sweep" / "one", config_of("experiment=hello")) as claim:
+        claim.interrupt()
+    code, out, err = command(name, folder, *RUN_COMMANDS[name])
+    assert (code, out) == (2, "") and err.startswith("seqlab: ") and err.count("\n") == 1
+    assert all(word in err for word in words), err
+
+
+def test_the_record_of_a_run_stands_for_its_folder(hello, command):
+    arguments = ("--prompt", "h", "--max-new-tokens", "4", "--greedy")
+    assert command("generate", str(hello[0] / RECORD_NAME), *arguments)[:2] == (0, "hello\n")
 
 
 def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):

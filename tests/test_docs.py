@@ -21,7 +21,7 @@ import seqlab.data
 import seqlab.nn
 import seqlab.tasks
 from seqlab import cli
-from seqlab.config.command_line import options_first, take_option, values
+from seqlab.config.command_line import option_values, options_first, take_option
 from seqlab.config.compose import plain_config
 from seqlab.config.own_files import check_own_files
 from seqlab.config.trust import ALLOW_VARIABLE, allow, check_targets, modules_below
@@ -179,7 +179,7 @@ def check_python(words: list[str]) -> None:
 def check_train(argv: list[str]) -> None:
     """Composes what ``seqlab train`` would, the first job of a sweep."""
     argv, allowed = take_option(argv, "--allow")
-    folders = values(argv, "--config-dir", "-cd")
+    folders = option_values(argv, "--config-dir", "-cd")
     check_own_files(folders)
     overrides = [word for word in options_first(argv) if "=" in word and not word.startswith("-")]
     overrides = [first_value(override) for override in overrides]

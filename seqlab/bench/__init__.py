@@ -1,2 +1,2 @@
-"""``seqlab bench``: speed against plain PyTorch, of a training step (:mod:`training`) and of the engines
-(:mod:`engine`)."""
+"""``seqlab bench``: the speed of a training step (:mod:`training`) and of the engines (:mod:`engine`) against plain
+PyTorch. ``command`` has the arguments."""

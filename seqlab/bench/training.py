@@ -1,5 +1,5 @@
-"""``seqlab bench training``: this project's training step against a plain PyTorch script of the same model, in turn in
-one process; and its evaluation in a precision against that in float32."""
+"""``seqlab bench training``: this project's training loop against plain PyTorch scripts of the same model, in turn; and
+its evaluation in a lower precision against float32."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from seqlab.tasks.schedules import StepDecay
 
 @dataclass(frozen=True)
 class Sizes:
-    """Zaremba et al. 2014, the small model on Penn Treebank words."""
+    """The sizes of the small model of Zaremba et al. (2014) on the words of the Penn Treebank."""
 
     vocab_size: int = 10_000
     hidden_size: int = 200
@@ -44,34 +44,43 @@ class Sizes:
 
     @property
     def tokens(self) -> int:
+        """Tokens of one step."""
         return self.batch_size * self.tbptt_steps
 
 
 def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int = 60) -> int:
-    """Prints median tokens per second of this project's training loop and of plain scripts, and the ratios.
+    """Prints the median tokens per second of this project's training loop and of plain scripts, and the ratios.
 
-    They take turns, ``steps`` steps each, for ``rounds`` rounds, so that the machine's other load falls on all alike.
-    An evaluation in another ``precision`` is measured against one in float32.
-    The plain script runs in processes of its own: in float32, in ``precision``, and in ``precision`` with freed memory
-    kept, as this project keeps it.
+    They take turns, so that other load on the machine affects all of them. The plain script runs in three processes: in
+    float32, in ``precision``, and in ``precision`` with freed memory kept, as this project keeps it. If the precision
+    is not float32, an evaluation in it is measured against one in float32.
+
+    Args:
+        precision: Lightning's name of a precision, such as ``bf16-mixed``.
+        json_file: where the figures are written; None: nowhere.
+        rounds: turns of each contender.
+        steps: optimizer steps of a turn.
+
+    Returns:
+        The exit code, 0.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     sizes = Sizes()
-    settings = {  # of plain scripts; the first two are one and the same in float32
+    settings = {  # of plain scripts; in float32 the first two are the same
         "plain 32-true": ("32-true", False),
         f"plain {precision}": (precision, False),
         f"plain {precision}, freed memory kept": (precision, True),
     }
-    rivals = {name: _Worker(sizes, dtype, steps, keep) for name, (dtype, keep) in settings.items()}
-    turns = _Turns(sizes, steps, [worker.rate for worker in rivals.values()])
+    scripts = {name: _Worker(sizes, dtype, steps, keep) for name, (dtype, keep) in settings.items()}
+    turns = _Turns(sizes, steps, [worker.rate for worker in scripts.values()])
     keep_freed_memory()
     _train(sizes, precision, steps * (rounds + 1), turns)
-    for worker in rivals.values():
+    for worker in scripts.values():
         worker.stop()
     measured = turns.rates[1:]  # the first round warms up
     ours = statistics.median(rates[0] for rates in measured)
     rows: dict[str, dict[str, float]] = {f"seqlab {precision}": {"tokens_per_second": ours, "seqlab_ratio": 1.0}}
-    for index, name in enumerate(rivals, 1):
+    for index, name in enumerate(scripts, 1):
         rows[name] = {
             "tokens_per_second": statistics.median(rates[index] for rates in measured),
             "seqlab_ratio": statistics.median(rates[0] / rates[index] for rates in measured),
@@ -89,7 +98,7 @@ def training(precision: str, json_file: Path | None, rounds: int = 7, steps: int
 
 
 def _evaluation_rows(sizes: Sizes, precision: str, rounds: int, steps: int) -> dict[str, dict[str, float]]:
-    """Tokens per second of an evaluation in float32 and in ``precision``, and how many times as fast the latter is."""
+    """Tokens per second of an evaluation in float32 and in ``precision``, and the ratio of the second to the first."""
     task, loader = _task(sizes), StreamLoader(Stream(_text(sizes, steps), sizes.batch_size, sizes.tbptt_steps))
     rates: list[tuple[float, float]] = []
     with warnings.catch_warnings():
@@ -97,13 +106,13 @@ def _evaluation_rows(sizes: Sizes, precision: str, rounds: int, steps: int) -> d
         trainers = [
             pl.Trainer(
                 accelerator="cpu",
-                precision=each,  # type: ignore[arg-type]
+                precision=name,  # type: ignore[arg-type]
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            for each in ("32-true", precision)
+            for name in ("32-true", precision)
         ]
         for _ in range(rounds + 1):
             seconds = []
@@ -127,7 +136,7 @@ def _evaluation_rows(sizes: Sizes, precision: str, rounds: int, steps: int) -> d
 
 
 class _Worker:
-    """The plain script in a process of its own, that runs a round when asked."""
+    """The plain script in a process of its own."""
 
     def __init__(self, sizes: Sizes, precision: str, steps: int, keep: bool) -> None:
         context = multiprocessing.get_context("spawn")
@@ -136,6 +145,7 @@ class _Worker:
         self._process.start()
 
     def rate(self) -> float:
+        """Runs a round; returns its tokens per second."""
         self._connection.send("go")
         return float(self._connection.recv())
 
@@ -156,7 +166,7 @@ def _serve(connection: Connection, sizes: Sizes, precision: str, steps: int, kee
 
 
 class _Turns(pl.Callback):
-    """Times the training it is in, and lets the others run a round after each of its own."""
+    """Times each round of a training, and has the other contenders run a round after it."""
 
     def __init__(self, sizes: Sizes, steps: int, others: list[Callable[[], float]]) -> None:
         self.sizes, self.steps, self.others = sizes, steps, others
@@ -178,7 +188,7 @@ def _text(sizes: Sizes, steps: int) -> np.ndarray[Any, Any]:
 
 
 def _plain_step(sizes: Sizes, precision: str, steps: int) -> Callable[[], None]:
-    """The training step as one would write it by hand: ``nn.LSTM``, cross-entropy, clipping, SGD."""
+    """A training step written by hand: ``nn.LSTM``, cross-entropy, clipping, SGD."""
     torch.manual_seed(0)
     embedding = nn.Embedding(sizes.vocab_size, sizes.hidden_size)
     lstm = nn.LSTM(sizes.hidden_size, sizes.hidden_size, sizes.num_layers, batch_first=True)
@@ -228,7 +238,7 @@ def _task(sizes: Sizes) -> LanguageModelTask:
 
 
 def _train(sizes: Sizes, precision: str, steps: int, turns: _Turns) -> None:
-    """This project's whole training loop under Lightning, with the callbacks that ``seqlab train`` has."""
+    """Trains with this project's loop under Lightning, and the callbacks of ``seqlab train``."""
     task = _task(sizes)
     loader = StreamLoader(Stream(_text(sizes, steps), sizes.batch_size, sizes.tbptt_steps))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

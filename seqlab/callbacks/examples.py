@@ -27,7 +27,8 @@ class ShowExamples(AtTest):
     Args:
         num_examples: the number of examples.
         print_test: whether the test prints its examples.
-        **options: further arguments of the task's ``examples``, such as the ``prompt`` of a language model.
+        **options: further arguments of the task's ``examples``, such as the ``prompt`` of a language model; None leaves
+            the task's default.
 
     Raises:
         InputError: ``num_examples`` is less than 1, or, when training begins, the task has no such option.
@@ -36,7 +37,7 @@ class ShowExamples(AtTest):
     def __init__(self, num_examples: int = 8, print_test: bool = False, **options: Any) -> None:
         self.num_examples = check_num_examples("examples", num_examples)
         self.print_test = print_test
-        self.options = options
+        self.options = {name: value for name, value in options.items() if value is not None}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if not _shows_examples(pl_module):

@@ -1,4 +1,4 @@
-"""An attempt to carry out a configuration: what came of it, and what a sweep is told of it."""
+"""The result of an attempt to carry out a configuration, and what a sweep is told of it. Torch is not needed."""
 
 import contextlib
 import errno
@@ -22,13 +22,12 @@ from seqlab.run.supervisor import NO_ROOM
 
 @dataclass(frozen=True)
 class Result:
-    """What came of an attempt to carry out a configuration.
+    """The result of an attempt to carry out a configuration.
 
     Attributes:
-        code: the exit code of the command, were it alone.
-        status: that of a job that there was nothing to do for: it had completed before, or another command is at work
-            in it.
-        error: why it was not begun.
+        code: the exit code, were the attempt a command of its own.
+        status: of a job that was not attempted: it had completed, or another command is at work in its folder.
+        error: why the attempt could not begin.
     """
 
     code: int
@@ -37,9 +36,9 @@ class Result:
 
 
 def end_of(run_dir: Path, result: Result, metric: str) -> dict[str, Any]:
-    """What the ``end`` of a job says of an attempt; ``metric`` is the one that the sweep judges by."""
+    """The fields of a job's event ``end``; ``metric`` is the one that the sweep judges by."""
     end: dict[str, Any] = {"status": result.status, "is_refused": result.code == 2 and result.status is None}
-    if result.status is not None:  # told already
+    if result.status is not None:  # a line has said so already
         end["is_quiet"] = True
     try:
         state = _state_after(RunFolder(run_dir), result)
@@ -52,14 +51,14 @@ def end_of(run_dir: Path, result: Result, metric: str) -> dict[str, Any]:
         end.update(error=reason.splitlines()[-1] if reason else "it left no record", trace=reason)
     elif end["status"] != RUNNING and reason:
         end["error"] = reason.splitlines()[-1]
-    if result.status is None:  # of what it loaded this time
+    if result.status is None:  # the modules of this attempt, not of an earlier one
         files = (state.record["code"] or {}).get("files") or []
         end["modules"] = {file["module"]: file["sha256"] for file in files}
     return {**end, "value": state.record["metrics"].get(metric)}
 
 
 def _state_after(run: RunFolder, result: Result) -> State:
-    """The state of a run after an attempt: of its replacement, where that did not come to take its place."""
+    """The state of the run that was attempted: a replacement's, if the replacement did not complete."""
     state = run.state()
     if result.code != 0 and result.status is None and result.error is None and state.status == COMPLETED:
         return run.replacement.state()
@@ -79,23 +78,23 @@ def has_completed(run_dir: Path, config: dict[str, Any]) -> bool:
 
 
 def refuse(run_dir: Path, config: DictConfig, overrides: list[str], error: InputError) -> int:
-    """Tells a mistake, and keeps it in the run where there is none to lose."""
+    """Prints a mistake, and notes it in the run's folder where nothing would be lost; returns the exit code."""
     print(f"seqlab: {error}", file=sys.stderr, flush=True)
     with contextlib.suppress(InputError, OSError):
         if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
             with RunFolder(run_dir).claim() as claim:
-                anothers = files_of_none(run_dir) if claim.status == ABSENT else []
-                if not claim.folder.has_checkpoint() and not anothers:
+                foreign_files = files_of_none(run_dir) if claim.status == ABSENT else []
+                if not claim.folder.has_checkpoint() and not foreign_files:
                     plain: Any = OmegaConf.to_container(config)
                     with contextlib.suppress(OmegaConfBaseException):
-                        plain = plain_values(config)  # whose hash the folder's name has
+                        plain = plain_values(config)  # resolved, as for the hash in the folder's name
                     claim.begin(plain, overrides)
                     claim.fail(str(error))
     return 2
 
 
 def system_error(error: OSError) -> str:
-    """The operating system's error in one line, with a mend where there is one."""
+    """The operating system's error in one line, with the mend where one is known."""
     text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     if error.errno in NO_ROOM:
         return f"{text}; make room, and the same command goes on"

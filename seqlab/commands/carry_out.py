@@ -1,5 +1,6 @@
-"""The one path by which a run is carried out, whoever asks for it. Torch is not needed."""
+"""The one way to carry out a run, for ``seqlab train``, ``seqlab resume`` and ``seqlab.train``. Torch is not needed."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,25 @@ def carry_out(
 
     Args:
         run_dir: the run's folder.
-        config: its resolved configuration, checked.
-        overrides: the command line's.
+        config: the run's resolved and checked configuration.
+        overrides: of the command line, for the record.
         start: how the process is started.
-        overwrite: replaces a run that is there, once the new one completes.
-        **fields: more of the record, such as ``parent``.
+        overwrite: whether the new run replaces one that the folder holds, once the new one completes.
+        **fields: further fields of the record, such as ``parent``.
 
     Returns:
         The command's exit code: 0 if the run is complete.
 
     Raises:
         InputError: a target is not allowed, or the folder holds another run.
-        OSError: the process could not be started, or the folder not be written.
+        OSError: the process could not be started, or the folder could not be written.
     """
     check_targets(config)
     start.job_timeout = (config.get("launcher") or {}).get("job_timeout")
-    wants_gpu = bool(config.get("runtime", {}).get("gpu_per_job", False))
-    with own_gpu(wants_gpu, give_up=start.give_up or (lambda: False)):
+    gpu_per_job = bool(config.get("runtime", {}).get("gpu_per_job", False))
+    with own_gpu(start.give_up or (lambda: False)) if gpu_per_job else nullcontext():
         if not is_first_process():
-            return start.carry_out_workers(run_dir)  # of a run on several machines, of which the first claims it
+            return start.carry_out_workers(run_dir)  # a run on several machines, which the first machine claims
         with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
             board.remove_row(attempt.claim.run_dir)
             try:

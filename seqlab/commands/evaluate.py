@@ -16,14 +16,20 @@ from seqlab.run.training import evaluate_splits, ignore_foreign_warnings, prepar
 
 
 def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
-    """Evaluates the best checkpoint of a run on the validation and test splits of its configuration, ``overrides``
-    applied.
+    """The metrics of a run's best checkpoint on the validation and test splits.
 
-    The run's own vocabulary and classes are kept, whatever the data: ids mean what the model learned them to mean. What
-    each split holds is printed to stderr, and where the run's own data is not what it was trained on, that.
+    The run's own vocabulary and classes are used, whatever the data: ids mean what the model learned them to mean.
+    Standard error says what each split holds, and what has changed of the run's own data since training.
+
+    Args:
+        run_dir: the run's folder.
+        overrides: ``KEY=VALUE`` changes of the run's configuration, such as another file of data.
+
+    Returns:
+        The metrics by their names in TensorBoard, such as ``test/loss``.
 
     Raises:
-        InputError: where the folder, its data or an override is wrong.
+        InputError: the folder, its data or an override is wrong.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run = load.load_run(run_dir, overrides)
@@ -34,8 +40,8 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     prepare_process(run.config)
     changed = content.changed_data_files(run)
     vocabulary = {"vocabulary": str(run_dir)} if run.vocabularies else {}
-    kept = {**vocabulary, **run.spec.data_arguments()}
-    data = build.build_data({**run.config, "data": {**run.config["data"], **kept}})
+    data_config = {**run.config["data"], **vocabulary, **run.spec.data_arguments()}
+    data = build.build_data({**run.config, "data": data_config})
     data.prepare_data()
     data.setup("test")
     if not changed and content.is_other_data(run, data, overrides):
@@ -46,8 +52,8 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
         for summary in data.summaries():
             print(summary.line(), file=sys.stderr)
     if data.spec.model_arguments() != run.spec.model_arguments():
-        trained, found = (_sizes(spec.model_arguments()) for spec in (run.spec, data.spec))
-        raise InputError(f"{run_dir} was trained on data with {trained}, this data has {found}")
+        trained, offered = (_sizes(spec.model_arguments()) for spec in (run.spec, data.spec))
+        raise InputError(f"{run_dir} was trained on data with {trained}, this data has {offered}: give data like it")
     task = build.build_task(run.config, data.spec, run.model())
     with warnings.catch_warnings():
         ignore_foreign_warnings()
@@ -55,4 +61,5 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:
+    """The sizes that a model takes from its data, in words."""
     return ", ".join(f"{name} {value}" for name, value in arguments.items())

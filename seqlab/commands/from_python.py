@@ -1,4 +1,4 @@
-"""``seqlab.train``: what the command does, from a script or a notebook."""
+"""``seqlab.train``: one run from a script or a notebook."""
 
 import contextlib
 import os
@@ -31,11 +31,11 @@ from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
 
-_composing: Final = threading.Lock()
+_composing: Final = threading.Lock()  # Hydra's state is global
 
 
 class RunFailedError(RuntimeError):
-    """A run did not complete; the message says why, and where it lies."""
+    """A run did not complete; the message says why, and names its folder."""
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     """See :func:`seqlab.train`."""
     allow(allowed)
     if cell is not None:
-        overrides = [*overrides, *_overrides_of(cell, overrides)]
+        overrides = [*overrides, *_cell_overrides(cell, overrides)]
     if varied := varied_keys(list(overrides)):
         raise InputError(f"{', '.join(varied)}: seqlab.train trains one run; seqlab train -m runs a sweep")
     run_dir, config, typed = _compose(overrides, config_dir)
@@ -62,18 +62,18 @@ def train(
         code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
     if code == 0:
         return Run(run_dir)
-    state = RunFolder(run_dir).latest().state()  # of a new run that was to replace one, which stays
+    state = RunFolder(run_dir).latest().state()  # the new run's, where it was to replace one
     reason = (state.reason or "it left no reason").splitlines()[-1]
     if code == 2:
         raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
     raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
 
 
-def _overrides_of(cell: type, overrides: Sequence[str]) -> list[str]:
-    """What names a cell's class in a configuration; its module is trusted, for the caller has imported it."""
-    group = next((each for each in overrides if each.lstrip("+").startswith(("model/cell=", "model.cell."))), None)
-    if group is not None:
-        raise InputError(f"cell={cell.__name__} and {group!r} are both given; drop one of them")
+def _cell_overrides(cell: type, overrides: Sequence[str]) -> list[str]:
+    """The overrides that choose a cell's class. Its module is trusted: the caller has imported it."""
+    other = next((text for text in overrides if text.lstrip("+").startswith(("model/cell=", "model.cell."))), None)
+    if other is not None:
+        raise InputError(f"cell={cell.__name__} and {other!r} are both given; drop one of them")
     if cell.__module__ != "__main__":
         allow([cell.__module__])
     return ["model/cell=lstm", "~model.cell.bias", f"model.cell._target_={cell.__module__}.{cell.__qualname__}"]
@@ -83,11 +83,11 @@ def _compose(
     overrides: Sequence[str], config_dir: str | os.PathLike[str] | None
 ) -> tuple[Path, dict[str, Any], list[str]]:
     """The folder of a run, its configuration and its overrides."""
-    more = [f"hydra.searchpath=[{_quoted('file://' + os.path.abspath(config_dir))}]"] if config_dir else []
+    search = [f"hydra.searchpath=[{_quoted('file://' + os.path.abspath(config_dir))}]"] if config_dir else []
     setup_globals()
     try:
         with _own_hydra(), initialize_config_module("seqlab.conf", version_base="1.3"):
-            composed = compose("train", overrides=[*overrides, *more], return_hydra_config=True)
+            composed = compose("train", overrides=[*overrides, *search], return_hydra_config=True)
             run_dir = Path(str(composed.hydra.run.dir)).absolute()
             typed = overrides_of(composed.hydra)
             plain = OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
@@ -100,7 +100,7 @@ def _compose(
 
 
 def _quoted(text: str) -> str:
-    """A text as Hydra's overrides quote it: what stands for itself in a path means something else there."""
+    """A text in the quotes of Hydra's overrides, whose grammar gives a meaning to characters that a path may have."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return f"'{escaped}{trailing * chr(92)}'"
@@ -108,7 +108,7 @@ def _quoted(text: str) -> str:
 
 @contextlib.contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Hydra's global state for one thread at a time; that of a caller in an application of Hydra's stays."""
+    """Gives Hydra's global state to one thread at a time, and restores that of a caller that uses Hydra itself."""
     with _composing:
         before = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
@@ -130,7 +130,7 @@ def _check_modules(config: dict[str, Any]) -> None:
 
 
 def _add_user_folders(config: dict[str, Any]) -> None:
-    """Lets the run's process find the modules that the configuration names and that this process has imported."""
+    """Lets the run's process import the user's modules that the configuration names and this process has imported."""
     folders = [os.getcwd()]
     for _, target in targets(config):
         file = getattr(sys.modules.get(target.partition(".")[0]), "__file__", None)
@@ -141,6 +141,7 @@ def _add_user_folders(config: dict[str, Any]) -> None:
 
 
 def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> int:
+    """Trains in this process; returns the exit code, or raises the run's own error."""
     with quick_imports():
         from seqlab.run.training import carry_out_here
 

@@ -18,7 +18,14 @@ _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 @dataclass
 class Sampling:
-    """How to draw the next token; see :func:`seqlab.nn.models.generation.filter_logits`."""
+    """How to draw the next token; see :func:`seqlab.nn.models.generation.filter_logits`.
+
+    Attributes:
+        greedy: takes the likeliest token.
+        temperature: divides the logits; below 1 sharpens the distribution, above 1 flattens it.
+        top_k: draws from this many likeliest tokens; None: from all.
+        top_p: draws from the fewest likeliest tokens whose probabilities sum to this; None: from all.
+    """
 
     greedy: bool = False
     temperature: float = 1.0
@@ -36,9 +43,16 @@ def generate(
 ) -> list[str]:
     """Continues ``prompt`` with a run's best checkpoint; each text begins with the prompt.
 
+    Args:
+        run: a run of a language model.
+        prompt: the text to continue.
+        max_new_tokens: the most tokens to add.
+        sampling: how the next token is drawn; None: from the whole distribution.
+        num_samples: the number of texts.
+        seed: of the random draws.
+
     Raises:
-        InputError: for a prompt that is empty or holds characters the vocabulary lacks, or a sampling option out of
-            range.
+        InputError: the prompt is empty or has characters that the vocabulary lacks, or an option is out of range.
     """
     start = encode_prompt(run.vocabulary, prompt)
     sampling = sampling or Sampling()
@@ -60,68 +74,81 @@ def generate(
 
 
 def complete(run: SavedRun, text: str, count: int = 10, num_words: int = 1) -> list[tuple[str, float]]:
-    """The likeliest continuations of ``text`` to the end of ``num_words`` words, each with its probability.
+    """The likeliest continuations of ``text`` by ``num_words`` words, each with its probability.
 
-    A model over characters or subwords may first finish the text's last word. The probability is that of the
-    continuation with the boundary after it, which tells that its last word has ended. What would hold an unknown word
-    is left out.
+    A model over characters or subwords may first finish the text's last word. The probability includes the boundary
+    after the continuation, which shows that its last word has ended. Continuations with an unknown word are left out.
+
+    Args:
+        run: a run of a language model.
+        text: the text to continue.
+        count: the most continuations.
+        num_words: the words of each continuation.
 
     Raises:
-        InputError: for a text that is empty or holds characters the vocabulary lacks.
+        InputError: the text is empty or has characters that the vocabulary lacks.
     """
     text = read_prompt(text)
     start = encode_prompt(run.vocabulary, text)
     by_word = run.vocabulary.unit == "word"
-    known = run.vocabulary.decode(start)
+    prefix = run.vocabulary.decode(start)
 
     def continuation(tokens: tuple[int, ...]) -> str:
-        return run.vocabulary.decode([*start, *tokens])[len(known) :]
+        return run.vocabulary.decode([*start, *tokens])[len(prefix) :]
 
-    def finished(tokens: tuple[int, ...]) -> bool:
-        shown = continuation(tokens)
-        words = list(_WORD.finditer(shown))
+    def is_finished(tokens: tuple[int, ...]) -> bool:
+        added = continuation(tokens)
+        words = list(_WORD.finditer(added))
         if by_word or len(words) != num_words:
             return len(words) >= num_words
-        return shown[words[-1].end() :] not in ("", "'", "\u2019")  # after an apostrophe the word may go on
+        return added[words[-1].end() :] not in ("", "'", "\u2019")  # after an apostrophe the word may go on
 
-    found: dict[str, float] = {}
-    longest = 4 * num_words if by_word else 20 * num_words
-    likeliest = beam_search(
-        run.language_model(), start, finished, count=4 * count, width=max(64, 4 * count), max_new_tokens=longest
+    max_new_tokens = 4 * num_words if by_word else 20 * num_words
+    beams = beam_search(
+        run.language_model(),
+        start,
+        is_finished,
+        count=4 * count,
+        width=max(64, 4 * count),
+        max_new_tokens=max_new_tokens,
     )
-    for tokens, log_probability in likeliest:
+    probabilities: dict[str, float] = {}
+    for tokens, log_probability in beams:
         if run.vocabulary.unknown_id in tokens:
             continue
-        shown = continuation(tokens)
+        added = continuation(tokens)
         if by_word and text[-1].isspace():
-            shown = shown.lstrip(" ")  # the space that joins words is there already
-        if words := list(_WORD.finditer(shown))[:num_words]:
-            shown = shown[: words[-1].end()]
-        # Summed, for the same words come before a comma and before a space.
-        found[shown] = found.get(shown, 0.0) + math.exp(log_probability)
-    return sorted(found.items(), key=lambda item: -item[1])[:count]
+            added = added.lstrip(" ")  # the text has the space that joins words already
+        if words := list(_WORD.finditer(added))[:num_words]:
+            added = added[: words[-1].end()]
+        # The same words come before a comma and before a space: their probabilities add up.
+        probabilities[added] = probabilities.get(added, 0.0) + math.exp(log_probability)
+    return sorted(probabilities.items(), key=lambda item: -item[1])[:count]
 
 
 def read_prompt(prompt: str) -> str:
-    """A prompt as a file of it would be read.
+    """A prompt, normalised as the text of a file is.
 
     Raises:
         InputError: it has bytes that are not UTF-8.
     """
-    if any("\ud800" <= character <= "\udfff" for character in prompt):  # so Python holds a byte that it can't decode
+    if any("\ud800" <= character <= "\udfff" for character in prompt):  # Python's stand-in for a byte it can't decode
         raise InputError("the prompt has bytes that are not UTF-8; give it in UTF-8")
     return plain_text(prompt)
 
 
 def encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
-    """The tokens of a prompt that is read as a file of it would be; refuses one without a token and names what the
-    vocabulary lacks."""
+    """The tokens of a prompt, normalised as the text of a file is.
+
+    Raises:
+        InputError: the prompt has no token, or characters or words that the vocabulary lacks.
+    """
     prompt = read_prompt(prompt)
     if not vocabulary.pieces(prompt):
         raise InputError("the prompt is empty; give at least one character, such as --prompt 'In the '")
     if unknown := vocabulary.unknown(prompt):
-        named = ", ".join(map(repr, unknown))
         raise InputError(
-            f"the prompt has {vocabulary.unit}s that the model's vocabulary of {len(vocabulary)} lacks: {named}"
+            f"the prompt has {vocabulary.unit}s that the model's vocabulary of {len(vocabulary)} lacks: "
+            + ", ".join(map(repr, unknown))
         )
     return [int(token) for token in vocabulary.encode(prompt)]

@@ -19,32 +19,39 @@ from seqlab.tasks import Prediction
 log = logging.getLogger("seqlab")
 
 MOST_CHARACTERS: Final = 1 << 15
-"""The most characters that a chunk of inputs holds, padding counted; a longer input is a chunk by itself."""
+"""The most characters of a chunk of inputs, padding included; a longer input is a chunk by itself."""
 
 MOST_INPUTS: Final = 256
 """The most inputs of a chunk."""
 
-_TOLD: Final = 10  # inputs of which each is told that it has no known token; of more their number
+_MAX_WARNINGS: Final = 10  # log lines for inputs without a known token; one more line has the number of all
 _TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-_NUMBERED: Final = re.compile(r"^text (\d+)\b")  # how a task's errors name an input
+_NUMBER_IN_ERROR: Final = re.compile(r"^text (\d+)\b")  # how a task's errors name an input
 
 
 class Input(NamedTuple):
-    """A text that is asked about, and where it stands, for messages: ``text 2`` or ``file:line``."""
+    """A text, and its place in messages: ``text 2`` or ``file:line``."""
 
     text: str
     place: str
 
 
 def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> list[Prediction]:
-    """What the best checkpoint of a run answers to each input, by its task's own ``predict``; then to each line of a
-    file, read as the run's own data was.
+    """The answers of a run's best checkpoint to new input, by its task's own ``predict``.
 
-    Inputs of like lengths are asked about together, so that a long one is not what all others are padded to; the
-    answers come in the order of the inputs. An input without a token that the model knows is told in a log line.
+    Inputs of like lengths share a chunk, so that little is padded. A log line names an input without a token that the
+    model knows.
+
+    Args:
+        run: the run.
+        inputs: texts.
+        file: a file of further inputs, one a line, in the encoding of the run's own data.
+
+    Returns:
+        An answer for each input, in their order; those of the file last.
 
     Raises:
-        InputError: there is no input, it is empty, or the task answers none.
+        InputError: there is no input, an input is empty, or the task answers none.
     """
     task = build.task_class(run.config)
     answer = getattr(task, "predict", None)
@@ -52,76 +59,78 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
         raise InputError(
             f"{run.run_dir} trained a {task.__name__}, which continues text: use seqlab generate or complete"
         )
-    asked = inputs_of(inputs, file, run.config["data"].get("encoding") or "utf-8")
-    if not asked:
+    all_inputs = inputs_of(inputs, file, run.config["data"].get("encoding") or "utf-8")
+    if not all_inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
-    known = inspect.signature(answer).parameters  # of the task's options those that its answers depend on
-    options = {name: value for name, value in run.config["task"].items() if name in known}
+    parameters = inspect.signature(answer).parameters
+    options = {name: value for name, value in run.config["task"].items() if name in parameters}
     model = run.model()
 
     def ask(texts: list[str]) -> list[Prediction]:
-        found: list[Prediction] = answer(model, run.spec, run.vocabularies, texts, **options)
-        return found
+        answers: list[Prediction] = answer(model, run.spec, run.vocabularies, texts, **options)
+        return answers
 
-    found = predict_in_chunks(ask, asked)
-    letters = "characters" in run.vocabularies and getattr(run.spec, "num_characters", None) is not None
-    pieces = getattr(task, "pieces", None) or _pieces
-    _tell_unknown(asked, found, [pieces(one.text, run.vocabulary) for one in asked], run.vocabulary, letters)
-    return found
+    answers = predict_in_chunks(ask, all_inputs)
+    reads_letters = "characters" in run.vocabularies and getattr(run.spec, "num_characters", None) is not None
+    pieces_of = getattr(task, "pieces", None) or _pieces
+    pieces = [pieces_of(each.text, run.vocabulary) for each in all_inputs]
+    _warn_of_unknown(all_inputs, answers, pieces, run.vocabulary, reads_letters)
+    return answers
 
 
-def inputs_of(given: Sequence[str], file: Path | None, encoding: str = "utf-8") -> list[Input]:
-    """The inputs of a command line and those of a file's lines. A byte that is no UTF-8 in a command line reads as
-    U+FFFD, with a log line.
+def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") -> list[Input]:
+    """The texts of a command line, then the lines of a file.
+
+    In a text of the command line, a byte that is no UTF-8 becomes U+FFFD, with a log line.
 
     Raises:
-        InputError: the file cannot be read, or a line of it is empty; names file and line.
+        InputError: a text is empty, the file cannot be read, or a line of it is empty; names the file and line.
     """
-    found = []
-    for number, text in enumerate(given, start=1):
-        whole, replaced = without_surrogates(text)  # Python holds such a byte as a lone surrogate
+    inputs = []
+    for number, text in enumerate(texts, start=1):
+        whole, replaced = without_surrogates(text)  # Python's stand-in for a byte that it can't decode
         if replaced:
             log.warning("text %d: characters that are no UTF-8 are read as U+FFFD: %d", number, replaced)
         if whole.strip() and is_blank(whole):
-            raise InputError(f"text {number} is empty: there is nothing in it that can be seen")
-        found.append(Input(plain_text(whole), f"text {number}"))
+            raise InputError(f"text {number} is empty: there is nothing in it that can be seen; leave it out")
+        inputs.append(Input(plain_text(whole), f"text {number}"))
     try:
         lines = [] if file is None else read_lines(file, encoding)
     except InputError as error:
-        if "data.encoding" in str(error):  # an option of the run's data, which predict keeps
+        if "data.encoding" in str(error):  # the mend names a key of training, which predict has not
             raise InputError(f"{error}; here it is that of the run's data, {encoding}: convert the file") from error
         raise
     if file is not None and file.name.lower().removesuffix(".gz").endswith(_TABLES):
         log.warning("%s: each line is one text as it stands, names and values of columns too", file)
     for number, line in enumerate(lines, start=1):
         if is_blank(line):
-            raise InputError(f"{file}:{number}: the text is empty")
-        found.append(Input(line, f"{file}:{number}"))
-    return found
+            raise InputError(f"{file}:{number}: the text is empty; remove the line")
+        inputs.append(Input(line, f"{file}:{number}"))
+    return inputs
 
 
 def predict_in_chunks(ask: Callable[[list[str]], list[Prediction]], inputs: Sequence[Input]) -> list[Prediction]:
-    """What ``ask`` answers to each input, asked about chunks of inputs of like lengths.
+    """The answers of ``ask`` to each input, in chunks of inputs of like lengths.
 
     Raises:
-        InputError: as ``ask`` does; an input's number in its chunk is replaced by its place.
+        InputError: as ``ask`` does, with an input's place instead of its number in the chunk.
     """
     answers: dict[int, Prediction] = {}
-    for numbers in chunks([len(one.text) for one in inputs]):
+    for numbers in chunks([len(each.text) for each in inputs]):
         places = [inputs[number].place for number in numbers]
         try:
-            found = ask([inputs[number].text for number in numbers])
+            chunk = ask([inputs[number].text for number in numbers])
         except InputError as error:
-            numbered = _NUMBERED.match(str(error))
-            if numbered is None:
+            match = _NUMBER_IN_ERROR.match(str(error))
+            if match is None:
                 raise
-            raise InputError(places[int(numbered[1]) - 1] + str(error)[numbered.end() :]) from error
-        answers.update(zip(numbers, found, strict=True))
+            raise InputError(places[int(match[1]) - 1] + str(error)[match.end() :]) from error
+        answers.update(zip(numbers, chunk, strict=True))
     return [answers[number] for number in range(len(inputs))]
 
 
 def chunks(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """The numbers of inputs of these lengths in chunks, shorter ones first.
+    """The numbers of the inputs of each chunk, shorter inputs first.
 
     Example:
         >>> list(chunks([5, 40_000, 7, 6]))
@@ -141,30 +150,30 @@ def _pieces(text: str, vocabulary: Vocabulary) -> list[str]:
     return vocabulary.pieces(text)
 
 
-def _tell_unknown(
+def _warn_of_unknown(
     inputs: Sequence[Input],
     answers: Sequence[Prediction],
     pieces: Sequence[Sequence[str]],
     vocabulary: Vocabulary,
-    letters: bool,
+    reads_letters: bool,
 ) -> None:
-    """Says of which inputs the model knows no token: its answer to them is the same whatever they are."""
-    told = 0
-    for one, answer, tokens in zip(inputs, answers, pieces, strict=True):
+    """Warns of inputs without a token that the model knows: its answer to all of these is the same."""
+    warnings = 0
+    for each, answer, tokens in zip(inputs, answers, pieces, strict=True):
         words = [token for token in tokens if any(map(str.isalnum, token))]
-        distinct = dict.fromkeys(words or tokens)  # a full stop that is known says nothing about unknown words
+        distinct = dict.fromkeys(words or tokens)  # a known full stop does not make an unknown word known
         if any(token in vocabulary.index and token != UNKNOWN for token in distinct):
             continue
         answer.values["note"] = f"no known {vocabulary.unit}"
-        told += 1
-        if told <= _TOLD:
+        warnings += 1
+        if warnings <= _MAX_WARNINGS:
             log.warning(
                 "%s: the model's vocabulary of %d has none of its %ss: %s; %s",
-                one.place,
+                each.place,
                 len(vocabulary),
                 vocabulary.unit,
                 ", ".join(map(repr, list(distinct)[:5])) + (", ..." if len(distinct) > 5 else ""),
-                "it is read by its letters alone" if letters else "its answer says nothing about it",
+                "it is read by its letters alone" if reads_letters else "its answer says nothing about it",
             )
-    if told > _TOLD:
-        log.warning("%d inputs in all have no %s that the model knows", told, vocabulary.unit)
+    if warnings > _MAX_WARNINGS:
+        log.warning("%d inputs in all have no %s that the model knows", warnings, vocabulary.unit)

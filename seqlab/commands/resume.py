@@ -3,9 +3,10 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seqlab.commands.carry_out import carry_out
+from seqlab.commands.run_folder import run_folder
 from seqlab.config.checks import check_config
 from seqlab.config.hash import config_hash
 from seqlab.config.overrides import override
@@ -23,10 +24,18 @@ from seqlab.sweep.sweep import show_in_tensorboard
 
 
 def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
-    """``seqlab resume RUN_DIR [OVERRIDES]``: continues a run from its last checkpoint; returns the exit code.
+    """``seqlab resume RUN_DIR [OVERRIDES]``: continues a run from its last checkpoint.
 
-    A completed run is left as it is: more epochs or steps are trained as a new run in a folder beside it, which names
-    its parent.
+    A completed run stays as it is. Further epochs or steps are a new run, in a folder beside it, which names its
+    parent.
+
+    Args:
+        run_dir: the run's folder.
+        overrides: of where the run works and what it shows; of a completed run, more epochs or steps.
+        allowed: modules whose classes the configuration may name.
+
+    Returns:
+        The command's exit code: 0 if the run is complete.
 
     Raises:
         InputError: an override would change what the run computes, or the folder holds no run.
@@ -35,18 +44,19 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         run_dir = Path(os.path.abspath(run_dir))
     if run_dir.name == REPLACEMENT:
         run_dir = run_dir.parent
+    run_dir = run_folder(run_dir)
     run = RunFolder(run_dir)
     if run.is_old():
         raise InputError(
             f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier versions of "
-            "seqlab do: it can be reported, not resumed"
+            "seqlab do: it can be reported, not resumed; begin it anew with seqlab train"
         )
     run.settle()
-    latest = run.latest()  # the replacement, where a run with overwrite=true is under way
-    state, changed, is_same, notices = _changed(latest, run_dir, overrides)
-    if latest is not run and not is_same:
+    latest = run.latest()  # the replacement, if a run with overwrite=true has begun
+    state, config, is_same, notices = _override(latest, run_dir, overrides)
+    if latest is not run and not is_same:  # the overrides are for the run that is to be replaced
         latest = run
-        state, changed, is_same, notices = _changed(run, run_dir, overrides)
+        state, config, is_same, notices = _override(run, run_dir, overrides)
     for notice in notices:
         print(f"seqlab: {notice}", file=sys.stderr, flush=True)
     if state.status == COMPLETED and is_same and latest is run:
@@ -55,37 +65,46 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     allow(allowed)
     add_user_folders([os.getcwd()])
     if state.status == COMPLETED and latest is run:
-        return _continue(run_dir, state, changed, overrides)
+        return _continue(run_dir, state, config, overrides)
     if not is_same:
         raise InputError(
-            f"{' '.join(overrides)}: a resumed run computes what it began with; only where it runs, where its data "
-            "lies and what it shows may change, such as data.path, trainer.devices and trainer.accelerator"
+            f"{' '.join(overrides)}: a resumed run computes what it began with; leave out all that changes its result. "
+            "Where it runs, where its data is and what it shows may change, as by data.path, trainer.devices and "
+            "trainer.accelerator"
         )
-    check_config(changed)
-    before = state.record["overrides"] or []
-    return _finish(run_dir, carry_out(run_dir, changed, before, Start(), overwrite=latest is not run))
+    check_config(config)
+    first_overrides = state.record["overrides"] or []
+    return _finish(run_dir, carry_out(run_dir, config, first_overrides, Start(), overwrite=latest is not run))
 
 
-def _changed(run: RunFolder, run_dir: Path, overrides: list[str]) -> tuple[State, dict[str, Any], bool, list[str]]:
-    """The run's state, its overridden configuration, whether that computes the same, and notices about moved data."""
+class _Overridden(NamedTuple):
+    """A run with overrides: its state, its configuration, whether it computes the same, notices about moved data."""
+
+    state: State
+    config: dict[str, Any]
+    is_same: bool
+    notices: list[str]
+
+
+def _override(run: RunFolder, run_dir: Path, overrides: list[str]) -> _Overridden:
     state = run.state()
     if state.status == ABSENT:
-        raise InputError(f"{run_dir} is not the folder of a run: it has no {EVENTS_NAME}")
+        raise InputError(f"{run_dir}: its {EVENTS_NAME} has no event, so there is nothing to resume; use seqlab train")
     config, notices = moved_paths(state.record["config"], state.record["places"], run_dir)
-    changed = absolute_paths(override(config, overrides))
-    return state, changed, config_hash(changed) == config_hash(config), notices
+    overridden = absolute_paths(override(config, overrides))
+    return _Overridden(state, overridden, config_hash(overridden) == config_hash(config), notices)
 
 
-def _continue(run_dir: Path, state: State, changed: dict[str, Any], overrides: list[str]) -> int:
-    """Continues a completed run as a new one."""
-    check_config(changed)
-    config = continued_config(run_dir, state, changed)
+def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: list[str]) -> int:
+    """Continues a completed run as a new run, in a folder beside it; returns the exit code."""
+    check_config(config)
+    config = continued_config(run_dir, state, config)
     folder = continued_folder(run_dir, overrides)
     continuation = RunFolder(folder).state()
     if continuation.status == COMPLETED and continuation.record["config_hash"] == config_hash(config):
         print(f"{folder} is complete already; its metrics are in {folder / RECORD_NAME}")
         return 0
-    # Data and code must be the parent's, as they must for a resumed run.
+    # Data and code must be the parent's, as for a resumed run.
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     all_overrides = [*(state.record["overrides"] or []), *overrides]
     print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)
@@ -93,8 +112,10 @@ def _continue(run_dir: Path, state: State, changed: dict[str, Any], overrides: l
 
 
 def _finish(run_dir: Path, code: int) -> int:
+    """Updates the sweep's view in TensorBoard and prints the run's folder; returns the exit code."""
     sweep_dir = run_dir.resolve().parent
     if any(sweep_dir.glob(f"*/{board.FILE_NAME}")):
         show_in_tensorboard(sweep_dir)
-    print(run_dir, flush=True)
+    if code != 2:  # a refused run has no result
+        print(run_dir, flush=True)
     return code

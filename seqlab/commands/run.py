@@ -1,4 +1,4 @@
-"""A run from Python: what ``seqlab.load`` and ``seqlab.train`` return."""
+"""A run from Python, as ``seqlab.load`` and ``seqlab.train`` return it; and the table of ``seqlab.runs``."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from seqlab.commands.run_folder import run_folder
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
@@ -25,10 +26,10 @@ log = logging.getLogger("seqlab")
 
 
 class Run:
-    """A run's folder, read back: what it measured, its model, and what the model says.
+    """A run read back from its folder: its metrics, its model, and the model's answers.
 
-    Nothing is loaded before it is asked for: the record alone needs no PyTorch. What is loaded is kept, and read again,
-    with a log line, where the run has another checkpoint by then.
+    Each part is loaded at its first use; the record needs no PyTorch. A loaded part is kept. If the run has another
+    checkpoint at a later use, it is read again, with a log line.
 
     Args:
         run_dir: the run's folder.
@@ -42,9 +43,9 @@ class Run:
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
-        self.run_dir = Path(run_dir)
+        self.run_dir = run_folder(run_dir)
         self.record: dict[str, Any] = read_record(self.run_dir)
-        self._kept: tuple[Any, SavedRun] | None = None  # with the mark of its checkpoint
+        self._loaded: tuple[Any, SavedRun] | None = None  # with the stamp of its checkpoint
         self._task: pl.LightningModule | None = None
 
     def __repr__(self) -> str:
@@ -52,36 +53,38 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
+        """The run's resolved configuration."""
         return dict(self.record["config"])
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics of the best checkpoint, by their names in TensorBoard."""
+        """The metrics of the best checkpoint by their names in TensorBoard, such as ``test/loss``."""
         return dict(self.record["metrics"])
 
     @property
     def _saved(self) -> "SavedRun":
         """The run as its checkpoint is now."""
-        mark = _mark(self.run_dir)  # taken first: a checkpoint that is replaced meanwhile is read again next time
-        if self._kept is None or self._kept[0] != mark:
+        stamp = _checkpoint_stamp(
+            self.run_dir
+        )  # first: a checkpoint that is replaced meanwhile is read again next time
+        if self._loaded is None or self._loaded[0] != stamp:
             with quick_imports():
                 from seqlab.run.load import load_run
             saved = load_run(self.run_dir)
-            if self._kept is not None:
+            if self._loaded is not None:
                 log.info("%s has another checkpoint by now: it is read again", self.run_dir)
                 self.record = saved.record
-            self._kept, self._task = (mark, saved), None
-        return self._kept[1]
+            self._loaded, self._task = (stamp, saved), None
+        return self._loaded[1]
 
     @property
     def spec(self) -> "Spec":
-        """What its data said of itself: the sizes that the model was made with."""
+        """What the model was made from of its data, such as the number of tokens."""
         return self._saved.spec
 
     @property
     def vocabularies(self) -> "Mapping[str, Vocabulary]":
-        """Its vocabularies by their names; none where its data is of numbers."""
+        """The vocabularies by their names; empty for data of numbers."""
         return self._saved.vocabularies
 
     @property
@@ -89,7 +92,7 @@ class Run:
         """The main vocabulary.
 
         Raises:
-            InputError: its data has none.
+            InputError: the run's data has none.
         """
         return self._saved.vocabulary
 
@@ -97,11 +100,11 @@ class Run:
     def model(self) -> "nn.Module":
         """The model with the weights of the best checkpoint, in evaluation mode, on the CPU.
 
-        It is one object until the run has another checkpoint, and the one that :meth:`generate`, :meth:`complete` and
-        :meth:`predict` ask: they see what you change in it.
+        It stays one object until the run has another checkpoint. :meth:`generate`, :meth:`complete` and :meth:`predict`
+        use it: they see what you change in it.
 
         Raises:
-            InputError: there is no checkpoint yet, or it does not fit.
+            InputError: there is no checkpoint yet, or it does not fit the configuration.
         """
         return self._saved.model()
 
@@ -116,7 +119,13 @@ class Run:
         return self._task
 
     def evaluate(self, *overrides: str) -> dict[str, float]:
-        """The metrics of the best checkpoint on validation and test, as ``seqlab evaluate RUN_DIR OVERRIDES``.
+        """Measures the best checkpoint on validation and test, as ``seqlab evaluate RUN_DIR OVERRIDES`` does.
+
+        Args:
+            *overrides: ``KEY=VALUE`` changes of the run's configuration, such as ``"data.path=other.txt"``.
+
+        Returns:
+            The metrics by their names in TensorBoard, such as ``test/loss``.
 
         Raises:
             InputError: an override or the data is wrong.
@@ -137,7 +146,20 @@ class Run:
         num_samples: int = 1,
         seed: int = 0,
     ) -> list[str]:
-        """Continuations of ``prompt``, each with the prompt, as ``seqlab generate RUN_DIR``.
+        """Continues a prompt, as ``seqlab generate RUN_DIR`` does.
+
+        Args:
+            prompt: the text to continue.
+            max_new_tokens: the most tokens to add.
+            greedy: takes the likeliest token each time.
+            temperature: below 1 sharpens the distribution, above 1 flattens it.
+            top_k: draws from this many likeliest tokens; None: from all.
+            top_p: draws from the fewest likeliest tokens whose probabilities sum to this; None: from all.
+            num_samples: the number of texts.
+            seed: of the random draws.
+
+        Returns:
+            The texts, each beginning with the prompt.
 
         Raises:
             InputError: this is no language model, the prompt is empty, or an option is out of range.
@@ -148,7 +170,15 @@ class Run:
         return generate(self._saved, prompt, max_new_tokens, sampling, num_samples, seed)
 
     def complete(self, text: str, count: int = 10, num_words: int = 1) -> list[tuple[str, float]]:
-        """The likeliest continuations of ``text`` with their probabilities, as ``seqlab complete RUN_DIR``.
+        """Lists the likeliest continuations of a text, as ``seqlab complete RUN_DIR`` does.
+
+        Args:
+            text: the text to continue.
+            count: the most continuations.
+            num_words: the words of each continuation.
+
+        Returns:
+            Continuations and their probabilities, the likeliest first.
 
         Raises:
             InputError: this is no language model, or the text is empty.
@@ -158,18 +188,25 @@ class Run:
         return complete(self._saved, text, count, num_words)
 
     def predict(self, *inputs: str, file: str | os.PathLike[str] | None = None) -> "list[Prediction]":
-        """The task's answers to new input, as ``seqlab predict RUN_DIR``.
+        """Asks the model about new input, as ``seqlab predict RUN_DIR`` does.
+
+        Args:
+            *inputs: texts.
+            file: a text file of further inputs, one a line.
+
+        Returns:
+            An answer for each input, in their order.
 
         Raises:
-            InputError: the task answers none, there is no input, or it is empty.
+            InputError: the task answers no input, there is no input, or an input is empty.
         """
         with quick_imports():
             from seqlab.commands.predict import predict
         return predict(self._saved, inputs, None if file is None else Path(file))
 
 
-def _mark(run_dir: Path) -> tuple[Any, ...] | None:
-    """What tells a run's checkpoint from one that took its place; None without one."""
+def _checkpoint_stamp(run_dir: Path) -> tuple[Any, ...] | None:
+    """A value that changes when another file takes the place of the run's checkpoint; None without a checkpoint."""
     for name in ("best", "last"):
         try:
             file = os.stat(run_dir / "checkpoints" / f"{name}.ckpt")
@@ -194,8 +231,8 @@ def runs(folders: Sequence[str | os.PathLike[str]]) -> "pd.DataFrame":
     rows = [_row(folder) for folder in sorted(run_folders(folders))]
     results = dict.fromkeys(name for facts, _ in rows for name in facts)
     keys = dict.fromkeys(name for _, config in rows for name in config)
-    varied = [key for key in keys if len({repr(config.get(key)) for _, config in rows}) > 1]
-    columns = [*results, *varied, *(key for key in keys if key not in varied)]
+    differing = [key for key in keys if len({repr(config.get(key)) for _, config in rows}) > 1]
+    columns = [*results, *differing, *(key for key in keys if key not in differing)]
     return pd.DataFrame([{**config, **facts} for facts, config in rows], columns=list(dict.fromkeys(columns)))
 
 
@@ -203,7 +240,7 @@ _FACTS: Final = ("status", "error", "num_parameters", "tokens_per_second", "trai
 
 
 def _row(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a run measured, and its configuration by dotted keys; of a damaged record, what is wrong with it."""
+    """A run's results, and its configuration by dotted keys; of a damaged record, what is wrong with it."""
     try:
         record = read_record(folder)
     except InputError as error:

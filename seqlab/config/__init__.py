@@ -1,4 +1,4 @@
-"""What is configured, from a command line to objects.
+"""Configurations: composed, checked, hashed and built into objects.
 
-Composing and reading need no torch; :mod:`seqlab.config.build` does, and is the only place that instantiates.
+:mod:`seqlab.config.build` is the only module that instantiates, and the only one that needs torch.
 """

@@ -1,7 +1,7 @@
-"""From the configuration to objects: the only place that instantiates.
+"""From a configuration to objects: the only module that instantiates.
 
-Configurations are plain dicts, resolved; their targets are checked against the allow-list of
-:mod:`seqlab.config.trust` first.
+Configurations are resolved, plain dictionaries. Their targets are first checked against the allow-list of
+:mod:`seqlab.config.trust`.
 """
 
 import copy
@@ -22,43 +22,43 @@ from omegaconf import OmegaConf
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, RunCheckpoint, TrainingMetrics
 from seqlab.config.paths import FILES_KEY
+from seqlab.config.references import keys_of_part
 from seqlab.config.trust import check_definitions
-from seqlab.config.values import references
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
 from seqlab.nn import match_parameters
 from seqlab.tasks.schedules import Plan
 
 Config = Mapping[str, Any]
-_RUNS_OWN: Final = ("best", "last", "previous")  # checkpoints
+_RUN_CHECKPOINTS: Final = ("best", "last", "previous")
 
 Data: TypeAlias = LanguageModelData | ExampleData
 
 
 def build(config: Config, key: str, /, **arguments: Any) -> Any:
-    """Instantiates ``config[key]`` with further ``arguments``, having checked it against the allow-list.
+    """Instantiates ``config[key]`` with further ``arguments``, after a check against the allow-list.
 
     Raises:
-        InputError: where the target is refused or missing, or rejects its arguments; the line names the key.
+        InputError: the target is not allowed, does not exist, or rejects its arguments; the line names the key.
     """
     node = config[key]
     check_definitions({key: node})
-    # As a partial, for Hydra would turn the dataclasses among the arguments into dicts.
-    factory = _answering(key, node, instantiate, {**_without_declarations(node), "_partial_": True}, _convert_="all")
+    # A partial, because Hydra would turn dataclasses among the arguments into dictionaries.
+    factory = _call(key, node, instantiate, {**_without_declarations(node), "_partial_": True}, _convert_="all")
     if node.get("_partial_"):
         return functools.partial(factory, **arguments)
-    return _answering(key, node, factory, **arguments)
+    return _call(key, node, factory, **arguments)
 
 
 def _without_declarations(node: Any) -> Any:
-    """A copy of a node without what it says of its keys, for :mod:`seqlab.config.paths`."""
+    """A copy of a node without the keys that are for :mod:`seqlab.config.paths`."""
     if isinstance(node, Mapping):
         return {name: _without_declarations(value) for name, value in node.items() if name != FILES_KEY}
     return [_without_declarations(value) for value in node] if isinstance(node, list) else copy.deepcopy(node)
 
 
-def _answering(key: str, node: Config, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Calls ``function``; an error over its arguments becomes one line that names the ``key`` they stand under."""
+def _call(key: str, node: Config, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Calls ``function``; an error about its arguments becomes one line that names their ``key``."""
     try:
         return function(*args, **kwargs)
     except InputError:
@@ -78,36 +78,36 @@ _TOO_LARGE: Final = re.compile("allocate memory|out of memory|overflow", re.IGNO
 
 
 def _one_line(error: BaseException) -> str:
-    """Its first sentence: PyTorch adds C++'s stack."""
+    """An error's message without the C++ stack that PyTorch appends."""
     return " ".join(str(error).partition("Exception raised from")[0].split())
 
 
 def build_data(config: Config) -> Data:
-    """The data module; its ``spec`` and ``vocabulary`` are there once it is prepared."""
+    """The data module; it has ``spec`` and ``vocabulary`` once it is prepared."""
     data: Data = build(config, "data")
     return data
 
 
 def build_model(config: Config, spec: Spec) -> torch.nn.Module:
-    """The model, with its sizes from the data; ``model.match_parameters`` solves for the hidden size first."""
+    """The model, with sizes from the data, and with the hidden size that meets ``model.match_parameters``."""
     return _model_of_parts(sized_model(config, spec), spec)
 
 
 def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
-    """The model of a ``model`` group, where a part's ``${..KEY}`` is the group's KEY, which the model itself lacks."""
+    """The model of a ``model`` group; the keys that are for its parts are not arguments of the model itself."""
     check_definitions({"model": node})
     plain = OmegaConf.to_container(OmegaConf.create(dict(node)), resolve=True)
     assert isinstance(plain, dict)
-    taken = {name for value in node.values() for name in references(value)}
-    if "hidden_size" in taken and plain.get("embedding_size", 0) is None:
+    keys_of_parts = {name for value in node.values() for name in keys_of_part(value)}
+    if "hidden_size" in keys_of_parts and plain.get("embedding_size", 0) is None:
         plain["embedding_size"] = plain["hidden_size"]
-    own = {str(name): value for name, value in plain.items() if name not in taken}
+    own = {str(name): value for name, value in plain.items() if name not in keys_of_parts}
     model: torch.nn.Module = build({"model": own}, "model", **spec.model_arguments())
     return model
 
 
 def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
-    """The ``model`` group with ``match_parameters`` solved: ``hidden_size`` is then the size that meets the budget."""
+    """The ``model`` group without ``match_parameters``: ``hidden_size`` is the size that meets that budget."""
     model = dict(config["model"])
     budget = model.pop("match_parameters", None)
     if budget is not None:
@@ -123,20 +123,20 @@ def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
 
 
 def task_class(config: Config) -> type[pl.LightningModule]:
-    """The class that the ``task`` group names, checked against the allow-list."""
+    """The class that the ``task`` group names, after a check against the allow-list."""
     check_definitions({"task": config["task"]})
-    found: type[pl.LightningModule] = get_class(config["task"]["_target_"])
-    return found
+    cls: type[pl.LightningModule] = get_class(config["task"]["_target_"])
+    return cls
 
 
 def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.LightningModule:
     """The LightningModule around ``model``, with its optimizer and schedule."""
     optimizer = build(config, "optimizer") if config["optimizer"].get("_target_") else None
     schedule = build(config, "scheduler")
-    # Called once for their errors alone: here they become one line, inside Lightning's setup a traceback.
+    # This call is for its errors alone: here they become one line, in Lightning's setup a traceback.
     if optimizer is not None:
-        trial = _answering("optimizer", config["optimizer"], optimizer, model.parameters())
-        _answering("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
+        trial = _call("optimizer", config["optimizer"], optimizer, model.parameters())
+        _call("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
     task: pl.LightningModule = build(
         config,
         "task",
@@ -153,10 +153,15 @@ def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.Lightni
 
 
 def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None) -> pl.Trainer:
-    """The Trainer of a run, with its callbacks and logger; ``resumed_step`` is the step it resumes from, if it does.
+    """The Trainer of a run, with its callbacks and logger.
+
+    Args:
+        config: the run's configuration.
+        run_dir: the run's folder.
+        resumed_step: the step of the checkpoint that training resumes from; None for a new run.
 
     Raises:
-        InputError: where the configuration asks for a GPU and there is none.
+        InputError: the configuration asks for a GPU that is not there, or a callback would spoil the run.
     """
     settings = dict(config["trainer"])
     settings["accelerator"] = resolve_accelerator(settings["accelerator"])
@@ -165,14 +170,15 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     callbacks: list[pl.Callback] = [TrainingMetrics(), EpochLines(config["optimize"]["metric"])]
     if interactive:
         callbacks.append(RichProgress())
-    named = {
+    configured = {
         f"callbacks.{name}": build({f"callbacks.{name}": node}, f"callbacks.{name}")
         for name, node in config["callbacks"].items()
         if node
     }
-    if config["callbacks"]:  # an estimate of time and memory keeps nothing
-        _check_callbacks(named)
-    callbacks += sorted(named.values(), key=lambda callback: isinstance(callback, RunCheckpoint))  # has their state
+    if config["callbacks"]:  # an estimate of time and memory has none
+        _check_callbacks(configured)
+    # The checkpoint last: it saves the state of the others.
+    callbacks += sorted(configured.values(), key=lambda callback: isinstance(callback, RunCheckpoint))
     trainer: pl.Trainer = build(
         {"trainer": settings},
         "trainer",
@@ -185,32 +191,32 @@ def build_trainer(config: Config, run_dir: Path, resumed_step: int | None = None
     return trainer
 
 
-def _check_callbacks(named: Mapping[str, Any]) -> None:
-    """Refuses callbacks that a run could not be evaluated or resumed with, before anything is trained."""
-    if sum(isinstance(callback, RunCheckpoint) for callback in named.values()) != 1:
+def _check_callbacks(callbacks: Mapping[str, Any]) -> None:
+    """Refuses, before training, callbacks with which a run could not be evaluated or resumed."""
+    if sum(isinstance(callback, RunCheckpoint) for callback in callbacks.values()) != 1:
         raise InputError(
             "callbacks.checkpoint: without one seqlab.callbacks.RunCheckpoint nothing of what is trained is kept, and "
             "nothing could be evaluated; leave it as it is"
         )
-    for key, callback in named.items():
+    for key, callback in callbacks.items():
         if isinstance(callback, StochasticWeightAveraging):
             raise InputError(
                 f"{key}: Lightning's StochasticWeightAveraging leaves its average in no checkpoint, so that no metric "
                 "is of it, and a resumed run would end otherwise; give lightning.pytorch.callbacks.EMAWeightAveraging"
             )
-        if isinstance(callback, ModelCheckpoint) and (callback.save_last or callback.filename in _RUNS_OWN):
-            what = f"filename={callback.filename}" if callback.filename in _RUNS_OWN else "save_last"
+        if isinstance(callback, ModelCheckpoint) and (callback.save_last or callback.filename in _RUN_CHECKPOINTS):
+            option = f"filename={callback.filename}" if callback.filename in _RUN_CHECKPOINTS else "save_last"
             raise InputError(
-                f"{key}.{what} would write over a checkpoint that the run goes on from or is evaluated by: "
+                f"{key}.{option} would write over a checkpoint that the run goes on from or is evaluated by: "
                 "callbacks.checkpoint keeps the last and the best one; give another filename"
             )
 
 
 def check_devices(config: Config, devices: int, task: pl.LightningModule) -> None:
-    """Refuses what several devices cannot share, before they are started.
+    """Refuses, before the devices start, what they cannot share.
 
     Raises:
-        InputError: a batch that does not divide over them, or a task that takes no gradient steps.
+        InputError: a batch size does not divide over the devices, or the task takes no gradient steps.
     """
     if devices == 1:
         return
@@ -226,7 +232,7 @@ def check_devices(config: Config, devices: int, task: pl.LightningModule) -> Non
 
 
 def build_evaluator(config: Config, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
-    """A Trainer that only evaluates: the run's device and precision, no logger, and these callbacks alone."""
+    """A Trainer for evaluation alone: on one device, in the run's precision, with these callbacks and no logger."""
     settings = config["trainer"]
     return pl.Trainer(
         accelerator=resolve_accelerator(settings["accelerator"]),
@@ -243,19 +249,22 @@ def build_evaluator(config: Config, callbacks: Sequence[pl.Callback] = ()) -> pl
 
 
 def build_logger(config: Config, run_dir: Path, resumed_step: int | None = None) -> Any:
-    """The logger, writing into the run's folder; False for ``logger=none``."""
+    """The logger, which writes into the run's folder; False for ``logger=none``."""
     settings = {name: value for name, value in config["logger"].items() if name != "hparams"}
     if settings.get("_target_") is None:
         return False
     if resumed_step is not None and settings["_target_"].endswith(".TensorBoardLogger"):
-        settings["purge_step"] = (
-            resumed_step + 1
-        )  # what the killed process logged after its last checkpoint is logged again
+        # Later steps are logged again: the process that was stopped had gone on after its last checkpoint.
+        settings["purge_step"] = resumed_step + 1
     return build({"logger": settings}, "logger", save_dir=str(run_dir), name="", version="")
 
 
 def resolve_accelerator(accelerator: str) -> str:
-    """``auto`` is a CUDA device where there is one, else the CPU; asking for a GPU that is not there is refused."""
+    """The accelerator for Lightning: for ``auto`` a CUDA device if there is one, else the CPU.
+
+    Raises:
+        InputError: the configuration asks for a GPU, and there is none.
+    """
     has_cuda = torch.cuda.is_available()
     if accelerator == "auto":
         return "gpu" if has_cuda else "cpu"

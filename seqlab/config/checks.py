@@ -1,4 +1,4 @@
-"""What is refused of a configuration before anything slow or lasting begins. Torch is not needed."""
+"""Checks of a configuration, before anything slow begins and anything is written. Torch is not needed."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -9,38 +9,51 @@ from seqlab.config.own_files import GLOBAL
 from seqlab.config.values import GROUPS, check_values
 from seqlab.errors import InputError
 
-_DECIDE_METRICS: Final = {"optimize", "task", "data", "callbacks"}
+_GROUPS_OF_METRICS: Final = {
+    "optimize",
+    "task",
+    "data",
+    "callbacks",
+}  # they decide which metrics are logged and watched
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Refuses a resolved configuration for what can be told without building anything of it.
+    """Refuses a resolved configuration with mistakes that show without building anything.
 
     Raises:
-        InputError: naming the key, what was expected and what came.
+        InputError: names the key, its value, and what was expected.
     """
     check_settings(config)
     check_metrics(config)
 
 
 def check_sweep(config: Mapping[str, Any], varied: Collection[str]) -> None:
-    """Refuses a sweep for what is wrong with all of its jobs alike, of which the keys ``varied`` differ.
+    """Refuses a sweep with a mistake that all its jobs share.
+
+    Args:
+        config: the resolved configuration of the sweep.
+        varied: the keys that differ from job to job.
 
     Raises:
         InputError: as :func:`check_config` does.
     """
     groups = {re.split(r"[./@]", key)[0] for key in varied}
-    if groups & set(GLOBAL):  # whose files may set anything
+    if groups & set(GLOBAL):  # their files may set any key
         return
     check_settings(config, groups)
-    if not groups & _DECIDE_METRICS:
+    if not groups & _GROUPS_OF_METRICS:
         check_metrics(config)
 
 
 def check_settings(config: Mapping[str, Any], skipped: Collection[str] = ()) -> None:
-    """Refuses groups that are missing and values that are out of range, but for those of ``skipped`` groups.
+    """Refuses missing groups and wrong values.
+
+    Args:
+        config: a resolved configuration.
+        skipped: groups whose values are not checked.
 
     Raises:
-        InputError: naming the key, what was expected and what came.
+        InputError: names the key, its value, and what was expected.
     """
     for group, example in GROUPS.items():
         if not isinstance(config.get(group), Mapping):
@@ -56,5 +69,5 @@ def check_settings(config: Mapping[str, Any], skipped: Collection[str] = ()) -> 
         raise InputError("trainer.max_epochs=null with trainer.max_steps=-1: training would never end; give one")
     if not {"optimizer", "trainer"} & set(skipped) and config["optimizer"].get("_target_") is None:
         for key, value in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
-            if (came := config["trainer"].get(key, value)) != value:
-                raise InputError(f"trainer.{key}={came} with optimizer=none: there is no gradient; leave it out")
+            if (setting := config["trainer"].get(key, value)) != value:
+                raise InputError(f"trainer.{key}={setting} with optimizer=none: there is no gradient; leave it out")

@@ -1,4 +1,4 @@
-"""What ``seqlab train`` reads from its command line before Hydra does."""
+"""The parts of the command line of ``seqlab train`` that are read before Hydra reads it."""
 
 import difflib
 from typing import Final
@@ -9,11 +9,12 @@ from hydra.errors import HydraException
 
 from seqlab.errors import InputError
 
-_ALONE: Final = ("run", "multirun", "cfg", "info", "shell_completion")
+_EXCLUSIVE: Final = ("run", "multirun", "cfg", "info", "shell_completion")
+"""Options of which Hydra takes only one."""
 
 
 def take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
-    """Takes ``option VALUE`` and ``option=VALUE`` out of a command line."""
+    """A command line without ``option VALUE`` and ``option=VALUE``, and the values of that option."""
     rest, values, arguments = [], [], iter(argv)
     for argument in arguments:
         if argument == option:
@@ -25,15 +26,16 @@ def take_option(argv: list[str], option: str) -> tuple[list[str], list[str]]:
     return rest, values
 
 
-def values(argv: list[str], *options: str) -> list[str]:
+def option_values(argv: list[str], *options: str) -> list[str]:
+    """The values of one option, under each of its names."""
     return [value for option in options for value in take_option(argv, option)[1]]
 
 
 def options_first(argv: list[str]) -> list[str]:
-    """A command line that Hydra can read: it takes overrides in one row only, with no option between them.
+    """A command line with the options before the overrides: Hydra accepts no option between overrides.
 
     Raises:
-        InputError: an option that Hydra does not know, or one without its value.
+        InputError: Hydra has no such option, an option has no value, or two options exclude each other.
 
     Example:
         >>> options_first(["seed=1,2", "-m", "name=x", "--config-dir", "conf", "model.num_layers=2"])
@@ -41,7 +43,7 @@ def options_first(argv: list[str]) -> list[str]:
     """
     parser = get_args_parser()
     options, overrides = [], []
-    alone: dict[str, str] = {}  # options of which Hydra takes one
+    exclusive: dict[str, str] = {}
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -55,8 +57,8 @@ def options_first(argv: list[str]) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else "seqlab train --help lists them"
             raise InputError(f"there is no option {name}; {hint}")
         options.append(word)
-        if action.dest in _ALONE:
-            alone[action.dest] = name
+        if action.dest in _EXCLUSIVE:
+            exclusive[action.dest] = name
         if equals or action.nargs == 0:
             continue
         choices = [*(action.choices or ())]
@@ -66,13 +68,13 @@ def options_first(argv: list[str]) -> list[str]:
             options.append(rest.pop(0))
             if choices and options[-1] not in choices:
                 raise InputError(f"{name} {options[-1]}: expected one of {', '.join(choices)}")
-    if len(alone) > 1:
-        raise InputError(f"{' and '.join(alone.values())}: expected one of them; leave the others out")
+    if len(exclusive) > 1:
+        raise InputError(f"{' and '.join(exclusive.values())}: expected one of them; leave the others out")
     return [*options, *overrides]
 
 
 def varied_keys(argv: list[str]) -> list[str]:
-    """The keys that a command line sweeps over; what Hydra cannot parse, it will say itself."""
+    """The keys that a command line sweeps over. An override that can't be parsed is left to Hydra, which reports it."""
     keys = []
     for text in argv:
         try:

@@ -1,4 +1,4 @@
-"""From a command line's overrides to the plain values that a run is made of. Torch is not needed."""
+"""From overrides to the plain values of a run's configuration. Torch is not needed."""
 
 import contextlib
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from seqlab.errors import InputError
 
 
 def compose_config(overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What ``seqlab train OVERRIDES`` would run, resolved, as plain values.
+    """The configuration of ``seqlab train OVERRIDES``, resolved and checked, as plain values.
 
     Raises:
-        InputError: an override is wrong, or a value has no environment variable that it needs.
+        InputError: an override is wrong, or an environment variable that a value needs is not set.
 
     Example:
         >>> config = compose_config(["experiment=hello", "seed=3"])
@@ -37,7 +37,7 @@ def compose_config(overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def plain_config(composed: DictConfig) -> dict[str, Any]:
-    """The plain values of a composed configuration, checked.
+    """The plain values of a composed configuration, checked, with absolute paths.
 
     Raises:
         InputError: a value is missing, can't be resolved, or is refused by :mod:`seqlab.config.checks`.
@@ -54,7 +54,7 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
 
 
 def judged_by(composed: DictConfig) -> tuple[str, str]:
-    """The metric that a composed configuration is judged by, and its mode; ``min`` where nothing is known of it."""
+    """The metric that a composed configuration is judged by, and its mode; ``min`` where no mode is known."""
     optimize = composed.optimize
     try:
         return str(optimize.metric), resolve_mode(optimize.metric, optimize.mode)
@@ -63,10 +63,10 @@ def judged_by(composed: DictConfig) -> tuple[str, str]:
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
-    """The plain values of a composed configuration, resolved, without Hydra's own part.
+    """The plain values of a composed configuration, resolved, without Hydra's section.
 
-    An ``optimize.mode`` of null becomes what is known of the metric, wherever a value refers to it. What is wrong with
-    it is left as it is, for :func:`~seqlab.config.checks.check_config` to say.
+    An ``optimize.mode`` of null becomes the metric's own direction, also where a value refers to it. A wrong one stays
+    as it is, for :func:`~seqlab.config.checks.check_config` to refuse.
     """
     config = OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
     optimize = config.get("optimize")

@@ -1,4 +1,4 @@
-"""Which config keys count, and one short hash of those that do."""
+"""The configuration keys that decide a run's result, and one short hash of them."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any, Final
 from seqlab.config.paths import without_places
 
 LEFT_OUT: Final = (
-    # How a sweep goes, and what its runs are called.
+    # How a sweep goes, and the names of its runs.
     "name",
     "hydra",
     "dry_run",
@@ -20,7 +20,7 @@ LEFT_OUT: Final = (
     "init_from.run",
     "rerun_changed",
     "keep_changed",
-    # Where a run works. A corpus that was published is the same wherever it lies.
+    # Where a run works. A published corpus is the same in every folder.
     "paths",
     "runtime.keep_freed_memory",
     "runtime.gpu_per_job",
@@ -29,7 +29,7 @@ LEFT_OUT: Final = (
     "trainer.strategy",
     "trainer.num_nodes",
     "trainer.default_root_dir",
-    # What it shows, and how often it is kept.
+    # What a run shows, and how often it is saved.
     "logger",
     "trainer.logger",
     "trainer.profiler",
@@ -39,11 +39,10 @@ LEFT_OUT: Final = (
     "callbacks.checkpoint.every_n_steps",
     "callbacks.checkpoint.every_n_minutes",
 )
-"""Config keys (each with all below it) that say where a run works, what it displays and how often it is kept, but not
-what it computes."""
+"""Keys, each with all keys below it, that do not decide the result."""
 
 LEFT_OUT_OF_SHIPPED: Final = ("data.root", "data.cache_dir", "data.num_workers", "data.pin_memory")
-"""The same of data that ships; what these keys mean to a class of a user's own is not known, so there they count."""
+"""Further such keys for data that ships. In a user's own class these keys may mean anything, so there they count."""
 
 SHARES_OR_COUNTS: Final = frozenset(
     f"trainer.{name}"
@@ -56,7 +55,7 @@ SHARES_OR_COUNTS: Final = frozenset(
         "val_check_interval",
     )
 )
-"""Keys of which ``1`` is one batch, and ``1.0`` all of them."""
+"""Keys where ``1`` is one batch and ``1.0`` is all batches."""
 
 OBSERVERS: Final = (
     "seqlab.callbacks.AnswerAttention",
@@ -72,16 +71,15 @@ OBSERVERS: Final = (
     "lightning.pytorch.callbacks.RichProgressBar",
     "lightning.pytorch.callbacks.TQDMProgressBar",
 )
-"""Callbacks that look at a run and change nothing of it: those of :class:`seqlab.callbacks.Observer`, and Lightning's
-that log or print. A callback of a user's own may do anything, and counts."""
+"""Callbacks that change nothing of a run's result. A user's own callback may do anything, and counts."""
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that are equal for two configs if, and only if, they ask for the same computation.
+    """Twelve hexadecimal digits, equal for two configurations if and only if they ask for the same computation.
 
-    The order of keys does not count, nor whether a whole number is written ``1`` or ``1.0`` but for
-    `SHARES_OR_COUNTS`, nor what :func:`counted` leaves out, nor where the data's files lie: their content is compared
-    by itself. A config that was read back from a ``run.json`` has the hash that it had before.
+    The order of keys does not matter, nor whether a whole number is written ``1`` or ``1.0`` (except for
+    `SHARES_OR_COUNTS`), nor the keys that :func:`deciding_values` leaves out, nor the paths of the data's files, whose
+    content is compared on its own. A configuration that is read back from a ``run.json`` has the same hash as before.
 
     Example:
         >>> one = config_hash({"optimizer": {"lr": 1.0}, "seed": 1, "trainer": {"accelerator": "gpu"}})
@@ -94,22 +92,22 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def located_hash(config: Mapping[str, Any]) -> str:
-    """The same where the paths of the data's files count as they stand: it tells a sweep's jobs apart.
+    """The same with the paths of the data's files included: the jobs of a sweep differ in it.
 
     Example:
         >>> one, other = ({"data": {"_target_": "seqlab.data.text_data", "path": name}} for name in ("a.txt", "b.txt"))
         >>> config_hash(one) == config_hash(other), located_hash(one) == located_hash(other)
         (True, False)
     """
-    return hashlib.sha256(canonical_json(counted(config)).encode()).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(deciding_values(config)).encode()).hexdigest()[:12]
 
 
-def counted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of a config that decide what is computed: without `LEFT_OUT`, `OBSERVERS` and callbacks of null.
+def deciding_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that decide the result, by their dotted keys: without `LEFT_OUT`, `OBSERVERS` and null callbacks.
 
     Example:
-        >>> shown = {"_target_": "seqlab.callbacks.ShowExamples", "num_tokens": 200}
-        >>> counted({"name": "x", "seed": 1, "callbacks": {"examples": shown, "mine": {"_target_": "my.Callback"}}})
+        >>> callbacks = {"examples": {"_target_": "seqlab.callbacks.ShowExamples"}, "mine": {"_target_": "my.Callback"}}
+        >>> deciding_values({"name": "x", "seed": 1, "callbacks": callbacks})
         {'seed': 1, 'callbacks.mine._target_': 'my.Callback'}
     """
     callbacks = config.get("callbacks")
@@ -120,15 +118,15 @@ def counted(config: Mapping[str, Any]) -> dict[str, Any]:
     left_out: tuple[str, ...] = LEFT_OUT + LEFT_OUT_OF_SHIPPED if ships else LEFT_OUT
     model = config.get("model")
     if isinstance(model, Mapping) and model.get("match_parameters") is not None:
-        left_out += ("model.hidden_size",)  # it is solved for, and in a run's record it is what came out
-    return {key: told_apart(key, value) for key, value in flatten(config) if not _is_below(key, left_out)}
+        left_out += ("model.hidden_size",)  # follows from the budget; a record has the solution
+    return {key: comparable(key, value) for key, value in flatten(config) if not _is_below(key, left_out)}
 
 
-def told_apart(key: str, value: Any) -> Any:
-    """A value as it is compared: a count of `SHARES_OR_COUNTS` as a text, which no share is.
+def comparable(key: str, value: Any) -> Any:
+    """A value for comparison: of `SHARES_OR_COUNTS` a count becomes a text, and so differs from the equal share.
 
     Example:
-        >>> told_apart("trainer.limit_val_batches", 1), told_apart("optimizer.lr", 1)
+        >>> comparable("trainer.limit_val_batches", 1), comparable("optimizer.lr", 1)
         ('1', 1)
     """
     is_count = key in SHARES_OR_COUNTS and isinstance(value, int) and not isinstance(value, bool)
@@ -144,27 +142,27 @@ def _is_below(key: str, above: Iterable[str]) -> bool:
 
 
 def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys that count whose values differ, with both values.
+    """The deciding keys whose values differ, with both values.
 
     Example:
         >>> differing_values({"seed": 1, "model": {"num_layers": 2}}, {"seed": 2, "model": {"num_layers": 2}})
         ['seed (1, 2)']
     """
     first, second = (
-        {key: canonical_json(value) for key, value in counted(without_places(config)).items()}
+        {key: canonical_json(value) for key, value in deciding_values(without_places(config)).items()}
         for config in (one, other)
     )
     keys = [*first, *(key for key in second if key not in first)]
-    nothing = "not there"
+    missing = "not there"
     return [
-        f"{key} ({first.get(key, nothing)}, {second.get(key, nothing)})"
+        f"{key} ({first.get(key, missing)}, {second.get(key, missing)})"
         for key in keys
         if first.get(key) != second.get(key)
     ]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a nested config with their dotted keys; lists and empty mappings are leaves.
+    """The values of a nested configuration by their dotted keys; a list or an empty mapping is one value.
 
     Example:
         >>> dict(flatten({"model": {"num_layers": 2, "sizes": [3, 4]}, "logger": {}}))

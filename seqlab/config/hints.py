@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf say of a wrong configuration, in one line with the mend."""
+"""Errors of Hydra and OmegaConf about a configuration, in one line with the mend."""
 
 import difflib
 import re
@@ -17,12 +17,12 @@ from seqlab.sweep.launchers import EXTRAS
 
 
 def is_of_composition(error: BaseException) -> bool:
-    """Whether an error came up while Hydra composed a configuration: it is about a file or an override then."""
+    """Whether Hydra raised an error while it composed a configuration: then it is about a file or an override."""
     return any(frame.f_code.co_name == "load_configuration" for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def explain(error: Exception) -> str:
-    """What went wrong while a configuration was composed, in one line, with the mend."""
+    """An error of composing a configuration as one line with the mend."""
     text = " ".join(str(error).split()).partition(" Config search path")[0]
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         if (file := _file_read_at(error)) is not None:
@@ -31,32 +31,37 @@ def explain(error: Exception) -> str:
         return text if override is None or override in text else f"{override}: {text}"
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override, text)
-    if unknown := re.search(r"Could not override '([^']+)'", text):
-        known = _known_keys()
-        if unknown[1] in known:  # of the default choice
-            group = unknown[1].partition(".")[0]
-            return f"there is no configuration key {unknown[1]} with the {group} that was chosen; leave it out"
-        near = difflib.get_close_matches(unknown[1], known, n=1)
-        kind = "hydra" if unknown[1].startswith("hydra.") else "job"
-        hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {kind} prints those there are"
-        return f"there is no configuration key {unknown[1]}; {hint}"
-    if error.__cause__ is not None and (wrong := re.match(r"Error merging override (\S+)", text)):
-        return f"{wrong[1]}: {str(error.__cause__).splitlines()[0]}"
-    if (folder := re.search(r"Additional config directory '(.+)' not found", text)) is not None:
-        return f"--config-dir {folder[1]}: there is no such folder"
-    if absent := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
-        extra = EXTRAS.get(absent[1], {}).get(absent[2])
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _explain_key(match[1])
+    if error.__cause__ is not None and (match := re.match(r"Error merging override (\S+)", text)):
+        return f"{match[1]}: {str(error.__cause__).splitlines()[0]}"
+    if match := re.search(r"Additional config directory '(.+)' not found", text):
+        return f"--config-dir {match[1]}: there is no such folder; give the folder of your own configuration files"
+    if match := re.search(r"Could not find '(hydra/\w+)/(\w+)'", text):
+        extra = EXTRAS.get(match[1], {}).get(match[2])
         if extra is not None:
-            return f"{absent[1]}={absent[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
-    if not_interpolated := re.search(r"Environment variable '([^']+)' not found", text):
-        return f"the environment variable {not_interpolated[1]} is not set, and the configuration needs it"
+            return f"{match[1]}={match[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
+    if match := re.search(r"Environment variable '([^']+)' not found", text):
+        return f"the environment variable {match[1]} is not set, and the configuration needs it; set it"
     if "Available options in" in text:
-        return re.sub(r" _\w+", "", text)  # files that hold what several choices share, and are none
+        return re.sub(r" _\w+", "", text)  # files with a leading underscore are no choices
     return text
 
 
+def _explain_key(key: str) -> str:
+    """An override of a key that does not exist."""
+    keys = _default_keys()
+    if key in keys:  # it exists with the default choice
+        group = key.partition(".")[0]
+        return f"there is no configuration key {key} with the {group} that was chosen; leave it out"
+    near = difflib.get_close_matches(key, keys, n=1)
+    section = "hydra" if key.startswith("hydra.") else "job"
+    hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {section} prints those there are"
+    return f"there is no configuration key {key}; {hint}"
+
+
 def _file_read_at(error: Exception) -> str | None:
-    """The file that was read when an error came up: its path, or its name below the root of the configuration."""
+    """The file that Hydra was reading: its path, or its name below the root of the configuration."""
     readers = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "load_config"]
     if not readers:
         return None
@@ -65,13 +70,13 @@ def _file_read_at(error: Exception) -> str | None:
 
 
 def _override_at(error: Exception) -> str | None:
-    """The override that was looked at when an error came up."""
-    at = [frame.f_locals.get("override") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return next((each.input_line for each in reversed(at) if isinstance(each, Override)), None)
+    """The override that Hydra was applying."""
+    overrides = [frame.f_locals.get("override") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((override.input_line for override in reversed(overrides) if isinstance(override, Override)), None)
 
 
 def _explain_grammar(override: str, text: str) -> str:
-    """An override that Hydra can't parse, with its value quoted, for Hydra and for the shell."""
+    """An override that Hydra can't parse, and how to quote it for Hydra and for the shell."""
     key, equals, value = override.partition("=")
     if not equals or not value or not re.fullmatch(r"[+~]*[\w./@:-]+", key):
         return f"{override!r} can't be read as KEY=VALUE: {text}"
@@ -82,7 +87,7 @@ def _explain_grammar(override: str, text: str) -> str:
 
 
 def quote_override(key: str, value: str) -> str:
-    """An override that means this very text, as a user types it in a shell.
+    """An override as a user types it in a shell, quoted so that its value is exactly this text.
 
     Example:
         >>> print(quote_override("data.path", "own=file's [1].txt"))
@@ -96,7 +101,7 @@ def quote_override(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{quoted}{trailing * chr(92)}"')
 
 
-def _known_keys() -> list[str]:
+def _default_keys() -> list[str]:
     """The dotted keys of the default configuration."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("seqlab.conf", version_base="1.3"):

@@ -1,4 +1,4 @@
-"""Which of Hydra's own settings a run and a sweep rest on, and what is refused of them. Torch is not needed."""
+"""Hydra's own settings: those that the user must not change, and the folder that it writes to. Torch is not needed."""
 
 import errno
 import os
@@ -14,19 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab.errors import InputError
 
 FIXED: Final = {
-    "hydra.sweep.subdir": "a job's folder is named by what it computes, which keeps the jobs of a sweep apart",
-    "hydra.output_subdir": "what a run keeps beside its results lies where the other commands look for it",
+    "hydra.sweep.subdir": "a job's folder is named by its configuration, so that each job of a sweep has its own",
+    "hydra.output_subdir": "a run's files lie where the other commands look for them",
     "hydra.job.chdir": "a run works in the folder that the command is given in",
-    "hydra.callbacks.summary": "it tells how a sweep ends",
+    "hydra.callbacks.summary": "it reports how a sweep ends",
 }
-"""Settings that are not the user's, and what each is for."""
+"""The settings that the user must not change, with the reasons."""
 
 
 def check_typed(overrides: Sequence[str]) -> None:
-    """Refuses overrides of a command line that set what is `FIXED`, whatever they set it to.
+    """Refuses overrides that set a key of `FIXED`, to whatever value.
 
     Raises:
-        InputError: naming the override and what it would break.
+        InputError: names the override and the reason.
     """
     for text in overrides:
         key = text.partition("=")[0].lstrip("+~")
@@ -36,14 +36,14 @@ def check_typed(overrides: Sequence[str]) -> None:
 
 
 def check_hydra(composed: DictConfig, varied: Collection[str] = ()) -> None:
-    """Refuses Hydra's part of a composed configuration, wherever it was set, and makes the folder of the run or sweep.
+    """Checks Hydra's section of a composed configuration, and makes the folder of the run or the sweep.
 
     Args:
-        composed: with the node ``hydra``.
-        varied: the keys that a sweep varies; none for a run.
+        composed: the configuration with its section ``hydra``.
+        varied: the keys that a sweep varies; none for a single run.
 
     Raises:
-        InputError: what is `FIXED` is set otherwise, or the folder can't be one.
+        InputError: a file sets a key of `FIXED`, or the folder can't be made.
         OSError: there is no room for the folder.
     """
     shipped = OmegaConf.merge(
@@ -52,7 +52,9 @@ def check_hydra(composed: DictConfig, varied: Collection[str] = ()) -> None:
     )
     for key, reason in FIXED.items():
         if (value := _raw(composed, key)) != _raw(shipped, key):
-            raise InputError(f"{key}={value}, by a file of the configuration: it is not to be set: {reason}")
+            raise InputError(
+                f"{key}={value}, by a file of the configuration: it is not to be set: {reason}; leave it out"
+            )
     is_sweep = str(composed.hydra.mode).rpartition(".")[2] == "MULTIRUN"
     key = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
     if is_sweep and (shared := sorted(set(varied) & set(_references(composed, key)))):
@@ -64,33 +66,38 @@ def check_hydra(composed: DictConfig, varied: Collection[str] = ()) -> None:
 
 
 def pin_sweep_folder(composed: DictConfig) -> None:
-    """Has all jobs of a sweep lie in its folder, whatever the files that they choose from say of it.
+    """Gives all jobs of a sweep the sweep's folder, even if files that they choose set another.
 
     Args:
-        composed: the sweep's configuration, of which Hydra makes that of each job.
+        composed: the sweep's configuration, from which Hydra makes that of each job.
     """
-    # In quotes Hydra takes a backslash for itself, but where it stands before a quote.
-    folder = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), composed.hydra.sweep.dir)
+    # Between quotes Hydra takes a backslash literally, except before a quote.
+    folder = re.sub(r"(\\*)('|\Z)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), composed.hydra.sweep.dir)
     composed.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
 
 
 def check_folder(key: str, folder: Any, make: bool = True) -> None:
-    """Refuses what can't be a folder to write to; makes it.
+    """Checks that a folder can be written to, and makes it.
+
+    Args:
+        key: the key of the folder, for errors.
+        folder: the folder's path.
+        make: whether to make it.
 
     Raises:
-        InputError: naming the ``key``, and what stands in the way.
+        InputError: names the ``key``, and the file or folder that is in the way.
         OSError: there is no room for it.
     """
     if not isinstance(folder, str) or not folder.strip():
         raise InputError(f"{key} is {folder!r}; expected the path of a folder, such as {key}=runs/mine")
     path = Path(folder)
     try:
-        there = next(above for above in (path, *path.absolute().parents) if os.path.lexists(above))
-        if not there.is_dir():
-            kind = "a link to nothing" if not there.exists() else "a file"
-            raise InputError(f"{key}={folder}: {there} is {kind}; expected a folder, or a path that is free")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise InputError(f"{key}={folder}: {there} can't be written to; give another folder")
+        nearest = next(above for above in (path, *path.absolute().parents) if os.path.lexists(above))
+        if not nearest.is_dir():
+            kind = "a link to nothing" if not nearest.exists() else "a file"
+            raise InputError(f"{key}={folder}: {nearest} is {kind}; expected a folder, or a path that is free")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise InputError(f"{key}={folder}: {nearest} can't be written to; give another folder")
         if make:
             path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,21 +107,21 @@ def check_folder(key: str, folder: Any, make: bool = True) -> None:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{key}={folder!r} is no path: {error}") from error
+        raise InputError(f"{key}={folder!r} is not a path ({error}); give another folder") from error
 
 
 def _raw(config: Any, key: str) -> Any:
-    """The value at a dotted key as it is written, interpolations and all."""
+    """The value at a dotted key as it is written, with its interpolations."""
     above, _, name = key.rpartition(".")
-    node = OmegaConf.select(config, above)
-    found = node._get_node(name) if isinstance(node, DictConfig) else None
-    if isinstance(found, DictConfig):
-        return OmegaConf.to_container(found)
-    return None if found is None else found._value()
+    parent = OmegaConf.select(config, above)
+    node = parent._get_node(name) if isinstance(parent, DictConfig) else None
+    if isinstance(node, DictConfig):
+        return OmegaConf.to_container(node)
+    return None if node is None else node._value()
 
 
 def _references(config: DictConfig, key: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The keys that a value refers to, and those that they refer to."""
+    """The keys that a value refers to, and the keys that these refer to in turn."""
     for name in re.findall(r"\$\{([\w.]+)\}", str(_raw(config, key))):
         if name not in seen:
             yield name

@@ -19,10 +19,10 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "bleu": "max",
     "chrf": "max",
 }
-"""Of each metric, by its name behind ``val/`` or ``test/``, whether the lowest or the highest value is best."""
+"""Whether the lowest or the highest value of a metric is best, by its name behind ``val/`` or ``test/``."""
 
-OF_ONE: Final = ("accuracy", "entity_f1")
-"""Metrics that there are for one tag or type, too: ``accuracy_NOUN``, ``entity_f1_PER``."""
+PER_CLASS: Final = ("accuracy", "entity_f1")
+"""Metrics that are also logged for each tag or type: ``accuracy_NOUN``, ``entity_f1_PER``."""
 
 _TOKENS: Final = ("loss", "perplexity", "accuracy")
 _CLASSES: Final = ("loss", "accuracy", "macro_f1")
@@ -35,14 +35,14 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
 }
-"""What the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""
+"""The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""
 
-_NEED_METRIC: Final = (".EarlyStopping", ".RunCheckpoint")
+_REQUIRE_METRIC: Final = (".EarlyStopping", ".RunCheckpoint")
 _SHIPPED: Final = ("seqlab.", "lightning.", "torch.", "torchmetrics.")
 
 
 def direction_of(metric: str) -> str | None:
-    """``min`` or ``max``, whichever is best of a metric that ships; None where nobody here can know.
+    """``min`` or ``max``, whichever is best for a metric that ships; None for any other metric.
 
     Example:
         >>> direction_of("val/loss"), direction_of("test/accuracy_NOUN"), direction_of("val/mine")
@@ -51,54 +51,60 @@ def direction_of(metric: str) -> str | None:
     name = metric.rpartition("/")[2]
     if name in DIRECTIONS:
         return DIRECTIONS[name]
-    return next((DIRECTIONS[known] for known in OF_ONE if name.startswith(known + "_")), None)
+    return next((DIRECTIONS[each] for each in PER_CLASS if name.startswith(each + "_")), None)
 
 
 def resolve_mode(metric: Any, mode: Any, key: str = "optimize.mode", metric_key: str = "optimize.metric") -> str:
-    """``min`` or ``max``: the ``mode`` that was given, or the metric's own where it is null.
+    """``min`` or ``max``: the ``mode``, or the metric's own direction where the mode is null.
+
+    Args:
+        metric: the metric's name.
+        mode: min, max or None.
+        key: the mode's key, for errors.
+        metric_key: the metric's key, for errors.
 
     Raises:
-        InputError: the mode is neither, contradicts what is known of the metric, or is needed.
+        InputError: the mode is neither, contradicts the metric's direction, or is needed for an unknown metric.
 
     Example:
         >>> resolve_mode("val/accuracy", None), resolve_mode("val/mine", "min")
         ('max', 'min')
     """
     if mode not in ("min", "max", None):
-        raise InputError(f"{key} is {mode!r}; expected min or max, or null for what is known of the metric")
-    known = direction_of(str(metric))
-    if mode is None and known is None:
+        raise InputError(f"{key} is {mode!r}; expected min or max, or null for the metric's own direction")
+    direction = direction_of(str(metric))
+    if mode is None and direction is None:
         raise InputError(
-            f"{metric_key}={metric}: whether its lowest or its highest value is best is not known; give {key}=min or "
-            f"{key}=max"
+            f"{metric_key}={metric}: seqlab does not know whether its lowest or its highest value is best; give "
+            f"{key}=min or {key}=max"
         )
-    if known is not None and mode not in (known, None):
-        best = "lowest" if known == "min" else "highest"
-        raise InputError(f"{key}={mode}: of {metric_key}={metric} the {best} value is best; give {key}={known}")
-    return str(mode or known)
+    if direction is not None and mode not in (direction, None):
+        best = "lowest" if direction == "min" else "highest"
+        raise InputError(f"{key}={mode}: of {metric_key}={metric} the {best} value is best; give {key}={direction}")
+    return str(mode or direction)
 
 
 def check_metrics(config: Mapping[str, Any]) -> None:
-    """Refuses a metric that decides something (``optimize.metric``, a callback's ``metric`` or ``monitor``) and that
-    the validation of a shipped task won't log, or whose mode is wrong.
+    """Refuses a deciding metric that validation won't log, or whose mode is wrong.
 
-    What a user's own task or callback logs is not known before they run.
+    Deciding metrics are ``optimize.metric`` and the ``metric`` or ``monitor`` of a callback. What a user's own task or
+    callback logs is not known before it runs.
 
     Raises:
-        InputError: naming the key, what is logged and the nearest of it.
+        InputError: names the key, the metrics that are logged, and the nearest of them.
     """
     optimize = config["optimize"]
     _check_logged("optimize.metric", optimize.get("metric"), config)
     resolve_mode(optimize["metric"], optimize.get("mode"))
     for name, callback in config["callbacks"].items():
-        for watched in ("metric", "monitor"):
-            if not isinstance(callback, Mapping) or watched not in callback:
+        for option in ("metric", "monitor"):
+            if not isinstance(callback, Mapping) or option not in callback:
                 continue
-            if callback[watched] is not None or str(callback.get("_target_")).endswith(_NEED_METRIC):
-                key = f"callbacks.{name}.{watched}"
-                _check_logged(key, callback[watched], config)
+            if callback[option] is not None or str(callback.get("_target_")).endswith(_REQUIRE_METRIC):
+                key = f"callbacks.{name}.{option}"
+                _check_logged(key, callback[option], config)
                 if "mode" in callback:
-                    resolve_mode(callback[watched], callback["mode"], f"callbacks.{name}.mode", key)
+                    resolve_mode(callback[option], callback["mode"], f"callbacks.{name}.mode", key)
 
 
 def _check_logged(key: str, metric: Any, config: Mapping[str, Any]) -> None:
@@ -118,8 +124,9 @@ def _check_logged(key: str, metric: Any, config: Mapping[str, Any]) -> None:
 
 
 def logged_by(config: Mapping[str, Any]) -> list[str] | None:
-    """The metrics that validation logs under a configuration, ``*`` standing for a tag or a type of entities; None
-    where code of a user's own may log more.
+    """The metrics that validation logs; ``*`` stands for a tag or a type of entities.
+
+    None where a user's own task or callback may log more.
 
     Example:
         >>> logged_by({"task": {"_target_": "seqlab.tasks.AnswerTask"}, "callbacks": {}})
@@ -127,8 +134,8 @@ def logged_by(config: Mapping[str, Any]) -> list[str] | None:
     """
     target = str(config["task"].get("_target_"))
     names = LOGGED.get(target.rpartition(".")[2]) if target.startswith("seqlab.tasks.") else None
-    own = [callback for callback in config["callbacks"].values() if isinstance(callback, Mapping) and _is_own(callback)]
-    if names is None or own:
+    callbacks = config["callbacks"].values()
+    if names is None or any(isinstance(callback, Mapping) and _is_own(callback) for callback in callbacks):
         return None
     if _has_entities(config.get("data", {})) is False:
         names = [name for name in names if name not in _ENTITIES]
@@ -142,7 +149,7 @@ def _is_own(callback: Mapping[str, Any]) -> bool:
 
 
 def _has_entities(data: Mapping[str, Any]) -> bool | None:
-    """Whether the tags of a ``data`` group mark entities; None where it doesn't say."""
+    """Whether the tags of the data mark entities; None where its configuration doesn't say."""
     if "entities" in data:
         return bool(data["entities"])
     if "layer" in data:

@@ -1,61 +1,63 @@
-"""Values of a stored configuration, changed from the command line. Torch is not needed."""
+"""Overrides of a stored configuration. Torch is not needed."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab.config.values import GROUPS, is_late
+from seqlab.config.references import is_reference
+from seqlab.config.values import GROUPS
 from seqlab.errors import InputError
 
 
 def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """``config`` with ``key=value`` overrides, values in YAML; keys must exist.
+    """``config`` with ``key=value`` overrides applied; values are YAML, and keys must exist.
 
     Raises:
-        InputError: for a malformed override, an unknown key (names the nearest one), or a group that is given a single
-            value.
+        InputError: an override is malformed, its key does not exist (the line names the nearest one), or it sets a
+            group to a single value.
 
     Example:
         >>> override({"data": {"batch_size": 20}}, ["data.batch_size=10"])
         {'data': {'batch_size': 10}}
     """
-    changed = OmegaConf.create(config)
-    known = list(_keys(config))
+    overridden = OmegaConf.create(config)
+    keys = list(_keys(config))
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise InputError(f"{text!r} is not an override; expected key=value, such as data.batch_size=10")
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1)
             raise InputError(f"the run's configuration has no {key}" + (f"; did you mean {near[0]}?" if near else ""))
         try:
-            OmegaConf.update(changed, key, OmegaConf.select(OmegaConf.create(f"value: {value}"), "value"))
+            OmegaConf.update(overridden, key, OmegaConf.select(OmegaConf.create(f"value: {value}"), "value"))
         except (OmegaConfBaseException, ValueError) as error:
             raise InputError(f"{text}: {' '.join(str(error).split())}") from error
-        if key in GROUPS and not OmegaConf.is_dict(OmegaConf.select(changed, key)):
-            raise InputError(f"{text}: expected a key of the group, such as {_key_of(key, known)}")
-    plain = _resolved(OmegaConf.to_container(changed), OmegaConf.to_container(changed, resolve=True))
+        if key in GROUPS and not OmegaConf.is_dict(OmegaConf.select(overridden, key)):
+            raise InputError(f"{text}: expected a key of the group, such as {_override_of(key, keys)}")
+    plain = _resolved(OmegaConf.to_container(overridden), OmegaConf.to_container(overridden, resolve=True))
     return {str(key): value for key, value in plain.items()}
 
 
 def _resolved(node: Any, resolved: Any) -> Any:
-    """``resolved``, but what a part of a model takes from the group around it, which is found when it is built."""
+    """``resolved`` with the references of a model's parts left in: they are resolved when the model is built."""
     if isinstance(node, dict):
         return {key: _resolved(value, resolved[key]) for key, value in node.items()}
-    return node if is_late(node) else resolved
+    return node if is_reference(node) else resolved
 
 
-def _key_of(group: str, known: list[str]) -> str:
-    """An override that a stored configuration takes for ``group``: the files that a group is chosen from are gone."""
+def _override_of(group: str, keys: list[str]) -> str:
+    """An override of a key in ``group``; a stored configuration has no choice of files for a group."""
     if group == "logger":
         return "logger._target_=null, which turns the logger off"
-    return next((f"{key}=..." for key in known if key.startswith(f"{group}.")), f"{group}._target_=...")
+    return next((f"{key}=..." for key in keys if key.startswith(f"{group}.")), f"{group}._target_=...")
 
 
-def _keys(config: Mapping[str, Any], prefix: str = "") -> Any:
+def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a configuration, groups included."""
     for name, value in config.items():
         key = f"{prefix}{name}"
         yield key

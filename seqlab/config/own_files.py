@@ -1,7 +1,7 @@
-"""What is refused of the files that a user adds to the configuration. Torch is not needed.
+"""Checks of the configuration files that a user adds. Torch is not needed.
 
-Hydra looks into its own files first, then into those that ship with seqlab, then into those of ``--config-dir``: of two
-of one name it takes the first, and says nothing.
+Hydra searches its own files first, then those of seqlab, then those of ``--config-dir``. Of two files of one name it
+takes the first, without a word.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,20 +16,20 @@ from hydra.plugins.config_source import ConfigSource
 from seqlab.errors import InputError
 
 GLOBAL: Final = ("experiment", "sweep", "launcher")
-"""Groups whose files set keys of all others, and so must say that they stand at the top."""
+"""Groups whose files set keys of all other groups, and so need the header `_HEADER`."""
 
 _HEADER: Final = "# @package _global_"
-_HEADER_CHARACTERS: Final = 512  # in which Hydra looks for it
+_HEADER_CHARACTERS: Final = 512  # Hydra looks for the header in so many
 
 
 def check_own_files(folders: Sequence[str]) -> None:
-    """Refuses a file that Hydra would leave unread for another of its name, and one that would change nothing.
+    """Refuses a file that Hydra would not read, because another has its name, or that would change nothing.
 
     Args:
-        folders: those of ``--config-dir`` and ``hydra.searchpath``.
+        folders: of ``--config-dir`` and ``hydra.searchpath``.
 
     Raises:
-        InputError: naming the file, and how to mend it.
+        InputError: names the file and the mend.
     """
     for folder in map(Path, folders):
         for packaged, name in _shipped_files():
@@ -50,7 +50,7 @@ def search_path(overrides: Sequence[str]) -> list[str]:
         >>> search_path(["seed=1", "hydra.searchpath=[file://mine, pkg://other.conf]"])
         ['mine']
     """
-    return [entry.removeprefix("file://") for entry in _searched(overrides) if not entry.startswith("pkg://")]
+    return [entry.removeprefix("file://") for entry in _search_entries(overrides) if not entry.startswith("pkg://")]
 
 
 def search_packages(overrides: Sequence[str]) -> list[str]:
@@ -60,23 +60,23 @@ def search_packages(overrides: Sequence[str]) -> list[str]:
         >>> search_packages(["seed=1", "hydra.searchpath=[file://mine, pkg://other.conf]"])
         ['other.conf']
     """
-    return [entry.removeprefix("pkg://") for entry in _searched(overrides) if entry.startswith("pkg://")]
+    return [entry.removeprefix("pkg://") for entry in _search_entries(overrides) if entry.startswith("pkg://")]
 
 
-def _searched(overrides: Sequence[str]) -> list[str]:
-    found: list[str] = []
+def _search_entries(overrides: Sequence[str]) -> list[str]:
+    entries: list[str] = []
     for text in overrides:
         if text.lstrip("+").startswith("hydra.searchpath="):
             try:
                 value = OverridesParser.create().parse_override(text).value()
-            except HydraException:  # which Hydra will say itself
+            except HydraException:  # Hydra itself will report it
                 continue
-            found += [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
-    return found
+            entries += [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+    return entries
 
 
 def _shipped_files() -> Iterator[tuple[Path, str]]:
-    """Each packaged file, Hydra's and seqlab's, and its name below the root of the configuration."""
+    """Each configuration file of Hydra and seqlab, with its name below the root of the configuration."""
     for package in ("hydra.conf", "seqlab.conf"):
         root = Path(str(files(package)))
         for path in sorted(root.rglob("*.yaml")):
@@ -84,7 +84,7 @@ def _shipped_files() -> Iterator[tuple[Path, str]]:
 
 
 def _differs(own: Path, packaged: Path) -> bool:
-    """Whether a user's file says other things than the packaged one of its name; a copy does no harm."""
+    """Whether a user's file differs from the packaged one of its name; a copy does no harm."""
     try:
         return own.is_file() and not own.samefile(packaged) and own.read_bytes() != packaged.read_bytes()
     except OSError as error:
@@ -92,6 +92,7 @@ def _differs(own: Path, packaged: Path) -> bool:
 
 
 def _check_header(path: Path, group: str) -> None:
+    """Refuses a file of a group in `GLOBAL` without the header."""
     try:
         text = path.read_text("utf-8")[:_HEADER_CHARACTERS]
     except (OSError, UnicodeDecodeError) as error:
@@ -99,9 +100,9 @@ def _check_header(path: Path, group: str) -> None:
         raise InputError(f"{path} can't be read: {reason}") from error
     try:
         package = ConfigSource._get_header_dict(text)["package"]
-    except ValueError:  # such as words behind it
+    except ValueError:  # such as for further words in the header's line
         package = None
     if package != "_global_":
         near = next((line.strip() for line in text.splitlines() if "@" in line or "package" in line.lower()), None)
-        came = "" if near is None else f", which {near!r} is not" if near != _HEADER else ", before all other lines"
-        raise InputError(f"{path}: a file of {group}/ changes nothing without its first line being {_HEADER!r}{came}")
+        hint = "" if near is None else f", which {near!r} is not" if near != _HEADER else ", before all other lines"
+        raise InputError(f"{path}: a file of {group}/ changes nothing without its first line being {_HEADER!r}{hint}")

@@ -1,12 +1,12 @@
-"""Which values of the ``data`` group name files, kept absolute in a run, and left out of what makes two runs the same.
+"""The paths in the ``data`` group: which values name files, made absolute in a run and left out of its hash.
 
-What a value means is declared, by the class or function that its node instantiates: for what ships in `DECLARED`, for a
-user's own in the node itself, as ``_files_: [KEY, ...]``. Nothing is guessed from what lies in the working folder: the
-name of a data set stays a name beside a folder of that name. The one exception is what ``datasets`` itself decides that
-way, a data set's name that may be a folder (``hub``): once it was a folder, it is kept as that folder.
+Which keys name files is declared for each class or function that a node instantiates: for those that ship in
+`DECLARED`, for a user's own in the node itself, as ``_files_: [KEY, ...]``. Nothing is guessed from the working folder:
+the name of a data set stays a name, even beside a folder of that name. The one exception is the name of a data set of
+the hub, which ``datasets`` itself takes for a folder where there is one: it is kept as that folder.
 
-A run is the result of its files' content, wherever they lie. So a stored configuration has absolute paths, its hash has
-none, and the content is compared by itself (:mod:`seqlab.run.inputs`). Torch is not needed.
+A run is the result of its files' content, wherever they are. So a stored configuration has absolute paths, its hash has
+no paths, and the content is compared on its own (:mod:`seqlab.run.inputs`). Torch is not needed.
 """
 
 import os
@@ -19,20 +19,20 @@ from typing import Any, Final
 from seqlab.files import matches
 
 FILES_KEY: Final = "_files_"
-"""The key of a node that declares which of its keys name files."""
+"""The key by which a node declares which of its keys name files."""
 
 PACKAGED: Final = frozenset(
     {"arrow", "audiofolder", "csv", "imagefolder", "json", "pandas", "parquet", "sql", "text", "webdataset", "xml"}
 )
-"""Formats that ``datasets`` reads files of, which it prefers to a folder of the same name."""
+"""Names of file formats of ``datasets``: it takes them for the format, even beside a folder of the same name."""
 
 
-class Kind(Enum):
-    """What a value names."""
+class PathKind(Enum):
+    """The kinds of paths."""
 
     FILES = "a file, a pattern or a folder"
     HUB = "a data set's name, or its folder"
-    PLACE = "a folder for what is kept, which is no input"
+    PLACE = "a folder to write to, such as a cache: no input"
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class PathKeys:
     """The keys of a node that name files; nested keys are dotted.
 
     Attributes:
-        files: each a path, a pattern, a list or a mapping of these.
+        files: keys of a path, a pattern, or a list or mapping of these.
         hub: the key of a data set of the hub.
-        names: of ``files``, those that name splits instead where ``hub`` is given.
-        hub_files: the key of the files that a format of ``datasets`` reads; of another data set they are its own.
+        names: those of ``files`` that name splits of the data set where ``hub`` is set.
+        hub_files: the key of the files to read where ``hub`` is a file format; otherwise they are the data set's own.
     """
 
     files: tuple[str, ...] = ()
@@ -57,8 +57,8 @@ _FILES: Final = PathKeys(("path", *_SPLITS))
 _SOURCE: Final = PathKeys(("files",))
 _SET: Final = PathKeys(hub="data_set")
 _FOLDER: Final = PathKeys(("root",))
-_NOTHING: Final = PathKeys()
-_EVERYWHERE: Final = ("vocabulary", "vectors")  # of what ships, whatever the target
+_NONE: Final = PathKeys()
+_EVERYWHERE: Final = ("vocabulary", "vectors")  # keys that name files for every shipped target
 _PLACES: Final = ("cache_dir",)
 
 DECLARED: Final[Mapping[str, PathKeys]] = {
@@ -74,7 +74,7 @@ DECLARED: Final[Mapping[str, PathKeys]] = {
     "seqlab.data.tagged_data": PathKeys(("path", *_SPLITS), hub="hub", names=_SPLITS),
     "seqlab.data.text_data": _FILES,
     "seqlab.data.wnut17_data": _FOLDER,
-    # The parts that these are made of, for a configuration that puts them together itself.
+    # The parts of these, for a configuration that combines them itself.
     "seqlab.data.AnswerHub": _SET,
     "seqlab.data.BabiFiles": _SOURCE,
     "seqlab.data.Files": _FILES,
@@ -93,7 +93,7 @@ DECLARED: Final[Mapping[str, PathKeys]] = {
 
 
 def declared_keys(target: str) -> PathKeys | None:
-    """The keys that name files of a class or function that ships, none where nothing is declared; None of a user's own.
+    """The keys of a shipped class or function that name files; None for a user's own.
 
     Example:
         >>> declared_keys("seqlab.data.mr_data").files, declared_keys("seqlab.data.hello_data").files
@@ -101,15 +101,15 @@ def declared_keys(target: str) -> PathKeys | None:
         >>> declared_keys("my_data.Songs") is None
         True
     """
-    return DECLARED.get(target, _NOTHING if target.startswith("seqlab.data.") else None)
+    return DECLARED.get(target, _NONE if target.startswith("seqlab.data.") else None)
 
 
 @dataclass(frozen=True)
 class PathValue:
-    """A text of a configuration that names files: its dotted key (a list's entries share it), and what it names."""
+    """A text of a configuration that names files: its dotted key, shared by the entries of a list, and its kind."""
 
     key: str
-    kind: Kind
+    kind: PathKind
     text: str
 
     @property
@@ -122,22 +122,22 @@ def path_values(config: Mapping[str, Any]) -> list[PathValue]:
     """The texts of a configuration's ``data`` group that name files, in its order.
 
     Example:
-        >>> found = path_values({"data": {"_target_": "seqlab.data.text_data", "path": ["a.txt", "b*.txt"]}})
-        >>> [(value.key, value.text) for value in found]
+        >>> paths = path_values({"data": {"_target_": "seqlab.data.text_data", "path": ["a.txt", "b*.txt"]}})
+        >>> [(path.key, path.text) for path in paths]
         [('data.path', 'a.txt'), ('data.path', 'b*.txt')]
     """
-    found: list[PathValue] = []
+    values: list[PathValue] = []
 
-    def note(value: PathValue) -> str:
-        found.append(value)
+    def collect(value: PathValue) -> str:
+        values.append(value)
         return value.text
 
-    map_paths(config, note)
-    return found
+    map_paths(config, collect)
+    return values
 
 
 def absolute_paths(config: Mapping[str, Any], folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-    """The configuration with its relative paths seen from ``folder``, by default the working folder.
+    """The configuration with its relative paths made absolute, below ``folder`` (default: the working folder).
 
     Example:
         >>> config = {"data": {"_target_": "seqlab.data.hub_data", "path": "text", "data_files": "a.txt"}}
@@ -149,21 +149,21 @@ def absolute_paths(config: Mapping[str, Any], folder: str | os.PathLike[str] | N
     def absolute(value: PathValue) -> str:
         if "://" in value.text or not value.text:
             return value.text
-        # Joined, not normalised: ".." after a link is above what the link points to.
+        # Not normalised: ".." after a link leads above the link's target, not above the link.
         path = os.path.join(base, os.path.expanduser(value.text.removeprefix("./")))
-        return value.text if value.kind is Kind.HUB and not os.path.isdir(path) else path
+        return value.text if value.kind is PathKind.HUB and not os.path.isdir(path) else path
 
     return map_paths(config, absolute)
 
 
 def without_places(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration of what is computed, wherever its files lie: what names files says no more than that.
+    """The configuration with each value that names files replaced by a mark, wherever the files are.
 
-    Of lists and patterns alike: how the files were named is no part of what is read.
+    A list and a pattern get the same mark: how files are named is no part of what is read.
     """
     if not isinstance(config.get("data"), Mapping):
         return config
-    keys = {value.key for value in path_values(config) if value.kind is not Kind.HUB or os.path.isabs(value.text)}
+    keys = {value.key for value in path_values(config) if value.kind is not PathKind.HUB or os.path.isabs(value.text)}
     plain = {name: value for name, value in config.items() if name != "data"}
     return {**plain, "data": _marked(config["data"], "data", keys)}
 
@@ -171,34 +171,36 @@ def without_places(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def moved_paths(
     config: Mapping[str, Any], places: Mapping[str, str] | None, run_dir: str | os.PathLike[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """A stored configuration with what is gone from its place looked for where run and data may have moved together.
+    """A stored configuration with the new paths of files that have moved together with the run.
+
+    A file that is gone is looked for at the same place relative to the run's folder, then to the working folder.
 
     Args:
         config: with absolute paths.
-        places: ``run_folder`` and ``working_folder`` where these paths were right.
+        places: the ``run_folder`` and the ``working_folder`` when the paths were stored.
         run_dir: the run's folder now.
 
     Returns:
-        The configuration, and a sentence for each path that is another now.
+        The configuration, and a sentence for each path that has changed.
     """
-    told: list[str] = []
+    notices: list[str] = []
 
-    def found(value: PathValue) -> str:
-        if value.kind is Kind.PLACE or not os.path.isabs(value.text) or matches(value.path):
+    def moved(value: PathValue) -> str:
+        if value.kind is PathKind.PLACE or not os.path.isabs(value.text) or matches(value.path):
             return value.text
-        for before, now in (("run_folder", os.path.abspath(run_dir)), ("working_folder", os.getcwd())):
-            if before in (places or {}):
-                other = os.path.normpath(os.path.join(now, os.path.relpath(value.text, places[before])))  # type: ignore[index]
-                if matches(Path(other)):
-                    told.append(f"{value.key}: {value.text} is not there, so {other} is read")
-                    return other
+        for name, folder in (("run_folder", os.path.abspath(run_dir)), ("working_folder", os.getcwd())):
+            if places and name in places:
+                path = os.path.normpath(os.path.join(folder, os.path.relpath(value.text, places[name])))
+                if matches(Path(path)):
+                    notices.append(f"{value.key}: {value.text} is not there, so {path} is read")
+                    return path
         return value.text
 
-    return map_paths(config, found), told
+    return map_paths(config, moved), notices
 
 
 def map_paths(config: Mapping[str, Any], function: Callable[[PathValue], str]) -> dict[str, Any]:
-    """The configuration with each text that names files replaced by what ``function`` makes of it."""
+    """The configuration with each text that names files replaced by the result of ``function``."""
     if not isinstance(config.get("data"), Mapping):
         return dict(config)
     return {**config, "data": _mapped_node(config["data"], "data", function)}
@@ -217,9 +219,9 @@ def _mapped_node(node: Any, key: str, function: Callable[[PathValue], str]) -> A
 
 
 def _mapped_value(
-    value: Any, key: str, within: tuple[str, ...], kinds: Mapping[str, Kind], function: Callable[[PathValue], str]
+    value: Any, key: str, within: tuple[str, ...], kinds: Mapping[str, PathKind], function: Callable[[PathValue], str]
 ) -> Any:
-    """A value below a node with a target: ``within`` leads from the node to it."""
+    """A value below a node with a target; ``within`` is its path of keys from that node."""
     kind = kinds.get(".".join(within))
     if kind is not None:
         return _mapped_texts(value, key, kind, function)
@@ -233,7 +235,7 @@ def _mapped_value(
     }
 
 
-def _mapped_texts(value: Any, key: str, kind: Kind, function: Callable[[PathValue], str]) -> Any:
+def _mapped_texts(value: Any, key: str, kind: PathKind, function: Callable[[PathValue], str]) -> Any:
     if isinstance(value, (str, os.PathLike)):
         return function(PathValue(key, kind, os.fspath(value)))
     if isinstance(value, (list, tuple)):
@@ -243,28 +245,28 @@ def _mapped_texts(value: Any, key: str, kind: Kind, function: Callable[[PathValu
     return value
 
 
-def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
-    """The dotted keys of a node that name files, with what they name."""
-    own = node.get(FILES_KEY)
-    for name in own if isinstance(own, (list, tuple)) else [own] if isinstance(own, str) else []:
-        yield str(name), Kind.FILES
+def _kinds(node: Mapping[str, Any]) -> Iterator[tuple[str, PathKind]]:
+    """The dotted keys of a node that name files, with their kinds."""
+    own_keys = node.get(FILES_KEY)
+    for name in own_keys if isinstance(own_keys, (list, tuple)) else [own_keys] if isinstance(own_keys, str) else []:
+        yield str(name), PathKind.FILES
     declared = declared_keys(str(node.get("_target_")))
     if declared is None:
         return
     hub = _value(node, declared.hub) if declared.hub else None
-    if isinstance(hub, Mapping):  # a part with a class of its own, which declares its keys
+    if isinstance(hub, Mapping):  # a part, whose own class declares its keys
         return
     if declared.hub and hub not in PACKAGED:
-        yield declared.hub, Kind.HUB
+        yield declared.hub, PathKind.HUB
     if declared.hub_files and hub in PACKAGED:
-        yield declared.hub_files, Kind.FILES
+        yield declared.hub_files, PathKind.FILES
     for name in declared.files:
         value = _value(node, name)
         is_part = isinstance(value, Mapping) and "_target_" in value
         if not is_part and (hub is None or name not in declared.names):
-            yield name, Kind.FILES
-    yield from ((name, Kind.FILES) for name in _EVERYWHERE)
-    yield from ((name, Kind.PLACE) for name in _PLACES)
+            yield name, PathKind.FILES
+    yield from ((name, PathKind.FILES) for name in _EVERYWHERE)
+    yield from ((name, PathKind.PLACE) for name in _PLACES)
 
 
 def _value(node: Mapping[str, Any], key: str) -> Any:
@@ -275,7 +277,7 @@ def _value(node: Mapping[str, Any], key: str) -> Any:
 
 
 def _marked(node: Any, key: str, keys: set[str]) -> Any:
-    """A node in which what stands under the ``keys`` only says that it names files."""
+    """A node with a mark in place of the values under ``keys``."""
     if key in keys and not isinstance(node, Mapping):
         return "<files>"
     if not isinstance(node, Mapping):

@@ -1,6 +1,7 @@
-"""What a configuration may name in ``_target_``: an allow-list, for a stored configuration can be anybody's.
+"""The allow-list of modules whose classes a configuration may name in ``_target_``: a stored configuration may be
+anybody's.
 
-The list grows by the command line (``--allow``) or the environment (``SEQLAB_ALLOW``), never by a configuration.
+The command line (``--allow``) and the environment (``SEQLAB_ALLOW``) extend the list, a configuration never does.
 """
 
 import importlib
@@ -33,18 +34,18 @@ ALLOWED: Final = (
 
 
 def allowed_modules() -> tuple[str, ...]:
-    """The modules whose classes a configuration may name: the built-in ones and those of ``SEQLAB_ALLOW``."""
+    """The modules whose classes a configuration may name: those of `ALLOWED` and of ``SEQLAB_ALLOW``."""
     return ALLOWED + tuple(filter(None, (name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(","))))
 
 
 def allow(modules: Iterable[str]) -> None:
-    """Lengthens the allow-list of this process and its children."""
+    """Extends the allow-list of this process and its children."""
     names = [*filter(None, os.environ.get(ALLOW_VARIABLE, "").split(",")), *modules]
     os.environ[ALLOW_VARIABLE] = ",".join(dict.fromkeys(names))
 
 
 def targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Each ``_target_`` in a plain configuration, with the dotted key it stands under."""
+    """Each ``_target_`` of a plain configuration, with the dotted key of its node."""
     if isinstance(config, Mapping):
         if isinstance(config.get("_target_"), str):
             yield key, config["_target_"]
@@ -58,10 +59,10 @@ def targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def check_targets(config: Any) -> None:
-    """Refuses a configuration that names something outside the allow-list; imports nothing.
+    """Refuses a configuration with a target outside the allow-list; imports nothing.
 
     Raises:
-        InputError: naming the key, the target and how to allow it.
+        InputError: names the key, the target and how to allow it.
 
     Example:
         >>> check_targets({"cell": {"_target_": "seqlab.nn.LSTMCell"}})
@@ -74,8 +75,8 @@ def check_targets(config: Any) -> None:
     for key, target in targets(config):
         if not _within(target, allowed):
             module = target.partition(".")[0]
-            if hint := _hidden(module):
-                raise InputError(f"{key}._target_ is {target}, but {hint}")
+            if reason := _shadowed(module):
+                raise InputError(f"{key}._target_ is {target}, but {reason}")
             raise InputError(
                 f"{key}._target_ is {target}, which is not on the allow-list; if you trust it, add --allow {module} "
                 f"(or set {ALLOW_VARIABLE}={module})"
@@ -83,42 +84,43 @@ def check_targets(config: Any) -> None:
 
 
 def check_definitions(config: Any) -> None:
-    """As :func:`check_targets`, and imports each target to see that it is *defined* in an allowed module.
+    """As :func:`check_targets`; also imports each target and checks that an allowed module *defines* it.
 
-    A dotted path alone proves nothing: ``torch.nn.functional.torch.hub.load`` begins well. Outside this project and
-    what the user allowed, only classes may be named.
+    The dotted path alone proves nothing: ``torch.nn.functional.torch.hub.load`` begins with an allowed module. Outside
+    this project and the user's own modules, a target must be a class.
 
     Raises:
-        InputError: where a target is missing, refused or no class.
+        InputError: a target does not exist, is not allowed, or is not a class.
     """
     check_targets(config)
     allowed = allowed_modules()
     for key, target in targets(config):
-        found = _locate(key, target)
-        defined = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-        library = not _within(target, ("seqlab", *allowed[len(ALLOWED) :]))
-        if not callable(found) or not _within(defined, allowed) or (library and not isinstance(found, type)):
+        obj = _locate(key, target)
+        definition = f"{getattr(obj, '__module__', '')}.{getattr(obj, '__qualname__', '')}"
+        is_of_library = not _within(target, ("seqlab", *allowed[len(ALLOWED) :]))
+        if not callable(obj) or not _within(definition, allowed) or (is_of_library and not isinstance(obj, type)):
             raise InputError(
-                f"{key}._target_ is {target}, which is no class of an allowed module (it is {defined.strip('.')})"
+                f"{key}._target_ is {target}, which is no class of an allowed module (it is {definition.strip('.')}); "
+                "name a class by the module that defines it"
             )
 
 
 def modules_below(config: Any, folder: Path) -> list[str]:
-    """The top-level modules that ``config`` names in ``_target_`` and that lie in ``folder``; nothing is executed."""
-    found = []
+    """The top-level modules in ``folder`` that ``config`` names in ``_target_``; imports nothing."""
+    modules = []
     for top in sorted({target.partition(".")[0] for _, target in targets(config)}):
         spec = importlib.util.find_spec(top)
         if spec and spec.origin and Path(spec.origin).resolve().is_relative_to(folder.resolve()):
-            found.append(top)
-    return found
+            modules.append(top)
+    return modules
 
 
 def _within(name: str, allowed: Iterable[str]) -> bool:
     return any(name == module or name.startswith(module + ".") for module in allowed)
 
 
-def _hidden(top: str) -> str | None:
-    """That a module of the user's own can't be found, for an installed one has its name."""
+def _shadowed(top: str) -> str | None:
+    """Why the user's own module of this name can't be imported: an installed one comes before it."""
     for folder in filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)):
         for own in (Path(folder, f"{top}.py"), Path(folder, top, "__init__.py")):
             if own.exists() and (spec := importlib.util.find_spec(top)) and spec.origin != str(own):
@@ -127,23 +129,24 @@ def _hidden(top: str) -> str | None:
 
 
 def _locate(key: str, target: str) -> Any:
+    """Imports a target."""
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:length])
         try:
-            found = importlib.import_module(module)
+            obj = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if error.name and (module == error.name or module.startswith(error.name + ".")):
-                continue  # this prefix is a class or no module at all: try a shorter one
+                continue  # the last name of this prefix is not a module: try a shorter prefix
             raise InputError(
                 f"{key}._target_ is {target}, whose module needs {error.name!r}, which is not installed"
             ) from error
         for part in parts[length:]:
-            if not hasattr(found, part):
-                hint = _hidden(parts[0]) or f"{module} has no {part!r}"
-                raise InputError(f"{key}._target_ is {target}, but {hint}")
-            found = getattr(found, part)
-        return found
+            if not hasattr(obj, part):
+                reason = _shadowed(parts[0]) or f"{module} has no {part!r}"
+                raise InputError(f"{key}._target_ is {target}, but {reason}")
+            obj = getattr(obj, part)
+        return obj
     raise InputError(
         f"{key}._target_ is {target}, but there is no module {parts[0]!r}; run from the folder that holds it"
     )

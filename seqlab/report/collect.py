@@ -1,4 +1,4 @@
-"""Find the runs below some folders, and read from each what a comparison needs."""
+"""Finds the runs below some folders, and reads from each what a comparison needs."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ from typing import Any, Final
 from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
-from seqlab.report.contents import Places, tell_apart
+from seqlab.report.conflicts import Places, mark_conflicts
 from seqlab.run.provenance import git_words
 from seqlab.run.record import RECORD_NAME, read_record
 
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
-"""Folders of a run's own: looking into them would double the time that thousands of runs take. Nor is what trains in a
-hidden folder, to replace a run, a run beside that one."""
+"""Folders of a run that hold no other run: searching them would double the time for thousands of runs. Hidden folders
+are not searched either: one may hold the replacement of a run, which is not a run beside it."""
 
 
 UNREADABLE: Final = "unreadable"
@@ -25,10 +25,11 @@ UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, as its record tells it. ``config`` has the record's config by its top-level keys.
+    """One run, from its record.
 
-    ``code``, ``versions``, ``data``, ``device`` and ``host`` are texts that are equal where what they stand for is.
-    ``modules`` has the hash of each module of the user's own that it loaded, None where that is not known.
+    ``config`` has the record's config by its top-level keys. ``code``, ``versions``, ``data``, ``device`` and ``host``
+    are texts, equal where the code, the versions and so on are. ``modules`` has the hash of each of the user's own
+    modules, None where it is unknown.
     """
 
     path: str
@@ -53,23 +54,23 @@ class Run:
     host: str = ""
 
     def value(self, key: str) -> Any:
-        """The config's value under a dotted key; for a key that stands above others, the mapping of those below."""
+        """The config's value under a dotted key; for a key above others, the mapping of those below it."""
         section = self.config.get(key.partition(".")[0])
         return MISSING if section is None else section.value(key)
 
     def identity(self, key: str) -> Any:
-        """The same as something hashable, equal where the values are."""
+        """A hashable stand-in for the value, equal where the values are."""
         section = self.config.get(key.partition(".")[0])
         return MISSING if section is None else section.identity(key)
 
 
 def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
-    """Every run below the folders, in order of path, and the number of copies of one and the same run left out.
+    """Every run below the folders, in order of path, and the number of copies that were left out.
 
     A file that cannot be read becomes a run of status ``unreadable``: one damaged file must not hide a whole sweep.
 
     Raises:
-        InputError: A folder does not exist, holds no record, or holds unreadable ones alone.
+        InputError: A folder does not exist, holds no record, or holds only unreadable ones.
     """
     runs: dict[Any, Run] = {}
     copies = 0
@@ -77,20 +78,20 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
     for folder in run_folders(folders):
         run = reader.read(folder)
         # A copied folder is the same run: the same config, begun in the same microsecond.
-        same = (run.config_hash, run.started_at) if run.started_at else folder
-        known = runs.get(same)
-        copies += known is not None
-        if known is None or (known.status != "completed" and run.status == "completed"):
-            runs[same] = run
-    found = sorted(runs.values(), key=lambda run: run.path)
-    tell_apart(found)
-    if all(run.status == UNREADABLE for run in found):
-        raise InputError(found[0].error)
-    return found, copies
+        identity = (run.config_hash, run.started_at) if run.started_at else folder
+        copy = runs.get(identity)
+        copies += copy is not None
+        if copy is None or (copy.status != "completed" and run.status == "completed"):
+            runs[identity] = run
+    by_path = sorted(runs.values(), key=lambda run: run.path)
+    mark_conflicts(by_path)
+    if all(run.status == UNREADABLE for run in by_path):
+        raise InputError(by_path[0].error)
+    return by_path, copies
 
 
 def run_folders(folders: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """Each run's folder below the folders, once, links followed.
+    """Each run's folder below the folders, once; links are followed.
 
     Raises:
         InputError: a folder does not exist, cannot be read, or holds no record.
@@ -102,27 +103,27 @@ def run_folders(folders: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
             root = root.parent
         if not root.is_dir():
             raise InputError(f"DIR: expected a folder of runs, got {os.fspath(folder)!r}, which is not a folder")
-        found = False
+        has_run = False
         waiting = [os.fspath(root) if root.is_absolute() else os.path.relpath(root)]
         while waiting:
             place = waiting.pop()
             status = os.stat(place)
             # Links are followed, since runs often live on another disk; `visited` ends cycles and overlaps.
             if (status.st_dev, status.st_ino) in visited:
-                found = True
+                has_run = True
                 continue
             visited.add((status.st_dev, status.st_ino))
-            is_run, below = _look_into(place)
+            is_run, below = _scan(place)
             if is_run:
-                found = True
+                has_run = True
                 yield place
             waiting += below
-        if not found:
+        if not has_run:
             raise InputError(f"no {RECORD_NAME} below DIR: {os.fspath(folder)}")
 
 
-def _look_into(place: str) -> tuple[bool, list[str]]:
-    """Whether a folder is a run's, and the folders in it where runs may be."""
+def _scan(place: str) -> tuple[bool, list[str]]:
+    """Whether a folder is a run's, and the folders in it that may hold runs."""
     is_run, below = False, []
     try:
         with os.scandir(place) as entries:
@@ -140,7 +141,7 @@ def _look_into(place: str) -> tuple[bool, list[str]]:
 
 
 class _Reader:
-    """Reads records; what thousands of runs have in common is held once."""
+    """Reads records; parts that many runs share are held once."""
 
     def __init__(self) -> None:
         self._sections = Sections()
@@ -159,7 +160,7 @@ class _Reader:
             path=folder,
             status=record["status"],
             error=_last_line(record["error"]),
-            config=self._sections.of(self._places.unified(record)),
+            config=self._sections.of(self._places.rewrite(record)),
             config_hash=record["config_hash"] or config_hash(record["config"]),
             overrides=tuple(sys.intern(str(override)) for override in record["overrides"] or ()),
             seed=record["seed"],
@@ -184,10 +185,10 @@ class _Reader:
 
 
 def _versions(record: Mapping[str, Any]) -> list[str]:
-    """The versions of packages, and which commit of seqlab it was where it ran from a checkout."""
-    found = [f"{name} {number}" for name, number in record["versions"].items()]
+    """The versions of packages, and seqlab's commit if it ran from a checkout."""
+    versions = [f"{name} {number}" for name, number in record["versions"].items()]
     commit = git_words(record["seqlab_git"])
-    return [*found, f"seqlab-commit {commit}"] if commit else found
+    return [*versions, f"seqlab-commit {commit}"] if commit else versions
 
 
 def _device(device: Any) -> str:
@@ -195,6 +196,6 @@ def _device(device: Any) -> str:
 
 
 def _last_line(error: Any) -> str:
-    """In printable characters alone: a terminal's control codes in a traceback must not act on another terminal."""
+    """An error's last line, in printable characters: control codes in a traceback must not act on a terminal."""
     lines = str(error or "").strip().splitlines()
     return "".join(filter(str.isprintable, lines[-1])).strip() if lines else ""

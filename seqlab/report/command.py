@@ -1,4 +1,4 @@
-"""The arguments of ``seqlab report``, and what they do."""
+"""The arguments of ``seqlab report``, and the command itself."""
 
 import argparse
 import os
@@ -10,13 +10,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from seqlab.errors import InputError
+from seqlab.report.curves import Curves
+from seqlab.report.document import BEGIN, END, write_into
 from seqlab.report.formats import FORMATS, WIDTH, as_markdown
-from seqlab.report.into import BEGIN, END, write_into
+from seqlab.report.groups import Report
 from seqlab.report.output import check_png, compare, load_curves, render, save_curves, save_plot, save_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``seqlab report``."""
+    """Adds the arguments of ``seqlab report``."""
     parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder of several")
     parser.add_argument(
         "--by",
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="take differences from the group with this value; may be repeated (default: from the best group)",
     )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="of what is written (default: table)")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="the report's format (default: table)")
     parser.add_argument("--output", metavar="FILE", help="write the report there; standard output then shows the table")
     parser.add_argument(
         "--into",
@@ -55,24 +57,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write into DIR, of which there is one then, what `tensorboard --logdir DIR` shows of all its runs: the "
-        "rows of HParams, curves of the groups",
+        help="write into DIR (only one) what `tensorboard --logdir DIR` shows of all its runs: the rows of HParams, "
+        "curves of the groups",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out ``seqlab report`` on parsed arguments; the exit code is 0.
+    """Carries out ``seqlab report`` on parsed arguments; the exit code is 0.
 
     Raises:
         InputError: As `compare`, `render`, `save_plot`, `save_curves` and `write_into` do.
     """
-    for option, path in (("--plot", arguments.plot), ("--curves", arguments.curves)):
-        if path:
-            check_png(option, path)
-    if arguments.curve_metric and not (arguments.curves or arguments.format == "html"):
-        raise InputError("--curve-metric: draws nothing without --curves FILE or --format html")
-    if arguments.tensorboard and len(arguments.folders) > 1:
-        raise InputError(f"--tensorboard: expected one DIR to write into, got {len(arguments.folders)}")
+    _check_options(arguments)
     report = compare(
         arguments.folders,
         by=_keys("--by", arguments.by),
@@ -80,12 +76,32 @@ def run(arguments: argparse.Namespace) -> int:
         metric=arguments.metric,
         baseline=_baseline(arguments.baseline),
     )
-    curves, written = None, []
-    # Curves first: what they lack is among the report's notes.
+    curves = None
+    # Before any text is written: the curves may add a note to the report.
     if arguments.curves:
         curves = save_curves(report, arguments.curves, arguments.curve_metric)
     elif arguments.curve_metric:
         curves = load_curves(report, arguments.curve_metric)
+    files = _write_files(arguments, report, curves)
+    _print_report(arguments, report, curves)
+    for path in files:
+        print(f"written: {path}", file=sys.stderr)
+    return 0
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    for option, path in (("--plot", arguments.plot), ("--curves", arguments.curves)):
+        if path:
+            check_png(option, path)
+    if arguments.curve_metric and not (arguments.curves or arguments.format == "html"):
+        raise InputError("--curve-metric: draws nothing without --curves FILE or --format html")
+    if arguments.tensorboard and len(arguments.folders) > 1:
+        raise InputError(f"--tensorboard: expected one DIR to write into, got {len(arguments.folders)}")
+
+
+def _write_files(arguments: argparse.Namespace, report: Report, curves: Curves | None) -> list[str]:
+    """Writes the files that the options ask for; returns a text for each."""
+    written = []
     if arguments.output:
         save_text("--output", arguments.output, render(report, arguments.format, curves=curves))
         written.append(arguments.output)
@@ -95,27 +111,29 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.curves:
         written.append(arguments.curves)
     if arguments.into:
-        pictures = {f"{report.metric} of each group": arguments.plot, "learning curves": arguments.curves}
-        shown = [(title, _address(path, arguments.into)) for title, path in pictures.items() if path]
-        write_into(arguments.into, as_markdown(report, shown))
+        files = {f"{report.metric} of each group": arguments.plot, "learning curves": arguments.curves}
+        pictures = [(title, _address(path, arguments.into)) for title, path in files.items() if path]
+        write_into(arguments.into, as_markdown(report, pictures))
         written.append(arguments.into)
     if arguments.tensorboard:
         from seqlab.report.tensorboard import save_for_tensorboard
 
         (folder,) = arguments.folders
-        shown_there = save_for_tensorboard(report, Path(folder))
-        written.append(f"{shown_there}; see them with: tensorboard --logdir {shlex.quote(folder)}")
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else WIDTH
-    shown_format = "table" if arguments.output else arguments.format
-    color = terminal and "NO_COLOR" not in os.environ
-    _print(render(report, shown_format, width=width, color=color, curves=curves))
-    if shown_format == "csv":
+        line = save_for_tensorboard(report, Path(folder))
+        written.append(f"{line}; see them with: tensorboard --logdir {shlex.quote(folder)}")
+    return written
+
+
+def _print_report(arguments: argparse.Namespace, report: Report, curves: Curves | None) -> None:
+    """Prints the report; the table, if another format goes into ``--output``."""
+    is_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else WIDTH
+    color = is_terminal and "NO_COLOR" not in os.environ
+    format = "table" if arguments.output else arguments.format
+    _print(render(report, format, width=width, color=color, curves=curves))
+    if format == "csv":
         for note in report.notes:
             print(note, file=sys.stderr)
-    for path in written:
-        print(f"written: {path}", file=sys.stderr)
-    return 0
 
 
 def _keys(option: str, text: str | None) -> list[str] | None:
@@ -128,23 +146,23 @@ def _keys(option: str, text: str | None) -> list[str] | None:
 
 
 def _baseline(texts: Sequence[str]) -> dict[str, str]:
-    wished = {}
+    baseline = {}
     for text in texts:
         key, sign, value = text.partition("=")
         if not key or not sign:
             raise InputError(f"--baseline: expected KEY=VALUE, such as model.num_layers=1, got {text!r}")
-        wished[key.strip()] = value.strip()
-    return wished
+        baseline[key.strip()] = value.strip()
+    return baseline
 
 
 def _address(picture: str, document: str) -> str:
-    """A picture's address in a document beside which it lies."""
+    """A picture's address in a document, relative to the document."""
     relative = os.path.relpath(Path(picture).resolve(), Path(document).resolve().parent)
     return quote(Path(relative).as_posix())
 
 
 def _print(text: str) -> None:
-    """Print, in plain characters where the terminal knows no others."""
+    """Prints a text, in plain characters where the output's encoding has no others."""
     encoding = sys.stdout.encoding or "ascii"
     try:
         text.encode(encoding)

@@ -1,4 +1,4 @@
-"""The configs of many runs, held once where they are equal, and which of their keys tell runs apart."""
+"""The configs of many runs, equal parts held once, and the keys in which the runs differ."""
 
 import difflib
 import itertools
@@ -7,30 +7,30 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seqlab.config.hash import canonical_json, counted, flatten, told_apart
+from seqlab.config.hash import canonical_json, comparable, deciding_values, flatten
 from seqlab.errors import InputError
 
 if TYPE_CHECKING:
     from seqlab.report.collect import Run
 
 MISSING = "-"
-"""Stands for the value of a config key that a run does not have."""
+"""The value of a config key that a run does not have."""
 
 
 class Section:
-    """A top-level part of a config, flat: dotted key to value. Runs that have it word for word share one."""
+    """A top-level part of a config as dotted keys and values. Runs with an equal part share one object."""
 
-    __slots__ = ("_below", "_identities", "counted", "flat", "name")
+    __slots__ = ("_below", "_identities", "deciding", "flat", "name")
 
     def __init__(self, name: str, content: Any) -> None:
         self.name = name
         self.flat = {sys.intern(key): value for key, value in flatten({name: content})}
-        self.counted = frozenset(map(sys.intern, counted({name: content})))
+        self.deciding = frozenset(map(sys.intern, deciding_values({name: content})))
         self._below: dict[str, Any] = {}
         self._identities: dict[str, Any] = {}
 
     def value(self, key: str) -> Any:
-        """The value of a key; for one that stands above others, the mapping of those below; else `MISSING`."""
+        """The value of a key; for a key above others, the mapping of those below it; else `MISSING`."""
         if key in self.flat:
             return self.flat[key]
         if key not in self._below:
@@ -39,28 +39,28 @@ class Section:
         return self._below[key]
 
     def identity(self, key: str) -> Any:
-        """`identity` of the key's value, worked out once."""
+        """`identity` of the key's value, computed once."""
         if key not in self._identities:
-            self._identities[key] = identity(told_apart(key, self.value(key)))
+            self._identities[key] = identity(comparable(key, self.value(key)))
         return self._identities[key]
 
 
 class Sections:
-    """Makes the sections of configs. Ten thousand configs of a sweep have a few dozen different ones."""
+    """Makes the sections of configs: ten thousand configs of a sweep have a few dozen different ones."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Section] = {}
+        self._sections: dict[bytes, Section] = {}
 
     def of(self, config: Mapping[str, Any]) -> dict[str, Section]:
         """The sections of one config by their names."""
         sections = {}
         for name, content in config.items():
-            # Version 2 of marshal has no references between objects: equal content, equal bytes, ten times as fast
-            # as flattening it.
+            # Version 2 of marshal has no references between objects, so equal content gives equal bytes. It is ten
+            # times as fast as flattening.
             stamp = marshal.dumps((name, content), 2)
-            section = self._known.get(stamp)
+            section = self._sections.get(stamp)
             if section is None:
-                section = self._known[stamp] = Section(name, content)
+                section = self._sections[stamp] = Section(name, content)
             sections[sys.intern(name)] = section
         return sections
 
@@ -78,33 +78,33 @@ def identity(value: Any) -> Any:
 
 
 def check_keys(option: str, keys: Sequence[str], runs: Sequence["Run"]) -> None:
-    """Refuse keys that no run has.
+    """Refuses keys that no run has.
 
     Raises:
-        InputError: With the nearest keys that there are.
+        InputError: The line names the nearest keys of the runs.
     """
-    known: set[str] = set()
+    keys_of_runs: set[str] = set()
     for section in _distinct(runs):
         for key in section.flat:
-            while key and key not in known:
-                known.add(key)
+            while key and key not in keys_of_runs:
+                keys_of_runs.add(key)
                 key = key.rpartition(".")[0]
     for key in keys:
-        if key not in known:
-            raise InputError(f"{option}: no run has the config key {key!r}{near(key, known)}")
+        if key not in keys_of_runs:
+            raise InputError(f"{option}: no run has the config key {key!r}{near_hint(key, keys_of_runs)}")
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """``; near: a, b`` with the known names most like ``name``, or nothing."""
-    known = sorted(known)
+def near_hint(name: str, names: Iterable[str]) -> str:
+    """``; near: a, b`` with the ``names`` most like ``name``; empty where there are none."""
+    names = sorted(names)
     last = name.rpartition(".")[2]
-    close = [key for key in known if key.rpartition(".")[2] == last]
-    close += [key for key in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if key not in close]
+    close = [each for each in names if each.rpartition(".")[2] == last]
+    close += [each for each in difflib.get_close_matches(name, names, n=3, cutoff=0.5) if each not in close]
     return f"; near: {', '.join(close[:5])}" if close else ""
 
 
 def differing_keys(runs: Sequence["Run"]) -> list[str]:
-    """The config keys whose values differ among the runs, save the seed and what does not change results."""
+    """The config keys whose values differ among the runs, except the seed and keys that do not decide the result."""
     differing = []
     by_name: dict[str, list[Section | None]] = {}
     for section in _distinct(runs):
@@ -116,10 +116,10 @@ def differing_keys(runs: Sequence["Run"]) -> list[str]:
         if len(sections) < 2:
             continue
         for key in dict.fromkeys(key for section in sections if section for key in section.flat):
-            if not any(section and key in section.counted for section in sections):
+            if not any(section and key in section.deciding for section in sections):
                 continue
-            found = {section.identity(key) if section and key in section.flat else MISSING for section in sections}
-            if len(found) > 1 and not _is_seed(key, runs):
+            values = {section.identity(key) if section and key in section.flat else MISSING for section in sections}
+            if len(values) > 1 and not _is_seed(key, runs):
                 differing.append(key)
     return differing
 
@@ -130,11 +130,11 @@ def is_below(key: str, above: Iterable[str]) -> bool:
 
 
 def _distinct(runs: Sequence["Run"]) -> list[Section]:
-    """The different sections of the runs' configs, in the order that they come in."""
+    """The different sections of the runs' configs, in order of appearance."""
     return list(dict.fromkeys(itertools.chain.from_iterable(run.config.values() for run in runs)))
 
 
 def _is_seed(key: str, runs: Sequence["Run"]) -> bool:
-    """The seed itself, or a copy of it that another part of the config received by interpolation."""
+    """Whether a key is the seed, or a copy of it by interpolation."""
     last = key.rpartition(".")[2]
     return key == "seed" or ("seed" in last and all(run.value(key) in (run.seed, MISSING) for run in runs))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.errors import InputError
-from seqlab.report.configs import near
+from seqlab.report.configs import near_hint
 from seqlab.report.events import read_events
 from seqlab.report.groups import Group, Report
+from seqlab.report.labels import runs_text, shortened
 from seqlab.report.means import is_finite
-from seqlab.report.warn import some, told
 
 Points = dict[int, float]
 """Step to value."""
@@ -19,7 +19,7 @@ Points = dict[int, float]
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """One metric's curve of each run that has one, by groups in the report's order; ``note``: which runs have none."""
+    """One metric's curves of the runs of each group, in the report's order; ``note`` names the runs without a curve."""
 
     metric: str
     groups: list[tuple[Group, list[Points]]]
@@ -28,7 +28,7 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Mean and sample deviation of several curves at each step that any of them has, where all of them run."""
+    """Mean and sample deviation of several curves, at each step of any of them within the range that all cover."""
 
     steps: Any
     means: Any
@@ -36,10 +36,10 @@ class Band:
 
 
 def read_curves(report: Report, metric: str | None = None) -> Curves:
-    """Read one metric of every run in the report.
+    """Reads one metric of every run in the report.
 
     Args:
-        report: Whose runs; the folders that it found them in are read.
+        report: Names the runs and their folders.
         metric: As in TensorBoard; None takes the report's metric on validation, else ``val/loss``.
 
     Raises:
@@ -47,17 +47,17 @@ def read_curves(report: Report, metric: str | None = None) -> Curves:
     """
     if not report.groups:
         raise InputError("--curves: nothing to draw, since no run is counted")
-    wishes = [metric] if metric is not None else [f"val/{report.metric.rpartition('/')[2]}", "val/loss"]
-    known: set[str] = set()
+    choices = [metric] if metric is not None else [f"val/{report.metric.rpartition('/')[2]}", "val/loss"]
+    tags: set[str] = set()
     scalars: dict[str, dict[str, Points]] = {}
     for run in (run for group in report.groups for run in group.runs):
-        found = read_scalars(run.path)
-        known |= set(found)
-        # The others would take a hundred times the memory.
-        scalars[run.path] = {wish: found[wish] for wish in wishes if wish in found}
-    metric = next((wish for wish in wishes if wish in known), wishes[0])
-    if metric not in known:
-        hint = near(metric, known) if known else "; they have no events at all: was logger=none set?"
+        all_of_run = read_scalars(run.path)
+        tags |= set(all_of_run)
+        # Only these: all scalars of all runs would take a hundred times the memory.
+        scalars[run.path] = {name: all_of_run[name] for name in choices if name in all_of_run}
+    metric = next((name for name in choices if name in tags), choices[0])
+    if metric not in tags:
+        hint = near_hint(metric, tags) if tags else "; they have no events at all: was logger=none set?"
         raise InputError(f"--curves: no counted run has TensorBoard events of {metric!r}{hint}")
     groups, without = [], []
     for group in report.groups:
@@ -66,24 +66,25 @@ def read_curves(report: Report, metric: str | None = None) -> Curves:
         groups.append((group, [curve for curve in curves if curve]))
     note = None
     if without:
-        note = f"No TensorBoard events of {metric} in {told(len(without))} of {len(scalars)}: {some(without, limit=2)}."
+        count = f"{runs_text(len(without))} of {len(scalars)}"
+        note = f"No TensorBoard events of {metric} in {count}: {shortened(without, limit=2)}."
     return Curves(metric, groups, note)
 
 
 def read_scalars(folder: str) -> dict[str, Points]:
     """The finite scalars in a run's event files: tag to points, in the order of steps.
 
-    A resumed run has several files. What an earlier one tells of steps that a later one went through again is left
-    out, as TensorBoard does it. A file whose writer was killed is read up to its last whole event.
+    A resumed run has several files. Where a later file repeats steps of an earlier one, only the later counts, as in
+    TensorBoard. A file whose writer was killed is read up to its last whole event.
     """
     scalars: dict[str, Points] = {}
-    for path in sorted(Path(folder).glob("events.out.tfevents.*"), key=_begun):
-        begun: set[str] = set()
+    for path in sorted(Path(folder).glob("events.out.tfevents.*"), key=_start_time):
+        tags_of_file: set[str] = set()
         for tag, step, value in _scalars(path):
             points = scalars.setdefault(tag, {})
-            if tag not in begun:
-                begun.add(tag)
-                for later in [known for known in points if known >= step]:
+            if tag not in tags_of_file:
+                tags_of_file.add(tag)
+                for later in [each for each in points if each >= step]:
                     del points[later]
             if is_finite(value):
                 points[step] = value
@@ -91,9 +92,9 @@ def read_scalars(folder: str) -> dict[str, Points]:
 
 
 def band_of(curves: Sequence[Points]) -> Band | None:
-    """Average curves, interpolated between their points; None where there is no step that all of them have reached.
+    """The average of curves, interpolated between their points; None where no step is within the range of all.
 
-    Beyond the end of the shortest there is no mean: the mean of those that go on would jump.
+    There is no average beyond the end of the shortest curve: the mean of the others would jump there.
     """
     import numpy as np
 
@@ -108,13 +109,14 @@ def band_of(curves: Sequence[Points]) -> Band | None:
     return Band(np.array(steps), values.mean(axis=0), spread)
 
 
-def _begun(path: Path) -> tuple[int, str]:
-    """When a file was begun, which its name tells, and its name."""
-    found = re.search(r"tfevents\.(\d+)", path.name)
-    return int(found[1]) if found else 0, path.name
+def _start_time(path: Path) -> tuple[int, str]:
+    """The time when a file was begun, which is part of its name, and the name."""
+    match = re.search(r"tfevents\.(\d+)", path.name)
+    return int(match[1]) if match else 0, path.name
 
 
 def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
+    """The tag, step and value of each scalar in an event file."""
     for event in read_events(path):
         for value in event.summary.value:
             kind = value.WhichOneof("value")

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: read fast, and written whole."""
+"""TensorBoard's event files, read and written."""
 
 import io
 import os
@@ -17,8 +17,8 @@ _HEADER: Final = struct.Struct("<QI")  # a record's length and the checksum of i
 def read_events(path: Path) -> Iterator[Any]:
     """The ``Event`` messages in a file, up to the last whole one: its writer may be at work, or have been killed.
 
-    Of the checksums only those of the lengths are looked at, as TensorBoard's data server does it: in Python the
-    others would take 15 times as long as all the rest.
+    Only the checksums of the lengths are verified, as in TensorBoard's data server. In Python, the checksums of the
+    content would take 15 times as long as the rest.
 
     Raises:
         InputError: The file cannot be read.
@@ -46,10 +46,10 @@ def read_events(path: Path) -> Iterator[Any]:
 
 
 def write_events(path: Path, events: Iterable[Any]) -> None:
-    """Replace (or create) a file of ``Event`` messages in one step; one that holds them already is left alone.
+    """Replaces (or creates) a file of ``Event`` messages in one step; a file that has them already stays.
 
     Raises:
-        OSError: With the file's name, and not that of one on the way to it.
+        OSError: With the name of this file, and not of a temporary one.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter

@@ -1,4 +1,4 @@
-"""A report as a table for the terminal, as csv, json and markdown."""
+"""A report as a table for the terminal, and as csv, json and markdown."""
 
 import csv
 import dataclasses
@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from seqlab.report.cells import (
+from seqlab.report.collect import Run
+from seqlab.report.columns import (
     Column,
     caption,
     command_title,
@@ -20,22 +21,19 @@ from seqlab.report.cells import (
     not_counted,
     result_columns,
 )
-from seqlab.report.collect import Run
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import full_text, labels
-
-__all__ = ["FORMATS", "WIDTH", "as_csv", "as_json", "as_markdown", "as_table", "labels"]
+from seqlab.report.labels import full_text
 
 FORMATS = ("table", "csv", "json", "markdown", "html")
 WIDTH = 100
 MAX_SHOWN = 200
-"""Groups in the terminal's table: nobody reads thousands there, and they would take half a minute to lay out."""
+"""The most groups in the terminal's table: thousands would take half a minute to lay out."""
 KEY_WIDTHS = (20, 8, 1)
-"""Words of config keys and values are whole up to so many characters: the first that leaves the numbers their room."""
+"""Widths of a column of keys, in characters; the first that leaves room for the numbers is taken."""
 
 
 def as_table(report: Report, *, width: int = WIDTH, color: bool = False) -> str:
-    """The tables, with the caption, the warnings, the best's command and the runs that do not count below them."""
+    """The tables; below them the caption, the warnings, the command of the best group and the runs not counted."""
     from rich.console import Console
     from rich.text import Text
 
@@ -46,11 +44,11 @@ def as_table(report: Report, *, width: int = WIDTH, color: bool = False) -> str:
         for table in _rich_tables(dataclasses.replace(report, groups=shown), console):
             console.print(table)
     hidden = len(report.groups) - len(shown)
-    rest = [f"{hidden} more groups are not shown here; --format csv, json, markdown and html have all."]
-    for line in [*(rest if hidden else []), *caption(report), *report.notes]:
+    remark = [f"{hidden} more groups are not shown here; --format csv, json, markdown and html have all."]
+    for line in [*(remark if hidden else []), *caption(report), *report.notes]:
         console.print(Text(line))
     if report.command:
-        # Never wrapped: a command is there to be copied.
+        # Not wrapped: the command is to be copied.
         console.print(Text(f"{command_title(report)}:\n  {report.command.line}"), soft_wrap=True)
         console.print(Text(" ".join(report.command.remarks)))
     for line in not_counted(report):
@@ -59,7 +57,7 @@ def as_table(report: Report, *, width: int = WIDTH, color: bool = False) -> str:
 
 
 def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str:
-    """The tables in GitHub's markdown, with caption and warnings as paragraphs; ``pictures``: title and address."""
+    """The tables in GitHub's markdown, with caption, warnings and ``pictures``, which are titles and addresses."""
     keys, parts = key_columns(report), []
     if report.columns and report.groups:
         titles, rows = cross_table(report)
@@ -80,7 +78,7 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
 
 
 def as_csv(report: Report) -> str:
-    """One line a group, numbers in full precision, empty where there is none."""
+    """A line for each group, numbers in full precision; a field without a value is empty."""
     out = io.StringIO()
     columns = ["n", "seeds", "diverged", "mean", "sd", "interval_low", "interval_high"]
     columns += ["num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes", "best"]
@@ -92,16 +90,16 @@ def as_csv(report: Report) -> str:
         low, high = group.interval or (None, None)
         entry.update(interval_low=low, interval_high=high, best="true" if group.best else "false")
         entry["seeds"] = " ".join(map(str, group.seeds))
-        found = group.difference
-        low, high = (found and found.interval) or (None, None)
-        entry.update(difference=found and found.mean, difference_low=low, difference_high=high, pairs=found and found.n)
+        gap = group.difference
+        low, high = (gap and gap.interval) or (None, None)
+        entry.update(difference=gap and gap.mean, difference_low=low, difference_high=high, pairs=gap and gap.n)
         keys = [full_text(value) for value in group.key.values()]
         writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
     return out.getvalue()
 
 
 def as_json(report: Report) -> str:
-    """Everything, strictly JSON: a value that diverged is ``"nan"`` or ``"inf"``, what is unknown is null."""
+    """The whole report as strict JSON: a diverged value is ``"nan"`` or ``"inf"``, an unknown one is null."""
     command, origin = report.command, report.provenance
     content = {
         "by": report.by,
@@ -132,7 +130,7 @@ def _rich_tables(report: Report, console: Any) -> list[Any]:
         titles, rows = cross_table(report)
         tables.append(_fitting(console, titles, rows, len(report.rows), [False] * len(rows)))
     whole = _table_of(keys, [*results, *costs])
-    # Numbers are never cut: where they do not fit, what a group cost gets a table of its own.
+    # Numbers are never cut: where they do not fit, the costs get a table of their own.
     fits = _fits(console, *whole, len(keys), KEY_WIDTHS[0])
     parts = [whole] if fits else [_table_of(keys, results), _table_of(keys, costs)]
     if differences := difference_columns(report):
@@ -154,8 +152,8 @@ def _fitting(
 
 def _fits(console: Any, titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, key_width: int) -> bool:
     longest = [max(column, key=len) for column in zip(titles, *rows, strict=True)]
-    probe = _rich_table(titles, [longest], keys, [False], key_width)  # quicker than the whole table, and as wide
-    unlimited = console.options.update(width=10_000)  # else the answer would never be more than the console's width
+    probe = _rich_table(titles, [longest], keys, [False], key_width)  # as wide as the whole table, and faster
+    unlimited = console.options.update(width=10_000)  # otherwise rich's answer is at most the console's width
     return bool(console.measure(probe, options=unlimited).minimum <= console.width)
 
 
@@ -169,7 +167,7 @@ def _rich_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for number, title in enumerate(titles):
         if number < keys:
-            # Keys break at their dots, so that several of them still leave room for the numbers.
+            # Keys break at their dots, which leaves room for the numbers.
             words = [*title.split("."), *(row[number] for row in rows)]
             text = title.replace(".", ".\n") if keys > 1 else title
             table.add_column(Text(text), overflow="fold", min_width=min(key_width, max(map(len, words))))
@@ -190,7 +188,7 @@ def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: 
 
 
 def _entry(group: Group) -> dict[str, Any]:
-    found = group.difference
+    difference = group.difference
     return {
         "n": len(group.values),
         "seeds": group.seeds,
@@ -205,7 +203,7 @@ def _entry(group: Group) -> dict[str, Any]:
         "peak_memory_bytes": group.peak_memory_bytes,
         "best": group.best,
         "baseline": group.baseline,
-        "difference": found and {"mean": found.mean, "interval": found.interval, "pairs": found.n},
+        "difference": difference and {"mean": difference.mean, "interval": difference.interval, "pairs": difference.n},
     }
 
 
@@ -215,5 +213,5 @@ def _not_counted_entry(run: Run, by: Sequence[str]) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """As literal text: underscores within a word are left alone, as GitHub does."""
+    """A text with markdown's characters escaped, except underscores within a word, which GitHub takes literally."""
     return re.sub(r"[\\|*<`]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", text).replace("\n", " ")

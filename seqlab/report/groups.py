@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""The data of a report: its groups of runs, and how they compare."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,15 +7,15 @@ from seqlab.config.hash import canonical_json
 from seqlab.report.collect import Run
 from seqlab.report.means import Mean
 from seqlab.report.reproduce import Command
-from seqlab.report.warn import Provenance
+from seqlab.report.warnings import Provenance
 
 
 @dataclass(slots=True)
 class Group:
-    """The completed runs that share the values of the report's keys. ``sd`` and ``interval`` need two seeds or more.
+    """The completed runs with the same values of the report's keys, and their statistics.
 
-    ``difference`` is the mean over pairs of runs with a common seed of this group's value less the baseline's; None in
-    the baseline itself and where there is no pair.
+    ``sd`` and ``interval`` need two seeds or more. ``difference`` is this group's value less the baseline's, averaged
+    over pairs of runs with a common seed; None for the baseline itself and where there is no pair.
     """
 
     key: dict[str, Any]
@@ -41,9 +41,10 @@ class Group:
 
 @dataclass(slots=True)
 class Report:
-    """A comparison: what `render` and `save_plot` show.
+    """A comparison of runs, for `render` and `save_plot`.
 
-    ``by`` has the keys of the rows, then those of the columns; ``runs`` all that were found, counted or not.
+    ``by`` has the keys of the rows, then those of the columns. ``runs`` has all runs, ``not_counted`` those that did
+    not complete.
     """
 
     by: list[str]
@@ -64,10 +65,10 @@ class Report:
 
     @property
     def differing(self) -> list[str]:
-        """The keys that have several values among the groups: a failed run may be all that had another."""
+        """The keys with several values among the groups; another value may be that of a failed run only."""
         return [key for key in self.by if len({canonical_json(group.key[key]) for group in self.groups}) > 1]
 
     @property
     def baseline(self) -> Group | None:
-        """The group that the others' differences are from."""
+        """The group that the differences of the others are taken from."""
         return next((group for group in self.groups if group.baseline), None)

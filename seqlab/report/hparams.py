@@ -1,4 +1,4 @@
-"""A comparison's runs as rows of TensorBoard's HParams tab: which columns there are, and what stands in them."""
+"""The runs of a comparison as rows of TensorBoard's HParams tab: its columns, and each run's values."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from seqlab.report.reproduce import swept_keys
 
 MAX_COLUMNS: Final = 20
 TICKED: Final = 5
-"""As many columns TensorBoard shows at first."""
+"""The number of columns that TensorBoard shows at first."""
 MAX_CHOICES: Final = 10
-"""Numbers with more different values than these are filtered by a range instead of by ticking them off."""
+"""A column of numbers with more different values than this is filtered by a range instead of a list."""
 
 STATUSES: Final = {"completed": "SUCCESS", "failed": "FAILURE", "interrupted": "UNKNOWN"}
-"""What the tab calls those that have a row. A run that still goes on will write one itself, when it ends."""
+"""The tab's names for the statuses of runs that have a row. A run under way writes its own row when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One config key, or the status: its name in the tab, whether it is ticked at first, and each run's value.
+class HParam:
+    """A column of the tab: its name, whether it is ticked at first, and each run's value.
 
-    The values are all booleans, all numbers or all words; None where a run has none.
+    The values are all booleans, all numbers or all texts; None where a run has none.
     """
 
     name: str
@@ -34,12 +34,11 @@ class Column:
     values: list[Any]
 
 
-def columns_of(report: Report, runs: Sequence[Run]) -> list[Column]:
-    """The columns of ``runs``, which are the report's: its keys, the seed, how runs ended, what else differs.
+def columns_of(report: Report, runs: Sequence[Run]) -> list[HParam]:
+    """The columns of the report's runs: its keys, the seed, the status, and other differing keys.
 
-    The tab sorts them by name and ticks the first five, be there more or not. So a key that has one value in all runs
-    is no column, or it would be a place that all lines go through; unless nothing differs: then those of
-    ``logger.hparams`` are.
+    The tab sorts columns by name, and ticks five. A key with one value in all runs would only take room, so it is no
+    column. Where no key differs, the keys of ``logger.hparams`` are the columns.
     """
     swept = swept_keys(runs)
     others = sorted(differing_keys(runs), key=lambda key: not is_below(key, swept))
@@ -50,42 +49,42 @@ def columns_of(report: Report, runs: Sequence[Run]) -> list[Column]:
     if not columns:
         configured = next((keys for run in runs if isinstance(keys := run.value("logger.hparams"), list)), ["seed"])
         columns = [(key_name(key), _values(key, runs)) for key in configured]
-    # Of more that differ than are ticked, TensorBoard would tick the first of the alphabet.
-    return [Column(name, place < TICKED, values) for place, (name, values) in enumerate(columns[:MAX_COLUMNS])]
+    # Left alone, TensorBoard would tick the first columns of the alphabet.
+    return [HParam(name, place < TICKED, values) for place, (name, values) in enumerate(columns[:MAX_COLUMNS])]
 
 
 def metric_tags(report: Report) -> list[str]:
-    """The tags of the runs' results, which the tab ticks the first five of: the report's metric, the judged, tests."""
-    found = {_tag(name) for run in report.runs for name in run.metrics}
+    """The tags of the runs' results; the tab ticks five: the report's metric, the judged metric, then tests."""
+    tags = {_tag(name) for run in report.runs for name in run.metrics}
     judged = [str(run.value("optimize.metric")) for run in report.runs]
-    wishes = map(_tag, [report.metric, *judged])
-    tests = sorted((tag for tag in found if tag.startswith("test/")), key=lambda tag: (tag != "test/loss", tag))
-    return [tag for tag in dict.fromkeys([*wishes, *tests, *sorted(found)]) if tag in found]
+    first = map(_tag, [report.metric, *judged])
+    tests = sorted((tag for tag in tags if tag.startswith("test/")), key=lambda tag: (tag != "test/loss", tag))
+    return [tag for tag in dict.fromkeys([*first, *tests, *sorted(tags)]) if tag in tags]
 
 
-def experiment_summary(columns: Sequence[Column], tags: Sequence[str]) -> Any:
-    """The tab's columns, as the ``Summary.Value`` that each run carries: the tab takes those of an arbitrary run."""
+def experiment_summary(columns: Sequence[HParam], tags: Sequence[str]) -> Any:
+    """The tab's columns as a ``Summary.Value``. Each run has a copy: the tab reads that of an arbitrary run."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     experiment = api_pb2.Experiment(metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags])
     for column, short in zip(columns, short_names([column.name for column in columns]), strict=True):
         info = experiment.hparam_infos.add(name=column.name, display_name=short, differs=column.ticked)
-        known = sorted({value for value in column.values if value is not None})
-        if known and isinstance(known[0], float) and len(known) > MAX_CHOICES:
+        values = sorted({value for value in column.values if value is not None})
+        if values and isinstance(values[0], float) and len(values) > MAX_CHOICES:
             info.type = api_pb2.DATA_TYPE_FLOAT64
-            info.domain_interval.min_value, info.domain_interval.max_value = known[0], known[-1]
+            info.domain_interval.min_value, info.domain_interval.max_value = values[0], values[-1]
             continue
         kinds: dict[type, Any] = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
-        info.type = kinds.get(type(known[0]) if known else str, api_pb2.DATA_TYPE_STRING)
-        info.domain_discrete.extend(known)
+        info.type = kinds.get(type(values[0]) if values else str, api_pb2.DATA_TYPE_STRING)
+        info.domain_discrete.extend(values)
     return _value(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
 
 
 def row_summaries(run: Run, values: dict[str, Any]) -> list[Any]:
-    """A run's row: its values by the columns' names, and how it ended."""
+    """A run's row: its values by the columns' names, and its status."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-    start = plugin_data_pb2.SessionStartInfo(start_time_secs=started(run))
+    start = plugin_data_pb2.SessionStartInfo(start_time_secs=start_time(run))
     for name, value in values.items():
         kind = {bool: "bool_value", float: "number_value"}.get(type(value), "string_value")
         setattr(start.hparams[name], kind, value)
@@ -97,7 +96,7 @@ def row_summaries(run: Run, values: dict[str, Any]) -> list[Any]:
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """The last word of each key, the whole key where two end alike: there is little room in TensorBoard's pages.
+    """The last word of each key; the whole key where two keys have the same last word.
 
     Example:
         >>> short_names(["model.num_layers", "model.cell._target_", "model.encoder.bias"])
@@ -111,12 +110,12 @@ def short_names(keys: Sequence[str]) -> list[str]:
 
 
 def key_name(key: str) -> str:
-    """A config key as the runs' own records have it."""
+    """A config key as the runs' own records write it."""
     return key.removesuffix("._target_")
 
 
-def started(run: Run) -> float:
-    """When a run began, in seconds since 1970; 0 where its record does not tell."""
+def start_time(run: Run) -> float:
+    """When a run began, in seconds since 1970; 0 where its record does not say."""
     try:
         return datetime.fromisoformat(run.started_at).timestamp()
     except ValueError:
@@ -131,7 +130,7 @@ def _value(tag: str, data: Any) -> Any:
 
 
 def _tag(metric: str) -> str:
-    """What training calls a result in TensorBoard: a best checkpoint's validation is no point of the curve."""
+    """A result's tag in TensorBoard: the validation of the best checkpoint is no point of the curve."""
     return metric if metric.startswith("test/") else f"best/{metric}"
 
 
@@ -140,10 +139,11 @@ def _differs(key: str, runs: Sequence[Run]) -> bool:
 
 
 def _values(key: str, runs: Sequence[Run]) -> list[Any]:
+    """Each run's value of a key, all of one type."""
     values = [run.value(key) for run in runs]
-    known = [value for value in values if value is not None and value != MISSING]
-    if known and all(isinstance(value, bool) for value in known):
+    present = [value for value in values if value is not None and value != MISSING]
+    if present and all(isinstance(value, bool) for value in present):
         return [value if isinstance(value, bool) else None for value in values]
-    if known and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known):
+    if present and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
         return [float(value) if isinstance(value, (int, float)) else None for value in values]
     return list(labels(key, values))

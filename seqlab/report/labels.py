@@ -1,4 +1,4 @@
-"""Words and digits for a report's cells."""
+"""Config values and numbers as the text of a report's cells."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,11 @@ from typing import Any
 from seqlab.config.hash import canonical_json, flatten
 from seqlab.report.configs import MISSING
 
+MAX_NAMED = 6
+
 
 def labels(key: str, values: Iterable[Any]) -> list[str]:
-    """Words for the values of a config key: what a ``_target_`` names in short, unless two would then look alike.
+    """Short texts for the values of a config key; whole texts where two short ones would be equal.
 
     Example:
         >>> labels("model.cell._target_", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
@@ -24,7 +26,7 @@ def labels(key: str, values: Iterable[Any]) -> list[str]:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words as in a sentence.
+    """A list of words as in a sentence.
 
     Example:
         >>> listed(["a", "b", "c"]), listed(["a", "b"])
@@ -34,12 +36,12 @@ def listed(words: Sequence[str]) -> str:
 
 
 def full_text(value: Any) -> str:
-    """A config value in words, whole."""
+    """A config value as text, whole."""
     return value if isinstance(value, str) else canonical_json(value)
 
 
 def find_label(key: str, text: str, values: Sequence[Any]) -> set[int]:
-    """Which of the values of a config key a text names, by its label or whole.
+    """The places of the values of a config key that a text names, by their label or whole.
 
     Example:
         >>> find_label("model.cell._target_", "GRUCell", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
@@ -50,19 +52,19 @@ def find_label(key: str, text: str, values: Sequence[Any]) -> set[int]:
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
-    """Config values in an order: numbers by size, then words, then what is null or missing."""
+    """A key for sorting config values: numbers by size, then texts, then null and missing values."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return 0, float(value), ""
     return (2 if value is None or value == MISSING else 1), 0.0, str(value)
 
 
 def number_text(value: float, decimals: int | None) -> str:
-    """A number with so many decimals; where there is no fit number of them, or it is huge, with four digits."""
+    """A number with so many decimals; with four digits where ``decimals`` is None, or the number is huge."""
     return f"{value:.4g}" if decimals is None or abs(value) >= 1e6 else f"{value:.{decimals}f}"
 
 
 def decimals_of(column: Sequence[float]) -> int | None:
-    """How many decimals show four digits of the smallest number in a column; None where its numbers are too far apart.
+    """The number of decimals that show four digits of a column's smallest number; None where sizes differ too much.
 
     Example:
         >>> decimals_of([133.9134, 98.1]), decimals_of([2.5e9, 3.0])
@@ -75,12 +77,12 @@ def decimals_of(column: Sequence[float]) -> int | None:
 
 
 def whole_text(number: float | None) -> str:
-    """A count with its thousands set apart; nothing for None."""
+    """A count with separators between thousands; empty for None."""
     return "" if number is None else f"{number:,.0f}"
 
 
 def duration_text(seconds: float | None) -> str:
-    """A time span; nothing for None.
+    """A duration; empty for None.
 
     Example:
         >>> duration_text(4.24), duration_text(61), duration_text(5000)
@@ -95,7 +97,7 @@ def duration_text(seconds: float | None) -> str:
 
 
 def memory_text(count: float | None) -> str:
-    """Bytes in MB, or GB from a thousand of those on; nothing for None.
+    """Bytes in MB, from 1000 MB on in GB; empty for None.
 
     Example:
         >>> memory_text(548_110_336), memory_text(17_200_000_000)
@@ -104,6 +106,22 @@ def memory_text(count: float | None) -> str:
     if count is None:
         return ""
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def shortened(names: Iterable[str], limit: int = MAX_NAMED) -> str:
+    """The first names in words, and the number of the others.
+
+    Example:
+        >>> shortened(["a", "b", "c"], limit=2)
+        'a, b and 1 more'
+    """
+    names = list(names)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
+
+
+def runs_text(count: int) -> str:
+    """A number of runs in words: ``1 run``, ``2 runs``."""
+    return f"{count} run{'s' if count != 1 else ''}"
 
 
 def _short(key: str, value: Any, full: str) -> str:

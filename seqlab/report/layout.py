@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 MEAN, LOWER, UPPER = "mean/", "mean-sd/", "mean+sd/"
-"""What the tags of a group's curves begin with."""
+"""The prefixes of the tags of a group's curves."""
 
 _ORDER: Final = ("val", "train", "test", "speed")
 _TITLES: Final = {"val": "validation", "train": "training"}
@@ -14,16 +14,16 @@ _SPEED: Final = ("train/tokens_per_second",)
 
 
 def is_curve(tag: str) -> bool:
-    """Whether a scalar is a curve over the steps: the results of a best checkpoint are points, the epoch is no news."""
+    """Whether a scalar is a curve over the steps: not the epoch, nor a result of the best checkpoint."""
     return "/" in tag and not tag.startswith(("best/", "test/"))
 
 
 def layout_summary(tags: Iterable[str], averaged: Iterable[str]) -> Any:
-    """The layout as a ``Summary.Value``: a chart for each curve, and for those averaged over groups one with bands.
+    """The layout as a ``Summary.Value``: a chart for each curve, and one with bands for each average over groups.
 
     Args:
-        tags: Of the runs' scalars. Results of a best checkpoint and the epoch are no curves, and are left out.
-        averaged: Those that the groups have, by `MEAN`, `LOWER` and `UPPER`.
+        tags: Tags of the runs' scalars; those that are no curves are left out.
+        averaged: Tags of the groups' curves, without `MEAN`, `LOWER` and `UPPER`.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -53,7 +53,7 @@ def _section(tag: str) -> str:
 
 
 def _in_order(tags: Iterable[str]) -> list[str]:
-    """Those that are curves or tests, by section, in each of them the loss first."""
+    """The tags of curves and tests, by section, with the loss first in each."""
     shown = {tag for tag in tags if is_curve(tag) or tag.startswith("test/")}
     places = {section: place for place, section in enumerate(_ORDER)}
 

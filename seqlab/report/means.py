@@ -1,4 +1,4 @@
-"""The statistics of a report: what a handful of seeds say about a mean, and about a difference of means."""
+"""The statistics of a report: a mean over a few seeds, its spread and its interval."""
 
 import math
 import statistics
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 DIVERGED = 1e100
-"""What is not finite has diverged, and so has what is so large that its spread is not finite (a perplexity can be)."""
+"""A value beyond this has diverged, as one that is not finite has: a perplexity can be so large that its spread is not
+finite."""
 
 # 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom.
 _T_QUANTILES = (
@@ -27,14 +28,14 @@ class Mean:
 
 
 def mean_of(values: Sequence[float]) -> Mean | None:
-    """Mean, sample standard deviation and the 95 % interval of Student's t (1908); None of no values.
+    """Mean, sample standard deviation and the 95 % interval of Student's t (1908); None without values.
 
-    The interval supposes values that are about normal. Over three to five seeds it is honestly wide, where a
-    percentile bootstrap, which can only draw the same three to five values again, covers the mean far too seldom.
+    The interval assumes values that are about normal. Over three to five seeds it is honestly wide. A percentile
+    bootstrap, which only draws the same few values again, covers the mean far too seldom.
 
     Example:
-        >>> found = mean_of([10.0, 12.0])
-        >>> found.mean, round(found.sd, 3), [round(bound, 3) for bound in found.interval]
+        >>> mean = mean_of([10.0, 12.0])
+        >>> mean.mean, round(mean.sd, 3), [round(bound, 3) for bound in mean.interval]
         (11.0, 1.414, [-1.706, 23.706])
         >>> mean_of([10.0])
         Mean(n=1, mean=10.0, sd=None, interval=None)

@@ -1,4 +1,4 @@
-"""The report's functions: read runs and compare them, and put the comparison into words or pictures."""
+"""The report's functions: they compare runs, and write the comparison as text or pictures."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,18 +22,17 @@ def compare(
     metric: str | None = None,
     baseline: Mapping[str, str] | None = None,
 ) -> Report:
-    """Read all runs below ``folders`` and group them.
+    """Reads all runs below ``folders`` and groups them.
 
     Args:
         folders: A run, a sweep, or folders with many of them; a run found twice counts once.
         by: Dotted config keys to group by, a table's rows; None takes the keys that tell the runs apart.
-        columns: Further keys to group by, whose values become a table's columns.
+        columns: Further keys to group by; their values become a table's columns.
         metric: Name of the metric; None takes ``test/perplexity`` if every completed run has it, else the next in line.
-        baseline: Key to value, in the words that the report shows, of the group that differences are from; None takes
-            the best.
+        baseline: Key to value, as the report shows it, of the group to take differences from; None takes the best.
 
     Raises:
-        InputError: A folder without a run, a key or metric that no run has, a baseline that is not just one group.
+        InputError: A folder has no run, no run has a key or the metric, or the baseline is not one group.
     """
     runs, copies = collect(folders)
     report = summarise(runs, by, metric, columns=columns, baseline=baseline)
@@ -48,12 +47,14 @@ def render(
     """A report as text, in one of `FORMATS`.
 
     Args:
-        width: Of the table, in characters.
-        color: Of the table, for a terminal.
+        report: The report.
+        format: One of `FORMATS`.
+        width: Width of the table, in characters.
+        color: Whether the table has colours, for a terminal.
         curves: Learning curves for the page of format ``html``, from `read_curves`.
 
     Raises:
-        InputError: Another format is asked for.
+        InputError: There is no such format.
     """
     if format == "table":
         return as_table(report, width=width, color=color)
@@ -68,10 +69,10 @@ def render(
 
 
 def save_plot(report: Report, path: str | os.PathLike[str]) -> None:
-    """Draw the metric against the first key, a line for each value of the others, into a PNG of 1200 x 750 pixels.
+    """Draws the metric against the first key, with a line for each value of the others: a PNG of 1200 x 750 pixels.
 
     Raises:
-        InputError: Nothing to draw, a name that does not end in ``.png``, or a file that cannot be written.
+        InputError: There is nothing to draw, the name does not end in ``.png``, or the file cannot be written.
     """
     from seqlab.report.plot import draw
 
@@ -80,16 +81,18 @@ def save_plot(report: Report, path: str | os.PathLike[str]) -> None:
 
 
 def save_curves(report: Report, path: str | os.PathLike[str], metric: str | None = None) -> Curves:
-    """Draw the runs' learning curves, a line with a band for each group, into a PNG of 1200 x 750 pixels.
+    """Draws the runs' learning curves, a line with a band for each group: a PNG of 1200 x 750 pixels.
 
     Args:
+        report: The report; it gets a note about runs without a curve.
+        path: The file.
         metric: As in TensorBoard; None takes the report's metric on validation, else ``val/loss``.
 
     Returns:
-        The curves; runs without are told in the report's notes.
+        The curves.
 
     Raises:
-        InputError: No run has such a curve, a name that does not end in ``.png``, or a file that cannot be written.
+        InputError: No run has such a curve, the name does not end in ``.png``, or the file cannot be written.
     """
     from seqlab.report.plot_curves import draw_curves
 
@@ -100,7 +103,7 @@ def save_curves(report: Report, path: str | os.PathLike[str], metric: str | None
 
 
 def load_curves(report: Report, metric: str | None = None) -> Curves:
-    """`read_curves`, with what is to be told of them in the report's notes.
+    """`read_curves`; the report gets a note about runs without a curve.
 
     Raises:
         InputError: No run has such a curve.
@@ -112,16 +115,16 @@ def load_curves(report: Report, metric: str | None = None) -> Curves:
 
 
 def save_text(option: str, path: str | os.PathLike[str], text: str) -> None:
-    """Write a file whole, and the folder that it is in if need be.
+    """Writes a text file in one step, and makes its folder.
 
     Raises:
-        InputError: With the option's name, where that cannot be.
+        InputError: The file cannot be written; the line names the option.
     """
     _save(option, path, text.encode())
 
 
 def check_png(option: str, path: str | os.PathLike[str]) -> None:
-    """Refuse a picture's file name that does not end in ``.png``."""
+    """Refuses a picture's file name that does not end in ``.png``."""
     if Path(path).suffix.lower() != ".png":
         raise InputError(f"{option}: expected a file name that ends in .png, got {os.fspath(path)!r}")
 
@@ -135,7 +138,7 @@ def _save_picture(option: str, path: str | os.PathLike[str], figure: Any) -> Non
 def _save(option: str, path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(path)
     if target.exists() and not target.is_file():
-        raise InputError(f"{option}: expected the name of a file, got {os.fspath(path)!r}, which is none")
+        raise InputError(f"{option}: expected the name of a file, got {os.fspath(path)!r}, which is something else")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, content)

@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing beside itself: styles, script and pictures are inside."""
+"""A report as one HTML page with its styles, script and pictures inside."""
 
 import re
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from seqlab.report.cells import (
+from seqlab.report.columns import (
     Column,
     caption,
     command_title,
@@ -20,15 +20,14 @@ from seqlab.report.cells import (
 )
 from seqlab.report.curves import Curves
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import listed, sort_key
+from seqlab.report.labels import listed, runs_text, sort_key
 from seqlab.report.page_style import SCRIPT, SHELL, STYLE
-from seqlab.report.warn import told
 
 MAX_LISTED = 200
 
 
 def as_html(report: Report, curves: Curves | None = None) -> str:
-    """The whole page; with learning curves where they are given."""
+    """The whole page, with the learning curves in ``curves``."""
     title = f"{report.metric} by {listed(report.by)}" if report.by else report.metric
     parts = [f"<h1>{escape(title)}</h1>", f'<p class="muted">{escape(_lead(report))}</p>']
     if report.notes:
@@ -52,7 +51,7 @@ def as_html(report: Report, curves: Curves | None = None) -> str:
 def _lead(report: Report) -> str:
     runs = sum(len(group.values) for group in report.groups)
     groups = len(report.groups)
-    text = f"{told(runs)} in {groups} group{'s' if groups != 1 else ''}"
+    text = f"{runs_text(runs)} in {groups} group{'s' if groups != 1 else ''}"
     best = next((group for group in report.groups if group.best), None)
     return text + (f"; best: {group_name(report, best)}." if best else ".")
 
@@ -96,7 +95,7 @@ def _cross_table(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    """All columns in one table, which a click on a title sorts by it."""
+    """All columns in one table; a click on a title sorts the rows by that column."""
     keys = key_columns(report)
     numbers = [*result_columns(report), *_renamed(difference_columns(report)), *cost_columns(report)]
     ranks = {key: _ranks([group.key[key] for group in report.groups]) for key in report.by}
@@ -125,15 +124,16 @@ def _renamed(columns: Sequence[Column]) -> list[Column]:
 
 
 def _sort_values(group: Group, metric: str) -> dict[str, float | None]:
-    found = group.difference
+    """The number that a row is sorted by, for each column."""
+    difference = group.difference
     return {
         "n": len(group.values),
         "diverged": group.diverged,
         metric: group.mean,
         "95 % interval": group.interval[0] if group.interval else None,
-        "difference": 0.0 if group.baseline else found.mean if found else None,
-        "its 95 % interval": found.interval[0] if found and found.interval else None,
-        "pairs": found.n if found else None,
+        "difference": 0.0 if group.baseline else difference.mean if difference else None,
+        "its 95 % interval": difference.interval[0] if difference and difference.interval else None,
+        "pairs": difference.n if difference else None,
         "parameters": group.num_parameters,
         "tokens/s": group.tokens_per_second,
         "time": group.train_seconds,
@@ -151,23 +151,23 @@ def _key_class(is_key: bool) -> str:
 
 
 def _broken(key: str) -> str:
-    """A title that goes on in another line where there is no room for it in one."""
+    """A title that may be broken into several lines."""
     return re.sub(r"(?<=[._/])(?=\w\w)", "<wbr>", escape(key))
 
 
 def _origin(report: Report) -> str:
-    """What the runs come from, as far as the records tell."""
+    """The code, versions, devices and hosts of the runs."""
     origin = report.provenance
-    told_of: list[tuple[str, Counter[str]]] = [
+    counters: list[tuple[str, Counter[str]]] = [
         ("code", origin.code),
         ("versions", origin.versions),
         ("device", origin.devices),
         ("host", origin.hosts),
     ]
     lines = []
-    for name, counts in told_of:
-        named = [f"{text or 'unknown'} ({told(count)})" for text, count in counts.most_common()]
-        lines += [f"{name}: {'; '.join(named)}"] if named else []
+    for name, counts in counters:
+        entries = [f"{text or 'unknown'} ({runs_text(count)})" for text, count in counts.most_common()]
+        lines += [f"{name}: {'; '.join(entries)}"] if entries else []
     items = _items(lines)
     return (
         f'<details><summary>Where the runs come from</summary><ul class="muted">{items}</ul></details>' if items else ""

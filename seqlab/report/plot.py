@@ -1,4 +1,4 @@
-"""The report as a picture: the metric against the first key, each seed a dot, a line for each value of the others."""
+"""The report as a picture: the metric against the first key, a line for each value of the others; dots are seeds."""
 
 import itertools
 import math
@@ -7,14 +7,14 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import labels
+from seqlab.report.labels import labels, runs_text
 from seqlab.report.means import is_finite
 from seqlab.report.style import add_legend, add_titles, clipped, line_style, new_figure, unit_of
 
 MAX_TICKS = 12
 MAX_GROUPS = 500
 LOGARITHMIC_FROM = 20
-"""Ratio of the largest to the smallest value from which an axis becomes logarithmic."""
+"""An axis is logarithmic from this ratio of the largest to the smallest value on."""
 
 
 def draw(report: Report) -> Any:
@@ -31,18 +31,18 @@ def draw(report: Report) -> Any:
         raise InputError(f"--plot: nothing to draw, since no completed run has a finite {report.metric}")
     figure, axes = new_figure()
     places, joined = _set_up_x(axes, report)
-    # Seeds stand beside their mean's error bar, by the same few points at any scale.
+    # Seeds stand beside the error bar of their mean, at a fixed distance on paper.
     beside = axes.transData + ScaledTranslation(0.1, 0, figure.dpi_scale_trans)
     series = _series(report)
     spots = sorted(set(places))
     gap = min((after - before for before, after in itertools.pairwise(spots)), default=1.0)
     for number, (name, members) in enumerate(series.items()):
-        # Lines that share their x values stand side by side, so that error bars do not hide each other.
+        # Lines with common x values are shifted, so that error bars do not hide each other.
         shift = (number - (len(series) - 1) / 2) * min(0.08 if joined else 0.2, 0.6 / len(series)) * gap
         xs = [places[member] + shift for member in members]
         groups = [report.groups[member] for member in members]
-        # One mean alone has room for its number.
-        _draw_means(axes, xs, groups, line_style(number, joined), name, tell=len(report.groups) == 1)
+        # There is room for the number of a single mean.
+        _draw_means(axes, xs, groups, line_style(number, joined), name, write_value=len(report.groups) == 1)
         for x, member in zip(xs, members, strict=True):
             _draw_seeds(axes, x, report.groups[member], line_style(number, joined)["color"], beside)
             _draw_spread(axes, x, report.groups[member], line_style(number, joined)["color"], _shows_interval(report))
@@ -54,7 +54,7 @@ def draw(report: Report) -> Any:
 
 
 def _series(report: Report) -> dict[str, list[int]]:
-    """The groups of each line, by the line's name."""
+    """The places of each line's groups, by the line's name."""
     columns = [labels(key, (group.key[key] for group in report.groups)) for key in _series_keys(report)]
     series: dict[str, list[int]] = {}
     for number in range(len(report.groups)):
@@ -63,17 +63,17 @@ def _series(report: Report) -> dict[str, list[int]]:
 
 
 def _series_keys(report: Report) -> list[str]:
-    """The keys that name a line: all that differ but the first, which is the x axis."""
+    """The keys that name a line: all differing keys except the first, which is the x axis."""
     return [key for key in report.differing if key != report.by[0]]
 
 
 def _shows_interval(report: Report) -> bool:
-    """Whether the error bars show the interval or the deviation: over two seeds, the interval is nine times as wide."""
+    """Whether error bars show the interval; over two seeds, where it is nine times as wide, they show the deviation."""
     return all(len(group.values) - group.diverged >= 3 for group in report.groups if group.sd is not None)
 
 
 def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
-    """Label the axis, and say where on it each group stands, and whether a line between groups has a meaning."""
+    """Labels the axis; returns the position of each group on it, and whether lines between groups make sense."""
     if not report.by:
         axes.set_xticks([0.0], ["all runs"])
         axes.set_xlim(-1, 1)
@@ -85,7 +85,7 @@ def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
     if numeric:
         places = [float(value) for value in values]
         logarithmic = min(places) > 0 and max(places) / min(places) >= LOGARITHMIC_FROM
-        # The logarithm is taken here, not by the axis: ticks then stand at the values, and lines side by side evenly.
+        # The logarithm is taken here, not by the axis: ticks are at the values, and shifted lines at even distances.
         places = [math.log10(place) for place in places] if logarithmic else places
         axes.set_xlabel(f"{key} (log scale)" if logarithmic else key)
     else:
@@ -109,11 +109,11 @@ def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
 
 
 def _draw_means(
-    axes: Any, xs: Sequence[float], groups: Sequence[Group], style: dict[str, Any], name: str, *, tell: bool
+    axes: Any, xs: Sequence[float], groups: Sequence[Group], style: dict[str, Any], name: str, *, write_value: bool
 ) -> None:
     means = [math.nan if group.mean is None else group.mean for group in groups]
     axes.plot(xs, means, label=name, linewidth=1.8, markersize=7, **style)
-    if tell:
+    if write_value:
         place = {"xytext": (-10, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
         axes.annotate(f"{means[0]:.5g}", (xs[0], means[0]), **place)
 
@@ -150,11 +150,11 @@ def _set_up_y(axes: Any, report: Report) -> None:
 
 def _add_titles(axes: Any, report: Report) -> None:
     runs = sum(len(group.values) for group in report.groups)
-    told = f"{runs} run{'s' if runs != 1 else ''}"
+    subtitle = runs_text(runs)
     if all(group.sd is None for group in report.groups):
-        told += ", one seed each"
+        subtitle += ", one seed each"
     else:
-        told += ". Small dots: seeds. Error bars: "
-        told += "95 % interval of the mean (Student t)." if _shows_interval(report) else "± sample sd."
+        subtitle += ". Small dots: seeds. Error bars: "
+        subtitle += "95 % interval of the mean (Student t)." if _shows_interval(report) else "± sample sd."
     title = f"{report.metric} by {report.by[0]}" if report.by else report.metric
-    add_titles(axes, title, told)
+    add_titles(axes, title, subtitle)

@@ -1,4 +1,4 @@
-"""Learning curves as a picture: a group's mean with a band over its seeds, each seed a thin line."""
+"""Learning curves as a picture: each group's mean with a band over its seeds, and each seed as a thin line."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from seqlab.errors import InputError
 from seqlab.report.curves import Curves, Points, band_of
 from seqlab.report.groups import Report
-from seqlab.report.labels import labels
+from seqlab.report.labels import labels, runs_text
 from seqlab.report.plot import LOGARITHMIC_FROM, MAX_GROUPS
 from seqlab.report.style import COLORS, add_legend, add_titles, new_figure, unit_of
 
@@ -29,7 +29,7 @@ def draw_curves(report: Report, curves: Curves) -> Any:
     columns = [labels(key, (group.key[key] for group in report.groups)) for key in keys]
     for place, (number, of_group) in enumerate(drawn):
         name = ", ".join(column[number] for column in columns)
-        # Line styles go on where the colours begin again.
+        # The line style changes when the colours repeat.
         look = {"color": COLORS[place % len(COLORS)], "linestyle": _STYLES[place // len(COLORS) % len(_STYLES)]}
         _draw_group(axes, of_group, look, name)
     values = [value for _, of_group in drawn for curve in of_group for value in curve.values()]
@@ -44,7 +44,7 @@ def draw_curves(report: Report, curves: Curves) -> Any:
     axes.ticklabel_format(axis="x", style="plain")
     if len(drawn) > 1:
         add_legend(figure, axes, ",\n".join(keys))
-    add_titles(axes, _title(report, curves), _told([of_group for _, of_group in drawn]))
+    add_titles(axes, _title(report, curves), _subtitle([of_group for _, of_group in drawn]))
     return figure
 
 
@@ -71,9 +71,8 @@ def _title(report: Report, curves: Curves) -> str:
     )
 
 
-def _told(groups: Sequence[Sequence[Points]]) -> str:
-    count = sum(map(len, groups))
-    text = f"{count} run{'s' if count != 1 else ''}"
+def _subtitle(groups: Sequence[Sequence[Points]]) -> str:
+    text = runs_text(sum(map(len, groups)))
     if any(len(of_group) > 1 for of_group in groups):
         text += ". Band: mean ± sample sd over seeds, as far as all of them ran."
         if any(1 < len(of_group) <= MAX_THIN_LINES for of_group in groups):

@@ -12,16 +12,17 @@ from seqlab.report.collect import Run
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command for a POSIX shell, and what one must know to get the same numbers from it."""
+    """A command for a POSIX shell, and remarks on what the same numbers need."""
 
     line: str
     remarks: tuple[str, ...]
 
 
 def command_for(runs: Sequence[Run]) -> Command | None:
-    """The command for one configuration's runs, the best one first: all their seeds where they differ in it alone.
+    """The command that trains the runs of one configuration again, for all seeds if the runs differ only in these.
 
-    None where the best run has no checkpoint: ``seqlab train`` has not made its record.
+    ``runs`` has the best run first. None where the best run has no checkpoint: ``seqlab train`` did not make its
+    record.
 
     Example:
         >>> words = ("experiment=hello", "name='x y'")
@@ -35,15 +36,15 @@ def command_for(runs: Sequence[Run]) -> Command | None:
     if not best.trained:
         return None
     remarks = []
-    others = {_without(run.overrides, "seed", "launcher") for run in runs}
+    without_seed = {_without(run.overrides, "seed", "launcher") for run in runs}
     seeds = {run.seed for run in runs}
-    is_sweep = any(overridden(override) == "sweep" for override in best.overrides)
-    if len(runs) == len(seeds) > 1 and len(others) == 1 and None not in seeds and not is_sweep:
+    is_sweep = any(key_of_override(override) == "sweep" for override in best.overrides)
+    if len(runs) == len(seeds) > 1 and len(without_seed) == 1 and None not in seeds and not is_sweep:
         numbers = ",".join(str(seed) for seed in sorted(seed for seed in seeds if seed is not None))
-        words = ["-m", *others.pop(), f"seed={numbers}"]
+        words = ["-m", *without_seed.pop(), f"seed={numbers}"]
         remarks.append("A sweep skips what is complete in its folder: to train anew there, add name=ANOTHER.")
     else:
-        # `sweep=...` makes a sweep of its own; all that it varied stands among the overrides already.
+        # `sweep=...` would start a sweep; the overrides have the values of this run already.
         words = [*_without(best.overrides, "launcher"), *(["hydra.mode=RUN"] if is_sweep else [])]
         if len(runs) > 1:
             remarks.append(f"It trains the group's best run, seed {best.seed}, of {len(runs)}.")
@@ -59,21 +60,21 @@ def command_for(runs: Sequence[Run]) -> Command | None:
 
 def swept_keys(runs: Iterable[Run]) -> set[str]:
     """The config keys that the runs' overrides set."""
-    return {overridden(override) for override in {override for run in runs for override in run.overrides}}
+    return {key_of_override(override) for override in {override for run in runs for override in run.overrides}}
 
 
-def overridden(override: str) -> str:
-    """The config key, or the group as a key, that an override sets.
+def key_of_override(override: str) -> str:
+    """The config key that an override sets; a group as a key.
 
     Example:
-        >>> overridden("+model/cell=gru"), overridden("optimizer.lr=0.1")
+        >>> key_of_override("+model/cell=gru"), key_of_override("optimizer.lr=0.1")
         ('model.cell', 'optimizer.lr')
     """
     return override.partition("=")[0].lstrip("+~").partition("@")[0].replace("/", ".")
 
 
 def _without(overrides: Iterable[str], *keys: str) -> tuple[str, ...]:
-    return tuple(override for override in overrides if overridden(override) not in keys)
+    return tuple(override for override in overrides if key_of_override(override) not in keys)
 
 
 def _own_files(overrides: Iterable[str]) -> list[str]:
@@ -96,12 +97,12 @@ def _own_files(overrides: Iterable[str]) -> list[str]:
 
 
 def _foreign_modules(run: Run) -> set[str]:
-    """The modules of the user's own that a configuration names."""
+    """The user's own modules that a configuration names."""
     targets = {
         value
         for section in run.config.values()
         for key, value in section.flat.items()
         if key.endswith("_target_") and isinstance(value, str)
     }
-    known = tuple(f"{name}." for name in ALLOWED)
-    return {target.rpartition(".")[0] for target in targets if not f"{target}.".startswith(known)}
+    allowed = tuple(f"{name}." for name in ALLOWED)
+    return {target.rpartition(".")[0] for target in targets if not f"{target}.".startswith(allowed)}

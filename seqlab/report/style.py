@@ -1,4 +1,4 @@
-"""How the report's pictures look, and how they become a file or a part of a page."""
+"""The look of the report's pictures, and their forms as a file and as a part of a page."""
 
 import io
 import re
@@ -8,12 +8,12 @@ SIZE: Final = (8.0, 5.0)
 DOTS_PER_INCH: Final = 150  # 1200 x 750 pixels
 MAX_IN_LEGEND: Final = 20
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; markers go on where the colours begin again.
+# Okabe and Ito's colours, which colour-blind readers can tell apart. The marker changes when the colours repeat.
 COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS: Final = "osD^vPX"
 GREY, PALE, PAPER = "#555555", "#dddddd", "#ffffff"
 
-# On a page, a picture follows the page's own colours, be they light or dark.
+# On a page, a picture has the page's own colours, light or dark.
 _ON_PAGE: Final = {"#000000": "currentColor", GREY: "var(--muted)", PALE: "var(--line)", PAPER: "var(--page)"} | {
     color: f"var(--series-{number})" for number, color in enumerate(COLORS[:-1], start=1)
 }
@@ -46,12 +46,13 @@ def as_svg(figure: Any, name: str) -> str:
     """An ``<svg>`` element for a page that defines the colours ``--page``, ``--line``, ``--muted`` and ``--series-N``.
 
     Args:
-        name: Told to those who cannot see the picture; its letters begin every id, of which a page must have one each.
+        figure: The picture.
+        name: The text for readers who cannot see the picture, and the prefix that makes its ids unique on the page.
     """
     from matplotlib import rc_context
 
     out = io.StringIO()
-    # A salt in the place of random ids: the same report gives the same page.
+    # A fixed salt instead of random ids: the same report gives the same page.
     with rc_context({"svg.hashsalt": "seqlab"}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -69,31 +70,31 @@ def as_svg(figure: Any, name: str) -> str:
 
 
 def line_style(number: int, joined: bool) -> dict[str, Any]:
-    """Color, marker and line of the series of that number."""
+    """Color, marker and line style of a series."""
     marker = MARKERS[number // len(COLORS) % len(MARKERS)]
     return {"color": COLORS[number % len(COLORS)], "marker": marker, "linestyle": "-" if joined else "none"}
 
 
 def unit_of(metric: str) -> str | None:
-    """What a metric is counted in, by the last word of its name."""
+    """A metric's unit, by the last word of its name."""
     return _UNITS.get(metric.rpartition("/")[2].rpartition(".")[2])
 
 
 def add_legend(figure: Any, axes: Any, title: str) -> None:
-    """Beside the axes, cut where it would be longer than they are high."""
+    """Adds a legend beside the axes, with at most `MAX_IN_LEGEND` names."""
     handles, names = axes.get_legend_handles_labels()
-    shown = [clipped(name) for name in names[:MAX_IN_LEGEND]]
+    texts = [clipped(name) for name in names[:MAX_IN_LEGEND]]
     title += f"\n({MAX_IN_LEGEND} of {len(names)})" if len(names) > MAX_IN_LEGEND else ""
     look = {"loc": "outside right center", "frameon": False, "fontsize": 9, "title_fontsize": 9}
-    figure.legend(handles[:MAX_IN_LEGEND], shown, title=title, **look)
+    figure.legend(handles[:MAX_IN_LEGEND], texts, title=title, **look)
 
 
-def add_titles(axes: Any, title: str, told: str) -> None:
-    """A bold line over a fine one."""
+def add_titles(axes: Any, title: str, subtitle: str) -> None:
+    """Adds a bold title, and a subtitle in small print."""
     axes.set_title(title, loc="left", pad=22, fontsize=13, fontweight="bold")
-    axes.text(0, 1.02, told, transform=axes.transAxes, fontsize=9, color=GREY)
+    axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=9, color=GREY)
 
 
 def clipped(name: str) -> str:
-    """At most 28 characters."""
+    """A name cut to 28 characters."""
     return name if len(name) <= 28 else name[:27] + "…"

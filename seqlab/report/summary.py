@@ -1,4 +1,4 @@
-"""From runs to groups: one metric's mean, spread and interval over seeds, and each group's distance from the best."""
+"""From runs to a report: groups of runs, with a metric's mean, spread and interval over their seeds."""
 
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,16 +7,16 @@ from typing import Any
 from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
 from seqlab.report.collect import UNREADABLE, Run
-from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near
-from seqlab.report.contents import CODE, DATA, conflicting_keys
+from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near_hint
+from seqlab.report.conflicts import CODE, DATA, conflicting_keys
 from seqlab.report.differences import take_differences
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import sort_key
+from seqlab.report.labels import runs_text, shortened, sort_key
 from seqlab.report.means import is_finite, mean_of
 from seqlab.report.reproduce import Command, command_for, swept_keys
-from seqlab.report.warn import mixed_keys, provenance, some, told, warnings
+from seqlab.report.warnings import mixed_keys, provenance, warnings
 
-# A metric's direction goes by the words of its name: `test/accuracy`, `val/f1_macro`, `test/bits_per_character`.
+# Words in the names of metrics that show which direction is better, for metrics that seqlab does not know.
 HIGHER_IS_BETTER = frozenset({"accuracy", "f1", "bleu", "chrf", "rouge", "precision", "recall", "auc", "auroc"})
 LOWER_IS_BETTER = frozenset({"loss", "nll", "perplexity", "bits", "bpc", "error", "wer", "cer", "mse", "rmse", "mae"})
 MAX_DEFAULT_KEYS = 3
@@ -30,17 +30,17 @@ def summarise(
     columns: Sequence[str] = (),
     baseline: Mapping[str, str] | None = None,
 ) -> Report:
-    """Group the completed runs by config keys and sum up one metric in each group.
+    """Groups the completed runs by config keys, and summarises one metric in each group.
 
     Args:
         runs: All runs, whatever their status.
         by: Dotted config keys of the rows; None takes those that tell the runs apart.
         metric: A metric's name; None takes ``test/perplexity`` if every completed run has it, else the next in line.
         columns: Dotted config keys of the columns.
-        baseline: Key to value, in words, of the group to take differences from; None takes the best.
+        baseline: Key to value, as the report shows it, of the group to take differences from; None takes the best.
 
     Raises:
-        InputError: No run has such a key, no completed run such a metric, or not one group such values.
+        InputError: No run has such a key, no completed run has such a metric, or the baseline is not one group.
     """
     notes: list[str] = []
     check_keys("--columns", columns, runs)
@@ -50,17 +50,17 @@ def summarise(
     completed = [run for run in runs if run.status == "completed"]
     metric = _choose_metric(completed, runs, metric)
     measured = [run for run in completed if metric in run.metrics]
-    by = [*by, *_kept_apart(measured, [*by, *columns])]
+    by = [*by, *_conflicting_keys(measured, [*by, *columns])]
     keys = [*(key for key in by if key not in columns), *columns]
     if CODE in keys:
         notes.append("Runs of one configuration executed different code of the user's own: kept apart by code.")
     if DATA in keys:
         notes.append("Runs of one configuration read different data: kept apart by data_hash.")
     if len(measured) < len(completed):
-        notes.append(f"{told(len(completed) - len(measured))} completed without {metric}: not counted.")
-    groups = [_group(keys, members, metric) for members in _members(measured, keys, notes)]
+        notes.append(f"{runs_text(len(completed) - len(measured))} completed without {metric}: not counted.")
+    groups = [_group(keys, members, metric) for members in _samples(measured, keys, notes)]
     groups.sort(key=lambda group: [sort_key(value) for value in group.key.values()])
-    counted = [group.runs for group in groups]
+    runs_of_groups = [group.runs for group in groups]
     report = Report(
         by=keys,
         columns=list(columns),
@@ -68,14 +68,14 @@ def summarise(
         higher_is_better=_higher_is_better(metric, runs, notes),
         groups=groups,
         not_counted=[run for run in runs if run.status != "completed"],
-        provenance=provenance([run for members in counted for run in members]),
+        provenance=provenance([run for members in runs_of_groups for run in members]),
         notes=notes,
         runs=list(runs),
     )
     _mark_best(report)
-    mixed = mixed_keys(counted)
+    mixed = mixed_keys(runs_of_groups)
     take_differences(report, baseline, list(mixed))
-    notes += warnings(counted, keys, mixed, report.provenance)
+    notes += warnings(runs_of_groups, keys, mixed, report.provenance)
     report.command = _best_command(report)
     if len(measured) == 1:
         notes.append(f"Metrics: {', '.join(f'{name} {value:.5g}' for name, value in measured[0].metrics.items())}.")
@@ -83,7 +83,7 @@ def summarise(
 
 
 def _default_keys(runs: Sequence[Run], columns: Sequence[str], notes: list[str]) -> list[str]:
-    """The fewest differing keys that tell all configs apart; keys that people set on the command line come first."""
+    """The fewest differing keys that tell all configs apart; keys set on the command line are preferred."""
     readable = [run for run in runs if run.status != UNREADABLE]
     differing = [key for key in differing_keys(readable) if not is_below(key, columns)]
     chosen: list[str] = []
@@ -100,89 +100,98 @@ def _default_keys(runs: Sequence[Run], columns: Sequence[str], notes: list[str])
 
 
 def _preference(key: str, swept: Collection[str]) -> tuple[bool, bool, bool, int, bool, str]:
+    """The order in which keys are tried, as a key for sorting."""
     above, _, last = key.rpartition(".")
     is_choice = last == "_target_" and above in swept  # as model.cell._target_ is of model/cell=gru,lstm
     return key in (CODE, DATA), not is_below(key, swept), not is_choice, key.count("."), last.startswith("_"), key
 
 
 def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | None) -> str:
-    known = {name for run in completed for name in run.metrics}
+    """The metric to compare: the one that is asked for, else the first in a list of defaults that all runs have."""
+    names = {name for run in completed for name in run.metrics}
     if metric is not None:
-        if completed and metric not in known:
-            hint = near(metric, known) or f"; there are: {some(sorted(known))}"
+        if completed and metric not in names:
+            hint = near_hint(metric, names) or f"; there are: {shortened(sorted(names))}"
             raise InputError(f"--metric: no completed run has {metric!r}{hint}")
         return metric
-    everywhere = known.intersection(*(run.metrics for run in completed)) if completed else known
-    wishes = ["test/perplexity", "val/perplexity"]
+    everywhere = names.intersection(*(run.metrics for run in completed)) if completed else names
+    defaults = ["test/perplexity", "val/perplexity"]
     for goal in dict.fromkeys(str(run.value("optimize.metric")) for run in runs):
         if goal != MISSING:
-            wishes += [f"test/{goal.rpartition('/')[2]}", goal]
-    wishes += ["test/loss", "val/loss"]
+            defaults += [f"test/{goal.rpartition('/')[2]}", goal]
+    defaults += ["test/loss", "val/loss"]
     if not completed:
-        return wishes[0]
-    if not known:
-        raise InputError(f"--metric: none of the completed runs has a metric ({told(len(completed))})")
-    found = next((wish for wish in wishes if wish in everywhere), None) or min(everywhere, default=None)
-    if found is None:
-        names = some(sorted(known))
-        raise InputError(f"--metric: the completed runs have no metric in common; choose one of: {names}")
-    return found
+        return defaults[0]
+    if not names:
+        raise InputError(f"--metric: none of the completed runs has a metric ({runs_text(len(completed))})")
+    choice = next((name for name in defaults if name in everywhere), None) or min(everywhere, default=None)
+    if choice is None:
+        choices = shortened(sorted(names))
+        raise InputError(f"--metric: the completed runs have no metric in common; choose one of: {choices}")
+    return choice
 
 
-def _members(runs: Sequence[Run], by: Sequence[str], notes: list[str]) -> list[list[Run]]:
-    cells: dict[tuple[Any, ...], list[Run]] = {}
+def _runs_by_values(runs: Sequence[Run], by: Sequence[str]) -> list[list[Run]]:
+    """The runs with the same values of some keys, together."""
+    groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
-        cells.setdefault(tuple(run.identity(key) for key in by), []).append(run)
-    members = [_latest_of_each_config(cell) for cell in cells.values()]
-    repeated = len(runs) - sum(map(len, members))
-    if repeated:
-        notes.append(f"{told(repeated)} repeated later with the same config and seed: only the latest of each counts.")
-    return members
+        groups.setdefault(tuple(run.identity(key) for key in by), []).append(run)
+    return list(groups.values())
 
 
-def _kept_apart(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
-    """The further keys that groups need where runs of one group are of other code or data: they are no sample."""
-    cells: dict[tuple[Any, ...], list[Run]] = {}
-    for run in runs:
-        cells.setdefault(tuple(run.identity(key) for key in by), []).append(run)
-    return conflicting_keys(cells.values())
+def _samples(runs: Sequence[Run], by: Sequence[str], notes: list[str]) -> list[list[Run]]:
+    """The runs of each group, of repeated runs only the latest."""
+    samples = [_latest_of_each_config(group) for group in _runs_by_values(runs, by)]
+    repeats = len(runs) - sum(map(len, samples))
+    if repeats:
+        notes.append(
+            f"{runs_text(repeats)} repeated later with the same config and seed: only the latest of each counts."
+        )
+    return samples
+
+
+def _conflicting_keys(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
+    """`CODE` or `DATA` where it differs within a group: such runs are no sample of one thing."""
+    return conflicting_keys(_runs_by_values(runs, by))
 
 
 def _latest_of_each_config(runs: Sequence[Run]) -> list[Run]:
-    """A seed that ran twice is one sample: counting it twice would shrink the interval for nothing."""
+    """The latest run of each configuration: a seed that ran twice is one sample, and must not shrink the interval."""
     latest: dict[Any, Run] = {}
     for run in sorted(runs, key=lambda run: run.started_at):
-        # The hash knows nothing of where data lies: where its content is unknown too, its paths tell it apart.
+        # The hash has no paths of data. Where the content is unknown too, the paths stand for it.
         latest[run.config_hash, run.data or run.identity("data"), run.identity(CODE), run.identity(DATA)] = run
     return sorted(latest.values(), key=lambda run: (run.seed is None, run.seed or 0, run.path))
 
 
 def _group(by: Sequence[str], runs: list[Run], metric: str) -> Group:
+    """A group with the statistics of its runs."""
     values = [run.metrics[metric] for run in runs]
     finite = [value for value in values if is_finite(value)]
-    found = mean_of(finite)
+    statistic = mean_of(finite)
     return Group(
         key={key: runs[0].value(key) for key in by},
         runs=runs,
         values=values,
         diverged=len(values) - len(finite),
-        mean=found.mean if found else None,
-        sd=found.sd if found else None,
-        interval=found.interval if found else None,
-        num_parameters=_known(statistics.median_low, (run.num_parameters for run in runs)),
-        tokens_per_second=_known(statistics.median, (run.tokens_per_second for run in runs)),
-        train_seconds=_known(statistics.fmean, (run.train_seconds for run in runs)),
-        peak_memory_bytes=_known(max, (run.peak_memory_bytes for run in runs)),
+        mean=statistic.mean if statistic else None,
+        sd=statistic.sd if statistic else None,
+        interval=statistic.interval if statistic else None,
+        num_parameters=_average(statistics.median_low, (run.num_parameters for run in runs)),
+        tokens_per_second=_average(statistics.median, (run.tokens_per_second for run in runs)),
+        train_seconds=_average(statistics.fmean, (run.train_seconds for run in runs)),
+        peak_memory_bytes=_average(max, (run.peak_memory_bytes for run in runs)),
     )
 
 
-def _known(average: Any, numbers: Iterable[float | None]) -> float | None:
-    known = [number for number in numbers if number is not None and is_finite(number)]
-    return average(known) if known else None
+def _average(function: Any, numbers: Iterable[float | None]) -> float | None:
+    """``function`` of the finite numbers; None without any."""
+    finite = [number for number in numbers if number is not None and is_finite(number)]
+    return function(finite) if finite else None
 
 
 def _mark_best(report: Report) -> None:
-    """A group with a diverged seed has no fair mean: it takes no part. A group alone is not the best of anything."""
+    """Marks the groups with the best mean, if there are several; a group with a diverged seed has no fair mean."""
     candidates = [group for group in report.groups if group.mean is not None and not group.diverged]
     if len(report.groups) < 2 or not candidates:
         return
@@ -192,6 +201,7 @@ def _mark_best(report: Report) -> None:
 
 
 def _best_command(report: Report) -> Command | None:
+    """The command that trains the best group again; None where no group is best."""
     chosen = [group for group in report.groups if group.best] or report.groups
     if not report.groups or (len(report.groups) > 1 and not chosen[0].best):
         return None
@@ -204,12 +214,12 @@ def _best_command(report: Report) -> Command | None:
 
 
 def _higher_is_better(metric: str, runs: Sequence[Run], notes: list[str]) -> bool:
-    """By what the metric is known for; of one that nobody here knows, by what the runs were judged by."""
-    known = direction_of(metric)
+    """Whether higher is better, by the metric's own direction, else the runs' ``optimize.mode``, else its name."""
+    direction = direction_of(metric)
     name = metric.rpartition("/")[2]
     judged = {str(run.value("optimize.mode")) for run in runs if str(run.value("optimize.metric")).endswith(f"/{name}")}
-    if known is not None or judged in ({"min"}, {"max"}):
-        return (known or judged.pop()) == "max"
+    if direction is not None or judged in ({"min"}, {"max"}):
+        return (direction or judged.pop()) == "max"
     words = set(metric.rpartition("/")[2].lower().replace("-", "_").split("_"))
     if not words & (HIGHER_IS_BETTER | LOWER_IS_BETTER):
         notes.append(f"{metric} is not a metric seqlab knows: lower is taken to be better.")

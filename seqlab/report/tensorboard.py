@@ -1,11 +1,11 @@
 """A comparison for TensorBoard: rows of its HParams tab, a layout of its Custom Scalars tab, curves of groups.
 
-What is written, all of it replaced when it is written again:
+The files that are written, and replaced each time:
 
-- ``RUN/events.out.tfevents.0.seqlab`` in each run's folder: the run's row. TensorBoard keeps the first record that it
-  meets of a run, and it reads the files of a folder by name, so that this one counts and not the run's own. It takes
-  the columns from an arbitrary run, so that all of these name the same ones.
-- ``DIR/groups/GROUP/events.out.tfevents.0.seqlab``, where a group has several runs: their mean curves and the layout.
+- ``RUN/events.out.tfevents.0.seqlab`` in each run's folder: the run's row. TensorBoard keeps the first record of a run,
+  and reads the files of a folder in the order of their names, so this record counts and not the run's own. It takes the
+  columns from an arbitrary run, so all rows name the same columns.
+- ``DIR/groups/GROUP/events.out.tfevents.0.seqlab`` for groups of several runs: their mean curves and the layout.
 """
 
 import re
@@ -25,34 +25,33 @@ from seqlab.report.hparams import (
     metric_tags,
     row_summaries,
     short_names,
-    started,
+    start_time,
 )
-from seqlab.report.labels import labels
+from seqlab.report.labels import labels, runs_text
 from seqlab.report.layout import LOWER, MEAN, UPPER, is_curve, layout_summary
-from seqlab.report.warn import told
 from seqlab.run.record import RECORD_NAME
 
 FILE_NAME: Final = "events.out.tfevents.0.seqlab"
 GROUPS: Final = "groups"
 MAX_POINTS: Final = 300
-"""Of a group's curve: a chart is not much wider in pixels, and every point has to be written thrice."""
+"""The most points of a group's curve: a chart is not much wider in pixels, and each point is written three times."""
 MAX_GROUPS: Final = 100
 
 _LONGEST_NAME: Final = 100
 
 
 def save_for_tensorboard(report: Report, folder: Path) -> str:
-    """Write a comparison of runs for ``tensorboard --logdir FOLDER``.
+    """Writes a comparison of runs for ``tensorboard --logdir FOLDER``.
 
     Args:
-        report: Its runs get rows, whatever their status, and its groups curves.
-        folder: In which ``groups`` is written; the folder that the report is of.
+        report: The report. Each of its runs gets a row, whatever its status, and each group gets curves.
+        folder: The folder that the report is of; ``groups`` is written into it.
 
     Returns:
-        One line: what was written.
+        One line that says what was written.
 
     Raises:
-        InputError: ``folder`` is a run itself, or something cannot be written.
+        InputError: ``folder`` is a run itself, or a file cannot be written.
     """
     if (folder / RECORD_NAME).exists():
         raise InputError(f"--tensorboard: expected a folder with several runs, got a run: {folder}")
@@ -63,7 +62,7 @@ def save_for_tensorboard(report: Report, folder: Path) -> str:
 
 
 def remove_row(run_dir: Path) -> None:
-    """Removes a run's row, which is wrong once the run is carried out again."""
+    """Removes a run's row, which is out of date once the run is carried out again."""
     (run_dir / FILE_NAME).unlink(missing_ok=True)
 
 
@@ -80,8 +79,8 @@ def _save(report: Report, folder: Path) -> str:
     shared = [experiment_summary(columns, metric_tags(report)), *([] if curves else layout)]
     for number, run in enumerate(runs):
         values = {column.name: column.values[number] for column in columns if column.values[number] is not None}
-        write_events(Path(run.path) / FILE_NAME, [_event(started(run), 0, [*shared, *row_summaries(run, values)])])
-    text = f"{told(len(runs))} in the HParams tab"
+        write_events(Path(run.path) / FILE_NAME, [_event(start_time(run), 0, [*shared, *row_summaries(run, values)])])
+    text = f"{runs_text(len(runs))} in the HParams tab"
     if curves:
         text += f", curves of {len(curves)} group{'s' if len(curves) != 1 else ''} in Custom Scalars"
     if len(report.groups) > MAX_GROUPS:
@@ -91,35 +90,35 @@ def _save(report: Report, folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Curves:
-    """A group's averaged curves by their tags; when its first run began, and how long its runs took."""
+    """A group's average curves by their tags, the start of its first run, and the mean duration of its runs."""
 
     bands: dict[str, Band]
-    started: float
+    start: float
     seconds: float
 
 
 def _averaged(report: Report) -> tuple[dict[str, _Curves], set[str]]:
-    """The curves of each group by its name, and the tags of all scalars that were met.
+    """The curves of each group by its name, and the tags of all scalars.
 
-    There are none where no group has two runs, for they would be the runs' own.
+    Both are empty where no group has two runs: its curves would be those of its one run.
     """
-    found: dict[str, _Curves] = {}
-    met: set[str] = set()
+    curves: dict[str, _Curves] = {}
+    all_tags: set[str] = set()
     if len(report.groups) > MAX_GROUPS or not any(len(group.runs) > 1 for group in report.groups):
-        return found, met
+        return curves, all_tags
     for name, group in zip(_names(report), report.groups, strict=True):
         scalars = [read_scalars(run.path) for run in group.runs]
         tags = {tag for of_run in scalars for tag in of_run}
-        met |= tags
+        all_tags |= tags
         bands = {tag: band_of([of_run[tag] for of_run in scalars if tag in of_run]) for tag in filter(is_curve, tags)}
-        kept = {tag: _thinned(band) for tag, band in bands.items() if band is not None and len(band.steps) > 1}
-        if kept:
-            found[name] = _Curves(kept, min(map(started, group.runs)), group.train_seconds or 0.0)
-    return found, met
+        thinned = {tag: _thinned(band) for tag, band in bands.items() if band is not None and len(band.steps) > 1}
+        if thinned:
+            curves[name] = _Curves(thinned, min(map(start_time, group.runs)), group.train_seconds or 0.0)
+    return curves, all_tags
 
 
 def _names(report: Report) -> list[str]:
-    """A folder's name for each group, all different."""
+    """The name of each group's folder; all differ."""
     columns = [labels(key, (group.key[key] for group in report.groups)) for key in report.by]
     keys = short_names(report.by)
     names: list[str] = []
@@ -131,14 +130,15 @@ def _names(report: Report) -> list[str]:
 
 
 def _thinned(band: Band) -> Band:
+    """A band at `MAX_POINTS` of its steps."""
     import numpy as np
 
-    kept = np.unique(np.linspace(0, len(band.steps) - 1, MAX_POINTS).round().astype(int))
-    return Band(band.steps[kept], band.means[kept], band.deviations[kept])
+    places = np.unique(np.linspace(0, len(band.steps) - 1, MAX_POINTS).round().astype(int))
+    return Band(band.steps[places], band.means[places], band.deviations[places])
 
 
 def _tags(report: Report) -> set[str]:
-    """The tags of one run that has any."""
+    """The tags of the first run with scalars."""
     for run in report.runs:
         scalars = read_scalars(run.path)
         if scalars:
@@ -147,10 +147,10 @@ def _tags(report: Report) -> set[str]:
 
 
 def _group_events(curves: _Curves, layout: list[Any]) -> Iterator[Any]:
-    """The layout, then the curves. The time of a step is by its share of the steps: there is no mean of clocks."""
+    """The layout, then the curves. A step's time is its share of the duration: the runs' clocks have no mean."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    yield _event(curves.started, 0, layout)
+    yield _event(curves.start, 0, layout)
     by_step: dict[int, list[Any]] = {}
     for tag, band in sorted(curves.bands.items()):
         for step, mean, sd in zip(band.steps.tolist(), band.means.tolist(), band.deviations.tolist(), strict=True):
@@ -159,7 +159,7 @@ def _group_events(curves: _Curves, layout: list[Any]) -> Iterator[Any]:
                 of_step.append(Summary.Value(tag=prefix + tag, simple_value=value))
     last = max(by_step)
     for step in sorted(by_step):
-        yield _event(curves.started + curves.seconds * step / last, step, by_step[step])
+        yield _event(curves.start + curves.seconds * step / last, step, by_step[step])
 
 
 def _event(seconds: float, step: int, values: list[Any]) -> Any:
@@ -170,7 +170,7 @@ def _event(seconds: float, step: int, values: list[Any]) -> Any:
 
 
 def _remove_groups(place: Path, keep: Container[str]) -> None:
-    """Removes groups that an earlier comparison had; of other contents nothing."""
+    """Removes the groups of an earlier comparison, and nothing else."""
     for path in place.glob(f"*/{FILE_NAME}"):
         if path.parent.name not in keep:
             path.unlink()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from seqlab.config.paths import Kind, moved_paths, path_values
+from seqlab.config.paths import PathKind, moved_paths, path_values
 from seqlab.data import Spec
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, Vocabulary
@@ -50,7 +50,9 @@ def input_files(data: Any, config: Mapping[str, Any]) -> list[str] | None:
     said: list[str] | None = data.input_files() if hasattr(data, "input_files") else None
     if said is not None:
         return said
-    named = [match for value in path_values(config) if value.kind is not Kind.PLACE for match in matches(value.path)]
+    named = [
+        match for value in path_values(config) if value.kind is not PathKind.PLACE for match in matches(value.path)
+    ]
     files = [file for match in named for file in (files_below(match) if match.is_dir() else [match])]
     return [os.path.abspath(file) for file in files] or None
 

@@ -13,7 +13,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqlab.config.paths import Kind, PathValue, moved_paths, path_values
+from seqlab.config.paths import PathKind, PathValue, moved_paths, path_values
 from seqlab.files import files_below, matches
 from seqlab.run.code import shown
 
@@ -133,7 +133,7 @@ def _files_now(entries: Sequence[Mapping[str, Any]], then: Sequence[PathValue], 
         for match in matches(value.path) or ([] if below or has_magic(value.text) else [value.path]):
             if not match.is_dir():
                 found.append(os.path.abspath(match))
-            elif value.kind is Kind.HUB:  # whatever lies in it is read
+            elif value.kind is PathKind.HUB:  # whatever lies in it is read
                 below = list(map(str, files_below(match)))
         found += below
     return found
@@ -183,7 +183,7 @@ def _keys(read: Iterable[str], values: Iterable[PathValue]) -> dict[str, str]:
     """The key that names each file, by itself, a pattern or a folder above it, in the order in which keys name them."""
     read, found = set(read), {}
     for value in values:
-        if value.kind is not Kind.PLACE:
+        if value.kind is not PathKind.PLACE:
             for match in matches(value.path):
                 below = map(str, files_below(match)) if match.is_dir() else [os.path.abspath(match)]
                 found.update({path: value.key for path in below if path in read and path not in found})

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from seqlab.config.hash import counted
+from seqlab.config.hash import deciding_values
 from seqlab.config.paths import without_places
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, replacing
@@ -52,7 +52,7 @@ def continued_config(run_dir: Path, state: State, config: dict[str, Any]) -> dic
     Raises:
         InputError: other values than those of :data:`MAY_CHANGE` differ, or training would not go on.
     """
-    before, after = (counted(without_places(each)) for each in (state.record["config"], config))
+    before, after = (deciding_values(without_places(each)) for each in (state.record["config"], config))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     others = [key for key in changed if key not in MAY_CHANGE]
     if others:

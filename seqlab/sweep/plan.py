@@ -22,7 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.config.hash import canonical_json, config_hash, counted, told_apart
+from seqlab.config.hash import canonical_json, comparable, config_hash, deciding_values
 from seqlab.config.own_files import search_packages, search_path
 from seqlab.config.paths import path_values
 from seqlab.errors import InputError
@@ -105,7 +105,7 @@ def _values(override: Override) -> Iterator[str]:
     seen: dict[str, str] = {}
     for text in override.sweep_string_iterator():
         value = canonical_json(
-            told_apart(key.lstrip("+"), OverridesParser.create().parse_override(f"key={text}").value())
+            comparable(key.lstrip("+"), OverridesParser.create().parse_override(f"key={text}").value())
         )
         if value in seen:
             same = "twice" if seen[value] == text else f"the same as {seen[value]}"
@@ -132,7 +132,7 @@ def check_varied(jobs: Sequence[PlannedJob], config: Mapping[str, Any]) -> None:
         ...
         seqlab.errors.InputError: trainer.devices is varied, but changes no result: ...
     """
-    counting = counted(config)
+    counting = deciding_values(config)
     for text in jobs[0].varied if jobs else ():
         key = text.partition("=")[0].lstrip("+").replace("/", ".")
         if _is_in(config, key) and not any(name == key or name.startswith(key + ".") for name in counting):

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import judged_by, plain_values
-from seqlab.config.hash import canonical_json, counted
+from seqlab.config.hash import canonical_json, deciding_values
 from seqlab.config.metrics import resolve_mode
 from seqlab.config.own_files import GLOBAL
 from seqlab.config.paths import absolute_paths, without_places
@@ -151,7 +151,7 @@ def other_space(error: Exception) -> InputError | None:
 def _common(config: DictConfig) -> dict[str, str]:
     """What counts of a search's configuration, each value as JSON, those that it varies by their defaults."""
     plain = without_places(absolute_paths(plain_values(config)))
-    return {key: canonical_json(value) for key, value in counted(plain).items()}
+    return {key: canonical_json(value) for key, value in deciding_values(plain).items()}
 
 
 def _check_same(study: Any, config: DictConfig, varied: Collection[str]) -> None:

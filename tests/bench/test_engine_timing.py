@@ -134,8 +134,12 @@ def test_the_geometric_mean_runs_over_the_sizes_and_follows_autos_choice():
 
 
 def test_growth_is_the_time_of_a_step_over_that_of_the_fewest_steps():
-    seconds = {("scan", 2): [0.2, 0.4], ("scan", 8): [1.6, 1.6], ("nn.LSTM", 2): [0.1, 0.1], ("nn.LSTM", 8): [0.4, 0.4]}
-    rows = {(row.contender, row.T): row for row in make_rows("lstm", ["scan", "nn.LSTM"], [2, 8], 3, 4, Turns(seconds))}
+    two, eight = Size(2, 3, 4), Size(8, 3, 4)
+    scan = {("scan", two): [0.2, 0.4], ("scan", eight): [1.6, 1.6]}
+    stock = {("nn.LSTM", two): [0.1, 0.1], ("nn.LSTM", eight): [0.4, 0.4]}
+    found = make_rows("lstm", ["scan", "nn.LSTM"], [two, eight], Turns(scan | stock))
+    rows = {(row.contender, row.T): row for row in found}
+    assert [(row.B, row.H) for row in found] == [(3, 4)] * 4
     assert rows["scan", 2].microseconds_per_step == pytest.approx(1e6 * 0.3 / 2)
     assert rows["scan", 8].microseconds_per_step == pytest.approx(1e6 * 1.6 / 8)
     assert rows["scan", 2].growth == 1.0

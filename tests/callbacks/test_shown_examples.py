@@ -9,6 +9,7 @@ from seqlab import callbacks
 from seqlab.config import build
 from seqlab.data import ClassificationData, TinySentiment
 from seqlab.errors import InputError
+from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask, ClassificationTask, SequenceTask
 from tests.conftest import config_of, run_here, small
 
@@ -40,6 +41,19 @@ def test_a_callback_of_another_task_is_refused_by_name():
 def test_an_option_that_the_task_does_not_have_is_refused_before_training(tmp_path, text_file, overrides, named):
     with pytest.raises(InputError, match=named):
         run_here(tmp_path, *(small(text_file) if len(overrides) == 1 else []), *overrides)
+
+
+@pytest.mark.parametrize("preset", ["tiny_sentiment", "grammar_tagger", "world_answers"])
+def test_early_stopping_shows_the_examples_of_any_task(tmp_path, preset):
+    once = ("trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=none")
+    run_here(tmp_path, f"experiment={preset}", "callbacks=early_stopping", *once)
+    assert read_record(tmp_path)["status"] == "completed"
+
+
+def test_early_stopping_takes_the_options_of_a_language_model(text_file):
+    shown = config_of(*small(text_file, "callbacks=early_stopping", "callbacks.examples.prompt=a"))
+    options = build.build({"examples": shown["callbacks"]["examples"]}, "examples").options
+    assert options == {"prompt": "a", "num_tokens": 10}  # what is null is the task's own default
 
 
 def test_a_task_without_examples_is_told_and_trains(tmp_path, text_file, caplog, monkeypatch):

@@ -52,6 +52,12 @@ def test_a_completed_run_goes_on_as_a_new_one_in_a_folder_beside(tmp_path, compl
     assert len(completing) == 1 and "is complete already" in capsys.readouterr().out
 
 
+def test_the_record_of_a_run_stands_for_its_folder(tmp_path, completing):
+    run_dir = run_of(tmp_path, "interrupt")
+    assert resume(run_dir / "run.json", [], []) == 0
+    assert completing == [("run", True)]
+
+
 def test_so_does_one_that_is_named_as_the_working_folder(tmp_path, completing, monkeypatch):
     monkeypatch.chdir(run_of(tmp_path, "complete"))
     assert resume(Path("."), ["trainer.max_epochs=60"], []) == 0
@@ -74,6 +80,14 @@ def test_an_interrupted_run_goes_on_and_refuses_what_changes_its_result(tmp_path
     assert completing == [("run", True)]
 
 
+@pytest.mark.parametrize(("code", "lines"), [(0, 1), (1, 1), (2, 0)])
+def test_the_folder_is_the_last_line_unless_the_run_was_refused(tmp_path, monkeypatch, capsys, code, lines):
+    run_dir = run_of(tmp_path, "interrupt")
+    monkeypatch.setattr(command, "carry_out", lambda *_, **__: code)
+    assert resume(run_dir, [], []) == code
+    assert capsys.readouterr().out.splitlines() == [str(run_dir)] * lines
+
+
 @pytest.mark.parametrize("value", ["null", "none"])
 def test_a_logger_that_is_turned_off_by_its_group_is_told_the_key_that_resume_takes(tmp_path, completing, value):
     run_dir = run_of(tmp_path, "interrupt")
@@ -84,7 +98,7 @@ def test_a_logger_that_is_turned_off_by_its_group_is_told_the_key_that_resume_ta
 
 
 def test_what_is_no_run_or_an_earlier_versions_is_named(tmp_path):
-    with pytest.raises(InputError, match="is not the folder of a run"):
+    with pytest.raises(InputError, match=r"has no run\.json"):
         resume(tmp_path, [], [])
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(InputError, match="runs of earlier versions of seqlab do: it can be reported, not resumed"):

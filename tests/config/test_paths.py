@@ -13,8 +13,8 @@ from seqlab.config.hash import config_hash, located_hash
 from seqlab.config.paths import (
     _EVERYWHERE,
     _PLACES,
-    Kind,
     PathKeys,
+    PathKind,
     absolute_paths,
     declared_keys,
     moved_paths,
@@ -154,4 +154,4 @@ def test_what_moved_together_with_the_run_is_found_again(tmp_path, monkeypatch):
 
 def test_kinds(tmp_path):
     config = data("text_data", path="a", vocabulary="b", cache_dir="c")
-    assert [value.kind for value in path_values(config)] == [Kind.FILES, Kind.FILES, Kind.PLACE]
+    assert [value.kind for value in path_values(config)] == [PathKind.FILES, PathKind.FILES, PathKind.PLACE]

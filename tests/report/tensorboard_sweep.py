@@ -8,7 +8,7 @@ from typing import Any
 
 from seqlab.report import compare
 from seqlab.report.events import write_events
-from seqlab.report.hparams import STATUSES, Column, experiment_summary, row_summaries
+from seqlab.report.hparams import STATUSES, HParam, experiment_summary, row_summaries
 from seqlab.report.tensorboard import save_for_tensorboard
 
 ANY_STATUS = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
@@ -61,7 +61,7 @@ def write_scalars(run: Path, number: int, points: dict[str, dict[int, float]], *
 
 def write_own_record(run: Path, result: float) -> None:
     """What training logs for HParams at a run's end: other columns, and other values, than the sweep's."""
-    column = Column("optimizer.lr", True, [0.25])
+    column = HParam("optimizer.lr", True, [0.25])
     row = row_summaries(_Ended(), {"optimizer.lr": 0.25})
     metrics = {"best/val/loss": {20: 1.5}, "test/loss": {20: 1.0}, "test/perplexity": {20: result}}
     write_scalars(run, 2, metrics, experiment_summary([column], ["test/loss"]), *row)

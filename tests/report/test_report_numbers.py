@@ -13,7 +13,7 @@ import pytest
 from seqlab import cli
 from seqlab.errors import InputError
 from seqlab.report import add_arguments, compare, render, run
-from seqlab.report.into import BEGIN, END
+from seqlab.report.document import BEGIN, END
 from seqlab.report.labels import decimals_of, number_text
 from seqlab.report.means import t_quantile
 

@@ -8,7 +8,7 @@ import pytest
 
 from seqlab.errors import InputError
 from seqlab.report import compare, render, save_plot
-from seqlab.report.formats import labels
+from seqlab.report.labels import labels
 from seqlab.run.record import RECORD_NAME
 
 

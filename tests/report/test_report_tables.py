@@ -8,8 +8,8 @@ import pytest
 
 from seqlab.errors import InputError
 from seqlab.report import Curves, compare, render, save_plot, write_into
-from seqlab.report.cells import cross_table
-from seqlab.report.into import BEGIN, END
+from seqlab.report.columns import cross_table
+from seqlab.report.document import BEGIN, END
 from seqlab.report.plot_curves import draw_curves
 
 
@@ -219,7 +219,7 @@ def test_a_document_that_cannot_be_written_is_told_and_stays(tmp_path, monkeypat
     def full(path, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("seqlab.report.into.write_atomically", full)
+    monkeypatch.setattr("seqlab.report.document.write_atomically", full)
     with pytest.raises(InputError, match=r"^--into: cannot write '.*README\.md' \(No space left on device\)$"):
         write_into(readme, "new")
     assert readme.read_text() == f"{BEGIN}{END}"

@@ -12,7 +12,7 @@ from seqlab.errors import InputError
 from seqlab.report import compare
 from seqlab.report import tensorboard as board
 from seqlab.report.curves import read_scalars
-from seqlab.report.hparams import started
+from seqlab.report.hparams import start_time
 from seqlab.report.tensorboard import FILE_NAME, MAX_POINTS, remove_row
 from seqlab.run.folder import RunFolder
 from tests.report.tensorboard_sweep import (
@@ -76,7 +76,7 @@ def test_groups_have_their_mean_and_a_band_of_one_deviation(sweep):
     assert [value for _, value in upper] == pytest.approx([mean + math.sqrt(0.5) for mean in (5.5, 4.5, 3.5)])
     assert curve("groups/num_layers=3", "mean-sd/val/loss") == [(0, 3.0), (10, 2.0), (20, 1.0)]
     times = [time for time, _, _ in ask(f"scalars/scalars?run={of_first}&tag=mean/val/loss")]
-    assert times[0] == min(started(run) for run in compare([sweep]).groups[0].runs)
+    assert times[0] == min(start_time(run) for run in compare([sweep]).groups[0].runs)
     assert [time - times[0] for time in times] == pytest.approx([0, 30, 60], abs=0.01)
     assert {tag.partition("/")[2] for tag in ask("scalars/tags")[of_first]} == {"val/loss", "train/tokens_per_second"}
     speed = "train/tokens_per_second"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from seqlab import cli
-from seqlab.commands import train as launch
+from seqlab.commands import dry_run as command
 from seqlab.config import build
 from seqlab.nn.size import count_parameters
 from seqlab.sweep import dry_run
@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch):
     prepare_here(tmp_path, monkeypatch)
     replace_training(monkeypatch, lambda claim: claim.complete({"val/loss": 1.0}))
     started = lambda command: SimpleNamespace(returncode=dry_run.main(command[4:]))  # noqa: E731
-    monkeypatch.setattr(launch.subprocess, "run", started)
+    monkeypatch.setattr(command.subprocess, "run", started)
     return tmp_path
 
 

@@ -178,7 +178,7 @@ def test_a_gpu_belongs_to_one_job_until_its_process_ends_however_it_does(locks, 
     holder = context.Process(target=_hold, args=(str(locks), ready))
     holder.start()
     assert ready.get(timeout=60) == "0"
-    with devices.own_gpu(True):
+    with devices.own_gpu():
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"  # what a child of this process sees
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
         waited = iter([False, False, True])
@@ -199,7 +199,7 @@ def test_all_gpus_of_the_machine_serve_where_none_are_named(locks, monkeypatch, 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert devices.gpus() == ["GPU-aa-1", "GPU-cc-2"]
-    with devices.own_gpu(True):
+    with devices.own_gpu():
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-aa-1"
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
     command.write_text("#!/bin/sh\nexit 9\n")

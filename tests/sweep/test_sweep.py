@@ -11,7 +11,7 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from seqlab import cli
-from seqlab.commands import train as launch
+from seqlab.commands import earlier_runs, jobs, train
 from seqlab.errors import InputError
 from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, RunFolder, start_run
 from seqlab.run.record import read_record
@@ -421,12 +421,12 @@ def test_a_sweep_that_is_stopped_starts_no_further_job(sweep_here, tmp_path, mon
 def test_a_sweeper_is_given_the_judged_metric_and_nan_for_a_failure(tmp_path):
     with start_run(tmp_path / "done", {"seed": 1}) as claim:
         claim.complete({"val/loss": 2.5})
-    assert launch._metric(tmp_path / "done", "val/loss") == 2.5
-    assert math.isnan(launch._metric(tmp_path / "done", "val/other"))
+    assert jobs.metric_of(tmp_path / "done", "val/loss") == 2.5
+    assert math.isnan(jobs.metric_of(tmp_path / "done", "val/other"))
     with start_run(tmp_path / "broken", {"seed": 1}) as claim:
         claim.fail("broken", metrics={"val/loss": 2.5})
-    assert math.isnan(launch._metric(tmp_path / "broken", "val/loss"))
-    assert math.isnan(launch._metric(tmp_path / "absent", "val/loss"))
+    assert math.isnan(jobs.metric_of(tmp_path / "broken", "val/loss"))
+    assert math.isnan(jobs.metric_of(tmp_path / "absent", "val/loss"))
 
 
 def test_a_stored_sweep_names_its_own_keys(sweep_here, tmp_path):
@@ -454,7 +454,7 @@ def test_a_run_that_came_to_a_jobs_folder_since_is_compared_as_well(sweep_here, 
     write("first = 1")
     sweep_here(run, "seed=1")
     write("second = 2")
-    monkeypatch.setattr(launch, "known_jobs", lambda *_: [])  # when the sweep began, it was not there
+    monkeypatch.setattr(earlier_runs, "known_jobs", lambda *_: [])  # when the sweep began, it was not there
     assert sweep_here(run, "seed=1") == (2, [])
     assert "own_cells.py has changed" in capfd.readouterr().err
     assert sweep_here(run, "seed=1", "keep_changed=true") == (0, [])
@@ -487,7 +487,7 @@ def test_two_jobs_that_are_one_run_are_named(sweep_here, capfd):
 
 def test_a_dry_run_tells_what_would_become_of_runs_of_other_code(sweep_here, own_code, monkeypatch):
     planned = []
-    monkeypatch.setattr(launch, "_estimate", lambda jobs: planned.extend(jobs) or 0)
+    monkeypatch.setattr(train, "estimate", lambda jobs: planned.extend(jobs) or 0)
     write, run = own_code
     write("first = 1")
     sweep_here(run, "seed=1")
@@ -512,6 +512,6 @@ def test_a_sweep_that_is_stopped_tells_how_its_jobs_ended(sweep_here, capfd):
 
 
 def test_a_dry_run_that_is_stopped_is_one_line(sweep_here, monkeypatch, capfd):
-    monkeypatch.setattr(launch, "_estimate", lambda jobs: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(train, "estimate", lambda jobs: os.kill(os.getpid(), signal.SIGINT))
     assert sweep_here(complete, "seed=1,2", "dry_run=true") == (1, [])
     assert capfd.readouterr().err == "seqlab: stopped\n"

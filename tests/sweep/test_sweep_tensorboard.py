@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.commands import train as launch
+from seqlab.commands import dry_run
 from seqlab.commands.resume import resume
 from seqlab.report import compare
 from seqlab.report import tensorboard as board
@@ -59,7 +59,7 @@ def test_a_sweep_does_not_fail_with_what_it_writes_for_tensorboard(sweep_here, c
 
 
 def test_a_dry_run_writes_nothing(sweep_here, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(launch.subprocess, "run", lambda *_, **__: launch.subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(dry_run.subprocess, "run", lambda *_, **__: dry_run.subprocess.CompletedProcess([], 0))
     assert sweep_here(complete, "seed=1,2", "dry_run=true")[0] == 0
     assert not SWEEP.exists()
 

@@ -1,4 +1,4 @@
-"""What is measured: a cell at a size, as a plain layer, over rows of unequal lengths, in both directions, two deep."""
+"""What is measured of a cell at a size: a layer, rows of unequal lengths, a bidirectional layer, two layers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,8 +33,17 @@ Make = Callable[[], LayerContender]
 class Case:
     """Contenders over one input.
 
-    ``baselines`` says what the engines are held against: "stock", the layer of ``torch.nn``; "eager", the loop over its
-    cell; "loop", the loop over ours; "products", the bare ones. ``failures`` says who was refused, and why.
+    Attributes:
+        cell: the cell's name.
+        kind: layer, lengths, or a key of `SHAPES`.
+        size: the size.
+        auto: the engine that "auto" takes.
+        engines: the engines, by name.
+        others: what they are compared with, by name.
+        baselines: names in ``others`` or ``engines``, by role: "stock", the layer of ``torch.nn``; "eager", a Python
+            loop over its cell; "loop", the engine of this name; "products", the matrix products alone.
+        flops: floating-point operations of each pass, where they are known.
+        failures: why a contender was refused, by its name.
     """
 
     cell: str
@@ -49,21 +58,23 @@ class Case:
 
     @property
     def contenders(self) -> dict[str, Contender]:
+        """All contenders by name."""
         return self.engines | self.others
 
 
 class _Entry:
-    """Lets contenders into a case once they compute what the reference does; notes why another stays out."""
+    """Admits contenders to a case if they compute the same as the reference, and notes why others are refused."""
 
     def __init__(self, case: Case, reference: LayerContender, setting: Setting) -> None:
         self.case, self.expected, self.tolerance = case, reference.values(), setting.tolerance
         self.sensitivity = reference.sensitivity()
 
     def engine(self, name: str, make: Make) -> None:
+        """Admits an engine."""
         self._admit(name, make, self.case.engines, same=True)
 
     def other(self, name: str, make: Make, same: bool) -> None:
-        """``same`` says whether it computes the same function; else there is nothing to hold it to."""
+        """Admits another contender; it is compared with the reference if it computes the ``same`` function."""
         self._admit(name, make, self.case.others, same)
 
     def _admit(self, name: str, make: Make, into: dict[str, Contender], same: bool) -> None:
@@ -72,7 +83,7 @@ class _Entry:
             wrong = None
             if same:
                 wrong = disagreement(contender.values(), self.expected, self.tolerance, self.sensitivity)
-        except Exception as error:  # one that fails must not cost what the others have measured: it is reported
+        except Exception as error:  # it is reported, and the other contenders are measured
             first_line = next(iter(str(error).splitlines()), "")
             wrong = f"it raised {type(error).__name__}: {first_line}"
         if wrong is None:
@@ -90,8 +101,16 @@ def layer_case(
     *,
     only_stock: bool = False,
 ) -> Case:
-    """One layer: every engine that serves the cell (of those asked for), its counterpart in ``torch.nn``, and unless
-    ``only_stock`` the loop that a user would write and the bare products."""
+    """One layer: the engines, the counterpart in ``torch.nn``, a loop that a user would write, the matrix products.
+
+    Args:
+        name: the cell's name.
+        factory: makes the cell.
+        size: the size.
+        engines: names of engines; None: all that serve the cell.
+        setting: the device and the precision.
+        only_stock: leaves out the loop and the products.
+    """
     x, stock = setting.data(size), stock_of(name)
     cell = _seeded(factory, size)
     case = Case(name, "layer", size, _auto(cell, setting))
@@ -107,7 +126,7 @@ def layer_case(
         case.baselines["eager"] = stock.loop_name
         entry.other(stock.loop_name, lambda: _stock_loop(stock, cell, size, x, setting), same=True)
     elif "loop" not in case.engines:
-        case.others["loop"] = reference  # what its user would write
+        case.others["loop"] = reference  # as a user would write it
     if "loop" in case.contenders:
         case.baselines["loop"] = "loop"
     products = Products.of(cell, size.T, size.B)
@@ -119,14 +138,14 @@ def layer_case(
 
 
 def lengths_case(name: str, factory: CellFactory, size: Size, engines: Sequence[str] | None, setting: Setting) -> Case:
-    """Rows of T/2 to T steps, against the packed layer of ``torch.nn``."""
+    """A layer over rows of T/2 to T steps, against the packed layer of ``torch.nn``."""
     x, stock = setting.data(size), stock_of(name)
     lengths = draw_lengths(size)
-    here = lengths.to(setting.device)
+    device_lengths = lengths.to(setting.device)
 
     def masked(backend: str) -> LayerContender:
         layer = Recurrent(_seeded(factory, size), backend)
-        return LayerContender(layer, lambda x: layer(x, lengths=here)[0], x, setting)
+        return LayerContender(layer, lambda x: layer(x, lengths=device_lengths)[0], x, setting)
 
     def packed() -> LayerContender:
         layer = stock.layer(size.input_size, size.H, batch_first=True)
@@ -153,46 +172,45 @@ def lengths_case(name: str, factory: CellFactory, size: Size, engines: Sequence[
 def shape_case(
     name: str, factory: CellFactory, size: Size, kind: str, engines: Sequence[str] | None, setting: Setting
 ) -> Case:
-    """A bidirectional layer or two layers, against the same of ``torch.nn``."""
+    """A bidirectional layer or two layers, against those of ``torch.nn``."""
     x, stock, shape = setting.data(size), stock_of(name), SHAPES[kind]
 
-    def encoder(backend: str) -> LayerContender:
+    def ours(backend: str) -> LayerContender:
         torch.manual_seed(SEED)
-        made = Encoder(factory, size.input_size, size.H, backend=backend, **shape)
+        encoder = Encoder(factory, size.input_size, size.H, backend=backend, **shape)
         if stock.same:
-            made.load_state_dict(from_torch(stacked()).state_dict())
-        return LayerContender(made, lambda x: made(x)[0], x, setting)
+            encoder.load_state_dict(from_torch(torch_layer()).state_dict())
+        return LayerContender(encoder, lambda x: encoder(x)[0], x, setting)
 
-    def stacked() -> nn.RNNBase:
+    def torch_layer() -> nn.RNNBase:
         torch.manual_seed(SEED)
         return stock.layer(size.input_size, size.H, batch_first=True, **shape)
 
     def theirs() -> LayerContender:
-        layer = stacked()
+        layer = torch_layer()
         return LayerContender(layer, lambda x: layer(x)[0], x, setting)
 
     cell = _seeded(factory, size)
     case = Case(name, kind, size, _auto(cell, setting))
-    entry = _Entry(case, encoder("loop"), setting)
+    entry = _Entry(case, ours("loop"), setting)
     for engine in _chosen(available(cell), case.auto, engines or ("auto",)):
-        entry.engine(engine, partial(encoder, engine))
+        entry.engine(engine, partial(ours, engine))
     case.baselines["stock"] = stock.name
     entry.other(stock.name, theirs, stock.same)
     return case
 
 
 def draw_lengths(size: Size) -> Tensor:
-    """Uniform in T/2..T, the same at every call; ``(B,)`` on the CPU, where packing wants them."""
+    """Lengths ``(B,)``, uniform in T/2..T, the same at every call; on the CPU, as packing requires."""
     generator = torch.Generator().manual_seed(SEED)
     return torch.randint((size.T + 1) // 2, size.T + 1, (size.B,), generator=generator)
 
 
-def _chosen(served: Sequence[str], auto: str, asked: Sequence[str] | None) -> list[str]:
-    """The engines to measure of those that serve a cell; "auto" itself only where it is asked for, or is no one of
-    them."""
-    if asked is None:
-        return [*served, *(["auto"] if auto not in served else [])]
-    return [name for name in asked if name == "auto" or name in served]
+def _chosen(available_engines: Sequence[str], auto: str, choice: Sequence[str] | None) -> list[str]:
+    """The engines to measure; "auto" is one of them if it is chosen, or if the engine that it takes is not there."""
+    if choice is None:
+        return [*available_engines, *(["auto"] if auto not in available_engines else [])]
+    return [name for name in choice if name == "auto" or name in available_engines]
 
 
 def _auto(cell: RecurrentCell, setting: Setting, packed: bool = False) -> str:

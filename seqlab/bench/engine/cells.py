@@ -1,4 +1,4 @@
-"""The cells that ``seqlab bench engine`` knows by name, and the ``torch.nn`` layer that each is held against."""
+"""The cells of ``seqlab bench engine`` by name, and the ``torch.nn`` layer that each is compared with."""
 
 import difflib
 import inspect
@@ -15,7 +15,7 @@ from seqlab.nn.state import State
 
 
 class UserLSTMCell(GatedCell):
-    """The LSTM as a user would write it: a class of its own, so that no kernel made for the stock cell serves it."""
+    """The LSTM as a user would write it. It is a class of its own, so kernels for the stock cell do not serve it."""
 
     num_gates, state_names = 4, ("h", "c")
 
@@ -42,7 +42,14 @@ _USERS: dict[str, CellFactory] = {"user_lstm": UserLSTMCell, "user_gru": UserGRU
 
 @dataclass(frozen=True)
 class Stock:
-    """What PyTorch offers beside a cell: its layer, its cell to step, and whether they compute the same function."""
+    """The ``torch.nn`` counterpart of a cell.
+
+    Attributes:
+        name: of the layer.
+        layer: the class of the layer.
+        cell: the class of its cell, for one step.
+        same: whether they compute the same function as the cell.
+    """
 
     name: str
     layer: Callable[..., nn.RNNBase]
@@ -55,33 +62,33 @@ class Stock:
 
 
 def all_cells() -> dict[str, CellFactory]:
-    """Every cell by name: the user's own first, then those that :mod:`seqlab.nn` exports, as ``model/cell`` names them.
+    """Every cell by name: the two of this module, then those of :mod:`seqlab.nn`, by their names in ``model/cell``.
 
     >>> [name for name in all_cells() if name in ("lstm", "user_lstm", "gated")]
     ['user_lstm', 'lstm']
     """
     exported = [getattr(seqlab.nn, name) for name in seqlab.nn.__all__]
-    shipped = {cell_name(each): each for each in exported if _is_made_from_sizes(each)}
+    shipped = {cell_name(cell): cell for cell in exported if _is_made_from_sizes(cell)}
     return _USERS | shipped
 
 
 def find_cells(names: Sequence[str] | None) -> dict[str, CellFactory]:
-    """The cells of these names in that order, or all of them.
+    """The cells of these names, in their order; None: all cells.
 
     Raises:
-        InputError: A name that no cell has.
+        InputError: there is no cell of a name.
     """
-    known = all_cells()
+    cells = all_cells()
     for name in names or ():
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        if name not in cells:
+            close = difflib.get_close_matches(name, cells, 1)
+            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(cells)}"
             raise InputError(f"--cells: there is no cell {name!r}; {mend}")
-    return known if names is None else {name: known[name] for name in names}
+    return cells if names is None else {name: cells[name] for name in names}
 
 
 def stock_of(name: str) -> Stock:
-    """The ``torch.nn`` counterpart of a cell; ``nn.LSTM``, which is another function, for a cell that has none."""
+    """The ``torch.nn`` counterpart of a cell; for a cell without one ``nn.LSTM``, another function."""
     counterparts = {
         "rnn": Stock("nn.RNN", nn.RNN, nn.RNNCell, True),
         "gru": Stock("nn.GRU", nn.GRU, nn.GRUCell, True),
@@ -91,7 +98,7 @@ def stock_of(name: str) -> Stock:
 
 
 def cell_name(cell: type[RecurrentCell]) -> str:
-    """The name under ``conf/model/cell``.
+    """A cell's name in ``conf/model/cell``.
 
     >>> from seqlab.nn import LSTMCell
     >>> cell_name(LSTMCell), cell_name(type("LayerNormGRUCell", (LSTMCell,), {}))
@@ -102,7 +109,7 @@ def cell_name(cell: type[RecurrentCell]) -> str:
 
 
 def _is_made_from_sizes(cell: object) -> bool:
-    """Whether it is a cell that ``cell(input_size, hidden_size)`` makes: a base class or an adapter is not."""
+    """Whether ``cell(input_size, hidden_size)`` makes a cell: a base class or an adapter needs more."""
     if not (inspect.isclass(cell) and issubclass(cell, RecurrentCell)) or inspect.isabstract(cell):
         return False
     required = [

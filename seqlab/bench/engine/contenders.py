@@ -1,4 +1,4 @@
-"""Layers made ready to be timed, and held against the reference before they are."""
+"""Layers that can be timed, and their comparison with the reference before they are."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -12,12 +12,12 @@ from seqlab.nn import Recurrent
 
 SEED = 0
 FLOOR = 0.01
-"""Values are held to an error of their own size, or of this part of the largest one's: some gradients are zero but for
-rounding."""
+"""An error is relative to the value's own size, or to this part of the largest value's size if that is more: some
+gradients are zero except for rounding."""
 
 
 class Size(NamedTuple):
-    """Steps, rows, the width of the state, and that of the input where it is another."""
+    """Steps T, rows B, width of the state H, and width of the input I if it is not H."""
 
     T: int
     B: int
@@ -34,19 +34,19 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and in which precision everything is measured."""
+    """The device and the precision of all measurements."""
 
     device: torch.device
     precision: str = "32-true"
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the products."""
+        """The dtype of the matrix products."""
         return torch.bfloat16 if self.precision == "bf16-mixed" else torch.float32
 
     @property
     def tolerance(self) -> float:
-        """How far the root mean square of an error may go, in parts of the value's own."""
+        """The largest root mean square of an error, relative to that of the value."""
         return 0.1 if self.precision == "bf16-mixed" else 1e-3
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -59,24 +59,34 @@ class Setting:
             torch.cuda.synchronize(self.device)
 
     def data(self, size: Size) -> Tensor:
-        """The input ``(B, T, I)``, with a gradient wanted, the same for everyone who asks."""
+        """The input ``(B, T, I)``, which requires a gradient; the same at every call."""
         generator = torch.Generator().manual_seed(SEED)
         x = torch.randn(size.B, size.T, size.input_size, generator=generator)
         return x.to(self.device).requires_grad_()
 
 
 class Contender(Protocol):
-    """What takes part: one call of a layer forward without gradients, and one of it forward and backward."""
+    """A layer that is timed."""
 
-    def forward(self) -> None: ...
+    def forward(self) -> None:
+        """One forward pass without gradients."""
 
-    def both(self) -> None: ...
+    def both(self) -> None:
+        """One forward and backward pass."""
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Frees the gradients."""
 
 
 class LayerContender:
-    """A layer over a fixed input: ``run(x)`` gives its output, whose gradient is random."""
+    """A layer over a fixed input; the gradient of its output is random.
+
+    Args:
+        layer: the layer.
+        run: ``run(x)`` gives the layer's output.
+        x: ``(B, T, I)``.
+        setting: the device and the precision.
+    """
 
     def __init__(self, layer: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor, setting: Setting) -> None:
         self.layer, self.run, self.x, self.setting = layer.to(setting.device), run, x, setting
@@ -94,7 +104,7 @@ class LayerContender:
         self.release()
         with self.setting.autocast():
             output = self.run(self.x)
-        if self._gradient is None:  # made in the warm-up, in the dtype that this layer answers in
+        if self._gradient is None:  # made in the warm-up, in the dtype of this layer's output
             generator = torch.Generator().manual_seed(SEED + 1)
             self._gradient = torch.randn(output.shape, generator=generator).to(output)
         output.backward(self._gradient)  # type: ignore[no-untyped-call]
@@ -105,7 +115,7 @@ class LayerContender:
             leaf.grad = None
 
     def values(self) -> dict[str, Tensor]:
-        """The output and all gradients; zeros for a parameter that got none."""
+        """The output and all gradients; zeros for a parameter without a gradient."""
         output = self._backward().detach()
         named = {"x": self.x, **dict(self.layer.named_parameters())}
         gradients = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in named.items()}
@@ -113,14 +123,14 @@ class LayerContender:
         return {"output": output} | {f"gradient of {name}": value for name, value in gradients.items()}
 
     def sensitivity(self) -> dict[str, float]:
-        """How far each value moves, in parts of its size, when the input moves by a rounding or two."""
+        """The relative change of each value when the input changes by one or two roundings."""
         before = self.values()
-        kept = self.x.detach().clone()
+        original = self.x.detach().clone()
         with torch.no_grad():
             self.x.mul_(1 + 2**-22)
         after = self.values()
         with torch.no_grad():
-            self.x.copy_(kept)
+            self.x.copy_(original)
         return {name: _rms(after[name] - value) / max(_rms(value), 1e-30) for name, value in before.items()}
 
 
@@ -148,10 +158,16 @@ def disagreement(
     tolerance: float,
     sensitivity: Mapping[str, float] | None = None,
 ) -> str | None:
-    """Which value is further off than rounding explains, or None; values that only one side names are not compared.
+    """The first value with a larger error than rounding explains, in words; None if there is none.
 
-    An error's root mean square is held to ``tolerance`` times that of the value expected; or to four times what
-    ``sensitivity`` says that a rounding of the input does to it, where gradients explode and that is more.
+    The limit of an error's root mean square is ``tolerance`` times that of the expected value. Where gradients explode
+    it is more: four times the change that a rounding of the input causes.
+
+    Args:
+        actual: a contender's values.
+        expected: the reference's values; those that ``actual`` lacks are not compared.
+        tolerance: of the relative error.
+        sensitivity: the relative change of each value by a rounding of the input.
     """
     largest = max(_rms(value) for name, value in expected.items() if name != "output")
     for name, value in expected.items():
@@ -161,7 +177,7 @@ def disagreement(
             return f"{name} has shape {tuple(actual[name].shape)} instead of {tuple(value.shape)}"
         error, scale = _rms(actual[name].float() - value.float()), max(_rms(value), FLOOR * largest)
         allowed = max(tolerance, 4 * (sensitivity or {}).get(name, 0.0))
-        if not error <= allowed * scale:  # put so that NaN is off as well
+        if not error <= allowed * scale:  # true for NaN as well
             return f"{name} is off by {error / scale:.2g} of its size"
     return None
 

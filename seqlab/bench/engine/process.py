@@ -1,6 +1,6 @@
-"""What only a fresh process shows: the first call of an engine, and the most memory that one call holds.
+"""Measurements that need a fresh process: the first call of an engine, and the peak memory of one call.
 
-``python -m seqlab.bench.engine.process TASK`` is that process; it prints one JSON object as its last line.
+``python -m seqlab.bench.engine.process TASK`` is that process; the last line that it prints is a JSON object.
 """
 
 import ctypes
@@ -30,11 +30,12 @@ WAIT = 600  # seconds
 
 
 def first_calls(task: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds of an engine's first forward and backward in a fresh process, without compiled kernels at hand and then
-    with them, and of a later call.
+    """Seconds of an engine's first forward and backward pass in a fresh process, and of a later one.
+
+    The first call is measured without compiled kernels in the cache (cold) and with them (warm).
 
     Raises:
-        RuntimeError: The process failed.
+        RuntimeError: the process failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: str(Path(folder) / name) for name in KERNEL_CACHES}
@@ -43,21 +44,21 @@ def first_calls(task: Mapping[str, Any]) -> dict[str, float]:
 
 
 def peak_memory(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Bytes that one forward and backward of a contender holds at its peak, beyond weights and input, at each size.
+    """The peak memory of one forward and backward pass of a contender at each size, beyond weights and input, in bytes.
 
-    ``tensors`` counts what tensors take, ``resident`` how the process grew in memory (None where the system does not
-    tell), which holds a kernel's own scratch space too, and noise of some hundred kilobytes.
+    ``tensors`` is the memory of tensors. ``resident`` is the growth of the process, None where the system does not
+    report it: it includes a kernel's own scratch space, and noise of some hundred kilobytes.
 
     Raises:
-        RuntimeError: The process failed.
+        RuntimeError: the process failed.
     """
-    # Large buffers go back to the system when freed, or the growth of one call would hide in those of the warm-up.
-    answer: list[dict[str, Any]] = in_fresh_process({"do": "memory", **task}, {"MALLOC_MMAP_THRESHOLD_": "65536"})
-    return answer
+    # Large buffers must go back to the system when freed: buffers left from the warm-up would hide the growth.
+    peaks: list[dict[str, Any]] = in_fresh_process({"do": "memory", **task}, {"MALLOC_MMAP_THRESHOLD_": "65536"})
+    return peaks
 
 
 def in_fresh_process(task: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
-    """What the process for ``task`` prints last, read."""
+    """Runs a task in a fresh process; returns the object that it prints last."""
     command = [sys.executable, "-m", "seqlab.bench.engine.process", json.dumps(task)]
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=WAIT, check=False
@@ -69,14 +70,14 @@ def in_fresh_process(task: Mapping[str, Any], environment: Mapping[str, str]) ->
 
 
 def recompute_refusal() -> str | None:
-    """Why layers can't be asked to recompute their gates, or None."""
+    """Why layers can't recompute their gates; None where they can."""
     if "recompute" in inspect.signature(Recurrent).parameters:
         return None
     return "Recurrent takes no recompute"
 
 
 def make_contender(name: str, contender: str, size: Size, setting: Setting) -> LayerContender:
-    """An engine by name, with ``, recompute`` behind it if its layer shall; or the ``torch.nn`` counterpart by its."""
+    """A contender by name: an engine, then ``, recompute`` if its layer recomputes, or the ``torch.nn`` layer."""
     torch.manual_seed(SEED)
     x = setting.data(size)
     if contender == stock_of(name).name:
@@ -89,6 +90,7 @@ def make_contender(name: str, contender: str, size: Size, setting: Setting) -> L
 
 
 def main(argv: Sequence[str]) -> int:
+    """Carries out the task in ``argv[0]``, a JSON object, and prints the answer."""
     task = json.loads(argv[0])
     if task["threads"] is not None:
         torch.set_num_threads(task["threads"])
@@ -136,7 +138,7 @@ def _peak_on_gpu(contender: LayerContender, setting: Setting) -> dict[str, int |
 
 
 def _tensor_bytes(contender: LayerContender) -> int:
-    """The highest running sum of what PyTorch's allocator gave and took back."""
+    """The peak of the memory that PyTorch's allocator has given out."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         contender.both()
     recorded = profiler.profiler.kineto_results.events()
@@ -145,7 +147,7 @@ def _tensor_bytes(contender: LayerContender) -> int:
 
 
 def _resident_growth(contender: LayerContender) -> int | None:
-    """How far the process grew; Linux alone lets a process forget its earlier peak."""
+    """The growth of the process; None outside Linux, where a process can't reset its peak."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""The matrix products that a cell can't do without: the mark that no engine built on them can pass."""
+"""The matrix products of a cell alone: no engine that is built on them can be faster."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,19 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Products:
-    """The bare products of one layer with ``rows`` = G*H gate values a step, into buffers made beforehand.
+    """The matrix products of one layer, written into buffers.
 
-    Forward: ``x W_ih^T`` for all T at once, T times ``h W_hh^T``, biases included. Backward: T times ``dg W_hh``, then
-    one product each for the gradients of ``weight_hh``, ``weight_ih`` and ``x``. Those with ``weight_hh`` are left out
-    for a cell that is not ``recurrent``.
+    Forward: ``x W_ih^T`` for all T at once, and T times ``h W_hh^T``, with biases. Backward: T times ``dg W_hh``, and
+    one product each for the gradients of ``weight_hh``, ``weight_ih`` and ``x``. A cell that is not ``recurrent`` has
+    no products with ``weight_hh``.
+
+    Attributes:
+        input_size: I.
+        hidden_size: H.
+        rows: the gate values of a step, G*H.
+        steps: T.
+        batch_size: B.
+        recurrent: whether the cell has ``weight_hh``.
     """
 
     input_size: int
@@ -24,7 +32,7 @@ class Products:
 
     @classmethod
     def of(cls, cell: nn.Module, steps: int, batch_size: int) -> "Products | None":
-        """Those of a cell with ``weight_ih (G*H, I)`` and maybe ``weight_hh (G*H, H)``; None for another kind."""
+        """The products of a cell with ``weight_ih (G*H, I)`` and maybe ``weight_hh (G*H, H)``; None for other cells."""
         weight_ih, weight_hh = getattr(cell, "weight_ih", None), getattr(cell, "weight_hh", None)
         if not isinstance(weight_ih, Tensor) or weight_ih.dim() != 2:
             return None
@@ -38,7 +46,7 @@ class Products:
 
     @property
     def forward_flops(self) -> int:
-        """Two for each multiplication and addition: 2 T B G H (I + H).
+        """Floating-point operations of the forward pass: 2 T B G H (I + H).
 
         >>> Products(10, 20, 80, steps=5, batch_size=3).forward_flops == 2 * 5 * 3 * 80 * (10 + 20)
         True
@@ -48,11 +56,11 @@ class Products:
 
     @property
     def flops(self) -> int:
-        """Forward and backward; the backward pass has two products for each of the forward one."""
+        """Operations of both passes: the backward pass has two products for each one of the forward pass."""
         return 3 * self.forward_flops
 
     def contender(self, device: torch.device, dtype: torch.dtype) -> "ProductsContender":
-        """The products with operands at hand, ready to be timed."""
+        """The products with random operands, to be timed."""
         return ProductsContender(self, device, dtype)
 
 
@@ -60,15 +68,15 @@ class ProductsContender:
     """The products over random operands."""
 
     def __init__(self, sizes: Products, device: torch.device, dtype: torch.dtype) -> None:
-        def made(*shape: int) -> Tensor:
+        def random(*shape: int) -> Tensor:
             return torch.randn(shape, device=device, dtype=dtype)
 
         T, B, X, H, G = sizes.steps, sizes.batch_size, sizes.input_size, sizes.hidden_size, sizes.rows
         self.recurrent = sizes.recurrent
-        self.x, self.weight_ih, self.bias_ih, self.gi = made(B * T, X), made(G, X), made(G), made(B * T, G)
-        self.h, self.weight_hh, self.bias_hh, self.gh = made(T, B, H), made(G, H), made(G), made(T, B, G)
-        self.dg, self.dh = made(T, B, G), made(T, B, H)
-        self.dweight_hh, self.dweight_ih, self.dx = made(G, H), made(G, X), made(B * T, X)
+        self.x, self.weight_ih, self.bias_ih, self.gi = random(B * T, X), random(G, X), random(G), random(B * T, G)
+        self.h, self.weight_hh, self.bias_hh, self.gh = random(T, B, H), random(G, H), random(G), random(T, B, G)
+        self.dg, self.dh = random(T, B, G), random(T, B, H)
+        self.dweight_hh, self.dweight_ih, self.dx = random(G, H), random(G, X), random(B * T, X)
 
     def forward(self) -> None:
         torch.addmm(self.bias_ih, self.x, self.weight_ih.t(), out=self.gi)
@@ -88,4 +96,4 @@ class ProductsContender:
         torch.mm(dg, self.weight_ih, out=self.dx)
 
     def release(self) -> None:
-        """Nothing is made that would have to go."""
+        """There are no gradients to free."""

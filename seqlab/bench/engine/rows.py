@@ -1,4 +1,4 @@
-"""From a case to the rows of a table: times, ratios, and their geometric means over the sizes."""
+"""The rows of a table from a case: times, ratios, and the geometric means of ratios over the sizes."""
 
 import statistics
 import time
@@ -16,7 +16,7 @@ Ratios = dict[str, float]
 
 @dataclass(frozen=True)
 class Row:
-    """One case in one pass. ``ratios[engine][baseline]`` above 1 means that the engine is the faster."""
+    """One case in one pass; ``ratios[engine][baseline]`` above 1 means that the engine is faster."""
 
     cell: str
     kind: str
@@ -67,7 +67,7 @@ class Mean:
 
 
 def measure(case: Case, rounds: int, setting: Setting, *, clock: Callable[[], float] = time.perf_counter) -> list[Row]:
-    """Time the contenders of ``case`` in turn, in each pass; those that were refused are in ``failures``."""
+    """Times the contenders of ``case`` in turn, in each pass."""
     rows = []
     for direction in PASSES:
         calls: dict[Hashable, Call] = {
@@ -82,7 +82,7 @@ def measure(case: Case, rounds: int, setting: Setting, *, clock: Callable[[], fl
 
 
 def make_row(case: Case, direction: str, turns: Turns) -> Row:
-    """Medians of the times, and for each engine medians of its ratios; a baseline that was not timed has none."""
+    """The medians of the times, and of each engine's ratios to the baselines that were timed."""
     timed = {role: name for role, name in case.baselines.items() if name in turns.seconds}
     return Row(
         case.cell,
@@ -99,16 +99,16 @@ def make_row(case: Case, direction: str, turns: Turns) -> Row:
 
 
 def geometric_means(rows: Iterable[Row]) -> list[Mean]:
-    """Over the sizes, for each cell, kind, pass and engine; "auto" is the engine that it chose at each size."""
-    gathered: dict[tuple[str, str, str, str], list[Ratios]] = defaultdict(list)
+    """The means over the sizes for each cell, kind, pass and engine; "auto" is the engine that it took at each size."""
+    ratios_of: dict[tuple[str, str, str, str], list[Ratios]] = defaultdict(list)
     for row in rows:
         for engine, ratios in row.ratios.items():
-            gathered[row.cell, row.kind, row.direction, engine].append(ratios)
+            ratios_of[row.cell, row.kind, row.direction, engine].append(ratios)
         if "auto" not in row.ratios and row.auto in row.ratios:
-            gathered[row.cell, row.kind, row.direction, "auto"].append(row.ratios[row.auto])
+            ratios_of[row.cell, row.kind, row.direction, "auto"].append(row.ratios[row.auto])
     means = []
-    for (cell, kind, direction, engine), found in gathered.items():
-        roles = [role for role in found[0] if all(role in ratios for ratios in found)]
-        ratios = {role: statistics.geometric_mean(each[role] for each in found) for role in roles}
-        means.append(Mean(cell, kind, direction, engine, len(found), ratios))
+    for (cell, kind, direction, engine), by_size in ratios_of.items():
+        roles = [role for role in by_size[0] if all(role in ratios for ratios in by_size)]
+        ratios = {role: statistics.geometric_mean(each[role] for each in by_size) for role in roles}
+        means.append(Mean(cell, kind, direction, engine, len(by_size), ratios))
     return means

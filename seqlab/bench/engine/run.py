@@ -25,10 +25,10 @@ from seqlab.run.provenance import git_state, package_versions
 SCHEMA = 1
 SIZES = (Size(35, 20, 200), Size(35, 20, 650), Size(128, 64, 256), Size(20, 32, 64), Size(256, 16, 512))
 STEPS = (128, 256, 512, 1024, 2048, 4096, 8192)
-SCALING_ROWS, SCALING_WIDTH = 16, 128
+SCALING_B, SCALING_H = 16, 128
 UNCOMPILED = ("loop", "native")
 """Engines whose first call compiles nothing."""
-DEFAULT_CELLS = {  # of the parts that are about an engine and not about each cell
+DEFAULT_CELLS = {  # of the parts that compare engines rather than cells
     "scaling": ("lstm", "gru", "user_lstm", "user_gru", "min_gru", "min_lstm"),
     "lengths": ("lstm", "gru", "user_lstm", "user_gru"),
     "shapes": ("lstm", "gru", "user_lstm", "user_gru"),
@@ -38,7 +38,20 @@ DEFAULT_CELLS = {  # of the parts that are about an engine and not about each ce
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure. None for cells and engines is each part's own choice."""
+    """What to measure.
+
+    Attributes:
+        part: a name in `PARTS`, or all.
+        cells: names of cells; None: each part's own choice.
+        sizes: sizes of all parts but scaling.
+        engines: names of engines; None: all that serve a cell.
+        steps: values of T of the part scaling.
+        rounds: timings of each contender.
+        threads: of PyTorch; None: its own choice.
+        precision: ``32-true`` or ``bf16-mixed``.
+        device: ``cpu`` or ``cuda``.
+        json_file: where the results are written; None: nowhere.
+    """
 
     part: str = "all"
     cells: tuple[str, ...] | None = None
@@ -53,11 +66,13 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Measures the parts asked for, prints their tables and writes the results after each one; 1 if a contender was
-    refused for being wrong, or failed.
+    """Measures the parts of a benchmark; prints their tables, and writes the results after each part.
+
+    Returns:
+        The exit code: 1 if a contender was wrong or failed, else 0.
 
     Raises:
-        InputError: An unknown cell or engine, a device that is not there, nowhere to write to.
+        InputError: there is no such cell, engine or device, or the file can't be written.
     """
     setting = _prepare(options)
     results: dict[str, Any] = {
@@ -78,7 +93,7 @@ def run(options: Options) -> int:
 
 
 def machine_facts(setting: Setting) -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """The machine, the versions and the settings that the figures depend on."""
     gpu = torch.cuda.get_device_name(setting.device) if setting.device.type == "cuda" else None
     return {
         "cpu": _cpu_model(),
@@ -94,7 +109,7 @@ def machine_facts(setting: Setting) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Part:
-    """One part under way: which cells it measures, and how it shows what it has."""
+    """One part of a benchmark: its cells and engines, and its output."""
 
     name: str
     options: Options
@@ -103,19 +118,22 @@ class _Part:
 
     @property
     def cells(self) -> dict[str, CellFactory]:
-        known = find_cells(None)
+        """The cells by name."""
         if self.options.cells is not None:
             return find_cells(self.options.cells)
-        return {name: known[name] for name in DEFAULT_CELLS.get(self.name, tuple(known)) if name in known}
+        cells = find_cells(None)
+        return {name: cells[name] for name in DEFAULT_CELLS.get(self.name, tuple(cells)) if name in cells}
 
     def show(self, text: str) -> None:
+        """Prints a table."""
         print(f"{text}\n", flush=True)
 
-    def fail(self, what: str, reason: object) -> None:
-        self.failures.append(f"{self.name}: {what}: {reason}")
+    def fail(self, contender: str, reason: object) -> None:
+        """Notes why a contender was not measured."""
+        self.failures.append(f"{self.name}: {contender}: {reason}")
 
     def task(self, cell: str, contender: str, sizes: Sequence[Size]) -> dict[str, Any]:
-        """What a fresh process needs to know."""
+        """The task of a fresh process, for :mod:`seqlab.bench.engine.process`."""
         return {
             "cell": cell,
             "contender": contender,
@@ -126,9 +144,9 @@ class _Part:
         }
 
     def engines(self, factory: CellFactory) -> list[str]:
-        """Those that serve a cell, of those asked for."""
-        asked = self.options.engines
-        return [name for name in available(factory(1, 1)) if asked is None or name in asked]
+        """The engines to measure with a cell."""
+        choice = self.options.engines
+        return [name for name in available(factory(1, 1)) if choice is None or name in choice]
 
 
 def _main(part: _Part) -> dict[str, Any]:
@@ -147,14 +165,15 @@ def _shapes(part: _Part) -> dict[str, Any]:
 
 
 def _cases(part: _Part, kinds: Mapping[str, Callable[..., Case]]) -> dict[str, Any]:
+    """Measures cases of some kinds, for every cell and size."""
     rows, means = [], []
     for name, factory in part.cells.items():
         for make in kinds.values():
-            found = []
+            rows_of_kind = []
             for size in part.options.sizes:
                 try:
                     case = make(name, factory, size, part.options.engines, part.setting)
-                except Exception as error:  # the reference itself failed: reported, and the other cells go on
+                except Exception as error:  # the reference failed; it is reported, and the other cells are measured
                     part.fail(f"{name} {size}", f"{type(error).__name__}: {error}")
                     continue
                 for contender, reason in case.failures.items():
@@ -162,26 +181,25 @@ def _cases(part: _Part, kinds: Mapping[str, Callable[..., Case]]) -> dict[str, A
                 if not case.engines:
                     part.show(f"{name}, {case.kind} {size}: none of the engines asked for serves it")
                     continue
-                found += measure(case, part.options.rounds, part.setting)
-            if found:
-                averages = geometric_means(found)
-                part.show(case_table(found, averages))
-                rows += found
-                means += averages
+                rows_of_kind += measure(case, part.options.rounds, part.setting)
+            if rows_of_kind:
+                means_of_kind = geometric_means(rows_of_kind)
+                part.show(case_table(rows_of_kind, means_of_kind))
+                rows += rows_of_kind
+                means += means_of_kind
     return {"rows": [row.as_json() for row in rows], "geometric_means": [mean.as_json() for mean in means]}
 
 
 def _scaling(part: _Part) -> dict[str, Any]:
-    rows = []
+    rows, options = [], part.options
+    sizes = [Size(T, SCALING_B, SCALING_H) for T in options.steps]
     for name, factory in part.cells.items():
-        options = part.options
-        sizes = (options.steps, SCALING_ROWS, SCALING_WIDTH)
-        found, failures = scaling_rows(name, factory, *sizes, options.engines, options.rounds, part.setting)
+        rows_of_cell, failures = scaling_rows(name, factory, sizes, options.engines, options.rounds, part.setting)
         for contender, reason in failures.items():
             part.fail(f"{name}, {contender}", reason)
-        if found:
-            part.show(scaling_table(found))
-        rows += found
+        if rows_of_cell:
+            part.show(scaling_table(rows_of_cell))
+        rows += rows_of_cell
     return {"rows": [row.as_json() for row in rows]}
 
 
@@ -209,11 +227,11 @@ def _memory(part: _Part) -> dict[str, Any]:
         recomputed = [engine + RECOMPUTED for engine in compiled] if refusal is None else []
         for contender in (stock_of(name).name, *engines, *recomputed):
             try:
-                found = peak_memory(part.task(name, contender, part.options.sizes))
+                peaks = peak_memory(part.task(name, contender, part.options.sizes))
             except RuntimeError as error:
                 part.fail(f"{name}, {contender}", error)
             else:
-                rows += [{"cell": name, "contender": contender, **peak} for peak in found]
+                rows += [{"cell": name, "contender": contender, **peak} for peak in peaks]
     if rows:
         part.show(memory_table(rows))
     if refusal is not None:
@@ -232,6 +250,7 @@ PARTS: dict[str, Callable[[_Part], dict[str, Any]]] = {
 
 
 def _prepare(options: Options) -> Setting:
+    """Checks the options and sets PyTorch up."""
     find_cells(options.cells)
     for name in options.engines or ():
         if name not in ("auto", *ENGINES):
@@ -239,27 +258,27 @@ def _prepare(options: Options) -> Setting:
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no CUDA device on this machine; leave it out for the CPU")
     if options.json_file is not None:
-        _make_room_for(options.json_file)
+        _check_file(options.json_file)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    from seqlab.run.training import keep_freed_memory  # imports Lightning, which takes seconds: after the mistakes
+    from seqlab.run.training import keep_freed_memory  # imports Lightning, for seconds: after the checks
 
     keep_freed_memory()
     return Setting(torch.device(options.device), options.precision)
 
 
-def _make_room_for(file: Path) -> None:
-    """Tells what stands in the way of ``file`` before hours are spent on its content."""
+def _check_file(file: Path) -> None:
+    """Makes the folder of a file, and refuses a file that can't be written, before hours are spent on its content."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--json {file}: {error}") from error
+        raise InputError(f"--json {file}: {error.strerror or error}; give another file") from error
     if file.is_dir():
         raise InputError(f"--json {file}: expected a file, got a folder; add a name such as results.json")
 
 
 def _cpu_model() -> str:
-    """The processor's name as Linux tells it, else as Python does."""
+    """The processor's name, from Linux or else from Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

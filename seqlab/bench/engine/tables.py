@@ -1,4 +1,4 @@
-"""The engines' benchmark as text."""
+"""The tables of the engines' benchmark."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ KIND_TITLES = {
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """Aligned columns, the first ``left`` of them to the left.
+    """Aligned columns, the first ``left`` of them to the left, the others to the right.
 
     >>> print(table(("name", "ms"), [("a", "1.5"), ("long name", "22.5")], left=1))
     name         ms
@@ -32,7 +32,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> st
 
 
 def case_table(rows: Sequence[Row], means: Sequence[Mean]) -> str:
-    """The rows of one cell and kind: each contender's time, each engine's ratios, and the means last."""
+    """The rows of one cell and kind, with each contender's time and each engine's ratios; the means come last."""
     baselines = rows[0].baselines
     header = ("(T,B,H)", "pass", "contender", "ms", *(f"vs {name}" for name in baselines.values()))
     lines = []
@@ -44,14 +44,14 @@ def case_table(rows: Sequence[Row], means: Sequence[Mean]) -> str:
             milliseconds = f"{1000 * seconds:.3f}"
             lines.append((str(row.size), row.direction, label, milliseconds, *_ratios(ratios, baselines)))
     for mean in means:
-        what = f"geometric mean of {mean.sizes}"
-        lines.append((what, mean.direction, mean.engine, "", *_ratios(mean.ratios, baselines)))
+        label = f"geometric mean of {mean.sizes}"
+        lines.append((label, mean.direction, mean.engine, "", *_ratios(mean.ratios, baselines)))
     title = f"{rows[0].cell}, {KIND_TITLES[rows[0].kind]} (* the choice of auto; above 1: seqlab is faster)"
     return f"{title}\n{table(header, lines, left=3)}"
 
 
 def scaling_table(rows: Sequence[ScalingRow]) -> str:
-    """Time of a step by T."""
+    """The time of a step by T."""
     first = rows[0]
     header = ("contender", "T", "us/step", f"over T={min(row.T for row in rows)}", "times as fast as")
     lines = [
@@ -68,7 +68,7 @@ def scaling_table(rows: Sequence[ScalingRow]) -> str:
 
 
 def compile_table(rows: Sequence[dict[str, Any]]) -> str:
-    """First calls in fresh processes."""
+    """The times of first calls in fresh processes."""
     header = ("cell", "engine", "(T,B,H)", "first call, s", "first call, kernels cached, s", "later call, s")
     lines = [
         (
@@ -83,7 +83,7 @@ def compile_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def memory_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Peak memory; MB are 10^6 bytes."""
+    """The peak memory; 1 MB is 10^6 bytes."""
     header = ("cell", "contender", "(T,B,H)", "tensors, MB", "resident, MB", "bytes of tensors a step and unit")
     lines = [
         (

@@ -1,4 +1,4 @@
-"""Contenders timed in turn in one process, so that the machine's other load falls on all of them alike."""
+"""Times contenders in turn in one process, so that other load on the machine affects all of them."""
 
 import gc
 import math
@@ -13,7 +13,7 @@ MAX_REPETITIONS = 1000
 
 @dataclass(frozen=True)
 class Turns:
-    """Seconds of one call of each contender, a value a round."""
+    """Seconds of one call of each contender, one value a round."""
 
     seconds: dict[Hashable, list[float]]
 
@@ -26,7 +26,7 @@ class Turns:
         return statistics.median(self.seconds[name])
 
     def speed_ratio(self, name: Hashable, baseline: Hashable) -> float:
-        """How many times as fast as ``baseline`` ``name`` is: the median of the ratios within each round.
+        """The speed of a contender relative to ``baseline``: the median of the ratios within each round.
 
         >>> Turns({"a": [1.0, 2.0, 1.0], "b": [4.0, 4.0, 3.0]}).speed_ratio("a", "b")
         3.0
@@ -44,10 +44,15 @@ def take_turns(
     warm_up: int = 2,
     at_least: float = 0.01,
 ) -> Turns:
-    """Time every contender once a round, the order rotated by one from round to round.
+    """Times every contender once a round; the order rotates by one from round to round. There is no garbage collection.
 
-    Each is called ``warm_up`` times before, which compiles what it compiles, and then once to see how many calls make a
-    timing of ``at_least`` seconds. ``synchronize`` waits for a device. Nothing is collected as garbage meanwhile.
+    Args:
+        contenders: a call of each contender, by its name.
+        rounds: the number of timings of each.
+        clock: seconds.
+        synchronize: waits for the device.
+        warm_up: calls before the first timing, in which a contender may compile.
+        at_least: the least seconds of a timing: a fast call is repeated.
 
     >>> take_turns({"a": lambda: None}, rounds=3, clock=iter(range(99)).__next__).seconds
     {'a': [1.0, 1.0, 1.0]}

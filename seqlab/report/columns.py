@@ -1,4 +1,4 @@
-"""The titles and cells of a report's tables, and the sentences around them: what all written formats share."""
+"""The columns of a report's tables, and the sentences around them, for all text formats."""
 
 from seqlab.report.groups import Group, Report
 from seqlab.report.labels import decimals_of, duration_text, labels, memory_text, number_text, sort_key, whole_text
@@ -10,12 +10,12 @@ Column = tuple[str, list[str]]
 
 
 def key_columns(report: Report) -> list[Column]:
-    """The groups' values of the report's keys."""
+    """Columns of the groups' keys."""
     return [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
 
 
 def result_columns(report: Report) -> list[Column]:
-    """What the groups came to."""
+    """Columns of the groups' results."""
     groups, decimals = report.groups, _decimals(report)
     columns = [
         ("n", [str(len(group.values)) for group in groups]),
@@ -27,7 +27,7 @@ def result_columns(report: Report) -> list[Column]:
 
 
 def cost_columns(report: Report) -> list[Column]:
-    """What the groups cost."""
+    """Columns of the groups' costs: parameters, speed, time and memory."""
     groups = report.groups
     columns = [
         ("parameters", [whole_text(group.num_parameters) for group in groups]),
@@ -39,42 +39,41 @@ def cost_columns(report: Report) -> list[Column]:
 
 
 def difference_columns(report: Report) -> list[Column]:
-    """How far the groups are from the baseline; no column where there is no pair of runs."""
+    """Columns of the differences from the baseline; none where there is no pair of runs."""
     if not any(group.difference for group in report.groups):
         return []
     decimals = _decimals(report)
     differences = [group.difference for group in report.groups]
-    texts = ["" if found is None else _signed(found.mean, decimals) for found in differences]
+    texts = ["" if difference is None else _signed(difference.mean, decimals) for difference in differences]
     columns = [
         ("difference", ["baseline" if g.baseline else text for g, text in zip(report.groups, texts, strict=True)]),
-        ("95 % interval", [_interval_text(found.interval if found else None, decimals) for found in differences]),
-        ("pairs", [str(found.n) if found else "" for found in differences]),
+        ("95 % interval", [_interval_text(each.interval if each else None, decimals) for each in differences]),
+        ("pairs", [str(each.n) if each else "" for each in differences]),
     ]
     return [(title, cells) for title, cells in columns if any(cells)]
 
 
 def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows of the means by rows and columns; the first cells of a row have its keys' values."""
+    """Titles and rows of a table of means; a row begins with the values of its keys."""
     texts = dict(key_columns(report))
     decimals = _decimals(report)
     sizes = {len(group.values) for group in report.groups}
     heads: dict[str, None] = {}
     rows: dict[tuple[str, ...], dict[str, str]] = {}
-    order = sorted(range(len(report.groups)), key=lambda number: _column_order(report, number))
-    for number in order:
+    for number in sorted(range(len(report.groups)), key=lambda number: _column_order(report, number)):
         heads[", ".join(texts[key][number] for key in report.columns)] = None
     for number, group in enumerate(report.groups):
         head = ", ".join(texts[key][number] for key in report.columns)
-        more = [f"n={len(group.values)}"] if len(sizes) > 1 else []
-        more += [f"{group.diverged} diverged"] if group.diverged and group.mean is not None else []
-        text = mean_text(group, decimals) + (f" ({', '.join(more)})" if more else "")
+        remarks = [f"n={len(group.values)}"] if len(sizes) > 1 else []
+        remarks += [f"{group.diverged} diverged"] if group.diverged and group.mean is not None else []
+        text = mean_text(group, decimals) + (f" ({', '.join(remarks)})" if remarks else "")
         rows.setdefault(tuple(texts[key][number] for key in report.rows), {})[head] = text
     titles = [*report.rows, *heads]
     return titles, [[*keys, *(cells.get(head, "") for head in heads)] for keys, cells in rows.items()]
 
 
 def mean_text(group: Group, decimals: int | None) -> str:
-    """Mean and deviation, starred where they are the best."""
+    """Mean and deviation, with a star for the best."""
     if group.mean is None:
         return "diverged"
     spread = f" ± {number_text(group.sd, decimals)}" if group.sd is not None else ""
@@ -82,13 +81,13 @@ def mean_text(group: Group, decimals: int | None) -> str:
 
 
 def group_name(report: Report, group: Group) -> str:
-    """A group by the values of its keys: ``model.num_layers=2``."""
+    """A group's keys and values: ``model.num_layers=2``."""
     number = next(number for number, other in enumerate(report.groups) if other is group)
     return ", ".join(f"{key}={cells[number]}" for key, cells in key_columns(report)) or "all runs"
 
 
 def caption(report: Report) -> list[str]:
-    """How to read the tables."""
+    """Sentences that explain the tables."""
     if not report.groups:
         return ["No completed run to compare."]
     lines = []
@@ -101,8 +100,8 @@ def caption(report: Report) -> list[str]:
     if any(group.diverged for group in report.groups):
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
     if any(group.difference for group in report.groups) and report.baseline is not None:
-        what = "the best mean" if report.baseline.best else "the baseline"
-        line = f"difference: from {what} ({group_name(report, report.baseline)}), "
+        origin = "the best mean" if report.baseline.best else "the baseline"
+        line = f"difference: from {origin} ({group_name(report, report.baseline)}), "
         line += "mean over pairs of runs with a common seed"
         if any(group.difference and group.difference.interval for group in report.groups):
             line += "; its 95 % interval by Student's t, for each group by itself, not adjusted for their number"
@@ -111,12 +110,12 @@ def caption(report: Report) -> list[str]:
 
 
 def command_title(report: Report) -> str:
-    """What stands over the command that trains the best again."""
+    """The heading of the command that trains the best again."""
     return "Train the best again" if len(report.groups) > 1 else "Train it again"
 
 
 def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
-    """A heading with the counts, then a line a run."""
+    """A heading with the number of runs of each status, then a line for each run."""
     runs = report.not_counted
     if not runs:
         return []

@@ -11,10 +11,10 @@ END = "<!-- seqlab report: end -->"
 
 
 def write_into(path: str | os.PathLike[str], content: str) -> None:
-    """Replace what stands between `BEGIN` and `END` in a text file; the rest of it stays as it is, byte for byte.
+    """Replaces the text between `BEGIN` and `END` in a file; the rest of the file stays as it is, byte for byte.
 
     Raises:
-        InputError: No such file, one that is not UTF-8, or not just one pair of markers in their order.
+        InputError: There is no such file, it is not UTF-8, or it does not have just one pair of markers.
     """
     target, name = Path(path), os.fspath(path)
     try:

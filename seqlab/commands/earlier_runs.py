@@ -1,0 +1,120 @@
+"""The runs that the jobs of a sweep have already: which are complete, and which begin anew. Torch is not needed."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from seqlab.config.compose import plain_values
+from seqlab.config.hash import config_hash
+from seqlab.errors import InputError
+from seqlab.run.events import ABSENT, COMPLETED, RUNNING
+from seqlab.run.folder import RunFolder
+from seqlab.run.same import Now, differences
+from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
+from seqlab.sweep.plan import Composed, Memo, PlannedJob, Sources, check_varied, job_key
+from seqlab.sweep.progress import SKIPPED
+from seqlab.sweep.sweep import Sweep
+
+
+class EarlierRuns:
+    """The runs that jobs have already. Most are found when the sweep begins; the others when their job does.
+
+    A launcher sends a copy to the processes of its jobs.
+    """
+
+    def __init__(self) -> None:
+        self._anew: set[str] = set()  # names of folders whose runs begin anew
+        self._compared: set[str] = set()  # names of folders whose runs were compared when the sweep began
+        self._keys: dict[int, str] = {}  # the memo's key of each job, by its number
+        self._sources: Sources | None = None  # the files that the jobs are composed from
+        self._digest: str | None = None  # of the sources, when the sweep began
+
+    def choose_jobs(
+        self,
+        sweep: Sweep,
+        config: DictConfig,
+        jobs: list[PlannedJob],
+        compose: Callable[[PlannedJob], tuple[str, dict[str, Any]]],
+    ) -> list[PlannedJob]:
+        """The jobs without a completed run; a line says which are skipped, and what differs by now.
+
+        Args:
+            sweep: the sweep of the jobs.
+            config: what the jobs share, with Hydra's section.
+            jobs: all jobs of the sweep.
+            compose: gives the name of a job's folder, and its configuration.
+
+        Raises:
+            InputError: runs are of other code or data, and neither ``rerun_changed`` nor ``keep_changed`` is set.
+        """
+        check_varied(jobs, plain_values(config))
+        if not any(job.varied for job in jobs):
+            print("seqlab: nothing is varied: a sweep of one job; several values are given as seed=1,2", flush=True)
+        self._sources = Sources.of(config)
+        self._digest = digest = self._sources.digest()
+        self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
+        earlier = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
+        for line in said_lines(earlier):
+            print(f"seqlab: {line}", file=sys.stderr, flush=True)
+        self._compared = {each.folder for each in earlier}
+        changed = [each for each in earlier if each.has_changed]
+        overwrite = bool(config.overwrite)
+        self._begin_changed_anew(changed, rerun=overwrite or bool(config.rerun_changed), keep=bool(config.keep_changed))
+        anew = self._compared if overwrite else self._anew
+        complete = {each.job.number: each for each in earlier if each.is_complete and each.folder not in anew}
+        for number, each in complete.items():
+            line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
+            value = each.state.record["metrics"].get(sweep.progress.metric)
+            end = {"status": SKIPPED, "value": value, "said": line, "is_quiet": True}
+            sweep.note("end", number=number, folder=each.folder, **end)
+        return [job for job in jobs if job.number not in complete]
+
+    def _begin_changed_anew(self, changed: Sequence[KnownJob], *, rerun: bool, keep: bool) -> None:
+        """Marks the runs of other code or data that begin anew.
+
+        Raises:
+            InputError: there are such runs, and of ``rerun`` and ``keep`` not just one is set.
+        """
+        if not changed:
+            return
+        line = changes_line(changed)
+        if rerun == keep:
+            raise InputError(
+                f"runs of this sweep are of other code or data ({line}): put that back, or rerun_changed=true runs "
+                "them again, and each old result stays until the new one completes; keep_changed=true keeps what has "
+                "completed as it is"
+            )
+        # A run is of one code: what has not completed can't go on, and begins anew either way.
+        self._anew = {each.folder for each in changed if rerun or not each.is_complete}
+        action = "run again" if rerun else "kept as they are where they have completed"
+        print(f"seqlab: runs of other code or data ({line}) are {action}", file=sys.stderr, flush=True)
+
+    def remember(self, run_dir: Path, config: dict[str, Any], number: int) -> None:
+        """Keeps what a job was composed to in the sweep's memo, unless one of the sources was edited meanwhile."""
+        if number in self._keys and self._sources is not None and self._sources.digest() == self._digest:
+            Memo(run_dir.parent).remember(Composed.of(self._keys[number], run_dir.name, config))
+
+    def begins_anew(self, run_dir: Path, config: dict[str, Any]) -> bool:
+        """Whether a job's run is of other code or data, and begins anew.
+
+        A run that was not there when the sweep began, or that a search has chosen since, is compared now.
+
+        Raises:
+            InputError: neither ``rerun_changed`` nor ``keep_changed`` is set.
+        """
+        if run_dir.name in self._compared:
+            return run_dir.name in self._anew
+        state = RunFolder(run_dir).state()
+        has_result = state.status == COMPLETED or (state.status not in (ABSENT, RUNNING) and state.has_checkpoint)
+        if not has_result or state.record["config_hash"] != config_hash(config):
+            return False
+        changed = differences(state.record, Now(), config=config, run_dir=run_dir).decides
+        if changed and not config["rerun_changed"] and not config["keep_changed"]:
+            raise InputError(
+                f"{run_dir} is of other code or data ({'; '.join(changed)}): rerun_changed=true runs it again, "
+                "keep_changed=true keeps what has completed as it is"
+            )
+        return bool(changed) and (config["rerun_changed"] or state.status != COMPLETED)
