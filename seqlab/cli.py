@@ -309,13 +309,13 @@ def _open_run(args: argparse.Namespace) -> None:
     import os
 
     from seqlab.config.trust import allow
+    from seqlab.run.comparison import Present, changes_since_training
     from seqlab.run.record import read_record
-    from seqlab.run.same import Now, since_training
 
     record = read_record(args.run_dir)
     allow(args.allow)
     add_user_folders([os.getcwd()])
-    for line in since_training(record, Now()):
+    for line in changes_since_training(record, Present()):
         print(f"seqlab: {line}", file=sys.stderr)
 
 

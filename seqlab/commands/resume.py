@@ -15,10 +15,11 @@ from seqlab.errors import InputError
 from seqlab.imports import add_user_folders
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, State
+from seqlab.run.folder import RunFolder
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME, REPLACEMENT
 from seqlab.run.parents import CONTINUES, continued_config, continued_folder
-from seqlab.run.replacement import REPLACEMENT
 from seqlab.run.start import Start
+from seqlab.run.state import State
 from seqlab.sweep.sweep import show_in_tensorboard
 
 
@@ -41,7 +42,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier versions of "
             "seqlab do: it can be reported, not resumed"
         )
-    run.settle()
+    run.repair()
     latest = run.latest()  # the replacement, where a run with overwrite=true is under way
     state, changed, is_same, notices = _changed(latest, run_dir, overrides)
     if latest is not run and not is_same:

@@ -40,19 +40,21 @@ from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders, put_user_folders_last
-from seqlab.run.client import MODULE, Server, server_here, start_server
+from seqlab.run.comparison import Present, compare
 from seqlab.run.events import ABSENT, COMPLETED, RUNNING
 from seqlab.run.folder import RunFolder
+from seqlab.run.forks.run_process import MODULE
+from seqlab.run.forks.warm_server import Server, local_server, start_server
 from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
-from seqlab.run.same import Now, differences
+from seqlab.run.process_end import no_room
 from seqlab.run.start import Start
-from seqlab.run.supervisor import no_room
 from seqlab.sweep import launchers, search
-from seqlab.sweep.callback import Signals, owner, stopped_by_signals
-from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
-from seqlab.sweep.plan import Composed, Memo, PlannedJob, Sources, check_varied, job_key
+from seqlab.sweep.callback import StopSignals, owner, stop_signals
+from seqlab.sweep.existing_runs import ExistingRun, describe_changes, describe_notices, find_existing_runs
+from seqlab.sweep.memo import ComposedJob, ConfigSources, Memo, job_key
+from seqlab.sweep.plan import PlannedJob, check_varied
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
 from seqlab.sweep.sweeper import register_sweeper
@@ -99,12 +101,12 @@ class TrainCommand:
         self.judged: set[str] = set()  # those of jobs whose runs were compared before any job started
         self._numbers: list[int] | None = None  # of the jobs that the launcher counts from 0; None: it counts all
         self._keys: dict[int, str] = {}  # by which jobs are remembered, by their numbers
-        self._sources: Sources | None = None  # that the jobs are composed from
+        self._sources: ConfigSources | None = None  # that the jobs are composed from
         self._digest: str | None = None  # of them, when the sweep began
         self._began = False
         self._launches = False  # whether a launcher carries out the jobs in processes of its own
         self._halted = False  # whether its jobs were told to stop
-        self._signals: Signals | None = None
+        self._signals: StopSignals | None = None
         self._search: search.Study | None = None
         self._server: Server | None = None  # that the jobs' processes are forked from
         self._config: DictConfig | None = None
@@ -115,10 +117,10 @@ class TrainCommand:
 
     def run(self) -> int:
         """Has Hydra compose the configurations and call back for each; returns the exit code."""
-        with stopped_by_signals(self._halt) as self._signals:
+        with stop_signals(self._halt) as self._signals:
             return self._run(self._signals)
 
-    def _run(self, signals: Signals) -> int:
+    def _run(self, signals: StopSignals) -> int:
         token = owner.set(self)
         try:
             self._run_hydra()
@@ -149,7 +151,7 @@ class TrainCommand:
             owner.reset(token)
             if self.sweep is not None:
                 with contextlib.suppress(BrokenPipeError):
-                    self.sweep.end_watch()
+                    self.sweep.stop_watching()
                 self.sweep.log.remove()
             if self._search is not None:
                 self._search.close()
@@ -161,9 +163,9 @@ class TrainCommand:
         try:
             hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")(self.job)()
         except Exception as error:
-            if self._search is not None and (refusal := search.other_space(error)) is not None:
+            if self._search is not None and (refusal := search.explain_changed_space(error)) is not None:
                 raise StopSweep("refused", refusal) from error
-            if self._config is None or (not search.without_result(error) and not self._is_of_launcher(error)):
+            if self._config is None or (not search.is_no_result(error) and not self._is_of_launcher(error)):
                 raise
             launcher_failed = self._is_of_launcher(error) and not self._halted
             if launcher_failed:
@@ -180,7 +182,7 @@ class TrainCommand:
             self._launches
             and not isinstance(error, (InputError, HydraException, OmegaConfBaseException, BrokenPipeError))
             and not is_of_composition(error)
-            and not search.without_result(error)
+            and not search.is_no_result(error)
             and no_room(error) is None
         )
 
@@ -200,7 +202,7 @@ class TrainCommand:
             if self.sweep is None or (self._config is not None and self._config.dry_run):
                 print("seqlab: stopped", file=sys.stderr, flush=True)
             else:
-                self.sweep.lose()  # a job whose end nobody came to tell
+                self.sweep.settle_lost_jobs()  # a job whose end nobody came to tell
                 if self.sweep.progress.jobs and not self._halted:  # else its end has told how the jobs ended
                     print(self.sweep.progress.summary(str(self.sweep.folder)), flush=True)
                 print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
@@ -225,7 +227,7 @@ class TrainCommand:
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
         if search.is_search(config):
-            self._search = search.take_up(config, varied)
+            self._search = search.open_study(config, varied)
         self.sweep = sweep = Sweep(config)
         if launchers.forks(config) and not config.dry_run:
             self._server = start_server(sweep.thread_variables())
@@ -235,12 +237,12 @@ class TrainCommand:
         for line in launchers.announce(config, sweep.at_once, sweep.threads):
             print(line, flush=True)
         launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
-        sweep.watch()
+        sweep.start_watching()
         self._launches = True
         if launchers.kind_of(config) == "ray":
             launchers.start_ray(config)
             if self._signals is not None:
-                self._signals.hear()  # Ray has its own handlers, which abort the process
+                self._signals.install()  # Ray has its own handlers, which abort the process
 
     def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
         """The jobs that are left to run: without those that have completed, told what is other by now.
@@ -265,12 +267,12 @@ class TrainCommand:
         check_varied(jobs, plain_values(config))
         if not any(job.varied for job in jobs):
             print("seqlab: nothing is varied: a sweep of one job; several values are given as seed=1,2", flush=True)
-        self._sources = Sources.of(config)
+        self._sources = ConfigSources.of(config)
         self._digest = digest = self._sources.digest()
         self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
         compose = functools.partial(self._compose, config)
-        known = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
-        for line in said_lines(known):
+        known = find_existing_runs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Present())
+        for line in describe_notices(known):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
         self.judged = {each.folder for each in known}
         changed = [each for each in known if each.has_changed]
@@ -281,11 +283,11 @@ class TrainCommand:
         for number, each in complete.items():
             line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
             value = each.state.record["metrics"].get(sweep.progress.metric)
-            end = {"status": SKIPPED, "value": value, "said": line, "is_quiet": True}
+            end = {"status": SKIPPED, "value": value, "output": line, "is_quiet": True}
             sweep.note("end", number=number, folder=each.folder, **end)
         return [job for job in jobs if job.number not in complete]
 
-    def _decide(self, changed: list[KnownJob], *, rerun: bool, keep: bool) -> None:
+    def _decide(self, changed: list[ExistingRun], *, rerun: bool, keep: bool) -> None:
         """Has jobs whose runs are of other code or data begin anew, as the user says.
 
         Raises:
@@ -293,7 +295,7 @@ class TrainCommand:
         """
         if not changed:
             return
-        line = changes_line(changed)
+        line = describe_changes(changed)
         if rerun == keep:
             raise InputError(
                 f"runs of this sweep are of other code or data ({line}): put that back, or rerun_changed=true runs "
@@ -359,10 +361,10 @@ class TrainCommand:
         if sweep.is_over():
             note("leave")
             _remove_if_empty(run_dir)
-        elif sweep.is_apart():
+        elif sweep.is_worker():
             note("start")
             put_user_folders_last()
-            server = server_here(sweep.server, sweep.environment())
+            server = local_server(sweep.server, sweep.environment())
             start = Start(
                 sweep.environment(),
                 to_file=True,
@@ -371,9 +373,9 @@ class TrainCommand:
                 on_progress=lambda place: note("progress", **asdict(place)),
                 on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
             )
-            with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+            with redirect_stdout(StringIO()) as output, redirect_stderr(output):
                 end = self._carry_out_job(run_dir, config, overrides, start, number)
-            note("end", **end, said=said.getvalue())
+            note("end", **end, output=output.getvalue())
             if sweep.is_abandoned():  # nobody has work for this process any more
                 os._exit(1)
         else:
@@ -405,7 +407,7 @@ class TrainCommand:
         try:
             plain = resolve_init_from(plain_config(config))
             overwrite = bool(plain.get("overwrite"))
-            RunFolder(run_dir).settle()
+            RunFolder(run_dir).repair()
             if number is not None:
                 assert self.sweep is not None
                 self._remember(run_dir, plain, number)
@@ -427,7 +429,7 @@ class TrainCommand:
     def _remember(self, run_dir: Path, config: dict[str, Any], number: int) -> None:
         """Keeps what a job has been composed to, where nothing that it was composed from was edited meanwhile."""
         if number in self._keys and self._sources is not None and self._sources.digest() == self._digest:
-            Memo(run_dir.parent).remember(Composed.of(self._keys[number], run_dir.name, config))
+            Memo(run_dir.parent).remember(ComposedJob.of(self._keys[number], run_dir.name, config))
 
     def _begins_anew(self, run_dir: Path, config: dict[str, Any]) -> bool:
         """Whether a job has come to a run of other code or data, which begins anew. Of most runs a sweep knows before;
@@ -442,7 +444,7 @@ class TrainCommand:
         kept = state.status == COMPLETED or (state.status not in (ABSENT, RUNNING) and state.has_checkpoint)
         if not kept or state.record["config_hash"] != config_hash(config):
             return False
-        changed = differences(state.record, Now(), config=config, run_dir=run_dir).decides
+        changed = compare(state.record, Present(), config=config, run_dir=run_dir).blocking
         if changed and not config["rerun_changed"] and not config["keep_changed"]:
             raise InputError(
                 f"{run_dir} is of other code or data ({'; '.join(changed)}): rerun_changed=true runs it again, "

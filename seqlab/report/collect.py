@@ -11,7 +11,7 @@ from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
 from seqlab.report.contents import Places, tell_apart
-from seqlab.run.provenance import git_words
+from seqlab.run.provenance import describe_commit
 from seqlab.run.record import RECORD_NAME, read_record
 
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
@@ -186,7 +186,7 @@ class _Reader:
 def _versions(record: Mapping[str, Any]) -> list[str]:
     """The versions of packages, and which commit of seqlab it was where it ran from a checkout."""
     found = [f"{name} {number}" for name, number in record["versions"].items()]
-    commit = git_words(record["seqlab_git"])
+    commit = describe_commit(record["seqlab_git"])
     return [*found, f"seqlab-commit {commit}"] if commit else found
 
 

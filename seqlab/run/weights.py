@@ -1,4 +1,4 @@
-"""The weights that a run begins with, where they are another run's."""
+"""Initial weights taken from another run."""
 
 import logging
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.folder import RunFolder
-from seqlab.run.parents import INIT_FROM, best_of, checkpoint_hash
+from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
 
@@ -22,25 +22,25 @@ log = logging.getLogger("seqlab")
 def load_initial_weights(
     task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary], spec: Spec
 ) -> None:
-    """Gives ``task`` the weights of another run's best checkpoint where names and shapes agree, and lists the rest.
+    """Loads the weights of another run's best checkpoint where names and shapes agree, and logs the others.
 
     Args:
-        task: the task, its model built.
+        task: the task, with its model.
         parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
-        vocabularies: those of the data that the task will train on.
-        spec: what else is known of that data, such as its classes.
+        vocabularies: the vocabularies of the data to train on.
+        spec: the sizes and classes of that data.
 
     Raises:
-        InputError: the checkpoint has changed, nothing of it fits, or the vocabularies differ: a row of an embedding
-            would be that of another token.
+        InputError: the checkpoint has changed, none of its tensors fits, or the vocabularies differ: the rows of an
+            embedding would belong to other tokens.
     """
     run_dir = Path(parent["run"])
-    checkpoint = best_of(RunFolder(run_dir))
+    checkpoint = final_checkpoint(RunFolder(run_dir))
     if checkpoint_hash(checkpoint) != parent["checkpoint"]:
         raise InputError(f"{INIT_FROM}: {checkpoint} has changed since the run began; begin a new run")
     run = load.load_run(run_dir)
     _check_vocabularies(run, vocabularies)
-    tell_other_classes(run.spec, spec)
+    warn_of_other_classes(run.spec, spec)
     theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
     fitting = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
     if not fitting:
@@ -62,8 +62,8 @@ def load_initial_weights(
             log.info("    %s: %s%s", what, ", ".join(names[:_MAX_NAMED]), more)
 
 
-def tell_other_classes(theirs: Spec, ours: Spec) -> None:
-    """Says that the output layer answers something else here, where as many answers let its weights fit."""
+def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
+    """Warns if the classes differ although their number agrees, so that the output layer's weights fit."""
     here = ours.data_arguments()
     for what, there in theirs.data_arguments().items():
         if isinstance(there, list) and len(there) == len(here.get(what) or ()) and there != here[what]:

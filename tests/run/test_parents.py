@@ -186,7 +186,7 @@ def test_init_from_names_a_completed_run(tmp_path):
 def test_weights_of_an_output_layer_for_other_classes_are_told(caplog):
     one, other, more = (ClassificationSpec(9, "word", labels) for labels in (("a", "b"), ("b", "a"), ("a", "b", "c")))
     for theirs, ours in ((one, one), (one, more)):  # more classes: the layer begins anew
-        weights.tell_other_classes(theirs, ours)
+        weights.warn_of_other_classes(theirs, ours)
     assert not caplog.text
-    weights.tell_other_classes(one, other)
+    weights.warn_of_other_classes(one, other)
     assert "its labels are a, b where these are b, a: the output layer begins with weights for those" in caplog.text

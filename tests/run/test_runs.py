@@ -11,7 +11,7 @@ import torch
 from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
 from seqlab.data.vocabulary.base import load_vocabulary
-from seqlab.run import load, training
+from seqlab.run import load, training, training_process
 from seqlab.run.folder import start_run
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.record import RECORD_NAME, read_record
@@ -225,5 +225,5 @@ def test_an_error_over_a_file_half_written_at_an_interrupt_counts_as_the_interru
 
     with pytest.raises(RuntimeError) as caught:
         write()
-    assert training._outside(caught.value) == "interrupted"
-    assert training._outside(RuntimeError("out of memory")) is None
+    assert training_process._outside_cause(caught.value) == "interrupted"
+    assert training_process._outside_cause(RuntimeError("out of memory")) is None

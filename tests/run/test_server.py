@@ -9,15 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from seqlab.run import client
-from seqlab.run.client import ForkedProcess, NoServerError, RunProcess, Server
+from seqlab.run.forks import warm_server
+from seqlab.run.forks.child import place_descriptors
+from seqlab.run.forks.client import ForkedProcess, NoServerError, warn_cold_start
+from seqlab.run.forks.run_process import RunProcess
+from seqlab.run.forks.warm_server import Server
 from seqlab.run.provenance import process_started
-from seqlab.run.server import place
 from tests.command import environment, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -123,7 +126,7 @@ def test_descriptors_change_places():
     (first, first_end), (second, second_end) = pairs
     os.write(first_end, b"1"), os.write(second_end, b"2")
     before = len(os.listdir("/proc/self/fd"))
-    place({first: os.dup(second), second: os.dup(first)})
+    place_descriptors({first: os.dup(second), second: os.dup(first)})
     assert (os.read(first, 1), os.read(second, 1)) == (b"2", b"1")
     assert len(os.listdir("/proc/self/fd")) == before
     for descriptor in (*pairs[0], *pairs[1]):
@@ -228,7 +231,8 @@ def test_it_is_told_to_stop_once_where_whoever_asked_for_it_is_gone(server, tmp_
 
 COMMAND = f"""
 import sys
-from seqlab.run.client import ForkedProcess, Server
+from seqlab.run.forks.client import ForkedProcess
+from seqlab.run.forks.warm_server import Server
 server = Server(module="{MODULE}")
 process = ForkedProcess(server.address, ["sleep", sys.argv[1], "counts"])
 print(server.process.pid, process.pid, flush=True)
@@ -298,8 +302,8 @@ def starts(monkeypatch):
         commands.append(command)
         return real([sys.executable, "-c", "raise SystemExit(5)"], **options)
 
-    client._say_once.cache_clear()
-    monkeypatch.setattr(client.subprocess, "Popen", start)
+    warn_cold_start.cache_clear()
+    monkeypatch.setattr(subprocess, "Popen", start)
     return commands
 
 
@@ -307,7 +311,7 @@ def starts(monkeypatch):
 def test_a_server_that_can_not_fork_safely_forks_nothing_and_a_process_of_its_own_serves(preload, starts, capfd):
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(client.subprocess, "Popen", _REAL)
+            patch.setattr(subprocess, "Popen", _REAL)
             server = stack.enter_context(Server(server_environment(TEST_PRELOAD=preload), MODULE))
         process = RunProcess(["train", "run"], server.address)
         assert process.wait(30) == 5 and process.pid > 0
@@ -340,21 +344,21 @@ def test_a_request_that_does_not_arrive_whole_harms_nobody(server, capfd):
 
 
 def test_a_worker_elsewhere_has_a_server_of_its_own(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(client, "_own_server", None)
-    monkeypatch.setattr(client, "Server", lambda environment: Server(environment, MODULE))
-    assert client.server_here(None, {}) is None
-    assert client.server_here(server.address, {}) == server.address
-    own = client.server_here(str(tmp_path / "of another machine"), server_environment())
-    with client._own_server:
+    monkeypatch.setattr(warm_server, "_own_server", None)
+    monkeypatch.setattr(warm_server, "Server", lambda environment: Server(environment, MODULE))
+    assert warm_server.local_server(None, {}) is None
+    assert warm_server.local_server(server.address, {}) == server.address
+    own = warm_server.local_server(str(tmp_path / "of another machine"), server_environment())
+    with warm_server._own_server:
         assert own not in (None, server.address)
-        assert client.server_here(str(tmp_path / "of another machine"), {"ANOTHER": "1"}) == own
+        assert warm_server.local_server(str(tmp_path / "of another machine"), {"ANOTHER": "1"}) == own
         assert ForkedProcess(own, ["end", "return", "3"]).wait(30) == 3
 
 
 def test_the_folder_of_a_server_is_its_user_s_alone_and_goes_with_it(tmp_path, monkeypatch):
     long = tmp_path / ("long" * 30)
     long.mkdir()
-    monkeypatch.setattr(client.tempfile, "tempdir", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
     with Server(server_environment(), MODULE) as server:
         assert server.folder.stat().st_mode & 0o777 == 0o700
         assert forked(server, "end", "return", "3").wait(30) == 3

@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from seqlab import cli
-from seqlab.run.same import Differences
+from seqlab.run.comparison import Differences
 from seqlab.sweep import search as study
 from tests.command import prepare_here, replace_training
 

@@ -13,7 +13,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from seqlab import cli
 from seqlab.commands import train as launch
 from seqlab.errors import InputError
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, RunFolder, start_run
+from seqlab.run.claim import Claim
+from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 from seqlab.run.record import read_record
 from seqlab.run.start import Start
 from tests.command import ONE_THREAD, prepare_here, replace_training, seqlab
@@ -454,7 +456,7 @@ def test_a_run_that_came_to_a_jobs_folder_since_is_compared_as_well(sweep_here, 
     write("first = 1")
     sweep_here(run, "seed=1")
     write("second = 2")
-    monkeypatch.setattr(launch, "known_jobs", lambda *_: [])  # when the sweep began, it was not there
+    monkeypatch.setattr(launch, "find_existing_runs", lambda *_: [])  # when the sweep began, it was not there
     assert sweep_here(run, "seed=1") == (2, [])
     assert "own_cells.py has changed" in capfd.readouterr().err
     assert sweep_here(run, "seed=1", "keep_changed=true") == (0, [])

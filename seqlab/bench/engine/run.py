@@ -242,7 +242,7 @@ def _prepare(options: Options) -> Setting:
         _make_room_for(options.json_file)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    from seqlab.run.training import keep_freed_memory  # imports Lightning, which takes seconds: after the mistakes
+    from seqlab.run.torch_settings import keep_freed_memory
 
     keep_freed_memory()
     return Setting(torch.device(options.device), options.precision)

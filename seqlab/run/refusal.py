@@ -1,0 +1,62 @@
+"""Why a configuration must not train in a folder that holds a run already. Torch is not needed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from seqlab.config.hash import config_hash, differing_values
+from seqlab.run.code import code_differences
+from seqlab.run.comparison import Present, compare
+from seqlab.run.events import ABSENT, COMPLETED
+from seqlab.run.layout import CODE_COPIES
+from seqlab.run.replacement import unowned_files
+from seqlab.run.state import State
+
+_MAX_NAMED: Final = 4
+
+
+def refusal(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | None:
+    """Why ``config`` must not train in a folder whose run has this state; None if it may."""
+    overwrite = "seqlab train with overwrite=true trains anew and replaces it once that completes"
+    is_same = state.record["config_hash"] == config_hash(config)
+    if state.status == COMPLETED:
+        run = "this very run, completed" if is_same else "another run, completed"
+        return f"{run_dir} holds {run}: its metrics are in run.json; {overwrite}"
+    if state.status == ABSENT and (names := unowned_files(run_dir)):
+        return (
+            f"{run_dir} holds {shortened(names)}, which a run would write over, and no events.jsonl that says of which "
+            f"run; give another folder, or {overwrite}"
+        )
+    if not (state.is_stopped and state.has_checkpoint):
+        return None
+    if not is_same:
+        differing = shortened(differing_values(state.record["config"], config))
+        return (
+            f"{run_dir} holds another run, {state.status}, which differs in {differing}; seqlab resume goes on with "
+            f"that one, {overwrite}"
+        )
+    if changed := changed_inputs(run_dir, state, config):
+        copies = f" (the code is kept in {run_dir / CODE_COPIES})" if _has_code_to_restore(run_dir, state) else ""
+        return (
+            f"{run_dir}: not what the run, {state.status}, began with: {'; '.join(changed)}; put that back{copies} to "
+            f"go on with it, or {overwrite}"
+        )
+    return None
+
+
+def changed_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> list[str]:
+    """What has changed in the data and the user's code since the run began, so that it cannot continue."""
+    return compare(state.record, Present(), config=config, run_dir=run_dir).blocking
+
+
+def _has_code_to_restore(run_dir: Path, state: State) -> bool:
+    """Whether the user's code has changed, and the folder has copies of what it was."""
+    return (run_dir / CODE_COPIES).is_dir() and bool(code_differences(state.record["code"]))
+
+
+def shortened(values: list[str]) -> str:
+    """The first few values, for a message, and how many more there are."""
+    if not values:  # the hashes differ and no value does: an earlier version computed the other hash
+        return "how this version of seqlab tells configurations apart"
+    more = f" and {len(values) - _MAX_NAMED} more" if values[_MAX_NAMED:] else ""
+    return ", ".join(values[:_MAX_NAMED]) + more
