@@ -31,8 +31,9 @@ from seqlab.errors import InputError
 from seqlab.files import write_atomically
 from seqlab.run import replacement
 from seqlab.run.claim import Claim
-from seqlab.run.events import COMPLETED, RUNNING, STATUSES, History, parse, read_lines
+from seqlab.run.events import COMPLETED, RUNNING, STATUSES
 from seqlab.run.folder import RunFolder
+from seqlab.run.history import History, parse, read_lines
 from seqlab.run.layout import EVENTS_NAME, REPLACEMENT
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.record import read_record

@@ -55,8 +55,8 @@ def input_files(data: Any, config: Mapping[str, Any]) -> list[str] | None:
     declared: list[str] | None = data.input_files() if hasattr(data, "input_files") else None
     if declared is not None:
         return declared
-    named = [match for value in path_values(config) if value.kind is not Kind.PLACE for match in matches(value.path)]
-    files = [file for match in named for file in (files_below(match) if match.is_dir() else [match])]
+    paths = [match for value in path_values(config) if value.kind is not Kind.PLACE for match in matches(value.path)]
+    files = [file for match in paths for file in (files_below(match) if match.is_dir() else [match])]
     return [os.path.abspath(file) for file in files] or None
 
 

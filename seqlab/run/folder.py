@@ -17,7 +17,8 @@ from typing import Any
 from seqlab.errors import InputError
 from seqlab.run import replacement
 from seqlab.run.claim import Claim
-from seqlab.run.events import ABSENT, COMPLETED, read_lines
+from seqlab.run.events import ABSENT, COMPLETED
+from seqlab.run.history import read_lines
 from seqlab.run.layout import EVENTS_NAME, RECORD_NAME, REPLACEMENT, checkpoint_folder
 from seqlab.run.ownership import PATIENCE, Ownership
 from seqlab.run.record import RecordFile

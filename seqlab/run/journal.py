@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqlab.run import events as run_events
-from seqlab.run.events import History, now, to_json_values
+from seqlab.run.events import now, to_json_values
+from seqlab.run.history import History
 from seqlab.run.ownership import LostClaimError, Ownership
 
 

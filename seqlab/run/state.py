@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.run import replacement
-from seqlab.run.events import ABSENT, COMPLETED, INTERRUPTED, RUNNING, History, read_lines
+from seqlab.run.events import ABSENT, COMPLETED, INTERRUPTED, RUNNING
+from seqlab.run.history import History, read_lines
 from seqlab.run.layout import CHECKPOINT_NAMES, EVENTS_NAME, REPLACEMENT, checkpoint_folder
 from seqlab.run.ownership import owner_lives, process_name
 

@@ -6,16 +6,8 @@ import json
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.run.events import (
-    STATUSES,
-    TRANSITIONS,
-    History,
-    TransitionError,
-    fold,
-    next_status,
-    read_lines,
-    to_json_values,
-)
+from seqlab.run.events import STATUSES, TRANSITIONS, TransitionError, fold, next_status, to_json_values
+from seqlab.run.history import History, read_lines
 
 EVENTS = ("begin", "resume", "note", "complete", "fail", "interrupt", "prune", "abandon", "withdraw")
 # Rows are statuses, columns what follows each of EVENTS; a dot: it cannot happen. "before" is the status before.

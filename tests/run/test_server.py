@@ -171,7 +171,7 @@ def test_a_file_of_the_user_does_not_stand_in_for_a_library_s(tmp_path, monkeypa
 def test_its_exit_code_is_that_of_a_process_of_its_own(server, tmp_path, how, code, said):
     with open(tmp_path / "err", "wb") as err:
         process = forked(server, "end", *how, stderr=err)
-        assert process.wait(30) == process.returncode == process.poll() == code
+        assert process.wait(30) == process.returncode == code
     assert said in (tmp_path / "err").read_text()
     command = [sys.executable, "-c", f"import sys; from {MODULE} import main; sys.exit(main(sys.argv[1:]))"]
     own = subprocess.run([*command, "end", *how], env=server_environment(), capture_output=True, check=False)
@@ -188,12 +188,12 @@ def test_what_it_left_for_its_end_is_done(server, tmp_path):
 def test_waiting_has_a_limit_and_signals_arrive(server, tmp_path):
     process = forked(server, "sleep", str(tmp_path / "pid"), "counts")
     wait_for((tmp_path / "pid").exists)
-    assert process.poll() is None
+    assert process.returncode is None
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.2)
     assert 0.2 <= time.monotonic() - began < 5
-    process.terminate()
+    process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert (tmp_path / "pid").read_text() == str(int(signal.SIGTERM))
     process.kill()  # nobody any more: its number may be another's
@@ -202,7 +202,7 @@ def test_waiting_has_a_limit_and_signals_arrive(server, tmp_path):
 def test_a_signal_before_there_is_a_process_reaches_it(tmp_path):
     with Server(server_environment(TEST_PRELOAD="slow"), MODULE) as server:
         process = forked(server, "sleep", str(tmp_path / "pid"))
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         assert process.wait(30) == -signal.SIGTERM
 
 
@@ -211,8 +211,9 @@ def test_one_that_is_killed_leaves_the_others(server, tmp_path):
     wait_for((tmp_path / "b").exists)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait(30) == -signal.SIGKILL
-    assert other.poll() is None
-    other.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(0)
+    other.send_signal(signal.SIGTERM)
     assert other.wait(30) == 0
 
 

@@ -409,6 +409,28 @@ def test_an_interrupted_run_is_replaced_on_request_and_stays_until_then(run):
         assert made.is_resumed and made.replaced is None
 
 
+@pytest.mark.parametrize("end", ["fail", "interrupt", "prune"])
+def test_a_replacement_that_stops_early_is_named(run, capfd, end):
+    completed(run)
+    with attempt(run, OTHER, overwrite=True) as made:
+        getattr(made.claim, end)("x")
+    status = {"fail": "failed", "interrupt": "was interrupted", "prune": "was pruned"}[end]
+    err = capfd.readouterr().err
+    assert f"the run in {run.path} is unchanged" in err and err.count("\n") == 1
+    assert f"{status} and stays in {run.replacement.path}" in err and "remove that folder" in err
+
+
+def test_a_replacement_that_completes_and_a_run_in_its_own_place_are_not(run, capfd):
+    with attempt(run) as made:
+        made.claim.interrupt("x")
+    with attempt(run) as made:
+        made.claim.complete({"val/loss": 1.0})
+    with attempt(run, OTHER, overwrite=True) as made:
+        made.claim.complete({"val/loss": 2.0})
+        assert made.note_end(0) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_another_replacement_that_was_begun_is_dropped_and_told(run, capfd):
     completed(run)
     with attempt(run, OTHER, overwrite=True) as made:

@@ -30,10 +30,10 @@ def warn_cold_start(reason: str) -> None:
 
 
 class ForkedProcess:
-    """A process forked by a server, with the interface of :class:`subprocess.Popen`.
+    """A process forked by a server, used like a :class:`subprocess.Popen`.
 
-    The process is told to stop when this object's connection closes. Only :attr:`pid`, :meth:`wait` and :meth:`poll`
-    wait for the server, which may be busy importing; signals are delivered once there is a process.
+    The process is told to stop when this object's connection closes. Only :attr:`pid` and :meth:`wait` wait for the
+    server, which may be busy importing; signals are delivered once there is a process.
 
     Args:
         address: the server's address.
@@ -87,12 +87,6 @@ class ForkedProcess:
             self._receive()
         return self._pid
 
-    def poll(self) -> int | None:
-        """The exit code, or None while the process runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.wait(0)
-        return None
-
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the process's exit code, negative for a signal.
 
@@ -126,10 +120,6 @@ class ForkedProcess:
                 self._connection.sendall(bytes([sig]))
         elif self._pid is not None and process_started(self._pid) == self._started:
             os.kill(self._pid, sig)
-
-    def terminate(self) -> None:
-        """Sends SIGTERM."""
-        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Sends SIGKILL."""

@@ -1,6 +1,5 @@
 """A run's own process: forked by the server if there is one, else a new process. Torch is not needed."""
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -14,21 +13,14 @@ MODULE: Final = "seqlab.run.process"
 
 
 class Process(Protocol):
-    """A run's own process, as its supervisor sees it; :class:`subprocess.Popen` has this interface."""
+    """What a supervisor needs of a run's own process; :class:`subprocess.Popen` has it, too."""
 
     @property
     def pid(self) -> int: ...
 
-    @property
-    def returncode(self) -> int | None: ...
-
-    def poll(self) -> int | None: ...
-
     def wait(self, timeout: float | None = None) -> int: ...
 
     def send_signal(self, sig: int) -> None: ...
-
-    def terminate(self) -> None: ...
 
     def kill(self) -> None: ...
 
@@ -81,17 +73,6 @@ class RunProcess:
             self._process = self._start()
             return self._process.pid
 
-    @property
-    def returncode(self) -> int | None:
-        """The exit code, as far as it is known."""
-        return self._process.returncode
-
-    def poll(self) -> int | None:
-        """The exit code, or None while the process runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.wait(0)
-        return None
-
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the process's exit code, negative for a signal.
 
@@ -109,10 +90,6 @@ class RunProcess:
         """Sends a signal to the process."""
         self._sent_signals.append(sig)
         self._process.send_signal(sig)
-
-    def terminate(self) -> None:
-        """Sends SIGTERM."""
-        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Sends SIGKILL."""

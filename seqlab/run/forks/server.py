@@ -146,8 +146,8 @@ class ForkServer:
         selector = getattr(self._selector, "fileno", lambda: -1)()
         own = {selector, *(each.fileno() for each in self._sockets())}
         free = {*range(3), *own, *request.descriptors.values()}
-        taken = [number for number in request.descriptors if number not in free and _is_open(number)]
-        return f"descriptor {taken[0]} is in use" if taken else None
+        in_use = [number for number in request.descriptors if number not in free and _is_open(number)]
+        return f"descriptor {in_use[0]} is in use" if in_use else None
 
     def _sockets(self) -> list[socket.socket]:
         """The server's own sockets, which no forked process may keep."""
