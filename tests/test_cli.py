@@ -232,7 +232,7 @@ def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):
         for arguments in (["resume", str(tmp_path / "run")], ["train", "experiment=hello", "hydra.run.dir=run"]):
             before = (claim.run_dir / EVENTS_NAME).read_bytes()
             code, _, err = command(*arguments)
-            assert code == 2 and f"run is at work already, as process {os.getpid()} on " in err
+            assert code == 2 and f"run is in use by process {os.getpid()} on " in err
             assert err.count("\n") == 1 and (claim.run_dir / EVENTS_NAME).read_bytes() == before
 
 

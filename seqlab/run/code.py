@@ -43,7 +43,7 @@ def copy_code(run_dir: Path, files: Iterable[LoadedFile]) -> list[str]:
         if file.sha256 is None:
             left_out.append(f"{file.path}: it changed after it was loaded")
         elif file.content is None or total + file.size > LARGEST_COPIES:
-            left_out.append(f"{file.path}: {file.size:,} bytes, where copies have at most {bound}")
+            left_out.append(f"{file.path}: {file.size:,} bytes, more than the limit of {bound}")
         else:
             total += file.size
             _copy(file.content, run_dir / CODE_COPIES / copy_name(file.module, file.path))
@@ -89,11 +89,12 @@ def code_differences(recorded: Mapping[str, Any] | None) -> list[str]:
     entries = (recorded or {}).get("files", ())
     texts = [f"{short_path(path)} is new" for path in _new_packages({entry["module"] for entry in entries})]
     for entry in entries:
+        path = short_path(entry["path"])
         module = find_module(entry["module"]) or _read_module(entry["path"])
         if module is None:
-            texts.append(f"{short_path(entry['path'])} is gone")
+            texts.append(f"{path} is gone")
         elif entry["sha256"] is None:
-            texts.append(f"{short_path(entry['path'])} changed while the run was starting, so what it ran is not known")
+            texts.append(f"{path} changed while the run was starting, so the code that it ran is unknown")
         elif hash_of(module.path, module.content) != entry["sha256"]:
             texts.append(_change(entry, module.path))
     return texts
@@ -112,7 +113,7 @@ def _change(entry: Mapping[str, Any], path: str) -> str:
     """How a module's code at ``path`` differs from its recorded entry, in words."""
     if os.path.realpath(path) == os.path.realpath(entry["path"]):
         return f"{short_path(path)} has changed"
-    return f"{entry['module']} is {short_path(path)} now, which differs from {short_path(entry['path'])} as it was"
+    return f"{entry['module']} is now {short_path(path)}, which differs from the recorded {short_path(entry['path'])}"
 
 
 def _read_module(path: str) -> Module | None:

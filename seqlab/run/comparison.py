@@ -81,7 +81,7 @@ def compare(
 
     Example:
         >>> record = {"config": {}, "versions": {"torch": "1.0"}}
-        >>> [text.split(" where ")[0] for text in compare(record, Present()).notices]
+        >>> [text.split(" (now ")[0] for text in compare(record, Present()).notices]
         ['torch 1.0']
     """
     code = present.code_differences(record.get("code"))
@@ -93,13 +93,13 @@ def version_differences(record: Mapping[str, Any], present: Present) -> list[str
     """The differences in the versions of seqlab, PyTorch and Lightning, and in seqlab's own commit."""
     before, now = record.get("versions") or {}, present.versions
     texts = [
-        f"{name} {before[name]} where {now[name]} is now"
+        f"{name} {before[name]} (now {now[name]})"
         for name in _PACKAGES
         if None not in (before.get(name), now[name]) and before[name] != now[name]
     ]
     commit_before, commit = describe_commit(record.get("seqlab_git")), describe_commit(present.seqlab_git)
     if None not in (commit_before, commit) and commit_before != commit:
-        texts.append(f"seqlab at commit {commit_before} where {commit} is now")
+        texts.append(f"seqlab at commit {commit_before} (now {commit})")
     return texts
 
 

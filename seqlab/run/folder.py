@@ -76,7 +76,7 @@ class RunFolder:
         if self.is_old():
             raise InputError(
                 f"{self.path} holds a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier "
-                "versions of seqlab do: reports read it, but it can't go on or be replaced; train into another folder"
+                "versions of seqlab do: reports read it, but it can't be resumed or replaced; train into another folder"
             )
         while True:
             claim = Claim(self.path, Ownership.take(self.events_path, patience=patience, notify=notify))

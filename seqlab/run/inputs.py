@@ -154,7 +154,7 @@ def _compare_files(
         return [_change(entry, file, content) for entry, file, content in triples if content != entry["sha256"]]
     added = [short_path(file) for file, content in zip(files, contents, strict=True) if content not in set(recorded)]
     gone = [short_path(entry["path"]) for entry in entries if entry["sha256"] not in set(contents)]
-    words = [f"{len(files)} files where there were {len(entries)}"]
+    words = [f"{len(files)} files instead of {len(entries)}"]
     words += [f"new: {_first_names(added)}"] if added else []
     words += [f"gone: {_first_names(gone)}"] if gone else []
     return [f"{key}: {'; '.join(words)}"]
@@ -166,7 +166,7 @@ def _change(entry: Mapping[str, Any], file: str, content: str | None) -> str:
         return f"{short_path(file)} is gone, or cannot be read"
     if os.path.realpath(file) == os.path.realpath(entry["path"]):
         return f"{short_path(file)} has changed"
-    return f"{short_path(file)} differs from {short_path(entry['path'])} as it was"
+    return f"{short_path(file)} differs from the recorded {short_path(entry['path'])}"
 
 
 def _first_names(names: Sequence[str]) -> str:

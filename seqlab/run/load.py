@@ -156,9 +156,9 @@ def best_checkpoint(run_dir: Path) -> Path:
     if best.exists():
         return best
     if not last.exists():
-        raise InputError(f"{run_dir} has no checkpoint: the run has not come to its first validation")
+        raise InputError(f"{run_dir} has no checkpoint: the run has not reached its first validation")
     if load_checkpoint(last).get("run", {}).get("best_position") is not None:
-        raise InputError(f"{best} is gone, and {last.name} has other weights: restore it from a copy, or train anew")
+        raise InputError(f"{best} is gone, and {last.name} has other weights: restore it from a copy, or train again")
     return last
 
 
@@ -178,7 +178,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} is not a readable checkpoint: it holds more than plain values, of which nothing is run"
+            f"{path} is not a readable checkpoint: it holds more than plain values, which are not loaded"
         ) from error
     except Exception as error:  # torch.load may raise anything over a broken file
         cause = str(error).partition("\n")[0]
@@ -198,7 +198,7 @@ def _check_archive(path: Path) -> None:
             raise DamagedFileError("it is cut off, or its checksum is damaged")
     with zipfile.ZipFile(path) as archive:
         if (part := archive.testzip()) is not None:
-            raise DamagedFileError(f"the checksum of {part} is not that of its content")
+            raise DamagedFileError(f"the checksum of {part} does not match its content")
 
 
 @dataclass
@@ -242,7 +242,7 @@ def find_resumption(run_dir: Path) -> Resumption:
     checkpoints, damage = _load_all([last, previous, best])
     if any("run" not in checkpoint for checkpoint in checkpoints.values()):
         raise InputError(
-            f"{last.parent} is of an earlier version of seqlab, which this one can't go on from: begin it anew"
+            f"{last.parent} is from an earlier version of seqlab, from which this one can't resume: begin the run again"
         )
     # last.ckpt first, then from the latest to the earliest.
     for path in sorted(checkpoints, key=lambda path: (path != last, -checkpoints[path]["run"]["position"])):
@@ -253,15 +253,14 @@ def find_resumption(run_dir: Path) -> Resumption:
         replaces = [last] if path != last else []
         resumption = Resumption(path, checkpoints[path], replaces=(*replaces, *([best] if restores_best else [])))
         if damage:
-            resumption.warning = f"{'; '.join(damage)}: taken instead is {path.name}, of step {resumption.step}"
+            resumption.warning = f"{'; '.join(damage)}: using {path.name} of step {resumption.step} instead"
         return resumption
     if checkpoints:
         lost = "; ".join(damage) or f"{best} is gone"
         raise InputError(
-            f"{lost}: the best weights were chosen before every checkpoint that is left; begin the run anew, under "
-            "another name"
+            f"{lost}, and no other checkpoint can restore the best weights; begin the run again, under another name"
         )
-    return Resumption(warning=f"{'; '.join(damage)}: no other is left, the run begins anew" if damage else None)
+    return Resumption(warning=f"{'; '.join(damage)}: no other is left, so the run begins anew" if damage else None)
 
 
 def _load_all(paths: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], list[str]]:

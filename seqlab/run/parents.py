@@ -58,12 +58,12 @@ def continued_config(run_dir: Path, state: State, config: dict[str, Any]) -> dic
     others = [key for key in changed if key not in MAY_CHANGE]
     if others:
         raise InputError(
-            f"{', '.join(others)}: a completed run goes on with more of {' and '.join(MAY_CHANGE)} alone; to begin "
-            f"a run of other settings with its weights: seqlab train ... init_from={run_dir}"
+            f"{', '.join(others)}: only {' and '.join(MAY_CHANGE)} may change when a completed run continues; to "
+            f"begin a run with other settings from its weights: seqlab train ... init_from={run_dir}"
         )
     for key in changed:
         if 0 <= float(after[key] if after[key] is not None else -1) <= float(before[key] or 0):
-            raise InputError(f"{key}={after[key]}: the run has completed with {before[key]}; give more")
+            raise InputError(f"{key}={after[key]}: the run has completed with {before[key]}; give a larger value")
     last = RunFolder(run_dir).checkpoints / "last.ckpt"
     return {**config, CONTINUES: {"run": str(run_dir.resolve()), "checkpoint": checkpoint_hash(last)}}
 
@@ -95,8 +95,8 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
         check_seal(source / "last.ckpt")
     except DamagedFileError as error:
         raise InputError(
-            f"{source / 'last.ckpt'} is damaged ({error}), so that nothing can go on from it: restore it from a "
-            "copy, or train the longer run anew"
+            f"{source / 'last.ckpt'} is damaged ({error}), so no run can continue from it: restore it from a "
+            "copy, or train the longer run from scratch"
         ) from error
     target.mkdir(exist_ok=True)
     for name in ("best.ckpt", "last.ckpt"):  # last.ckpt last: with it, the run counts as one that can continue

@@ -60,7 +60,7 @@ def note_end(claim: Claim, code: int, run_dir: Path, timeout: str | None = None)
     if timeout is not None:
         _note_timeout(claim, record, run_dir, timeout)
     elif code == INTERRUPTED_CODE:
-        claim.interrupt("the run was interrupted, and had no room to say so")
+        claim.interrupt("the run was interrupted, and the disk was too full to note why")
     elif record["worker_error"]:  # Lightning kills the first process when a worker fails, before it can note that
         claim.fail(record["worker_error"])
     elif code < 0:

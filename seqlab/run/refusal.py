@@ -17,29 +17,29 @@ _MAX_NAMED: Final = 4
 
 def refusal(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | None:
     """Why ``config`` must not train in a folder whose run has this state; None if it may."""
-    overwrite = "seqlab train with overwrite=true trains anew and replaces it once that completes"
+    overwrite = "overwrite=true trains a new run, which replaces it once it completes"
     is_same = state.record["config_hash"] == config_hash(config)
     if state.status == COMPLETED:
-        run = "this very run, completed" if is_same else "another run, completed"
-        return f"{run_dir} holds {run}: its metrics are in run.json; {overwrite}"
+        run = "this same run" if is_same else "another run"
+        return f"{run_dir} holds {run}, completed: its metrics are in run.json; {overwrite}"
     if state.status == ABSENT and (names := unowned_files(run_dir)):
         return (
-            f"{run_dir} holds {shortened(names)}, which a run would write over, and no events.jsonl that says of which "
-            f"run; give another folder, or {overwrite}"
+            f"{run_dir} holds {shortened(names)}, which a run would overwrite, and no events.jsonl that says which run "
+            f"they belong to; give another folder, or {overwrite}"
         )
     if not (state.is_stopped and state.has_checkpoint):
         return None
     if not is_same:
         differing = shortened(differing_values(state.record["config"], config))
         return (
-            f"{run_dir} holds another run, {state.status}, which differs in {differing}; seqlab resume goes on with "
-            f"that one, {overwrite}"
+            f"{run_dir} holds another run, {state.status}, which differs in {differing}; seqlab resume continues "
+            f"it, or {overwrite}"
         )
     if changed := changed_inputs(run_dir, state, config):
-        copies = f" (the code is kept in {run_dir / CODE_COPIES})" if _has_code_to_restore(run_dir, state) else ""
+        copies = f" (copies of the code are in {run_dir / CODE_COPIES})" if _has_code_to_restore(run_dir, state) else ""
         return (
-            f"{run_dir}: not what the run, {state.status}, began with: {'; '.join(changed)}; put that back{copies} to "
-            f"go on with it, or {overwrite}"
+            f"{run_dir}: data or code has changed since this run, {state.status}, began: {'; '.join(changed)}; restore "
+            f"it{copies} to continue the run, or {overwrite}"
         )
     return None
 

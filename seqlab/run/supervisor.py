@@ -92,8 +92,8 @@ class Attempt:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             say(
-                f"the new run has completed, but cannot take the place of the one in {self.run_dir} yet "
-                f"({where}{error.strerror}): once that is mended, the same command finishes it"
+                f"the new run has completed, but cannot replace the one in {self.run_dir} yet "
+                f"({where}{error.strerror}): once this is repaired, the same command finishes it"
             )
             return 1
         return 0
@@ -158,13 +158,13 @@ def _open_replacement(
     try:
         state = claim.state()
         if state.status == COMPLETED and state.record["config_hash"] == config_hash(config):
-            say(f"the new run that is to replace the one in {run_dir} had completed before; it takes its place")
+            say(f"the new run that is to replace the one in {run_dir} has completed already; it replaces it now")
             return Attempt(run_dir, claim, replaced)
         differing = _differences_from(run_dir, state, config)
         if differing is not None:
             if state.is_stopped and state.has_checkpoint:
                 say(
-                    f"dropped: a new run that was to replace the one in {run_dir}, which differs in "
+                    f"dropped the unfinished run that was to replace the one in {run_dir}: it differs in "
                     f"{shortened(differing)}"
                 )
             claim.release()
@@ -204,7 +204,7 @@ def _begin_or_resume(
         if not changed:
             _resume(claim, state, config)
             return True
-        say(f"not what the run began with: {shortened(changed)}; it left no checkpoint, so it begins anew")
+        say(f"changed since the run began: {shortened(changed)}; the run left no checkpoint, so it begins again")
     claim.remove_logs()
     claim.begin(config, overrides, **fields)
     return False
@@ -214,5 +214,5 @@ def _resume(claim: Claim, state: State, config: dict[str, Any]) -> None:
     if not state.has_checkpoint:
         claim.remove_logs()
     for text in version_differences(claim.fields, Present()):
-        say(f"the run began with {text}: it goes on, and may end otherwise than it would have")
+        say(f"the run began with {text}: it continues, and its result may differ")
     claim.resume(config=config)

@@ -78,7 +78,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
     if config.get(INIT_FROM) and resumption.path is None:
         load_initial_weights(task, config[INIT_FROM], data.vocabularies, data.spec)
     if is_resumed:
-        log.info("resumed from step %s", resumption.step or "0: there is no checkpoint to go on from")
+        log.info("resumed from step %s", resumption.step or "0: there is no checkpoint")
 
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     reporter = ReportProgress(progress, TRAINING, EVALUATION)
@@ -202,7 +202,7 @@ def _check_progress_beyond_parent(config: build.Config, resumption: load.Resumpt
         bounds = " and ".join(f"{key}={load.select(config, key)}" for key in MAY_CHANGE)
         raise InputError(
             f"{bounds} leave nothing to train beyond step {resumption.step}, where {config[CONTINUES]['run']} ended: "
-            "give more of both"
+            "raise both"
         )
 
 

@@ -71,6 +71,6 @@ def check_same_code(claim: Claim) -> None:
     """
     if changed := changed_modules(claim.fields["code"], loaded_files()):
         raise ChangedError(
-            f"{claim.run_dir}: not the code that the run began with ({', '.join(changed)}): take the copies in "
-            f"{claim.run_dir / CODE_COPIES} back, or begin a new run with seqlab train"
+            f"{claim.run_dir}: not the code that the run began with ({', '.join(changed)}): restore the copies "
+            f"in {claim.run_dir / CODE_COPIES}, or begin a new run with seqlab train"
         )

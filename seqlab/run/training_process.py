@@ -161,7 +161,7 @@ def _note_failure(claim: Claim, error: str | BaseException) -> None:
 def _outside_cause(error: BaseException | None) -> str | None:
     """What ended the run from outside, so that it can continue; None if the run failed by itself."""
     if (full_disk := no_room(error)) is not None:
-        return f"interrupted: {full_disk.strerror}; the last whole checkpoint is kept"
+        return f"interrupted: {full_disk.strerror}; the last complete checkpoint is kept"
     while error is not None:
         if isinstance(error, LostProcessError):
             return f"interrupted: {error}"
@@ -176,8 +176,8 @@ def _outside_cause(error: BaseException | None) -> str | None:
 def _note_interruption(claim: Claim, reason: str) -> int:
     """Notes an interruption, and says from which step the run can continue; returns the exit code."""
     step = load.last_step(claim.run_dir)
-    place = f"from step {step}" if step else "from the beginning, for there is no checkpoint yet"
-    print(f"seqlab: {reason}; it goes on {place}; continue with: seqlab resume {claim.run_dir}", file=sys.stderr)
+    place = f"from step {step}" if step else "from the beginning, since there is no checkpoint yet"
+    print(f"seqlab: {reason}; it continues {place}; continue with: seqlab resume {claim.run_dir}", file=sys.stderr)
     with contextlib.suppress(OSError):  # a full disk: the exit code tells the supervisor
         claim.interrupt(reason.partition(": ")[2] or None)
     return INTERRUPTED_CODE
@@ -194,4 +194,4 @@ def end_with_supervisor(supervisor: int) -> None:
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM if is_first_process() else signal.SIGKILL)
     if process_started(supervisor) is None:
-        sys.exit("seqlab: whoever started this run is gone")
+        sys.exit("seqlab: the process that started this run is gone")

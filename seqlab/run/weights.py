@@ -48,13 +48,13 @@ def load_initial_weights(
     task.load_state_dict(fitting, strict=False)
     log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(ours))
     lists = {
-        "of another shape, begun anew": [
+        "of another shape, initialised anew": [
             f"{name} {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here"
             for name in ours
             if name in theirs and name not in fitting
         ],
-        "not there, begun anew": [name for name in ours if name not in theirs],
-        "not here, left out": [name for name in theirs if name not in ours],
+        "not in that run, initialised anew": [name for name in ours if name not in theirs],
+        "not in this model, left out": [name for name in theirs if name not in ours],
     }
     for what, names in lists.items():
         if names:
@@ -68,7 +68,7 @@ def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
     for what, there in theirs.data_arguments().items():
         if isinstance(there, list) and len(there) == len(here.get(what) or ()) and there != here[what]:
             log.warning(
-                "init_from: its %s are %s where these are %s: the output layer begins with weights for those",
+                "init_from: its %s are %s, but here they are %s: the output layer begins with weights for the former",
                 what,
                 ", ".join(map(str, there[:_MAX_NAMED])),
                 ", ".join(map(str, here[what][:_MAX_NAMED])),
@@ -80,7 +80,7 @@ def _check_vocabularies(run: load.SavedRun, vocabularies: Mapping[str, Vocabular
     for name, vocabulary in vocabularies.items():
         if name in theirs and theirs[name].tokens != vocabulary.tokens:
             raise InputError(
-                f"{INIT_FROM}={run_dir}: its {name} vocabulary ({len(theirs[name].tokens)} tokens) is another than "
-                f"that of the data ({len(vocabulary.tokens)}), so that its rows would stand for other tokens: give "
+                f"{INIT_FROM}={run_dir}: its {name} vocabulary ({len(theirs[name].tokens)} tokens) differs from "
+                f"that of the data ({len(vocabulary.tokens)}), so its embeddings would belong to other tokens: give "
                 f"data.vocabulary={run_dir}"
             )

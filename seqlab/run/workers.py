@@ -73,7 +73,7 @@ def join_run(run_dir: Path, patience: float = _PATIENCE) -> WorkerClaim:
             if lives and folder.state().status == RUNNING:
                 return WorkerClaim.share(folder.path)
         if time.monotonic() > deadline:
-            raise InputError(f"no first process has begun {run_dir}: start the command on all machines alike")
+            raise InputError(f"no first process has begun {run_dir}: start the same command on all machines")
         time.sleep(_POLL_SECONDS)
 
 

@@ -96,7 +96,7 @@ def announce(config: DictConfig, at_once: int | None, threads: int | None) -> li
     if at_once and user_threads and at_once > 1 and at_once * int(user_threads) > cores():
         fair = max(1, cores() // at_once)
         lines.append(f"they will fight over {cores()} cores; runtime.num_threads={fair} would not")
-    lines.append("what a job prints is in output.log in its folder; here a line says how each has ended")
+    lines.append("each job prints into output.log in its folder; here, a line says how each has ended")
     return lines
 
 

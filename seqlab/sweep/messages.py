@@ -67,8 +67,8 @@ class JobMessages:
         if edited:
             _warn(
                 f"{self.progress.label(int(event['number']))} {name_of(event['folder'])} has loaded another "
-                f"{', '.join(edited)} than a job before it: edited while the sweep runs, so the report keeps the two "
-                "apart"
+                f"{', '.join(edited)} than an earlier job: it was edited while the sweep runs, so the report keeps the "
+                "two apart"
             )
 
 

@@ -69,18 +69,18 @@ def _single_overrides(override: Override) -> Iterator[str]:
         yield str(override.input_line) if override.is_delete() else f"{key}={override.get_value_element_as_str()}"
         return
     if not override.is_discrete_sweep():
-        raise InputError(f"{override.input_line}: an interval is drawn from by a search alone; give sweep=optuna")
+        raise InputError(f"{override.input_line}: only a search draws from an interval; give sweep=optuna")
     text_by_value: dict[str, str] = {}
     for text in override.sweep_string_iterator():
         plain_value = OverridesParser.create().parse_override(f"key={text}").value()
         value = canonical_json(told_apart(key.lstrip("+"), plain_value))
         if value in text_by_value:
-            same = "twice" if text_by_value[value] == text else f"the same as {text_by_value[value]}"
-            raise InputError(f"{override.input_line}: {text} is there {same}: two jobs would be one; drop one")
+            same = "given twice" if text_by_value[value] == text else f"the same as {text_by_value[value]}"
+            raise InputError(f"{override.input_line}: {text} is {same}: two jobs would be one; drop one")
         text_by_value[value] = text
         yield f"{key}={text}"
     if not text_by_value:
-        raise InputError(f"{override.input_line} names no value, so there would be no job; give one that it finds")
+        raise InputError(f"{override.input_line} matches no value, so there would be no job; give one that matches")
 
 
 def check_varied(jobs: Sequence[PlannedJob], config: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ class Study:
         except (AttributeError, ValueError):  # no trial has begun, or none has completed
             return "study: no trial has completed"
         values = " ".join(f"{key}={value}" for key, value in trial.params.items())
-        return f"study {study.study_name}: the best of all its trials has {trial.value:.4g}, by {values}"
+        return f"study {study.study_name}: the best of all its trials has {trial.value:.4g}, with {values}"
 
     def close(self) -> None:
         """Unlocks the study."""
@@ -146,8 +146,8 @@ def explain_changed_space(error: Exception) -> InputError | None:
     if not isinstance(error, ValueError) or not any(words in str(error) for words in _SPACE_ERRORS):
         return None
     return InputError(
-        "the study has drawn one of these keys from other values before, or otherwise from an interval, and Optuna "
-        "goes on with the same alone: put that back, or search in another study by name=ANOTHER"
+        "the study has drawn one of these keys from other values or another interval before, which Optuna does not let "
+        "change: restore them, or search in another study by name=ANOTHER"
     )
 
 
@@ -178,17 +178,17 @@ def _check_same(study: Any, config: DictConfig, varied: Collection[str]) -> None
     if differing and not keys & set(GLOBAL):  # the files of those groups may set anything
         more = f" and {len(differing) - _MAX_NAMED} more" if differing[_MAX_NAMED:] else ""
         raise InputError(
-            f"the study {study.study_name} is of another configuration, {', '.join(differing[:_MAX_NAMED])}{more}: put "
-            "that back to go on with it, or search in another by name=ANOTHER"
+            f"the study {study.study_name} has another configuration, {', '.join(differing[:_MAX_NAMED])}{more}: "
+            "restore it to continue the study, or search in another one by name=ANOTHER"
         )
     changed = _changed_runs(config, completed, keys)
     if changed and not config.keep_changed:
         raise InputError(
-            f"trials of the study {study.study_name} are of other code or data ({describe_changes(changed)}): put that "
-            "back, or keep_changed=true goes on with their values as they are, or name=ANOTHER searches anew"
+            f"trials of the study {study.study_name} have other code or data ({describe_changes(changed)}): restore "
+            "it, or keep_changed=true keeps their values, or name=ANOTHER begins another study"
         )
     if changed:
-        print(f"trials of other code or data ({describe_changes(changed)}) keep their values", flush=True)
+        print(f"trials with other code or data ({describe_changes(changed)}) keep their values", flush=True)
 
 
 def _changed_runs(config: DictConfig, trials: Sequence[Any], varied: Collection[str]) -> list[ExistingRun]:

@@ -116,8 +116,8 @@ class Sweep:
         try:
             self.log.write(event=event, number=number, folder=folder, **fields)
         except OSError as error:  # not fatal: the job's own folder says how it ended
-            reason = f"{error.filename}: {error.strerror}"
-            print(f"seqlab: {self.label(number)} its {event} could not be told: {reason}", file=sys.stderr, flush=True)
+            text = f"{self.label(number)}: its {event} could not be noted: {error.filename}: {error.strerror}"
+            print(f"seqlab: {text}", file=sys.stderr, flush=True)
 
     def label(self, number: int) -> str:
         """A job of this sweep, for messages: ``[2/6]``."""

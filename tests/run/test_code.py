@@ -101,7 +101,7 @@ def test_what_was_imported_before_anybody_watched_is_unknown_where_its_file_is_y
     os.utime(project / "early.py", (2e9, 2e9))
     files = {file.module: file for file in loaded_files() if file.module == "early"}
     assert files["early"].sha256 is None and recorded(files)["hash"] is None
-    assert "not known" in code_differences(recorded(files))[0]
+    assert "unknown" in code_differences(recorded(files))[0]
 
 
 def test_a_comment_counts_and_line_ends_do_not(project):

@@ -61,7 +61,7 @@ def test_versions_and_seqlabs_commit_are_said(recorded):
     now.__dict__["seqlab_git"] = {"commit": "c" * 40, "dirty": True}
     found = compare({**recorded, "versions": before, "seqlab_git": git}, now)
     assert found.blocking == []
-    assert [text.split(" where ")[0] for text in found.notices] == [
+    assert [text.split(" (now ")[0] for text in found.notices] == [
         "seqlab 0.0.1",
         "torch 1.0",
         "lightning 1.1",
@@ -155,5 +155,5 @@ def test_a_run_that_goes_on_under_other_versions_says_so_and_keeps_both(stopped,
     (run_dir / "events.jsonl").write_text(text.replace(f'"torch": "{torch}"', '"torch": "1.0"'))
     with open_attempt(run_dir, config, []) as attempt:
         assert attempt.is_resumed
-    assert f"torch 1.0 where {torch} is now" in capsys.readouterr().err
+    assert f"torch 1.0 (now {torch})" in capsys.readouterr().err
     assert [f'"torch": "{version}"' in events_of(run_dir) for version in ("1.0", torch)] == [True, True]

@@ -159,7 +159,7 @@ def test_numbers_that_are_not_finite_survive_strict_json(run, claim):
 def test_a_run_at_work_is_claimed_by_nobody_else_and_goes_on_once_its_process_is_gone(run):
     with owner_process(run.path) as other:
         before = run.events_path.read_bytes()
-        with pytest.raises(AtWorkError, match=f"is at work already, as process {other.pid} on .*: left alone"):
+        with pytest.raises(AtWorkError, match=f"is in use by process {other.pid} on .*: wait until it ends"):
             run.claim()
         assert run.events_path.read_bytes() == before and run.state().status == "running"
         other.send_signal(signal.SIGKILL)

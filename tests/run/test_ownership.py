@@ -62,7 +62,7 @@ def test_the_owner_is_named_and_its_claim_is_removed_at_the_end(file):
 
 def test_two_in_one_process_exclude_each_other(file):
     first = Ownership.take(file)
-    with pytest.raises(AtWorkError, match=f"at work already, as process {os.getpid()} on .*: left alone"):
+    with pytest.raises(AtWorkError, match=f"is in use by process {os.getpid()} on .*: wait until it ends"):
         Ownership.take(file)
     first.release()
     Ownership.take(file).release()
@@ -303,7 +303,7 @@ def test_without_locks_one_of_two_at_once_takes_it(file, no_locks, monkeypatch):
         return make(folder, number)
 
     monkeypatch.setattr(owner_module, "write_claim", both)
-    with pytest.raises(AtWorkError, match="at this moment"):
+    with pytest.raises(AtWorkError, match="another process has just taken"):
         Ownership.take(file)
     assert last_claim(file.parent)[1]["token"] == taken[0][1]
 

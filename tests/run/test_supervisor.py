@@ -147,7 +147,7 @@ def test_without_a_checkpoint_a_run_whose_code_has_changed_begins_anew(run, tmp_
             made.claim.interrupt("stopped before the first checkpoint")
         if go_on:
             cells.write_text("two")
-    assert "cells.py has changed; it left no checkpoint" in capfd.readouterr().err
+    assert "cells.py has changed; the run left no checkpoint" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("end", ["fail", "interrupt", "prune"])
@@ -172,7 +172,7 @@ def test_the_copies_of_the_code_are_named_where_there_are_any_and_the_code_is_wh
         train(made.claim)
         made.claim.interrupt("x")
     text.write_text("two")
-    with pytest.raises(InputError, match=r"text\.txt has changed; put that back to go on"):
+    with pytest.raises(InputError, match=r"text\.txt has changed; restore it to continue"):
         attempt(run)
     text.write_text("one")
     with attempt(run) as made:
@@ -181,7 +181,7 @@ def test_the_copies_of_the_code_are_named_where_there_are_any_and_the_code_is_wh
     (run.path / "code").mkdir()
     cells.write_text("two")
     with pytest.raises(
-        InputError, match=r"cells\.py has changed; put that back \(the code is kept in .*code\) to go on"
+        InputError, match=r"cells\.py has changed; restore it \(copies of the code are in .*code\) to continue"
     ):
         attempt(run)
 
@@ -191,7 +191,7 @@ def test_a_completed_run_is_refused_and_stays(run, config):
     completed(run)
     (run.path / "events.out.tfevents.0.seqlab").touch()
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    which = "this very run" if config is CONFIG else "another run"
+    which = "this same run" if config is CONFIG else "another run"
     with pytest.raises(InputError, match=rf"holds {which}, completed: .*overwrite=true"):
         attempt(run, config)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
@@ -258,7 +258,7 @@ def test_a_process_that_the_system_cannot_start_is_noted(run, monkeypatch, had_b
     [
         (0, "failed", "the run's process ended with exit code 0, before the run was complete"),
         (3, "failed", "the run's process ended with exit code 3, before the run was complete"),
-        (75, "interrupted", "the run was interrupted, and had no room to say so"),
+        (75, "interrupted", "the run was interrupted, and the disk was too full to note why"),
         (-signal.SIGKILL, "interrupted", "SIGKILL ended the run; the kernel does that when memory runs out"),
         (-signal.SIGTERM, "interrupted", "SIGTERM ended the run"),
         (-40, "interrupted", "signal 40 ended the run"),
@@ -438,7 +438,7 @@ def test_another_replacement_that_was_begun_is_dropped_and_told(run, capfd):
         made.claim.interrupt("x")
     with attempt(run, {**CONFIG, "seed": 3}, overwrite=True) as made:
         assert not made.is_resumed and not run.replacement.has_checkpoint()
-    assert "dropped: a new run" in (told := capfd.readouterr().err) and "seed (2, 3)" in told
+    assert "dropped the unfinished run" in (told := capfd.readouterr().err) and "seed (2, 3)" in told
 
 
 def test_overwrite_begins_anew_what_cannot_go_on_for_its_code_has_changed(run, tmp_path, capfd):
@@ -472,7 +472,7 @@ def test_a_command_that_was_killed_just_before_it_replaced_the_run_is_made_up_fo
         assert made.is_complete
         assert Start().carry_out(made) == 0
     assert run.state().record["metrics"] == {"val/loss": 2.0} and weights(run) == "seed 2"
-    assert "had completed before" in capfd.readouterr().err
+    assert "has completed already" in capfd.readouterr().err
 
 
 def test_a_replacement_that_was_removed_by_half_is_begun_anew(run):

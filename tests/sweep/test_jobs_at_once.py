@@ -137,7 +137,7 @@ def test_what_cannot_be_told_ends_no_job(tmp_path, capsys):
     sweep = sweep_of(tmp_path)
     sweep._command = {**sweep._command, "pid": os.getppid()}
     sweep.note("end", 0, "seed=1-0", status="completed")  # the log is gone
-    assert "its end could not be told: " in capsys.readouterr().err
+    assert "its end could not be noted: " in capsys.readouterr().err
 
 
 def test_a_job_notices_that_the_sweep_is_gone(tmp_path):

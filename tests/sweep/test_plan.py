@@ -57,14 +57,14 @@ def test_a_glob_over_choices_is_known_to_the_loader():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["seed=1,1"], ["seed=1,1: 1 is there twice"]),
-        (["seed=3,1,2,3"], ["3 is there twice"]),
+        (["seed=1,1"], ["seed=1,1: 1 is given twice"]),
+        (["seed=3,1,2,3"], ["3 is given twice"]),
         (["seed=range(3,3)"], ["seed=range(3,3)", "no job"]),
-        (["trainer.limit_val_batches=1,1.0,1"], ["1 is there twice"]),
-        (["optimizer.lr=0.1,1e-1"], ["0.1 is there twice"]),
-        (["model.num_layers=1,1.0"], ["1.0 is there the same as 1"]),
-        (["name='a',a"], ["is there the same as 'a'"]),
-        (["optimizer.lr=interval(0.1,0.2)"], ["an interval is drawn from by a search alone"]),
+        (["trainer.limit_val_batches=1,1.0,1"], ["1 is given twice"]),
+        (["optimizer.lr=0.1,1e-1"], ["0.1 is given twice"]),
+        (["model.num_layers=1,1.0"], ["1.0 is the same as 1"]),
+        (["name='a',a"], ["is the same as 'a'"]),
+        (["optimizer.lr=interval(0.1,0.2)"], ["only a search draws from an interval"]),
     ],
 )
 def test_values_that_make_one_job_of_two_are_told(arguments, words):

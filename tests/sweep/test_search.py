@@ -53,7 +53,7 @@ def test_failed_trials_are_noted_and_the_same_command_makes_up_for_them(search, 
     assert search(lambda rate: rate, "hydra.sweeper.n_trials=4") == (0, [])
     out = capfd.readouterr().out
     best = min(trial.value for trial in stored().trials if trial.value is not None)
-    assert f"study s: the best of all its trials has {best:.4g}, by optimizer.lr={best}" in out
+    assert f"study s: the best of all its trials has {best:.4g}, with optimizer.lr={best}" in out
 
 
 def test_a_search_of_failures_alone_ends_in_a_summary(search, capfd):

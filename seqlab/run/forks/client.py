@@ -139,9 +139,9 @@ class ForkedProcess:
         self._connection.close()
         self._is_server_gone = True
         if self._pid is None:
-            raise NoServerError("the process that runs are forked from is gone")
+            raise NoServerError("the server that runs are forked from is gone")
         print(
-            f"seqlab: the process that runs are forked from is gone; it takes process {self._pid} with it",
+            f"seqlab: the server that runs are forked from is gone, and process {self._pid} ends with it",
             file=sys.stderr,
             flush=True,
         )

@@ -19,7 +19,7 @@ class AtWorkError(InputError):
 
 def at_work(folder: Path, owner: Mapping[str, Any]) -> AtWorkError:
     """The error that a folder has an owner."""
-    return AtWorkError(f"{folder} is at work already, as {process_name(owner)}: left alone")
+    return AtWorkError(f"{folder} is in use by {process_name(owner)}: wait until it ends, or give another folder")
 
 
 def process_name(owner: Mapping[str, Any]) -> str:
@@ -91,7 +91,7 @@ def write_claim(folder: Path, number: int) -> tuple[Path, str]:
         OSError: the file cannot be written.
     """
     path, token = claim_file(folder, number), secrets.token_hex(4)
-    taken = AtWorkError(f"{folder} was taken by another process at this moment: left alone")
+    taken = AtWorkError(f"another process has just taken {folder}: wait until it ends, or give another folder")
     try:
         create_file(path, _text_of(token, 0).encode())
     except (FileExistsError, FileNotFoundError):

@@ -197,7 +197,7 @@ def _watch(folder: Path, number: int, owner: Mapping[str, Any], patience: float,
         if may_be_alive(owner):
             raise at_work(folder, owner)
         return
-    notify(f"{folder} was last at work as {process_name(owner)}; watching for {patience:.0f} s whether it still is")
+    notify(f"{folder} was last used by {process_name(owner)}; watching for {patience:.0f} s whether it is still alive")
     _, counter = read_claim(claim_file(folder, number))
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
