@@ -27,11 +27,11 @@ def package_versions() -> dict[str, str | None]:
 
 
 def git_state(folder: str | os.PathLike[str] = ".", *, of_folder_alone: bool = False) -> dict[str, Any]:
-    """The commit of a folder's repository, and whether tracked files differ from it; None if there is no repository.
+    """The ``commit`` of a folder's repository, and whether it is ``dirty``; both are None without a repository.
 
     Args:
         folder: a folder in the repository.
-        of_folder_alone: whether changes elsewhere in the repository do not count.
+        of_folder_alone: whether only changes in this folder count, not those elsewhere in the repository.
     """
     command = ["git", "-C", os.fspath(folder), "--no-optional-locks", "status", "--porcelain=v2", "--branch"]
     try:
@@ -54,7 +54,7 @@ def user_git() -> dict[str, Any]:
 
 @cache
 def seqlab_git() -> dict[str, Any]:
-    """The state of the checkout that seqlab is loaded from, read once a process; None if seqlab is installed.
+    """The state of the checkout that seqlab is loaded from, read once a process; all None if seqlab is installed.
 
     ``changes`` is a hash of the differences between tracked files and the commit. A process that forks others after it
     has imported seqlab must call this before it forks.

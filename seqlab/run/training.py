@@ -5,13 +5,11 @@ Read :func:`execute` from top to bottom. :mod:`seqlab.run.training_process` call
 
 import contextlib
 import logging
-import signal
-import subprocess
-import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -30,18 +28,41 @@ from seqlab.run.claim import Claim
 from seqlab.run.inputs import take_stamps
 from seqlab.run.layout import checkpoint_folder
 from seqlab.run.loaded import late_imports, record_imports
+from seqlab.run.loops import evaluate_splits, fit_together
 from seqlab.run.parents import CONTINUES, INIT_FROM, MAY_CHANGE, copy_checkpoints, is_parent_checkpoint
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, ProgressSender
 from seqlab.run.signals import StopRequest
 from seqlab.run.torch_settings import ignore_foreign_warnings, peak_memory, prepare_process
 from seqlab.run.training_inputs import check_same_code, note_code, note_data, note_files
 from seqlab.run.weights import load_initial_weights
-from seqlab.run.workers import LostProcessError, publish_code_hash, wait_for_file
-from seqlab.tasks.devices import leave_group
+from seqlab.run.workers import publish_code_hash, wait_for_file
 
 log = logging.getLogger("seqlab")
 
-_GRACE_SECONDS: Final = 3.0  # for a peer to exit after its connection drops
+
+@dataclass
+class _Session:
+    """What a run trains with.
+
+    Attributes:
+        config: the run's configuration.
+        sized_config: the same, with the sizes that were solved for a number of parameters.
+        data: the data module, prepared.
+        model: the model.
+        task: the task, which trains the model.
+        trainer: Lightning's trainer.
+        resumption: the checkpoint to continue from.
+        reporter: the callback that reports progress.
+    """
+
+    config: build.Config
+    sized_config: build.Config
+    data: build.Data
+    model: torch.nn.Module
+    task: pl.LightningModule
+    trainer: pl.Trainer
+    resumption: load.Resumption
+    reporter: ReportProgress
 
 
 def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSender | None = None) -> None:
@@ -59,6 +80,32 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
     """
     stop = stop or StopRequest()
     progress = progress or ProgressSender()
+    session = _prepare(claim, stop, progress)
+    config, data, task, trainer = session.config, session.data, session.task, session.trainer
+
+    late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
+    with warnings.catch_warnings(), late:
+        ignore_foreign_warnings()
+        with stop.deferred():
+            fit_together(trainer, task, data, session.resumption.path)
+        if not trainer.is_global_zero:
+            return
+        if config.get(CONTINUES):
+            _check_progress_beyond_parent(config, session.resumption)
+        claim.note(num_parameters=count_parameters(session.model))  # again: an n-gram model has grown
+        best = load.best_checkpoint(claim.run_dir)
+        progress.send(EVALUATION)
+        metrics = evaluate_splits(config, task, data, best, [*_test_callbacks(trainer), session.reporter])
+
+    stop.ignore()
+    progress.send(END)
+    note_code(claim)  # again: threads other than this one import, too
+    log_hparams(trainer, session.sized_config, metrics)
+    _complete(claim, trainer, metrics, best)
+
+
+def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Session:
+    """Builds data, model, task and trainer, and compares a run that continues with what it began with."""
     progress.send(DATA)
     record = claim.fields
     config, run_dir = record["config"], claim.run_dir
@@ -68,8 +115,8 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
     check_config(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
-
     data = _read_data(claim, config, is_resumed)
+
     progress.send(MODEL)
     model = build.build_model(config, data.spec)
     num_parameters = count_parameters(model)
@@ -82,8 +129,9 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
 
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     reporter = ReportProgress(progress, TRAINING, EVALUATION)
-    _connect(trainer, claim, stop, reporter, continues=continues and is_parent_checkpoint(config, resumption.path))
-    if _checkpoint_callback(trainer).goes_on:
+    begins_at_parent = continues and is_parent_checkpoint(config, resumption.path)
+    _connect(trainer, claim, stop, reporter, continues=begins_at_parent)
+    if begins_at_parent:
         _log_early_stopping(resumption.checkpoint)
     if is_first_process():
         note_code(claim, is_resumed)
@@ -95,30 +143,12 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
         publish_code_hash()
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.
     trainer.precision_plugin.convert_module(task)
+
     device = _device_name(trainer)
     sized = {**config, "model": {**config["model"], **build.sized_model(config, data.spec)}}
     claim.note(device=device, num_parameters=num_parameters, config=sized, trains=True)
     log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
-
-    late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
-    with warnings.catch_warnings(), late:
-        ignore_foreign_warnings()
-        with stop.deferred():
-            fit_together(trainer, task, data, resumption.path)
-        if not trainer.is_global_zero:
-            return
-        if continues:
-            _check_progress_beyond_parent(config, resumption)
-        claim.note(num_parameters=count_parameters(model))  # again: a model that counts (an n-gram model) has grown
-        best = load.best_checkpoint(run_dir)
-        progress.send(EVALUATION)
-        metrics = evaluate_splits(config, task, data, best, [*_test_callbacks(trainer), reporter])
-
-    stop.ignore()
-    progress.send(END)
-    note_code(claim)  # again: threads other than this one import, too
-    log_hparams(trainer, sized, metrics)
-    _complete(claim, trainer, metrics, best)
+    return _Session(config, sized, data, model, task, trainer, resumption, reporter)
 
 
 def _read_data(claim: Claim, config: build.Config, is_resumed: bool) -> build.Data:
@@ -215,64 +245,6 @@ def _log_early_stopping(checkpoint: Mapping[str, Any]) -> None:
                 state["wait_count"],
                 state["patience"],
             )
-
-
-def fit_together(
-    trainer: pl.Trainer, task: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
-) -> None:
-    """Trains; several processes leave their process group afterwards.
-
-    Raises:
-        LostProcessError: a signal ended another process of the run; all that this one sees is a dropped connection.
-    """
-    disable_lightning_signals(trainer)
-    try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except Exception as error:
-        workers: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
-        deadline = time.monotonic() + _GRACE_SECONDS
-        while workers and all(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        for number, worker in enumerate(workers, start=1):
-            if (worker.poll() or 0) < 0:
-                raise LostProcessError(f"{signal.Signals(-worker.returncode).name} ended process {number}") from error
-        raise
-    leave_group()
-
-
-def disable_lightning_signals(trainer: pl.Trainer) -> None:
-    """Keeps Lightning from handling signals.
-
-    On SIGTERM it would talk to the other processes from within the handler, whatever they are doing, and stop after a
-    validation without a checkpoint. On Slurm's SIGUSR1 it would save in the middle of a batch and requeue the job.
-    """
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-
-
-def evaluate_splits(
-    config: build.Config,
-    task: pl.LightningModule,
-    data: pl.LightningDataModule,
-    checkpoint: Path,
-    callbacks: Sequence[pl.Callback] = (),
-) -> dict[str, float]:
-    """The metrics of a checkpoint over the whole validation and test splits.
-
-    Args:
-        config: the run's configuration.
-        task: the task; it gets the checkpoint's weights.
-        data: the data module, prepared.
-        checkpoint: the checkpoint.
-        callbacks: called during both evaluations.
-    """
-    task.load_state_dict(load.load_checkpoint(checkpoint)["state_dict"])
-    evaluator = build.build_evaluator(config, callbacks)
-    disable_lightning_signals(evaluator)
-    values = [
-        *evaluator.validate(task, datamodule=data, verbose=False),
-        *evaluator.test(task, datamodule=data, verbose=False),
-    ]
-    return {name: float(value) for split in values for name, value in split.items()}
 
 
 def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, float]) -> None:

@@ -11,7 +11,7 @@ import torch
 from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
 from seqlab.data.vocabulary.base import load_vocabulary
-from seqlab.run import load, training, training_process, workers
+from seqlab.run import load, loops, training_process, workers
 from seqlab.run.folder import start_run
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.record import RECORD_NAME, read_record
@@ -142,7 +142,7 @@ def test_the_metrics_are_those_of_the_best_checkpoint_and_not_of_the_last(tmp_pa
     found = {}
     for name in ("best", "last"):
         task = build.build_task(config, data.spec, build.build_model(config, data.spec))
-        found[name] = training.evaluate_splits(config, task, data, tmp_path / "checkpoints" / f"{name}.ckpt")
+        found[name] = loops.evaluate_splits(config, task, data, tmp_path / "checkpoints" / f"{name}.ckpt")
     assert record["metrics"] == found["best"]
     assert found["last"]["test/loss"] > found["best"]["test/loss"] + 0.1
     steps = {name: load.load_checkpoint(tmp_path / "checkpoints" / f"{name}.ckpt")["global_step"] for name in found}
