@@ -32,7 +32,7 @@ class Screen:
         if lines != self._lines:
             self._lines = lines
             jobs = (Text(line, no_wrap=True, overflow="ellipsis") for line in lines[1:])
-            self._live.update(Group(Text(lines[0], overflow="fold"), *jobs), refresh=True)
+            self._live.update(Group(Text(lines[0], no_wrap=False, overflow="fold"), *jobs), refresh=True)
 
     def close(self) -> None:
         """Removes the lines, and shows the cursor again."""

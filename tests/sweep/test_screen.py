@@ -31,9 +31,9 @@ def shown(progress: Progress, width: int) -> list[str]:
     )
     output.truncate(0)
     screen.show(progress, 100.0)
-    text = output.getvalue().split("\x1b[2K")[-1]
+    text = output.getvalue().strip("\x00\r\n")
     screen.close()
-    return [line.rstrip() for line in text.strip("\x00\r\n").splitlines()]
+    return [line.rstrip() for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -41,7 +41,7 @@ def test_a_narrow_terminal_wraps_the_status_line_and_cuts_the_lines_of_jobs(prog
     status, job = status_lines(progress, 100.0)
     assert len(status) > width and len(job) > width
     lines = shown(progress, width)
-    assert " ".join(lines[:-1]).split() == status.split()  # to its end: the jobs to go
+    assert "".join("".join(lines[:-1]).split()) == "".join(status.split())  # to its end: the jobs to go
     assert lines[-1].endswith("…") and job.startswith(lines[-1].removesuffix("…"))
     assert max(map(len, lines)) <= width
 
