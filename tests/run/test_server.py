@@ -277,7 +277,7 @@ def test_a_server_that_is_killed_takes_its_processes_with_it_and_it_is_said(own_
     assert process.wait(30) == -signal.SIGTERM
     assert gone(process.pid)
     assert (tmp_path / "pid").read_text() == str(int(signal.SIGTERM))
-    assert f"takes process {process.pid} with it" in capfd.readouterr().err
+    assert f"process {process.pid} ends with it" in capfd.readouterr().err
 
 
 def test_a_process_that_outlives_its_server_can_still_be_killed(own_server, tmp_path):

@@ -116,7 +116,7 @@ def test_a_study_goes_on_where_only_what_it_varies_or_does_not_count_is_other(se
 
 def test_trials_of_other_code_are_told_before_the_study_goes_on(search, monkeypatch, capfd):
     search(lambda rate: rate, "hydra.sweeper.n_trials=1")
-    monkeypatch.setattr(study, "differences", lambda *_, **__: Differences(["cells.py has changed"]))
+    monkeypatch.setattr(study, "compare", lambda *_, **__: Differences(["cells.py has changed"]))
     for more in ("seed=1", "rerun_changed=true"):
         assert search(lambda rate: rate, "hydra.sweeper.n_trials=2", more) == (2, [])
         err = capfd.readouterr().err
