@@ -11,7 +11,7 @@ from seqlab.commands.resume import resume
 from seqlab.run import training
 from seqlab.run.folder import RunFolder
 from seqlab.run.load import find_resumption
-from seqlab.run.record import read_record
+from seqlab.run.record import RecordFile, read_record
 from seqlab.run.signals import STOPPING, SignalForwarding, Stopped, StopRequest, forward_signals, stop_requests
 from seqlab.tasks import LanguageModelTask
 from tests.run.test_exact_resume import SETTINGS, alone, assert_the_same_end, carry_out, curves, overrides_of, untrained  # noqa: F401
@@ -249,11 +249,11 @@ def test_a_command_that_was_stopped_comes_to_its_end_however_often_it_is_asked()
     try:
         with forward_signals(lambda signum: None, lambda: None) as forwarding:
             pass
-        forwarding.deafen()
+        forwarding.ignore_further_signals()
         assert signal.getsignal(signal.SIGINT) == before[signal.SIGINT]  # nobody asked
         with forward_signals(lambda signum: None, lambda: None) as forwarding:
             signal.raise_signal(signal.SIGINT)
-        forwarding.deafen()
+        forwarding.ignore_further_signals()
         for signum in STOPPING:
             signal.raise_signal(signum)
     finally:
@@ -265,7 +265,7 @@ def test_a_run_killed_between_its_completion_and_its_record_is_shown_as_complete
     with RunFolder(tmp_path).claim() as claim:
         claim.begin({"seed": 1}, [])
         with monkeypatch.context() as patch:
-            patch.setattr(type(claim), "_show", lambda self: None)
+            patch.setattr(RecordFile, "write", lambda self, record: None)
             claim.complete({"val/loss": 1.0})
     assert '"status": "running"' in (tmp_path / "run.json").read_text()
     assert resume(tmp_path, [], []) == 0
