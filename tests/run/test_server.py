@@ -273,6 +273,7 @@ def test_a_signal_to_the_whole_group_reaches_a_process_once_and_not_the_server(t
 def test_a_server_that_is_killed_takes_its_processes_with_it_and_it_is_said(own_server, tmp_path, capfd):
     process = forked(own_server, "sleep", str(tmp_path / "pid"), "counts")
     wait_for((tmp_path / "pid").exists)
+    assert process.pid  # the server has reported it: the process itself may be quicker
     own_server.process.kill()
     assert process.wait(30) == -signal.SIGTERM
     assert gone(process.pid)
@@ -283,6 +284,7 @@ def test_a_server_that_is_killed_takes_its_processes_with_it_and_it_is_said(own_
 def test_a_process_that_outlives_its_server_can_still_be_killed(own_server, tmp_path):
     process = forked(own_server, "sleep", str(tmp_path / "pid"), "ignores")
     wait_for((tmp_path / "pid").exists)
+    assert process.pid  # the server has reported it: the process itself may be quicker
     own_server.process.kill()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
