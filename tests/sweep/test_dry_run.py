@@ -42,9 +42,9 @@ def here(tmp_path, monkeypatch):
     run = subprocess.run
 
     def start(command, **options):
-        return (
-            SimpleNamespace(returncode=dry_run.main(command[4:])) if "dry_run" in command else run(command, **options)
-        )
+        if "dry_run" in command:
+            return SimpleNamespace(returncode=dry_run.main(command[4:]))
+        return run(command, **options)  # of git
 
     monkeypatch.setattr(launch.subprocess, "run", start)
     return tmp_path
