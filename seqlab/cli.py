@@ -218,14 +218,14 @@ def _open_run(args: argparse.Namespace) -> Path:
     """The run's folder, checked before anything slow is imported; then the user's own modules can be imported."""
     from seqlab.commands.run_folder import run_folder
     from seqlab.config.trust import allow
+    from seqlab.run.comparison import Present, changes_since_training
     from seqlab.run.record import read_record
-    from seqlab.run.same import Now, since_training
 
     run_dir = run_folder(args.run_dir)
     record = read_record(run_dir)
     allow(args.allow)
     add_user_folders([os.getcwd()])
-    for line in since_training(record, Now()):
+    for line in changes_since_training(record, Present()):
         print(f"seqlab: {line}", file=sys.stderr)
     return run_dir
 

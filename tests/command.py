@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from seqlab.run import supervisor, training
-from seqlab.run.client import ForkedProcess, Server
-from seqlab.run.folder import Claim
+from seqlab.run import supervisor, training_process
+from seqlab.run.claim import Claim
+from seqlab.run.forks.client import ForkedProcess
+from seqlab.run.forks.warm_server import Server
 from seqlab.run.start import Start
 from tests.conftest import config_of
 from tests.served import COMMAND
@@ -114,7 +115,7 @@ def train_in_this_process(run_dir: Path, *overrides: str) -> int:
     try:
         with supervisor.open_attempt(run_dir, config, list(overrides)) as attempt:
             inherited = os.dup(attempt.claim.fileno())
-            return attempt.note_end(training.main([str(run_dir), "--claim", str(inherited)]))
+            return attempt.note_end(training_process.main([str(run_dir), "--claim", str(inherited)]))
     finally:
         lightning.setLevel(level)
 
@@ -142,7 +143,7 @@ def replace_training(patch: pytest.MonkeyPatch, train: Callable[[Claim], int | N
     attempts: list[tuple[int, str]] = []
 
     def carry_out(start: Start, attempt: supervisor.Attempt) -> int:
-        attempts.append((attempt.claim.fields["config"]["seed"], "resumed" if attempt.goes_on else "begun"))
+        attempts.append((attempt.claim.fields["config"]["seed"], "resumed" if attempt.is_resumed else "begun"))
         patch.setattr(Start, "_run", lambda *_, **__: train(attempt.claim) or 0)
         return _carry_out(start, attempt)
 

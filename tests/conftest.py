@@ -23,8 +23,9 @@ with quick_imports():
 
     from seqlab.config.compose import compose_config
     from seqlab.nn.engine.scan import build
-    from seqlab.run import loaded, training
-    from seqlab.run.folder import Claim, RunFolder, start_run
+    from seqlab.run import loaded, torch_settings, training
+    from seqlab.run.claim import Claim
+    from seqlab.run.folder import RunFolder, start_run
     from tests.quick import be_quick
 
 torch.set_num_threads(1)
@@ -154,7 +155,7 @@ def quiet_lightning():
     import warnings
 
     with warnings.catch_warnings():
-        training.ignore_foreign_warnings()
+        torch_settings.ignore_foreign_warnings()
         yield
 
 

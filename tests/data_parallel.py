@@ -17,7 +17,7 @@ import torch
 
 from seqlab.callbacks import TrainingMetrics
 from seqlab.config import build
-from seqlab.run.training import ignore_foreign_warnings
+from seqlab.run.torch_settings import ignore_foreign_warnings
 from tests.conftest import config_of
 
 EXACT = ("trainer.precision=64-true", "runtime.num_threads=1", "logger=none", "trainer.log_every_n_steps=5")

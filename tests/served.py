@@ -1,7 +1,7 @@
 """What a warm server of the tests forks: the ``seqlab`` command, and the runs that it starts.
 
 A command imports for a second and each run for four; here both find what they need imported. The server is the one
-that sweeps use (``seqlab.run.server``). What depends on how a command starts is tested with ``alone=True``.
+that sweeps use (``seqlab.run.forks.server``). What depends on how a command starts is tested with ``alone=True``.
 """
 
 import signal

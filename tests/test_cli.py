@@ -11,7 +11,8 @@ import pytest
 
 from seqlab import cli
 from seqlab.errors import InputError
-from seqlab.run.folder import RECORD_NAME, start_run
+from seqlab.run.folder import start_run
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 from seqlab.run.record import read_record
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
@@ -271,10 +272,10 @@ def test_the_record_of_a_run_stands_for_its_folder(hello, command):
 def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):
     with start_run(tmp_path / "run", config_of("experiment=hello")) as claim:
         for arguments in (["resume", str(tmp_path / "run")], ["train", "experiment=hello", "hydra.run.dir=run"]):
-            before = claim.folder.events_path.read_bytes()
+            before = (claim.run_dir / EVENTS_NAME).read_bytes()
             code, _, err = command(*arguments)
-            assert code == 2 and f"run is at work already, as process {os.getpid()} on " in err
-            assert err.count("\n") == 1 and claim.folder.events_path.read_bytes() == before
+            assert code == 2 and f"run is in use by process {os.getpid()} on " in err
+            assert err.count("\n") == 1 and (claim.run_dir / EVENTS_NAME).read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,11 @@ from typing import Any
 from seqlab.errors import InputError
 from seqlab.files import write_atomically
 from seqlab.run import replacement
-from seqlab.run.events import COMPLETED, RUNNING, STATUSES, History, parse, read_lines
-from seqlab.run.folder import EVENTS_NAME, Claim, RunFolder
+from seqlab.run.claim import Claim
+from seqlab.run.events import COMPLETED, RUNNING, STATUSES
+from seqlab.run.folder import RunFolder
+from seqlab.run.history import History, parse, read_lines
+from seqlab.run.layout import EVENTS_NAME, REPLACEMENT
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.record import read_record
 from seqlab.run.supervisor import open_attempt
@@ -128,7 +131,7 @@ class Contender:
 
     def train(self, claim: Claim) -> None:
         """Trains some steps of a claimed run, and ends it in one way or another."""
-        path = claim.folder.checkpoints / "last.ckpt"
+        path = claim.run_dir / "checkpoints" / "last.ckpt"
         step = int(path.read_text()) if path.exists() else 0
         for _ in range(self.draw.randrange(STEPS)):
             step += 1
@@ -299,7 +302,7 @@ def _verify_run(run_dir: Path) -> Iterator[str]:
         yield f"{run_dir.name}: run.json is not what its events say"
     if run.state().status == COMPLETED and (run.checkpoints / "last.ckpt").read_text() != str(record["num_parameters"]):
         yield f"{run_dir.name}: the checkpoint is not that of the completed run"
-    hidden = {path.name for path in run_dir.glob(".*")} - {replacement.REPLACEMENT}
+    hidden = {path.name for path in run_dir.glob(".*")} - {REPLACEMENT}
     if hidden:
         yield f"{run_dir.name}: {', '.join(sorted(hidden))} were left"
 

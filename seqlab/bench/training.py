@@ -27,7 +27,7 @@ from seqlab.callbacks import TrainingMetrics
 from seqlab.data import LanguageModelSpec
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.nn import Encoder, LanguageModel, LSTMCell
-from seqlab.run.training import ignore_foreign_warnings, keep_freed_memory
+from seqlab.run.torch_settings import ignore_foreign_warnings, keep_freed_memory
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.schedules import StepDecay
 

@@ -15,9 +15,10 @@ from seqlab.config.hash import config_hash
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
-from seqlab.run.folder import RunFolder, State
-from seqlab.run.replacement import files_of_none
-from seqlab.run.supervisor import NO_ROOM
+from seqlab.run.folder import RunFolder
+from seqlab.run.process_end import NO_ROOM
+from seqlab.run.replacement import unowned_files
+from seqlab.run.state import State
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def refuse(run_dir: Path, config: DictConfig, overrides: list[str], error: Input
     with contextlib.suppress(InputError, OSError):
         if is_first_process() and RunFolder(run_dir).state().status in (ABSENT, FAILED):
             with RunFolder(run_dir).claim() as claim:
-                foreign_files = files_of_none(run_dir) if claim.status == ABSENT else []
-                if not claim.folder.has_checkpoint() and not foreign_files:
+                foreign_files = unowned_files(run_dir) if claim.status == ABSENT else []
+                if not claim.state().has_checkpoint and not foreign_files:
                     plain: Any = OmegaConf.to_container(config)
                     with contextlib.suppress(OmegaConfBaseException):
                         plain = plain_values(config)  # resolved, as for the hash in the folder's name

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from seqlab.run.client import MODULE
+from seqlab.run.forks.run_process import MODULE
 
 
 def estimate(jobs: list[dict[str, Any]]) -> int:

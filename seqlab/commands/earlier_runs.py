@@ -10,11 +10,12 @@ from omegaconf import DictConfig
 from seqlab.config.compose import plain_values
 from seqlab.config.hash import config_hash
 from seqlab.errors import InputError
+from seqlab.run.comparison import Present, compare
 from seqlab.run.events import ABSENT, COMPLETED, RUNNING
 from seqlab.run.folder import RunFolder
-from seqlab.run.same import Now, differences
-from seqlab.sweep.known import KnownJob, changes_line, known_jobs, said_lines
-from seqlab.sweep.plan import Composed, Memo, PlannedJob, Sources, check_varied, job_key
+from seqlab.sweep.existing_runs import ExistingRun, describe_changes, describe_notices, find_existing_runs
+from seqlab.sweep.memo import ComposedJob, ConfigSources, Memo, job_key
+from seqlab.sweep.plan import PlannedJob, check_varied
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import Sweep
 
@@ -29,7 +30,7 @@ class EarlierRuns:
         self._anew: set[str] = set()  # names of folders whose runs begin anew
         self._compared: set[str] = set()  # names of folders whose runs were compared when the sweep began
         self._keys: dict[int, str] = {}  # the memo's key of each job, by its number
-        self._sources: Sources | None = None  # the files that the jobs are composed from
+        self._sources: ConfigSources | None = None  # the files that the jobs are composed from
         self._digest: str | None = None  # of the sources, when the sweep began
 
     def choose_jobs(
@@ -53,11 +54,11 @@ class EarlierRuns:
         check_varied(jobs, plain_values(config))
         if not any(job.varied for job in jobs):
             print("seqlab: nothing is varied: a sweep of one job; several values are given as seed=1,2", flush=True)
-        self._sources = Sources.of(config)
+        self._sources = ConfigSources.of(config)
         self._digest = digest = self._sources.digest()
         self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
-        earlier = known_jobs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Now())
-        for line in said_lines(earlier):
+        earlier = find_existing_runs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Present())
+        for line in describe_notices(earlier):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
         self._compared = {each.folder for each in earlier}
         changed = [each for each in earlier if each.has_changed]
@@ -68,11 +69,11 @@ class EarlierRuns:
         for number, each in complete.items():
             line = f"{sweep.label(number)} completed before, skipped: {sweep.folder / each.folder}"
             value = each.state.record["metrics"].get(sweep.progress.metric)
-            end = {"status": SKIPPED, "value": value, "said": line, "is_quiet": True}
+            end = {"status": SKIPPED, "value": value, "output": line, "is_quiet": True}
             sweep.note("end", number=number, folder=each.folder, **end)
         return [job for job in jobs if job.number not in complete]
 
-    def _begin_changed_anew(self, changed: Sequence[KnownJob], *, rerun: bool, keep: bool) -> None:
+    def _begin_changed_anew(self, changed: Sequence[ExistingRun], *, rerun: bool, keep: bool) -> None:
         """Marks the runs of other code or data that begin anew.
 
         Raises:
@@ -80,7 +81,7 @@ class EarlierRuns:
         """
         if not changed:
             return
-        line = changes_line(changed)
+        line = describe_changes(changed)
         if rerun == keep:
             raise InputError(
                 f"runs of this sweep are of other code or data ({line}): put that back, or rerun_changed=true runs "
@@ -95,7 +96,7 @@ class EarlierRuns:
     def remember(self, run_dir: Path, config: dict[str, Any], number: int) -> None:
         """Keeps what a job was composed to in the sweep's memo, unless one of the sources was edited meanwhile."""
         if number in self._keys and self._sources is not None and self._sources.digest() == self._digest:
-            Memo(run_dir.parent).remember(Composed.of(self._keys[number], run_dir.name, config))
+            Memo(run_dir.parent).remember(ComposedJob.of(self._keys[number], run_dir.name, config))
 
     def begins_anew(self, run_dir: Path, config: dict[str, Any]) -> bool:
         """Whether a job's run is of other code or data, and begins anew.
@@ -111,7 +112,7 @@ class EarlierRuns:
         has_result = state.status == COMPLETED or (state.status not in (ABSENT, RUNNING) and state.has_checkpoint)
         if not has_result or state.record["config_hash"] != config_hash(config):
             return False
-        changed = differences(state.record, Now(), config=config, run_dir=run_dir).decides
+        changed = compare(state.record, Present(), config=config, run_dir=run_dir).blocking
         if changed and not config["rerun_changed"] and not config["keep_changed"]:
             raise InputError(
                 f"{run_dir} is of other code or data ({'; '.join(changed)}): rerun_changed=true runs it again, "

@@ -12,7 +12,8 @@ from seqlab.config.checks import check_settings
 from seqlab.config.trust import check_targets
 from seqlab.errors import InputError
 from seqlab.run import content, load
-from seqlab.run.training import evaluate_splits, ignore_foreign_warnings, prepare_process
+from seqlab.run.loops import evaluate_splits
+from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 
 
 def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:

@@ -143,9 +143,9 @@ def _add_user_folders(config: dict[str, Any]) -> None:
 def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> int:
     """Trains in this process; returns the exit code, or raises the run's own error."""
     with quick_imports():
-        from seqlab.run.training import carry_out_here
+        from seqlab.run.training_process import train_in_this_process
 
     with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
         if not attempt.is_complete:
-            carry_out_here(attempt.claim)
+            train_in_this_process(attempt.claim)
         return attempt.note_end(0)

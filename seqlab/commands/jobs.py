@@ -28,9 +28,9 @@ from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, modules_below
 from seqlab.errors import InputError
 from seqlab.imports import put_user_folders_last
-from seqlab.run.client import server_here
 from seqlab.run.events import COMPLETED, RUNNING
 from seqlab.run.folder import RunFolder
+from seqlab.run.forks.warm_server import local_server
 from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
@@ -127,7 +127,7 @@ class Jobs:
             note("leave")
             remove_if_empty(job.run_dir)
             return math.nan
-        run = self._run_apart if self.sweep.is_apart() else self._run_here
+        run = self._run_apart if self.sweep.is_worker() else self._run_here
         end = run(job, self.sweep, note)
         is_done = end.get("status") in (COMPLETED, SKIPPED) and end.get("value") is not None
         return float(end["value"]) if is_done else math.nan
@@ -157,14 +157,14 @@ class Jobs:
         start = Start(
             sweep.environment(),
             to_file=True,
-            server=server_here(sweep.server, sweep.environment()),
+            server=local_server(sweep.server, sweep.environment()),
             give_up=sweep.is_halted,
             on_progress=lambda place: note("progress", **asdict(place)),
             on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
         )
         with redirect_stdout(StringIO()) as output, redirect_stderr(output):
             end = self._timed_attempt(job, start)
-        note("end", **end, said=output.getvalue())
+        note("end", **end, output=output.getvalue())
         if sweep.is_abandoned():  # the command is gone, and this process gets no further job
             os._exit(1)
         return end
@@ -184,7 +184,7 @@ class Jobs:
         try:
             config = resolve_init_from(plain_config(job.config))
             overwrite = bool(config.get("overwrite"))
-            RunFolder(job.run_dir).settle()
+            RunFolder(job.run_dir).repair()
             if job.number is not None:
                 assert self.sweep is not None
                 self.earlier.remember(job.run_dir, config, job.number)

@@ -16,10 +16,11 @@ from seqlab.errors import InputError
 from seqlab.imports import add_user_folders
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, State
+from seqlab.run.folder import RunFolder
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME, REPLACEMENT
 from seqlab.run.parents import CONTINUES, continued_config, continued_folder
-from seqlab.run.replacement import REPLACEMENT
 from seqlab.run.start import Start
+from seqlab.run.state import State
 from seqlab.sweep.sweep import show_in_tensorboard
 
 
@@ -51,7 +52,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
             f"{run_dir} has a {RECORD_NAME} without {EVENTS_NAME} or with an empty one, as runs of earlier versions of "
             "seqlab do: it can be reported, not resumed; begin it anew with seqlab train"
         )
-    run.settle()
+    run.repair()
     latest = run.latest()  # the replacement, if a run with overwrite=true has begun
     state, config, is_same, notices = _override(latest, run_dir, overrides)
     if latest is not run and not is_same:  # the overrides are for the run that is to be replaced

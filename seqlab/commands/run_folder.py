@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from seqlab.errors import InputError
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 
 _PARTS_ABOVE: Final = 2  # how far up the run of one of its parts is looked for
 

@@ -31,12 +31,12 @@ from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders
-from seqlab.run.client import Server, start_server
+from seqlab.run.forks.warm_server import Server, start_server
 from seqlab.run.output import drop_output
 from seqlab.run.parents import resolve_init_from
-from seqlab.run.supervisor import no_room
+from seqlab.run.process_end import no_room
 from seqlab.sweep import launchers, search
-from seqlab.sweep.callback import Signals, owner, stopped_by_signals
+from seqlab.sweep.callback import StopSignals, owner, stop_signals
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.sweep import StopSweep, Sweep
 from seqlab.sweep.sweeper import register_sweeper
@@ -91,13 +91,13 @@ class TrainCommand:
         self._config: DictConfig | None = None  # of the sweep
         self._search: search.Study | None = None
         self._server: Server | None = None  # forks the processes of the jobs
-        self._signals: Signals | None = None
+        self._signals: StopSignals | None = None
         self._uses_launcher = False  # a launcher carries out the jobs in processes of its own
         self._halted = False  # those jobs were told to stop
 
     def run(self) -> int:
         """Runs Hydra, which composes the configurations and calls `Jobs.run` with each; returns the exit code."""
-        with stopped_by_signals(self._halt) as self._signals, self._closing():
+        with stop_signals(self._halt) as self._signals, self._closing():
             try:
                 try:
                     main = hydra.main(version_base="1.3", config_path="pkg://seqlab.conf", config_name="train")
@@ -139,7 +139,7 @@ class TrainCommand:
             owner.reset(token)
             if (sweep := self.jobs.sweep) is not None:
                 with contextlib.suppress(BrokenPipeError):
-                    sweep.end_watch()
+                    sweep.stop_watching()
                 sweep.log.remove()
             if self._search is not None:
                 self._search.close()
@@ -148,10 +148,10 @@ class TrainCommand:
 
     def _end_after(self, error: Exception) -> None:
         """Ends the sweep after an error of its launcher, or of a search without a result; raises any other error."""
-        if self._search is not None and (refusal := search.other_space(error)) is not None:
+        if self._search is not None and (refusal := search.explain_changed_space(error)) is not None:
             raise StopSweep("refused", refusal) from error
         by_launcher = self._is_of_launcher(error)
-        if self._config is None or not (by_launcher or search.without_result(error)):
+        if self._config is None or not (by_launcher or search.is_no_result(error)):
             raise error
         by_launcher &= not self._halted
         if by_launcher:
@@ -168,7 +168,7 @@ class TrainCommand:
             self._uses_launcher
             and not isinstance(error, (InputError, HydraException, OmegaConfBaseException, BrokenPipeError))
             and not is_of_composition(error)
-            and not search.without_result(error)
+            and not search.is_no_result(error)
             and no_room(error) is None
         )
 
@@ -190,7 +190,7 @@ class TrainCommand:
             if sweep is None or (self._config is not None and self._config.dry_run):
                 print("seqlab: stopped", file=sys.stderr, flush=True)
             else:
-                sweep.lose()
+                sweep.settle_lost_jobs()
                 if sweep.progress.jobs and not self._halted:  # a sweep that was halted has printed its summary
                     print(sweep.progress.summary(str(sweep.folder)), flush=True)
                 print("seqlab: the sweep was stopped; the same command goes on with it", file=sys.stderr, flush=True)
@@ -215,7 +215,7 @@ class TrainCommand:
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
         if search.is_search(config):
-            self._search = search.take_up(config, varied)
+            self._search = search.open_study(config, varied)
         self.jobs.sweep = sweep = Sweep(config)
         if launchers.forks(config) and not config.dry_run:
             self._server = start_server(sweep.thread_variables())
@@ -228,12 +228,12 @@ class TrainCommand:
         for line in launchers.announce(config, sweep.at_once, sweep.threads):
             print(line, flush=True)
         launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
-        sweep.watch()
+        sweep.start_watching()
         self._uses_launcher = True
         if launchers.kind_of(config) == "ray":
             launchers.start_ray(config)
             if self._signals is not None:
-                self._signals.hear()  # Ray's own handlers abort the process
+                self._signals.install()  # Ray's own handlers abort the process
 
     def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
         """The jobs to run: all but those that have completed.

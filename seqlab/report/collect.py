@@ -11,7 +11,7 @@ from seqlab.config.hash import canonical_json, config_hash
 from seqlab.errors import InputError
 from seqlab.report.configs import MISSING, Section, Sections
 from seqlab.report.conflicts import Places, mark_conflicts
-from seqlab.run.provenance import git_words
+from seqlab.run.provenance import describe_commit
 from seqlab.run.record import RECORD_NAME, read_record
 
 _NO_RUNS_BELOW = frozenset({".hydra", "checkpoints", "code"})
@@ -187,7 +187,7 @@ class _Reader:
 def _versions(record: Mapping[str, Any]) -> list[str]:
     """The versions of packages, and seqlab's commit if it ran from a checkout."""
     versions = [f"{name} {number}" for name, number in record["versions"].items()]
-    commit = git_words(record["seqlab_git"])
+    commit = describe_commit(record["seqlab_git"])
     return [*versions, f"seqlab-commit {commit}"] if commit else versions
 
 

@@ -1,4 +1,4 @@
-"""The fields of a run's record: what may be set, made plain and checked, and how ``run.json`` shows them."""
+"""The fields of a run's record: checked and made plain when they are set, written as JSON in ``run.json``."""
 
 import json
 import os
@@ -7,32 +7,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from seqlab.run.events import INTERNAL, NOTED, strict
+from seqlab.run.events import INTERNAL, SETTABLE, to_json_values
 
 _ERROR_LINES: Final = 30
 _ERROR_CHARACTERS: Final = 4000
 
 
-def checked(fields: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
-    """The fields that a run's process sets, as plain values.
+def check_fields(fields: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+    """The fields that a run's process sets, checked and as plain values.
 
     Raises:
-        TypeError: a field is not one of :data:`seqlab.run.events.NOTED`, or a value is of the wrong type.
-        ValueError: ``checkpoint`` (absolute, or relative to the run's folder) does not exist or lies elsewhere.
+        TypeError: a field is not one of :data:`seqlab.run.events.SETTABLE`, or a value has the wrong type.
+        ValueError: ``checkpoint`` (absolute, or relative to the run's folder) does not exist or is elsewhere.
     """
-    unknown = sorted(set(fields) - set(NOTED))
+    unknown = sorted(set(fields) - set(SETTABLE))
     if unknown:
-        raise TypeError(f"{', '.join(unknown)}: not a field to set; expected some of {', '.join(NOTED)}")
-    found = {name: plain(value) for name, value in fields.items()}
-    if "metrics" in found:
-        _check_metrics(found["metrics"])
-    if found.get("checkpoint") is not None:
-        found["checkpoint"] = _below(run_dir, found["checkpoint"])
-    return found
+        raise TypeError(f"{', '.join(unknown)}: not a field to set; expected some of {', '.join(SETTABLE)}")
+    values = {name: plain(value) for name, value in fields.items()}
+    if "metrics" in values:
+        _check_metrics(values["metrics"])
+    if values.get("checkpoint") is not None:
+        values["checkpoint"] = _relative_path(run_dir, values["checkpoint"])
+    return values
 
 
 def plain(value: Any) -> Any:
-    """Plain containers and numbers; 0-d tensors and NumPy scalars, which have ``item``, become Python's."""
+    """Plain containers and numbers; 0-d tensors and NumPy scalars (they have ``item``) become Python numbers."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -50,7 +50,8 @@ def _check_metrics(metrics: Any) -> None:
             raise TypeError(f"metrics: {name}: expected a number, got {value!r}")
 
 
-def _below(run_dir: Path, checkpoint: str) -> str:
+def _relative_path(run_dir: Path, checkpoint: str) -> str:
+    """The path of a checkpoint relative to the run's folder."""
     root = run_dir.resolve()
     path = (root / checkpoint).resolve()
     if not path.is_relative_to(root) or not path.exists():
@@ -61,14 +62,14 @@ def _below(run_dir: Path, checkpoint: str) -> str:
     return path.relative_to(root).as_posix()
 
 
-def shown(record: Mapping[str, Any]) -> bytes:
+def record_json(record: Mapping[str, Any]) -> bytes:
     """The content of ``run.json`` for a record."""
     fields = {name: value for name, value in record.items() if name not in INTERNAL}
-    text = json.dumps(strict(fields), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_json_values(fields), indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
-def error_text(error: str | BaseException) -> str:
+def last_lines(error: str | BaseException) -> str:
     """The last lines of a message, or of an exception's traceback."""
     if isinstance(error, BaseException):
         error = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -1,6 +1,6 @@
-"""The file of a run's events, as its owner has it open: whole lines are appended and synced, and read as they come.
+"""A run's events file, open for its owner: complete lines are appended and synced, and new lines are read.
 
-What the lines amount to is said by :mod:`seqlab.run.events`, whose they are by :mod:`seqlab.run.ownership`.
+:mod:`seqlab.run.events` says what the lines mean, :mod:`seqlab.run.ownership` who may write them.
 """
 
 import contextlib
@@ -11,45 +11,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqlab.run import events as run_events
-from seqlab.run.events import History, now, strict
+from seqlab.run.events import now, to_json_values
+from seqlab.run.history import History
 from seqlab.run.ownership import LostClaimError, Ownership
 
 
 class Journal:
-    """A run's events, of which one process at a time appends: all those that share a claim write with one token.
+    """A run's events file. One process at a time appends; all holders of a claim write with the claim's token.
 
     Attributes:
-        history: what the lines amount to that were read so far.
+        history: the record made from the lines read so far.
     """
 
     def __init__(self, ownership: Ownership) -> None:
         self.ownership = ownership
         self.history = History(ownership.file)
-        self._offset = 0  # of the lines that the history has
+        self._offset = 0  # the end of the lines that the history has
         self._is_lost = False
 
     @property
     def is_lost(self) -> bool:
-        """Whether another process has written or cut the file."""
+        """Whether a process without this claim has written to the file or cut it."""
         return self._is_lost
 
     def append(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Appends an event as one whole line, synced; where there is no room for it, nothing is left of it.
+        """Appends an event as one complete line, synced. If the disk is full, no part of the line remains.
 
         Raises:
-            TransitionError: it cannot follow the events that are there.
+            TransitionError: the event cannot follow the present ones.
             LostClaimError: another process has taken the run.
             OSError: the file cannot be written.
         """
         self.check_owner()
         line = {"event": event, "time": now(), "claim": self.ownership.token, **fields}
-        run_events.step(self.history.record, self.history.previous, line)
-        text = json.dumps(strict(line), ensure_ascii=False, allow_nan=False) + "\n"
+        run_events.apply(self.history.record, self.history.previous, line)
+        text = json.dumps(to_json_values(line), ensure_ascii=False, allow_nan=False) + "\n"
         self._write(text.encode("utf-8", "backslashreplace"))
         self.read_new()
 
     def check_owner(self) -> None:
-        """Does nothing as long as the run is this process's own.
+        """Checks that this process still owns the run.
 
         Raises:
             LostClaimError: another process has taken the run, or the file was removed or moved.
@@ -57,7 +58,7 @@ class Journal:
         self.read_new()
         if self._is_lost:
             raise LostClaimError(
-                f"{self.ownership.file} was written or cut by another process: this one writes no more there"
+                f"{self.ownership.file} was written or cut by another process: this process writes nothing more there"
             )
         self.ownership.check()
 
@@ -77,20 +78,23 @@ class Journal:
             raise OSError(error.errno, error.strerror, str(self.ownership.file)) from error
 
     def end_torn_line(self) -> None:
-        """Takes away the part of a line that a killed writer left behind the whole ones."""
+        """Removes the part of a line that a killed writer left after the complete ones."""
         if os.fstat(self.ownership.descriptor).st_size > self._offset:
             os.ftruncate(self.ownership.descriptor, self._offset)
 
     def read_new(self) -> None:
-        """Takes in what others who share the claim have appended, and notices where anybody else has."""
+        """Reads what other holders of the claim have appended, and notices if anybody else has."""
         if any(claim != self.ownership.token for claim in self.read()):
             self._is_lost = True
 
     def read(self) -> list[str | None]:
-        """Takes in new lines; returns the claim by which each was written.
+        """Reads the new lines.
+
+        Returns:
+            For each new line the token of the claim that wrote it.
 
         Raises:
-            InputError: a line is no event, or cannot follow those before it.
+            InputError: a line is not an event, or cannot follow the ones before it.
         """
         descriptor = self.ownership.descriptor
         if descriptor < 0 or self._is_lost:
@@ -101,7 +105,7 @@ class Journal:
         if size <= self._offset:
             return []
         content = os.pread(descriptor, size - self._offset, self._offset)
-        whole = content[: content.rfind(b"\n") + 1]
-        claims = self.history.take_lines(whole)
-        self._offset += len(whole)
+        lines = content[: content.rfind(b"\n") + 1]
+        claims = self.history.take_lines(lines)
+        self._offset += len(lines)
         return claims

@@ -1,14 +1,14 @@
-"""A run's folder, written and read back: everything that is needed when the data is gone and the folder has moved."""
+"""Reads a run back from its folder, even when the data is gone and the folder has moved."""
 
 import json
 import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -21,19 +21,29 @@ from seqlab.data.vocabulary.base import Vocabulary, load_vocabulary
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, write_atomically
 from seqlab.nn import NextTokenModel
+from seqlab.run.layout import checkpoint_folder
 from seqlab.run.record import read_record
 
-SPEC_NAME = "data_spec.json"
-_ARCHIVE_END_SIZE = 22  # of a ZIP archive's last record
+SPEC_NAME: Final = "data_spec.json"
+"""The file with the sizes and classes of a run's data."""
+
+_ARCHIVE_END_SIZE: Final = 22  # bytes of a ZIP archive's last record
 
 log = logging.getLogger("seqlab")
 
 
 @dataclass
 class SavedRun:
-    """A run read back: its record, resolved configuration, vocabularies, data facts and best checkpoint.
+    """A run, read back from its folder.
 
-    ``moved`` tells which of its data's files are not where they were, and where they have been found.
+    Attributes:
+        run_dir: the run's folder.
+        record: the fields of its ``run.json``.
+        config: the resolved configuration.
+        vocabularies: the vocabularies by name, the main one first.
+        spec: the sizes and classes of its data.
+        checkpoint: its best checkpoint.
+        moved: messages about data files that are not where they were, and where they were found.
     """
 
     run_dir: Path
@@ -50,14 +60,14 @@ class SavedRun:
         """The main vocabulary.
 
         Raises:
-            InputError: the run's data has none, such as data of numbers.
+            InputError: the run's data has no vocabulary: it may consist of numbers.
         """
         if not self.vocabularies:
             raise InputError(f"{self.run_dir} was trained on data without a vocabulary, which this command needs")
         return next(iter(self.vocabularies.values()))
 
     def model(self) -> torch.nn.Module:
-        """The model with the best checkpoint's weights, in evaluation mode, on the CPU; read once."""
+        """The model with the best checkpoint's weights, in evaluation mode, on the CPU. It is read once."""
         if self._model is None:
             self._model = self._read_model()
         return self._model
@@ -66,8 +76,9 @@ class SavedRun:
         model = build.build_model(self.config, self.spec)
         weights = load_checkpoint(self.checkpoint)["state_dict"]
         prefix = "model."
+        weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         try:
-            model.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+            model.load_state_dict(weights)
         except RuntimeError as error:
             raise InputError(
                 f"{self.checkpoint} does not fit the run's configuration: {' '.join(str(error).split())}"
@@ -75,10 +86,10 @@ class SavedRun:
         return model.eval()
 
     def language_model(self) -> NextTokenModel:
-        """The same, of a run that trained a language model.
+        """The model of a run that trained a language model.
 
         Raises:
-            InputError: where it trained another model.
+            InputError: the run trained another kind of model.
         """
         model = self.model()
         if not isinstance(model, NextTokenModel):
@@ -87,14 +98,19 @@ class SavedRun:
 
 
 def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
-    """Reads a run's folder; ``overrides`` (``key=value``) change values of its stored configuration.
+    """Reads a run from its folder.
+
+    Args:
+        run_dir: the run's folder.
+        overrides: changes of the stored configuration, each as ``key=value``.
 
     Raises:
-        InputError: where the folder is no run, has no checkpoint yet, or an override names no key of the configuration.
+        InputError: the folder holds no run, the run has no checkpoint yet, or an override names no key of the
+            configuration.
     """
     record = read_record(run_dir)
     if not (run_dir / SPEC_NAME).exists():
-        best_checkpoint(run_dir)  # tells of a run that has not come as far
+        best_checkpoint(run_dir)  # raises if the run has not come this far
     config, moved = moved_paths(record["config"], record.get("places"), run_dir)
     config = override(config, overrides or [])
     spec = _load_spec(run_dir / SPEC_NAME, config)
@@ -105,8 +121,8 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
 def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
     try:
         fields = json.loads(path.read_text())
-        if fields.get("kind") not in {found.kind for found in Spec.__subclasses__()}:
-            check_definitions({"data": config["data"]})  # imports the user's module, which defines this kind
+        if fields.get("kind") not in {spec.kind for spec in Spec.__subclasses__()}:
+            check_definitions({"data": config["data"]})  # imports the user's module that defines this kind
         return read_spec(fields)
     except InputError:
         raise
@@ -115,15 +131,15 @@ def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
 
 
 def vocabulary_folders(run_dir: Path, spec: Spec) -> dict[str, Path]:
-    """Where each vocabulary lies: the main one in the run's folder, a further one in a folder of its name.
+    """The folder of each vocabulary: the run's folder for the main one, a subfolder of its name for any other.
 
-    Data of numbers has none.
+    Data that consists of numbers has no vocabulary.
     """
     return {name: run_dir / name if position else run_dir for position, name in enumerate(spec.vocabularies)}
 
 
 def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec) -> None:
-    """Keeps what the run needs to know of its data beside its checkpoints."""
+    """Saves the vocabularies, sizes and classes of the data in the run's folder."""
     for name, folder in vocabulary_folders(run_dir, spec).items():
         folder.mkdir(exist_ok=True)
         vocabularies[name].save(folder)
@@ -131,26 +147,26 @@ def save_data(run_dir: Path, vocabularies: Mapping[str, Vocabulary], spec: Spec)
 
 
 def best_checkpoint(run_dir: Path) -> Path:
-    """``checkpoints/best.ckpt``, or ``last.ckpt`` where no validation has chosen a best one.
+    """``best.ckpt``, or ``last.ckpt`` if no validation has chosen a best checkpoint.
 
     Raises:
-        InputError: where there is neither, or the best one is gone.
+        InputError: there is neither, or the best checkpoint is gone.
     """
-    best, last = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    best, last = (checkpoint_folder(run_dir) / f"{name}.ckpt" for name in ("best", "last"))
     if best.exists():
         return best
     if not last.exists():
-        raise InputError(f"{run_dir} has no checkpoint: the run has not come to its first validation")
+        raise InputError(f"{run_dir} has no checkpoint: the run has not reached its first validation")
     if load_checkpoint(last).get("run", {}).get("best_position") is not None:
-        raise InputError(f"{best} is gone, and {last.name} has other weights: take it back from a copy, or train anew")
+        raise InputError(f"{best} is gone, and {last.name} has other weights: restore it from a copy, or train again")
     return last
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's plain contents, compared with their checksum first; nothing in the file is executed.
+    """Reads a checkpoint, after a comparison with its checksum; nothing in the file is executed.
 
     Raises:
-        InputError: where the file is missing, damaged or holds more than plain types.
+        InputError: the file is missing or damaged, or holds more than plain types.
     """
     try:
         if not check_seal(path):
@@ -162,19 +178,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint at {path}: {error.strerror}") from error
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} is not a readable checkpoint: it holds more than plain values, of which nothing is run"
+            f"{path} is not a readable checkpoint: it holds more than plain values, which are not loaded"
         ) from error
-    except Exception as error:  # torch.load raises whatever its reader meets in a broken file
+    except Exception as error:  # torch.load may raise anything over a broken file
         cause = str(error).partition("\n")[0]
         raise InputError(f"{path} is damaged, or no checkpoint: {cause or type(error).__name__}") from error
     return checkpoint
 
 
 def _check_archive(path: Path) -> None:
-    """Compares the parts of a file that torch.save wrote by itself with their checksums, which torch.load does not.
+    """Checks a file that torch.save wrote without our checksum: the checksum of each part, which torch.load ignores.
 
     Raises:
-        DamagedFileError: they differ, or the file ends in anything but an archive.
+        DamagedFileError: a checksum differs, or the file does not end as an archive.
     """
     with open(path, "rb") as file:
         file.seek(-min(_ARCHIVE_END_SIZE, path.stat().st_size), os.SEEK_END)
@@ -182,12 +198,19 @@ def _check_archive(path: Path) -> None:
             raise DamagedFileError("it is cut off, or its checksum is damaged")
     with zipfile.ZipFile(path) as archive:
         if (part := archive.testzip()) is not None:
-            raise DamagedFileError(f"the checksum of {part} is not that of its content")
+            raise DamagedFileError(f"the checksum of {part} does not match its content")
 
 
 @dataclass
 class Resumption:
-    """Where a run goes on: its checkpoint with the contents, None at the start, and what to say of damaged ones."""
+    """The checkpoint that a run continues from.
+
+    Attributes:
+        path: the checkpoint's file; None: there is none, and the run begins at step 0.
+        checkpoint: its contents.
+        warning: a message about damaged checkpoints.
+        replaces: damaged checkpoints that this one has to replace.
+    """
 
     path: Path | None = None
     checkpoint: dict[str, Any] = field(default_factory=dict)
@@ -196,60 +219,65 @@ class Resumption:
 
     @property
     def step(self) -> int:
-        """The optimizer steps that the checkpoint has."""
+        """The number of optimizer steps in the checkpoint."""
         return int(self.checkpoint.get("global_step", 0))
 
     def repair(self) -> None:
-        """Puts the checkpoint in the place of damaged ones, so that the next one is not kept beside them."""
+        """Replaces damaged checkpoints by this one."""
         for damaged in self.replaces:
             assert self.path is not None
             copy_file(self.path, damaged)
 
 
 def find_resumption(run_dir: Path) -> Resumption:
-    """The latest whole checkpoint of a run that an exact resume can begin from; nothing is written.
+    """Finds the latest undamaged checkpoint that an exact resume can begin from; nothing is written.
 
-    That is ``last.ckpt``, and where it is damaged the one before it, ``previous.ckpt`` or ``best.ckpt``. A damaged
-    ``best.ckpt`` is made anew from the checkpoint that was saved with it, or by training again from an earlier one.
+    That is ``last.ckpt``. If it is damaged, it is the one before it: ``previous.ckpt`` or ``best.ckpt``. A damaged
+    ``best.ckpt`` is restored from the checkpoint that was saved with it, or by training again from an earlier one.
 
     Raises:
-        InputError: ``best.ckpt`` is lost and no checkpoint that is left makes it anew, or all are of another version.
+        InputError: ``best.ckpt`` is lost and no other checkpoint can restore it, or all are of another version.
     """
-    last, previous, best = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best"))
-    whole: dict[Path, dict[str, Any]] = {}
-    damage: list[str] = []
-    for path in (last, previous, best):
-        if path.exists():
-            try:
-                whole[path] = load_checkpoint(path)
-            except InputError as error:
-                damage.append(str(error))
-    if any("run" not in checkpoint for checkpoint in whole.values()):
+    last, previous, best = (checkpoint_folder(run_dir) / f"{name}.ckpt" for name in ("last", "previous", "best"))
+    checkpoints, damage = _load_all([last, previous, best])
+    if any("run" not in checkpoint for checkpoint in checkpoints.values()):
         raise InputError(
-            f"{last.parent} is of an earlier version of seqlab, which this one can't go on from: begin it anew"
+            f"{last.parent} is from an earlier version of seqlab, from which this one can't resume: begin the run again"
         )
-    # The last one first, then from the latest to the earliest.
-    for path in sorted(whole, key=lambda path: (path != last, -whole[path]["run"]["position"])):
-        run = whole[path]["run"]
-        makes_best = best not in whole and run["best_position"] is not None
-        if makes_best and run["best_position"] != run["position"]:
-            continue  # it was chosen before this checkpoint, and training from here would not come by it again
+    # last.ckpt first, then from the latest to the earliest.
+    for path in sorted(checkpoints, key=lambda path: (path != last, -checkpoints[path]["run"]["position"])):
+        run = checkpoints[path]["run"]
+        restores_best = best not in checkpoints and run["best_position"] is not None
+        if restores_best and run["best_position"] != run["position"]:
+            continue  # the best was chosen before this checkpoint: training from here would not choose it again
         replaces = [last] if path != last else []
-        found = Resumption(path, whole[path], replaces=tuple(replaces + ([best] if makes_best else [])))
+        resumption = Resumption(path, checkpoints[path], replaces=(*replaces, *([best] if restores_best else [])))
         if damage:
-            found.warning = f"{'; '.join(damage)}: taken instead is {path.name}, of step {found.step}"
-        return found
-    if whole:
+            resumption.warning = f"{'; '.join(damage)}: using {path.name} of step {resumption.step} instead"
+        return resumption
+    if checkpoints:
         lost = "; ".join(damage) or f"{best} is gone"
         raise InputError(
-            f"{lost}: the best weights were chosen before every checkpoint that is left; begin the run anew, under "
-            "another name"
+            f"{lost}, and no other checkpoint can restore the best weights; begin the run again, under another name"
         )
-    return Resumption(warning=f"{'; '.join(damage)}: no other is left, the run begins anew" if damage else None)
+    return Resumption(warning=f"{'; '.join(damage)}: no other is left, so the run begins anew" if damage else None)
+
+
+def _load_all(paths: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], list[str]]:
+    """The undamaged checkpoints among these files, by path, and what is wrong with the others."""
+    checkpoints: dict[Path, dict[str, Any]] = {}
+    damage: list[str] = []
+    for path in paths:
+        if path.exists():
+            try:
+                checkpoints[path] = load_checkpoint(path)
+            except InputError as error:
+                damage.append(str(error))
+    return checkpoints, damage
 
 
 def last_step(run_dir: Path) -> int:
-    """The optimizer steps of the checkpoint that a run goes on from; 0 where there is none, or none is whole."""
+    """The optimizer steps of the checkpoint that a run would continue from; 0 if there is none."""
     try:
         return find_resumption(run_dir).step
     except InputError:
@@ -257,7 +285,7 @@ def last_step(run_dir: Path) -> int:
 
 
 def select(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key, None where there is none."""
+    """The value of a dotted key; None if there is no such key."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

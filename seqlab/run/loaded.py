@@ -1,14 +1,14 @@
-"""The user's own modules that this process has loaded: their files, and what was executed of each.
+"""The user's own modules that this process has loaded: their files, and the code that was executed.
 
-A file is the user's own where it lies outside the standard library, the installed packages and seqlab itself; a package
-of the user's that is installed editable lies outside of them.
+A file is the user's own if it is outside the standard library, the installed packages and seqlab itself. A package of
+the user's that is installed editable is outside of them.
 
-A hash is of a file's source, comments included; ``\\r\\n`` counts as ``\\n``, as it does to Python. Of a module
-without source it is of the file. It has to be of what was executed, whatever becomes of the file afterwards, so it is
-made while a module is imported: :func:`watch_imports` has the user's own modules compiled from the very bytes that are
-hashed, and not from bytecode, which Python takes for current by the second and the size alone. A module that was
-imported before is hashed as its file is now, unless that is younger than this process: then what was executed is
-unknown.
+A hash is of a file's source, with comments; ``\\r\\n`` counts as ``\\n``, as in Python. For a module without source it
+is of the file. The hash must be that of the code that was executed, whatever happens to the file later. So it is
+computed during the import: after :func:`record_imports`, the user's own modules are compiled from the very bytes that
+are hashed. They are not loaded from bytecode, which Python takes to be current by the second and the size alone. A
+module that was imported earlier is hashed as its file is now, unless the file is newer than this process: then the code
+that was executed is unknown.
 
 Torch is not needed.
 """
@@ -36,19 +36,23 @@ import seqlab
 from seqlab.imports import user_folders
 
 LARGEST_CONTENT: Final = 1 << 20
-"""Bytes of a file whose content is kept, for a copy."""
+"""The most bytes of a file whose content is kept for a copy."""
 
 _STARTED: Final = time.time()
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_HEADER: Final = 16  # bytes of a file of bytecode before the code: PEP 552
+_HEADER: Final = 16  # bytes before the code in a bytecode file: PEP 552
 
 
 @dataclass(frozen=True)
 class LoadedFile:
     """A file of the user's own that this process has loaded as a module.
 
-    ``sha256`` is of what was executed; None where the file changed after it was loaded. ``content`` is None there too,
-    and where it is too large to be copied.
+    Attributes:
+        module: the name of the module.
+        path: the file.
+        sha256: the hash of the code that was executed; None: the file changed after it was loaded.
+        size: the number of bytes.
+        content: what was executed; None: unknown, or too large for a copy.
     """
 
     module: str
@@ -59,7 +63,7 @@ class LoadedFile:
 
     @classmethod
     def of(cls, module: str, path: str, content: bytes | None) -> "LoadedFile":
-        """The file with what was executed of it."""
+        """The file with the content that was executed; None: unknown."""
         if content is None:
             return cls(module, path)
         small = content if len(content) <= LARGEST_CONTENT else None
@@ -78,7 +82,7 @@ class _RecordingLoader(SourceFileLoader):
 
 
 class _PathLoader(_RecordingLoader):
-    """The same for a module that is loaded by its file's path, and may stand under no name."""
+    """The same for a module that is loaded by the path of its file, and may have no unique name."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = os.path.abspath(self.get_filename(fullname))
@@ -91,19 +95,19 @@ class _PathLoader(_RecordingLoader):
 
 
 def _name_by_path(path: str) -> str:
-    """What a file is recorded as that is no module of a name."""
+    """The name under which a file is recorded that is loaded by its path."""
     folder, file = os.path.split(path)
     return f"by_path.{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}.{file.partition('.')[0]}"
 
 
-def _watch_paths() -> None:
-    """Has the user's own files recorded that are loaded by their paths, as plugins and examples are."""
+def _record_imports_by_path() -> None:
+    """From now on, records the user's own files that are loaded by their paths, like plugins and examples."""
     original = importlib.util.spec_from_file_location
-    if getattr(original, "is_watched", False):
+    if getattr(original, "is_recording", False):
         return
 
     @functools.wraps(original)
-    def watched(name: str, *args: Any, **options: Any) -> ModuleSpec | None:
+    def recording(name: str, *args: Any, **options: Any) -> ModuleSpec | None:
         spec = original(name, *args, **options)
         if spec is not None and type(spec.loader) is SourceFileLoader:
             path = os.path.abspath(spec.loader.path)
@@ -111,28 +115,31 @@ def _watch_paths() -> None:
                 spec.loader = _PathLoader(spec.loader.name, spec.loader.path)
         return spec
 
-    watched.is_watched = True  # type: ignore[attr-defined]
-    importlib.util.spec_from_file_location = watched
+    recording.is_recording = True  # type: ignore[attr-defined]
+    importlib.util.spec_from_file_location = recording
 
 
 class _Recorder:
-    """Finds modules as the finders after it do, and records those that are the user's own.
+    """A finder of modules that asks the finders after it, and records the modules that are the user's own.
 
-    ``files`` has them by module, ``by_path`` those that were loaded by their paths; ``told`` is called once for each
-    that follows, in the process and thread that set it.
+    Attributes:
+        files: the recorded files by module.
+        by_path: those that were loaded by their paths.
+        callback: called for each further file that is loaded in the process and thread of ``caller``.
+        caller: the process and thread that set ``callback``.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, LoadedFile] = {}
         self.by_path: dict[str, LoadedFile] = {}
-        self.told: Callable[[LoadedFile], object] | None = None
-        self.teller: tuple[int, int] | None = None
+        self.callback: Callable[[LoadedFile], object] | None = None
+        self.caller: tuple[int, int] | None = None
 
     def note(self, file: LoadedFile) -> None:
         """Records a file that is about to be executed."""
         self.files[file.module] = file
-        if self.told is not None and self.teller == (os.getpid(), threading.get_ident()):
-            self.told(file)
+        if self.callback is not None and self.caller == (os.getpid(), threading.get_ident()):
+            self.callback(file)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -149,48 +156,48 @@ class _Recorder:
     def _record(self, name: str, spec: ModuleSpec, path: str) -> None:
         if type(spec.loader) is SourceFileLoader:
             spec.loader = _RecordingLoader(spec.loader.name, spec.loader.path)
-        elif (content := _content(spec, path)) is not None:  # of a library or a zip file: just before it is loaded
+        elif (content := _content(spec, path)) is not None:  # compiled, or in a ZIP file: read just before
             self.note(LoadedFile.of(name, os.path.abspath(path), content))
 
 
 _recorder: Final = _Recorder()
 
 
-def watch_imports() -> None:
-    """Has each module of the user's own that is imported from now on recorded as it is executed."""
+def record_imports() -> None:
+    """From now on, records each of the user's own modules as it is imported."""
     if _recorder not in sys.meta_path:
         sys.meta_path.insert(0, _recorder)
-    _watch_paths()
+    _record_imports_by_path()
 
 
 @contextmanager
-def late_imports(told: Callable[[LoadedFile], object]) -> Iterator[None]:
-    """Has ``told`` called for each module of the user's own that this thread imports within."""
-    _recorder.told, _recorder.teller = told, (os.getpid(), threading.get_ident())
+def late_imports(callback: Callable[[LoadedFile], object]) -> Iterator[None]:
+    """Within the block, calls ``callback`` for each of the user's own modules that this thread imports."""
+    _recorder.callback, _recorder.caller = callback, (os.getpid(), threading.get_ident())
     try:
         yield
     finally:
-        _recorder.told = None
+        _recorder.callback = None
 
 
 def loaded_files() -> list[LoadedFile]:
     """The user's own files that this process has loaded as modules, in the order of their names."""
-    found: dict[str, LoadedFile] = {}
+    files: dict[str, LoadedFile] = {}
     for key, module in sorted(sys.modules.items()):
-        named = _name_and_file(key, module)
-        if named is None or not is_own(*named):
+        origin = _name_and_file(key, module)
+        if origin is None or not is_own(*origin):
             continue
-        name, path = named
-        watched = _recorder.files.get(name)
-        if watched is None or watched.path != path:
-            watched = LoadedFile.of(name, path, _read_loaded(module, path))
-        found.setdefault(name, watched)
-    paths = {file.path for file in found.values()}
-    return [*found.values(), *(file for file in _recorder.by_path.values() if file.path not in paths)]
+        name, path = origin
+        file = _recorder.files.get(name)
+        if file is None or file.path != path:
+            file = LoadedFile.of(name, path, _read_loaded(module, path))
+        files.setdefault(name, file)
+    paths = {file.path for file in files.values()}
+    return [*files.values(), *(file for file in _recorder.by_path.values() if file.path not in paths)]
 
 
 def hash_of(path: str, content: bytes) -> str:
-    """A hash of a file's code, whatever its line ends.
+    """A hash of a file's code, independent of its line endings.
 
     Example:
         >>> hash_of("a.py", b"x = 1\\r\\n") == hash_of("a.py", b"x = 1\\n") != hash_of("a.py", b"x = 2\\n")
@@ -198,7 +205,7 @@ def hash_of(path: str, content: bytes) -> str:
     """
     if path.endswith(tuple(SOURCE_SUFFIXES)):
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    elif path.endswith(tuple(BYTECODE_SUFFIXES)):  # after the time of its source
+    elif path.endswith(tuple(BYTECODE_SUFFIXES)):  # without the header, which has the time of the source
         content = content[_HEADER:]
     return hashlib.sha256(content).hexdigest()
 
@@ -217,12 +224,12 @@ def is_own(module: str, path: str) -> bool:
 def _installed_folders() -> tuple[str, ...]:
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     paths += [*site.getsitepackages(), site.getusersitepackages(), os.path.dirname(os.path.abspath(seqlab.__file__))]
-    named = {os.path.abspath(path) for path in paths if path}
-    return tuple(sorted(f"{path}{os.sep}" for folder in named for path in (folder, os.path.realpath(folder))))
+    folders = {os.path.abspath(path) for path in paths if path}
+    return tuple(sorted(f"{path}{os.sep}" for folder in folders for path in (folder, os.path.realpath(folder))))
 
 
 def _listed_files(path: str) -> frozenset[str]:
-    """The files that ``pip install --target FOLDER`` has put into the folder of the path that a file was found in."""
+    """The files that ``pip install --target FOLDER`` installed into the folder of ``sys.path`` that contains a file."""
     for entry in sys.path:
         if entry and path.startswith(os.path.join(os.path.abspath(entry), "")):
             return _files_of_distributions(os.path.abspath(entry))
@@ -231,38 +238,38 @@ def _listed_files(path: str) -> frozenset[str]:
 
 @cache
 def _files_of_distributions(folder: str) -> frozenset[str]:
-    found: set[str] = set()
+    files: set[str] = set()
     for listing in Path(folder).glob("*.dist-info/RECORD"):
         names = (line.partition(",")[0].strip('"') for line in listing.read_text(errors="replace").splitlines())
-        found.update(os.path.normpath(os.path.join(folder, name)) for name in names)
-    return frozenset(found)
+        files.update(os.path.normpath(os.path.join(folder, name)) for name in names)
+    return frozenset(files)
 
 
 def _name_and_file(key: str, module: object) -> tuple[str, str] | None:
-    """A module's name and file; None where it has no file."""
+    """A module's name and file; None if it has no file."""
     if not isinstance(module, ModuleType):
         return None
-    values = vars(module)  # of a module that loads its parts when they are asked for, nothing is asked
+    values = vars(module)  # not getattr(), which would make a lazy module load its parts
     spec, file = values.get("__spec__"), values.get("__file__")
-    if not isinstance(file, str) or file.startswith("<"):  # of a script that came from standard input
+    if not isinstance(file, str) or file.startswith("<"):  # a script from standard input
         return None
-    if spec is None and key != "__main__" and not os.path.isabs(file):  # made by hand, as torch.ops is
+    if spec is None and key != "__main__" and not os.path.isabs(file):  # made by hand, like torch.ops
         return None
     return (spec.name if spec is not None else key), os.path.abspath(file)
 
 
 def _read_loaded(module: ModuleType, path: str) -> bytes | None:
-    """The content of a file that was loaded before anybody watched; None where it is not what was loaded."""
+    """The content of a file that was loaded before recording began; None if it may have changed since."""
     try:
         if os.path.exists(path):
-            return None if _is_younger(module, path) else Path(path).read_bytes()
+            return None if _is_newer(module, path) else Path(path).read_bytes()
     except OSError:
         return None
     return _content(vars(module).get("__spec__"), path)
 
 
 def _content(spec: ModuleSpec | None, path: str) -> bytes | None:
-    """What a module's loader reads at a path, which may lie in a zip file; None where it can't."""
+    """What a module's loader reads at a path, which may be in a ZIP file; None if it can't."""
     try:
         content: bytes = spec.loader.get_data(path)  # type: ignore[union-attr]
     except (OSError, AttributeError):
@@ -270,8 +277,8 @@ def _content(spec: ModuleSpec | None, path: str) -> bytes | None:
     return content
 
 
-def _is_younger(module: ModuleType, path: str) -> bool:
-    """Whether a file was written after this process began, and Python's cache knows nothing of it."""
+def _is_newer(module: ModuleType, path: str) -> bool:
+    """Whether a file was written after this process started, and Python's bytecode cache is not of this content."""
     status = os.stat(path)
     if status.st_mtime <= _STARTED:
         return False

@@ -1,4 +1,4 @@
-"""Where a module would be imported from now, without importing it or what it is in."""
+"""Finds the file that a module would be imported from now, without importing it or its package."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ class Module(NamedTuple):
 
 
 def find_module(name: str) -> Module | None:
-    """The file that ``import name`` would load, and its content; None where it would find none.
+    """The file that ``import name`` would load, and its content; None if there is none.
 
     Example:
         >>> os.path.basename(find_module("json.decoder").path)
@@ -46,9 +46,9 @@ def find_module(name: str) -> Module | None:
 
 
 def _find_below(name: str, folders: Iterable[str] | None) -> ModuleSpec | None:
-    """The spec of a module in these folders; of one at the top, wherever Python's finders look for it."""
+    """The spec of a module in these folders; a top-level module (None) is looked for like Python does."""
     if folders is None:
-        for finder in sys.meta_path:  # those of packages that are installed editable among them
+        for finder in sys.meta_path:  # such as those of packages that are installed editable
             find = None if finder is PathFinder else getattr(finder, "find_spec", None)
             if type(finder).__module__ != "seqlab.run.loaded" and find and (spec := find(name, None, None)) is not None:
                 return spec  # type: ignore[no-any-return]

@@ -3,18 +3,18 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
 @contextlib.contextmanager
-def lasting_output(on_loss: Callable[[], None]) -> Iterator[None]:
-    """Within it ``print`` does not raise once nobody reads any more; ``on_loss()`` is called then.
+def ignore_broken_pipe(on_broken: Callable[[], None]) -> Iterator[None]:
+    """Within the block ``print`` does not raise when nobody reads the output any more; ``on_broken()`` is called then.
 
-    Otherwise a line that cannot be printed would end a run as failed, wherever it is.
+    Otherwise a line that cannot be printed would end the run as failed, wherever it is.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Stream(stream, on_loss) for stream in before)
+    sys.stdout, sys.stderr = (_Stream(stream, on_broken) for stream in before)
     try:
         yield
     finally:
@@ -22,45 +22,47 @@ def lasting_output(on_loss: Callable[[], None]) -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """Has what is printed from now on go nowhere, where nobody reads it: Python would complain of it as it ends."""
+    """Discards all further output if nobody reads it: Python would complain about it at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            _drop(stream)
+            _redirect_to_null(stream)
 
 
 class _Stream:
-    def __init__(self, stream: Any, on_loss: Callable[[], None]) -> None:
-        self._stream, self._on_loss = stream, on_loss
+    """A stream that calls ``on_broken()`` instead of raising BrokenPipeError."""
+
+    def __init__(self, stream: Any, on_broken: Callable[[], None]) -> None:
+        self._stream, self._on_broken = stream, on_broken
 
     def write(self, text: str) -> int:
-        with self._heeded():
+        with self._guarded():
             self._stream.write(text)
         return len(text)
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        with self._heeded():
+        with self._guarded():
             self._stream.flush()
 
     @contextlib.contextmanager
-    def _heeded(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:
-            _drop(self._stream)
-            self._on_loss()
+            _redirect_to_null(self._stream)
+            self._on_broken()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-def _drop(stream: Any) -> None:
+def _redirect_to_null(stream: Any) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
-    with contextlib.suppress(OSError, ValueError):  # one that has no file
+    with contextlib.suppress(OSError, ValueError):  # the stream has no file
         os.dup2(null, stream.fileno())
     os.close(null)

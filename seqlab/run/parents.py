@@ -1,12 +1,12 @@
-"""The run that another begins from: the one that it continues, or whose weights it begins with. Torch is not needed.
+"""The parent of a run: the run that it continues, or whose weights it begins with. Torch is not needed.
 
-A run's configuration names its parent with the hash of the checkpoint, so that a run with a parent is never taken for
-one without, nor for one of another parent::
+A run's configuration names its parent and the hash of the parent's checkpoint. Runs with different parents, or without
+one, are therefore different runs::
 
     continues: {run: /runs/x/..., checkpoint: 0123456789abcdef}
     init_from: {run: /runs/x/..., checkpoint: 0123456789abcdef}
 
-Where the parent lies is no part of what the run is.
+The folder of the parent does not count for the identity of the run.
 """
 
 import hashlib
@@ -20,19 +20,20 @@ from seqlab.config.paths import without_places
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, replacing
 from seqlab.run.events import COMPLETED
-from seqlab.run.folder import RunFolder, State
+from seqlab.run.folder import RunFolder
+from seqlab.run.state import State
 
 CONTINUES: Final = "continues"
 INIT_FROM: Final = "init_from"
 MAY_CHANGE: Final = ("trainer.max_epochs", "trainer.max_steps")
-"""What may be another value in a run that continues a completed one."""
+"""The configuration keys that may change in a run that continues a completed one."""
 
 
 def checkpoint_hash(path: Path) -> str:
-    """Sixteen hexadecimal digits of a checkpoint's content.
+    """The first sixteen hexadecimal digits of a checkpoint's SHA-256.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the checkpoint cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -42,27 +43,27 @@ def checkpoint_hash(path: Path) -> str:
 
 
 def continued_config(run_dir: Path, state: State, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a new run that goes on where a completed one ended.
+    """The configuration of a new run that continues where a completed one ended.
 
     Args:
         run_dir: the completed run's folder.
         state: its state.
-        config: its configuration with other values.
+        config: its configuration with the new values.
 
     Raises:
-        InputError: other values than those of :data:`MAY_CHANGE` differ, or training would not go on.
+        InputError: a value outside of :data:`MAY_CHANGE` differs, or there is nothing more to train.
     """
     before, after = (deciding_values(without_places(each)) for each in (state.record["config"], config))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     others = [key for key in changed if key not in MAY_CHANGE]
     if others:
         raise InputError(
-            f"{', '.join(others)}: a completed run goes on with more of {' and '.join(MAY_CHANGE)} alone; to begin "
-            f"a run of other settings with its weights: seqlab train ... init_from={run_dir}"
+            f"{', '.join(others)}: only {' and '.join(MAY_CHANGE)} may change when a completed run continues; to "
+            f"begin a run with other settings from its weights: seqlab train ... init_from={run_dir}"
         )
     for key in changed:
         if 0 <= float(after[key] if after[key] is not None else -1) <= float(before[key] or 0):
-            raise InputError(f"{key}={after[key]}: the run has completed with {before[key]}; give more")
+            raise InputError(f"{key}={after[key]}: the run has completed with {before[key]}; give a larger value")
     last = RunFolder(run_dir).checkpoints / "last.ckpt"
     return {**config, CONTINUES: {"run": str(run_dir.resolve()), "checkpoint": checkpoint_hash(last)}}
 
@@ -74,15 +75,15 @@ def continued_folder(run_dir: Path, overrides: list[str]) -> Path:
         >>> continued_folder(Path("runs/x/seed=1-abc"), ["trainer.max_epochs=60"]).as_posix()
         'runs/x/seed=1-abc+max_epochs=60'
     """
-    named = [text.removeprefix("trainer.") for text in sorted(overrides) if text.partition("=")[0] in MAY_CHANGE]
-    return run_dir.with_name("+".join([run_dir.name, *named]))
+    changes = [text.removeprefix("trainer.") for text in sorted(overrides) if text.partition("=")[0] in MAY_CHANGE]
+    return run_dir.with_name("+".join([run_dir.name, *changes]))
 
 
 def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
-    """Puts the checkpoints of the run that this one continues into its folder, where it has none yet.
+    """Copies the checkpoints of the parent into the folder of a run that continues it and has none yet.
 
     Raises:
-        InputError: they are not there any more, are others, or are damaged: the run would begin anew, or earlier.
+        InputError: the parent's checkpoints are gone, have changed or are damaged: the run would begin anew or earlier.
     """
     parent = config[CONTINUES]
     source, target = RunFolder(parent["run"]).checkpoints, RunFolder(run_dir).checkpoints
@@ -94,44 +95,44 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
         check_seal(source / "last.ckpt")
     except DamagedFileError as error:
         raise InputError(
-            f"{source / 'last.ckpt'} is damaged ({error}), so that nothing can go on from it: take it back from a "
-            "copy, or train the longer run anew"
+            f"{source / 'last.ckpt'} is damaged ({error}), so no run can continue from it: restore it from a "
+            "copy, or train the longer run from scratch"
         ) from error
     target.mkdir(exist_ok=True)
-    for name in ("best.ckpt", "last.ckpt"):  # the last one last: with it, the run is one to go on with
+    for name in ("best.ckpt", "last.ckpt"):  # last.ckpt last: with it, the run counts as one that can continue
         if (source / name).exists():
             with open(source / name, "rb") as original, replacing(target / name) as copy:
                 shutil.copyfileobj(original, copy)
 
 
-def is_parents(config: Mapping[str, Any], checkpoint: Path | None) -> bool:
-    """Whether a checkpoint is still that of the run that this one continues."""
+def is_parent_checkpoint(config: Mapping[str, Any], checkpoint: Path | None) -> bool:
+    """Whether a checkpoint is still that of the parent: the run has saved none of its own."""
     return checkpoint is not None and checkpoint_hash(checkpoint) == config[CONTINUES]["checkpoint"]
 
 
 def resolve_init_from(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration whose ``init_from`` names a run's folder, with the hash of that run's best checkpoint.
+    """Resolves ``init_from``: from a run's folder to the folder and the hash of the run's best checkpoint.
 
     Raises:
         InputError: the folder holds no completed run.
     """
-    named = config.get(INIT_FROM)
-    if named is None or isinstance(named, Mapping):
+    parent = config.get(INIT_FROM)
+    if parent is None or isinstance(parent, Mapping):
         return config
-    run = RunFolder(Path(str(named)))
+    run = RunFolder(Path(str(parent)))
     status = run.state().status
     if status != COMPLETED:
         raise InputError(
-            f"init_from={named}: expected the folder of a completed run"
+            f"init_from={parent}: expected the folder of a completed run"
             + ("; there is none" if not run.path.exists() else f"; this one is {status}")
         )
-    best = best_of(run)
-    return {**config, INIT_FROM: {"run": str(run.path.resolve()), "checkpoint": checkpoint_hash(best)}}
+    digest = checkpoint_hash(final_checkpoint(run))
+    return {**config, INIT_FROM: {"run": str(run.path.resolve()), "checkpoint": digest}}
 
 
-def best_of(run: RunFolder) -> Path:
-    """A completed run's best checkpoint, or its last where no validation has chosen one."""
+def final_checkpoint(run: RunFolder) -> Path:
+    """A completed run's best checkpoint, or its last one if no validation has chosen a best one."""
     if (name := run.state().record["checkpoint"]) is not None:
-        return run.path / str(name)  # which is told where it is gone: others are other weights
+        return run.path / str(name)  # even if it is gone: another checkpoint has other weights
     best = run.checkpoints / "best.ckpt"
     return best if best.exists() else run.checkpoints / "last.ckpt"

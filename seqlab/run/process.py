@@ -1,6 +1,6 @@
-"""A process of its own: ``python -m seqlab.run.process train RUN_DIR`` for a run, ``dry_run FILE`` to estimate.
+"""The program of a run's own process: ``python -m seqlab.run.process train RUN_DIR``, or ``dry_run FILE``.
 
-:mod:`seqlab.run.server` calls :func:`preload` once and then :func:`main` in each process that it forks.
+:mod:`seqlab.run.forks.server` calls :func:`preload` once and then :func:`main` in each process that it forks.
 """
 
 import importlib
@@ -16,8 +16,8 @@ from seqlab.imports import put_user_folders_last, quick_imports
 from seqlab.run.provenance import seqlab_git, seqlab_hash
 from seqlab.streams import print_any_text
 
-# What a run imports on its way, beside what seqlab's modules import themselves. No library that starts a thread may
-# stand here (`datasets` does, by pyarrow), nor one that most runs do without, for its memory counts as each run's.
+# Libraries that a run imports late, beyond what seqlab's modules import. No library that starts a thread may be listed
+# (`datasets` does, through pyarrow), nor one that most runs do not need: its memory would count for each run.
 _LIBRARIES: Final = (
     "faulthandler",
     "matplotlib.backends.backend_agg",
@@ -26,18 +26,20 @@ _LIBRARIES: Final = (
     "torch._inductor.compile_fx",
     "torch.utils.tensorboard",
 )
-_OTHERS: Final = ("seqlab.bench", "seqlab.cli", "seqlab.commands", "seqlab.testing")  # no run imports them
+_NOT_FOR_RUNS: Final = ("seqlab.bench", "seqlab.cli", "seqlab.commands", "seqlab.testing")
 _THREADS: Final = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
-_loaded_with: dict[str, str | None] | None = None  # of _THREADS, where the libraries were loaded before main()
+_preload_threads: dict[str, str | None] | None = None  # the variables of _THREADS when preload() was called
 
 
 def preload() -> None:
-    """Imports all that a run may import of seqlab, so that an edit meanwhile changes no part of it, and most of the
-    libraries."""
-    global _loaded_with
-    seqlab_git(), seqlab_hash()  # of what is imported now, for all of them
-    _loaded_with = {name: os.environ.get(name) for name in _THREADS}
+    """Imports all modules of seqlab that a run may import, and most libraries.
+
+    All runs that are forked later have this code, even if seqlab's files are edited meanwhile.
+    """
+    global _preload_threads
+    seqlab_git(), seqlab_hash()  # they are cached, and belong to the code that is imported now
+    _preload_threads = {name: os.environ.get(name) for name in _THREADS}
     with quick_imports():
         for name in modules():
             importlib.import_module(name)
@@ -51,30 +53,30 @@ def preload() -> None:
 
 def modules() -> list[str]:
     """The modules of seqlab that a run may import."""
-    return list(_below("seqlab", seqlab.__path__))
+    return list(_modules_below("seqlab", seqlab.__path__))
 
 
-def _below(package: str, paths: Iterable[str]) -> Iterator[str]:
-    """The modules of a package, found without importing it, as ``pkgutil.walk_packages`` would."""
-    for found in pkgutil.iter_modules(paths, f"{package}."):
-        if found.name.startswith(_OTHERS):
+def _modules_below(package: str, paths: Iterable[str]) -> Iterator[str]:
+    """The modules of a package, without importing it as ``pkgutil.walk_packages`` would."""
+    for module in pkgutil.iter_modules(paths, f"{package}."):
+        if module.name.startswith(_NOT_FOR_RUNS):
             continue
-        yield found.name
-        if found.ispkg:
-            name = found.name.rpartition(".")[2]
-            yield from _below(found.name, [os.path.join(path, name) for path in paths])
+        yield module.name
+        if module.ispkg:
+            name = module.name.rpartition(".")[2]
+            yield from _modules_below(module.name, [os.path.join(path, name) for path in paths])
 
 
 def main(argv: list[str]) -> int:
-    """Runs one of the programs that need a process of their own; returns its exit code."""
+    """Runs the program ``train`` or ``dry_run``; returns the exit code."""
     program, *arguments = argv
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it imports, a Ctrl-C ends it as any other signal does
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which its supervisor has blocked
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # during the imports, Ctrl-C ends this process like any other signal
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the supervisor has blocked it
     put_user_folders_last()
     print_any_text()
     with quick_imports():
         if program == "train":
-            from seqlab.run.training import main as run
+            from seqlab.run.training_process import main as run
         else:
             from seqlab.sweep.dry_run import main as run
     _set_threads()
@@ -82,13 +84,13 @@ def main(argv: list[str]) -> int:
 
 
 def _set_threads() -> None:
-    """Heeds the environment of a process that was forked: OpenMP and MKL read it when they are loaded."""
-    if _loaded_with is None or all(os.environ.get(name) == value for name, value in _loaded_with.items()):
+    """Sets the number of threads in a forked process: OpenMP and MKL read the environment only when they are loaded."""
+    if _preload_threads is None or all(os.environ.get(name) == value for name, value in _preload_threads.items()):
         return
     import torch
 
-    given = next((os.environ[name] for name in _THREADS if name in os.environ), "")
-    torch.set_num_threads(int(given) if given.isdecimal() and int(given) else len(os.sched_getaffinity(0)))
+    number = next((os.environ[name] for name in _THREADS if name in os.environ), "")
+    torch.set_num_threads(int(number) if number.isdecimal() and int(number) else len(os.sched_getaffinity(0)))
 
 
 if __name__ == "__main__":

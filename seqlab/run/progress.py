@@ -1,8 +1,8 @@
-"""How far a run is, as its own process tells the one that waits for it, through a pipe. Torch is not needed.
+"""A run's progress, sent by its own process through a pipe to the supervisor. Torch is not needed.
 
-What counts as progress is that a batch is done, or that the run enters another stage. Lines on the screen do not count,
-nor do modification times: a process may print for ever while nothing happens, and a file system may tell any time. Nor
-would checkpoints do alone, which are ten minutes apart.
+Progress means that a batch is done, or that the run enters another stage. Printed lines do not count: a process may
+print for ever while nothing happens. Modification times do not count: a file system may report any time. Checkpoints
+would be too rare: they are ten minutes apart.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 START, DATA, MODEL = "starting", "reading its data", "building its model"
 TRAINING, EVALUATION, END = "training", "evaluating", "ending"
@@ -21,14 +21,14 @@ _SECONDS_BETWEEN: Final = 1.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is: its stage, and the optimizer steps done and to do in all."""
+    """How far a run is: its stage, the optimizer steps done, and their total number."""
 
     stage: str = START
     step: int | None = None
     steps: int | None = None
 
     def __str__(self) -> str:
-        """For a line.
+        """For messages.
 
         >>> str(Place("training", 1200, 4000)), str(Place())
         ('training, step 1,200 of 4,000', 'starting')
@@ -38,47 +38,47 @@ class Place:
         return f"{self.stage}, step {self.step:,}" + (f" of {self.steps:,}" if self.steps else "")
 
 
-class Teller:
+class ProgressSender:
     """The run's end of the pipe. It never blocks and never fails: a run does not depend on who listens.
 
     Args:
-        descriptor: of the pipe; None: nobody listens.
+        descriptor: the pipe; None: nothing is sent.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
         self._stage: str | None = None
-        self._next = 0.0
+        self._next_time = 0.0
         if descriptor is not None:
             os.set_blocking(descriptor, False)
             os.set_inheritable(descriptor, False)
 
-    def tell(self, stage: str, step: int | None = None, steps: int | None = None) -> None:
-        """Says that the run has come further; within one stage at most once a second."""
-        if self._descriptor is None or (stage == self._stage and time.monotonic() < self._next):
+    def send(self, stage: str, step: int | None = None, steps: int | None = None) -> None:
+        """Sends how far the run is; within one stage at most once a second."""
+        if self._descriptor is None or (stage == self._stage and time.monotonic() < self._next_time):
             return
-        self._stage, self._next = stage, time.monotonic() + _SECONDS_BETWEEN
-        with contextlib.suppress(OSError):  # a full pipe, or a supervisor that is gone
+        self._stage, self._next_time = stage, time.monotonic() + _SECONDS_BETWEEN
+        with contextlib.suppress(OSError):  # the pipe is full, or the supervisor is gone
             os.write(self._descriptor, f"{json.dumps([stage, step, steps])}\n".encode())
 
 
-class Listener:
+class ProgressReceiver:
     """The supervisor's end of the pipe.
 
     Attributes:
-        place: where the run was last.
-        writing: the run's end, to be left to its process.
+        place: how far the run was at its last message.
+        writing: the run's end of the pipe, to be left to the run's process.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._reading, self.writing = os.pipe()
         self._clock = clock
-        self._since = clock()
-        self._rest = b""
+        self._last_time = clock()
+        self._partial_line = b""
         os.set_blocking(self._reading, False)
         self.place = Place()
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> "ProgressReceiver":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,23 +87,24 @@ class Listener:
 
     @property
     def silence(self) -> float:
-        """Seconds without progress."""
-        return self._clock() - self._since
+        """Seconds since the last progress."""
+        return self._clock() - self._last_time
 
-    def listen(self) -> bool:
-        """Takes in what the run has told; whether it has come further."""
+    def receive(self) -> bool:
+        """Reads what the run has sent; returns whether there was progress."""
         content = b""
         with contextlib.suppress(BlockingIOError):
             content = os.read(self._reading, 1 << 16)
-        *lines, self._rest = (self._rest + content).split(b"\n")
+        *lines, self._partial_line = (self._partial_line + content).split(b"\n")
         if not lines:
             return False
-        self.place, self._since = Place(*_values(lines[-1])), self._clock()
+        stage, step, steps = json.loads(lines[-1])
+        self.place, self._last_time = Place(stage, step, steps), self._clock()
         return True
 
 
 def duration(seconds: float) -> str:
-    """A time for a reader.
+    """A time span, for messages.
 
     >>> duration(7.2), duration(200), duration(9000)
     ('7 s', '3 min', '2.5 h')
@@ -111,8 +112,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _values(line: bytes) -> list[Any]:
-    stage, step, steps = json.loads(line)
-    return [stage, step, steps]

@@ -1,4 +1,4 @@
-"""Where a run comes from: the code's commit, the versions of what it stands on, the process that carries it out."""
+"""The provenance of a run: the commit of the code, the versions of packages, the process that trains."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ import seqlab
 
 
 def package_versions() -> dict[str, str | None]:
-    """Python's version and those of the packages that decide a run's result; none of them is imported."""
+    """The versions of Python and of the packages that affect a run's result; none of them is imported."""
     versions: dict[str, str | None] = {"python": platform.python_version(), "seqlab": seqlab.__version__}
     for package in ("torch", "lightning", "hydra-core"):
         try:
@@ -27,11 +27,11 @@ def package_versions() -> dict[str, str | None]:
 
 
 def git_state(folder: str | os.PathLike[str] = ".", *, of_folder_alone: bool = False) -> dict[str, Any]:
-    """Commit of a folder's repository and whether tracked files differ from it; nulls where there is none.
+    """The ``commit`` of a folder's repository, and whether it is ``dirty``; both are None without a repository.
 
     Args:
-        folder: any within the repository.
-        of_folder_alone: changes elsewhere in the repository do not count.
+        folder: a folder in the repository.
+        of_folder_alone: whether only changes in this folder count, not those elsewhere in the repository.
     """
     command = ["git", "-C", os.fspath(folder), "--no-optional-locks", "status", "--porcelain=v2", "--branch"]
     try:
@@ -47,27 +47,27 @@ def git_state(folder: str | os.PathLike[str] = ".", *, of_folder_alone: bool = F
 
 
 @cache
-def users_git() -> dict[str, Any]:
-    """The state of the working folder's repository, asked once a process: it belongs to the code that was imported."""
+def user_git() -> dict[str, Any]:
+    """The state of the working folder's repository, read once a process: it belongs to the code that was imported."""
     return git_state()
 
 
 @cache
 def seqlab_git() -> dict[str, Any]:
-    """The state of the checkout that seqlab is loaded from, asked once a process; nulls where it is installed.
+    """The state of the checkout that seqlab is loaded from, read once a process; all None if seqlab is installed.
 
-    ``changes`` is a hash of what differs from the commit in tracked files. A process that others are forked from, with
-    seqlab imported, asks before it forks.
+    ``changes`` is a hash of the differences between tracked files and the commit. A process that forks others after it
+    has imported seqlab must call this before it forks.
     """
     folder = Path(seqlab.__file__).resolve().parent
-    if {"site-packages", "dist-packages"} & set(folder.parts):  # which may lie in a repository of the user's
+    if {"site-packages", "dist-packages"} & set(folder.parts):  # it may be inside a repository of the user's
         return {"commit": None, "dirty": None, "changes": None}
     state = git_state(folder, of_folder_alone=True)
     return {**state, "changes": _hash_of_changes(folder) if state["dirty"] else None}
 
 
-def git_words(state: Mapping[str, Any] | None) -> str | None:
-    """A state of seqlab's checkout in a few words; None where it is not known."""
+def describe_commit(state: Mapping[str, Any] | None) -> str | None:
+    """The state of a checkout in a few words; None if it is unknown."""
     if not state or not state.get("commit"):
         return None
     changes = f" with changes {state.get('changes') or ''}".rstrip() if state.get("dirty") else ""
@@ -85,7 +85,7 @@ def _hash_of_changes(folder: Path) -> str | None:
 
 @cache
 def seqlab_hash() -> str:
-    """A hash of seqlab's own files, made once a process: it belongs to the code that was imported."""
+    """A hash of seqlab's own files, computed once a process: it belongs to the code that was imported."""
     folder = Path(seqlab.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.*")):
@@ -96,14 +96,14 @@ def seqlab_hash() -> str:
 
 
 def this_process() -> dict[str, Any]:
-    """What `may_be_alive` needs to find this process again."""
+    """Identifies this process for :func:`may_be_alive`."""
     pid = os.getpid()
     return {"pid": pid, "host": socket.gethostname(), "boot": boot_id(), "started": process_started(pid)}
 
 
 @functools.cache
 def boot_id() -> str:
-    """Tells this machine, since it was started, from all others; a host's name does not."""
+    """Identifies this machine since its last start; a host name does not."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux
@@ -111,7 +111,7 @@ def boot_id() -> str:
 
 
 def may_be_alive(process: Mapping[str, Any]) -> bool:
-    """False if a process that `this_process` described is surely gone; on another machine, nobody can tell."""
+    """False if a process that :func:`this_process` described is certainly gone. One on another machine may be alive."""
     if process.get("boot", boot_id()) != boot_id() or os.name != "posix":
         return True
     pid = process.get("pid")
@@ -119,11 +119,11 @@ def may_be_alive(process: Mapping[str, Any]) -> bool:
 
 
 def process_started(pid: int) -> str | None:
-    """When a process of this machine began, in a form no later process of the same id shares; None if it is gone."""
+    """When a process of this machine started, in a form that no later process of its number has; None: it is gone."""
     if os.name != "posix":
         return None
     boot = boot_id()
-    if not Path("/proc/self/stat").exists():  # not Linux: to the second, which is as fine as every Unix tells it
+    if not Path("/proc/self/stat").exists():  # not Linux: to the second, the best that every Unix offers
         command, environment = ["ps", "-o", "lstart=", "-p", str(pid)], {**os.environ, "LC_ALL": "C"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         return done.stdout.strip() or None
@@ -131,6 +131,6 @@ def process_started(pid: int) -> str | None:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The command's name, in parentheses, may hold spaces and parentheses itself. After it: state, ..., start in ticks.
+    # The command's name is in parentheses and may contain spaces and parentheses. After it: state, ..., start in ticks.
     after_name = status.rpartition(")")[2].split()
     return None if after_name[0] in "ZX" else f"{boot}:{after_name[19]}"

@@ -1,64 +1,133 @@
-"""``run.json``, read: what a run was, how it went, and what it measured.
+"""``run.json``: written from a run's events, and read by reports and commands.
 
-:mod:`seqlab.run.folder` makes the file from the run's events, always as a whole file that replaces the old one, so that
-a reader never meets half a record. Standard library only: a report that reads thousands of them needs no torch.
+:class:`RecordFile` always replaces the whole file, so a reader never meets half a record. Only the standard library is
+needed: a report that reads thousands of records needs no torch.
 
-The keys, in order: ``schema`` (2), ``status`` (``running``, ``completed``, ``failed``, ``interrupted`` or ``pruned``),
-``config`` (resolved), ``config_hash``, ``overrides``, ``seed``, ``places`` (``run_folder`` and ``working_folder`` when
-the paths in ``config`` were right), ``composed_from``, ``code`` (the user's own: ``hash``, and of each file ``module``,
-``path``, ``sha256``), ``data_hash`` (of content, order and labels), ``data_files`` (of each file that was read
-``path``, ``size``, ``sha256``), ``parent``, ``git`` (``commit``, ``dirty`` of the working folder), ``seqlab_git`` (the
-same of seqlab's own checkout), ``versions``, ``device``, ``process`` (``pid``, ``host``, ``boot``, ``started``),
-``resumes``, ``attempts`` (what each said of itself, and how it ended), ``num_parameters``, ``tokens_per_second``,
-``peak_memory_bytes``, ``started_at`` and ``ended_at`` (ISO 8601, UTC), ``train_seconds``, ``checkpoint`` (path below
-the run's folder), ``data`` (by split: counts, what was left out and why, classes), ``error`` (its last lines) and
-``metrics`` (name to number). What is not known yet is null.
+The keys, in order:
 
-JSON has no word for NaN and infinity, so the file says ``"nan"``, ``"inf"`` and ``"-inf"``. `read_record` turns them
-back into floats in ``metrics`` and the other measured numbers; in ``config`` they stay strings.
+===========================  ================================================================================
+``schema``                   2
+``status``                   ``running``, ``completed``, ``failed``, ``interrupted`` or ``pruned``
+``config``                   the resolved configuration
+``config_hash``              its hash
+``overrides``                the overrides of the command line
+``seed``                     the seed
+``places``                   ``run_folder`` and ``working_folder`` at the time when the paths in ``config`` were right
+``composed_from``            the files that the configuration was composed from
+``code``                     the user's own code: ``hash``, and of each file ``module``, ``path`` and ``sha256``
+``data_hash``                a hash of the data's content, order and labels
+``data_files``               of each file that was read ``path``, ``size``, ``sha256`` and ``key``
+``parent``                   the run that this one continues, or whose weights it began with
+``git``                      ``commit`` and ``dirty`` of the working folder
+``seqlab_git``               the same for seqlab's own checkout
+``versions``                 of Python and the main packages
+``device``                   the device that trained
+``process``                  ``pid``, ``host``, ``boot`` and ``started`` of the run's process
+``resumes``                  how often the run was resumed
+``attempts``                 of each attempt its versions, its process and how it ended
+``num_parameters``           the model's size
+``tokens_per_second``        the speed of training
+``peak_memory_bytes``        the most memory used
+``started_at``, ``ended_at`` ISO 8601, UTC
+``train_seconds``            the time spent in training
+``checkpoint``               path relative to the run's folder
+``data``                     by split: counts, what was left out and why, classes
+``error``                    the last lines of the error
+``metrics``                  from name to number
+===========================  ================================================================================
+
+An unknown value is null. JSON has no NaN and no infinity, so the file has ``"nan"``, ``"inf"`` and ``"-inf"``.
+:func:`read_record` turns them back into floats in ``metrics`` and the other measured numbers, but not in ``config``.
 """
 
 import json
 import os
 import socket
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import seqlab
 from seqlab.errors import InputError
-from seqlab.run.events import INTERNAL, INTERRUPTED, MEASURED, RUNNING, SCHEMA, STATUSES, finite_or_not
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, RunFolder, gone
+from seqlab.files import write_atomically
+from seqlab.run.events import ABSENT, INTERNAL, INTERRUPTED, MEASURED, RUNNING, SCHEMA, STATUSES, from_json_values
+from seqlab.run.fields import record_json
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 from seqlab.run.ownership import owner_lives
 from seqlab.run.provenance import may_be_alive
+from seqlab.run.state import owner_gone, read_state
 
-__all__ = ["RECORD_NAME", "read_record"]
+__all__ = ["RECORD_NAME", "RecordFile", "read_record"]
 
-_SCHEMAS: Final = (1, SCHEMA)  # 1 is that of the runs before there were events
+_SCHEMAS: Final = (1, SCHEMA)  # 1: runs from before there were events
+
+
+class RecordFile:
+    """The ``run.json`` of a run, as the owner of the run writes it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.path = run_dir / RECORD_NAME
+        self._has_warned = False
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Replaces the file by one for ``record``; a run that is absent has none.
+
+        A full disk is not an error here: the events have everything, and the next claim writes the file. The first
+        failure is printed.
+        """
+        try:
+            if record["status"] == ABSENT:
+                self.path.unlink(missing_ok=True)
+            else:
+                write_atomically(self.path, record_json(record))
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                print(
+                    f"seqlab: {self.path} could not be written ({error.strerror}); nothing is lost: {EVENTS_NAME} has "
+                    f"all of it, and the next command in this folder writes {RECORD_NAME}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+    def is_stale(self, record: Mapping[str, Any]) -> bool:
+        """Whether the file differs from ``record``: its writer was killed after the event and before this file."""
+        try:
+            return self.path.read_bytes() != record_json(record)
+        except OSError:
+            return bool(record["status"] != ABSENT)
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of a ``run.json``, given that file or its folder; it never waits.
+    """Reads a ``run.json``. It never waits.
 
-    A record that says ``running`` though its owner is gone is what the run's events say, which have how it ended where
-    there was no room for the record or its writer was killed; without an end it reads as ``interrupted``. An owner on
-    another machine cannot be looked up: such a record is taken at its word.
+    If the file says ``running`` but the run's owner is gone, the events decide: they have the end if the disk was full
+    or the writer was killed before it wrote the file. Without an end the run is ``interrupted``. An owner on another
+    machine cannot be looked up and is taken to be alive.
+
+    Args:
+        path: the file, or the run's folder.
+
+    Returns:
+        The fields of the record.
 
     Raises:
-        InputError: No such file, not JSON, not a record, or a record of another schema.
+        InputError: there is no such file, or it is not the record of a run, or it has another schema.
     """
     path = _record_path(path)
     fields = _read_fields(path)
     if fields["status"] == RUNNING and not _owner_lives(path, fields):
-        fields.update(status=INTERRUPTED, error=fields["error"] or gone(fields["process"]))
+        fields.update(status=INTERRUPTED, error=fields["error"] or owner_gone(fields["process"]))
         if fields["schema"] == SCHEMA:
-            fields.update(_of_events(path))
+            fields.update(_fields_from_events(path))
     return fields
 
 
-def _of_events(path: Path) -> dict[str, Any]:
-    """The fields that a run's events amount to; where they are damaged, why."""
+def _fields_from_events(path: Path) -> dict[str, Any]:
+    """The fields that the run's events make; if the events are damaged, ``error`` says so."""
     try:
-        record = RunFolder(path.parent).state().record
+        record = read_state(path.parent).record
     except InputError as error:
         return {"error": str(error)}
     return {name: value for name, value in record.items() if name not in INTERNAL}
@@ -72,7 +141,7 @@ def _owner_lives(path: Path, fields: dict[str, Any]) -> bool:
         with open(path.with_name(EVENTS_NAME), "rb") as events:
             return owner_lives(events.fileno(), owner)
     except OSError:
-        return True  # a record that was copied alone: nobody can tell
+        return True  # unknown: the record was copied without its events
 
 
 def _read_fields(path: Path) -> dict[str, Any]:
@@ -121,7 +190,7 @@ def _check_kind(path: Path, name: str, value: Any, kind: type, words: str) -> No
 
 
 def _number(path: Path, name: str, value: Any) -> Any:
-    value = finite_or_not(value)
+    value = from_json_values(value)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
     raise InputError(f"{path}: {name}: expected a number, got {value!r}")

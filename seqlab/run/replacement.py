@@ -1,6 +1,6 @@
-"""A completed run takes the place of another: its files move up one by one; what is cut short is finished later.
+"""How a completed run replaces another: its files move up one by one. A move that is cut short is finished later.
 
-Files are moved and removed by name, so that those of the user's stay, wherever in the folder they lie.
+Files are moved and removed by name, so the user's own files stay, wherever in the folder they are.
 """
 
 import contextlib
@@ -15,42 +15,44 @@ from typing import Any, Final
 
 from seqlab.errors import InputError
 from seqlab.files import copy_file, write_atomically
-from seqlab.run.code import COPIES, name_of_copy
+from seqlab.run.code import copy_name
+from seqlab.run.layout import (
+    CHECKPOINT_NAMES,
+    CODE_COPIES,
+    CRASH_NAME,
+    EVENTS_NAME,
+    OUTPUT_NAME,
+    RECORD_NAME,
+    REPLACEMENT,
+)
 from seqlab.run.ownership import lock
 
-REPLACEMENT: Final = ".replacement"
-"""The folder in a run's where a new run of it trains, until it completes and takes its place."""
-
-CHECKPOINTS: Final = ("last.ckpt", "previous.ckpt", "best.ckpt")
-"""What a run keeps in its folder ``checkpoints``."""
-
-_JOURNAL: Final = ".replacing.json"
+_JOURNAL: Final = ".replacing.json"  # the files that are still to be moved and removed
 _DROPPED: Final = ".dropped-"
-_EVENTS: Final = "events.jsonl"  # which tells the one run from the other
 _FILES: Final = (
-    "run.json",
+    RECORD_NAME,
     "data_spec.json",
     "tokenizer.json",
     "hparams.yaml",
     "classes.csv",
     "confusion.csv",
     "entities.csv",
-    "output.log",
-    ".crash.txt",
+    OUTPUT_NAME,
+    CRASH_NAME,
 )
 
 
 def replace(run_dir: Path, record: Mapping[str, Any]) -> None:
-    """Moves the run in the replacement's folder up, and removes what is left of the one before it.
+    """Moves the files of the replacement up into the run's folder, and removes the other files of the old run.
 
-    Files that are no run's stay. Cut short at any moment, :func:`finish` does the rest.
+    Files that belong to neither run stay. If this is cut short at any moment, :func:`finish` does the rest.
 
     Args:
         run_dir: the folder of the run that is replaced.
-        record: that run's record.
+        record: the record of the run that is replaced.
     """
     source = run_dir / REPLACEMENT
-    names = [name for name in _files_below(source) if not name.startswith(".")]  # which are its claim's
+    names = [name for name in _files_below(source) if not name.startswith(".")]  # hidden files are its claim's
     old = [name for name in _files_of(run_dir, record) if name not in names]
     write_atomically(run_dir / _JOURNAL, json.dumps({"new": names, "old": old}).encode())
     finish(run_dir)
@@ -62,10 +64,10 @@ def is_unfinished(run_dir: Path) -> bool:
 
 
 def finish(run_dir: Path) -> None:
-    """Does what :func:`replace` has not done yet.
+    """Finishes a :func:`replace` that was cut short.
 
     Raises:
-        InputError: the list of what is left to do was damaged.
+        InputError: the list of files that are still to be moved is damaged.
         OSError: a file cannot be moved.
     """
     try:
@@ -76,29 +78,29 @@ def finish(run_dir: Path) -> None:
             f"{run_dir / _JOURNAL} was damaged or edited ({error}); the new run is in {REPLACEMENT}"
         ) from None
     source = run_dir / REPLACEMENT
-    with _locked(source / _EVENTS):  # in its new place as well: the lock of the old events goes with them
+    with _locked(source / EVENTS_NAME):  # it stays locked where it moves to; the old file's lock goes with that file
         for name in names:
-            if name != _EVENTS and (source / name).exists():
+            if name != EVENTS_NAME and (source / name).exists():
                 (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
                 _move(source / name, run_dir / name)
         for name in old:
             (run_dir / name).unlink(missing_ok=True)
             _remove_empty((run_dir / name).parent, run_dir)
-        if (source / _EVENTS).exists():
-            _move(source / _EVENTS, run_dir / _EVENTS)
+        if (source / EVENTS_NAME).exists():
+            _move(source / EVENTS_NAME, run_dir / EVENTS_NAME)
         drop(run_dir)
         (run_dir / _JOURNAL).unlink()
     remove_dropped(run_dir)
 
 
 def drop(run_dir: Path) -> None:
-    """Puts the replacement's folder away, where nobody is at work; :func:`remove_dropped` removes it."""
+    """Renames the replacement's folder, for :func:`remove_dropped` to remove. Nobody may be at work in it."""
     with contextlib.suppress(FileNotFoundError):
         os.replace(run_dir / REPLACEMENT, run_dir / f"{_DROPPED}{secrets.token_hex(4)}")
 
 
 def remove_dropped(run_dir: Path) -> None:
-    """Removes what was put away."""
+    """Removes the folders that :func:`drop` has renamed."""
     for path in run_dir.glob(f"{_DROPPED}*"):
         shutil.rmtree(path)
 
@@ -108,28 +110,28 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _files_of(run_dir: Path, record: Mapping[str, Any]) -> list[str]:
-    """The files of a run, but for its events and for vocabularies beside the main one."""
-    checkpoints = [f"checkpoints/{name}" for name in CHECKPOINTS]
+    """The files of a run, except its events and the vocabularies after the first."""
+    checkpoints = [f"checkpoints/{name}" for name in CHECKPOINT_NAMES]
     code = (record.get("code") or {}).get("files", ())
-    copies = [f"{COPIES}/{name_of_copy(file['module'], file['path'])}" for file in code]
+    copies = [f"{CODE_COPIES}/{copy_name(file['module'], file['path'])}" for file in code]
     logs = [path.name for path in run_dir.glob("events.out.tfevents.*")]
     return [name for name in (*_FILES, *checkpoints, *copies, *logs) if (run_dir / name).is_file()]
 
 
-def files_of_none(run_dir: Path) -> list[str]:
-    """Files and folders in a folder without a run that have the names of a run's own: whose they are nobody can tell.
+def unowned_files(run_dir: Path) -> list[str]:
+    """Files in a folder without a run that have the names of a run's files: a run would overwrite them.
 
-    But for what is only written behind, as a shell may have done before.
+    Files to which a run only appends do not count.
     """
-    appended = ("output.log", ".crash.txt")
+    appended = (OUTPUT_NAME, CRASH_NAME)
     vocabularies = (path.relative_to(run_dir).as_posix() for path in sorted(run_dir.glob("*/tokenizer.json")))
-    copies = [COPIES] if (run_dir / COPIES).exists() else []
+    copies = [CODE_COPIES] if (run_dir / CODE_COPIES).exists() else []
     return [*(name for name in _files_of(run_dir, {}) if name not in appended), *copies, *vocabularies]
 
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Locks a file meanwhile, if it is there."""
+    """Holds the lock of a file, if the file exists."""
     descriptor = lock(file)[0] if file.exists() else None
     try:
         yield
@@ -142,7 +144,7 @@ def _move(source: Path, target: Path) -> None:
     try:
         os.replace(source, target)
     except OSError as error:
-        if error.errno != errno.EXDEV:  # a folder of the run's may be a link to another disk
+        if error.errno != errno.EXDEV:  # a subfolder may be a link to another disk
             raise
         copy_file(source, target)
         source.unlink()
@@ -152,6 +154,6 @@ def _remove_empty(folder: Path, root: Path) -> None:
     while folder != root:
         try:
             folder.rmdir()
-        except OSError:  # it is not empty, or is a link
+        except OSError:  # not empty, or a link
             return
         folder = folder.parent

@@ -1,7 +1,7 @@
-"""Signals that ask a run to stop, in its own process and in the one that supervises it. Torch is not needed.
+"""Signals that ask a run to stop, in the run's own process and in its supervisor. Torch is not needed.
 
-No handler here raises while a run trains, nor ever in a supervisor: an exception out of a handler can come between any
-two instructions, and has left a lock of :mod:`subprocess` taken for ever and a record half written.
+No handler here raises while a run trains, nor ever in a supervisor. An exception from a handler can occur between any
+two instructions; it has left a lock of :mod:`subprocess` taken for ever, and a record half written.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ STOPPING: Final = tuple(
 """Ctrl-C, ``kill``, a terminal that hangs up, and what Slurm and Submitit send before a job's time is up."""
 
 _SAME_REQUEST_SECONDS: Final = 0.1
-"""A wrapper such as ``make`` or ``uv run`` passes on the Ctrl-C that the terminal sends to the whole group."""
+"""Two signals this close are one request: ``make`` and ``uv run`` pass on the Ctrl-C that the whole group receives."""
 
 
 class Stopped(BaseException):
-    """The run was asked to stop. Not an :class:`Exception`, so that no ``except Exception`` takes it for an error."""
+    """The run was asked to stop. Not an :class:`Exception`, so no ``except Exception`` takes it for an error."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -32,112 +32,117 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Whether a run's own process was asked to stop: at once where nothing can be lost, else where the run looks.
+    """Whether a run's own process was asked to stop.
+
+    Where nothing can be lost, a request raises :class:`Stopped` at once. Elsewhere the run looks at ``signum``.
 
     Attributes:
-        signum: the first signal that asked; None: none did.
-        agreed: whether all processes of the run stop together, at a checkpoint.
+        signum: the first signal that asked; None: there was none.
+        is_agreed: whether all processes of the run stop together, at a checkpoint.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self.agreed = False
-        self._at_once = True
+        self.is_agreed = False
+        self._raises = True
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Handles a signal."""
         if self.signum is None:
             self.signum = signum
-        if self._at_once:
-            self._at_once = False  # the next one finds a process that is ending
+        if self._raises:
+            self._raises = False  # the process is ending: a further signal must not raise again
             raise Stopped(self.signum)
 
-    def ask(self) -> None:
-        """Asks by itself, where the one that reads what the run prints has left."""
+    def request_stop(self) -> None:
+        """Asks this process to stop because nobody reads its output any more."""
         self.handle(signal.SIGPIPE, None)
 
     def exception(self) -> Stopped:
-        """What a run raises where it has saved and stops, in all its processes, asked or not."""
-        self.agreed, self._at_once = True, False
+        """The exception to raise after a checkpoint, in all processes of the run, whichever was asked."""
+        self.is_agreed, self._raises = True, False
         return Stopped(signal.SIGTERM if self.signum is None else self.signum)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within it a request is kept for the run to look at; it raises at the end of the block."""
-        self._at_once = False
+        """Within the block requests do not raise; one that the run has not acted on raises at the end of the block."""
+        self._raises = False
         yield
         if self.signum is not None:
             raise Stopped(self.signum)
-        self._at_once = True
+        self._raises = True
 
-    def ignored(self) -> None:
-        """From now on the run is so near its end that it comes to it."""
-        self._at_once = False
+    def ignore(self) -> None:
+        """From now on requests do not raise: the run is about to end."""
+        self._raises = False
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Hears the signals that ask this process to stop; in the main thread, for no other may."""
+    """Within the block this process handles the signals of :data:`STOPPING`; only the main thread can."""
     request = StopRequest()
     with _handlers(request.handle):
         yield request
 
 
-class Forwarding:
-    """What a supervisor does with signals: the first asks its run to stop, a second one ends it.
+class SignalForwarding:
+    """How a supervisor handles signals: the first asks its run to stop, a second one ends the run.
 
     Attributes:
-        signum: the first signal; None: none came.
+        signum: the first signal; None: there was none.
+        earlier: the handlers from before, by signal.
     """
 
     def __init__(self, stop: Callable[[int], None], end: Callable[[], None]) -> None:
         self.signum: int | None = None
+        self.earlier: dict[int, Any] = {}
         self._stop = stop
         self._end = end
-        self._since = 0.0
-        self.earlier: dict[int, Any] = {}
+        self._first_time = 0.0
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Handles a signal."""
         if self.signum is None:
-            self.signum, self._since = signum, time.monotonic()
+            self.signum, self._first_time = signum, time.monotonic()
             self._stop(signum)
-        elif signum != getattr(signal, "SIGHUP", None) and time.monotonic() - self._since > _SAME_REQUEST_SECONDS:
-            self._end()  # a shell and the kernel both report that a terminal has hung up
+        elif signum != getattr(signal, "SIGHUP", None) and time.monotonic() - self._first_time > _SAME_REQUEST_SECONDS:
+            self._end()  # not for SIGHUP: the shell and the kernel both send it when a terminal hangs up
 
-    def deafen(self) -> None:
-        """Once a stop was asked for, has a command come to its end, however often it is asked again."""
+    def ignore_further_signals(self) -> None:
+        """After a request to stop, lets the command finish, however often it is asked again."""
         if self.signum is not None and self.earlier:
             for signum in STOPPING:
                 signal.signal(signum, signal.SIG_IGN)
 
-    def pass_on(self) -> None:
-        """Calls the handler that the signal had before, once the run is over: Submitit's puts the job back in the
-        queue."""
-        earlier = self.earlier.get(self.signum) if self.signum is not None else None
-        if callable(earlier) and self.signum in (getattr(signal, name, None) for name in ("SIGUSR1", "SIGUSR2")):
-            earlier(self.signum, None)
+    def call_earlier_handler(self) -> None:
+        """Calls the handler that SIGUSR1 or SIGUSR2 had before: Submitit's requeues the job. The run must be over."""
+        handler = self.earlier.get(self.signum) if self.signum is not None else None
+        if callable(handler) and self.signum in (getattr(signal, name, None) for name in ("SIGUSR1", "SIGUSR2")):
+            handler(self.signum, None)
 
 
 @contextlib.contextmanager
-def forwarded(stop: Callable[[int], None], end: Callable[[], None]) -> Iterator[Forwarding]:
-    """Within it ``stop(signum)`` is called for the first signal that asks to stop, ``end()`` for a further one."""
-    forwarding = Forwarding(stop, end)
+def forward_signals(stop: Callable[[int], None], end: Callable[[], None]) -> Iterator[SignalForwarding]:
+    """Within the block the first signal that asks to stop calls ``stop(signum)``, and further ones call ``end()``."""
+    forwarding = SignalForwarding(stop, end)
     with _handlers(forwarding.handle) as forwarding.earlier:
         yield forwarding
 
 
 @contextlib.contextmanager
 def _handlers(handle: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
+    """Installs a handler for the signals of :data:`STOPPING`; gives the earlier ones."""
     if threading.current_thread() is not threading.main_thread():
         yield {}
         return
     earlier: dict[int, Any] = {signum: signal.getsignal(signum) for signum in STOPPING}
-    # `nohup` has a command ignore that its terminal hangs up. A shell has its background jobs ignore SIGINT, too, but
-    # whoever sends it to a run by name means it.
-    heard = [signum for signum in STOPPING if signum == signal.SIGINT or earlier[signum] != signal.SIG_IGN]
-    for signum in heard:
+    # `nohup` makes a command ignore SIGHUP, which is respected. A shell makes its background jobs ignore SIGINT, too,
+    # but whoever sends it to a run by name means it.
+    handled = [signum for signum in STOPPING if signum == signal.SIGINT or earlier[signum] != signal.SIG_IGN]
+    for signum in handled:
         signal.signal(signum, handle)
     try:
         yield earlier
     finally:
-        for signum in heard:
+        for signum in handled:
             signal.signal(signum, earlier[signum] if earlier[signum] is not None else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""A run's own process, started and waited for. Torch is not needed."""
+"""Starts a run's own process and waits for it. Torch is not needed."""
 
 import contextlib
 import fcntl
@@ -15,34 +15,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from seqlab.run.client import Process, RunProcess
-from seqlab.run.progress import Listener, Place, duration
-from seqlab.run.signals import Forwarding, forwarded
+from seqlab.run.forks.run_process import Process, RunProcess
+from seqlab.run.layout import OUTPUT_NAME
+from seqlab.run.progress import Place, ProgressReceiver, duration
+from seqlab.run.signals import SignalForwarding, forward_signals
 from seqlab.run.supervisor import Attempt
 
 SILENCE: Final = 600.0
-"""Seconds without progress after which a run is named."""
+"""Seconds without progress after which a run is reported."""
 
 _HIGH_DESCRIPTOR: Final = 200
-_LOOK_SECONDS: Final = 1.0  # at whether anybody still waits for the run, and how far it is
-_TELL_SECONDS: Final = 10.0  # between two words of how far it is
+_POLL_SECONDS: Final = 1.0  # between two looks at the run's progress, and at whether anybody still waits for it
+_PROGRESS_SECONDS: Final = 10.0  # between two reports of progress
 _ABORT_SECONDS: Final = 5.0  # for a process that hangs to write its stack
 
 
 @dataclass
 class Start:
-    """How runs' processes are started.
+    """How the process of a run is started and supervised.
 
     Attributes:
-        environment: variables for the process, beside this one's.
-        to_python: whether what it prints goes through this process's ``sys.stdout``, which a notebook shows.
-        to_file: whether it prints into ``output.log`` in its folder, as runs at once do.
-        server: the address of a server that forks the process; None for one that imports on its own.
-        give_up: asked once a second; true where nobody would hear of the run any more.
-        job_timeout: seconds without progress after which the run is ended as failed; None waits for ever.
-        on_progress: told how far the run is, every ten seconds where it has come further.
-        on_silence: told where the run is, and for how many seconds it has not come further.
-        was_stopped: whether somebody has asked for the end since.
+        environment: variables for the process, in addition to this process's.
+        to_python: whether its output goes through this process's ``sys.stdout``, which a notebook shows.
+        to_file: whether its output goes into ``output.log`` in its folder, as for jobs that run at the same time.
+        server: the address of a server that forks the process; None: a new process, which imports on its own.
+        give_up: asked once a second; True: nobody waits for the run any more, and it is stopped.
+        job_timeout: seconds without progress after which the run is ended as failed; None: no limit.
+        on_progress: called every ten seconds if there was progress.
+        on_silence: called with the place and the seconds without progress, once there was none for long.
+        was_stopped: whether somebody has asked the run to stop since.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -54,8 +55,8 @@ class Start:
     on_progress: Callable[[Place], None] = lambda place: None
     on_silence: Callable[[Place, float], None] | None = None
     was_stopped: bool = False
-    _hung: str | None = None  # why it was ended
-    _signals: Forwarding | None = None
+    _timeout: str | None = None  # why the process was ended
+    _signals: SignalForwarding | None = None
 
     @property
     def has_started(self) -> bool:
@@ -63,58 +64,65 @@ class Start:
         return self._signals is not None
 
     def carry_out(self, attempt: Attempt) -> int:
-        """Trains an attempt in a process of its own; returns the command's exit code: 0 if the run is complete.
+        """Trains an attempt in a process of its own.
+
+        Returns:
+            The exit code of the command: 0 if the run is complete.
 
         Raises:
-            OSError: the system could not start the process.
+            OSError: the process could not be started.
         """
         if attempt.is_complete:
             return attempt.note_end(0)
         run_dir = attempt.claim.run_dir
         try:
-            with _out_of_the_way(attempt.claim.fileno()) as descriptor:
+            with _high_descriptor(attempt.claim.fileno()) as descriptor:
                 code = self._run(self.server, run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))
         except OSError as error:
-            attempt.give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+            attempt.note_start_failure(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
             raise
-        code = attempt.note_end(code, self._hung)
+        code = attempt.note_end(code, self._timeout)
         if self._signals is not None:
-            self._signals.pass_on()
+            self._signals.call_earlier_handler()
         return code
 
     def carry_out_workers(self, run_dir: Path) -> int:
-        """The part of a run on several machines that this one, which is not the first, has in it."""
+        """Runs the workers of a multi-machine run on this machine, which is not the first; returns the exit code."""
         return int(self._run(None, run_dir) != 0)
 
     def _run(self, server: str | None, run_dir: Path, *options: str, pass_fds: tuple[int, ...] = ()) -> int:
-        """The exit code of a run's own process; negative: the signal that ended it."""
+        """Runs the run's own process; returns its exit code, negative for the signal that ended it."""
         arguments = ["train", str(run_dir), "--supervisor", str(os.getpid()), *options]
         environment = {**os.environ, **self.environment}
         with (
             self._output(run_dir) as stream,
-            Listener() as listener,
-            _out_of_the_way(listener.writing) as writing,
+            ProgressReceiver() as receiver,
+            _high_descriptor(receiver.writing) as writing,
         ):
             arguments += ["--progress", str(writing)]
             descriptors = (*pass_fds, writing)
             streams: dict[str, Any] = {"env": environment, "stdout": stream, "stderr": stream, "pass_fds": descriptors}
-            return self._wait(lambda: RunProcess(arguments, server, **streams), listener, run_dir)
+            return self._wait(lambda: RunProcess(arguments, server, **streams), receiver, run_dir)
 
     @contextmanager
     def _output(self, run_dir: Path) -> Iterator[IO[bytes] | None]:
+        """The file for the process's output; None: that of this process."""
         if self.to_python:
-            with _pumped() as stream:
+            with _printing_pipe() as stream:
                 yield stream
             return
         if not self.to_file:
             yield None
             return
-        with (run_dir / "output.log").open("ab") as stream:
+        with (run_dir / OUTPUT_NAME).open("ab") as stream:
             yield stream
 
-    def _wait(self, start: Callable[[], Process], listener: Listener, run_dir: Path) -> int:
-        """The exit code of a run's process, which is started. The first signal that asks this one to stop stops that
-        one, which saves first; a second one ends it at once."""
+    def _wait(self, start: Callable[[], Process], receiver: ProgressReceiver, run_dir: Path) -> int:
+        """Starts the process and waits for it; returns its exit code.
+
+        The first signal that asks this process to stop is passed on to that one, which saves first. A second one ends
+        it at once.
+        """
         process: Process | None = None
 
         def stop(signum: int = signal.SIGTERM) -> None:
@@ -126,56 +134,57 @@ class Start:
             if process is not None:
                 process.kill()
 
-        watch = _Watch(self, listener, run_dir)
-        with forwarded(stop, end) as self._signals:
+        watch = _Watch(self, receiver, run_dir)
+        with forward_signals(stop, end) as self._signals:
             process = start()
             if self.was_stopped:
                 process.send_signal(signal.SIGTERM)
             while True:
                 try:
-                    code = process.wait(_LOOK_SECONDS)
+                    code = process.wait(_POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    if self.give_up is not None and self.give_up():  # the run is left to the next command
+                    if self.give_up is not None and self.give_up():  # the next command takes the run up
                         stop()
                     watch.look()
-                    if self._hung is None and self.job_timeout is not None and listener.silence > self.job_timeout:
-                        self._hung = f"no progress for {duration(listener.silence)} ({listener.place})"
+                    if self._timeout is None and self.job_timeout is not None and receiver.silence > self.job_timeout:
+                        self._timeout = f"no progress for {duration(receiver.silence)} ({receiver.place})"
                         _abort(process)
-        if not self.to_python and not self.to_file:  # those go on to other things
-            self._signals.deafen()
+        if not self.to_python and not self.to_file:  # otherwise this process has more to do, and must hear of signals
+            self._signals.ignore_further_signals()
         return code
 
 
 class _Watch:
-    """Tells how far a run is, and that it does not come further."""
+    """Reports the progress of a run, and that there is none."""
 
-    def __init__(self, start: Start, listener: Listener, run_dir: Path) -> None:
-        self._start, self._listener, self._run_dir = start, listener, run_dir
-        self._next = time.monotonic()
-        self._is_named = False
+    def __init__(self, start: Start, receiver: ProgressReceiver, run_dir: Path) -> None:
+        self._start, self._receiver, self._run_dir = start, receiver, run_dir
+        self._next_time = time.monotonic()
+        self._has_reported_silence = False
 
     def look(self) -> None:
-        if self._listener.listen():
-            self._is_named = False
-            if time.monotonic() >= self._next:
-                self._next = time.monotonic() + _TELL_SECONDS
-                self._start.on_progress(self._listener.place)
-        elif self._listener.silence > SILENCE and not self._is_named:
-            self._is_named = True
-            (self._start.on_silence or self._say)(self._listener.place, self._listener.silence)
+        """Reads the run's progress and reports it, or its silence."""
+        if self._receiver.receive():
+            self._has_reported_silence = False
+            if time.monotonic() >= self._next_time:
+                self._next_time = time.monotonic() + _PROGRESS_SECONDS
+                self._start.on_progress(self._receiver.place)
+        elif self._receiver.silence > SILENCE and not self._has_reported_silence:
+            self._has_reported_silence = True
+            (self._start.on_silence or self._print_silence)(self._receiver.place, self._receiver.silence)
 
-    def _say(self, place: Place, seconds: float) -> None:
+    def _print_silence(self, place: Place, seconds: float) -> None:
         print(f"seqlab: {self._run_dir}: {silence_line(place, seconds)}", file=sys.stderr, flush=True)
 
 
-def silence_line(place: object, seconds: float) -> str:
-    """What is said of a run that does not come further."""
+def silence_line(place: Place, seconds: float) -> str:
+    """The message about a run without progress."""
     return f"no progress for {duration(seconds)} ({place}); launcher.job_timeout=SECONDS ends a job that hangs"
 
 
 def _abort(process: Process) -> None:
-    """Ends a process that hangs: it leaves Python's stack, if it can, and no file of its memory."""
+    """Ends a process that hangs. If it can, it leaves Python's stack; it leaves no core file."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
@@ -187,26 +196,26 @@ def _abort(process: Process) -> None:
 
 
 @contextmanager
-def _out_of_the_way(descriptor: int) -> Iterator[int]:
-    """The same open file by a number that no library of a process which it is left to has taken for its own."""
-    other = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+def _high_descriptor(descriptor: int) -> Iterator[int]:
+    """The same open file under a high number, which no library of a forked process has opened another file under."""
+    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
     try:
-        yield other
+        yield high
     finally:
-        os.close(other)
+        os.close(high)
 
 
 @contextmanager
-def _pumped() -> Iterator[IO[bytes]]:
-    """A pipe whose lines are printed by this process."""
+def _printing_pipe() -> Iterator[IO[bytes]]:
+    """A pipe whose lines this process prints."""
     reading, writing = os.pipe()
 
-    def pump() -> None:
+    def print_lines() -> None:
         with open(reading, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 print(line, end="", flush=True)
 
-    thread = threading.Thread(target=pump, daemon=True)
+    thread = threading.Thread(target=print_lines, daemon=True)
     thread.start()
     try:
         with open(writing, "wb") as stream:

@@ -1,4 +1,4 @@
-"""The weights that a run begins with, where they are another run's."""
+"""Initial weights taken from another run."""
 
 import logging
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.folder import RunFolder
-from seqlab.run.parents import INIT_FROM, best_of, checkpoint_hash
+from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
 
@@ -22,25 +22,25 @@ log = logging.getLogger("seqlab")
 def load_initial_weights(
     task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary], spec: Spec
 ) -> None:
-    """Gives ``task`` the weights of another run's best checkpoint where names and shapes agree, and lists the rest.
+    """Loads the weights of another run's best checkpoint where names and shapes agree, and logs the others.
 
     Args:
-        task: the task, its model built.
+        task: the task, with its model.
         parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
-        vocabularies: those of the data that the task will train on.
-        spec: what else is known of that data, such as its classes.
+        vocabularies: the vocabularies of the data to train on.
+        spec: the sizes and classes of that data.
 
     Raises:
-        InputError: the checkpoint has changed, nothing of it fits, or the vocabularies differ: a row of an embedding
-            would be that of another token.
+        InputError: the checkpoint has changed, none of its tensors fits, or the vocabularies differ: the rows of an
+            embedding would belong to other tokens.
     """
     run_dir = Path(parent["run"])
-    checkpoint = best_of(RunFolder(run_dir))
+    checkpoint = final_checkpoint(RunFolder(run_dir))
     if checkpoint_hash(checkpoint) != parent["checkpoint"]:
         raise InputError(f"{INIT_FROM}: {checkpoint} has changed since the run began; begin a new run")
     run = load.load_run(run_dir)
     _check_vocabularies(run, vocabularies)
-    tell_other_classes(run.spec, spec)
+    warn_of_other_classes(run.spec, spec)
     theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
     fitting = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
     if not fitting:
@@ -48,13 +48,13 @@ def load_initial_weights(
     task.load_state_dict(fitting, strict=False)
     log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(ours))
     lists = {
-        "of another shape, begun anew": [
+        "of another shape, initialised anew": [
             f"{name} {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here"
             for name in ours
             if name in theirs and name not in fitting
         ],
-        "not there, begun anew": [name for name in ours if name not in theirs],
-        "not here, left out": [name for name in theirs if name not in ours],
+        "not in that run, initialised anew": [name for name in ours if name not in theirs],
+        "not in this model, left out": [name for name in theirs if name not in ours],
     }
     for what, names in lists.items():
         if names:
@@ -62,13 +62,13 @@ def load_initial_weights(
             log.info("    %s: %s%s", what, ", ".join(names[:_MAX_NAMED]), more)
 
 
-def tell_other_classes(theirs: Spec, ours: Spec) -> None:
-    """Says that the output layer answers something else here, where as many answers let its weights fit."""
+def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
+    """Warns if the classes differ although their number agrees, so that the output layer's weights fit."""
     here = ours.data_arguments()
     for what, there in theirs.data_arguments().items():
         if isinstance(there, list) and len(there) == len(here.get(what) or ()) and there != here[what]:
             log.warning(
-                "init_from: its %s are %s where these are %s: the output layer begins with weights for those",
+                "init_from: its %s are %s, but here they are %s: the output layer begins with weights for the former",
                 what,
                 ", ".join(map(str, there[:_MAX_NAMED])),
                 ", ".join(map(str, here[what][:_MAX_NAMED])),
@@ -80,7 +80,7 @@ def _check_vocabularies(run: load.SavedRun, vocabularies: Mapping[str, Vocabular
     for name, vocabulary in vocabularies.items():
         if name in theirs and theirs[name].tokens != vocabulary.tokens:
             raise InputError(
-                f"{INIT_FROM}={run_dir}: its {name} vocabulary ({len(theirs[name].tokens)} tokens) is another than "
-                f"that of the data ({len(vocabulary.tokens)}), so that its rows would stand for other tokens: give "
+                f"{INIT_FROM}={run_dir}: its {name} vocabulary ({len(theirs[name].tokens)} tokens) differs from "
+                f"that of the data ({len(vocabulary.tokens)}), so its embeddings would belong to other tokens: give "
                 f"data.vocabulary={run_dir}"
             )

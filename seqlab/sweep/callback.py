@@ -1,4 +1,4 @@
-"""Hydra's callback of a sweep, which Hydra makes from the configuration and calls in the command's process."""
+"""Hydra's callback of a sweep, which Hydra creates from the configuration and calls in the command's process."""
 
 import signal
 import threading
@@ -15,23 +15,23 @@ from seqlab.sweep.sweep import StopSweep
 
 
 class SweepOwner(Protocol):
-    """The command, as the callback sees it."""
+    """The command, as the callback and the sweeper see it."""
 
     def check_run(self, config: DictConfig) -> None:
         """Called before a single run begins."""
 
     def begin_sweep(self, config: DictConfig) -> None:
-        """Called before the sweeper is made, which sees what this changes in ``config``."""
+        """Called before the sweeper is created; the sweeper sees changes that this makes in ``config``."""
 
     def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
-        """Those of a sweep's jobs that are to be run, asked before any is composed."""
+        """The jobs to run, out of all jobs of the sweep. Called before any job is composed."""
 
     def end_sweep(self, config: DictConfig) -> None:
         """Called when no job is left."""
 
 
 owner: ContextVar[SweepOwner] = ContextVar("owner")
-"""The command that Hydra is run by; Hydra has no other way to hand it to a callback."""
+"""The command that runs Hydra. Hydra has no other way to pass it to a callback."""
 
 
 class SweepCallback(Callback):
@@ -51,26 +51,31 @@ class SweepCallback(Callback):
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Ends the command over an error, of which Hydra would make a warning, and go on."""
+    """Ends the command at an error; Hydra would only warn, and go on."""
     try:
         yield
     except Exception as error:
         raise StopSweep("refused", error) from error
 
 
-class Signals:
-    """What the command does with signals that ask for the end, where no job of its sweep runs in its process."""
+class StopSignals:
+    """How the command handles signals that ask it to stop, while no job of its sweep runs in its process.
+
+    Args:
+        numbers: the signals.
+        on_stop: called at the first signal; see :func:`stop_signals`.
+    """
 
     def __init__(self, numbers: Sequence[signal.Signals], on_stop: Callable[[], bool]) -> None:
         self._numbers, self._on_stop = numbers, on_stop
 
-    def hear(self) -> None:
-        """Handles them from now on, whoever did so before."""
+    def install(self) -> None:
+        """Handles the signals from now on, instead of any other handler."""
         for number in self._numbers:
             signal.signal(number, self._stop)
 
     def end_at_once(self) -> None:
-        """Has each of them end the process."""
+        """From now on, each of the signals ends the process."""
         for number in self._numbers:
             signal.signal(number, signal.SIG_DFL)
 
@@ -81,23 +86,26 @@ class Signals:
 
 
 @contextmanager
-def stopped_by_signals(on_stop: Callable[[], bool]) -> Iterator["Signals"]:
-    """Within it a signal that asks for the end stops the sweep, where no job runs in this process; a further one, or
-    the first once `end_at_once` was called, ends the process at once. ``on_stop`` is called before; where it is
-    true, the sweep comes to its end without an exception, which a launcher might lose."""
+def stop_signals(on_stop: Callable[[], bool]) -> Iterator[StopSignals]:
+    """Within the block, a signal that asks to stop stops the sweep, and a further one ends the process at once.
+
+    Args:
+        on_stop: called at the first signal. If it returns True, the sweep comes to its end without an exception, which
+            a launcher might lose; else :class:`StopSweep` is raised.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield Signals([], on_stop)
+        yield StopSignals([], on_stop)
         return
     earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # `nohup` has a command ignore that its terminal hangs up. A shell has its background jobs ignore SIGINT, too, but
-    # whoever sends it to a command by name means it.
-    heard = [number for number in earlier if number == signal.SIGINT or earlier[number] != signal.SIG_IGN]
+    # `nohup` makes a command ignore SIGHUP, which is respected. A shell makes its background jobs ignore SIGINT, too,
+    # but whoever sends it to a command by name means it.
+    handled = [number for number in earlier if number == signal.SIGINT or earlier[number] != signal.SIG_IGN]
 
-    signals = Signals(heard, on_stop)
-    signals.hear()
+    signals = StopSignals(handled, on_stop)
+    signals.install()
     try:
         yield signals
     finally:
-        for number in heard:
-            if signal.getsignal(number) != signal.SIG_IGN:  # as a run that was stopped leaves it
+        for number in handled:
+            if signal.getsignal(number) != signal.SIG_IGN:  # a run that was stopped leaves it ignored
                 signal.signal(number, earlier[number])

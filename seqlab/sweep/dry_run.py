@@ -1,7 +1,7 @@
-"""What jobs would take, without running them: parameters, steps and time. :mod:`seqlab.run.process` is its own process.
+"""Estimates what the jobs of a sweep would take: parameters, steps and time. :mod:`seqlab.run.process` starts it.
 
-Each job is built as its run would build it, so that whatever its configuration is refused for is told now; then a few
-steps are timed.
+Each job is built as its run would build it, so a mistake in its configuration is reported now. Then a few steps are
+timed.
 """
 
 import json
@@ -24,7 +24,7 @@ from seqlab.config.checks import check_config
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run.progress import duration
-from seqlab.run.training import ignore_foreign_warnings, prepare_process
+from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 from seqlab.tasks.base import SequenceTask
 
 _WARM_STEPS, _TIMED_STEPS, _TIMED_BATCHES = 3, 10, 3
@@ -32,7 +32,16 @@ _WARM_STEPS, _TIMED_STEPS, _TIMED_BATCHES = 3, 10, 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one job would be; times in seconds, of this machine as it is now."""
+    """What one job would take on this machine, as busy as it is now; times are in seconds.
+
+    Attributes:
+        num_parameters: the size of the model.
+        steps: the number of optimizer steps.
+        step_seconds: the time of one step.
+        validations: the number of validations during training.
+        validation_seconds: the time of one validation.
+        test_seconds: the time of the test.
+    """
 
     num_parameters: int
     steps: int
@@ -41,9 +50,15 @@ class Estimate:
     validation_seconds: float
     test_seconds: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.num_parameters:,} parameters, {self.steps:,} steps of {1000 * self.step_seconds:.1f} ms, "
+            f"{self.validations} validations: about {duration(self.seconds)}"
+        )
+
     @property
     def seconds(self) -> float:
-        """Training, its validations, and the best checkpoint's validation and test at the end.
+        """The time of training, its validations, and the final validation and test of the best checkpoint.
 
         >>> Estimate(10, steps=100, step_seconds=0.5, validations=2, validation_seconds=3, test_seconds=4).seconds
         63.0
@@ -51,8 +66,8 @@ class Estimate:
         return self.steps * self.step_seconds + (self.validations + 1) * self.validation_seconds + self.test_seconds
 
 
-class _Clock(pl.Callback):
-    """Times the steps of a training, and ends it after a few."""
+class _StepTimer(pl.Callback):
+    """Times the steps of training, and ends it after a few."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -68,17 +83,20 @@ class _Clock(pl.Callback):
         if len(self.seconds) >= _WARM_STEPS + _TIMED_STEPS:
             trainer.should_stop = True
 
-    @property
-    def step(self) -> float:
-        """The median, the first steps left out where there are more."""
+    def median(self) -> float:
+        """The median time of a step, without the first steps if there are more."""
         return statistics.median(self.seconds[_WARM_STEPS:] or self.seconds or [math.nan])
 
 
 def estimate(config: build.Config, folder: Path) -> Estimate:
-    """Builds the job of ``config`` and times a few of its steps and validation batches; writes into ``folder`` alone.
+    """Builds a job, and times a few of its steps and validation batches.
+
+    Args:
+        config: the job's resolved configuration.
+        folder: a folder to write to; nothing is written elsewhere.
 
     Raises:
-        InputError: as the run would.
+        InputError: the run would raise it, too.
     """
     check_config(config)
     prepare_process(config)
@@ -87,47 +105,43 @@ def estimate(config: build.Config, folder: Path) -> Estimate:
     data.prepare_data()
     data.setup("fit")
     task = build.build_task(config, data.spec, build.build_model(config, data.spec))
-    # For what its options and callbacks are refused for.
-    devices = build.build_trainer(config, folder).world_size
+    devices = build.build_trainer(config, folder).world_size  # also refuses wrong options and callbacks
     build.check_devices(config, devices, task)
-    data.batch_size //= devices  # what one of them would do meanwhile is timed here; what they tell each other is not
-    alone = {"strategy": "auto", "devices": 1, "num_nodes": 1}
-    few = {**config["trainer"], **alone, "enable_progress_bar": False, "limit_val_batches": 1}
-    trainer = build.build_trainer({**config, "callbacks": {}, "logger": {}, "trainer": few}, folder)
-    clock = _Clock()
-    trainer.callbacks = [clock]  # type: ignore[attr-defined]
+    data.batch_size //= devices  # one device's share is timed, without the communication between devices
+    one_device = {"strategy": "auto", "devices": 1, "num_nodes": 1}
+    options = {**config["trainer"], **one_device, "enable_progress_bar": False, "limit_val_batches": 1}
+    trainer = build.build_trainer({**config, "callbacks": {}, "logger": {}, "trainer": options}, folder)
+    timer = _StepTimer()
+    trainer.callbacks = [timer]  # type: ignore[attr-defined]
     trainer.fit(task, datamodule=data)
     assert isinstance(task, SequenceTask) and task.plan is not None
     plan = task.plan
     batches = plan.total_steps * trainer.accumulate_grad_batches
-    between = float(trainer.val_check_batch or math.inf) * (trainer.check_val_every_n_epoch or 1)
+    batches_per_validation = float(trainer.val_check_batch or math.inf) * (trainer.check_val_every_n_epoch or 1)
     batch_seconds = _batch_seconds(config, task, data)
-    validation, test = (
-        _evaluated(loader, config["trainer"][limit])
-        for loader, limit in (
-            (data.val_dataloader(), "limit_val_batches"),
-            (data.test_dataloader(), "limit_test_batches"),
-        )
-    )
+    validation_batches = _num_batches(data.val_dataloader(), config["trainer"]["limit_val_batches"])
+    test_batches = _num_batches(data.test_dataloader(), config["trainer"]["limit_test_batches"])
     return Estimate(
-        count_parameters(task.model),
-        plan.total_steps,
-        clock.step * trainer.accumulate_grad_batches,
-        int(batches // between),
-        validation * batch_seconds,
-        test * batch_seconds,
+        num_parameters=count_parameters(task.model),
+        steps=plan.total_steps,
+        step_seconds=timer.median() * trainer.accumulate_grad_batches,
+        validations=int(batches // batches_per_validation),
+        validation_seconds=validation_batches * batch_seconds,
+        test_seconds=test_batches * batch_seconds,
     )
 
 
 def _batch_seconds(config: build.Config, task: pl.LightningModule, data: pl.LightningDataModule) -> float:
-    """Seconds that a validation batch takes."""
-    few = {**config, "trainer": {**config["trainer"], "limit_val_batches": _TIMED_BATCHES}}
-    clock = _ValidationClock()
-    build.build_evaluator(few, [clock]).validate(task, datamodule=data, verbose=False)
-    return statistics.median(clock.seconds)
+    """The time of one validation batch in seconds."""
+    limited = {**config, "trainer": {**config["trainer"], "limit_val_batches": _TIMED_BATCHES}}
+    timer = _ValidationTimer()
+    build.build_evaluator(limited, [timer]).validate(task, datamodule=data, verbose=False)
+    return statistics.median(timer.seconds)
 
 
-class _ValidationClock(pl.Callback):
+class _ValidationTimer(pl.Callback):
+    """Times the batches of a validation."""
+
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._mark = 0.0
@@ -139,16 +153,16 @@ class _ValidationClock(pl.Callback):
         self.seconds.append(time.perf_counter() - self._mark)
 
 
-def _evaluated(loader: Any, limit: int | float | None) -> int:
-    """How many batches of a loader an evaluation takes."""
-    whole = len(loader)
+def _num_batches(loader: Any, limit: int | float | None) -> int:
+    """The number of batches of an evaluation; ``limit`` is a number of batches, or a fraction of all."""
+    total = len(loader)
     if isinstance(limit, float):
-        return int(whole * limit)
-    return whole if limit is None else min(whole, limit)
+        return int(total * limit)
+    return total if limit is None else min(total, limit)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Estimates the jobs whose configurations lie in a file, a line each; the exit code is 2 if one is refused."""
+    """Estimates the jobs of a JSON file, and prints two lines for each; the exit code is 2 if one has a mistake."""
     (file,) = sys.argv[1:] if argv is None else argv
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     total, refused, complete = 0.0, 0, 0
@@ -164,18 +178,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise InputError(job["mistake"])
             with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
                 ignore_foreign_warnings()
-                found = estimate(job["config"], Path(scratch))
-        except Exception as error:  # a cell's own mistake, too, must not hide those of the jobs after it
+                job_estimate = estimate(job["config"], Path(scratch))
+        except Exception as error:  # anything, such as a mistake in a cell: the other jobs are still estimated
             refused += 1
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             print(f"{name}\n    would fail: {kind}{' '.join(str(error).split())}", flush=True)
             continue
-        total += found.seconds
-        print(
-            f"{name}\n    {found.num_parameters:,} parameters, {found.steps:,} steps of "
-            f"{1000 * found.step_seconds:.1f} ms, {found.validations} validations: about {duration(found.seconds)}",
-            flush=True,
-        )
+        total += job_estimate.seconds
+        print(f"{name}\n    {job_estimate}", flush=True)
     counts = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}, {complete} completed before, {refused} with a mistake"
     print(f"{counts}; about {duration(total)} one after another, if none stops early", flush=True)
     return 2 if refused else 0

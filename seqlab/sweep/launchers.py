@@ -1,6 +1,6 @@
-"""What a launcher means for the jobs of a sweep: whether they run in other processes, how many at once, their threads.
+"""What a launcher means for the jobs of a sweep: in which processes they run, how many at once, with how many threads.
 
-Torch is not needed, nor any launcher but the one in use.
+Torch is not needed, and no launcher except the one in use.
 """
 
 import os
@@ -23,7 +23,7 @@ EXTRAS: Final = {
     },
     "hydra/sweeper": {"optuna": "optuna"},
 }
-"""The extra of this package that brings a launcher or a sweeper, by Hydra's group and name."""
+"""The extra of this package that installs a launcher or a sweeper, by Hydra's group and name."""
 
 _KINDS: Final = {
     "BasicLauncher": "basic",
@@ -35,20 +35,20 @@ _KINDS: Final = {
 
 
 def kind_of(config: DictConfig) -> str:
-    """The launcher's name in Hydra's group; of one that is not known here, the name of its class."""
+    """The launcher's name in Hydra's group; the name of its class if it is unknown here."""
     name = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
     return _KINDS.get(name, name)
 
 
 def forks(config: DictConfig) -> bool:
-    """Whether a job's process is forked from one that has imported already; of Submitit's, each is on its own."""
+    """Whether the processes of jobs are forked from a warm server. Submitit starts each job on its own."""
     return kind_of(config) in ("basic", "joblib", "ray")
 
 
 def jobs_at_once(config: DictConfig, jobs: int | None) -> int | None:
-    """How many of a sweep's ``jobs`` (None: not known) run at once; None where the cluster decides."""
+    """How many of a sweep's ``jobs`` (None: unknown) run at the same time; None: the cluster decides."""
     kind, launcher = kind_of(config), config.hydra.launcher
-    batch = config.hydra.sweeper.get("n_jobs")  # Optuna hands out so many jobs, and waits for all of them
+    batch = config.hydra.sweeper.get("n_jobs")  # Optuna hands out this many jobs, and waits for all of them
     most = min(limit for limit in (jobs, batch, 1 << 30) if limit is not None)
     if kind == "basic":
         return 1
@@ -64,9 +64,9 @@ def jobs_at_once(config: DictConfig, jobs: int | None) -> int | None:
 
 
 def threads_of_a_job(config: DictConfig, at_once: int | None) -> int | None:
-    """Threads for a job that shares its machine with others; None leaves it to PyTorch, or to what the user has set.
+    """The number of threads of a job that shares its machine with others; None: PyTorch or the user decides.
 
-    Jobs of as many threads as there are cores each are many times slower at once than one after another.
+    Jobs that each have as many threads as there are cores are many times slower at the same time than one by one.
     """
     kind, launcher = kind_of(config), config.hydra.launcher
     if kind == "basic" or "OMP_NUM_THREADS" in os.environ:
@@ -79,29 +79,29 @@ def threads_of_a_job(config: DictConfig, at_once: int | None) -> int | None:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def announce(config: DictConfig, at_once: int | None, threads: int | None) -> list[str]:
-    """What is said before the jobs of a sweep start at once, in lines; none for jobs one after another."""
+    """The lines that are printed before jobs start that run at the same time; none for jobs one by one."""
     if kind_of(config) == "basic":
         return []
-    given = config.runtime.num_threads or os.environ.get("OMP_NUM_THREADS")
+    user_threads = config.runtime.num_threads or os.environ.get("OMP_NUM_THREADS")
     several = "jobs" if at_once is None else "1 job" if at_once == 1 else f"{at_once} jobs"
-    each = given or threads
+    each = user_threads or threads
     lines = [f"{several} at once by {kind_of(config)}" + (f", threads of each: {each}" if each else "")]
-    if not given:
+    if not user_threads:
         lines[0] += " (runtime.num_threads=1 trains the same to the last digit, however many run at once)"
-    if at_once and given and at_once > 1 and at_once * int(given) > cores():
+    if at_once and user_threads and at_once > 1 and at_once * int(user_threads) > cores():
         fair = max(1, cores() // at_once)
         lines.append(f"they will fight over {cores()} cores; runtime.num_threads={fair} would not")
-    lines.append("what a job prints is in output.log in its folder; here a line says how each has ended")
+    lines.append("each job prints into output.log in its folder; here, a line says how each has ended")
     return lines
 
 
 def start_ray(config: DictConfig) -> None:
-    """Starts Ray, or joins the cluster that there is, as its launcher would when the first job is launched."""
+    """Starts Ray or joins a running cluster, as its launcher would do with the first job."""
     import ray
 
     settings: Any = OmegaConf.to_container(config.hydra.launcher.ray.init, resolve=True)
@@ -110,16 +110,16 @@ def start_ray(config: DictConfig) -> None:
 
 
 def carry_environment(config: DictConfig, names: tuple[str, ...]) -> None:
-    """Hands variables to the workers of a Ray cluster that was there before, which do not have this environment."""
+    """Passes variables to the workers of a Ray cluster that was running before, which lack this environment."""
     if kind_of(config) != "ray":
         return
     carried: dict[str, Any] = {name: os.environ[name] for name in (*names, ALLOW_VARIABLE) if name in os.environ}
     init = config.hydra.launcher.ray.init
-    given = init.get("runtime_env") or {}
+    runtime_env = init.get("runtime_env") or {}
     with open_dict(init):
         init["runtime_env"] = {
-            # With its first task Ray puts the working folder first on a worker's path.
+            # With its first task, Ray puts the working folder first on a worker's path; the hook puts it last again.
             "worker_process_setup_hook": f"{keep_user_folders_last.__module__}.{keep_user_folders_last.__name__}",
-            **given,
-            "env_vars": {**carried, **(given.get("env_vars") or {})},
+            **runtime_env,
+            "env_vars": {**carried, **(runtime_env.get("env_vars") or {})},
         }

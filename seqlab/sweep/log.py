@@ -1,7 +1,7 @@
-"""A sweep's events, as its processes write them and the command reads them.
+"""The events of a sweep: written by the processes that run its jobs, read by its command.
 
-Each process that carries out jobs appends to a file of its own, so that no two of them write one file, be they on
-machines that share a folder. The command reads what is new in each, once.
+Each process appends to a file of its own. So no two processes write the same file, even on several machines that share
+a folder. The command reads the new lines of each file, once.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class SweepLog:
         self._offsets: dict[str, int] = {}
 
     def create(self) -> None:
-        """Makes the folder; those of sweeps that were killed are removed."""
+        """Creates the folder, and removes those of sweeps that were killed."""
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
             if not may_be_alive(_owner_of(other)):
                 shutil.rmtree(other, ignore_errors=True)
@@ -49,62 +49,63 @@ class SweepLog:
         write_atomically(self.folder / _OWNER, json.dumps(this_process()).encode())
 
     def write(self, **event: Any) -> None:
-        """Appends one event; seen by others at once.
+        """Appends one event, which other processes see at once.
 
         Raises:
-            OSError: it cannot be written, or the sweep is over and its log gone.
+            OSError: it cannot be written, or the sweep is over and its log is gone.
         """
         line = (json.dumps(event) + "\n").encode()
         with open(self.folder / f"{socket.gethostname()}-{os.getpid()}.jsonl", "ab", buffering=0) as file:
             file.write(line)
 
     def read_new(self) -> Iterator[dict[str, Any]]:
-        """The events that were not read before, those of one process in their order."""
+        """The events that were not read before; those of one process are in order."""
         for path in sorted(self.folder.glob("*.jsonl")):
             begin = self._offsets.get(path.name, 0)
             with open(path, "rb") as file:
                 file.seek(begin)
                 content = file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            self._offsets[path.name] = begin + len(whole)
-            for line in whole.split(b"\n")[:-1]:
-                event = _event_of(line)
+            lines = content[: content.rfind(b"\n") + 1]
+            self._offsets[path.name] = begin + len(lines)
+            for line in lines.split(b"\n")[:-1]:
+                event = _parse(line)
                 if event is not None:
                     yield event
 
     def stop(self) -> None:
-        """Has no process begin a further job."""
-        with contextlib.suppress(OSError):  # of a sweep that has none, or is over
+        """Tells all processes to begin no further job."""
+        with contextlib.suppress(OSError):  # the sweep has no log, or is over
             (self.folder / _STOP).touch()
 
     def halt(self) -> None:
-        """The same, and has the jobs under way stop, which write a checkpoint first."""
+        """Tells all processes to begin no further job, and running jobs to write a checkpoint and stop."""
         with contextlib.suppress(OSError):
             (self.folder / _HALT).touch()
 
     def is_stopped(self) -> bool:
-        """Whether no further job is to begin: the command says so, or has removed the log."""
+        """Whether no further job may begin: the command says so, or has removed the log."""
         return not self.folder.exists() or (self.folder / _STOP).exists() or self.is_halted()
 
     def is_halted(self) -> bool:
-        """Whether the jobs under way are to stop."""
+        """Whether running jobs must stop."""
         return (self.folder / _HALT).exists()
 
     def remove(self) -> None:
+        """Removes the folder."""
         with contextlib.suppress(OSError):
             shutil.rmtree(self.folder)
 
 
 def _owner_of(log: Path) -> dict[str, Any]:
-    """The command's process; of a log that does not say, this one: it is being made."""
+    """The process of the command. A log that does not name it is just being created: then this process."""
     try:
         return dict(json.loads((log / _OWNER).read_bytes()))
     except (OSError, ValueError):
         return this_process()
 
 
-def _event_of(line: bytes) -> dict[str, Any] | None:
-    """The event in a line; None for a line that a machine left damaged which went down while it was written."""
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The event in a line; None if the line was damaged when a machine went down."""
     try:
         event = json.loads(line)
     except ValueError:

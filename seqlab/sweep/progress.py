@@ -1,14 +1,16 @@
-"""How far a sweep is: a fold over its events, and the lines that tell it. Nothing here touches a file or a clock.
+"""The progress of a sweep: a fold over its events, and the lines that show it. Nothing here uses a file or a clock.
 
 =============  ==================================================================================
-event          what it says of the job ``number``
+event          meaning, for the job ``number`` in ``folder``
 =============  ==================================================================================
-``start``      a process has come to it; ``folder`` and ``overrides``
-``progress``   how far it is: ``stage``, ``step`` of ``steps``
-``silence``    the same, and that it has not come further for so many ``seconds``
-``end``        how it ended: ``status``, ``value`` of the judged metric, ``error``, ``seconds``;
-               ``is_refused``: for wrong input; ``said`` is what its supervisor printed
-``leave``      it was not begun, for the sweep was over
+``start``      a process begins the job
+``progress``   how far the job is: ``stage``, ``step`` of ``steps``
+``silence``    the same, and that there was no progress for ``seconds``
+``end``        how the job ended: ``status``, ``value`` of the judged metric, ``error`` (one line),
+               ``trace`` (the whole error), ``seconds``, ``modules`` (the user's own, with hashes);
+               ``is_refused``: because of wrong input; ``output``: what its supervisor printed;
+               ``is_quiet``: no line is printed for it
+``leave``      the job was not begun, because the sweep was over
 =============  ==================================================================================
 """
 
@@ -22,16 +24,28 @@ from seqlab.run.events import RUNNING
 from seqlab.run.progress import Place, duration
 
 SKIPPED: Final = "skipped"
-"""The status of a job that had completed before."""
+"""The status of a job whose run had completed before the sweep."""
 DONE: Final = ("completed", SKIPPED)
-_CUT_SHORT: Final = (SKIPPED, "interrupted", "pruned")  # what such a job took says nothing of the others
-_LEFT: Final = "not begun"
-_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING, _LEFT)
+_CUT_SHORT: Final = (SKIPPED, "interrupted", "pruned")  # the time of such a job says nothing about the others
+_NOT_BEGUN: Final = "not begun"
+_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING, _NOT_BEGUN)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep; ``value`` is that of the judged metric, ``seconds`` what it took this time."""
+    """One job of a sweep.
+
+    Attributes:
+        number: its place in the sweep, from 0.
+        folder: the name of its folder.
+        status: a status of a run, or ``skipped``.
+        value: the value of the judged metric.
+        error: why it did not complete, in one line.
+        seconds: how long it took this time.
+        place: how far it is.
+        is_silent: whether there was no progress for long.
+        is_refused: whether its input was wrong.
+    """
 
     number: int
     folder: str
@@ -45,29 +59,29 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What the sweep varied."""
+        """What the sweep varies, as in the folder's name."""
         return name_of(self.folder)
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing left to do for it."""
+        """Whether the job has completed, now or before."""
         return self.status in DONE
 
 
 class Progress:
-    """The jobs of a sweep as its events tell them.
+    """The jobs of a sweep, updated by its events.
 
     Args:
         metric: the name of the judged metric.
-        mode: ``min`` or ``max``.
-        num_jobs: how many there are in all; None where a sweeper decides as it goes.
-        at_once: how many run at once; None where a cluster decides.
+        mode: ``min`` or ``max``: which values of it are best.
+        num_jobs: the number of all jobs; None: a sweeper decides as it goes.
+        at_once: how many jobs run at the same time; None: a cluster decides.
 
     Example:
         >>> progress = Progress("val/loss", "min", num_jobs=2, at_once=1)
-        >>> progress.take({"event": "start", "number": 0, "folder": "seed=1-abc"})
+        >>> progress.add({"event": "start", "number": 0, "folder": "seed=1-abc"})
         >>> end = {"event": "end", "number": 0, "folder": "seed=1-abc", "status": "completed"}
-        >>> progress.take({**end, "value": 2.0, "seconds": 9})
+        >>> progress.add({**end, "value": 2.0, "seconds": 9})
         >>> progress.line(0, elapsed=9.0)
         'completed  val/loss 2  the best so far  1 to go, about 9 s'
     """
@@ -77,8 +91,12 @@ class Progress:
         self.num_jobs, self.at_once = num_jobs, at_once
         self.jobs: dict[int, Job] = {}
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Takes one event in."""
+    def label(self, number: int) -> str:
+        """A job, for messages: ``[2/6]``."""
+        return f"[{number + 1}/{self.num_jobs or '?'}]"
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Updates the jobs by one event."""
         number, folder = int(event["number"]), str(event["folder"])
         if event["event"] == "start":
             self.jobs[number] = Job(number, folder)
@@ -101,28 +119,28 @@ class Progress:
 
     @property
     def has_failure(self) -> bool:
-        """Whether a job has ended otherwise than well."""
+        """Whether a job has ended without completing."""
         return any(not job.is_done for job in self.ended)
 
     @property
     def all_done(self) -> bool:
-        """Whether each job that was begun has completed, now or before."""
+        """Whether each job that has begun is done."""
         return all(job.is_done for job in self.jobs.values())
 
     @property
     def exit_code(self) -> int:
-        """That of the command: 0 where all jobs are done, 2 where each was refused for its input, else 1."""
+        """The command's exit code: 0 if all jobs are done, 2 if the input of each was refused, else 1."""
         if self.all_done:
             return 0
-        is_begun = self.num_jobs is None or len(self.jobs) >= self.num_jobs
-        return 2 if is_begun and all(job.is_refused for job in self.jobs.values()) else 1
+        all_begun = self.num_jobs is None or len(self.jobs) >= self.num_jobs
+        return 2 if all_begun and all(job.is_refused for job in self.jobs.values()) else 1
 
     def best(self) -> Job | None:
         """The job with the best finite metric."""
         return best_of(self.jobs.values(), self.mode)
 
     def line(self, number: int, elapsed: float) -> str:
-        """One line when a job has ended: how, the best so far, and the time that the rest will take."""
+        """The line for a job that has ended: how it ended, the best job so far, and the time that is left."""
         job = self.jobs[number]
         parts = [f"{job.status}: {job.error}" if job.error else job.status]
         if job.value is not None:
@@ -130,7 +148,7 @@ class Progress:
         return "  ".join([*parts, *self._best(job), *self._rest(elapsed)])
 
     def status_line(self, elapsed: float) -> str:
-        """How far the sweep is as a whole."""
+        """The line for the sweep as a whole."""
         counts = Counter(job.status for job in self.jobs.values())
         parts = [", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status]) or "no job has begun"]
         return "  ".join([*parts, *self._best(None), *self._rest(elapsed)])
@@ -149,12 +167,12 @@ class Progress:
         return [f"{to_go} to go{left}"]
 
     def summary(self, sweep_dir: str) -> str:
-        """How the jobs ended, and a line for each that did not complete."""
+        """The lines at the end: how many jobs ended how, and a line for each job that did not complete."""
         counts = Counter(job.status for job in self.jobs.values())
         if self.jobs and self.num_jobs is not None:
-            counts[_LEFT] = self.num_jobs - len(self.jobs)
-        told = [f"{counts[status]} {status}" for status in _ORDER if counts[status] > 0]
-        lines = [", ".join(told) or "no job was begun"]
+            counts[_NOT_BEGUN] = self.num_jobs - len(self.jobs)
+        parts = [f"{counts[status]} {status}" for status in _ORDER if counts[status] > 0]
+        lines = [", ".join(parts) or "no job was begun"]
         for job in sorted(self.jobs.values(), key=lambda job: job.folder):
             if not job.is_done:
                 lines.append(f"  {job.status}: {sweep_dir}/{job.folder}" + (f": {job.error}" if job.error else ""))
@@ -162,23 +180,29 @@ class Progress:
 
 
 def best_of(jobs: Iterable[Job], mode: str) -> Job | None:
-    """The job with the best finite metric; None where none has one."""
+    """The job with the best finite metric; None if no job has one."""
     measured = [job for job in jobs if job.value is not None and math.isfinite(job.value)]
     sign = 1 if mode == "min" else -1
     return min(measured, key=lambda job: sign * (job.value or 0.0), default=None)
 
 
 def name_of(folder: str) -> str:
-    """What the sweep varied, by the name of a job's folder."""
+    """What the sweep varies, by the name of a job's folder."""
     return folder.rpartition("-")[0] or folder
 
 
 def time_left(seconds: list[float], to_go: int, elapsed: float, at_once: int | None) -> float:
-    """Seconds until the last job ends, of which some took ``seconds``, if the others take as long.
+    """Estimates the seconds until the last job ends, if the others take as long as those that have ended.
 
-    Jobs at once come in rounds, and those under way have done a part already; where the rounds take longer than they
-    should have, half of what is left is theirs. Where nobody knows how many run at once, as many end in a time as did
-    so far.
+    Jobs that run at the same time come in rounds, and the running ones have done a part of their round. If the rounds
+    take longer than expected, half of the remaining time is left. If ``at_once`` is unknown, jobs go on ending at the
+    rate so far.
+
+    Args:
+        seconds: how long each job took that has ended.
+        to_go: the number of jobs that have not ended.
+        elapsed: the sweep's time so far.
+        at_once: how many jobs run at the same time; None: unknown.
 
     >>> time_left([10, 10], to_go=2, elapsed=20, at_once=1), time_left([10], to_go=3, elapsed=10, at_once=2)
     (20.0, 10.0)

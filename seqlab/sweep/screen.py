@@ -1,58 +1,59 @@
-"""How far a sweep is, redrawn at the foot of a terminal while its jobs run in other processes."""
+"""The progress of a sweep, redrawn at the foot of a terminal while its jobs run in other processes."""
 
 import sys
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from seqlab.sweep.progress import Job, Progress
 
-_MOST_JOBS: Final = 8
+_MAX_JOBS: Final = 8
 
 
 class Screen:
-    """The lowest lines of a terminal; what is printed meanwhile stands above them."""
+    """The lowest lines of a terminal; what is printed meanwhile appears above them."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
-        self._shown: str | None = None
+        self._lines: list[str] = []
         self._live.start()
 
     @classmethod
     def open(cls) -> "Screen | None":
-        """One on this process's terminal; None where the output is no terminal, or one that cannot redraw."""
+        """The screen on this process's terminal; None if the output is not a terminal, or one that cannot redraw."""
         console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         return cls(console) if console.is_terminal and not console.is_dumb_terminal else None
 
     def show(self, progress: Progress, elapsed: float) -> None:
-        """Draws what is new."""
-        text = "\n".join(lines_of(progress, elapsed))
-        if text != self._shown:
-            self._shown = text
-            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        """Redraws the lines if they have changed. The status line is wrapped, the lines of jobs are cut."""
+        lines = status_lines(progress, elapsed)
+        if lines != self._lines:
+            self._lines = lines
+            jobs = (Text(line, no_wrap=True, overflow="ellipsis") for line in lines[1:])
+            self._live.update(Group(Text(lines[0], no_wrap=False, overflow="fold"), *jobs), refresh=True)
 
     def close(self) -> None:
-        """Takes the lines away, and gives the terminal its cursor back."""
+        """Removes the lines, and shows the cursor again."""
         self._live.stop()
 
 
-def lines_of(progress: Progress, elapsed: float) -> list[str]:
-    """How far the sweep is as a whole, then its jobs under way.
+def status_lines(progress: Progress, elapsed: float) -> list[str]:
+    """A line for the whole sweep, then a line for each running job.
 
     Example:
         >>> progress = Progress("val/loss", "min", num_jobs=2, at_once=2)
-        >>> progress.take({"event": "start", "number": 0, "folder": "seed=1-abc"})
-        >>> where = {"number": 0, "folder": "seed=1-abc"}
-        >>> progress.take({"event": "progress", **where, "stage": "training", "step": 20, "steps": 80})
-        >>> lines_of(progress, 7.0)
+        >>> progress.add({"event": "start", "number": 0, "folder": "seed=1-abc"})
+        >>> job = {"number": 0, "folder": "seed=1-abc"}
+        >>> progress.add({"event": "progress", **job, "stage": "training", "step": 20, "steps": 80})
+        >>> status_lines(progress, 7.0)
         ['1 running  2 to go', '  seed=1  training, step 20 of 80']
     """
     jobs = progress.running
-    more = [f"  and {len(jobs) - _MOST_JOBS} more"] if len(jobs) > _MOST_JOBS else []
-    return [progress.status_line(elapsed), *map(_line, jobs[:_MOST_JOBS]), *more]
+    more = [f"  and {len(jobs) - _MAX_JOBS} more"] if len(jobs) > _MAX_JOBS else []
+    return [progress.status_line(elapsed), *map(_job_line, jobs[:_MAX_JOBS]), *more]
 
 
-def _line(job: Job) -> str:
+def _job_line(job: Job) -> str:
     return f"  {job.name}  {job.place}" + ("  no progress" if job.is_silent else "")

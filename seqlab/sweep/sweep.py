@@ -1,7 +1,7 @@
-"""A sweep: what its jobs need to know of it, in whichever process, and how it is told and ends in the command's.
+"""A sweep, as its command and its jobs see it, in whichever process they run.
 
-The command makes one :class:`Sweep`. Launchers send a copy of it with the function that they run, so that a job knows
-its sweep without an environment variable or a global.
+The command creates one :class:`Sweep`. Launchers send a copy of it with the function that they run. So a job knows its
+sweep without an environment variable or a global.
 """
 
 import os
@@ -23,25 +23,25 @@ from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.provenance import may_be_alive, this_process
-from seqlab.run.start import silence_line
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
+from seqlab.sweep.messages import JobMessages
 from seqlab.sweep.plan import plan_jobs
-from seqlab.sweep.progress import DONE, Job, Progress, name_of
+from seqlab.sweep.progress import DONE, Job, Progress
 from seqlab.sweep.screen import Screen
 from seqlab.sweep.search import is_search
 
-_LOOK_SECONDS: Final = 0.5
-_PARTING_SECONDS: Final = 10.0  # for a job whose supervisor is gone, and which stops for that
+_POLL_SECONDS: Final = 0.5
+_GRACE_SECONDS: Final = 10.0  # for a job to stop whose supervisor is gone
 
 
 class StopSweep(BaseException):  # like KeyboardInterrupt, it passes through Hydra's and launchers' handlers
     """Ends a sweep from within a job or a callback.
 
     Args:
-        reason: ``stopped`` (somebody asked for the end), ``failed`` (a job did, and ``fail_fast`` is on) or ``refused``
-            (it could not begin).
-        error: why it was refused.
+        reason: ``stopped`` (somebody asked for it), ``failed`` (a job failed, and ``fail_fast`` is on) or ``refused``
+            (the sweep could not begin).
+        error: why the sweep could not begin.
     """
 
     def __init__(self, reason: str, error: Exception | None = None) -> None:
@@ -54,6 +54,15 @@ class Sweep:
 
     Args:
         config: the configuration that its jobs share, with Hydra's section.
+
+    Attributes:
+        folder: the sweep's folder.
+        at_once: how many jobs run at the same time; None: unknown.
+        threads: the number of threads of a job; None: not set here.
+        fail_fast: whether the first failure ends the sweep.
+        progress: its jobs, as far as this process knows.
+        log: the events of jobs in other processes.
+        server: the address of the server that the processes of its jobs are forked from; None: there is none.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -65,176 +74,121 @@ class Sweep:
         self.logs_to_tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
         self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
         self.log = SweepLog(self.folder.absolute(), secrets.token_hex(4))
-        self.server: str | None = None  # the address of the one that its jobs' processes are forked from
-        self._modules: dict[str, str | None] = {}  # the user's own that jobs have loaded, with their hashes
-        self._process = this_process()
-        self._began = time.monotonic()
-        self._watch: threading.Thread | None = None
+        self.server: str | None = None
+        self._messages = JobMessages(self.progress)
+        self._command = this_process()
+        self._start_time = time.monotonic()
+        self._watcher: threading.Thread | None = None
         self._screen: Screen | None = None
         self._end = threading.Event()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a job in another process needs."""
-        here = ("_watch", "_screen", "_end", "_lock")
-        return {name: value for name, value in self.__dict__.items() if name not in here}
+        """The attributes that a job in another process needs."""
+        only_here = ("_watcher", "_screen", "_end", "_lock")
+        return {name: value for name, value in self.__dict__.items() if name not in only_here}
 
     # In any process
 
-    def is_apart(self) -> bool:
-        """Whether a launcher runs this job in another process than the command's."""
-        return this_process() != self._process
+    def is_worker(self) -> bool:
+        """Whether this is another process than the command's: a launcher runs jobs here."""
+        return this_process() != self._command
 
     def is_abandoned(self) -> bool:
-        """Whether the command's process is gone; of one on another machine, nobody here can tell."""
-        return self.is_apart() and not may_be_alive(self._process)
+        """Whether the command's process is gone. One on another machine is taken to be alive."""
+        return self.is_worker() and not may_be_alive(self._command)
 
     def is_halted(self) -> bool:
-        """Whether a job that runs must stop."""
-        return self.is_apart() and (self.is_abandoned() or self.log.is_halted())
+        """Whether a running job must stop."""
+        return self.is_worker() and (self.is_abandoned() or self.log.is_halted())
 
     def is_over(self) -> bool:
-        """Whether a job must not begin any more."""
-        return self.is_apart() and (self.is_abandoned() or self.log.is_stopped())
+        """Whether no further job may begin."""
+        return self.is_worker() and (self.is_abandoned() or self.log.is_stopped())
 
     def note(self, event: str, number: int, folder: str, **fields: Any) -> None:
-        """Says what has become of a job, from whichever process."""
-        if not self.is_apart():
-            self._take({"event": event, "number": number, "folder": folder, **fields})
+        """Notes an event of a job; :mod:`seqlab.sweep.progress` lists the events."""
+        if not self.is_worker():
+            self._handle({"event": event, "number": number, "folder": folder, **fields})
             return
         if event == "end" and self.fail_fast and fields["status"] not in DONE:
-            self.log.stop()  # before this process is free: the command hears of it later
+            self.log.stop()  # now, before this process takes its next job: the command reads the event later
         try:
             self.log.write(event=event, number=number, folder=folder, **fields)
-        except OSError as error:  # the job's own folder says how it ended
-            reason = f"{error.filename}: {error.strerror}"
-            print(f"seqlab: {self.label(number)} its {event} could not be told: {reason}", file=sys.stderr, flush=True)
+        except OSError as error:  # not fatal: the job's own folder says how it ended
+            text = f"{self.label(number)}: its {event} could not be noted: {error.filename}: {error.strerror}"
+            print(f"seqlab: {text}", file=sys.stderr, flush=True)
 
     def label(self, number: int) -> str:
-        """A job of this sweep, for a line: ``[2/6]``."""
-        return f"[{number + 1}/{self.progress.num_jobs or '?'}]"
+        """A job of this sweep, for messages: ``[2/6]``."""
+        return self.progress.label(number)
 
     def environment(self) -> dict[str, str]:
-        """What a job's environment says of its threads, where jobs share a machine."""
-        return self.thread_variables() if self.is_apart() else {}
+        """The environment variables of a job in this process."""
+        return self.thread_variables() if self.is_worker() else {}
 
     def thread_variables(self) -> dict[str, str]:
-        """The same, of jobs at once."""
+        """The environment variables for the threads of jobs that share a machine."""
         if self.threads is None:
             return {}
         return {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
 
     # In the command's process
 
-    def watch(self) -> None:
-        """Tells how jobs end that other processes carry out, from now on, and on a terminal how far they are.
+    def start_watching(self) -> None:
+        """From now on, prints how jobs in other processes end, and on a terminal how far they are.
 
         Raises:
-            OSError: there is no room for their log.
+            OSError: the log cannot be created.
         """
         self.log.create()
+        self._messages.is_watching = True
         self._screen = Screen.open()
-        self._watch = threading.Thread(target=self._look, daemon=True, name="sweep-watch")
-        self._watch.start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="sweep-watch")
+        self._watcher.start()
 
-    def _look(self) -> None:
-        while not self._end.wait(_LOOK_SECONDS):
+    def _watch(self) -> None:
+        while not self._end.wait(_POLL_SECONDS):
             try:
-                self.tell()
+                self.read_log()
                 if self._screen is not None:
-                    self._screen.show(self.progress, time.monotonic() - self._began)
-            except BrokenPipeError:  # nobody reads any more
+                    self._screen.show(self.progress, self._elapsed())
+            except BrokenPipeError:  # nobody reads the output any more
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    def tell(self) -> None:
-        """Takes in what jobs in other processes have said, and prints a line for each that has ended."""
+    def read_log(self) -> None:
+        """Handles the new events of jobs in other processes, and prints a line for each job that has ended."""
         for event in self.log.read_new():
-            self._take(event)
+            self._handle(event)
 
-    def _take(self, event: dict[str, Any]) -> None:
-        with self._lock:
-            self.progress.take(event)
-            if event["event"] == "silence":
-                self._tell_silence(event)
-            if event["event"] == "end":
-                if self._watch is not None and self.fail_fast and self.progress.has_failure:
-                    self.log.stop()
-                self._tell_end(event)
-                self._tell_same(event)
-                self._tell_edits(event)
-
-    def _tell_same(self, event: dict[str, Any]) -> None:
-        """Says where a job is one and the same run as another one: what is varied between them changes no result."""
-        number, folder = int(event["number"]), str(event["folder"])
-        same = [job.number for job in self.progress.jobs.values() if job.folder == folder and job.number != number]
-        if same:
-            print(
-                f"seqlab: {self.label(number)} is the same run as {self.label(same[0])}: what is varied between "
-                "the two changes no result",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def _tell_edits(self, event: dict[str, Any]) -> None:
-        """Says where a module of the user's own was another for a job before: it was edited while the sweep runs."""
-        modules: dict[str, str | None] = event.get("modules") or {}
-        edited = [name for name, digest in modules.items() if self._modules.get(name, digest) != digest]
-        self._modules.update(modules)
-        if edited:
-            job = f"{self.label(int(event['number']))} {name_of(event['folder'])}"
-            print(
-                f"seqlab: {job} has loaded another {', '.join(edited)} than a job before it: edited while the sweep "
-                "runs, so the report keeps the two apart",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def _tell_silence(self, event: dict[str, Any]) -> None:
-        number = int(event["number"])
-        line = silence_line(self.progress.jobs[number].place, float(event["seconds"]))
-        print(f"seqlab: {self.label(number)} {name_of(event['folder'])}: {line}", file=sys.stderr, flush=True)
-
-    def _tell_end(self, event: dict[str, Any]) -> None:
-        number, said = int(event["number"]), str(event.get("said") or "")
-        if said:
-            print(said.rstrip("\n"), flush=True)
-        if event.get("is_quiet"):
-            return
-        trace = str(event.get("trace") or "").rstrip()
-        if event["status"] == FAILED and self._watch is not None and trace and trace.splitlines()[0] not in said:
-            print(trace, file=sys.stderr, flush=True)
-        name = f" {name_of(event['folder'])} " if self._watch is not None else ""
-        line = self.progress.line(number, time.monotonic() - self._began)
-        print(f"{self.label(number)}{name} {line}", flush=True)
-
-    def end_watch(self) -> None:
-        """Tells what is left to tell."""
-        if self._watch is not None:
+    def stop_watching(self) -> None:
+        """Handles the last events, and closes the screen."""
+        if self._watcher is not None:
             self._end.set()
-            self._watch.join()
+            self._watcher.join()
         if self._screen is not None:
             self._screen.close()
-        self.tell()
+        self.read_log()
 
-    def lose(self) -> None:
-        """Takes in how jobs ended that could not say so themselves, by what their folders say."""
-        self.end_watch()
-        until = time.monotonic() + _PARTING_SECONDS
-        while any(self._is_at_work(job) for job in self.progress.running) and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
+    def _handle(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self.progress.add(event)
+            if event["event"] == "end" and self._watcher is not None and self.fail_fast and self.progress.has_failure:
+                self.log.stop()
+            self._messages.print_event(event, self._elapsed())
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._start_time
+
+    def settle_lost_jobs(self) -> None:
+        """Notes the end of jobs whose processes are gone and could not note it, from what their folders say."""
+        self.stop_watching()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while any(self._is_at_work(job) for job in self.progress.running) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         for job in self.progress.running:
-            try:
-                state = RunFolder(self.folder / job.folder).state()
-            except InputError as error:
-                self.note("end", job.number, job.folder, status=FAILED, error=str(error))
-                continue
-            end: dict[str, Any] = {"status": FAILED if state.status == ABSENT else state.status}
-            if end["status"] == COMPLETED:
-                end["value"] = state.record["metrics"].get(self.progress.metric)
-            else:
-                reason = str(state.record["error"] or "").strip()
-                end["error"] = reason.splitlines()[-1] if reason else "its process is gone"
+            end = self._end_of_lost(job)
             if end["status"] != RUNNING:
                 self.note("end", job.number, job.folder, **end)
 
@@ -244,9 +198,28 @@ class Sweep:
         except InputError:
             return False
 
+    def _end_of_lost(self, job: Job) -> dict[str, Any]:
+        """The fields of the ``end`` of a job whose process is gone."""
+        try:
+            state = RunFolder(self.folder / job.folder).state()
+        except InputError as error:
+            return {"status": FAILED, "error": str(error)}
+        if state.status == COMPLETED:
+            return {"status": COMPLETED, "value": state.record["metrics"].get(self.progress.metric)}
+        reason = str(state.record["error"] or "").strip()
+        error_line = reason.splitlines()[-1] if reason else "its process is gone"
+        return {"status": FAILED if state.status == ABSENT else state.status, "error": error_line}
+
     def finish(self, search_line: str | None = None) -> int:
-        """Tells how the sweep ended; returns the command's exit code."""
-        self.lose()
+        """Prints how the sweep ended.
+
+        Args:
+            search_line: a line about the search; None: there is no search.
+
+        Returns:
+            The exit code of the command.
+        """
+        self.settle_lost_jobs()
         self.log.remove()
         if self.fail_fast and self.progress.has_failure:
             print("seqlab: fail_fast=true ends the sweep with its first failure", file=sys.stderr, flush=True)
@@ -261,23 +234,23 @@ class Sweep:
 
 
 def count_jobs(config: DictConfig) -> int | None:
-    """How many jobs Hydra's own sweeper or a search will run; None where another sweeper decides."""
+    """The number of jobs of a sweep or a search; None if another sweeper decides."""
     sweeper = config.hydra.sweeper
     if is_search(config):
         return int(sweeper.n_trials)
     if not str(sweeper.get("_target_")).endswith(".JobSweeper"):
         return None
-    loader = GlobalHydra.instance().config_loader()  # it knows what a glob over a group's choices stands for
+    loader = GlobalHydra.instance().config_loader()  # it resolves a glob over a group's choices
     return len(plan_jobs(OmegaConf.to_container(config.hydra.overrides.task), sweeper.get("params"), loader))  # type: ignore[arg-type]
 
 
 def show_in_tensorboard(sweep_dir: Path) -> None:
-    """The sweep as a whole for TensorBoard. It is no result: what is wrong with it is said, and changes nothing."""
+    """Writes the sweep as a whole for TensorBoard. It is not a result: an error here is printed and changes nothing."""
     from seqlab.report import compare
 
     try:
         text = board.save_for_tensorboard(compare([sweep_dir]), sweep_dir)
-    except Exception as error:  # whatever odd values there are in the runs of the user
+    except Exception as error:  # anything: the user's runs may have any values
         print(f"seqlab: the sweep as a whole could not be written for TensorBoard: {_one_line(error)}", file=sys.stderr)
     else:
         print(f"{text}; see them with: tensorboard --logdir {shlex.quote(str(sweep_dir))}")

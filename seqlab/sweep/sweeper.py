@@ -1,4 +1,4 @@
-"""A sweeper as Hydra's own, but for composing each job twice: once to see that it can be done, and once to run it."""
+"""A sweeper like Hydra's own that composes each job once; Hydra's own composes all jobs a first time as a check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import plan_jobs
 
 TARGET: Final = "hydra_plugins.seqlab.JobSweeper"
-"""What a configuration calls it: Hydra takes plugins from below ``hydra_plugins`` alone. There is no such module;
-:func:`register_sweeper` tells Hydra the class."""
+"""The class's name in a configuration. Hydra takes plugins only from the package ``hydra_plugins``. There is no such
+module: :func:`register_sweeper` registers the class under this name."""
 
 
 @dataclass
 class JobSweeperConf:
-    """Hydra's group ``hydra/sweeper``, choice ``basic``: what a sweep is unless another is chosen."""
+    """The choice ``basic`` of Hydra's group ``hydra/sweeper``, which is the default."""
 
     _target_: str = TARGET
     max_batch_size: int | None = None
@@ -31,11 +31,11 @@ class JobSweeperConf:
 class JobSweeper(Sweeper):
     """Runs every combination of the values of a command line.
 
-    Args:
-        max_batch_size: jobs that are handed to the launcher at a time; None: all.
-        params: keys and values of a stored sweep.
+    The command that owns the sweep sees all jobs before any is composed, and chooses those to run.
 
-    The command that owns the sweep is told its jobs before any is composed, and chooses those to run.
+    Args:
+        max_batch_size: how many jobs the launcher gets at a time; None: all.
+        params: the keys and values of a stored sweep.
     """
 
     def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
@@ -49,8 +49,8 @@ class JobSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        planned = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
-        jobs = owner.get().choose_jobs(self.config, planned)
+        all_jobs = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
+        jobs = owner.get().choose_jobs(self.config, all_jobs)
         self.validate_batch_is_legal([job.overrides for job in jobs])
         returns = []
         size = self.max_batch_size or len(jobs) or 1
@@ -58,12 +58,12 @@ class JobSweeper(Sweeper):
             batch = [list(job.overrides) for job in jobs[start : start + size]]
             results = self.launcher.launch(batch, initial_job_idx=start)
             for result in results:
-                _ = result.return_value  # raises what the job has raised
+                _ = result.return_value  # raises the job's exception
             returns.append(results)
         return returns
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Composes one job for each combination of choices of groups: the others differ from it in values alone."""
+        """Composes one job for each combination of group choices; the other jobs differ from it only in values."""
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         is_group: dict[str, bool] = {}
@@ -80,11 +80,10 @@ class JobSweeper(Sweeper):
 
 
 def register_sweeper() -> None:
-    """Has Hydra take this sweeper for its own, in this process and in those that a launcher starts for it.
+    """Registers this sweeper as Hydra's own, in this process and in those that a launcher starts for it.
 
-    A plugin of a package of its own would have to lie in the folder ``hydra_plugins``, where an editable install puts
-    none.
+    A regular plugin would have to be in the package ``hydra_plugins``, where an editable install puts nothing.
     """
-    classes: dict[str, Any] = Plugins.instance().class_name_to_class  # first, for it stores Hydra's own again
+    classes: dict[str, Any] = Plugins.instance().class_name_to_class  # first: it registers Hydra's own sweeper again
     classes[TARGET] = JobSweeper
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")

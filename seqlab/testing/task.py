@@ -54,7 +54,7 @@ def check_task(
     if batches < 2:
         raise ValueError(f"batches: expected 2 or more, got {batches}")
     with warnings.catch_warnings(), _quiet_lightning():
-        from seqlab.run.training import ignore_foreign_warnings
+        from seqlab.run.torch_settings import ignore_foreign_warnings
 
         ignore_foreign_warnings()
         data.prepare_data()

@@ -13,7 +13,7 @@ from seqlab.config.build import build
 from seqlab.config.trust import ALLOW_VARIABLE, allow, check_definitions, check_targets, modules_below
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 from seqlab.run.load import load_run
 from tests.conftest import run_here
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, start_run
+from seqlab.run.claim import Claim
+from seqlab.run.folder import start_run
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 
 _at_work: list[Claim] = []  # whose owner must not be gone
 

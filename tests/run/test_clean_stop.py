@@ -11,8 +11,8 @@ from seqlab.commands.resume import resume
 from seqlab.run import training
 from seqlab.run.folder import RunFolder
 from seqlab.run.load import find_resumption
-from seqlab.run.record import read_record
-from seqlab.run.signals import STOPPING, Forwarding, Stopped, StopRequest, forwarded, stop_requests
+from seqlab.run.record import RecordFile, read_record
+from seqlab.run.signals import STOPPING, SignalForwarding, Stopped, StopRequest, forward_signals, stop_requests
 from seqlab.tasks import LanguageModelTask
 from tests.run.test_exact_resume import SETTINGS, alone, assert_the_same_end, carry_out, curves, overrides_of, untrained  # noqa: F401
 
@@ -206,7 +206,7 @@ def test_handlers_are_put_back_and_a_hang_up_that_is_ignored_stays_so():
 def test_a_supervisor_asks_once_and_ends_at_the_second_request(monkeypatch):
     now, calls = [0.0], []
     monkeypatch.setattr("seqlab.run.signals.time.monotonic", lambda: now[0])
-    with forwarded(calls.append, lambda: calls.append("end")):
+    with forward_signals(calls.append, lambda: calls.append("end")):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # of a wrapper that passes the terminal's on
         now[0] = 0.5
@@ -220,13 +220,13 @@ def test_the_handler_that_a_requeuing_launcher_had_set_is_called_after_the_run()
     called = []
     earlier = signal.signal(signal.SIGUSR2, lambda *arguments: called.append("requeued"))
     try:
-        with forwarded(called.append, lambda: None) as forwarding:
+        with forward_signals(called.append, lambda: None) as forwarding:
             signal.raise_signal(signal.SIGUSR2)
-        forwarding.pass_on()
+        forwarding.call_earlier_handler()
     finally:
         signal.signal(signal.SIGUSR2, earlier)
     assert called == [signal.SIGUSR2, "requeued"]
-    Forwarding(print, print).pass_on()  # no signal came
+    SignalForwarding(print, print).call_earlier_handler()  # no signal came
 
 
 def test_signals_are_left_alone_in_other_threads():
@@ -247,13 +247,13 @@ def test_signals_are_left_alone_in_other_threads():
 def test_a_command_that_was_stopped_comes_to_its_end_however_often_it_is_asked():
     before = {signum: signal.getsignal(signum) for signum in STOPPING}
     try:
-        with forwarded(lambda signum: None, lambda: None) as forwarding:
+        with forward_signals(lambda signum: None, lambda: None) as forwarding:
             pass
-        forwarding.deafen()
+        forwarding.ignore_further_signals()
         assert signal.getsignal(signal.SIGINT) == before[signal.SIGINT]  # nobody asked
-        with forwarded(lambda signum: None, lambda: None) as forwarding:
+        with forward_signals(lambda signum: None, lambda: None) as forwarding:
             signal.raise_signal(signal.SIGINT)
-        forwarding.deafen()
+        forwarding.ignore_further_signals()
         for signum in STOPPING:
             signal.raise_signal(signum)
     finally:
@@ -265,7 +265,7 @@ def test_a_run_killed_between_its_completion_and_its_record_is_shown_as_complete
     with RunFolder(tmp_path).claim() as claim:
         claim.begin({"seed": 1}, [])
         with monkeypatch.context() as patch:
-            patch.setattr(type(claim), "_show", lambda self: None)
+            patch.setattr(RecordFile, "write", lambda self, record: None)
             claim.complete({"val/loss": 1.0})
     assert '"status": "running"' in (tmp_path / "run.json").read_text()
     assert resume(tmp_path, [], []) == 0

@@ -11,11 +11,11 @@ import pytest
 
 from seqlab.errors import ChangedError, InputError
 from seqlab.run import code, loaded, training
-from seqlab.run.code import changed_modules, code_differences, keep_copies, record_of
+from seqlab.run.code import changed_modules, code_differences, code_record, copy_code
 from seqlab.run.folder import RunFolder
 from seqlab.run.loaded import LoadedFile, loaded_files
 from seqlab.run.modules import find_module
-from seqlab.run.provenance import seqlab_git, users_git
+from seqlab.run.provenance import seqlab_git, user_git
 from seqlab.run.supervisor import open_attempt
 from tests.commands.test_own_cell import CELL
 from tests.conftest import config_of, interrupted_here, resumed_here
@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.chdir(folder)
-    loaded.watch_imports()
+    loaded.record_imports()
     yield folder
     for name in set(sys.modules) - before:
         del sys.modules[name]
@@ -45,7 +45,7 @@ def load(name: str) -> dict[str, LoadedFile]:
 
 
 def recorded(files: dict[str, LoadedFile]) -> dict:
-    return record_of(files.values())
+    return code_record(files.values())
 
 
 def test_own_modules_of_any_kind_are_listed_and_nothing_that_is_installed(project):
@@ -62,7 +62,7 @@ def test_own_modules_of_any_kind_are_listed_and_nothing_that_is_installed(projec
     assert list(files) == ["bare", "package", "package.inner.cells", "zipped"]
     assert all(file.sha256 and file.content is not None for file in files.values())
     assert code_differences(recorded(files)) == []
-    keep_copies(project / "run", files.values())
+    copy_code(project / "run", files.values())
     copies = {str(path.relative_to(project / "run" / "code")) for path in (project / "run" / "code").rglob("*.*")}
     assert copies == {"bare.pyc", "package/__init__.py", "package/inner/cells.py", "zipped.py"}
 
@@ -101,7 +101,7 @@ def test_what_was_imported_before_anybody_watched_is_unknown_where_its_file_is_y
     os.utime(project / "early.py", (2e9, 2e9))
     files = {file.module: file for file in loaded_files() if file.module == "early"}
     assert files["early"].sha256 is None and recorded(files)["hash"] is None
-    assert "not known" in code_differences(recorded(files))[0]
+    assert "unknown" in code_differences(recorded(files))[0]
 
 
 def test_a_comment_counts_and_line_ends_do_not(project):
@@ -157,7 +157,7 @@ def test_a_file_that_is_loaded_by_its_path_is_recorded_though_it_stands_under_no
     files = load("user")
     (by_path,) = (file for name, file in files.items() if name != "user")
     assert by_path.path == str(project / "plugins" / "cell.py") and "cell" not in sys.modules
-    assert keep_copies(project / "run", files.values()) == []
+    assert copy_code(project / "run", files.values()) == []
     assert (project / "run" / "code" / f"{by_path.module.replace('.', '/')}.py").read_text() == "value = 1\n"
     assert code_differences(recorded(files)) == []
     (project / "plugins" / "cell.py").write_text("value = 2\n")
@@ -181,7 +181,7 @@ def test_copies_are_bounded_and_what_is_left_out_is_told(project, monkeypatch):
         (project / f"{name}.py").write_text("#" * 100)
     (project / "own.py").write_text("import first, large, second\n")
     files = load("own")
-    left_out = keep_copies(project / "run", files.values())
+    left_out = copy_code(project / "run", files.values())
     assert len(left_out) == 2 and "large.py: 101 bytes" in left_out[0] and "second.py: 100 bytes" in left_out[1]
     assert sorted(path.name for path in (project / "run" / "code").iterdir()) == ["first.py", "own.py"]
     assert None not in [file.sha256 for file in files.values()]
@@ -191,8 +191,8 @@ def test_modules_of_before_stay_in_the_record_and_their_order_does_not_count(pro
     for name in ("early", "late"):
         (project / f"{name}.py").write_text(f"name = '{name}'\n")
     early, late = load("early"), load("late")
-    once = record_of([*late.values(), *early.values()])
-    assert record_of(late.values(), recorded(early)) == once
+    once = code_record([*late.values(), *early.values()])
+    assert code_record(late.values(), recorded(early)) == once
     assert [entry["module"] for entry in once["files"]] == ["early", "late"]
     assert changed_modules(once, early.values()) == []
 
@@ -216,7 +216,7 @@ def test_a_run_keeps_its_own_code_and_goes_on_with_that_alone(project, monkeypat
     own = [entry for entry in record["code"]["files"] if entry["module"] == "my_cells"]
     assert [entry["path"] for entry in own] == [str(project / "my_cells.py")]
     assert (run_dir / "code" / "my_cells.py").read_text() == CELL
-    assert record["seqlab_git"] == seqlab_git() and record["git"] == users_git()
+    assert record["seqlab_git"] == seqlab_git() and record["git"] == user_git()
 
     del sys.modules["my_cells"]
     (project / "my_cells.py").write_text(CELL.replace(".tanh()", ".sigmoid()"))

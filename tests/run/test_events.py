@@ -6,7 +6,8 @@ import json
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.run.events import STATUSES, TRANSITIONS, History, TransitionError, after, fold, read_lines, strict
+from seqlab.run.events import STATUSES, TRANSITIONS, TransitionError, fold, next_status, to_json_values
+from seqlab.run.history import History, read_lines
 
 EVENTS = ("begin", "resume", "note", "complete", "fail", "interrupt", "prune", "abandon", "withdraw")
 # Rows are statuses, columns what follows each of EVENTS; a dot: it cannot happen. "before" is the status before.
@@ -42,9 +43,9 @@ def test_each_event_follows_the_statuses_that_the_table_allows(status, kind):
     follows = EXPECTED[status, kind]
     if follows == ".":
         with pytest.raises(TransitionError, match=f"'{kind}' cannot follow the status '{status}'"):
-            after(status, kind, "failed")
+            next_status(status, kind, "failed")
     else:
-        assert after(status, kind, "failed") == ("failed" if follows == "before" else follows)
+        assert next_status(status, kind, "failed") == ("failed" if follows == "before" else follows)
 
 
 # A way to each status, so that the fold is tried with every event after it.
@@ -115,7 +116,7 @@ def test_only_fields_that_may_be_noted_are_taken():
 
 
 def lines(*events) -> bytes:
-    return b"".join(json.dumps(strict(each)).encode() + b"\n" for each in events)
+    return b"".join(json.dumps(to_json_values(each)).encode() + b"\n" for each in events)
 
 
 def test_a_history_is_the_fold_of_its_lines_taken_in_pieces(tmp_path):

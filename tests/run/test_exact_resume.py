@@ -315,7 +315,7 @@ def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, te
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 1)
     wait_for_status(run_dir, "interrupted")
     step = find_resumption(run_dir).step
-    assert step > 100 and f"it goes on from step {step}; continue with: seqlab resume {run_dir}" in err
+    assert step > 100 and f"it continues from step {step}; continue with: seqlab resume {run_dir}" in err
     assert err.count("\n") == 1  # nothing else is said
 
 

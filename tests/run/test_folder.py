@@ -11,11 +11,13 @@ import pytest
 
 from seqlab.config.hash import config_hash
 from seqlab.errors import InputError
-from seqlab.run import folder as folder_module
+from seqlab.run import record as record_module
+from seqlab.run.claim import Claim
 from seqlab.run.events import TransitionError
-from seqlab.run.folder import Claim, RunFolder, WorkerClaim, start_run
+from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.ownership import AtWorkError, LostClaimError
 from seqlab.run.record import read_record
+from seqlab.run.workers import WorkerClaim
 from tests.run.owners import CONFIG, owner_process, taken_by_another
 
 
@@ -157,7 +159,7 @@ def test_numbers_that_are_not_finite_survive_strict_json(run, claim):
 def test_a_run_at_work_is_claimed_by_nobody_else_and_goes_on_once_its_process_is_gone(run):
     with owner_process(run.path) as other:
         before = run.events_path.read_bytes()
-        with pytest.raises(AtWorkError, match=f"is at work already, as process {other.pid} on .*: left alone"):
+        with pytest.raises(AtWorkError, match=f"is in use by process {other.pid} on .*: wait until it ends"):
             run.claim()
         assert run.events_path.read_bytes() == before and run.state().status == "running"
         other.send_signal(signal.SIGKILL)
@@ -301,7 +303,7 @@ def test_a_kill_between_the_event_and_run_json_is_made_good(run, monkeypatch, en
     with run.claim() as claim:
         claim.begin(CONFIG, [])
         with monkeypatch.context() as patch:
-            patch.setattr(folder_module, "write_atomically", killed)
+            patch.setattr(record_module, "write_atomically", killed)
             with pytest.raises(KilledError):
                 claim.complete({"val/loss": 1.0}) if end == "complete" else claim.interrupt("told to stop")
     assert shown(run)["status"] == "running"  # stale
@@ -373,7 +375,7 @@ def test_half_a_line_on_a_full_disk_is_taken_away(run, claim, monkeypatch):
 
 def test_without_room_for_run_json_the_event_stands_and_it_is_told_once_more_made_later(run, claim, monkeypatch, capfd):
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "write_atomically", failing(errno.ENOSPC))
+        patch.setattr(record_module, "write_atomically", failing(errno.ENOSPC))
         claim.complete({"val/loss": 1.0})
     told = capfd.readouterr().err
     assert "run.json could not be written (No space left on device)" in told and told.count("\n") == 1

@@ -24,14 +24,14 @@ PRELOADED = """
 import os, sys
 import numpy
 from seqlab.run import process, workers
-from seqlab.run.server import threads
+from seqlab.run.forks.server import thread_names
 drawn = numpy.random.get_state()[2]
 process.preload()
 import torch
 if (pid := os.fork()) == 0:
     os._exit(0)
 os.waitpid(pid, 0)
-assert len(threads()) == 1, threads()
+assert len(thread_names()) == 1, thread_names()
 assert not torch.cuda.is_initialized() and "libcuda.so" not in open("/proc/self/maps").read()
 # No number was drawn: each generator stands where its seed left it. Python's own is seeded anew after a fork.
 assert torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(torch.initial_seed()).get_state())
@@ -93,7 +93,7 @@ def test_a_forked_run_heeds_the_threads_of_its_environment(monkeypatch):
     for name in process._THREADS:
         monkeypatch.delenv(name, raising=False)
     process._set_threads()  # of a process of its own: the libraries have read it
-    monkeypatch.setattr(process, "_loaded_with", {"MKL_NUM_THREADS": None, "OMP_NUM_THREADS": "1"})
+    monkeypatch.setattr(process, "_preload_threads", {"MKL_NUM_THREADS": None, "OMP_NUM_THREADS": "1"})
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     process._set_threads()
     assert given == []
@@ -115,12 +115,12 @@ def test_jobs_of_a_sweep_are_forked_and_are_what_a_run_of_its_own_is(user):
     begun, ended = [fact for fact in facts if "argv" in fact], [fact for fact in facts if "modules" in fact]
     assert len(begun) == len(ended) == 3  # what is registered with atexit, as wandb's, is called
     for fact in begun[:2]:
-        assert "seqlab.run.server" in fact["parent"] and fact["threads"] == ["1"]
-    assert "seqlab.run.server" not in begun[2]["parent"]
+        assert "seqlab.run.forks.server" in fact["parent"] and fact["threads"] == ["1"]
+    assert "seqlab.run.forks.server" not in begun[2]["parent"]
     for fact in begun:
         assert Path(fact["argv"][0]).name == "process.py" and fact["argv"][1] == "train"
         assert fact["path"][-1] == str(user)  # the standard library wins
-    imported_late = set(ended[0]["modules"]) - {"seqlab", *process.modules(), *process._OTHERS}
+    imported_late = set(ended[0]["modules"]) - {"seqlab", *process.modules(), *process._NOT_FOR_RUNS}
     assert not imported_late  # which would be of another version, should seqlab be edited meanwhile
     (one,) = (user / "runs" / "alone").glob("*/run.json")
     two = [read_record(path) for path in (user / "runs" / "swept").glob("*/run.json")]
@@ -165,7 +165,7 @@ def test_a_worker_of_a_run_refuses_other_code_of_seqlab_than_its_first_process_h
     monkeypatch.setenv(workers._CODE_VARIABLE, "")
     monkeypatch.delenv(workers._CODE_VARIABLE)
     workers.check_same_seqlab()  # of a first process on another machine, which this one does not know
-    workers.prepare_workers()
+    workers.publish_code_hash()
     workers.check_same_seqlab()
     monkeypatch.setattr(workers, "seqlab_hash", lambda: "edited since")
     with pytest.raises(InputError, match="start the command again"):

@@ -54,10 +54,10 @@ def test_a_file_that_changed_is_gone_or_joined_a_pattern_is_named(texts):
     (texts / "b.txt").write_text(TEXT + "b.txt")
     assert differences(record) == []
     (texts / "c.txt").write_text("more")
-    assert differences(record) == ["data.path: 3 files where there were 2; new: c.txt"]
+    assert differences(record) == ["data.path: 3 files instead of 2; new: c.txt"]
     for name in ("b.txt", "c.txt"):
         (texts / name).unlink()
-    assert differences(record) == ["data.path: 1 files where there were 2; gone: b.txt"]
+    assert differences(record) == ["data.path: 1 files instead of 2; gone: b.txt"]
 
 
 def test_neither_place_nor_name_is_content_and_order_is(texts):
@@ -135,7 +135,7 @@ def test_data_sets_of_local_files_and_folders(tmp_path, monkeypatch):
     assert names(record) == [("train.txt", "data.path")]
     assert differences(record) == []
     (tmp_path / "own" / "train-2.txt").write_text("more")
-    assert differences(record) == ["data.path: 2 files where there were 1; new: own/train-2.txt"]
+    assert differences(record) == ["data.path: 2 files instead of 1; new: own/train-2.txt"]
     saved = tmp_path / "saved"
     import datasets
 

@@ -77,7 +77,7 @@ def test_the_best_weights_are_never_silently_the_last_ones(folder, monkeypatch):
 def test_a_run_that_has_only_begun_is_told_as_that(folder, monkeypatch):
     (folder / "checkpoints" / "best.ckpt").unlink()
     (folder / "data_spec.json").unlink()
-    with pytest.raises(InputError, match="has not come to its first validation"):
+    with pytest.raises(InputError, match="has not reached its first validation"):
         load(folder, monkeypatch)
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.run import ownership
 from seqlab.run.ownership import AtWorkError, LostClaimError, Ownership, is_owned, last_claim, owner_lives
+from seqlab.run.ownership import claims as claim_files
+from seqlab.run.ownership import owner as owner_module
+from seqlab.run.ownership.claims import create_file
 from seqlab.run.provenance import this_process
 from tests.run.owners import claim_from_elsewhere, owner_process, taken_by_another
 
@@ -37,7 +39,7 @@ def no_locks(monkeypatch):
 
 @pytest.fixture
 def quick_beats(monkeypatch):
-    monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(owner_module, "HEARTBEAT", 0.01)
 
 
 def claims(file: Path) -> list[str]:
@@ -60,7 +62,7 @@ def test_the_owner_is_named_and_its_claim_is_removed_at_the_end(file):
 
 def test_two_in_one_process_exclude_each_other(file):
     first = Ownership.take(file)
-    with pytest.raises(AtWorkError, match=f"at work already, as process {os.getpid()} on .*: left alone"):
+    with pytest.raises(AtWorkError, match=f"is in use by process {os.getpid()} on .*: wait until it ends"):
         Ownership.take(file)
     first.release()
     Ownership.take(file).release()
@@ -74,7 +76,7 @@ def test_the_kernel_gives_the_folder_back_when_its_owner_is_killed(file):
         process.kill()
     assert is_owned(file) is False
     said = []
-    second = Ownership.take(file, say=said.append)
+    second = Ownership.take(file, notify=said.append)
     assert claims(file) == [".claim-2"] and not said  # no waiting: the lock tells
     second.release()
 
@@ -83,9 +85,9 @@ def test_a_child_holds_it_on_and_raises_the_counter_when_the_owner_is_gone(file,
     program = """
 import os, sys, time
 from pathlib import Path
-from seqlab.run import ownership
-ownership.HEARTBEAT = 0.01
-owner = ownership.Ownership.inherit(Path(sys.argv[1]), int(sys.argv[2]))
+from seqlab.run.ownership import owner as module
+module.HEARTBEAT = 0.01
+owner = module.Ownership.inherit(Path(sys.argv[1]), int(sys.argv[2]))
 print("has it", flush=True)
 sys.stdin.read()
 owner.check()
@@ -218,7 +220,7 @@ def test_an_owner_on_another_machine_that_lives_is_left_alone(file, monkeypatch)
     monkeypatch.setattr(time, "sleep", lambda _: claim_from_elsewhere(file.parent, counter=next(counts)))
     said = []
     with pytest.raises(AtWorkError, match="process 1 on elsewhere"):
-        Ownership.take(file, patience=5, say=said.append)
+        Ownership.take(file, patience=5, notify=said.append)
     assert len(said) == 1 and "watching for 5 s" in said[0]
     assert claims(file) == [".claim-1"]
 
@@ -261,8 +263,8 @@ def test_a_damaged_claim_is_watched_and_then_replaced(file):
     file.parent.mkdir()
     (file.parent / ".claim-4").write_text("{")
     said = []
-    owner = Ownership.take(file, patience=0.2, say=said.append)
-    assert "a process that is not known" in said[0]
+    owner = Ownership.take(file, patience=0.2, notify=said.append)
+    assert "an unknown process" in said[0]
     assert claims(file) == [".claim-5"]
     owner.release()
 
@@ -293,27 +295,27 @@ def test_without_locks_the_process_table_tells_on_one_machine(file, monkeypatch,
 
 def test_without_locks_one_of_two_at_once_takes_it(file, no_locks, monkeypatch):
     taken = []
-    make = ownership._write_claim
+    make = owner_module.write_claim
 
     def both(folder, number):
         if not taken:
             taken.append(make(folder, number))  # the other comes between
         return make(folder, number)
 
-    monkeypatch.setattr(ownership, "_write_claim", both)
-    with pytest.raises(AtWorkError, match="at this moment"):
+    monkeypatch.setattr(owner_module, "write_claim", both)
+    with pytest.raises(AtWorkError, match="another process has just taken"):
         Ownership.take(file)
     assert last_claim(file.parent)[1]["token"] == taken[0][1]
 
 
 def test_without_locks_a_number_that_is_old_by_now_is_no_claim(file, no_locks, monkeypatch):
-    make = ownership._write_claim
+    make = owner_module.write_claim
 
     def late(folder, number):
         claim_from_elsewhere(folder, number + 1)  # one has come and gone, and another is at work
         return make(folder, number)
 
-    monkeypatch.setattr(ownership, "_write_claim", late)
+    monkeypatch.setattr(owner_module, "write_claim", late)
     with pytest.raises(AtWorkError):
         Ownership.take(file)
     assert claims(file) == [".claim-2"]
@@ -370,7 +372,7 @@ def test_a_kill_while_the_claim_is_made_leaves_none_that_must_be_watched(file, m
         with pytest.raises(KilledError):
             Ownership.take(file)
     said = []
-    Ownership.take(file, say=said.append).release()
+    Ownership.take(file, notify=said.append).release()
     assert not said
 
 
@@ -382,7 +384,7 @@ def test_a_file_system_without_hard_links_will_do(file, monkeypatch):
     owner = Ownership.take(file)
     owner.check()
     with pytest.raises(FileExistsError):
-        ownership._create(file.parent / ".claim-1", b"")
+        create_file(file.parent / ".claim-1", b"")
     owner.release()
 
 
@@ -395,7 +397,7 @@ def test_a_full_disk_stops_no_heartbeat(file, quick_beats, monkeypatch):
             tried.set()
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        patch.setattr(ownership, "write_atomically", full)
+        patch.setattr(claim_files, "write_atomically", full)
         assert tried.wait(10)
     before, until = counter(file), time.monotonic() + 10
     while counter(file) == before:

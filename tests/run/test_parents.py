@@ -105,9 +105,9 @@ def test_where_the_other_bound_ended_the_run_more_of_one_is_refused(tmp_path, te
 def test_only_the_length_may_change_and_only_to_more(short):
     state = RunFolder(short).state()
     config = state.record["config"]
-    with pytest.raises(InputError, match=r"optimizer\.lr: a completed run goes on with more of .* init_from="):
+    with pytest.raises(InputError, match=r"optimizer\.lr: only trainer.* may change .* init_from="):
         continued_config(short, state, {**config, "optimizer": {**config["optimizer"], "lr": 0.5}})
-    with pytest.raises(InputError, match=r"trainer\.max_epochs=0: .*completed with 1; give more"):
+    with pytest.raises(InputError, match=r"trainer\.max_epochs=0: .*completed with 1; give a larger value"):
         continued_config(short, state, {**config, "trainer": {**config["trainer"], "max_epochs": 0}})
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_checkpoint_is_not_continued_from_an_earlier_step(tmp_path, sh
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
-    with pytest.raises(InputError, match=r"run/checkpoints/last\.ckpt is damaged .* nothing can go on from it"):
+    with pytest.raises(InputError, match=r"run/checkpoints/last\.ckpt is damaged .* no run can continue from it"):
         go_on(tmp_path / "run", "trainer.max_epochs=2")
 
 
@@ -146,7 +146,7 @@ def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, 
     for name in shared:
         torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-9)
     assert f"init_from {short.resolve()}: {len(shared)} of this model's {len(ours)} tensors" in caplog.text
-    assert "not there, begun anew: model.encoder.layers.2" in caplog.text
+    assert "not in that run, initialised anew: model.encoder.layers.2" in caplog.text
     plain = config_of(*overrides)
     assert config_hash(config) != config_hash(plain)
     elsewhere = {**config, INIT_FROM: {**config[INIT_FROM], "run": "/elsewhere"}}
@@ -186,7 +186,7 @@ def test_init_from_names_a_completed_run(tmp_path):
 def test_weights_of_an_output_layer_for_other_classes_are_told(caplog):
     one, other, more = (ClassificationSpec(9, "word", labels) for labels in (("a", "b"), ("b", "a"), ("a", "b", "c")))
     for theirs, ours in ((one, one), (one, more)):  # more classes: the layer begins anew
-        weights.tell_other_classes(theirs, ours)
+        weights.warn_of_other_classes(theirs, ours)
     assert not caplog.text
-    weights.tell_other_classes(one, other)
-    assert "its labels are a, b where these are b, a: the output layer begins with weights for those" in caplog.text
+    weights.warn_of_other_classes(one, other)
+    assert "its labels are a, b, but here they are b, a: the output layer begins with weights for" in caplog.text

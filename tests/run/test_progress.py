@@ -9,7 +9,7 @@ import pytest
 
 from seqlab.run import start as starts
 from seqlab.run.folder import RunFolder
-from seqlab.run.progress import Listener, Place, Teller
+from seqlab.run.progress import Place, ProgressReceiver, ProgressSender
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
 from tests.command import train_in_this_process
@@ -25,60 +25,60 @@ class Clock:
 
 def test_a_listener_hears_the_last_word_and_how_long_ago_it_was():
     clock = Clock()
-    with Listener(clock) as listener:
-        teller = Teller(os.dup(listener.writing))
-        assert not listener.listen() and listener.place == Place("starting")
+    with ProgressReceiver(clock) as receiver:
+        sender = ProgressSender(os.dup(receiver.writing))
+        assert not receiver.receive() and receiver.place == Place("starting")
         clock.seconds = 7.0
-        assert listener.silence == 7.0
-        teller.tell("reading its data")
-        teller.tell("training", 1, 100)
-        assert listener.listen() and listener.silence == 0.0
-        assert str(listener.place) == "training, step 1 of 100"
+        assert receiver.silence == 7.0
+        sender.send("reading its data")
+        sender.send("training", 1, 100)
+        assert receiver.receive() and receiver.silence == 0.0
+        assert str(receiver.place) == "training, step 1 of 100"
         clock.seconds = 9.0
-        assert not listener.listen() and listener.silence == 2.0
+        assert not receiver.receive() and receiver.silence == 2.0
 
 
 def test_within_a_stage_it_is_told_at_most_once_a_second(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("seqlab.run.progress.time.monotonic", clock)
-    with Listener() as listener:
-        teller = Teller(os.dup(listener.writing))
+    with ProgressReceiver() as receiver:
+        sender = ProgressSender(os.dup(receiver.writing))
         for step in range(1000):
-            teller.tell("training", step)
-        assert listener.listen() and listener.place.step == 0
+            sender.send("training", step)
+        assert receiver.receive() and receiver.place.step == 0
         clock.seconds = 1.5
-        teller.tell("training", 1000)
-        assert listener.listen() and listener.place.step == 1000
+        sender.send("training", 1000)
+        assert receiver.receive() and receiver.place.step == 1000
 
 
 def test_a_word_that_is_read_in_two_parts_is_heard_once_it_is_whole():
-    with Listener() as listener:
-        os.write(listener.writing, b'["training", 1')
-        assert not listener.listen()
-        os.write(listener.writing, b'2, null]\n["eval')
-        assert listener.listen() and listener.place == Place("training", 12)
+    with ProgressReceiver() as receiver:
+        os.write(receiver.writing, b'["training", 1')
+        assert not receiver.receive()
+        os.write(receiver.writing, b'2, null]\n["eval')
+        assert receiver.receive() and receiver.place == Place("training", 12)
 
 
 def test_a_run_does_not_wait_for_whoever_listens():
-    with Listener() as listener:
-        teller = Teller(os.dup(listener.writing))
+    with ProgressReceiver() as receiver:
+        sender = ProgressSender(os.dup(receiver.writing))
         for number in range(20_000):  # more than a pipe holds
-            teller.tell(f"stage {number}")
-        descriptor = os.dup(listener.writing)
-    teller = Teller(descriptor)
-    teller.tell("training")  # nobody is there any more
-    Teller().tell("training")
+            sender.send(f"stage {number}")
+        descriptor = os.dup(receiver.writing)
+    sender = ProgressSender(descriptor)
+    sender.send("training")  # nobody is there any more
+    ProgressSender().send("training")
 
 
 def test_a_run_tells_its_stages_and_its_steps(tmp_path, text_file):
     told = []
 
-    class Heard(Teller):
-        def tell(self, *place):
+    class Heard(ProgressSender):
+        def send(self, *place):
             told.append(place)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqlab.run.training.Teller", Heard)
+        patch.setattr("seqlab.run.training_process.ProgressSender", Heard)
         assert train_in_this_process(tmp_path, *small(text_file, "trainer.max_steps=12", "logger=none")) == 0
     stages = list(dict.fromkeys(stage for stage, *_ in told))
     assert stages == ["reading its data", "building its model", "training", "evaluating", "ending"]
@@ -94,7 +94,7 @@ def attempt(tmp_path):
 @pytest.fixture
 def start(monkeypatch):
     """Runs of a program that is given, which are looked at often."""
-    monkeypatch.setattr(starts, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(starts, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(starts, "_ABORT_SECONDS", 0.3)
 
     def of(program: str, **how) -> Start:
@@ -129,8 +129,8 @@ def test_a_run_that_hangs_is_ended_as_failed(attempt, start, capfd, stubborn):
 
 
 def test_a_run_that_comes_further_is_not_ended_however_long_it_takes(attempt, start):
-    def program_ends(code, hung=None):
-        assert hung is None
+    def program_ends(code, timeout=None):
+        assert timeout is None
         return code
 
     attempt.note_end = program_ends
@@ -157,7 +157,7 @@ def test_a_run_without_progress_is_named_once_and_again_after_the_next_progress(
 
 def test_whoever_waits_is_told_of_progress_and_of_silence(attempt, start, monkeypatch):
     monkeypatch.setattr(starts, "SILENCE", 0.3)
-    monkeypatch.setattr(starts, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(starts, "_PROGRESS_SECONDS", 0.0)
     places, silences = [], []
     how = {"on_progress": places.append, "on_silence": lambda place, seconds: silences.append((place, seconds))}
     start(tells(3, 11, after=1.0), **how).carry_out(attempt)

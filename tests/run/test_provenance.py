@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 import seqlab
-from seqlab.run.provenance import git_state, git_words, package_versions, seqlab_git
+from seqlab.run.provenance import describe_commit, git_state, package_versions, seqlab_git
 
 
 def test_git_commit_and_changes(tmp_path, monkeypatch):
@@ -53,7 +53,7 @@ def test_changes_to_seqlabs_own_checkout_that_are_not_committed_are_told_apart(t
 
     def words() -> str | None:
         seqlab_git.cache_clear()
-        return git_words(seqlab_git())
+        return describe_commit(seqlab_git())
 
     clean = words()
     (tmp_path / "elsewhere").write_text("two\n")
@@ -62,7 +62,7 @@ def test_changes_to_seqlabs_own_checkout_that_are_not_committed_are_told_apart(t
     two = words()
     (folder / "cells.py").write_text("three\n")
     assert len({clean, two, words()}) == 3 and two.startswith(f"{clean} with changes")
-    assert git_words({"commit": None}) is None is git_words(None)
+    assert describe_commit({"commit": None}) is None is describe_commit(None)
     seqlab_git.cache_clear()
 
 

@@ -147,8 +147,8 @@ def test_killed_at_any_step_the_next_claim_finishes_it(run, tmp_path, monkeypatc
             with monkeypatch.context() as patch:
                 count_calls(patch, 3)
                 with pytest.raises(KilledError):
-                    run.settle()
-        run.settle()
+                    run.repair()
+        run.repair()
         if run.state().record["config"]["which"] == "old":  # killed before it was decided: nothing has changed
             assert run.replacement.state().status == "completed"
             replace(run)

@@ -11,13 +11,14 @@ import torch
 from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
 from seqlab.data.vocabulary.base import load_vocabulary
-from seqlab.run import load, training
+from seqlab.run import load, loops, training_process, workers
 from seqlab.run.folder import start_run
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.record import RECORD_NAME, read_record
 from seqlab.tasks import LanguageModelTask
 from tests.command import train_in_this_process
 from tests.conftest import config_of, run_here, small
+from tests.run.owners import taken_by_another
 
 KEYS = {
     *("schema", "status", "config", "config_hash", "overrides", "seed", "git", "versions", "device"),
@@ -57,6 +58,32 @@ def test_a_run_puts_no_checkpoint_into_a_folder_that_is_anothers_by_now(tmp_path
         assert not run_dir.exists()
     else:
         assert [path.read_text() for path in (run_dir / "checkpoints").iterdir()] == ["another's"]
+
+
+@pytest.mark.parametrize("what_follows", ["checkpoint", "error"])
+def test_a_lost_claim_is_said_once(tmp_path, text_file, monkeypatch, capsys, what_follows):
+    training_step = LanguageModelTask.training_step
+
+    def lose(task, batch, batch_idx):
+        if task.trainer.global_step == 3:
+            taken_by_another(tmp_path)
+            if what_follows == "error":
+                raise ZeroDivisionError("a bug")
+        return training_step(task, batch, batch_idx)
+
+    monkeypatch.setattr(LanguageModelTask, "training_step", lose)
+    overrides = small(text_file, "logger=none", "callbacks.checkpoint.every_n_steps=2", "trainer.max_steps=8")
+    assert train_in_this_process(tmp_path, *overrides) == 1
+    err = capsys.readouterr().err
+    assert err.count("another process has taken this run") == 1
+    assert ("ZeroDivisionError: a bug" in err) == ("Traceback" in err) == (what_follows == "error")
+
+
+def test_a_worker_without_a_first_process_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(training_process, "join_run", lambda run_dir: workers.join_run(run_dir, patience=0))
+    assert training_process.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"seqlab: no first process has begun {tmp_path}: ")
 
 
 def test_the_record_is_complete(tmp_path, text_file):
@@ -115,7 +142,7 @@ def test_the_metrics_are_those_of_the_best_checkpoint_and_not_of_the_last(tmp_pa
     found = {}
     for name in ("best", "last"):
         task = build.build_task(config, data.spec, build.build_model(config, data.spec))
-        found[name] = training.evaluate_splits(config, task, data, tmp_path / "checkpoints" / f"{name}.ckpt")
+        found[name] = loops.evaluate_splits(config, task, data, tmp_path / "checkpoints" / f"{name}.ckpt")
     assert record["metrics"] == found["best"]
     assert found["last"]["test/loss"] > found["best"]["test/loss"] + 0.1
     steps = {name: load.load_checkpoint(tmp_path / "checkpoints" / f"{name}.ckpt")["global_step"] for name in found}
@@ -225,5 +252,5 @@ def test_an_error_over_a_file_half_written_at_an_interrupt_counts_as_the_interru
 
     with pytest.raises(RuntimeError) as caught:
         write()
-    assert training._outside(caught.value) == "interrupted"
-    assert training._outside(RuntimeError("out of memory")) is None
+    assert training_process._outside_cause(caught.value) == "interrupted"
+    assert training_process._outside_cause(RuntimeError("out of memory")) is None

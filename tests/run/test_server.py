@@ -9,15 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from seqlab.run import client
-from seqlab.run.client import ForkedProcess, NoServerError, RunProcess, Server
+from seqlab.run.forks import warm_server
+from seqlab.run.forks.child import place_descriptors
+from seqlab.run.forks.client import ForkedProcess, NoServerError, warn_cold_start
+from seqlab.run.forks.run_process import RunProcess
+from seqlab.run.forks.warm_server import Server
 from seqlab.run.provenance import process_started
-from seqlab.run.server import place
 from tests.command import environment, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -123,7 +126,7 @@ def test_descriptors_change_places():
     (first, first_end), (second, second_end) = pairs
     os.write(first_end, b"1"), os.write(second_end, b"2")
     before = len(os.listdir("/proc/self/fd"))
-    place({first: os.dup(second), second: os.dup(first)})
+    place_descriptors({first: os.dup(second), second: os.dup(first)})
     assert (os.read(first, 1), os.read(second, 1)) == (b"2", b"1")
     assert len(os.listdir("/proc/self/fd")) == before
     for descriptor in (*pairs[0], *pairs[1]):
@@ -168,7 +171,7 @@ def test_a_file_of_the_user_does_not_stand_in_for_a_library_s(tmp_path, monkeypa
 def test_its_exit_code_is_that_of_a_process_of_its_own(server, tmp_path, how, code, said):
     with open(tmp_path / "err", "wb") as err:
         process = forked(server, "end", *how, stderr=err)
-        assert process.wait(30) == process.returncode == process.poll() == code
+        assert process.wait(30) == process.returncode == code
     assert said in (tmp_path / "err").read_text()
     command = [sys.executable, "-c", f"import sys; from {MODULE} import main; sys.exit(main(sys.argv[1:]))"]
     own = subprocess.run([*command, "end", *how], env=server_environment(), capture_output=True, check=False)
@@ -185,12 +188,12 @@ def test_what_it_left_for_its_end_is_done(server, tmp_path):
 def test_waiting_has_a_limit_and_signals_arrive(server, tmp_path):
     process = forked(server, "sleep", str(tmp_path / "pid"), "counts")
     wait_for((tmp_path / "pid").exists)
-    assert process.poll() is None
+    assert process.returncode is None
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.2)
     assert 0.2 <= time.monotonic() - began < 5
-    process.terminate()
+    process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert (tmp_path / "pid").read_text() == str(int(signal.SIGTERM))
     process.kill()  # nobody any more: its number may be another's
@@ -199,7 +202,7 @@ def test_waiting_has_a_limit_and_signals_arrive(server, tmp_path):
 def test_a_signal_before_there_is_a_process_reaches_it(tmp_path):
     with Server(server_environment(TEST_PRELOAD="slow"), MODULE) as server:
         process = forked(server, "sleep", str(tmp_path / "pid"))
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         assert process.wait(30) == -signal.SIGTERM
 
 
@@ -208,8 +211,9 @@ def test_one_that_is_killed_leaves_the_others(server, tmp_path):
     wait_for((tmp_path / "b").exists)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait(30) == -signal.SIGKILL
-    assert other.poll() is None
-    other.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(0)
+    other.send_signal(signal.SIGTERM)
     assert other.wait(30) == 0
 
 
@@ -228,7 +232,8 @@ def test_it_is_told_to_stop_once_where_whoever_asked_for_it_is_gone(server, tmp_
 
 COMMAND = f"""
 import sys
-from seqlab.run.client import ForkedProcess, Server
+from seqlab.run.forks.client import ForkedProcess
+from seqlab.run.forks.warm_server import Server
 server = Server(module="{MODULE}")
 process = ForkedProcess(server.address, ["sleep", sys.argv[1], "counts"])
 print(server.process.pid, process.pid, flush=True)
@@ -268,16 +273,18 @@ def test_a_signal_to_the_whole_group_reaches_a_process_once_and_not_the_server(t
 def test_a_server_that_is_killed_takes_its_processes_with_it_and_it_is_said(own_server, tmp_path, capfd):
     process = forked(own_server, "sleep", str(tmp_path / "pid"), "counts")
     wait_for((tmp_path / "pid").exists)
+    assert process.pid  # the server has reported it: the process itself may be quicker
     own_server.process.kill()
     assert process.wait(30) == -signal.SIGTERM
     assert gone(process.pid)
     assert (tmp_path / "pid").read_text() == str(int(signal.SIGTERM))
-    assert f"takes process {process.pid} with it" in capfd.readouterr().err
+    assert f"process {process.pid} ends with it" in capfd.readouterr().err
 
 
 def test_a_process_that_outlives_its_server_can_still_be_killed(own_server, tmp_path):
     process = forked(own_server, "sleep", str(tmp_path / "pid"), "ignores")
     wait_for((tmp_path / "pid").exists)
+    assert process.pid  # the server has reported it: the process itself may be quicker
     own_server.process.kill()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
@@ -298,8 +305,8 @@ def starts(monkeypatch):
         commands.append(command)
         return real([sys.executable, "-c", "raise SystemExit(5)"], **options)
 
-    client._say_once.cache_clear()
-    monkeypatch.setattr(client.subprocess, "Popen", start)
+    warn_cold_start.cache_clear()
+    monkeypatch.setattr(subprocess, "Popen", start)
     return commands
 
 
@@ -307,7 +314,7 @@ def starts(monkeypatch):
 def test_a_server_that_can_not_fork_safely_forks_nothing_and_a_process_of_its_own_serves(preload, starts, capfd):
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(client.subprocess, "Popen", _REAL)
+            patch.setattr(subprocess, "Popen", _REAL)
             server = stack.enter_context(Server(server_environment(TEST_PRELOAD=preload), MODULE))
         process = RunProcess(["train", "run"], server.address)
         assert process.wait(30) == 5 and process.pid > 0
@@ -340,21 +347,21 @@ def test_a_request_that_does_not_arrive_whole_harms_nobody(server, capfd):
 
 
 def test_a_worker_elsewhere_has_a_server_of_its_own(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(client, "_own_server", None)
-    monkeypatch.setattr(client, "Server", lambda environment: Server(environment, MODULE))
-    assert client.server_here(None, {}) is None
-    assert client.server_here(server.address, {}) == server.address
-    own = client.server_here(str(tmp_path / "of another machine"), server_environment())
-    with client._own_server:
+    monkeypatch.setattr(warm_server, "_own_server", None)
+    monkeypatch.setattr(warm_server, "Server", lambda environment: Server(environment, MODULE))
+    assert warm_server.local_server(None, {}) is None
+    assert warm_server.local_server(server.address, {}) == server.address
+    own = warm_server.local_server(str(tmp_path / "of another machine"), server_environment())
+    with warm_server._own_server:
         assert own not in (None, server.address)
-        assert client.server_here(str(tmp_path / "of another machine"), {"ANOTHER": "1"}) == own
+        assert warm_server.local_server(str(tmp_path / "of another machine"), {"ANOTHER": "1"}) == own
         assert ForkedProcess(own, ["end", "return", "3"]).wait(30) == 3
 
 
 def test_the_folder_of_a_server_is_its_user_s_alone_and_goes_with_it(tmp_path, monkeypatch):
     long = tmp_path / ("long" * 30)
     long.mkdir()
-    monkeypatch.setattr(client.tempfile, "tempdir", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
     with Server(server_environment(), MODULE) as server:
         assert server.folder.stat().st_mode & 0o777 == 0o700
         assert forked(server, "end", "return", "3").wait(30) == 3

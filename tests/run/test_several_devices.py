@@ -182,7 +182,7 @@ def test_two_devices_that_are_killed_and_stopped_inside_accumulations_end_bit_fo
         (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
         assert process.wait(timeout=60) == 1
         log = (tmp_path / "log").read_text()
-        assert f"stopped by {signum.name}; it goes on from step" in log and "Traceback" not in log, log
+        assert f"stopped by {signum.name}; it continues from step" in log and "Traceback" not in log, log
         assert read_record(tmp_path / "run")["status"] == "interrupted"
     done = seqlab("train", *settings, "hydra.run.dir=run", folder=tmp_path)  # the same command goes on, too
     assert done.returncode == 0 and "resumed from step" in done.stdout, done.stderr

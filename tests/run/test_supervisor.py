@@ -13,10 +13,11 @@ import time
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.run import supervisor
-from seqlab.run.folder import Claim, RunFolder
+from seqlab.run import process_end
+from seqlab.run.claim import Claim
+from seqlab.run.folder import RunFolder
+from seqlab.run.layout import REPLACEMENT
 from seqlab.run.ownership import AtWorkError
-from seqlab.run.replacement import REPLACEMENT
 from seqlab.run.start import Start
 from seqlab.run.supervisor import Attempt, open_attempt
 from tests.command import environment, seqlab
@@ -37,9 +38,9 @@ def attempt(run: RunFolder, config=CONFIG, **options) -> Attempt:
 def train(claim: Claim, content: str = "weights") -> None:
     """What a run's process leaves behind in the middle of training."""
     claim.note(trains=True)
-    claim.folder.checkpoints.mkdir(exist_ok=True)
+    (claim.run_dir / "checkpoints").mkdir(exist_ok=True)
     for name in ("last.ckpt", "best.ckpt"):
-        (claim.folder.checkpoints / name).write_text(content)
+        (claim.run_dir / "checkpoints" / name).write_text(content)
 
 
 def interrupted(run: RunFolder, config=CONFIG, **options) -> None:
@@ -94,7 +95,7 @@ def test_of_many_at_the_same_time_one_begins(tmp_path):
 def test_an_interrupted_run_goes_on_with_the_same_command(run):
     interrupted(run)
     with attempt(run, {**CONFIG, "trainer": {"devices": 2}}) as made:
-        assert made.goes_on and made.claim.status == "running"
+        assert made.is_resumed and made.claim.status == "running"
         assert made.claim.fields["resumes"] == 1 and made.claim.fields["config"]["trainer"] == {"devices": 2}
     assert weights(run) == "seed 1"
 
@@ -104,7 +105,7 @@ def test_a_failed_run_that_is_the_same_goes_on_from_its_checkpoint(run):
         train(made.claim)
         made.claim.fail("a passing I/O error")
     with attempt(run) as made:
-        assert made.goes_on and weights(run) == "weights"
+        assert made.is_resumed and weights(run) == "weights"
 
 
 @pytest.mark.parametrize("end", ["fail", "interrupt"])
@@ -114,7 +115,7 @@ def test_without_a_checkpoint_its_steps_are_logged_again(run, end):
             (run.path / name).touch()
         getattr(made.claim, end)("x")
     with attempt(run) as made:
-        assert made.goes_on == (end == "interrupt")
+        assert made.is_resumed == (end == "interrupt")
         assert made.claim.fields["resumes"] == int(end == "interrupt")
     assert sorted(path.name for path in run.path.iterdir()) == ["events.jsonl", "notes.txt", "run.json"]
 
@@ -131,7 +132,7 @@ def test_another_run_that_left_no_checkpoint_makes_way(run, end):
     with attempt(run, OTHER) as made:
         getattr(made.claim, end)("x")
     with attempt(run) as made:
-        assert not made.goes_on and made.claim.fields["config"] == CONFIG
+        assert not made.is_resumed and made.claim.fields["config"] == CONFIG
         assert len(made.claim.fields["attempts"]) == 2
 
 
@@ -140,13 +141,13 @@ def test_without_a_checkpoint_a_run_whose_code_has_changed_begins_anew(run, tmp_
     cells.write_text("one")
     for go_on in (False, True, False):
         with attempt(run) as made:
-            assert made.goes_on is go_on
+            assert made.is_resumed is go_on
             sha256 = hashlib.sha256(cells.read_bytes()).hexdigest()
             made.claim.note(code={"hash": "x", "files": [{"module": "cells", "path": str(cells), "sha256": sha256}]})
             made.claim.interrupt("stopped before the first checkpoint")
         if go_on:
             cells.write_text("two")
-    assert "cells.py has changed; it left no checkpoint" in capfd.readouterr().err
+    assert "cells.py has changed; the run left no checkpoint" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("end", ["fail", "interrupt", "prune"])
@@ -171,7 +172,7 @@ def test_the_copies_of_the_code_are_named_where_there_are_any_and_the_code_is_wh
         train(made.claim)
         made.claim.interrupt("x")
     text.write_text("two")
-    with pytest.raises(InputError, match=r"text\.txt has changed; put that back to go on"):
+    with pytest.raises(InputError, match=r"text\.txt has changed; restore it to continue"):
         attempt(run)
     text.write_text("one")
     with attempt(run) as made:
@@ -180,7 +181,7 @@ def test_the_copies_of_the_code_are_named_where_there_are_any_and_the_code_is_wh
     (run.path / "code").mkdir()
     cells.write_text("two")
     with pytest.raises(
-        InputError, match=r"cells\.py has changed; put that back \(the code is kept in .*code\) to go on"
+        InputError, match=r"cells\.py has changed; restore it \(copies of the code are in .*code\) to continue"
     ):
         attempt(run)
 
@@ -190,7 +191,7 @@ def test_a_completed_run_is_refused_and_stays(run, config):
     completed(run)
     (run.path / "events.out.tfevents.0.seqlab").touch()
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    which = "this very run" if config is CONFIG else "another run"
+    which = "this same run" if config is CONFIG else "another run"
     with pytest.raises(InputError, match=rf"holds {which}, completed: .*overwrite=true"):
         attempt(run, config)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
@@ -233,7 +234,7 @@ def test_an_attempt_that_cannot_start_leaves_an_interrupted_run_as_it_was_and_th
     assert {**state.record, "attempts": None} == {**before.record, "attempts": None}
     assert weights(run) == "seed 1" and "no such file" in state.record["attempts"][-1]["withdrawn"]
     with attempt(run) as made:
-        assert made.goes_on and made.claim.fields["resumes"] == 1
+        assert made.is_resumed and made.claim.fields["resumes"] == 1
 
 
 @pytest.mark.parametrize("had_begun", [True, False])
@@ -257,8 +258,8 @@ def test_a_process_that_the_system_cannot_start_is_noted(run, monkeypatch, had_b
     [
         (0, "failed", "the run's process ended with exit code 0, before the run was complete"),
         (3, "failed", "the run's process ended with exit code 3, before the run was complete"),
-        (75, "interrupted", "the run was interrupted, and had no room to say so"),
-        (-signal.SIGKILL, "interrupted", "SIGKILL ended the run; the kernel does that where memory runs out"),
+        (75, "interrupted", "the run was interrupted, and the disk was too full to note why"),
+        (-signal.SIGKILL, "interrupted", "SIGKILL ended the run; the kernel does that when memory runs out"),
         (-signal.SIGTERM, "interrupted", "SIGTERM ended the run"),
         (-40, "interrupted", "signal 40 ended the run"),
         (-signal.SIGSEGV, "failed", "SIGSEGV ended the run"),
@@ -329,7 +330,7 @@ attempt = open_attempt(Path(sys.argv[1]), {"seed": 1, "model": {"num_layers": 2}
 descriptor = attempt.claim.fileno()
 child = '''
 import sys
-from seqlab.run.folder import Claim
+from seqlab.run.claim import Claim
 claim = Claim.inherit(sys.argv[1], int(sys.argv[2]))
 print("trains", flush=True)
 sys.stdin.read()
@@ -357,7 +358,7 @@ subprocess.run(command, pass_fds=[descriptor])
             time.sleep(0.01)
     assert run.state().record["error"] == "told to stop"
     with attempt(run) as made:
-        assert made.goes_on
+        assert made.is_resumed
 
 
 # Replaced
@@ -366,7 +367,7 @@ subprocess.run(command, pass_fds=[descriptor])
 def test_a_completed_run_stays_until_the_one_that_replaces_it_completes(run):
     completed(run)
     with attempt(run, OTHER, overwrite=True) as made:
-        assert made.claim.run_dir == run.replacement.path and not made.goes_on
+        assert made.claim.run_dir == run.replacement.path and not made.is_resumed
         train(made.claim, "seed 2")
         with pytest.raises(AtWorkError):  # both are claimed
             attempt(run, overwrite=True)
@@ -392,7 +393,7 @@ def test_an_attempt_to_replace_that_ends_early_leaves_the_old_result_and_the_nex
     with pytest.raises(InputError, match="another run, completed"):
         attempt(run, OTHER)
     with attempt(run, OTHER, overwrite=True) as made:
-        assert made.goes_on and weights(run.replacement) == "half of seed 2"
+        assert made.is_resumed and weights(run.replacement) == "half of seed 2"
         made.claim.complete({"val/loss": 2.0})
         made.note_end(0)
     assert weights(run) == "half of seed 2" and run.state().record["resumes"] == 1
@@ -405,7 +406,29 @@ def test_an_interrupted_run_is_replaced_on_request_and_stays_until_then(run):
         made.claim.interrupt("told to stop")
     assert weights(run) == "seed 2"
     with attempt(run, OTHER) as made:  # it can still go on
-        assert made.goes_on and made.replaced is None
+        assert made.is_resumed and made.replaced is None
+
+
+@pytest.mark.parametrize("end", ["fail", "interrupt", "prune"])
+def test_a_replacement_that_stops_early_is_named(run, capfd, end):
+    completed(run)
+    with attempt(run, OTHER, overwrite=True) as made:
+        getattr(made.claim, end)("x")
+    status = {"fail": "failed", "interrupt": "was interrupted", "prune": "was pruned"}[end]
+    err = capfd.readouterr().err
+    assert f"the run in {run.path} is unchanged" in err and err.count("\n") == 1
+    assert f"{status} and stays in {run.replacement.path}" in err and "remove that folder" in err
+
+
+def test_a_replacement_that_completes_and_a_run_in_its_own_place_are_not(run, capfd):
+    with attempt(run) as made:
+        made.claim.interrupt("x")
+    with attempt(run) as made:
+        made.claim.complete({"val/loss": 1.0})
+    with attempt(run, OTHER, overwrite=True) as made:
+        made.claim.complete({"val/loss": 2.0})
+        assert made.note_end(0) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_another_replacement_that_was_begun_is_dropped_and_told(run, capfd):
@@ -414,8 +437,8 @@ def test_another_replacement_that_was_begun_is_dropped_and_told(run, capfd):
         train(made.claim, "half of seed 2")
         made.claim.interrupt("x")
     with attempt(run, {**CONFIG, "seed": 3}, overwrite=True) as made:
-        assert not made.goes_on and not run.replacement.has_checkpoint()
-    assert "dropped: a new run" in (told := capfd.readouterr().err) and "seed (2, 3)" in told
+        assert not made.is_resumed and not run.replacement.has_checkpoint()
+    assert "dropped the unfinished run" in (told := capfd.readouterr().err) and "seed (2, 3)" in told
 
 
 def test_overwrite_begins_anew_what_cannot_go_on_for_its_code_has_changed(run, tmp_path, capfd):
@@ -428,7 +451,7 @@ def test_overwrite_begins_anew_what_cannot_go_on_for_its_code_has_changed(run, t
             made.claim.note(code={"hash": "x", "files": [{"module": "cells", "path": str(cells), "sha256": sha256}]})
             train(made.claim, cells.read_text())
             made.claim.interrupt("x")
-            return made.replaced is not None, made.goes_on
+            return made.replaced is not None, made.is_resumed
 
     assert [half(), half(overwrite=True)] == [(False, False), (False, True)]
     cells.write_text("two")
@@ -449,7 +472,7 @@ def test_a_command_that_was_killed_just_before_it_replaced_the_run_is_made_up_fo
         assert made.is_complete
         assert Start().carry_out(made) == 0
     assert run.state().record["metrics"] == {"val/loss": 2.0} and weights(run) == "seed 2"
-    assert "had completed before" in capfd.readouterr().err
+    assert "has completed already" in capfd.readouterr().err
 
 
 def test_a_replacement_that_was_removed_by_half_is_begun_anew(run):
@@ -458,7 +481,7 @@ def test_a_replacement_that_was_removed_by_half_is_begun_anew(run):
         train(made.claim, "of nobody knows which run")
     run.replacement.events_path.unlink()
     with attempt(run, OTHER, overwrite=True) as made:
-        assert not made.goes_on and not run.replacement.has_checkpoint()
+        assert not made.is_resumed and not run.replacement.has_checkpoint()
 
 
 def test_a_disk_that_is_full_when_it_is_replaced_is_told_and_the_same_command_finishes_it(run, monkeypatch, capfd):
@@ -491,7 +514,7 @@ def test_resume_goes_on_with_what_was_to_replace_a_run(run, monkeypatch):
     def carry_out(run_dir, config, overrides, start, *, overwrite):
         carried.append(run_dir)
         with open_attempt(run_dir, config, overrides, overwrite=overwrite) as made:
-            assert made.goes_on and made.claim.fields["config"]["seed"] == 2
+            assert made.is_resumed and made.claim.fields["config"]["seed"] == 2
             made.claim.interrupt("again")
             return 1
 
@@ -519,8 +542,8 @@ def test_a_full_disk_behind_another_error_is_found():
     for way in ("cause", "context"):
         error = RuntimeError("unexpected pos 200256 vs 200208")
         setattr(error, f"__{way}__", full)
-        assert supervisor.no_room(error) is full
-    assert supervisor.no_room(OSError(errno.EIO, "x")) is None
+        assert process_end.no_room(error) is full
+    assert process_end.no_room(OSError(errno.EIO, "x")) is None
 
 
 def test_a_run_that_ends_by_a_real_signal_is_noted_by_its_command(run, monkeypatch, capfd):
@@ -540,13 +563,13 @@ def test_where_to_go_on_is_said_of_the_folder_that_the_user_knows(run, capfd):
     assert f"continue with: seqlab resume {run.path}\n" in capfd.readouterr().err
 
 
-def test_give_up_without_room_reads_as_interrupted(run, monkeypatch):
+def test_a_start_that_fails_without_room_reads_as_interrupted(run, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with attempt(run) as made, monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        made.give_up("x")
+        made.note_start_failure("x")
     assert run.state().status == "interrupted"
 
 

@@ -154,7 +154,7 @@ def test_a_sweep_started_twice_leaves_what_is_at_work_alone_and_says_so(tmp_path
         second = seqlab(*arguments, folder=user)
         assert second.returncode == 1 and "Traceback" not in second.stderr
         assert second.stderr.count("\n") == 1
-        assert f"{run_dir} is at work already, as process " in second.stderr
+        assert f"{run_dir} is in use by process " in second.stderr
         assert "1 running" in second.stdout
         assert owner is not None
         (user / "go").touch()

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.run import ownership
 from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.provenance import boot_id
 from seqlab.run.workers import join_run
 from tests.run.owners import CONFIG, claim_from_elsewhere
 
@@ -42,7 +42,7 @@ def test_the_counter_of_a_first_process_on_another_machine_tells_that_it_lives(t
     start_run(tmp_path, CONFIG).release()
     claim_from_elsewhere(tmp_path, counter=3)
     events = tmp_path / "events.jsonl"
-    events.write_text(events.read_text().replace(ownership.boot_id(), "another"))  # whom no lock tells of
+    events.write_text(events.read_text().replace(boot_id(), "another"))  # whom no lock tells of
     timer = later(0.3, claim_from_elsewhere, tmp_path, 1, 4)
     worker = join_run(tmp_path, patience=20)
     timer.join()

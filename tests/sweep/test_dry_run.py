@@ -1,5 +1,6 @@
 """A dry run tells what jobs would take and what is wrong with them, and leaves nothing behind."""
 
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -38,8 +39,14 @@ def here(tmp_path, monkeypatch):
     """``seqlab train`` in this process: a run completes at once, and a dry run starts no process."""
     prepare_here(tmp_path, monkeypatch)
     replace_training(monkeypatch, lambda claim: claim.complete({"val/loss": 1.0}))
-    started = lambda command: SimpleNamespace(returncode=dry_run.main(command[4:]))  # noqa: E731
-    monkeypatch.setattr(command.subprocess, "run", started)
+    run = subprocess.run
+
+    def start(command, **options):
+        if "dry_run" in command:
+            return SimpleNamespace(returncode=dry_run.main(command[4:]))
+        return run(command, **options)  # of git
+
+    monkeypatch.setattr(command.subprocess, "run", start)
     return tmp_path
 
 

@@ -78,34 +78,34 @@ def sweep_of(folder: Path, *overrides: str) -> Sweep:
 
 def test_a_job_in_another_process_knows_of_its_sweep_what_it_needs(tmp_path):
     sweep = sweep_of(tmp_path, "launcher=joblib", "hydra.launcher.n_jobs=2")
-    sweep.watch()
+    sweep.start_watching()
     copy = pickle.loads(cloudpickle.dumps(sweep))
-    sweep.end_watch()
+    sweep.stop_watching()
     for copied in (copy, pickle.loads(pickle.dumps(copy))):  # Ray's workers hand it on
         assert copied.folder == sweep.folder and copied.label(1) == sweep.label(1)
-        assert not copied.is_apart() and copied.environment() == {}
-        copied._process = {**copied._process, "pid": 1}
-        assert copied.is_apart()
-    copy._process = {**copy._process, "pid": 1}
+        assert not copied.is_worker() and copied.environment() == {}
+        copied._command = {**copied._command, "pid": 1}
+        assert copied.is_worker()
+    copy._command = {**copy._command, "pid": 1}
     copy.note("start", 0, "seed=1-0")
     copy.note("end", 0, "seed=1-0", status="completed", seconds=1.0)
-    sweep.tell()
+    sweep.read_log()
     assert sweep.progress.all_done and sweep.finish() == 0
     assert not sweep.log.folder.exists()
 
 
 def test_a_sweep_that_is_over_begins_no_job(tmp_path):
     sweep = sweep_of(tmp_path, "fail_fast=true", "launcher=joblib")
-    sweep.watch()
+    sweep.start_watching()
     job = pickle.loads(cloudpickle.dumps(sweep))
     parent = os.getppid()
-    job._process = {**job._process, "pid": parent, "started": process_started(parent)}
+    job._command = {**job._command, "pid": parent, "started": process_started(parent)}
     job.note("start", 0, "seed=1-0")
     assert not job.is_over()
     job.note("end", 0, "seed=1-0", status="failed", error="broken")
     assert job.is_over()  # at once, for the process that says so is free now
-    sweep.tell()
-    sweep.end_watch()
+    sweep.read_log()
+    sweep.stop_watching()
     assert job.is_over() and not sweep_of(tmp_path).is_over()  # the next sweep begins anew
 
 
@@ -117,7 +117,7 @@ def test_without_fail_fast_a_sweep_goes_on_after_a_failure(tmp_path):
 
 
 def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("seqlab.sweep.sweep._PARTING_SECONDS", 0.0)
+    monkeypatch.setattr("seqlab.sweep.sweep._GRACE_SECONDS", 0.0)
     sweep = sweep_of(tmp_path, "logger=none")
     for number, name in enumerate(("a", "b", "c", "d")):
         sweep.note("start", number, name)
@@ -135,9 +135,9 @@ def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, monkeypatc
 
 def test_what_cannot_be_told_ends_no_job(tmp_path, capsys):
     sweep = sweep_of(tmp_path)
-    sweep._process = {**sweep._process, "pid": os.getppid()}
+    sweep._command = {**sweep._command, "pid": os.getppid()}
     sweep.note("end", 0, "seed=1-0", status="completed")  # the log is gone
-    assert "its end could not be told: " in capsys.readouterr().err
+    assert "its end could not be noted: " in capsys.readouterr().err
 
 
 def test_a_job_notices_that_the_sweep_is_gone(tmp_path):
@@ -146,14 +146,14 @@ def test_a_job_notices_that_the_sweep_is_gone(tmp_path):
     process = {**this_process(), "pid": child.pid, "started": process_started(child.pid)}
     sweep = sweep_of(tmp_path)
     sweep.log.create()
-    assert not sweep.is_apart() and not sweep.is_abandoned()
-    sweep._process = process
-    assert sweep.is_apart() and not sweep.is_abandoned() and not sweep.is_over()
+    assert not sweep.is_worker() and not sweep.is_abandoned()
+    sweep._command = process
+    assert sweep.is_worker() and not sweep.is_abandoned() and not sweep.is_over()
     child.kill()
     child.join()
     assert sweep.is_abandoned() and sweep.is_over()
-    sweep._process = {**process, "boot": "elsewhere"}
-    assert sweep.is_apart() and not sweep.is_abandoned()  # nobody here can tell
+    sweep._command = {**process, "boot": "elsewhere"}
+    assert sweep.is_worker() and not sweep.is_abandoned()  # nobody here can tell
 
 
 @pytest.fixture

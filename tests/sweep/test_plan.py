@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seqlab.config.compose import compose_config
 from seqlab.errors import InputError
-from seqlab.sweep.plan import Composed, Memo, Sources, check_varied, job_key, plan_jobs
+from seqlab.sweep.memo import ComposedJob, ConfigSources, Memo, job_key
+from seqlab.sweep.plan import check_varied, plan_jobs
 
 SWEEPS = [
     ["seed=1,2,3"],
@@ -56,14 +57,14 @@ def test_a_glob_over_choices_is_known_to_the_loader():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["seed=1,1"], ["seed=1,1: 1 is there twice"]),
-        (["seed=3,1,2,3"], ["3 is there twice"]),
+        (["seed=1,1"], ["seed=1,1: 1 is given twice"]),
+        (["seed=3,1,2,3"], ["3 is given twice"]),
         (["seed=range(3,3)"], ["seed=range(3,3)", "no job"]),
-        (["trainer.limit_val_batches=1,1.0,1"], ["1 is there twice"]),
-        (["optimizer.lr=0.1,1e-1"], ["0.1 is there twice"]),
-        (["model.num_layers=1,1.0"], ["1.0 is there the same as 1"]),
-        (["name='a',a"], ["is there the same as 'a'"]),
-        (["optimizer.lr=interval(0.1,0.2)"], ["an interval is drawn from by a search alone"]),
+        (["trainer.limit_val_batches=1,1.0,1"], ["1 is given twice"]),
+        (["optimizer.lr=0.1,1e-1"], ["0.1 is given twice"]),
+        (["model.num_layers=1,1.0"], ["1.0 is the same as 1"]),
+        (["name='a',a"], ["is the same as 'a'"]),
+        (["optimizer.lr=interval(0.1,0.2)"], ["only a search draws from an interval"]),
     ],
 )
 def test_values_that_make_one_job_of_two_are_told(arguments, words):
@@ -94,7 +95,7 @@ def test_what_counts_may_be_varied(varied):
 def test_a_memo_is_kept_line_by_line(tmp_path):
     memo = Memo(tmp_path)
     assert memo.recall("a") is None
-    one, two = Composed("a", "seed=1-x", "xx", "x0"), Composed("b", "seed=2-y", "yy", "y0")
+    one, two = ComposedJob("a", "seed=1-x", "xx", "x0"), ComposedJob("b", "seed=2-y", "yy", "y0")
     memo.remember(one)
     memo.remember(two)
     memo.remember(one)
@@ -104,7 +105,7 @@ def test_a_memo_is_kept_line_by_line(tmp_path):
         stream.write(b'{"key": "c", "fol')  # a kill in the middle
     again = Memo(tmp_path)
     assert (again.recall("a"), again.recall("b"), again.recall("c")) == (one, two, None)
-    other = Composed("a", "seed=1-z", "zz", "z0")
+    other = ComposedJob("a", "seed=1-z", "zz", "z0")
     again.remember(other)
     assert Memo(tmp_path).recall("a") == other
 
@@ -121,7 +122,7 @@ def digest(own: Path, *overrides: str, schema: str = "file") -> str | None:
     config = composed(*overrides)
     source = ConfigSourceInfo(path=str(own), schema=schema, provider="command-line")
     config.hydra.runtime.config_sources = [*config.hydra.runtime.config_sources, source]
-    return Sources.of(config).digest()
+    return ConfigSources.of(config).digest()
 
 
 def test_the_digest_is_of_all_that_composing_reads(own, tmp_path, monkeypatch):
@@ -175,14 +176,14 @@ def test_the_digest_is_of_a_package_of_the_users_too(tmp_path, monkeypatch):
         found.append(digest("conf_of_mine", schema="pkg"))
         config = composed()
         config.hydra.overrides.hydra.append("hydra.searchpath=[pkg://conf_of_mine]")
-        found.append(Sources.of(config).digest())
+        found.append(ConfigSources.of(config).digest())
     assert None not in found and len(set(found)) == 4
 
 
 def test_what_a_job_alone_has_in_its_environment_has_no_digest():
     config = composed()
     config.hydra.overrides.hydra.append("+hydra.job.env_set.RATE=0.5")
-    assert Sources.of(config).digest() is None
+    assert ConfigSources.of(config).digest() is None
 
 
 def test_a_variable_counts_however_its_interpolation_is_written(own, monkeypatch):
@@ -209,7 +210,7 @@ def test_a_variable_counts_however_its_interpolation_is_written(own, monkeypatch
 def test_what_may_be_another_each_time_has_no_digest(own, text):
     config = composed()
     config.hydra.overrides.task.append(text)
-    assert Sources.of(config).digest() is None
+    assert ConfigSources.of(config).digest() is None
     (own / "model" / "cell" / "mine.yaml").write_text(f"x: {text.partition('=')[2]}\n")
     assert digest(own) is None
 
@@ -222,14 +223,14 @@ def test_a_jobs_key_is_of_its_overrides_in_their_order():
 
 def test_two_hundred_jobs_are_recognised_without_composing_any(own, tmp_path, monkeypatch):
     config = composed()
-    digest_now = Sources.of(config).digest()
+    digest_now = ConfigSources.of(config).digest()
     arguments = ["seed=range(1,51)", "model.num_layers=1,2,3,4"]
     memo = Memo(tmp_path)
     for job in plan_jobs(arguments):
-        memo.remember(Composed(job_key(digest_now, job.overrides), f"job-{job.number}", "hash", "located"))
+        memo.remember(ComposedJob(job_key(digest_now, job.overrides), f"job-{job.number}", "hash", "located"))
     monkeypatch.setattr("hydra._internal.config_loader_impl.ConfigLoaderImpl.load_configuration", None)
     began = time.process_time()
-    again, digest_then = Memo(tmp_path), Sources.of(config).digest()
+    again, digest_then = Memo(tmp_path), ConfigSources.of(config).digest()
     found = [again.recall(job_key(digest_then, job.overrides)) for job in plan_jobs(arguments)]
     assert [composed.folder for composed in found] == [f"job-{number}" for number in range(200)]
     assert time.process_time() - began < 5

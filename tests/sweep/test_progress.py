@@ -10,7 +10,7 @@ from seqlab.sweep.progress import Job, Progress, best_of, name_of, time_left
 def progress_of(*events: dict, mode: str = "min", num_jobs: int | None = 3, at_once: int | None = 1) -> Progress:
     progress = Progress("val/loss", mode, num_jobs, at_once)
     for event in events:
-        progress.take(event)
+        progress.add(event)
     return progress
 
 

@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from seqlab import cli
-from seqlab.run.same import Differences
+from seqlab.run.comparison import Differences
 from seqlab.sweep import search as study
 from tests.command import prepare_here, replace_training
 
@@ -53,7 +53,7 @@ def test_failed_trials_are_noted_and_the_same_command_makes_up_for_them(search, 
     assert search(lambda rate: rate, "hydra.sweeper.n_trials=4") == (0, [])
     out = capfd.readouterr().out
     best = min(trial.value for trial in stored().trials if trial.value is not None)
-    assert f"study s: the best of all its trials has {best:.4g}, by optimizer.lr={best}" in out
+    assert f"study s: the best of all its trials has {best:.4g}, with optimizer.lr={best}" in out
 
 
 def test_a_search_of_failures_alone_ends_in_a_summary(search, capfd):
@@ -116,7 +116,7 @@ def test_a_study_goes_on_where_only_what_it_varies_or_does_not_count_is_other(se
 
 def test_trials_of_other_code_are_told_before_the_study_goes_on(search, monkeypatch, capfd):
     search(lambda rate: rate, "hydra.sweeper.n_trials=1")
-    monkeypatch.setattr(study, "differences", lambda *_, **__: Differences(["cells.py has changed"]))
+    monkeypatch.setattr(study, "compare", lambda *_, **__: Differences(["cells.py has changed"]))
     for more in ("seed=1", "rerun_changed=true"):
         assert search(lambda rate: rate, "hydra.sweeper.n_trials=2", more) == (2, [])
         err = capfd.readouterr().err

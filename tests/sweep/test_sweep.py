@@ -13,7 +13,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from seqlab import cli
 from seqlab.commands import earlier_runs, jobs, train
 from seqlab.errors import InputError
-from seqlab.run.folder import EVENTS_NAME, RECORD_NAME, Claim, RunFolder, start_run
+from seqlab.run.claim import Claim
+from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME
 from seqlab.run.record import read_record
 from seqlab.run.start import Start
 from tests.command import ONE_THREAD, prepare_here, replace_training, seqlab
@@ -222,7 +224,7 @@ def test_a_module_that_is_edited_while_the_sweep_runs_is_named(sweep_here, own_c
 
     assert sweep_here(edited, "seed=1,2,3")[0] == 0
     (line,) = capfd.readouterr().err.splitlines()
-    assert "[2/3] seed=2 has loaded another own_cells than a job before it" in line
+    assert "[2/3] seed=2 has loaded another own_cells than an earlier job" in line
 
 
 def test_a_finished_sweep_is_known_without_composing_its_jobs(sweep_here, monkeypatch):
@@ -281,7 +283,7 @@ def test_a_job_that_another_command_is_at_work_in_is_left_alone(sweep_here, tmp_
         claim.resume()
         assert sweep_here(complete, "seed=1,2") == (1, [(2, "begun")])
     out, err = capfd.readouterr()
-    assert "1 completed, 1 running" in out and "is at work already" in err
+    assert "1 completed, 1 running" in out and "is in use by process" in err
 
 
 def test_what_could_not_go_on_is_what_it_was_before(sweep_here, tmp_path, capfd):
@@ -323,8 +325,8 @@ def test_what_is_wrong_with_all_jobs_is_told_before_any(sweep_here, capfd, tmp_p
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["seed=1,1"], ["seed=1,1: 1 is there twice", "drop one"]),
-        (["seed=1,2", "optimizer.lr=0.1,0.10"], ["0.1 is there twice"]),
+        (["seed=1,1"], ["seed=1,1: 1 is given twice", "drop one"]),
+        (["seed=1,2", "optimizer.lr=0.1,0.10"], ["0.1 is given twice"]),
         (["seed=1,2", "trainer.devices=1,2"], ["trainer.devices is varied, but changes no result"]),
         (["seed="], ["seed='': expected a whole number"]),
         (["seed=1,"], ["seed=1, can't be read"]),
@@ -454,7 +456,7 @@ def test_a_run_that_came_to_a_jobs_folder_since_is_compared_as_well(sweep_here, 
     write("first = 1")
     sweep_here(run, "seed=1")
     write("second = 2")
-    monkeypatch.setattr(earlier_runs, "known_jobs", lambda *_: [])  # when the sweep began, it was not there
+    monkeypatch.setattr(earlier_runs, "find_existing_runs", lambda *_: [])  # when the sweep began, it was not there
     assert sweep_here(run, "seed=1") == (2, [])
     assert "own_cells.py has changed" in capfd.readouterr().err
     assert sweep_here(run, "seed=1", "keep_changed=true") == (0, [])

@@ -261,7 +261,7 @@ def _prepare(options: Options) -> Setting:
         _check_file(options.json_file)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    from seqlab.run.training import keep_freed_memory  # imports Lightning, for seconds: after the checks
+    from seqlab.run.torch_settings import keep_freed_memory  # imports torch, for seconds: after the checks
 
     keep_freed_memory()
     return Setting(torch.device(options.device), options.precision)

@@ -9,8 +9,8 @@ from seqlab.config import build
 from seqlab.config.paths import absolute_paths
 from seqlab.errors import InputError
 from seqlab.run import content, load
+from seqlab.run.comparison import Differences, Present, changes_since_training, compare
 from seqlab.run.inputs import FileHashes, describe_files
-from seqlab.run.same import Differences, Now, differences, since_training
 from seqlab.run.supervisor import open_attempt
 from tests.conftest import config_of, interrupted_here, run_here
 from tests.run.test_data_hash import LINES, QUIET, SMALL, columns, pairs, stories, tables
@@ -27,7 +27,7 @@ def recorded(tmp_path, monkeypatch):
     (tmp_path / "my_cells.py").write_text("number = 1\n")
     from seqlab.run.loaded import hash_of
 
-    now = Now()
+    now = Present()
     config = absolute_paths(config_of("data=text", "data.path=text.txt", *SMALL))
     module = {"module": "my_cells", "path": str(tmp_path / "my_cells.py"), "sha256": hash_of("a.py", b"number = 1\n")}
     return {
@@ -42,47 +42,47 @@ def recorded(tmp_path, monkeypatch):
 
 
 def test_nothing_differs_where_nothing_changed_whatever_the_users_commit_and_the_device(recorded):
-    assert differences(recorded, Now()) == Differences([], [])
+    assert compare(recorded, Present()) == Differences([], [])
     other = {**recorded, "git": {"commit": "b" * 40, "dirty": True}, "device": "NVIDIA H100"}
-    assert differences(other, Now()) == Differences([], [])
-    assert differences({**recorded, "versions": {**recorded["versions"], "python": "3.9"}}, Now()) == Differences()
+    assert compare(other, Present()) == Differences([], [])
+    assert compare({**recorded, "versions": {**recorded["versions"], "python": "3.9"}}, Present()) == Differences()
 
 
 def test_code_and_data_decide_and_each_is_named(recorded, tmp_path):
     (tmp_path / "my_cells.py").write_text("number = 2\n")
     (tmp_path / "text.txt").write_text(TEXT[::-1])
-    assert differences(recorded, Now()) == Differences(["my_cells.py has changed", "text.txt has changed"], [])
+    assert compare(recorded, Present()) == Differences(["my_cells.py has changed", "text.txt has changed"], [])
 
 
 def test_versions_and_seqlabs_commit_are_said(recorded):
     before = {**recorded["versions"], "torch": "1.0", "lightning": "1.1", "seqlab": "0.0.1"}
     git = {"commit": "c" * 40, "dirty": False}
-    now = Now()
+    now = Present()
     now.__dict__["seqlab_git"] = {"commit": "c" * 40, "dirty": True}
-    found = differences({**recorded, "versions": before, "seqlab_git": git}, now)
-    assert found.decides == []
-    assert [text.split(" where ")[0] for text in found.said] == [
+    found = compare({**recorded, "versions": before, "seqlab_git": git}, now)
+    assert found.blocking == []
+    assert [text.split(" (now ")[0] for text in found.notices] == [
         "seqlab 0.0.1",
         "torch 1.0",
         "lightning 1.1",
         "seqlab at commit cccccccccc",
     ]
-    lines = since_training({**recorded, "versions": before}, Now())
+    lines = changes_since_training({**recorded, "versions": before}, Present())
     assert len(lines) == 1 and "torch 1.0" in lines[0]
 
 
 def test_what_an_older_record_does_not_know_does_not_differ(recorded):
-    assert differences({"config": recorded["config"], "versions": {}}, Now()) == Differences([], [])
+    assert compare({"config": recorded["config"], "versions": {}}, Present()) == Differences([], [])
 
 
 def test_code_is_looked_up_once_for_all_runs_of_it(recorded, monkeypatch):
-    from seqlab.run import same
+    from seqlab.run import comparison
 
     asked = []
-    monkeypatch.setattr(same, "code_differences", lambda code: asked.append(code) or [])
-    now = Now()
+    monkeypatch.setattr(comparison, "code_differences", lambda code: asked.append(code) or [])
+    now = Present()
     for _ in range(3):
-        differences(recorded, now)
+        compare(recorded, now)
     assert len(asked) == 1
 
 
@@ -139,21 +139,21 @@ def test_a_run_of_other_data_is_refused_before_its_process_starts_with_the_ways_
         open_attempt(run_dir, config, [])
     assert events_of(run_dir) == before
     with open_attempt(run_dir, config, [], overwrite=True) as attempt:
-        assert not attempt.goes_on and attempt.claim.run_dir != run_dir
+        assert not attempt.is_resumed and attempt.claim.run_dir != run_dir
     assert events_of(run_dir) == before
     (tmp_path / "text.txt").rename(tmp_path / "renamed.txt")
     (tmp_path / "renamed.txt").write_text(TEXT)
     renamed = absolute_paths(config_of("data=text", "data.path=renamed.txt", *SMALL, *QUIET))
     with open_attempt(run_dir, renamed, []) as attempt:
-        assert attempt.goes_on
+        assert attempt.is_resumed
 
 
 def test_a_run_that_goes_on_under_other_versions_says_so_and_keeps_both(stopped, capsys):
     run_dir, config = stopped
     text = events_of(run_dir)
-    torch = Now().versions["torch"]
+    torch = Present().versions["torch"]
     (run_dir / "events.jsonl").write_text(text.replace(f'"torch": "{torch}"', '"torch": "1.0"'))
     with open_attempt(run_dir, config, []) as attempt:
-        assert attempt.goes_on
-    assert f"torch 1.0 where {torch} is now" in capsys.readouterr().err
+        assert attempt.is_resumed
+    assert f"torch 1.0 (now {torch})" in capsys.readouterr().err
     assert [f'"torch": "{version}"' in events_of(run_dir) for version in ("1.0", torch)] == [True, True]

@@ -6,11 +6,12 @@ import pytest
 
 from seqlab.config.hash import config_hash
 from seqlab.config.paths import absolute_paths
+from seqlab.run.comparison import Present
 from seqlab.run.folder import start_run
 from seqlab.run.inputs import FileHashes, describe_files
-from seqlab.run.same import Now
-from seqlab.sweep.known import known_jobs
-from seqlab.sweep.plan import Composed, Memo, PlannedJob
+from seqlab.sweep.existing_runs import find_existing_runs
+from seqlab.sweep.memo import ComposedJob, Memo
+from seqlab.sweep.plan import PlannedJob
 
 JOB = PlannedJob(0, ("seed=1",), ("seed=1",))
 
@@ -41,7 +42,7 @@ def known(sweep, config, folder="seed=1-0a"):
         composed.append(job)
         return folder, config
 
-    return known_jobs(sweep, [JOB], {0: "key"}, Memo(sweep), compose, Now()), len(composed)
+    return find_existing_runs(sweep, [JOB], {0: "key"}, Memo(sweep), compose, Present()), len(composed)
 
 
 def test_a_remembered_job_whose_data_lies_elsewhere_now_is_compared_with_that(sweep, tmp_path):
@@ -49,10 +50,10 @@ def test_a_remembered_job_whose_data_lies_elsewhere_now_is_compared_with_that(sw
     assert (job.has_changed, composed) == (False, 1)
     (job,), composed = known(sweep, config_in(tmp_path / "one"))
     assert (job.has_changed, composed) == (False, 0)
-    Memo(sweep).remember(Composed.of("key", "seed=1-0a", config_in(tmp_path / "other")))
+    Memo(sweep).remember(ComposedJob.of("key", "seed=1-0a", config_in(tmp_path / "other")))
     for _ in range(2):  # what was told once is told again
         (job,), composed = known(sweep, config_in(tmp_path / "other"))
-        assert job.has_changed and "a.txt differs" in job.differences.decides[0] and composed == 1
+        assert job.has_changed and "a.txt differs" in job.differences.blocking[0] and composed == 1
 
 
 def test_a_remembered_job_whose_folder_was_renamed_is_found_again(sweep, tmp_path):
