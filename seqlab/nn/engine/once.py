@@ -1,5 +1,5 @@
-"""What engines ask of a cell at each call: whether it still runs the methods that ship, its own hooks, and weights that
-are made from others."""
+"""What every engine needs of a cell at each call: whether its methods are the shipped ones, its forward pre-hooks, and
+its parametrized weights, computed once a call."""
 
 import threading
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from torch.nn.utils import parametrize
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.cells.linear import LinearCell
 
-# torch keeps parametrized weights for a while in one table for the process, cleared when the last user leaves: another
-# thread's model would find weights of the step before. So one call at a time keeps them there.
-_KEPT = threading.RLock()
+# torch caches parametrized weights in one table for the whole process, cleared when the last user leaves it. Another
+# thread's model could read weights of the step before, so one call at a time uses the cache.
+_CACHE_LOCK = threading.RLock()
 
 
 def _parts(function: Any) -> tuple[Any, ...]:
@@ -25,7 +25,7 @@ def _parts(function: Any) -> tuple[Any, ...]:
     return function, getattr(function, "__code__", None)
 
 
-# The methods that engines know, as they were when this module was imported; one may be replaced on its own class.
+# The methods that engines rely on, as they are when this module is imported. A user may replace one on its class.
 _SHIPPED: dict[tuple[type, str], tuple[Any, ...]] = {
     (owner, name): _parts(vars(owner)[name])
     for owner, names in {
@@ -38,31 +38,31 @@ _SHIPPED: dict[tuple[type, str], tuple[Any, ...]] = {
 
 
 def ships(cell: nn.Module, owner: type, name: str) -> bool:
-    """Whether ``cell.name`` is the method that ``owner`` came with, neither overridden nor replaced."""
+    """Whether ``cell.name`` is the method that ``owner`` ships, neither overridden nor replaced."""
     if name in cell.__dict__:
         return False
-    return _parts(getattr(type(cell), name)) == _SHIPPED[owner, name]  # of a parametrized cell, its own class
+    return _parts(getattr(type(cell), name)) == _SHIPPED[owner, name]
 
 
 _PLAIN = (Tensor, nn.Parameter)
 
 
-def unplain(cell: nn.Module, *given: Tensor) -> str | None:
-    """Why no kernel may read what a cell is given or holds: a tensor whose class has rules of its own; or None."""
-    held = (each for module in cell.modules() for each in (*module._parameters.values(), *module._buffers.values()))
-    for each in chain(given, held):
-        if each is not None and type(each) not in _PLAIN:
-            return f"a {type(each).__name__} is a tensor with rules of its own"
+def unplain(cell: nn.Module, *arguments: Tensor) -> str | None:
+    """Why no kernel may read the arguments, parameters and buffers of a cell: one is of a tensor subclass; or None."""
+    own = (each for module in cell.modules() for each in (*module._parameters.values(), *module._buffers.values()))
+    for tensor in chain(arguments, own):
+        if tensor is not None and type(tensor) not in _PLAIN:
+            return f"a {type(tensor).__name__} is a tensor with rules of its own"
     return None
 
 
 def linear_ships() -> bool:
-    """Whether ``functional.linear``, the product of a ``GatedCell``, is PyTorch's own: a library may replace it."""
+    """Whether ``functional.linear``, the product of a ``GatedCell``, is PyTorch's own; a library may replace it."""
     return bool(functional.linear is torch._C._nn.linear)
 
 
 def has_bias(cell: GatedCell) -> bool:
-    """Whether there is a ``bias_hh``, told without computing one that is made from others."""
+    """Whether the cell has a ``bias_hh``; a parametrized one is not computed."""
     return cell._parameters.get("bias_hh") is not None or parametrize.is_parametrized(cell, "bias_hh")
 
 
@@ -72,7 +72,7 @@ def once_a_call(cell: nn.Module) -> Iterator[None]:
     if not _has_parametrizations(cell):
         yield
         return
-    with _KEPT, parametrize.cached():
+    with _CACHE_LOCK, parametrize.cached():
         yield
 
 
@@ -82,24 +82,24 @@ def _has_parametrizations(cell: nn.Module) -> bool:
 
 @contextmanager
 def not_once(cell: nn.Module) -> Iterator[None]:
-    """Within :func:`once_a_call`, for a while as outside: a step that is captured reads no weight kept for the call."""
-    if not _has_parametrizations(cell):  # then nothing is kept for this call, and it may be another thread's
+    """Suspends :func:`once_a_call`: a step that is captured within it must not read a cached weight."""
+    if not _has_parametrizations(cell):  # then the cache is not this call's, and may be another thread's
         yield
         return
-    enabled, kept = parametrize._cache_enabled, parametrize._cache
+    enabled, cache = parametrize._cache_enabled, parametrize._cache
     parametrize._cache_enabled = enabled - 1
-    parametrize._cache = kept if enabled > 1 else {}
+    parametrize._cache = cache if enabled > 1 else {}
     try:
         yield
     finally:
-        parametrize._cache_enabled, parametrize._cache = enabled, kept
+        parametrize._cache_enabled, parametrize._cache = enabled, cache
 
 
 def run_pre_hooks(cell: nn.Module, *arguments: Any) -> None:
-    """Run the forward pre-hooks of ``cell``, as pruning and the older weight norms register them.
+    """Run the forward pre-hooks of ``cell``, such as those of pruning and of the older weight norms.
 
     Raises:
-        TypeError: a hook wants to change the input, which is the layer's.
+        TypeError: a hook returns an input; the input belongs to the layer.
     """
     for key, hook in list(cell._forward_pre_hooks.items()):
         keywords: tuple[Any, ...] = ({},) if key in cell._forward_pre_hooks_with_kwargs else ()

@@ -89,7 +89,7 @@ def missing_lock() -> None:
     class Open(nullcontext):  # type: ignore[type-arg]
         acquire = release = lambda self, *_, **__: True
 
-    capture._LOCK = once._KEPT = Open()
+    capture._LOCK = once._CACHE_LOCK = Open()
 
 
 def _threads(steps: list[dict[str, Any]]) -> bool:
