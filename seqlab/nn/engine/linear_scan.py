@@ -52,7 +52,7 @@ def _(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("seqlab::linear_scan_adjoint", mutates_args=())
 def _adjoint(a: Tensor, h: Tensor, states: Tensor, grad: Tensor, grad_last: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of ``a`` and ``b (B, T, H)``, from those of the states, ``grad (B, T, H)`` and ``grad_last (B, H)``.
+    """The gradients of ``a`` and ``b (B, T, H)``, from ``grad (B, T, H)`` of the states and ``grad_last (B, H)``.
 
     grad_b_t = grad_t + a_{t+1} * grad_b_{t+1},   grad_b_T = grad_T + grad_last;   grad_a_t = grad_b_t * h_{t-1}
     """

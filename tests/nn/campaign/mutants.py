@@ -70,16 +70,16 @@ def stale_constant() -> None:
 
 def swapped_gate() -> None:
     """the first two parts of a row that is cut in parts are swapped"""
-    taken = views._taken
+    narrow = views._narrow
 
     def broken(run: Any, source: Any, dim: int, start: int, width: int, dropped: bool = False) -> Any:
         size = 1 if dropped else run.node.meta["val"].size(dim)
         whole = source.meta["val"].size(dim)
         if 2 * size <= whole and start in (0, size):
             start = size - start
-        return taken(run, source, dim, start, width, dropped)
+        return narrow(run, source, dim, start, width, dropped)
 
-    views._taken = broken
+    views._narrow = broken
     readiness.check_step = lambda *_: None
 
 

@@ -200,6 +200,6 @@ def _is_row_wise_node(node: fx.Node, dependent: set[fx.Node], batch: _Batch) -> 
 
 
 def _along(dims: Any, rank: int, lead: int) -> bool:
-    """Whether ``dims`` names at least one dimension and no batch dimension, which are the first ``lead`` of ``rank``."""
+    """Whether ``dims`` names at least one dimension and no batch dimension; the first ``lead`` dimensions are those."""
     axes = list(dims) if isinstance(dims, Sequence) else [dims]
     return bool(axes) and all(isinstance(dim, int) and dim % rank >= lead for dim in axes)

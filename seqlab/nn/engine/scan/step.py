@@ -213,7 +213,7 @@ def _note_effects(
 
 
 def _is_used(count: fx.Node) -> bool:
-    """Whether a batch size or number of steps is used; calls of subgraphs, which are passed every symbol, don't count."""
+    """Whether a batch size or number of steps is used. Calls of subgraphs don't count: they are passed every symbol."""
     return any("higher_order" not in str(getattr(user.target, "__module__", "")) for user in count.users)
 
 

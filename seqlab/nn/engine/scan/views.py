@@ -1,4 +1,4 @@
-"""Which elements of its operands an element of a row is made of: slices, reshapes and broadcasts as arithmetic."""
+"""Slices, reshapes, joins and broadcasts as index arithmetic: which elements of its operands a view's elements are."""
 
 import math
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ class Run:
     shared: bool
 
 
-# The first of some lanes, the one after the last, and the run that they are taken from, which may reach beyond what
-# there is in its other lanes. A later piece covers an earlier one.
+# (begin, end, run): the lanes from begin up to end are those of the run. The run's other lanes may lie outside of its
+# node. A later piece overrides an earlier one.
 Piece = tuple[int, int, Run]
 _MOST_PIECES = 16  # of one run
 
@@ -35,33 +35,34 @@ def row_shape(node: fx.Node) -> Shape:
 
 
 def lead(node: fx.Node) -> int:
-    """How many dimensions come before a row: the batch, or none where all rows share the node."""
-    return int(node.meta["moving"])
+    """The number of dimensions before a row: 1, the batch; or 0 where all rows share the node."""
+    return int(node.meta["has_rows"])
 
 
-def mark(graph: fx.Graph, moving: set[fx.Node]) -> None:
-    """Note at each node whether it has rows: if they differ, or if what all share was made or spread for each."""
-    rows = next(iter(graph.nodes)).meta["val"].size(0)  # of gi; no other dimension is as large
+def mark(graph: fx.Graph, dependent_nodes: set[fx.Node]) -> None:
+    """Note at each node whether it has rows: it depends on them, or was made or expanded for each of them."""
+    rows = next(iter(graph.nodes)).meta["val"].size(0)  # of gi; no other dimension has this size
     for node in graph.nodes:
         value = node.meta.get("val")
-        spread = isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == rows
-        node.meta["moving"] = node in moving or spread
+        has_batch = isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == rows
+        node.meta["has_rows"] = node in dependent_nodes or has_batch
 
 
-def _axis(node: fx.Node, dim: int, what: str) -> int:
-    """A dimension among those of a row."""
+def _axis(node: fx.Node, dim: int, verb: str) -> int:
+    """A dimension of a node as a dimension of its rows; ``verb`` says in an error what the step does to the batch."""
     axis = dim % int(node.meta["val"].dim()) - lead(node)
     if axis < 0:
-        raise UnsupportedError(f"its pointwise {what} rows of the batch")
+        raise UnsupportedError(f"its pointwise {verb} rows of the batch")
     return axis
 
 
 def count_of(node: fx.Node) -> int:
+    """The number of elements of a row."""
     return math.prod(row_shape(node))
 
 
 def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
-    """Which elements of ``operand`` meet those of ``run`` in an elementwise operation."""
+    """The elements of ``operand`` that an elementwise operation combines with those of ``run``."""
     parts = spread(operand, run, width)
     if len(parts) > 1:
         raise UnsupportedError("its pointwise combines shapes that do not divide into the hidden size")
@@ -69,10 +70,10 @@ def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
 
 
 def spread(operand: fx.Node, run: Run, width: int) -> list[Piece]:
-    """The same, in pieces where a run goes over several rows of its last dimension."""
+    """The same as :func:`broadcast`, in pieces: one for each index of the dimensions before the last."""
     out, full = row_shape(run.node), tuple(int(size) for size in operand.meta["val"].shape)
     rank = run.node.meta["val"].dim()
-    shape = (1,) * (rank - len(full)) + full  # aligned at the right, as broadcasting has it
+    shape = (1,) * (rank - len(full)) + full  # broadcasting aligns shapes at the right
     shape = shape[lead(run.node) :]
     if shape == out:
         return [(0, width, Run(operand, run.offset, run.shared))]
@@ -81,26 +82,26 @@ def spread(operand: fx.Node, run: Run, width: int) -> list[Piece]:
     _check_inside(run, width)
     strides = _strides(shape)
 
-    def met(flat: int) -> int:
-        index = unravel(flat, out)
+    def operand_offset(offset: int) -> int:
+        index = unravel(offset, out)
         return sum(0 if size == 1 else at * stride for at, size, stride in zip(index, shape, strides, strict=True))
 
     if run.shared:
-        return [(0, width, Run(operand, met(run.offset), True))]
-    found: list[Piece] = []
+        return [(0, width, Run(operand, operand_offset(run.offset), True))]
+    parts: list[Piece] = []
     begin, first = 0, run.offset % out[-1]
     while begin < width:
         end = min(width, begin + out[-1] - (first if begin == 0 else 0))
-        offset, shared = met(run.offset + begin), shape[-1] == 1
-        found.append((begin, end, Run(operand, offset if shared else offset - begin, shared)))
+        offset, shared = operand_offset(run.offset + begin), shape[-1] == 1
+        parts.append((begin, end, Run(operand, offset if shared else offset - begin, shared)))
         begin = end
-    if len(found) > _MOST_PIECES:
+    if len(parts) > _MOST_PIECES:
         raise UnsupportedError(f"its pointwise combines shapes {shape} and {out} in more than {_MOST_PIECES} pieces")
-    return found
+    return parts
 
 
 def is_inside(run: Run, width: int) -> bool:
-    """Whether all of a run's elements are there; of one that a piece of a join is taken from, some may not be."""
+    """Whether all elements of a run lie inside its node; those of a piece may not."""
     return run.shared or 0 <= run.offset <= count_of(run.node) - width
 
 
@@ -114,12 +115,12 @@ def _strides(shape: Shape) -> list[int]:
 
 
 def unravel(offset: int, shape: Shape) -> list[int]:
-    """The index of a flat offset."""
+    """The index of the element at a flat offset."""
     return [offset // stride % size for stride, size in zip(_strides(shape), shape, strict=True)]
 
 
 def operands_of(run: Run, width: int) -> list[Run]:
-    """The runs that ``run`` is computed from, reductions left out."""
+    """The runs that ``run`` is computed from; not for reductions."""
     name = name_of(run.node)
     if name in JOINS and not run.shared and len(row_shape(run.node)) == 1:
         return [each for _, _, each in pieces(run, width)]
@@ -132,16 +133,16 @@ def operands_of(run: Run, width: int) -> list[Run]:
 
 
 def reduced_dims(node: fx.Node, source: fx.Node) -> list[int]:
-    """The dimensions of a row that a reduction goes over."""
-    given = node.args[1] if len(node.args) > 1 else []
-    listed = list(given) if isinstance(given, Sequence) else [given]
-    if not listed:
+    """The dimensions of a row that a reduction reduces."""
+    argument = node.args[1] if len(node.args) > 1 else []
+    dims = list(argument) if isinstance(argument, Sequence) else [argument]
+    if not dims:
         raise UnsupportedError("its pointwise mixes rows (a reduction over everything)")
-    return sorted(_axis(source, typed(int, dim), "mixes") for dim in listed)
+    return sorted(_axis(source, typed(int, dim), "mixes") for dim in dims)
 
 
 def _same(run: Run, width: int) -> Run:
-    """A view with the same flat order."""
+    """A view that keeps the flat order."""
     source = run.node.args[0]
     assert isinstance(source, fx.Node)
     if count_of(source) != count_of(run.node):
@@ -163,13 +164,13 @@ def _slice(run: Run, width: int) -> Run:
     if source.meta["val"].shape == run.node.meta["val"].shape:
         return _same(run, width)
     start = start if isinstance(start, int) else 0
-    return _taken(run, source, dim, start, width)
+    return _narrow(run, source, dim, start, width)
 
 
 def _select(run: Run, width: int) -> Run:
     source, dim, index = run.node.args[:3]
     assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(index, int)
-    return _taken(run, source, dim, index, width, dropped=True)
+    return _narrow(run, source, dim, index, width, dropped=True)
 
 
 def _part(run: Run, width: int) -> Run:
@@ -181,11 +182,11 @@ def _part(run: Run, width: int) -> Run:
     source, sizes = split.args[:2]
     dim = split.args[2] if len(split.args) > 2 else 0
     assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(sizes, Sequence)
-    return _taken(run, source, dim, sum(sizes[:number]), width)  # type: ignore[arg-type]
+    return _narrow(run, source, dim, sum(sizes[:number]), width)  # type: ignore[arg-type]
 
 
-def _taken(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped: bool = False) -> Run:
-    """The run of ``source`` whose dimension ``dim`` was cut to begin at ``start``, or with ``dropped`` was indexed."""
+def _narrow(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped: bool = False) -> Run:
+    """A slice of ``source`` from ``start`` on along ``dim``; or with ``dropped`` the index ``start`` of ``dim``."""
     whole, dim = row_shape(source), _axis(source, dim, "picks")
     if len(whole) == 1 and not run.shared and not dropped:
         start = max(start + whole[0], 0) if start < 0 else min(start, whole[0])
@@ -203,26 +204,26 @@ def _taken(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped:
 
 
 def pieces(run: Run, width: int) -> list[Piece]:
-    """What a run of joined or replaced parts is made of, where a row has one dimension."""
+    """The pieces of a run of joined or replaced parts, where a row has one dimension."""
     node, end = run.node, run.offset + width
     if name_of(node) == "cat":
-        found, begin = [], 0
+        parts, begin = [], 0  # (begin, end) within the row
         for part in typed(Sequence[fx.Node], node.args[0]):
             size = row_shape(part)[0]
-            found.append((begin, begin + size, Run(part, run.offset - begin, False)))
+            parts.append((begin, begin + size, Run(part, run.offset - begin, False)))
             begin += size
     else:
-        base, part, start, size = _replaced(node)
+        base, part, start, size = _replacement(node)
         one = not row_shape(part)
-        found = [(0, row_shape(node)[0], Run(base, run.offset, False))]
-        found.append((start, start + size, Run(part, 0 if one else run.offset - start, one)))
-    meeting = [(a - run.offset, b - run.offset, each) for a, b, each in found if a < end and b > run.offset]
-    covering = [each for each in meeting if each[0] <= 0 and each[1] >= width]
-    return covering[-1:] if covering and covering[-1] is meeting[-1] else meeting
+        parts = [(0, row_shape(node)[0], Run(base, run.offset, False))]
+        parts.append((start, start + size, Run(part, 0 if one else run.offset - start, one)))
+    overlapping = [(a - run.offset, b - run.offset, each) for a, b, each in parts if a < end and b > run.offset]
+    covering = [piece for piece in overlapping if piece[0] <= 0 and piece[1] >= width]
+    return covering[-1:] if covering and covering[-1] is overlapping[-1] else overlapping
 
 
-def _replaced(node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
-    """The tensor, what replaces a part of it, where that begins and how much it is, in the dimension at hand."""
+def _replacement(node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
+    """Of a scatter: the tensor, the part that replaces some of it, and the replaced start and size along its dim."""
     base, part, dim, bound = (*node.args, *(0, 0)[max(0, len(node.args) - 2) :])[:4]
     assert isinstance(base, fx.Node) and isinstance(part, fx.Node) and isinstance(dim, int)
     if len(node.args) > 5 and node.args[5] != 1:
@@ -233,32 +234,32 @@ def _replaced(node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
     return base, part, start, 1 if name_of(node) == "select_scatter" else row_shape(part)[axis]
 
 
-def _joined(run: Run, width: int) -> Run:
-    """The piece of a concatenation that holds the run."""
+def _join(run: Run, width: int) -> Run:
+    """The part of a concatenation that holds the run."""
     _check_inside(run, width)
-    pieces, dim = run.node.args[0], run.node.args[1] if len(run.node.args) > 1 else 0
-    assert isinstance(pieces, Sequence) and isinstance(dim, int)
+    parts, dim = run.node.args[0], run.node.args[1] if len(run.node.args) > 1 else 0
+    assert isinstance(parts, Sequence) and isinstance(dim, int)
     shape, dim = row_shape(run.node), _axis(run.node, dim, "joins")
     index = unravel(run.offset, shape)
     inner = math.prod(shape[dim + 1 :])
     within, position = run.offset % inner, index[dim]
-    for piece in pieces:
-        assert isinstance(piece, fx.Node)
-        size = row_shape(piece)[dim]
+    for part in parts:
+        assert isinstance(part, fx.Node)
+        size = row_shape(part)[dim]
         if position < size:
             if not run.shared and within + width > (size - position) * inner:
                 raise UnsupportedError("its pointwise joins parts that do not divide into the hidden size")
             index[dim] = position
-            strides = _strides(row_shape(piece))
-            return Run(piece, sum(i * stride for i, stride in zip(index, strides, strict=True)), run.shared)
+            strides = _strides(row_shape(part))
+            return Run(part, sum(i * stride for i, stride in zip(index, strides, strict=True)), run.shared)
         position -= size
     raise AssertionError("a run lies inside its concatenation")
 
 
-def _scattered(run: Run, width: int) -> Run:
-    """A tensor with a slice of it replaced: the run lies in one or the other."""
+def _scatter(run: Run, width: int) -> Run:
+    """Of a tensor with a slice replaced, the one of the two that holds the run."""
     _check_inside(run, width)
-    base, part, start, size = _replaced(run.node)
+    base, part, start, size = _replacement(run.node)
     whole = row_shape(run.node)
     dim = _axis(run.node, typed(int, (*run.node.args, 0)[2]), "replaces")
     index = unravel(run.offset, whole)
@@ -288,7 +289,7 @@ VIEWS = {
     "slice": _slice,
     "select": _select,
     "getitem": _part,
-    "cat": _joined,
-    "slice_scatter": _scattered,
-    "select_scatter": _scattered,
+    "cat": _join,
+    "slice_scatter": _scatter,
+    "select_scatter": _scatter,
 }
