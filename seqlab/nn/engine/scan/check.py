@@ -88,7 +88,7 @@ class _Case:
         return _Case(typed(Tensor, gi), weight, bias, state, extras, self.gradients)
 
 
-Run = Callable[[_Case], Sequence[Tensor]]
+Runner = Callable[[_Case], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class _Trial:
             not torch.allclose(a, b, allowed, allowed * float(a.abs().amax())) for a, b in zip(own, graph, strict=True)
         )
 
-    def _second(self, run: Run, case: _Case) -> list[Tensor] | None:
+    def _second(self, run: Runner, case: _Case) -> list[Tensor] | None:
         """The gradients of the squared gradients of all arguments but the extras; None if there are none."""
         own = case.arguments[: len(case.arguments) - len(case.extras)]
         leaves = [each.detach().requires_grad_() for each in own if each is not None]
@@ -162,7 +162,7 @@ class _Trial:
         return [leaf * 0.0 if each is None else each for leaf, each in zip(leaves, second, strict=True)]
 
     def _draw(self, scales: Sequence[float], steps: int, draw: torch.Generator) -> _Case:
-        """Draw rows of these scales. The numbers have few bits, so that the order of a product's sums does not matter."""
+        """Draw rows of these scales. The numbers have few bits: a product is exact, in whatever order it is summed."""
         cell, dtype, rows = self.cell, self.program.dtype, len(scales)
         gates, size = cell.num_gates * cell.hidden_size, torch.tensor(scales, device="cpu").view(-1, 1)
 
@@ -203,7 +203,7 @@ class _Trial:
         sequences = [torch.stack(each, 1).flatten(0, 1) for each in zip(*states, strict=True)]
         return [*sequences[: self.program.sequences], *state]
 
-    def _results(self, run: Run, case: _Case) -> list[Tensor | None]:
+    def _results(self, run: Runner, case: _Case) -> list[Tensor | None]:
         """The states, and the gradients of all arguments, in the order of :meth:`_names`."""
         steps = case.gi.size(1)
         arguments: list[Tensor | None] = []

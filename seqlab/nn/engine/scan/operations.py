@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import fx
 
-from seqlab.nn.engine.scan.lowered import Apply, AsNumber, Number, Operand
+from seqlab.nn.engine.scan.expressions import (
+    Apply,
+    AsNumber,
+    Number,
+    Operand,
+)
 
 POINTWISE = frozenset(
     (

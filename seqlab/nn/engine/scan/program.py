@@ -13,7 +13,9 @@ from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.arguments import structure_type
 from seqlab.nn.engine.scan.cpp import write
 from seqlab.nn.engine.scan.lower import lower
-from seqlab.nn.engine.scan.lowered import Layout
+from seqlab.nn.engine.scan.lowered import (
+    Layout,
+)
 from seqlab.nn.engine.scan.schedule import Schedule
 from seqlab.nn.engine.scan.trace import Trace
 

@@ -14,18 +14,18 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Run:
-    """Elements of a node's flat row: ``offset + j`` for the loop's j, or with ``shared`` the one at ``offset``."""
+class Span:
+    """Elements of a node's flat row: ``offset + j`` for the loop's j; or with ``shared``, the one at ``offset``."""
 
     node: fx.Node
     offset: int
     shared: bool
 
 
-# (begin, end, run): the lanes from begin up to end are those of the run. The run's other lanes may lie outside of its
-# node. A later piece overrides an earlier one.
-Piece = tuple[int, int, Run]
-_MOST_PIECES = 16  # of one run
+# (begin, end, span): the lanes from begin up to end are those of the span. Its other lanes may lie outside of its node.
+# A later piece overrides an earlier one.
+Piece = tuple[int, int, Span]
+_MOST_PIECES = 16  # of one span
 
 
 def row_shape(node: fx.Node) -> Shape:
@@ -61,52 +61,52 @@ def count_of(node: fx.Node) -> int:
     return math.prod(row_shape(node))
 
 
-def broadcast(operand: fx.Node, run: Run, width: int) -> Run:
-    """The elements of ``operand`` that an elementwise operation combines with those of ``run``."""
-    parts = spread(operand, run, width)
+def broadcast(operand: fx.Node, span: Span, width: int) -> Span:
+    """The elements of ``operand`` that an elementwise operation combines with those of ``span``."""
+    parts = spread(operand, span, width)
     if len(parts) > 1:
         raise UnsupportedError("its pointwise combines shapes that do not divide into the hidden size")
     return parts[0][2]
 
 
-def spread(operand: fx.Node, run: Run, width: int) -> list[Piece]:
+def spread(operand: fx.Node, span: Span, width: int) -> list[Piece]:
     """The same as :func:`broadcast`, in pieces: one for each index of the dimensions before the last."""
-    out, full = row_shape(run.node), tuple(int(size) for size in operand.meta["val"].shape)
-    rank = run.node.meta["val"].dim()
+    out, full = row_shape(span.node), tuple(int(size) for size in operand.meta["val"].shape)
+    rank = span.node.meta["val"].dim()
     shape = (1,) * (rank - len(full)) + full  # broadcasting aligns shapes at the right
-    shape = shape[lead(run.node) :]
+    shape = shape[lead(span.node) :]
     if shape == out:
-        return [(0, width, Run(operand, run.offset, run.shared))]
+        return [(0, width, Span(operand, span.offset, span.shared))]
     if math.prod(shape) == 1:
-        return [(0, width, Run(operand, 0, True))]
-    _check_inside(run, width)
+        return [(0, width, Span(operand, 0, True))]
+    _check_inside(span, width)
     strides = _strides(shape)
 
     def operand_offset(offset: int) -> int:
         index = unravel(offset, out)
         return sum(0 if size == 1 else at * stride for at, size, stride in zip(index, shape, strides, strict=True))
 
-    if run.shared:
-        return [(0, width, Run(operand, operand_offset(run.offset), True))]
+    if span.shared:
+        return [(0, width, Span(operand, operand_offset(span.offset), True))]
     parts: list[Piece] = []
-    begin, first = 0, run.offset % out[-1]
+    begin, first = 0, span.offset % out[-1]
     while begin < width:
         end = min(width, begin + out[-1] - (first if begin == 0 else 0))
-        offset, shared = operand_offset(run.offset + begin), shape[-1] == 1
-        parts.append((begin, end, Run(operand, offset if shared else offset - begin, shared)))
+        offset, shared = operand_offset(span.offset + begin), shape[-1] == 1
+        parts.append((begin, end, Span(operand, offset if shared else offset - begin, shared)))
         begin = end
     if len(parts) > _MOST_PIECES:
         raise UnsupportedError(f"its pointwise combines shapes {shape} and {out} in more than {_MOST_PIECES} pieces")
     return parts
 
 
-def is_inside(run: Run, width: int) -> bool:
-    """Whether all elements of a run lie inside its node; those of a piece may not."""
-    return run.shared or 0 <= run.offset <= count_of(run.node) - width
+def is_inside(span: Span, width: int) -> bool:
+    """Whether all elements of a span lie inside its node; those of a piece may not."""
+    return span.shared or 0 <= span.offset <= count_of(span.node) - width
 
 
-def _check_inside(run: Run, width: int) -> None:
-    if not is_inside(run, width):
+def _check_inside(span: Span, width: int) -> None:
+    if not is_inside(span, width):
         raise UnsupportedError("its pointwise joins or replaces parts of several dimensions")
 
 
@@ -119,17 +119,17 @@ def unravel(offset: int, shape: Shape) -> list[int]:
     return [offset // stride % size for stride, size in zip(_strides(shape), shape, strict=True)]
 
 
-def operands_of(run: Run, width: int) -> list[Run]:
-    """The runs that ``run`` is computed from; not for reductions."""
-    name = name_of(run.node)
-    if name in JOINS and not run.shared and len(row_shape(run.node)) == 1:
-        return [each for _, _, each in pieces(run, width)]
+def operands_of(span: Span, width: int) -> list[Span]:
+    """The spans that ``span`` is computed from; not for reductions."""
+    name = name_of(span.node)
+    if name in JOINS and not span.shared and len(row_shape(span.node)) == 1:
+        return [each for _, _, each in pieces(span, width)]
     if name == "expand":
-        return [each for _, _, each in spread(run.node.all_input_nodes[0], run, width)]
+        return [each for _, _, each in spread(span.node.all_input_nodes[0], span, width)]
     if name in VIEWS:
-        return [VIEWS[name](run, width)]
-    operands = [each for each in run.node.args if isinstance(each, fx.Node)]
-    return [piece for each in operands for _, _, piece in spread(each, run, width)]
+        return [VIEWS[name](span, width)]
+    operands = [each for each in span.node.args if isinstance(each, fx.Node)]
+    return [piece for each in operands for _, _, piece in spread(each, span, width)]
 
 
 def reduced_dims(node: fx.Node, source: fx.Node) -> list[int]:
@@ -141,83 +141,83 @@ def reduced_dims(node: fx.Node, source: fx.Node) -> list[int]:
     return sorted(_axis(source, typed(int, dim), "mixes") for dim in dims)
 
 
-def _same(run: Run, width: int) -> Run:
+def _same(span: Span, width: int) -> Span:
     """A view that keeps the flat order."""
-    source = run.node.args[0]
+    source = span.node.args[0]
     assert isinstance(source, fx.Node)
-    if count_of(source) != count_of(run.node):
+    if count_of(source) != count_of(span.node):
         raise UnsupportedError("its pointwise reshapes the batch away")
-    return Run(source, run.offset, run.shared)
+    return Span(source, span.offset, span.shared)
 
 
-def _expand(run: Run, width: int) -> Run:
-    source = run.node.args[0]
+def _expand(span: Span, width: int) -> Span:
+    source = span.node.args[0]
     assert isinstance(source, fx.Node)
-    return broadcast(source, run, width)
+    return broadcast(source, span, width)
 
 
-def _slice(run: Run, width: int) -> Run:
-    source, dim, start = (*run.node.args, 0, 0)[:3]
+def _slice(span: Span, width: int) -> Span:
+    source, dim, start = (*span.node.args, 0, 0)[:3]
     assert isinstance(source, fx.Node) and isinstance(dim, int)
-    if len(run.node.args) > 4 and run.node.args[4] != 1:
+    if len(span.node.args) > 4 and span.node.args[4] != 1:
         raise UnsupportedError("its pointwise slices with a step")
-    if source.meta["val"].shape == run.node.meta["val"].shape:
-        return _same(run, width)
+    if source.meta["val"].shape == span.node.meta["val"].shape:
+        return _same(span, width)
     start = start if isinstance(start, int) else 0
-    return _narrow(run, source, dim, start, width)
+    return _narrow(span, source, dim, start, width)
 
 
-def _select(run: Run, width: int) -> Run:
-    source, dim, index = run.node.args[:3]
+def _select(span: Span, width: int) -> Span:
+    source, dim, index = span.node.args[:3]
     assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(index, int)
-    return _narrow(run, source, dim, index, width, dropped=True)
+    return _narrow(span, source, dim, index, width, dropped=True)
 
 
-def _part(run: Run, width: int) -> Run:
+def _part(span: Span, width: int) -> Span:
     """One of the parts that a split gives."""
-    split, number = run.node.args[:2]
+    split, number = span.node.args[:2]
     assert isinstance(split, fx.Node) and isinstance(number, int)
     if name_of(split) != "split_with_sizes":
         raise UnsupportedError(f"its pointwise uses {name_of(split)}, which the compiled step does not know")
     source, sizes = split.args[:2]
     dim = split.args[2] if len(split.args) > 2 else 0
     assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(sizes, Sequence)
-    return _narrow(run, source, dim, sum(sizes[:number]), width)  # type: ignore[arg-type]
+    return _narrow(span, source, dim, sum(sizes[:number]), width)  # type: ignore[arg-type]
 
 
-def _narrow(run: Run, source: fx.Node, dim: int, start: int, width: int, dropped: bool = False) -> Run:
+def _narrow(span: Span, source: fx.Node, dim: int, start: int, width: int, dropped: bool = False) -> Span:
     """A slice of ``source`` from ``start`` on along ``dim``; or with ``dropped`` the index ``start`` of ``dim``."""
     whole, dim = row_shape(source), _axis(source, dim, "picks")
-    if len(whole) == 1 and not run.shared and not dropped:
+    if len(whole) == 1 and not span.shared and not dropped:
         start = max(start + whole[0], 0) if start < 0 else min(start, whole[0])
-        return Run(source, run.offset + start, False)
-    _check_inside(run, width)
+        return Span(source, span.offset + start, False)
+    _check_inside(span, width)
     start = max(start + whole[dim], 0) if start < 0 else min(start, whole[dim])
-    cut = row_shape(run.node)
+    cut = row_shape(span.node)
     cut = (*cut[:dim], 1, *cut[dim:]) if dropped else cut
-    index = unravel(run.offset, cut)
+    index = unravel(span.offset, cut)
     inner = math.prod(cut[dim:])
-    if not run.shared and run.offset % inner + width > inner:
+    if not span.shared and span.offset % inner + width > inner:
         raise UnsupportedError("its pointwise slices across a row's parts")
     index[dim] += start
-    return Run(source, sum(i * stride for i, stride in zip(index, _strides(whole), strict=True)), run.shared)
+    return Span(source, sum(i * stride for i, stride in zip(index, _strides(whole), strict=True)), span.shared)
 
 
-def pieces(run: Run, width: int) -> list[Piece]:
-    """The pieces of a run of joined or replaced parts, where a row has one dimension."""
-    node, end = run.node, run.offset + width
+def pieces(span: Span, width: int) -> list[Piece]:
+    """The pieces of a span of joined or replaced parts, where a row has one dimension."""
+    node, end = span.node, span.offset + width
     if name_of(node) == "cat":
         parts, begin = [], 0  # (begin, end) within the row
         for part in typed(Sequence[fx.Node], node.args[0]):
             size = row_shape(part)[0]
-            parts.append((begin, begin + size, Run(part, run.offset - begin, False)))
+            parts.append((begin, begin + size, Span(part, span.offset - begin, False)))
             begin += size
     else:
         base, part, start, size = _replacement(node)
         one = not row_shape(part)
-        parts = [(0, row_shape(node)[0], Run(base, run.offset, False))]
-        parts.append((start, start + size, Run(part, 0 if one else run.offset - start, one)))
-    overlapping = [(a - run.offset, b - run.offset, each) for a, b, each in parts if a < end and b > run.offset]
+        parts = [(0, row_shape(node)[0], Span(base, span.offset, False))]
+        parts.append((start, start + size, Span(part, 0 if one else span.offset - start, one)))
+    overlapping = [(a - span.offset, b - span.offset, each) for a, b, each in parts if a < end and b > span.offset]
     covering = [piece for piece in overlapping if piece[0] <= 0 and piece[1] >= width]
     return covering[-1:] if covering and covering[-1] is overlapping[-1] else overlapping
 
@@ -234,46 +234,46 @@ def _replacement(node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
     return base, part, start, 1 if name_of(node) == "select_scatter" else row_shape(part)[axis]
 
 
-def _join(run: Run, width: int) -> Run:
-    """The part of a concatenation that holds the run."""
-    _check_inside(run, width)
-    parts, dim = run.node.args[0], run.node.args[1] if len(run.node.args) > 1 else 0
+def _join(span: Span, width: int) -> Span:
+    """The part of a concatenation that holds the span."""
+    _check_inside(span, width)
+    parts, dim = span.node.args[0], span.node.args[1] if len(span.node.args) > 1 else 0
     assert isinstance(parts, Sequence) and isinstance(dim, int)
-    shape, dim = row_shape(run.node), _axis(run.node, dim, "joins")
-    index = unravel(run.offset, shape)
+    shape, dim = row_shape(span.node), _axis(span.node, dim, "joins")
+    index = unravel(span.offset, shape)
     inner = math.prod(shape[dim + 1 :])
-    within, position = run.offset % inner, index[dim]
+    within, position = span.offset % inner, index[dim]
     for part in parts:
         assert isinstance(part, fx.Node)
         size = row_shape(part)[dim]
         if position < size:
-            if not run.shared and within + width > (size - position) * inner:
+            if not span.shared and within + width > (size - position) * inner:
                 raise UnsupportedError("its pointwise joins parts that do not divide into the hidden size")
             index[dim] = position
             strides = _strides(row_shape(part))
-            return Run(part, sum(i * stride for i, stride in zip(index, strides, strict=True)), run.shared)
+            return Span(part, sum(i * stride for i, stride in zip(index, strides, strict=True)), span.shared)
         position -= size
-    raise AssertionError("a run lies inside its concatenation")
+    raise AssertionError("a span lies inside its concatenation")
 
 
-def _scatter(run: Run, width: int) -> Run:
-    """Of a tensor with a slice replaced, the one of the two that holds the run."""
-    _check_inside(run, width)
-    base, part, start, size = _replacement(run.node)
-    whole = row_shape(run.node)
-    dim = _axis(run.node, typed(int, (*run.node.args, 0)[2]), "replaces")
-    index = unravel(run.offset, whole)
+def _scatter(span: Span, width: int) -> Span:
+    """Of a tensor with a slice replaced, the one of the two that holds the span."""
+    _check_inside(span, width)
+    base, part, start, size = _replacement(span.node)
+    whole = row_shape(span.node)
+    dim = _axis(span.node, typed(int, (*span.node.args, 0)[2]), "replaces")
+    index = unravel(span.offset, whole)
     inner, position = math.prod(whole[dim + 1 :]), index[dim]
-    length = 1 if run.shared else width
-    flat = position * inner + run.offset % inner  # within the dimensions from `dim` on
+    length = 1 if span.shared else width
+    flat = position * inner + span.offset % inner  # within the dimensions from `dim` on
     begin, end = start * inner, (start + size) * inner
     if flat + length <= begin or flat >= end:
-        return Run(base, run.offset, run.shared)
+        return Span(base, span.offset, span.shared)
     if flat < begin or flat + length > end:
         raise UnsupportedError("its pointwise replaces parts that do not divide into the hidden size")
     index[dim] -= start
     shape = (*whole[:dim], size, *whole[dim + 1 :])
-    return Run(part, sum(i * stride for i, stride in zip(index, _strides(shape), strict=True)), run.shared)
+    return Span(part, sum(i * stride for i, stride in zip(index, _strides(shape), strict=True)), span.shared)
 
 
 JOINS = ("cat", "slice_scatter", "select_scatter")
