@@ -280,7 +280,7 @@ class Plain(RecurrentCell):
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        (Plain(4, 4), "it runs GatedCells, whose step is a product and a pointwise rest"),
+        (Plain(4, 4), "it runs GatedCells, whose step is one recurrent product and a pointwise part"),
         (MGUCell(3, 4), "it runs GatedCells"),
         (OwnStep(3, 4), "OwnStep has a step of its own"),
         (OwnProduct(3, 4), "OwnProduct has a step of its own"),

@@ -277,7 +277,7 @@ def _inputs(translation: Translation) -> tuple[tuple[Input, ...], Callable[[dict
         elif source.startswith("L['rows'][") and source.endswith("]"):
             inputs.append(Input("rows", int(source[len("L['rows'][") : -1]), source))
         elif not source.startswith(_READABLE):
-            raise UnsupportedError(f"it draws or makes an input of its own ({source})")
+            raise UnsupportedError(f"its graph has an input that the cell does not hold ({source})")
         else:
             inputs.append(Input("read", len(expressions), source))
             expressions.append(source)

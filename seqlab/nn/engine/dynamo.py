@@ -110,7 +110,7 @@ def translate(function: types.FunctionType, arguments: dict[str, Any], constants
             )
             capture = output.graph_capture_output(frame.argdefs, frame.kwdefaults)
             if "graph" not in parts:
-                raise UnsupportedError("it computes nothing from what it is given")
+                raise UnsupportedError("it computes nothing from its arguments")
             if parts["effect"] is not None:
                 raise UnsupportedError(parts["effect"])
             # The caller checks that the guards hold. PyTorch's own check also times them, which takes 30 ms.
@@ -124,7 +124,7 @@ def translate(function: types.FunctionType, arguments: dict[str, Any], constants
     codes = tuple(capture.traced_code)
     _refuse_outside(codes)
     if None in parts["sources"]:
-        raise UnsupportedError("it has an input whose origin is not known")
+        raise UnsupportedError("its graph has an input of unknown origin")
     classes = tuple(_guarded_classes(capture.output_graph._guards))
     return Translation(parts["graph"], tuple(parts["sources"]), capture.f_globals, manager.check, codes, classes)
 
@@ -180,8 +180,8 @@ def _side_effect(effects: Any) -> str | None:
         where = re.sub(r"__import_\w+\.", "", f"{where}.{attributes[0]}" if attributes else where)
         return f"it changes {where} as it runs"
     if effects.tensor_hooks:
-        return "it registers a hook on a tensor that it is given"
-    return "it keeps tensors for a backward pass of its own" if effects.save_for_backward else None
+        return "it registers a hook on one of its arguments"
+    return "it saves tensors for a backward pass of its own" if effects.save_for_backward else None
 
 
 def _refuse_outside(codes: Sequence[types.CodeType]) -> None:
@@ -211,7 +211,7 @@ def _refuse_branches(shape_env: Any) -> None:
         equal = getattr(guard.expr, "rel_op", "") == "==" and set(guard.expr.args) <= rows
         # By contract, all tensors of a step have the same number of rows.
         if rows.intersection(guard.expr.free_symbols) and not equal:
-            raise UnsupportedError("what it does depends on the batch's size")
+            raise UnsupportedError("what it does depends on the batch size")
         if steps.intersection(guard.expr.free_symbols):
             raise UnsupportedError("what it does depends on the number of steps")
 
@@ -279,18 +279,18 @@ def quiet() -> Iterator[None]:
 def untraceable() -> str | None:
     """Why PyTorch's current mode rules out a capture and the fast engines; None if it does not."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
-        return "a transform of torch.func is at work"
+        return "a transform of torch.func is active"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
     if torch.is_anomaly_enabled() and not _traces:
-        return "anomaly detection is on, which wants each step's own line"
+        return "anomaly detection is on, which needs the user's line of each operation"
     if any(getattr(torch.nn.modules.module, name) for name in _GLOBAL_HOOKS):
         return "hooks on all modules are on"
     if torch._C._len_torch_dispatch_stack():
-        return "a mode that sees each operation is on"
+        return "a TorchDispatchMode is on"
     for place in range(torch._C._len_torch_function_stack()):
         if not isinstance(torch._C._get_function_stack_at(place), DeviceContext):
-            return "a mode that sees each function is on"
+            return "a TorchFunctionMode is on"
     return None
 
 

@@ -78,7 +78,7 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
     assert isinstance(cell, GatedCell)
     weights = _weights(cell)
     if len(weights) == 3:
-        raise UnsupportedError("its kernels have two biases or none, and it has one")
+        raise UnsupportedError("its kernels have two biases or none, and the cell has one")
     dtype, device = weights[0].dtype, x.device.type
     autocast = torch.is_autocast_enabled(device)
     if not autocast and x.dtype != dtype:

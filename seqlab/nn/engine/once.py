@@ -52,7 +52,7 @@ def unplain(cell: nn.Module, *arguments: Tensor) -> str | None:
     own = (each for module in cell.modules() for each in (*module._parameters.values(), *module._buffers.values()))
     for tensor in chain(arguments, own):
         if tensor is not None and type(tensor) not in _PLAIN:
-            return f"a {type(tensor).__name__} is a tensor with rules of its own"
+            return f"{type(tensor).__name__} is a subclass of Tensor, which may change what operations do"
     return None
 
 

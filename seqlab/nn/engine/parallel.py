@@ -129,7 +129,7 @@ def _compare(cell: LinearCell, capture: Capture, live: Sequence[Any], dtype: tor
                 parts = [part.expand(1, cell.hidden_size) for part in cell.coefficients(gi[row : row + 1, t])]
                 for alone, among_all in zip(parts, whole, strict=True):
                     if not torch.allclose(alone[0], among_all[row, t], rtol=1e-4, atol=1e-5, equal_nan=True):
-                        return "its coefficients of many steps at once are not those of each"
+                        return "its coefficients of many steps at once differ from those of each step"
     return ""
 
 

@@ -44,5 +44,5 @@ def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
     if (overrides_project or "project" in vars(cell)) and not is_row_wise(
         cell, "project", ((STEPS, cell.input_size),), True, x.dtype, x.device
     ):
-        return "its project is not of each step alone"
+        return "its project may mix rows or steps"
     return None

@@ -63,7 +63,9 @@ def check_step(
             else:
                 raise UnsupportedError(f"its compiled step differs from its own code, {difference}")
         if gradients and step.again is not step.body and trial.differs_twice():
-            raise UnsupportedError("an autograd function of its own has another second derivative as a graph")
+            raise UnsupportedError(
+                "the second derivative of its autograd function differs between code and captured graph"
+            )
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class _Trial:
             own = self._results(self._by_cell, case)[: len(names) - len(self.extras)]
             place = _first_difference(names, own, graph, noise, truth, floors, unit)
             if place is not None:
-                return f"already as a graph, in {place}"
+                return f"already in its captured graph, in {place}"
         place = _first_difference(names, self._results(self._by_program, case), graph, noise, truth, floors, unit)
         return None if place is None else f"in {place}"
 

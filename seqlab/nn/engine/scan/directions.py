@@ -188,7 +188,9 @@ class AdjointLowering(StepLowering):
             self.copies[index] = self.slots
             self.slots += -(-count // self.hidden_size)
             if self.slots > SLOTS:
-                raise UnsupportedError("its pointwise moves more of the state to other units than fits")
+                raise UnsupportedError(
+                    f"its pointwise moves state between units, which takes {self.slots} spans, expected at most {SLOTS}"
+                )
             self.before.append(CopyGradient(self.copies[index], index, count, index < self.plan.sequences))
         return self.copies[index]
 
@@ -258,7 +260,7 @@ def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphM
             return copies.setdefault(node, new.node_copy(node, copy))
         if not _sums_rows(node):
             if node.op == "placeholder":
-                raise UnsupportedError("a gradient of its parameters is no sum over rows")
+                raise UnsupportedError("the gradient of one of its parameters is no sum over rows")
             return copies.setdefault(node, new.node_copy(node, copy))
         source = node.args[0]
         assert isinstance(source, fx.Node)

@@ -58,7 +58,7 @@ def differentiable(body: fx.GraphModule) -> fx.GraphModule:
         if node.target is not _FUNCTION_CALL:
             continue
         if node.kwargs.get("dirty_idx"):
-            raise UnsupportedError("an autograd function of its own changes its input in place")
+            raise UnsupportedError("its autograd function changes an argument in place")
         for argument in node.args[:2]:
             assert isinstance(argument, fx.Node)
             name = str(argument.target)
@@ -76,7 +76,7 @@ def _without_switches(body: fx.GraphModule) -> fx.GraphModule:
     calls = [node for node in graph.nodes if node.op not in ("placeholder", "get_attr", "output")]
     ends = [calls[0], calls[-1]] if len(calls) > 1 else []
     if any(node.target is _FUNCTION_CALL for node in calls) or any(node not in ends for node in switches):
-        raise UnsupportedError("an autograd function of its own turns the gradient on or off")
+        raise UnsupportedError("its autograd function switches the gradient mode")
     for node in switches:
         graph.erase_node(node)
     return fx.GraphModule(body, graph)

@@ -46,7 +46,9 @@ def lower(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
     graph, plan = Graph(trace), SavePlan(gi_unaligned=hidden_size == 1, sequences=trace.num_sequences)
     for node in graph.extras:
         if node.meta["val"].dtype not in (dtype, torch.bool, torch.int64, torch.int32):
-            raise UnsupportedError(f"its pointwise uses values of {node.meta['val'].dtype} that all rows share")
+            raise UnsupportedError(
+                f"its pointwise reads a tensor of {node.meta['val'].dtype}, expected {dtype}, bool, int64 or int32"
+            )
     sum_gh = trace.recurrent and has_bias
     sources, post = sums_of_extras(graph, trace)
     gates = count_of(graph.gi) // hidden_size
@@ -59,7 +61,7 @@ def lower(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
         if sizes == (len(plan.spans), plan.spans_in_gi(gates)):
             break
     else:
-        raise UnsupportedError("its pointwise keeps for its adjoint what it reads in parts")
+        raise UnsupportedError(f"what its adjoint has to read did not settle in {_ROUNDS} rounds")
     num_in_gi = plan.spans_in_gi(gates)
     layout = Layout(
         hidden_size,
@@ -97,7 +99,7 @@ def _check_dtypes(trace: Trace) -> None:
         pending += node.all_input_nodes
         value = node.meta.get("val")
         if isinstance(value, Tensor) and value.dtype not in (dtype, torch.bool):
-            raise UnsupportedError(f"it uses values of {value.dtype}")
+            raise UnsupportedError(f"it computes in {value.dtype}, expected {dtype}, the dtype of its rows")
 
 
 def _step(graph: Graph, plan: SavePlan, state_sizes: Sequence[int], name: str, keep: bool) -> Function:
@@ -106,7 +108,10 @@ def _step(graph: Graph, plan: SavePlan, state_sizes: Sequence[int], name: str, k
     stores: list[Statement] = []
     for index, node in enumerate(graph.next):
         if count_of(node) != state_sizes[index]:  # a store must not reach beyond its buffer
-            raise UnsupportedError(f"its pointwise gives a part of the state in the shape {row_shape(node)}")
+            raise UnsupportedError(
+                f"its pointwise returns part {index} of the state in rows of shape {row_shape(node)}, "
+                f"expected ({state_sizes[index]},)"
+            )
         stores += _stores(lowering, Buffer("next", index), node, state_sizes[index])
     if keep:
         for span, slot in plan.spans.items():
@@ -121,7 +126,7 @@ def _adjoint(
 ) -> Function:
     """The adjoint as a function. It adds ``sources``, and with ``sum_gh`` gh's gradient, to the sums over rows."""
     if graph.to_gi is None or (graph.gh is not None and graph.to_gh is None):
-        raise UnsupportedError("its pointwise does not depend on what it is given")
+        raise UnsupportedError("its pointwise depends on neither gi nor gh")
     hidden_size, total = state_sizes[0], Buffer("sums")
     lowering = AdjointLowering(graph, hidden_size, plan)
     stores = _stores(lowering, Buffer("dgi"), graph.to_gi, count_of(graph.to_gi))

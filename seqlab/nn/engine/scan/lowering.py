@@ -149,7 +149,7 @@ class Lowering:
         if is_constant(node):
             return self.constant(span)
         if node.op == "placeholder":
-            raise UnsupportedError(f"its pointwise needs {node.name} in a way that is not known")
+            raise UnsupportedError(f"its pointwise uses {node.name} in a form that the compiled step does not support")
         name = name_of(node)
         if name in JOINS and not span.shared and len(row_shape(node)) == 1:
             return self._join_pieces(pieces(span, self.width), is_mask(node))
@@ -163,7 +163,7 @@ class Lowering:
         if name == "full_like":
             return self.define(kind_of(node), Constant(kind_of(node), number(node.args[1])), True)
         if name not in POINTWISE:
-            raise UnsupportedError(f"its pointwise uses {name}, which the compiled step does not know")
+            raise UnsupportedError(f"its pointwise uses {name}, which the compiled step does not support")
         if span in self.spills:
             return self.define("vec", LoadSpan(self.spills[span]))
         options = set(node.kwargs) - _OPTIONS.get(name, set())
@@ -195,7 +195,7 @@ class Lowering:
         """The operand of a constant node: one number for all lanes, or a table."""
         values = typed(Tensor, constant_value(span.node))
         if row_shape(span.node) != values.shape and not bool((values == values[0]).all()):
-            raise UnsupportedError("its pointwise uses a pattern of constants along the batch")
+            raise UnsupportedError("its pointwise uses constants that differ from row to row")
         values = values.flatten()
         places = torch.arange(span.offset, span.offset + (1 if span.shared else self.width))
         part = values[places.clamp(0, len(values) - 1)]  # lanes outside of it belong to another piece
@@ -225,7 +225,9 @@ class Lowering:
         if not is_inside(span, self.width):
             begin, end = max(0, -span.offset), min(self.width, count_of(node) - span.offset)
             if end - begin > _MOST_PIECES:
-                raise UnsupportedError(f"its pointwise joins parts of what it reduces ({name})")
+                raise UnsupportedError(
+                    f"its pointwise joins {end - begin} results of {name}, expected at most {_MOST_PIECES}"
+                )
             single = [(k, k + 1, Span(node, span.offset + k, True)) for k in range(begin, end)]
             return self._join_pieces(single, mask=False) if single else self.define("vec", Zero())
         shape = row_shape(source)
@@ -241,7 +243,10 @@ class Lowering:
                 return AsNumber(element) if is_mask(source) else element
             if not span.shared and count_of(node) > 1:
                 if self.width > _MOST_PIECES:
-                    raise UnsupportedError(f"its pointwise reduces the last of several dimensions ({name}) into a row")
+                    raise UnsupportedError(
+                        f"its pointwise reduces the last of several dimensions ({name} of {shape}) "
+                        f"with hidden_size={self.width}, expected at most {_MOST_PIECES}"
+                    )
                 results = [(k, k + 1, Span(node, span.offset + k, True)) for k in range(self.width)]
                 return self._join_pieces(results, mask=False)
             if key not in self.reductions:
@@ -250,7 +255,9 @@ class Lowering:
         elif len(dims) == 1:
             total = self._fold_in_place(span, source, shape, dims[0], fold)
         else:
-            raise UnsupportedError(f"its pointwise reduces dimensions {dims} of {shape}, which the compiled step can't")
+            raise UnsupportedError(
+                f"its pointwise reduces dimensions {dims} of rows of shape {shape}, expected the last ones or one"
+            )
         return (
             self.define("vec", Apply("scale", (total, Number.of(1 / count))), span.shared) if name == "mean" else total
         )
@@ -260,7 +267,10 @@ class Lowering:
         inner = math.prod(shape[dim + 1 :])
         outer, rest = divmod(span.offset, inner)
         if not span.shared and rest + self.width > inner:
-            raise UnsupportedError("its pointwise reduces across a row's parts")
+            raise UnsupportedError(
+                f"its pointwise reduces dimension {dim} of rows of shape {shape}: "
+                f"{self.width} units cross a boundary at {inner}"
+            )
         total: Operand | None = None
         for index in range(shape[dim]):
             part = self.value(Span(source, (outer * shape[dim] + index) * inner + rest, span.shared))

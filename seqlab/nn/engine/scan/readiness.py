@@ -69,7 +69,7 @@ def refusal(cell: RecurrentCell) -> str | None:
     :func:`run` may still refuse a cell that is served here, for what its ``pointwise`` does.
     """
     if not isinstance(cell, GatedCell):
-        return "it runs GatedCells, whose step is a product and a pointwise rest"
+        return "it runs GatedCells, whose step is one recurrent product and a pointwise part"
     if not (ships(cell, GatedCell, "step") and ships(cell, GatedCell, "product")):
         return f"{type_before_parametrizations(cell).__name__} has a step of its own"
     if not linear_ships():
@@ -100,14 +100,14 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     if reason is not None:
         raise UnsupportedError(reason)
     if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        raise UnsupportedError(f"it does not know values of {x.dtype}")
+        raise UnsupportedError(f"x is of {x.dtype}, expected float32, float64, float16 or bfloat16")
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     gradients = torch.is_grad_enabled() and _learns(cell, x, state)
     shipped_output = ships(cell, RecurrentCell, "output")  # it reads the first part of the state alone
     sequences = 1 if shipped_output else len(cell.state_names)
     output = Output(True) if shipped_output else output_of(cell, gradients, dtype, x.device)
     if not output.row_wise and lengths is not None:
-        raise UnsupportedError("its output is not of each row alone, and rows have lengths of their own")
+        raise UnsupportedError("its output may mix rows, and the rows differ in length")
     watch, call = watched(cell, "pointwise"), _Call(gradients, dtype, x.device, sequences)
     try:
         ready = _ready(cell, watch, call)

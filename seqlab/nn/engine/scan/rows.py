@@ -51,7 +51,7 @@ def output_of(cell: RecurrentCell, gradients: bool, dtype: torch.dtype, device: 
     sizes = cell.state_sizes
     capture, scope = watched(cell, "output").capture(cell, sizes, [gradients] * len(sizes), dtype, device)
     if capture.reads_autograd:
-        raise UnsupportedError("its output asks whether something requires a gradient")
+        raise UnsupportedError("its output reads requires_grad, or another attribute of autograd")
     live = capture.live(scope)
     if "written" not in capture.derived:
         graph, _ = whole(capture, len(sizes), live)

@@ -74,7 +74,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     output = next(node for node in nodes if node.op == "output")
     results = list(typed(Sequence[fx.Node], output.args[0]))
     if len(results) != num_states or not all(isinstance(each, fx.Node) for each in results):
-        raise UnsupportedError(f"it gives {len(results)} tensors for a state of {num_states}")
+        raise UnsupportedError(f"it returns {len(results)} tensors, expected the {num_states} parts of the state")
     extras: list[fx.Node] = []
     for node in nodes:
         if node in row_nodes or node.op in ("output", "get_attr") or _is_switch(node):
@@ -97,7 +97,7 @@ def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any])
     batch_sizes = [*counts, *filter(_is_number, row_calls)]  # and numbers computed from it
     for node in batch_sizes:
         if any(not _is_number(user) and _function_name(user) not in _SHAPES for user in node.users):
-            raise UnsupportedError("it reads the batch's size")
+            raise UnsupportedError("it reads the batch size")
     return Step(prelude, body, differentiable(body), any(map(_is_used, counts)) or len(batch_sizes) > len(counts))
 
 
@@ -251,7 +251,7 @@ def _graph_of(
     def copy(node: fx.Node) -> fx.Node:
         if node not in copies:
             if node.op != "get_attr":
-                raise UnsupportedError(f"it computes {node.name} in a way that is not known")
+                raise UnsupportedError(f"it uses {node.name} in a form that scan does not support")
             copies[node] = graph.node_copy(node)
         return copies[node]
 

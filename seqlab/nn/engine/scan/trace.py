@@ -135,7 +135,7 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
     if step.counts_rows:
         text = _without_rows(joint, first)
         if any(_without_rows(_joint(step, sizes, extras, dtype, rows), rows) != text for rows in others):
-            raise UnsupportedError("it reads the batch's size")
+            raise UnsupportedError("it reads the batch size")
     inputs = [node for node in joint.graph.nodes if node.op == "placeholder"]
     output = next(node for node in joint.graph.nodes if node.op == "output")
     results = list(typed(Sequence[fx.Node | None], output.args[0]))
@@ -147,7 +147,7 @@ def trace(cell: GatedCell, step: Step, extras: Sequence[Tensor], dtype: torch.dt
             results[states + place] = zero
     output.args = (tuple(results),)
     if len(inputs) != len(sizes) + len(extras) + states:
-        raise UnsupportedError("its gradients come in a form that is not known")
+        raise UnsupportedError("PyTorch gives its gradients in an unexpected form")
     again = partial(_joint, step, sizes, extras, dtype, first, lines=True)
     return Trace(step, joint, cell.recurrent, states, sequences, len(extras), again)
 
@@ -184,7 +184,7 @@ def _joint(
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         if "mutation" in reason:
-            raise UnsupportedError("it changes a tensor that it is given, in place") from None
+            raise UnsupportedError("it changes one of its arguments in place") from None
         raise UnsupportedError(
             f"it can't be differentiated as a graph ({type(error).__name__}: {reason[:200]})"
         ) from None
@@ -205,7 +205,10 @@ def _inline_constant(module: fx.GraphModule, node: fx.Node) -> None:
     """Replace a small tensor that the step makes of constants by its numbers."""
     value = getattr(module, str(node.target))
     if type(value) is not Tensor or value.numel() > _LARGEST_CONSTANT:
-        raise UnsupportedError("it uses a tensor that is made anew at each step")
+        raise UnsupportedError(
+            f"it makes a constant {type(value).__name__} at each step, "
+            f"expected a Tensor of at most {_LARGEST_CONSTANT} numbers"
+        )
     with module.graph.inserting_before(node):
         constant = module.graph.call_function(torch.tensor, (value.tolist(),), {"dtype": value.dtype})
     constant.meta["val"] = value
@@ -218,7 +221,7 @@ def _add_missing_gradients(graph: fx.Graph, num_arguments: int, flags: Sequence[
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     results = next(node for node in graph.nodes if node.op == "output").args[0]
     if len(inputs) != num_arguments + sum(flags):
-        raise UnsupportedError("its gradients come in a form that is not known")
+        raise UnsupportedError("PyTorch gives its gradients in an unexpected form")
     after, gradients = inputs[num_arguments - 1], iter(inputs[num_arguments:])
     for place, has_gradient in enumerate(flags):
         if has_gradient:

@@ -65,7 +65,8 @@ def broadcast(operand: fx.Node, span: Span, width: int) -> Span:
     """The elements of ``operand`` that an elementwise operation combines with those of ``span``."""
     parts = spread(operand, span, width)
     if len(parts) > 1:
-        raise UnsupportedError("its pointwise combines shapes that do not divide into the hidden size")
+        shapes = f"{row_shape(operand)} and {row_shape(span.node)}"
+        raise UnsupportedError(f"its pointwise combines rows of shapes {shapes}: {width} units cross a boundary")
     return parts[0][2]
 
 
@@ -107,7 +108,7 @@ def is_inside(span: Span, width: int) -> bool:
 
 def _check_inside(span: Span, width: int) -> None:
     if not is_inside(span, width):
-        raise UnsupportedError("its pointwise joins or replaces parts of several dimensions")
+        raise UnsupportedError(f"its pointwise joins or replaces parts of rows of shape {row_shape(span.node)}")
 
 
 def _strides(shape: Shape) -> list[int]:
@@ -146,7 +147,9 @@ def _same(span: Span, width: int) -> Span:
     source = span.node.args[0]
     assert isinstance(source, fx.Node)
     if count_of(source) != count_of(span.node):
-        raise UnsupportedError("its pointwise reshapes the batch away")
+        raise UnsupportedError(
+            f"its pointwise reshapes the batch: rows of {count_of(source)} numbers to rows of {count_of(span.node)}"
+        )
     return Span(source, span.offset, span.shared)
 
 
@@ -160,7 +163,7 @@ def _slice(span: Span, width: int) -> Span:
     source, dim, start = (*span.node.args, 0, 0)[:3]
     assert isinstance(source, fx.Node) and isinstance(dim, int)
     if len(span.node.args) > 4 and span.node.args[4] != 1:
-        raise UnsupportedError("its pointwise slices with a step")
+        raise UnsupportedError(f"its pointwise slices with a step of {span.node.args[4]}, expected 1")
     if source.meta["val"].shape == span.node.meta["val"].shape:
         return _same(span, width)
     start = start if isinstance(start, int) else 0
@@ -178,7 +181,7 @@ def _part(span: Span, width: int) -> Span:
     split, number = span.node.args[:2]
     assert isinstance(split, fx.Node) and isinstance(number, int)
     if name_of(split) != "split_with_sizes":
-        raise UnsupportedError(f"its pointwise uses {name_of(split)}, which the compiled step does not know")
+        raise UnsupportedError(f"its pointwise uses {name_of(split)}, which the compiled step does not support")
     source, sizes = split.args[:2]
     dim = split.args[2] if len(split.args) > 2 else 0
     assert isinstance(source, fx.Node) and isinstance(dim, int) and isinstance(sizes, Sequence)
@@ -198,7 +201,10 @@ def _narrow(span: Span, source: fx.Node, dim: int, start: int, width: int, dropp
     index = unravel(span.offset, cut)
     inner = math.prod(cut[dim:])
     if not span.shared and span.offset % inner + width > inner:
-        raise UnsupportedError("its pointwise slices across a row's parts")
+        raise UnsupportedError(
+            f"its pointwise slices rows of shape {whole} to {row_shape(span.node)}: "
+            f"{width} units cross a boundary at {inner}"
+        )
     index[dim] += start
     return Span(source, sum(i * stride for i, stride in zip(index, _strides(whole), strict=True)), span.shared)
 
@@ -227,7 +233,7 @@ def _replacement(node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
     base, part, dim, bound = (*node.args, *(0, 0)[max(0, len(node.args) - 2) :])[:4]
     assert isinstance(base, fx.Node) and isinstance(part, fx.Node) and isinstance(dim, int)
     if len(node.args) > 5 and node.args[5] != 1:
-        raise UnsupportedError("its pointwise replaces a slice with a step")
+        raise UnsupportedError(f"its pointwise replaces a slice with a step of {node.args[5]}, expected 1")
     axis = _axis(node, dim, "replaces")
     start = bound if isinstance(bound, int) else 0
     start += row_shape(node)[axis] if start < 0 else 0
@@ -248,7 +254,9 @@ def _join(span: Span, width: int) -> Span:
         size = row_shape(part)[dim]
         if position < size:
             if not span.shared and within + width > (size - position) * inner:
-                raise UnsupportedError("its pointwise joins parts that do not divide into the hidden size")
+                raise UnsupportedError(
+                    f"its pointwise joins parts to rows of shape {shape}: {width} units cross the end of a part"
+                )
             index[dim] = position
             strides = _strides(row_shape(part))
             return Span(part, sum(i * stride for i, stride in zip(index, strides, strict=True)), span.shared)
@@ -270,7 +278,9 @@ def _scatter(span: Span, width: int) -> Span:
     if flat + length <= begin or flat >= end:
         return Span(base, span.offset, span.shared)
     if flat < begin or flat + length > end:
-        raise UnsupportedError("its pointwise replaces parts that do not divide into the hidden size")
+        raise UnsupportedError(
+            f"its pointwise replaces [{start}:{start + size}] in rows of shape {whole}: {width} units cross its end"
+        )
     index[dim] -= start
     shape = (*whole[:dim], size, *whole[dim + 1 :])
     return Span(part, sum(i * stride for i, stride in zip(index, _strides(shape), strict=True)), span.shared)
