@@ -35,7 +35,7 @@ from seqlab.nn.engine.scan.lowered import (
     Define,
     DefineTable,
     Function,
-    Lowered,
+    LoweredCell,
     Prefetch,
     Reduce,
     Statement,
@@ -61,7 +61,7 @@ ACROSS = {"sum": lambda x: x.sum(1), "max": lambda x: x.amax(1), "min": lambda x
 class Rows:
     """The memory of some rows while a function runs on them: buffers ``(rows, size)`` by name and index."""
 
-    def __init__(self, lowered: Lowered, count: int, dtype: torch.dtype) -> None:
+    def __init__(self, lowered: LoweredCell, count: int, dtype: torch.dtype) -> None:
         self.lowered, self.count, self.dtype = lowered, count, dtype
         self.width = lowered.layout.hidden_size
         self.buffers: dict[tuple[str, int | None], Tensor] = {}

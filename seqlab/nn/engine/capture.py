@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.dynamo import Translation, of_torch, translate
+from seqlab.nn.engine.dynamo import Translation, is_torch_code, translate
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.frames import FRAMES, Size, example_tensors
 
@@ -116,7 +116,7 @@ class Capture:
         return list(self._read(scope))
 
 
-class Watched:
+class Watch:
     """The captures of one method of one cell, the latest first.
 
     Attributes:
@@ -213,22 +213,22 @@ class Watched:
         return {"cell": cell, "rows": rows}
 
 
-_watched: "WeakKeyDictionary[nn.Module, dict[str, Watched]]" = WeakKeyDictionary()
+_watches: "WeakKeyDictionary[nn.Module, dict[str, Watch]]" = WeakKeyDictionary()
 
 
-def watched(cell: RecurrentCell, method: str) -> Watched:
+def watch_of(cell: RecurrentCell, method: str) -> Watch:
     """The captures of a cell's method, made empty at the first call.
 
     Args:
         cell: the cell.
         method: "pointwise", "output", "project", or "whole" for all that a step runs.
     """
-    by_method = _watched.get(cell)
+    by_method = _watches.get(cell)
     if by_method is None or method not in by_method:
         with _LOCK:
-            by_method = _watched.setdefault(cell, {})
+            by_method = _watches.setdefault(cell, {})
             if method not in by_method:
-                by_method[method] = Watched(typed(types.FunctionType, FRAMES[method]))
+                by_method[method] = Watch(typed(types.FunctionType, FRAMES[method]))
     return by_method[method]
 
 
@@ -262,7 +262,7 @@ def _tables(cell: nn.Module) -> list[dict[Any, Any]]:
 def _reads_autograd(codes: Sequence[types.CodeType]) -> bool:
     """Whether code of the user's names an attribute such as ``requires_grad``, also as a string for ``getattr``."""
     words = {code: {*code.co_names, *(word for word in code.co_consts if isinstance(word, str))} for code in codes}
-    return any(_AUTOGRAD_ATTRIBUTES.intersection(words[code]) and not of_torch(code) for code in codes)
+    return any(_AUTOGRAD_ATTRIBUTES.intersection(words[code]) and not is_torch_code(code) for code in codes)
 
 
 def _inputs(translation: Translation) -> tuple[tuple[Input, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
@@ -333,4 +333,4 @@ def parts_of(function: types.FunctionType) -> tuple[Any, ...]:
     )
 
 
-__all__ = ["MOST_CAPTURES", "Capture", "Input", "Watched", "parts_of", "watched"]
+__all__ = ["MOST_CAPTURES", "Capture", "Input", "Watch", "parts_of", "watch_of"]

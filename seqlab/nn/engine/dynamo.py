@@ -188,7 +188,7 @@ def _refuse_outside(codes: Sequence[types.CodeType]) -> None:
     """Refuse Python code that reads what no guard watches: the environment, files, threads."""
     for code in codes:
         names = _ENVIRONMENT.intersection(code.co_names)
-        if names and not of_torch(code):
+        if names and not is_torch_code(code):
             raise UnsupportedError(f"it reads {min(names)}, which can't be watched")
         path = Path(code.co_filename)
         if _STANDARD_LIBRARY in path.parents and "site-packages" not in path.parts:
@@ -216,7 +216,7 @@ def _refuse_branches(shape_env: Any) -> None:
             raise UnsupportedError("what it does depends on the number of steps")
 
 
-def of_torch(code: types.CodeType) -> bool:
+def is_torch_code(code: types.CodeType) -> bool:
     """Whether the code is PyTorch's own."""
     return Path(torch.__file__).parent in Path(code.co_filename).parents
 
@@ -276,7 +276,7 @@ def quiet() -> Iterator[None]:
             torch.set_rng_state(states[2])
 
 
-def untraceable() -> str | None:
+def mode_refusal() -> str | None:
     """Why PyTorch's current mode rules out a capture and the fast engines; None if it does not."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "a transform of torch.func is active"
@@ -294,4 +294,4 @@ def untraceable() -> str | None:
     return None
 
 
-__all__ = ["Translation", "of_torch", "quiet", "translate", "untraceable"]
+__all__ = ["Translation", "is_torch_code", "mode_refusal", "quiet", "translate"]

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from seqlab.nn.arguments import check_state
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.once import once_a_call
+from seqlab.nn.engine.weights import cached_weights
 from seqlab.nn.state import State
 
 
@@ -27,7 +27,7 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
         The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
     """
     # A parametrized weight is computed once a call and not once a step, as on every other engine.
-    with once_a_call(cell):
+    with cached_weights(cell):
         gi = project(cell, x, lengths)
         return run_projected(cell, gi, x, state, lengths)
 
@@ -49,7 +49,7 @@ def run_projected(
 ) -> tuple[Tensor, State]:
     """Run the steps of ``x (B, T, I)``, given its projection ``gi (B, T, P)``."""
     valid = None if lengths is None else _valid(x, lengths)
-    with once_a_call(cell):
+    with cached_weights(cell):
         output, state = _steps(cell, gi, x, state, valid)
     return (output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)), state
 

@@ -11,12 +11,13 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.cells.linear import LinearCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.capture import Capture, watched
+from seqlab.nn.engine.capture import Capture, watch_of
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
-from seqlab.nn.engine.once import not_once, once_a_call, ships
+from seqlab.nn.engine.methods import ships
 from seqlab.nn.engine.scan.step import cut
 from seqlab.nn.engine.scan.trace import refuse_draws
+from seqlab.nn.engine.weights import cached_weights, uncached_weights
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
@@ -63,11 +64,11 @@ def run(
         if reason is not None:
             raise UnsupportedError(reason)
         check(cell, x, auto)
-    with once_a_call(cell):
+    with cached_weights(cell):
         gi = loop.project(cell, x, lengths)
         if not (torch.compiler.is_compiling() or ships(cell, GatedCell, "project")):
             try:
-                with not_once(cell):
+                with uncached_weights(cell):
                     check(cell, x, auto)  # again: project may have changed the cell
             except UnsupportedError as error:
                 if not auto:
@@ -94,7 +95,7 @@ def check(cell: LinearCell, x: Tensor, auto: bool) -> None:
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     gradients = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cell.parameters())
-    watch = watched(cell, "pointwise")
+    watch = watch_of(cell, "pointwise")
     try:
         sizes = (cell.num_gates * cell.hidden_size, None, cell.hidden_size)
         capture, scope = watch.capture(cell, sizes, (gradients,) * 3, dtype, x.device)

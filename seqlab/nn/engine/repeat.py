@@ -4,16 +4,16 @@ import torch
 from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import watched
-from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.capture import watch_of
+from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.frames import STEPS, Size
-from seqlab.nn.engine.once import ships
+from seqlab.nn.engine.methods import ships
 from seqlab.nn.engine.scan.rows import counts_of, is_row_wise
-from seqlab.nn.engine.scan.step import refuse_effects, whole
+from seqlab.nn.engine.scan.step import refuse_effects, whole_graph
 
 
-def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
+def repeat_refusal(cell: RecurrentCell, x: Tensor) -> str | None:
     """Why running some steps of a sequence twice differs from running them once; None if it does not.
 
     A second run would repeat side effects of Python, such as a counter, and random draws of Python and NumPy. (The
@@ -23,16 +23,16 @@ def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
         cell: the cell.
         x: the input ``(B, T, I)``; only its dtype and device matter.
     """
-    reason = untraceable()
+    reason = mode_refusal()
     if reason is not None:
         return reason
-    watch = watched(cell, "whole")
+    watch = watch_of(cell, "whole")
     sizes: tuple[Size, ...] = ((STEPS, cell.input_size), *cell.state_sizes)
     try:
         capture, scope = watch.capture(cell, sizes, (True,) * len(sizes), x.dtype, x.device)
         if "repeatable" not in capture.derived:
             live = capture.live(scope)
-            graph, _ = whole(capture, len(sizes), live)
+            graph, _ = whole_graph(capture, len(sizes), live)
             tensors = [value if isinstance(value, Tensor) else torch.tensor(float(value)) for value in live]
             refuse_effects(graph, [*scope["rows"], *tensors, *counts_of(scope["rows"])], draws=True)
             capture.derived["repeatable"] = True

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.once import has_bias
 from seqlab.nn.engine.scan.function import Plan, Scan
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.schedule import Schedule
 from seqlab.nn.engine.scan.step import Step
+from seqlab.nn.engine.weights import has_bias
 
 _TRIES = 2  # rounding may flip a comparison of the step's in one draw, and hardly in two
 _ORDINARY = (1.0, 1.0, 2.0**-20, 0.0, 4.0, 1.0, 1.0)  # the scale of each row; powers of two keep products exact

@@ -18,7 +18,7 @@ from seqlab.nn.engine.scan.lowered import (
     Define,
     DefineTable,
     Function,
-    Lowered,
+    LoweredCell,
     Prefetch,
     Reduce,
     Statement,
@@ -41,7 +41,7 @@ from seqlab.nn.engine.scan.spellings import (
 KERNEL_TEXTS: Final = ("vector.h", "driver.h")
 
 
-def write(lowered: Lowered, dtype: torch.dtype) -> str:
+def write(lowered: LoweredCell, dtype: torch.dtype) -> str:
     """The C++ program of a lowered cell.
 
     Args:
@@ -97,7 +97,7 @@ def kernel_text(name: str) -> str:
     return files("seqlab.nn.engine.scan").joinpath(f"kernel/{name}").read_text()
 
 
-def _span_lines(lowered: Lowered) -> list[str]:
+def _span_lines(lowered: LoweredCell) -> list[str]:
     """Declarations of each saved span of a row, and of its distance to the next row's."""
     lines = []
     for slot, span in enumerate(lowered.spans):

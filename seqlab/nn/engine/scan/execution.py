@@ -10,13 +10,14 @@ from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.once import not_once, once_a_call, ships, unplain
-from seqlab.nn.engine.scan.function import Plan, Scan, in_memory
-from seqlab.nn.engine.scan.readiness import Ready, grid_of, prepare
+from seqlab.nn.engine.methods import ships
+from seqlab.nn.engine.scan.function import Plan, Scan, materialize
+from seqlab.nn.engine.scan.readiness import ReadyStep, grid_of, prepare
 from seqlab.nn.engine.scan.replay import replay
-from seqlab.nn.engine.scan.schedule import Packing, dense, packed
+from seqlab.nn.engine.scan.schedule import Packing, dense, pack
+from seqlab.nn.engine.weights import cached_weights, tensor_refusal, uncached_weights
 from seqlab.nn.state import State
 
 Operation = Callable[..., tuple[Tensor, ...]]
@@ -51,13 +52,13 @@ def run(
     # The engine's own tensors must not go to a default device that the user has set.
     with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
         ready = _prepare(cell, x, state, lengths, auto)
-        with once_a_call(cell):
+        with cached_weights(cell):
             if ships(cell, GatedCell, "project"):
                 return _run(cell, ready, x, None, state, lengths)
             # The user's own `project` sees all steps at once, as on every engine. It may change what the steps read.
             gi = _check_projection(cell, loop.project(cell, x, lengths), x)
             try:
-                with not_once(cell):
+                with uncached_weights(cell):
                     ready = _prepare(cell, x, state, lengths, auto)
             except UnsupportedError as error:
                 if not auto:
@@ -67,7 +68,7 @@ def run(
             return _run(cell, ready, x, gi, state, lengths)
 
 
-def _prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool) -> Ready:
+def _prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool) -> ReadyStep:
     """The step that a call runs; under "auto", an uncompiled step is declined."""
     ready = prepare(cell, x, state, lengths)
     if ready.program is None:
@@ -78,7 +79,7 @@ def _prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, a
 
 
 def _run(
-    cell: GatedCell, ready: Ready, x: Tensor, gi: Tensor | None, state: State, lengths: Tensor | None
+    cell: GatedCell, ready: ReadyStep, x: Tensor, gi: Tensor | None, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """Run a prepared step over ``x (B, T, I)``.
 
@@ -94,7 +95,7 @@ def _run(
     if counts is None:
         output, new = _scan(cell, ready, x, gi, list(state), None)
         return output.view(rows, steps, -1).to(_output_dtype(x)), new
-    packing = packed(counts, steps, *grid_of(cell, rows, ready.program.dtype))
+    packing = pack(counts, steps, *grid_of(cell, rows, ready.program.dtype))
     if not packing.position.numel():
         # No row has a step. The loop runs all the same, for the side effects of the cell's methods.
         gi = loop.project(cell, x, lengths) if gi is None else gi
@@ -112,7 +113,7 @@ def _run_outside_graph(
     cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
 ) -> tuple[Tensor, State]:
     try:
-        reason = untraceable() or unplain(cell, x, *state)
+        reason = mode_refusal() or tensor_refusal(cell, x, *state)
         if reason is not None:
             raise UnsupportedError(reason)
         return run(cell, x, state, lengths, auto)
@@ -123,7 +124,7 @@ def _run_outside_graph(
 
 
 def _scan(
-    cell: GatedCell, ready: Ready, x: Tensor, gi: Tensor | None, state: list[Tensor], packing: Packing | None
+    cell: GatedCell, ready: ReadyStep, x: Tensor, gi: Tensor | None, state: list[Tensor], packing: Packing | None
 ) -> tuple[Tensor, State]:
     """Run the compiled step over ``x (B, T, I)``: (output ``(N, output_size)``, final state).
 
@@ -155,7 +156,7 @@ def _scan(
 
 
 def _replay(
-    cell: GatedCell, ready: Ready, x: Tensor, gi: Tensor, state: State, lengths: Tensor | None
+    cell: GatedCell, ready: ReadyStep, x: Tensor, gi: Tensor, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
     """Run the captured step, uncompiled, by autograd."""
     valid = None
@@ -174,14 +175,14 @@ def _replay(
 
 
 def _arguments(
-    cell: GatedCell, ready: Ready, gi: Tensor, state: list[Tensor], dtype: torch.dtype
+    cell: GatedCell, ready: ReadyStep, gi: Tensor, state: list[Tensor], dtype: torch.dtype
 ) -> list[Tensor | None]:
     """The operation's tensors, in the dtype in which it computes: [gi, weight_hh, bias_hh, *state, *extras]."""
     autocast = torch.is_autocast_enabled(gi.device.type)
     with torch.autocast(gi.device.type, enabled=False) if autocast else nullcontext():
         extras = [extra.to(gi.device) for extra in ready.step.extras(ready.live)]
     tensors = [gi, cell.weight_hh, cell.bias_hh, *state, *extras]
-    return [None if each is None else in_memory(_cast(each, dtype)) for each in tensors]
+    return [None if each is None else materialize(_cast(each, dtype)) for each in tensors]
 
 
 def _needs_adjoint(tensors: list[Tensor | None]) -> bool:

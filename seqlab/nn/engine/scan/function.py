@@ -114,7 +114,7 @@ class Scan(torch.autograd.Function):
         return tuple(result if is_needed else None for result, is_needed in zip(results, needed, strict=True))
 
 
-def in_memory(tensor: Tensor) -> Tensor:
+def materialize(tensor: Tensor) -> Tensor:
     """A tensor's numbers in one contiguous piece of memory, as a kernel reads them.
 
     A tensor may come in any layout: transposed, expanded or strided. Its numbers may also not be in memory at all:
@@ -144,7 +144,7 @@ def _adjoint(
 ) -> list[Tensor | None]:
     """The gradients of the operation's arguments, by the compiled adjoint."""
     program = plan.program
-    dense = [in_memory(gradient) for gradient in gradients]
+    dense = [materialize(gradient) for gradient in gradients]
     dnext, dfinal = dense[: program.sequences], dense[program.sequences :]
     backward = program.backward(plan.schedule, gi, weight, extras, forward, dnext, dfinal)
     dweight = None

@@ -15,7 +15,7 @@ from seqlab.nn.engine.scan.lowered import (
     Function,
     KeptSpan,
     Layout,
-    Lowered,
+    LoweredCell,
     Statement,
     Store,
     StoreOne,
@@ -27,7 +27,9 @@ from seqlab.nn.engine.scan.views import Span, count_of, row_shape
 _ROUNDS = 3
 
 
-def lower(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias: bool, dtype: torch.dtype) -> Lowered:
+def lower(
+    trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias: bool, dtype: torch.dtype
+) -> LoweredCell:
     """The step and the adjoint of a traced cell as typed operations.
 
     Args:
@@ -78,7 +80,7 @@ def lower(trace: Trace, hidden_size: int, state_sizes: tuple[int, ...], has_bias
     spans = tuple(
         KeptSpan("gi", slot) if slot < num_in_gi else KeptSpan("kept", slot - num_in_gi) for slot in plan.spans.values()
     )
-    return Lowered(
+    return LoweredCell(
         layout, trace.recurrent, trace.num_extras, SLOTS, spans, plan.needs_gi, step, step_and_keep, adjoint, post
     )
 

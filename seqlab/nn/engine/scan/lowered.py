@@ -210,7 +210,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredCell:
     """A lowered cell.
 
     Attributes:

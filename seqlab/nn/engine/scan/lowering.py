@@ -253,7 +253,7 @@ class Lowering:
                 self.reductions[key] = self._reduction_loop(source, span.offset * count, count, fold)
             total: Operand = self.reductions[key]
         elif len(dims) == 1:
-            total = self._fold_in_place(span, source, shape, dims[0], fold)
+            total = self._fold_elements(span, source, shape, dims[0], fold)
         else:
             raise UnsupportedError(
                 f"its pointwise reduces dimensions {dims} of rows of shape {shape}, expected the last ones or one"
@@ -262,7 +262,7 @@ class Lowering:
             self.define("vec", Apply("scale", (total, Number.of(1 / count))), span.shared) if name == "mean" else total
         )
 
-    def _fold_in_place(self, span: Span, source: fx.Node, shape: Shape, dim: int, fold: Fold) -> Operand:
+    def _fold_elements(self, span: Span, source: fx.Node, shape: Shape, dim: int, fold: Fold) -> Operand:
         """Reduce a dimension that is not the last within the current loop, one operation an element."""
         inner = math.prod(shape[dim + 1 :])
         outer, rest = divmod(span.offset, inner)
@@ -280,6 +280,7 @@ class Lowering:
         return total
 
     def _reduction_loop(self, source: fx.Node, offset: int, count: int, fold: Fold) -> Variable:
+        """A loop before the current one that reduces ``count`` elements of ``source`` from ``offset`` on."""
         # A reduction inside this one is lowered to a loop before it. That loop can't use what this one spills.
         saved = self.body, self.variables, self.width, self.in_reduction, self.loop_spills
         self.body, self.variables, self.in_reduction, self.loop_spills = [], {}, True, {}

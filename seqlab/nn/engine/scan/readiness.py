@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import Capture, Watched, watched
+from seqlab.nn.engine.capture import Capture, Watch, watch_of
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import has_bias, linear_ships, ships, unplain
+from seqlab.nn.engine.methods import linear_ships, ships
 from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.check import check_step
 from seqlab.nn.engine.scan.program import Program
@@ -21,12 +21,13 @@ from seqlab.nn.engine.scan.rows import Output, output_of
 from seqlab.nn.engine.scan.schedule import dense, grid
 from seqlab.nn.engine.scan.step import Step, cut
 from seqlab.nn.engine.scan.trace import Trace, trace
+from seqlab.nn.engine.weights import has_bias, tensor_refusal
 from seqlab.nn.state import State
 
 MOST_PROGRAMS = 3  # of one cell in one mode: changing attributes may ask for no more
 
 
-class Ready(NamedTuple):
+class ReadyStep(NamedTuple):
     """A step that is ready to run.
 
     Attributes:
@@ -55,7 +56,7 @@ class _Call(NamedTuple):
     sequences: int  # the number of parts of the state that the output reads at every step
 
 
-class _Derived(NamedTuple):
+class _DerivedStep(NamedTuple):
     """A step as PyTorch operations, and its program or why there is none."""
 
     step: Step
@@ -84,7 +85,7 @@ def compiles() -> bool:
     return build.compiler() is not None
 
 
-def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) -> Ready:
+def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) -> ReadyStep:
     """The step that holds now; it is captured, compiled and compared with the cell if there is none.
 
     Args:
@@ -108,7 +109,7 @@ def prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None) ->
     output = Output(True) if shipped_output else output_of(cell, gradients, dtype, x.device)
     if not output.row_wise and lengths is not None:
         raise UnsupportedError("its output may mix rows, and the rows differ in length")
-    watch, call = watched(cell, "pointwise"), _Call(gradients, dtype, x.device, sequences)
+    watch, call = watch_of(cell, "pointwise"), _Call(gradients, dtype, x.device, sequences)
     try:
         ready = _ready(cell, watch, call)
     except _AgainError:
@@ -124,12 +125,12 @@ def _storages(tensors: Iterable[Tensor]) -> set[int]:
     return {each.untyped_storage()._cdata for each in tensors}
 
 
-def _ready(cell: GatedCell, watch: Watched, call: _Call) -> Ready:
+def _ready(cell: GatedCell, watch: Watch, call: _Call) -> ReadyStep:
     sizes = _sizes(cell)
     capture, scope = watch.capture(cell, sizes, [call.gradients] * len(sizes), call.dtype, call.device)
     live = capture.live(scope)
     if live:  # without them, the layer has checked all tensors
-        reason = unplain(cell, *(value for value in live if isinstance(value, Tensor)))
+        reason = tensor_refusal(cell, *(value for value in live if isinstance(value, Tensor)))
         if reason is not None:
             raise UnsupportedError(reason)
     gates_learn = _gates_learn(cell) if capture.reads_autograd else None
@@ -142,7 +143,7 @@ def _ready(cell: GatedCell, watch: Watched, call: _Call) -> Ready:
                 derived = capture.derived[key] = _derive(cell, watch, capture, live, call)
     if isinstance(derived, str):
         raise UnsupportedError(derived)
-    return Ready(derived.step, live, derived.program, call.sequences, derived.uncompiled)
+    return ReadyStep(derived.step, live, derived.program, call.sequences, derived.uncompiled)
 
 
 def _sizes(cell: GatedCell) -> list[int | None]:
@@ -150,7 +151,7 @@ def _sizes(cell: GatedCell) -> list[int | None]:
     return [gates, gates if cell.recurrent else None, *cell.state_sizes]
 
 
-def _derive(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[Any], call: _Call) -> _Derived | str:
+def _derive(cell: GatedCell, watch: Watch, capture: Capture, live: Sequence[Any], call: _Call) -> _DerivedStep | str:
     """The step of a capture with its program; or, for as long as the capture holds, why the cell is refused."""
     try:
         if capture.reads_autograd:
@@ -170,7 +171,7 @@ def _derive(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[An
         return f"it could not be prepared ({type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]})"
 
 
-def _compile(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[Any], call: _Call) -> _Derived:
+def _compile(cell: GatedCell, watch: Watch, capture: Capture, live: Sequence[Any], call: _Call) -> _DerivedStep:
     """Cut, trace, lower, compile and check the step of a capture."""
     step = cut(capture, cell.recurrent, len(cell.state_names), live)
     extras = step.extras(
@@ -178,17 +179,17 @@ def _compile(cell: GatedCell, watch: Watched, capture: Capture, live: Sequence[A
     )
     traced = trace(cell, step, extras, call.dtype, call.sequences)
     if call.device.type != "cpu":
-        return _Derived(step, None, f"there are no kernels for {call.device.type} yet")
+        return _DerivedStep(step, None, f"there are no kernels for {call.device.type} yet")
     if not compiles():
-        return _Derived(step, None, build.missing())
+        return _DerivedStep(step, None, build.missing())
     try:
         program = _program(cell, watch, capture, traced, call)
         program.load()
     except (build.CompilerError, _UncompiledError) as error:
-        return _Derived(step, None, str(error))
+        return _DerivedStep(step, None, str(error))
     sizes_of = partial(grid_of, cell, dtype=call.dtype)
     check_step(cell, step, live, program, lambda steps, rows: dense(steps, rows, *sizes_of(rows)), call.gradients)
-    return _Derived(step, program, None)
+    return _DerivedStep(step, program, None)
 
 
 class _UncompiledError(Exception):
@@ -206,7 +207,7 @@ def _gates_learn(cell: GatedCell) -> bool:
     return ships(cell, GatedCell, "project") and all(any(weight in name for name in trainable) for weight in weights)
 
 
-def _refuse_flags(cell: GatedCell, watch: Watched, capture: Capture, call: _Call) -> None:
+def _refuse_flags(cell: GatedCell, watch: Watch, capture: Capture, call: _Call) -> None:
     """Refuse code that reads ``requires_grad`` and acts on it: the flag may differ between steps, as of the state.
 
     The step is captured again with other flags of each tensor that may differ; the graph must not change.
@@ -220,7 +221,7 @@ def _refuse_flags(cell: GatedCell, watch: Watched, capture: Capture, call: _Call
             raise UnsupportedError("it asks whether its input or state requires a gradient")
 
 
-def _program(cell: GatedCell, watch: Watched, capture: Capture, traced: Trace, call: _Call) -> Program:
+def _program(cell: GatedCell, watch: Watch, capture: Capture, traced: Trace, call: _Call) -> Program:
     """The program of a trace, unless the cell's changing attributes have asked for too many."""
     try:
         program = Program(traced, cell.hidden_size, tuple(cell.state_sizes), has_bias(cell), call.dtype)

@@ -9,11 +9,11 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.capture import Capture, watched
+from seqlab.nn.engine.capture import Capture, watch_of
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.frames import Size, shape_of
-from seqlab.nn.engine.scan.step import whole, writes
+from seqlab.nn.engine.scan.step import whole_graph, writes
 
 _FEWEST_ROWS = 11
 _SAME = ("alias", "clone", "detach", "_to_copy")
@@ -49,12 +49,12 @@ def output_of(cell: RecurrentCell, gradients: bool, dtype: torch.dtype, device: 
         UnsupportedError: it changes its state in place, asks for gradients, or can't be captured.
     """
     sizes = cell.state_sizes
-    capture, scope = watched(cell, "output").capture(cell, sizes, [gradients] * len(sizes), dtype, device)
+    capture, scope = watch_of(cell, "output").capture(cell, sizes, [gradients] * len(sizes), dtype, device)
     if capture.reads_autograd:
         raise UnsupportedError("its output reads requires_grad, or another attribute of autograd")
     live = capture.live(scope)
     if "written" not in capture.derived:
-        graph, _ = whole(capture, len(sizes), live)
+        graph, _ = whole_graph(capture, len(sizes), live)
         tensors = [value if isinstance(value, Tensor) else torch.tensor(float(value)) for value in live]
         places = writes(graph, [*scope["rows"], *tensors, *counts_of(scope["rows"])])
         if places.intersection(range(len(sizes))):
@@ -80,7 +80,7 @@ def is_row_wise(
         dtype: the arguments' dtype.
         device: the arguments' device.
     """
-    watch = watched(cell, method)
+    watch = watch_of(cell, method)
     try:
         capture, scope = watch.capture(cell, sizes, [gradients] * len(sizes), dtype, device)
     except UnsupportedError:
@@ -105,7 +105,7 @@ def _all_row_wise(capture: Capture, sizes: Sequence[Size], live: Sequence[Any], 
     )
     batch = _Batch(rows, *steps)
     tensors = [each.detach().clone() if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
-    body, uses_counts = whole(capture, len(sizes), live)
+    body, uses_counts = whole_graph(capture, len(sizes), live)
     if uses_counts:
         return False
 

@@ -103,7 +103,7 @@ class Packing:
     last: Tensor
 
 
-def packed(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Packing:
+def pack(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Packing:
     """Sort the rows by length and deal them to the groups in turn: groups are balanced, and only ever lose rows."""
     counts, rows = torch.tensor(lengths), len(lengths)
     by_length = torch.argsort(counts, descending=True, stable=True)
