@@ -135,7 +135,7 @@ def test_a_linear_cell_too():
 
 def test_a_step_that_project_has_made_impossible_to_compile_runs_once_on_loop(caplog):
     assert_calls_agree(MakesAStepThatKeeps, "scan", calls=2)
-    assert "for what its project has changed" in caplog.text
+    assert "since its project has changed what they read" in caplog.text
     with pytest.raises(ValueError, match=r"^backend: scan can't run this MakesAStepThatKeeps: it changes self"):
         assert_calls_agree(MakesAStepThatKeeps, "scan", "scan", calls=2)
 

@@ -74,7 +74,9 @@ def run(
                 if not auto:
                     raise
                 name = type(cell).__name__
-                logger.warning("%s: its steps run on loop, for what its project has changed: %s", name, error)
+                logger.warning(
+                    "%s: its steps run on loop, since its project has changed what they read: %s", name, error
+                )
                 return loop.run_projected(cell, gi, x, state, lengths)
         a, b, dtype = _coefficients(cell, gi, x, state[0])
     if lengths is None:

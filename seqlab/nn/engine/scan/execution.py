@@ -63,7 +63,8 @@ def run(
             except UnsupportedError as error:
                 if not auto:
                     raise
-                _warn_once(f"{type(cell).__name__}: its steps run on loop, for what its project has changed: {error}")
+                name = type(cell).__name__
+                _warn_once(f"{name}: its steps run on loop, since its project has changed what they read: {error}")
                 return loop.run_projected(cell, gi, x, state, lengths)
             return _run(cell, ready, x, gi, state, lengths)
 

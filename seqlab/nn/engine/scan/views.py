@@ -108,7 +108,10 @@ def is_inside(span: Span, width: int) -> bool:
 
 def _check_inside(span: Span, width: int) -> None:
     if not is_inside(span, width):
-        raise UnsupportedError(f"its pointwise joins or replaces parts of rows of shape {row_shape(span.node)}")
+        shape = row_shape(span.node)
+        raise UnsupportedError(
+            f"its pointwise joins or replaces parts of rows of shape {shape}, expected one dimension"
+        )
 
 
 def _strides(shape: Shape) -> list[int]:
