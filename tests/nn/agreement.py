@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seqlab.nn import GatedCell, Recurrent, RecurrentCell
-from seqlab.nn.engine.capture import watched
+from seqlab.nn.engine.capture import watch_of
 from seqlab.nn.engine.scan.program import Program
 
 RAGGED = (3, 0, 6, 6, 1)  # for five rows of six steps
@@ -27,7 +27,7 @@ class Same(GatedCell):
 def programs_of(cell: RecurrentCell) -> list[Program]:
     """The compiled steps that a cell's runs on ``scan`` have used, each once."""
     found = {}
-    for capture in watched(cell, "pointwise").captures:
+    for capture in watch_of(cell, "pointwise").captures:
         for derived in capture.derived.values():
             if isinstance(derived, tuple) and derived[1] is not None:
                 found[derived[1].key] = derived[1]

@@ -9,37 +9,39 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from seqlab.nn.engine.scan.lower import lower
-from seqlab.nn.engine.scan.lowered import (
-    Accumulate,
+from seqlab.nn.engine.scan.expressions import (
     Apply,
     AsNumber,
     Buffer,
     Choose,
     Combine,
     Constant,
-    CopyGradient,
-    Define,
-    DefineTable,
     Expression,
-    Function,
     Lanes,
     Load,
     LoadSpan,
-    Lowered,
     Number,
     Operand,
+    Table,
+    Truth,
+    Variable,
+    Zero,
+    neutral_element,
+)
+from seqlab.nn.engine.scan.lower import lower
+from seqlab.nn.engine.scan.lowered import (
+    Accumulate,
+    CopyGradient,
+    Define,
+    DefineTable,
+    Function,
+    LoweredCell,
     Prefetch,
     Reduce,
     Statement,
     Store,
     StoreOne,
     StoreSpan,
-    Table,
-    Truth,
-    Variable,
-    Zero,
-    edge_of,
 )
 from seqlab.nn.engine.scan.program import Backward, Forward
 from seqlab.nn.engine.scan.schedule import Schedule
@@ -59,7 +61,7 @@ ACROSS = {"sum": lambda x: x.sum(1), "max": lambda x: x.amax(1), "min": lambda x
 class Rows:
     """The memory of some rows while a function runs on them: buffers ``(rows, size)`` by name and index."""
 
-    def __init__(self, lowered: Lowered, count: int, dtype: torch.dtype) -> None:
+    def __init__(self, lowered: LoweredCell, count: int, dtype: torch.dtype) -> None:
         self.lowered, self.count, self.dtype = lowered, count, dtype
         self.width = lowered.layout.hidden_size
         self.buffers: dict[tuple[str, int | None], Tensor] = {}
@@ -99,7 +101,7 @@ class Rows:
             case Accumulate(value, lanes):
                 number = self.wide(self.number(value))
                 if lanes is not None:
-                    number = torch.where(self.of(lanes), number, edge_of(self.fold))
+                    number = torch.where(self.of(lanes), number, neutral_element(self.fold))
                 self.totals.append(number)
             case Store(buffer, offset, value, end, add):
                 memory, begin = self.place(buffer, offset)

@@ -20,7 +20,7 @@ from torch.nn.utils import weight_norm as old_weight_norm
 
 import seqlab
 from seqlab.nn import Bidirectional, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, PeepholeLSTMCell, Recurrent
-from seqlab.nn.engine.capture import watched
+from seqlab.nn.engine.capture import watch_of
 from tests.nn.agreement import assert_layer_agrees, batch, small_cell
 
 ENGINES = [(LSTMCell, "native"), (LSTMCell, "scan"), (MinGRUCell, "parallel"), (LSTMCell, "loop"), (LSTMCell, "auto")]
@@ -163,7 +163,7 @@ def test_a_cell_is_freed_after_use(make):
     cell = make(3, 5).double()
     layer = Recurrent(cell)
     assert_layer_agrees(layer, without_gradients=True)
-    assert watched(cell, "pointwise").captures
+    assert watch_of(cell, "pointwise").captures
     gone = [weakref.ref(cell), weakref.ref(cell.weight_hh)]
     del cell, layer
     gc.collect()

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from seqlab.nn import GRUCell, LinearCell, LSTMCell, Recurrent
-from seqlab.nn.engine.scan import cpp, execution, readiness, schedule
+from seqlab.nn.engine.scan import execution, readiness, schedule, spellings
 from tests.nn.agreement import RAGGED, assert_layer_agrees, batch, small_cell
 
 
@@ -646,13 +646,13 @@ def broken(monkeypatch):
 
     def apply(what):
         if what == "sigmoid":
-            monkeypatch.setitem(cpp._SPELLINGS, "sigmoid", "(sigmoid({0}) * real(1.0001))")
+            monkeypatch.setitem(spellings.SPELLINGS, "sigmoid", "(sigmoid({0}) * real(1.0001))")
         elif what == "tanh":
-            monkeypatch.setitem(cpp._SPELLINGS, "tanh", "(hyperbolic_tangent({0}) + real(1e-5))")
+            monkeypatch.setitem(spellings.SPELLINGS, "tanh", "(hyperbolic_tangent({0}) + real(1e-5))")
         elif what == "where it is large":
-            monkeypatch.setitem(cpp._SPELLINGS, "sigmoid", "choose({0} > real(40), splat(0.9), sigmoid({0}))")
+            monkeypatch.setitem(spellings.SPELLINGS, "sigmoid", "choose({0} > real(40), splat(0.9), sigmoid({0}))")
         elif what == "difference":
-            monkeypatch.setitem(cpp._SPELLINGS, "sub", "({1} - {0})")
+            monkeypatch.setitem(spellings.SPELLINGS, "sub", "({1} - {0})")
 
     return apply
 

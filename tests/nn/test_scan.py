@@ -26,7 +26,7 @@ from seqlab.nn import (
     UGRNNCell,
 )
 from seqlab.nn.engine import scan
-from seqlab.nn.engine.capture import watched
+from seqlab.nn.engine.capture import watch_of
 from seqlab.nn.engine.scan import build, execution, readiness, schedule
 from tests.nn.agreement import RAGGED, assert_agrees, assert_as_near_as_loop, assert_same, batch, programs_of, results
 
@@ -162,7 +162,7 @@ def test_non_contiguous_inputs_states_and_gradients_are_served(compiled):
 def test_uncompiled_agrees_with_loop(make, lengths):
     cell = cell_of(make, 5, uncompiled=True)  # as many rows as units: no size may be taken for another
     assert_agrees(cell, lengths=lengths)
-    assert watched(cell, "pointwise").captures and not programs_of(cell)
+    assert watch_of(cell, "pointwise").captures and not programs_of(cell)
 
 
 @pytest.mark.parametrize("make", [PeepholeLSTMCell, LayerNormGRUCell, IndRNNCell])
@@ -280,7 +280,7 @@ class Plain(RecurrentCell):
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        (Plain(4, 4), "it runs GatedCells, whose step is a product and a pointwise rest"),
+        (Plain(4, 4), "it runs GatedCells, whose step is one recurrent product and a pointwise part"),
         (MGUCell(3, 4), "it runs GatedCells"),
         (OwnStep(3, 4), "OwnStep has a step of its own"),
         (OwnProduct(3, 4), "OwnProduct has a step of its own"),

@@ -116,23 +116,27 @@ class Crossing(GatedCell):
 
 
 @pytest.mark.parametrize(
-    ("make", "operation", "line"),
+    ("make", "fault", "operation", "line"),
     [
-        (Sorted, "sort of (B, 5)", "return (z.sort(-1).values.tanh() + state[0],)"),
+        (Sorted, "uses sort,", "sort of (B, 5)", "return (z.sort(-1).values.tanh() + state[0],)"),
         (
             Crossing,
+            "replaces [3:8] in rows of shape (2, 10): 5 units cross its end",
             "slice_scatter of (B, 2, 10), (B, 2, 5)",
             "return ((parts + 0)[:, :, 3:8].sum(1).tanh() + state[0],)",
         ),
     ],
 )
-def test_what_cannot_be_lowered_is_named_with_its_shapes_and_the_users_line(second, caplog, make, operation, line):
+def test_what_cannot_be_lowered_is_named_with_its_shapes_and_the_users_line(
+    second, caplog, make, fault, operation, line
+):
     torch.manual_seed(1)
     cell = make(3, 5)
     with caplog.at_level(logging.WARNING, logger="seqlab"):
         assert_agrees(cell)
     (record,) = [each for each in caplog.records if each.name == "seqlab"]
-    assert operation in record.message and "test_scan_lower.py:" in record.message and line in record.message
+    assert fault in record.message and operation in record.message
+    assert "test_scan_lower.py:" in record.message and line in record.message
 
 
 def test_both_sides_have_their_structure_from_one_table():

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from seqlab.nn.engine.scan.schedule import dense, grid, packed
+from seqlab.nn.engine.scan.schedule import dense, grid, pack
 
 DRAW = random.Random(0)
 BATCHES = [
@@ -33,7 +33,7 @@ def blocks_of(schedule):
 @pytest.mark.parametrize(("lengths", "groups"), [each for each in BATCHES if max(each[0])])
 def test_every_valid_step_is_run_once_by_the_thread_that_has_its_state(lengths, groups):
     steps, rows = 10, len(lengths)
-    packing = packed(lengths, steps, groups, 1)
+    packing = pack(lengths, steps, groups, 1)
     schedule = packing.schedule
     assert (schedule.steps, schedule.rows, schedule.groups) == (max(lengths), rows, groups)
     assert sorted(packing.order.tolist()) == list(range(rows))
@@ -57,7 +57,7 @@ def test_every_valid_step_is_run_once_by_the_thread_that_has_its_state(lengths, 
 
 @pytest.mark.parametrize(("lengths", "groups"), [each for each in BATCHES if max(each[0])])
 def test_groups_only_lose_rows_and_have_as_much_to_do(lengths, groups):
-    count = packed(lengths, 10, groups, 1).schedule.count
+    count = pack(lengths, 10, groups, 1).schedule.count
     assert bool((count[1:] <= count[:-1]).all())
     work = count.sum(0)
     assert int(work.max() - work.min()) <= max(lengths)
@@ -67,7 +67,7 @@ def test_groups_only_lose_rows_and_have_as_much_to_do(lengths, groups):
 
 
 def test_rows_of_one_length_keep_their_order_within_a_group():
-    assert packed([2, 2, 2, 2], 2, 2, 1).order.tolist() == [0, 2, 1, 3]
+    assert pack([2, 2, 2, 2], 2, 2, 1).order.tolist() == [0, 2, 1, 3]
 
 
 @pytest.mark.parametrize(("steps", "rows", "groups"), [(3, 7, 2), (1, 1, 1), (4, 2, 5), (2, 12, 4)])

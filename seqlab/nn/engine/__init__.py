@@ -1,7 +1,7 @@
-"""How a cell runs over time. Each engine is one module with the two functions of :class:`Engine`; the choice is made
-here.
+"""Engines: how a cell runs over time, and which engine a layer takes.
 
-An engine never changes a result beyond rounding: ``loop`` is the reference that the others are tested against.
+Each engine is a module with the two functions of :class:`Engine`. An engine never changes a result beyond rounding:
+``loop`` is the reference, and the others are tested against it.
 """
 
 from typing import Protocol
@@ -17,15 +17,25 @@ from seqlab.nn.state import State
 
 
 class Engine(Protocol):
-    """What a module of this package provides."""
+    """The two functions of an engine's module."""
 
     def refusal(self, cell: RecurrentCell) -> str | None:
-        """Why the engine can't serve ``cell``, or None if it can."""
+        """Why the engine can't serve ``cell`` as it is built; None if it can."""
 
     def run(self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """All steps from left to right: ``x (B, T, I)`` to ``(output (B, T, output_size), final state)``.
+        """Run all steps, from the first to the last; padded steps keep the state and output zero.
 
-        Raises ``UnsupportedError``, before it computes anything, where it can't run what the cell does now.
+        Args:
+            cell: the cell.
+            x: the input ``(B, T, I)``.
+            state: the initial state, ``(B, size)`` each.
+            lengths: the valid steps of each row, ``(B,)``; None if all are.
+
+        Returns:
+            The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
+
+        Raises:
+            UnsupportedError: the engine can't run what the cell does now. Nothing has been computed then.
         """
 
 
@@ -35,7 +45,22 @@ ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": sc
 def run(
     name: str, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
 ) -> tuple[Tensor, State]:
-    """Run an engine by its name. Chosen by "auto", it also steps aside where it would be slower than a loop."""
+    """Run an engine by its name.
+
+    Args:
+        name: a key of :data:`ENGINES`.
+        cell: the cell.
+        x: the input ``(B, T, I)``.
+        state: the initial state, ``(B, size)`` each.
+        lengths: the valid steps of each row, ``(B,)``; None if all are.
+        auto: whether "auto" chose the engine: then it also declines what would be slower than ``loop``.
+
+    Returns:
+        The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
+
+    Raises:
+        UnsupportedError: the engine can't run what the cell does now. Nothing has been computed then.
+    """
     engine = ENGINES[name]
     if auto and engine is scan:
         return scan.run(cell, x, state, lengths, True)
@@ -44,16 +69,20 @@ def run(
     return engine.run(cell, x, state, lengths)
 
 
-# What "auto" prefers: by `seqlab bench engine`, in both precisions; experiments/speed holds the tables.
-_COMPILED = ("scan", "native", "parallel", "loop")  # a CPU with a C++ compiler
-_LSTM = ("native", "scan", "loop")  # the same, where oneDNN's LSTM is ahead: see :func:`_suits_onednn`
-_UNCOMPILED = ("native", "parallel", "loop")  # no compiler, and other devices: an uncompiled scan is slower than a loop
+# The orders of "auto", as measured by `seqlab bench engine` in both precisions; experiments/speed has the tables.
+_COMPILED = ("scan", "native", "parallel", "loop")  # on a CPU with a C++ compiler
+_LSTM = ("native", "scan", "loop")  # the same, where oneDNN's LSTM is faster: see :func:`_suits_onednn`
+_UNCOMPILED = ("native", "parallel", "loop")  # no compiler, or another device: an uncompiled scan is slower than loop
 
 
 def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tuple[str, ...]:
-    """The engines in the order in which "auto" takes them.
+    """The names of the engines, in the order in which "auto" takes them.
 
-    ``low`` says whether products are in 16 bits, ``packed`` whether rows have lengths of their own.
+    Args:
+        cell: the cell.
+        device: the type of the device, as "cpu".
+        low: whether products are computed in 16 bits.
+        packed: whether the rows differ in length.
     """
     if device != "cpu" or not scan.compiles():
         names: tuple[str, ...] = _UNCOMPILED
@@ -65,27 +94,45 @@ def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tup
 
 
 def _suits_onednn(cell: RecurrentCell, low: bool) -> bool:
-    """In 16 bits oneDNN has products of its own; in 32 it is ahead where a large state reads a small input."""
+    """Whether oneDNN's LSTM is the faster: in 16 bits always, in 32 bits with a large state and a small input."""
     return low or (cell.hidden_size >= 256 and 4 * cell.input_size <= cell.hidden_size)
 
 
 def available(cell: RecurrentCell) -> tuple[str, ...]:
-    """The names of the engines that serve ``cell``, in the order in which "auto" prefers them on a CPU."""
+    """The names of the engines that serve ``cell``, in the order of "auto" on a CPU.
+
+    "scan" is among them without a compiler too, although "auto" never takes it uncompiled.
+    """
     names = dict.fromkeys((*preference(cell, "cpu", False, False), "scan"))
     return tuple(name for name in names if name in ENGINES and ENGINES[name].refusal(cell) is None)
 
 
 def candidates(cell: RecurrentCell, device: str = "cpu", low: bool = False, packed: bool = False) -> tuple[str, ...]:
-    """The engines that serve ``cell`` as it is built, in the order in which "auto" takes them; "loop" is the last."""
+    """The names of the engines that "auto" tries in turn for ``cell`` as it is built; the last is "loop".
+
+    Args:
+        cell: the cell.
+        device: the type of the device, as "cpu".
+        low: whether products are computed in 16 bits.
+        packed: whether the rows differ in length.
+    """
     names = preference(cell, device, low, packed)
-    found = [name for name in names if name != "loop" and ENGINES[name].refusal(cell) is None]
-    return (*(found[: names.index("loop")]), "loop")
+    served = [name for name in names if name != "loop" and ENGINES[name].refusal(cell) is None]
+    return (*(served[: names.index("loop")]), "loop")
 
 
 def choose(cell: RecurrentCell, backend: str, device: str = "cpu", low: bool = False, packed: bool = False) -> str:
-    """The engine's name for ``backend``: its own, or for "auto" the preferred one that serves ``cell``.
+    """The name of the engine that runs ``cell``.
 
-    Raises ``ValueError`` for an unknown name, and for an engine that can't serve ``cell``, with its reason.
+    Args:
+        cell: the cell.
+        backend: the engine's name; or "auto" for the first of :func:`preference` that serves ``cell``.
+        device: the type of the device, as "cpu".
+        low: whether products are computed in 16 bits.
+        packed: whether the rows differ in length.
+
+    Raises:
+        ValueError: ``backend`` is no engine, or an engine that can't serve ``cell``; the message says why.
 
     >>> from seqlab.nn import LSTMCell, MGUCell
     >>> choose(LSTMCell(2, 3), "native"), choose(MGUCell(2, 3), "auto")

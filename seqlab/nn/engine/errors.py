@@ -1,16 +1,17 @@
-"""What an engine raises where it steps aside."""
+"""The errors by which an engine declines a call."""
 
 from torch import fx
 
 
 class UnsupportedError(Exception):
-    """A fast engine has no way to run what a cell does, exactly; the message says what.
+    """A fast engine can't run exactly what a cell does; the message says what.
 
-    ``node`` is the operation of the traced step that it is about, where it is about one.
+    Attributes:
+        node: the operation of the traced step that the message is about, or None.
     """
 
     node: fx.Node | None = None
 
 
 class FinalError(UnsupportedError):
-    """It is so from now on, whatever the cell does later."""
+    """An :class:`UnsupportedError` for good: the layer stays on ``loop``, whatever the cell does later."""

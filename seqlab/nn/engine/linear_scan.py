@@ -1,8 +1,8 @@
-"""The linear recurrence ``h_t = a_t * h_{t-1} + b_t`` over all of time as one operator, with its adjoint.
+"""The linear recurrence ``h_t = a_t * h_{t-1} + b_t`` over a whole sequence as one operator, with its adjoint.
 
-Both are scans of products and sums (Blelloch 1990): no logarithm and no division, so ``a`` may be 0, negative or
-somewhat above 1, as long as its products over time are finite. Registered as operators, they stand in a compiled or
-exported graph as one node each, whatever T is.
+Both are scans of products and sums (Blelloch 1990). There is no logarithm and no division, so ``a`` may be 0, negative
+or somewhat above 1, as long as its products over time are finite. They are registered operators: each is one node of a
+compiled or exported graph, whatever T is.
 """
 
 from typing import Any
@@ -10,18 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_CHUNK = 32  # steps; 16 and 64 are about as fast from T = 256 to 16,384, 4 takes half as long again
-# From so many elements a step on, the plain loop is as fast: a CPU core is bound by memory, and the chunked scan reads
-# ``a`` and ``b`` twice. On other devices the number of operations should count for more; that is not measured.
+_CHUNK = 32  # steps; from T = 256 to 16,384, 16 and 64 are about as fast, and 4 takes 1.5 times as long
+# From this many elements a step, the plain loop is as fast: a CPU core is bound by memory, and the chunked scan reads
+# ``a`` and ``b`` twice. Other devices should gain more from fewer operations; that has not been measured.
 _WIDE = {"cpu": 4096}
 _WIDE_ELSEWHERE = 2**20
 
 
 def linear_scan(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """All states of ``h_t = a_t * h_{t-1} + b_t``, t = 1..T, from ``h_0 = h``: ``a, b (B, T, H)`` and ``h (B, H)``, of
-    one floating-point dtype, to ``(states (B, T, H), the last of them (B, H))``.
+    """All states of ``h_t = a_t * h_{t-1} + b_t``, t = 1..T, from ``h_0 = h``.
 
-    Differentiable any number of times. For its gradient it keeps ``a``, ``h`` and the states.
+    It can be differentiated any number of times. For the adjoint it saves ``a``, ``h`` and the states.
+
+    Args:
+        a: the factors ``(B, T, H)``, of a floating-point dtype.
+        b: the summands ``(B, T, H)``, of the same dtype.
+        h: the initial state ``(B, H)``, of the same dtype.
+
+    Returns:
+        The states ``(B, T, H)``, and the last of them ``(B, H)``.
 
     >>> states, last = linear_scan(torch.full((1, 3, 1), 0.5), torch.ones(1, 3, 1), torch.zeros(1, 1))
     >>> states.flatten().tolist(), last.tolist()
@@ -45,7 +52,7 @@ def _(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("seqlab::linear_scan_adjoint", mutates_args=())
 def _adjoint(a: Tensor, h: Tensor, states: Tensor, grad: Tensor, grad_last: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients for ``a`` and ``b``, from those of ``states``, ``grad``, and of the last, ``grad_last``.
+    """The gradients of ``a`` and ``b (B, T, H)``, from ``grad (B, T, H)`` of the states and ``grad_last (B, H)``.
 
     grad_b_t = grad_t + a_{t+1} * grad_b_{t+1},   grad_b_T = grad_T + grad_last;   grad_a_t = grad_b_t * h_{t-1}
     """
@@ -64,12 +71,12 @@ def _(a: Tensor, h: Tensor, states: Tensor, grad: Tensor, grad_last: Tensor) -> 
 
 
 def _scan(a: Tensor, b: Tensor, start: Tensor, out: Tensor, reverse: bool) -> None:
-    """``out_t = a_t * out_{t-1} + b_t`` from ``start``; in reverse, t + 1 stands for t - 1, from the last step on."""
+    """``out_t = a_t * out_{t-1} + b_t`` from ``start (B, H)``; in reverse, ``out_t = a_t * out_{t+1} + b_t``."""
     steps = b.size(1)
     if steps < 2 * _CHUNK or start.numel() >= _WIDE.get(b.device.type, _WIDE_ELSEWHERE):
         _step_through(_steps(a, reverse), _steps(b, reverse), start, _steps(out, reverse))
         return
-    rest = steps % _CHUNK  # what is no whole chunk comes last in the direction of the scan
+    rest = steps % _CHUNK  # steps beyond the whole chunks; they come last in the direction of the scan
     cut = rest if reverse else steps - rest
     whole, left = (slice(cut, None), slice(0, cut)) if reverse else (slice(0, cut), slice(cut, None))
     _scan_chunks(a[:, whole], b[:, whole], start, out[:, whole], reverse)
@@ -78,10 +85,10 @@ def _scan(a: Tensor, b: Tensor, start: Tensor, out: Tensor, reverse: bool) -> No
 
 
 def _scan_chunks(a: Tensor, b: Tensor, start: Tensor, out: Tensor, reverse: bool) -> None:
-    """A scan over whole chunks, each step of all chunks in one operation.
+    """A scan over whole chunks; one operation runs a step of all chunks.
 
-    Every chunk is stepped to its total effect, ``end = factor * start + offset``; the ends of the chunks are then a
-    scan of the same kind, 1/_CHUNK as long; and from the ends before them the chunks are stepped once more.
+    First, the steps of each chunk are combined to its total effect, ``end = factor * start + offset``. Then the ends of
+    the chunks are a scan of the same kind, 1/_CHUNK as long. Last, each chunk is run from the end of the one before.
     """
     a_steps, b_steps, out_steps = (
         _steps(each.view(each.size(0), -1, _CHUNK, each.size(2)), reverse, axis=2) for each in (a, b, out)
@@ -109,7 +116,7 @@ def _steps(x: Tensor, reverse: bool, axis: int = 1) -> tuple[Tensor, ...]:
     return steps[::-1] if reverse else steps
 
 
-def _keep_scan(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+def _save_scan(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
     a, _, h = inputs
     ctx.save_for_backward(a, h, output[0])
 
@@ -120,13 +127,13 @@ def _scan_backward(ctx: Any, grad: Tensor, grad_last: Tensor) -> tuple[Tensor, T
     return grad_a, grad_b, a[:, 0] * grad_b[:, 0]
 
 
-def _keep_adjoint(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+def _save_adjoint(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
     a, h, states, _, _ = inputs
     ctx.save_for_backward(a, h, states, output[1])
 
 
 def _adjoint_backward(ctx: Any, to_grad_a: Tensor, to_grad_b: Tensor) -> tuple[Tensor, ...]:
-    """The adjoint of the adjoint is the scan itself, which is what makes second and higher derivatives exact."""
+    """The adjoint of the adjoint, which is the scan itself: so second and higher derivatives are exact."""
     a, h, states, grad_b = ctx.saved_tensors
     before = torch.cat((h.unsqueeze(1), states[:, :-1]), 1)  # (B, T, H)
     to_before = to_grad_a * grad_b
@@ -136,5 +143,5 @@ def _adjoint_backward(ctx: Any, to_grad_a: Tensor, to_grad_b: Tensor) -> tuple[T
     return to_a, to_before[:, 0], torch.cat((to_before[:, 1:], none), 1), to_grad, to_grad_last
 
 
-_forward.register_autograd(_scan_backward, setup_context=_keep_scan)
-_adjoint.register_autograd(_adjoint_backward, setup_context=_keep_adjoint)
+_forward.register_autograd(_scan_backward, setup_context=_save_scan)
+_adjoint.register_autograd(_adjoint_backward, setup_context=_save_adjoint)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from seqlab.nn.arguments import check_state
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.once import once_a_call
+from seqlab.nn.engine.weights import cached_weights
 from seqlab.nn.state import State
 
 
@@ -15,17 +15,27 @@ def refusal(cell: RecurrentCell) -> str | None:
 
 
 def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """Step ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero."""
+    """Step ``cell`` over a batch; padded steps keep the state and output zero.
+
+    Args:
+        cell: the cell.
+        x: the input ``(B, T, I)``.
+        state: the initial state, ``(B, size)`` each.
+        lengths: the valid steps of each row, ``(B,)``; None if all are.
+
+    Returns:
+        The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
+    """
     # A parametrized weight is computed once a call and not once a step, as on every other engine.
-    with once_a_call(cell):
+    with cached_weights(cell):
         gi = project(cell, x, lengths)
         return run_projected(cell, gi, x, state, lengths)
 
 
 def project(cell: RecurrentCell, x: Tensor, lengths: Tensor | None) -> Tensor:
-    """The part of all steps that needs no state, ``(B, T, P)``; it sees padding as zeros."""
+    """``cell.project`` of all steps at once, ``(B, T, I) -> (B, T, P)``; padding is set to zero before it."""
     if lengths is not None:
-        # Masking what comes out is not enough: a NaN in the padding times a zero gradient is NaN in every weight.
+        # Masking the result would not be enough: a NaN in the padding times a zero gradient is NaN in every weight.
         x = x.masked_fill(~_valid(x, lengths).unsqueeze(2), 0.0)
     gi = cell.project(x)
     if gi.shape[:2] != x.shape[:2]:
@@ -37,9 +47,9 @@ def project(cell: RecurrentCell, x: Tensor, lengths: Tensor | None) -> Tensor:
 def run_projected(
     cell: RecurrentCell, gi: Tensor, x: Tensor, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """The steps of an input ``x`` that is projected already, to ``gi (B, T, P)``."""
+    """Run the steps of ``x (B, T, I)``, given its projection ``gi (B, T, P)``."""
     valid = None if lengths is None else _valid(x, lengths)
-    with once_a_call(cell):
+    with cached_weights(cell):
         output, state = _steps(cell, gi, x, state, valid)
     return (output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)), state
 
@@ -49,14 +59,14 @@ def _valid(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _steps(cell: RecurrentCell, gi: Tensor, x: Tensor, state: State, valid: Tensor | None) -> tuple[Tensor, State]:
-    keep = None if valid is None else valid.unsqueeze(2).unbind(1)  # T times (B, 1)
+    valid_steps = None if valid is None else valid.unsqueeze(2).unbind(1)  # T times (B, 1)
     outputs = []
     for t, gi_t in enumerate(gi.unbind(1)):
         new = cell.step(gi_t, state)
         new = tuple(new) if isinstance(new, list) else new
         if t == 0:
             check_state(new, cell.state_names, cell.state_sizes, x, name=f"{type(cell).__name__}: the new state")
-        state = new if keep is None else tuple(map(torch.where, (keep[t],) * len(new), new, state))
+        state = new if valid_steps is None else tuple(map(torch.where, (valid_steps[t],) * len(new), new, state))
         outputs.append(cell.output(state))
         if t == 0:
             cell.check_output(outputs[0], x)

@@ -32,19 +32,19 @@ _METHODS = (
 
 
 def _code(kind: type) -> tuple[object, ...]:
-    """What a class computes by: its methods, and what these are made of."""
-    found = [getattr(kind, name) for name in _METHODS]
-    code = [getattr(each, "__code__", None) for each in found]
-    called = [vars(Tensor).get(name) for each in code if each is not None for name in each.co_names]
-    return *found, *code, *called, functional.linear, dict(cells._NONLINEARITIES)
+    """All that decides what a class computes: its methods, their code, and the tensor methods that they call."""
+    methods = [getattr(kind, name) for name in _METHODS]
+    codes = [getattr(method, "__code__", None) for method in methods]
+    tensor_methods = [vars(Tensor).get(name) for code in codes if code is not None for name in code.co_names]
+    return *methods, *codes, *tensor_methods, functional.linear, dict(cells._NONLINEARITIES)
 
 
-# As they are while this module is imported: a kernel stands for that code and no other.
+# The code as it is when this module is imported: a kernel may stand for that code and no other.
 _CODE = {kind: _code(kind) for kind in (RNNCell, GRUCell, LSTMCell)}
 
 
 def refusal(cell: RecurrentCell) -> str | None:
-    """Why this engine can't serve ``cell``, or None. A subclass may step otherwise: only the exact classes count."""
+    """Why this engine can't serve ``cell``, or None. A subclass may step differently: only the exact classes count."""
     kind = type_before_parametrizations(cell)
     if kind not in (RNNCell, GRUCell, LSTMCell):
         return f"it has kernels for RNNCell, GRUCell and LSTMCell themselves, not for {kind.__name__}"
@@ -57,10 +57,20 @@ def refusal(cell: RecurrentCell) -> str | None:
 
 
 def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """Run the kernel that computes ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero.
+    """Run ``cell`` over a batch by its kernel; padded steps keep the state and output zero.
+
+    Args:
+        cell: an RNNCell, GRUCell or LSTMCell.
+        x: the input ``(B, T, I)``.
+        state: the initial state, ``(B, H)`` each.
+        lengths: the valid steps of each row, ``(B,)``; None if all are.
+
+    Returns:
+        The output ``(B, T, H)`` and the final state, ``(B, H)`` each.
 
     Raises:
-        UnsupportedError: the cell is not what it was.
+        UnsupportedError: the cell's code was replaced, or it has one bias of the two.
+        ValueError: ``x`` and the cell's weights differ in dtype.
     """
     reason = refusal(cell)
     if reason is not None:
@@ -68,13 +78,13 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
     assert isinstance(cell, GatedCell)
     weights = _weights(cell)
     if len(weights) == 3:
-        raise UnsupportedError("its kernels have two biases or none, and it has one")
+        raise UnsupportedError("its kernels have two biases or none, and the cell has one")
     dtype, device = weights[0].dtype, x.device.type
     autocast = torch.is_autocast_enabled(device)
     if not autocast and x.dtype != dtype:
         raise ValueError(f"x: expected {dtype}, the dtype of the cell's weights, got {x.dtype}")
     if autocast and device == "cpu" and torch.get_autocast_dtype("cpu") == torch.float16:
-        # oneDNN trains no float16 LSTM: this engine answers a CPU's float16 autocast in the weights' own precision.
+        # oneDNN trains no float16 LSTM: under float16 autocast on a CPU, the kernel runs in the weights' own dtype.
         with torch.autocast("cpu", enabled=False):
             return _run(cell, weights, x.to(dtype), state, lengths)
     return _run(cell, weights, x, state, lengths)
@@ -92,21 +102,22 @@ def _run(
 def _run_dense(kernel: _Kernel, options: _Options, x: Tensor, state: State) -> tuple[Tensor, State]:
     output, *final = kernel(x, _to_kernel(state), *options, True)
     if output.requires_grad:
-        output = output.clone()  # the kernel keeps its own, and the caller may change this one in place
+        output = output.clone()  # the kernel saves its output for the adjoint, and the caller may write into this one
     return output, tuple(part.squeeze(0) for part in final)
 
 
 def _run_packed(kernel: _Kernel, options: _Options, x: Tensor, state: State, lengths: Tensor) -> tuple[Tensor, State]:
-    """Pack the rows that have steps, longest first; the others, and all padding, never reach the kernel."""
+    """Pack the rows that have steps, longest first. Rows of length 0 and padding never reach the kernel."""
     sizes, order = lengths.cpu().sort(descending=True, stable=True)
     count = int(sizes.count_nonzero())
     if count == x.size(0) and int(sizes[-1]) == x.size(1):
         return _run_dense(kernel, options, x, state)
-    if count == 0:  # run all the same: every weight gets its gradient, which is zero
-        nothing = torch.zeros_like(lengths, dtype=torch.bool).view(-1, 1, 1)
-        output, final = _run_dense(kernel, options, x.masked_fill(~nothing, 0.0), state)
-        kept = [torch.where(nothing.squeeze(2), new.to(old.dtype), old) for old, new in zip(state, final, strict=True)]
-        return output.masked_fill(~nothing, 0.0), tuple(kept)
+    if count == 0:  # the kernel runs on zeros, so that every weight gets a gradient, which is zero
+        valid_rows = torch.zeros_like(lengths, dtype=torch.bool).view(-1, 1, 1)  # none
+        output, final = _run_dense(kernel, options, x.masked_fill(~valid_rows, 0.0), state)
+        pairs = zip(state, final, strict=True)
+        new_state = tuple(torch.where(valid_rows.squeeze(2), new.to(old.dtype), old) for old, new in pairs)
+        return output.masked_fill(~valid_rows, 0.0), new_state
     order = order[:count].to(x.device)
     rows = pack_padded_sequence(x.index_select(0, order), sizes[:count], batch_first=True)
     hx = _to_kernel(tuple(part.index_select(0, order) for part in state))
@@ -133,7 +144,7 @@ def _to_kernel(state: State) -> Tensor | list[Tensor]:
 
 
 def _weights(cell: GatedCell) -> list[Tensor]:
-    """The cell's weights in the kernels' order, each read once: a parametrization computes it anew at every reading."""
+    """The cell's weights in the kernels' order. Each is read once, since a parametrization computes it at each read."""
     weights = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
     return [weight for weight in weights if weight is not None]
 
@@ -141,7 +152,8 @@ def _weights(cell: GatedCell) -> list[Tensor]:
 def _options(weights: list[Tensor], x: Tensor) -> _Options:
     """The kernels' arguments: weights, has_biases, num_layers, dropout, train, bidirectional.
 
-    cuDNN keeps what its backward pass needs only if told to train, whatever ``module.training`` says.
+    cuDNN saves what its backward pass needs only with train=True, so that follows the gradient mode, not
+    ``module.training``.
     """
     if x.is_cuda:
         weights = _one_chunk(weights)
@@ -149,10 +161,10 @@ def _options(weights: list[Tensor], x: Tensor) -> _Options:
 
 
 def _one_chunk(weights: list[Tensor]) -> list[Tensor]:
-    """The weights as views of one buffer, which cuDNN asks for, with zeros for biases that are not there.
+    """The weights as views of one buffer, as cuDNN requires, with zeros for absent biases.
 
-    One small copy a call; cuDNN would make the same copy itself, with a warning. Unlike a buffer kept on the module it
-    can't go stale when weights move, are sharded, tied or computed by a parametrization, and gradients flow through it.
+    It costs one small copy a call; cuDNN would make the same copy itself, with a warning. A buffer on the module would
+    go stale when weights are moved, sharded, tied or parametrized. Gradients flow through this one.
     """
     if len(weights) == 2:
         weights = [*weights, *[weights[1].new_zeros(weights[1].size(0))] * 2]

@@ -1,4 +1,4 @@
-"""All of time at once, for cells that are linear in their state: ``h_t = a_t * h_{t-1} + b_t``."""
+"""All steps at once, for cells that are linear in their state: ``h_t = a_t * h_{t-1} + b_t``."""
 
 import logging
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.cells.linear import LinearCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.capture import Capture, watched
+from seqlab.nn.engine.capture import Capture, watch_of
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
-from seqlab.nn.engine.once import not_once, once_a_call, ships
+from seqlab.nn.engine.methods import ships
 from seqlab.nn.engine.scan.step import cut
 from seqlab.nn.engine.scan.trace import refuse_draws
+from seqlab.nn.engine.weights import cached_weights, uncached_weights
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
-_DERIVED = {
+_RELIED_ON = {  # the shipped methods that a LinearCell must have for its coefficients to say all
     GatedCell: ("step",),
     LinearCell: ("pointwise",),
     RecurrentCell: ("output", "state_sizes", "output_size"),
@@ -28,42 +29,54 @@ _DERIVED = {
 
 
 def refusal(cell: RecurrentCell) -> str | None:
-    """Why this engine can't serve ``cell``, or None: it must be a ``LinearCell`` that steps as its coefficients say."""
+    """Why this engine can't serve ``cell``, or None. It serves a ``LinearCell`` that steps as its coefficients say."""
     kind = type_before_parametrizations(cell)
     if not isinstance(cell, LinearCell):
         return f"it needs a LinearCell, which declares coefficients(gi) -> (a, b), and {kind.__name__} is none"
-    own = [name for owner, names in _DERIVED.items() for name in names if not ships(cell, owner, name)]
-    own += ["state_names"] if cell.state_names != ("h",) else []
-    if own:
-        return f"it goes by coefficients alone, and {kind.__name__} has a {' and a '.join(own)} of its own"
+    overridden = [name for owner, names in _RELIED_ON.items() for name in names if not ships(cell, owner, name)]
+    overridden += ["state_names"] if cell.state_names != ("h",) else []
+    if overridden:
+        return f"it goes by coefficients alone, and {kind.__name__} has a {' and a '.join(overridden)} of its own"
     return None
 
 
 def run(
     cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
 ) -> tuple[Tensor, State]:
-    """Scan ``x (B, T, I)`` in operations over many steps each; padded steps keep the state and output zero.
+    """Run ``cell`` over a batch by scans over many steps each; padded steps keep the state and output zero.
+
+    Args:
+        cell: a ``LinearCell``.
+        x: the input ``(B, T, I)``.
+        state: the initial state ``(h,)``, h ``(B, H)``.
+        lengths: the valid steps of each row, ``(B,)``; None if all are.
+        auto: whether "auto" chose this engine: then, if ``project`` changes the cell, the steps may run on ``loop``.
+
+    Returns:
+        The output ``(B, T, H)`` and the final state ``(h,)``.
 
     Raises:
-        UnsupportedError: what the cell's coefficients do is not the same for all steps at once and one by one.
+        UnsupportedError: the coefficients of many steps at once differ from those of each step.
     """
     assert isinstance(cell, LinearCell)
-    if not torch.compiler.is_compiling():  # there PyTorch follows the coefficients itself
+    if not torch.compiler.is_compiling():  # in a compiled model, PyTorch itself traces the coefficients
         reason = refusal(cell)
         if reason is not None:
             raise UnsupportedError(reason)
         check(cell, x, auto)
-    with once_a_call(cell):
+    with cached_weights(cell):
         gi = loop.project(cell, x, lengths)
         if not (torch.compiler.is_compiling() or ships(cell, GatedCell, "project")):
             try:
-                with not_once(cell):
-                    check(cell, x, auto)  # with what project has changed
+                with uncached_weights(cell):
+                    check(cell, x, auto)  # again: project may have changed the cell
             except UnsupportedError as error:
                 if not auto:
                     raise
                 name = type(cell).__name__
-                logger.warning("%s: its steps run on loop, for what its project has changed: %s", name, error)
+                logger.warning(
+                    "%s: its steps run on loop, since its project has changed what they read: %s", name, error
+                )
                 return loop.run_projected(cell, gi, x, state, lengths)
         a, b, dtype = _coefficients(cell, gi, x, state[0])
     if lengths is None:
@@ -74,33 +87,36 @@ def run(
 
 
 def check(cell: LinearCell, x: Tensor, auto: bool) -> None:
-    """Raises :class:`UnsupportedError` unless the coefficients of many steps are those of each.
+    """Check that the coefficients of many steps at once are those of each step.
 
-    They are followed as a compiled step is: what draws, has side effects or mixes rows is refused. And before their
-    first use, those of several rows and steps at once are compared with those of each row and step alone.
+    The coefficients are captured as a compiled step is, so random draws, side effects and mixed rows are refused.
+    Before their first use, the coefficients of several rows and steps are compared with those of each row and step.
+
+    Raises:
+        UnsupportedError: they differ, or cannot be captured.
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     gradients = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in cell.parameters())
-    watch = watched(cell, "pointwise")
+    watch = watch_of(cell, "pointwise")
     try:
         sizes = (cell.num_gates * cell.hidden_size, None, cell.hidden_size)
         capture, scope = watch.capture(cell, sizes, (gradients,) * 3, dtype, x.device)
-        known = capture.derived.get("parallel")
-        if known is None:
-            known = _compare(cell, capture, capture.live(scope), dtype, x.device)
-            capture.derived["parallel"] = known
+        fault = capture.derived.get("parallel")
+        if fault is None:
+            fault = _compare(cell, capture, capture.live(scope), dtype, x.device)
+            capture.derived["parallel"] = fault
     except UnsupportedError:
-        if not auto:  # it may be for want of coefficients of the right shape, which is said then
+        if not auto:  # coefficients of a wrong shape may be the cause, and are the better message
             with torch.no_grad():
                 example = x.new_zeros(*x.shape[:2], cell.num_gates * cell.hidden_size)
                 _pair(cell, cell.coefficients(example), (*x.shape[:2], cell.hidden_size))
         raise
-    if known:
-        raise UnsupportedError(known)
+    if fault:
+        raise UnsupportedError(fault)
 
 
 def _compare(cell: LinearCell, capture: Capture, live: Sequence[Any], dtype: torch.dtype, device: torch.device) -> str:
-    """What is wrong with the coefficients of many steps, or nothing."""
+    """The fault of the coefficients of many steps at once; empty if there is none."""
     try:
         refuse_draws(cut(capture, False, 1, live), cell, dtype, live)
     except UnsupportedError as error:
@@ -114,14 +130,14 @@ def _compare(cell: LinearCell, capture: Capture, live: Sequence[Any], dtype: tor
         for row in range(3):
             for t in range(4):
                 parts = [part.expand(1, cell.hidden_size) for part in cell.coefficients(gi[row : row + 1, t])]
-                for one, other in zip(parts, whole, strict=True):
-                    if not torch.allclose(one[0], other[row, t], rtol=1e-4, atol=1e-5, equal_nan=True):
-                        return "its coefficients of many steps at once are not those of each"
+                for alone, among_all in zip(parts, whole, strict=True):
+                    if not torch.allclose(alone[0], among_all[row, t], rtol=1e-4, atol=1e-5, equal_nan=True):
+                        return "its coefficients of many steps at once differ from those of each step"
     return ""
 
 
 def _coefficients(cell: LinearCell, gi: Tensor, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
-    """a and b of gi ``(B, T, G*H)``, ``(B, T, H)`` each, and the dtype that the loop over ``cell`` would compute in."""
+    """a and b ``(B, T, H)``, of gi ``(B, T, G*H)``; and the dtype in which ``loop`` would compute."""
     dtype = torch.promote_types(gi.dtype, h.dtype)
     pair = cell.coefficients(gi.to(dtype))
     parts = _pair(cell, pair, (*x.shape[:2], cell.hidden_size))
@@ -140,13 +156,13 @@ def _pair(cell: LinearCell, pair: object, shape: tuple[int, ...]) -> tuple[Tenso
 def _spreads_to(shape: tuple[int, ...], part: object) -> bool:
     if not isinstance(part, Tensor) or part.dim() > len(shape):
         return False
-    return all(size in (1, wanted) for size, wanted in zip(reversed(part.shape), reversed(shape), strict=False))
+    return all(size in (1, full) for size, full in zip(reversed(part.shape), reversed(shape), strict=False))
 
 
 def _scan(a: Tensor, b: Tensor, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, State]:
-    # Sums over thousands of steps want more than the 8 bits of a bfloat16.
+    # Sums over thousands of steps need more than the 8 bits of a bfloat16.
     wide = torch.promote_types(dtype, torch.float32)
     output, last = linear_scan(a.to(wide), b.to(wide), h.to(wide))
     if output.requires_grad and dtype == wide:
-        output = output.clone()  # the scan keeps its own, and the caller may change this one in place
+        output = output.clone()  # the scan saves its output for the adjoint, and the caller may write into this one
     return output.to(dtype), (last.to(dtype),)

@@ -1,43 +1,48 @@
-"""Whether the steps of a cell may be run a second time, to keep less for the backward pass."""
+"""Whether a cell's steps may be run a second time, so that less is saved for the backward pass."""
 
 import torch
 from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import STEPS, Size, watched
-from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.capture import watch_of
+from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.once import ships
+from seqlab.nn.engine.frames import STEPS, Size
+from seqlab.nn.engine.methods import ships
 from seqlab.nn.engine.scan.rows import counts_of, is_row_wise
-from seqlab.nn.engine.scan.step import refuse_effects, whole
+from seqlab.nn.engine.scan.step import refuse_effects, whole_graph
 
 
-def unrepeatable(cell: RecurrentCell, x: Tensor) -> str | None:
-    """Why running a stretch of steps twice would not be as running it once, or None.
+def repeat_refusal(cell: RecurrentCell, x: Tensor) -> str | None:
+    """Why running some steps of a sequence twice differs from running them once; None if it does not.
 
-    A second run repeats what Python does beside computing, a counter say, and draws of Python and NumPy; PyTorch's own
-    draws are put back. And a ``project`` that mixes steps would see a stretch of them alone.
+    A second run would repeat side effects of Python, such as a counter, and random draws of Python and NumPy. (The
+    state of PyTorch's generator is restored.) A ``project`` that mixes steps would see only some of them.
+
+    Args:
+        cell: the cell.
+        x: the input ``(B, T, I)``; only its dtype and device matter.
     """
-    reason = untraceable()
+    reason = mode_refusal()
     if reason is not None:
         return reason
-    watch = watched(cell, "whole")
+    watch = watch_of(cell, "whole")
     sizes: tuple[Size, ...] = ((STEPS, cell.input_size), *cell.state_sizes)
     try:
         capture, scope = watch.capture(cell, sizes, (True,) * len(sizes), x.dtype, x.device)
         if "repeatable" not in capture.derived:
             live = capture.live(scope)
-            graph, _ = whole(capture, len(sizes), live)
-            read = [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live]
-            refuse_effects(graph, [*scope["rows"], *read, *counts_of(scope["rows"])], draws=True)
+            graph, _ = whole_graph(capture, len(sizes), live)
+            tensors = [value if isinstance(value, Tensor) else torch.tensor(float(value)) for value in live]
+            refuse_effects(graph, [*scope["rows"], *tensors, *counts_of(scope["rows"])], draws=True)
             capture.derived["repeatable"] = True
     except UnsupportedError as error:
         return str(error)
-    own = type(cell).project is not RecurrentCell.project and not (
+    overrides_project = type(cell).project is not RecurrentCell.project and not (
         isinstance(cell, GatedCell) and ships(cell, GatedCell, "project")
     )
-    if (own or "project" in vars(cell)) and not is_row_wise(
+    if (overrides_project or "project" in vars(cell)) and not is_row_wise(
         cell, "project", ((STEPS, cell.input_size),), True, x.dtype, x.device
     ):
-        return "its project is not of each step alone"
+        return "its project may mix rows or steps"
     return None

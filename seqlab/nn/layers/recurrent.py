@@ -12,10 +12,11 @@ from torch.utils.checkpoint import checkpoint
 from seqlab.nn.arguments import check_input, check_lengths, check_state
 from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine import candidates, choose, run
-from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
-from seqlab.nn.engine.once import run_pre_hooks, unplain
-from seqlab.nn.engine.repeat import unrepeatable
+from seqlab.nn.engine.methods import run_pre_hooks
+from seqlab.nn.engine.repeat import repeat_refusal
+from seqlab.nn.engine.weights import tensor_refusal
 from seqlab.nn.state import State, describe
 
 logger = logging.getLogger("seqlab")
@@ -133,7 +134,7 @@ class Recurrent(nn.Module):
         names = self._engines_for(x, lengths)
         if torch.compiler.is_compiling():
             return run(names[0], self.cell, x, state, lengths, self._backend == "auto")
-        reason = (untraceable() or unplain(self.cell, x, *state)) if names[0] != "loop" else self.kept_to_loop
+        reason = (mode_refusal() or tensor_refusal(self.cell, x, *state)) if names[0] != "loop" else self.kept_to_loop
         if reason is not None:
             if self._backend != "auto":
                 names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
@@ -186,7 +187,7 @@ class Recurrent(nn.Module):
 
     def _repeats(self, x: Tensor) -> bool:
         """Whether stretches of steps may be run twice; a word where they may not."""
-        reason = None if torch.compiler.is_compiling() else unrepeatable(self.cell, x)
+        reason = None if torch.compiler.is_compiling() else repeat_refusal(self.cell, x)
         if reason is not None and reason not in self._told:
             self._told.add(reason)
             logger.warning("%s: recompute has no effect: %s", type(self.cell).__name__, reason)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.nn.engine import capture, once
+from seqlab.nn.engine import capture, weights
 from seqlab.nn.engine.scan import function, readiness, views
 from tests.nn.campaign.campaign import HISTORIES
 from tests.nn.campaign.family import family
@@ -70,16 +70,16 @@ def stale_constant() -> None:
 
 def swapped_gate() -> None:
     """the first two parts of a row that is cut in parts are swapped"""
-    taken = views._taken
+    narrow = views._narrow
 
     def broken(run: Any, source: Any, dim: int, start: int, width: int, dropped: bool = False) -> Any:
         size = 1 if dropped else run.node.meta["val"].size(dim)
         whole = source.meta["val"].size(dim)
         if 2 * size <= whole and start in (0, size):
             start = size - start
-        return taken(run, source, dim, start, width, dropped)
+        return narrow(run, source, dim, start, width, dropped)
 
-    views._taken = broken
+    views._narrow = broken
     readiness.check_step = lambda *_: None
 
 
@@ -89,7 +89,7 @@ def missing_lock() -> None:
     class Open(nullcontext):  # type: ignore[type-arg]
         acquire = release = lambda self, *_, **__: True
 
-    capture._LOCK = once._KEPT = Open()
+    capture._LOCK = weights._CACHE_LOCK = Open()
 
 
 def _threads(steps: list[dict[str, Any]]) -> bool:

@@ -1,17 +1,17 @@
-"""Any cell of gates, over a whole sequence as one operation with its own gradient.
+"""The engine ``scan``: any ``GatedCell`` over a whole sequence as one operation with a gradient of its own.
 
-In between one product with all inputs and one product for the weights' gradient, a native loop runs each step: one
-recurrent product, then one pass over the step's values; and backward one pass of the step's adjoint, which PyTorch's
-own differentiation of ``pointwise`` gives, and one product. The step, its adjoint and the loop are C++ for a CPU,
-compiled once for a cell and its sizes, whatever T and B, and kept on disk.
+The forward pass starts with one product of all inputs and the input weights. Then a native loop runs each step: one
+recurrent product, then one pass over the pointwise part. The backward pass runs the adjoint of each step, which PyTorch
+derives from ``pointwise``, and one recurrent product. It ends with one product for the gradient of the recurrent
+weights. The step, its adjoint and the loop are C++ for a CPU. They are compiled once for a cell and its sizes, whatever
+T and B, and kept on disk.
 
-A compiled step is a snapshot. It rests on a :class:`~seqlab.nn.engine.capture.Capture`, which is asked at each call
-whether all that the step was made from still holds; what can't be watched or kept exactly is refused with its reason,
-before anything is computed; and before its first use a step is compared with the cell itself
-(:mod:`~seqlab.nn.engine.scan.check`).
+A compiled step is a snapshot. It is made from a :class:`~seqlab.nn.engine.capture.Capture`, whose guards are checked at
+each call. What can't be watched or computed exactly is refused, with the reason, before anything is computed. Before
+its first use, a step is compared with the cell itself (:mod:`~seqlab.nn.engine.scan.check`).
 
-Kept for the adjoint, a step and row: the state, and each result of a costly operation (for an LSTM c and h, the four
-gates, in the place of their sums, and tanh(c): 7 H numbers).
+For the adjoint, each step and row saves the state and the result of each costly operation. For an LSTM that is 7 H
+numbers: h and c, the four gates (in the place of their sums), and tanh(c).
 """
 
 from seqlab.nn.engine.errors import UnsupportedError

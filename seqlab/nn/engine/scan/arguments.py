@@ -1,4 +1,4 @@
-"""What Python hands a compiled program: one table, from which both sides have their structure."""
+"""The arguments that Python passes to a compiled program: one table, from which both sides make their structure."""
 
 import ctypes
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Field:
-    """A member of the structure: its C type and name, how many there are where it is an array, and what it holds."""
+    """A member of the structure: its C type, its name, its length if it is an array, and what it holds."""
 
     type: str
     name: str

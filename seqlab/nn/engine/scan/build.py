@@ -1,4 +1,4 @@
-"""From C++ to a loaded library: compiled once, kept on disk."""
+"""Compiles C++ to a library and loads it. Libraries are kept on disk."""
 
 import atexit
 import ctypes
@@ -19,17 +19,18 @@ logger = logging.getLogger("seqlab")
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
 _loaded: dict[str, ctypes.CDLL] = {}
 _lock = threading.Lock()
-compilations = 0  # how often a compiler was run by this process
+compilations = 0  # by this process
 
 
 class CompilerError(Exception):
-    """There is no working compiler; the message says what was tried."""
+    """A library can't be compiled or kept on disk; the message says why."""
 
 
 def load(text: str) -> ctypes.CDLL:
-    """The library made of ``text``, from this process, from the disk, or compiled now.
+    """The library of a C++ program: from this process, from the disk, or compiled now.
 
-    Raises :class:`CompilerError` if it is not there yet and no compiler makes it, or the cache folder can't be used.
+    Raises:
+        CompilerError: there is no compiler, the program does not compile, or the cache folder can't be used.
     """
     key = _key(text)
     with _lock:
@@ -45,7 +46,7 @@ def load(text: str) -> ctypes.CDLL:
 
 
 def _open(text: str, path: Path) -> ctypes.CDLL:
-    """The library at ``path``, compiled if it is not there, or is there in part alone."""
+    """The library at ``path``. It is compiled if the file is absent or damaged."""
     if path.exists():
         try:
             return ctypes.CDLL(str(path))
@@ -57,10 +58,10 @@ def _open(text: str, path: Path) -> ctypes.CDLL:
 
 
 def cache_folder() -> Path:
-    """Where compiled steps are kept: SEQLAB_KERNEL_CACHE, the user's cache folder, or one for this process alone."""
-    named = os.environ.get("SEQLAB_KERNEL_CACHE")
-    if named:
-        return Path(named)
+    """The folder of compiled steps: SEQLAB_KERNEL_CACHE, else the user's cache folder, else one for this process."""
+    override = os.environ.get("SEQLAB_KERNEL_CACHE")
+    if override:
+        return Path(override)
     return _default_folder(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
 
 
@@ -74,14 +75,14 @@ def _default_folder(cache: str | None, home: str | None) -> Path:
         reason = "it can't be written"
     except (OSError, RuntimeError) as error:  # a user without a home
         reason = str(error)
-    made = tempfile.TemporaryDirectory(prefix="seqlab-kernels-")
-    atexit.register(made.cleanup)
+    temporary = tempfile.TemporaryDirectory(prefix="seqlab-kernels-")
+    atexit.register(temporary.cleanup)
     logger.warning("compiled steps are kept for this process alone (%s): set SEQLAB_KERNEL_CACHE to keep them", reason)
-    return Path(made.name)
+    return Path(temporary.name)
 
 
 def threads() -> int:
-    """How many threads a call may use: one in a fork of a process that had several, which did not come with it."""
+    """How many threads a call may use. In a fork of a process with several threads it is 1: the fork has lost them."""
     return 1 if _lost_threads else torch.get_num_threads()
 
 
@@ -89,7 +90,7 @@ def _note_threads() -> None:
     global _had_threads
     try:
         _had_threads = len(os.listdir("/proc/self/task")) > 1
-    except OSError:  # not Linux: nobody knows
+    except OSError:  # not Linux: the number of threads is not known
         _had_threads = True
 
 
@@ -103,35 +104,35 @@ os.register_at_fork(before=_note_threads, after_in_child=_note_fork)
 
 
 def _claim(folder: Path) -> None:
-    """Make the folder; what lies in it is run, so nobody else may write there."""
+    """Make the folder. Its libraries are run, so only this user may be able to write there."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = folder.stat()
-    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+    status = folder.stat()
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
         raise PermissionError(f"{folder} belongs to or can be written by others")
 
 
 def _key(text: str) -> str:
-    found = compiler()
-    # A library compiled for one processor's instructions may not run on another's, and homes are shared.
-    parts = (text, found[1] if found else "", " ".join(_FLAGS), _processor())
+    path_and_version = compiler()
+    # A home may be shared by machines, and a library compiled for one processor may not run on another.
+    parts = (text, path_and_version[1] if path_and_version else "", " ".join(_FLAGS), _processor())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def compiler() -> tuple[str, str] | None:
-    """The C++ compiler's path and version: that of CXX, or the system's; None if there is none, or SEQLAB_COMPILE=0."""
+    """The C++ compiler's path and version: CXX, else the system's. None if there is none, or with SEQLAB_COMPILE=0."""
     return None if os.environ.get("SEQLAB_COMPILE") == "0" else _find(os.environ.get("CXX"))
 
 
 def missing() -> str | None:
-    """Why nothing is compiled here, or None."""
+    """Why nothing can be compiled here, or None."""
     if os.environ.get("SEQLAB_COMPILE") == "0":
         return "SEQLAB_COMPILE=0"
     return None if compiler() is not None else "no C++ compiler was found (CXX, g++, clang++, c++)"
 
 
 @lru_cache(maxsize=4)
-def _find(named: str | None) -> tuple[str, str] | None:
-    for name in filter(None, (named, "g++", "clang++", "c++")):
+def _find(preferred: str | None) -> tuple[str, str] | None:
+    for name in filter(None, (preferred, "g++", "clang++", "c++")):
         path = shutil.which(name)
         if path is None:
             continue
@@ -152,19 +153,20 @@ def _processor() -> str:
 
 def _compile(text: str, path: Path) -> None:
     global compilations
-    found = compiler()
-    if found is None:
+    path_and_version = compiler()
+    if path_and_version is None:
         raise CompilerError(str(missing()))
+    command_name = path_and_version[0]
     compilations += 1
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, library = Path(folder) / "step.cpp", Path(folder) / "step.so"
         source.write_text(text)
-        # OpenMP's library is named as torch's own is, which is loaded already: one pool of threads serves both.
+        # torch has loaded an OpenMP library of the same name, so both use one pool of threads.
         for openmp in (("-fopenmp",), ()):
-            command = [found[0], *_FLAGS, *openmp, "-o", str(library), str(source)]
+            command = [command_name, *_FLAGS, *openmp, "-o", str(library), str(source)]
             answer = subprocess.run(command, capture_output=True, text=True, check=False)
             if answer.returncode == 0:
                 os.replace(library, path)
                 return
         error = next((line for line in answer.stderr.splitlines() if "error" in line), answer.stderr[:200])
-        raise CompilerError(f"{found[0]} could not compile the step: {error}")
+        raise CompilerError(f"{command_name} could not compile the step: {error}")

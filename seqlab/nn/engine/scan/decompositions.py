@@ -1,4 +1,4 @@
-"""How composite operations are written in simpler ones where a step is traced; some otherwise than PyTorch does."""
+"""How the trace of a step writes composite operations in simpler ones; some differ from PyTorch's decompositions."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
 aten = torch.ops.aten
-_FURTHER = (  # what the core operators leave whole
+_FURTHER = (  # operations that PyTorch's core table does not decompose
     aten.gelu,
     aten.elu,
     aten.leaky_relu,
@@ -68,7 +68,7 @@ def _layer_norm_backward(
 
 
 def _hardsigmoid_backward(grad: Tensor, x: Tensor) -> Tensor:
-    """With PyTorch's own sixth, which is one of float32 whatever the type."""
+    """With 1/6 as PyTorch has it: rounded to float32, whatever the dtype."""
     return torch.where((x > -3.0) & (x < 3.0), grad * 0.1666666716337204, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What the step and its adjoint read, and what the one keeps for the other."""
+"""The lowering of a step and of its adjoint: what each reads, and what the step saves for the adjoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,40 +7,59 @@ from typing import cast as typed
 from torch import fx
 
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.scan.lowered import (
+from seqlab.nn.engine.scan.expressions import (
     Apply,
     Buffer,
     Choose,
     Combine,
-    CopyGradient,
     Lanes,
     Operand,
-    Prefetch,
     Zero,
+)
+from seqlab.nn.engine.scan.lowered import (
+    CopyGradient,
+    Prefetch,
 )
 from seqlab.nn.engine.scan.lowering import SLOTS, Lowering, is_mask
 from seqlab.nn.engine.scan.operations import COSTLY, name_of
 from seqlab.nn.engine.scan.trace import Trace
-from seqlab.nn.engine.scan.views import Run, count_of, is_inside, mark, operands_of
+from seqlab.nn.engine.scan.views import Span, count_of, is_inside, mark, operands_of
 
 
 @dataclass
-class Plan:
-    """What the two directions agree on while they are written."""
+class SavePlan:
+    """What the step saves for its adjoint. The lowering of the adjoint adds to it what the adjoint reads.
 
-    kept: dict[Run, int] = field(default_factory=dict)  # with their slots
-    kept_shared: dict[Run, int] = field(default_factory=dict)
-    gi_kept: bool = False
-    gi_cut: bool = False  # gi is read in parts that are not aligned to gates
-    sequences: int = 1  # how many parts of the state are handed out for every step
+    Attributes:
+        spans: the spans that are saved, with their slots.
+        numbers: the numbers, one a row, that are saved, with their slots.
+        needs_gi: whether the adjoint reads gi itself, so that nothing may be saved in its place.
+        gi_unaligned: whether a lane reads another gate or unit of gi than its own; then gi may not be overwritten.
+        sequences: the number of parts of the state that the output reads at every step.
+    """
 
-    def in_gi(self, num_gates: int) -> int:
-        """How many runs the step keeps in gi's own place: all that fit, once nothing reads gi any more."""
-        return 0 if self.gi_kept or self.gi_cut else min(num_gates, len(self.kept))
+    spans: dict[Span, int] = field(default_factory=dict)
+    numbers: dict[Span, int] = field(default_factory=dict)
+    needs_gi: bool = False
+    gi_unaligned: bool = False
+    sequences: int = 1
+
+    def spans_in_gi(self, num_gates: int) -> int:
+        """How many spans the step saves in the place of gi: as many as fit, unless gi is still read."""
+        return 0 if self.needs_gi or self.gi_unaligned else min(num_gates, len(self.spans))
 
 
 class Graph:
-    """The joint graph with its inputs and results by their meaning."""
+    """The joint graph of a step and its adjoint, with its inputs and results by their meaning.
+
+    Attributes:
+        gi, gh, previous, extras: the inputs of the step; ``gh`` is None without a recurrent product.
+        gradients: the gradients to the parts of the new state.
+        next: the parts of the new state.
+        to_gi, to_gh, to_previous, to_extras: the gradients of the inputs; None for an absent one.
+        backward: the nodes of the adjoint, which depend on ``gradients``.
+        row_nodes: the nodes that depend on the rows.
+    """
 
     def __init__(self, trace: Trace) -> None:
         nodes = list(trace.joint.graph.nodes)
@@ -57,160 +76,173 @@ class Graph:
         self.to_previous = results[states + lead : states + lead + states]
         self.to_extras = results[states + lead + states :]
         self.backward = self._depends_on(self.gradients)
-        self.moving = self._depends_on([*inputs[: lead + states], *self.gradients])
-        mark(trace.joint.graph, self.moving)
+        self.row_nodes = self._depends_on([*inputs[: lead + states], *self.gradients])
+        mark(trace.joint.graph, self.row_nodes)
 
     def _depends_on(self, sources: Sequence[fx.Node]) -> set[fx.Node]:
-        found = set(sources)
+        dependent_nodes = set(sources)
         for node in sources[0].graph.nodes:
-            if found.intersection(node.all_input_nodes):
-                found.add(node)
-        return found
+            if dependent_nodes.intersection(node.all_input_nodes):
+                dependent_nodes.add(node)
+        return dependent_nodes
 
 
 class StepLowering(Lowering):
-    """Reads what a step is given."""
+    """The lowering of a step: it reads the step's arguments."""
 
-    def __init__(self, graph: Graph, hidden_size: int, plan: Plan) -> None:
+    def __init__(self, graph: Graph, hidden_size: int, plan: SavePlan) -> None:
         super().__init__(hidden_size)
         self.graph, self.plan = graph, plan
-        self.asked: set[tuple[Buffer, int]] = set()
+        self.prefetches: set[tuple[Buffer, int]] = set()
 
-    def source(self, run: Run) -> Operand | None:
-        graph, node = self.graph, run.node
+    def source(self, span: Span) -> Operand | None:
+        graph, node = self.graph, span.node
         if node is graph.gi:
-            self.plan.gi_cut |= run.shared or run.offset % self.hidden != 0
-            return self.stream(Buffer("gi"), run.offset, run.shared, count_of(node))
+            self.plan.gi_unaligned |= span.shared or span.offset % self.hidden_size != 0
+            return self.stream(Buffer("gi"), span.offset, span.shared, count_of(node))
         if node is graph.gh:
-            return self._product(run)
+            return self._product(span)
         for index, each in enumerate(graph.previous):
             if node is each:
-                self.is_aligned(run)
-                return self.load(Buffer("previous", index), run.offset, run.shared, count_of(node))
+                self.is_aligned(span)
+                return self.load(Buffer("previous", index), span.offset, span.shared, count_of(node))
         for index, each in enumerate(graph.extras):
             if node is each:
-                value = self.load(Buffer("extra", index), run.offset, run.shared, count_of(node))
-                return self.define("mask", Apply("is_true", (value,)), run.shared) if is_mask(node) else value
+                value = self.load(Buffer("extra", index), span.offset, span.shared, count_of(node))
+                return self.define("mask", Apply("is_true", (value,)), span.shared) if is_mask(node) else value
         return None
 
-    def _product(self, run: Run) -> Operand:
-        """The recurrent product, of which each gate lies by itself."""
-        size = self.hidden
-        if self.is_aligned(run):
-            return self.load(Buffer("gh", run.offset // size), 0, run.shared)
-        if run.shared:
-            return self.load(Buffer("gh", run.offset // size), run.offset % size, True)
+    def _product(self, span: Span) -> Operand:
+        """The recurrent product gh, in which each gate has a buffer of its own, padded to whole vectors."""
+        size = self.hidden_size
+        if self.is_aligned(span):
+            return self.load(Buffer("gh", span.offset // size), 0, span.shared)
+        if span.shared:
+            return self.load(Buffer("gh", span.offset // size), span.offset % size, True)
         result: Operand | None = None
-        for gate in range(max(0, run.offset // size), min(count_of(run.node), run.offset + size - 1) // size + 1):
-            begin = gate * size - run.offset
-            if begin >= size or gate * size >= count_of(run.node):
+        for gate in range(max(0, span.offset // size), min(count_of(span.node), span.offset + size - 1) // size + 1):
+            begin = gate * size - span.offset
+            if begin >= size or gate * size >= count_of(span.node):
                 break
             value: Operand = self.load(Buffer("gh", gate), -begin, False, size)
             if result is not None:
-                here = self.define("mask", Lanes(max(0, begin), min(size, begin + size)))
-                value = self.define("vec", Choose(here, value, result))
+                lanes = self.define("mask", Lanes(max(0, begin), min(size, begin + size)))
+                value = self.define("vec", Choose(lanes, value, result))
             result = value
         return self.define("vec", Zero()) if result is None else result
 
     def stream(self, buffer: Buffer, offset: int, shared: bool = False, count: int | None = None) -> Operand:
-        """Load, and ask for what the next step will load one block further: it comes while this one computes."""
-        if not shared and not self.in_reduction and (buffer, offset) not in self.asked:
-            self.asked.add((buffer, offset))
-            self.lines.append(Prefetch(buffer, offset))
+        """Load, and prefetch what the next step will load here: it arrives while this step computes."""
+        if not shared and not self.in_reduction and (buffer, offset) not in self.prefetches:
+            self.prefetches.add((buffer, offset))
+            self.body.append(Prefetch(buffer, offset))
         return self.load(buffer, offset, shared, count)
 
-    def is_aligned(self, run: Run) -> bool:
-        """Whether each unit reads what is its own; if not, a row is one thread's."""
-        aligned = (not run.shared or self.hidden == 1) and run.offset % self.hidden == 0
+    def is_aligned(self, span: Span) -> bool:
+        """Whether each unit reads its own elements. If not, threads may not share a row, which is noted."""
+        aligned = (not span.shared or self.hidden_size == 1) and span.offset % self.hidden_size == 0
         self.crosses |= not aligned
         return aligned
 
 
 class AdjointLowering(StepLowering):
-    """Reads what the step was given or has kept, and decides what that is."""
+    """The lowering of an adjoint: it reads the step's arguments and what the step saves, and decides what that is."""
 
-    def __init__(self, graph: Graph, hidden_size: int, plan: Plan) -> None:
+    def __init__(self, graph: Graph, hidden_size: int, plan: SavePlan) -> None:
         super().__init__(graph, hidden_size, plan)
-        self.copies: dict[int, int] = {}  # slots of the scratch that gradients to the new state were copied to
+        self.copies: dict[int, int] = {}  # by part of the new state, the first slot of the copy of its gradient
 
-    def source(self, run: Run) -> Operand | None:
-        graph, node = self.graph, run.node
+    def source(self, span: Span) -> Operand | None:
+        graph, node = self.graph, span.node
         for index, each in enumerate(graph.gradients):
             if node is each:
-                return self._gradient(index, run)
+                return self._gradient(index, span)
         if node in graph.backward:
             return None
-        if node in graph.next and self._is_part_of_state(run):
-            return self.load(Buffer("next", graph.next.index(node)), run.offset, False)
+        if node in graph.next and self._is_part_of_state(span):
+            return self.load(Buffer("next", graph.next.index(node)), span.offset, False)
         if node is graph.gi:
-            self.plan.gi_kept = True
-        elif node is graph.gh or (node in graph.moving and self.worth_keeping(run)):
-            return self.kept(run)
-        return super().source(run)
+            self.plan.needs_gi = True
+        elif node is graph.gh or (node in graph.row_nodes and self.worth_keeping(span)):
+            return self.load_saved(span)
+        return super().source(span)
 
-    def _gradient(self, index: int, run: Run) -> Operand:
-        """The gradient to a part of the new state; the one to the previous state will take its place."""
-        count, both = count_of(run.node), index < self.plan.sequences
-        if not self.is_aligned(run) and not run.shared:
-            return self.load(Buffer("scratch", self._copied(index, count)), run.offset, False, count)
-        kept = self.load(Buffer("dstate", index), run.offset, run.shared, count)
-        if not both:
-            return kept
-        given = self.load(Buffer("dnext", index), run.offset, run.shared, count)
-        return self.define("vec", Combine("sum", kept, given), run.shared)
+    def _gradient(self, index: int, span: Span) -> Operand:
+        """The gradient to a part of the new state. The gradient to the previous state will overwrite it in dstate.
 
-    def _copied(self, index: int, count: int) -> int:
-        """The slot of the scratch from which on the gradient stands as it was when the row began."""
+        It is the sum of the gradient from the step after (dstate) and, for a part that the output reads, the gradient
+        from the output (dnext).
+        """
+        count, is_output = count_of(span.node), index < self.plan.sequences
+        if not self.is_aligned(span) and not span.shared:
+            return self.load(Buffer("scratch", self._copy_gradient(index, count)), span.offset, False, count)
+        dstate = self.load(Buffer("dstate", index), span.offset, span.shared, count)
+        if not is_output:
+            return dstate
+        dnext = self.load(Buffer("dnext", index), span.offset, span.shared, count)
+        return self.define("vec", Combine("sum", dstate, dnext), span.shared)
+
+    def _copy_gradient(self, index: int, count: int) -> int:
+        """The first slot of a copy of a part's gradient, made when the row begins, for lanes that read other units."""
         if index not in self.copies:
             self.copies[index] = self.slots
-            self.slots += -(-count // self.hidden)
+            self.slots += -(-count // self.hidden_size)
             if self.slots > SLOTS:
-                raise UnsupportedError("its pointwise moves more of the state to other units than fits")
-            self.row.append(CopyGradient(self.copies[index], index, count, index < self.plan.sequences))
+                raise UnsupportedError(
+                    f"its pointwise moves state between units, which takes {self.slots} spans, expected at most {SLOTS}"
+                )
+            self.before.append(CopyGradient(self.copies[index], index, count, index < self.plan.sequences))
         return self.copies[index]
 
-    def _is_part_of_state(self, run: Run) -> bool:
-        return not run.shared and run.offset % self.hidden == 0 and is_inside(run, self.width)
+    def _is_part_of_state(self, span: Span) -> bool:
+        return not span.shared and span.offset % self.hidden_size == 0 and is_inside(span, self.width)
 
-    def worth_keeping(self, run: Run) -> bool:
-        """A costly result is; a cheap one is where it saves keeping more than one other."""
-        if run.node.op == "placeholder" or is_mask(run.node):
+    def worth_keeping(self, span: Span) -> bool:
+        """Whether to save a result: it is costly, or more than one span would have to be saved to compute it again."""
+        if span.node.op == "placeholder" or is_mask(span.node):
             return False
-        if run in (self.plan.kept_shared if run.shared else self.plan.kept):
+        if span in (self.plan.numbers if span.shared else self.plan.spans):
             return True
-        return name_of(run.node) in COSTLY or len(self.leaves(run)) > 1
+        return name_of(span.node) in COSTLY or len(self.leaves(span)) > 1
 
-    def leaves(self, run: Run) -> set[Run]:
-        """What would have to be kept to compute ``run`` anew."""
-        graph, node = self.graph, run.node
-        if node not in graph.moving or node in graph.previous:
+    def leaves(self, span: Span) -> set[Span]:
+        """The spans that would have to be saved to compute ``span`` again."""
+        graph, node = self.graph, span.node
+        if node not in graph.row_nodes or node in graph.previous:
             return set()
-        if node in graph.next and self._is_part_of_state(run):
+        if node in graph.next and self._is_part_of_state(span):
             return set()
-        known = self.plan.kept_shared if run.shared else self.plan.kept
-        if run in known or (node is graph.gi and self.plan.gi_kept):
+        slots = self.plan.numbers if span.shared else self.plan.spans
+        if span in slots or (node is graph.gi and self.plan.needs_gi):
             return set()
         if node in (graph.gi, graph.gh) or name_of(node) in COSTLY:
-            return {run}
-        found: set[Run] = set()
-        for operand in operands_of(run, self.width):
-            found |= self.leaves(operand)
-        return found
+            return {span}
+        leaves: set[Span] = set()
+        for operand in operands_of(span, self.width):
+            leaves |= self.leaves(operand)
+        return leaves
 
-    def kept(self, run: Run) -> Operand:
-        """Load what the step keeps, which by this is added to it."""
-        if run.shared:
-            slot = self.plan.kept_shared.setdefault(run, len(self.plan.kept_shared))
+    def load_saved(self, span: Span) -> Operand:
+        """Load a span that the step saves; it is added to the plan if it is new."""
+        if span.shared:
+            slot = self.plan.numbers.setdefault(span, len(self.plan.numbers))
             return self.load(Buffer("kept_shared"), slot, True)
-        slot = self.plan.kept.setdefault(run, len(self.plan.kept))
+        slot = self.plan.spans.setdefault(span, len(self.plan.spans))
         return self.stream(Buffer("kept", slot), 0)
 
 
 def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphModule | None]:
-    """What must be summed over rows for the extras' gradients, and the graph that makes these of the sums.
+    """Split the extras' gradients into sums over rows and what follows the sums.
 
-    The gradient of what all rows share is a sum over rows, then over steps, of something that each row has; whatever is
-    done to the sum is linear in it, so it is done once, after the last step.
+    The gradient of an extra, which all rows share, is a sum over rows and steps. Whatever follows the sum is linear in
+    it, so it is done once, after the last step.
+
+    Returns:
+        The nodes to sum over rows and steps, and a graph that takes (*extras, *sums) to the extras' gradients; or
+        ([], None) without extras.
+
+    Raises:
+        UnsupportedError: a gradient is no sum over rows.
     """
     if not trace.num_extras:
         return [], None
@@ -219,23 +251,23 @@ def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphM
     copies: dict[fx.Node, fx.Node] = {}
     for index, node in enumerate(graph.extras):
         copies[node] = new.placeholder(f"given_extra_{index}")
-    summed: dict[fx.Node, fx.Node] = {}
+    sum_inputs: dict[fx.Node, fx.Node] = {}
 
     def copy(node: fx.Node) -> fx.Node:
         if node in copies:
             return copies[node]
-        if node not in graph.moving:
+        if node not in graph.row_nodes:
             return copies.setdefault(node, new.node_copy(node, copy))
         if not _sums_rows(node):
             if node.op == "placeholder":
-                raise UnsupportedError("a gradient of its parameters is no sum over rows")
+                raise UnsupportedError("the gradient of one of its parameters is no sum over rows")
             return copies.setdefault(node, new.node_copy(node, copy))
         source = node.args[0]
         assert isinstance(source, fx.Node)
-        if source not in summed:
-            summed[source] = new.placeholder(f"given_sum_{len(sources)}")
+        if source not in sum_inputs:
+            sum_inputs[source] = new.placeholder(f"given_sum_{len(sources)}")
             sources.append(source)
-        return copies.setdefault(node, new.node_copy(node, lambda each: summed[each]))
+        return copies.setdefault(node, new.node_copy(node, lambda each: sum_inputs[each]))
 
     results = [None if node is None else copy(node) for node in graph.to_extras]
     new.output(results)
@@ -243,6 +275,7 @@ def sums_of_extras(graph: Graph, trace: Trace) -> tuple[list[fx.Node], fx.GraphM
 
 
 def _sums_rows(node: fx.Node) -> bool:
+    """Whether a node is a sum over the batch dimension, and perhaps over others."""
     if name_of(node) != "sum":
         return False
     source, dims = node.args[0], node.args[1] if len(node.args) > 1 else []

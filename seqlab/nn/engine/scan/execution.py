@@ -1,4 +1,4 @@
-"""A cell over a whole sequence, as one operation on its compiled step, or by autograd over the captured one."""
+"""Runs a cell over a whole sequence: as one operation on its compiled step, or by autograd over the captured step."""
 
 import logging
 from collections.abc import Callable
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.dynamo import untraceable
+from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.once import not_once, once_a_call, ships, unplain
-from seqlab.nn.engine.scan.function import Plan, Scan, in_memory
-from seqlab.nn.engine.scan.readiness import Ready, grid_of, prepare
+from seqlab.nn.engine.methods import ships
+from seqlab.nn.engine.scan.function import Plan, Scan, materialize
+from seqlab.nn.engine.scan.readiness import ReadyStep, grid_of, prepare
 from seqlab.nn.engine.scan.replay import replay
-from seqlab.nn.engine.scan.schedule import Packing, dense, packed
+from seqlab.nn.engine.scan.schedule import Packing, dense, pack
+from seqlab.nn.engine.weights import cached_weights, tensor_refusal, uncached_weights
 from seqlab.nn.state import State
 
 Operation = Callable[..., tuple[Tensor, ...]]
@@ -27,38 +28,49 @@ _warned: set[str] = set()
 def run(
     cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
 ) -> tuple[Tensor, State]:
-    """Run ``cell`` over ``x (B, T, I)``; padded steps keep the state and output zero.
+    """Run ``cell`` over a batch; padded steps keep the state and output zero.
 
-    In a compiled model this is one break of its graph.
+    In a model under ``torch.compile``, the call is one break of the model's graph.
+
+    Args:
+        cell: a ``GatedCell``.
+        x: the input ``(B, T, I)``.
+        state: the initial state, ``(B, size)`` each.
+        lengths: the valid steps of each row, ``(B,)``; None if all are.
+        auto: whether "auto" chose this engine: then a step that is not compiled is declined, as slower than ``loop``.
+
+    Returns:
+        The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
 
     Raises:
-        UnsupportedError: what the cell does can't be run exactly; nothing has been computed then.
+        UnsupportedError: what the cell does can't be run exactly. Nothing has been computed then.
     """
     if torch.compiler.is_compiling():
-        result: tuple[Tensor, State] = _run_outside(cell, x, state, lengths, auto)
+        result: tuple[Tensor, State] = _run_outside_graph(cell, x, state, lengths, auto)
         return result
-    assert isinstance(cell, GatedCell)  # refusal() has seen to it
-    # A default device is none of the engine's own tensors' business.
+    assert isinstance(cell, GatedCell)  # refusal() has checked it
+    # The engine's own tensors must not go to a default device that the user has set.
     with torch.device(x.device) if torch._C._len_torch_function_stack() else nullcontext():
-        ready = _served(cell, x, state, lengths, auto)
-        with once_a_call(cell):
+        ready = _prepare(cell, x, state, lengths, auto)
+        with cached_weights(cell):
             if ships(cell, GatedCell, "project"):
                 return _run(cell, ready, x, None, state, lengths)
-            # It is the user's: it sees all steps at once, as on every engine, and they see what it changes.
-            gi = _checked(cell, loop.project(cell, x, lengths), x)
+            # The user's own `project` sees all steps at once, as on every engine. It may change what the steps read.
+            gi = _check_projection(cell, loop.project(cell, x, lengths), x)
             try:
-                with not_once(cell):
-                    ready = _served(cell, x, state, lengths, auto)
+                with uncached_weights(cell):
+                    ready = _prepare(cell, x, state, lengths, auto)
             except UnsupportedError as error:
                 if not auto:
                     raise
-                _warn_once(f"{type(cell).__name__}: its steps run on loop, for what its project has changed: {error}")
+                name = type(cell).__name__
+                _warn_once(f"{name}: its steps run on loop, since its project has changed what they read: {error}")
                 return loop.run_projected(cell, gi, x, state, lengths)
             return _run(cell, ready, x, gi, state, lengths)
 
 
-def _served(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool) -> Ready:
-    """What a call runs on; under "auto" only where that is faster than a loop."""
+def _prepare(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool) -> ReadyStep:
+    """The step that a call runs; under "auto", an uncompiled step is declined."""
     ready = prepare(cell, x, state, lengths)
     if ready.program is None:
         if auto:
@@ -68,38 +80,41 @@ def _served(cell: GatedCell, x: Tensor, state: State, lengths: Tensor | None, au
 
 
 def _run(
-    cell: GatedCell, ready: Ready, x: Tensor, gi: Tensor | None, state: State, lengths: Tensor | None
+    cell: GatedCell, ready: ReadyStep, x: Tensor, gi: Tensor | None, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """``gi (B, T, G*H)`` is what a ``project`` of the user's own has given, None for the product that ships."""
+    """Run a prepared step over ``x (B, T, I)``.
+
+    ``gi (B, T, G*H)`` is the result of a user's own ``project``; None for the shipped product.
+    """
     rows, steps = x.shape[:2]
     if ready.program is None:
-        gi = _checked(cell, loop.project(cell, x, lengths), x) if gi is None else gi
+        gi = _check_projection(cell, loop.project(cell, x, lengths), x) if gi is None else gi
         return _replay(cell, ready, x, gi, state, lengths)
-    sizes = None if lengths is None else lengths.tolist()
-    if sizes is not None and min(sizes) == steps:
-        sizes = None
-    if sizes is None:
+    counts = None if lengths is None else lengths.tolist()
+    if counts is not None and min(counts) == steps:
+        counts = None
+    if counts is None:
         output, new = _scan(cell, ready, x, gi, list(state), None)
         return output.view(rows, steps, -1).to(_output_dtype(x)), new
-    packing = packed(sizes, steps, *grid_of(cell, rows, ready.program.dtype))
+    packing = pack(counts, steps, *grid_of(cell, rows, ready.program.dtype))
     if not packing.position.numel():
-        # No row has a step: what the cell does all the same is done.
+        # No row has a step. The loop runs all the same, for the side effects of the cell's methods.
         gi = loop.project(cell, x, lengths) if gi is None else gi
         return loop.run_projected(cell, gi, x, state, lengths)
-    given = [part.index_select(0, packing.order) for part in state]
-    output, final = _scan(cell, ready, x, gi, given, packing)
-    whole = output.new_zeros(steps * rows, output.size(1)).index_copy(0, packing.position, output)
-    restored = torch.argsort(packing.order)
-    result, new = whole.view(steps, rows, -1), tuple(part.index_select(0, restored) for part in final)
-    return result.transpose(0, 1).to(_output_dtype(x)), new
+    scheduled = [part.index_select(0, packing.order) for part in state]
+    output, final = _scan(cell, ready, x, gi, scheduled, packing)
+    padded = output.new_zeros(steps * rows, output.size(1)).index_copy(0, packing.position, output)
+    batch_order = torch.argsort(packing.order)
+    new = tuple(part.index_select(0, batch_order) for part in final)
+    return padded.view(steps, rows, -1).transpose(0, 1).to(_output_dtype(x)), new
 
 
 @torch.compiler.disable(reason="a whole sequence is one native call")  # type: ignore[no-untyped-call, untyped-decorator]
-def _run_outside(
+def _run_outside_graph(
     cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
 ) -> tuple[Tensor, State]:
     try:
-        reason = untraceable() or unplain(cell, x, *state)
+        reason = mode_refusal() or tensor_refusal(cell, x, *state)
         if reason is not None:
             raise UnsupportedError(reason)
         return run(cell, x, state, lengths, auto)
@@ -110,9 +125,12 @@ def _run_outside(
 
 
 def _scan(
-    cell: GatedCell, ready: Ready, x: Tensor, gi: Tensor | None, state: list[Tensor], packing: Packing | None
+    cell: GatedCell, ready: ReadyStep, x: Tensor, gi: Tensor | None, state: list[Tensor], packing: Packing | None
 ) -> tuple[Tensor, State]:
-    """``x (B, T, I)`` to (output (N, output_size), final state), N the rows of all steps, or those of ``packing``."""
+    """Run the compiled step over ``x (B, T, I)``: (output ``(N, output_size)``, final state).
+
+    N counts the rows of all steps: B * T, or the packed rows of ``packing``.
+    """
     program = ready.program
     assert program is not None
     origin: tuple[Tensor | None, ...] = (None, None, None)
@@ -125,13 +143,13 @@ def _scan(
     schedule = (
         dense(x.size(1), x.size(0), *grid_of(cell, x.size(0), program.dtype)) if packing is None else packing.schedule
     )
-    given = _given(cell, ready, gi.flatten(0, -2), state, program.dtype)
-    plan = Plan(program, ready.step, schedule, packing, _low(x))
-    results = typed(Operation, Scan.apply)(plan, _needs_adjoint(given), given[0], *origin, *given[1:])
+    arguments = _arguments(cell, ready, gi.flatten(0, -2), state, program.dtype)
+    plan = Plan(program, ready.step, schedule, packing, _low_precision(x))
+    results = typed(Operation, Scan.apply)(plan, _needs_adjoint(arguments), arguments[0], *origin, *arguments[1:])
     sequences, final = results[: ready.sequences], results[ready.sequences :]
     if ready.row_wise:
         output = cell.output(tuple(sequences))
-        # The caller may change it in place, whatever it is a view of or keeps for its own derivative.
+        # The caller may write into the output, also where it is a view or is saved for a derivative.
         return output if output is sequences[0] else output.clone(), tuple(final)
     steps = [part.view(*x.shape[:2], -1).unbind(1) for part in sequences]
     output = torch.stack([cell.output(state) for state in zip(*steps, strict=True)], 1)
@@ -139,59 +157,61 @@ def _scan(
 
 
 def _replay(
-    cell: GatedCell, ready: Ready, x: Tensor, gi: Tensor, state: State, lengths: Tensor | None
+    cell: GatedCell, ready: ReadyStep, x: Tensor, gi: Tensor, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """The same uncompiled, by autograd over the captured step."""
+    """Run the captured step, uncompiled, by autograd."""
     valid = None
     if lengths is not None:
         valid = torch.arange(x.size(1), device=x.device) < lengths.unsqueeze(1)  # (B, T)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    projected, weight, bias, *rest = _given(cell, ready, gi, list(state), dtype)
-    count = len(state)
-    keep = None if valid is None else valid.t().unsqueeze(2)
-    given = typed(list[Tensor], rest)
-    moved = typed(Tensor, projected).transpose(0, 1)
+    projected, weight, bias, *rest = _arguments(cell, ready, gi, list(state), dtype)
+    count, tensors = len(state), typed(list[Tensor], rest)
+    by_step = typed(Tensor, projected).transpose(0, 1)  # (T, B, G*H)
+    valid_steps = None if valid is None else valid.t().unsqueeze(2)  # (T, B, 1)
     with torch.autocast(x.device.type, enabled=False):
-        states, final = replay(ready.step, moved, weight, bias, given[:count], given[count:], keep)
+        states, final = replay(ready.step, by_step, weight, bias, tensors[:count], tensors[count:], valid_steps)
     output = torch.stack([cell.output(tuple(part[t] for part in states)) for t in range(x.size(1))], 1)
     output = output if valid is None else output.masked_fill(~valid.unsqueeze(2), 0.0)
     return output.to(_output_dtype(x)), tuple(final)
 
 
-def _given(cell: GatedCell, ready: Ready, gi: Tensor, state: list[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
-    """What the operation is applied to, in the precision it computes in."""
-    shortened = torch.is_autocast_enabled(gi.device.type)
-    with torch.autocast(gi.device.type, enabled=False) if shortened else nullcontext():
+def _arguments(
+    cell: GatedCell, ready: ReadyStep, gi: Tensor, state: list[Tensor], dtype: torch.dtype
+) -> list[Tensor | None]:
+    """The operation's tensors, in the dtype in which it computes: [gi, weight_hh, bias_hh, *state, *extras]."""
+    autocast = torch.is_autocast_enabled(gi.device.type)
+    with torch.autocast(gi.device.type, enabled=False) if autocast else nullcontext():
         extras = [extra.to(gi.device) for extra in ready.step.extras(ready.live)]
-    given = [gi, cell.weight_hh, cell.bias_hh, *state, *extras]
-    return [None if each is None else in_memory(_cast(each, dtype)) for each in given]
+    tensors = [gi, cell.weight_hh, cell.bias_hh, *state, *extras]
+    return [None if each is None else materialize(_cast(each, dtype)) for each in tensors]
 
 
-def _needs_adjoint(given: list[Tensor | None]) -> bool:
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in given)
+def _needs_adjoint(tensors: list[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.dtype != dtype and tensor.is_floating_point() else tensor
 
 
-def _checked(cell: GatedCell, gi: Tensor, x: Tensor) -> Tensor:
-    wanted = (*x.shape[:-1], cell.num_gates * cell.hidden_size)
-    if gi.shape != wanted:
-        raise ValueError(f"{type(cell).__name__}.project: expected {wanted}, got {tuple(gi.shape)}")
+def _check_projection(cell: GatedCell, gi: Tensor, x: Tensor) -> Tensor:
+    """``gi``, if its shape is ``(B, T, G*H)``."""
+    shape = (*x.shape[:-1], cell.num_gates * cell.hidden_size)
+    if gi.shape != shape:
+        raise ValueError(f"{type(cell).__name__}.project: expected {shape}, got {tuple(gi.shape)}")
     return gi
 
 
-def _low(x: Tensor) -> torch.dtype | None:
-    """The precision that autocast gives to products, or None; it leaves float64 alone."""
+def _low_precision(x: Tensor) -> torch.dtype | None:
+    """The dtype in which autocast computes products, or None without autocast. Autocast leaves float64 alone."""
     device = x.device.type
-    shortens = x.dtype != torch.float64 and torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if shortens else None
+    applies = x.dtype != torch.float64 and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if applies else None
 
 
 def _output_dtype(x: Tensor) -> torch.dtype:
-    """The dtype of ``x``, but float32 under autocast, where the next product casts for itself."""
-    return torch.float32 if _low(x) is not None else x.dtype
+    """The dtype of ``x``; but float32 under autocast, which casts the operands of the next product itself."""
+    return torch.float32 if _low_precision(x) is not None else x.dtype
 
 
 def _warn_once(message: str) -> None:

@@ -1,4 +1,4 @@
-"""A whole sequence as one differentiable operation."""
+"""A compiled step over a whole sequence, as one differentiable operation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,20 @@ from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.schedule import Packing, Schedule
 from seqlab.nn.engine.scan.step import Step
 
-_GI, _WEIGHT, _GIVEN = 2, 6, 8  # where gi, the recurrent weight and the rest stand among the operation's arguments
+_GI, _WEIGHT, _REST = 2, 6, 8  # the places of gi, weight_hh and (*state, *extras) among the operation's arguments
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a call runs: the compiled step, the step itself, which rows at which time, autocast's precision or None."""
+    """How a call runs.
+
+    Attributes:
+        program: the compiled step.
+        step: the captured step.
+        schedule: which rows run at which step.
+        packing: the maps of rows of unequal lengths; None for rows of one length.
+        low: the dtype in which autocast computes products; None without autocast.
+    """
 
     program: Program
     step: Step
@@ -30,14 +38,15 @@ class Plan:
 
 
 class Scan(torch.autograd.Function):
-    """``(gi (N, G*H), weight_hh, bias_hh, *state, *extras) -> (every step's state (N, size) ..., final state ...)``.
+    """The operation ``(gi, weight_hh, bias_hh, *state, *extras) -> (*states of all steps, *final state)``.
 
-    What gi was made of comes with it, for a second derivative: x, weight_ih and bias_ih, or None for each where gi is
-    not their product and is kept itself.
+    gi is ``(N, G*H)``, with N the rows of all steps; weight_hh ``(G*H, H)``; bias_hh ``(G*H,)``; each part of the state
+    ``(B, size)``. The results are ``(N, size)`` for each part of the state that the output reads, and ``(B, size)`` for
+    each part of the final state.
 
-    The backward pass runs the step's adjoint from the last step to the first; the weight's gradient is one product over
-    all steps afterwards. ``save`` says whether there will be one. A backward pass that is to be differentiated itself
-    runs the step over time under autograd instead: it is right for any derivative, and costs what a loop does.
+    The backward pass runs the adjoint of each step, from the last to the first. The weight's gradient is one product
+    over all steps, at the end. If the backward pass is itself to be differentiated, it runs the step over the sequence
+    under autograd instead: that is right for any derivative, and costs as much as ``loop``.
     """
 
     @staticmethod
@@ -51,14 +60,28 @@ class Scan(torch.autograd.Function):
         bias_ih: Tensor | None,
         weight: Tensor | None,
         bias: Tensor | None,
-        *given: Tensor,
+        *rest: Tensor,
     ) -> tuple[Tensor, ...]:
+        """Run all steps.
+
+        Args:
+            ctx: autograd's context.
+            plan: how the call runs.
+            save: whether a backward pass may follow.
+            gi: the projected input ``(N, G*H)``.
+            x: the input that gi is the product of, for a second derivative; None if gi comes from a user's ``project``.
+            weight_ih: the weights of that product, or None with ``x``.
+            bias_ih: its bias, or None.
+            weight: weight_hh; None without a recurrent product.
+            bias: bias_hh, or None.
+            rest: the parts of the state, then the extras.
+        """
         program, schedule, packing = plan.program, plan.schedule, plan.packing
         count, rows = len(program.layout.state_sizes), schedule.rows
-        state, extras = given[:count], given[count:]
-        # What the adjoint needs takes the place of gi, which is the operation's own unless it must be kept.
-        inside = gi.clone() if x is None else gi
-        result = program.forward(schedule, inside, weight, bias, state, extras, save)
+        state, extras = rest[:count], rest[count:]
+        # The program writes what the adjoint needs into gi. A user's gi is copied first.
+        buffer = gi.clone() if x is None else gi
+        result = program.forward(schedule, buffer, weight, bias, state, extras, save)
         if packing is None:
             final = [part[rows + schedule.steps - 1 :: schedule.steps].clone() for part in result.states]
         else:
@@ -66,36 +89,36 @@ class Scan(torch.autograd.Function):
         sequences = [part[rows:] for part in result.states[: program.sequences]]
         if save:
             ctx.plan = plan
-            keep_gi = inside if program.layout.gi_needed else inside.new_empty(0)
+            saved_gi = buffer if program.layout.gi_needed else buffer.new_empty(0)
             ctx.save_for_backward(
-                *(keep_gi, gi if x is None else x, weight_ih, bias_ih, weight, bias),
-                *(result.kept, result.kept_shared, *result.states, *given),
+                *(saved_gi, gi if x is None else x, weight_ih, bias_ih, weight, bias),
+                *(result.kept, result.kept_shared, *result.states, *rest),
             )
-            sequences = [part.clone() for part in sequences]  # the caller may change an output in place
+            sequences = [part.clone() for part in sequences]  # the caller may write into an output
         return *sequences, *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        """The gradients of the arguments of :meth:`forward`, from ``gradients`` of its results."""
         plan: Plan = ctx.plan
         count = len(plan.program.layout.state_sizes)
         saved = ctx.saved_tensors
         gi, *origin, weight, bias, kept, kept_shared = saved[:8]
-        rest = saved[8:]
-        states, given = rest[:count], rest[count:]
+        states, rest = saved[8 : 8 + count], saved[8 + count :]
         needed = ctx.needs_input_grad
-        if torch.is_grad_enabled() or any(_transformed(each) for each in gradients):
-            results = _differentiable(plan, origin, weight, bias, given, gradients, needed)
+        if torch.is_grad_enabled() or any(_is_batched(gradient) for gradient in gradients):
+            results = _differentiable(plan, origin, weight, bias, rest, gradients, needed)
         else:
             forward = Forward(states, kept, kept_shared)
-            results = _adjoint(plan, gi, weight, given[count:], forward, gradients, needed)
-        return tuple(each if wanted else None for each, wanted in zip(results, needed, strict=True))
+            results = _adjoint(plan, gi, weight, rest[count:], forward, gradients, needed)
+        return tuple(result if is_needed else None for result, is_needed in zip(results, needed, strict=True))
 
 
-def in_memory(tensor: Tensor) -> Tensor:
-    """The numbers as they stand, one after the other, as a kernel reads them.
+def materialize(tensor: Tensor) -> Tensor:
+    """A tensor's numbers in one contiguous piece of memory, as a kernel reads them.
 
-    A tensor comes in any layout, transposed, expanded or strided; and some numbers are not there at all: PyTorch puts
-    off a negation, and zeros that nobody has asked for.
+    A tensor may come in any layout: transposed, expanded or strided. Its numbers may also not be in memory at all:
+    PyTorch delays a negation, and the zeros of an undefined gradient.
     """
     if tensor.is_contiguous() and not (tensor.is_neg() or tensor._is_zerotensor()):
         return tensor
@@ -104,8 +127,8 @@ def in_memory(tensor: Tensor) -> Tensor:
     return tensor.resolve_neg().contiguous()
 
 
-def _transformed(tensor: Tensor) -> bool:
-    """Whether a gradient is a batch of gradients, as ``is_grads_batched`` gives."""
+def _is_batched(tensor: Tensor) -> bool:
+    """Whether a gradient is a batch of gradients, as with ``is_grads_batched``."""
     functorch = torch._C._functorch
     return functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
 
@@ -119,15 +142,17 @@ def _adjoint(
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
+    """The gradients of the operation's arguments, by the compiled adjoint."""
     program = plan.program
-    dense = [in_memory(gradient) for gradient in gradients]
+    dense = [materialize(gradient) for gradient in gradients]
     dnext, dfinal = dense[: program.sequences], dense[program.sequences :]
-    back = program.backward(plan.schedule, gi, weight, extras, forward, dnext, dfinal)
-    to_weight = None
+    backward = program.backward(plan.schedule, gi, weight, extras, forward, dnext, dfinal)
+    dweight = None
     if weight is not None and needed[_WEIGHT]:
-        to_weight = weight_gradient(back.gh, _previous(forward.states[0], plan.schedule, plan.packing), plan.low)
-    learned = back.extras or [None] * len(extras)
-    return [None, None, back.gi, None, None, None, to_weight, back.gh_sum, *back.state, *learned]
+        before = _states_before(forward.states[0], plan.schedule, plan.packing)
+        dweight = weight_gradient(backward.gh, before, plan.low)
+    dextras = backward.extras or [None] * len(extras)
+    return [None, None, backward.gi, None, None, None, dweight, backward.gh_sum, *backward.state, *dextras]
 
 
 def _differentiable(
@@ -135,44 +160,44 @@ def _differentiable(
     origin: Sequence[Tensor | None],
     weight: Tensor | None,
     bias: Tensor | None,
-    given: Sequence[Tensor],
+    rest: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """The same gradients by the step over time, as a graph that can be differentiated again."""
+    """The gradients of the operation's arguments, by the step under autograd: they can be differentiated again."""
     count, schedule, packing = len(plan.program.layout.state_sizes), plan.schedule, plan.packing
-    again = torch.is_grad_enabled()
+    create_graph = torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        # A view of each stands for what this operation was given: what lies before it is not this one's to follow.
-        inputs = [None if each is None else each.view_as(each) for each in (_gi(plan, *origin), weight, bias, *given)]
+        # Views of the arguments, so that autograd stops at them and does not go on to what they were made from.
+        inputs = [None if each is None else each.view_as(each) for each in (_gi(plan, *origin), weight, bias, *rest)]
         gi, state, extras = typed(Tensor, inputs[0]), inputs[3 : 3 + count], inputs[3 + count :]
         steps, rows, valid = schedule.steps, schedule.rows, None
         if packing is None:
-            moved = gi.view(rows, steps, -1).transpose(0, 1)
+            by_step = gi.view(rows, steps, -1).transpose(0, 1)  # (T, B, G*H)
         else:
-            moved = gi.new_zeros(steps * rows, gi.size(-1)).index_copy(0, packing.slot, gi).view(steps, rows, -1)
+            by_step = gi.new_zeros(steps * rows, gi.size(-1)).index_copy(0, packing.slot, gi).view(steps, rows, -1)
             valid = torch.zeros(steps * rows, dtype=torch.bool, device="cpu")
             valid = valid.index_fill(0, packing.slot, True).view(steps, rows, 1)
         states, final = replay(
-            plan.step, moved, inputs[1], inputs[2], typed(list[Tensor], state), typed(list[Tensor], extras), valid
+            plan.step, by_step, inputs[1], inputs[2], typed(list[Tensor], state), typed(list[Tensor], extras), valid
         )
         outputs = [*map(partial(_in_order, packing=packing), states[: plan.program.sequences]), *final]
         pairs = [(each, gradient) for each, gradient in zip(outputs, gradients, strict=True) if each.requires_grad]
-        arguments = (_GI, _WEIGHT, _WEIGHT + 1, *range(_GIVEN, _GIVEN + len(given)))
-        wanted = [place for place, argument in enumerate(arguments) if inputs[place] is not None and needed[argument]]
-        found = torch.autograd.grad(
+        arguments = (_GI, _WEIGHT, _WEIGHT + 1, *range(_REST, _REST + len(rest)))
+        places = [place for place, argument in enumerate(arguments) if inputs[place] is not None and needed[argument]]
+        results = torch.autograd.grad(
             [each for each, _ in pairs],
-            [typed(Tensor, inputs[place]) for place in wanted],
+            [typed(Tensor, inputs[place]) for place in places],
             [gradient for _, gradient in pairs],
-            create_graph=again,
+            create_graph=create_graph,
             allow_unused=True,
         )
-    by_argument = {arguments[place]: gradient for place, gradient in zip(wanted, found, strict=True)}
-    return [by_argument.get(argument) for argument in range(_GIVEN + len(given))]
+    by_argument = {arguments[place]: gradient for place, gradient in zip(places, results, strict=True)}
+    return [by_argument.get(argument) for argument in range(_REST + len(rest))]
 
 
 def _gi(plan: Plan, x: Tensor | None, weight_ih: Tensor | None, bias_ih: Tensor | None) -> Tensor:
-    """The projected input ``(N, G*H)`` once more, as a graph."""
+    """The projected input ``(N, G*H)``, computed again under autograd; without weights, ``x`` is gi itself."""
     assert x is not None
     if weight_ih is None:
         return x
@@ -181,21 +206,24 @@ def _gi(plan: Plan, x: Tensor | None, weight_ih: Tensor | None, bias_ih: Tensor 
 
 
 def _in_order(states: Tensor, packing: Packing | None) -> Tensor:
-    """States ``(T, B, size)`` in the order of the operation's own rows."""
+    """States ``(T, B, size)`` as ``(N, size)``, in the order of the rows of gi."""
     if packing is None:
         return states.transpose(0, 1).flatten(0, 1)
     return states.flatten(0, 1).index_select(0, packing.slot)
 
 
-def weight_gradient(to_gh: Tensor, before: Tensor, low: torch.dtype | None) -> Tensor:
-    """One product over all rows of all steps, in ``low`` precision if autocast asked for it."""
+def weight_gradient(dgh: Tensor, before: Tensor, low: torch.dtype | None) -> Tensor:
+    """The gradient of weight_hh ``(G*H, H)``: one product of ``dgh (N, G*H)`` and the states before, ``(N, H)``.
+
+    It is computed in the dtype ``low``, that of autocast, if there is one.
+    """
     if low is None:
-        return to_gh.t() @ before
-    return (to_gh.to(low).t() @ before.to(low)).to(to_gh.dtype)
+        return dgh.t() @ before
+    return (dgh.to(low).t() @ before.to(low)).to(dgh.dtype)
 
 
-def _previous(states: Tensor, schedule: Schedule, packing: Packing | None) -> Tensor:
-    """The state before each step, in the order of the steps."""
+def _states_before(states: Tensor, schedule: Schedule, packing: Packing | None) -> Tensor:
+    """The state before each step ``(N, size)``, from ``states (B + N, size)``: the initial rows, then all steps."""
     if packing is not None:
         return states.index_select(0, packing.previous)
     rows = schedule.rows

@@ -1,8 +1,8 @@
-"""The user's own ``torch.autograd.Function`` inside a captured step, so that it can be differentiated again.
+"""A user's ``torch.autograd.Function`` inside a captured step, in a form that can be differentiated twice.
 
-Dynamo captures such a function as two graphs, its forward and its backward, and keeps what the one saves for the other
-out of autograd's sight: a second derivative would miss all that depends on it, without a word. Here the two are an
-autograd function once more, which saves what the user's saves.
+Dynamo captures such a function as two graphs, its forward and its backward. Autograd does not see the tensors that the
+forward saves for the backward, so a second derivative would silently miss what depends on them. Here the two graphs
+become an autograd function again, which saves those tensors.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,15 +14,15 @@ from torch import Tensor, fx
 
 from seqlab.nn.engine.errors import UnsupportedError
 
-_HIGHER = torch.ops.higher_order.autograd_function_apply
+_FUNCTION_CALL = torch.ops.higher_order.autograd_function_apply
 
 
-class _Own(torch.autograd.Function):
-    """``forward(*given) -> (outputs, saved)`` and ``backward(*gradients, *saved) -> gradients``, as graphs."""
+class _UserFunction(torch.autograd.Function):
+    """``forward(*arguments) -> (outputs, saved)`` and ``backward(*gradients, *saved) -> gradients``, as graphs."""
 
     @staticmethod
-    def forward(ctx: Any, forward: Any, backward: Any, constant: Sequence[int], *given: Any) -> tuple[Tensor, ...]:
-        outputs, saved = forward(*given)
+    def forward(ctx: Any, forward: Any, backward: Any, constant: Sequence[int], *arguments: Any) -> tuple[Tensor, ...]:
+        outputs, saved = forward(*arguments)
         ctx.back = backward
         ctx.places = [place for place, each in enumerate(saved) if isinstance(each, Tensor)]
         ctx.others = [None if isinstance(each, Tensor) else each for each in saved]
@@ -38,48 +38,48 @@ class _Own(torch.autograd.Function):
         return (None, None, None, *ctx.back(*gradients, *saved))
 
 
-def _apply(forward: fx.GraphModule, backward: fx.GraphModule, *given: Any, **options: Any) -> tuple[Tensor, ...]:
-    applied = typed(Callable[..., tuple[Tensor, ...]], _Own.apply)
-    return applied(forward.forward, backward.forward, options["non_differentiable_idx"], *given)
+def _apply(forward: fx.GraphModule, backward: fx.GraphModule, *arguments: Any, **options: Any) -> tuple[Tensor, ...]:
+    apply = typed(Callable[..., tuple[Tensor, ...]], _UserFunction.apply)
+    return apply(forward.forward, backward.forward, options["non_differentiable_idx"], *arguments)
 
 
 def differentiable(body: fx.GraphModule) -> fx.GraphModule:
-    """``body`` with the user's own autograd functions as such; the same module where there are none.
+    """``body`` with each user's autograd function as an autograd function; ``body`` itself if there are none.
 
     Raises:
-        UnsupportedError: one of them has a form whose second derivative is not known.
+        UnsupportedError: the second derivative of one of them is not known.
     """
-    if not any(node.target is _HIGHER for node in body.graph.nodes):
+    if not any(node.target is _FUNCTION_CALL for node in body.graph.nodes):
         return body
     graph = fx.Graph()
     graph.output(graph.graph_copy(body.graph, {}))
-    made = fx.GraphModule(body, graph)
+    module = fx.GraphModule(body, graph)
     for node in graph.nodes:
-        if node.target is not _HIGHER:
+        if node.target is not _FUNCTION_CALL:
             continue
         if node.kwargs.get("dirty_idx"):
-            raise UnsupportedError("an autograd function of its own changes its input in place")
+            raise UnsupportedError("its autograd function changes an argument in place")
         for argument in node.args[:2]:
             assert isinstance(argument, fx.Node)
             name = str(argument.target)
-            setattr(made, name, _without_switches(typed(fx.GraphModule, body.get_submodule(name))))
+            setattr(module, name, _without_switches(typed(fx.GraphModule, body.get_submodule(name))))
         node.target = _apply
-    made.recompile()
-    return made
+    module.recompile()
+    return module
 
 
-def _without_switches(part: fx.GraphModule) -> fx.GraphModule:
-    """A part without the switches around it that turn the gradient off: autograd turns them as it is asked to."""
+def _without_switches(body: fx.GraphModule) -> fx.GraphModule:
+    """A forward or backward without its first and last node, which switch the gradient mode; autograd sets the mode."""
     graph = fx.Graph()
-    graph.output(graph.graph_copy(part.graph, {}))
+    graph.output(graph.graph_copy(body.graph, {}))
     switches = [node for node in graph.nodes if getattr(node.target, "__name__", "") == "_set_grad_enabled"]
     calls = [node for node in graph.nodes if node.op not in ("placeholder", "get_attr", "output")]
-    around = [calls[0], calls[-1]] if len(calls) > 1 else []
-    if any(node.target is _HIGHER for node in calls) or any(node not in around for node in switches):
-        raise UnsupportedError("an autograd function of its own turns the gradient on or off")
+    ends = [calls[0], calls[-1]] if len(calls) > 1 else []
+    if any(node.target is _FUNCTION_CALL for node in calls) or any(node not in ends for node in switches):
+        raise UnsupportedError("its autograd function switches the gradient mode")
     for node in switches:
         graph.erase_node(node)
-    return fx.GraphModule(part, graph)
+    return fx.GraphModule(body, graph)
 
 
 __all__ = ["differentiable"]

@@ -1,11 +1,16 @@
-"""The elementwise operations that a compiled step knows, and how one of a graph is lowered."""
+"""The elementwise operations that a compiled step supports, and how a graph's node becomes an ``Apply``."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import fx
 
-from seqlab.nn.engine.scan.lowered import Apply, AsNumber, Number, Operand
+from seqlab.nn.engine.scan.expressions import (
+    Apply,
+    AsNumber,
+    Number,
+    Operand,
+)
 
 POINTWISE = frozenset(
     (
@@ -30,7 +35,7 @@ POINTWISE = frozenset(
         *("_to_copy", "pow", "clamp"),
     )
 )
-# Worth storing for the adjoint, or for the next loop, rather than computing again.
+# To store their results, for the adjoint or for a later loop, is cheaper than to compute them again.
 COSTLY = frozenset(
     (
         *("div", "reciprocal", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "pow"),
@@ -44,7 +49,7 @@ _MASKS = (
     *("logical_and", "logical_or", "logical_xor", "logical_not"),
     *("bitwise_and", "bitwise_or", "bitwise_not"),
 )
-_TRUTHS = frozenset((*_MASKS, "eq", "ne", "lt", "le", "gt", "ge", "isnan"))  # what gives a mask by itself
+_TRUTHS = frozenset((*_MASKS, "eq", "ne", "lt", "le", "gt", "ge", "isnan"))  # their results are masks
 
 
 def name_of(node: fx.Node) -> str:
@@ -54,7 +59,14 @@ def name_of(node: fx.Node) -> str:
 
 
 def apply(node: fx.Node, name: str, operands: Sequence[Operand | None], masks: Sequence[bool]) -> Apply:
-    """One operation of a graph on its operands, of which ``masks`` says which hold truth values."""
+    """Lower one elementwise operation.
+
+    Args:
+        node: the operation's node in the graph.
+        name: its name.
+        operands: its lowered operands; None for an absent one.
+        masks: whether each operand holds truth values.
+    """
     values = list(operands)
     truth = node.meta["val"].dtype == torch.bool
     if name == "where":
@@ -75,7 +87,7 @@ def apply(node: fx.Node, name: str, operands: Sequence[Operand | None], masks: S
 def _power(node: fx.Node, values: Sequence[Operand | None]) -> Apply:
     exponent = node.args[1]
     if isinstance(exponent, int | float) and exponent in (1, 2, 3, 4):
-        names = {1: "_to_copy", 2: "mul"}  # one operation, one name, so that it is computed once
+        names = {1: "_to_copy", 2: "mul"}  # a square is named as `x * x` is, so that the two are computed once
         return Apply(names.get(int(exponent), "product"), (values[0],) * int(exponent))
     if isinstance(exponent, int | float) and exponent == 0.5:
         return Apply("sqrt", (values[0],))

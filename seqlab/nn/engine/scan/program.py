@@ -1,4 +1,4 @@
-"""A compiled cell: its library, and the calls of its two functions on tensors."""
+"""A compiled step: its library, and the calls of its forward and backward functions on tensors."""
 
 import ctypes
 import hashlib
@@ -13,14 +13,22 @@ from seqlab.nn.engine.scan import build
 from seqlab.nn.engine.scan.arguments import structure_type
 from seqlab.nn.engine.scan.cpp import write
 from seqlab.nn.engine.scan.lower import lower
-from seqlab.nn.engine.scan.lowered import Layout
+from seqlab.nn.engine.scan.lowered import (
+    Layout,
+)
 from seqlab.nn.engine.scan.schedule import Schedule
 from seqlab.nn.engine.scan.trace import Trace
 
 
 @dataclass(frozen=True)
 class Forward:
-    """What a run over a sequence leaves: each part of the state, initial rows first, and what the adjoint needs."""
+    """The results of a forward pass.
+
+    Attributes:
+        states: each part of the state, ``(B + N, size)``: B initial rows, then the N rows of all steps.
+        kept: the spans that the step has saved for its adjoint, ``(N, KEPT, H)``; N = 0 without a backward pass.
+        kept_shared: the single numbers that it has saved, ``(N, KEPT_SHARED)``.
+    """
 
     states: list[Tensor]
     kept: Tensor
@@ -29,7 +37,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """The gradients: of gi, of gh (the same tensor where one serves both), its sum, the initial state, the extras."""
+    """The gradients of a backward pass.
+
+    Attributes:
+        gi: ``(N, G*H)``.
+        gh: ``(N, G*H)``; the same tensor as ``gi`` if the two are equal.
+        gh_sum: the sum of ``gh`` over its rows, ``(G*H,)``, which is the gradient of the bias; None without a bias.
+        state: the gradient of each part of the initial state, ``(B, size)``.
+        extras: the gradient of each extra, in its shape, or None.
+    """
 
     gi: Tensor
     gh: Tensor
@@ -39,7 +55,17 @@ class Backward:
 
 
 class Program:
-    """The compiled step of one cell, for one dtype; :meth:`load` makes it ready, and ``key`` tells it from others."""
+    """The compiled step of one cell, for one dtype. :meth:`load` must be called before it runs.
+
+    Attributes:
+        library: the loaded library.
+        sequences: the number of parts of the state that the output reads at every step.
+        layout: the sizes that the library and its caller agree on.
+        post: makes the extras' gradients from (*extras, *sums); None without extras.
+        dtype: float32 or float64.
+        recurrent: whether there is a recurrent product.
+        key: a hash of the program's text.
+    """
 
     library: ctypes.CDLL
 
@@ -54,17 +80,17 @@ class Program:
         self.recurrent = trace.recurrent
         self._text = write(lowered, dtype)
         self.key = hashlib.sha256(self._text.encode()).hexdigest()
-        self._arguments = structure_type(len(state_sizes), trace.num_extras)
+        self._structure = structure_type(len(state_sizes), trace.num_extras)
 
     def load(self) -> None:
-        """Compile the program, unless that was done before.
+        """Load the program's library; it is compiled if it is not in the cache.
 
         Raises:
-            CompilerError: it can't be compiled, or not be kept.
+            CompilerError: it can't be compiled, or can't be written to the cache.
         """
         self.library = build.load(self._text)
         self.library.seqlab_size.restype = ctypes.c_long
-        assert self.library.seqlab_size() == ctypes.sizeof(self._arguments)
+        assert self.library.seqlab_size() == ctypes.sizeof(self._structure)
         self.library.seqlab_padded.restype = ctypes.c_long
         self.padded = int(self.library.seqlab_padded())
         self.scratch = int(self.library.seqlab_scratch())
@@ -79,9 +105,16 @@ class Program:
         extras: Sequence[Tensor],
         save: bool,
     ) -> Forward:
-        """Run all steps of ``schedule`` on gi ``(N, G*H)``, from ``state`` of ``(B, size)`` each.
+        """Run all steps of a schedule.
 
-        With ``save``, what the adjoint needs takes gi's place as far as it fits.
+        Args:
+            schedule: which rows run at which step.
+            gi: the projected input ``(N, G*H)``. With ``save`` it is overwritten with what the adjoint needs.
+            weight: weight_hh ``(G*H, H)``; None without a recurrent product.
+            bias: bias_hh ``(G*H,)``, or None.
+            state: the initial state, ``(B, size)`` each.
+            extras: the tensors that all rows share.
+            save: whether to save what the adjoint needs.
         """
         layout, new = self.layout, gi.new_empty
         states = [new(schedule.rows + len(gi), size) for size in layout.state_sizes]
@@ -89,8 +122,8 @@ class Program:
             whole[: schedule.rows].copy_(part)
         kept = new(len(gi) if save else 0, layout.kept, layout.hidden_size)
         kept_shared = new(len(gi) if save else 0, layout.kept_shared)
-        numbers = self._numbers(extras)
-        arguments = self._filled(schedule, gi, weight, states, numbers, kept, kept_shared)
+        extra_numbers = self._as_numbers(extras)
+        arguments = self._arguments_of(schedule, gi, weight, states, extra_numbers, kept, kept_shared)
         padded_bias = None
         if bias is not None:
             shaped = bias.detach().view(layout.num_gates, layout.hidden_size)
@@ -112,7 +145,17 @@ class Program:
         dnext: Sequence[Tensor],
         dfinal: Sequence[Tensor],
     ) -> Backward:
-        """The gradients, from those to every step's new state ``(N, size)`` and to the final state ``(B, size)``."""
+        """Run the adjoints of all steps, from the last to the first.
+
+        Args:
+            schedule: the schedule of the forward pass.
+            gi: gi as the forward pass has left it, ``(N, G*H)``.
+            weight: weight_hh ``(G*H, H)``; None without a recurrent product.
+            extras: the tensors that all rows share.
+            saved: the results of the forward pass.
+            dnext: the gradients to the states of all steps, ``(N, size)`` each.
+            dfinal: the gradients to the final state, ``(B, size)`` each.
+        """
         layout, first = self.layout, saved.states[0]
         count, gates = first.size(0) - schedule.rows, layout.num_gates * layout.hidden_size
         dgi = first.new_empty(count, gates)
@@ -125,8 +168,8 @@ class Program:
         ]
         total = sum(layout.sums)
         sums = first.new_zeros(schedule.threads, 2, total)
-        numbers = self._numbers(extras)
-        arguments = self._filled(schedule, gi, weight, saved.states, numbers, saved.kept, saved.kept_shared)
+        extra_numbers = self._as_numbers(extras)
+        arguments = self._arguments_of(schedule, gi, weight, saved.states, extra_numbers, saved.kept, saved.kept_shared)
         arguments.dnext[: len(dnext)] = [part.data_ptr() for part in dnext]
         arguments.dstate[:] = [part.data_ptr() for part in dstate]
         arguments.dgi, arguments.dgh, arguments.sums = dgi.data_ptr(), dgh.data_ptr(), sums.data_ptr()
@@ -135,18 +178,18 @@ class Program:
         self.library.seqlab_backward(ctypes.byref(arguments))
         parts = list(torch.split(sums[:, 0].sum(0), list(layout.sums))) if total else []
         gh_sum = parts.pop(0) if layout.sum_gh else None
-        learned: list[Tensor | None] = []
+        dextras: list[Tensor | None] = []
         if self.post is not None:
             shaped = [part.view(shape) for part, shape in zip(parts, layout.sum_shapes, strict=True)]
-            learned = typed(list[Tensor | None], self.post(*extras, *shaped))
+            dextras = typed(list[Tensor | None], self.post(*extras, *shaped))
         dstate[0] = dstate[0][:, : layout.hidden_size]
-        return Backward(dgi, dgh, gh_sum, dstate, learned)
+        return Backward(dgi, dgh, gh_sum, dstate, dextras)
 
-    def _numbers(self, extras: Sequence[Tensor]) -> list[Tensor]:
-        """What all rows share as the program reads it: whole numbers, and truth as 0 and 1, in its own precision."""
+    def _as_numbers(self, extras: Sequence[Tensor]) -> list[Tensor]:
+        """The extras in the program's dtype; truth values become 0 and 1."""
         return [extra if extra.is_floating_point() else extra.to(self.dtype) for extra in extras]
 
-    def _filled(
+    def _arguments_of(
         self,
         schedule: Schedule,
         gi: Tensor,
@@ -156,7 +199,8 @@ class Program:
         kept: Tensor,
         kept_shared: Tensor,
     ) -> ctypes.Structure:
-        arguments = self._arguments()
+        """The library's argument structure, with what both passes need filled in."""
+        arguments = self._structure()
         arguments.steps, arguments.rows, arguments.groups = schedule.steps, schedule.rows, schedule.groups
         arguments.columns, arguments.threads, arguments.stride = schedule.columns, schedule.threads, schedule.stride
         arguments.first, arguments.count, arguments.base = schedule.pointers
@@ -168,9 +212,10 @@ class Program:
         return arguments
 
     def _buffers(self, schedule: Schedule, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Memory for products and scratch, and memory for the packed weights."""
         layout = self.layout
         gates = layout.num_gates * self.padded
         scratch = like.new_empty(schedule.rows * gates + schedule.threads * self.scratch + 64)
-        # A whole panel more than the weights, since panels are wider than the last columns.
+        # A panel more than the weights, since the last panel of a gate may be wider than the columns that remain.
         packed = like.new_empty((gates + 64) * (layout.hidden_size + 64) * layout.num_gates if self.recurrent else 0)
         return scratch, packed

@@ -1,4 +1,4 @@
-"""A captured step run over time by plain autograd: where a derivative of the derivative is wanted, and uncompiled."""
+"""A captured step, run over a sequence by plain autograd: for second derivatives, and where nothing is compiled."""
 
 from collections.abc import Sequence
 
@@ -18,17 +18,27 @@ def replay(
     extras: Sequence[Tensor],
     valid: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Every step's state ``(T, B, size)`` and the final one ``(B, size)``, of gi ``(T, B, G*H)``.
+    """Run all steps.
 
-    ``valid (T, B, 1)`` marks the steps to take; the others keep the state.
+    Args:
+        step: the captured step.
+        gi: the projected input ``(T, B, G*H)``.
+        weight: weight_hh ``(G*H, H)``; None without a recurrent product.
+        bias: bias_hh ``(G*H,)``, or None.
+        state: the initial state, ``(B, size)`` each.
+        extras: the tensors that the step reads beside its rows.
+        valid: a mask ``(T, B, 1)``, false at padding, which keeps the state; None if no step is padding.
+
+    Returns:
+        The states after each step, ``(T, B, size)`` each, and the final state, ``(B, size)`` each.
     """
-    now = list(state)
+    current = list(state)
     states: list[list[Tensor]] = []
     for t, gi_t in enumerate(gi.unbind(0)):
-        gh = () if weight is None else (functional.linear(now[0], weight, bias),)
-        new = step.again.forward(gi_t, *gh, *now, *extras, gi.size(1))
+        gh = () if weight is None else (functional.linear(current[0], weight, bias),)
+        new = step.again.forward(gi_t, *gh, *current, *extras, gi.size(1))
         if valid is not None:
-            new = [torch.where(valid[t], after, before) for after, before in zip(new, now, strict=True)]
-        now = list(new)
-        states.append(now)
-    return [torch.stack(parts) for parts in zip(*states, strict=True)], now
+            new = [torch.where(valid[t], after, before) for after, before in zip(new, current, strict=True)]
+        current = list(new)
+        states.append(current)
+    return [torch.stack(parts) for parts in zip(*states, strict=True)], current

@@ -7,17 +7,24 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-_CACHE_BYTES = 3 << 19  # of a core's own cache, what the weights may fill before threads share them
-_FEW_ROWS = 4  # below this a thread's products are bound by reading the weights, not by arithmetic
+_CACHE_BYTES = 3 << 19  # of a core's own cache; larger weights are divided among threads
+_FEW_ROWS = 4  # with fewer rows, a thread's product is bound by reading the weights, not by arithmetic
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The blocks of rows that each group of threads runs at each step.
 
-    ``first`` and ``count`` are ``(steps, groups)``, ``base (groups,)`` says where a group's initial rows begin;
-    ``columns`` threads share each group. ``stride`` is the distance between a block's rows: T where each sequence lies
-    in one piece, 1 where a step's rows do.
+    Attributes:
+        steps: T.
+        rows: B.
+        groups: the number of groups of rows; each runs through the whole sequence by itself.
+        columns: the number of threads that share a group.
+        first: the first row of each block ``(steps, groups)``.
+        count: the number of rows of each block ``(steps, groups)``.
+        base: where the initial rows of each group begin, ``(groups,)``.
+        stride: the distance between rows of a block: T where a sequence is contiguous, 1 where a step's rows are.
+        pointers: the addresses of ``first``, ``count`` and ``base``.
     """
 
     steps: int
@@ -40,15 +47,22 @@ class Schedule:
 
 
 def grid(rows: int, hidden_size: int, weight_bytes: int, threads: int) -> tuple[int, int]:
-    """(groups of rows, threads that share a group), by size alone.
+    """How threads divide the work, as (groups of rows, threads that share a group).
 
-    Groups need no word from each other, so they come first; but each reads all weights at every step. Where these
-    outgrow a core's cache, or a thread would have few rows, threads share rows and divide the units.
+    Groups of rows never wait for each other, so one thread a group is preferred. But each group reads all weights at
+    every step. If the weights outgrow a core's cache, or a thread would have few rows, threads share a group and divide
+    its units.
+
+    Args:
+        rows: B.
+        hidden_size: H.
+        weight_bytes: the size of the recurrent weights; 0 without a recurrent product.
+        threads: the number of threads that may run.
     """
     columns = 1
-    most = max(1, hidden_size // 32)
+    most_columns = max(1, hidden_size // 32)
     while (
-        2 * columns <= min(threads, most)
+        2 * columns <= min(threads, most_columns)
         and threads % (2 * columns) == 0
         and (weight_bytes // columns > _CACHE_BYTES or rows * columns < (_FEW_ROWS if weight_bytes else 1) * threads)
     ):
@@ -58,7 +72,7 @@ def grid(rows: int, hidden_size: int, weight_bytes: int, threads: int) -> tuple[
 
 @lru_cache(maxsize=64)
 def dense(steps: int, rows: int, groups: int, columns: int) -> Schedule:
-    """All rows run all steps: row b of step t is row ``b * steps + t``, as sequences come."""
+    """The schedule of rows of one length: row b of step t is row ``b * steps + t`` of gi, as in ``(B, T, ...)``."""
     bounds = torch.tensor([rows * group // groups for group in range(groups + 1)])
     base = bounds[:-1].contiguous()
     first = torch.arange(steps).unsqueeze(1) + base * steps
@@ -68,11 +82,17 @@ def dense(steps: int, rows: int, groups: int, columns: int) -> Schedule:
 
 @dataclass(frozen=True)
 class Packing:
-    """Rows of unequal lengths, packed: a schedule, and the maps between packed rows and ``(T, B)`` positions.
+    """Rows of unequal lengths, packed without padding: a schedule, and maps from the N packed rows.
 
-    ``order (B,)`` says which row of the batch each scheduled row is; ``position (N,)`` the place ``t * B + b`` of each
-    packed row; ``previous (N,)`` the row of its previous state among (initial rows, packed rows), ``last (B,)`` that of
-    each scheduled row's final state; ``slot (N,)`` the place ``t * B + s`` of scheduled row s.
+    Scheduled row s is a row of the batch, in the schedule's order. A packed row is one step t of one scheduled row.
+
+    Attributes:
+        schedule: the blocks of packed rows.
+        order: the row b of the batch of each scheduled row, ``(B,)``.
+        position: the place ``t * B + b`` of each packed row, ``(N,)``.
+        slot: the place ``t * B + s`` of each packed row, ``(N,)``.
+        previous: the row of the state before each packed row, among (B initial rows, N packed rows); ``(N,)``.
+        last: the row of the final state of each scheduled row, among the same; ``(B,)``.
     """
 
     schedule: Schedule
@@ -83,24 +103,24 @@ class Packing:
     last: Tensor
 
 
-def packed(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Packing:
-    """Rows sorted by length and dealt to the groups in turn, so that each has as much to do and only loses rows."""
-    given, rows = torch.tensor(lengths), len(lengths)
-    by_length = torch.argsort(given, descending=True, stable=True)
+def pack(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Packing:
+    """Sort the rows by length and deal them to the groups in turn: groups are balanced, and only ever lose rows."""
+    counts, rows = torch.tensor(lengths), len(lengths)
+    by_length = torch.argsort(counts, descending=True, stable=True)
     order = torch.cat([by_length[group::groups] for group in range(groups)])
     sizes = torch.tensor([len(range(group, rows, groups)) for group in range(groups)])
     base = sizes.cumsum(0) - sizes
-    longest = int(given.max())
-    active = torch.arange(longest).unsqueeze(1) < given[order]  # (steps, scheduled rows)
+    longest = int(counts.max())
+    active = torch.arange(longest).unsqueeze(1) < counts[order]  # (steps, scheduled rows)
     owner = torch.repeat_interleave(torch.arange(groups), sizes)
     count = torch.zeros(longest, groups, dtype=torch.long).index_add_(1, owner, active.long())
     first = (count.flatten().cumsum(0) - count.flatten()).view(longest, groups)
     t, scheduled = active.nonzero(as_tuple=True)  # step by step, group by group: the packed order
-    number = torch.full((longest + 1, rows), -1)
-    number[1:][active] = torch.arange(len(t)) + rows
-    number[0] = torch.arange(rows)
-    previous = number[t, scheduled]
-    last = number[given[order], torch.arange(rows)]
+    state_row = torch.full((longest + 1, rows), -1)  # of (steps run, scheduled row)
+    state_row[1:][active] = torch.arange(len(t)) + rows
+    state_row[0] = torch.arange(rows)
+    previous = state_row[t, scheduled]
+    last = state_row[counts[order], torch.arange(rows)]
     position = t * rows + order[scheduled]
     schedule = Schedule(longest, rows, groups, columns, first, count, base, 1)
     return Packing(schedule, order, position, t * rows + scheduled, previous, last)

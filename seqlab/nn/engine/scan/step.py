@@ -1,4 +1,4 @@
-"""A captured ``pointwise`` cut in two: what all rows share, computed once a call, and the step of the rows."""
+"""A captured ``pointwise``, cut in two: what all rows share, computed once a call, and the step of the rows."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,20 +15,22 @@ from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.scan.functions import differentiable
 
-_SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that steer those after them
-_SHAPES = frozenset(  # what may be handed the number of rows: where it is a shape and no value
+_SWITCHES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast")  # nodes that set a mode for those after them
+_SHAPES = frozenset(  # operations that may take the batch size: it is a shape there, not a value
     ("subgraph", "view", "reshape", "expand", "zeros", "ones", "empty", "full", "new_zeros", "new_ones", "new_empty")
 ).union(("new_full", "repeat", "broadcast_to", "tile"))
 
 
 @dataclass(frozen=True)
 class Step:
-    """A captured ``pointwise`` as PyTorch operations, cut in two.
+    """A captured ``pointwise`` as PyTorch operations, cut in two. Both parts are differentiable, as the user's code is.
 
-    ``prelude`` takes what the step reads beside its rows, as :meth:`Capture.live` gives it, to ``extras``: it needs no
-    state, so it runs once a call. ``body`` takes (gi, gh, *state, *extras, number of rows) to the new state, without gh
-    where there is no recurrent product. Both are differentiable as the user's own code is; ``again`` is ``body`` in a
-    form that can be differentiated more than once.
+    Attributes:
+        prelude: takes the values of :meth:`Capture.live` to ``extras``, the tensors that all rows share. It does not
+            depend on the rows, so it runs once a call.
+        body: takes (gi, gh, *state, *extras, batch size) to the new state; there is no gh without a recurrent product.
+        again: ``body`` in a form that can be differentiated more than once.
+        counts_rows: whether the body uses the batch size.
     """
 
     prelude: fx.GraphModule
@@ -37,77 +39,91 @@ class Step:
     counts_rows: bool
 
     def extras(self, live: Sequence[Any]) -> list[Tensor]:
-        """What the step reads beside its rows: tensors, numbers as float64 of no dimension."""
-        numbers = [
-            each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in live
+        """The tensors that all rows share, from the values of :meth:`Capture.live`; a number is a float64 scalar."""
+        arguments = [
+            value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64) for value in live
         ]
-        made = self.prelude.forward(*numbers)
-        return [each if isinstance(each, Tensor) else torch.tensor(float(each), dtype=torch.float64) for each in made]
+        results = self.prelude.forward(*arguments)
+        return [
+            value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64) for value in results
+        ]
 
 
 def cut(capture: Capture, recurrent: bool, num_states: int, live: Sequence[Any]) -> Step:
-    """A capture cut in what depends on rows and what does not.
+    """Cut a capture into the part that depends on the rows and the part that does not.
+
+    Args:
+        capture: the capture of a ``pointwise``.
+        recurrent: whether the cell has a recurrent product.
+        num_states: the number of parts of the state.
+        live: the current values of what the capture reads.
 
     Raises:
-        UnsupportedError: it has a form that is not known.
+        UnsupportedError: the capture has side effects, reads the batch size, or does not give the parts of a state.
     """
     graph = capture.graph.graph
     nodes = list(graph.nodes)
-    given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
-    numbers = {node for node, each in given.items() if each.role == "read" and not isinstance(live[each.place], Tensor)}
-    moving = {node for node, each in given.items() if each.role in ("rows", "count")}
+    inputs = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
+    numbers = {
+        node for node, each in inputs.items() if each.role == "read" and not isinstance(live[each.place], Tensor)
+    }
+    row_nodes = {node for node, each in inputs.items() if each.role in ("rows", "count")}
     for node in nodes:
-        if node.op not in ("placeholder", "output", "get_attr") and moving.intersection(node.all_input_nodes):
-            moving.add(node)
+        if node.op not in ("placeholder", "output", "get_attr") and row_nodes.intersection(node.all_input_nodes):
+            row_nodes.add(node)
     output = next(node for node in nodes if node.op == "output")
     results = list(typed(Sequence[fx.Node], output.args[0]))
     if len(results) != num_states or not all(isinstance(each, fx.Node) for each in results):
-        raise UnsupportedError(f"it gives {len(results)} tensors for a state of {num_states}")
+        raise UnsupportedError(f"it returns {len(results)} tensors, expected the {num_states} parts of the state")
     extras: list[fx.Node] = []
     for node in nodes:
-        if node in moving or node.op in ("output", "get_attr") or _switches(node):
+        if node in row_nodes or node.op in ("output", "get_attr") or _is_switch(node):
             continue
-        if any(user in moving or user is output for user in node.users):
+        if any(user in row_nodes or user is output for user in node.users):
             extras.append(node)
-    # Under no_grad what steers the gradient is left out: the adjoint is never run then.
-    switches = {node for node in nodes if _switches(node) and capture.grad_mode}
+    # Under no_grad, switches of the gradient mode are left out: the adjoint never runs then.
+    switches = {node for node in nodes if _is_switch(node) and capture.grad_mode}
     calls = [node for node in nodes if node.op in ("call_function", "call_method", "call_module")]
-    still = [node for node in calls if node in switches or (node not in moving and not _switches(node))]
-    kept = [node for node in calls if node in switches or node in moving]
-    _refuse_late_writes(nodes, still, kept, set(extras))
-    tensors = [node for node, each in given.items() if each.role == "read"]
-    prelude = _assembled(capture.graph, tensors, still, extras, numbers)
-    refuse_effects(prelude, [each if isinstance(each, Tensor) else torch.tensor(float(each)) for each in live])
-    rows = {each.place: node for node, each in given.items() if each.role == "rows"}
-    places = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
-    counts = [node for node, each in given.items() if each.role == "count"]
-    body = _assembled(capture.graph, [*places, *extras], kept, results, set(), [counts])
-    numbers_of_rows = [*counts, *filter(_is_number, kept)]
-    for node in numbers_of_rows:
-        if any(not _is_number(user) and _called(user) not in _SHAPES for user in node.users):
-            raise UnsupportedError("it reads the batch's size")
-    return Step(prelude, body, differentiable(body), any(map(_counted, counts)) or len(numbers_of_rows) > len(counts))
+    shared_calls = [node for node in calls if node in switches or (node not in row_nodes and not _is_switch(node))]
+    row_calls = [node for node in calls if node in switches or node in row_nodes]
+    _refuse_late_writes(nodes, shared_calls, row_calls, set(extras))
+    tensors = [node for node, each in inputs.items() if each.role == "read"]
+    prelude = _graph_of(capture.graph, tensors, shared_calls, extras, numbers)
+    refuse_effects(prelude, [value if isinstance(value, Tensor) else torch.tensor(float(value)) for value in live])
+    rows = {each.place: node for node, each in inputs.items() if each.role == "rows"}
+    row_inputs = [rows.get(place) for place in (*((0, 1) if recurrent else (0,)), *range(2, 2 + num_states))]
+    counts = [node for node, each in inputs.items() if each.role == "count"]
+    body = _graph_of(capture.graph, [*row_inputs, *extras], row_calls, results, set(), [counts])
+    batch_sizes = [*counts, *filter(_is_number, row_calls)]  # and numbers computed from it
+    for node in batch_sizes:
+        if any(not _is_number(user) and _function_name(user) not in _SHAPES for user in node.users):
+            raise UnsupportedError("it reads the batch size")
+    return Step(prelude, body, differentiable(body), any(map(_is_used, counts)) or len(batch_sizes) > len(counts))
 
 
 def _is_number(node: fx.Node) -> bool:
     return isinstance(node.meta.get("example_value"), (int, float, torch.SymInt, torch.SymFloat))
 
 
-def _called(node: fx.Node) -> str:
-    """The name of what a node calls; of a subgraph's caller, which is handed all symbols, one name."""
+def _function_name(node: fx.Node) -> str:
+    """The name of what a node calls; "subgraph" for a node that calls one, since it is passed every symbol."""
     if node.op == "output" or "higher_order" in str(getattr(node.target, "__module__", "")):
         return "subgraph"
     return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", node.target))
 
 
-def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
-    """A capture in one piece, (*rows, *what it reads, number of rows, number of steps where a row is a sequence) to its
-    results; whether such a number is used."""
+def whole_graph(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.GraphModule, bool]:
+    """A capture in one piece, for the analysis of its effects and rows.
+
+    Returns:
+        A graph that takes (*rows, *live values, batch size, number of steps) to the results of the capture; and whether
+        it uses the batch size or the number of steps.
+    """
     nodes = list(capture.graph.graph.nodes)
-    given = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
+    by_node = dict(zip([node for node in nodes if node.op == "placeholder"], capture.inputs, strict=True))
     by_role: dict[str, dict[int, fx.Node]] = {"rows": {}, "read": {}}
     counts: list[list[fx.Node]] = [[], []]
-    for node, each in given.items():
+    for node, each in by_node.items():
         if each.role == "count":
             counts[each.place].append(node)
         else:
@@ -117,28 +133,29 @@ def whole(capture: Capture, num_rows: int, live: Sequence[Any]) -> tuple[fx.Grap
     inputs += [by_role["read"][place] for place in range(len(live))]
     calls = [node for node in nodes if node.op in ("call_function", "call_method", "call_module")]
     results = list(typed(Sequence[fx.Node], nodes[-1].args[0]))
-    body = _assembled(capture.graph, inputs, calls, results, numbers, counts)
-    return body, any(map(_counted, chain.from_iterable(counts)))
+    body = _graph_of(capture.graph, inputs, calls, results, numbers, counts)
+    return body, any(map(_is_used, chain.from_iterable(counts)))
 
 
 def _refuse_late_writes(
-    nodes: Sequence[fx.Node], still: Sequence[fx.Node], kept: Sequence[fx.Node], extras: set[fx.Node]
+    nodes: Sequence[fx.Node], shared_calls: Sequence[fx.Node], row_calls: Sequence[fx.Node], extras: set[fx.Node]
 ) -> None:
-    """What all rows share is computed first: so nothing may have used it before the last write to it."""
+    """Refuse a use of an extra before the last write to it: the prelude runs first, so the use would see the write."""
     order = {node: index for index, node in enumerate(nodes)}
-    writes = [order[node] for node in still if _writes(node)]
-    uses = [order[node] for node in kept if extras.intersection(node.all_input_nodes)]
+    writes = [order[node] for node in shared_calls if _is_write(node)]
+    uses = [order[node] for node in row_calls if extras.intersection(node.all_input_nodes)]
     if writes and uses and min(uses) < max(writes):
         raise UnsupportedError("it changes a tensor in place between two uses")
 
 
-def _writes(node: fx.Node) -> bool:
+def _is_write(node: fx.Node) -> bool:
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     return name == "setitem" or (name.endswith("_") and not name.endswith("__")) or "out" in node.kwargs
 
 
-class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses writes into the tensors of these storages, or notes them, and random draws unless they are allowed."""
+class _EffectMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes each write to a tensor of ``storages`` in ``written``, or refuses it if that is None; and refuses random
+    draws, unless ``draws``."""
 
     def __init__(self, storages: Collection[int], draws: bool = False, written: set[int] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -160,29 +177,33 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return operation(*args, **(kwargs or {}))
 
 
-def refuse_effects(graph: fx.GraphModule, given: Sequence[Any], draws: bool = False) -> None:
-    """Raises :class:`UnsupportedError` if a graph changes a tensor that it is given, or draws, which may be allowed."""
-    _watch_effects(graph, given, draws, None)
+def refuse_effects(graph: fx.GraphModule, arguments: Sequence[Any], draws: bool = False) -> None:
+    """Check that a graph writes to none of its arguments, and draws no random numbers unless ``draws``.
+
+    Raises:
+        UnsupportedError: it does.
+    """
+    _note_effects(graph, arguments, draws, None)
 
 
-def writes(graph: fx.GraphModule, given: Sequence[Any]) -> set[int]:
-    """Which of the tensors that a graph is given it writes to, by their places."""
+def writes(graph: fx.GraphModule, arguments: Sequence[Any]) -> set[int]:
+    """The places of the arguments that a graph writes to."""
     written: set[int] = set()
-    storages = _watch_effects(graph, given, True, written)
+    storages = _note_effects(graph, arguments, True, written)
     return {place for place, storage in enumerate(storages) if storage in written}
 
 
-def _watch_effects(
-    graph: fx.GraphModule, given: Sequence[Any], draws: bool, written: set[int] | None
+def _note_effects(
+    graph: fx.GraphModule, arguments: Sequence[Any], draws: bool, written: set[int] | None
 ) -> list[int | None]:
-    """The storage of each tensor given; those that the graph writes to are added to ``written``, or refused."""
+    """Run a graph on fake tensors under :class:`_EffectMode`; the storage of each argument."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with quiet(), torch.inference_mode(False), FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        fakes = [mode.from_tensor(each, static_shapes=True) if isinstance(each, Tensor) else each for each in given]
+        fakes = [mode.from_tensor(each, static_shapes=True) if isinstance(each, Tensor) else each for each in arguments]
         storages = [each.untyped_storage()._cdata if isinstance(each, Tensor) else None for each in fakes]
         try:
-            with _Watching({each for each in storages if each is not None}, draws, written):
+            with _EffectMode({each for each in storages if each is not None}, draws, written):
                 graph.forward(*fakes)
         except UnsupportedError:
             raise
@@ -191,16 +212,16 @@ def _watch_effects(
     return storages
 
 
-def _counted(node: fx.Node) -> bool:
-    """Whether the number of rows is used, but by the subgraphs that are handed all symbols."""
-    return any("higher_order" not in str(getattr(user.target, "__module__", "")) for user in node.users)
+def _is_used(count: fx.Node) -> bool:
+    """Whether a batch size or number of steps is used. Calls of subgraphs don't count: they are passed every symbol."""
+    return any("higher_order" not in str(getattr(user.target, "__module__", "")) for user in count.users)
 
 
-def _switches(node: fx.Node) -> bool:
+def _is_switch(node: fx.Node) -> bool:
     return node.op == "call_function" and getattr(node.target, "__name__", "") in _SWITCHES
 
 
-def _assembled(
+def _graph_of(
     source: fx.GraphModule,
     inputs: Sequence[fx.Node | None],
     nodes: Sequence[fx.Node],
@@ -208,20 +229,29 @@ def _assembled(
     numbers: set[fx.Node],
     counts: Sequence[Sequence[fx.Node]] = (),
 ) -> fx.GraphModule:
-    """A graph of some of the nodes. ``item()`` of a number given as a tensor is that tensor: it stays an argument."""
+    """A graph of some nodes of another.
+
+    Args:
+        source: the graph's module, which holds constants and subgraphs.
+        inputs: the nodes that become inputs; None for an input that is not used.
+        nodes: the nodes to copy.
+        outputs: the results.
+        numbers: inputs that stand for Python numbers, passed as tensors: ``item()`` of one is the tensor itself.
+        counts: for each further input, the nodes that it replaces.
+    """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for index, node in enumerate(inputs):
-        made = graph.placeholder(f"given_{index}")
+        argument = graph.placeholder(f"given_{index}")
         if node is not None:
-            copies[node] = made
-    for index, same in enumerate(counts):
-        copies.update(dict.fromkeys(same, graph.placeholder(f"count_{index}")))
+            copies[node] = argument
+    for index, same_nodes in enumerate(counts):
+        copies.update(dict.fromkeys(same_nodes, graph.placeholder(f"count_{index}")))
 
     def copy(node: fx.Node) -> fx.Node:
         if node not in copies:
             if node.op != "get_attr":
-                raise UnsupportedError(f"it computes {node.name} in a way that is not known")
+                raise UnsupportedError(f"it uses {node.name} in a form that scan does not support")
             copies[node] = graph.node_copy(node)
         return copies[node]
 

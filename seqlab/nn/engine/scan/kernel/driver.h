@@ -1,30 +1,46 @@
-// The loops over time: one recurrent product and one call of the step's code for each. After the step's own code, and
-// struct Arguments, which arguments.py writes.
+// The loops over time: each step is one recurrent product and one call of the step's code. Before this text come
+// vector.h, the sizes and struct Pointers (cpp.py), struct Arguments (arguments.py), and the step's code: the functions
+// step, step_and_keep and adjoint.
 //
-// Sizes, all in numbers of `real`:
-//   T, B    steps and rows (sequences); N: all rows of all steps, T * B where no row is shorter
-//   H       units; HP: H rounded up to whole vectors, so that each gate of a product begins at one
-//   VL      lanes of a vector: 16 floats with AVX-512, 8 with AVX, 4 else
-//   G, GI   gates, and the numbers of a row's input part: G * H
-//   NS, NE  parts of the state, and what a step reads beside its rows (extras)
+// Sizes, in numbers of `real` where they measure memory:
+//   T, B    steps and rows (sequences), a.steps and a.rows; N: the rows of all steps, T * B without padding
+//   H       units; HP: H rounded up to whole vectors, so that each gate of gh begins at a vector
+//   VL      lanes of a vector: 16 floats or 8 doubles with AVX-512, half as many with AVX, a quarter otherwise
+//   G, GI   gates, and the numbers of a row of gi: G * H
+//   NS, NE  parts of the state, and extras: tensors that a step reads beside its rows
 //   SIZE    the width of each part of the state, SIZE[0] = H; STRIDE: that of its gradient, STRIDE[0] = HP
-//   KEPT    spans of H that a step keeps for its adjoint outside of gi; KEPT_SHARED: single numbers
-//   SUMS    what the adjoint sums over rows and steps; SCRATCH: a thread's own memory
-// Names:
-//   gi (N, GI) = W_ih x + b_ih;  gh (B, G * HP) = W_hh h + b_hh;  previous, next (., SIZE): the state before and after
-//   dgi (N, GI), dgh (N, G * H), dnext (N, SIZE), dstate (B, STRIDE): gradients to these and to the running state
-//   group   rows that run through the whole sequence by themselves; column: a thread's part of a group's units
+//   KEPT    spans of H numbers that a step saves for its adjoint outside of gi; KEPT_SHARED: single numbers
+//   SUMS    numbers that the adjoint sums over rows and steps; SCRATCH: the numbers of a thread's own memory
+//   TILE, PANELS, LAST, MOST: the product's tiles, below
+// Switches:
+//   REAL_IS_DOUBLE   `real` is double, else float
+//   RECURRENT        there is a recurrent product
+//   SHARED_GRADIENT  gi and gh have the same gradient, dgi
+//   WHOLE_ROWS_FORWARD, WHOLE_ROWS_BACKWARD   a unit reads other units or their sum, so threads may not share a row
+// Memory, (rows, numbers of a row):
+//   gi (N, GI) = W_ih x + b_ih; the step may save its results there for the adjoint
+//   gh (rows of a group, G * HP) = W_hh h + b_hh of one step
+//   previous, next (., SIZE): the state before and after a step; all states: (B + N, SIZE), the initial rows first
+//   kept (N, KEPT * H), kept_shared (N, KEPT_SHARED): what the step saves for its adjoint; extra: the extras
+//   dgi (N, GI), dgh (N, G * H): gradients of gi and gh; dnext (N, SIZE): gradients to the states as outputs
+//   dstate (B, STRIDE): the gradient to the state after a step, which its adjoint replaces by that to the state before
+//   packed: W_hh in panels, for the product; sums (threads, 2, SUMS): running and finished sums; scratch
+// Work:
+//   group   rows that run through the whole sequence by themselves; base: where a group's initial rows begin
+//   block   the rows of a group at one step: first and count; stride: the distance between its rows, and
+//           previous_stride that in the state before; ahead: the distance to the next step's block, for prefetches
+//   column  one of the threads that share a group; share: its panels and units
 //   panel   TILE columns of the packed weights, (H, TILE) for the step and (G * H, TILE) for the adjoint
 //
-// Rows never meet, so each group of rows runs through the whole sequence by itself, without waiting for the others.
-// Where the weights outgrow a core's cache, several threads share a group: each takes some of the units, computes their
-// gates and their step, and waits for its fellows once a step (once more where a step sums over units).
+// Rows do not depend on each other, so each group runs through the whole sequence without waiting for the others. If
+// the weights outgrow a core's cache, several threads share a group. Each takes some of the units, computes their gates
+// and their step, and waits for the other threads once a step (twice if a unit reads other units).
 constexpr long TILE = 2 * VL;                                              // columns of a panel of packed weights
-constexpr long PANELS = (H + TILE - 1) / TILE;                             // panels a gate
+constexpr long PANELS = (H + TILE - 1) / TILE;                             // panels of a gate
 constexpr long LAST = H - (PANELS - 1) * TILE <= VL ? VL : TILE;           // columns of a gate's last panel
 static_assert(HP >= (PANELS - 1) * TILE + LAST, "the padded width holds every panel");
 #if VECTOR_BYTES == 64
-constexpr long MOST = 12;  // rows of a tile: 24 sums, 2 weights and a state's value fill 32 registers
+constexpr long MOST = 12;  // rows of a tile: 24 sums, 2 weights and a value of the state fit into 32 registers
 #else
 constexpr long MOST = 6;
 #endif
@@ -42,7 +58,7 @@ struct Barrier {
       return;
     }
     for (long spins = 0; round.load(std::memory_order_acquire) == now; ++spins) {
-      if (spins > 4000) sched_yield();  // a fellow has lost its core: let it have this one
+      if (spins > 4000) sched_yield();  // another thread may have lost its core: yield this one
 #if defined(__x86_64__)
       else __builtin_ia32_pause();
 #endif
@@ -50,7 +66,7 @@ struct Barrier {
   }
 };
 
-// c (M, N vectors) = start + a (M, K) panel (K, N vectors); start has rows `start_stride` apart: 0 for one row for all.
+// c (M, N vectors) = start + a (M, depth) panel (depth, N vectors). Rows of start are `start_stride` apart, 0 for one.
 template <int M, int N>
 INLINE void tile(const real* a, long a_stride, const real* panel, long depth, real* c, long c_stride, const real* start,
                  long start_stride) {
@@ -124,7 +140,7 @@ static void pack_adjoint(const real* weight, real* packed, long panel) {
   }
 }
 
-struct Share {  // a thread's part of a group's step: its panels, and its units
+struct Share {  // a thread's part of a group's step: its panels and its units
   long panel_begin, panel_end, unit_begin, unit_end;
 };
 
@@ -160,7 +176,7 @@ static Pointers pointers_at(const Arguments& a, long t, long group, long directi
   return p;
 }
 
-// Rows of a block that a thread takes where a step needs whole rows.
+// The rows of a block that a thread runs if the step needs whole rows.
 static void rows_of(long count, long column, long columns, long& begin, long& end) {
   begin = count * column / columns;
   end = count * (column + 1) / columns;
@@ -171,7 +187,7 @@ static void run_forward(const Arguments& a, long group, long column, long column
   real* products = a.scratch + a.base[group] * G * HP;  // (rows of the group, G * HP)
   for (long t = 0; t < a.steps; ++t) {
     const long count = a.count[t * a.groups + group];
-    if (!count) break;  // rows are sorted by length: none follows
+    if (!count) break;  // rows are sorted by length, so no later block has rows
     Pointers p = pointers_at(a, t, group, 1);
     if (RECURRENT) {
       for (long panel = share.panel_begin; panel < share.panel_end; ++panel)
@@ -204,7 +220,7 @@ static void run_forward(const Arguments& a, long group, long column, long column
 static void run_backward(const Arguments& a, long group, long column, long columns, Barrier& barrier, real* scratch,
                          real* sums) {
   const Share share = share_of(column, columns);
-  constexpr long FLUSH = 32;  // steps summed by themselves first, which keeps rounding errors of long sums small
+  constexpr long FLUSH = 32;  // this many steps are summed first, which keeps the rounding errors of long sums small
   long t = a.steps - 1;
   while (t >= 0 && !a.count[t * a.groups + group]) --t;
   for (long since = 1; t >= 0; --t, ++since) {
@@ -269,7 +285,7 @@ static void run(const Arguments& a) {
         else
           run_backward(a, group, column, a.columns, barriers[group], scratch, sums);
       }
-    } else {  // fewer threads came than were asked for
+    } else {  // OpenMP has started fewer threads than requested
       for (long group = id; group < a.groups; group += threads) {
         if (FORWARD)
           run_forward(a, group, 0, 1, barriers[group], scratch);

@@ -1,4 +1,4 @@
-// Vectors of VL numbers, and the functions that a step's code is written in. Before it come REAL_IS_DOUBLE and sizes.
+// Vectors of VL numbers, and the functions that a step's code calls. REAL_IS_DOUBLE is defined before this text.
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -37,7 +37,7 @@ INLINE mask mask_of(bool x) { return mask{} - integer(x); }
 INLINE vec load(const real* p) { return *(const loose*)p; }
 INLINE void store(real* p, vec v) { *(loose*)p = v; }
 INLINE vec choose(mask m, vec yes, vec no) { return m ? yes : no; }
-// Which of the lanes from j on lie in [begin, end).
+// The mask of the lanes i with begin <= j + i < end.
 INLINE mask lanes(long j, long begin, long end) {
   mask m{};
   for (long i = 0; i < VL; ++i) m[i] = -integer(j + i >= begin && j + i < end);
@@ -67,7 +67,7 @@ INLINE void store_some(long count, real* p, vec v) {
   for (long i = 0; i < count; ++i) p[i] = v[i];
 #endif
 }
-// The lanes i with begin <= j + i < end of p[offset + j + i], and 0 in the others, which may lie outside of p.
+// p[offset + j + i] in the lanes i with begin <= j + i < end, and 0 in the other lanes, which may lie outside of p.
 INLINE vec load_lanes(const real* p, long offset, long j, long begin, long end) {
   if (begin <= j && j + VL <= end) return load(p + offset + j);
   vec v{};
@@ -109,7 +109,7 @@ INLINE vec both(vec x, vec y, F f) {
   for (long i = 0; i < VL; ++i) x[i] = f(x[i], y[i]);
   return x;
 }
-// The remainder that has the sign of the divisor, as Python's.
+// The remainder with the sign of the divisor, as in Python.
 INLINE real modulo(real x, real y) {
   const real rest = std::fmod(x, y);
   return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
@@ -126,14 +126,14 @@ INLINE vec hyperbolic_tangent(vec x) { return each(x, [](real v) { return std::t
 #else
 INLINE vec inverse(vec x) {
 #if defined(__AVX512F__)
-  // A division takes 16 cycles; an estimate good to 14 bits and one Newton step take 5, to within a rounding or two.
+  // A division takes 16 cycles. An estimate of 14 bits and one Newton step take 5, and are off by a rounding or two.
   const vec guess = (vec)_mm512_rcp14_ps((__m512)x);
   return guess + guess * (real(1) - x * guess);
 #else
   return real(1) / x;
 #endif
 }
-// x kept within bounds; NaN stays NaN.
+// x clamped to [low, high]; NaN stays NaN.
 INLINE vec bounded(vec x, real low, real high) {
 #if defined(__AVX512F__)
   return (vec)_mm512_min_ps((__m512)splat(high), _mm512_max_ps((__m512)splat(low), (__m512)x));
@@ -142,7 +142,7 @@ INLINE vec bounded(vec x, real low, real high) {
   return choose(x > high, splat(high), x);
 #endif
 }
-INLINE vec rounded(vec x) { return (x + real(12582912)) - real(12582912); }  // 1.5 * 2^23: no fraction fits beside it
+INLINE vec rounded(vec x) { return (x + real(12582912)) - real(12582912); }  // 1.5 * 2^23 leaves no fraction bits
 // x * 2^n for a whole n in [-252, 252].
 INLINE vec scaled(vec x, vec n) {
 #if defined(__AVX512F__)
@@ -169,7 +169,7 @@ INLINE vec exponential(vec x) {
 INLINE vec exponential_less_one(vec x) {
   const vec t = bounded(x, real(-104), real(88.7)), n = rounded(t * real(1.44269504)), power = scaled(splat(1), n);
   const vec y = small_expm1(remainder_of(t, n)) * power + (power - real(1));  // exact to its last bits near 0
-  return choose(x > real(80), exponential(x), y);  // the power alone would overflow before the result
+  return choose(x > real(80), exponential(x), y);  // beyond 80, the power could overflow where the result does not
 }
 INLINE vec logarithm(vec x) {
   const mask tiny = x < real(1.17549435e-38);
@@ -186,7 +186,7 @@ INLINE vec logarithm(vec x) {
   return choose((x > real(0)) & (x < splat(INFINITY)), y, special);
 }
 INLINE vec logarithm_of_one_plus(vec x) {
-  const vec w = x + real(1);  // what w lost in rounding, the factor gives back
+  const vec w = x + real(1);  // the factor x / (w - 1) corrects the rounding of w
   return choose(w == real(1), x, choose(w == splat(INFINITY), w, logarithm(w) * (x / (w - real(1)))));
 }
 INLINE vec hyperbolic_tangent(vec x) {
