@@ -96,7 +96,7 @@ class AttentionMaps(Observer):
         data, task = data_and_task(trainer, pl_module, TranslationData, TranslationTask)
         if task.model.decoder.attention is None:
             return
-        pairs = data.pairs("validation")[: self.num_examples]
+        pairs = data.rows("validation")[: self.num_examples]
         batch = data.collate("validation", list(range(len(pairs))))
         found = translate(task.model, task.spec, batch.source, batch.source_lengths, **task.search)
         assert found.attention is not None

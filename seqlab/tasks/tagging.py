@@ -96,7 +96,7 @@ class TaggingTask(SequenceTask):
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each word of the sentences with its true and its predicted tag."""
-        sentences = data.sentences(split)[:count]
+        sentences = data.rows(split)[:count]
         found = likeliest(self.model, data.collate(split, list(range(len(sentences)))))
         rows, lines = [], []
         for sentence, row in zip(sentences, found, strict=True):

@@ -179,7 +179,7 @@ class TranslationTask(SequenceTask):
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each source with its translation by beam search and the reference."""
-        pairs = data.pairs(split)[:count]
+        pairs = data.rows(split)[:count]
         batch = data.collate(split, list(range(len(pairs))))
         found = translate(self.model, self.spec, batch.source, batch.source_lengths, **self.search)
         vocabulary = data.vocabularies["target"]

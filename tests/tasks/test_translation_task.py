@@ -167,7 +167,7 @@ def test_validation_is_translated_greedily_at_every_nth_validation(tmp_path, num
         assert [event.step for event in events.Scalars(name)] == validated[1:]
     run = load.load_run(tmp_path)
     data, model = build.build_data(run.config), run.model()
-    pairs = data.pairs("validation")
+    pairs = data.rows("validation")
     batch = data.collate("validation", list(range(len(pairs))))
     found = model.greedy(batch.source, batch.source_lengths, max_length=50, bos=run.spec.bos, eos=run.spec.eos).best()
     texts = [decode(run.spec, run.vocabularies["target"], tokens) for tokens in found]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab.data.answers.hub import AnswerHub
 from seqlab.data.answers.module import AnswerData
-from seqlab.data.answers.sources import AnswerHub, BabiFiles
+from seqlab.data.answers.sources import BabiFiles
 from seqlab.data.answers.world import WORLD_STORIES, World
 from seqlab.data.core.options import (
     check_hub_or_files,

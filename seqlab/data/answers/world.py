@@ -3,10 +3,10 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.babi import StoryQuestion, write_babi
 from seqlab.errors import InputError
 
@@ -48,7 +48,7 @@ class State:
         return self.place[holder], tuple(sorted({*self.moved[thing], self.went[holder]}))
 
 
-class World:
+class World(EmbeddedSource):
     """People who walk about, take things up, hand them over and put them down; and questions about it all.
 
     The questions are where a person is, where a thing is, who has a thing ("nobody" where it lies about), and whether
@@ -80,10 +80,6 @@ class World:
 
     def __str__(self) -> str:
         return "the made-up world"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def read(self, split: str) -> list[StoryQuestion]:
         """The questions of a split."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows, few
 from seqlab.data.core.labels import LabelNames
-from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.reading import EmbeddedSource, Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
 from seqlab.data.formats.tables import LabelledText, TableFormat, is_separated, read_table, without_surrogates
@@ -30,7 +30,7 @@ class LabelledSource(Protocol):
         """The examples of "train", "validation" or "test"."""
 
 
-class TinySentiment:
+class TinySentiment(EmbeddedSource):
     """Four plain sentences, two of each kind, and two test sentences of words that occur in the four.
 
     They stand for a lecture's example of that size; the wording is this project's own. Validation repeats training, as
@@ -51,10 +51,6 @@ class TinySentiment:
 
     def __str__(self) -> str:
         return "the four sentences"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def read(self, split: str) -> Sequence[LabelledText]:
         """The four sentences, or the two of "test"."""

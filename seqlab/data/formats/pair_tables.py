@@ -54,15 +54,21 @@ class PairFormat(Writing):
         return isinstance(self.source, str) or isinstance(self.target, str) if self.header is None else self.header
 
 
-class Row(NamedTuple):
-    """Both sides as they stand in the table, and where."""
+class SentencePair(NamedTuple):
+    """A sentence and its translation.
+
+    Attributes:
+        source: the sentence as it stands in the data.
+        target: its translation as it stands in the data.
+        place: the place of the pair, for messages: ``file:line``.
+    """
 
     source: str
     target: str
     place: str
 
 
-def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
+def read_pairs(file: Path, form: PairFormat) -> Iterator[SentencePair]:
     """The rows of a table, in its order.
 
     Args:
@@ -97,7 +103,7 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
             *(file, number, ", ".join(names)[:100]),
         )
     if not form.named:
-        yield Row(names[columns[0]], names[columns[1]], f"{file}:{number}")
+        yield SentencePair(names[columns[0]], names[columns[1]], f"{file}:{number}")
     for number, values in rows:
         if len(values) != len(names):
             hint = "" if form.quoting else "; where quotes are characters of the texts give data.quoting=none"
@@ -106,7 +112,7 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
             )
         if form.named and same_names(values, names):
             raise InputError(f"{file}:{number}: {names_again(values, names)}")
-        yield Row(values[columns[0]], values[columns[1]], f"{file}:{number}")
+        yield SentencePair(values[columns[0]], values[columns[1]], f"{file}:{number}")
 
 
 def _like_name(value: str) -> bool:
@@ -193,7 +199,7 @@ def _column(place: str, names: Sequence[str], form: PairFormat, side: str) -> in
     )
 
 
-def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
+def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[SentencePair]:
     sides = {"source": str(form.source), "target": str(form.target)}
     records: Iterator[tuple[str, dict[str, Any]]] = (
         parquet_rows(file, sides) if parquet else json_lines(file, form.encoding, sides.values())
@@ -205,4 +211,4 @@ def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
             if not isinstance(record[column], str):
                 raise InputError(f"{place}: expected text in {column!r}, got {short_repr(record[column])}")
             values.append(record[column])
-        yield Row(values[0], values[1], place)
+        yield SentencePair(values[0], values[1], place)

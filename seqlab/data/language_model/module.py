@@ -2,18 +2,19 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningDataModule
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cache import build_once, cache_folder
 from seqlab.data.core.inputs import files_of
-from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.loading import batches_trained, device_of
+from seqlab.data.core.options import check_limit, check_whole_number
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.stream import Stream, StreamLoader, device_rows, longest_run
 from seqlab.data.core.summary import SplitSummary, percent
 from seqlab.data.language_model.batch import LanguageModelSpec
@@ -48,9 +49,10 @@ class Windows:
     restart_documents: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"):
-            if (value := getattr(self, name)) is not None or not name.startswith("eval_"):
-                check_whole_number(f"data.{name}", value, 1)
+        for name in ("batch_size", "tbptt_steps"):
+            check_whole_number(f"data.{name}", getattr(self, name), 1)
+        for name in ("eval_batch_size", "eval_steps"):
+            check_limit(f"data.{name}", getattr(self, name))
 
 
 class LanguageModelData(LightningDataModule):
@@ -146,7 +148,6 @@ class LanguageModelData(LightningDataModule):
     def summaries(self) -> list[SplitSummary]:
         """How many tokens, documents and characters each split holds, and how many of them read as ``<unk>``."""
         corpus = self.corpus
-        left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         source_notes: Callable[[str], tuple[str, ...]] = getattr(self.source, "notes", lambda split: ())
         summaries = []
         for split in SPLITS:
@@ -160,7 +161,7 @@ class LanguageModelData(LightningDataModule):
                 share = percent(unknown / counts["tokens"])
                 notes.append(f"{share} of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
             notes += source_notes(split)
-            summaries.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
+            summaries.append(SplitSummary(split, counts, left_out_of(self.source, split), notes=tuple(notes)))
         return summaries
 
     def fingerprint(self) -> str:
@@ -179,12 +180,8 @@ class LanguageModelData(LightningDataModule):
         """Map the tokens into memory."""
         self.corpus  # noqa: B018
 
-    def _device(self) -> tuple[int, int]:
-        """This process's rank and the number of devices."""
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
     def _stream(self, split: str, batch_size: int, steps: int, option: str) -> Stream:
-        rows = device_rows(batch_size, *self._device())
+        rows = device_rows(batch_size, *device_of(self.trainer))
         boundaries = self.corpus.documents[split] if self.restart_documents else None
         tokens = self.corpus.tokens[split]
         longest = longest_run(len(tokens) - 1, batch_size, boundaries)
@@ -211,14 +208,7 @@ class LanguageModelData(LightningDataModule):
                 f"data.batch_size={self.batch_size} rows: give more text or data.batch_size={num_targets} or less"
             )
         stream = self._stream("train", self.batch_size, self.tbptt_steps, "tbptt_steps")
-        return StreamLoader(stream, self._windows_trained(len(stream)))
-
-    def _windows_trained(self, num_windows: int) -> int:
-        """The windows of an epoch that the trainer takes, by its ``limit_train_batches``."""
-        limit: Any = None if self.trainer is None else self.trainer.limit_train_batches
-        if limit is None:
-            return num_windows
-        return int(num_windows * limit) if isinstance(limit, float) else min(num_windows, limit)
+        return StreamLoader(stream, batches_trained(self.trainer, len(stream)))
 
     def val_dataloader(self) -> StreamLoader:
         """The validation windows."""
@@ -229,7 +219,7 @@ class LanguageModelData(LightningDataModule):
         return self._evaluation_loader("test")
 
     def _evaluation_loader(self, split: str) -> StreamLoader:
-        world_size = self._device()[1]
+        world_size = device_of(self.trainer)[1]
         fill = (len(self.corpus.tokens[split]) - 1) // world_size * world_size
         if fill == 0:
             raise InputError(f"the {split} split of {self.source} is too short to be shared by {world_size} devices")

@@ -8,8 +8,9 @@ from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.options import from_options, published_folder, take
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData
-from seqlab.data.language_model.sources import Hello, Hub, KingJames, TextFiles
+from seqlab.data.language_model.sources import Hello, KingJames, TextFiles
 from seqlab.errors import InputError
 
 

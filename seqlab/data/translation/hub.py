@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
 from seqlab.data.formats.hub_sets import HubDataset
-from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
+from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.errors import InputError
 
 
@@ -35,7 +36,7 @@ class ParallelHub(HubSource, RowSource[SentencePair]):
         source: str,
         target: str,
         column: str = "translation",
-        split: Sequence[float] = PARALLEL_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         split_seed: int = 0,
     ) -> None:
         self._sides, self._column = (source, target), column

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqlab.data.core.cut import Cut
+from seqlab.data.core.cut import DEFAULT_SPLIT, Cut
 from seqlab.data.core.options import from_options, published_folder, take
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat
@@ -13,7 +13,7 @@ from seqlab.data.formats.paths import Files, Paths, Sides
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
-from seqlab.data.translation.sources import PARALLEL_SPLIT, ParallelFiles, ParallelSource, ParallelTables
+from seqlab.data.translation.sources import ParallelFiles, ParallelSource, ParallelTables
 from seqlab.errors import InputError
 
 
@@ -125,7 +125,7 @@ def multi30k_data(
     return from_options(TranslationData, ParallelFiles(Files(None, *splits)), **options)
 
 
-def kjv_web_data(split: Sequence[float] = PARALLEL_SPLIT, split_seed: int = 0, **options: Any) -> TranslationData:
+def kjv_web_data(split: Sequence[float] = DEFAULT_SPLIT, split_seed: int = 0, **options: Any) -> TranslationData:
     """``data=kjv_web``: English of 1769 to English of 2000.
 
     Args:

@@ -5,15 +5,15 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import Cut, cut_rows, few
+from seqlab.data.core.cut import DEFAULT_SPLIT, Cut, cut_rows, few
 from seqlab.data.core.inputs import flat
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.pair_tables import PairFormat, read_pairs
+from seqlab.data.formats.pair_tables import PairFormat, SentencePair, read_pairs
 from seqlab.data.formats.pairing import pair_files
 from seqlab.data.formats.paths import Files, FileSource, Paths, Sides, check_distinct
 from seqlab.data.formats.tables import without_surrogates
@@ -21,18 +21,9 @@ from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
 SIDES = ("source", "target")
-PARALLEL_SPLIT = (0.9, 0.05, 0.05)
 EMPTY = "pairs with an empty side"
 
 log = logging.getLogger("seqlab")
-
-
-class SentencePair(NamedTuple):
-    """A sentence, its translation as it stands in the data, and where the pair stands, for messages: ``file:line``."""
-
-    source: str
-    target: str
-    place: str
 
 
 class ParallelSource(Protocol):
@@ -117,7 +108,7 @@ class ParallelFiles(_Pairs):
         files: Files | Sides = Files(),
         encoding: str = "utf-8",
         skip_empty: bool = False,
-        cut: Cut = Cut(PARALLEL_SPLIT),
+        cut: Cut = Cut(DEFAULT_SPLIT),
     ) -> None:
         self._encoding = encoding
         named = Files.of(files).named()
@@ -178,7 +169,7 @@ class ParallelTables(_Pairs):
         form: PairFormat,
         files: Files | Paths = Files(),
         skip_empty: bool = False,
-        cut: Cut = Cut(PARALLEL_SPLIT),
+        cut: Cut = Cut(DEFAULT_SPLIT),
     ) -> None:
         self._form = form
         self._files = Files.of(files).expanded("sentence pairs")
