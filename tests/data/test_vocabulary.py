@@ -148,7 +148,8 @@ def test_an_unknown_character_without_unk_is_refused_by_name():
     vocabulary = CharacterVocabulary("abc ")
     with pytest.raises(InputError) as caught:
         vocabulary.encode("a \u00df b \u20ac \u00df")
-    assert str(caught.value) == "the prompt has characters the vocabulary lacks: '\u00df', '\u20ac'"
+    lacks = "the prompt has characters the vocabulary lacks: '\u00df', '\u20ac'; leave them out, or train with "
+    assert str(caught.value) == lacks + "data.max_vocab_size=3 or data.min_frequency=2, so that they read as <unk>"
     assert vocabulary.unknown("a \u00df b \u20ac \u00df") == ["\u00df", "\u20ac"]
 
 

@@ -122,7 +122,7 @@ class Vocabulary(ABC):
         ids, counts = self._lookup(texts)
         if ids.size and ids.min() < 0:
             if self.unknown_id is None:
-                raise InputError(self._lack(texts, name))
+                raise InputError(self._missing(texts, name))
             ids = np.where(ids < 0, self.unknown_id, ids)
         return ids.astype(self.dtype, copy=False), counts
 
@@ -142,10 +142,13 @@ class Vocabulary(ABC):
         """The different tokens of a text that the vocabulary lacks, in order of appearance."""
         return [token for token in dict.fromkeys(self.pieces(text)) if token not in self.index]
 
-    def _lack(self, texts: Sequence[str], name: str) -> str:
-        lacking = list(dict.fromkeys(token for text in texts for token in self.unknown(text)))
-        shown = ", ".join(repr(token) for token in lacking[:10]) + (", ..." if len(lacking) > 10 else "")
-        return f"{name} has {self.unit}s the vocabulary lacks: {shown}"
+    def _missing(self, texts: Sequence[str], name: str) -> str:
+        """Which tokens of the texts the vocabulary lacks, and how to get one with ``<unk>``."""
+        missing = list(dict.fromkeys(token for text in texts for token in self.unknown(text)))
+        shown = ", ".join(map(repr, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        mends = [f"data.max_vocab_size={len(self) - 1}"] if len(self) > 2 else []  # one token has to make room
+        mend = f"leave them out, or train with {' or '.join([*mends, 'data.min_frequency=2'])}, so that they read as"
+        return f"{name} has {self.unit}s the vocabulary lacks: {shown}; {mend} {UNKNOWN}"
 
     def save(self, path: str | Path) -> Path:
         """Write the vocabulary in the `tokenizers` library's format, as ``tokenizer.json`` if ``path`` is a folder."""

@@ -28,10 +28,8 @@ class CharacterVocabulary(Vocabulary):
         [1, 0, 2, 2, 3]
         >>> vocabulary.decode([1, 0, 2, 2, 3])
         'hello'
-        >>> vocabulary.encode("h\u00e9")
-        Traceback (most recent call last):
-            ...
-        seqlab.errors.InputError: the prompt has characters the vocabulary lacks: '\u00e9'
+        >>> vocabulary.unknown("h\u00e9")
+        ['\u00e9']
     """
 
     unit = "character"
