@@ -2,7 +2,8 @@
 
 from seqlab.callbacks.at_test import AtTest, Observer
 from seqlab.callbacks.attention import AnswerAttention, AttentionMaps
-from seqlab.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
+from seqlab.callbacks.checkpoint import RunCheckpoint
+from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.callbacks.confusion import ConfusionMatrix
 from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure

@@ -179,12 +179,10 @@ class AnswerData(ExampleData):
 
     @cached_property
     def _targets(self) -> dict[str, NDArray[np.int64]]:
-        return {
-            split: self._answers.numbers(
-                [row.answer for row in rows], split, "questions", lambda at, rows=rows: rows[at].place
-            )
-            for split, rows in self._rows.items()
-        }
+        return {split: self._numbers(split, rows) for split, rows in self._rows.items()}
+
+    def _numbers(self, split: str, rows: Sequence[StoryQuestion]) -> NDArray[np.int64]:
+        return self._answers.numbers([row.answer for row in rows], split, "questions", lambda at: rows[at].place)
 
     @cached_property
     def _stories(self) -> dict[str, EncodedStories]:

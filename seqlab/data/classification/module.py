@@ -180,12 +180,10 @@ class ClassificationData(ExampleData):
 
     @cached_property
     def _targets(self) -> dict[str, NDArray[np.int64]]:
-        return {
-            split: self._labels.numbers(
-                [row.label for row in rows], split, "texts", lambda at, rows=rows: rows[at].place
-            )
-            for split, rows in self._rows.items()
-        }
+        return {split: self._numbers(split, rows) for split, rows in self._rows.items()}
+
+    def _numbers(self, split: str, rows: Sequence[LabelledText]) -> NDArray[np.int64]:
+        return self._labels.numbers([row.label for row in rows], split, "texts", lambda at: rows[at].place)
 
     @cached_property
     def _texts(self) -> dict[str, Ragged]:

@@ -50,10 +50,9 @@ class LearnedTags:
         if self.scheme is None:
             return {split: [] for split in SPLITS}
         if self._fixed is None:
-            tags, outside = (tag for one in self._read["train"] for tag in one.tags), self.scheme.outside
+            typed = typed_mark((tag for one in self._read["train"] for tag in one.tags), self.scheme.outside)
         else:
-            tags, outside = iter(self._fixed.names), "O"
-        typed = typed_mark(tags, outside)
+            typed = typed_mark(self._fixed.names)
         return {split: check_scheme(sentences, self.scheme, typed) for split, sentences in self._read.items()}
 
     @cached_property
