@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from seqlab.data.core.summary import counted
-from seqlab.data.formats.columns import Columns, read_columns
+from seqlab.data.formats.column_layout import Columns
+from seqlab.data.formats.columns import read_columns
 from seqlab.data.formats.conllu import CONLLU_TAGS, is_conllu, read_conllu
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.separators import separator_of
