@@ -1,7 +1,7 @@
 """Data as plain PyTorch tensors and Lightning data modules: text, labelled texts, tagged sentences, pairs, stories.
 
-``core``, ``vocabulary`` and ``formats`` serve all; a folder a task holds its sources, batch, module and presets. The
-names below are the public ones: ``conf/data`` and users' own code call them, so a change of one is BREAKING.
+``core``, ``vocabulary`` and ``formats`` serve all tasks. The folder of a task holds its sources, batch, module and
+presets. The names below are public: ``conf/data`` and users' own code call them, so a change of one is BREAKING.
 """
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec

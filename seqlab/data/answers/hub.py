@@ -16,20 +16,21 @@ from seqlab.errors import InputError
 
 
 class AnswerHub(HubSource, RowSource[StoryQuestion]):
-    """Three columns of a data set of the hub: story, question and answer.
+    """Stories with questions of a Hugging Face data set, in three columns.
 
-    A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
-    from the end of its training split, by row: neighbours, often of one story, stay together.
+    A story is a text, which is split into sentences, or a list of sentences. A split that the data set lacks is cut
+    from the end of its training split, by row, so that neighbours, often of one story, stay together.
 
     Args:
         data_set: the data set, or its name.
         story: the column of stories.
         question: the column of questions.
         answer: the column of answers.
-        split: shares of train, validation and test, for the splits that are cut.
+        split: the shares of train, validation and test, for the splits that are cut.
 
     Raises:
-        InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its story, question or answer.
+        InputError: an option is wrong; on first use: the data set or a split is missing or cannot be read, there is no
+            such column, or a row lacks its story, question or answer.
     """
 
     def __init__(

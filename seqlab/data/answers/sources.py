@@ -1,4 +1,4 @@
-"""Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
+"""Where stories with questions come from: bAbI's files. ``hub`` has Hugging Face data sets, ``world`` makes some."""
 
 import random
 from collections import Counter
@@ -15,10 +15,13 @@ VALIDATION_SHARE = 0.1
 
 
 class AnswerSource(Protocol):
-    """Three splits of questions with their stories."""
+    """The contract of a source of questions with their stories.
+
+    A source may also have ``files()``, the files that it reads, and ``left_out(split)``, what it left out, by reason.
+    """
 
     def __str__(self) -> str:
-        """What the source is, for messages."""
+        """The source's name in messages."""
 
     def read(self, split: str) -> Sequence[StoryQuestion]:
         """The questions of "train", "validation" or "test"."""
@@ -27,13 +30,13 @@ class AnswerSource(Protocol):
 class BabiFiles(FileSource, RowSource[StoryQuestion]):
     """Files in bAbI's form; see :func:`~seqlab.data.formats.babi.read_babi`.
 
-    Without files for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
-    never on both sides.
+    Without files of its own, validation is a share of the training *stories*, drawn by a seed. So the questions about
+    one story are all in one split.
 
     Args:
-        files: those of each split; without ``validation`` it is cut from training.
-        validation_share: the share of the training stories that is cut.
-        split_seed: of which stories are cut: runs of different seeds share them.
+        files: the files of each split; without ``validation``, it is cut from training.
+        validation_share: the share of the training stories that become validation.
+        split_seed: of the choice of these stories, which runs of different seeds share.
         encoding: the files' encoding.
 
     Raises:
@@ -83,16 +86,19 @@ class BabiFiles(FileSource, RowSource[StoryQuestion]):
 def cut_stories(
     rows: Sequence[StoryQuestion], share: float, seed: int, name: str
 ) -> tuple[list[StoryQuestion], list[StoryQuestion]]:
-    """The rows of all stories but a share drawn by ``seed``, and the rows of that share; one story at least.
+    """Cuts a share of the stories, at least one, from a training split.
 
     Args:
         rows: the questions, each with the number of its story.
-        share: of the stories, between 0 and 1.
-        seed: of the draw.
-        name: what the stories are of, for messages.
+        share: the share of the stories, between 0 and 1.
+        seed: of the choice of stories.
+        name: where the stories come from, for messages.
+
+    Returns:
+        The questions of the other stories, and those of the chosen ones.
 
     Raises:
-        InputError: there is one story alone.
+        InputError: there are fewer than two stories.
     """
     groups = sorted({row.group for row in rows})
     if len(groups) < 2:

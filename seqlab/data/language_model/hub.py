@@ -15,18 +15,19 @@ log = logging.getLogger("seqlab")
 
 
 class Hub(HubSource):
-    """A text column of a data set of the hub.
+    """A text column of a Hugging Face data set.
 
-    Each row is a document, and ends with a newline (one is added where there is none); rows without a value are left
-    out, with a log line. Splits that the data set lacks are cut from the end of its training split, by row.
+    Each row is a document and ends with a newline, which is added where it is missing. Rows without a value are left
+    out, with a log line. A split that the data set lacks is cut from the end of its training split, by row.
 
     Args:
         data_set: the data set, or its name.
-        column: the column that holds the text.
-        split: shares of train, validation and test, for the splits that are cut.
+        column: the column of texts.
+        split: the shares of train, validation and test, for the splits that are cut.
 
     Raises:
-        InputError: as ``HubRows``; on first use: there is no such column, or it holds no text.
+        InputError: an option is wrong; on first use: the data set or a split is missing or cannot be read, or there is
+            no such column of text.
     """
 
     cached = True
@@ -43,7 +44,7 @@ class Hub(HubSource):
         self._left_out: dict[str, int] = {}
 
     def fingerprint(self) -> str:
-        """A digest of all rows and of where the splits lie."""
+        """A digest of all rows, in their splits."""
         digest = hashlib.blake2b(digest_size=16)
         for split in SPLITS:
             for text, begins in self.read(split):
@@ -51,7 +52,7 @@ class Hub(HubSource):
         return digest.hexdigest()
 
     def read(self, split: str) -> Iterator[Piece]:
-        """The rows of a split."""
+        """The rows of a split, each a document."""
         empty, first = 0, ""
         for number, (text,) in enumerate(self._hub.read(split, self._column)):
             if text is None:
@@ -67,7 +68,7 @@ class Hub(HubSource):
         self._left_out[split] = empty
 
     def left_out(self, split: str) -> dict[str, int]:
-        """How many rows without a value a split has, once it has been read."""
+        """How many rows of a split have no value; 0 before it has been read."""
         return {"rows without a value": self._left_out.get(split, 0)}
 
     def _choose(self, rows: Any) -> Any:

