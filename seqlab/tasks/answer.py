@@ -1,4 +1,4 @@
-"""Answering questions to stories."""
+"""Answering questions about stories."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

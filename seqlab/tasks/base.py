@@ -40,7 +40,7 @@ def check_label_smoothing(share: float) -> float:
 
 
 def log_interval(trainer: pl.Trainer) -> int:
-    """``trainer.log_every_n_steps``, which Lightning sets without declaring it."""
+    """``trainer.log_every_n_steps``, in steps. Lightning sets the attribute without declaring it."""
     return int(trainer.log_every_n_steps)  # type: ignore[attr-defined]
 
 
@@ -165,7 +165,7 @@ class SequenceTask(pl.LightningModule):
         self.finish("test")
 
     def configure_optimizers(self) -> Any:
-        # A resumed run keeps its plan. Asking Lightning anew would also set the training loader up before the
+        # A resumed run keeps its plan. To ask Lightning again would also set up the training loader before the
         # checkpoint's cursor is read, and the cursor would be lost.
         self.plan = self._resumed_plan(Plan(**self._resumed["plan"])) if self._resumed else self._new_plan()
         if self.optimizer_factory is None:
@@ -210,7 +210,7 @@ class SequenceTask(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         if gradient_clip_val and gradient_clip_algorithm != "value":
-            # Clipping needs the norm anyway: measured apart, it would cost a second pass over all gradients.
+            # Clipping needs the norm anyway, and measuring it separately would cost a second pass over all gradients.
             self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
             return
         if (self.trainer.global_step + 1) % log_interval(self.trainer) == 0:
@@ -224,7 +224,7 @@ class SequenceTask(pl.LightningModule):
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics
-        if self.metric not in metrics:  # before the plateau, early stopping or the checkpoint look for it
+        if self.metric not in metrics:  # checked before the schedule, early stopping or the checkpoint need it
             raise InputError(
                 f"optimize.metric={self.metric} is not logged by validation; it logs {', '.join(sorted(metrics))}"
             )

@@ -49,7 +49,7 @@ def read_documents(files: Sequence[Path], encoding: str) -> Iterator[Piece]:
 def read_text(file: Path, encoding: str) -> Iterator[str]:
     """The text of a file in pieces that end before white space, so that no piece ends inside a word.
 
-    A line ends in ``\\n`` or ``\\r\\n``. In a file without any ``\\n`` it ends in ``\\r``, which is a character otherwise.
+    A line ends in ``\\n`` or ``\\r\\n``. A lone ``\\r`` is a character, but ends a line in a file without any ``\\n``.
     Nothing else ends a line, neither a form feed nor Unicode's separators. All ends read as ``\\n``, and byte order
     marks are dropped. A run of more than 16 million characters without white space is cut.
 
