@@ -126,7 +126,9 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.saved_at = time.monotonic()
-        self._must_finish_validation = any(map(_takes_part_in_validation, _callbacks(trainer)))
+        self._must_finish_validation = any(
+            map(_takes_part_in_validation, trainer.callbacks)  # type: ignore[attr-defined]
+        )
         if self._resumed is not None:
             loops.restore_metrics(trainer, self._resumed["run"]["metrics"])
         if self._resumed_at("validation"):
@@ -261,11 +263,6 @@ class RunCheckpoint(Checkpoint):
         self._moment = "batch"
         self.saved_at = time.monotonic()
         return path
-
-
-def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return callbacks
 
 
 def _takes_part_in_validation(callback: pl.Callback) -> bool:

@@ -21,7 +21,8 @@ from seqlab.run import load
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import TranslationTask, translation
-from seqlab.tasks.translation import decode, score, translate
+from seqlab.tasks.scores import score
+from seqlab.tasks.translation import decode, translate
 from tests.conftest import config_of, run_here
 from tests.numbers_language import of_numbers, write_numbers
 
@@ -36,6 +37,7 @@ LEARNED = (
     "task.lowercase_scores=true",
     "task.beam_size=4",
     "optimizer.lr=0.01",
+    "scheduler=cosine",
     "trainer.max_epochs=4",
     "trainer.check_val_every_n_epoch=2",
     "task.label_smoothing=0.0",

@@ -106,6 +106,5 @@ def cut_stories(
         raise InputError(
             f"{name}: {few(len(groups), 'stories')} to cut validation from: give data.validation=FILE{restart}"
         )
-    drawn = random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1))
-    cut = set(drawn)
+    cut = set(random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1)))
     return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]

@@ -112,20 +112,20 @@ def _happen(draw: random.Random, state: State, number: int) -> str:
     """Changes the state by an event that is possible in it, and returns the sentence, which has this ``number``."""
     kind = draw.choice(("go", "go", "take", "take", "give", "leave"))
     near = [(person, thing) for person in state.place for thing in THINGS if _in_reach(state, person, thing)]
-    held = sorted(state.holder.items())
+    holdings = sorted(state.holder.items())
     if kind == "take" and near:
         person, thing = draw.choice(near)
         state.lies.pop(thing, None)
         state.holder[thing], state.moved[thing] = person, (number,)
         return f"{person} {draw.choice(_TAKING)} the {thing}."
-    if kind == "leave" and held:
-        thing, person = draw.choice(held)
+    if kind == "leave" and holdings:
+        thing, person = draw.choice(holdings)
         del state.holder[thing]
         state.lies[thing], state.moved[thing] = state.place[person], (state.went[person], number)
         return f"{person} {draw.choice(_LEAVING)} the {thing}."
     company = [
         (thing, giver, other)
-        for thing, giver in held
+        for thing, giver in holdings
         for other in PEOPLE
         if other != giver and state.place.get(other) == state.place[giver]
     ]

@@ -56,15 +56,15 @@ def take(kind: Callable[..., T], options: dict[str, Any], *arguments: Any) -> T:
         >>> take(Cut, options).split_seed, options
         (3, {'batch_size': 8})
     """
-    taken = {}
+    values = {}
     for parameter in _parameters(kind, arguments):
         part = parameter.default
         if parameter.name in options:
-            taken[parameter.name] = options.pop(parameter.name)
+            values[parameter.name] = options.pop(parameter.name)
         elif _is_part(part):
             flat = {name: options.pop(name) for name in _options_of(parameter) if name in options}
-            taken[parameter.name] = replace(part, **flat)
-    return kind(*arguments, **taken)
+            values[parameter.name] = replace(part, **flat)
+    return kind(*arguments, **values)
 
 
 def _parameters(kind: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Parameter]:

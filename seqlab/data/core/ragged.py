@@ -54,6 +54,6 @@ class Ragged:
         position = np.arange(len(self.values)) - np.repeat(self.starts[:-1], self.lengths)
         return Ragged.of(self.values[position < limit], np.minimum(self.lengths, limit))
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Ragged":
-        """The rows for which ``chosen (N,)`` is true."""
-        return Ragged.of(self.values[np.repeat(chosen, self.lengths)], self.lengths[chosen])
+    def where(self, condition: NDArray[np.bool_]) -> "Ragged":
+        """The rows for which the condition, ``(N,)``, is true."""
+        return Ragged.of(self.values[np.repeat(condition, self.lengths)], self.lengths[condition])

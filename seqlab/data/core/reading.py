@@ -47,7 +47,7 @@ class EmbeddedSource:
     """A source that reads no files: its rows are made by a program, or come with a package."""
 
     def files(self) -> list[Path]:
-        """None."""
+        """An empty list."""
         return []
 
 

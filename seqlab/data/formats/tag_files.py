@@ -113,9 +113,9 @@ class TagFormat:
             return self.format
         if file.name.lower().removesuffix(".gz").endswith((".conllu", ".conllup")):
             return "conllu"
-        for_columns = (self.word_column, self.separator, self.comments, self.header)
-        asked = any(option is not None for option in for_columns) or isinstance(self.tag_column, int)
-        if asked or not is_conllu(lines):
+        options = (self.word_column, self.separator, self.comments, self.header)
+        has_columns = any(option is not None for option in options) or isinstance(self.tag_column, int)
+        if has_columns or not is_conllu(lines):
             return "columns"
         log.info("%s looks like CoNLL-U and is read so; data.format=columns reads it as columns", file)
         return "conllu"

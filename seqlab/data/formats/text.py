@@ -13,7 +13,7 @@ from seqlab.data.formats.kinds import kind_of, seems_to_be
 from seqlab.errors import InputError
 
 _BLOCK = 1 << 20  # bytes read at once
-_LONGEST_WORD = 1 << 24  # characters held while looking for the end of a word
+_LONGEST_WORD = 1 << 24  # characters kept in memory while the end of a word is searched for
 _GZIP_MAGIC = b"\x1f\x8b"
 _MARK = "\ufeff"  # the byte order mark
 _MARKS = {  # longer ones first, because UTF-32's mark begins like UTF-16's
@@ -60,19 +60,19 @@ def read_text(file: Path, encoding: str) -> Iterator[str]:
     Raises:
         InputError: the file cannot be read, is binary, is broken gzip, or has another encoding.
     """
-    held = ""
+    pending = ""
     for text in _decoded(file, encoding):
-        held += text
-        end = max(map(held.rfind, " \n\t"))
-        while end > 0 and held[end - 1].isspace():
+        pending += text
+        end = max(map(pending.rfind, " \n\t"))
+        while end > 0 and pending[end - 1].isspace():
             end -= 1
-        if end <= 0 and len(held) > _LONGEST_WORD:
-            end = len(held)
+        if end <= 0 and len(pending) > _LONGEST_WORD:
+            end = len(pending)
         if end > 0:
-            yield held[:end]
-            held = held[end:]
-    if held:
-        yield held
+            yield pending[:end]
+            pending = pending[end:]
+    if pending:
+        yield pending
 
 
 def read_lines(file: str | Path, encoding: str = "utf-8") -> list[str]:
@@ -132,16 +132,16 @@ class _Lines:
     def __init__(self, file: Path, encoding: str) -> None:
         self._file, self._encoding = file, encoding
         self._newline: str | None = None  # None until a line end has come
-        self._held = ""  # a \r at the end of a block: half a line end, or a character
+        self._pending = ""  # a \r at the end of a block: half a line end, or a character
         self._at_line_start = True
         self.num_lines = 0
         self.num_marks = 0
 
     def feed(self, text: str, final: bool) -> str:
         """Returns the next block's text; ``final`` is true for the last block."""
-        text, self._held = self._held + text, ""
+        text, self._pending = self._pending + text, ""
         if text.endswith("\r") and not final:
-            text, self._held = text[:-1], "\r"
+            text, self._pending = text[:-1], "\r"
         if self._newline is None and "\n" in text:
             self._newline = "\n"
         if self._newline is None and "\r" in text:
@@ -160,7 +160,7 @@ class _Lines:
 
     def line_of(self, text: str) -> int:
         """The line, from 1, in which ``text`` ends if it comes next."""
-        return self.num_lines + 1 + _lines_ended(self._held + text, self._newline or "\n").count("\n")
+        return self.num_lines + 1 + _lines_ended(self._pending + text, self._newline or "\n").count("\n")
 
 
 def _newline_of(file: Path, encoding: str) -> str:
@@ -187,11 +187,11 @@ def _decoded(file: Path, encoding: str) -> Iterator[str]:
             at = block.index(b"\0")
             line = lines.line_of(block[:at].decode("latin-1"))
             raise InputError(f"{file}:{line}: a NUL byte, at offset {position + at}, {_nul_reason(block)}")
-        held = len(decoder.getstate()[0])
+        num_pending = len(decoder.getstate()[0])  # bytes of a character that the next block completes
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeError as error:
-            raise InputError(_undecodable(file, error, encoding, lines, position - held)) from error
+            raise InputError(_undecodable(file, error, encoding, lines, position - num_pending)) from error
         for character, name in (("\0", "a NUL character"), ("\ufffe", "a byte order mark of the other byte order")):
             if wide and character in text:
                 line = lines.line_of(text[: text.index(character)])

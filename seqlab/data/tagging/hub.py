@@ -75,11 +75,11 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
 
     def _choose(self, rows: Any) -> Any:
         columns = {"data.word_column": self._words, "data.tag_column": self._tags}
-        chosen = select_columns(rows, columns, self)
+        selection = select_columns(rows, columns, self)
         for option, column in columns.items():
             if not hasattr(rows.features[column], "feature"):
                 raise InputError(f"the column {column!r} of the data set {self} holds no lists: give {option}=NAME")
-        return chosen
+        return selection
 
     def _sentence(self, words: Any, tags: Any, names: Sequence[str] | None, place: str) -> TaggedSentence:
         if not words:
