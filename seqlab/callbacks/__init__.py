@@ -1,4 +1,8 @@
-"""Lightning callbacks: checkpoints that resume exactly, training metrics, samples, figures and progress."""
+"""Lightning callbacks: checkpoints that resume exactly, training metrics, samples, figures and progress.
+
+Every run has those of ``checkpoint`` (with ``checkpoint_io`` and ``loops``) and ``metrics``. The others only look at a
+run: they are ``Observer``s, and draw random numbers from generators of their own.
+"""
 
 from seqlab.callbacks.at_test import AtTest, Observer
 from seqlab.callbacks.attention import AnswerAttention, AttentionMaps

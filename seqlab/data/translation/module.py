@@ -164,7 +164,7 @@ class TranslationData(ExampleData):
         source, source_lengths = part.source.pad(numbers)
         rows = [part.target.row(number) for number in numbers]
         inputs, _ = pad([np.concatenate(([spec.bos], row)) for row in rows])
-        # ``pad`` fills up with zeros, which the subtraction turns into IGNORE_INDEX.
+        # ``pad`` fills up with zeros, which become IGNORE_INDEX when that is added again below.
         targets, _ = pad([np.concatenate((row, [spec.eos])) - IGNORE_INDEX for row in rows])
         references = () if split == "train" else tuple(part.pairs[number].target for number in numbers)
         return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
