@@ -7,10 +7,10 @@ GERMAN = ("Eins", "zwei", "drei", "vier", "fuenf", "sechs")
 ENGLISH = dict(zip(GERMAN, ("One", "two", "three", "four", "five", "six"), strict=True))
 
 
-def write_numbers(folder: Path) -> Path:
-    """Writes ``{train,val,test}.{de,en}``: 240, 24 and 30 sentences of one to four words."""
+def write_numbers(folder: Path, num_train: int = 240) -> Path:
+    """Writes ``{train,val,test}.{de,en}``: ``num_train``, 24 and 30 sentences of one to four words."""
     draw = random.Random(0)
-    for name, count in (("train", 240), ("val", 24), ("test", 30)):
+    for name, count in (("train", num_train), ("val", 24), ("test", 30)):
         rows = [[draw.choice(GERMAN) for _ in range(draw.randint(1, 4))] for _ in range(count)]
         backwards = [[ENGLISH[word] for word in reversed(row)] for row in rows]
         for ending, side in (("de", rows), ("en", backwards)):

@@ -63,7 +63,7 @@ defaults:
 
 phases:
   _target_: phases.Phases
-sample: null
+examples: null
 checkpoint:
   every_n_steps: 10
 """

@@ -34,7 +34,7 @@ trainer:
   limit_val_batches: 20
   limit_test_batches: 20
   log_every_n_steps: 5
-callbacks: {{checkpoint: {{every_n_steps: 10}}, sample: null}}
+callbacks: {{checkpoint: {{every_n_steps: 10}}, examples: null}}
 runtime: {{num_threads: 1}}
 """
 

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 def most_frequent(data: TaggingData) -> tuple[dict[str, str], str]:
     """The most frequent tag of each word of training, and that of all words together."""
     counts: dict[str, Counter[str]] = {}
-    for sentence in data.sentences("train"):
+    for sentence in data.rows("train"):
         for word, tag in zip(sentence.words, sentence.tags, strict=True):
             counts.setdefault(as_read(word, data.vocabulary), Counter())[tag] += 1
     overall = sum(counts.values(), Counter[str]())
@@ -74,7 +74,7 @@ def score(data: TaggingData, split: str, words: dict[str, str], overall: str) ->
     tags = data.tags + data.unseen_tags
     number = {tag: place for place, tag in enumerate(tags)}
     tag_metrics, entity_metrics = TagMetrics(data.tags), EntityMetrics(tags)
-    for sentence in data.sentences(split):
+    for sentence in data.rows(split):
         read = [as_read(word, data.vocabulary) for word in sentence.words]
         predicted = [number[words.get(word, overall)] for word in read]
         true = [number[tag] for tag in sentence.tags]

@@ -15,7 +15,7 @@ from seqlab.config.compose import compose_config
 from seqlab.data import TranslationData
 from seqlab.errors import InputError
 from seqlab.run.folder import start_run
-from seqlab.tasks.translation import score
+from seqlab.tasks.scores import score
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,8 +1,13 @@
-"""Lightning callbacks: checkpoints that resume exactly, training metrics, samples, figures and progress."""
+"""Lightning callbacks: checkpoints that resume exactly, training metrics, samples, figures and progress.
+
+Every run has those of ``checkpoint`` (with ``checkpoint_io`` and ``loops``) and ``metrics``. The others only look at a
+run: they are ``Observer``s, and draw random numbers from generators of their own.
+"""
 
 from seqlab.callbacks.at_test import AtTest, Observer
 from seqlab.callbacks.attention import AnswerAttention, AttentionMaps
-from seqlab.callbacks.checkpoint import AtomicCheckpointIO, RunCheckpoint
+from seqlab.callbacks.checkpoint import RunCheckpoint
+from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.callbacks.confusion import ConfusionMatrix
 from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure

@@ -9,15 +9,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 class Observer(pl.Callback):
     """A callback that changes nothing of what is trained and measured.
 
-    It changes neither weights, nor random numbers, nor the end of training. Those that ship are listed in
-    :data:`seqlab.config.hash.OBSERVERS`: with and without them, a run is the same run.
+    It changes neither weights, nor random numbers, nor the end of training. The observers that ship are listed in
+    :data:`seqlab.config.hash.OBSERVERS`. A run is the same run with and without them.
     """
 
 
 class AtTest(Observer):
     """An observer that also sees the test of the best checkpoint, after training.
 
-    That test has no logger. What it shows goes to the writer of the training.
+    That test has no logger, so the observer writes to the training's.
 
     Attributes:
         writer: TensorBoard's writer of the training; None without TensorBoard.

@@ -40,24 +40,33 @@ class AnswerAttention(AtTest):
         if self.writer is None or task.model.attention is None:
             return
         rows = data.rows("test")[: self.num_examples]
-        found, weights = probabilities(task.model, data.collate("test", list(range(len(rows)))))
+        answers, weights = probabilities(task.model, data.collate("test", list(range(len(rows)))))
         for number, row in enumerate(rows):
             steps = _steps(row, data, task.model.unit)
-            answer = task.answers[int(found[number].argmax())]
+            answer = task.answers[int(answers[number].argmax())]
             title = f"{row.question} {answer}" + ("" if answer == row.answer else f" (true: {row.answer})")
             figure = draw_hops(steps[-_SHOWN:], weights[number, :, : len(steps)][:, -_SHOWN:], title)
             self.writer.add_figure(f"attention/{number + 1}", figure, self.last_step)
 
 
 def _steps(row: StoryQuestion, data: AnswerData, unit: str) -> list[str]:
-    """The sentences, or words, that the model reads a story by."""
+    """The steps in which a model reads a story: its sentences, or its words."""
     if unit == "word":
         return [piece for sentence in row.story for piece in data.vocabulary.pieces(sentence)]
     return [("* " if position in row.supports else "") + text for position, text in enumerate(row.story)]
 
 
 def draw_hops(steps: Sequence[str], weights: Tensor, title: str) -> Any:
-    """Draws the weights of attention ``(hops, steps)``, with a row for each step."""
+    """Draws the attention of each hop, with a row for each step.
+
+    Args:
+        steps: the text of each step.
+        weights: the weights of attention, ``(hops, steps)``.
+        title: the title.
+
+    Returns:
+        The Matplotlib figure.
+    """
     from matplotlib.figure import Figure
 
     hops = weights.size(0)
@@ -96,21 +105,31 @@ class AttentionMaps(Observer):
         data, task = data_and_task(trainer, pl_module, TranslationData, TranslationTask)
         if task.model.decoder.attention is None:
             return
-        pairs = data.pairs("validation")[: self.num_examples]
+        pairs = data.rows("validation")[: self.num_examples]
         batch = data.collate("validation", list(range(len(pairs))))
-        found = translate(task.model, task.spec, batch.source, batch.source_lengths, **task.search)
-        assert found.attention is not None
+        translations = translate(task.model, task.spec, batch.source, batch.source_lengths, **task.search)
+        assert translations.attention is not None
         source, target = (data.vocabularies[side] for side in task.spec.vocabularies)
-        for number, (pair, tokens) in enumerate(zip(pairs, found.best(), strict=True)):
-            read = source.encode(pair.source).tolist()
-            written = [target.decode([token]) if token < task.spec.bos else "<bos>" for token in tokens]
-            weights = found.attention[number, : len(tokens) + 1, : len(read)]
-            figure = draw_alignment([source.decode([token]) for token in read], [*written, "<eos>"], weights)
+        for number, (pair, tokens) in enumerate(zip(pairs, translations.best(), strict=True)):
+            source_tokens = source.encode(pair.source).tolist()
+            columns = [source.decode([token]) for token in source_tokens]
+            rows = [target.decode([token]) if token < task.spec.bos else "<bos>" for token in tokens]
+            weights = translations.attention[number, : len(tokens) + 1, : len(source_tokens)]
+            figure = draw_alignment(columns, [*rows, "<eos>"], weights)
             writer.add_figure(f"attention/{number + 1}", figure, trainer.global_step)
 
 
 def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor) -> Any:
-    """Draws the weights of attention ``(target tokens, source tokens)``."""
+    """Draws the attention of a translation.
+
+    Args:
+        source: the tokens of the source, the columns.
+        target: the tokens of the translation, the rows.
+        weights: the weights of attention, ``(target tokens, source tokens)``.
+
+    Returns:
+        The Matplotlib figure.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.2 + 0.2 * len(source), 1.2 + 0.2 * len(target)), layout="constrained")
@@ -126,6 +145,6 @@ def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor
 
 
 def _visible(token: str) -> str:
-    """A token as a label: no formula begins at a dollar, spaces and unprintable characters are visible."""
+    """A token as a label: spaces and unprintable characters become visible, and a dollar begins no formula."""
     printable = "".join(character if character.isprintable() else "\ufffd" for character in token)
     return printable.replace(" ", "\u2423").replace("$", r"\$")

@@ -1,101 +1,31 @@
 """Checkpoints from which a killed or stopped run resumes exactly."""
 
-import io
 import os
-import shutil
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import lightning.pytorch as pl
-import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqlab.callbacks import loops
+from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.errors import InputError
-from seqlab.files import replacing, replacing_sealed
 from seqlab.run.signals import StopRequest
 from seqlab.tasks.base import SequenceTask
 
-_BATCHES_BETWEEN_TALKS: Final = 16  # of several processes, about clocks and requests to stop
-_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter})
-_CONTAINERS: Final = frozenset({dict, OrderedDict, list, tuple, set})
+_BATCHES_BETWEEN_AGREEMENTS: Final = 16  # after which several processes agree on whether to save and stop
 _IN_VALIDATION: Final = (
     "on_validation_start",
     "on_validation_epoch_start",
     "on_validation_batch_start",
     "on_validation_batch_end",
 )
-# Lightning's own base class and bars of progress, and what ships here.
+# Modules whose callbacks leave a validation as it is: ours, Lightning's base class and its progress bars.
 _HARMLESS: Final = ("seqlab.", "lightning.pytorch.callbacks.callback", "lightning.pytorch.callbacks.progress")
-_EVENTS: Final = "events.out.tfevents.*"
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints so that the file is whole at any moment.
-
-    It writes the checkpoint with its checksum to a file in the same folder, syncs that file and renames it. The
-    ``last.ckpt`` before it stays as ``previous.ckpt``. Lightning's writer goes through a temporary folder; across file
-    systems its last move is a copy, and a kill leaves half of the file.
-
-    Attributes:
-        check_owner: raises if the folder belongs to another run by now, whose checkpoints must not be overwritten.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.check_owner: Callable[[], None] = lambda: None
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        if (found := _not_plain(checkpoint, "")) is not None:
-            place, kind = found[0], type(found[1])
-            raise InputError(
-                f"{kind.__module__}.{kind.__qualname__} in {place} would not come back from a checkpoint, "
-                "of which nothing is executed: keep numbers, texts, tensors, and lists and dicts of them, such as "
-                "float(value) or torch.from_numpy(value)"
-            )
-        self.check_owner()  # before anything is made: a folder that was removed or moved is not made again
-        path.parent.mkdir(parents=True, exist_ok=True)
-        previous = path.with_name("previous.ckpt") if path.name == "last.ckpt" else None
-        with replacing_sealed(path, previous) as file:
-            torch.save(checkpoint, file)
-            self.check_owner()  # again, for a large file takes its time
-
-    def copy(self, path: Path, copy: Path) -> None:
-        """Copies a checkpoint into a file of its own, so that damage to one does not reach the other."""
-        with open(path, "rb") as whole, replacing(copy, previous=copy.with_name("previous.ckpt")) as file:
-            shutil.copyfileobj(whole, file)
-            self.check_owner()
-
-
-def _not_plain(value: Any, place: str) -> tuple[str, Any] | None:
-    """The first value that :func:`torch.load` would refuse with ``weights_only``, and its place in the checkpoint."""
-    if type(value) in _PLAIN:
-        return None
-    if type(value) not in _CONTAINERS:
-        return None if _comes_back(value) else (place, value)
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    for key, entry in items:
-        below = f"{place}[{key!r}]" if place else str(key)
-        if (found := _not_plain(entry, below) or _not_plain(key, below)) is not None:
-            return found
-    return None
-
-
-def _comes_back(value: Any) -> bool:
-    file = io.BytesIO()
-    try:
-        torch.save(value, file)
-        file.seek(0)
-        torch.load(file, weights_only=True)
-    except Exception:  # whatever a class raises that is not made for it
-        return False
-    return True
+_EVENTS: Final = "events.out.tfevents.*"  # TensorBoard's files
 
 
 class RunCheckpoint(Checkpoint):
@@ -120,8 +50,12 @@ class RunCheckpoint(Checkpoint):
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
 
     Attributes:
-        stop: the request to stop that is watched; None: none is.
+        stop: the request to stop that is watched; None: no request can come.
         goes_on: whether the run continues another one that had ended.
+        best_score: the best value of ``metric`` so far; None before the first validation.
+        best_position: the number of batches trained on when it was measured.
+        saved_position: the number of batches trained on at the last checkpoint; -1 before the first.
+        saved_at: the clock of :func:`time.monotonic` at the last checkpoint, in seconds.
 
     Raises:
         InputError: ``every_n_steps`` or ``every_n_minutes`` is not a positive number.
@@ -149,10 +83,10 @@ class RunCheckpoint(Checkpoint):
         self.best_score: float | None = None
         self.best_position: int | None = None
         self.saved_position = -1
-        self._is_due = False
-        self._before_validation: dict[str, Any] = {}  # Lightning's counts
+        self._is_due = False  # whether a checkpoint waits for the next optimizer step
+        self._before_validation: dict[str, Any] = {}  # Lightning's counts when the validation began
         self._must_finish_validation = False
-        self._moment = "batch"  # at which a checkpoint is taken: in a "validation", at an "epoch"'s end, or any other
+        self._moment = "batch"  # of the checkpoint being taken: in a "validation", at the end of an "epoch", or other
         self._resumed: dict[str, Any] | None = None
 
     def on_save_checkpoint(
@@ -163,7 +97,7 @@ class RunCheckpoint(Checkpoint):
             "best_score": self.best_score,
             "best_position": self.best_position,
             "position": loops.position(trainer),
-            # Early stopping's decision, which Lightning forgets; not that of max_steps, which may be raised.
+            # The decision of early stopping, which Lightning does not save. That of max_steps may change by a resume.
             "stopped": trainer.should_stop and not 0 < trainer.max_steps <= step,
             "moment": self._moment,
             "metrics": {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()},
@@ -192,7 +126,9 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.saved_at = time.monotonic()
-        self._must_finish_validation = any(map(_takes_part_in_validation, _callbacks(trainer)))
+        self._must_finish_validation = any(
+            map(_takes_part_in_validation, trainer.callbacks)  # type: ignore[attr-defined]
+        )
         if self._resumed is not None:
             loops.restore_metrics(trainer, self._resumed["run"]["metrics"])
         if self._resumed_at("validation"):
@@ -218,16 +154,16 @@ class RunCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if 0 < trainer.max_steps <= trainer.global_step:
-            trainer.should_stop = True  # has Lightning validate the last weights, wherever in the epoch they stand
+            trainer.should_stop = True  # so Lightning validates the last weights, even inside an epoch
         loop = trainer.fit_loop.epoch_loop
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
         if loop._should_check_val_fx(fetcher):
             if isinstance(pl_module, SequenceTask):
                 pl_module.keep_generators()
-            self._is_due = False  # the validation saves, and stops
+            self._is_due = False  # the end of the validation saves, and stops the run
             return
-        stops, is_time = self._talk(trainer, loop.total_batch_idx)
+        stops, is_time = self._agree(trainer, loop.total_batch_idx)
         at_step = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         self._is_due |= not loop._should_accumulate() and (at_step or is_time)
         if loop._num_ready_batches_reached():
@@ -239,23 +175,23 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._resumed is not None and self.goes_on:
-            trainer.should_stop = False  # which early stopping decides once more on the validation before
+            trainer.should_stop = False  # early stopping decides again, on the validation before the resume
         loop = trainer.fit_loop.epoch_loop
         if not loop._num_ready_batches_reached() or self.saved_position == loops.position(trainer):
             return  # the training ends inside the epoch, or the validation has saved
-        stops, is_time = self._talk(trainer, 0)
+        stops, is_time = self._agree(trainer, 0)
         if stops or is_time or self._is_due:
             self._save(trainer, "last.ckpt", moment="epoch")
         if stops:
             self._end()
 
-    def _talk(self, trainer: pl.Trainer, batch: int) -> tuple[bool, bool]:
-        """Whether the run is asked to stop, and whether it is time for a checkpoint, for all processes alike."""
+    def _agree(self, trainer: pl.Trainer, batch: int) -> tuple[bool, bool]:
+        """Whether the run is asked to stop and whether a checkpoint is due by the clock, the same on all processes."""
         stops = self.stop is not None and self.stop.signum is not None
         is_time = self.every_n_minutes is not None and time.monotonic() - self.saved_at >= 60 * self.every_n_minutes
         if trainer.world_size == 1:
             return stops, is_time
-        if batch % _BATCHES_BETWEEN_TALKS:  # they must save together, and asking at each batch would cost
+        if batch % _BATCHES_BETWEEN_AGREEMENTS:  # communication at each batch would cost time
             return False, False
         strategy = trainer.strategy
         return strategy.reduce_boolean_decision(stops, all=False), bool(strategy.broadcast(is_time))
@@ -282,9 +218,12 @@ class RunCheckpoint(Checkpoint):
             self._stop_validation(trainer, batch_idx)
 
     def _stop_validation(self, trainer: pl.Trainer, batch: int) -> None:
-        """Ends a validation of a run that is asked to stop; not one after the last step, which Lightning would not
-        begin again, nor one in which the state is another than before it."""
-        if trainer.should_stop or self._must_finish_validation or not self._talk(trainer, batch)[0]:
+        """Ends the validation of a run that is asked to stop.
+
+        Two validations go on: one after the last step, which Lightning would not repeat, and one in which another
+        callback may have changed the state.
+        """
+        if trainer.should_stop or self._must_finish_validation or not self._agree(trainer, batch)[0]:
             return
         self._save(trainer, "last.ckpt", moment="validation")
         self._end()
@@ -303,13 +242,13 @@ class RunCheckpoint(Checkpoint):
             self._save(trainer, "last.ckpt")
         else:
             self.best_score, self.best_position = score, loops.position(trainer)
-            # The best one first: a run killed between the two resumes from the older last one, and comes by here again.
+            # The best one first: a run killed between the two resumes from the older last one and repeats this step.
             best = self._save(trainer, "best.ckpt")
             if trainer.is_global_zero:
                 checkpoint_io = trainer.strategy.checkpoint_io
                 assert isinstance(checkpoint_io, AtomicCheckpointIO)
                 checkpoint_io.copy(best, best.with_name("last.ckpt"))
-        if self._talk(trainer, 0)[0]:
+        if self._agree(trainer, 0)[0]:
             self._end()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -326,19 +265,17 @@ class RunCheckpoint(Checkpoint):
         return path
 
 
-def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
-    found: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return found
-
-
 def _takes_part_in_validation(callback: pl.Callback) -> bool:
-    """Whether a callback that is not of seqlab's does anything from a validation's start to its last batch."""
+    """Whether a foreign callback has a hook between the start of a validation and the end of its last batch."""
     owners = (next(owner for owner in type(callback).__mro__ if name in vars(owner)) for name in _IN_VALIDATION)
     return any(not owner.__module__.startswith(_HARMLESS) for owner in owners)
 
 
 def _flushed_events(trainer: pl.Trainer) -> dict[str, int]:
-    """The size of each of TensorBoard's files once all that was logged is in them, on the first process."""
+    """Writes all that was logged to TensorBoard's files, and returns each file's size in bytes.
+
+    Empty without TensorBoard, and on all processes but the first.
+    """
     logger = trainer.logger
     if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero:
         return {}
@@ -347,8 +284,12 @@ def _flushed_events(trainer: pl.Trainer) -> dict[str, int]:
 
 
 def rewind_events(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Takes from TensorBoard's files what was logged after a checkpoint that knew them in these sizes: the resumed run
-    logs it again."""
+    """Removes from TensorBoard's files what was logged after a checkpoint, because the resumed run logs it again.
+
+    Args:
+        folder: the folder of the files.
+        sizes: the size in bytes of each file at the checkpoint; other files are deleted.
+    """
     for path in folder.glob(_EVENTS):
         if path.name.endswith(".seqlab"):
             continue  # a sweep's row of the HParams tab

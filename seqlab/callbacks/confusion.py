@@ -40,8 +40,8 @@ class ConfusionMatrix(AtTest):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not isinstance(pl_module, (ClassificationTask, TaggingTask)):
-            came = type(pl_module).__name__
-            raise TypeError(f"expected ClassificationTask or TaggingTask, got {came}; give callbacks=default")
+            received = type(pl_module).__name__
+            raise TypeError(f"expected ClassificationTask or TaggingTask, got {received}; give callbacks=default")
         names = pl_module.tags if isinstance(pl_module, TaggingTask) else pl_module.labels
         confusion = pl_module.confusion["test"]
         if self.writer is not None:
@@ -54,7 +54,15 @@ class ConfusionMatrix(AtTest):
 
 
 def draw(confusion: torch.Tensor, labels: tuple[str, ...]) -> Any:
-    """Draws the counts ``(true, predicted)``. A row more than there are labels is of classes that training lacks."""
+    """Draws a confusion matrix.
+
+    Args:
+        confusion: the counts, ``(true, predicted)``; a row more than there are labels is of classes training never saw.
+        labels: the names of the classes.
+
+    Returns:
+        The Matplotlib figure.
+    """
     from matplotlib.figure import Figure
 
     size = 2.5 + 0.6 * min(len(labels), 30)
@@ -83,7 +91,12 @@ def draw(confusion: torch.Tensor, labels: tuple[str, ...]) -> Any:
 def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path) -> None:
     """Writes ``confusion.csv`` and ``classes.csv``, in the order of the classes.
 
-    The first has a line for each pair of a true and a predicted class that occurs, the second one for each class.
+    The first file has a line for each pair of a true and a predicted class that occurs, the second one for each class.
+
+    Args:
+        confusion: the counts, ``(true, predicted)``, as in :func:`draw`.
+        labels: the names of the classes.
+        folder: the folder of the files.
     """
     true_names = _with_unseen(confusion, labels)
     pairs = confusion.nonzero()
@@ -99,7 +112,13 @@ def write_counts(confusion: torch.Tensor, labels: tuple[str, ...], folder: Path)
 
 
 def write_entities(counts: torch.Tensor, types: tuple[str, ...], folder: Path) -> None:
-    """Writes ``entities.csv``, a line for each type. ``counts (types, 3)`` are correct, predicted and true entities."""
+    """Writes ``entities.csv``, with a line for each type of entity.
+
+    Args:
+        counts: the numbers of correct, predicted and true entities, ``(types, 3)``.
+        types: the names of the types.
+        folder: the folder of the file.
+    """
     rows = [_figures(name, *reversed(row)) for name, row in zip(types, counts.tolist(), strict=True)]
     _write(folder / "entities.csv", ["type", *_FIGURES], rows)
 
@@ -122,7 +141,7 @@ def _with_unseen(confusion: torch.Tensor, labels: tuple[str, ...]) -> tuple[str,
 
 
 def _coarse(confusion: torch.Tensor) -> torch.Tensor:
-    """Sums neighbours of a large matrix, so that it has at most 500 rows and columns."""
+    """Adds up neighbours of a large matrix, so that it has at most 500 rows and columns."""
     step = -(-max(confusion.shape) // _MOST_PIXELS)
     if step == 1:
         return confusion

@@ -44,23 +44,23 @@ class ShowExamples(AtTest):
             if stage == "fit":
                 log.info("callbacks.examples: %s shows no examples", type(pl_module).__name__)
             return
-        known = [name for name in inspect.signature(pl_module.examples).parameters if name not in _OF_EVERY_TASK]
+        options = [name for name in inspect.signature(pl_module.examples).parameters if name not in _OF_EVERY_TASK]
         for name in self.options:
-            if name not in known:
+            if name not in options:
                 raise InputError(
                     f"callbacks.examples.{name}: the examples of a {type(pl_module).__name__} have no such option; "
-                    f"expected {' or '.join(known) if known else 'none'}; give the callbacks of its preset, or "
+                    f"expected {' or '.join(options) if options else 'none'}; give the callbacks of its preset, or "
                     "callbacks.examples=null"
                 )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         writer = tensorboard_writer(trainer)
-        if writer is not None and (shown := self._examples(trainer, pl_module, "validation", trainer.global_step)):
-            writer.add_text(shown.name, shown.text, trainer.global_step)
+        if writer is not None and (examples := self._examples(trainer, pl_module, "validation", trainer.global_step)):
+            writer.add_text(examples.name, examples.text, trainer.global_step)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.print_test and (shown := self._examples(trainer, pl_module, "test", self.last_step)):
-            print("\n".join(shown.lines), flush=True)
+        if self.print_test and (examples := self._examples(trainer, pl_module, "test", self.last_step)):
+            print("\n".join(examples.lines), flush=True)
 
     def _examples(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str, seed: int) -> Examples | None:
         if not _shows_examples(pl_module):

@@ -37,14 +37,24 @@ class StateFigure(Observer):
 
 
 def unroll(model: NextTokenModel, tokens: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the output of the last layer ``(T, F)`` and the probabilities of the next token ``(T, V)``."""
+    """Returns the output of the last layer, ``(T, F)``, and the probabilities of the next token, ``(T, V)``."""
     with evaluation(model):
         features, _ = model.features(torch.tensor([tokens], device=next(model.parameters()).device))
         return features[0].float().cpu(), model.logits(features)[0].softmax(-1).float().cpu()
 
 
 def draw(text: str, tokens: list[str], hidden: torch.Tensor, probabilities: torch.Tensor) -> Any:
-    """Draws two maps over the steps of ``text``: the hidden state above, the probabilities with their values below."""
+    """Draws two maps over the steps of a text: the hidden state above, and the probabilities with their values below.
+
+    Args:
+        text: the text, a character a step.
+        tokens: the vocabulary.
+        hidden: the output of the last layer, ``(T, F)``.
+        probabilities: the probabilities of the next token, ``(T, V)``.
+
+    Returns:
+        The Matplotlib figure.
+    """
     from matplotlib.figure import Figure
 
     steps = range(len(text))

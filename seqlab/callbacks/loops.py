@@ -1,9 +1,10 @@
-"""Moments of a training from which Lightning resumes exactly, and how to make a checkpoint one of them.
+"""Moments of a training from which Lightning resumes exactly, and how to give a checkpoint the counts of one of them.
 
-Lightning tells from the counts of its loops where a checkpoint was taken. It resumes exactly from four moments: the end
+Lightning knows from the counts of its loops where a checkpoint was taken. It resumes exactly from four moments: the end
 of a batch inside an epoch with no validation due, a validation before its first batch, the end of a validation, and the
-start of an epoch. From the last batch of an epoch it would skip the validation or miscount the epochs; inside a
-validation it would go on with the remaining batches. Some counts are wrong even so; the functions here correct them.
+start of an epoch. From the last batch of an epoch, it would skip the validation or miscount the epochs. Inside a
+validation, it would continue with the remaining batches. Some counts are wrong even so; the functions here correct
+them.
 """
 
 import copy
@@ -38,7 +39,7 @@ def repeat_validation(checkpoint: dict[str, Any], before: dict[str, Any]) -> Non
         before: the counts of the validation loop when the validation began.
     """
     begun = copy.deepcopy(before)
-    for count in (begun["total"], begun["current"]):  # one batch was begun and not ended
+    for count in (begun["total"], begun["current"]):  # a batch was begun and not completed
         count["ready"] += 1
         count["started"] += 1
     checkpoint["loops"]["fit_loop"][_VALIDATION] = begun

@@ -1,4 +1,4 @@
-"""Logs training between validations, without a wait for the device at each step."""
+"""Logs the training between validations, without waiting for the device at each step."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from seqlab.tasks.base import SequenceTask, log_interval
 from seqlab.tasks.devices import gathered, rank, summed, world_size
 
 HIGHEST_LOSS: Final = 700.0
-"""In nats a token; not much above it the perplexity is no finite number any more."""
+"""In nats a token. Not far above it, the perplexity is not a finite number."""
 
 
 class DivergedError(RuntimeError):
@@ -89,9 +89,11 @@ class TrainingMetrics(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
         self._reset(pl_module.device)
-        same = len(self._since_record) == world_size()
-        own = self._since_record if rank() == 0 else []  # of another number of devices: the first one takes all
-        for nll, tokens in [self._since_record[rank()]] if same else own:
+        if len(self._since_record) == world_size():
+            own = [self._since_record[rank()]]
+        else:  # the run was on another number of devices: the first device takes the sums of all
+            own = self._since_record if rank() == 0 else []
+        for nll, tokens in own:
             self._nll += nll
             self._tokens += tokens
 
@@ -104,7 +106,7 @@ class TrainingMetrics(pl.Callback):
         self._nll += outputs["nll"]
         self._tokens += outputs["tokens"]
         now = time.perf_counter()
-        if self._mark is not None:  # the first step after a pause is not timed: it has no start
+        if self._mark is not None:  # the first step after a pause has no start to measure from
             self._timed_seconds += now - self._mark
             self._timed_tokens += outputs.get("steps", outputs["tokens"])
         self._mark = now
@@ -117,7 +119,7 @@ class TrainingMetrics(pl.Callback):
         self._mark = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Here too, for the weights may have gone since the last record, and samples and checkpoints come next.
+        # Also here, because training may have diverged since the last record, and samples and checkpoints come next.
         if trainer.state.fn == "fit" and "val/loss" in trainer.callback_metrics:
             _check_loss("val/loss", float(trainer.callback_metrics["val/loss"]), trainer.global_step)
 
@@ -155,7 +157,7 @@ class TrainingMetrics(pl.Callback):
 
 
 def _check_loss(name: str, loss: float, step: int) -> None:
-    if not loss < HIGHEST_LOSS:  # nor is NaN
+    if not loss < HIGHEST_LOSS:  # true for NaN too
         raise DivergedError(
             f"training diverged: {name} is {loss:.4g} at step {step}; lower optimizer.lr or set "
             "trainer.gradient_clip_val"

@@ -15,23 +15,31 @@ from seqlab.tasks.base import SequenceTask
 
 
 class RichProgress(RichProgressBar):
-    """Lightning's Rich bar (epoch, steps, elapsed, time left) with the training loss and tokens per second."""
+    """Lightning's Rich bar (epoch, steps, elapsed, time left) with the training loss and tokens per second.
+
+    Args:
+        refresh_rate: the number of batches between two updates of the bar.
+    """
 
     def __init__(self, refresh_rate: int = 10) -> None:
         super().__init__(refresh_rate=refresh_rate)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        shown: dict[str, Any] = {}
+        items: dict[str, Any] = {}
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TrainingMetrics) and callback.loss is not None:
-                shown["loss"] = callback.loss
+                items["loss"] = callback.loss
                 if callback.tokens_per_second is not None:
-                    shown["tokens/s"] = f"{callback.tokens_per_second:,.0f}"
-        return shown
+                    items["tokens/s"] = f"{callback.tokens_per_second:,.0f}"
+        return items
 
 
 class EpochLines(pl.Callback):
-    """Prints a line for each validation: epoch, step, the judged metric, the perplexity and tokens per second."""
+    """Prints a line for each validation: epoch, step, the judged metric, the perplexity and tokens per second.
+
+    Args:
+        metric: the judged metric.
+    """
 
     def __init__(self, metric: str = "val/loss") -> None:
         self.metric = metric
@@ -72,12 +80,12 @@ class ProgressLines(AtTest):
                 "callbacks.progress=null for no lines"
             )
         self.seconds = 60.0 * every_n_minutes
-        self._begun_at = self._printed_at = time.monotonic()
-        self._begun_step = 0
+        self._start_time = self._printed_at = time.monotonic()
+        self._start_step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._begun_at = self._printed_at = time.monotonic()
-        self._begun_step = _progress(trainer, pl_module)[0]
+        self._start_time = self._printed_at = time.monotonic()
+        self._start_step = _progress(trainer, pl_module)[0]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -121,7 +129,7 @@ class ProgressLines(AtTest):
     def _parts(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> list[str]:
         step, total = _progress(trainer, pl_module)
         plan = getattr(pl_module, "plan", None)
-        # Fewer than max_epochs where max_steps ends the run.
+        # These can be fewer than max_epochs, because max_steps may end the run.
         epochs = math.ceil(total / plan.steps_per_epoch) if plan else max(trainer.max_epochs or 0, 0)
         parts = [
             f"epoch {trainer.current_epoch + 1}" + (f" of {epochs}" if epochs else ""),
@@ -131,23 +139,23 @@ class ProgressLines(AtTest):
             if isinstance(callback, TrainingMetrics):
                 if (loss := callback.running_loss()) is not None:
                     parts.append(f"loss {loss:.4g}")
-                if trainer.optimizers and math.isfinite(callback.rate):  # it has none before its first step
+                if trainer.optimizers and math.isfinite(callback.rate):  # NaN before the first step
                     parts.append(f"rate {callback.rate:.4g}")
-        if step > self._begun_step:
-            seconds = (time.monotonic() - self._begun_at) / (step - self._begun_step)
+        if step > self._start_step:
+            seconds = (time.monotonic() - self._start_time) / (step - self._start_step)
             parts.append(f"{duration(seconds * (total - step))} left")
         return parts
 
 
 def _progress(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[int, int]:
-    """The steps done and the steps in all; windows in a task without gradient steps."""
+    """The number of steps so far and in all; of windows in a task without gradient steps."""
     step = trainer.global_step if pl_module.automatic_optimization else loops.position(trainer)
     plan = pl_module.plan if isinstance(pl_module, SequenceTask) else None
     return step, plan.total_steps if plan else int(trainer.estimated_stepping_batches)
 
 
 def duration(seconds: float) -> str:
-    """Writes a time to wait, to about two digits.
+    """Writes a time to wait, in about two digits.
 
     Example:
         >>> duration(42), duration(600), duration(7000), duration(200_000)

@@ -1,4 +1,4 @@
-"""Helpers of callbacks that show a model at work: TensorBoard's writer, the data and the task, checks."""
+"""What callbacks that show a model share: TensorBoard's writer, the data and the task, checks."""
 
 from typing import Any, TypeVar
 
@@ -13,9 +13,9 @@ Task = TypeVar("Task", bound=pl.LightningModule)
 
 
 def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
-    """TensorBoard's writer during a validation of a training.
+    """TensorBoard's writer during a validation of a training; None at other times.
 
-    None outside of a training, without TensorBoard, and on all devices but the first.
+    Also None without TensorBoard, and on all devices but the first.
     """
     fitting = trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.is_global_zero
     return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
@@ -25,7 +25,7 @@ def check_num_examples(callback: str, count: int) -> int:
     """Checks how many examples a callback shows, and returns the count.
 
     Args:
-        callback: the name in the configuration, for the message.
+        callback: the callback's key in the configuration, for the message.
         count: the number of examples.
 
     Raises:
@@ -46,8 +46,8 @@ def data_and_task(
     """
     module = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(pl_module, task) or not isinstance(module, data):
-        came = f"{type(pl_module).__name__} and {type(module).__name__}"
-        raise TypeError(f"expected {task.__name__} and {data.__name__}, got {came}; give callbacks=default")
+        received = f"{type(pl_module).__name__} and {type(module).__name__}"
+        raise TypeError(f"expected {task.__name__} and {data.__name__}, got {received}; give callbacks=default")
     return module, pl_module
 
 

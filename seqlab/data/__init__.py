@@ -1,13 +1,14 @@
 """Data as plain PyTorch tensors and Lightning data modules: text, labelled texts, tagged sentences, pairs, stories.
 
-``core``, ``vocabulary`` and ``formats`` serve all; a folder a task holds its sources, batch, module and presets. The
-names below are the public ones: ``conf/data`` and users' own code call them, so a change of one is BREAKING.
+``core``, ``vocabulary`` and ``formats`` serve all tasks. The folder of a task holds its sources, batch, module and
+presets. The names below are public: ``conf/data`` and users' own code call them, so a change of one is BREAKING.
 """
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec
+from seqlab.data.answers.hub import AnswerHub
 from seqlab.data.answers.module import AnswerData
 from seqlab.data.answers.presets import answer_data, babi_data, world_data
-from seqlab.data.answers.sources import AnswerHub, BabiFiles
+from seqlab.data.answers.sources import BabiFiles
 from seqlab.data.answers.world import World
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
 from seqlab.data.classification.hub import LabelledHub
@@ -21,15 +22,16 @@ from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.formats.hub_sets import HubDataset
-from seqlab.data.formats.pair_tables import PairFormat
+from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData, Windows
 from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
-from seqlab.data.language_model.sources import Hello, Hub, KingJames, Source, TextFiles
+from seqlab.data.language_model.sources import Hello, KingJames, Source, TextFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.hub import TaggedHub
@@ -42,7 +44,7 @@ from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
 from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
-from seqlab.data.translation.sources import ParallelFiles, ParallelTables, SentencePair
+from seqlab.data.translation.sources import ParallelFiles, ParallelTables
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary

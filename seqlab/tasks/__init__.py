@@ -1,4 +1,9 @@
-"""LightningModules: what a model is trained for."""
+"""LightningModules: what a model is trained for.
+
+``base`` has what all tasks share and ``classes`` what tasks with one class an example share; a module a task has the
+rest, with ``metrics`` and ``schedules``. ``resume`` and ``carry`` decide what a checkpoint holds: saved runs depend on
+them.
+"""
 
 from seqlab.tasks.answer import AnswerTask
 from seqlab.tasks.base import SequenceTask, StepOutput

@@ -1,36 +1,26 @@
-"""Answering questions to stories."""
+"""Answering questions about stories."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqlab.data.answers.batch import AnswerBatch, AnswerSpec, EncodedStories, cut_story, split_sentences
-from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.generation import evaluation
-from seqlab.tasks.base import (
-    OptimizerFactory,
-    Schedule,
-    SequenceTask,
-    StepOutput,
-    check_label_smoothing,
-    full_precision,
-)
-from seqlab.tasks.devices import global_mean
+from seqlab.tasks.base import OptimizerFactory, Schedule
+from seqlab.tasks.classes import ClassTask, class_prediction
 from seqlab.tasks.examples import Examples, table
-from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
 
-class AnswerTask(SequenceTask):
-    r"""Answers questions about stories. An answer is one of those that occur in training.
+class AnswerTask(ClassTask):
+    r"""Answers questions about stories. The answer is one of those that occur in training.
 
     .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(a_b \mid \text{story}_b, \text{question}_b)
 
@@ -56,35 +46,25 @@ class AnswerTask(SequenceTask):
         metric: str = "val/loss",
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        super().__init__(model, optimizer, schedule, metric, mode)
-        self.label_smoothing = check_label_smoothing(label_smoothing)
+        super().__init__(model, len(spec.answers), optimizer, schedule, label_smoothing, metric, mode)
         self.answers = spec.answers
-        self.eval_metrics = nn.ModuleDict({split: OpenClassMetrics(len(spec.answers)) for split in ("val", "test")})
 
-    def training_step(self, batch: AnswerBatch, batch_idx: int) -> StepOutput:
-        logits = self.model(*batch.read)  # (B, A)
-        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
-        questions = (batch.targets != IGNORE_INDEX).sum()
-        steps = batch.sentence_lengths.sum() + batch.question_lengths.sum()
-        mean = global_mean(loss, questions)
-        return {"loss": mean, "nll": loss.detach() * questions, "tokens": questions, "steps": steps}
+    def logits(self, batch: AnswerBatch) -> Tensor:
+        logits: Tensor = self.model(*batch.read)
+        return logits
 
-    def evaluate(self, batch: AnswerBatch, split: str) -> None:
-        logits = full_precision(self.model(*batch.read))
-        nll = F.cross_entropy(logits, batch.targets, reduction="none")
-        targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.answers))
-        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
+    def num_read(self, batch: AnswerBatch) -> Tensor:
+        return batch.sentence_lengths.sum() + batch.question_lengths.sum()
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each question with its likeliest answer and the probability of that answer."""
         questions = data.rows(split)[:count]
-        found, _ = probabilities(self.model, data.collate(split, list(range(len(questions)))))
-        best = found.max(1)
+        likeliest = probabilities(self.model, data.collate(split, list(range(len(questions)))))[0].max(1)
         rows, lines = [], []
-        for row, number, value in zip(questions, best.indices.tolist(), best.values.tolist(), strict=True):
+        for row, number, value in zip(questions, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True):
             story, answer = " ".join(row.story), self.answers[number]
-            shown = answer if answer == row.answer else f"**{answer}**"
-            rows.append([story, row.question, row.answer, shown, f"{value:.3f}"])
+            cell = answer if answer == row.answer else f"**{answer}**"
+            rows.append([story, row.question, row.answer, cell, f"{value:.3f}"])
             lines.append(f"{story}\n  {row.question}  {answer} {value:.4f}  (true: {row.answer})")
         return Examples("answers", table(["story", "question", "true", "answer", "probability"], rows), tuple(lines))
 
@@ -96,6 +76,12 @@ class AnswerTask(SequenceTask):
 
         An input is the sentences of a story, each with a mark at its end, and then the question with a question mark.
 
+        Args:
+            model: the trained answerer.
+            spec: the facts about its data.
+            vocabularies: the vocabulary of its data, as "tokens".
+            inputs: the stories with their questions.
+
         Raises:
             InputError: an input has no story, or does not end in a question.
         """
@@ -104,15 +90,18 @@ class AnswerTask(SequenceTask):
             rows = [cut_story(row, spec.max_sentences) for row in rows]
         encoded = EncodedStories(rows, vocabularies["tokens"], "the text")
         batch = encoded.batch(range(len(rows)), np.zeros(len(rows), dtype=np.int64))
-        found = probabilities(model, batch)[0].tolist()
         return [
-            _prediction(text, dict(zip(spec.answers, row, strict=True)))
-            for text, row in zip(inputs, found, strict=True)
+            class_prediction(text, "answer", spec.answers, row, printed=3)
+            for text, row in zip(inputs, probabilities(model, batch)[0].tolist(), strict=True)
         ]
 
 
 def parse_question(text: str, place: str) -> StoryQuestion:
     """Splits a text into a story and the question after it.
+
+    Args:
+        text: the story's sentences and the question.
+        place: its place, for messages.
 
     Raises:
         InputError: the text does not end in a question, has a question before it, or has no story.
@@ -139,9 +128,3 @@ def probabilities(model: Answerer, batch: AnswerBatch) -> tuple[Tensor, Tensor]:
     with evaluation(model):
         logits, weights = model.read(*(part.to(device) for part in batch.read))
         return logits.float().softmax(-1).cpu(), weights.float().cpu()
-
-
-def _prediction(text: str, found: dict[str, float]) -> Prediction:
-    ranked = sorted(found.items(), key=lambda item: -item[1])
-    shown = "  ".join(f"{answer} {probability:.4f}" for answer, probability in ranked[:3])
-    return Prediction({"text": text, "answer": ranked[0][0], "probabilities": found}, f"{shown}  {text}")

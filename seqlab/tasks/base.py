@@ -1,56 +1,26 @@
 """The base class of all tasks: optimizer, schedule, gradient norm, evaluation and exact resume."""
 
-import logging
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from seqlab.errors import InputError
-from seqlab.nn import Recurrent
-from seqlab.tasks.devices import gathered, rank, world_size
+from seqlab.tasks import resume
+from seqlab.tasks.devices import gathered, rank
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.schedules import Constant, Plan
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[Optimizer, Plan], LRScheduler | ReduceLROnPlateau]
 
-_STATE_KEY = "seqlab"
-logger = logging.getLogger("seqlab")
-
-
-def _generators() -> dict[str, Any]:
-    """The state of the random generators that training draws from."""
-    name, keys, *rest = np.random.get_state(legacy=True)
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def _on_cpu(gradient: Tensor | None) -> Tensor | None:
-    return None if gradient is None else gradient.cpu()
-
-
-def engines_of(model: nn.Module) -> list[str]:
-    """Names of the engines that the recurrent layers of ``model`` run on, in the order of its modules."""
-    return [
-        "loop" if layer.kept_to_loop is not None else layer.chosen_engine
-        for layer in model.modules()
-        if isinstance(layer, Recurrent)
-    ]
+_STATE_KEY = "seqlab"  # in a checkpoint
 
 
 def full_precision(logits: Tensor) -> Tensor:
@@ -70,7 +40,7 @@ def check_label_smoothing(share: float) -> float:
 
 
 def log_interval(trainer: pl.Trainer) -> int:
-    """``trainer.log_every_n_steps``, which Lightning sets without declaring it."""
+    """``trainer.log_every_n_steps``, in steps. Lightning sets the attribute without declaring it."""
     return int(trainer.log_every_n_steps)  # type: ignore[attr-defined]
 
 
@@ -195,7 +165,7 @@ class SequenceTask(pl.LightningModule):
         self.finish("test")
 
     def configure_optimizers(self) -> Any:
-        # A resumed run keeps its plan. Asking Lightning anew would also set the training loader up before the
+        # A resumed run keeps its plan. To ask Lightning again would also set up the training loader before the
         # checkpoint's cursor is read, and the cursor would be lost.
         self.plan = self._resumed_plan(Plan(**self._resumed["plan"])) if self._resumed else self._new_plan()
         if self.optimizer_factory is None:
@@ -240,7 +210,7 @@ class SequenceTask(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         if gradient_clip_val and gradient_clip_algorithm != "value":
-            # Clipping needs the norm anyway: measured apart, it would cost a second pass over all gradients.
+            # Clipping needs the norm anyway, and measuring it separately would cost a second pass over all gradients.
             self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
             return
         if (self.trainer.global_step + 1) % log_interval(self.trainer) == 0:
@@ -254,7 +224,7 @@ class SequenceTask(pl.LightningModule):
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics
-        if self.metric not in metrics:  # before the plateau, early stopping or the checkpoint look for it
+        if self.metric not in metrics:  # checked before the schedule, early stopping or the checkpoint need it
             raise InputError(
                 f"optimize.metric={self.metric} is not logged by validation; it logs {', '.join(sorted(metrics))}"
             )
@@ -262,82 +232,35 @@ class SequenceTask(pl.LightningModule):
             self.plateau.step(metrics[self.metric])
 
     def keep_generators(self) -> None:
-        """Saves the state of the random generators before a validation.
+        """Saves the states of the random generators before a validation.
 
-        A checkpoint inside the validation takes this state, because the resumed run repeats the whole validation.
+        A checkpoint inside the validation takes these states, because the resumed run repeats the whole validation.
         """
-        self._generators = _generators()
+        self._generators = resume.generator_states()
 
     def forget_generators(self) -> None:
-        """Drops that state after the validation: checkpoints take the generators as they are."""
+        """Drops those states after the validation: checkpoints then take the generators as they are."""
         self._generators = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.plan is not None
-        plateau = self.plateau.state_dict() if self.plateau else None
+        # Inside an accumulation the next batch adds to the gradients; otherwise it starts from zero.
+        accumulates = self.automatic_optimization and self.trainer.fit_loop._should_accumulate()
         checkpoint[_STATE_KEY] = {
             "carried": self.carried(),
             "plan": asdict(self.plan),
-            "plateau": plateau,
-            "rng": gathered(self._generators or _generators()),
-            "engines": engines_of(self.model),
-            "gradients": self._accumulated_gradients(),
+            "plateau": self.plateau.state_dict() if self.plateau else None,
+            "rng": gathered(self._generators or resume.generator_states()),
+            "engines": resume.engines_of(self.model),
+            "gradients": resume.gathered_gradients(self.model) if accumulates else None,
         }
-
-    def _accumulated_gradients(self) -> list[dict[str, Tensor]] | None:
-        """The gradients of each device inside an accumulation; None where the next batch starts from zero."""
-        if not self.automatic_optimization or not self.trainer.fit_loop._should_accumulate():
-            return None
-        devices: list[dict[str, Tensor]] = [{} for _ in range(world_size())]
-        for name, parameter in self.model.named_parameters():
-            # One at a time, for each device gets those of all.
-            for device, gradient in zip(devices, gathered(_on_cpu(parameter.grad)), strict=True):
-                if gradient is not None and rank() == 0:
-                    device[name] = gradient
-        return devices
-
-    def _restore_gradients(self, devices: list[dict[str, Tensor]]) -> None:
-        if len(devices) == world_size():
-            devices = [devices[rank()]]
-        for name, parameter in self.model.named_parameters():
-            gradients = [device[name] for device in devices if name in device]
-            if gradients:
-                # On another number of devices each begins with the mean, of which the mean is the same.
-                mean = gradients[0] if len(devices) == 1 else torch.stack(gradients).sum(0) / len(devices)
-                parameter.grad = mean.to(parameter.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get(_STATE_KEY)
-        before = (self._resumed or {}).get("engines")
-        layers = [module for module in self.model.modules() if isinstance(module, Recurrent)]
-        for layer, engine in zip(layers, before or (), strict=False):
-            if engine == "loop" and layer.backend == "auto":  # it had stepped aside: it stays there
-                layer.keep_to_loop("the run that is resumed ran on it")
-        now = engines_of(self.model)
-        if before is not None and before != now:
-            logger.warning(
-                "the checkpoint's layers ran on %s, here they run on %s: results may differ in their rounding",
-                ", ".join(before),
-                ", ".join(now),
-            )
-
-    def _lengthen(self, before: Plan, after: Plan) -> None:
-        """Moves the schedule to a longer plan, because the checkpoint holds the rate of the shorter one."""
-        logger.info("the schedule's horizon is %d steps, where it was %d", after.total_steps, before.total_steps)
-        schedulers = self.lr_schedulers()
-        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            if not isinstance(scheduler, LambdaLR):
-                continue
-            step = scheduler.last_epoch
-            rates = [base * factor(step) for base, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
-            for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-                if group["lr"] != rate:
-                    logger.info("the rate at step %d is %.4g, where it was %.4g", step, rate, group["lr"])
-                group["lr"] = rate
-            scheduler._last_lr = rates
+        resume.restore_engines(self.model, (self._resumed or {}).get("engines"))
 
     def on_train_start(self) -> None:
-        if rank():  # each device draws its own dropout masks; the first one those of a run on one device
+        if rank():  # each device draws its own dropout masks, the first one those of a run on one device
             torch.manual_seed(torch.initial_seed() + rank())
         if self._resumed is None:
             return
@@ -345,19 +268,11 @@ class SequenceTask(pl.LightningModule):
         if self.plateau is not None and self._resumed["plateau"] is not None:
             self.plateau.load_state_dict(self._resumed["plateau"])
         if self._resumed["gradients"] is not None:
-            self._restore_gradients(self._resumed["gradients"])
+            resume.restore_gradients(self.model, self._resumed["gradients"])
         before = Plan(**self._resumed["plan"])
         assert self.plan is not None
         if self.plan != before:
-            self._lengthen(before, self.plan)
+            resume.lengthen(self.lr_schedulers(), before, self.plan)
         # Last, because what was built since the start has drawn from the generators.
-        generators = self._resumed["rng"]
-        if rank() < len(generators):
-            rng = generators[rank()]
-            torch.set_rng_state(rng["torch"].cpu())
-            random.setstate(rng["python"])
-            name, keys, *rest = rng["numpy"]
-            np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-            if "cuda" in rng and torch.cuda.is_available():
-                torch.cuda.set_rng_state(rng["cuda"].cpu())
+        resume.restore_generators(self._resumed["rng"])
         self._resumed = None

@@ -4,33 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
-from seqlab.data.core.batch import IGNORE_INDEX, pad
+from seqlab.data.core.batch import pad
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.generation import evaluation
-from seqlab.tasks.base import (
-    OptimizerFactory,
-    Schedule,
-    SequenceTask,
-    StepOutput,
-    check_label_smoothing,
-    full_precision,
-)
-from seqlab.tasks.devices import global_mean
+from seqlab.tasks.base import OptimizerFactory, Schedule
+from seqlab.tasks.classes import ClassTask, class_prediction
 from seqlab.tasks.examples import Examples, table
-from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
 
 _COLUMNS: Final = 10  # classes whose probabilities are shown in a table
 _MOST_PRINTED: Final = 50  # classes up to which a line has the probabilities of all; of more, the likeliest five
 
 
-class ClassificationTask(SequenceTask):
+class ClassificationTask(ClassTask):
     r"""Predicts the class of a text.
 
     .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(c_b \mid x_b)
@@ -61,24 +52,16 @@ class ClassificationTask(SequenceTask):
         metric: str = "val/loss",
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        super().__init__(model, optimizer, schedule, metric, mode)
-        self.label_smoothing = check_label_smoothing(label_smoothing)
+        super().__init__(model, len(spec.labels), optimizer, schedule, label_smoothing, metric, mode)
         self.labels = spec.labels
-        self.eval_metrics = nn.ModuleDict({split: OpenClassMetrics(len(spec.labels)) for split in ("val", "test")})
         self.confusion: dict[str, Tensor] = {}
 
-    def training_step(self, batch: ClassificationBatch, batch_idx: int) -> StepOutput:
-        logits = self.model(batch.inputs, batch.lengths)  # (B, C)
-        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
-        texts = torch.tensor(batch.targets.numel(), device=loss.device)
-        mean = global_mean(loss, texts)
-        return {"loss": mean, "nll": loss.detach() * texts, "tokens": texts, "steps": batch.lengths.sum()}
+    def logits(self, batch: ClassificationBatch) -> Tensor:
+        logits: Tensor = self.model(batch.inputs, batch.lengths)
+        return logits
 
-    def evaluate(self, batch: ClassificationBatch, split: str) -> None:
-        logits = full_precision(self.model(batch.inputs, batch.lengths))
-        nll = F.cross_entropy(logits, batch.targets, reduction="none")
-        targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, len(self.labels))
-        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
+    def num_read(self, batch: ClassificationBatch) -> Tensor:
+        return batch.lengths.sum()
 
     def finish(self, split: str) -> None:
         self.confusion[split] = self.metrics_of(split).counts()
@@ -92,22 +75,28 @@ class ClassificationTask(SequenceTask):
             for row, length in zip(batch.inputs, batch.lengths, strict=True)
         ]
         labels = [row.label for row in data.rows(split)[: len(texts)]]
-        found = probabilities(self.model, batch.inputs, batch.lengths).tolist()
         rows, lines = [], []
-        for text, label, row in zip(texts, labels, found, strict=True):
-            rows.append([text, label, *(f"{value:.3f}" for value in row[:_COLUMNS])])
-            pairs = list(zip(self.labels, row, strict=True))
+        answers = probabilities(self.model, batch.inputs, batch.lengths).tolist()
+        for text, label, values in zip(texts, labels, answers, strict=True):
+            rows.append([text, label, *(f"{value:.3f}" for value in values[:_COLUMNS])])
+            pairs = list(zip(self.labels, values, strict=True))
             if len(pairs) > _MOST_PRINTED:
                 pairs = sorted(pairs, key=lambda pair: -pair[1])[:5]
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs)
-            lines.append(f"{shown}  {text}  (true: {label})")
+            printed = "  ".join(f"{name} {value:.4f}" for name, value in pairs)
+            lines.append(f"{printed}  {text}  (true: {label})")
         return Examples("predictions", table(["text", "true", *self.labels[:_COLUMNS]], rows), tuple(lines))
 
     @staticmethod
     def predict(
         model: Classifier, spec: ClassificationSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """Returns the likeliest class of each text with the probabilities of all; texts are cut as in training.
+        """Returns the likeliest class of each text with the probabilities of all. Texts are cut as in training.
+
+        Args:
+            model: the trained classifier.
+            spec: the facts about its data.
+            vocabularies: the vocabulary of its data, as "tokens".
+            inputs: the texts.
 
         Raises:
             InputError: a text is empty.
@@ -119,8 +108,8 @@ class ClassificationTask(SequenceTask):
                 raise InputError(f"text {number} is empty; give it at least one {vocabulary.unit}")
         rows = [row[: spec.max_length] for row in rows]
         return [
-            _prediction(text, dict(zip(spec.labels, found, strict=True)))
-            for text, found in zip(inputs, probabilities(model, *pad(rows)).tolist(), strict=True)
+            class_prediction(text, "label", spec.labels, values)
+            for text, values in zip(inputs, probabilities(model, *pad(rows)).tolist(), strict=True)
         ]
 
 
@@ -130,9 +119,3 @@ def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
     with evaluation(model):
         logits: Tensor = model(inputs.to(device), lengths.to(device))
         return logits.float().softmax(-1).cpu()
-
-
-def _prediction(text: str, found: dict[str, float]) -> Prediction:
-    ranked = sorted(found.items(), key=lambda item: -item[1])
-    shown = "  ".join(f"{label} {probability:.4f}" for label, probability in ranked[:5])
-    return Prediction({"text": text, "label": ranked[0][0], "probabilities": found}, f"{shown}  {text}")

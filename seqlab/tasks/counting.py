@@ -17,9 +17,9 @@ from seqlab.tasks.schedules import Constant
 class CountingTask(LanguageModelTask):
     """Fits an n-gram model to the training text in one pass, and evaluates it like any language model.
 
-    A validation first counts what was read so far. Each row of the data is a text of its own, and so is each document
-    where rows restart; with ``data.batch_size=1`` the text is whole. A row predicts its last token and does not read
-    it; that token is the first of the next row. ``trainer.max_steps`` limits the windows.
+    A validation first counts the windows so far. Each row of the data is a text of its own, and where rows restart, so
+    is each document. With ``data.batch_size=1`` the text is whole. A row predicts its last token but does not read it,
+    because that token is the first of the next row. ``trainer.max_steps`` limits the number of windows.
 
     Args:
         model: the n-gram model.
@@ -50,14 +50,14 @@ class CountingTask(LanguageModelTask):
             raise InputError("task=counting takes no gradient steps; set optimizer=none scheduler=constant")
         super().__init__(model, spec, None, schedule, metric=metric, mode=mode)
         self.automatic_optimization = False
-        self._read: list[tuple[Tensor, Tensor, Tensor]] = []  # of each window the tokens, their number, is_first
-        self._counted = 0
+        self._windows: list[tuple[Tensor, Tensor, Tensor]] = []  # of each: tokens, their number by row, is_first
+        self._num_counted = 0  # of these windows
 
     def carried(self) -> Any:
-        return self._read
+        return self._windows
 
     def carry_on(self, state: Any) -> None:
-        self._read = [tuple(window) for window in state]
+        self._windows = [tuple(window) for window in state]
 
     def on_train_start(self) -> None:
         if self.trainer.max_epochs != 1:
@@ -66,8 +66,8 @@ class CountingTask(LanguageModelTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         lengths = (batch.targets != IGNORE_INDEX).sum(1)
-        self._read.append((batch.inputs.to("cpu", torch.int32), lengths.cpu(), batch.is_first.cpu()))
-        if 0 < self.trainer.max_steps <= len(self._read):
+        self._windows.append((batch.inputs.to("cpu", torch.int32), lengths.cpu(), batch.is_first.cpu()))
+        if 0 < self.trainer.max_steps <= len(self._windows):
             self.trainer.should_stop = True
         return {"nll": torch.zeros((), device=self.device), "tokens": lengths.sum()}
 
@@ -80,11 +80,11 @@ class CountingTask(LanguageModelTask):
 
     def _count(self) -> None:
         """Fits the model to all windows read so far, row by row."""
-        if self._counted == len(self._read):
+        if self._num_counted == len(self._windows):
             return
-        self._counted = len(self._read)
-        inputs, lengths, is_first = (torch.stack(parts, 1) for parts in zip(*self._read, strict=True))
+        self._num_counted = len(self._windows)
+        inputs, lengths, is_first = (torch.stack(parts, 1) for parts in zip(*self._windows, strict=True))
         steps = torch.arange(inputs.size(2))
-        read = steps < lengths[..., None]  # (B, windows, T)
+        valid = steps < lengths[..., None]  # (B, windows, T)
         begins = is_first[..., None] & (steps == 0)
-        self.model.count(inputs[read], begins[read])
+        self.model.count(inputs[valid], begins[valid])

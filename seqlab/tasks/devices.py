@@ -15,27 +15,27 @@ from seqlab.nn.state import map_state
 
 def rank() -> int:
     """The rank of this process in the run; 0 on one device."""
-    return dist.get_rank() if _together() else 0
+    return dist.get_rank() if _has_group() else 0
 
 
 def world_size() -> int:
     """The number of processes, one per device."""
-    return dist.get_world_size() if _together() else 1
+    return dist.get_world_size() if _has_group() else 1
 
 
-def _together() -> bool:
+def _has_group() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
 def leave_group() -> None:
-    """Waits for all processes, then ends their group: each goes on alone."""
+    """Waits for all processes, then ends their group. Each continues alone."""
     if world_size() > 1:
         dist.barrier()
         dist.destroy_process_group()
 
 
 def summed(value: Tensor) -> Tensor:
-    """The sum of ``value`` over all devices, on each of them. ``value`` itself is not changed."""
+    """The sum of a tensor over all devices, on each of them. The tensor itself does not change."""
     if world_size() == 1:
         return value
     total = value.clone()
@@ -44,12 +44,12 @@ def summed(value: Tensor) -> Tensor:
 
 
 def gathered(value: Any) -> list[Any]:
-    """The ``value`` of each device, in the order of ranks, on each of them. It must be picklable."""
+    """The value of each device, in the order of ranks, on each of them. It must be picklable."""
     if world_size() == 1:
         return [value]
-    found: list[Any] = [None] * world_size()
-    dist.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def global_mean(mean: Tensor, count: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def gather_rows(state: Any) -> Any:
 
 
 def own_rows(state: Any) -> Any:
-    """Returns this device's rows of what :func:`gather_rows` returned, on whatever number of devices that was.
+    """Returns this device's rows of what :func:`gather_rows` returned on any number of devices.
 
     Raises:
         InputError: the number of rows is no multiple of the number of devices.

@@ -113,21 +113,28 @@ class LanguageModelTask(SequenceTask):
         num_tokens: int = 200,
         temperature: float = 0.8,
     ) -> Examples:
-        """Shows ``count`` continuations of ``prompt``, each of ``num_tokens`` tokens.
+        """Shows continuations of a prompt.
 
-        Without a prompt they start from a new line, or from the first token of the vocabulary.
+        Args:
+            data: the data module at work.
+            split: not used: samples are of no split.
+            count: the number of continuations.
+            generator: the source of random numbers.
+            prompt: the beginning of each text; None: a new line, or the first token of the vocabulary.
+            num_tokens: the number of tokens of each continuation.
+            temperature: what the logits are divided by before sampling.
         """
         vocabulary: Vocabulary = data.vocabulary
         start = vocabulary.encode(default_prompt(vocabulary) if prompt is None else prompt).tolist()
-        written = generate(
+        tokens = generate(
             self.model, start, num_tokens, temperature=temperature, num_samples=count, generator=generator
         )
-        texts = [vocabulary.decode([*start, *row]) for row in written.tolist()]
+        texts = [vocabulary.decode([*start, *row]) for row in tokens.tolist()]
         return Examples("sample", "\n\n---\n\n".join(map(block, texts)), tuple(texts))
 
 
 def default_prompt(vocabulary: Vocabulary) -> str:
-    """The prompt of samples without one: a new line where the vocabulary has it, otherwise its first token."""
+    """The prompt of samples where none is given: a new line if the vocabulary has it, otherwise its first token."""
     for start in ("\n", vocabulary.settings.end_of_line):
         if start in vocabulary.index:
             return str(start)

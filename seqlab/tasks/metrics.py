@@ -43,8 +43,13 @@ class TokenMetrics(Metric):
         self.add_state("correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, nll: Tensor, tokens: Tensor, correct: Tensor) -> None:
-        """Adds one batch: the summed negative log-likelihood in nats, the predicted tokens, and how many were the
-        likeliest."""
+        """Adds a batch.
+
+        Args:
+            nll: the sum of the negative log-likelihoods in nats, a scalar.
+            tokens: the number of predicted tokens.
+            correct: the number of tokens that were the likeliest.
+        """
         self.nll += nll
         self.tokens += tokens
         self.correct += correct
@@ -92,18 +97,24 @@ class ClassMetrics(Metric):
         )  # (true, predicted)
 
     def update(self, nll: Tensor, predicted: Tensor, targets: Tensor) -> None:
-        """Adds one batch: the summed negative log-likelihood in nats, and the predicted and true classes ``(B,)``."""
+        """Adds a batch.
+
+        Args:
+            nll: the sum of the negative log-likelihoods in nats, a scalar.
+            predicted: the number of each example's predicted class, ``(B,)``.
+            targets: the number of its true class, ``(B,)``.
+        """
         self.nll += nll
-        # In place: a count of all pairs of thousands of classes would cost more than the model.
+        # In place, because a new matrix of thousands of classes for each batch would cost more than the model.
         self.confusion.index_put_((targets, predicted), torch.ones_like(targets), accumulate=True)
 
     def compute(self) -> dict[str, Tensor]:
         total, correct = self.confusion.sum().double(), self.confusion.diagonal().double()
-        found = (self.confusion.sum(0) + self.confusion.sum(1)).double()  # (C,)
+        occurrences = (self.confusion.sum(0) + self.confusion.sum(1)).double()  # (C,), true and predicted ones
         return {
             "loss": self.nll / total,
             "accuracy": correct.sum() / total,
-            "macro_f1": (2 * correct / found.clamp(min=1)).sum() / (found > 0).sum(),
+            "macro_f1": (2 * correct / occurrences.clamp(min=1)).sum() / (occurrences > 0).sum(),
         }
 
 

@@ -10,8 +10,8 @@ class Prediction:
 
     ``seqlab predict`` calls the task's static method ``predict(model, spec, vocabularies, inputs, **options) ->
     list[Prediction]``, which returns one answer for each input. ``vocabularies`` are those that ``spec.vocabularies``
-    names. ``options`` are the keys of the task's configuration that ``predict`` has as arguments. A task that splits an
-    input in another way than the vocabulary also has a static method ``pieces(text, vocabulary) -> list[str]``.
+    names. ``options`` are the keys of the task's configuration that are arguments of ``predict``. A task that does not
+    split an input like the vocabulary also has a static method ``pieces(text, vocabulary) -> list[str]``.
 
     Attributes:
         values: the answer as values that JSON can hold.

@@ -1,7 +1,7 @@
 """Learning-rate schedules, counted in optimizer steps.
 
-Each is built from the configuration and called with the optimizer and the plan of the training. A schedule by epochs
-divides the step by the steps of an epoch. So the rate is a function of the step alone, also in a resumed run.
+The configuration makes a schedule, which is then called with the optimizer and the plan of the training. A schedule by
+epochs divides the step by the steps of an epoch. So the rate depends on the step alone, also in a resumed run.
 """
 
 import math
@@ -33,7 +33,7 @@ class Constant:
     """The optimizer's own rate.
 
     Args:
-        warmup_steps: optimizer steps over which the rate rises to it linearly.
+        warmup_steps: optimizer steps over which the rate rises linearly to it.
     """
 
     warmup_steps: int = 0
@@ -102,7 +102,7 @@ class Plateau:
 
     Args:
         factor: what the rate is multiplied by.
-        patience: validations without an improvement that are waited for.
+        patience: the number of validations without an improvement that change nothing.
         threshold: the relative change that counts as an improvement.
         min_lr: the lowest rate.
     """

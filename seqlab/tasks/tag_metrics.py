@@ -11,7 +11,7 @@ from torchmetrics import Metric
 from seqlab.tasks.metrics import OpenClassMetrics
 
 MOST_SHOWN: Final = 50
-"""Tags, or types of entities, up to which each has a metric of its own; more are in the files of the run alone."""
+"""Up to this number of tags, or types of entities, each has a metric of its own; the run's files have all of them."""
 
 _UNTYPED: Final = "entity"
 
@@ -50,24 +50,30 @@ class TagMetrics(OpenClassMetrics):
         self.add_state("unseen_correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, nll: Tensor, predicted: Tensor, targets: Tensor, unseen: Tensor) -> None:  # type: ignore[override]
-        """Adds one batch: the summed negative log-likelihood in nats, and of each word ``(N,)`` the predicted and true
-        tag and whether training lacks it."""
+        """Adds a batch.
+
+        Args:
+            nll: the sum of the negative log-likelihoods in nats, a scalar.
+            predicted: the number of each word's predicted tag, ``(N,)``.
+            targets: the number of its true tag, ``(N,)``.
+            unseen: whether the word does not occur in training, ``(N,)``.
+        """
         super().update(nll, predicted, targets.clamp(max=len(self.tags)))
         self.unseen += unseen.sum()
         self.unseen_correct += (unseen & (predicted == targets)).sum()
 
     def compute(self) -> dict[str, Tensor]:
         figures = super().compute()
-        found = {"loss": figures["loss"], "accuracy": figures["accuracy"]}
+        metrics = {"loss": figures["loss"], "accuracy": figures["accuracy"]}
         if self.unseen:
-            found["unseen_accuracy"] = self.unseen_correct.double() / self.unseen
+            metrics["unseen_accuracy"] = self.unseen_correct.double() / self.unseen
         if len(self.tags) > MOST_SHOWN:
-            return found
+            return metrics
         words = self.confusion[:-1].sum(1).double()  # (tags,)
         shares = self.confusion.diagonal()[:-1] / words.clamp(min=1)
         occur = (words > 0).tolist()
-        return found | {
-            f"accuracy_{tag}": share for tag, share, there in zip(self.tags, shares, occur, strict=True) if there
+        return metrics | {
+            f"accuracy_{tag}": share for tag, share, occurs in zip(self.tags, shares, occur, strict=True) if occurs
         }
 
 
@@ -77,17 +83,17 @@ class EntityMetrics(Metric):
     .. math::  P = \frac{\text{correct}}{\text{predicted}}, \qquad R = \frac{\text{correct}}{\text{true}}, \qquad
                F_1 = \frac{2 \, \text{correct}}{\text{predicted} + \text{true}}
 
-    An entity is correct if its first word, its last word and its type are. It begins with B-X, and with an I-X that
-    follows neither B-X nor I-X; without types the tags are B and I. What counts as an entity and as correct is
-    nervaluate's answer (its mode "strict"); summed up here are its counts, over all batches and devices before anything
-    is divided. Without predicted (true) entities precision (recall) is 0.
+    An entity is correct if its first word, its last word and its type are. It begins with B-X, or with an I-X that
+    follows neither B-X nor I-X; without types the tags are B and I. The package nervaluate, in its mode "strict",
+    decides what is an entity and what is correct. Its counts are added up here, over all batches and devices before
+    anything is divided. Without predicted (true) entities, precision (recall) is 0.
 
     ``entity_precision``, ``entity_recall`` and ``entity_f1`` are over all types, ``entity_f1_TYPE`` over the entities
     of one (absent for a type that is neither true nor predicted, and for all of more than ``MOST_SHOWN`` types, or
     where there are no types).
 
     Args:
-        tags: the tags in the order of their numbers: O, B-X and I-X; those that can only be true ones too.
+        tags: the tags in the order of their numbers: O, B-X and I-X, with those that training never saw.
 
     Example:
         >>> metrics = EntityMetrics(["B-PER", "I-PER", "O"])
@@ -105,39 +111,43 @@ class EntityMetrics(Metric):
         self.tags = tuple(tags)
         self.types = tuple(sorted({tag[2:] for tag in tags if tag != "O"}))
         self._named = [f"{tag}-{_UNTYPED}" if tag in ("B", "I") else tag for tag in self.tags]  # for nervaluate
-        # (types, 3): correct, predicted and true entities.
+        # (types, 3): the numbers of correct, predicted and true entities.
         self.add_state("counts", torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predicted: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> None:
-        """Adds the tags of some sentences."""
+        """Adds some sentences.
+
+        Args:
+            predicted: the numbers of the predicted tags of each sentence.
+            targets: the numbers of its true tags.
+        """
         named = [[[self._named[tag] for tag in row] for row in rows] for rows in (targets, predicted)]
-        occur = {
-            tag[2:] for rows in named for row in rows for tag in row if tag != "O"
-        }  # its time is that of all types
-        found = Evaluator(*named, tags=sorted(occur), loader="list").evaluate()["entities"]
+        # The types that occur alone, because nervaluate's time grows with the number of types.
+        types = {tag[2:] for rows in named for row in rows for tag in row if tag != "O"}
+        results = Evaluator(*named, tags=sorted(types), loader="list").evaluate()["entities"]
         counts = torch.zeros_like(self.counts)
         for row, kind in enumerate(self.types):
-            if (kind or _UNTYPED) in found:
-                strict = found[kind or _UNTYPED]["strict"]
+            if (kind or _UNTYPED) in results:
+                strict = results[kind or _UNTYPED]["strict"]
                 counts[row] = torch.tensor([strict.correct, strict.actual, strict.possible])
         self.counts += counts
 
     def compute(self) -> dict[str, Tensor]:
         counts = self.counts.double()  # (types, 3)
         total = counts.sum(0)
-        found = {
+        metrics = {
             "entity_precision": total[0] / total[1].clamp(min=1),
             "entity_recall": total[0] / total[2].clamp(min=1),
             "entity_f1": _f1(total),
         }
         if len(self.types) > MOST_SHOWN or self.types == ("",):
-            return found
+            return metrics
         occur = (counts[:, 1:].sum(1) > 0).tolist()
-        return found | {
-            f"entity_f1_{kind}": _f1(row) for kind, row, there in zip(self.types, counts, occur, strict=True) if there
+        return metrics | {
+            f"entity_f1_{kind}": _f1(row) for kind, row, occurs in zip(self.types, counts, occur, strict=True) if occurs
         }
 
 
 def _f1(counts: Tensor) -> Tensor:
-    """Of correct, predicted and true entities, ``(3,)``; 0 where there are none."""
+    """F1 from the numbers of correct, predicted and true entities, ``(3,)``; 0 without entities."""
     return 2 * counts[0] / (counts[1] + counts[2]).clamp(min=1)

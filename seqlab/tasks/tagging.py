@@ -21,8 +21,8 @@ from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
 
-_SENTENCES: Final = 32  # read at once by predict, at most
-_LETTERS: Final = 1_000_000  # the same, with the padding of words and sentences
+_SENTENCES: Final = 32  # the most sentences that ``predict`` reads at once
+_LETTERS: Final = 1_000_000  # the most letters that it reads at once, with padding
 
 
 class TaggingTask(SequenceTask):
@@ -96,17 +96,17 @@ class TaggingTask(SequenceTask):
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each word of the sentences with its true and its predicted tag."""
-        sentences = data.sentences(split)[:count]
-        found = likeliest(self.model, data.collate(split, list(range(len(sentences)))))
+        sentences = data.rows(split)[:count]
+        answers = likeliest(self.model, data.collate(split, list(range(len(sentences)))))
         rows, lines = [], []
-        for sentence, row in zip(sentences, found, strict=True):
+        for sentence, row in zip(sentences, answers, strict=True):
             predicted, true = [self.tags[tag] for tag in row], list(sentence.tags)
             if self.scheme is not None:
                 predicted, true = self.scheme.write(predicted), self.scheme.write(true)
             words = []
-            for word, right, tag in zip(sentence.words, true, predicted, strict=True):
-                rows.append([_plain(word), right, tag if tag == right else f"**{tag}**"])
-                words.append(f"{word}/{tag}" + ("" if tag == right else f" (true: {right})"))
+            for word, true_tag, tag in zip(sentence.words, true, predicted, strict=True):
+                rows.append([_plain(word), true_tag, tag if tag == true_tag else f"**{tag}**"])
+                words.append(f"{word}/{tag}" + ("" if tag == true_tag else f" (true: {true_tag})"))
             rows.append(["", "", ""])
             lines.append(" ".join(words))
         return Examples("predictions", table(["word", "true", "predicted"], rows), tuple(lines))
@@ -115,10 +115,16 @@ class TaggingTask(SequenceTask):
     def predict(
         model: Tagger, spec: TaggingSpec, vocabularies: Mapping[str, Vocabulary], inputs: Sequence[str]
     ) -> list[Prediction]:
-        """Returns the tags of the words of each sentence; those of entities are in the scheme of the training data.
+        """Returns the tags of each sentence's words. Tags of entities are in the scheme of the training data.
 
-        An input is words with spaces, tabs or newlines between them; a no-break space is part of a word, as in a file
-        of columns. Words that hold spaces are given as a JSON list of words.
+        An input is words with spaces, tabs or newlines between them. A no-break space is part of a word, as in a file
+        of columns. Words that contain spaces are given as a JSON list of words.
+
+        Args:
+            model: the trained tagger.
+            spec: the facts about its data.
+            vocabularies: the vocabularies of its data, "tokens" and "characters".
+            inputs: the sentences.
 
         Raises:
             InputError: a sentence is empty.
@@ -129,16 +135,16 @@ class TaggingTask(SequenceTask):
                 raise InputError(f"text {number} is empty; give it at least one word")
         encoded = EncodedSentences(sentences, vocabularies, spec.max_word_length)
         scheme = TagScheme(spec.scheme or "BIO", spec.outside or "O") if spec.entities else None
-        found: dict[int, list[str]] = {}
+        tags_of: dict[int, list[str]] = {}
         for numbers in _chunks(sentences):
             words, lengths = encoded.words(numbers)
             characters, word_lengths = encoded.letters(numbers) if spec.num_characters is not None else (None, None)
-            nothing = torch.zeros_like(words)
-            batch = TaggingBatch(words, characters, lengths, word_lengths, nothing, nothing.bool())
+            zeros = torch.zeros_like(words)
+            batch = TaggingBatch(words, characters, lengths, word_lengths, targets=zeros, unseen=zeros.bool())
             for number, row in zip(numbers, likeliest(model, batch), strict=True):
                 tags = [spec.tags[tag] for tag in row]
-                found[number] = tags if scheme is None else scheme.write(tags)
-        return [_prediction(sentence, found[number]) for number, sentence in enumerate(sentences)]
+                tags_of[number] = tags if scheme is None else scheme.write(tags)
+        return [_prediction(sentence, tags_of[number]) for number, sentence in enumerate(sentences)]
 
     @staticmethod
     def pieces(text: str, vocabulary: Vocabulary) -> list[str]:
@@ -153,7 +159,7 @@ def read(model: Tagger, batch: TaggingBatch) -> Tensor:
 
 
 def likeliest(model: Tagger, batch: TaggingBatch) -> list[list[int]]:
-    """Returns the likeliest tags of each sentence, without padding; the batch is on the CPU."""
+    """Returns the numbers of the likeliest tags of each sentence, without padding. The batch is on the CPU."""
     device = next(model.parameters()).device
     parts = (batch.words, batch.characters, batch.lengths, batch.word_lengths)
     words, characters, lengths, word_lengths = (None if part is None else part.to(device) for part in parts)
@@ -162,7 +168,7 @@ def likeliest(model: Tagger, batch: TaggingBatch) -> list[list[int]]:
 
 
 def _plain(word: str) -> str:
-    """A word whose characters mean nothing to Markdown; the table escapes vertical bars."""
+    """A word with Markdown's characters escaped, but for vertical bars, which the table escapes."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!" else letter for letter in word)
 
 
@@ -179,12 +185,12 @@ def _words(text: str) -> list[str]:
 
 
 def _chunks(sentences: Sequence[Sequence[str]]) -> Iterator[list[int]]:
-    """Groups the numbers of sentences of similar lengths, to be read at once with little padding."""
+    """The numbers of the sentences in groups of similar lengths, to be read with little padding."""
     lengths = [(len(sentence), max(map(len, sentence))) for sentence in sentences]
     chunk: list[int] = []
     for number in sorted(range(len(sentences)), key=lambda number: lengths[number]):
-        together = [lengths[one] for one in (*chunk, number)]
-        letters = len(together) * max(count for count, _ in together) * max(longest for _, longest in together)
+        group = [lengths[member] for member in (*chunk, number)]
+        letters = len(group) * max(count for count, _ in group) * max(longest for _, longest in group)
         if chunk and (len(chunk) == _SENTENCES or letters > _LETTERS):
             yield chunk
             chunk = []
@@ -194,6 +200,7 @@ def _chunks(sentences: Sequence[Sequence[str]]) -> Iterator[list[int]]:
 
 
 def _rows(tags: Tensor, lengths: Tensor) -> Iterator[list[int]]:
+    """The rows of ``tags (B, T)`` without padding."""
     for row, length in zip(tags.tolist(), lengths.tolist(), strict=True):
         yield row[:length]
 

@@ -25,10 +25,11 @@ from seqlab.tasks.devices import gathered, global_mean
 from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.metrics import TokenMetrics
 from seqlab.tasks.prediction import Prediction
+from seqlab.tasks.scores import score
 
 logger = logging.getLogger("seqlab")
 
-_AT_ONCE: Final = 64  # texts that are translated together
+_AT_ONCE: Final = 64  # the most texts that ``predict`` translates at once
 
 
 class TranslationTask(SequenceTask):
@@ -156,8 +157,8 @@ class TranslationTask(SequenceTask):
 
     def _translate(self, batch: TranslationBatch, split: str, search: Mapping[str, Any]) -> None:
         vocabulary = self.trainer.datamodule.vocabularies["target"]  # type: ignore[attr-defined]
-        found = translate(self.model, self.spec, batch.source, batch.source_lengths, **search)
-        self.hypotheses[split] += [decode(self.spec, vocabulary, tokens) for tokens in found.best()]
+        translations = translate(self.model, self.spec, batch.source, batch.source_lengths, **search)
+        self.hypotheses[split] += [decode(self.spec, vocabulary, tokens) for tokens in translations.best()]
         self._references[split] += batch.references
 
     def _forget(self, split: str) -> None:
@@ -179,15 +180,15 @@ class TranslationTask(SequenceTask):
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each source with its translation by beam search and the reference."""
-        pairs = data.pairs(split)[:count]
+        pairs = data.rows(split)[:count]
         batch = data.collate(split, list(range(len(pairs))))
-        found = translate(self.model, self.spec, batch.source, batch.source_lengths, **self.search)
+        translations = translate(self.model, self.spec, batch.source, batch.source_lengths, **self.search)
         vocabulary = data.vocabularies["target"]
         rows = [
             [pair.source, decode(self.spec, vocabulary, tokens), pair.target]
-            for pair, tokens in zip(pairs, found.best(), strict=True)
+            for pair, tokens in zip(pairs, translations.best(), strict=True)
         ]
-        lines = tuple(f"{source}\n  {written}\n  (reference: {target})" for source, written, target in rows)
+        lines = tuple(f"{source}\n  {translation}\n  (reference: {target})" for source, translation, target in rows)
         return Examples("translations", table(["source", "translation", "reference"], rows), lines)
 
     @staticmethod
@@ -202,8 +203,15 @@ class TranslationTask(SequenceTask):
     ) -> list[Prediction]:
         """Returns the best translation of each text by beam search, and its score.
 
+        Args:
+            model: the trained encoder-decoder.
+            spec: the facts about its data.
+            vocabularies: the vocabularies of its data, "source" and "target".
+            inputs: the texts.
+            beam_size, length_penalty, max_length: see :class:`TranslationTask`.
+
         Raises:
-            InputError: a text is empty, or an option out of range.
+            InputError: a text is empty, or an option is out of range.
         """
         check_search(beam_size, length_penalty, max_length)
         source, target = (vocabularies[side] for side in spec.vocabularies)
@@ -213,8 +221,9 @@ class TranslationTask(SequenceTask):
                 raise InputError(f"text {number} is empty; give it at least one {source.unit}")
         answers: list[Prediction] = []
         for start in range(0, len(rows), _AT_ONCE):
-            found = translate(model, spec, *pad(rows[start : start + _AT_ONCE]), beam_size, length_penalty, max_length)
-            for tokens, best in zip(found.best(), found.scores[:, 0].tolist(), strict=True):
+            batch = pad(rows[start : start + _AT_ONCE])
+            translations = translate(model, spec, *batch, beam_size, length_penalty, max_length)
+            for tokens, best in zip(translations.best(), translations.scores[:, 0].tolist(), strict=True):
                 translation = decode(spec, target, tokens)
                 values = {"text": inputs[len(answers)], "translation": translation, "score": best}
                 answers.append(Prediction(values, translation))
@@ -222,7 +231,7 @@ class TranslationTask(SequenceTask):
 
 
 def check_search(beam_size: int, length_penalty: float, max_length: int | None) -> None:
-    """Checks the options of beam search.
+    """Checks the options of beam search; see :class:`TranslationTask`.
 
     Raises:
         InputError: an option is out of range.
@@ -243,7 +252,15 @@ def translate(
     length_penalty: float,
     max_length: int | None,
 ) -> Translations:
-    """Returns the translations of ``source (B, T)``; see :meth:`Translator.beam_search`."""
+    """Returns the translations of some sources by beam search; see :meth:`Translator.beam_search`.
+
+    Args:
+        model: the encoder-decoder.
+        spec: the facts about its data.
+        source: the token ids, ``(B, T)``.
+        source_lengths: the number of tokens of each source, ``(B,)``.
+        beam_size, length_penalty, max_length: see :class:`TranslationTask`.
+    """
     device = next(model.parameters()).device
     source_lengths = source_lengths.to(device)
     limits = 2 * source_lengths + 10 if max_length is None else max_length
@@ -259,23 +276,5 @@ def translate(
 
 
 def decode(spec: TranslationSpec, vocabulary: Vocabulary, tokens: Sequence[int]) -> str:
-    """Returns the text of a translation, without any ``<bos>`` inside."""
+    """Returns the text of a translation, without a ``<bos>`` that the model may have written."""
     return vocabulary.decode([token for token in tokens if token < spec.bos])
-
-
-def score(
-    hypotheses: Sequence[str], references: Sequence[str], lowercase: bool
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Returns sacrebleu's "bleu" and "chrf" of a corpus, from 0 to 100, and the signature of each computation.
-
-    Example:
-        >>> scores, signatures = score(["a small house ."], ["A small house."], lowercase=True)
-        >>> round(scores["bleu"], 6), signatures["bleu"].partition("|version")[0]
-        (100.0, 'nrefs:1|case:lc|eff:no|tok:13a|smooth:exp')
-    """
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
-    scorers = {"bleu": BLEU(lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
-    scores = {name: scorer.corpus_score(hypotheses, [references]).score for name, scorer in scorers.items()}
-    return scores, {name: str(scorer.get_signature()) for name, scorer in scorers.items()}

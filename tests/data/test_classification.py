@@ -225,7 +225,9 @@ def test_a_training_label_that_is_not_among_those_given_is_refused_before_traini
     (tmp_path / "a.csv").write_text("text,label\n" + "a,x\nb,y\nc,z\n" * 10)
     data = labelled_data(tmp_path / "a.csv", labels=["x", "y"])
     data.setup("test")
-    with pytest.raises(InputError, match=r"a\.csv:\d+: the label 'z' is not among data\.labels"):
+    with pytest.raises(
+        InputError, match=r"a\.csv:\d+: the class 'z' is not among data\.labels=\[x,y\]: .* data\.ignore_label=z"
+    ):
         data.setup("fit")
 
 

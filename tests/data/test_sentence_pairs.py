@@ -155,7 +155,7 @@ def test_an_empty_side_is_refused_or_left_out_of_every_split_on_request(folder):
         parallel_data(**empty).prepare_data()
     data = parallel_data(**empty, skip_empty=True)
     assert data.spec.num_pairs == dict.fromkeys(("train", "validation", "test"), 1)
-    assert [pair.target for pair in data.pairs("test")] == ["one"]
+    assert [pair.target for pair in data.rows("test")] == ["one"]
     for summary in data.summaries():
         assert summary.left_out == {"pairs with an empty side": 2}, summary.split
 
@@ -455,7 +455,7 @@ def test_lines_of_names_of_a_table_of_pairs_are_told_or_refused(tmp_path, caplog
     parallel_data(path=table, source=0, target=1).prepare_data()
     assert "a.tsv:1: the first line looks like column names (de, en), and is read as a pair" in caplog.text
     caplog.clear()
-    assert len(parallel_data(path=table, source=0, target=1, header=True).pairs("train")) == 36
+    assert len(parallel_data(path=table, source=0, target=1, header=True).rows("train")) == 36
     assert "looks like" not in caplog.text
     table.write_text("de\ten\n" + rows + "EN\tDE \n" + rows)
     with pytest.raises(InputError, match=r"a\.tsv:42: the column names come again, in another order \(EN, DE"):

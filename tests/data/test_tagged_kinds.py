@@ -131,7 +131,7 @@ def test_every_scheme_is_told_on_training_learned_as_bio_and_written_back(tmp_pa
     tags = [tag if typed else tag[0] for tag in WRITTEN[name]]
     bio = [tag if typed else tag[0] for tag in SPANS]
     data = of_tags(tmp_path, tags)
-    assert data.spec.scheme == name and list(data.sentences("train")[0].tags) == bio
+    assert data.spec.scheme == name and list(data.rows("train")[0].tags) == bio
     assert TagScheme(name).write(bio) == tags
     summary = data.summaries()[0]
     assert summary.counts["entities"] == 3 and any(f"scheme {name}" in note for note in summary.notes)
@@ -164,7 +164,7 @@ def test_tags_that_contradict_the_scheme_are_refused_with_their_line(tmp_path, t
 
 def test_entities_without_beginning_or_end_are_counted_and_other_marks_of_outside_are_read(tmp_path):
     data = of_tags(tmp_path, ["S-X", "_", "E-X", "_", "B-date-time", "_"])
-    assert list(data.sentences("train")[0].tags) == ["B-X", "O", "B-X", "O", "B-date-time", "O"]
+    assert list(data.rows("train")[0].tags) == ["B-X", "O", "B-X", "O", "B-date-time", "O"]
     assert any(note.startswith("2 entities lack") for note in data.summaries()[0].notes)
     assert data.spec.outside == "_" and TagScheme("BIOES", "_").write(["O", "B-X"]) == ["_", "S-X"]
 

@@ -58,7 +58,7 @@ def test_batches_hold_words_letters_and_tags_of_each_sentence_once_an_epoch(fold
             ][:length]
             assert [data.vocabulary.tokens[word] for word in batch.words[row, :length].tolist()] == spelt
             found.append((tuple(spelt), tuple(data.spec.tags[tag] for tag in batch.targets[row, :length].tolist())))
-    assert sorted(found) == sorted((sentence.words, sentence.tags) for sentence in data.sentences("train"))
+    assert sorted(found) == sorted((sentence.words, sentence.tags) for sentence in data.rows("train"))
     assert data.lengths("train").tolist() == [3, 4, 2]
 
 
@@ -138,7 +138,7 @@ def test_a_tag_that_training_never_saw_is_counted_and_has_a_number_after_those_t
 def test_a_tag_of_training_that_is_not_to_be_learned_is_refused_before_training_alone(folder):
     data = small(folder, tags=["D", "N"])
     assert data.spec.unseen_tags == ("A", "V") and data.spec.num_words["train"] == 9
-    with pytest.raises(InputError, match=r"train\.conll:3: the tag is not among data\.tags=D,N: give it there too"):
+    with pytest.raises(InputError, match=r"train\.conll:3: the tag 'V' is not among data\.tags=\[D,N\]: add it there"):
         data.train_dataloader()
 
 

@@ -120,7 +120,7 @@ def test_long_pairs_of_training_are_left_out_and_counted_and_never_those_of_a_te
     pairs = [("a", "b b b"), ("a a", "b b"), ("a a a", "b"), ("a", "b")]
     data = TranslationData(Given(pairs), max_length=2)
     assert data.spec.num_pairs == {"train": 2, "validation": 4, "test": 4}
-    assert [pair.place for pair in data.pairs("train")] == ["train:2", "train:4"]
+    assert [pair.place for pair in data.rows("train")] == ["train:2", "train:4"]
     assert data.collate("train", [0]).source_lengths.tolist() == [2] and data.lengths("train").tolist() == [4, 2]
     train, validation, _ = data.summaries()
     assert train.left_out == {"pairs with a side of over 2 tokens": 2} and not validation.left_out

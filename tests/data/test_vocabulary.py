@@ -11,6 +11,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from seqlab.data import CharacterVocabulary, SubwordVocabulary, TokenizerSettings, WordVocabulary, load_vocabulary
 from seqlab.data.vocabulary.base import choose_tokens, lower, storage_dtype
+from seqlab.data.vocabulary.choice import saved_vocabulary
 from seqlab.data.vocabulary.words import WHITESPACE, word_pattern
 from seqlab.errors import InputError
 
@@ -148,7 +149,8 @@ def test_an_unknown_character_without_unk_is_refused_by_name():
     vocabulary = CharacterVocabulary("abc ")
     with pytest.raises(InputError) as caught:
         vocabulary.encode("a \u00df b \u20ac \u00df")
-    assert str(caught.value) == "the prompt has characters the vocabulary lacks: '\u00df', '\u20ac'"
+    lacks = "the prompt has characters the vocabulary lacks: '\u00df', '\u20ac'; leave them out, or train with "
+    assert str(caught.value) == lacks + "data.max_vocab_size=3 or data.min_frequency=2, so that they read as <unk>"
     assert vocabulary.unknown("a \u00df b \u20ac \u00df") == ["\u00df", "\u20ac"]
 
 
@@ -252,3 +254,11 @@ def test_the_file_holds_everything_so_that_a_run_folder_needs_no_other(tmp_path)
 @pytest.mark.parametrize(("size", "dtype"), [(256, "uint8"), (257, "uint16"), (65_536, "uint16"), (65_537, "uint32")])
 def test_ids_are_stored_in_the_smallest_type(size, dtype):
     assert storage_dtype(size) == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(("options", "number"), [({}, 0), ({"max_vocab_size": 9}, 1), ({"min_frequency": 2}, 1)])
+def test_options_that_choose_no_token_of_a_saved_vocabulary_are_told(tmp_path, caplog, options, number):
+    caplog.set_level("INFO", "seqlab")
+    WordVocabulary(["a", "b", "c"]).save(tmp_path)
+    assert saved_vocabulary(tmp_path, TokenizerSettings("word", **options)).tokens == ("a", "b", "c")
+    assert caplog.text.count("data.max_vocab_size and data.min_frequency chose no tokens") == number

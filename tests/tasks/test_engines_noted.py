@@ -8,7 +8,7 @@ import torch
 from seqlab.data import LanguageModelSpec
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.tasks import LanguageModelTask
-from seqlab.tasks.base import engines_of
+from seqlab.tasks.resume import engines_of
 from tests.models import of_cell
 
 SPEC = LanguageModelSpec(7, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})

@@ -1,6 +1,7 @@
 """The language-model task: losses, metrics over whole splits, refusals."""
 
 import math
+import re
 from itertools import pairwise
 
 import lightning.pytorch as pl
@@ -9,12 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from seqlab.commands.evaluate import evaluate
 from seqlab.data import LanguageModelSpec
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.errors import InputError
 from seqlab.nn import LanguageModel, LSTMCell
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.metrics import TokenMetrics
+from tests.conftest import run_here
 from tests.models import of_cell
 
 VOCAB = 6
@@ -103,3 +106,24 @@ def test_evaluating_in_bfloat16_multiplies_by_the_output_layer_once_a_window():
         trainer.test(task, loader(41, 4, 5), verbose=False)
     calls = {event.key for event in profile.key_averages()}
     assert "aten::linear" in calls and "aten::bmm" not in calls, "a batched product copies the weights for each row"
+
+
+def test_words_of_another_text_that_a_model_without_unk_lacks_are_named_with_a_mend_that_works(tmp_path):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat\nthe cat sat\n" * 40)
+    (tmp_path / "other.txt").write_text("the dog sat on the mat\n" * 40)
+    tiny = (f"data.path={tmp_path / 'text.txt'}", "data.unit=word", "data.batch_size=2", "data.tbptt_steps=4")
+    quick = (
+        "data=text",
+        *tiny,
+        "model.hidden_size=4",
+        "trainer.max_epochs=1",
+        "logger=none",
+        "callbacks.examples=null",
+    )
+    other = [f"data.path={tmp_path / 'other.txt'}"]
+    run_here(tmp_path / "closed", *quick)
+    with pytest.raises(InputError, match="words the vocabulary lacks: 'dog'") as caught:
+        evaluate(tmp_path / "closed", other)
+    (mend,) = re.findall(r"train with (data\.max_vocab_size=\d+) or data\.min_frequency=2", str(caught.value))
+    run_here(tmp_path / "open", *quick, mend)
+    assert evaluate(tmp_path / "open", other)["test/loss"] > 0

@@ -62,7 +62,7 @@ def test_each_map_is_of_its_own_sentence(tmp_path, numbers, monkeypatch):
     for number, (read, written, weights) in enumerate(drawn):
         batch = data.collate("validation", [number])
         found = translate(model, run.spec, batch.source, batch.source_lengths, 5, 1.0, None)
-        assert read == data.vocabulary.pieces(data.pairs("validation")[number].source)
+        assert read == data.vocabulary.pieces(data.rows("validation")[number].source)
         assert written == [run.vocabularies["target"].tokens[token] for token in found.best()[0]] + ["<eos>"]
         torch.testing.assert_close(weights, found.attention[0, : len(written)], rtol=0, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Stories with questions in batches: what the data hands to an answerer, and what it says of itself."""
+"""Stories with questions in batches, and what an answerer needs to know of its data."""
 
 import re
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\s*\n\s*")
 
 @dataclass
 class AnswerBatch:
-    """B questions, each with its story. What stands beyond a length is 0 and means nothing.
+    """B questions, each with its story. Values beyond a length are 0 and mean nothing.
 
     Attributes:
-        story: ``(B, S, W)`` int64 token ids, by sentence.
-        sentence_lengths: ``(B, S)`` int64, the tokens of each sentence; 0 for those beyond the story's end.
-        story_lengths: ``(B,)`` int64, the sentences of each story, 1 or more.
-        question: ``(B, Q)`` int64 token ids.
-        question_lengths: ``(B,)`` int64, the tokens of each question, 1 or more.
-        targets: ``(B,)`` int64, the answers' numbers; ``IGNORE_INDEX`` for one that training never saw.
+        story: ``(B, S, W)`` int64, the token ids of each sentence.
+        sentence_lengths: ``(B, S)`` int64, the number of tokens of each sentence; 0 beyond the end of the story.
+        story_lengths: ``(B,)`` int64, the number of sentences of each story, 1 or more.
+        question: ``(B, Q)`` int64, the token ids of each question.
+        question_lengths: ``(B,)`` int64, the number of tokens of each question, 1 or more.
+        targets: ``(B,)`` int64, the number of each answer; ``IGNORE_INDEX`` for one that training never saw.
     """
 
     story: Tensor
@@ -40,7 +40,7 @@ class AnswerBatch:
 
     @property
     def read(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What a model reads: all but the targets."""
+        """All fields but the targets: the arguments of a model."""
         return self.story, self.sentence_lengths, self.story_lengths, self.question, self.question_lengths
 
 
@@ -49,12 +49,12 @@ class AnswerSpec(Spec):
     """What an answerer needs to know of its data.
 
     Attributes:
-        vocab_size: number of different tokens.
+        vocab_size: the number of tokens in the vocabulary.
         answers: the answers in the order of their numbers.
-        max_sentences: of a longer story the last so many sentences are read; None: all.
-        num_examples: questions in each split.
-        majority: for each split, the share of the answer that is the commonest in training: the accuracy of always
-            giving it.
+        max_sentences: the most sentences of a story; longer ones are cut to their last sentences. None: no limit.
+        num_examples: the number of questions in each split.
+        majority: for each split, the share of the answer that is commonest in training: the accuracy of always giving
+            that answer.
     """
 
     kind: ClassVar[str] = "answer"
@@ -72,12 +72,16 @@ class AnswerSpec(Spec):
 
 
 class EncodedStories:
-    """Questions as token ids: each different sentence and question once, and the numbers of those that a row has.
+    """Questions with their stories as token ids. Each different sentence and question is kept once.
 
     Args:
-        rows: questions with at least one sentence before them.
-        vocabulary: of their words.
-        name: what they are, for messages.
+        rows: the questions.
+        vocabulary: the vocabulary of stories and questions.
+        name: where the rows come from, for messages.
+
+    Attributes:
+        lengths: ``(N,)`` int64, the number of sentences of each question's story.
+        unknown: the share of tokens that read as ``<unk>``, from 0 to 1, of the different sentences and questions.
 
     Raises:
         InputError: a story, one of its sentences or a question is empty; names its place.
@@ -95,7 +99,7 @@ class EncodedStories:
             part = "the question" if row.question == empty else f"sentence {row.story.index(empty) + 1} of the story"
             raise InputError(f"{row.place}: {part} is empty; give it words or leave it out")
         self.unknown = 0.0 if vocabulary.unknown_id is None else float((ids == vocabulary.unknown_id).mean())
-        self._counts = np.concatenate([[0], counts])  # number 0 is the sentence without words, behind a story's end
+        self._counts = np.concatenate([[0], counts])  # text 0 has no words: it pads stories
         self._words = np.zeros((len(self._counts), counts.max()), dtype=ids.dtype)
         self._words[np.arange(counts.max()) < self._counts[:, None]] = ids
         number = {text: i for i, text in enumerate(texts, start=1)}
@@ -104,11 +108,11 @@ class EncodedStories:
         self.lengths = np.fromiter(map(len, self._stories), dtype=np.int64, count=len(rows))
 
     def batch(self, numbers: Sequence[int], targets: NDArray[np.int64]) -> AnswerBatch:
-        """The rows with these numbers, and their ``targets``.
+        """Makes a batch.
 
         Args:
-            numbers: of the rows, in the order of the batch.
-            targets: ``(len(numbers),)``, the numbers of their answers.
+            numbers: of the rows, from 0, in the order of the batch.
+            targets: the numbers of the rows' answers, ``(B,)``.
         """
         stories, story_lengths = pad([self._stories[number] for number in numbers])
         story, sentence_lengths = self._tokens(stories.numpy())
@@ -118,30 +122,30 @@ class EncodedStories:
         )
 
     def _tokens(self, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """The words ``(..., W)`` and lengths ``(...)`` of texts with these numbers."""
+        """The token ids ``(..., W)`` and lengths ``(...)`` of the texts with these numbers."""
         counts = self._counts[numbers]
         words = self._words[numbers][..., : counts.max()]
         return torch.from_numpy(words.astype(np.int64)), torch.from_numpy(counts.astype(np.int64))
 
 
 def cut_story(row: StoryQuestion, most: int) -> StoryQuestion:
-    """The row with the last ``most`` sentences of its story, and those of its supporting ones that are left.
+    """The question with the last sentences of its story, and those of its supporting sentences among them.
 
     Args:
-        row: a question.
-        most: sentences to keep, 1 or more.
+        row: a question with its story.
+        most: the number of sentences to keep, 1 or more.
 
     Example:
         >>> cut_story(StoryQuestion(("a", "b", "c"), "q", "x", (0, 2), 0, "f:4"), 2)[:4]
         (('b', 'c'), 'q', 'x', (1,))
     """
-    gone = max(len(row.story) - most, 0)
-    supports = tuple(position - gone for position in row.supports if position >= gone)
-    return row._replace(story=row.story[gone:], supports=supports)
+    start = max(len(row.story) - most, 0)
+    supports = tuple(position - start for position in row.supports if position >= start)
+    return row._replace(story=row.story[start:], supports=supports)
 
 
 def split_sentences(text: str) -> tuple[str, ...]:
-    """The sentences of a text: each ends with ``.``, ``!`` or ``?`` before a space, or at the end of its line.
+    """The sentences of a text. A sentence ends with ``.``, ``!`` or ``?`` before a space, or at the end of its line.
 
     Example:
         >>> split_sentences("Ann is at No.5. Where is Ann?")

@@ -1,4 +1,4 @@
-"""One function for each file of ``conf/data`` with stories and questions: its flat keys make a source and a module."""
+"""A function for each file of ``conf/data`` with stories: from flat keys to a source and a data module."""
 
 import os
 import re
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab.data.answers.hub import AnswerHub
 from seqlab.data.answers.module import AnswerData
-from seqlab.data.answers.sources import AnswerHub, BabiFiles
+from seqlab.data.answers.sources import BabiFiles
 from seqlab.data.answers.world import WORLD_STORIES, World
 from seqlab.data.core.options import (
     check_hub_or_files,
@@ -30,8 +31,8 @@ def world_data(
     """``data=world``: a made-up world.
 
     Args:
-        stories, questions, world_seed: see ``World``.
-        options: of ``AnswerData`` and its parts.
+        stories, questions, world_seed: see :class:`World`, whose ``seed`` is ``world_seed``.
+        **options: of ``AnswerData`` and its parts.
     """
     return from_options(AnswerData, World(stories, questions, world_seed), **options)
 
@@ -43,9 +44,9 @@ def babi_data(
 
     Args:
         root: the folder of published data.
-        folder: the tasks' folder in it.
-        task: 1 to 20.
-        options: of ``BabiFiles``, and of ``AnswerData`` and its parts.
+        folder: the folder of the tasks in it.
+        task: the number of the task, 1 to 20.
+        **options: of ``BabiFiles``, and of ``AnswerData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, ``task`` is none of 1 to 20, or a file is missing.
@@ -58,7 +59,7 @@ def babi_data(
 
 
 def _task_file(folder: Path, task: int, split: str) -> Path:
-    """The file of a task; its name tells the task's, which nobody should have to type."""
+    """The file of a task, found by its number, so that nobody has to type the task's name."""
     files = [file for file in folder.glob(f"qa{task}_*_{split}.txt*") if re.search(r"\.txt(\.gz)?$", file.name)]
     if len(files) != 1:
         named = "there is none" if not files else f"there are {len(files)}"
@@ -76,11 +77,11 @@ def answer_data(
     """``data=answers``: the user's own files in bAbI's form, or a Hugging Face data set.
 
     Args:
-        train: a file, a pattern or a list of these; with ``hub`` the name of a split, and so the next two.
-        validation: the same for the validation split; None: cut from training.
-        test: the same for the test split.
-        hub: the data set's name.
-        options: of ``BabiFiles``, or with ``hub`` of ``AnswerHub``, of ``AnswerData``, and of their parts.
+        train: the training files: a file, a pattern or a list of these; with ``hub``, the name of a split.
+        validation: the validation files, or the name of a split; None: cut from training.
+        test: the test files, or the name of a split.
+        hub: the data set's name; None: files are read.
+        **options: of ``BabiFiles``, or with ``hub`` of ``AnswerHub``, of ``AnswerData``, and of their parts.
 
     Raises:
         InputError: neither files nor ``hub`` are given, or ``name`` or ``revision`` without ``hub``.

@@ -1,35 +1,42 @@
-"""Where stories with questions come from: bAbI's files and the Hugging Face hub (the made-up world: ``world.py``)."""
+"""Where stories with questions come from: bAbI's files. ``hub`` has Hugging Face data sets, ``world`` makes some."""
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
-from seqlab.data.answers.batch import split_sentences
-from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import LABELLED_SPLIT, few
-from seqlab.data.core.labels import short_repr, strip_label
+from seqlab.data.core.cut import few
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.babi import StoryQuestion, read_babi
-from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
-from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, FileSource, check_distinct, expand_paths
 from seqlab.errors import InputError
 
 VALIDATION_SHARE = 0.1
 
 
+class AnswerSource(Protocol):
+    """The contract of a source of questions with their stories.
+
+    A source may also have ``files()``, the files that it reads, and ``left_out(split)``, what it left out, by reason.
+    """
+
+    def __str__(self) -> str:
+        """The source's name in messages."""
+
+    def read(self, split: str) -> Sequence[StoryQuestion]:
+        """The questions of "train", "validation" or "test"."""
+
+
 class BabiFiles(FileSource, RowSource[StoryQuestion]):
     """Files in bAbI's form; see :func:`~seqlab.data.formats.babi.read_babi`.
 
-    Without files for it, validation is a share of the training *stories*, drawn by a seed: questions to one story are
-    never on both sides.
+    Without files of its own, validation is a share of the training *stories*, drawn by a seed. So the questions about
+    one story are all in one split.
 
     Args:
-        files: those of each split; without ``validation`` it is cut from training.
-        validation_share: the share of the training stories that is cut.
-        split_seed: of which stories are cut: runs of different seeds share them.
+        files: the files of each split; without ``validation``, it is cut from training.
+        validation_share: the share of the training stories that become validation.
+        split_seed: of the choice of these stories, which runs of different seeds share.
         encoding: the files' encoding.
 
     Raises:
@@ -79,16 +86,19 @@ class BabiFiles(FileSource, RowSource[StoryQuestion]):
 def cut_stories(
     rows: Sequence[StoryQuestion], share: float, seed: int, name: str
 ) -> tuple[list[StoryQuestion], list[StoryQuestion]]:
-    """The rows of all stories but a share drawn by ``seed``, and the rows of that share; one story at least.
+    """Cuts a share of the stories, at least one, from a training split.
 
     Args:
         rows: the questions, each with the number of its story.
-        share: of the stories, between 0 and 1.
-        seed: of the draw.
-        name: what the stories are of, for messages.
+        share: the share of the stories, between 0 and 1.
+        seed: of the choice of stories.
+        name: where the stories come from, for messages.
+
+    Returns:
+        The questions of the other stories, and those of the chosen ones.
 
     Raises:
-        InputError: there is one story alone.
+        InputError: there are fewer than two stories.
     """
     groups = sorted({row.group for row in rows})
     if len(groups) < 2:
@@ -96,55 +106,5 @@ def cut_stories(
         raise InputError(
             f"{name}: {few(len(groups), 'stories')} to cut validation from: give data.validation=FILE{restart}"
         )
-    drawn = random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1))
-    cut = set(drawn)
+    cut = set(random.Random(seed).sample(groups, min(max(1, round(share * len(groups))), len(groups) - 1)))
     return [row for row in rows if row.group not in cut], [row for row in rows if row.group in cut]
-
-
-class AnswerHub(HubSource, RowSource[StoryQuestion]):
-    """Three columns of a data set of the hub: story, question and answer.
-
-    A story is a text, which is split into sentences, or a list of sentences. Splits that the data set lacks are cut
-    from the end of its training split, by row: neighbours, often of one story, stay together.
-
-    Args:
-        data_set: the data set, or its name.
-        story: the column of stories.
-        question: the column of questions.
-        answer: the column of answers.
-        split: shares of train, validation and test, for the splits that are cut.
-
-    Raises:
-        InputError: as ``HubRows``; on first use: there is no such column, or a row lacks its story, question or answer.
-    """
-
-    def __init__(
-        self,
-        data_set: HubDataset | str = HubDataset(),
-        story: str = "story",
-        question: str = "question",
-        answer: str = "answer",
-        split: Sequence[float] = LABELLED_SPLIT,
-    ) -> None:
-        self._columns = {"story": story, "question": question, "answer": answer}
-        files = "as data.train=FILE data.test=FILE in place of data.hub"
-        self._hub = HubRows(data_set, self._choose, files=files, split=split)
-
-    def _read_splits(self) -> dict[str, Reading[StoryQuestion]]:
-        return {split: Reading(list(self._rows(split))) for split in SPLITS}
-
-    def _rows(self, split: str) -> Iterator[StoryQuestion]:
-        columns = self._columns
-        for number, (story, question, answer) in enumerate(self._hub.read(split, *columns.values())):
-            place = self._hub.place(split, number)
-            for option, value in (("question", question), ("answer", answer)):
-                if not isinstance(value, str) or is_blank(value):
-                    raise InputError(f"{place}: expected text in {columns[option]!r}, got {short_repr(value)}")
-            sentences = split_sentences(story) if isinstance(story, str) else story
-            if not isinstance(sentences, (list, tuple)) or not all(isinstance(text, str) for text in sentences):
-                expected = f"a text or a list of sentences in {columns['story']!r}"
-                raise InputError(f"{place}: expected {expected}, got {str(story)[:60]!r}")
-            yield StoryQuestion(tuple(sentences), question.strip(), strip_label(answer), (), number, place)
-
-    def _choose(self, rows: Any) -> Any:
-        return select_columns(rows, {f"data.{option}": column for option, column in self._columns.items()}, self)

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.babi import StoryQuestion, write_babi
 from seqlab.errors import InputError
 
@@ -23,15 +23,15 @@ _GIVING = ("gave", "handed")
 
 @dataclass
 class State:
-    """What is known of the world after some sentences, and the sentence that tells each fact.
+    """The facts of the world after some sentences, and the sentences that state them, by number.
 
     Attributes:
-        place: where each person is, for those who have gone anywhere.
-        holder: who has each thing, for those that anybody has.
-        lies: where each thing lies, for those that somebody put down.
+        place: where each person is who has gone anywhere.
+        holder: who has each thing that anybody has.
+        lies: where each thing lies that somebody put down.
         went: the sentence of each person's last journey.
-        moved: the sentences that tell what became of each thing: of its last taking, giving or leaving, and where it
-            lies also of the journey there.
+        moved: the sentences about each thing: the last taking, giving or leaving; of a thing that lies somewhere, also
+            the journey there.
     """
 
     place: dict[str, str] = field(default_factory=dict)
@@ -41,27 +41,28 @@ class State:
     moved: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def where(self, thing: str) -> tuple[str, tuple[int, ...]]:
-        """Where a thing is that has been mentioned, and the sentences that tell it."""
+        """Where a thing is that has been mentioned, and the sentences that state it."""
         if thing not in self.holder:
             return self.lies[thing], self.moved[thing]
         holder = self.holder[thing]
         return self.place[holder], tuple(sorted({*self.moved[thing], self.went[holder]}))
 
 
-class World:
-    """People who walk about, take things up, hand them over and put them down; and questions about it all.
+class World(EmbeddedSource):
+    """Stories of people who walk about, take things, hand them over and put them down, with questions about them.
 
-    The questions are where a person is, where a thing is, who has a thing ("nobody" where it lies about), and whether
-    a person is in a place (yes or no, as often). Each is about what the story before it tells for certain. A split
-    depends on the seed, its own name and the options alone, and is equal on every machine and Python.
+    The questions ask where a person is, where a thing is, who has a thing ("nobody" where it lies about), and whether a
+    person is in a place (yes and no equally often). The story before a question always decides the answer. A split
+    depends on the seed, its own name and the options alone, and is the same on every machine and Python.
 
     Args:
-        stories: stories of train, validation and test.
-        questions: questions in a story; there are two to four sentences before the first, and one to three between two.
+        stories: the number of stories of train, validation and test.
+        questions: the number of questions in a story. There are two to four sentences before the first question, and
+            one to three between two.
         seed: of the stories.
 
     Raises:
-        InputError: an option is no whole number of 1 or more (the seed: 0 or more).
+        InputError: an option is not a whole number of at least 1 (the seed: of at least 0).
 
     Example:
         >>> first, second = World(stories=(1, 1, 1), questions=2, seed=1).read("train")
@@ -71,7 +72,7 @@ class World:
 
     def __init__(self, stories: Sequence[int] = WORLD_STORIES, questions: int = 4, seed: int = 0) -> None:
         if len(stories) != len(SPLITS):
-            raise InputError(f"data.stories={list(stories)} must be three numbers: of train, validation and test")
+            raise InputError(f"data.stories={list(stories)} must be three numbers, such as [800,100,100]")
         self._stories = {
             split: check_whole_number("data.stories", number, 1) for split, number in zip(SPLITS, stories, strict=True)
         }
@@ -80,10 +81,6 @@ class World:
 
     def __str__(self) -> str:
         return "the made-up world"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def read(self, split: str) -> list[StoryQuestion]:
         """The questions of a split."""
@@ -95,40 +92,40 @@ class World:
         ]
 
     def text(self, split: str) -> str:
-        """The split as a bAbI file holds it."""
+        """The split as the text of a bAbI file."""
         return write_babi(self.read(split))
 
 
 def _story(draw: random.Random, group: int, questions: int) -> list[StoryQuestion]:
     state = State()
     sentences: list[str] = []
-    found: list[StoryQuestion] = []
+    rows: list[StoryQuestion] = []
     for number in range(questions):
         for _ in range(draw.randint(2, 4) if number == 0 else draw.randint(1, 3)):
             sentences.append(_happen(draw, state, len(sentences)))
         question, answer, supports = _ask(draw, state)
-        found.append(StoryQuestion(tuple(sentences), question, answer, supports, group, ""))
-    return found
+        rows.append(StoryQuestion(tuple(sentences), question, answer, supports, group, ""))
+    return rows
 
 
 def _happen(draw: random.Random, state: State, number: int) -> str:
-    """Lets something happen that can happen in ``state``, and tells it; the sentence has this ``number``."""
+    """Changes the state by an event that is possible in it, and returns the sentence, which has this ``number``."""
     kind = draw.choice(("go", "go", "take", "take", "give", "leave"))
     near = [(person, thing) for person in state.place for thing in THINGS if _in_reach(state, person, thing)]
-    held = sorted(state.holder.items())
+    holdings = sorted(state.holder.items())
     if kind == "take" and near:
         person, thing = draw.choice(near)
         state.lies.pop(thing, None)
         state.holder[thing], state.moved[thing] = person, (number,)
         return f"{person} {draw.choice(_TAKING)} the {thing}."
-    if kind == "leave" and held:
-        thing, person = draw.choice(held)
+    if kind == "leave" and holdings:
+        thing, person = draw.choice(holdings)
         del state.holder[thing]
         state.lies[thing], state.moved[thing] = state.place[person], (state.went[person], number)
         return f"{person} {draw.choice(_LEAVING)} the {thing}."
     company = [
         (thing, giver, other)
-        for thing, giver in held
+        for thing, giver in holdings
         for other in PEOPLE
         if other != giver and state.place.get(other) == state.place[giver]
     ]
@@ -143,13 +140,13 @@ def _happen(draw: random.Random, state: State, number: int) -> str:
 
 
 def _in_reach(state: State, person: str, thing: str) -> bool:
-    """Whether a person can take a thing: it lies where the person is, or nobody has spoken of it yet."""
+    """Whether a person can take a thing: it lies where the person is, or has not been mentioned."""
     unmentioned = thing not in state.moved
     return unmentioned or state.lies.get(thing) == state.place[person]
 
 
 def _ask(draw: random.Random, state: State) -> tuple[str, str, tuple[int, ...]]:
-    """A question that ``state`` answers, the answer and the sentences that tell it."""
+    """A question that the state answers, the answer, and the sentences that state it."""
     kind = draw.choice(("person", "thing", "holder", "whether"))
     if kind in ("thing", "holder") and state.moved:
         thing = draw.choice(sorted(state.moved))

@@ -1,5 +1,5 @@
-"""Texts and their classes: ``sources`` (and ``hub``), ``batch``, ``module`` and ``presets``.
+"""Texts and their classes: ``sources`` and ``hub``, ``batch``, ``module``, ``presets``.
 
-A new source is a class of ``sources``, and a function of ``presets`` that ``conf/data`` names. What a batch or a spec
-holds is read by ``seqlab.tasks.classification``, and saved with runs.
+A new source is a class of ``sources``, and a function of ``presets`` that ``conf/data`` names. The task reads the
+fields of a batch and a spec, and a spec is saved with each run: change them knowingly.
 """

@@ -1,4 +1,4 @@
-"""What a text's classes are handed over as: batches, and what a classifier needs to know of its data."""
+"""Labelled texts in batches, and what a classifier needs to know of its data."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,9 +13,9 @@ class ClassificationBatch:
     """B texts of different lengths, each with its class.
 
     Attributes:
-        inputs: ``(B, T)`` int64 token ids; beyond a row's length they are 0 and mean nothing.
-        lengths: ``(B,)`` int64, the tokens of each text, 1 or more.
-        targets: ``(B,)`` int64, the classes; ``IGNORE_INDEX`` for one that training never saw.
+        inputs: ``(B, T)`` int64, the token ids; beyond a row's length they are 0 and mean nothing.
+        lengths: ``(B,)`` int64, the number of tokens of each text, 1 or more.
+        targets: ``(B,)`` int64, the number of each text's class; ``IGNORE_INDEX`` for one that training never saw.
     """
 
     inputs: Tensor
@@ -28,13 +28,13 @@ class ClassificationSpec(Spec):
     """What a classifier needs to know of its data.
 
     Attributes:
-        vocab_size: number of different tokens.
+        vocab_size: the number of tokens in the vocabulary.
         unit: "character", "word" or "subword".
         labels: the names of the classes, in the order of their numbers.
-        num_examples: texts in each split.
-        majority: for each split, the share of the class that is the commonest in training: the accuracy of always
-            giving that answer.
-        max_length: longer texts are cut to their first tokens; None: none is.
+        num_examples: the number of texts in each split.
+        majority: for each split, the share of the class that is commonest in training: the accuracy of always giving
+            that class.
+        max_length: the most tokens of a text; longer ones are cut to their first tokens. None: no limit.
     """
 
     kind: ClassVar[str] = "classification"

@@ -16,21 +16,21 @@ from seqlab.data.formats.tables import LabelledText, TableFormat, labelled_row
 
 
 class LabelledHub(HubSource, RowSource[LabelledText]):
-    """Two columns of a data set of the hub; a class number reads as the class's name.
+    """Labelled texts of a Hugging Face data set, in two columns. The number of a class reads as the class's name.
 
-    Splits that it lacks are cut from its training split, which is shuffled first (many such sets stand sorted by
-    label), each with its share of every class. Where the labels have names, a number below 0 marks a hidden label: such
-    rows are left out and counted.
+    A split that the data set lacks is cut from its training split, so that each has its share of every class. The rows
+    are shuffled first, because many data sets are sorted by label. Where the labels have names, a number below 0 marks
+    a hidden label; such rows are left out and counted.
 
     Args:
         data_set: the data set, or its name.
-        form: the columns; nothing else of it is for the hub.
-        cut: of the splits that are cut; equal rows are those of equal texts.
-        ignore_label: rows with this label, or one of a list of these, are left out and counted; None: none is.
+        form: the columns; its other fields are for files alone.
+        cut: how the training split is cut; equal rows are rows with equal texts.
+        ignore_label: rows with this label, or one of these labels, are left out and counted; None: no row is.
 
     Raises:
-        InputError: as ``HubRows``, or an option is for files; on first use: there is no such column, or a row lacks its
-            text or label.
+        InputError: an option is wrong, or for files alone; on first use: the data set or a split is missing or cannot
+            be read, there is no such column, or a row lacks its text or label.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LabelledHub(HubSource, RowSource[LabelledText]):
         feature = self._hub.features(split)[self._label]
         classes, short = getattr(feature, "names", None), getattr(feature, "dtype", None) in ("float16", "float32")
         reading = Reading[LabelledText]()
-        long: list[LabelledText] = []
+        of_several_lines: list[LabelledText] = []
         for number, (content, label) in enumerate(self._hub.read(split, self._text, self._label)):
             if classes is not None and label is not None:
                 if label < 0:  # the hub's mark of a hidden label
@@ -80,14 +80,14 @@ class LabelledHub(HubSource, RowSource[LabelledText]):
                 label = float(str(np.float32(label)))  # by its shortest digits: 0.1, not 0.10000000149
             row = labelled_row(content, label, self._hub.place(split, number), self._form, names)
             if "\n" in row.text:
-                long.append(row)
+                of_several_lines.append(row)
             if row.label in self._ignored:
                 reading.left_out[f"rows labelled {row.label}"] += 1
             else:
                 reading.rows.append(row)
-        classes_read = {row.label for row in reading.rows}
-        for row in long:
-            self._hub.check_swallowed(row.place, row.text, classes_read)
+        labels = {row.label for row in reading.rows}
+        for row in of_several_lines:
+            self._hub.check_swallowed(row.place, row.text, labels)
         return reading
 
     def _choose(self, rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One function for each file of ``conf/data`` with labelled texts: its flat keys make a source and a data module."""
+"""A function for each file of ``conf/data`` with labelled texts: from flat keys to a source and a data module."""
 
 import os
 from typing import Any
@@ -16,7 +16,7 @@ def tiny_sentiment_data(**options: Any) -> ClassificationData:
     """``data=tiny_sentiment``: four sentences and two test sentences.
 
     Args:
-        options: of ``ClassificationData`` and its parts.
+        **options: of ``ClassificationData`` and its parts.
     """
     return from_options(ClassificationData, TinySentiment(), **options)
 
@@ -25,9 +25,9 @@ def labelled_data(path: Paths | None = None, hub: str | None = None, **options: 
     """``data=classification``: the user's own tables, or a Hugging Face data set.
 
     Args:
-        path: a table, a pattern or a list of these, cut into three splits.
-        hub: the data set's name.
-        options: of ``LabelledTables``, or with ``hub`` of ``LabelledHub``, of ``ClassificationData``, and of their
+        path: a table, a pattern or a list of these, which is cut into three splits.
+        hub: the data set's name; None: files are read.
+        **options: of ``LabelledTables``, or with ``hub`` of ``LabelledHub``, of ``ClassificationData``, and of their
             parts. With ``hub``, ``train``, ``validation`` and ``test`` name splits.
 
     Raises:
@@ -46,7 +46,7 @@ def mr_data(root: str | os.PathLike[str] | None = None, **options: Any) -> Class
 
     Args:
         root: the folder of published data.
-        options: of ``Cut``, and of ``ClassificationData`` and its parts.
+        **options: of ``Cut``, and of ``ClassificationData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.

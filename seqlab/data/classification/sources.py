@@ -1,4 +1,4 @@
-"""Where labelled texts come from: an embedded example, tables, and a file a class; the hub has a module of its own."""
+"""Where labelled texts come from: an example, tables, a file a class. ``hub`` has Hugging Face data sets."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -8,33 +8,45 @@ from typing import Protocol
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows, few
 from seqlab.data.core.labels import LabelNames
-from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.reading import EmbeddedSource, Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
-from seqlab.data.formats.tables import LabelledText, TableFormat, is_separated, read_table, without_surrogates
+from seqlab.data.formats.tables import (
+    LabelledText,
+    TableFormat,
+    is_separated,
+    read_table,
+    warn_of_surrogates,
+    without_surrogates,
+)
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
 Ignored = str | int | float | Sequence[str | int | float] | None
+"""A label or several whose rows are left out; None: no row is."""
 
 
 class LabelledSource(Protocol):
-    """Three splits of labelled texts. One that leaves rows out says how many by ``left_out(split)``."""
+    """The contract of a source of labelled texts.
+
+    A source may also have ``files()``, the files that it reads, and ``left_out(split)``, how many rows it left out, by
+    reason.
+    """
 
     def __str__(self) -> str:
-        """What the source is, for messages."""
+        """The source's name in messages."""
 
     def read(self, split: str) -> Sequence[LabelledText]:
-        """The examples of "train", "validation" or "test"."""
+        """The rows of "train", "validation" or "test"."""
 
 
-class TinySentiment:
-    """Four plain sentences, two of each kind, and two test sentences of words that occur in the four.
+class TinySentiment(EmbeddedSource):
+    """Four plain sentences, two of each class, and two test sentences of words that occur in the four.
 
-    They stand for a lecture's example of that size; the wording is this project's own. Validation repeats training, as
-    there is nothing else to choose by.
+    They stand for a lecture's example of that size; the wording is this project's own. Validation repeats training,
+    because there is nothing else to choose a checkpoint by.
 
     Example:
         >>> [(row.text, row.label) for row in TinySentiment().read("test")]
@@ -52,10 +64,6 @@ class TinySentiment:
     def __str__(self) -> str:
         return "the four sentences"
 
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
-
     def read(self, split: str) -> Sequence[LabelledText]:
         """The four sentences, or the two of "test"."""
         rows = self.test if split == "test" else self.train
@@ -65,15 +73,16 @@ class TinySentiment:
 class LabelledTables(FileSource, RowSource[LabelledText]):
     """Tables with a column of texts and a column of labels: csv, tsv, jsonl or parquet, by the file's ending.
 
-    Csv and tsv begin with a line of column names and may have double quotes around values, as spreadsheets write them;
-    ``form`` says otherwise. All but parquet may be in any encoding, all may be gzip. What csv and tsv hold is text as
-    written. A lone surrogate of jsonl reads as U+FFFD, with a log line.
+    Unless ``form`` says otherwise, csv and tsv begin with a line of column names, and values may stand in double quotes
+    as in spreadsheets. Their values are text as written. All files but parquet may be in any encoding, and all may be
+    packed by gzip. A lone surrogate of jsonl reads as U+FFFD, with a log line.
 
     Args:
-        files: the tables, or where they are; of those that are cut each split has its share of every class.
+        files: the tables of each split; or those of one set (``path``), which is cut so that each split has its share
+            of every class.
         form: the columns, and how the tables are written.
-        cut: of files that are one set; equal rows are those of equal texts.
-        ignore_label: rows with this label, or one of a list of these, are left out and counted; None: none is.
+        cut: how one set is cut; equal rows are rows with equal texts.
+        ignore_label: rows with this label, or one of these labels, are left out and counted; None: no row is.
 
     Raises:
         InputError: both or neither of ``path`` and the three splits are given, or an option is wrong; on first use: a
@@ -97,26 +106,21 @@ class LabelledTables(FileSource, RowSource[LabelledText]):
 
     def _read_splits(self) -> dict[str, Reading[LabelledText]]:
         names = LabelNames(self._form.label)
-        replaced: list[tuple[str, int]] = []
-        readings = {name: self._read(files, names, replaced) for name, files in self._files.items()}
-        if replaced:
-            log.warning(
-                "%s: lone surrogates are read as U+FFFD: %d, in rows: %d, the first at %s",
-                self,
-                sum(count for _, count in replaced),
-                len(replaced),
-                replaced[0][0],
-            )
+        surrogates: list[tuple[str, int]] = []  # places, and how many each has
+        readings = {name: self._read(files, names, surrogates) for name, files in self._files.items()}
+        warn_of_surrogates(str(self), surrogates)
         warn_of_unused(self._ignored, [reading.left_out for reading in readings.values()])
         return cut_reading(readings["path"], self._cut, str(self)) if "path" in readings else readings
 
-    def _read(self, files: Sequence[Path], names: LabelNames, replaced: list[tuple[str, int]]) -> Reading[LabelledText]:
+    def _read(
+        self, files: Sequence[Path], names: LabelNames, surrogates: list[tuple[str, int]]
+    ) -> Reading[LabelledText]:
         reading = Reading[LabelledText]()
         for file in files:
             for row in read_table(file, self._form, names):
                 (text, in_text), (label, in_label) = map(without_surrogates, (row.text, row.label))
                 if in_text or in_label:
-                    replaced.append((row.place, in_text + in_label))
+                    surrogates.append((row.place, in_text + in_label))
                     row = LabelledText(text, label, row.place)
                 if row.label in self._ignored:
                     reading.left_out[f"rows labelled {row.label}"] += 1
@@ -125,42 +129,42 @@ class LabelledTables(FileSource, RowSource[LabelledText]):
         return reading
 
 
-def ignored_labels(given: Ignored) -> frozenset[str]:
+def ignored_labels(value: Ignored) -> frozenset[str]:
     """The names of the classes that ``data.ignore_label`` leaves out.
 
     Example:
         >>> sorted(ignored_labels([-1, "unknown"])), ignored_labels(None)
         (['-1', 'unknown'], frozenset())
     """
-    labels = [] if given is None else given if isinstance(given, (list, tuple)) else [given]
+    labels = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
     return frozenset(LabelNames("ignore_label").name(label, "data.ignore_label", written=True) for label in labels)
 
 
 def warn_of_unused(ignored: Collection[str], left_out: Sequence[Mapping[str, int]]) -> None:
-    """Says which of the labels to leave out no row has."""
+    """Warns of each ignored label that no row has."""
     for label in sorted(ignored):
-        if not any(f"rows labelled {label}" in found for found in left_out):
+        if not any(f"rows labelled {label}" in counts for counts in left_out):
             log.warning("data.ignore_label: no row is labelled %r", label)
 
 
 def same_text(row: LabelledText) -> str:
-    """What two rows share that are one to a reader: the text, however it is spaced."""
+    """The text of a row, however it is spaced: rows that share it are equal to a reader."""
     return " ".join(row.text.split())
 
 
 def cut_reading(
     whole: Reading[LabelledText], cut: Cut, name: str, shares: Mapping[str, float] | None = None
 ) -> dict[str, Reading[LabelledText]]:
-    """Rows shuffled and cut, each split with its share of every class.
+    """Shuffles and cuts rows, so that each split has its share of every class.
 
     Args:
-        whole: what is cut.
-        cut: how.
-        name: what the rows are of, for messages.
-        shares: of each split, the one that training reads first; None: of all three, those of ``cut``.
+        whole: the rows to cut.
+        cut: how they are cut.
+        name: where the rows come from, for messages.
+        shares: the share of each split, training first; None: those of ``cut``, for all three.
 
     Returns:
-        What each split holds; the first also tells what was left out before the cut.
+        The rows of each split. The first also has what was left out before the cut.
 
     Raises:
         InputError: there are too few rows.
@@ -187,24 +191,24 @@ def cut_reading(
 
 
 class LabelledLines(FileSource, RowSource[LabelledText]):
-    """Plain or gzip text files, one text a line, a file a class; shuffled, then cut into the three splits.
+    """Plain or gzip text files, one text a line, one file a class; shuffled, then cut into three splits.
 
-    The cut takes no heed of the classes, so that published figures of such files keep their test texts.
+    The cut ignores the classes, so that the test texts are those of published figures.
 
     Args:
-        files: the file of each label.
-        cut: how they are cut; equal rows are those of equal texts.
+        files: the file of each class, by the class's name.
+        cut: how the texts are cut; equal rows are rows with equal texts.
         encoding: the files' encoding.
 
     Raises:
-        InputError: a file is missing; on first use: a file is broken or a line empty.
+        InputError: a file is missing, or two classes have the same one; on first use: a file is broken.
     """
 
     def __init__(self, files: Mapping[str, str | Path], cut: Cut = Cut(), encoding: str = "utf-8") -> None:
         self._cut, self._encoding = cut, encoding
         self._files = {label: expand_paths(file, f"the file of {label}")[:1] for label, file in files.items()}
         if len({file.resolve() for file in self.files()}) < len(self._files):
-            raise InputError(f"{self}: two labels have one file; each needs its own")
+            raise InputError(f"{self}: two labels have the same file; give each its own")
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.files()))

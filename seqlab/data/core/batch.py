@@ -1,4 +1,4 @@
-"""What the data hands to a task: batches, and the facts that a model needs to know of a data set."""
+"""What data gives to a task: batches, and what a model needs to know of the data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass  # not frozen: Lightning rebuilds a batch field by field when it moves it to a device
 class Batch:
-    """One window of B streams, T steps long: row b continues where row b of the window before ended.
+    """One window of B streams, T steps long. Row b continues where row b of the window before ended.
 
     Attributes:
-        inputs: ``(B, T)`` int64 token ids. Positions without a target hold some valid id.
-        targets: ``(B, T)`` int64, the token after each input, or ``IGNORE_INDEX``. A whole row can be without targets.
-        is_first: ``(B,)`` bool, the rows that begin anew here and whose state starts from ``initial_state()``.
-        lengths: ``(B,)`` int64, the valid steps of each row (0 for a row that has run out), where rows restart at
-            document boundaries; None where they do not, and then every position is a step.
+        inputs: ``(B, T)`` int64, the token ids. A position without a target holds some valid id.
+        targets: ``(B, T)`` int64, the token after each input, or ``IGNORE_INDEX``. A row may have no target at all.
+        is_first: ``(B,)`` bool, whether the row begins anew here, with the state ``initial_state()``.
+        lengths: ``(B,)`` int64, the number of valid steps of each row, 0 for a row that has run out; where rows restart
+            at documents. None where they do not: then every position is a step.
         window: the window's position in its epoch, from 0.
     """
 
@@ -37,13 +37,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a model and a task need to know of a data set; each kind of task has a subclass.
+    """What a model and a task need to know of their data. Each kind of task has a subclass.
 
-    It is kept as plain values beside a run and read back by its ``kind``, so its fields hold numbers, strings, tuples
-    and dicts of them.
+    A spec is saved with each run as plain values, and its ``kind`` says which subclass reads it back. So its fields
+    hold numbers, strings, and tuples and dictionaries of them.
 
     Attributes:
-        kind: names the subclass in the file.
+        kind: the name of the subclass in the file.
         vocabularies: the names of the data's vocabularies, the main one first.
     """
 
@@ -51,19 +51,22 @@ class Spec:
     vocabularies: ClassVar[tuple[str, ...]] = ("tokens",)
 
     def model_arguments(self) -> dict[str, Any]:
-        """The arguments of a model that the data decides: its sizes."""
+        """The arguments of a model that the data decides, such as its sizes."""
         raise NotImplementedError
 
     def data_arguments(self) -> dict[str, Any]:
-        """The options, beside ``vocabulary``, that keep the meaning of ids on other data."""
+        """The data options, beside ``vocabulary``, with which ids mean the same on other data."""
         return {}
 
 
 def read_spec(fields: Mapping[str, Any]) -> Spec:
-    """The spec with these ``fields``, of the subclass that ``kind`` among them names.
+    """Makes a spec from its saved values.
+
+    Args:
+        fields: the values by name; ``kind`` among them names the subclass.
 
     Raises:
-        ValueError: there is no ``kind``, or no subclass of it has been imported.
+        ValueError: there is no ``kind``, or no subclass of that kind has been imported.
         TypeError: the fields are not those of the subclass.
 
     Example:
@@ -79,7 +82,7 @@ def read_spec(fields: Mapping[str, Any]) -> Spec:
 
 
 def pad(rows: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
-    """Rows of ids as one tensor ``(B, T)`` int64, zeros after the shorter ones, and their lengths ``(B,)``.
+    """Rows of numbers as one tensor ``(B, T)`` int64, with zeros behind shorter rows, and their lengths ``(B,)``.
 
     Example:
         >>> pad([np.array([3, 1]), np.array([2])])

@@ -1,4 +1,4 @@
-"""Folders that are built once, by one process, and appear whole or not at all."""
+"""Folders that one process builds, once, and that appear whole or not at all."""
 
 import os
 import shutil
@@ -14,21 +14,21 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
     """``cache_dir``, or ``$SEQLAB_CACHE``, ``$XDG_CACHE_HOME/seqlab`` or ``~/.cache/seqlab``: the first that is set."""
     if cache_dir is not None:
         return Path(cache_dir).expanduser()
-    if named := os.environ.get("SEQLAB_CACHE"):
-        return Path(named).expanduser()
+    if folder := os.environ.get("SEQLAB_CACHE"):
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "seqlab"
 
 
 def build_once(parent: Path, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder ``parent/key``, built by ``build`` if it is not there.
+    """The folder ``parent/key``, which ``build`` fills if it is not there.
 
-    The lock is the system's, and goes with the process that held it. What that process left unfinished is removed by
-    the next one to build; a folder without ``.partial`` in its name is always whole.
+    The operating system's lock ends with the process that holds it. What such a process left unfinished is removed by
+    the next one that builds. A folder without ``.partial`` in its name is always whole.
 
     Args:
-        parent: where the folders lie; made if missing.
-        key: a name that determines what ``build`` writes.
-        build: writes into the empty folder that it is given.
+        parent: the folder of these folders; made if it is missing.
+        key: the folder's name, which determines what ``build`` writes.
+        build: writes into the empty folder that is its argument.
 
     Raises:
         InputError: ``parent`` cannot be written to.
@@ -55,7 +55,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    for file in partial.iterdir():  # a rename that outlives a power cut must not outlive the bytes
-        with open(file, "rb") as written:
-            os.fsync(written.fileno())
+    for file in partial.iterdir():  # or, after a power cut, the folder's name might be there without the bytes
+        with open(file, "rb") as stream:
+            os.fsync(stream.fileno())
     os.replace(partial, folder)

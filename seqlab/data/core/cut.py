@@ -1,4 +1,4 @@
-"""Three splits: the shares that a user gives, and rows in memory cut by them."""
+"""The shares of three splits, and how rows in memory are cut by them."""
 
 import random
 from collections.abc import Callable, Hashable, Sequence
@@ -12,22 +12,22 @@ from seqlab.errors import InputError
 Row = TypeVar("Row")
 
 DEFAULT_SPLIT = (0.9, 0.05, 0.05)
-"""Of texts, by position."""
+"""The shares of train, validation and test of a text or of sentence pairs."""
 LABELLED_SPLIT = (0.8, 0.1, 0.1)
-"""Of rows with labels or tags."""
+"""The shares of train, validation and test of rows with labels or tags."""
 
 
 def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
-    """Three positive shares that add up to one.
+    """Checks that ``data.split`` is three positive shares that add up to one, and returns them as floats.
 
     Raises:
-        InputError: they do not.
+        InputError: it is not.
     """
     try:
         shares = tuple(float(share) for share in split)
     except (TypeError, ValueError):
         shares = ()
-    if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # NaN is none
+    if len(shares) != 3 or not all(share > 0 for share in shares) or not abs(sum(shares) - 1) <= 1e-6:  # true for NaN
         shown = split if isinstance(split, str) or not isinstance(split, Sequence) else list(split)
         raise InputError(
             f"data.split={shown} must be three positive fractions (train, validation, test) that add up to 1, "
@@ -38,15 +38,15 @@ def check_fractions(split: Sequence[float]) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Cut:
-    """How rows that are one set are shuffled and cut into three splits.
+    """How rows of one set are shuffled and cut into three splits.
 
     Args:
-        split: shares of train, validation and test.
-        split_seed: of the shuffling: runs of different seeds share their test rows.
-        split_unique: rows that are equal stay in one split.
+        split: the shares of train, validation and test.
+        split_seed: of the shuffling, which runs of different seeds share.
+        split_unique: whether equal rows stay in one split.
 
     Raises:
-        InputError: ``split`` is no split, or ``split_unique`` neither true nor false.
+        InputError: ``split`` is not three shares, or ``split_unique`` neither true nor false.
     """
 
     split: Sequence[float] = LABELLED_SPLIT
@@ -61,8 +61,11 @@ class Cut:
     def check_use(self, is_cut: bool) -> None:
         """Refuses ``split_unique`` where nothing is cut.
 
+        Args:
+            is_cut: whether rows are cut.
+
         Raises:
-            InputError: it is asked for, and each split has rows of its own.
+            InputError: ``split_unique`` is true, and each split has rows of its own.
         """
         if self.split_unique and not is_cut:
             raise InputError(
@@ -80,19 +83,19 @@ def cut_rows(
     stratum: Callable[[Row], Hashable] | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Row]]:
-    """Rows shuffled and cut, the same on every machine and Python.
+    """Shuffles and cuts rows, the same on every machine and Python.
 
     Args:
-        rows: what is cut.
+        rows: the rows to cut.
         fractions: the share of each split.
         seed: of the shuffling.
-        name: what the rows are of, for messages.
-        unit: what they are, for messages, in the plural.
-        same: rows of which it says the same stay together in one split (``data.split_unique=true``); None: all are
-            apart.
-        stratum: the rows of which it says the same are shared out by ``fractions`` too, as evenly as whole rows allow:
-            each stratum has a row in the first split, so that no class is rare enough to be missing from training.
-        splits: their names.
+        name: where the rows come from, for messages.
+        unit: what the rows are, in the plural, for messages.
+        same: a key of a row; rows with equal keys stay in one split (``data.split_unique=true``). None: each row is
+            alone.
+        stratum: another key of a row; the rows with each key are cut by ``fractions`` too, as evenly as whole rows
+            allow. At least one goes to the first split, so that no class is missing from training. None: no strata.
+        splits: the names of the splits.
 
     Returns:
         The rows of each split.
@@ -125,7 +128,7 @@ def cut_rows(
 
 
 def few(count: int, unit: str) -> str:
-    """That there are too few of something, which is given in the plural."""
+    """For a message: that this number of things, whose name is in the plural, is too small."""
     return f"{counted(count, unit)} {agree(count, 'is', 'are')} too few"
 
 
@@ -137,10 +140,10 @@ def cut_groups(
     unit: str = "rows",
     splits: Sequence[str] = SPLITS,
 ) -> dict[str, list[Row]]:
-    """The same of groups of rows that stay together, cut by ``fractions`` of their rows.
+    """Shuffles groups of rows and cuts them so that the splits have these ``fractions`` of the rows.
 
     Args:
-        groups: what is cut, each whole.
+        groups: groups of rows; each stays whole.
         fractions, seed, name, unit, splits: see :func:`cut_rows`.
 
     Returns:
@@ -155,7 +158,7 @@ def cut_groups(
     bounds = [round(sum(fractions[: i + 1]) * total) for i in range(len(splits) - 1)]
     parts: dict[str, list[Row]] = {split: [] for split in splits}
     taken = 0
-    for group in shuffled:  # a group goes where its middle lies
+    for group in shuffled:  # a group goes to the split in which its middle lies
         middle = taken + len(group) / 2
         parts[splits[sum(middle > bound for bound in bounds)]] += group
         taken += len(group)
@@ -171,9 +174,9 @@ def _cut_strata(
     strata: Sequence[Hashable],
     splits: Sequence[str],
 ) -> dict[str, list[Row]]:
-    """The splits, each with its share of each stratum; one can be empty.
+    """The splits, each with its share of each stratum. A split can be empty.
 
-    Smaller strata come first: what their whole rows give too much to a split, the larger ones make good.
+    Smaller strata come first. Where their whole rows exceed a split's share, the larger strata give it fewer rows.
     """
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)
@@ -181,7 +184,7 @@ def _cut_strata(
     for number in order:
         members.setdefault(strata[number], []).append(number)
     split_of: dict[int, int] = {}
-    lack = [0.0] * len(splits)  # rows that each split should have had by now
+    lack = [0.0] * len(splits)  # the rows that each split still lacks of its share of the strata so far
     for numbers in sorted(members.values(), key=lambda stratum: sum(len(groups[number]) for number in stratum)):
         size = sum(len(groups[number]) for number in numbers)
         lack = [before + size * share for before, share in zip(lack, fractions, strict=True)]
@@ -201,7 +204,7 @@ def _cut_strata(
 
 
 def _whole(shares: Sequence[float], size: int) -> list[int]:
-    """Whole numbers of the sum ``size``, as near as they can be to the ``shares``, the first 1 or more."""
+    """Whole numbers as near as possible to the ``shares``, whose sum is ``size``; the first is at least 1."""
     counts = [max(int(share + 1e-9), 0) for share in shares]
     counts[0] = max(counts[0], 1)
     while sum(counts) != size:

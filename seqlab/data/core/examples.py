@@ -1,4 +1,4 @@
-"""Examples of different lengths in padded batches: what every task shares that is no stream of text."""
+"""Examples of different lengths in padded batches: what all tasks share but language modelling."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from seqlab.data.core.batch import SPLITS, Spec
 from seqlab.data.core.cut import few
 from seqlab.data.core.fingerprint import Digest
-from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.loading import batches_trained, check_geometry, device_of
+from seqlab.data.core.options import check_limit, check_whole_number
 from seqlab.data.core.summary import SplitSummary
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
@@ -23,31 +24,32 @@ _DIGESTED = 64  # examples in a batch that is made for the fingerprint
 
 
 class ExampleLoader(Generic[B]):
-    """A sized loader of batches of examples, with a position that Lightning saves and restores within an epoch.
+    """A sized loader of batches of examples, whose position within an epoch Lightning saves and restores.
 
-    Each example comes exactly once an epoch. With a ``seed`` the order is drawn anew from (seed, epoch); without one it
-    is the data's. With ``bucket_batches`` k > 1 the order is cut into pools of k batches and each pool sorted by length
-    before it is cut into batches, so that little is padded; with a seed the batches are then shuffled.
+    Each example comes exactly once an epoch. With a ``seed`` each epoch has an order of its own, drawn from (seed,
+    epoch); without one the order is the data's. With ``bucket_batches`` k > 1 the order is cut into pools of k batches,
+    and each pool is sorted by length before it is cut into batches, so that there is little padding. With a seed the
+    batches are then shuffled.
 
-    The position is the epoch and the batches handed out in it, over all devices alike, so a checkpoint knows no rank.
-    An epoch begins when its first batch is asked for, neither when an iterator is made nor when one ends: Lightning
-    makes iterators that it never uses, and never exhausts that of a sized loader. A position that is loaded at an
-    epoch's end is the next one's beginning.
+    The position is the epoch and the number of batches handed out in it. It is the same on all devices, so a checkpoint
+    holds no rank. An epoch begins when its first batch is asked for, not when an iterator is made or ends: Lightning
+    makes iterators that it never uses, and never exhausts the iterator of a sized loader. A position that is loaded at
+    the end of an epoch is the beginning of the next one.
 
-    A rest of fewer examples than there are devices joins the batch before it, so that every device has as many batches
-    and none is empty. Iterate over it once at a time: all its iterators share the position.
+    If the last batch would have fewer examples than there are devices, its examples join the batch before it. So every
+    device has equally many batches, and none is empty. All iterators of a loader share its position: use one at a time.
 
     Args:
-        lengths: ``(N,)``, the length of each example.
+        lengths: the length of each example, ``(N,)``.
         collate: makes a batch of the examples with these numbers.
         batch_size: examples in a batch, over all devices.
-        seed: shuffles; None: the data's order.
-        bucket_batches: batches in a pool of like lengths; 1: none.
-        device: this device's rank and the number of devices.
-        epoch_batches: batches after which the trainer ends an epoch, where it takes fewer (``limit_train_batches``).
+        seed: of the order; None: the data's order.
+        bucket_batches: batches in a pool of similar lengths; 1: no pools.
+        device: the rank of this device and the number of devices.
+        epoch_batches: batches after which the trainer ends an epoch (``limit_train_batches``); None: all of them.
 
     Raises:
-        InputError: the batch does not divide over the devices, or there are too few examples for them.
+        InputError: ``batch_size`` does not divide over the devices, or there are fewer examples than devices.
 
     Example:
         >>> loader = ExampleLoader([1, 1, 1, 1, 1], list, batch_size=2)
@@ -83,19 +85,18 @@ class ExampleLoader(Generic[B]):
             )
         if len(self.lengths) < self._world_size:
             raise InputError(f"{few(len(self.lengths), 'examples')} for {self._world_size} devices")
-        whole, rest = divmod(len(self.lengths), batch_size)
-        self.num_batches = max(1, whole + (rest >= self._world_size))
+        self.num_batches = _num_batches(len(self.lengths), batch_size, self._world_size)
         self.epoch_batches = self.num_batches if epoch_batches is None else min(epoch_batches, self.num_batches)
         self._epoch = 0
         self._cursor = 0
-        self._begun = False  # whether a batch of this epoch was handed out since it was reached or loaded
+        self._begun = False  # whether this loader has handed out a batch of this epoch
 
     def __len__(self) -> int:
-        """Batches in an epoch, the same for every device."""
+        """Batches in an epoch, the same on every device."""
         return self.num_batches
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The numbers of the examples in each batch of an epoch, over all devices."""
+        """The numbers of the examples in each batch of an epoch, for all devices together."""
         random = None if self.seed is None else np.random.default_rng([self.seed, epoch])
         order = np.arange(len(self.lengths)) if random is None else random.permutation(len(self.lengths))
         if self.bucket_batches > 1:
@@ -126,24 +127,24 @@ class ExampleLoader(Generic[B]):
         }
 
     def state_dict(self) -> dict[str, int | None]:
-        """The position, and what it is a position in."""
+        """The position, and the sizes that it counts in."""
         return {"epoch": self._epoch, "cursor": self._cursor, **self._geometry()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved position.
+        """Continues from a saved position.
 
         Raises:
-            InputError: the state was saved over other data or in another order, where its position means nothing.
+            InputError: the position was saved over other data, or in another order, and means nothing here.
         """
-        changed = [f"{key} {state[key]} -> {value}" for key, value in self._geometry().items() if state[key] != value]
-        if changed:
-            raise InputError(
-                f"the checkpoint stands in the middle of other data ({', '.join(changed)}): "
-                "resume with the data settings that it was trained with"
-            )
+        check_geometry(state, self._geometry())
         at_end = state["cursor"] >= self.epoch_batches
         self._epoch, self._cursor = (state["epoch"] + 1, 0) if at_end else (state["epoch"], state["cursor"])
         self._begun = False
+
+
+def _num_batches(num_examples: int, batch_size: int, world_size: int) -> int:
+    whole, rest = divmod(num_examples, batch_size)
+    return max(1, whole + (rest >= world_size))
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,13 @@ class Batching:
     """How examples are put into batches.
 
     Args:
-        batch_size: examples over all devices.
-        eval_batch_size: the same for validation and test; None: ``batch_size``.
-        bucket_batches: batches in a pool of like lengths, see :class:`ExampleLoader`; 1: none.
+        batch_size: examples in a training batch, over all devices.
+        eval_batch_size: examples in a batch of validation and test; None: ``batch_size``.
+        bucket_batches: batches in a pool of similar lengths, see :class:`ExampleLoader`; 1: no pools.
         seed: of the order of the training examples.
 
     Raises:
-        InputError: one is out of range.
+        InputError: a number is out of range.
     """
 
     batch_size: int = 32
@@ -166,18 +167,18 @@ class Batching:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("eval_batch_size", 1), ("bucket_batches", 1), ("seed", 0)):
-            if (value := getattr(self, name)) is not None or name != "eval_batch_size":
-                check_whole_number(f"data.{name}", value, least)
+        for name, least in (("batch_size", 1), ("bucket_batches", 1), ("seed", 0)):
+            check_whole_number(f"data.{name}", getattr(self, name), least)
+        check_limit("data.eval_batch_size", self.eval_batch_size)
 
 
 class ExampleData(LightningDataModule, ABC):
-    """Three splits of examples in padded batches; subclasses read them and make batches.
+    """A data module of three splits of examples in padded batches. A subclass reads the examples and makes the batches.
 
-    With a trainer attached each device gets its share of every batch.
+    With a trainer attached, each device gets its share of every batch.
 
     Args:
-        batching: how they are put into batches.
+        batching: how examples are put into batches.
     """
 
     def __init__(self, batching: Batching = Batching()) -> None:
@@ -190,34 +191,43 @@ class ExampleData(LightningDataModule, ABC):
     @property
     @abstractmethod
     def spec(self) -> Spec:
-        """What a model and a task need to know; reads the data on first use."""
+        """What a model and a task need to know of the data, which is read on first use."""
 
     @property
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
-        """Maps ids to text and back; the main one, where there are several."""
+        """The vocabulary; the main one where there are several."""
 
     @property
     def vocabularies(self) -> dict[str, Vocabulary]:
-        """All vocabularies by the names of ``spec.vocabularies``, in that order; here the one there is."""
+        """All vocabularies by their names, in the order of ``spec.vocabularies``; here ``vocabulary`` as "tokens"."""
         return {"tokens": self.vocabulary}
 
     @abstractmethod
     def lengths(self, split: str) -> NDArray[np.int64]:
-        """The length of each example of "train", "validation" or "test"."""
+        """The length of each example of a split, ``(N,)``.
+
+        Args:
+            split: "train", "validation" or "test".
+        """
 
     @abstractmethod
     def collate(self, split: str, numbers: list[int]) -> Any:
-        """The batch of a split's examples with these numbers."""
+        """Makes a batch.
+
+        Args:
+            split: "train", "validation" or "test".
+            numbers: of the examples, from 0, in the order of the batch.
+        """
 
     def summaries(self) -> list[SplitSummary]:
-        """What each split holds and what was left out of it, counted while it was read."""
+        """What each split holds and what was left out of it; here the number of examples."""
         return [SplitSummary(split, {"examples": len(self.lengths(split))}) for split in SPLITS]
 
     def fingerprint(self) -> str:
-        """A digest of all examples as training and evaluation read them, in the data's order: content and labels.
+        """A digest of all examples, content and labels, as training and evaluation read them, in the data's order.
 
-        Made of batches, whatever is in them; a module that keeps its splits in a few arrays does better by those.
+        It is made of batches, whatever they hold. A digest of a few arrays is faster where a subclass has them.
         """
         digest = Digest()
         for split in SPLITS:
@@ -228,28 +238,36 @@ class ExampleData(LightningDataModule, ABC):
         return digest.hexdigest()
 
     def input_files(self) -> list[str] | None:
-        """The files that are read; None where nobody says, which is so unless a subclass does."""
+        """The files that are read; None, the default, where this is not known."""
         return None
 
     def prepare_data(self) -> None:
-        """Read the data, so that what is wrong in it is told first."""
+        """Reads the data, so that what is wrong in it is reported before anything else happens."""
         self.spec  # noqa: B018
 
+    def check_training(self) -> None:
+        """Refuses training examples that cannot be learned; here none.
+
+        Raises:
+            InputError: in a subclass: there is such an example.
+        """
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the data; before a training (``stage="fit"``), also checks that it can be learned."""
+        self.spec  # noqa: B018
+        if stage == "fit":
+            self.check_training()
+
     def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
-        """A loader over a split.
+        """A loader of a split.
 
         Args:
             split: "train", "validation" or "test".
             batch_size: examples in a batch, over all devices.
-            seed: shuffles; None: the data's order.
+            seed: of the order; None: the data's order.
         """
-        trainer = self.trainer
-        device = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        lengths = self.lengths(split)
-        limit: Any = None if trainer is None or seed is None else trainer.limit_train_batches
-        if isinstance(limit, float):
-            whole = ExampleLoader(lengths, list, batch_size, device=device)
-            limit = int(len(whole) * limit)
+        lengths, device = self.lengths(split), device_of(self.trainer)
+        num_batches = _num_batches(len(lengths), batch_size, device[1])
         return ExampleLoader(
             lengths,
             lambda numbers: self.collate(split, numbers),
@@ -257,11 +275,16 @@ class ExampleData(LightningDataModule, ABC):
             seed,
             self.bucket_batches,
             device,
-            limit,
+            num_batches if seed is None else batches_trained(self.trainer, num_batches),
         )
 
     def train_dataloader(self) -> ExampleLoader[Any]:
-        """The training batches, shuffled."""
+        """The training batches, shuffled.
+
+        Raises:
+            InputError: a training example cannot be learned.
+        """
+        self.check_training()
         return self.loader("train", self.batch_size, self.seed)
 
     def val_dataloader(self) -> ExampleLoader[Any]:

@@ -1,4 +1,4 @@
-"""A digest of what training reads: content, order and labels, whatever the files' names and places."""
+"""A digest of what training reads: content, order and labels, but not the names and places of files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import torch
 
 
 class Digest:
-    """Digests values one after the other: arrays, tensors, texts, numbers, and what holds them.
+    """A digest of values, one after the other: arrays, tensors, texts, numbers, and containers of them.
 
     Example:
         >>> one, other, same = Digest(), Digest(), Digest()
@@ -24,10 +24,10 @@ class Digest:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, *values: Any) -> None:
-        """Each value with its type and size, so that no two sequences of values read alike.
+        """Adds values, each with its type and size, so that different sequences of values have different digests.
 
         Raises:
-            TypeError: a value says nothing of its content that is the same in another process.
+            TypeError: the content of a value cannot be known, or differs from process to process.
         """
         for value in values:
             if isinstance(value, torch.Tensor):
@@ -43,7 +43,7 @@ class Digest:
             elif isinstance(value, (list, tuple)):
                 self._hash.update(b"[%d" % len(value))
                 self.add(*value)
-            elif isinstance(value, (set, frozenset)):  # a process's order of texts is its own
+            elif isinstance(value, (set, frozenset)):  # whose order differs from process to process
                 self._hash.update(b"(%d" % len(value))
                 self.add(*sorted(value, key=repr))
             elif is_dataclass(value) and not isinstance(value, type):
@@ -57,18 +57,18 @@ class Digest:
 
     def _add_tensor(self, value: torch.Tensor) -> None:
         value = value.detach().cpu()
-        if value.dtype == torch.bfloat16:  # NumPy has none
+        if value.dtype == torch.bfloat16:  # a type that NumPy lacks
             self._hash.update(b"bfloat16")
             value = value.view(torch.int16)
         self._add_array(value.numpy())
 
     def _add_array(self, value: np.ndarray[Any, Any]) -> None:
         self._hash.update(f"{value.dtype.str}{value.shape}".encode())
-        if value.dtype.hasobject:  # its memory holds addresses
+        if value.dtype.hasobject:  # whose memory holds addresses
             self.add(value.tolist())
         elif value.size:
             self._hash.update(np.ascontiguousarray(value).view(np.uint8).data)
 
     def hexdigest(self) -> str:
-        """Of all that was added so far."""
+        """The digest of all values so far, as hexadecimal digits."""
         return self._hash.hexdigest()

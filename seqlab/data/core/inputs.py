@@ -1,4 +1,4 @@
-"""Which files a data module reads, for the record of a run."""
+"""The files that a data module reads, for the record of a run."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -9,9 +9,11 @@ from seqlab.data.vocabulary.base import TOKENIZER_FILE
 
 
 def files_of(source: Any, *further: str | Path | None) -> list[str] | None:
-    """The files that a source reads, and ``further`` ones; None where a source of a user's own has no ``files()``.
+    """The files that a source reads, and further ones; None for a user's own source without ``files()``.
 
-    Of a folder of vocabularies those that are read. What lies elsewhere is named by its address.
+    Args:
+        source: a source of rows or text. It names files on the Hub by their addresses.
+        *further: other files, or folders of vocabularies, of which the vocabularies' files count; None: nothing.
     """
     files = getattr(source, "files", None)
     if files is None:

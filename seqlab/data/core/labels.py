@@ -1,4 +1,4 @@
-"""Labels as class names: one name for each value, whatever its type, and refusal of what is no label."""
+"""Labels: the name of each value's class, and the number of each class."""
 
 import datetime
 import logging
@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -30,10 +30,13 @@ _TRUTH: Final = {"true": Decimal(1), "false": Decimal(0)}
 class LabelNames:
     """Gives each label of a data set the name of its class.
 
-    White space around a label is no part of it, equal numbers are one class (``1`` and ``1.0``), and so are names that
-    Unicode holds to be equal (``é`` as one character or as two). A string, a number and a boolean that read alike are
-    refused, for nobody can say whether they are one class. ``written`` values, those of csv and its like, are names as
-    they stand: ``"01"`` is not ``"1"``.
+    White space around a label does not count. Equal numbers are one class (``1`` and ``1.0``), and so are names that
+    are equal to Unicode (``é`` as one character or as two). A string, a number and a boolean that read alike are
+    refused, because nobody can say whether they are one class. ``written`` values, as in csv, are names as they stand:
+    ``"01"`` is not ``"1"``.
+
+    Args:
+        column: the column of labels, for messages.
 
     Example:
         >>> names = LabelNames("label")
@@ -46,19 +49,19 @@ class LabelNames:
     def __init__(self, column: str | int) -> None:
         self._column = column
         self._names: dict[tuple[bool, type, Any], str] = {}
-        self._seen: dict[Decimal | str, dict[str, str]] = {}  # what a label reads as -> kind -> the first of it
+        self._seen: dict[Decimal | str, dict[str, str]] = {}  # compared value -> kind -> the first label of it
 
     def name(self, value: Any, place: str, written: bool = False) -> str:
-        """The class that a label names.
+        """The name of a label's class.
 
         Args:
-            value: the label as the data has it.
-            place: where it stands.
-            written: whether it is text as written, as in csv.
+            value: the label in the data.
+            place: its place, for messages.
+            written: whether it is text from a format without types, such as csv.
 
         Raises:
-            InputError: it is missing, empty, no finite number, or of a type that is no label; or it reads like an
-                earlier one of another type, whose place is named too.
+            InputError: the label is missing, empty, not finite, or of a type that cannot be a label; or it reads like
+                an earlier one of another type, whose place the message names too.
         """
         try:
             return self._names[written, type(value), value]
@@ -71,7 +74,7 @@ class LabelNames:
         return name
 
     def _read(self, value: Any, place: str) -> tuple[str, str, Decimal | str]:
-        """Name, kind and what it reads as."""
+        """A label's name, its kind, and the value by which labels of different kinds are compared."""
         if isinstance(value, bytes):
             try:
                 value = value.decode()
@@ -102,21 +105,19 @@ class LabelNames:
             )
 
     def _refusal(self, value: Any, place: str) -> InputError:
-        got = short_repr(value)
+        shown = short_repr(value)
         return InputError(
-            f"{place}: expected a label in {self._column!r}, got {got}: give the row one, or leave the row out"
+            f"{place}: expected a label in {self._column!r}, got {shown}: give the row one, or leave the row out"
         )
 
 
 def strip_label(text: str) -> str:
-    """A label in Unicode's composed form (NFC), without the white space around it, no-break spaces and characters of no
-    width included.
-    """
+    """A label in Unicode's composed form (NFC), without white space or characters of no width around it."""
     return unicodedata.normalize("NFC", _EDGES.sub("", text))
 
 
 def short_repr(value: Any) -> str:
-    """A value for a message, of at most sixty characters.
+    """A value for a message, in at most sixty characters.
 
     Example:
         >>> short_repr("a"), len(short_repr([0] * 1000))
@@ -133,7 +134,7 @@ def _number_name(value: int | float | Decimal) -> str:
 
 
 def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels in order, by value where all are numbers.
+    """The different labels in order: by value where all are numbers, else by code point.
 
     Example:
         >>> sorted_labels(["10", "9", "-1"]), sorted_labels(["10", "9", "b"])
@@ -151,14 +152,16 @@ def shortened(names: Sequence[str]) -> str:
 
 
 class Labels:
-    """What can be told of an input, in the order of their numbers: classes of texts, tags of words, answers.
+    """The labels that a model learns to tell, in the order of their numbers: classes of texts, tags of words, answers.
 
     Args:
-        names: of the labels.
-        noun: what one of them is called in messages, such as "tag".
+        names: the labels' names, in order.
+        noun: what messages call a label, such as "tag".
+        option: the option that gives them, such as "data.tags"; None where they come from the training split.
 
     Attributes:
-        names: of the labels, in order.
+        names: the labels' names, in order.
+        number_of: the number of each name.
 
     Example:
         >>> labels = Labels.of_training(["no", "yes", "no"], "answer", "a file")
@@ -166,23 +169,24 @@ class Labels:
         (('no', 'yes'), {'no': 0, 'yes': 1})
     """
 
-    def __init__(self, names: Iterable[str], noun: str) -> None:
+    def __init__(self, names: Iterable[str], noun: str, option: str | None = None) -> None:
         self.names = tuple(names)
         self.noun = noun
+        self.option = option
         self.number_of = {name: number for number, name in enumerate(self.names)}
 
     @classmethod
     def of_option(cls, names: Any, noun: str, option: str, name_of: Callable[[Any], str] = str) -> "Labels":
-        """Those that a user gives by an ``option``, such as "data.tags"; ``name_of`` gives the name of each.
+        """The labels that a user gives.
 
         Args:
-            names: of the labels, as a user gives them.
-            noun: what one of them is called, such as "tag".
-            option: what a user gives them by, such as "data.tags".
-            name_of: gives the name of each.
+            names: the value of the option.
+            noun: what messages call a label.
+            option: the option, such as "data.tags".
+            name_of: the name of a label in the list.
 
         Raises:
-            InputError: they are no list, or one comes twice.
+            InputError: ``names`` is not a list, or has a label twice.
 
         Example:
             >>> Labels.of_option([0, "B"], "tag", "data.tags").names
@@ -190,7 +194,7 @@ class Labels:
         """
         if isinstance(names, str) or not isinstance(names, Sequence):
             raise InputError(f"{option}={names} must be a list, such as {option}=[neg,pos]")
-        labels = cls(map(name_of, names), noun)
+        labels = cls(map(name_of, names), noun, option)
         if len(labels.number_of) < len(labels.names):
             repeated = next(name for name, count in Counter(labels.names).items() if count > 1)
             raise InputError(f"{option} has {repeated!r} twice; each {noun} has one number")
@@ -198,43 +202,51 @@ class Labels:
 
     @classmethod
     def of_training(cls, names: Iterable[str], noun: str, source: object) -> "Labels":
-        """Those that occur in the training split: sorted, by value where all are numbers.
+        """The labels of a training split: sorted, by value where all are numbers.
 
         Args:
-            names: of the labels of all training rows.
-            noun: what one of them is called, such as "tag".
-            source: what they are of, for messages.
+            names: the label of each training row.
+            noun: what messages call a label.
+            source: what the rows come from, for messages.
 
         Raises:
-            InputError: there are fewer than two.
+            InputError: there are fewer than two labels.
         """
         labels = cls(sorted_labels(names), noun)
         if len(labels.names) < 2:
-            named = ", ".join(labels.names) or "none"
-            raise InputError(f"the training split of {source} has one {noun} ({named}); two or more are needed")
+            shown = ", ".join(labels.names) or "none"
+            raise InputError(f"the training split of {source} has one {noun} ({shown}); two or more are needed")
         return labels
 
-    def numbers(self, names: Sequence[str], split: str, unit: str, place: Callable[[int], str]) -> NDArray[np.int64]:
-        """The numbers of a split's labels; ``IGNORE_INDEX`` for one that training never saw, which a log line tells.
+    def unseen(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The different names that are not labels, sorted."""
+        return tuple(sorted(set(names) - self.number_of.keys()))
+
+    def numbers(
+        self, names: Sequence[str], split: str, unit: str, place: Callable[[int], str], unseen: Sequence[str] = ()
+    ) -> NDArray[np.int64]:
+        """The number of each label of a split, ``(N,)``. A log line counts those that training never saw.
 
         Args:
-            names: of the labels, one for each ``unit``.
-            split: which they are of.
+            names: the split's labels, one for each ``unit``.
+            split: the split's name.
             unit: what has a label, in the plural, such as "texts".
-            place: where the label with this position stands.
+            place: the place of the label at a position, for messages.
+            unseen: names that are numbered after the labels. Any other name reads as ``IGNORE_INDEX``.
 
         Raises:
-            InputError: training saw none of them.
+            InputError: none of the names is a label.
         """
-        targets = np.fromiter((self.number_of.get(name, IGNORE_INDEX) for name in names), np.int64, len(names))
-        unseen = Counter(name for name in names if name not in self.number_of)
-        total = unseen.total()
+        number_of = self.number_of | {name: number for number, name in enumerate(unseen, start=len(self.names))}
+        targets = np.fromiter((number_of.get(name, IGNORE_INDEX) for name in names), np.int64, len(names))
+        others = Counter(name for name in names if name not in self.number_of)
+        total = others.total()
         if total and total == len(names):
             raise InputError(
                 f"{place(0)}: no {self.noun} of the {split} split occurs in training, which has "
                 f"{shortened(self.names)}; its first is {names[0]!r}"
             )
-        if unseen and split != "train":
+        if others and split != "train":
             log.warning(
                 "%s: %d of %s %s %s %s that training never saw (%s) and %s as wrong",
                 split,
@@ -243,7 +255,39 @@ class Labels:
                 agree(total, "has", "have"),
                 "an" if self.noun[0] in "aeiou" else "a",
                 self.noun,
-                shortened(sorted(unseen)),
+                shortened(sorted(others)),
                 agree(total, "counts", "count"),
             )
         return targets
+
+    def check_training(self, names: Sequence[str], place: Callable[[int], str], mend: str) -> None:
+        """Refuses a training row whose label is not among those that an option gives.
+
+        Args:
+            names: the training split's labels.
+            place: the place of the label at a position, for messages.
+            mend: what a user can do besides adding the label; ``{name}`` in it stands for the label.
+
+        Raises:
+            InputError: a label is not among them.
+        """
+        for at, name in enumerate(names):
+            if name not in self.number_of:
+                raise InputError(
+                    f"{place(at)}: the {self.noun} {name!r} is not among {self.option}=[{','.join(self.names[:10])}"
+                    f"{',...' if len(self.names) > 10 else ''}]: add it there, or {mend.format(name=name)}"
+                )
+
+
+def majority_shares(targets: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
+    """For each split, the share of the label that is commonest in training: the accuracy of always giving that one.
+
+    Args:
+        targets: the numbers of each split's labels, ``(N,)``.
+
+    Example:
+        >>> majority_shares({"train": np.array([1, 0, 1]), "test": np.array([0, 0, 0, 1])})
+        {'train': 0.6666666666666666, 'test': 0.25}
+    """
+    commonest = Counter(targets["train"].tolist()).most_common(1)[0][0]
+    return {split: float((numbers == commonest).mean()) for split, numbers in targets.items()}

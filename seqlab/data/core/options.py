@@ -1,4 +1,4 @@
-"""Flat options, as the keys of a configuration give them: made into the parts that a class takes, and checked."""
+"""Flat options, as a configuration's keys give them: sorted into the parts that a class takes, and checked."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,15 +13,18 @@ T = TypeVar("T")
 
 
 def from_options(kind: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Calls ``kind`` with flat ``options``: those that are fields of one of its parts go into that part.
+    """Calls ``kind`` with flat ``options``; those that are fields of one of its parts go into that part.
 
-    A part is a parameter whose default is a dataclass. What no option says of it is as in that default. So the keys of
-    a YAML file stay flat (``data.batch_size=8``), and a class takes its parts whole.
+    A part is a parameter whose default is a dataclass. Its other fields are as in the default. So the keys of a YAML
+    file stay flat (``data.batch_size=8``), and a class takes its parts whole.
 
     Args:
         kind: a class or function, such as a data module.
-        arguments: its first arguments.
-        options: by the names of its parameters, or of the fields of its parts.
+        *arguments: its first arguments.
+        **options: values by the names of its parameters, or of the fields of its parts.
+
+    Returns:
+        What ``kind`` returns.
 
     Raises:
         TypeError: ``kind`` has no such option; names those that it has.
@@ -40,12 +43,12 @@ def from_options(kind: Callable[..., T], *arguments: Any, **options: Any) -> T:
 
 
 def take(kind: Callable[..., T], options: dict[str, Any], *arguments: Any) -> T:
-    """The same with those of the ``options`` that ``kind`` has, which are removed; the others stay.
+    """Calls ``kind`` like :func:`from_options`, with those ``options`` that it has. They are removed; others stay.
 
     Args:
         kind: a class or function, such as a source.
-        options: flat ones; those that ``kind`` has are removed.
-        arguments: its first arguments.
+        options: flat options; those that ``kind`` has are removed.
+        *arguments: its first arguments.
 
     Example:
         >>> from seqlab.data.core.cut import Cut
@@ -53,19 +56,19 @@ def take(kind: Callable[..., T], options: dict[str, Any], *arguments: Any) -> T:
         >>> take(Cut, options).split_seed, options
         (3, {'batch_size': 8})
     """
-    taken = {}
+    values = {}
     for parameter in _parameters(kind, arguments):
         part = parameter.default
         if parameter.name in options:
-            taken[parameter.name] = options.pop(parameter.name)
+            values[parameter.name] = options.pop(parameter.name)
         elif _is_part(part):
             flat = {name: options.pop(name) for name in _options_of(parameter) if name in options}
-            taken[parameter.name] = replace(part, **flat)
-    return kind(*arguments, **taken)
+            values[parameter.name] = replace(part, **flat)
+    return kind(*arguments, **values)
 
 
 def _parameters(kind: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Parameter]:
-    """Those that are left after the first arguments."""
+    """The parameters after those that the first arguments fill."""
     return list(signature(kind).parameters.values())[len(arguments) :]
 
 
@@ -74,7 +77,7 @@ def _is_part(value: Any) -> bool:
 
 
 def _options_of(parameter: Parameter) -> Iterator[str]:
-    """The names of a parameter's flat options."""
+    """The flat options of a parameter: its name, or the fields of its part."""
     if _is_part(parameter.default):
         yield from (field.name for field in fields(parameter.default))
     else:
@@ -82,12 +85,12 @@ def _options_of(parameter: Parameter) -> Iterator[str]:
 
 
 def check_whole_number(option: str, value: Any, least: int) -> int:
-    """A whole number that is not below ``least``.
+    """Checks that an option is a whole number of at least ``least``, and returns it.
 
     Args:
-        option: what a user gives it by, such as "data.batch_size".
-        value: as given.
-        least: the smallest that is allowed.
+        option: the option, such as "data.batch_size".
+        value: its value.
+        least: the smallest number that is allowed.
 
     Raises:
         InputError: it is not.
@@ -97,14 +100,23 @@ def check_whole_number(option: str, value: Any, least: int) -> int:
     return value
 
 
+def check_limit(option: str, value: Any) -> int | None:
+    """Checks that an option is None, for no limit, or a whole number of at least 1, and returns it.
+
+    Raises:
+        InputError: it is neither.
+    """
+    return None if value is None else check_whole_number(option, value, 1)
+
+
 def published_folder(root: str | os.PathLike[str] | None, data: str, folder: str, files: str) -> Path:
-    """The folder of published data.
+    """The folder of one published data set.
 
     Args:
-        root: the folder of all published data.
-        data: the name of the choice ``data=`` that reads it.
+        root: the folder of all published data sets.
+        data: the choice ``data=`` that reads it, for messages.
         folder: its name below ``root``.
-        files: what is read there, for messages.
+        files: the files in it, for messages.
 
     Raises:
         InputError: ``root`` is not given.
@@ -118,12 +130,12 @@ def published_folder(root: str | os.PathLike[str] | None, data: str, folder: str
 
 
 def check_hub_or_files(hub: str | None, path: Any, options: dict[str, Any]) -> None:
-    """Refuses files beside a data set of the hub, and options of such a set without one, which are removed.
+    """Refuses files beside a data set of the hub, and options of the hub without one.
 
     Args:
-        hub: the data set's name.
+        hub: the data set's name; None: files are read.
         path: files that are one set.
-        options: the others that a user gives.
+        options: the other options; without ``hub``, ``name`` and ``revision`` are removed from them.
 
     Raises:
         InputError: ``hub`` and ``path`` are both given, or ``name`` or ``revision`` without ``hub``.
@@ -138,10 +150,10 @@ def check_hub_or_files(hub: str | None, path: Any, options: dict[str, Any]) -> N
 
 
 def refuse_of_files(options: dict[str, Any]) -> None:
-    """Refuses options of files where a data set of the hub is read.
+    """Refuses options that are for files where a data set of the hub is read.
 
     Args:
-        options: the values of such options, None where not given.
+        options: the value of each such option; None where it is not given.
 
     Raises:
         InputError: one is given.

@@ -1,11 +1,12 @@
-"""What a source reads: the rows of each split, and what it left out of them."""
+"""What a source reads: the rows of each split, and how many it left out."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 Row = TypeVar("Row")
 
@@ -18,7 +19,7 @@ class Reading(Generic[Row]):
     left_out: Counter[str] = field(default_factory=Counter)
 
     def before_the_cut(self) -> Counter[str]:
-        """What was left out of rows that are cut afterwards, for the first of their splits to tell."""
+        """How many rows were left out before the others were cut; the summary of the first split reports it."""
         return Counter({f"{reason} (before the cut)": count for reason, count in self.left_out.items()})
 
 
@@ -27,7 +28,7 @@ class RowSource(ABC, Generic[Row]):
 
     @abstractmethod
     def _read_splits(self) -> Mapping[str, Reading[Row]]:
-        """What "train", "validation" and "test" hold."""
+        """Reads "train", "validation" and "test"."""
 
     @cached_property
     def _splits(self) -> Mapping[str, Reading[Row]]:
@@ -38,5 +39,18 @@ class RowSource(ABC, Generic[Row]):
         return self._splits[split].rows
 
     def left_out(self, split: str) -> Mapping[str, int]:
-        """How many rows or lines a split lacks, by reason; of what was cut, "train" tells what was left out before."""
+        """How many rows or lines were left out of a split, by reason; "train" includes those left out before a cut."""
         return self._splits[split].left_out
+
+
+class EmbeddedSource:
+    """A source that reads no files: its rows are made by a program, or come with a package."""
+
+    def files(self) -> list[Path]:
+        """An empty list."""
+        return []
+
+
+def left_out_of(source: Any, split: str) -> Mapping[str, int]:
+    """What a source left out of a split, by reason; empty for a user's own source without ``left_out``."""
+    return source.left_out(split) if hasattr(source, "left_out") else {}

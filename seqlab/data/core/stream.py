@@ -1,4 +1,4 @@
-"""Truncated BPTT's view of a token array: B contiguous streams, cut into windows."""
+"""Token arrays for truncated BPTT: B contiguous streams, cut into windows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqlab.data.core.batch import IGNORE_INDEX, Batch
+from seqlab.data.core.loading import check_geometry
 from seqlab.data.core.summary import agree, counted
 from seqlab.errors import InputError
 
@@ -19,20 +20,20 @@ class Stream:
 
     .. math:: \lfloor b (N-1) / B \rfloor \le j < \lfloor (b+1) (N-1) / B \rfloor
 
-    and gives them in order, ``tbptt_steps`` a window (truncation as in Williams & Peng 1990).
-    Every row has equally many windows: one that has run out carries ``IGNORE_INDEX`` alone, so a row, or with ``rows``
-    a whole device's share of a last window, may hold no target at all.
+    and gives them in order, ``tbptt_steps`` a window (truncation as in Williams & Peng 1990). Every row has equally
+    many windows. A row that has run out holds ``IGNORE_INDEX`` alone; in the last window so may all ``rows`` of a
+    device.
 
-    With ``boundaries`` a row's window ends early where a document begins, and its next window begins there with
-    ``is_first``; ``Batch.lengths`` then tells the valid steps. The first token of a document is still a target: of the
-    last window of the document before.
+    With ``boundaries``, a row's window ends early where a document begins, and the next one begins there with
+    ``is_first``. ``Batch.lengths`` then holds the number of valid steps. The first token of a document is still a
+    target, in the last window of the document before it.
 
     Args:
         tokens: ``(N,)`` unsigned integers, in memory or memory-mapped.
-        batch_size: B, rows over all devices.
-        tbptt_steps: T, the length of a window.
-        boundaries: positions of the tokens that begin a document, ascending; None: rows never restart.
-        rows: the rows that this device takes; None: all.
+        batch_size: B, the rows over all devices.
+        tbptt_steps: T, the steps of a window.
+        boundaries: the positions at which documents begin, ``(D,)``, ascending; None: rows never restart.
+        rows: the rows of this device; None: all.
 
     Raises:
         InputError: ``batch_size`` or ``tbptt_steps`` is below 1, or there are fewer targets than rows.
@@ -82,11 +83,15 @@ class Stream:
         self._steps = np.arange(tbptt_steps + 1, dtype=np.int64)
 
     def __len__(self) -> int:
-        """Windows in an epoch, the same for every row and every device."""
+        """Windows in an epoch, the same for every row and device."""
         return self.num_windows
 
     def window(self, index: int) -> Batch:
-        """The window at ``index`` (0 to ``len(self) - 1``) of this device's rows."""
+        """One window of this device's rows.
+
+        Args:
+            index: from 0 to ``len(self) - 1``.
+        """
         if not 0 <= index < self.num_windows:
             raise IndexError(f"window {index} of {self.num_windows}")
         position = self._row_first + index
@@ -109,7 +114,7 @@ class Stream:
 
 
 def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None) -> NDArray[np.int64]:
-    """Where rows begin, and with ``boundaries`` where documents do."""
+    """The positions at which rows begin and, with ``boundaries``, documents."""
     starts = np.arange(batch_size, dtype=np.int64) * num_targets // batch_size
     if boundaries is None:
         return starts
@@ -118,12 +123,12 @@ def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] 
 
 
 def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None = None) -> int:
-    """The most targets that follow each other in a row without a restart: longer windows would be padding.
+    """The most targets of a row between two restarts. A longer window would only add padding.
 
     Args:
-        num_targets: in the text.
-        batch_size: rows over all devices.
-        boundaries: positions of the tokens that begin a document, where rows restart there.
+        num_targets: the targets in the text.
+        batch_size: the rows over all devices.
+        boundaries: the positions at which documents begin; None: rows never restart.
 
     Example:
         >>> longest_run(10, 4), longest_run(10, 1, np.array([0, 7]))
@@ -134,15 +139,15 @@ def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | No
 
 
 def device_rows(batch_size: int, rank: int, world_size: int) -> range:
-    """The rows of the global batch that device ``rank`` of ``world_size`` takes.
+    """The rows of the global batch that one device takes.
 
     Args:
-        batch_size: rows over all devices.
-        rank: of the device, from 0.
-        world_size: how many devices there are.
+        batch_size: the rows over all devices.
+        rank: the device's number, from 0.
+        world_size: the number of devices.
 
     Raises:
-        InputError: the rows do not divide evenly.
+        InputError: ``batch_size`` does not divide over the devices.
 
     Example:
         >>> device_rows(6, rank=1, world_size=2)
@@ -157,18 +162,17 @@ def device_rows(batch_size: int, rank: int, world_size: int) -> range:
 
 
 class StreamLoader:
-    """A sized loader of a stream's windows, with a cursor that Lightning saves and restores in the middle of an epoch.
+    """A sized loader of a stream's windows, whose cursor within an epoch Lightning saves and restores.
 
-    The cursor counts windows handed out in this epoch, over all devices alike, so a checkpoint knows no rank. It goes
-    back to 0 when an iteration begins, not when one ends: Lightning never exhausts the iterator of a sized loader. A
-    cursor that is loaded at an epoch's end goes back at once, or the epoch after a resume would be empty.
+    The cursor is the number of windows handed out in this epoch. It is the same on all devices, so a checkpoint holds
+    no rank. It returns to 0 when an iteration begins, not when one ends: Lightning never exhausts the iterator of a
+    sized loader. A cursor that is loaded at the end of an epoch returns to 0 at once, or the next epoch would be empty.
 
-    Iterate over it once at a time: all its iterators share the cursor.
+    All iterators of a loader share its cursor: use one at a time.
 
     Args:
-        stream: where the windows come from.
-        epoch_windows: windows after which the trainer ends an epoch, where it takes fewer than ``len(stream)``
-            (``limit_train_batches``); a cursor loaded there stands at the epoch's end.
+        stream: gives the windows.
+        epoch_windows: windows after which the trainer ends an epoch (``limit_train_batches``); None: all of them.
 
     Example:
         >>> loader = StreamLoader(Stream(np.arange(7), batch_size=1, tbptt_steps=2))
@@ -212,21 +216,15 @@ class StreamLoader:
         }
 
     def state_dict(self) -> dict[str, int]:
-        """The cursor, and the geometry that it is a position in."""
+        """The cursor, and the sizes that it counts in."""
         return {"cursor": self._cursor, **self._geometry()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a saved cursor.
+        """Continues from a saved cursor.
 
         Raises:
-            InputError: the state was saved over other data or another batch geometry, where its cursor means nothing.
+            InputError: the cursor was saved over other data, or in other batches, and means nothing here.
         """
-        geometry = self._geometry()
-        changed = [f"{key} {state[key]} -> {value}" for key, value in geometry.items() if state[key] != value]
-        if changed:
-            raise InputError(
-                f"the checkpoint stands in the middle of other data ({', '.join(changed)}): "
-                "resume with the data settings that it was trained with"
-            )
+        check_geometry(state, self._geometry())
         self._cursor = state["cursor"] if state["cursor"] < self.epoch_windows else 0
         self._loaded = True

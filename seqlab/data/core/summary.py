@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_SHOWN_CLASSES = 10  # in a printed line; all of them stand in the record
-_SPACES = re.compile(r"[ \t\n\r]+")  # no-break spaces are shown
+_SHOWN_CLASSES = 10  # in a printed line; the record has all of them
+_SPACES = re.compile(r"[ \t\n\r]+")  # no-break spaces stay visible
 _NOUN = re.compile(r"\S+(?= (?:(?:of|with|without|labelled|that|in|to|alone)\b|\()|,|$)")
 _LONGEST_NAME = 40  # of a class in a printed line
 
@@ -21,10 +21,10 @@ class SplitSummary:
 
     Args:
         split: "train", "validation" or "test".
-        counts: how many of what, the main unit first: ``{"rows": 40}``, ``{"tokens": 9000, "documents": 3}``.
+        counts: how many of each unit, the main one first: ``{"rows": 40}``, ``{"tokens": 9000, "documents": 3}``.
         left_out: how many rows were left out, by reason: ``{"rows with an empty side": 20}``.
-        classes: how often each class or tag occurs, in the order of their numbers; empty where there are none.
-        kind: what ``classes`` are: "classes", "tags" or "answers".
+        classes: how often each class, tag or answer occurs, in the order of their numbers.
+        kind: what ``classes`` are, in the plural: "classes", "tags", "types of entities" or "answers".
         notes: further facts, each a phrase: ``"4 rows stand in train too"``.
 
     Example:
@@ -42,16 +42,16 @@ class SplitSummary:
     notes: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """The line printed before training; of many classes the commonest ten are named."""
+        """The line that is printed before training. Of many classes it names the ten commonest."""
         parts = [", ".join(counted(count, unit) for unit, count in self.counts.items())]
         omitted = [counted(count, reason) for reason, count in self.left_out.items() if count]
         if omitted:
             parts.append(f"left out: {', '.join(omitted)}")
         if self.classes:
             ranked = Counter(self.classes).most_common(_SHOWN_CLASSES) if self._many() else self.classes.items()
-            named = ", ".join(f"{_short(name)} {count:,}" for name, count in ranked)
+            shown = ", ".join(f"{_short(name)} {count:,}" for name, count in ranked)
             rest = f", ... ({len(self.classes) - _SHOWN_CLASSES:,} more)" if self._many() else ""
-            parts.append(f"{counted(len(self.classes), self.kind)}: {named}{rest}")
+            parts.append(f"{counted(len(self.classes), self.kind)}: {shown}{rest}")
         line = f"{self.split}: {'; '.join([*parts, *self.notes])}"
         return "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
@@ -70,7 +70,11 @@ class SplitSummary:
 
 
 def counted(count: int, what: str) -> str:
-    """A number and what it counts, which is given in the plural: the noun is what comes before "of", "with" and such.
+    """A number and what it counts. Its noun, before "of", "with" and the like, becomes singular after 1.
+
+    Args:
+        count: the number.
+        what: what it counts, in the plural.
 
     Example:
         >>> counted(1, "lines of comments"), counted(1, "stories without a question"), counted(0, "rows labelled -1")
@@ -106,7 +110,7 @@ def _short(name: str) -> str:
 
 
 def agree(count: int, one: str, several: str) -> str:
-    """What follows a number of things: a verb, or "its" and "their".
+    """The word that goes with a number of things: a form of a verb, or "its" and "their".
 
     Example:
         >>> agree(1, "has", "have"), agree(2, "has", "have")
@@ -116,7 +120,7 @@ def agree(count: int, one: str, several: str) -> str:
 
 
 def alike_names(labels: Iterable[str]) -> list[str]:
-    """Classes whose names differ by case, spacing, Unicode form or the form of a number alone, each group as a phrase.
+    """Groups of labels that differ only in case, spacing, Unicode form or the form of a number, each as a phrase.
 
     Example:
         >>> alike_names(["pos", "Pos", "neg", "1", "1.0"])
@@ -132,11 +136,11 @@ def alike_names(labels: Iterable[str]) -> list[str]:
 
 
 def equal_rows(rows: Mapping[str, Iterable[Hashable]], unit: str = "rows") -> dict[str, str]:
-    """For validation and test, a phrase that says how many of their rows stand in an earlier split too, if any do.
+    """For each split that shares rows with an earlier one, a phrase that says how many.
 
     Args:
-        rows: each split's rows as anything that compares equal where two rows are the same.
-        unit: what they are, in the plural.
+        rows: the rows of each split, as values that are equal where two rows are the same.
+        unit: what the rows are, in the plural.
 
     Example:
         >>> equal_rows({"train": "abcc", "validation": "xyz", "test": "xcd"})

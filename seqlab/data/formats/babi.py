@@ -1,4 +1,4 @@
-"""Stories with questions in bAbI's text form (Weston et al. 2015), with the line of whatever is wrong in them."""
+"""Stories with questions in bAbI's text form (Weston et al. 2015). Errors name the line."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
-_LONG = 100  # lines of a file of one story, from which on it is told
+_LONG = 100  # lines above which a file with one story gets a warning
 _UNTABBED = re.compile(r"\?(\s|$)")
 
 
@@ -24,9 +24,9 @@ class StoryQuestion(NamedTuple):
         story: the sentences before the question, in order.
         question: the question.
         answer: the answer; one of several parts, such as ``milk,football``, is an answer of its own.
-        supports: which sentences of the story tell the answer, from 0; empty where nothing says so.
-        group: questions of one story have the same number here.
-        place: where it stands, for messages: ``file:line``.
+        supports: the positions of the sentences that state the answer, from 0; empty where this is not known.
+        group: the number of the story, which all questions about it share.
+        place: the question's place, for messages: ``file:line``.
     """
 
     story: tuple[str, ...]
@@ -41,10 +41,10 @@ class Stories(NamedTuple):
     """The questions of a text in bAbI's form.
 
     Attributes:
-        questions: in their order.
-        num_stories: those without a question included.
-        num_lines: that are not blank.
-        jumps: each place where an id is more than the one before and 1, with both ids.
+        questions: the questions, in their order.
+        num_stories: the number of stories, with those that have no question.
+        num_lines: the number of lines that are not blank.
+        jumps: each place at which an id is higher than the next one would be, with the id before it and its own.
     """
 
     questions: list[StoryQuestion]
@@ -54,20 +54,20 @@ class Stories(NamedTuple):
 
 
 def read_babi(file: Path, encoding: str = "utf-8") -> Stories:
-    """The questions of a file.
+    """Reads the questions of a file.
 
-    A line is ``ID SENTENCE`` or ``ID QUESTION<tab>ANSWER[<tab>IDS]``, the ids of the sentences that tell the answer
-    with spaces between them. Ids, questions' too, begin with 1 in each story and rise; a 1 begins the next story. Blank
-    lines are skipped. A log line tells of ids that jump, for lines may be missing there, and of a file that is one long
-    story.
+    A line is ``ID SENTENCE`` or ``ID QUESTION<tab>ANSWER[<tab>IDS]``; the last are the ids of the sentences that state
+    the answer, with spaces between them. Ids of sentences and questions count from 1 in each story, so a 1 begins the
+    next story. Blank lines are skipped. A warning names ids that jump, because lines may be missing there, and a file
+    that is one long story.
 
     Args:
-        file: plain or gzip.
+        file: the file, plain or gzip.
         encoding: the file's encoding.
 
     Raises:
         InputError: an id is missing or does not rise, a sentence is empty, a question has no answer or no story before
-            it, or the id of a supporting sentence is none of the story's; names file and line.
+            it, or the id of a supporting sentence is not in the story; names file and line.
     """
     stories = parse_babi(read_lines(file, encoding), str(file))
     if stories.jumps:
@@ -82,11 +82,11 @@ def read_babi(file: Path, encoding: str = "utf-8") -> Stories:
 
 
 def parse_babi(lines: Iterable[str], name: str) -> Stories:
-    """The questions of ``lines``, of which messages say that they are from ``name``; see :func:`read_babi`.
+    """The questions of some lines; see :func:`read_babi`.
 
     Args:
-        lines: of a text, without their ends.
-        name: what they are from, for messages.
+        lines: the lines, without their ends.
+        name: where the lines come from, for messages.
 
     Example:
         >>> lines = ["1 Ann is here.", "2 Bob left.", "3 Who left?\\tBob\\t2", "1 Ann left.", "2 Who left?\\tAnn"]
@@ -143,7 +143,7 @@ def _question(content: str, sentences: dict[int, str], group: int, place: str) -
 
 
 def write_babi(questions: Sequence[StoryQuestion]) -> str:
-    """The text of ``questions``, those of one story together and its sentences once: what :func:`read_babi` reads.
+    """The text of questions in the form that :func:`read_babi` reads. Questions of one story follow each other.
 
     Example:
         >>> row = StoryQuestion(("Ann is here.",), "Where is Ann?", "here", (0,), 0, "a:1")

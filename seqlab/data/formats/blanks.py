@@ -1,4 +1,4 @@
-"""Text in which nothing can be seen."""
+"""Text without a visible character."""
 
 import re
 from typing import Final
@@ -13,7 +13,7 @@ _VISIBLE: Final = re.compile(rf"[^\s{INVISIBLE}]")
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text has nothing but white space and characters that nobody sees.
+    """Whether a text consists of white space and invisible characters alone.
 
     Example:
         >>> is_blank(" \\u200b\\ufeff"), is_blank("\\u00a0."), is_blank("")

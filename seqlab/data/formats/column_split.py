@@ -1,4 +1,4 @@
-"""What stands between the columns of a line."""
+"""How the lines of a file are split into columns."""
 
 import contextlib
 import csv
@@ -6,22 +6,23 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-BLANKS: Final = " \t"  # what surrounds a word; other spaces, such as a no-break space, can be one
+BLANKS: Final = " \t"  # around a word; other spaces, such as a no-break space, may be words themselves
 
 Split = Callable[[str], list[str]]
 
 
 def splitter(separator: str | None, rows: Iterable[str], columns: Sequence[int | str]) -> tuple[Split | None, str]:
-    """How lines are split into columns.
+    """The function that splits the lines of a file into columns.
 
     Args:
         separator: what stands between columns; "whitespace": any run of spaces and tabs; None: a tab where that reads
             every line alike, else any run of spaces and tabs.
         rows: the lines that hold words.
-        columns: those that are read, by number, or by name in a file with a header.
+        columns: the columns that are read, by number, or by name in a file with a header.
 
     Returns:
-        The way, and ""; or None and a line that the two ways would read differently.
+        The function and an empty text; or None and a line in which tabs, and runs of spaces and tabs, both separate
+        columns but give different words or tags.
     """
     if separator == "whitespace":
         return split_at_blanks, ""
@@ -42,7 +43,7 @@ def splitter(separator: str | None, rows: Iterable[str], columns: Sequence[int |
 
 def _same_cells(one: Sequence[str], other: Sequence[str], columns: Sequence[int | str]) -> bool:
     for column in columns:
-        if isinstance(column, str):  # of a name, which is looked up in a header
+        if isinstance(column, str):  # a name, whose number only the header tells: so all fields must be equal
             return list(one) == list(other)
         inside = all(-len(fields) <= column < len(fields) for fields in (one, other))
         if not inside or one[column] != other[column]:
@@ -51,19 +52,19 @@ def _same_cells(one: Sequence[str], other: Sequence[str], columns: Sequence[int 
 
 
 def split_at_blanks(line: str) -> list[str]:
-    """At any run of spaces and tabs."""
+    """Splits a line at each run of spaces and tabs."""
     return re.split(r"[ \t]+", line.strip(BLANKS))
 
 
 def split_at_tabs(line: str) -> list[str]:
-    """At each tab."""
+    """Splits a line at each tab."""
     return [field.strip(BLANKS) for field in line.strip(BLANKS).split("\t")]
 
 
 def split_at(line: str, separator: str) -> list[str]:
-    """At each separator; values with a comma or semicolon may be in double quotes."""
+    """Splits a line at each separator. Values with a comma or semicolon may stand in double quotes."""
     fields = line.split(separator)
     if '"' in line and separator in ",;":
-        with contextlib.suppress(csv.Error):  # of a lone quote, which is a word
-            fields = next(csv.reader([line], delimiter=separator, strict=True))  # as spreadsheets quote a separator
+        with contextlib.suppress(csv.Error):  # raised for a lone quote, which is a word
+            fields = next(csv.reader([line], delimiter=separator, strict=True))
     return [field.strip(BLANKS) for field in fields]

@@ -1,4 +1,4 @@
-"""Rows of a Hugging Face data set, whatever they are read as: loaded, split and cut."""
+"""Rows of a Hugging Face data set, in three splits, whatever is made of them."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,31 +18,32 @@ from seqlab.errors import InputError
 log = logging.getLogger(__name__)
 
 CUT = "cut"
-"""The name of a split that is to be cut from the training split, whatever the data set has."""
+"""The name of a split that is cut from the training split even if the data set has it."""
 
 _ROWS = 1_000  # rows read at once
 
 
 class HubRows:
-    """Three splits of a data set of the hub.
+    """Three splits of a Hugging Face data set.
 
-    Splits that the data set lacks are cut from the end of its training split, by row; one that a user named is not
-    cut but has to be there. In csv files "NA", "null" and their like are values like others, where ``datasets`` would
-    read them as none.
+    A split that the data set lacks is cut from the end of its training split, by row. A split that a user named is not
+    cut; it must be there. In csv files "NA", "null" and the like are ordinary values, while ``datasets`` would read
+    them as missing.
 
     Args:
         data_set: the data set, or its name.
-        choose: gives a split's rows (a ``datasets.Dataset``) with the columns that are read alone, or refuses them.
-        options: what stands before ``train``, ``validation`` and ``test`` where a user gives them, for messages.
-        files: how a user gives local files instead, for messages: such as "as data.path=FILE".
-        split: shares of train, validation and test, for the splits that are cut; None: the caller cuts those that are
-            ``missing``.
-        shuffle_seed: of the shuffling of a training split that is cut from; None: it stays in its order.
-        as_text: columns that are read as they are written where the data set is of csv files, which have no types.
+        choose: returns the rows of a split (a ``datasets.Dataset``) with only the columns that are read, or refuses
+            them.
+        options: the prefix of the options ``train``, ``validation`` and ``test``, for messages.
+        files: how local files are given instead, for messages, such as "as data.path=FILE".
+        split: the shares of train, validation and test, for the splits that are cut; None: the caller cuts those that
+            are ``missing``.
+        shuffle_seed: of the shuffling of a training split before it is cut; None: it stays in its order.
+        as_text: columns that are read as text from csv files, which have no types.
 
     Raises:
-        InputError: ``split`` is no split, or two splits have one name; on first use: the data set, configuration or a
-            split that was named is not there, cannot be reached, needs a loading script, or has too few rows to cut.
+        InputError: ``split`` is wrong, or two splits have one name; on first use: the data set, its configuration or a
+            named split is missing, cannot be reached, needs a loading script, or has too few rows to cut.
     """
 
     def __init__(
@@ -60,14 +61,14 @@ class HubRows:
         self._fractions = None if split is None else check_fractions(split)
         self._choose, self._options, self._files = choose, options, files
         self._shuffle_seed, self._as_text = shuffle_seed, tuple(as_text)
-        self._names = {own: given or own for own, given in self._set.splits.items()}
+        self._names = {split: name or split for split, name in self._set.splits.items()}
         for other, later in combinations(SPLITS, 2):
             if self._names[later] == self._names[other] != CUT:
                 raise InputError(
                     f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
-        self._origins: dict[str, tuple[str, Any]] = {}  # of rows that were cut: the split's name, and their numbers
+        self._origins: dict[str, tuple[str, Any]] = {}  # of each split that was cut: which split's rows, their numbers
 
     def __str__(self) -> str:
         return str(self._set)
@@ -78,34 +79,39 @@ class HubRows:
 
     def features(self, split: str) -> Mapping[str, Any]:
         """The type of each column of a split, as ``datasets`` holds it."""
-        found: Mapping[str, Any] = self._splits[split].features
-        return found
+        features: Mapping[str, Any] = self._splits[split].features
+        return features
 
     def read(self, split: str, *columns: str) -> Iterator[tuple[Any, ...]]:
-        """The values of these columns, row by row."""
+        """The values of some columns of a split, row by row."""
         rows = self._splits[split]
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
             yield from zip(*(part[column] for column in columns), strict=True)
 
     def place(self, split: str, number: int) -> str:
-        """Where the row of this number, from 0, stands in the data set, for messages: its row counts from 1."""
+        """The place of a row in the data set, for messages; rows in messages count from 1.
+
+        Args:
+            split: "train", "validation" or "test".
+            number: the row's number in the split, from 0.
+        """
         name, origins = self._origins.get(split, (self._names[split], None))
         return f"{self}, {name} row {(number if origins is None else int(origins[number])) + 1}"
 
     def check_swallowed(self, place: str, value: str, classes: Collection[str] | None = None) -> None:
-        """Refuses a value of csv that holds rows: pandas reads over a quote that is not closed.
+        """Refuses a value of csv that contains rows, because pandas reads on over a quote that is not closed.
 
         Args:
-            place: where the value stands.
-            value: of several lines.
-            classes: the labels of other rows; None: the table has none.
+            place: the value's place.
+            value: a value of several lines.
+            classes: the labels of other rows; None: the table has no labels.
 
         Raises:
             InputError: most of its lines would be rows; see :func:`~seqlab.data.formats.swallowed.rows_within`.
         """
         separator = self._loaded.separator
-        width = len(self._loaded.splits[self._names["train"]].features)  # columns that nobody reads included
+        width = len(self._loaded.splits[self._names["train"]].features)  # with the columns that are not read
         if separator is not None and (rows := rows_within(value, separator, width, classes)):
             raise InputError(
                 f"{place}: the value spans {value.count(chr(10)) + 1} lines, {rows} of which would be rows: a quote "
@@ -115,14 +121,14 @@ class HubRows:
     @property
     def missing(self) -> list[str]:
         """The splits that the data set lacks, which are cut from its training split."""
-        return [split for split in SPLITS if split not in self._found]
+        return [split for split in SPLITS if split not in self._available]
 
     @cached_property
     def _loaded(self) -> LoadedSet:
         return load_set(self._set, self._options, self._files, self._as_text)
 
     @cached_property
-    def _found(self) -> dict[str, Any]:
+    def _available(self) -> dict[str, Any]:
         """A ``datasets.Dataset`` of the chosen columns for each split that the data set has."""
         loaded = self._loaded.splits
         for split, name in self._names.items():
@@ -136,16 +142,15 @@ class HubRows:
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
-        """The same for each of the three splits."""
-        return self._found if self._fractions is None else self._cut(dict(self._found), self._fractions)
+        """A ``datasets.Dataset`` of the chosen columns for each split, the missing ones cut."""
+        if self._fractions is None or not self.missing:
+            return self._available
+        return self._cut(dict(self._available), self._fractions)
 
-    def _cut(self, found: dict[str, Any], fractions: Sequence[float]) -> dict[str, Any]:
-        """The three splits, those that are missing cut from the end of the training split."""
-        shares = dict(zip(SPLITS, fractions, strict=True))
-        missing = [split for split in SPLITS if split not in found]
-        if not missing:
-            return found
-        rows = found["train"]
+    def _cut(self, splits: dict[str, Any], fractions: Sequence[float]) -> dict[str, Any]:
+        """The three splits; the missing ones are cut from the end of the training split."""
+        shares, missing = dict(zip(SPLITS, fractions, strict=True)), self.missing
+        rows = splits["train"]
         order = np.arange(len(rows))
         if self._shuffle_seed is not None:
             order = np.random.default_rng(self._shuffle_seed).permutation(len(rows))
@@ -161,12 +166,12 @@ class HubRows:
             stop += size
         for split, numbers in parts.items():
             in_order = self._shuffle_seed is None
-            found[split] = rows.select(range(numbers[0], numbers[-1] + 1) if in_order else numbers)
+            splits[split] = rows.select(range(numbers[0], numbers[-1] + 1) if in_order else numbers)
             self._origins[split] = (self._names["train"], numbers)
-        return found
+        return splits
 
     def too_few(self, count: int) -> InputError:
-        """The refusal to cut the missing splits from ``count`` rows."""
+        """The error where the training split has too few rows, ``count``, to cut the missing splits from."""
         missing = self.missing
         return InputError(
             f"the data set {self} has {counted(count, 'training rows')}, too few to cut {' and '.join(missing)} from: "
@@ -174,7 +179,13 @@ class HubRows:
         )
 
     def warn_of_cut(self, split: str, size: int, which: str = "from the end of train") -> None:
-        """Says that rows of train serve as a split, and which."""
+        """Warns that rows of the training split serve as another split.
+
+        Args:
+            split: the other split.
+            size: the number of rows.
+            which: where they come from.
+        """
         rows, serve = counted(size, "rows"), agree(size, "serves", "serve")
         if self._names[split] == CUT:
             log.warning(
@@ -186,7 +197,7 @@ class HubRows:
 
 
 class HubSource:
-    """A source of rows of a data set of the hub; a subclass sets ``_hub``."""
+    """A source of rows of a Hugging Face data set. A subclass sets ``_hub``."""
 
     _hub: HubRows
 
@@ -199,12 +210,12 @@ class HubSource:
 
 
 def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> Any:
-    """The rows with these columns alone, each beside the option that a user names it by.
+    """The rows with some columns alone.
 
     Args:
         rows: a ``datasets.Dataset``.
-        columns: their names by the options that a user names them by.
-        data_set: for messages.
+        columns: the columns, by the options that name them.
+        data_set: the data set, for messages.
 
     Raises:
         InputError: there is no such column.
@@ -217,16 +228,16 @@ def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> A
 
 
 def check_text_column(rows: Any, option: str, column: str, data_set: object) -> None:
-    """Refuses a column, which a user names by ``option``, that is not there or holds no text.
+    """Refuses a column that is not there or holds no text.
 
     Args:
         rows: a ``datasets.Dataset``.
-        option: what a user names the column by.
-        column: its name.
-        data_set: for messages.
+        option: the option that names the column.
+        column: the column.
+        data_set: the data set, for messages.
 
     Raises:
-        InputError: it is so; names the columns with text.
+        InputError: the column is missing or holds no text; names the columns with text.
     """
     features = {name: getattr(feature, "dtype", "a nested type") for name, feature in rows.features.items()}
     texts = [name for name, dtype in features.items() if dtype in ("string", "large_string", "string_view")]

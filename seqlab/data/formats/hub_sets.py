@@ -1,4 +1,4 @@
-"""Data sets that ``datasets`` finds: which one, and how it is loaded."""
+"""Hugging Face data sets: which one is read, and how it is loaded."""
 
 import json
 import warnings
@@ -14,17 +14,17 @@ from seqlab.files import files_below
 
 @dataclass(frozen=True)
 class HubDataset:
-    """A data set that ``datasets.load_dataset`` finds: on the Hub, in its cache, or in local files.
+    """A data set that ``datasets.load_dataset`` loads: from the Hub, its cache, or local files.
 
     Args:
-        path: its name or folder, or a format ("text", "csv", "json", "parquet") with ``data_files``. A folder that
-            ``save_to_disk`` wrote is a data set too.
-        name: its configuration, where it has several.
-        revision: branch, tag or commit of the data set.
+        path: the data set's name or folder, or a format ("text", "csv", "json", "parquet") of ``data_files``. A folder
+            that ``save_to_disk`` wrote is a data set too.
+        name: the configuration of a data set that has several.
+        revision: a branch, tag or commit of the data set.
         data_files: files to read, as in ``datasets.load_dataset``.
-        train: the name of its training split; None: "train".
-        validation: the name of its validation split; None: "validation", or cut where there is none; "cut": cut.
-        test: the name of its test split; None: "test", or cut where there is none; "cut": cut.
+        train: the name of the training split; None: "train".
+        validation: the name of the validation split; None: "validation", or cut where there is none; "cut": cut.
+        test: the name of the test split; None: "test", or cut where there is none; "cut": cut.
     """
 
     path: str = ""
@@ -37,7 +37,7 @@ class HubDataset:
 
     @classmethod
     def of(cls, data_set: "HubDataset | str") -> "HubDataset":
-        """The same, or the data set of a name."""
+        """The data set itself, or the one with this name."""
         return data_set if isinstance(data_set, HubDataset) else cls(data_set)
 
     def __str__(self) -> str:
@@ -45,26 +45,24 @@ class HubDataset:
 
     @property
     def splits(self) -> dict[str, str | None]:
-        """What a user names the three splits."""
+        """The names of the three splits in the data set; None where none is given."""
         return {split: getattr(self, split) for split in SPLITS}
 
     def files(self, loaded: "LoadedSet") -> list[str]:
-        """The files that it is read from: the user's own by their paths, those of the Hub by their addresses, which
-        name the revision.
-        """
+        """The files of the loaded data set: local ones by their paths, others by their addresses with the revision."""
         folder = Path(self.path).expanduser()
         if folder.is_dir() and not any("://" in file for file in loaded.files):
-            return [str(file) for file in files_below(folder)]  # what describes the data set decides what is read too
+            return [str(file) for file in files_below(folder)]  # with those that describe the data set
         return loaded.files
 
 
 class LoadedSet(NamedTuple):
-    """A data set that was loaded.
+    """A loaded data set.
 
     Attributes:
-        splits: a ``datasets.Dataset`` for each split, by its name there.
-        files: that it was read from; none of a folder that ``save_to_disk`` wrote.
-        separator: of csv files; None of others.
+        splits: a ``datasets.Dataset`` for each split, by the split's name in the data set.
+        files: the files that it was read from; empty for a folder that ``save_to_disk`` wrote.
+        separator: the separator of csv files; None for other files.
     """
 
     splits: Mapping[str, Any]
@@ -76,13 +74,13 @@ def load_set(data_set: HubDataset, option: str, local: str, as_text: Sequence[st
     """Loads a data set.
 
     Args:
-        data_set: which one.
-        option: what stands before its fields where a user gives them, for messages.
-        local: how a user gives local files instead, for messages.
-        as_text: columns that are read as they are written where it is of csv files, which have no types.
+        data_set: the data set.
+        option: the prefix of the options that describe it, for messages.
+        local: how local files are given instead, for messages.
+        as_text: columns that are read as text from csv files, which have no types.
 
     Raises:
-        InputError: it is not there, cannot be reached, is broken, or needs a loading script.
+        InputError: the data set is missing, cannot be reached, is broken, or needs a loading script.
     """
     import datasets
 
@@ -112,7 +110,7 @@ def _load_found(data_set: HubDataset, as_text: Sequence[str]) -> LoadedSet:
 
     separator = None
     with warnings.catch_warnings():
-        # Of csv lines with more values than the header; pandas would cut them short.
+        # Otherwise pandas would shorten csv lines with more values than the header.
         warnings.filterwarnings("error", "Length of header or names", ParserWarning)
         builder = builder_of()
         if isinstance(builder.config, CsvConfig):
@@ -136,7 +134,7 @@ def _load_saved(folder: Path, data_set: HubDataset, option: str) -> dict[str, An
 
 
 def _saved_split(folder: Path) -> Any:
-    """A split that ``save_to_disk`` wrote; ``datasets`` itself can't read one without rows."""
+    """A split that ``save_to_disk`` wrote. ``datasets`` itself cannot read one without rows."""
     import datasets
 
     if json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]:
@@ -146,14 +144,14 @@ def _saved_split(folder: Path) -> Any:
 
 
 def _saved_to_disk(path: str) -> Path | None:
-    """The folder, where ``save_to_disk`` wrote it."""
+    """The folder of this path, if ``save_to_disk`` wrote it."""
     folder = Path(path).expanduser()
-    written = ("dataset_dict.json",), ("state.json", "dataset_info.json")
-    return folder if any(all((folder / name).is_file() for name in names) for names in written) else None
+    signs = ("dataset_dict.json",), ("state.json", "dataset_info.json")
+    return folder if any(all((folder / name).is_file() for name in names) for names in signs) else None
 
 
 def _explain(data_set: HubDataset, error: Exception, local: str) -> str:
-    """Why a data set could not be loaded, and what a user can do about it."""
+    """The message of an error in loading: its reason and, where there is one, the mend."""
     reason = " ".join(str(error.__cause__ or error).split())
     if "script" in reason and isinstance(error, RuntimeError):
         return (

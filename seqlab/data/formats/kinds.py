@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where it is no plain text: its kind, and how to make text of it."""
+"""The kind of a file that is no plain text, by its first bytes, and how to make text of it."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ _TEXT: Final = "save its text as plain text (UTF-8)"
 _READ: Final = "rename it to end in .parquet, and read it as a table of data=classification or data=parallel"
 _DATASETS: Final = "load it by the library that wrote it and save it as parquet, csv or jsonl"
 _READ_AT_ONCE: Final = 1 << 16  # bytes
-_TAR_AT: Final = 257  # where a tar archive has its mark
+_TAR_AT: Final = 257  # the position of a tar archive's mark
 
 
 class Kind(NamedTuple):
-    """A kind of file: its name with its article, and what a user can do."""
+    """A kind of file: its name with an article, and the mend."""
 
     name: str
     mend: str
@@ -50,7 +50,7 @@ _KINDS: Final[dict[bytes, Kind]] = {
 _BZIP2: Final = re.compile(rb"BZh[1-9]1AY&SY")
 _PICKLE: Final = re.compile(rb"\x80[\x02-\x05][\x95\x8a\x7d\x5d\x28\x63]")
 _ZIP: Final = b"PK\x03\x04"
-_IN_ZIP: Final = {  # what in an archive tells whose file it is
+_IN_ZIP: Final = {  # bytes in an archive that tell its kind
     b"xl/": Kind("an Excel workbook (xlsx)", _TABLE),
     b"word/": Kind("a Word document (docx)", _TEXT),
     b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet": Kind("an OpenDocument table (ods)", _TABLE),
@@ -60,7 +60,7 @@ _IN_ZIP: Final = {  # what in an archive tells whose file it is
 
 
 def kind_of(beginning: bytes) -> Kind | None:
-    """The kind of a file that begins so; None where it may be text.
+    """The kind of a file with this beginning; None where it may be text.
 
     Example:
         >>> kind_of(b"%PDF-1.7").name, kind_of(b"text,label")
@@ -77,7 +77,7 @@ def kind_of(beginning: bytes) -> Kind | None:
 
 
 def kind_of_file(file: Path) -> str:
-    """What a file is that is no text, in words; empty where it may be text, or can't be read."""
+    """A phrase with the kind of a file and the mend; empty where the file may be text, or cannot be read."""
     try:
         with open(file, "rb") as stream:
             kind = kind_of(stream.read(_READ_AT_ONCE))
@@ -87,7 +87,7 @@ def kind_of_file(file: Path) -> str:
 
 
 def seems_to_be(file: Path) -> str:
-    """What a file is that was expected to be of another kind, for messages; empty where nobody knows.
+    """A phrase that says what a file seems to be, where another kind was expected; empty where this is not known.
 
     Example:
         >>> seems_to_be(Path("of a file that is not there"))

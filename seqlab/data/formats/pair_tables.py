@@ -1,4 +1,4 @@
-"""Sentence pairs from two columns of a table: csv, tsv, jsonl or parquet, with the line of whatever is wrong in it."""
+"""Sentence pairs from two columns of a table: csv, tsv, jsonl or parquet. Errors name the line."""
 
 import logging
 import re
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from seqlab.data.core.labels import short_repr, strip_label
 from seqlab.data.formats.records import quoted_records
-from seqlab.data.formats.separated import names_again, same_names, tell_names
+from seqlab.data.formats.separated import names_again, same_names, warn_of_names
 from seqlab.data.formats.separators import Writing
 from seqlab.data.formats.tables import check_record, ending_of, json_lines, parquet_rows
 from seqlab.data.formats.text import read_lines
@@ -25,14 +25,15 @@ _WHOLLY_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 @dataclass(frozen=True)
 class PairFormat(Writing):
-    """Which columns of a table hold the two sides, and how it is written.
+    """The columns of a table with sentence pairs, and how the table is written.
 
     Args:
-        source: the column of sources: its name, or in separated values its number, from 0, or from the last by -1.
-        target: the same for the targets.
-        encoding, separator, header, quoting: see :class:`~seqlab.data.formats.separators.Writing`. A first line names
-            the columns where one is asked for by name; without ``separator`` a tab stands in all but .csv; without
-            ``quoting`` all but .csv are read by what the file holds, and refused where both ways would read it.
+        source: the column of sources: its name, or in separated values its number from 0 (or from the last, -1).
+        target: the column of targets, likewise.
+        encoding, separator, header, quoting: see :class:`~seqlab.data.formats.separators.Writing`. Without ``header``,
+            the first line holds column names if a column is given by name. Without ``separator``, it is a tab in all
+            files but .csv. Without ``quoting``, the values decide how quotes are read in all files but .csv, and a file
+            that can be read both ways is refused.
 
     Raises:
         InputError: an option is wrong.
@@ -54,23 +55,29 @@ class PairFormat(Writing):
         return isinstance(self.source, str) or isinstance(self.target, str) if self.header is None else self.header
 
 
-class Row(NamedTuple):
-    """Both sides as they stand in the table, and where."""
+class SentencePair(NamedTuple):
+    """A sentence and its translation.
+
+    Attributes:
+        source: the sentence as it stands in the data.
+        target: its translation as it stands in the data.
+        place: the place of the pair, for messages: ``file:line``.
+    """
 
     source: str
     target: str
     place: str
 
 
-def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
-    """The rows of a table, in its order.
+def read_pairs(file: Path, form: PairFormat) -> Iterator[SentencePair]:
+    """Reads the rows of a table.
 
     Args:
-        file: csv, tsv, jsonl or parquet, by its ending; separated values for others.
+        file: a table, by its ending: csv, tsv, jsonl or parquet; others read as separated values.
         form: its columns, and how it is written.
 
     Raises:
-        InputError: there is no such column, or a row lacks it or holds no text in it; names file and line.
+        InputError: there is no such column, or a row has no text in it; names file and line.
     """
     ending = ending_of(file)
     if ending in (".jsonl", ".ndjson", ".json", ".parquet"):
@@ -86,9 +93,8 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
     columns = [_column(f"{file}:{number}", names, form, side) for side in ("source", "target")]
     if columns[0] == columns[1]:
         raise InputError(f"{file}:{number}: data.source and data.target name the same column")
-    columns_asked = [form.source, form.target]
     if form.named:
-        tell_names(f"{file}:{number}", names, columns_asked, columns)
+        warn_of_names(f"{file}:{number}", names, [form.source, form.target], columns)
         log.info("%s:%d: the line of column names: %s", file, number, ", ".join(names)[:100])
     elif all(map(_like_name, (names[column] for column in columns))):
         log.warning(
@@ -97,7 +103,7 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
             *(file, number, ", ".join(names)[:100]),
         )
     if not form.named:
-        yield Row(names[columns[0]], names[columns[1]], f"{file}:{number}")
+        yield SentencePair(names[columns[0]], names[columns[1]], f"{file}:{number}")
     for number, values in rows:
         if len(values) != len(names):
             hint = "" if form.quoting else "; where quotes are characters of the texts give data.quoting=none"
@@ -106,16 +112,16 @@ def read_pairs(file: Path, form: PairFormat) -> Iterator[Row]:
             )
         if form.named and same_names(values, names):
             raise InputError(f"{file}:{number}: {names_again(values, names)}")
-        yield Row(values[columns[0]], values[columns[1]], f"{file}:{number}")
+        yield SentencePair(values[columns[0]], values[columns[1]], f"{file}:{number}")
 
 
 def _like_name(value: str) -> bool:
-    """Whether a value is what columns of pairs are named: the code of a language, or a word for a side."""
+    """Whether a value is a usual name of a column of pairs: the code of a language, or a word for a side."""
     return bool(_NAME.fullmatch(strip_label(value)))
 
 
 def _separated(file: Path, lines: Sequence[str], separator: str, quoting: str) -> Iterator[tuple[int, list[str]]]:
-    """The values of each row that is not blank, with its first line."""
+    """The first line and the values of each row that is not blank."""
     if quoting == "none":
         yield from ((number, line.split(separator)) for number, line in enumerate(lines, start=1) if line.strip())
         return
@@ -124,17 +130,17 @@ def _separated(file: Path, lines: Sequence[str], separator: str, quoting: str) -
 
 
 def _quoting(file: Path, lines: Sequence[str], separator: str, form: PairFormat, ending: str) -> str:
-    """How quotes read: as the options say, or else as the file shows.
+    """How quotes are read: by the options, or else by the values of the file.
 
-    A value that begins with a quote but is not one quoted value shows that quotes are characters; quotes written twice
-    or around a separator show the opposite.
+    A value that begins with a quote but is not one quoted value shows that quotes are characters. Doubled quotes in a
+    quoted value show the opposite.
     """
     if form.quoting is not None:
         return form.quoting
     if ending == ".csv":
         return _csv_quoting(file, lines, separator)
-    plain = quoted = None
-    whole = None  # of the first value that reads both ways
+    plain = quoted = None  # lines that show the one or the other
+    whole = None  # the first line with a value that can be read both ways
     for number, line in enumerate(lines, start=1):
         if '"' not in line:
             continue
@@ -161,7 +167,7 @@ def _quoting(file: Path, lines: Sequence[str], separator: str, form: PairFormat,
 
 
 def _csv_quoting(file: Path, lines: Sequence[str], separator: str) -> str:
-    """Refuses a quoted value that seems to have swallowed rows."""
+    """Refuses a quoted value that seems to contain rows."""
     width = None
     for record in quoted_records(file, lines, separator):
         width = width or len(record.fields)
@@ -193,7 +199,7 @@ def _column(place: str, names: Sequence[str], form: PairFormat, side: str) -> in
     )
 
 
-def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
+def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[SentencePair]:
     sides = {"source": str(form.source), "target": str(form.target)}
     records: Iterator[tuple[str, dict[str, Any]]] = (
         parquet_rows(file, sides) if parquet else json_lines(file, form.encoding, sides.values())
@@ -205,4 +211,4 @@ def _records(file: Path, form: PairFormat, parquet: bool) -> Iterator[Row]:
             if not isinstance(record[column], str):
                 raise InputError(f"{place}: expected text in {column!r}, got {short_repr(record[column])}")
             values.append(record[column])
-        yield Row(values[0], values[1], place)
+        yield SentencePair(values[0], values[1], place)

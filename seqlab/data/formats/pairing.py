@@ -1,4 +1,4 @@
-"""Which file of one language goes with which of another."""
+"""Pairs of files: which file of one language belongs to which file of another."""
 
 import os
 import re
@@ -10,24 +10,24 @@ from seqlab.data.formats.paths import Paths, expand_paths
 from seqlab.errors import InputError
 
 Difference = tuple[tuple[str, str], ...]
-"""The words by which a source file's name differs from its target file's: ``(("de", "en"),)``."""
+"""The words in which the names of a source and a target file differ: ``(("de", "en"),)``."""
 
 _WORDS = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)
 _SHOWN = 3  # files that a message names
 
 
 def pair_files(name: str, sides: Mapping[str, Paths]) -> list[tuple[Path, Path]]:
-    """The source and target files that go together, in the order of the source's.
+    """Pairs source and target files, in the order of the source files.
 
-    Files that are listed one by one go together in the order of the lists. Those of patterns go together by their
-    names: equal but for their folders, or for the languages' names, the same in all pairs (``.gz`` aside).
+    Files that are listed one by one are paired in the order of the lists. Files of patterns are paired by their names:
+    these differ in their folders or in the names of the languages, the same way in all pairs (apart from ``.gz``).
 
     Args:
         name: "path", "train", "validation" or "test", for messages.
-        sides: the paths of "source" and of "target".
+        sides: the paths of "source" and "target".
 
     Raises:
-        InputError: a file is missing, has no partner or is on both sides, or the names don't tell.
+        InputError: a file is missing, has no partner or is on both sides, or the names do not decide.
     """
     files = {side: expand_paths(paths, f"data.{name}.{side}") for side, paths in sides.items()}
     sources, targets = files["source"], files["target"]
@@ -54,7 +54,7 @@ def pair_files(name: str, sides: Mapping[str, Paths]) -> list[tuple[Path, Path]]
 
 
 def _listed(paths: Paths, files: Sequence[Path]) -> bool:
-    """Whether each of the files was named by itself."""
+    """Whether the paths name each file by itself."""
     items = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     return len(items) == len(files) and all(os.path.lexists(Path(item).expanduser()) for item in items)
 
@@ -71,14 +71,14 @@ def _check_sides_differ(name: str, sources: Sequence[Path], targets: Sequence[Pa
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The files' paths from their common folder on, without ``.gz``."""
+    """The paths of files from their common folder, without ``.gz``."""
     folder = os.path.commonpath([os.path.abspath(file.parent) for file in files])
     names = [os.path.relpath(os.path.abspath(file), folder) for file in files]
     return [name.removesuffix(".gz") for name in names]
 
 
 def _differing(source: str, target: str) -> Difference | None:
-    """By which words two names differ; None where they differ by more than words.
+    """The words in which two names differ; None where they differ in more than words.
 
     Example:
         >>> _differing("part1.de-en.de", "part1.de-en.en"), _differing("part1.de", "part2.en")
@@ -94,7 +94,7 @@ def _differing(source: str, target: str) -> Difference | None:
 
 
 def _difference(sources: Sequence[Path], targets: Sequence[Path]) -> Difference | None:
-    """The one difference by which each source file has its target file; the shortest, where there are several."""
+    """The difference by which each source file has one target file; the shortest, where there are several."""
     if len(sources) != len(targets):
         return None
     source_names, target_names = _names(sources), _names(targets)
@@ -112,21 +112,21 @@ def _difference(sources: Sequence[Path], targets: Sequence[Path]) -> Difference 
 def _partners(
     sources: Sequence[Path], targets: Sequence[Path], difference: Difference
 ) -> list[tuple[Path, Path]] | None:
-    """Each source file with the one target file that differs from it so; None where one has none or several."""
+    """Each source file with the target file that has this difference; None where one has no such file or several."""
     target_names = dict(zip(targets, _names(targets), strict=True))
     if len(set(target_names.values())) < len(targets):
         return None
     pairs = []
     for source, source_name in zip(sources, _names(sources), strict=True):
-        fitting = [target for target, name in target_names.items() if _differing(source_name, name) == difference]
-        if len(fitting) != 1:
+        partners = [target for target, name in target_names.items() if _differing(source_name, name) == difference]
+        if len(partners) != 1:
             return None
-        pairs.append((source, fitting[0]))
+        pairs.append((source, partners[0]))
     return pairs if len({target for _, target in pairs}) == len(targets) else None
 
 
 def _why_apart(name: str, sources: Sequence[Path], targets: Sequence[Path]) -> str:
-    """Why files don't pair, and what a user can do about it."""
+    """Why files cannot be paired, and the mend."""
     mend = f"give data.{name}.source=[FILE,...] and data.{name}.target=[FILE,...] as lists in the same order"
     best = _likeliest(sources, targets)
     if best:
@@ -139,7 +139,7 @@ def _why_apart(name: str, sources: Sequence[Path], targets: Sequence[Path]) -> s
 
 
 def _likeliest(sources: Sequence[Path], targets: Sequence[Path]) -> Difference | None:
-    """The difference by which the most files have partners."""
+    """The difference between the most pairs of files."""
     counts: dict[Difference, int] = {}
     for source in _names(sources):
         for target in _names(targets):

@@ -1,4 +1,4 @@
-"""Which files are read: paths, patterns and lists of these, and the splits that they make."""
+"""Which files are read: paths, patterns and lists of these, for one set or for three splits."""
 
 import logging
 import os
@@ -21,18 +21,18 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def expand_paths(paths: Paths, option: str) -> list[Path]:
-    """The files that a path, a pattern or a list of these names, patterns in sorted order.
+    """The files of a path, a pattern or a list of these; those of a pattern are sorted.
 
-    What is a file by its literal name is that file, whatever characters are in it; so is a folder before a pattern. A
-    last part ``**`` names files alone; any other pattern names what it matches.
+    A path that is the literal name of a file is that file, even if it has characters of a pattern; so is the folder in
+    front of a pattern. A pattern that ends in ``**`` names files alone; any other names all that it matches.
 
     Args:
         paths: a path, a pattern or a list of these.
-        option: what a user gives them by, for messages.
+        option: the option that gives them, for messages.
 
     Raises:
-        InputError: a file is missing, nothing matches a pattern, what matches is no file that can be read, or a file is
-            named twice; names each.
+        InputError: a file is missing or cannot be read, nothing matches a pattern, or a file is named twice; names each
+            such file.
     """
     files: list[Path] = []
     refused: list[str] = []
@@ -61,7 +61,7 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
 
 
 def _unreadable(path: Path) -> str | None:
-    """Why a path is no file that can be read, in words; None where it is one."""
+    """Why a path is no file that can be read, as a phrase; None where it is one."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -76,10 +76,13 @@ def _unreadable(path: Path) -> str | None:
 
 
 def _check_once(files: Mapping[str, Sequence[Path]]) -> None:
-    """Refuses a file that stands twice among ``files`` by option, whatever its paths look like.
+    """Refuses a file that is named twice, even by a link or another spelling of its path.
+
+    Args:
+        files: the files by option.
 
     Raises:
-        InputError: a file does; names both places.
+        InputError: a file is named twice; names both places.
     """
     seen: dict[tuple[int, int], tuple[str, Path]] = {}
     repeats = []
@@ -101,32 +104,32 @@ def _check_once(files: Mapping[str, Sequence[Path]]) -> None:
 
 
 def check_distinct(files: Mapping[str, Sequence[Path]]) -> None:
-    """Refuses a file that stands in two splits, by a link or another spelling of its path too.
+    """Refuses a file that is in two splits, even by a link or another spelling of its path.
 
     Args:
-        files: the files of each split by its name.
+        files: the files of each split.
 
     Raises:
-        InputError: a file does; names it and the splits.
+        InputError: a file is in two splits; names it and the splits.
     """
     _check_once({f"data.{name}": paths for name, paths in files.items()})
 
 
 Sides = Mapping[str, Paths | None]
-"""The files of two sides of parallel text, by "source" and "target"."""
+"""The files of parallel text, by "source" and "target"."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Which files rows are read from: those of ``path``, which are cut into three splits, or those of each split.
+    """Which files are read: those of one set, which is cut into three splits, or those of each split.
 
-    Each is a file, a pattern or a list of these; of parallel text, a mapping of "source" and "target" to such.
+    Each field is a file, a pattern or a list of these; for parallel text, a mapping of "source" and "target" to such.
 
     Args:
-        path: files to cut.
-        train: files of the training split; then ``validation`` and ``test`` are needed too.
-        validation: files of the validation split.
-        test: files of the test split.
+        path: the files of one set.
+        train: the files of the training split; then ``validation`` and ``test`` are needed too.
+        validation: the files of the validation split.
+        test: the files of the test split.
 
     Example:
         >>> Files.of("a.csv") == Files(path="a.csv"), Files(train="a.csv", test="b.csv").named()
@@ -140,31 +143,31 @@ class Files:
 
     @classmethod
     def of(cls, files: "Files | Paths | Sides") -> "Files":
-        """The same, or files to cut."""
+        """The argument itself, or files of one set."""
         return files if isinstance(files, Files) else cls(path=files)
 
     def named(self) -> dict[str, Any]:
-        """Those that are given, by the names of the fields."""
+        """The fields that are given, by their names."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value}
 
     def expanded(self, what: str, elsewhere: str = ", or data.hub=NAME") -> dict[str, list[Path]]:
-        """The files of "path", which are still to be cut, or of each of the three splits.
+        """The files of "path", or those of each of the three splits.
 
         Args:
-            what: they hold, for messages.
-            elsewhere: what a user can give in place of files, for messages.
+            what: what the files hold, for messages.
+            elsewhere: what can be given in place of files, for messages.
 
         Raises:
-            InputError: both or neither of ``path`` and the three splits are given, a file is missing or stands in two
-                of them.
+            InputError: both or neither of ``path`` and the three splits are given, or a file is missing or in two
+                splits.
         """
         named = self.named()
         whole = named.keys() in ({"path"}, {"train", "validation", "test"})
         files = {}
         if whole or "path" in named:
             files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
-            check_distinct(files)  # most likely a pattern of ``path`` covers the file of another split: say so first
+            check_distinct(files)  # first, because most likely a pattern of ``path`` matches the file of a split
         if not whole:
             names = " and ".join(f"data.{name}" for name in named) or "no file"
             raise InputError(
@@ -175,7 +178,7 @@ class Files:
 
 
 class FileSource:
-    """A source of rows that reads files; a subclass sets ``_files``, the files by "path" or by split."""
+    """A source that reads files. A subclass sets ``_files``, the files of "path" or of each split."""
 
     _files: Mapping[str, Sequence[Any]]
 

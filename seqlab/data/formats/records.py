@@ -1,4 +1,4 @@
-"""Records of separated values with quotes, each with the line where it begins."""
+"""Records of separated values with quotes, each with the line in which it begins."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 
 from seqlab.errors import InputError
 
-_LARGEST_FIELD: Final = 2**31 - 1  # of the csv module, whose own limit of 131,072 characters is shorter than a book
+_LARGEST_FIELD: Final = 2**31 - 1  # characters; the csv module's own limit, 131,072, is less than a book
 _STAND_INS: Final = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # noncharacters: no text has them all
 
 
 class Record(NamedTuple):
-    """The values of a record, its first line and how many it spans."""
+    """A record: its first line from 1, its values, and the number of lines that it spans."""
 
     line: int
     fields: list[str]
@@ -20,19 +20,19 @@ class Record(NamedTuple):
 
 
 def quoted_records(file: Path, lines: Sequence[str], separator: str, start: int = 0) -> Iterator[Record]:
-    """The records of lines, blank ones skipped, as the csv module splits them.
+    """The records of a file, as the csv module splits them, without blank lines.
 
-    What that module can't read has stand-ins meanwhile: a lone carriage return in a value, and a separator of several
-    characters.
+    That module can read neither a lone carriage return in a value nor a separator of several characters. Other
+    characters replace these while it reads.
 
     Args:
-        file: where they are from, for messages.
-        lines: of the whole file.
+        file: the file, for messages.
+        lines: all its lines, without their ends.
         separator: what stands between two values.
-        start: lines at the beginning to leave out.
+        start: the number of lines to skip at the beginning.
 
     Raises:
-        InputError: a quote is not closed, or closes in the middle of a value; names the line where it opens.
+        InputError: a quote is not closed, or closes in the middle of a value; names the line in which it opens.
     """
     carriage, single = _stand_ins(lines, separator)
 
@@ -69,7 +69,7 @@ def quoted_records(file: Path, lines: Sequence[str], separator: str, start: int 
 
 
 def _stand_ins(lines: Sequence[str], separator: str) -> tuple[str, str]:
-    """A character for a carriage return ("" where there is none) and one for the separator."""
+    """The characters that replace a carriage return ("" where there is none) and the separator."""
     returns = any("\r" in line for line in lines)
     if not returns and len(separator) == 1:
         return "", separator
@@ -78,7 +78,13 @@ def _stand_ins(lines: Sequence[str], separator: str) -> tuple[str, str]:
 
 
 def _open_quote(lines: Sequence[str], line: int, separator: str) -> int | None:
-    """The line where the last quote opens of a record that begins in ``line`` and is broken; None where none does."""
+    """The line in which the last quote of a broken record opens; None where no quote does.
+
+    Args:
+        lines: all lines of the file.
+        line: the first line of the record, from 1.
+        separator: what stands between two values.
+    """
     opened, inside, at_start = None, False, True
     for number in range(line, len(lines) + 1):
         content, position = lines[number - 1], 0

@@ -1,4 +1,4 @@
-"""A sentence with a tag for each word, and how it is collected from the lines of a file."""
+"""A sentence with a tag for each word, and how it is collected line by line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TaggedSentence:
-    """A sentence, the tag of each word, and where each stands, for messages.
+    """A sentence with a tag for each word, and the place of each word, for messages.
 
     Attributes:
-        words: one or more.
-        tags: as many.
-        origin: what comes before a word's number in a message, such as ``file:``.
-        lines: the number of each word: its line.
+        words: the words, one or more.
+        tags: the tag of each word.
+        origin: what stands before a word's number in messages, such as ``file:``.
+        lines: the number of each word in messages, such as its line.
 
     Example:
         >>> TaggedSentence(("Go", "!"), ("VERB", "PUNCT"), "a.conllu:", (7, 8)).place(1)
@@ -26,12 +26,12 @@ class TaggedSentence:
     lines: Sequence[int]
 
     def place(self, word: int) -> str:
-        """Where a word stands."""
+        """The place of a word, by its position from 0."""
         return f"{self.origin}{self.lines[word]}"
 
 
 class Block:
-    """The words of one sentence, collected line by line."""
+    """The words and tags of one sentence, collected line by line."""
 
     def __init__(self, file: Path) -> None:
         self._origin = f"{file}:"
@@ -40,11 +40,13 @@ class Block:
         self._lines: list[int] = []
 
     def add(self, word: str, tag: str, line: int) -> None:
+        """Adds a word."""
         self.words.append(word)
         self._tags.append(tag)
         self._lines.append(line)
 
     def take(self) -> TaggedSentence:
+        """Returns the sentence, and begins the next one."""
         sentence = TaggedSentence(tuple(self.words), tuple(self._tags), self._origin, tuple(self._lines))
         self.words, self._tags, self._lines = [], [], []
         return sentence

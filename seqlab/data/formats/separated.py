@@ -1,4 +1,4 @@
-"""Texts and labels of separated values (csv, tsv), each with the line where its row begins."""
+"""Texts and labels of separated values (csv, tsv), each with the line in which its row begins."""
 
 import logging
 import re
@@ -15,15 +15,15 @@ from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
-_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?')  # with which spreadsheets begin a file
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?')  # the first line of some spreadsheets' files
 _SHOWN_LINE: Final = 100  # characters of a first line in a message
-_MOST_BEFORE: Final = 20  # lines before the column names that are looked through
+_MOST_BEFORE: Final = 20  # lines among which the column names are searched for
 _PAGES: Final = ("<!doctype html", "<html", "<?xml")
 _MOST_NAMES: Final = 20  # of columns that a message lists
 
 
 class Separated(NamedTuple):
-    """How separated values are written, and the columns to read: names, or numbers from 0 (or from the last, -1)."""
+    """How separated values are written, and the columns to read, by name or by number from 0 (or from the last, -1)."""
 
     text: str | int
     label: str | int
@@ -33,16 +33,16 @@ class Separated(NamedTuple):
 
 
 def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterator[tuple[int, str, str]]:
-    """For each row its first line, its text and its label. Blank lines are skipped.
+    """Reads the rows of a file: the first line, the text and the label of each. Blank lines are skipped.
 
     Args:
-        file: what the lines are from, for messages.
-        lines: of the file, without their ends.
+        file: the file, for messages.
+        lines: its lines, without their ends.
         form: its columns, and how it is written.
 
     Raises:
         InputError: there is no line of names, no such column, or two of that name; a row has more or fewer values than
-            the first line; a quote is not closed, or seems to have swallowed rows; names file and line.
+            the first line; a quote is not closed, or its value seems to contain rows; names file and line.
     """
     start = _separator_line(file, lines, form)
     records: Iterator[Record] = quoted_records(file, lines, form.separator, start)
@@ -82,14 +82,14 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
 
 
 def same_names(values: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a row is the line of column names again: whatever the case, the order and the spaces around them."""
-    if values[-1].strip().casefold() not in map(_folded, names):  # of almost all rows, and fast
+    """Whether a row is the line of column names again, in any case, order and spacing."""
+    if values[-1].strip().casefold() not in map(_folded, names):  # true for almost all rows, and fast
         return False
     return sorted(map(_folded, values)) == sorted(map(_folded, names))
 
 
 def names_again(values: Sequence[str], names: Sequence[str]) -> str:
-    """What a user can do about a second line of column names."""
+    """The message about a second line of column names, with the mend."""
     if list(map(_folded, values)) == list(map(_folded, names)):
         return "the line of column names comes again; leave it out"
     return f"the column names come again, in another order ({', '.join(values)}): give each table a file of its own"
@@ -102,8 +102,15 @@ def _folded(name: str) -> str:
 def _check_first_line(
     file: Path, first: Record, form: Separated, classes: Counter[str], columns: tuple[int, int], repeats: int
 ) -> None:
-    """Refuses or tells a first line that seems to be what ``header`` says that it is not; ``repeats`` are the rows
-    equal to it.
+    """Refuses, or warns of, a first line that seems to be data and is read as names, or the other way round.
+
+    Args:
+        file: the file, for messages.
+        first: the first record.
+        form: its columns, and how it is written.
+        classes: the labels of the other rows, with their frequencies.
+        columns: the numbers of the columns of texts and labels.
+        repeats: the number of rows that are equal to the first record.
     """
     name = strip_label(first.fields[columns[1]])
     if form.header and name in classes:
@@ -112,7 +119,7 @@ def _check_first_line(
             raise InputError(f"{file}:{first.line}: {looks}: give data.header=false")
         log.warning("%s:%d: %s: then give data.header=false and columns by number", file, first.line, looks)
     elif form.header:
-        tell_names(f"{file}:{first.line}", first.fields, [form.text, form.label], columns)
+        warn_of_names(f"{file}:{first.line}", first.fields, [form.text, form.label], columns)
     if not form.header and classes[name] == repeats and _like_names(first.fields):
         log.warning(
             "%s:%d: the first line is read as a row, but looks like column names (%s): if it is, leave out data.header",
@@ -122,17 +129,19 @@ def _check_first_line(
         )
 
 
-def tell_names(place: str, names: Sequence[str], asked: Sequence[str | int], columns: Sequence[int]) -> None:
-    """Tells of a line of names that looks like data where columns are asked for by number, which any line has.
+def warn_of_names(place: str, names: Sequence[str], options: Sequence[str | int], columns: Sequence[int]) -> None:
+    """Warns of a line of column names that looks like data. Where columns are given by number, any line has them.
 
     Args:
-        place: where the line of names stands.
-        names: that it has.
-        asked: the columns that are read, by name or number.
-        columns: their numbers.
+        place: the place of the line.
+        names: the names in it.
+        options: the columns that are read, by name or number, as the options give them.
+        columns: the numbers of these columns.
     """
     unsure = [
-        names[at] for one, at in zip(asked, columns, strict=True) if isinstance(one, int) and str(one) != names[at]
+        names[number]
+        for option, number in zip(options, columns, strict=True)
+        if isinstance(option, int) and str(option) != names[number]
     ]
     if any(map(_like_data, unsure)):
         log.warning(
@@ -151,7 +160,11 @@ def _stripped(labels: Counter[str]) -> Counter[str]:
 
 
 def _separator_line(file: Path, lines: Sequence[str], form: Separated) -> int:
-    """1 where the first line is that with which spreadsheets name the separator, which must be the one; else 0."""
+    """The number of lines that name the separator, as some spreadsheets do in the first line: 0 or 1.
+
+    Raises:
+        InputError: the line names another separator.
+    """
     named = _SEPARATOR_LINE.fullmatch(lines[0]) if lines and form.header else None
     if named is not None and named[1] != form.separator:
         raise InputError(
@@ -167,7 +180,7 @@ def _with_first(first: Record, records: Iterator[Record]) -> Iterator[Record]:
 
 
 def _column(file: Path, first: Record, form: Separated, option: str, later: Sequence[str]) -> int:
-    """Where a column stands."""
+    """The number of a column, from 0."""
     column: str | int = getattr(form, option)
     names = list(map(strip_label, first.fields))
     place = f"{file}:{first.line}"
@@ -194,7 +207,7 @@ def _column(file: Path, first: Record, form: Separated, option: str, later: Sequ
 
 
 def _missing_mend(first: Record, form: Separated, option: str, later: Sequence[str]) -> str:
-    """What a user can do about a column that the first line doesn't name; ``later`` are the lines after it."""
+    """The mend where the first line does not name a column. ``later`` are the lines after it."""
     if first.fields[0].lstrip().startswith(("{", "[{")):
         return "the first line looks like JSON: then let the file's name end in .jsonl"
     if first.fields[0].lstrip().lower().startswith(_PAGES):
@@ -212,12 +225,12 @@ def _missing_mend(first: Record, form: Separated, option: str, later: Sequence[s
 
 
 def _like_data(field: str) -> bool:
-    """Whether a name of a column would rather be a value: empty, a number, or a sentence."""
+    """Whether a column name looks like a value: empty, a number, or a sentence."""
     return not field.strip() or field.strip().lstrip("+-").replace(".", "", 1).isdigit() or len(field.split()) > 3
 
 
 def _like_names(fields: Sequence[str]) -> bool:
-    """Whether the values of a line would rather be names of columns: single words, each another one."""
+    """Whether the values of a line look like column names: different single words."""
     return len(set(fields)) == len(fields) and all(
         len(field.split()) == 1 and not _like_data(field) for field in fields
     )

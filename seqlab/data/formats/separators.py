@@ -1,4 +1,4 @@
-"""How tables of separated values are written: what a user gives for ``data.separator`` and its neighbours."""
+"""The options that say how a table of separated values is written: ``data.separator`` and its neighbours."""
 
 import re
 from dataclasses import dataclass
@@ -8,18 +8,20 @@ from seqlab.errors import InputError
 
 SEPARATORS: Final = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "}
 NAMES: Final = {character: name for name, character in SEPARATORS.items()}
-"""How a message names a separator."""
+"""The names of separators in messages."""
 
 
 def separator_of(text: str | None) -> str | None:
-    """The characters that ``data.separator`` means: characters, a name, or ``\\t`` in any quoting; None where none is
-    given.
+    """The separator that ``data.separator`` names, by its characters, its name, or ``\\t`` in any quoting.
+
+    Args:
+        text: the option; None: none is given.
 
     Raises:
-        InputError: it is empty, or holds a line break or a double quote.
+        InputError: the option is empty, or holds a line break or a double quote.
 
     Example:
-        >>> [separator_of(given) for given in ("tab", "\\\\t", "\\t", "|", "Space", None)]
+        >>> [separator_of(option) for option in ("tab", "\\\\t", "\\t", "|", "Space", None)]
         ['\\t', '\\t', '\\t', '|', ' ', None]
     """
     if text is None:
@@ -35,15 +37,16 @@ def separator_of(text: str | None) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """How a table is written; all but ``encoding`` is of separated values.
+    """How a table is written. All fields but ``encoding`` are for separated values.
 
     Args:
-        encoding: the file's encoding (parquet has none).
-        separator: what stands between two values: a character or more, or ``comma``, ``tab``, ``semicolon``, ``pipe``
-            or ``space``; None: by the file's ending, a comma in .csv.
-        header: whether the first line names the columns; None: by the columns that are asked for.
-        quoting: "standard": values in double quotes may hold separators and line breaks; "none": quotes are characters
-            like others; None: standard, but what both would read, or seems to have swallowed rows, is refused.
+        encoding: the file's encoding; parquet has none.
+        separator: what stands between two values: one or more characters, or ``comma``, ``tab``, ``semicolon``,
+            ``pipe`` or ``space``; None: by the file's ending, a comma in .csv.
+        header: whether the first line holds the column names; None: it does if a column is given by name.
+        quoting: "standard": values in double quotes may contain separators and line breaks; "none": quotes are ordinary
+            characters; None: standard, but a file that can be read both ways, or whose quoted value seems to contain
+            rows, is refused.
 
     Raises:
         InputError: an option is wrong.
@@ -62,13 +65,13 @@ class Writing:
             raise InputError(f"data.header={self.header} must be true, false or null")
 
     def check_column(self, option: str) -> None:
-        """Refuses a column that is neither a name nor a number, or a name where no line names the columns.
+        """Refuses a column that is neither a name nor a number, or a name where no line holds the names.
 
         Args:
-            option: the field that holds it.
+            option: the field of the column.
 
         Raises:
-            InputError: it is so.
+            InputError: the column is wrong.
         """
         column = getattr(self, option)
         if isinstance(column, bool) or not isinstance(column, (str, int)) or column == "":
@@ -80,9 +83,9 @@ class Writing:
             )
 
     def of_separated(self) -> dict[str, object]:
-        """The options for separated values alone, None where they are as by default."""
+        """The options that are for separated values alone; None for a default."""
         return {"separator": self.separator, "header": self.header, "quoting": self.quoting}
 
     def of_files(self) -> dict[str, object]:
-        """The options for files alone, which a data set of the hub takes none of; None where they are as by default."""
+        """The options that are for files alone, not for a data set of the hub; None for a default."""
         return {**self.of_separated(), "encoding": None if self.encoding == "utf-8" else self.encoding}

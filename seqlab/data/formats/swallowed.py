@@ -1,4 +1,4 @@
-"""Quotes that are not closed: values of several lines that have swallowed rows of their table."""
+"""Quotes that are not closed: values of several lines that contain rows of their table."""
 
 import csv
 from collections import Counter
@@ -10,11 +10,11 @@ from seqlab.data.core.labels import strip_label
 from seqlab.data.formats.records import Record
 from seqlab.errors import InputError
 
-_SURE_LINES: Final = 4  # lines of the form of rows that are no accident, whatever their labels
+_SURE_LINES: Final = 4  # as many lines with the form of rows are rows, whatever their labels
 
 
 class Suspect(NamedTuple):
-    """A field of several lines, of which some look like rows: where its quote opens, and the labels they would have."""
+    """A field of several lines that may contain rows: the line of its quote, its lines, and the labels of such rows."""
 
     line: int
     num_lines: int
@@ -22,7 +22,15 @@ class Suspect(NamedTuple):
 
 
 def suspects_of(record: Record, lines: Sequence[str], separator: str, label: int, width: int) -> Iterator[Suspect]:
-    """The quoted fields of a record of which most lines have as many values as a row."""
+    """The quoted fields of a record most of whose lines have as many values as a row.
+
+    Args:
+        record: the record.
+        lines: all lines of its file.
+        separator: what stands between two values.
+        label: the number of the column of labels.
+        width: the number of values of a row.
+    """
     line = record.line
     for field in record.fields:
         more = field.count("\n")
@@ -35,7 +43,7 @@ def suspects_of(record: Record, lines: Sequence[str], separator: str, label: int
 
 
 def values_of(line: str, separator: str) -> list[str]:
-    """The values of a line by itself."""
+    """The values of a line, if it is a row by itself."""
     if '"' not in line or len(separator) > 1:
         return line.split(separator)
     try:
@@ -45,7 +53,16 @@ def values_of(line: str, separator: str) -> list[str]:
 
 
 def check_swallowed(file: Path, suspect: Suspect, classes: Counter[str]) -> None:
-    """Refuses a field of lines that would be rows: by their labels, which other rows have, or by their sheer number."""
+    """Refuses a field most of whose lines are rows, by their labels, which other rows have, or by their number.
+
+    Args:
+        file: the file, for messages.
+        suspect: the field.
+        classes: the labels of other rows.
+
+    Raises:
+        InputError: the field contains rows.
+    """
     matching = sum(strip_label(label) in classes for label in suspect.labels)
     plain = sum(bool(label) and not label[0].isspace() for label in suspect.labels)  # prose has a space after a comma
     alike = plain == suspect.num_lines >= _SURE_LINES
@@ -58,14 +75,13 @@ def check_swallowed(file: Path, suspect: Suspect, classes: Counter[str]) -> None
 
 
 def rows_within(value: str, separator: str, width: int, classes: Collection[str] | None = None) -> int:
-    """How many lines of a value would be rows of its table, where they are so many that a stray quote must have
-    swallowed them; else 0. For values that another reader has split.
+    """How many lines of a value are rows of its table, if most of them are; else 0. For values of another reader.
 
     Args:
-        value: of several lines.
+        value: a value of several lines.
         separator: what stands between two values of a row.
-        width: how many values a row has.
-        classes: the labels of other rows, one of which a row's line has; None: the table has none.
+        width: the number of values of a row.
+        classes: the labels of other rows, one of which a row has; None: the table has no labels.
 
     Example:
         >>> rows_within("one,neg\\ntwo,pos\\nthree", ",", 2, {"neg", "pos"}), rows_within("a, b\\nc", ",", 2, {"neg"})
@@ -74,7 +90,7 @@ def rows_within(value: str, separator: str, width: int, classes: Collection[str]
     lines = [line for line in value.split("\n") if line.strip()]
     split = [values for line in lines if len(values := line.split(separator)) == width > 1]
     if classes is not None:
-        known = sum(any(strip_label(one) in classes for one in values) for values in split)
-        return known if 2 * known >= len(lines) else 0
+        labelled = sum(any(strip_label(value) in classes for value in values) for values in split)
+        return labelled if 2 * labelled >= len(lines) else 0
     plain = sum(not any(one[:1].isspace() or not one for one in values) for values in split)
     return plain if plain >= len(lines) - 1 >= _SURE_LINES - 1 else 0

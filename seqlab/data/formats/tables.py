@@ -1,14 +1,15 @@
-"""Rows of labelled texts from csv, tsv, jsonl and parquet files, with the line of whatever is wrong in them.
+"""Rows of labelled texts from csv, tsv, jsonl and parquet files. Errors name the line.
 
-Python's csv module splits the fields, not pandas or pyarrow: those guess types ("01" becomes 1, "NA" nothing), fill or
-shift ragged rows without a word, and know no line numbers of rows whose fields span lines.
+Python's csv module splits the fields, not pandas or pyarrow. Those guess types ("01" becomes 1, "NA" nothing), fill or
+shift ragged rows silently, and have no line numbers for rows that span lines.
 """
 
 import gzip
 import json
+import logging
 import re
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,13 +21,21 @@ from seqlab.data.formats.separators import Writing
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
 TABLES: Final = ".csv, .tsv, .jsonl or .parquet"
 _SEPARATED: Final = {".csv": ",", ".tsv": "\t"}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class LabelledText(NamedTuple):
-    """A text, its label, and where it stands, for messages: ``file:line``."""
+    """A text and its label.
+
+    Attributes:
+        text: the text as it stands in the data.
+        label: the name of its class.
+        place: the row's place, for messages: ``file:line``.
+    """
 
     text: str
     label: str
@@ -35,13 +44,13 @@ class LabelledText(NamedTuple):
 
 @dataclass(frozen=True)
 class TableFormat(Writing):
-    """Which columns of a table are read, and how it is written.
+    """The columns of a table with labelled texts, and how the table is written.
 
     Args:
-        text: the column of texts: its name, or in separated values its number, from 0, or from the last by -1.
-        label: the same for the labels.
-        encoding, separator, header, quoting: see :class:`~seqlab.data.formats.separators.Writing`; a first line names
-            the columns unless ``header`` is false, and without ``separator`` a tab stands in .tsv.
+        text: the column of texts: its name, or in separated values its number from 0 (or from the last, -1).
+        label: the column of labels, likewise.
+        encoding, separator, header, quoting: see :class:`~seqlab.data.formats.separators.Writing`. The first line holds
+            column names unless ``header`` is false. Without ``separator``, it is a tab in .tsv.
 
     Raises:
         InputError: an option is wrong.
@@ -80,15 +89,15 @@ def is_separated(file: Path, form: TableFormat) -> bool:
 
 
 def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[LabelledText]:
-    """The rows of a csv, tsv, jsonl or parquet file.
+    """Reads the rows of a table.
 
     Args:
-        file: csv, tsv, jsonl or parquet, by its ending.
+        file: a table, by its ending: csv, tsv, jsonl or parquet.
         form: its columns, and how it is written.
-        names: give labels their classes.
+        names: names the class of each label.
 
     Raises:
-        InputError: another ending, a broken file, or a row that lacks its text or label; names file and line.
+        InputError: the file has another ending or is broken, or a row lacks its text or label; names file and line.
     """
     ending = ending_of(file)
     if is_separated(file, form):
@@ -114,18 +123,18 @@ def read_table(file: Path, form: TableFormat, names: LabelNames) -> Iterator[Lab
 def labelled_row(
     text: Any, label: Any, place: str, form: TableFormat, names: LabelNames, written: bool = False
 ) -> LabelledText:
-    """A row of a table.
+    """Makes a row of a table.
 
     Args:
-        text: what its column of texts holds.
-        label: what its column of labels holds.
-        place: where it stands.
-        form: names the columns, for messages.
-        names: gives the label its class, see :class:`~seqlab.data.core.labels.LabelNames`.
-        written: whether the label is text as written, as in csv.
+        text: the value in the column of texts.
+        label: the value in the column of labels.
+        place: the row's place.
+        form: the columns, for messages.
+        names: names the class of the label.
+        written: whether the label is text from a format without types, such as csv.
 
     Raises:
-        InputError: the text is none, or there is no label.
+        InputError: the text or the label is missing, or of a wrong type.
     """
     if isinstance(text, bytes):
         try:
@@ -138,7 +147,7 @@ def labelled_row(
 
 
 def without_surrogates(text: str) -> tuple[str, int]:
-    """The text with U+FFFD in place of each half of a surrogate pair, which no encoding can hold, and their number.
+    """The text with U+FFFD for each half of a surrogate pair, which no encoding can hold, and the number of these.
 
     Example:
         >>> without_surrogates("cut \\ud83d")
@@ -147,8 +156,22 @@ def without_surrogates(text: str) -> tuple[str, int]:
     return _SURROGATE.subn("\ufffd", text)
 
 
+def warn_of_surrogates(source: str, places: Sequence[tuple[str, int]]) -> None:
+    """Warns of rows that had lone surrogates, if there are any.
+
+    Args:
+        source: where the rows come from.
+        places: the place of each row, and how many it had.
+    """
+    if places:
+        log.warning(
+            "%s: lone surrogates are read as U+FFFD: %d, in rows: %d, the first at %s",
+            *(source, sum(count for _, count in places), len(places), places[0][0]),
+        )
+
+
 def ending_of(file: Path) -> str:
-    """The ending of a file's name in small letters, ``.gz`` aside."""
+    """The ending of a file's name in lower case, before ``.gz``."""
     return (file.with_suffix("") if file.suffix.lower() == ".gz" else file).suffix.lower()
 
 
@@ -156,12 +179,12 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
     """The objects of a file of JSON lines, each with its place.
 
     Args:
-        file: plain or gzip.
+        file: the file, plain or gzip.
         encoding: the file's encoding.
         columns: the keys that are read.
 
     Raises:
-        InputError: a line is no object, or has two values of one of the ``columns``; names file and line.
+        InputError: a line is not an object, or has two values of a key; names file and line.
     """
     repeated: list[str] = []
 
@@ -190,15 +213,15 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
 
 
 def check_record(place: str, names: Collection[str], columns: Mapping[str, str]) -> None:
-    """Refuses a row, or a table, of these ``names`` that lacks one of the ``columns``, which are given by option.
+    """Refuses a row, or a table, that lacks a column.
 
     Args:
-        place: where the row stands.
-        names: that it has.
-        columns: that it needs, by option.
+        place: the row's place.
+        names: the names of the columns that it has.
+        columns: the columns that are read, by option.
 
     Raises:
-        InputError: it does; lists the names.
+        InputError: a column is missing; lists the names.
     """
     for option, column in columns.items():
         if column not in names:
@@ -214,7 +237,7 @@ def _list_hint(line: str) -> str:
 
 
 def parquet_rows(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a parquet file, each with its place; ``columns`` are given by option."""
+    """The rows of a parquet file, each with its place. ``columns`` are those that are read, by option."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -239,7 +262,7 @@ def parquet_rows(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, 
 
 
 def _plain_values(column: Any) -> list[Any]:
-    """A column's values as Python's; floats of few bits by their shortest digits (0.1, not 0.10000000149)."""
+    """The values of a column as Python's; float16 and float32 by their shortest digits (0.1, not 0.10000000149)."""
     import pyarrow as pa
 
     if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
@@ -248,5 +271,5 @@ def _plain_values(column: Any) -> list[Any]:
             None if null else float(str(value))
             for value, null in zip(values, column.is_null().to_pylist(), strict=True)
         ]
-    found: list[Any] = column.to_pylist()
-    return found
+    plain: list[Any] = column.to_pylist()
+    return plain

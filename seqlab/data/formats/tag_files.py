@@ -1,4 +1,4 @@
-"""Tagged sentences of files in CoNLL-U or in columns, whichever a file is in."""
+"""Tagged sentences of files in CoNLL-U or in columns, whichever format a file has."""
 
 import logging
 from collections import Counter
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from seqlab.data.core.summary import counted
-from seqlab.data.formats.columns import Columns, read_columns
+from seqlab.data.formats.column_layout import Columns
+from seqlab.data.formats.columns import read_columns
 from seqlab.data.formats.conllu import CONLLU_TAGS, is_conllu, read_conllu
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.separators import separator_of
@@ -19,9 +20,9 @@ log = logging.getLogger("seqlab")
 
 FORMATS = ("conllu", "columns")
 SOME: Final = 10
-"""Words of a file that are enough to be surprised that they are one, or in one sentence."""
+"""From this number of words on, it is odd that a file has one word alone, or one sentence."""
 LONG: Final = 100
-"""Words of a file that is one sentence, from which on it is told."""
+"""Above this number of words, a file that is one sentence gets a warning."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,21 @@ class TagFormat:
     """How files of tagged sentences are written.
 
     Args:
-        format: "conllu" or "columns"; None: conllu for files that end in .conllu or .conllup (and .gz), and for those
+        format: "conllu" or "columns"; None: conllu for files that end in .conllu or .conllup (and .gz), and for files
             that look like it where no option is for columns; else columns.
-        word_column: columns: where the words are: a number from 0, or with ``header`` a name; None: 0.
-        tag_column: conllu: "upos" (None) or "xpos"; columns: where the tags are, from 0, or from the last by -1
-            (None), -2, ..., or with ``header`` a name.
-        separator: columns: what stands between them: a character, or "tab", "space", "comma", "semicolon", "pipe", or
-            "whitespace" for any run of spaces and tabs; None: tabs where these read every line alike, else whitespace.
-        comments: columns: what comments begin with, or a list of such; None: there are none.
-        header: columns: true: the first line of each file holds the columns' names; None: it does not, and a first
-            line that looks so is told.
+        word_column: in columns, the column of words: a number from 0, or with ``header`` a name; None: 0.
+        tag_column: in CoNLL-U, "upos" (None) or "xpos"; in columns, the column of tags: a number from 0 or from the
+            last (-1), or with ``header`` a name; None: -1.
+        separator: in columns, what stands between them: a character, or "tab", "space", "comma", "semicolon", "pipe",
+            or "whitespace" for any run of spaces and tabs; None: tabs where these read every line alike, else
+            whitespace.
+        comments: in columns, what comments begin with, or a list of such beginnings; None: there are none.
+        header: in columns, whether the first line of each file holds the columns' names; None: it does not, and a
+            warning says so where it seems to.
         encoding: the files' encoding.
 
     Raises:
-        InputError: an option is wrong, or not of the ``format``.
+        InputError: an option is wrong, or not for the ``format``.
     """
 
     format: str | None = None
@@ -67,16 +69,19 @@ class TagFormat:
             self.columns(self.format)
 
     def of_files(self) -> dict[str, object]:
-        """The options for files alone, which a data set of the hub takes none of; None where they are as by default."""
+        """The options that are for files alone, not for a data set of the hub; None for a default."""
         names = ("format", "separator", "comments", "header")
         encoding = None if self.encoding == "utf-8" else self.encoding
         return {**{name: getattr(self, name) for name in names}, "encoding": encoding}
 
     def columns(self, format: str) -> Columns:
-        """How files of one of the two formats are read; for CoNLL-U the column of tags alone counts.
+        """The columns of files of a format. For CoNLL-U only the column of tags counts.
+
+        Args:
+            format: "conllu" or "columns".
 
         Raises:
-            InputError: an option is not of the format.
+            InputError: an option is not for the format.
         """
         word, tag = self.word_column, self.tag_column
         if format == "conllu":
@@ -103,41 +108,41 @@ class TagFormat:
         )
 
     def of_file(self, file: Path, lines: Sequence[str]) -> str:
-        """The format of a file: as an option, its ending or its lines say."""
+        """The format of a file, by the options, its ending or its lines."""
         if self.format is not None:
             return self.format
         if file.name.lower().removesuffix(".gz").endswith((".conllu", ".conllup")):
             return "conllu"
-        for_columns = (self.word_column, self.separator, self.comments, self.header)
-        asked = any(option is not None for option in for_columns) or isinstance(self.tag_column, int)
-        if asked or not is_conllu(lines):
+        options = (self.word_column, self.separator, self.comments, self.header)
+        has_columns = any(option is not None for option in options) or isinstance(self.tag_column, int)
+        if has_columns or not is_conllu(lines):
             return "columns"
         log.info("%s looks like CoNLL-U and is read so; data.format=columns reads it as columns", file)
         return "conllu"
 
 
 class TagReader:
-    """Reads files of tagged sentences, which must all be in one format.
+    """Reads files of tagged sentences, which must all have one format.
 
     Args:
-        form: how they are written.
+        form: how the files are written.
     """
 
     def __init__(self, form: TagFormat) -> None:
         self._form = form
-        self._formats: dict[str, Path] = {}  # the first file in each
-        self._widths: dict[int, Path] = {}  # numbers of columns, and the first file of each
+        self._formats: dict[str, Path] = {}  # the first file of each format
+        self._widths: dict[int, Path] = {}  # the first file with each number of columns
 
     def read(self, file: Path, left_out: Counter[str]) -> list[TaggedSentence]:
         """The sentences of a file.
 
         Args:
-            file: plain or gzip.
+            file: the file, plain or gzip.
             left_out: counts the lines that are left out, by kind.
 
         Raises:
-            InputError: it is broken, has no sentence, or is of another format than an earlier one; see ``read_conllu``
-                and ``read_columns``.
+            InputError: the file is broken, has no sentence, or has another format than an earlier one; see
+                ``read_conllu`` and ``read_columns``.
         """
         lines = read_lines(file, self._form.encoding)
         format = self._form.of_file(file, lines)
@@ -158,7 +163,7 @@ class TagReader:
         return sentences
 
     def _check_width(self, file: Path, widths: Sequence[int]) -> None:
-        """Refuses files whose columns differ in their number, where nobody said which of them holds the tags."""
+        """Refuses files with different numbers of columns where ``tag_column`` is not given."""
         self._widths.update({width: file for width in widths if width not in self._widths})
         if len(self._widths) > 1 and self._form.tag_column is None:
             (width, first), (other, second) = self._widths.items()
@@ -169,10 +174,10 @@ class TagReader:
 
 
 def _check_words(file: Path, sentences: Sequence[TaggedSentence], format: str) -> None:
-    """Refuses a file of one word, over and over; tells of one that is a single long sentence.
+    """Refuses a file whose words are all the same, and warns of one that is a single long sentence.
 
     Raises:
-        InputError: it is so.
+        InputError: all words are the same.
     """
     first = sentences[0].words[0]
     if sum(len(one.words) for one in sentences) >= SOME and all({first} == set(one.words) for one in sentences):

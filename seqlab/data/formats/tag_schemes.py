@@ -1,4 +1,4 @@
-"""How tags mark the words of entities (BIO, IOB1, BIOES and their like): told apart, read as BIO, written back."""
+"""Schemes by which tags mark the words of entities (BIO, IOB1, BIOES, ...): found, read as BIO, and written."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
 
-# Of each scheme the marks of a first word, an inner word, a last word and an only word; None: as an inner or first one.
+# For each scheme, the marks of a first, an inner, a last and an only word; None: that of an inner or a first word.
 _MARKS: Final[dict[str, tuple[str, str, str | None, str | None]]] = {
     "BIO": ("B", "I", None, None),
     "IOB1": ("B", "I", None, None),
@@ -18,14 +18,14 @@ _MARKS: Final[dict[str, tuple[str, str, str | None, str | None]]] = {
     "BMEWO": ("B", "M", "E", "W"),
 }
 SCHEMES: Final = tuple(_MARKS)
-OUTSIDE: Final = ("O", "o", "0", "_", "-")  # what stands for no entity; all but the first where no O occurs
+OUTSIDE: Final = ("O", "o", "0", "_", "-")  # spellings of the tag outside entities; the first that occurs counts
 
 _OPENING, _CONTINUING = frozenset("BIM"), frozenset("IMEL")
 _LETTERS = frozenset("BIMELSUW")
 
 
 class _Mark(NamedTuple):
-    """A tag's mark (O outside entities) and what comes after it: the type with its hyphen, or nothing."""
+    """The parts of a tag: its mark (O outside entities), and the type with its hyphen, or nothing."""
 
     letter: str
     suffix: str = ""
@@ -38,12 +38,12 @@ _NONE: Final = _Mark("O")
 class TagScheme:
     """A scheme of entity tags.
 
-    Two sequences of tags mean the same where they hold the same entities, so that a model may learn one scheme, BIO,
-    whatever a file has. A wrong sequence means what it means to CoNLL's scorer: an entity goes on from a first or inner
-    word to an inner or last one of the same type, and begins anew wherever else a word is marked.
+    Two sequences of tags are equal in meaning if they mark the same entities. So a model may learn one scheme, BIO,
+    whatever the files have. A wrong sequence is read as by CoNLL's scorer: an entity continues from a first or inner
+    word to an inner or last word of the same type, and any other marked word begins a new one.
 
     Attributes:
-        name: one of ``SCHEMES``: BIO (IOB2, Ramshaw & Marcus 1995 as in CoNLL-2003's later copies), IOB1 (B- alone
+        name: one of ``SCHEMES``: BIO (IOB2, Ramshaw & Marcus 1995 as in CoNLL-2003's later copies), IOB1 (with B- only
             between two entities of one type), BIOES, BILOU, BMES and BMEWO.
         outside: the tag of words outside entities.
 
@@ -63,50 +63,58 @@ class TagScheme:
     outside: str = "O"
 
     def read(self, tags: Sequence[str]) -> list[str]:
-        """Tags of this scheme, in BIO."""
+        """Converts tags of this scheme to BIO."""
         marks = [_parse(tag, self.outside) or _NONE for tag in tags]
         pairs = zip([_NONE, *marks], marks, strict=False)
         return [
-            "O" if mark == _NONE else ("I" if _goes_on(before, mark) else "B") + mark.suffix for before, mark in pairs
+            "O" if mark == _NONE else ("I" if _continues(before, mark) else "B") + mark.suffix for before, mark in pairs
         ]
 
     def write(self, tags: Sequence[str]) -> list[str]:
-        """Tags in BIO, in this scheme."""
+        """Converts tags in BIO to this scheme."""
         first, inner, last, only = _MARKS[self.name]
         marks = [*(_parse(tag, "O") or _NONE for tag in tags), _NONE]
-        found, before = [], _NONE
+        converted, before = [], _NONE
         for place, mark in enumerate(marks[:-1]):
-            begins, ends = not _goes_on(before, mark), not _goes_on(mark, marks[place + 1])
+            begins, ends = not _continues(before, mark), not _continues(mark, marks[place + 1])
             if mark == _NONE:
-                found.append(self.outside)
+                converted.append(self.outside)
             elif self.name == "IOB1":
-                found.append(
-                    (first if begins and before.suffix == mark.suffix and before != _NONE else inner) + mark.suffix
-                )
+                follows_its_type = before != _NONE and before.suffix == mark.suffix
+                converted.append((first if begins and follows_its_type else inner) + mark.suffix)
             elif begins:
-                found.append(((only if ends else None) or first) + mark.suffix)
+                converted.append(((only if ends else None) or first) + mark.suffix)
             else:
-                found.append(((last if ends else None) or inner) + mark.suffix)
+                converted.append(((last if ends else None) or inner) + mark.suffix)
             before = mark
-        return found
+        return converted
 
 
 @dataclass
 class _Evidence:
-    """What the tags of a split show of their scheme: of each kind how often, and where first."""
+    """What the tags of a split show about their scheme.
 
-    letters: dict[str, tuple[str, str]] = field(default_factory=dict)  # the mark: its first tag and place
+    Attributes:
+        letters: for each mark, the first tag with it and the tag's place.
+        typed: for tags with a type (True) and without one (False), the first such tag and its place.
+        inside_first: the places of I- that begin an entity, as in IOB1.
+        free_first: the places of B- where IOB1 would have I-.
+        broken: the places at which an entity lacks its beginning or its end.
+    """
+
+    letters: dict[str, tuple[str, str]] = field(default_factory=dict)
     typed: dict[bool, tuple[str, str]] = field(default_factory=dict)
-    inside_first: list[str] = field(default_factory=list)  # places of I- that begin an entity, as in IOB1
-    free_first: list[str] = field(default_factory=list)  # places of B- where IOB1 would have I-
-    broken: list[str] = field(default_factory=list)  # places where an entity lacks its beginning or its end
+    inside_first: list[str] = field(default_factory=list)
+    free_first: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
 
 def scheme_of(sentences: Sequence[TaggedSentence]) -> TagScheme:
-    """The scheme that the tags of a training split follow.
+    """The scheme of a training split's tags.
 
     Raises:
-        InputError: a tag marks no entity, tags are of two schemes, or some have types and some do not; names places.
+        InputError: a tag marks no entity, no scheme has all marks, or some tags have types and some do not; names
+            places.
 
     Example:
         >>> scheme_of([TaggedSentence(("New", "York"), ("B-LOC", "E-LOC"), "a:", (1, 2))]).name
@@ -129,7 +137,7 @@ def scheme_of(sentences: Sequence[TaggedSentence]) -> TagScheme:
 
 
 def typed_mark(tags: Iterable[str], outside: str = "O") -> bool | None:
-    """Whether the first tag of an entity has a type; None where no tag is of an entity.
+    """Whether the first tag that marks an entity has a type; None where none does.
 
     Example:
         >>> typed_mark(["O", "B-PER"]), typed_mark(["O", "B"]), typed_mark(["O"])
@@ -139,15 +147,15 @@ def typed_mark(tags: Iterable[str], outside: str = "O") -> bool | None:
 
 
 def check_scheme(sentences: Sequence[TaggedSentence], scheme: TagScheme, typed: bool | None = None) -> list[str]:
-    """The places where an entity lacks its beginning or its end, of sentences that follow a scheme.
+    """Checks that a split follows a scheme. Returns the places at which an entity lacks its beginning or its end.
 
     Args:
-        sentences: those of a split.
-        scheme: the training split's.
-        typed: whether tags have types in training; None: whatever these have.
+        sentences: the sentences of the split.
+        scheme: the scheme of the training split.
+        typed: whether the tags of training have types; None: not known.
 
     Raises:
-        InputError: a tag is not of the scheme, or has a type where those of training have none or the other way round;
+        InputError: a tag is not of the scheme, or has a type where those of training have none, or the other way round;
             names its place.
     """
     marks = set(_MARKS[scheme.name])
@@ -170,7 +178,8 @@ def check_scheme(sentences: Sequence[TaggedSentence], scheme: TagScheme, typed: 
 
 
 def _gather(sentences: Iterable[TaggedSentence], outside: str, ends: bool) -> _Evidence:
-    found = _Evidence()
+    """The evidence of some sentences; ``ends`` says whether the scheme has marks for the last words of entities."""
+    evidence = _Evidence()
     for sentence in sentences:
         before = _NONE
         for place, tag in enumerate(sentence.tags):
@@ -178,39 +187,41 @@ def _gather(sentences: Iterable[TaggedSentence], outside: str, ends: bool) -> _E
             if mark is None:
                 raise InputError(_no_entity(sentence, place, outside))
             if mark != _NONE:
-                _note(found, sentence, place, mark, before)
-            if ends and before.letter in _OPENING and not _goes_on(before, mark):
-                found.broken.append(sentence.place(place - 1))
+                _note(evidence, sentence, place, mark, before)
+            if ends and before.letter in _OPENING and not _continues(before, mark):
+                evidence.broken.append(sentence.place(place - 1))
             before = mark
         if ends and before.letter in _OPENING:
-            found.broken.append(sentence.place(len(sentence.tags) - 1))
-    if len(found.typed) == 2:
-        shown = " and ".join(f"{tag!r} ({place})" for tag, place in found.typed.values())
+            evidence.broken.append(sentence.place(len(sentence.tags) - 1))
+    if len(evidence.typed) == 2:
+        shown = " and ".join(f"{tag!r} ({place})" for tag, place in evidence.typed.values())
         raise InputError(f"of the tags {shown} one has a type and one has none: expected types for all or none")
-    return found
+    return evidence
 
 
-def _note(found: _Evidence, sentence: TaggedSentence, place: int, mark: _Mark, before: _Mark) -> None:
+def _note(evidence: _Evidence, sentence: TaggedSentence, place: int, mark: _Mark, before: _Mark) -> None:
+    """Adds a tag that marks an entity to the evidence."""
     tag = sentence.tags[place]
-    if mark.letter not in found.letters:
-        found.letters[mark.letter] = tag, sentence.place(place)
-    if bool(mark.suffix) not in found.typed:
-        found.typed[bool(mark.suffix)] = tag, sentence.place(place)
-    if mark.letter in _CONTINUING and not _goes_on(before, mark):
-        (found.inside_first if mark.letter == "I" else found.broken).append(sentence.place(place))
+    if mark.letter not in evidence.letters:
+        evidence.letters[mark.letter] = tag, sentence.place(place)
+    if bool(mark.suffix) not in evidence.typed:
+        evidence.typed[bool(mark.suffix)] = tag, sentence.place(place)
+    if mark.letter in _CONTINUING and not _continues(before, mark):
+        evidence.broken.append(sentence.place(place))
         if mark.letter == "I":
-            found.broken.append(sentence.place(place))
+            evidence.inside_first.append(sentence.place(place))
     if mark.letter == "B" and (before == _NONE or before.suffix != mark.suffix):
-        found.free_first.append(sentence.place(place))
+        evidence.free_first.append(sentence.place(place))
 
 
 def _outside(sentences: Iterable[TaggedSentence]) -> str:
-    """The tag of words outside entities: O, or one of its spellings where no O occurs."""
+    """The tag of words outside entities: the first spelling of O that occurs."""
     tags = Counter(tag for sentence in sentences for tag in sentence.tags)
     return next((tag for tag in OUTSIDE if tag in tags), OUTSIDE[0])
 
 
 def _no_entity(sentence: TaggedSentence, place: int, outside: str) -> str:
+    """The message about a tag that marks no entity."""
     tag = sentence.tags[place]
     capital = tag[:1].upper() + tag[1:]
     if len(tag) > 1 and _parse(capital, outside) is not None:
@@ -223,7 +234,7 @@ def _no_entity(sentence: TaggedSentence, place: int, outside: str) -> str:
 
 
 def _clash(letters: set[str]) -> Iterator[str]:
-    """Two marks that no scheme has both, or else all."""
+    """Two marks that are in no scheme together; all marks where each two are."""
     ranked = sorted(letters)
     for i, one in enumerate(ranked):
         for other in ranked[i + 1 :]:
@@ -234,7 +245,7 @@ def _clash(letters: set[str]) -> Iterator[str]:
 
 
 def _parse(tag: str, outside: str) -> _Mark | None:
-    """None for a tag that marks no entity."""
+    """The parts of a tag; None where it is not of any scheme."""
     if tag == outside:
         return _NONE
     letter, suffix = tag[:1], tag[1:]
@@ -243,6 +254,6 @@ def _parse(tag: str, outside: str) -> _Mark | None:
     return _Mark(letter, suffix)
 
 
-def _goes_on(before: _Mark, mark: _Mark) -> bool:
-    """Whether the entity of the word before goes on in a word, by CoNLL's scorer."""
+def _continues(before: _Mark, mark: _Mark) -> bool:
+    """Whether a word continues the entity of the word before, by CoNLL's scorer."""
     return before.letter in _OPENING and mark.letter in _CONTINUING and before.suffix == mark.suffix

@@ -32,16 +32,16 @@ class Corpus:
     """The three splits of a data set as token ids.
 
     Args:
-        folder: what ``write_corpus`` wrote.
-        mapped: map the ids from disk; otherwise read them into memory, and the folder may go.
+        folder: the folder that :func:`write_corpus` wrote.
+        mapped: whether the ids are mapped from disk; otherwise they are read into memory, and the folder may go.
 
     Attributes:
-        vocabulary: maps ids to text.
+        vocabulary: the vocabulary of the ids.
         tokens: the ids of each split, ``(N,)`` unsigned integers.
         documents: the positions in each split at which documents begin, ``(D,)`` int64, ascending.
-        num_characters: characters of each split's text.
-        num_unknown: tokens of each split that read as ``<unk>``, where the text has another.
-        digest: of all ids and documents.
+        num_characters: the number of characters of each split's text.
+        num_unknown: the number of tokens of each split that read as ``<unk>``.
+        digest: a digest of all ids and positions of documents.
     """
 
     def __init__(self, folder: Path, mapped: bool = True) -> None:
@@ -60,12 +60,12 @@ def _read(file: Path, dtype: np.dtype[Any], mapped: bool) -> NDArray[Any]:
 
 
 def corpus_key(source: Source, settings: TokenizerSettings, vocabulary_file: Path | None) -> str:
-    """A name that determines every byte ``write_corpus`` writes: the text, how it is split, and a given vocabulary.
+    """A name for a corpus: equal names mean that :func:`write_corpus` writes equal bytes.
 
     Args:
         source: gives the text.
-        settings: how it is split into tokens.
-        vocabulary_file: that of a vocabulary to use.
+        settings: how text is split into tokens.
+        vocabulary_file: the file of a saved vocabulary; None: one is built.
     """
     digest = hashlib.blake2b(json.dumps([_FORMAT, asdict(settings), source.fingerprint()]).encode(), digest_size=16)
     if vocabulary_file is not None:
@@ -74,16 +74,16 @@ def corpus_key(source: Source, settings: TokenizerSettings, vocabulary_file: Pat
 
 
 def write_corpus(source: Source, settings: TokenizerSettings, vocabulary: Vocabulary | None, folder: Path) -> None:
-    """Tokenise a source into ``folder``, a megabyte of text at a time.
+    """Writes the tokens of a source into a folder, a megabyte of text at a time.
 
     Args:
         source: gives the text.
-        settings: how it is split.
-        vocabulary: the ids to use; None: build them from the training split.
-        folder: receives, for each split, the ids and the positions of documents, and the vocabulary.
+        settings: how text is split into tokens.
+        vocabulary: a saved vocabulary; None: one is built from the training split.
+        folder: receives the vocabulary, and for each split the ids and the positions of documents.
 
     Raises:
-        InputError: a split has fewer than two tokens, or tokens that the given vocabulary lacks.
+        InputError: a split has fewer than two tokens, or tokens that the saved vocabulary lacks.
     """
     if vocabulary is None:
         vocabulary = build_vocabulary(source, settings)
@@ -99,11 +99,11 @@ def write_corpus(source: Source, settings: TokenizerSettings, vocabulary: Vocabu
 
 
 def build_vocabulary(source: Source, settings: TokenizerSettings) -> Vocabulary:
-    """The vocabulary of a source's training split; the other splits decide only whether ``<unk>`` is needed.
+    """The vocabulary of a source's training split. The other splits decide only whether it has an ``<unk>``.
 
     Args:
         source: gives the text.
-        settings: how it is split into tokens, and which of these are kept.
+        settings: how text is split into tokens, and which tokens are kept.
     """
     if settings.unit == "subword":
         return SubwordVocabulary.build((text for text, _ in source.read("train")), settings)
@@ -118,21 +118,21 @@ def build_vocabulary(source: Source, settings: TokenizerSettings) -> Vocabulary:
 
 
 def _log_unknown(vocabulary: Vocabulary, split: str, counts: Counter[str]) -> None:
-    lacking = sorted(token for token in counts if token not in vocabulary.index)
-    if not lacking:
+    unknown = sorted(token for token in counts if token not in vocabulary.index)
+    if not unknown:
         return
-    share = sum(counts[token] for token in lacking) / counts.total()
-    shown = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+    share = sum(counts[token] for token in unknown) / counts.total()
+    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     log.warning(
         "%s: %d different %ss (%.2g %% of the split) read as %s: %s",
-        *(split, len(lacking), vocabulary.unit, 100 * share, UNKNOWN, shown),
+        *(split, len(unknown), vocabulary.unit, 100 * share, UNKNOWN, shown),
     )
 
 
 def _write_split(
     source: Source, split: str, vocabulary: Vocabulary, folder: Path, digest: "hashlib.blake2b"
 ) -> tuple[int, int]:
-    """Write one split's ids and document positions; its number of characters, and of tokens read as ``<unk>``."""
+    """Writes a split's ids and positions of documents. Returns its numbers of characters and of ``<unk>`` tokens."""
     num_tokens = num_characters = num_unknown = 0
     digest.update(f"|{split}|{vocabulary.dtype}|".encode())
     with open(folder / f"{split}.tokens", "wb") as tokens, open(folder / f"{split}.documents", "wb") as documents:
@@ -149,13 +149,13 @@ def _write_split(
             num_tokens += len(ids)
             num_characters += sum(len(text) for text, _ in batch)
     if num_tokens < 2:
-        had = f"1 {vocabulary.unit}" if num_tokens else "empty"
-        raise InputError(f"the {split} split of {source} is {had}: at least two tokens are needed to predict one")
+        size = f"1 {vocabulary.unit}" if num_tokens else "empty"
+        raise InputError(f"the {split} split of {source} is {size}: at least two tokens are needed to predict one")
     return num_characters, num_unknown
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Pieces in lists of about a million characters: short documents are encoded together."""
+    """Pieces in lists of about a million characters, so that short documents are encoded together."""
     batch: list[Piece] = []
     size = 0
     for piece in pieces:

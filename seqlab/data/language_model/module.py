@@ -2,18 +2,19 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningDataModule
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cache import build_once, cache_folder
 from seqlab.data.core.inputs import files_of
-from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.loading import batches_trained, device_of
+from seqlab.data.core.options import check_limit, check_whole_number
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.stream import Stream, StreamLoader, device_rows, longest_run
 from seqlab.data.core.summary import SplitSummary, percent
 from seqlab.data.language_model.batch import LanguageModelSpec
@@ -31,14 +32,14 @@ class Windows:
     """How a text is cut into rows and windows for truncated BPTT.
 
     Args:
-        batch_size: rows over all devices.
-        eval_batch_size: the same for validation and test; None: ``batch_size``. Clamped to what a split can fill.
-        tbptt_steps: steps that gradients flow back, the length of a window. Clamped to the longest row.
-        eval_steps: the length of a window in validation and test; None: ``tbptt_steps``.
-        restart_documents: rows restart where a document begins.
+        batch_size: the rows of training, over all devices.
+        eval_batch_size: the rows of validation and test; None: ``batch_size``. A split with fewer targets has fewer.
+        tbptt_steps: the steps of a window, over which gradients flow back; at most those of the longest row.
+        eval_steps: the steps of a window in validation and test; None: ``tbptt_steps``.
+        restart_documents: whether rows restart where a document begins.
 
     Raises:
-        InputError: a number is not 1 or more.
+        InputError: a number is not a whole number of at least 1.
     """
 
     batch_size: int = 32
@@ -48,26 +49,27 @@ class Windows:
     restart_documents: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "eval_batch_size", "tbptt_steps", "eval_steps"):
-            if (value := getattr(self, name)) is not None or not name.startswith("eval_"):
-                check_whole_number(f"data.{name}", value, 1)
+        for name in ("batch_size", "tbptt_steps"):
+            check_whole_number(f"data.{name}", getattr(self, name), 1)
+        for name in ("eval_batch_size", "eval_steps"):
+            check_limit(f"data.{name}", getattr(self, name))
 
 
 class LanguageModelData(LightningDataModule):
     """Three texts as contiguous streams of tokens for truncated BPTT.
 
-    The tokens are built on first use, under a lock, so it does not matter which process asks first; the vocabulary
-    comes from the training split. With a trainer attached each device gets its share of the rows.
+    The vocabulary comes from the training split. The tokens are made on first use, under a lock, so that any process
+    may ask first. With a trainer attached, each device gets its share of the rows.
 
     Args:
-        source: gives the text (``TextFiles``, ``Hub``, ...).
-        tokens: how text is split into tokens, and which of these are kept.
-        windows: how it is cut into rows and windows.
-        vocabulary: a saved vocabulary to use instead (``tokenizer.json``, or the folder that holds it).
+        source: gives the text (:class:`TextFiles`, :class:`Hub`, ...).
+        tokens: how text is split into tokens, and which tokens the vocabulary keeps.
+        windows: how text is cut into rows and windows.
+        vocabulary: a saved vocabulary to use instead: ``tokenizer.json``, or the folder that holds it.
         cache_dir: the token cache; None: ``$SEQLAB_CACHE``, ``$XDG_CACHE_HOME/seqlab`` or ``~/.cache/seqlab``.
 
     Raises:
-        InputError: an option or the text is wrong; text is read on first use, not here.
+        InputError: an option is wrong; on first use: the text is.
 
     Example:
         >>> from seqlab.data import Hello
@@ -94,14 +96,15 @@ class LanguageModelData(LightningDataModule):
         self.eval_batch_size = windows.batch_size if windows.eval_batch_size is None else windows.eval_batch_size
         self.eval_steps = windows.tbptt_steps if windows.eval_steps is None else windows.eval_steps
         self.restart_documents = windows.restart_documents
-        self._vocabulary_file = None if vocabulary is None else Path(vocabulary)
-        self._clamped: set[str] = set()  # splits whose clamped windows have been told
+        self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
+        self._clamped: set[str] = set()  # splits whose shorter windows a log line has reported
         self._cache_folder = cache_folder(cache_dir)
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The tokens, built if they are not in the cache."""
-        vocabulary, file = self._saved_vocabulary(), self._vocabulary_file
+        """The tokens, made if they are not in the cache."""
+        file = self._saved_vocabulary
+        vocabulary = None if file is None else saved_vocabulary(file, self.settings)
         if not self.source.cached:
             with tempfile.TemporaryDirectory() as folder:
                 write_corpus(self.source, self.settings, vocabulary, Path(folder))
@@ -112,23 +115,14 @@ class LanguageModelData(LightningDataModule):
             build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, vocabulary, into))
         )
 
-    def _saved_vocabulary(self) -> Vocabulary | None:
-        """The saved vocabulary, where there is one, checked against the options that it settles."""
-        if self._vocabulary_file is None:
-            return None
-        vocabulary = saved_vocabulary(self._vocabulary_file, self.settings)
-        if self.settings.max_vocab_size is not None or (self.settings.min_frequency or 1) > 1:
-            log.info("data.max_vocab_size and data.min_frequency chose no tokens: the vocabulary is a saved one")
-        return vocabulary
-
     @property
     def vocabulary(self) -> Vocabulary:
-        """Maps ids to text and back."""
+        """The vocabulary of the text."""
         return self.corpus.vocabulary
 
     @property
     def vocabularies(self) -> dict[str, Vocabulary]:
-        """The one vocabulary by its name in ``spec.vocabularies``."""
+        """The vocabulary as "tokens"."""
         return {"tokens": self.vocabulary}
 
     @property
@@ -144,9 +138,8 @@ class LanguageModelData(LightningDataModule):
         )
 
     def summaries(self) -> list[SplitSummary]:
-        """How many tokens, documents and characters each split holds, and how many of them read as ``<unk>``."""
+        """How many tokens, documents and characters each split holds, and what share of the tokens is ``<unk>``."""
         corpus = self.corpus
-        left_out: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         source_notes: Callable[[str], tuple[str, ...]] = getattr(self.source, "notes", lambda split: ())
         summaries = []
         for split in SPLITS:
@@ -160,31 +153,27 @@ class LanguageModelData(LightningDataModule):
                 share = percent(unknown / counts["tokens"])
                 notes.append(f"{share} of its {corpus.vocabulary.unit}s read as {UNKNOWN}")
             notes += source_notes(split)
-            summaries.append(SplitSummary(split, counts, left_out(split), notes=tuple(notes)))
+            summaries.append(SplitSummary(split, counts, left_out_of(self.source, split), notes=tuple(notes)))
         return summaries
 
     def fingerprint(self) -> str:
-        """A digest of all tokens as they are read, and of their order."""
+        """A digest of all tokens as they are read, in their order."""
         return self.corpus.digest
 
     def input_files(self) -> list[str] | None:
-        """The files that are read; None where a source of the user's own does not say."""
-        return files_of(self.source, self._vocabulary_file)
+        """The files that are read; None for a user's own source without ``files``."""
+        return files_of(self.source, self._saved_vocabulary)
 
     def prepare_data(self) -> None:
-        """Build the token cache."""
+        """Writes the tokens to the cache."""
         self.corpus  # noqa: B018
 
     def setup(self, stage: str | None = None) -> None:
-        """Map the tokens into memory."""
+        """Maps the tokens into memory."""
         self.corpus  # noqa: B018
 
-    def _device(self) -> tuple[int, int]:
-        """This process's rank and the number of devices."""
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
     def _stream(self, split: str, batch_size: int, steps: int, option: str) -> Stream:
-        rows = device_rows(batch_size, *self._device())
+        rows = device_rows(batch_size, *device_of(self.trainer))
         boundaries = self.corpus.documents[split] if self.restart_documents else None
         tokens = self.corpus.tokens[split]
         longest = longest_run(len(tokens) - 1, batch_size, boundaries)
@@ -202,7 +191,7 @@ class LanguageModelData(LightningDataModule):
         """The training windows.
 
         Raises:
-            InputError: the split has fewer targets than ``batch_size``, or the rows do not divide over the devices.
+            InputError: the split has fewer targets than ``batch_size``, which also has to divide over the devices.
         """
         num_targets = len(self.corpus.tokens["train"]) - 1
         if num_targets < self.batch_size:
@@ -211,14 +200,7 @@ class LanguageModelData(LightningDataModule):
                 f"data.batch_size={self.batch_size} rows: give more text or data.batch_size={num_targets} or less"
             )
         stream = self._stream("train", self.batch_size, self.tbptt_steps, "tbptt_steps")
-        return StreamLoader(stream, self._windows_trained(len(stream)))
-
-    def _windows_trained(self, num_windows: int) -> int:
-        """The windows of an epoch that the trainer takes, by its ``limit_train_batches``."""
-        limit: Any = None if self.trainer is None else self.trainer.limit_train_batches
-        if limit is None:
-            return num_windows
-        return int(num_windows * limit) if isinstance(limit, float) else min(num_windows, limit)
+        return StreamLoader(stream, batches_trained(self.trainer, len(stream)))
 
     def val_dataloader(self) -> StreamLoader:
         """The validation windows."""
@@ -229,7 +211,7 @@ class LanguageModelData(LightningDataModule):
         return self._evaluation_loader("test")
 
     def _evaluation_loader(self, split: str) -> StreamLoader:
-        world_size = self._device()[1]
+        world_size = device_of(self.trainer)[1]
         fill = (len(self.corpus.tokens[split]) - 1) // world_size * world_size
         if fill == 0:
             raise InputError(f"the {split} split of {self.source} is too short to be shared by {world_size} devices")

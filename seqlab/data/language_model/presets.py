@@ -1,4 +1,4 @@
-"""One function for each file of ``conf/data`` with text to model: its flat keys make a source and a data module."""
+"""A function for each file of ``conf/data`` with text to model: from flat keys to a source and a data module."""
 
 import os
 from collections.abc import Sequence
@@ -8,8 +8,9 @@ from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.options import from_options, published_folder, take
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData
-from seqlab.data.language_model.sources import Hello, Hub, KingJames, TextFiles
+from seqlab.data.language_model.sources import Hello, KingJames, TextFiles
 from seqlab.errors import InputError
 
 
@@ -17,7 +18,7 @@ def hello_data(**options: Any) -> LanguageModelData:
     """``data=hello``: the lecture's four letters.
 
     Args:
-        options: of ``LanguageModelData`` and its parts.
+        **options: of ``LanguageModelData`` and its parts.
     """
     return from_options(LanguageModelData, Hello(), **options)
 
@@ -26,8 +27,8 @@ def king_james_data(split: Sequence[float] = DEFAULT_SPLIT, **options: Any) -> L
     """``data=kjv``: the King James Bible.
 
     Args:
-        split: see ``KingJames``.
-        options: of ``LanguageModelData`` and its parts.
+        split: see :class:`KingJames`.
+        **options: of ``LanguageModelData`` and its parts.
     """
     return from_options(LanguageModelData, KingJames(split), **options)
 
@@ -36,8 +37,8 @@ def text_data(path: Paths | None = None, **options: Any) -> LanguageModelData:
     """``data=text``: the user's own files.
 
     Args:
-        path: a file, a pattern or a list of these, split by position.
-        options: of ``TextFiles`` and ``LanguageModelData``, and of their parts.
+        path: a file, a pattern or a list of these, cut by position.
+        **options: of ``TextFiles`` and ``LanguageModelData``, and of their parts.
     """
     options["path"] = path
     return from_options(LanguageModelData, take(TextFiles, options), **options)
@@ -48,7 +49,7 @@ def ptb_data(root: str | os.PathLike[str] | None = None, **options: Any) -> Lang
 
     Args:
         root: the folder of published data.
-        options: of ``LanguageModelData`` and its parts.
+        **options: of ``LanguageModelData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.
@@ -62,8 +63,8 @@ def hub_data(path: str | None = None, **options: Any) -> LanguageModelData:
     """``data=hub``: a Hugging Face data set.
 
     Args:
-        path: its name or folder.
-        options: of ``Hub`` and ``LanguageModelData``, and of their parts.
+        path: the data set's name or folder.
+        **options: of ``Hub`` and ``LanguageModelData``, and of their parts.
 
     Raises:
         InputError: ``path`` is not given.

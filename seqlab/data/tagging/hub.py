@@ -15,27 +15,27 @@ from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
 
-_IGNORED: Final = -100  # what PyTorch's losses leave out by default
+_IGNORED: Final = -100  # the target that PyTorch's losses leave out by default
 
 
 class TaggedHub(HubSource, RowSource[TaggedSentence]):
-    """Two columns of a data set of the hub: lists of words, and lists of as many tags.
+    """Tagged sentences of a Hugging Face data set, in two columns: lists of words, and lists of as many tags.
 
-    A tag's number reads as the tag's name, where the data set holds the names; a number below 0 then marks a hidden
-    tag, and a sentence with one is left out and counted. So is one with the number -100, which PyTorch's losses ignore,
-    where the tags are numbers without names. Splits that it lacks are cut from its training split, which is shuffled
-    first. Words and tags are stripped of spaces.
+    Where the data set names its tags, a tag's number reads as its name, and a number below 0 marks a hidden tag. Where
+    it does not, -100 does, which PyTorch's losses ignore. A sentence with a hidden tag is left out and counted. A split
+    that the data set lacks is cut from its training split, which is shuffled first. Words and tags are stripped.
 
     Args:
         data_set: the data set, or its name.
         word_column: the column of words; None: "tokens".
         tag_column: the column of tags; None: "tags".
-        split: shares of train, validation and test, for the splits that are cut.
+        split: the shares of train, validation and test, for the splits that are cut.
         split_seed: of the shuffling.
 
     Raises:
-        InputError: as ``HubRows``; on first use: there is no such column, it holds no lists, a row has no words or
-            another number of tags, a word or tag is empty, or all tags of a split are hidden.
+        InputError: an option is wrong; on first use: the data set or a split is missing or cannot be read, there is no
+            such column of lists, a row has no words or another number of tags, a word or tag is empty, or all tags of a
+            split are hidden.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
 
     def _choose(self, rows: Any) -> Any:
         columns = {"data.word_column": self._words, "data.tag_column": self._tags}
-        chosen = select_columns(rows, columns, self)
+        selection = select_columns(rows, columns, self)
         for option, column in columns.items():
             if not hasattr(rows.features[column], "feature"):
                 raise InputError(f"the column {column!r} of the data set {self} holds no lists: give {option}=NAME")
-        return chosen
+        return selection
 
     def _sentence(self, words: Any, tags: Any, names: Sequence[str] | None, place: str) -> TaggedSentence:
         if not words:
@@ -92,11 +92,11 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
                 raise InputError(
                     f"{place}, word {number}: expected a tag below {len(names)}, which have names, got {tag}"
                 )
-            read = tag if names is None or tag is None else names[tag]
+            name = tag if names is None or tag is None else names[tag]
             stripped = word.strip(" \t\n") if isinstance(word, str) else ""
-            missing = read is None or (isinstance(read, float) and math.isnan(read)) or is_blank(str(read))
+            missing = name is None or (isinstance(name, float) and math.isnan(name)) or is_blank(str(name))
             if not stripped or missing:
-                raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {read!r}")
-            pairs.append((stripped, strip_label(str(read))))
-        forms, read_tags = zip(*pairs, strict=True)
-        return TaggedSentence(forms, read_tags, f"{place}, word ", range(1, len(words) + 1))
+                raise InputError(f"{place}, word {number}: expected a word and its tag, got {word!r} and {name!r}")
+            pairs.append((stripped, strip_label(str(name))))
+        stripped_words, tag_names = zip(*pairs, strict=True)
+        return TaggedSentence(stripped_words, tag_names, f"{place}, word ", range(1, len(words) + 1))

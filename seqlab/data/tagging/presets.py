@@ -1,4 +1,4 @@
-"""One function for each file of ``conf/data`` with tagged sentences: its flat keys make a source and a data module."""
+"""A function for each file of ``conf/data`` with tagged sentences: from flat keys to a source and a data module."""
 
 import os
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ def grammar_data(
     grammar_seed: int = 0,
     **options: Any,
 ) -> TaggingData:
-    """``data=grammar``: a generated grammar.
+    """``data=grammar``: sentences of a small grammar.
 
     Args:
-        layer, sizes, unseen, grammar_seed: see ``Grammar``.
-        options: of ``TaggingData`` and its parts.
+        layer, sizes, unseen, grammar_seed: see :class:`Grammar`.
+        **options: of ``TaggingData`` and its parts.
     """
     source = Grammar(layer, sizes, unseen, grammar_seed)
     return from_options(TaggingData, source, entities=layer == "entities", **options)
@@ -36,9 +36,9 @@ def tagged_data(path: Paths | None = None, hub: str | None = None, **options: An
     """``data=tagging``: the user's own files, or a Hugging Face data set.
 
     Args:
-        path: a file, a pattern or a list of these, cut into three splits.
-        hub: the data set's name.
-        options: of ``TaggedFiles``, or with ``hub`` of ``TaggedHub``, of ``TaggingData``, and of their parts. With
+        path: a file, a pattern or a list of these, which is cut into three splits.
+        hub: the data set's name; None: files are read.
+        **options: of ``TaggedFiles``, or with ``hub`` of ``TaggedHub``, of ``TaggingData``, and of their parts. With
             ``hub``, ``train``, ``validation`` and ``test`` name splits.
 
     Raises:
@@ -62,7 +62,7 @@ def ewt_data(root: str | os.PathLike[str] | None = None, tag_column: str | None 
     Args:
         root: the folder of published data.
         tag_column: "upos" (None) or "xpos".
-        options: of ``TaggingData`` and its parts.
+        **options: of ``TaggingData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.
@@ -79,7 +79,7 @@ def wnut17_data(root: str | os.PathLike[str] | None = None, **options: Any) -> T
 
     Args:
         root: the folder of published data.
-        options: of ``TaggingData`` and its parts.
+        **options: of ``TaggingData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.

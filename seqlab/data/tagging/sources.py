@@ -1,4 +1,4 @@
-"""Where tagged sentences come from: CoNLL-U files and files of columns; the hub has a module of its own."""
+"""Where tagged sentences come from: CoNLL-U files and files of columns. ``hub`` has Hugging Face data sets."""
 
 import logging
 from collections.abc import Sequence
@@ -15,10 +15,14 @@ log = logging.getLogger("seqlab")
 
 
 class TaggedSource(Protocol):
-    """Three splits of tagged sentences. One that leaves lines or rows out says how many by ``left_out(split)``."""
+    """The contract of a source of tagged sentences.
+
+    A source may also have ``files()``, the files that it reads, and ``left_out(split)``, how many rows or lines it left
+    out, by reason.
+    """
 
     def __str__(self) -> str:
-        """What the source is, for messages."""
+        """The source's name in messages."""
 
     def read(self, split: str) -> Sequence[TaggedSentence]:
         """The sentences of "train", "validation" or "test"."""
@@ -28,9 +32,9 @@ class TaggedFiles(FileSource, RowSource[TaggedSentence]):
     """CoNLL-U files, or files of columns with a word a line and a blank line after each sentence; plain or gzip.
 
     Args:
-        files: the files, or where they are.
-        form: how they are written.
-        cut: of files that are one set; equal sentences are those of the same words.
+        files: the files of each split; or those of one set (``path``), which is cut.
+        form: how the files are written.
+        cut: how one set is cut; equal sentences are sentences of the same words.
 
     Raises:
         InputError: both or neither of ``path`` and the three splits are given, or an option is wrong; on first use: a
@@ -59,6 +63,7 @@ class TaggedFiles(FileSource, RowSource[TaggedSentence]):
             reading = readings[name] = Reading[TaggedSentence]()
             for file in files:
                 reading.rows += reader.read(file, reading.left_out)
+            # TagReader warns of a longer sentence.
             if len(reading.rows) == 1 and SOME <= len(reading.rows[0].words) <= LONG:
                 log.warning(
                     "data.%s is one sentence of %d words: sentences end with a blank line, and a line has one word",

@@ -1,4 +1,4 @@
-"""How a tagger's words are read: their vocabulary, that of their letters, and pretrained vectors."""
+"""How a tagger reads words: the vocabularies of words and letters, and pretrained vectors."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.options import check_limit
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, choose_tokens, lower
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.vectors import read_vectors
@@ -18,16 +18,17 @@ from seqlab.data.vocabulary.words import WordVocabulary
 
 @dataclass(frozen=True)
 class WordReading:
-    """How words are read, and which a vocabulary keeps.
+    """How words are read, and which words the vocabulary keeps.
 
     Args:
-        min_frequency: rarer words are left out and read as ``<unk>``; None: 2.
-        lowercase: lower the words; their letters stay as they are.
-        characters: give the model the letters of each word.
-        max_word_length: a longer word is read by its first and last letters, half of them each; None: none is.
+        min_frequency: the least number of times that a word occurs in training; rarer words read as ``<unk>``. None: 2.
+        lowercase: whether words are read in lower case; their letters stay as they are.
+        characters: whether the model also reads the letters of each word.
+        max_word_length: the most letters of a word; of a longer word the first and the last half of as many are read.
+            None: no limit.
 
     Raises:
-        InputError: an option is out of range.
+        InputError: a number is out of range.
     """
 
     min_frequency: int | None = 1
@@ -37,32 +38,31 @@ class WordReading:
 
     def __post_init__(self) -> None:
         self.settings  # noqa: B018 - checks min_frequency
-        if self.max_word_length is not None:
-            check_whole_number("data.max_word_length", self.max_word_length, 1)
+        check_limit("data.max_word_length", self.max_word_length)
 
     @property
     def settings(self) -> dict[str, TokenizerSettings]:
-        """Those of the vocabularies of words ("tokens") and of letters ("characters")."""
+        """The settings of the vocabularies of words ("tokens") and letters ("characters")."""
         words = TokenizerSettings("word", min_frequency=self.min_frequency, lowercase=self.lowercase)
         return {"tokens": words, "characters": TokenizerSettings("character")}
 
     def as_read(self, words: Iterable[str]) -> set[str]:
-        """The different words as their vocabulary holds them."""
+        """The different words as they are read."""
         return {lower(word) if self.lowercase else word for word in words}
 
     def vocabularies(self, counts: Counter[str], further: Iterable[str]) -> dict[str, Vocabulary]:
-        """The vocabularies of words and of letters, both with an ``<unk>``.
+        """The vocabularies of words and letters, both with an ``<unk>``.
 
         Args:
-            counts: the words of training.
-            further: words that are known whatever their frequency, such as those with pretrained vectors.
+            counts: how often each word occurs in training.
+            further: words to keep whatever their frequency, such as those with pretrained vectors.
         """
         letters = Counter(letter for word in counts for letter in word)
-        read = Counter[str]()
+        words = Counter[str]()
         for word, count in counts.items():
-            read[lower(word) if self.lowercase else word] += count
+            words[lower(word) if self.lowercase else word] += count
         settings = self.settings
-        tokens = choose_tokens(read, settings["tokens"], elsewhere=[UNKNOWN])[0]
+        tokens = choose_tokens(words, settings["tokens"], elsewhere=[UNKNOWN])[0]
         return {
             "tokens": WordVocabulary([*tokens, *sorted(set(further) - set(tokens))], settings["tokens"]),
             "characters": CharacterVocabulary.build(letters, settings["characters"], elsewhere=[UNKNOWN]),
@@ -74,26 +74,26 @@ class WordVectors:
     """A file of pretrained word vectors.
 
     Args:
-        vectors: the file, in GloVe's text format; None: none. A word without a vector may have that of its lowered
-            form, and one with a vector is known whatever its frequency.
-        vectors_size: how many numbers a word must have; None: as its first word.
+        vectors: the file, in GloVe's text format; None: no vectors. A word that is not in it has the vector of its
+            lower-case form. The vocabulary keeps a word with a vector whatever its frequency.
+        vectors_size: the size of each vector; None: that of the file's first one.
     """
 
     vectors: str | Path | None = None
     vectors_size: int | None = None
 
     def table(self, words: set[str]) -> "VectorTable":
-        """The vectors of some words, and of their lowered forms."""
+        """The vectors of some words and of their lower-case forms."""
         if self.vectors is None:
             return VectorTable({})
         return VectorTable(read_vectors(self.vectors, words | set(map(lower, words)), self.vectors_size))
 
 
 class VectorTable:
-    """The vectors of words.
+    """Vectors of words.
 
     Args:
-        vectors: ``(size,)`` float32 each.
+        vectors: the vector of each word, ``(size,)`` float32.
 
     Example:
         >>> table = VectorTable({"a": np.ones(2, dtype=np.float32)})
@@ -105,11 +105,11 @@ class VectorTable:
         self._vectors = vectors
 
     def of(self, word: str) -> NDArray[np.float32] | None:
-        """The vector of a word, or of its lowered form."""
+        """The vector of a word, or else of its lower-case form; None where neither has one."""
         return self._vectors.get(word, self._vectors.get(lower(word)))
 
     def rows(self, words: Sequence[str]) -> torch.Tensor | None:
-        """The vector of each word, ``(len(words), size)``, NaN for one without; None where no word has one."""
+        """The vector of each word, ``(len(words), size)``, NaN for a word without one; None if no word has one."""
         vectors = [self.of(word) for word in words]
         size = next((len(vector) for vector in vectors if vector is not None), None)
         if size is None:

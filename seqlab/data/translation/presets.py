@@ -1,11 +1,11 @@
-"""One function for each file of ``conf/data`` with sentence pairs: its flat keys make a source and a data module."""
+"""A function for each file of ``conf/data`` with sentence pairs: from flat keys to a source and a data module."""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqlab.data.core.cut import Cut
+from seqlab.data.core.cut import DEFAULT_SPLIT, Cut
 from seqlab.data.core.options import from_options, published_folder, take
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat
@@ -13,7 +13,7 @@ from seqlab.data.formats.paths import Files, Paths, Sides
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
-from seqlab.data.translation.sources import PARALLEL_SPLIT, ParallelFiles, ParallelSource, ParallelTables
+from seqlab.data.translation.sources import ParallelFiles, ParallelSource, ParallelTables
 from seqlab.errors import InputError
 
 
@@ -23,10 +23,10 @@ def parallel_data(
     """``data=parallel``: the user's own files, or a Hugging Face data set.
 
     Args:
-        path: the files of "source" and of "target", or those with both in columns, cut into three splits.
-        hub: the arguments of ``ParallelHub`` and ``HubDataset``; without a ``path`` files are read.
-        options: of ``ParallelFiles``, or with ``source`` and ``target``, two columns of tables, of ``ParallelTables``;
-            of ``TranslationData``; and of their parts.
+        path: the files of "source" and "target", or tables with both in columns, which are cut into three splits.
+        hub: the arguments of ``ParallelHub`` and ``HubDataset``; without its ``path``, files are read.
+        **options: of ``ParallelFiles``, or with ``source`` and ``target``, two columns of tables, of
+            ``ParallelTables``; of ``TranslationData``; and of their parts.
 
     Raises:
         InputError: files and ``hub.path`` are both given, ``hub`` lacks its path or a language, or one of ``source``
@@ -39,14 +39,14 @@ def parallel_data(
 
 
 def _named(hub: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is given of a data set of the hub."""
+    """The arguments of a data set of the hub that are not None."""
     if not isinstance(hub, (Mapping, type(None))):
         raise InputError(f"data.hub={hub}: expected a data set and two languages; give data.hub.path={hub}")
     return {name: value for name, value in (hub or {}).items() if value is not None}
 
 
 def _file_source(hub: dict[str, Any], options: dict[str, Any]) -> ParallelSource:
-    """Pairs of files; what is taken of ``options`` is removed."""
+    """A source of files. The options that it uses are removed."""
     for name in ("name", "revision", "data_files", "source", "target"):
         if name in hub:
             raise InputError(f"data.hub.{name}={hub[name]} is for a data set of the hub: give data.hub.path=NAME")
@@ -65,12 +65,12 @@ def _file_source(hub: dict[str, Any], options: dict[str, Any]) -> ParallelSource
         raise InputError(f"data.{side} is not given beside data.{other}: give the columns of both sides")
     form = PairFormat(**columns, **written, encoding=options.pop("encoding", "utf-8"))
     files = take(Files, options)
-    tables = replace(files, **{name: _one_file(name, given) for name, given in files.named().items()})
+    tables = replace(files, **{name: _one_file(name, value) for name, value in files.named().items()})
     return take(ParallelTables, options, form, tables)
 
 
 def _one_file(name: str, files: Any) -> Any:
-    """The file that holds both sides."""
+    """The table with both sides, whichever way it is given."""
     if not isinstance(files, Mapping):
         return files
     sides = {side: path for side, path in files.items() if path}
@@ -80,7 +80,7 @@ def _one_file(name: str, files: Any) -> Any:
 
 
 def _hub_source(hub: dict[str, Any], options: dict[str, Any]) -> ParallelSource:
-    """Pairs of a data set of the hub; what is taken of ``options`` is removed."""
+    """A source of the hub. The options that it uses are removed."""
     files, cut = take(Files, options), take(Cut, options)
     for name, value in files.named().items():
         if any(value.values()) if isinstance(value, Mapping) else value:
@@ -113,8 +113,8 @@ def multi30k_data(
         root: the folder of published data.
         source: the source's language.
         target: the target's language.
-        test: which of its tests.
-        options: of ``TranslationData`` and its parts.
+        test: the name of its test split.
+        **options: of ``TranslationData`` and its parts.
 
     Raises:
         InputError: ``root`` is not given, or a file is missing.
@@ -125,11 +125,11 @@ def multi30k_data(
     return from_options(TranslationData, ParallelFiles(Files(None, *splits)), **options)
 
 
-def kjv_web_data(split: Sequence[float] = PARALLEL_SPLIT, split_seed: int = 0, **options: Any) -> TranslationData:
+def kjv_web_data(split: Sequence[float] = DEFAULT_SPLIT, split_seed: int = 0, **options: Any) -> TranslationData:
     """``data=kjv_web``: English of 1769 to English of 2000.
 
     Args:
-        split, split_seed: see ``KingJamesToWorldEnglish``.
-        options: of ``TranslationData`` and its parts.
+        split, split_seed: see :class:`KingJamesToWorldEnglish`.
+        **options: of ``TranslationData`` and its parts.
     """
     return from_options(TranslationData, KingJamesToWorldEnglish(split, split_seed), **options)

@@ -1,52 +1,47 @@
-"""Where sentence pairs come from: two files of lines, or two columns of tables; the hub has a module of its own."""
+"""Where sentence pairs come from: two files of lines, or two columns of tables. ``hub`` has Hugging Face data sets."""
 
 import logging
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import Cut, cut_rows, few
+from seqlab.data.core.cut import DEFAULT_SPLIT, Cut, cut_rows, few
 from seqlab.data.core.inputs import flat
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.pair_tables import PairFormat, read_pairs
+from seqlab.data.formats.pair_tables import PairFormat, SentencePair, read_pairs
 from seqlab.data.formats.pairing import pair_files
 from seqlab.data.formats.paths import Files, FileSource, Paths, Sides, check_distinct
-from seqlab.data.formats.tables import without_surrogates
+from seqlab.data.formats.tables import warn_of_surrogates, without_surrogates
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
 SIDES = ("source", "target")
-PARALLEL_SPLIT = (0.9, 0.05, 0.05)
 EMPTY = "pairs with an empty side"
 
 log = logging.getLogger("seqlab")
 
 
-class SentencePair(NamedTuple):
-    """A sentence, its translation as it stands in the data, and where the pair stands, for messages: ``file:line``."""
-
-    source: str
-    target: str
-    place: str
-
-
 class ParallelSource(Protocol):
-    """Three splits of sentence pairs."""
+    """The contract of a source of sentence pairs.
+
+    A source may also have ``files()``, the files that it reads, and ``left_out(split)``, how many pairs it left out, by
+    reason.
+    """
 
     def __str__(self) -> str:
-        """What the source is, for messages."""
+        """The source's name in messages."""
 
     def read(self, split: str) -> Sequence[SentencePair]:
         """The pairs of "train", "validation" or "test"."""
 
 
 class _Pairs(FileSource, RowSource[SentencePair]):
-    """Sentence pairs of files: read, empty ones left out on request, then cut where they are one set."""
+    """Sentence pairs of files. Empty pairs are left out on request, before one set is cut."""
 
     def __init__(self, cut: Cut, skip_empty: bool) -> None:
         self._cut, self._skip_empty = cut, skip_empty
@@ -82,27 +77,27 @@ class _Pairs(FileSource, RowSource[SentencePair]):
 
 
 def same_source(pair: SentencePair) -> str:
-    """What pairs share that ``split_unique`` keeps in one split."""
+    """The source of a pair, stripped: with ``split_unique``, pairs that share it stay in one split."""
     return pair.source.strip()
 
 
 def is_empty(pair: SentencePair) -> bool:
-    """Whether a side of the pair has nothing that can be seen."""
+    """Whether a side of the pair has no visible character."""
     return is_blank(pair.source) or is_blank(pair.target)
 
 
 class ParallelFiles(_Pairs):
-    """Parallel text files, plain or gzip: line n of the one is the translation of line n of the other.
+    """Parallel text files, plain or gzip: line n of one file is the translation of line n of the other.
 
-    Several files of a side pair up by their names, or in order where they are lists of files, see
-    :func:`~seqlab.data.formats.pairing.pair_files`; a log line a pair says so.
+    Several files of a side are paired by their names, or, in lists of files, by their order; see
+    :func:`~seqlab.data.formats.pairing.pair_files`. A log line names each pair of files.
 
     Args:
-        files: the two sides of what is cut, as ``{"source": FILE, "target": FILE}``, each a file, a pattern or a list
-            of these; or those of each split.
+        files: the two sides of each split, as ``{"source": FILE, "target": FILE}``, each a file, a pattern or a list of
+            these; or those of one set (``path``), which is cut.
         encoding: the files' encoding.
-        skip_empty: leave pairs with an empty side out, before the cut, and count them.
-        cut: of files that are one set; equal pairs are those of equal sources.
+        skip_empty: whether pairs with an empty side are left out, before the cut, and counted.
+        cut: how one set is cut; equal pairs are pairs with equal sources.
 
     Raises:
         InputError: both or neither of ``path`` and the three splits are given, a file is missing, on both sides or in
@@ -117,7 +112,7 @@ class ParallelFiles(_Pairs):
         files: Files | Sides = Files(),
         encoding: str = "utf-8",
         skip_empty: bool = False,
-        cut: Cut = Cut(PARALLEL_SPLIT),
+        cut: Cut = Cut(DEFAULT_SPLIT),
     ) -> None:
         self._encoding = encoding
         named = Files.of(files).named()
@@ -136,13 +131,13 @@ class ParallelFiles(_Pairs):
         return " and ".join(map(str, next(iter(self._files.values()))[0]))
 
     def _read_all(self) -> dict[str, list[SentencePair]]:
-        found: dict[str, list[SentencePair]] = {}
-        for name, pairs in self._files.items():
-            found[name] = []
-            for source, target in pairs:
+        pairs: dict[str, list[SentencePair]] = {}
+        for name, files in self._files.items():
+            pairs[name] = []
+            for source, target in files:
                 log.info("%s: %s with %s", name, source, target)
-                found[name] += self._read_pair(source, target)
-        return found
+                pairs[name] += self._read_pair(source, target)
+        return pairs
 
     def _read_pair(self, source: Path, target: Path) -> list[SentencePair]:
         lines = [read_lines(file, self._encoding) for file in (source, target)]
@@ -158,13 +153,13 @@ class ParallelFiles(_Pairs):
 
 
 class ParallelTables(_Pairs):
-    """Sentence pairs in two columns of tables: csv, tsv, jsonl or parquet, by the file's ending; tsv for others.
+    """Sentence pairs in two columns of tables: csv, tsv, jsonl or parquet, by the file's ending. Others read as tsv.
 
     Args:
-        form: which columns, and how the tables are written.
-        files: the tables, or where they are.
-        skip_empty: leave pairs with an empty side out, before the cut, and count them.
-        cut: of tables that are one set; equal pairs are those of equal sources.
+        form: the columns, and how the tables are written.
+        files: the tables of each split; or those of one set (``path``), which is cut.
+        skip_empty: whether pairs with an empty side are left out, before the cut, and counted.
+        cut: how one set is cut; equal pairs are pairs with equal sources.
 
     Raises:
         InputError: both or neither of ``path`` and the three splits are given, a file is missing or stands twice, or an
@@ -178,35 +173,31 @@ class ParallelTables(_Pairs):
         form: PairFormat,
         files: Files | Paths = Files(),
         skip_empty: bool = False,
-        cut: Cut = Cut(PARALLEL_SPLIT),
+        cut: Cut = Cut(DEFAULT_SPLIT),
     ) -> None:
         self._form = form
         self._files = Files.of(files).expanded("sentence pairs")
         super().__init__(cut, skip_empty)
 
     def _read_all(self) -> dict[str, list[SentencePair]]:
-        found: dict[str, list[SentencePair]] = {}
-        replaced: list[tuple[str, int]] = []
+        pairs: dict[str, list[SentencePair]] = {}
+        surrogates: list[tuple[str, int]] = []  # places, and how many each has
         for name, files in self._files.items():
-            found[name] = []
+            pairs[name] = []
             for file in files:
                 for row in read_pairs(file, self._form):
-                    (source, one), (target, other) = without_surrogates(row.source), without_surrogates(row.target)
-                    if one or other:
-                        replaced.append((row.place, one + other))
-                    found[name].append(SentencePair(source, target, row.place))
-            if found[name]:
-                log.info("%s: %s; the first: %.60r with %.60r", name, ", ".join(map(str, files)), *found[name][0][:2])
-        if replaced:
-            log.warning(
-                "%s: lone surrogates are read as U+FFFD: %d, in rows: %d, the first at %s",
-                *(self, sum(count for _, count in replaced), len(replaced), replaced[0][0]),
-            )
-        return found
+                    (source, in_source), (target, in_target) = map(without_surrogates, (row.source, row.target))
+                    if in_source or in_target:
+                        surrogates.append((row.place, in_source + in_target))
+                    pairs[name].append(SentencePair(source, target, row.place))
+            if pairs[name]:
+                log.info("%s: %s; the first: %.60r with %.60r", name, ", ".join(map(str, files)), *pairs[name][0][:2])
+        warn_of_surrogates(str(self), surrogates)
+        return pairs
 
 
 def _check_sides(name: str, files: Any) -> bool:
-    """Whether both sides are given; one without the other is refused."""
+    """Whether both sides are given. One without the other is refused."""
     if not isinstance(files, Mapping):
         raise InputError(
             f"data.{name}={files}: expected two files; give data.{name}.source=FILE data.{name}.target=FILE, or for "

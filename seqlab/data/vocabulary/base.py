@@ -1,4 +1,4 @@
-"""Vocabularies: text to token ids and back, by character, word or subword, with one interface and one saved file."""
+"""Vocabularies: text to token ids and back, by character, word or subword, with one interface and one format."""
 
 import json
 from abc import ABC, abstractmethod
@@ -20,20 +20,20 @@ TOKENIZER_FILE = "tokenizer.json"
 
 @dataclass(frozen=True)
 class TokenizerSettings:
-    """How a text becomes tokens, and how a vocabulary is chosen.
+    """How text is split into tokens, and which tokens a vocabulary keeps.
 
-    Attributes:
+    Args:
         unit: "character", "word" or "subword" (byte-level BPE, Sennrich et al. 2016).
-        max_vocab_size: the most tokens to keep, ``<unk>`` among them; the commonest stay. None: all (8,000 subwords).
-        min_frequency: tokens (subwords: merges) seen less often in the training split are left out. None: 2 for words,
-            so that ``<unk>`` occurs in training, 1 for the others.
-        lowercase: lower the text first.
-        punctuation: words alone: every punctuation mark is a token of its own. Otherwise words are what stands between
-            whitespace.
-        end_of_line: words alone: the token that replaces a newline; None: newlines separate words like a space.
+        max_vocab_size: the most tokens to keep, ``<unk>`` included; the commonest are kept. None: all (8,000 subwords).
+        min_frequency: the least number of times that a token (of subwords: a merge) occurs in training; rarer ones are
+            left out. None: 2 for words, so that ``<unk>`` occurs in training, else 1.
+        lowercase: whether text is read in lower case.
+        punctuation: for words, whether each punctuation mark is a token of its own. Otherwise a word is what stands
+            between white space.
+        end_of_line: for words, the token that replaces a newline; None: a newline separates words like a space.
 
     Raises:
-        InputError: an unknown unit, a size below 1, or an option that the unit cannot obey.
+        InputError: the unit is unknown, a number is too small, or an option is not for the unit.
     """
 
     unit: str = "character"
@@ -58,14 +58,14 @@ class TokenizerSettings:
 
     @property
     def least(self) -> int:
-        """How often a token that is kept occurs in training at least."""
+        """The least number of times that a token occurs in training to be kept."""
         if self.min_frequency is not None:
             return self.min_frequency
         return 2 if self.unit == "word" else 1
 
 
 def lower(text: str) -> str:
-    """``str.lower`` letter by letter, as in `tokenizers`: a word-final sigma would depend on where a chunk ends."""
+    """``str.lower`` letter by letter, as in `tokenizers`. A final sigma would depend on where a piece of text ends."""
     return text.replace("\u03a3", "\u03c3").lower()
 
 
@@ -77,11 +77,19 @@ def storage_dtype(vocab_size: int) -> np.dtype[Any]:
 class Vocabulary(ABC):
     """Maps text to ids and back. Ids run from 0 in the order of ``tokens``.
 
-    ``<unk>`` stands for what the vocabulary lacks; it is there only where training or evaluation text needed it.
+    ``<unk>`` stands for tokens that the vocabulary lacks. A vocabulary has it only if some text needs it.
 
     Args:
         tokens: the tokens in the order of their ids.
-        settings: how text is split into them.
+        settings: how text is split into tokens.
+
+    Attributes:
+        unit: "character", "word" or "subword".
+        tokens: the tokens in the order of their ids.
+        settings: how text is split into tokens.
+        index: the id of each token.
+        unknown_id: the id of ``<unk>``; None where there is none.
+        dtype: the smallest unsigned integer type that holds every id.
     """
 
     unit: ClassVar[str]
@@ -98,57 +106,74 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Ids of all texts in one array, -1 for a token that the vocabulary lacks, and each text's number of tokens."""
+        """The ids of all texts in one array, -1 for a token that is missing, and each text's number of tokens."""
 
     @abstractmethod
     def pieces(self, text: str) -> list[str]:
-        """The text's tokens as strings, known or not."""
+        """The tokens of a text as strings, whether or not the vocabulary has them."""
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that the ids stand for."""
+        """The text of some ids."""
 
     @abstractmethod
     def _tokenizer(self) -> Any:
         """The same mapping as a ``tokenizers.Tokenizer``."""
 
     def encode_many(self, texts: Sequence[str], name: str = "the text") -> tuple[NDArray[Any], NDArray[Any]]:
-        """Ids of several texts in one array of the smallest unsigned type, and each text's number of tokens.
+        """The ids of several texts.
 
         Args:
-            texts: to encode.
+            texts: the texts.
             name: what they are, for messages.
+
+        Returns:
+            The ids of all texts one after the other, ``(total,)`` of type ``dtype``, and the number of tokens of each
+            text, ``(N,)``.
+
+        Raises:
+            InputError: a text has tokens that the vocabulary lacks, and there is no ``<unk>``; names them.
         """
         ids, counts = self._lookup(texts)
         if ids.size and ids.min() < 0:
             if self.unknown_id is None:
-                raise InputError(self._lack(texts, name))
+                raise InputError(self._missing(texts, name))
             ids = np.where(ids < 0, self.unknown_id, ids)
         return ids.astype(self.dtype, copy=False), counts
 
     def encode(self, text: str, name: str = "the prompt") -> NDArray[np.int64]:
-        """Ids of a text, ``(N,)`` int64. Unknown tokens map to ``<unk>`` where the vocabulary has it.
+        """The ids of a text, ``(N,)`` int64. A token that the vocabulary lacks reads as ``<unk>``.
 
         Args:
             text: the text.
-            name: what the text is, for the message of the error.
+            name: what the text is, for messages.
 
         Raises:
-            InputError: the text holds tokens that the vocabulary lacks, and it has no ``<unk>``; names them.
+            InputError: the text has tokens that the vocabulary lacks, and there is no ``<unk>``; names them.
         """
         return self.encode_many([text], name)[0].astype(np.int64)
 
     def unknown(self, text: str) -> list[str]:
-        """The different tokens of a text that the vocabulary lacks, in order of appearance."""
+        """The different tokens of a text that the vocabulary lacks, in the text's order."""
         return [token for token in dict.fromkeys(self.pieces(text)) if token not in self.index]
 
-    def _lack(self, texts: Sequence[str], name: str) -> str:
-        lacking = list(dict.fromkeys(token for text in texts for token in self.unknown(text)))
-        shown = ", ".join(repr(token) for token in lacking[:10]) + (", ..." if len(lacking) > 10 else "")
-        return f"{name} has {self.unit}s the vocabulary lacks: {shown}"
+    def _missing(self, texts: Sequence[str], name: str) -> str:
+        """Which tokens of the texts the vocabulary lacks, and how to get one with ``<unk>``."""
+        missing = list(dict.fromkeys(token for text in texts for token in self.unknown(text)))
+        shown = ", ".join(map(repr, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        mends = [f"data.max_vocab_size={len(self) - 1}"] if len(self) > 2 else []  # one token has to make room
+        mend = f"leave them out, or train with {' or '.join([*mends, 'data.min_frequency=2'])}, so that they read as"
+        return f"{name} has {self.unit}s the vocabulary lacks: {shown}; {mend} {UNKNOWN}"
 
     def save(self, path: str | Path) -> Path:
-        """Write the vocabulary in the `tokenizers` library's format, as ``tokenizer.json`` if ``path`` is a folder."""
+        """Writes the vocabulary in the format of `tokenizers`.
+
+        Args:
+            path: the file, or a folder, in which it is ``tokenizer.json``.
+
+        Returns:
+            The file.
+        """
         target = Path(path)
         target = target / TOKENIZER_FILE if target.is_dir() else target
         write_atomically(target, self._tokenizer().to_str(pretty=False).encode())
@@ -158,15 +183,15 @@ class Vocabulary(ABC):
 def choose_tokens(
     counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
 ) -> tuple[list[str], bool]:
-    """The tokens to keep, commonest first (ties by code point), and whether ``<unk>`` had to be added.
+    """The tokens to keep, commonest first (ties by code point), and whether ``<unk>`` was added to them.
 
-    ``<unk>`` is added as the last token when something is left out, or when a token of the other splits (``elsewhere``)
-    is not in the training split; never otherwise, so that a closed vocabulary stays closed.
+    ``<unk>`` is added as the last token if a token is left out, or if another split has a token that training lacks. It
+    is not added otherwise, so that a closed vocabulary stays closed.
 
     Args:
-        counts: each token of the training split with its frequency.
-        settings: ``max_vocab_size`` and ``min_frequency`` are obeyed.
-        elsewhere: the tokens of the validation and test splits.
+        counts: how often each token occurs in training.
+        settings: ``max_vocab_size`` and ``min_frequency`` limit the tokens.
+        elsewhere: the tokens of the other splits.
 
     Example:
         >>> choose_tokens({"a": 3, "b": 1, "c": 2}, TokenizerSettings(max_vocab_size=2))
@@ -185,7 +210,7 @@ def choose_tokens(
 
 
 def load_vocabulary(path: str | Path) -> Vocabulary:
-    """Read a vocabulary that ``save`` wrote, or any `tokenizers` file (as subwords).
+    """Reads a vocabulary that :meth:`Vocabulary.save` wrote, or any other file of `tokenizers`, as subwords.
 
     Args:
         path: the file, or the folder that holds it as ``tokenizer.json``.

@@ -13,14 +13,18 @@ ANY_CHARACTER = r"[\s\S]"
 
 
 def _code_points(text: str) -> NDArray[Any]:
-    """The text's code points, ``(len(text),)`` uint32 (a copy-free view where the text is ASCII: uint8)."""
+    """The code points of a text, ``(len(text),)`` uint32; uint8 where the text is ASCII."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 class CharacterVocabulary(Vocabulary):
-    """One token a code point, sorted by code point; ``<unk>``, where there is one, comes last.
+    """Characters as tokens, one for each code point, in the order of code points; ``<unk>`` is last.
+
+    Args:
+        tokens: the characters, and ``<unk>`` where there is one.
+        settings: how text is read; None: as it is.
 
     Example:
         >>> vocabulary = CharacterVocabulary("ehlo")
@@ -28,10 +32,8 @@ class CharacterVocabulary(Vocabulary):
         [1, 0, 2, 2, 3]
         >>> vocabulary.decode([1, 0, 2, 2, 3])
         'hello'
-        >>> vocabulary.encode("h\u00e9")
-        Traceback (most recent call last):
-            ...
-        seqlab.errors.InputError: the prompt has characters the vocabulary lacks: '\u00e9'
+        >>> vocabulary.unknown("h\u00e9")
+        ['\u00e9']
     """
 
     unit = "character"
@@ -39,7 +41,7 @@ class CharacterVocabulary(Vocabulary):
     def __init__(self, tokens: Sequence[str], settings: TokenizerSettings | None = None) -> None:
         super().__init__(tokens, settings or TokenizerSettings("character"))
         characters = [token for token in self.tokens if len(token) == 1]
-        # One entry a code point up to the last known one, and one that every higher code point is clipped to.
+        # An entry for each code point up to the highest token's, and one to which all higher code points are clipped.
         self._table = np.full(max(map(ord, characters), default=0) + 2, -1, dtype=np.int32)
         for character in characters:
             self._table[ord(character)] = self.index[character]
@@ -48,15 +50,15 @@ class CharacterVocabulary(Vocabulary):
     def build(
         cls, counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
     ) -> "CharacterVocabulary":
-        """The vocabulary of a training split with these character counts.
+        """Chooses the characters to keep; see :func:`~seqlab.data.vocabulary.base.choose_tokens`.
 
         Args:
-            counts: each character of the training split with its frequency.
-            settings: which of them are kept.
-            elsewhere: the characters of other splits.
+            counts: how often each character occurs in training.
+            settings: how text is read, and how many characters are kept.
+            elsewhere: the characters of the other splits.
         """
-        kept, added = choose_tokens(counts, settings, elsewhere)
-        characters = sorted(kept[:-1] if added else kept)
+        tokens, added = choose_tokens(counts, settings, elsewhere)
+        characters = sorted(tokens[:-1] if added else tokens)
         return cls([*characters, UNKNOWN] if added else characters, settings)
 
     @staticmethod
@@ -75,12 +77,12 @@ class CharacterVocabulary(Vocabulary):
         """How often each character occurs."""
         counts: Counter[str] = Counter()
         for text in texts:
-            found = np.bincount(_code_points(lower(text) if self.settings.lowercase else text))
-            counts.update({chr(code): int(found[code]) for code in found.nonzero()[0]})
+            frequencies = np.bincount(_code_points(lower(text) if self.settings.lowercase else text))
+            counts.update({chr(code): int(frequencies[code]) for code in frequencies.nonzero()[0]})
         return counts
 
     def pieces(self, text: str) -> list[str]:
-        """The characters."""
+        """The characters of a text."""
         return list(lower(text) if self.settings.lowercase else text)
 
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -90,7 +92,7 @@ class CharacterVocabulary(Vocabulary):
         return ids, np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The characters one after the other."""
+        """The characters of the ids, one after the other."""
         return "".join(self.tokens[int(i)] for i in ids)
 
     def _tokenizer(self) -> Any:

@@ -1,5 +1,6 @@
-"""Where a vocabulary comes from: of the texts of examples, or a saved one, whatever the data."""
+"""Where a vocabulary comes from, whatever the data: from training texts, or from a file."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from seqlab.data.vocabulary.subwords import SubwordVocabulary
 from seqlab.data.vocabulary.words import WordVocabulary
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
 
 def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings) -> Vocabulary:
-    """The vocabulary of training texts. Words and characters have an ``<unk>``, for any text may be asked about.
+    """The vocabulary of training texts. Words and characters always have an ``<unk>``, because a model reads any text.
 
     Args:
-        texts: of the training split.
-        settings: how they are split into tokens, and which of these are kept.
+        texts: the texts of the training split.
+        settings: how they are split into tokens, and which tokens are kept.
 
     Example:
         >>> vocabulary_of(["a b", "b c"], TokenizerSettings("word", max_vocab_size=2)).tokens
@@ -28,16 +31,20 @@ def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings) -> Vocabula
 
 
 def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabulary:
-    """A saved vocabulary, checked against the options that it settles.
+    """Reads a saved vocabulary and checks that it was made with the same options.
+
+    A log line says that ``max_vocab_size`` and ``min_frequency`` have no effect on it, where they are given.
 
     Args:
         path: ``tokenizer.json``, or the folder that holds it.
         settings: the options.
 
     Raises:
-        InputError: it is missing, or was made with other options.
+        InputError: the file is missing, or was made with other options.
     """
     vocabulary = load_vocabulary(path)
+    if settings.max_vocab_size is not None or (settings.min_frequency or 1) > 1:
+        log.info("data.max_vocab_size and data.min_frequency chose no tokens: the vocabulary is a saved one")
     for name in ("unit", "lowercase", "punctuation", "end_of_line"):
         option, saved = getattr(settings, name), getattr(vocabulary.settings, name)
         if option != saved:

@@ -1,4 +1,4 @@
-"""Subwords as tokens, trained and applied by the `tokenizers` library."""
+"""Subwords as tokens, which the `tokenizers` library learns and applies."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,11 +15,11 @@ _BYTES = 256
 
 
 class SubwordVocabulary(Vocabulary):
-    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): any text has ids and comes back.
+    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): any text has ids that decode to it.
 
     Args:
-        tokenizer: a ``tokenizers.Tokenizer``, trained.
-        settings: how it was trained.
+        tokenizer: a trained ``tokenizers.Tokenizer``.
+        settings: how it was trained; None: with the defaults.
 
     Example:
         >>> settings = TokenizerSettings("subword", max_vocab_size=260)
@@ -37,11 +37,14 @@ class SubwordVocabulary(Vocabulary):
 
     @classmethod
     def build(cls, texts: Iterable[str], settings: TokenizerSettings) -> "SubwordVocabulary":
-        """Train on the texts of the training split.
+        """Learns the subwords of a training split.
 
         Args:
-            texts: of the training split.
-            settings: how many subwords are kept, and how often each occurs at least.
+            texts: the texts of the training split.
+            settings: how many subwords are kept, and how often a merge occurs at least.
+
+        Raises:
+            InputError: ``max_vocab_size`` is below the number of bytes.
         """
         from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -64,23 +67,23 @@ class SubwordVocabulary(Vocabulary):
 
     @classmethod
     def from_json(cls, text: str) -> "SubwordVocabulary":
-        """The vocabulary of a ``tokenizer.json``'s text."""
+        """The vocabulary of the text of a ``tokenizer.json``."""
         from tokenizers import Tokenizer
 
         lowercase = (json.loads(text).get("normalizer") or {}).get("type") == "Lowercase"
         return cls(Tokenizer.from_str(text), TokenizerSettings("subword", lowercase=lowercase))
 
     def pieces(self, text: str) -> list[str]:
-        """The subwords, bytes spelt as the library spells them."""
+        """The subwords of a text; bytes are spelt as by the library."""
         return list(self._trained.encode(text, add_special_tokens=False).tokens)
 
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-        coded = [encodings.ids for encodings in self._trained.encode_batch_fast(list(texts), add_special_tokens=False)]
-        counts = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
-        return np.fromiter((i for ids in coded for i in ids), dtype=np.int64, count=int(counts.sum())), counts
+        rows = [encoding.ids for encoding in self._trained.encode_batch_fast(list(texts), add_special_tokens=False)]
+        counts = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        return np.fromiter((i for ids in rows for i in ids), dtype=np.int64, count=int(counts.sum())), counts
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text whose bytes the ids spell; an id sequence that ends inside a character shows U+FFFD there."""
+        """The text whose bytes the ids spell. If they end inside a character, the text ends in U+FFFD."""
         return str(self._trained.decode([int(i) for i in ids], skip_special_tokens=False))
 
     def _tokenizer(self) -> Any:

@@ -18,20 +18,22 @@ Vectors = dict[str, NDArray[np.float32]]
 
 
 def read_vectors(path: str | Path, words: Collection[str], size: int | None = None) -> Vectors:
-    """The vectors of ``words`` in a file in GloVe's text format (Pennington et al. 2014), plain or gzip.
+    """Reads the vectors of some words from a file in GloVe's text format (Pennington et al. 2014), plain or gzip.
 
-    Each line holds a word and its numbers, with spaces between them. A first line of two whole numbers, which word2vec
-    writes, is left out. The file is read line by line, and of its vectors those of ``words`` alone are kept; of a word
-    that comes twice, the first.
+    Each line has a word and its numbers, with spaces between them. A first line of two whole numbers, which word2vec
+    writes, is skipped. If a word comes twice, its first vector counts. Vectors of other words are not kept.
 
     Args:
         path: the file.
-        words: the words that are wanted.
-        size: how many numbers each word must have; None: as many as the first.
+        words: the words.
+        size: the size of each vector; None: that of the first one.
+
+    Returns:
+        The vector of each word that has one, ``(size,)`` float32.
 
     Raises:
-        InputError: the file is missing, broken or empty, a line has more or fewer numbers than ``size``, or holds what
-            is no finite number; names file and line.
+        InputError: the file is missing, broken or empty, or a line has more or fewer numbers than ``size`` or one that
+            is not finite; names file and line.
 
     Example:
         >>> import tempfile
@@ -49,7 +51,7 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
             continue
         rows += 1
         size = len(fields) - 1 if size is None else size
-        # A few words of the published files hold spaces themselves; more numbers than wanted are another matter.
+        # A few words of published files contain spaces. But a number before the last ``size`` ones is one too many.
         word, values = " ".join(fields[:-size]), fields[-size:]
         if len(fields) <= size or size < 1 or any(map(_is_number, fields[1:-size])):
             raise InputError(_ragged(f"{file}:{number}", size, len(fields) - 1, size_is_given))
@@ -74,7 +76,7 @@ def read_vectors(path: str | Path, words: Collection[str], size: int | None = No
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers; the whole file would not always fit into memory."""
+    """The lines with their numbers, one at a time: not every file fits into memory."""
     try:
         with open(file, "rb") as plain:
             packed = plain.read(2) == b"\x1f\x8b"
@@ -99,7 +101,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _ragged(place: str, size: int, got: int, size_is_given: bool) -> str:
+def _ragged(place: str, size: int, received: int, size_is_given: bool) -> str:
     if size_is_given:
-        return f"{place}: expected a word and {size} numbers, as model.embedding_size says, got {got}"
-    return f"{place}: expected a word and {max(size, 1)} numbers as in the lines before, got {got}"
+        return f"{place}: expected a word and {size} numbers, as model.embedding_size says, got {received}"
+    return f"{place}: expected a word and {max(size, 1)} numbers as in the lines before, got {received}"

@@ -24,9 +24,9 @@ _JOINING = frozenset("\u2014\u2013/")
 
 @cache
 def punctuation_class() -> str:
-    """Every punctuation mark and symbol, as the inside of a regular expression's character class.
+    """All punctuation marks and symbols, as the inside of a regular expression's character class.
 
-    Spelt out, because Python has no ``\\p{P}``, and Python's Unicode tables and those of `tokenizers` differ in age.
+    They are spelt out, because Python has no ``\\p{P}``, and its Unicode tables are not of the age of `tokenizers`'.
     """
     codes = [code for code in range(0x110000) if unicodedata.category(chr(code))[0] in "PS"]
     runs: list[list[int]] = []
@@ -40,7 +40,11 @@ def punctuation_class() -> str:
 
 
 def word_pattern(end_of_line: str | None) -> str:
-    """A word (apostrophes and hyphens inside it belong to it), one punctuation mark, or the end-of-line token."""
+    """A regular expression of a word with its inner apostrophes and hyphens, a punctuation mark, or the end of a line.
+
+    Args:
+        end_of_line: the token at the end of a line; None: there is none.
+    """
     marks = punctuation_class()
     letters = f"[^{WHITESPACE}{marks}]+"
     pattern = f"{letters}(?:['\u2019\\-]{letters})*|[{marks}]"
@@ -48,7 +52,11 @@ def word_pattern(end_of_line: str | None) -> str:
 
 
 class WordVocabulary(Vocabulary):
-    """One token a word, commonest first, ties by code point.
+    """Words as tokens, commonest first, ties by code point.
+
+    Args:
+        tokens: the words in the order of their ids.
+        settings: how text is split into words; None: at white space.
 
     Example:
         >>> settings = TokenizerSettings("word", end_of_line="<eos>")
@@ -71,23 +79,23 @@ class WordVocabulary(Vocabulary):
     def build(
         cls, counts: Mapping[str, int], settings: TokenizerSettings, elsewhere: Iterable[str] = ()
     ) -> "WordVocabulary":
-        """The vocabulary of a training split with these word counts.
+        """Chooses the words to keep; see :func:`~seqlab.data.vocabulary.base.choose_tokens`.
 
         Args:
-            counts: each word of the training split with its frequency.
-            settings: which of them are kept.
-            elsewhere: the words of other splits.
+            counts: how often each word occurs in training.
+            settings: how text is split into words, and how many are kept.
+            elsewhere: the words of the other splits.
         """
         return cls(choose_tokens(counts, settings, elsewhere)[0], settings)
 
     @staticmethod
     def wrote(config: dict[str, Any]) -> bool:
-        """Whether a parsed word-level ``tokenizer.json`` splits into words (and not into characters)."""
+        """Whether a parsed word-level ``tokenizer.json`` splits into words, not characters."""
         return bool((config.get("pre_tokenizer") or {}).get("behavior") == "Removed")
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "WordVocabulary":
-        """The vocabulary of a parsed ``tokenizer.json``; its normalizer and splitter tell the settings."""
+        """The vocabulary of a parsed ``tokenizer.json``, whose normalizer and splitter hold the settings."""
         steps = (config["normalizer"] or {"normalizers": []})["normalizers"]
         replaced = [step["content"].strip() for step in steps if step["type"] == "Replace"]
         settings = TokenizerSettings(
@@ -104,13 +112,13 @@ class WordVocabulary(Vocabulary):
         return text if self.settings.end_of_line is None else text.replace(NEWLINE, f" {self.settings.end_of_line} ")
 
     def pieces(self, text: str) -> list[str]:
-        """The words, and with ``punctuation`` the marks between them."""
+        """The words of a text, and with ``punctuation`` its marks."""
         text = self._normalize(text)
         return text.split() if self._pattern is None else self._pattern.findall(text)
 
     def _split(self, texts: Sequence[str]) -> tuple["pa.Array", NDArray[Any]]:
         """All words of all texts in one Arrow array, and the number of words of each text."""
-        import pyarrow as pa  # here, for text of characters does without it
+        import pyarrow as pa  # here, because a vocabulary of characters does not need it
         import pyarrow.compute as pc
 
         if self._pattern is not None:
@@ -137,13 +145,13 @@ class WordVocabulary(Vocabulary):
 
     def _lookup(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
         words, counts = self._split(texts)
-        coded = words.dictionary_encode()  # so that Python looks up each different word once
-        distinct = coded.dictionary.to_pylist()
+        encoded = words.dictionary_encode()  # so that Python looks up each different word once
+        distinct = encoded.dictionary.to_pylist()
         ids = np.fromiter((self.index.get(word, -1) for word in distinct), dtype=np.int32, count=len(distinct))
-        return ids[coded.indices.to_numpy()], counts
+        return ids[encoded.indices.to_numpy()], counts
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Words joined by spaces, end-of-line tokens as newlines; with ``punctuation``, marks drawn to their words."""
+        """The words joined by spaces; end-of-line tokens become newlines, and with ``punctuation`` marks join words."""
         end_of_line = self.settings.end_of_line
         words = [NEWLINE if token == end_of_line else token for token in (self.tokens[int(i)] for i in ids)]
         text, glue, quoted = [], True, False

@@ -1,0 +1,94 @@
+"""What tasks share that give each example one of several classes."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.tasks.base import (
+    OptimizerFactory,
+    Schedule,
+    SequenceTask,
+    StepOutput,
+    check_label_smoothing,
+    full_precision,
+)
+from seqlab.tasks.devices import global_mean
+from seqlab.tasks.metrics import OpenClassMetrics
+from seqlab.tasks.prediction import Prediction
+
+
+class ClassTask(SequenceTask):
+    """Gives each example of a batch a class: ``batch.targets (B,)``, ``IGNORE_INDEX`` for one that training never saw.
+
+    A subclass defines ``logits`` and ``num_read``.
+
+    Args:
+        model: the model to train.
+        num_classes: C, the number of classes.
+        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016), in training.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
+
+    Raises:
+        InputError: ``label_smoothing`` is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None,
+        label_smoothing: float,
+        metric: str,
+        mode: Literal["min", "max"],
+    ) -> None:
+        super().__init__(model, optimizer, schedule, metric, mode)
+        self.num_classes = num_classes
+        self.label_smoothing = check_label_smoothing(label_smoothing)
+        self.eval_metrics = nn.ModuleDict({split: OpenClassMetrics(num_classes) for split in ("val", "test")})
+
+    def logits(self, batch: Any) -> Tensor:
+        """The logits of the classes, ``(B, C)``."""
+        raise NotImplementedError
+
+    def num_read(self, batch: Any) -> Tensor:
+        """The number of tokens that the model reads of a batch, a scalar."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, batch_idx: int) -> StepOutput:
+        loss = F.cross_entropy(self.logits(batch), batch.targets, label_smoothing=self.label_smoothing)
+        examples = (batch.targets != IGNORE_INDEX).sum()
+        mean = global_mean(loss, examples)
+        return {"loss": mean, "nll": loss.detach() * examples, "tokens": examples, "steps": self.num_read(batch)}
+
+    def evaluate(self, batch: Any, split: str) -> None:
+        logits = full_precision(self.logits(batch))
+        nll = F.cross_entropy(logits, batch.targets, reduction="none")
+        targets = batch.targets.masked_fill(batch.targets == IGNORE_INDEX, self.num_classes)
+        self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
+
+
+def class_prediction(
+    text: str, name: str, classes: Sequence[str], probabilities: Sequence[float], printed: int = 5
+) -> Prediction:
+    """The likeliest class of a text, with the probabilities of all.
+
+    Args:
+        text: the text.
+        name: the key of the likeliest class, such as "label".
+        classes: the names of the classes.
+        probabilities: one for each class.
+        printed: how many of the likeliest classes the line has.
+
+    Example:
+        >>> class_prediction("so so", "label", ["bad", "good"], [0.25, 0.75]).line
+        'good 0.7500  bad 0.2500  so so'
+    """
+    by_name = dict(zip(classes, probabilities, strict=True))
+    ranked = sorted(by_name.items(), key=lambda item: -item[1])
+    likeliest = "  ".join(f"{label} {probability:.4f}" for label, probability in ranked[:printed])
+    return Prediction({"text": text, name: ranked[0][0], "probabilities": by_name}, f"{likeliest}  {text}")
