@@ -183,7 +183,7 @@ def late_imports(callback: Callable[[LoadedFile], object]) -> Iterator[None]:
 def loaded_files() -> list[LoadedFile]:
     """The user's own files that this process has loaded as modules, in the order of their names."""
     files: dict[str, LoadedFile] = {}
-    for key, module in sorted(sys.modules.items()):
+    for key, module in sorted((key, module) for key, module in sys.modules.copy().items() if not _is_library(module)):
         origin = _name_and_file(key, module)
         if origin is None or not is_own(*origin):
             continue
@@ -214,10 +214,28 @@ def is_own(module: str, path: str) -> bool:
     """Whether a module's file is the user's own: outside the standard library, installed packages and seqlab."""
     if module.partition(".")[0] == "seqlab":
         return False
-    path = os.path.abspath(path)
-    if any(folder in path for folder in _INSTALLED) or path.startswith(_installed_folders()):
-        return False
-    return path not in _listed_files(path)
+    path = _absolute(path)
+    return not _is_installed(path) and path not in _listed_files(path)
+
+
+def _absolute(path: str) -> str:
+    """The absolute path of a file, remembered where it does not depend on the working folder."""
+    return _normalized(path) if os.path.isabs(path) else os.path.abspath(path)
+
+
+_normalized: Final = cache(os.path.abspath)
+
+
+def _is_library(module: object) -> bool:
+    """Whether a module is certainly not the user's own: a quick answer for most of the thousands that are loaded."""
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return isinstance(file, str) and os.path.isabs(file) and _is_installed(_normalized(file))
+
+
+@cache
+def _is_installed(path: str) -> bool:
+    """Whether an absolute path lies in the standard library or an installed package."""
+    return any(folder in path for folder in _INSTALLED) or path.startswith(_installed_folders())
 
 
 @cache
@@ -255,7 +273,7 @@ def _name_and_file(key: str, module: object) -> tuple[str, str] | None:
         return None
     if spec is None and key != "__main__" and not os.path.isabs(file):  # made by hand, like torch.ops
         return None
-    return (spec.name if spec is not None else key), os.path.abspath(file)
+    return (spec.name if spec is not None else key), _absolute(file)
 
 
 def _read_loaded(module: ModuleType, path: str) -> bytes | None:
