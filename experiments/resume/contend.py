@@ -110,7 +110,7 @@ class Contender:
             if attempt.is_complete:
                 attempt.note_end(0)
                 return
-            if attempt.goes_on and self.draw.random() < 0.2:
+            if attempt.is_resumed and self.draw.random() < 0.2:
                 attempt.claim.withdraw("it could not start")
                 return
             if self.draw.random() < 0.3:

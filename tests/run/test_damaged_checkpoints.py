@@ -60,7 +60,7 @@ def test_the_one_before_a_damaged_last_is_taken_and_ends_alike(runs, killed, dam
     with caplog.at_level("WARNING", logger="seqlab"):
         carry_out(killed, [], resume=True)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "seqlab"]
-    assert "last.ckpt is damaged" in line and "previous.ckpt, of step 40" in line and "\n" not in line
+    assert "last.ckpt is damaged" in line and "previous.ckpt of step 40" in line and "\n" not in line
     assert_the_same_end(runs / "alone", killed)
     assert not (killed / "checkpoints" / "previous.ckpt").exists()  # nothing is left to resume
 
@@ -84,7 +84,7 @@ def test_without_any_that_is_whole_the_run_begins_anew_and_says_so(runs, killed)
 def test_a_best_that_nothing_can_make_anew_is_refused(killed):
     (killed / "checkpoints" / "previous.ckpt").unlink()
     flip(killed / "checkpoints" / "best.ckpt")
-    with pytest.raises(InputError, match=r"best\.ckpt is damaged.*begin the run anew"):
+    with pytest.raises(InputError, match=r"best\.ckpt is damaged.*begin the run again"):
         find_resumption(killed)
 
 

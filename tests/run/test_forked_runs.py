@@ -145,7 +145,7 @@ def test_a_sweep_goes_on_where_the_process_that_its_runs_are_forked_from_is_kill
         os.kill(server, signal.SIGKILL)
         out, _ = sweep.communicate(timeout=60)
     assert process_started(job) is None
-    assert f"takes process {job} with it" in out and "1 interrupted" in out
+    assert f"process {job} ends with it" in out and "1 interrupted" in out
     (record,) = [read_record(path) for path in tmp_path.glob("runs/killed/*/run.json")]
     assert record["status"] == "interrupted" and "stopped by SIGTERM" in record["error"]
 
