@@ -6,6 +6,7 @@ Configurations are plain dicts, resolved; their targets are checked against the 
 
 import copy
 import functools
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +16,17 @@ from typing import Any, Final, TypeAlias
 import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class, get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
-from omegaconf import OmegaConf
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, RunCheckpoint, TrainingMetrics
+from seqlab.config.parts import check_read, references, resolved
 from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
-from seqlab.config.values import references
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
-from seqlab.nn import match_parameters
+from seqlab.nn import Input, initialize, match_parameters
 from seqlab.tasks.schedules import Plan
 
 Config = Mapping[str, Any]
@@ -89,21 +89,75 @@ def build_data(config: Config) -> Data:
 
 
 def build_model(config: Config, spec: Spec) -> torch.nn.Module:
-    """The model, with its sizes from the data; ``model.match_parameters`` solves for the hidden size first."""
-    return _model_of_parts(sized_model(config, spec), spec)
+    """The model, with its sizes from the data, and its first weights.
+
+    ``model.match_parameters`` solves for the hidden size first. ``model.init`` draws the weights anew, and pretrained
+    vectors of the data come last.
+    """
+    node = sized_model(config, spec)
+    model = _model_of_parts(node, spec)
+    if node.get("init") is not None and "init" not in _arguments(node):
+        _answering("model.init", node, initialize, model, **node["init"])
+    if (vectors := spec.word_vectors()) is not None:
+        _answering("model.input", node, load_vectors, model, vectors)
+    return model
+
+
+def check_model(config: Config) -> None:
+    """Refuses keys of the ``model`` group that neither the model nor a part of it reads, before any data is.
+
+    Raises:
+        InputError: naming the key.
+    """
+    check_definitions({"model": config["model"]})
+    node = {name: value for name, value in config["model"].items() if name != "match_parameters"}
+    taken = set(_arguments(node)) | {"init"}
+    if "**" not in taken:
+        check_read(node, taken, node["_target_"])
+
+
+def _arguments(node: Config) -> set[str]:
+    """The names of the arguments that a node's target takes; "**" for any."""
+    target = _answering("model", node, get_object, node["_target_"])
+    parameters = _answering("model", node, inspect.signature, target).parameters.values()
+    return {"**" if each.kind is each.VAR_KEYWORD else each.name for each in parameters}
 
 
 def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
-    """The model of a ``model`` group, where a part's ``${..KEY}`` is the group's KEY, which the model itself lacks."""
-    check_definitions({"model": node})
-    plain = OmegaConf.to_container(OmegaConf.create(dict(node)), resolve=True)
-    assert isinstance(plain, dict)
-    taken = {name for value in node.values() for name in references(value)}
-    if "hidden_size" in taken and plain.get("embedding_size", 0) is None:
-        plain["embedding_size"] = plain["hidden_size"]
-    own = {str(name): value for name, value in plain.items() if name not in taken}
-    model: torch.nn.Module = build({"model": own}, "model", **spec.model_arguments())
+    """The model of a ``model`` group: its parts get the keys that they refer to, the model those that it takes."""
+    check_model({"model": node})
+    group = {name: value for name, value in {**node, **spec.model_arguments()}.items() if name != "init"}
+    read, taken = references(group), _arguments(node)
+    if "init" in taken:
+        group["init"] = node.get("init")
+    if "hidden_size" in read and group.get("embedding_size", 0) is None:
+        group["embedding_size"] = group["hidden_size"]
+    own = {name: resolved(group, name) for name in group if name in taken or name not in read}
+    model: torch.nn.Module = _made("model", own)
     return model
+
+
+def _made(key: str, value: Any) -> Any:
+    """The object of a resolved node, of its parts first. Values of the data, such as tags, never pass through Hydra."""
+    if isinstance(value, list):
+        return [_made(f"{key}.{place}", each) for place, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    arguments = {name: _made(f"{key}.{name}", each) for name, each in value.items() if not name.startswith("_")}
+    if "_target_" not in value:
+        return arguments
+    return build({key: {name: each for name, each in value.items() if name.startswith("_")}}, key, **arguments)
+
+
+def load_vectors(model: torch.nn.Module, vectors: torch.Tensor) -> None:
+    """Gives the input of a model pretrained vectors.
+
+    Raises:
+        ValueError: the model has no such input, or the vectors don't fit it.
+    """
+    if not isinstance(getattr(model, "input", None), Input):
+        raise ValueError(f"expected a model with an Input for data.vectors, got {type(model).__name__}")
+    model.input.load_vectors(vectors)  # type: ignore[union-attr, operator]
 
 
 def sized_model(config: Config, spec: Spec) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab.config.values import GROUPS, is_late
+from seqlab.config.parts import is_late
+from seqlab.config.values import GROUPS
 from seqlab.errors import InputError
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from seqlab.config.parts import is_late
 from seqlab.errors import InputError
 
 
@@ -358,32 +359,7 @@ def _shipped_leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
             yield key, value
 
 
-def references(part: Any) -> Iterator[str]:
-    """The keys of the group around it that are a part's: those of its own names, and what its ``${..KEY}`` refer to.
-
-    A part refers to a key around it at least once. A value of its own that is given goes before the group's.
-
-    Example:
-        >>> part = {"_target_": "seqlab.nn.Encoder", "hidden_size": "${..size}", "num_layers": 2}
-        >>> list(references(part))
-        ['hidden_size', 'size', 'num_layers']
-    """
-    is_part = isinstance(part, Mapping) and any(_REFERENCE.fullmatch(str(value)) for value in part.values())
-    for name, value in part.items() if is_part else ():
-        if not name.startswith("_"):
-            yield name
-        if isinstance(value, str) and (match := _REFERENCE.fullmatch(value)):
-            yield match[1]
-
-
-def is_late(value: object) -> bool:
-    """Whether a value is a part's reference to the group around it, such as ``${..num_layers}``."""
-    return isinstance(value, str) and _LATER.fullmatch(value) is not None
-
-
-_OF_PART: Final = re.compile(r"^model\.\w*(encoder|decoder)\.(?=\w+$)")  # whose keys take what the model's take
-_LATER: Final = re.compile(r"\$\{\.[\w.]+\}")  # found when the model is built; its value is checked under its own key
-_REFERENCE: Final = re.compile(r"\$\{\.\.(\w+)\}")
+_OF_PART: Final = re.compile(r"^model\.(?!cell\.|init\.)\w+\.(?=\w+$)")  # whose keys take what the model's take
 
 
 def _shown(value: Any) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seqlab.nn import WindowModel
+from seqlab.nn import WindowModel, initialize
 from seqlab.nn.models.generation import generate
 from seqlab.nn.size import count_parameters, match_parameters
 
@@ -14,7 +14,9 @@ V = 11
 def make_model(window_size=4, **arguments):
     torch.manual_seed(0)
     arguments = {"hidden_size": 6, "embedding_size": 5} | arguments
-    return WindowModel(V, window_size=window_size, init={"uniform": 0.5}, **arguments).double()
+    model = WindowModel(V, window_size=window_size, **arguments)
+    initialize(model, uniform=0.5)
+    return model.double()
 
 
 def text_of(rows=2, steps=9, seed=0):
@@ -131,7 +133,6 @@ def test_writing_a_token_at_a_time_is_reading_the_whole_text():
         ({"embedding_size": 0}, ValueError, "embedding_size: expected at least 1, got 0"),
         ({"embedding_dropout": 1.0}, ValueError, r"embedding_dropout: expected a probability in \[0, 1\), got 1.0"),
         ({"output_dropout": -0.5}, ValueError, r"output_dropout: expected a probability in \[0, 1\), got -0.5"),
-        ({"init": {"orthogonal": True}}, ValueError, "orthogonal: expected a module with cells"),
     ],
 )
 def test_wrong_constructions_are_refused(arguments, error, message):

@@ -54,6 +54,10 @@ class Spec:
         """The arguments of a model that the data decides: its sizes."""
         raise NotImplementedError
 
+    def word_vectors(self) -> Tensor | None:
+        """Pretrained vectors that the model's input begins with, ``(vocab_size, size)``; None: none."""
+        return None
+
     def data_arguments(self) -> dict[str, Any]:
         """The options, beside ``vocabulary``, that keep the meaning of ids on other data."""
         return {}

@@ -1,14 +1,12 @@
 """Language models of a fixed window: the last few tokens and nothing before them."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_lengths, check_size, check_state, check_tokens
-from seqlab.nn.layers.init import initialize
 from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.nn.state import NestedState, State
 
@@ -42,8 +40,7 @@ class WindowModel(NextTokenModel):
     for each of the k places, so it grows with the window, where a recurrent net uses the same weights at each step.
 
     It is called as any :class:`NextTokenModel`; its state ``(tokens (B, k - 1),)`` is what was read last.
-    ``embedding_size=None`` takes ``hidden_size``. ``embedding_dropout`` is D_e, ``output_dropout`` D_o. ``init`` holds
-    the arguments of :func:`initialize`.
+    ``embedding_size=None`` takes ``hidden_size``. ``embedding_dropout`` is D_e, ``output_dropout`` D_o.
 
     Raises ``ValueError`` or ``TypeError`` for sizes below 1, probabilities outside [0, 1), ``inputs`` that are not
     integers ``(B, T)``, and a state of another shape.
@@ -66,7 +63,6 @@ class WindowModel(NextTokenModel):
         direct: bool = False,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
-        init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.vocab_size = check_size("vocab_size", vocab_size)
@@ -80,8 +76,6 @@ class WindowModel(NextTokenModel):
         self.embedding = nn.Embedding(vocab_size + 1, self.embedding_size)
         self.hidden = nn.Linear(width, hidden_size)
         self.output = nn.Linear(hidden_size + width if direct else hidden_size, vocab_size)
-        if init is not None:
-            initialize(self, **init)
 
     def initial_state(self, batch_size: int) -> tuple[Tensor]:
         """Nothing before the first token, on the model's device."""
