@@ -130,8 +130,8 @@ def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
     read, taken = references(group), _arguments(node)
     if "init" in taken:
         group["init"] = node.get("init")
-    if "hidden_size" in read and group.get("embedding_size", 0) is None:
-        group["embedding_size"] = group["hidden_size"]
+    if "embedding_size" in group and group["embedding_size"] is None and "embedding_size" in read:
+        group["embedding_size"] = group.get("hidden_size")
     own = {name: resolved(group, name) for name in group if name in taken or name not in read}
     model: torch.nn.Module = _made("model", own)
     return model

@@ -23,7 +23,7 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         >>> override({"data": {"batch_size": 20}}, ["data.batch_size=10"])
         {'data': {'batch_size': 10}}
     """
-    changed = OmegaConf.create(config)
+    changed = OmegaConf.create(_escaped(config))
     known = list(_keys(config))
     for text in overrides:
         key, separator, value = text.partition("=")
@@ -38,15 +38,16 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             raise InputError(f"{text}: {' '.join(str(error).split())}") from error
         if key in GROUPS and not OmegaConf.is_dict(OmegaConf.select(changed, key)):
             raise InputError(f"{text}: expected a key of the group, such as {_key_of(key, known)}")
-    plain = _resolved(OmegaConf.to_container(changed), OmegaConf.to_container(changed, resolve=True))
+    plain = OmegaConf.to_container(changed, resolve=True)
+    assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
-def _resolved(node: Any, resolved: Any) -> Any:
-    """``resolved``, but what a part of a model takes from the group around it, which is found when it is built."""
+def _escaped(node: Any) -> Any:
+    """A node whose parts' references to the group around them stay as text, for they are resolved with the model."""
     if isinstance(node, dict):
-        return {key: _resolved(value, resolved[key]) for key, value in node.items()}
-    return node if is_late(node) else resolved
+        return {key: _escaped(value) for key, value in node.items()}
+    return f"\\{node}" if is_late(node) else node
 
 
 def _key_of(group: str, known: list[str]) -> str:

@@ -201,7 +201,10 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
         ),
         (["model=translator", "model.decoder.cell=null", "model.encoder.cell=null"], ["model.cell", "encoder.cell"]),
         (["+model.depth=3"], ["model.depth=3", "LanguageModel", "leave it out"]),
-        (["~model.hidden_size"], ["model.encoder.hidden_size", "model.hidden_size", "neither"]),
+        (
+            ["~model.hidden_size", "model.embedding_size=4"],
+            ["model.encoder.hidden_size", "model.hidden_size", "neither"],
+        ),
     ],
     ids=str,
 )

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from seqlab.nn import (
-    Classifier,
     ClassHead,
+    Classifier,
     Encoder,
     GRUCell,
     Input,
@@ -46,7 +46,7 @@ def test_a_model_reads_the_vectors_of_any_input(steps):
 def test_weights_are_tied_to_an_embedding_alone():
     with pytest.raises(ValueError, match="tie_weights: expected an input with an embedding"):
         LanguageModel(partial(Features, 4), ENCODER, partial(TokenHead, vocab_size=9, tie_weights=True))
-    with pytest.raises(ValueError, match="tie_weights: expected as many tokens .* got 8 and 9"):
+    with pytest.raises(ValueError, match=r"tie_weights: expected as many tokens .* got 8 and 9"):
         LanguageModel(partial(TokenInput, 8, 4), ENCODER, partial(TokenHead, vocab_size=9, tie_weights=True))
     with pytest.raises(ValueError, match="vectors: expected an input with an embedding, got Features"):
         Features(4).load_vectors(torch.zeros(9, 4))
