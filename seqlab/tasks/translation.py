@@ -12,7 +12,8 @@ from seqlab.data.core.batch import IGNORE_INDEX, pad
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.models.translator import Translations, Translator
+from seqlab.nn.models.beams import Translations
+from seqlab.nn.models.translator import Translator
 from seqlab.tasks.base import (
     OptimizerFactory,
     Schedule,

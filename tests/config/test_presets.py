@@ -117,9 +117,9 @@ def test_no_group_is_left_out():
         "sweep",
         "trainer",
         "launcher",
-        "model/encoder",
+        *("model/input", "model/encoder", "model/head"),  # every model has its own
         *TRAINED,
-    }  # every model has its encoder
+    }
     assert set(GROUPS) == tested_here | {"data"}  # conf/data is tested in tests/data/test_configs.py
     assert {path.name for path in CONF.glob("*.yaml")} == {"train.yaml"}
     assert all(GROUPS.values())

@@ -1,6 +1,7 @@
 """Heads: the part of a model that turns its encoder's output into scores."""
 
 from collections.abc import Callable
+from typing import cast as typed
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,7 @@ class TokenHead(nn.Module):
 
 
 def _shared_matrix(embedding: nn.Embedding | None, output: nn.Linear) -> nn.Parameter:
+    """The embedding's matrix, where it fits the output layer."""
     if embedding is None:
         raise ValueError("tie_weights: expected an input with an embedding, got one without; give tie_weights=False")
     if output.in_features != embedding.embedding_dim:
@@ -69,7 +71,7 @@ def _shared_matrix(embedding: nn.Embedding | None, output: nn.Linear) -> nn.Para
     if output.out_features != embedding.num_embeddings:
         sizes = f"{embedding.num_embeddings} and {output.out_features}"
         raise ValueError(f"tie_weights: expected as many tokens in the input as in the output, got {sizes}")
-    return embedding.weight
+    return typed(nn.Parameter, embedding.weight)
 
 
 class ClassHead(nn.Module):
