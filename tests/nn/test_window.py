@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from seqlab.nn import WindowModel, initialize
-from seqlab.nn.models.generation import generate
+from seqlab.nn.models.generation import Sampling, generate
 from seqlab.nn.size import count_parameters, match_parameters
 
 V = 11
@@ -116,7 +116,7 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone(direct):
 
 def test_writing_a_token_at_a_time_is_reading_the_whole_text():
     model = make_model(window_size=3).eval()
-    written = generate(model, [1, 2], 8, greedy=True)[0].tolist()
+    written = generate(model, [1, 2], 8, Sampling(greedy=True))[0].tolist()
     text = [1, 2]
     for token in written:
         logits, _ = model(torch.tensor([text]))
