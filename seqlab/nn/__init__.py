@@ -21,9 +21,10 @@ from seqlab.nn.gradients import (
     step_gradients,
     truncation_bias,
 )
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.beams import Translations

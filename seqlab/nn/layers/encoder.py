@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from seqlab.nn.arguments import check_choice, check_dropout, check_size
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.bidirectional import Bidirectional
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.state import NestedState, describe
 
 Layer = Recurrent | Bidirectional

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_lengths, check_size, check_tokens
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
-from seqlab.nn.layers.recurrent import Bidirectional
 from seqlab.nn.models.distinct import distinct_rows
 from seqlab.nn.state import State
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_size, check_tokens
 from seqlab.nn.cells.base import RecurrentCell
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.models.attention import Attention, Memory
 from seqlab.nn.models.heads import TokenHead
 from seqlab.nn.models.inputs import Input, InputFactory

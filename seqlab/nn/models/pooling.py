@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_choice, check_lengths, check_size
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 
 Part: TypeAlias = tuple[Tensor, ...]
 POOLINGS = ("last", "max", "mean", "attention")
