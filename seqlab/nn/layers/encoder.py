@@ -34,16 +34,25 @@ class Encoder(nn.Module):
     where ``nn.LSTM``'s dropout does: on what one layer hands to the next, never on ``x``, on the output or, in the
     residual case, on the sum.
 
-    ``cell`` is a factory, called ``cell(input width, hidden_size)`` once for each layer and direction, the forward one
-    first: a cell class, or a ``functools.partial`` of one with further arguments. ``backend`` and
-    ``recompute`` are those of :class:`Recurrent`.
-
     ``encoder(x (B, T, input_size), state=None, lengths=None) -> (output (B, T, output_size), state)``. The state is a
     tuple with one entry a layer: the cell's state, or for a bidirectional layer the pair (forward, backward) of them.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes below 1, an unknown ``connect``, dropout outside [0, 1),
-    a factory that does not give a fitting cell, residual layers of unequal widths, and, when called, as
-    :class:`Recurrent` does. Dropout with a single layer has no effect, and a logged warning says so.
+    Args:
+        cell: The factory of the cells, called ``cell(input width, hidden_size)`` once for each layer and direction, the
+            forward one first: a cell class, or a ``functools.partial`` of one with further arguments.
+        input_size: The width of x.
+        hidden_size: The width of each cell's state.
+        num_layers: L.
+        bidirectional: Whether each layer runs in both directions.
+        connect: How layers are connected: "none", "residual" or "dense".
+        dropout: The probability of D, in [0, 1). With a single layer it has no effect, and a logged warning says so.
+        backend: The engine of every layer, as in :class:`Recurrent`.
+        recompute: Whether steps are run a second time for the backward pass, as in :class:`Recurrent`.
+
+    Raises:
+        TypeError: a size is no integer, or ``cell`` no factory of fitting cells.
+        ValueError: a size, probability or choice is out of range, residual layers have unequal widths, or, when called,
+            as :class:`Recurrent` does.
 
     >>> from seqlab.nn import LSTMCell
     >>> encoder = Encoder(LSTMCell, input_size=3, hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)

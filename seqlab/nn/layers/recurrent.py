@@ -37,18 +37,26 @@ class Recurrent(nn.Module):
     that came in, and a reversed layer begins at each row's own last step. The state is returned in the dtype of ``x``,
     and in float32 under a 16-bit autocast, so that carrying it loses nothing.
 
-    ``backend`` names the engine: "native", "parallel", "scan", "loop", or "auto", which takes the one that a table
-    in :mod:`seqlab.nn.engine` holds for the fastest and logs its choice; ``layer.engine`` tells it. The table knows
-    the cell, the device, the precision, and whether rows have lengths of their own; under "auto", a single step without
-    gradients on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
+    "auto" takes the engine that a table in :mod:`seqlab.nn.engine` holds for the fastest, and logs its choice, which
+    ``layer.engine`` names. The table knows the cell, the device, the precision, and whether rows have lengths of their
+    own. Under "auto", a single step without gradients on a CPU, and an exported model, run on "loop". A choice never
+    changes a result beyond rounding.
 
-    ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
-    each stretch in between a second time when its gradients are due (Chen et al. 2016): the gates of one stretch in
-    place of all, for a second forward pass. A cell whose steps can't be run twice to the same effect, one that counts
-    its calls say, keeps all instead, and a logged line says so.
+    With ``recompute``, a layer keeps the input and the state every ``ceil(sqrt(T))`` steps for the backward pass, and
+    runs each stretch between them a second time when its gradients are due (Chen et al. 2016): the memory for the gates
+    of one stretch, for the time of a second forward pass. A cell whose steps can't be run twice to the same effect,
+    such as one that counts its calls, keeps all instead, and a logged line says so.
 
-    Raises ``ValueError`` or ``TypeError``, in one line, for ``x``, ``state`` or ``lengths`` of a wrong shape, type or
-    range, and where the named engine can't serve the cell.
+    Args:
+        cell: The cell.
+        backend: The engine: "native", "parallel", "scan", "loop", or "auto".
+        reverse: Whether time runs from T to 1.
+        recompute: Whether steps are run a second time for the backward pass, to save memory.
+
+    Raises:
+        TypeError: ``cell`` is no cell, or, when called, ``x`` or ``lengths`` have a wrong type.
+        ValueError: the named engine can't serve the cell, or, when called, ``x``, ``state`` or ``lengths`` have a wrong
+            shape or range.
 
     >>> from seqlab.nn import LSTMCell
     >>> layer = Recurrent(LSTMCell(3, 4))

@@ -27,7 +27,11 @@ class Constraints(NamedTuple):
 def bio_constraints(labels: Sequence[str]) -> Constraints:
     """What BIO allows (Ramshaw & Marcus 1995, as IOB2): I-X only after B-X or I-X; without types, I only after B or I.
 
-    Raises ``ValueError`` for a label that is neither O, B-X, I-X, B nor I, and for an I-X without its B-X.
+    Args:
+        labels: The names of the tags.
+
+    Raises:
+        ValueError: a label is neither O, B-X, I-X, B nor I, or there is an I-X without its B-X.
 
     >>> bio_constraints(["O", "B-place", "I-place"]).transitions.int().tolist()
     [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
@@ -55,11 +59,15 @@ class CRF(nn.Module):
     holds; a row of length 0 has one way to be tagged, with score 0. All is computed in float32 where emissions have 16
     bits. Parameters ``transitions (N, N)``, from row to column, ``start (N,)`` and ``end (N,)`` begin as zeros.
 
-    ``constraints`` leaves only the sequences they allow, in training and in decoding; :func:`bio_constraints` makes
-    those of BIO.
+    Args:
+        num_tags: N.
+        constraints: The only sequences that there are, in training and in decoding; :func:`bio_constraints` makes those
+            of BIO. None: all.
 
-    Raises ``ValueError`` or ``TypeError`` for ``num_tags`` below 1, constraints of a wrong shape or that leave no
-    sequence of some length up to N + 1, wrong shapes, tags out of range (on a CPU), and tags that constraints forbid.
+    Raises:
+        TypeError: ``num_tags`` is no integer.
+        ValueError: ``num_tags`` is below 1, constraints have a wrong shape or leave no sequence of some length up to
+            N + 1, or, when called, shapes are wrong, tags are out of range (on a CPU) or forbidden by the constraints.
 
     >>> crf = CRF(3)
     >>> nll = crf(torch.zeros(1, 2, 3), torch.tensor([[0, 2]]))

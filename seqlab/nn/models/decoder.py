@@ -35,7 +35,14 @@ class Bridge(nn.Module):
     divides c by n), only h is bridged, and the rest begins as the decoder's cell begins.
 
     ``bridge(state, initial) -> state``: the encoder's final state, and the decoder's ``initial_state`` for what is not
-    bridged, both as :class:`Encoder` has them. Raises ``ValueError`` for a bidirectional decoder.
+    bridged, both as :class:`Encoder` has them.
+
+    Args:
+        encoder: The encoder whose final state is read.
+        decoder: The recurrent layers of the decoder.
+
+    Raises:
+        ValueError: the decoder is bidirectional.
 
     >>> from seqlab.nn import GRUCell, LSTMCell
     >>> encoder = Encoder(GRUCell, 3, 4, num_layers=2, bidirectional=True)

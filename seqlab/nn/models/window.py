@@ -40,10 +40,20 @@ class WindowModel(NextTokenModel):
     for each of the k places, so it grows with the window, where a recurrent net uses the same weights at each step.
 
     It is called as any :class:`NextTokenModel`; its state ``(tokens (B, k - 1),)`` is what was read last.
-    ``embedding_size=None`` takes ``hidden_size``. ``embedding_dropout`` is D_e, ``output_dropout`` D_o.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes below 1, probabilities outside [0, 1), ``inputs`` that are not
-    integers ``(B, T)``, and a state of another shape.
+    Args:
+        vocab_size: The number of tokens.
+        window_size: k, the tokens that a prediction sees.
+        hidden_size: The width of h.
+        embedding_size: The width of E[w]; None: ``hidden_size``.
+        direct: Whether the output layer reads x_t too.
+        embedding_dropout: The probability of D_e, in [0, 1).
+        output_dropout: The probability of D_o, in [0, 1).
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size or probability is out of range, or, when called, ``inputs`` are not integers ``(B, T)``, or
+            the state has another shape.
 
     >>> model = WindowModel(11, window_size=3, hidden_size=6)
     >>> whole, _ = model(torch.tensor([[1, 2, 3, 4, 5]]))
