@@ -96,57 +96,64 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
     """
     node = sized_model(config, spec)
     model = _model_of_parts(node, spec)
-    if node.get("init") is not None and "init" not in _arguments(node):
+    if node.get("init") is not None and "init" not in _arguments("model", node):
         _answering("model.init", node, initialize, model, **node["init"])
     if (vectors := spec.word_vectors()) is not None:
         _answering("model.input", node, load_vectors, model, vectors)
     return model
 
 
-def check_model(config: Config) -> None:
-    """Refuses keys of the ``model`` group that neither the model nor a part of it reads, before any data is.
+def check_parts(config: Config) -> None:
+    """Refuses keys of a model and a task that neither they nor a part of theirs reads, before any data is read.
 
     Raises:
         InputError: naming the key.
     """
-    check_definitions({"model": config["model"]})
-    node = {name: value for name, value in config["model"].items() if name != "match_parameters"}
-    taken = set(_arguments(node)) | {"init"}
-    if "**" not in taken:
-        check_read(node, taken, node["_target_"])
+    for key in ("model", "task"):
+        node = config[key]
+        check_definitions({key: node})
+        taken = _arguments(key, node) | ({"init", "match_parameters"} if key == "model" else set())
+        if "**" not in taken:
+            check_read(node, taken, node["_target_"], key)
 
 
-def _arguments(node: Config) -> set[str]:
+def _arguments(key: str, node: Config) -> set[str]:
     """The names of the arguments that a node's target takes; "**" for any."""
-    target = _answering("model", node, get_object, node["_target_"])
-    parameters = _answering("model", node, inspect.signature, target).parameters.values()
+    target = _answering(key, node, get_object, node["_target_"])
+    parameters = _answering(key, node, inspect.signature, target).parameters.values()
     return {"**" if each.kind is each.VAR_KEYWORD else each.name for each in parameters}
 
 
 def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
     """The model of a ``model`` group: its parts get the keys that they refer to, the model those that it takes."""
-    check_model({"model": node})
-    group = {name: value for name, value in {**node, **spec.model_arguments()}.items() if name != "init"}
-    read, taken = references(group), _arguments(node)
-    if "init" in taken:
-        group["init"] = node.get("init")
-    if "embedding_size" in group and group["embedding_size"] is None and "embedding_size" in read:
+    group = {**node, **spec.model_arguments()}
+    if "init" not in _arguments("model", node):
+        group.pop("init", None)
+    if "embedding_size" in references(group) and group.get("embedding_size", 0) is None:
         group["embedding_size"] = group.get("hidden_size")
-    own = {name: resolved(group, name) for name in group if name in taken or name not in read}
-    model: torch.nn.Module = _made("model", own)
+    model: torch.nn.Module = _of_parts("model", group)
     return model
 
 
-def _made(key: str, value: Any) -> Any:
+def _of_parts(key: str, group: Config, **arguments: Any) -> Any:
+    """The object of a group: its parts get the keys that they refer to, and it those that it takes or no part does."""
+    check_definitions({key: group})
+    read, taken = references(group), _arguments(key, group)
+    own = {name: resolved(group, name, key) for name in group if name in taken or name not in read}
+    return _made(key, own, **arguments)
+
+
+def _made(key: str, value: Any, **arguments: Any) -> Any:
     """The object of a resolved node, of its parts first. Values of the data, such as tags, never pass through Hydra."""
     if isinstance(value, list):
         return [_made(f"{key}.{place}", each) for place, each in enumerate(value)]
     if not isinstance(value, Mapping):
         return value
-    arguments = {name: _made(f"{key}.{name}", each) for name, each in value.items() if not name.startswith("_")}
+    own = {name: _made(f"{key}.{name}", each) for name, each in value.items() if not name.startswith("_")}
     if "_target_" not in value:
-        return arguments
-    return build({key: {name: each for name, each in value.items() if name.startswith("_")}}, key, **arguments)
+        return own
+    target = {name: each for name, each in value.items() if name.startswith("_")}
+    return build({key: target}, key, **own, **arguments)
 
 
 def load_vectors(model: torch.nn.Module, vectors: torch.Tensor) -> None:
@@ -191,9 +198,9 @@ def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.Lightni
     if optimizer is not None:
         trial = _answering("optimizer", config["optimizer"], optimizer, model.parameters())
         _answering("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
-    task: pl.LightningModule = build(
-        config,
+    task: pl.LightningModule = _of_parts(
         "task",
+        config["task"],
         model=model,
         spec=spec,
         optimizer=optimizer,

@@ -1,4 +1,4 @@
-"""Parts of a model: keys that refer to keys of the group around them. Torch is not needed.
+"""Parts of a model or a task: keys that refer to keys of the group around them. Torch is not needed.
 
 A part is a mapping with a ``_target_`` of its own, such as ``model.encoder``. Its ``${..num_layers}`` is the key
 ``num_layers`` of the group around it. Such a reference stays as text until the model is built, for only then are the
@@ -46,8 +46,8 @@ def _target(path: tuple[str, ...], reference: str) -> tuple[str, ...]:
     return (*path[: -len(match[1])], *match[2].split("."))
 
 
-def resolved(group: Mapping[str, Any], name: str) -> Any:
-    """The value of a group's key ``name``, with what its references lead to.
+def resolved(group: Mapping[str, Any], name: str, root: str = "model") -> Any:
+    """The value of a group's key ``name``, with what its references lead to; ``root`` is the group's name.
 
     Raises:
         InputError: a reference leads to no key, or to itself.
@@ -57,27 +57,27 @@ def resolved(group: Mapping[str, Any], name: str) -> Any:
         >>> resolved({"size": 4, "encoder": encoder}, "encoder")
         {'_target_': 'seqlab.nn.Encoder', 'hidden_size': 4}
     """
-    return _resolved(group, (name,), ())
+    return _resolved({root: group}, (root, name), ())
 
 
-def _resolved(group: Mapping[str, Any], path: tuple[str, ...], through: tuple[tuple[str, ...], ...]) -> Any:
-    node: Any = group
+def _resolved(config: Mapping[str, Any], path: tuple[str, ...], through: tuple[tuple[str, ...], ...]) -> Any:
+    node: Any = config
     for name in path:
         if not isinstance(node, Mapping) or name not in node:
-            origin = f"model.{'.'.join(through[-1])}" if through else "model"
-            raise InputError(f"{origin} refers to model.{'.'.join(path)}, which neither the model nor its data has")
+            origin = ".".join(through[-1] if through else path[:1])
+            raise InputError(f"{origin} refers to {'.'.join(path)}, which neither the configuration nor the data has")
         node = node[name]
     if is_late(node):
         if path in through:
-            raise InputError(f"model.{'.'.join(path)} refers to itself; give it a value")
-        return _resolved(group, _target(path, node), (*through, path))
+            raise InputError(f"{'.'.join(path)} refers to itself; give it a value")
+        return _resolved(config, _target(path, node), (*through, path))
     if isinstance(node, Mapping):
-        return {name: _resolved(group, (*path, str(name)), through) for name in node}
+        return {name: _resolved(config, (*path, str(name)), through) for name in node}
     return node
 
 
-def check_read(group: Mapping[str, Any], taken: set[str], target: str) -> None:
-    """Refuses keys of a ``model`` group that nothing reads: neither the model, which takes ``taken``, nor a part.
+def check_read(group: Mapping[str, Any], taken: set[str], target: str, root: str = "model") -> None:
+    """Refuses keys of a group that nothing reads: neither its ``target``, which takes ``taken``, nor a part.
 
     Raises:
         InputError: naming the key and, where a part's own value hides it, the key of the part.
@@ -97,7 +97,7 @@ def check_read(group: Mapping[str, Any], taken: set[str], target: str) -> None:
             for key in own if isinstance(own, Mapping) else ():
                 if (name == key or name.endswith(f"_{key}")) and not is_late(own[key]):
                     raise InputError(
-                        f"model.{name}={value} has no effect beside model.{part}.{key}={own[key]}: give it alone"
+                        f"{root}.{name}={value} has no effect beside {root}.{part}.{key}={own[key]}: give it alone"
                     )
         shown = "" if isinstance(value, Mapping) else f"={value}"
-        raise InputError(f"model.{name}{shown}: neither {target} nor a part of it takes {name}; leave it out")
+        raise InputError(f"{root}.{name}{shown}: neither {target} nor a part of it takes {name}; leave it out")

@@ -321,7 +321,7 @@ def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> No
     """
     _check_targets(config, skipped)
     for key, value in _shipped_leaves(config):
-        kind = VALUES.get(key) or VALUES.get(_OF_PART.sub("model.", key))
+        kind = VALUES.get(key) or VALUES.get(_OF_PART.sub(r"\1.", key))
         if kind is None or key.partition(".")[0] in skipped or is_late(value):
             continue
         if not kind.takes(value):
@@ -359,7 +359,7 @@ def _shipped_leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
             yield key, value
 
 
-_OF_PART: Final = re.compile(r"^model\.(?!cell\.|init\.)\w+\.(?=\w+$)")  # whose keys take what the model's take
+_OF_PART: Final = re.compile(r"^(model|task)\.(?!cell\.|init\.)\w+\.(?=\w+$)")  # whose keys take what the group's take
 
 
 def _shown(value: Any) -> str:

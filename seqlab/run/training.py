@@ -186,7 +186,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, teller: Teller | None
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
 
-    build.check_model(config)
+    build.check_parts(config)
     data = build.build_data(config)
     before = stamps(content.input_files(data, config)) if is_first_process() else {}
     data.prepare_data()

@@ -209,7 +209,7 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
     ids=str,
 )
 def test_a_key_of_the_model_that_nothing_reads_is_refused(overrides, words):
-    line = refusal(lambda config: build.build_model(config, SPEC), *overrides)
+    line = refusal(lambda config: (build.check_parts(config), build.build_model(config, SPEC)), *overrides)
     assert all(word in line for word in words), line
 
 

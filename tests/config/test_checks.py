@@ -101,9 +101,9 @@ def test_a_value_of_a_wrong_kind_is_refused(override):
 
 
 def test_every_shipped_key_has_a_kind_that_takes_its_value():
-    of_part = re.compile(r"^model\.(?!cell\.|init\.)\w+\.(?=\w+$)")
+    of_part = re.compile(r"^(model|task)\.(?!cell\.|init\.)\w+\.(?=\w+$)")
     leaves = [
-        (of_part.sub("model.", key), value)
+        (of_part.sub(r"\1.", key), value)
         for key, value in shipped_leaves()
         if not (of_part.match(key) and isinstance(value, str) and value.startswith("\\${"))  # the group's key has it
     ]
