@@ -190,21 +190,23 @@ def _check_gradient(case: Case) -> None:
     parameters = dict(case.cell.named_parameters())
     learned = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
 
-    def given(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def from_state(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         output, final = case.run(x, others[: len(state)])
         return output, *final
 
-    def fresh(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def from_initial(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         output, final = case.run(x, None)
         return output, *final
 
     # gradcheck moves each value in place, so parameters need only be named as inputs for the cell to see them move.
-    _gradcheck("from a given state", given, {"x": x} | dict(zip(case.cell.state_names, state, strict=True)) | learned)
-    _gradcheck("from its own initial state", fresh, {"x": x} | learned)
-    known = {id(tensor) for tensor in (x, *state, *parameters.values())}
-    for result in (given(x, *state), fresh(x)):
+    _gradcheck(
+        "from a given state", from_state, {"x": x} | dict(zip(case.cell.state_names, state, strict=True)) | learned
+    )
+    _gradcheck("from its own initial state", from_initial, {"x": x} | learned)
+    registered = {id(tensor) for tensor in (x, *state, *parameters.values())}
+    for result in (from_state(x, *state), from_initial(x)):
         for leaf in _graph_leaves(result):
-            if id(leaf) not in known:
+            if id(leaf) not in registered:
                 raise AssertionError(
                     f"a learned tensor {tuple(leaf.shape)} is no registered parameter: use nn.Parameter"
                 )

@@ -90,17 +90,17 @@ class ModuleCell(RecurrentCell):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, state_names={self.state_names}, returns_output={self.returns_output}"
 
-    def _try_out(self, given: int | Sequence[int] | None) -> tuple[bool, tuple[int, ...], int | None]:
+    def _try_out(self, state_sizes: int | Sequence[int] | None) -> tuple[bool, tuple[int, ...], int | None]:
         """Whether the module's state is a bare tensor, its parts' sizes, and its output's size if it has one."""
         like = next((part for part in self.module.parameters() if part.is_floating_point()), torch.empty(0))
         x = like.new_zeros(2, self.input_size)
-        if given is None:
+        if state_sizes is None:
             result = self._call(x)
             state = self._results(result)[1]
             bare = isinstance(result[1] if self.returns_output else result, Tensor)
         else:
-            bare = isinstance(given, int)
-            sizes = (given,) if isinstance(given, int) else given
+            bare = isinstance(state_sizes, int)
+            sizes = (state_sizes,) if isinstance(state_sizes, int) else state_sizes
             state = tuple(x.new_zeros(2, check_size("state_sizes", size)) for size in sizes)
         output, new = self._results(self._call(x, state[0] if bare else state))
         if [part.shape for part in new] != [(2, *part.shape[-1:]) for part in state]:
@@ -117,10 +117,10 @@ class ModuleCell(RecurrentCell):
         try:
             return self.module(x, *state)
         except Exception as error:
-            given = f"with the state {describe(state[0])}" if state else "without a state"
+            argument = f"with the state {describe(state[0])}" if state else "without a state"
             reason = next(iter(str(error).splitlines()), "")
             raise ValueError(
-                f"module: expected {self._name} to make a step {given}, but it raised {type(error).__name__}: "
+                f"module: expected {self._name} to make a step {argument}, but it raised {type(error).__name__}: "
                 f"{reason}; see state_sizes and returns_output"
             ) from error
 

@@ -94,8 +94,8 @@ class RecurrentCell(nn.Module, ABC):
         """Raise ``ValueError`` unless ``output`` is one of this cell for the rows of ``x``."""
         name = type(self).__name__
         if not isinstance(output, Tensor) or output.shape != (x.size(0), self.output_size):
-            wanted = (x.size(0), self.output_size)
-            raise ValueError(f"{name}.output: expected a tensor {wanted}, got {describe(output)}")
+            shape = (x.size(0), self.output_size)
+            raise ValueError(f"{name}.output: expected a tensor {shape}, got {describe(output)}")
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

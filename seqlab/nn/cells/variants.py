@@ -302,11 +302,11 @@ class SLSTMCell(GatedCell):
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         i, f, g, o = (gi + gh).chunk(4, -1)
         _, c, n, m = state
-        kept = m + (functional.logsigmoid(f) if self.forget == "sigmoid" else f)
-        m = torch.maximum(kept, i)
-        kept, written = (kept - m).exp(), (i - m).exp()  # one of the two is 1, neither is more
-        c = kept * c + written * g.tanh()
-        n = kept * n + written
+        log_keep = m + (functional.logsigmoid(f) if self.forget == "sigmoid" else f)
+        m = torch.maximum(log_keep, i)
+        keep, write = (log_keep - m).exp(), (i - m).exp()  # one of the two is 1, neither is more
+        c = keep * c + write * g.tanh()
+        n = keep * n + write
         return o.sigmoid() * c / n, c, n, m
 
     def extra_repr(self) -> str:

@@ -100,10 +100,11 @@ class Encoder(nn.Module):
 
     def _make_layer(self, cell: Callable[[int, int], RecurrentCell], size: int, backend: str) -> Layer:
         cells = [cell(size, self.hidden_size) for _ in range(2 if self.bidirectional else 1)]
-        for made in cells:
-            if not isinstance(made, RecurrentCell) or made.input_size != size:
-                wanted = f"a factory of RecurrentCells of input_size {size}"
-                raise TypeError(f"cell: expected {wanted}, but it made {made!r}")
+        for each in cells:
+            if not isinstance(each, RecurrentCell) or each.input_size != size:
+                raise TypeError(
+                    f"cell: expected a factory of RecurrentCells of input_size {size}, but it made {each!r}"
+                )
         if self.bidirectional:
             return Bidirectional(cells[0], cells[1], backend, self.recompute)
         return Recurrent(cells[0], backend, recompute=self.recompute)
@@ -126,8 +127,8 @@ class Encoder(nn.Module):
         self, x: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
         if state is not None and not (isinstance(state, tuple) and len(state) == self.num_layers):
-            wanted = f"a tuple with one entry for each of {self.num_layers} layers"
-            raise ValueError(f"state: expected {wanted}, got {describe(state)}")
+            expected = f"a tuple with one entry for each of {self.num_layers} layers"
+            raise ValueError(f"state: expected {expected}, got {describe(state)}")
         outputs: list[Tensor] = []
         states: list[NestedState] = []
         seen = x  # what the next layer sees
@@ -158,14 +159,14 @@ def make_encoder(name: str, encoder: EncoderFactory, input_size: int) -> Encoder
         TypeError: ``encoder`` is no factory, or makes no :class:`Encoder`.
         ValueError: ``encoder`` holds an ``input_size`` of its own, or makes an encoder that reads another width.
     """
-    wanted = "a factory, such as functools.partial(Encoder, LSTMCell, hidden_size=8)"
+    expected = "a factory, such as functools.partial(Encoder, LSTMCell, hidden_size=8)"
     if isinstance(encoder, nn.Module) or not callable(encoder):
-        raise TypeError(f"{name}: expected {wanted}, got {encoder!r}")
+        raise TypeError(f"{name}: expected {expected}, got {encoder!r}")
     if isinstance(encoder, partial) and "input_size" in encoder.keywords:
         raise ValueError(f"{name}: expected a factory without input_size, which the model gives; leave it out")
-    made = encoder(input_size=input_size)
-    if not isinstance(made, Encoder):
-        raise TypeError(f"{name}: expected {wanted}, but it made {type(made).__name__}")
-    if made.input_size != input_size:
-        raise ValueError(f"{name}: expected an encoder of input_size {input_size}, got one of {made.input_size}")
-    return made
+    part = encoder(input_size=input_size)
+    if not isinstance(part, Encoder):
+        raise TypeError(f"{name}: expected {expected}, but it made {type(part).__name__}")
+    if part.input_size != input_size:
+        raise ValueError(f"{name}: expected an encoder of input_size {input_size}, got one of {part.input_size}")
+    return part

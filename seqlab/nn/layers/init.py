@@ -61,7 +61,7 @@ def _recurrent_weights(cells: list[RecurrentCell]) -> list[Tensor]:
 
 def _forget_biases(cells: list[RecurrentCell]) -> list[list[Tensor]]:
     """For every gated cell, the forget gate's chunks of the biases that are added up before it."""
-    found = []
+    chunks = []
     for cell in cells:
         if not isinstance(cell, GatedCell):
             continue
@@ -73,7 +73,7 @@ def _forget_biases(cells: list[RecurrentCell]) -> list[list[Tensor]]:
             raise ValueError(
                 f"forget_bias: expected cells with biases, but {type(cell).__name__} has none; use bias=True"
             )
-        found.append([bias.chunk(cell.num_gates)[cell.forget_gate] for bias in biases])
-    if not found:
+        chunks.append([bias.chunk(cell.num_gates)[cell.forget_gate] for bias in biases])
+    if not chunks:
         raise ValueError("forget_bias: expected a module with gated cells, found none")
-    return found
+    return chunks

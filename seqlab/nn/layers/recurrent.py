@@ -76,7 +76,7 @@ class Recurrent(nn.Module):
         self.recompute = recompute
         self._backend = backend
         self._choices: dict[object, tuple[str, ...]] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self.last_run: LastRun | None = None
         self.kept_to_loop: str | None = None  # why it runs on "loop" for good
         self._engine = choose(cell, backend)
@@ -153,7 +153,7 @@ class Recurrent(nn.Module):
                 if self._backend != "auto":
                     kind = type(self.cell).__name__
                     raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
-                self._tell(name, reason)
+                self._warn(name, reason)
                 if isinstance(error, FinalError):
                     self.keep_to_loop(reason)
             else:
@@ -192,19 +192,19 @@ class Recurrent(nn.Module):
         return {**self.__dict__, "_choices": {}}
 
     def _repeats(self, x: Tensor) -> bool:
-        """Whether stretches of steps may be run twice; a word where they may not."""
+        """Whether stretches of steps may be run twice; logs once why they may not."""
         reason = None if torch.compiler.is_compiling() else unrepeatable(self.cell, x)
-        if reason is not None and reason not in self._told:
-            self._told.add(reason)
+        if reason is not None and reason not in self._warned:
+            self._warned.add(reason)
             logger.warning("%s: recompute has no effect: %s", type(self.cell).__name__, reason)
         return reason is None
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1
-        outputs, written = [], _versions(self.cell)
+        outputs, versions = [], _versions(self.cell)
 
         def run_stretch(x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-            if _versions(self.cell) != written:  # autograd sees no change of what it has not kept
+            if _versions(self.cell) != versions:  # autograd sees no change of what it has not kept
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"recompute runs the steps of {type(self.cell).__name__} again, and a parameter or buffer of it is "
@@ -214,15 +214,15 @@ class Recurrent(nn.Module):
 
         for start in range(0, x.size(1), size):
             stretch = x[:, start : start + size]
-            left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
-            output, state = checkpoint(run_stretch, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
+            steps = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))  # valid ones
+            output, state = checkpoint(run_stretch, stretch, state, steps, use_reentrant=False, preserve_rng_state=True)
             outputs.append(output)
         return torch.cat(outputs, 1), state
 
-    def _tell(self, name: str, reason: str) -> None:
-        """Log once why a faster engine steps aside."""
-        if reason not in self._told:
-            self._told.add(reason)
+    def _warn(self, name: str, reason: str) -> None:
+        """Logs once why a faster engine can't run this layer."""
+        if reason not in self._warned:
+            self._warned.add(reason)
             logger.warning("%s can't run on %s, and another engine does it: %s", type(self.cell).__name__, name, reason)
 
     def extra_repr(self) -> str:

@@ -131,8 +131,8 @@ class CRF(nn.Module):
         tags = [tag]
         for pointer in reversed(pointers):
             tags.append(pointer.gather(1, tags[-1].unsqueeze(1)).squeeze(1))
-        found = torch.stack(tags[::-1], 1).masked_fill(~valid, 0)
-        return found, score.masked_fill(lengths == 0, 0.0)
+        best_tags = torch.stack(tags[::-1], 1).masked_fill(~valid, 0)
+        return best_tags, score.masked_fill(lengths == 0, 0.0)
 
     def _prepare(self, emissions: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Emissions, zero in the padding and of 32 bits or more, the lengths, and where they reach, ``(B, T)``."""
@@ -158,8 +158,8 @@ class CRF(nn.Module):
     def _checked_tags(self, tags: Tensor, valid: Tensor) -> Tensor:
         """``tags`` as int64 with zeros in the padding."""
         if tags.shape != valid.shape or tags.dtype not in (torch.int32, torch.int64):
-            wanted = f"int64 {tuple(valid.shape)}, one for each step of the emissions"
-            raise ValueError(f"tags: expected {wanted}, got {tags.dtype} of shape {tuple(tags.shape)}")
+            expected = f"int64 {tuple(valid.shape)}, one for each step of the emissions"
+            raise ValueError(f"tags: expected {expected}, got {tags.dtype} of shape {tuple(tags.shape)}")
         tags = tags.long().masked_fill(~valid, 0)
         if tags.device.type == "cpu" and not 0 <= int(tags.min()) <= int(tags.max()) < self.num_tags:
             raise ValueError(f"tags: expected values from 0 to {self.num_tags - 1}, got {_range(tags)}")

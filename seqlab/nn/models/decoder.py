@@ -207,8 +207,8 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
         check_tokens("inputs", inputs)
         if (memory is None) != (self.attention is None):
-            wanted = "the memory that the encoder left" if memory is None else "None without attention"
-            raise ValueError(f"memory: expected {wanted}, got {'None' if memory is None else 'one'}")
+            expected = "the memory that the encoder left" if memory is None else "None without attention"
+            raise ValueError(f"memory: expected {expected}, got {'None' if memory is None else 'one'}")
         embedded = self.input(inputs)
         if not self.input_feeding:
             output, recurrent = self.recurrent(embedded, state[0])

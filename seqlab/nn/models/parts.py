@@ -23,10 +23,10 @@ def make_part(name: str, factory: Callable[..., Any], kind: type[Part], **sizes:
     >>> make_part("output", lambda in_features: nn.Linear(in_features, 3), nn.Linear, in_features=2)
     Linear(in_features=2, out_features=3, bias=True)
     """
-    wanted = f"a factory, such as functools.partial({kind.__name__}, ...)"
+    expected = f"a factory, such as functools.partial({kind.__name__}, ...)"
     if isinstance(factory, nn.Module) or not callable(factory):
-        raise TypeError(f"{name}: expected {wanted}, got {factory!r}")
+        raise TypeError(f"{name}: expected {expected}, got {factory!r}")
     part = factory(**sizes)
     if not isinstance(part, kind):
-        raise TypeError(f"{name}: expected {wanted}, but it made {type(part).__name__}")
+        raise TypeError(f"{name}: expected {expected}, but it made {type(part).__name__}")
     return part

@@ -168,11 +168,11 @@ class AttentionPooling(Pooling):
         return scores.masked_fill(~valid, torch.finfo(scores.dtype).min)  # not -inf: an empty row would give NaN
 
     def _part(self, output: Tensor, valid: Tensor) -> Part:
-        kept = output.masked_fill(~valid.unsqueeze(2), 0.0)
-        scores = self._scores(kept, valid)
+        valid_output = output.masked_fill(~valid.unsqueeze(2), 0.0)
+        scores = self._scores(valid_output, valid)
         highest = scores.detach().amax(1, keepdim=True)  # (B, 1), only against overflow: it cancels
         weights = (scores - highest).exp().masked_fill(~valid, 0.0)
-        return (weights.unsqueeze(1) @ kept.to(weights.dtype)).squeeze(1), weights.sum(1, keepdim=True), highest
+        return (weights.unsqueeze(1) @ valid_output.to(weights.dtype)).squeeze(1), weights.sum(1, keepdim=True), highest
 
     def merge(self, earlier: Part, later: Part) -> Part:
         highest = torch.maximum(earlier[2], later[2])

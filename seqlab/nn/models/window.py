@@ -25,8 +25,8 @@ def read_on(before: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> tu
     tokens = torch.cat((before, inputs), 1)  # (B, K + T)
     if lengths is None:
         return tokens, tokens[:, inputs.size(1) :]
-    kept = torch.arange(before.size(1), device=tokens.device)
-    return tokens, tokens.gather(1, check_lengths(lengths, inputs)[:, None] + kept)
+    places = torch.arange(before.size(1), device=tokens.device)
+    return tokens, tokens.gather(1, check_lengths(lengths, inputs)[:, None] + places)
 
 
 class WindowModel(NextTokenModel):
@@ -117,6 +117,6 @@ def window_state(
 ) -> tuple[Tensor]:
     """The checked state of a model that remembers the last ``size`` tokens: None is that of a text's beginning."""
     check_tokens("inputs", inputs, empty=True)
-    known = cast(State, model.initial_state(inputs.size(0)) if state is None else state)
-    check_state(known, ("tokens",), (size,), inputs)
-    return cast(tuple[Tensor], known)
+    tokens = cast(State, model.initial_state(inputs.size(0)) if state is None else state)
+    check_state(tokens, ("tokens",), (size,), inputs)
+    return cast(tuple[Tensor], tokens)
