@@ -173,7 +173,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     run_dir = _open_run(args)
     with quick_imports():
-        from seqlab.commands.generate import Sampling, generate
+        from seqlab.commands.generate import generate
+        from seqlab.nn.models.generation import Sampling
         from seqlab.run.load import load_run
 
     if args.greedy and (args.top_k is not None or args.top_p is not None):

@@ -7,9 +7,10 @@ import torch
 
 from seqlab import report
 from seqlab.commands.evaluate import evaluate
-from seqlab.commands.generate import Sampling, complete, generate
+from seqlab.commands.generate import complete, generate
 from seqlab.errors import InputError
 from seqlab.nn import KneserNey, WindowModel
+from seqlab.nn.models.generation import Sampling
 from seqlab.nn.size import count_parameters
 from seqlab.run import load
 from seqlab.run.load import load_run

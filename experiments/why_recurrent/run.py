@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from seqlab.files import write_atomically
-from seqlab.nn import Encoder, LanguageModel, LSTMCell, RNNCell, WindowModel
+from seqlab.nn import Encoder, LanguageModel, LSTMCell, RNNCell, TokenHead, TokenInput, WindowModel
 from seqlab.nn.size import count_parameters
 from seqlab.run.load import SPEC_NAME
 from seqlab.run.record import read_record
@@ -137,11 +137,12 @@ def draw_perplexity(rows: list[Row], file: Path) -> None:
 
 def parameters(vocab_size: int, steps: int) -> dict[str, int]:
     """The parameters of each net that lets a prediction see ``steps`` tokens; built without memory, and counted."""
+    tokens, head = partial(TokenInput, vocab_size, SIZE), partial(TokenHead, vocab_size=vocab_size)
     with torch.device("meta"):
         models: dict[str, nn.Module] = {
             "window": WindowModel(vocab_size, window_size=steps, hidden_size=SIZE),
-            "rnn": LanguageModel(vocab_size, partial(Encoder, RNNCell, hidden_size=SIZE), embedding_size=SIZE),
-            "lstm": LanguageModel(vocab_size, partial(Encoder, LSTMCell, hidden_size=SIZE), embedding_size=SIZE),
+            "rnn": LanguageModel(tokens, partial(Encoder, RNNCell, hidden_size=SIZE), head),
+            "lstm": LanguageModel(tokens, partial(Encoder, LSTMCell, hidden_size=SIZE), head),
             "fully connected": FullyConnected(vocab_size, steps, SIZE, SIZE),
         }
     return {name: count_parameters(model) for name, model in models.items()}

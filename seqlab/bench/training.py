@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from seqlab.callbacks import TrainingMetrics
 from seqlab.data import LanguageModelSpec
 from seqlab.data.core.stream import Stream, StreamLoader
-from seqlab.nn import Encoder, LanguageModel, LSTMCell
+from seqlab.nn import Encoder, LanguageModel, LSTMCell, TokenHead, TokenInput
 from seqlab.run.torch_settings import ignore_foreign_warnings, keep_freed_memory
 from seqlab.tasks import LanguageModelTask
 from seqlab.tasks.schedules import StepDecay
@@ -226,7 +226,8 @@ def _autocast(precision: str) -> AbstractContextManager[Any]:
 def _task(sizes: Sizes) -> LanguageModelTask:
     torch.manual_seed(0)
     encoder = partial(Encoder, LSTMCell, hidden_size=sizes.hidden_size, num_layers=sizes.num_layers)
-    model = LanguageModel(sizes.vocab_size, encoder, embedding_size=sizes.hidden_size)
+    tokens = partial(TokenInput, sizes.vocab_size, sizes.hidden_size)
+    model = LanguageModel(tokens, encoder, partial(TokenHead, vocab_size=sizes.vocab_size))
     characters = {"train": 1.0, "validation": 1.0, "test": 1.0}
     return LanguageModelTask(
         model,

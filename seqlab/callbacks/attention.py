@@ -37,7 +37,7 @@ class AnswerAttention(AtTest):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data, task = data_and_task(trainer, pl_module, AnswerData, AnswerTask)
-        if self.writer is None or task.model.attention is None:
+        if self.writer is None or task.model.head.attention is None:
             return
         rows = data.rows("test")[: self.num_examples]
         answers, weights = probabilities(task.model, data.collate("test", list(range(len(rows)))))

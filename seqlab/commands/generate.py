@@ -2,42 +2,24 @@
 
 import math
 import re
-from dataclasses import dataclass
 
 import torch
 
 from seqlab.data.formats.text import plain_text
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.models.generation import beam_search
+from seqlab.nn.models.generation import Sampling, beam_search
 from seqlab.nn.models.generation import generate as generate_tokens
 from seqlab.run.load import SavedRun
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 
-@dataclass
-class Sampling:
-    """How to draw the next token; see :func:`seqlab.nn.models.generation.filter_logits`.
-
-    Attributes:
-        greedy: takes the likeliest token.
-        temperature: divides the logits; below 1 sharpens the distribution, above 1 flattens it.
-        top_k: draws from this many likeliest tokens; None: from all.
-        top_p: draws from the fewest likeliest tokens whose probabilities sum to this; None: from all.
-    """
-
-    greedy: bool = False
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-
-
 def generate(
     run: SavedRun,
     prompt: str,
     max_new_tokens: int = 200,
-    sampling: Sampling | None = None,
+    sampling: Sampling = Sampling(),
     num_samples: int = 1,
     seed: int = 0,
 ) -> list[str]:
@@ -55,16 +37,12 @@ def generate(
         InputError: the prompt is empty or has characters that the vocabulary lacks, or an option is out of range.
     """
     start = encode_prompt(run.vocabulary, prompt)
-    sampling = sampling or Sampling()
     try:
         tokens = generate_tokens(
             run.language_model(),
             start,
             max_new_tokens,
-            greedy=sampling.greedy,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
+            sampling,
             num_samples=num_samples,
             generator=torch.Generator().manual_seed(seed),
         )

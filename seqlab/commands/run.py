@@ -165,7 +165,8 @@ class Run:
             InputError: this is no language model, the prompt is empty, or an option is out of range.
         """
         with quick_imports():
-            from seqlab.commands.generate import Sampling, generate
+            from seqlab.commands.generate import generate
+            from seqlab.nn.models.generation import Sampling
         sampling = Sampling(greedy, temperature, top_k, top_p)
         return generate(self._saved, prompt, max_new_tokens, sampling, num_samples, seed)
 

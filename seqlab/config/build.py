@@ -6,6 +6,7 @@ Configurations are resolved, plain dictionaries. Their targets are first checked
 
 import copy
 import functools
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +16,17 @@ from typing import Any, Final, TypeAlias
 import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class, get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
-from omegaconf import OmegaConf
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, RunCheckpoint, TrainingMetrics
+from seqlab.config.parts import check_read, references, resolved
 from seqlab.config.paths import FILES_KEY
-from seqlab.config.references import keys_of_part
 from seqlab.config.trust import check_definitions
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
-from seqlab.nn import match_parameters
+from seqlab.nn import Input, initialize, match_parameters
 from seqlab.tasks.schedules import Plan
 
 Config = Mapping[str, Any]
@@ -89,21 +89,82 @@ def build_data(config: Config) -> Data:
 
 
 def build_model(config: Config, spec: Spec) -> torch.nn.Module:
-    """The model, with sizes from the data, and with the hidden size that meets ``model.match_parameters``."""
-    return _model_of_parts(sized_model(config, spec), spec)
+    """The model, with its sizes from the data, and its first weights.
+
+    ``model.match_parameters`` solves for the hidden size first. ``model.init`` draws the weights anew, and pretrained
+    vectors of the data come last.
+    """
+    node = sized_model(config, spec)
+    model = _model_of_parts(node, spec)
+    if node.get("init") is not None and "init" not in _arguments("model", node):
+        _call("model.init", node, initialize, model, **node["init"])
+    if (vectors := spec.word_vectors()) is not None:
+        _call("model.input", node, load_vectors, model, vectors)
+    return model
+
+
+def check_parts(config: Config) -> None:
+    """Refuses keys of a model and a task that neither they nor a part of theirs reads, before any data is read.
+
+    Raises:
+        InputError: naming the key.
+    """
+    for key in ("model", "task"):
+        node = config[key]
+        check_definitions({key: node})
+        taken = _arguments(key, node) | ({"init", "match_parameters"} if key == "model" else set())
+        if "**" not in taken:
+            check_read(node, taken, node["_target_"], key)
+
+
+def _arguments(key: str, node: Config) -> set[str]:
+    """The names of the arguments that a node's target takes; "**" for any."""
+    target = _call(key, node, get_object, node["_target_"])
+    parameters = _call(key, node, inspect.signature, target).parameters.values()
+    return {"**" if each.kind is each.VAR_KEYWORD else each.name for each in parameters}
 
 
 def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
-    """The model of a ``model`` group; the keys that are for its parts are not arguments of the model itself."""
-    check_definitions({"model": node})
-    plain = OmegaConf.to_container(OmegaConf.create(dict(node)), resolve=True)
-    assert isinstance(plain, dict)
-    keys_of_parts = {name for value in node.values() for name in keys_of_part(value)}
-    if "hidden_size" in keys_of_parts and plain.get("embedding_size", 0) is None:
-        plain["embedding_size"] = plain["hidden_size"]
-    own = {str(name): value for name, value in plain.items() if name not in keys_of_parts}
-    model: torch.nn.Module = build({"model": own}, "model", **spec.model_arguments())
+    """The model of a ``model`` group: its parts get the keys that they refer to, the model those that it takes."""
+    group = {**node, **spec.model_arguments()}
+    if "init" not in _arguments("model", node):
+        group.pop("init", None)
+    if "embedding_size" in references(group) and group.get("embedding_size", 0) is None:
+        group["embedding_size"] = group.get("hidden_size")
+    model: torch.nn.Module = _of_parts("model", group)
     return model
+
+
+def _of_parts(key: str, group: Config, **arguments: Any) -> Any:
+    """The object of a group: its parts get the keys that they refer to, and it those that it takes or no part does."""
+    check_definitions({key: group})
+    read, taken = references(group), _arguments(key, group)
+    own = {name: resolved(group, name, key) for name in group if name in taken or name not in read}
+    return _made(key, own, **arguments)
+
+
+def _made(key: str, value: Any, **arguments: Any) -> Any:
+    """The object of a resolved node, of its parts first. Values of the data, such as tags, never pass through Hydra."""
+    if isinstance(value, list):
+        return [_made(f"{key}.{place}", each) for place, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    own = {name: _made(f"{key}.{name}", each) for name, each in value.items() if not name.startswith("_")}
+    if "_target_" not in value:
+        return own
+    target = {name: each for name, each in value.items() if name.startswith("_")}
+    return build({key: target}, key, **own, **arguments)
+
+
+def load_vectors(model: torch.nn.Module, vectors: torch.Tensor) -> None:
+    """Gives the input of a model pretrained vectors.
+
+    Raises:
+        ValueError: the model has no such input, or the vectors don't fit it.
+    """
+    if not isinstance(getattr(model, "input", None), Input):
+        raise ValueError(f"expected a model with an Input for data.vectors, got {type(model).__name__}")
+    model.input.load_vectors(vectors)  # type: ignore[union-attr, operator]
 
 
 def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
@@ -137,9 +198,9 @@ def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.Lightni
     if optimizer is not None:
         trial = _call("optimizer", config["optimizer"], optimizer, model.parameters())
         _call("scheduler", config["scheduler"], schedule, trial, Plan(total_steps=1, steps_per_epoch=1))
-    task: pl.LightningModule = build(
-        config,
+    task: pl.LightningModule = _of_parts(
         "task",
+        config["task"],
         model=model,
         spec=spec,
         optimizer=optimizer,

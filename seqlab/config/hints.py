@@ -1,6 +1,7 @@
 """Errors of Hydra and OmegaConf about a configuration, in one line with the mend."""
 
 import difflib
+import importlib.resources
 import re
 import shlex
 import traceback
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.config.hash import flatten
+from seqlab.config.values import GROUPS
 from seqlab.sweep.launchers import EXTRAS
 
 
@@ -50,10 +52,11 @@ def explain(error: Exception) -> str:
 
 def _explain_key(key: str) -> str:
     """An override of a key that does not exist."""
-    keys = _default_keys()
+    keys, group = _keys(), key.partition(".")[0]
     if key in keys:  # it exists with the default choice
-        group = key.partition(".")[0]
         return f"there is no configuration key {key} with the {group} that was chosen; leave it out"
+    if choice := _choice_with(key):
+        return f"there is no configuration key {key} with the {group} that was chosen; {choice} has it"
     near = difflib.get_close_matches(key, keys, n=1)
     section = "hydra" if key.startswith("hydra.") else "job"
     hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {section} prints those there are"
@@ -101,10 +104,21 @@ def quote_override(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{quoted}{trailing * chr(92)}"')
 
 
-def _default_keys() -> list[str]:
-    """The dotted keys of the default configuration."""
+def _choice_with(key: str) -> str | None:
+    """A choice of the key's group that has the key, such as "model=tagger"."""
+    group = key.partition(".")[0]
+    if group not in GROUPS:
+        return None
+    files = importlib.resources.files("seqlab.conf").joinpath(group)
+    names = sorted(file.name.removesuffix(".yaml") for file in files.iterdir() if file.name.endswith(".yaml"))
+    choices = (f"{group}={name}" for name in names if not name.startswith("_"))
+    return next((choice for choice in choices if key in _keys(choice)), None)
+
+
+def _keys(*overrides: str) -> list[str]:
+    """The dotted keys of the default configuration, or of another choice."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("seqlab.conf", version_base="1.3"):
-        plain = OmegaConf.to_container(hydra.compose("train"))
+        plain = OmegaConf.to_container(hydra.compose("train", overrides=list(overrides)))
     assert isinstance(plain, dict)
     return list(dict(flatten({str(key): value for key, value in plain.items()})))

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab.config.references import is_reference
+from seqlab.config.parts import is_late
 from seqlab.config.values import GROUPS
 from seqlab.errors import InputError
 
@@ -23,7 +23,7 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         >>> override({"data": {"batch_size": 20}}, ["data.batch_size=10"])
         {'data': {'batch_size': 10}}
     """
-    overridden = OmegaConf.create(config)
+    overridden = OmegaConf.create(_escaped(config))
     keys = list(_keys(config))
     for text in overrides:
         key, separator, value = text.partition("=")
@@ -38,15 +38,16 @@ def override(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             raise InputError(f"{text}: {' '.join(str(error).split())}") from error
         if key in GROUPS and not OmegaConf.is_dict(OmegaConf.select(overridden, key)):
             raise InputError(f"{text}: expected a key of the group, such as {_override_of(key, keys)}")
-    plain = _resolved(OmegaConf.to_container(overridden), OmegaConf.to_container(overridden, resolve=True))
+    plain = OmegaConf.to_container(overridden, resolve=True)
+    assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
-def _resolved(node: Any, resolved: Any) -> Any:
-    """``resolved`` with the references of a model's parts left in: they are resolved when the model is built."""
+def _escaped(node: Any) -> Any:
+    """A node whose parts' references to the group around them stay as text, for they are resolved with the model."""
     if isinstance(node, dict):
-        return {key: _resolved(value, resolved[key]) for key, value in node.items()}
-    return node if is_reference(node) else resolved
+        return {key: _escaped(value) for key, value in node.items()}
+    return f"\\{node}" if is_late(node) else node
 
 
 def _override_of(group: str, keys: list[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from seqlab.config.kinds import Either, Flag, Kind, Null, Number, Parent, Several, Text, Whole, or_null
-from seqlab.config.references import is_reference
+from seqlab.config.parts import is_late
 from seqlab.errors import InputError
 
 LAYERS, COUNT, FROM_ZERO, FLAG, TEXT = Whole(1, 10_000), Whole(1), Whole(0), Flag(), Text()
@@ -195,8 +195,8 @@ def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> No
     """
     _check_targets(config, skipped)
     for key, value in _shipped_leaves(config):
-        kind = VALUES.get(key) or VALUES.get(_ENCODER_KEY.sub("model.", key))
-        if kind is None or key.partition(".")[0] in skipped or is_reference(value):
+        kind = VALUES.get(key) or VALUES.get(_OF_PART.sub(r"\1.", key))
+        if kind is None or key.partition(".")[0] in skipped or is_late(value):
             continue
         if not kind.accepts(value):
             raise InputError(f"{key}={_written(value)}: expected {kind.words}{_suggestion(kind, value)}")
@@ -235,8 +235,10 @@ def _shipped_leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
             yield key, value
 
 
+_OF_PART: Final = re.compile(r"^(model|task)\.(?!cell\.|init\.)\w+\.(?=\w+$)")  # whose keys take what the group's take
+
+
 def _written(value: Any) -> str:
-    """A value as the user writes it."""
     if isinstance(value, (bool, type(None))):
         return {True: "true", False: "false", None: "null"}[value]
     return str(value) if not isinstance(value, str) or re.fullmatch(r"\S+", value) else repr(value)

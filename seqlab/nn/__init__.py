@@ -21,28 +21,37 @@ from seqlab.nn.gradients import (
     step_gradients,
     truncation_bias,
 )
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.attention import Attention
+from seqlab.nn.models.beams import Translations
+from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF, bio_constraints
 from seqlab.nn.models.decoder import Decoder
+from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
+from seqlab.nn.models.inputs import Input, TokenInput, WordInput
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
 from seqlab.nn.models.ngram import KneserNey
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
+from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
-from seqlab.nn.models.translator import Translations, Translator
+from seqlab.nn.models.translator import Translator
 from seqlab.nn.models.window import WindowModel
 from seqlab.nn.size import match_parameters
 
 __all__ = [
     "CRF",
+    "AnswerHead",
     "Answerer",
     "Attention",
     "AttentionPooling",
     "Bidirectional",
+    "CharacterEncoder",
+    "ClassHead",
     "Classifier",
     "CoupledLSTMCell",
     "Decoder",
@@ -51,6 +60,7 @@ __all__ = [
     "GatedCell",
     "IRNNCell",
     "IndRNNCell",
+    "Input",
     "KneserNey",
     "LSTMCell",
     "LanguageModel",
@@ -71,11 +81,15 @@ __all__ = [
     "Recurrent",
     "RecurrentCell",
     "SLSTMCell",
+    "TagHead",
     "Tagger",
+    "TokenHead",
+    "TokenInput",
     "Translations",
     "Translator",
     "UGRNNCell",
     "WindowModel",
+    "WordInput",
     "bio_constraints",
     "initialize",
     "match_parameters",

@@ -11,8 +11,9 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cells.base import GatedCell
 from seqlab.nn.cells.stock import GRUCell, LSTMCell, RNNCell
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.state import from_torch as state_from_torch
 from seqlab.nn.state import to_torch as state_to_torch
 

@@ -17,12 +17,18 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def match_parameters(build: Callable[[int], nn.Module], budget: int, tolerance: float = 0.01) -> int:
-    """The hidden size for which ``build(hidden_size)`` has a number of parameters nearest to ``budget``.
+    """The hidden size for which a model's number of parameters is nearest to a budget.
 
-    Models are built on the meta device, where they take neither memory nor random numbers. The count must grow with the
-    size. With it, depths are compared at equal parameters (Melis et al. 2018).
+    With it, depths are compared at equal parameters (Melis et al. 2018).
 
-    Raises ``ValueError`` if no size comes within ``tolerance * budget`` of ``budget``, and names the nearest sizes.
+    Args:
+        build: Makes the model: ``build(hidden_size)``. It is called on the meta device, where models take neither
+            memory nor random numbers. The number of parameters must grow with the size.
+        budget: The number of parameters.
+        tolerance: The share of the budget by which the number may differ.
+
+    Raises:
+        ValueError: no size comes within ``tolerance * budget`` of ``budget``; the message names the nearest sizes.
 
     >>> from seqlab.nn import Encoder, LSTMCell
     >>> match_parameters(lambda hidden_size: Encoder(LSTMCell, 10, hidden_size, num_layers=2), 9_600)

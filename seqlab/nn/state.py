@@ -17,9 +17,15 @@ S = TypeVar("S", bound=NestedState)
 
 
 def map_state(function: Callable[..., Tensor], state: S, *others: NestedState) -> S:
-    """Apply ``function`` to the corresponding tensors of one or more states of the same structure.
+    """Applies a function to the corresponding tensors of one or more states.
 
-    Raises ``ValueError`` if the structures differ.
+    Args:
+        function: Called with one tensor of each state.
+        state: The first state, whose structure the result has.
+        others: More states of that structure.
+
+    Raises:
+        ValueError: the structures differ.
 
     >>> ones = (torch.ones(2, 3), torch.ones(2, 3))
     >>> h, c = map_state(torch.add, ones, ones)
@@ -54,7 +60,14 @@ def cast(state: S, dtype: torch.dtype) -> S:
 
 
 def select_rows(state: S, index: Tensor) -> S:
-    """The rows of the batch that ``index (N,)`` names, in its order: state ``(B, size)`` -> ``(N, size)``.
+    """Some rows of the batch.
+
+    Args:
+        state: Of tensors ``(B, size)``.
+        index: ``(N,)``, the rows in the order that they are to have.
+
+    Returns:
+        The state of tensors ``(N, size)``.
 
     >>> (h,) = select_rows((torch.arange(3.0).unsqueeze(1),), torch.tensor([2, 0]))
     >>> h.squeeze(1).tolist()
@@ -64,9 +77,15 @@ def select_rows(state: S, index: Tensor) -> S:
 
 
 def reset_rows(state: S, rows: Tensor, initial: S) -> S:
-    """``initial`` where ``rows (B,)`` is true, ``state`` elsewhere; gradients flow into both.
+    """A state whose rows begin anew in some places; gradients flow into both states.
 
-    Raises ``ValueError`` if ``rows`` is not boolean or the structures differ.
+    Args:
+        state: Of tensors ``(B, size)``.
+        rows: ``(B,)`` bool, the rows that are taken from ``initial``.
+        initial: A state of the same structure.
+
+    Raises:
+        ValueError: ``rows`` is not boolean, or the structures differ.
 
     >>> (h,) = reset_rows((torch.ones(2, 1),), torch.tensor([True, False]), (torch.zeros(2, 1),))
     >>> h.squeeze(1).tolist()

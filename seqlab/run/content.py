@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from seqlab.config.paths import PathKind, moved_paths, path_values
 from seqlab.data import Spec
 from seqlab.data.core.fingerprint import Digest
@@ -33,8 +31,9 @@ def data_hash(vocabularies: Mapping[str, Vocabulary], spec: Spec, fingerprint: s
     """
     if fingerprint is None:
         return None
-    vectors = Digest()  # pretrained vectors are not saved with the run
-    vectors.add(*(value for value in spec.model_arguments().values() if isinstance(value, torch.Tensor)))
+    vectors = Digest()  # pretrained ones, which are kept nowhere
+    if (pretrained := spec.word_vectors()) is not None:
+        vectors.add(pretrained)
     parts = (_hash_of_facts(vocabularies, spec), vectors.hexdigest(), fingerprint)
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:12]
 

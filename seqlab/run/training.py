@@ -115,6 +115,7 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
     check_config(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
+    build.check_parts(config)
     data = _read_data(claim, config, is_resumed)
 
     progress.send(MODEL)

@@ -101,6 +101,7 @@ def estimate(config: build.Config, folder: Path) -> Estimate:
     check_config(config)
     prepare_process(config)
     pl.seed_everything(config["seed"], verbose=False)
+    build.check_parts(config)
     data = build.build_data(config)
     data.prepare_data()
     data.setup("fit")

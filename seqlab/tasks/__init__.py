@@ -14,7 +14,7 @@ from seqlab.tasks.examples import Examples
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tagging import TaggingTask
-from seqlab.tasks.translation import TranslationTask
+from seqlab.tasks.translation import Scoring, TranslationTask
 
 __all__ = [
     "AnswerTask",
@@ -23,6 +23,7 @@ __all__ = [
     "Examples",
     "LanguageModelTask",
     "Prediction",
+    "Scoring",
     "SequenceTask",
     "StateCarry",
     "StepOutput",

@@ -10,7 +10,7 @@ from seqlab.data.core.batch import IGNORE_INDEX, Batch
 from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.models.generation import generate
+from seqlab.nn.models.generation import Sampling, generate
 from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
 from seqlab.tasks.carry import StateCarry
@@ -127,7 +127,7 @@ class LanguageModelTask(SequenceTask):
         vocabulary: Vocabulary = data.vocabulary
         start = vocabulary.encode(default_prompt(vocabulary) if prompt is None else prompt).tolist()
         tokens = generate(
-            self.model, start, num_tokens, temperature=temperature, num_samples=count, generator=generator
+            self.model, start, num_tokens, Sampling(temperature=temperature), num_samples=count, generator=generator
         )
         texts = [vocabulary.decode([*start, *row]) for row in tokens.tolist()]
         return Examples("sample", "\n\n---\n\n".join(map(block, texts)), tuple(texts))

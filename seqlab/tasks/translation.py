@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import torch
@@ -12,7 +13,8 @@ from seqlab.data.core.batch import IGNORE_INDEX, pad
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.nn.models.translator import Translations, Translator
+from seqlab.nn.models.beams import Translations
+from seqlab.nn.models.translator import Translator
 from seqlab.tasks.base import (
     OptimizerFactory,
     Schedule,
@@ -32,6 +34,49 @@ logger = logging.getLogger("seqlab")
 _AT_ONCE: Final = 64  # the most texts that ``predict`` translates at once
 
 
+def check_search(beam_size: int, length_penalty: float, max_length: int | None) -> None:
+    """Checks the options of beam search.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+    for name, value in (("beam_size", beam_size), ("max_length", 1 if max_length is None else max_length)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"task.{name} is {value}; expected a whole number, 1 or more")
+    if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float)) or not length_penalty >= 0:
+        raise InputError(f"task.length_penalty is {length_penalty}; expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How translations are searched for and scored.
+
+    Args:
+        beam_size: the number of open translations of a source.
+        length_penalty: the exponent of the length by which a translation's log-probability is divided (Wu et al. 2016);
+            0 favours short ones.
+        max_length: the most tokens of a translation; None: twice the source's and ten more.
+        lowercase_scores: whether BLEU and chrF ignore case, for data in lower case.
+        bleu_every_n_validations: every n-th validation also translates its split, for ``val/bleu`` and ``val/chrf``;
+            None: none does.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    beam_size: int = 5
+    length_penalty: float = 1.0
+    max_length: int | None = None
+    lowercase_scores: bool = False
+    bleu_every_n_validations: int | None = None
+
+    def __post_init__(self) -> None:
+        check_search(self.beam_size, self.length_penalty, self.max_length)
+        every = self.bleu_every_n_validations
+        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+            raise InputError(f"task.bleu_every_n_validations is {every}; expected 1 or more, or null")
+
+
 class TranslationTask(SequenceTask):
     r"""Translates sentences; trained by teacher forcing.
 
@@ -49,13 +94,7 @@ class TranslationTask(SequenceTask):
         model: the encoder-decoder.
         spec: the facts about the data.
         label_smoothing: the share of each target that is spread over all tokens.
-        beam_size: the number of open translations of a source.
-        length_penalty: the exponent of the length by which a translation's log-probability is divided (Wu et al. 2016);
-            0 favours short ones.
-        max_length: the most tokens of a translation; None: twice the source's and ten more.
-        lowercase_scores: whether BLEU and chrF ignore case, for data in lower case.
-        bleu_every_n_validations: every n-th validation also translates its split, for ``val/bleu`` and ``val/chrf``;
-            None: none does.
+        scoring: how translations are searched for and scored.
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Attributes:
@@ -75,36 +114,32 @@ class TranslationTask(SequenceTask):
         optimizer: OptimizerFactory,
         schedule: Schedule | None = None,
         label_smoothing: float = 0.0,
-        beam_size: int = 5,
-        length_penalty: float = 1.0,
-        max_length: int | None = None,
-        lowercase_scores: bool = False,
-        bleu_every_n_validations: int | None = None,
+        scoring: Scoring = Scoring(),
         metric: str = "val/loss",
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, optimizer, schedule, metric, mode)
-        check_search(beam_size, length_penalty, max_length)
-        every = bleu_every_n_validations
-        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-            raise InputError(f"task.bleu_every_n_validations is {every}; expected 1 or more, or null")
-        if metric in ("val/bleu", "val/chrf") and every != 1:
+        if metric in ("val/bleu", "val/chrf") and scoring.bleu_every_n_validations != 1:
             raise InputError(
                 f"optimize.metric={metric} is needed at every validation: give task.bleu_every_n_validations=1"
             )
         self.spec = spec
         self.label_smoothing = check_label_smoothing(label_smoothing)
-        self.search: dict[str, Any] = {
-            "beam_size": beam_size,
-            "length_penalty": length_penalty,
-            "max_length": max_length,
-        }
-        self.lowercase_scores = lowercase_scores
-        self.bleu_every_n_validations = bleu_every_n_validations
+        self.scoring = scoring
         self.eval_metrics = nn.ModuleDict({split: TokenMetrics() for split in ("val", "test")})
         self.hypotheses: dict[str, list[str]] = {}
         self._references: dict[str, list[str]] = {}
         self._validations = 0
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The options of beam search, as :func:`translate` takes them."""
+        scoring = self.scoring
+        return {
+            "beam_size": scoring.beam_size,
+            "length_penalty": scoring.length_penalty,
+            "max_length": scoring.max_length,
+        }
 
     def carried(self) -> Any:
         return self._validations
@@ -132,9 +167,9 @@ class TranslationTask(SequenceTask):
         nll = F.nll_loss(log_p, targets, reduction="none").sum(dtype=torch.float64)
         self.metrics_of(split).update(nll, torch.tensor(targets.numel()), (log_p.argmax(-1) == targets).sum())
         if split == "test":
-            self._translate(batch, split, self.search)
+            self._translate(batch, split, self.scoring.beam_size)
         elif self._scores_validation():
-            self._translate(batch, split, {**self.search, "beam_size": 1})
+            self._translate(batch, split, 1)
 
     def on_validation_epoch_start(self) -> None:
         if self.trainer.state.fn == "fit":
@@ -145,7 +180,7 @@ class TranslationTask(SequenceTask):
         self._forget("test")
 
     def _scores_validation(self) -> bool:
-        every = self.bleu_every_n_validations
+        every = self.scoring.bleu_every_n_validations
         return every is not None and (self.trainer.state.fn != "fit" or self._validations % every == 0)
 
     def _log_probabilities(self, batch: TranslationBatch) -> tuple[Tensor, Tensor]:
@@ -155,8 +190,9 @@ class TranslationTask(SequenceTask):
         logits = self.model.logits(features[valid])
         return full_precision(logits).log_softmax(-1), batch.targets[valid]
 
-    def _translate(self, batch: TranslationBatch, split: str, search: Mapping[str, Any]) -> None:
+    def _translate(self, batch: TranslationBatch, split: str, beam_size: int) -> None:
         vocabulary = self.trainer.datamodule.vocabularies["target"]  # type: ignore[attr-defined]
+        search = {**self.search, "beam_size": beam_size}
         translations = translate(self.model, self.spec, batch.source, batch.source_lengths, **search)
         self.hypotheses[split] += [decode(self.spec, vocabulary, tokens) for tokens in translations.best()]
         self._references[split] += batch.references
@@ -173,7 +209,7 @@ class TranslationTask(SequenceTask):
             [text for part in gathered(texts[split]) for text in part] for texts in (self.hypotheses, self._references)
         )
         if hypotheses:
-            scores, signatures = score(hypotheses, references, self.lowercase_scores)
+            scores, signatures = score(hypotheses, references, self.scoring.lowercase_scores)
             self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
             shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
             logger.info("%s: %s", split, shown)
@@ -228,19 +264,6 @@ class TranslationTask(SequenceTask):
                 values = {"text": inputs[len(answers)], "translation": translation, "score": best}
                 answers.append(Prediction(values, translation))
         return answers
-
-
-def check_search(beam_size: int, length_penalty: float, max_length: int | None) -> None:
-    """Checks the options of beam search; see :class:`TranslationTask`.
-
-    Raises:
-        InputError: an option is out of range.
-    """
-    for name, value in (("beam_size", beam_size), ("max_length", 1 if max_length is None else max_length)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"task.{name} is {value}; expected a whole number, 1 or more")
-    if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float)) or not length_penalty >= 0:
-        raise InputError(f"task.length_penalty is {length_penalty}; expected 0 or more")
 
 
 def translate(

@@ -2,18 +2,17 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
-from seqlab.nn import GRUCell, LSTMCell, Recurrent, RecurrentCell, RNNCell
+from seqlab.nn import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from seqlab.nn.engine import available
-from seqlab.nn.state import State, select_rows
+from seqlab.nn.state import select_rows
+from seqlab.testing.case import Case, CellFactory, gradients_of, leaves_of
 from seqlab.testing.parts import part
 
-CellFactory = Callable[[int, int], RecurrentCell]
 TwinFactory = Callable[[int, int], nn.Module]
 
 
@@ -28,11 +27,10 @@ def check_cell(
     tolerance: float = 1e-10,
     seed: int = 0,
 ) -> None:
-    """Run the whole contract of a cell on ``cell_factory(input_size, hidden_size)``, in float64 and evaluation mode.
+    """Runs the whole contract of a cell, in float64 and evaluation mode.
 
     - step: a cell called by itself, step by step, and a second time, gives what its layer gives.
-    - parity: it equals its twin in ``torch.nn``, gradients too. ``torch_twin(input_size, hidden_size)`` makes a module
-      like ``nn.LSTMCell`` that loads the cell's ``state_dict``; for the project's own cells it is found by itself.
+    - parity: it equals its twin in ``torch.nn``, gradients too.
     - batch: each row's answer depends on that row alone, so that permuting rows permutes answers.
     - padding: what stands in the padding, NaN even, changes no valid output, no state and no gradient; padded outputs
       and the gradient to the padding are zero; a row of length 0 keeps its state.
@@ -42,9 +40,22 @@ def check_cell(
     - state_dict: a second cell that loads it computes the same.
     - engines: every engine that serves the cell agrees with ``loop`` in outputs, states and gradients.
 
-    Values agree within ``tolerance``, relative and absolute. The global random state is left as it was.
+    The global random state is left as it was.
 
-    Raises ``AssertionError`` that names the part of the contract and what was found.
+    Args:
+        cell_factory: Makes the cell: ``cell_factory(input_size, hidden_size)``.
+        input_size: The width of the input.
+        hidden_size: The width of the state.
+        batch_size: The number of rows, 3 or more.
+        steps: The number of steps, 3 or more.
+        torch_twin: Makes the cell's twin, a module like ``nn.LSTMCell`` that loads the cell's ``state_dict``:
+            ``torch_twin(input_size, hidden_size)``. None: the project's own cells have theirs, others none.
+        tolerance: The largest difference, relative and absolute.
+        seed: The seed of the weights and inputs.
+
+    Raises:
+        AssertionError: the contract does not hold; the message names its part and the difference.
+        ValueError: ``batch_size`` or ``steps`` is too small.
 
     >>> check_cell(LSTMCell)
     """
@@ -53,7 +64,7 @@ def check_cell(
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         with part("construction", "cell"):
-            case = _Case.make(cell_factory, input_size, hidden_size, batch_size, steps, tolerance)
+            case = Case.make(cell_factory, input_size, hidden_size, batch_size, steps, tolerance)
         twin = torch_twin or _stock_twin(case.cell)
         checks: dict[str, Callable[[], None]] = {
             "step": lambda: _check_step(case),
@@ -70,76 +81,7 @@ def check_cell(
                 check()
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One cell with an input and a state to start from, in float64."""
-
-    cell: RecurrentCell
-    x: Tensor  # (B, T, I)
-    state: State
-    tolerance: float
-
-    @classmethod
-    def make(
-        cls, factory: CellFactory, input_size: int, hidden_size: int, batch_size: int, steps: int, tolerance: float
-    ) -> "_Case":
-        cell = factory(input_size, hidden_size)
-        if not isinstance(cell, RecurrentCell):
-            raise AssertionError(f"expected cell_factory to make a RecurrentCell, got {type(cell).__name__}")
-        cell = cell.double().eval()
-        x = torch.randn(batch_size, steps, input_size, dtype=torch.float64)
-        # Away from zero and on either side of it, so that a state that is ignored shows.
-        state = tuple(torch.randn(batch_size, size, dtype=torch.float64) / 2 for size in cell.state_sizes)
-        return cls(cell, x, state, tolerance)
-
-    def run(
-        self,
-        x: Tensor,
-        state: State | None,
-        lengths: Tensor | None = None,
-        backend: str = "loop",
-        reverse: bool = False,
-    ) -> tuple[Tensor, State]:
-        output, new = Recurrent(self.cell, backend, reverse)(x, state, lengths)
-        return output, new
-
-    def agree(self, what: str, actual: Tensor, expected: Tensor) -> None:
-        """Raise AssertionError with the largest difference unless the two are equal within the tolerance."""
-        if actual.shape != expected.shape:
-            raise AssertionError(f"{what}: shape {tuple(actual.shape)} instead of {tuple(expected.shape)}")
-        if not torch.allclose(actual, expected, rtol=self.tolerance, atol=self.tolerance):
-            raise AssertionError(f"{what}: off by up to {float((actual - expected).detach().abs().max()):.3g}")
-
-    def agree_states(self, what: str, actual: State, expected: State) -> None:
-        for name, one, other in zip(self.cell.state_names, actual, expected, strict=True):
-            self.agree(f"{what} ({name})", one, other)
-
-    def agree_gradients(self, what: str, actual: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-        for name in expected:
-            self.agree(f"{what}, gradient of {name}", actual[name], expected[name])
-
-
-def _gradients(cell: nn.Module, output: Tensor, state: State, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Gradients of an uneven sum over outputs and states with respect to ``leaves`` and all parameters."""
-    weighted = [part * torch.linspace(0.5, 1.5, part.size(-1), dtype=part.dtype) for part in (output, *state)]
-    total = torch.stack([part.sum() for part in weighted]).sum()
-    wanted = {name: leaf for name, leaf in (leaves | dict(cell.named_parameters())).items() if leaf.requires_grad}
-    found = torch.autograd.grad(total, list(wanted.values()), allow_unused=True, materialize_grads=True)
-    return dict(zip(wanted, found, strict=True))
-
-
-def _leaves(case: _Case) -> tuple[Tensor, State, dict[str, Tensor]]:
-    """Fresh leaves for the input and the state, and both by name."""
-    x = case.x.clone().requires_grad_()
-    state = tuple(part.clone().requires_grad_() for part in case.state)
-    return (
-        x,
-        state,
-        {"x": x} | {f"initial {name}": part for name, part in zip(case.cell.state_names, state, strict=True)},
-    )
-
-
-def _check_step(case: _Case) -> None:
+def _check_step(case: Case) -> None:
     output, final = case.run(case.x, case.state)
     again, final_again = case.run(case.x, case.state)
     case.agree("a second call with the same input (the cell remembers or draws something)", again, output)
@@ -162,12 +104,12 @@ def _stock_twin(cell: RecurrentCell) -> TwinFactory | None:
     return None
 
 
-def _check_parity(case: _Case, twin_factory: TwinFactory) -> None:
+def _check_parity(case: Case, twin_factory: TwinFactory) -> None:
     twin = twin_factory(case.cell.input_size, case.cell.hidden_size).double().eval()
     twin.load_state_dict(case.cell.state_dict())
-    x, state, leaves = _leaves(case)
+    x, state, leaves = leaves_of(case)
     output, final = case.run(x, state)
-    x_twin, state_twin, leaves_twin = _leaves(case)
+    x_twin, state_twin, leaves_twin = leaves_of(case)
     theirs, outputs = state_twin, []
     for t in range(x_twin.size(1)):
         new = twin(x_twin[:, t], theirs if len(theirs) > 1 else theirs[0])
@@ -175,11 +117,11 @@ def _check_parity(case: _Case, twin_factory: TwinFactory) -> None:
         outputs.append(theirs[0])
     case.agree("output against the torch twin", output, torch.stack(outputs, 1))
     case.agree_states("state against the torch twin", final, theirs)
-    expected = _gradients(twin, torch.stack(outputs, 1), theirs, leaves_twin)
-    case.agree_gradients("against the torch twin", _gradients(case.cell, output, final, leaves), expected)
+    expected = gradients_of(twin, torch.stack(outputs, 1), theirs, leaves_twin)
+    case.agree_gradients("against the torch twin", gradients_of(case.cell, output, final, leaves), expected)
 
 
-def _check_batch(case: _Case) -> None:
+def _check_batch(case: Case) -> None:
     """Permuted rows, and then a part of them: a mean over the batch survives the first and not the second."""
     output, final = case.run(case.x, case.state)
     rows = case.x.size(0)
@@ -192,26 +134,26 @@ def _check_batch(case: _Case) -> None:
         case.agree_states(f"{what}, state (the cell mixes rows)", new, select_rows(final, index))
 
 
-def _check_padding(case: _Case) -> None:
+def _check_padding(case: Case) -> None:
     for reverse in (False, True):
         _check_padding_in(case, reverse)
 
 
-def _check_padding_in(case: _Case, reverse: bool) -> None:
+def _check_padding_in(case: Case, reverse: bool) -> None:
     """Rows of length T, T - 2, 0, ... run together with NaN in the padding, against each row run alone and cut."""
     rows, steps = case.x.shape[:2]
     lengths = torch.tensor([steps, steps - 2, 0, *([1] * (rows - 3))])
     padding = torch.arange(steps) >= lengths.unsqueeze(1)  # (B, T)
-    x, state, leaves = _leaves(case)
+    x, state, leaves = leaves_of(case)
     garbage = torch.where(padding.unsqueeze(2), torch.nan, x)
     output, final = case.run(garbage, state, lengths, reverse=reverse)
-    together = _gradients(case.cell, output, final, leaves | {"the padded input": garbage})
+    together = gradients_of(case.cell, output, final, leaves | {"the padded input": garbage})
     case.agree("output at padded steps", output[padding], torch.zeros_like(output[padding]))
     at_padding = together["the padded input"][padding]
     case.agree("gradient to the padding", at_padding, torch.zeros_like(at_padding))
     case.agree_states("state of a row of length 0", select_rows(final, torch.tensor([2])), tuple(p[2:3] for p in state))
 
-    x_alone, state_alone, leaves_alone = _leaves(case)
+    x_alone, state_alone, leaves_alone = leaves_of(case)
     outputs, finals = [], []
     for row, length in enumerate(lengths.tolist()):
         new = tuple(part[row : row + 1] for part in state_alone)
@@ -226,43 +168,45 @@ def _check_padding_in(case: _Case, reverse: bool) -> None:
         finals.append(new)
     joined = tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
     case.agree_states("state beside padding", final, joined)
-    case.agree_gradients("beside padding", together, _gradients(case.cell, torch.cat(outputs), joined, leaves_alone))
+    case.agree_gradients("beside padding", together, gradients_of(case.cell, torch.cat(outputs), joined, leaves_alone))
 
 
-def _check_windows(case: _Case) -> None:
-    x, state, leaves = _leaves(case)
+def _check_windows(case: Case) -> None:
+    x, state, leaves = leaves_of(case)
     whole, final = case.run(x, state)
-    expected = _gradients(case.cell, whole, final, leaves)
-    x, state, leaves = _leaves(case)
+    expected = gradients_of(case.cell, whole, final, leaves)
+    x, state, leaves = leaves_of(case)
     cut = case.x.size(1) // 2
     first, carried = case.run(x[:, :cut], state)
     second, end = case.run(x[:, cut:], carried)
     case.agree("two windows with the state carried, output", torch.cat((first, second), 1), whole)
     case.agree_states("two windows with the state carried, state", end, final)
-    actual = _gradients(case.cell, torch.cat((first, second), 1), end, leaves)
+    actual = gradients_of(case.cell, torch.cat((first, second), 1), end, leaves)
     case.agree_gradients("two windows with the state carried", actual, expected)
 
 
-def _check_gradient(case: _Case) -> None:
+def _check_gradient(case: Case) -> None:
     x, state = case.x[:2, :3].clone().requires_grad_(), tuple(part[:2].clone().requires_grad_() for part in case.state)
     parameters = dict(case.cell.named_parameters())
     learned = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
 
-    def given(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def from_state(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         output, final = case.run(x, others[: len(state)])
         return output, *final
 
-    def fresh(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def from_initial(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         output, final = case.run(x, None)
         return output, *final
 
     # gradcheck moves each value in place, so parameters need only be named as inputs for the cell to see them move.
-    _gradcheck("from a given state", given, {"x": x} | dict(zip(case.cell.state_names, state, strict=True)) | learned)
-    _gradcheck("from its own initial state", fresh, {"x": x} | learned)
-    known = {id(tensor) for tensor in (x, *state, *parameters.values())}
-    for result in (given(x, *state), fresh(x)):
+    _gradcheck(
+        "from a given state", from_state, {"x": x} | dict(zip(case.cell.state_names, state, strict=True)) | learned
+    )
+    _gradcheck("from its own initial state", from_initial, {"x": x} | learned)
+    registered = {id(tensor) for tensor in (x, *state, *parameters.values())}
+    for result in (from_state(x, *state), from_initial(x)):
         for leaf in _graph_leaves(result):
-            if id(leaf) not in known:
+            if id(leaf) not in registered:
                 raise AssertionError(
                     f"a learned tensor {tuple(leaf.shape)} is no registered parameter: use nn.Parameter"
                 )
@@ -290,17 +234,17 @@ def _graph_leaves(outputs: tuple[Tensor, ...]) -> Iterator[Tensor]:
         pending.extend(parent for parent, _ in node.next_functions)
 
 
-def _check_state_dict(case: _Case, factory: CellFactory) -> None:
+def _check_state_dict(case: Case, factory: CellFactory) -> None:
     output, final = case.run(case.x, None)
     second = factory(case.cell.input_size, case.cell.hidden_size).double().eval()
     second.load_state_dict(copy.deepcopy(case.cell.state_dict()))
-    loaded = _Case(second, case.x, case.state, case.tolerance)
+    loaded = Case(second, case.x, case.state, case.tolerance)
     again, new = loaded.run(case.x, None)
     case.agree("a cell that loaded the state_dict (something it needs is not in it)", again, output)
     case.agree_states("a cell that loaded the state_dict, state", new, final)
 
 
-def _check_engines(case: _Case) -> None:
+def _check_engines(case: Case) -> None:
     rows, steps = case.x.shape[:2]
     lengths = torch.tensor([steps - 1, 0, steps, *([1] * (rows - 3))])
     for engine in available(case.cell):
@@ -309,9 +253,9 @@ def _check_engines(case: _Case) -> None:
                 what = f"{engine} against loop, lengths {None if each is None else each.tolist()}, reverse={reverse}"
                 results = []
                 for backend in (engine, "loop"):
-                    x, state, leaves = _leaves(case)
+                    x, state, leaves = leaves_of(case)
                     output, final = case.run(x, state, each, backend, reverse)
-                    results.append((output, final, _gradients(case.cell, output, final, leaves)))
+                    results.append((output, final, gradients_of(case.cell, output, final, leaves)))
                 (output, final, gradients), (output_loop, final_loop, gradients_loop) = results
                 case.agree(what, output, output_loop)
                 case.agree_states(f"{what}, state", final, final_loop)

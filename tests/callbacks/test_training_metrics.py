@@ -139,7 +139,7 @@ def test_a_classifiers_rate_counts_the_tokens_it_reads_and_it_has_no_perplexity(
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 1e30])
 def test_a_loss_beyond_measure_ends_training(tmp_path, text_file, monkeypatch, loss):
     def diverged(self, batch, batch_idx):
-        nll = (self.model.output.bias * 0).sum() + 1.0
+        nll = (self.model.head.output.bias * 0).sum() + 1.0
         return {"loss": nll, "nll": nll.detach() * loss, "tokens": torch.tensor(1)}
 
     monkeypatch.setattr("seqlab.tasks.LanguageModelTask.training_step", diverged)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.nn import GRUCell, LanguageModel, LSTMCell
-from seqlab.nn.models.generation import beam_search, filter_logits, generate
+from seqlab.nn.models.generation import Sampling, beam_search, filter_logits, generate
 from tests.models import of_cell
 
 VOCAB = 7
@@ -74,7 +74,7 @@ def test_a_filter_out_of_range_is_refused(arguments, message):
 @pytest.mark.parametrize("how", [{"greedy": True}, {"temperature": 0.8, "top_k": 5, "top_p": 0.9}])
 def test_one_step_at_a_time_equals_the_whole_prefix_each_time(cell, how):
     model, prompt = make_model(cell), [1, 2, 3]
-    found = generate(model, prompt, 25, num_samples=2, generator=torch.Generator().manual_seed(5), **how)
+    found = generate(model, prompt, 25, Sampling(**how), num_samples=2, generator=torch.Generator().manual_seed(5))
 
     generator, texts = torch.Generator().manual_seed(5), torch.tensor([prompt, prompt])
     for _ in range(25):
@@ -102,11 +102,11 @@ def test_a_seed_decides_the_text_and_the_global_generator_does_not():
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_is_off_while_writing_and_the_mode_is_left_as_found(training):
     model = make_model(dropout=0.5, embedding_dropout=0.5, output_dropout=0.5)
-    plain = generate(model, [1], 30, greedy=True)
+    plain = generate(model, [1], 30, Sampling(greedy=True))
     model.train(training)
-    assert torch.equal(generate(model, [1], 30, greedy=True), plain)
+    assert torch.equal(generate(model, [1], 30, Sampling(greedy=True)), plain)
     with pytest.raises(ValueError, match="top_k"):
-        generate(model, [1], 3, top_k=0)
+        generate(model, [1], 3, Sampling(top_k=0))
     beam_search(model, [1], lambda tokens: len(tokens) == 2, count=2)
     assert all(module.training is training for module in model.modules())
 

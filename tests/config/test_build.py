@@ -189,10 +189,36 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
     build.check_devices(config_of(*overrides, "data=hello"), 1, task_of(config_of(*overrides, "data=hello")))
 
 
-def test_a_key_of_a_part_goes_before_the_models_and_both_reach_the_encoder():
-    own = config_of("data=hello", "model.num_layers=3", "model.encoder.num_layers=1", "model.hidden_size=7")
-    encoder = build.build_model(own, SPEC).encoder
-    assert (encoder.num_layers, encoder.hidden_size) == (1, 7)
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model.encoder.num_layers=1"], ["model.num_layers=2", "model.encoder.num_layers=1", "give it alone"]),
+        (["model.input.embedding_dropout=0.1"], ["model.embedding_dropout=0.0", "model.input.embedding_dropout=0.1"]),
+        (["model.head.tie_weights=true"], ["model.tie_weights=False", "model.head.tie_weights=True"]),
+        (
+            ["model=tagger", "model.character_encoder.hidden_size=9"],
+            ["model.character_hidden_size=50", "hidden_size=9"],
+        ),
+        (["model=translator", "model.decoder.cell=null", "model.encoder.cell=null"], ["model.cell", "encoder.cell"]),
+        (["+model.depth=3"], ["model.depth=3", "LanguageModel", "leave it out"]),
+        (
+            ["~model.hidden_size", "model.embedding_size=4"],
+            ["model.encoder.hidden_size", "model.hidden_size", "neither"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_key_of_the_model_that_nothing_reads_is_refused(overrides, words):
+    line = refusal(lambda config: (build.check_parts(config), build.build_model(config, SPEC)), *overrides)
+    assert all(word in line for word in words), line
+
+
+def test_a_part_has_a_key_of_its_own_where_others_read_the_models():
+    config = config_of("data=hello", "model.input.word_dropout=0.5", "model.hidden_size=7")
+    assert build.build_model(config, SPEC).input.word_dropout == 0.5
+
+
+def test_a_key_of_the_model_reaches_its_parts():
     through = config_of("data=hello", "model.num_layers=3", "model.hidden_size=7", "model.connect=dense")
     encoder = build.build_model(through, SPEC).encoder
     assert (encoder.num_layers, encoder.hidden_size, encoder.connect) == (3, 7, "dense")

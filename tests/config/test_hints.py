@@ -51,6 +51,16 @@ def test_a_key_of_another_choice_of_its_group_is_not_recommended_to_itself():
     assert "did you mean" not in str(refused.value)
 
 
+def test_a_key_of_another_choice_is_told_with_that_choice():
+    for key in ("model.character_encoder.hidden_size=9", "model.window_size=3"):
+        with pytest.raises(InputError) as refused:
+            compose_config(["data=hello", key])
+        choice = "model=tagger" if "character" in key else "model=window"
+        assert f"{key.partition('=')[0]} with the model that was chosen; {choice} has it" in str(refused.value)
+    with pytest.raises(InputError, match=r"model\.num_layer; did you mean model\.num_layers"):
+        compose_config(["data=hello", "model.num_layer=3"])
+
+
 def test_a_cell_that_was_given_as_a_value_is_told_the_group():
     with pytest.raises(InputError, match="did you mean model/cell=gru"):
         compose_config(["data=hello", "model.cell=gru"])

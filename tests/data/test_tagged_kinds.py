@@ -137,7 +137,7 @@ def test_every_scheme_is_told_on_training_learned_as_bio_and_written_back(tmp_pa
     assert summary.counts["entities"] == 3 and any(f"scheme {name}" in note for note in summary.notes)
     assert summary.classes == ({"LOC": 2, "PER": 1} if typed else {})
     assert (
-        of_cell(Tagger, 9, data.tags, cell=LSTMCell, hidden_size=2, decoder="crf", entities=True).crf.allowed
+        of_cell(Tagger, 9, data.tags, cell=LSTMCell, hidden_size=2, decoder="crf", entities=True).head.crf.allowed
         is not None
     )
 

@@ -146,9 +146,9 @@ def test_the_spec_is_read_back_from_plain_values_and_keeps_no_vectors(folder):
     from dataclasses import asdict
 
     spec = TaggingSpec(3, ("N", "V"), 2, num_characters=9, vectors=torch.ones(3, 4))
-    assert torch.equal(spec.model_arguments()["vectors"], torch.ones(3, 4))
+    assert torch.equal(spec.word_vectors(), torch.ones(3, 4))
     again = read_spec({"kind": "tagging", **asdict(spec), "tags": ["N", "V"]})
-    assert again == spec and "vectors" not in again.model_arguments()
+    assert again == spec and again.word_vectors() is None
     assert again.model_arguments() == {
         "vocab_size": 3,
         "tags": ["N", "V"],
@@ -192,7 +192,7 @@ def vectors(folder: Path) -> Path:
 
 def test_vectors_are_given_to_the_words_that_have_one_also_to_words_of_the_test(folder, vectors):
     data = small(folder, vectors=vectors)
-    rows = dict(zip(data.vocabulary.tokens, data.spec.model_arguments()["vectors"].tolist(), strict=True))
+    rows = dict(zip(data.vocabulary.tokens, data.spec.word_vectors().tolist(), strict=True))
     assert rows["cat"] == [3.0, 4.0] and rows["ran"] == [7.0, 8.0]
     assert rows["The"] == [1.0, 2.0], "the vector of its lowered form"
     assert rows["smiled"] == [5.0, 6.0] and rows["Cat"] == [3.0, 4.0], "words of the test"
@@ -228,7 +228,7 @@ def test_vectors_of_word2vec_gzip_and_words_with_spaces_are_read(folder, vectors
     content = f"5 2\n{GLOVE}. . . 1 1\r\ncat 8 8\n"
     vectors.write_bytes(gzip.compress(content.encode()))
     data = small(folder, vectors=vectors, vectors_size=2)
-    rows = dict(zip(data.vocabulary.tokens, data.spec.model_arguments()["vectors"].tolist(), strict=True))
+    rows = dict(zip(data.vocabulary.tokens, data.spec.word_vectors().tolist(), strict=True))
     assert rows["cat"] == [3.0, 4.0], "the first of two"
     with pytest.raises(InputError, match=r"data\.vectors=none\.txt: there is no such file"):
         small(folder, vectors="none.txt").prepare_data()
@@ -267,7 +267,7 @@ def test_the_width_of_the_vectors_is_the_models(folder, vectors):
     overrides = ("model=tagger", "data=tagging", f"data.path={folder / 'one.conll'}", f"data.vectors={vectors}")
     with pytest.raises(InputError, match=r"glove\.txt:1: expected a word and 100 numbers, as model\.embedding_size"):
         make(*overrides).prepare_data()
-    assert make(*overrides, "model.embedding_size=2").spec.model_arguments()["vectors"].shape[1] == 2
+    assert make(*overrides, "model.embedding_size=2").spec.word_vectors().shape[1] == 2
 
 
 def test_data_under_the_environments_folder_says_what_to_set(monkeypatch):

@@ -46,7 +46,7 @@ def alone(row: int) -> tuple[torch.Tensor, ...]:
 def last(model: Answerer, tokens: list[int], encoder=None) -> torch.Tensor:
     """The state that the question's encoder ends in after these tokens."""
     encoder = encoder or model.question_encoder
-    _, ((h, *_),) = encoder(model.embedding(torch.tensor([tokens])))
+    _, ((h, *_),) = encoder(model.input(torch.tensor([tokens])))
     return h
 
 
@@ -63,17 +63,17 @@ def test_an_answer_is_its_formula(cell, shared, hops):
         x = torch.cat([last(model, words[:count].tolist(), encoder) for words, count in pairs])
         for hop in range(hops):
             y, _ = model.story_encoder(torch.cat((x, u.expand_as(x), x * u), 1).unsqueeze(0))
-            a = (y[0] @ model.attention.key_projection.weight.T @ u[0]).softmax(0)
+            a = (y[0] @ model.head.attention.key_projection.weight.T @ u[0]).softmax(0)
             torch.testing.assert_close(weights[row, hop, : LENGTHS[row]], a)
-            u = torch.tanh(model.update(torch.cat((u, (a @ y[0]).unsqueeze(0)), 1)))
-        torch.testing.assert_close(logits[row], model.output(u)[0])
+            u = torch.tanh(model.head.update(torch.cat((u, (a @ y[0]).unsqueeze(0)), 1)))
+        torch.testing.assert_close(logits[row], model.head.output(u)[0])
 
 
 def test_the_plain_pair_is_the_last_states_side_by_side():
     model = answerer(attention=None, match=False, unit="word")
     words = [token for words, count in zip(STORY[0], SENTENCES[0], strict=True) for token in words[:count].tolist()]
-    read, _ = model.story_encoder(model.embedding(torch.tensor([words])))
-    expected = model.output(torch.cat((last(model, [3, 1, 9]), read[:, -1]), 1))
+    read, _ = model.story_encoder(model.input(torch.tensor([words])))
+    expected = model.head.output(torch.cat((last(model, [3, 1, 9]), read[:, -1]), 1))
     logits, weights = model.read(*BATCH)
     torch.testing.assert_close(logits[:1], expected)
     assert weights.shape == (3, 0, len(words))
@@ -110,9 +110,9 @@ def test_attention_is_shared_out_over_a_storys_own_steps(options):
     model = answerer(**options)
     _, weights = model.read(*BATCH)
     steps = LENGTHS if model.unit == "sentence" else SENTENCES.sum(1)
-    assert weights.shape == (3, model.hops, int(steps.max()))
-    torch.testing.assert_close(weights.sum(2), torch.ones(3, model.hops, dtype=torch.float64))
-    assert not weights[torch.arange(int(steps.max())) >= steps.view(3, 1, 1).expand(-1, model.hops, 1)].any()
+    assert weights.shape == (3, model.head.hops, int(steps.max()))
+    torch.testing.assert_close(weights.sum(2), torch.ones(3, model.head.hops, dtype=torch.float64))
+    assert not weights[torch.arange(int(steps.max())) >= steps.view(3, 1, 1).expand(-1, model.head.hops, 1)].any()
 
 
 def test_by_words_the_bounds_of_sentences_mean_nothing_and_by_sentences_they_do():

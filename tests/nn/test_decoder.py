@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seqlab.nn import Decoder, Encoder, GRUCell, LSTMCell, ModuleCell, RNNCell, SLSTMCell
+from seqlab.nn import Decoder, Encoder, GRUCell, LSTMCell, ModuleCell, RNNCell, SLSTMCell, TokenHead, TokenInput
 from seqlab.nn.models.decoder import Bridge
 from seqlab.nn.state import map_state
 
@@ -16,7 +16,7 @@ MODES = [
     {"attention": "general"},
     {"attention": "additive", "attention_size": 3},
     {"attention": "general", "input_feeding": True},
-    {"attention": "additive", "input_feeding": True, "tie_weights": True, "embedding_size": 3},
+    {"attention": "additive", "input_feeding": True, "tie_weights": True, "embedding_size": 3, "feature_size": 3},
 ]
 
 
@@ -27,7 +27,15 @@ def make(cell=LSTMCell, **arguments):
     options |= {
         name: arguments.pop(name) for name in ("hidden_size", "num_layers", "connect", "dropout") if name in arguments
     }
-    return Decoder(9, partial(Encoder, cell, **options), **(sizes | arguments)).double()
+    arguments = sizes | arguments
+    input, head = (
+        partial(kind, vocab_size=9, **{name: arguments.pop(name) for name in names if name in arguments})
+        for kind, names in (
+            (TokenInput, ("embedding_size", "embedding_dropout")),
+            (TokenHead, ("tie_weights", "output_dropout")),
+        )
+    )
+    return Decoder(input, partial(Encoder, cell, **options), head, **arguments).double()
 
 
 def draw(decoder, rows=3):
@@ -105,7 +113,7 @@ def by_hand(decoder, inputs, state, memory):
         assert torch.equal(fed, torch.zeros(len(inputs), decoder.feature_size).double())
     features, weights = [], []
     for token in inputs.unbind(1):
-        x = decoder.embedding.weight[token]
+        x = decoder.input.embedding.weight[token]
         x = torch.cat((x, fed), 1) if decoder.input_feeding else x
         h, recurrent = decoder.recurrent(x.unsqueeze(1), recurrent)
         feature = h[:, 0]
@@ -128,7 +136,7 @@ def test_decoder_is_its_equations(mode, cell):
     torch.testing.assert_close((features, recurrent), by_hand(decoder, inputs, state, memory)[:2])
     if memory is not None:
         torch.testing.assert_close(weights, by_hand(decoder, inputs, state, memory)[2])
-    expected = features @ decoder.output.weight.T + decoder.output.bias
+    expected = features @ decoder.head.output.weight.T + decoder.head.output.bias
     torch.testing.assert_close(decoder.logits(features), expected)
 
 
@@ -184,7 +192,7 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
         features, _, _ = decoder(inputs, state, memory)
         actual = decoder.logits(features)
         torch.manual_seed(0)
-        x = plain.embedding(inputs)
+        x = plain.input.embedding(inputs)
         x = functional.dropout(x, 0.5) if name == "embedding_dropout" else x
         x, _ = plain.recurrent.layers[0](x, state[0][0])
         x = functional.dropout(x, 0.5) if name == "dropout" else x
@@ -192,13 +200,12 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
         context, _ = plain.attention.attend(x, memory)
         x = plain.combine(torch.cat((context, x), 2)).tanh()
         x = functional.dropout(x, 0.5) if name == "output_dropout" else x
-        torch.testing.assert_close(actual, plain.output(x))
+        torch.testing.assert_close(actual, plain.head.output(x))
 
 
-def test_tied_weights_are_one_and_the_features_fit_them():
-    decoder = make(tie_weights=True)
-    assert decoder.output.weight is decoder.embedding.weight
-    assert decoder.feature_size == 5
+def test_tied_weights_are_one():
+    decoder = make(tie_weights=True, feature_size=5)
+    assert decoder.head.output.weight is decoder.input.embedding.weight
 
 
 def test_a_cell_of_another_library_decodes():
@@ -214,6 +221,7 @@ def test_a_cell_of_another_library_decodes():
         ({"attention": None, "input_feeding": True}, "input_feeding: expected none without attention"),
         ({"attention": None, "attention_size": 3}, "attention_size: expected none without attention"),
         ({"attention": None, "tie_weights": True}, "tie_weights: .* output_size 4 and embedding_size 5"),
+        ({"tie_weights": True}, "tie_weights: .* output_size 4 and embedding_size 5; make them equal"),
         ({"attention": "dot", "memory_size": 6}, 'score: "dot" expects queries and keys of one width, got 4 and 6'),
         ({"output_dropout": 1.0}, r"output_dropout: expected a probability in \[0, 1\)"),
     ],

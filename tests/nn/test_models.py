@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, RNNCell
+from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, RNNCell, TokenHead, TokenInput
 from tests.models import of_cell
 
 
@@ -14,8 +14,8 @@ def test_model_is_embedding_encoder_and_linear_layer():
     model = of_cell(LanguageModel, 11, cell=LSTMCell, embedding_size=5, hidden_size=6, num_layers=2).double()
     inputs, lengths = torch.randint(11, (3, 7)), torch.tensor([7, 2, 0])
     logits, state = model(inputs, lengths=lengths)
-    output, expected = model.encoder(model.embedding.weight[inputs], lengths=lengths)
-    torch.testing.assert_close(logits, output @ model.output.weight.T + model.output.bias)
+    output, expected = model.encoder(model.input.embedding.weight[inputs], lengths=lengths)
+    torch.testing.assert_close(logits, output @ model.head.output.weight.T + model.head.output.bias)
     torch.testing.assert_close(state, expected)
 
 
@@ -46,19 +46,19 @@ def test_initial_state_is_of_the_models_type():
 
 
 def test_embedding_size_defaults_to_hidden_size():
-    assert of_cell(LanguageModel, 11, cell=RNNCell, hidden_size=6).embedding.weight.shape == (11, 6)
+    assert of_cell(LanguageModel, 11, cell=RNNCell, hidden_size=6).input.embedding.weight.shape == (11, 6)
 
 
 def test_tied_weights_stay_one_through_training_moving_and_loading():
     model = of_cell(LanguageModel, 11, cell=GRUCell, hidden_size=6, tie_weights=True, init={"uniform": 0.1}).double()
-    assert model.output.weight is model.embedding.weight
+    assert model.head.output.weight is model.input.embedding.weight
     inputs = torch.randint(11, (2, 4))
     model(inputs)[0].sum().backward()
-    from_output = model.embedding.weight.grad.clone()
+    from_output = model.input.embedding.weight.grad.clone()
     untied = of_cell(LanguageModel, 11, cell=GRUCell, hidden_size=6).double()
     untied.load_state_dict(model.state_dict())
     untied(inputs)[0].sum().backward()
-    torch.testing.assert_close(from_output, untied.embedding.weight.grad + untied.output.weight.grad)
+    torch.testing.assert_close(from_output, untied.input.embedding.weight.grad + untied.head.output.weight.grad)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
         torch.manual_seed(0)
         actual = model(inputs)[0]
         torch.manual_seed(0)
-        x = plain.embedding(inputs)
+        x = plain.input.embedding(inputs)
         x = functional.dropout(x, 0.5) if name == "embedding_dropout" else x
         x, _ = plain.encoder.layers[0](x)
         x = functional.dropout(x, 0.5) if name == "dropout" else x
         x, _ = plain.encoder.layers[1](x)
         x = functional.dropout(x, 0.5) if name == "output_dropout" else x
-        torch.testing.assert_close(actual, plain.output(x))
+        torch.testing.assert_close(actual, plain.head.output(x))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,8 @@ def test_each_dropout_acts_at_its_own_place_and_in_training_alone():
 )
 def test_wrong_constructions_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
-        of_cell(LanguageModel, **({"vocab_size": 11, "cell": LSTMCell, "hidden_size": 6} | arguments))
+        options = {"vocab_size": 11, "cell": LSTMCell, "hidden_size": 6} | arguments
+        of_cell(LanguageModel, options.pop("vocab_size"), **options)
 
 
 @pytest.mark.parametrize(
@@ -131,4 +132,4 @@ def test_inputs_that_are_no_tokens_are_refused(inputs):
 )
 def test_what_makes_no_fitting_encoder_is_refused(encoder, error, message):
     with pytest.raises(error, match=message):
-        LanguageModel(11, encoder, embedding_size=6)
+        LanguageModel(partial(TokenInput, 11, 6), encoder, partial(TokenHead, vocab_size=11))

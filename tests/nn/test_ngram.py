@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqlab.nn import KneserNey
-from seqlab.nn.models.generation import beam_search, generate
+from seqlab.nn.models.generation import Sampling, beam_search, generate
 from seqlab.nn.models.ngram import discounts
 
 V = 4
@@ -172,7 +172,7 @@ def test_a_saved_model_loads_into_a_new_one_whose_sizes_it_sets(tmp_path):
 
 def test_it_writes_the_text_that_it_knows():
     model = fitted([[0, 1, 2, 3] * 20], 3)
-    assert generate(model, [0], 6, greedy=True).tolist() == [[1, 2, 3, 0, 1, 2]]
+    assert generate(model, [0], 6, Sampling(greedy=True)).tolist() == [[1, 2, 3, 0, 1, 2]]
     ((tokens, log_p), *_) = beam_search(model, [3, 0], lambda tokens: len(tokens) == 3, count=2, width=9)
     logits, _ = model(torch.tensor([[3, 0, 1, 2]]))
     assert tokens == (1, 2, 3)

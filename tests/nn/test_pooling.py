@@ -157,11 +157,13 @@ def test_a_long_document_in_windows_has_the_same_class_and_the_gradient_of_its_l
         earlier, state = None, None
         if head:
             with torch.no_grad():
-                output, state = model.encoder(model.embedding(inputs[row : row + 1, :head]))
-                earlier = model.pooling.part(output)
-        output, _ = model.encoder(model.embedding(inputs[row : row + 1, head:length]), state)
-        part = model.pooling.part(output)
-        logits.append(model.output(model.pooling.finish(model.pooling.merge(earlier, part) if head else part)))
+                output, state = model.encoder(model.input(inputs[row : row + 1, :head]))
+                earlier = model.head.pooling.part(output)
+        output, _ = model.encoder(model.input(inputs[row : row + 1, head:length]), state)
+        part = model.head.pooling.part(output)
+        logits.append(
+            model.head.output(model.head.pooling.finish(model.head.pooling.merge(earlier, part) if head else part))
+        )
     expected = torch.autograd.grad(torch.cat(logits).sin().sum(), list(model.parameters()))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -201,7 +203,7 @@ def test_word_dropout_drops_whole_words():
     model(torch.arange(20).view(1, 20))
     kept = (seen[0][0] != 0).all(1)
     assert torch.equal(kept, (seen[0][0] != 0).any(1)) and 0 < kept.sum() < 20
-    torch.testing.assert_close(seen[0][0][kept], 2 * model.embedding.weight[kept])
+    torch.testing.assert_close(seen[0][0][kept], 2 * model.input.embedding.weight[kept])
 
 
 def test_initialisation_and_sizes_come_from_the_arguments():
@@ -211,7 +213,7 @@ def test_initialisation_and_sizes_come_from_the_arguments():
     assert max(float(parameter.detach().abs().max()) for parameter in model.parameters()) <= 0.01
     assert count_parameters(model) == 7 * 2 + 2 * 4 * (4 * 2 + 4 * 4 + 2 * 4) + 3 * 8 + 3
     attended = of_cell(Classifier, 7, 3, cell=LSTMCell, hidden_size=4, pooling="attention", attention_size=5)
-    assert attended.pooling.project.weight.shape == (5, 4)
+    assert attended.head.pooling.project.weight.shape == (5, 4)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_initialisation_and_sizes_come_from_the_arguments():
 )
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
-        of_cell(Classifier, **{"vocab_size": 5, "num_classes": 2, "cell": RNNCell, "hidden_size": 4, **options})
+        of_cell(Classifier, 5, options.pop("num_classes", 2), cell=RNNCell, hidden_size=4, **options)
 
 
 def test_wrong_tensors_are_refused():

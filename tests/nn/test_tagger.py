@@ -5,8 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from seqlab.nn import Encoder, GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger
-from seqlab.nn.models.tagger import CharacterEncoder
+from seqlab.nn import CharacterEncoder, Encoder, GRUCell, LSTMCell, MinGRUCell, RNNCell, SLSTMCell, Tagger
 from tests.models import of_cell
 
 LENGTHS = torch.tensor([4, 2, 0])
@@ -72,12 +71,12 @@ def test_each_distinct_word_is_read_once_and_a_prefix_is_another_word():
 def test_emissions_are_embeddings_letters_encoder_and_linear_layer(letters):
     model = make(num_characters=letters, num_layers=2)
     words, characters = draw()
-    x = model.embedding.weight[words]
+    x = model.input.embedding.weight[words]
     given = (words, None, LENGTHS, None)
     if letters:
-        x, given = torch.cat((x, model.characters(characters, WORD_LENGTHS)), 2), batch()
+        x, given = torch.cat((x, model.input.characters(characters, WORD_LENGTHS)), 2), batch()
     output, _ = model.encoder(x, lengths=LENGTHS)
-    torch.testing.assert_close(model(*given), output @ model.output.weight.T + model.output.bias)
+    torch.testing.assert_close(model(*given), output @ model.head.output.weight.T + model.head.output.bias)
 
 
 @pytest.mark.parametrize("decoder", ["greedy", "crf"])
@@ -146,10 +145,10 @@ def test_greedy_takes_each_step_by_itself():
 def test_crf_is_the_crf_over_the_emissions():
     model = make(decoder="crf", entities=True)
     with torch.no_grad():
-        model.crf.transitions.normal_()
+        model.head.crf.transitions.normal_()
     emissions = model(*batch())
-    torch.testing.assert_close(model.nll(emissions, TAGS, LENGTHS), model.crf(emissions, TAGS, LENGTHS))
-    assert torch.equal(model.decode(emissions, LENGTHS), model.crf.decode(emissions, LENGTHS)[0])
+    torch.testing.assert_close(model.nll(emissions, TAGS, LENGTHS), model.head.crf(emissions, TAGS, LENGTHS))
+    assert torch.equal(model.decode(emissions, LENGTHS), model.head.crf.decode(emissions, LENGTHS)[0])
     inside = torch.zeros(1, 2, 3).double()
     inside[..., 2] = 100.0
     assert model.decode(inside).tolist() == [[1, 2]]  # no I without its B
@@ -170,10 +169,10 @@ def test_vectors_are_the_first_embeddings_but_for_rows_of_nan():
     vectors[4] = torch.nan
     plain, model = make(), make(vectors=vectors)
     known = torch.arange(9) != 4
-    assert torch.equal(model.embedding.weight[known], vectors[known].double())
-    assert torch.equal(model.embedding.weight[4], plain.embedding.weight[4])
+    assert torch.equal(model.input.embedding.weight[known], vectors[known].double())
+    assert torch.equal(model.input.embedding.weight[4], plain.input.embedding.weight[4])
     uniform = make(vectors=vectors, init={"uniform": 0.1})
-    assert torch.equal(uniform.embedding.weight[known], vectors[known].double())
+    assert torch.equal(uniform.input.embedding.weight[known], vectors[known].double())
 
 
 def test_word_dropout_makes_words_unknown_in_training_alone():
@@ -182,7 +181,7 @@ def test_word_dropout_makes_words_unknown_in_training_alone():
     rest = characters, None, torch.ones(2, 4, dtype=torch.int64)
     torch.testing.assert_close(model.eval()(words, *rest), plain(words, *rest), rtol=0, atol=0)
     seen = []
-    model.embedding.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    model.input.embedding.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     model.train()(words, *rest)
     assert 0 < int((seen[0] == 8).sum()) < 8
     assert ((seen[0] == words) | (seen[0] == 8)).all()

@@ -26,7 +26,7 @@ def make(cell=LSTMCell, vocab=7, hidden_size=4, seed=0, sharp=2.0, eos_bias=-1.0
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(sharp)
-        model.decoder.output.bias[EOS] += eos_bias
+        model.decoder.head.output.bias[EOS] += eos_bias
     return model
 
 
@@ -48,7 +48,7 @@ def nll(model, source, source_lengths, inputs, lengths):
 def test_logits_are_encoder_bridge_and_decoder(arguments):
     model = make(**arguments)
     source, inputs = draw()
-    output, final = model.encoder(model.source_embedding.weight[source], lengths=SOURCE_LENGTHS)
+    output, final = model.encoder(model.input.embedding.weight[source], lengths=SOURCE_LENGTHS)
     decoder = model.decoder
     memory = None if decoder.attention is None else decoder.attention.prepare(output, SOURCE_LENGTHS)
     start = decoder.start(model.bridge(final, decoder.recurrent.initial_state(4, like=output)))
@@ -58,7 +58,7 @@ def test_logits_are_encoder_bridge_and_decoder(arguments):
     valid = torch.arange(4) < TARGET_LENGTHS.unsqueeze(1)
     padded = model(source, SOURCE_LENGTHS, inputs, TARGET_LENGTHS)
     torch.testing.assert_close(padded[valid], expected[valid], rtol=0, atol=0)
-    torch.testing.assert_close(padded[~valid], decoder.output.bias.expand_as(padded[~valid]), rtol=0, atol=0)
+    torch.testing.assert_close(padded[~valid], decoder.head.output.bias.expand_as(padded[~valid]), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("cell", [LSTMCell, GRUCell, SLSTMCell])
@@ -147,7 +147,7 @@ def log_p(model, source, answer):
 
 def ranked(model, source, max_length, alpha):
     """Every answer there is with its score, best first."""
-    tokens = [token for token in range(model.decoder.vocab_size) if token != EOS]
+    tokens = [token for token in range(model.decoder.head.vocab_size) if token != EOS]
     answers = [answer for length in range(max_length + 1) for answer in product(tokens, repeat=length)]
     scores = [(log_p(model, source, answer) / ((5 + len(answer) + 1) / 6) ** alpha, answer) for answer in answers]
     return sorted(scores, reverse=True)
@@ -347,5 +347,5 @@ def test_wrong_searches_are_refused(arguments, message):
 
 
 def test_sources_that_are_no_tokens_are_refused():
-    with pytest.raises(ValueError, match=r"source: expected int64 \(B, T\) with no empty axis, got torch.float32"):
+    with pytest.raises(ValueError, match=r"inputs: expected int64 \(B, T\), got torch.float32"):
         make()(torch.zeros(4, 5), SOURCE_LENGTHS, draw()[1])

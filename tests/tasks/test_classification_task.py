@@ -204,7 +204,7 @@ def test_a_budget_is_met_with_the_classes_counted():
     config = config_of(*TINY, "model.match_parameters=20000", "model.pooling=attention")
     spec = ClassificationSpec(50, "word", tuple("abcde"))
     model = build.build_model(config, spec)
-    assert model.output.out_features == 5
+    assert model.head.output.out_features == 5
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(20_000, rel=0.01)
 
 

@@ -101,7 +101,7 @@ def test_the_loss_is_the_mean_over_the_words_of_a_batch(decoder):
         assert found["loss"].item() == pytest.approx(F.cross_entropy(emissions[valid], batch.targets[valid]).item())
     else:
         total = sum(
-            model.crf(emissions[row : row + 1, :length], batch.targets[row : row + 1, :length]).item()
+            model.head.crf(emissions[row : row + 1, :length], batch.targets[row : row + 1, :length]).item()
             for row, length in enumerate(batch.lengths.tolist())
         )
         assert found["nll"].item() == pytest.approx(total, rel=1e-5)
@@ -138,11 +138,13 @@ def test_a_crf_over_entities_keeps_to_bio_unless_it_is_told_not_to():
     config = config_of(*GRAMMAR)
     data = build.build_data(config)
     tags = data.spec.tags
-    assert build.build_model(config, data.spec).crf.allowed[tags.index("O")].tolist() == [tag[0] != "I" for tag in tags]
-    assert build.build_model(config_of(*GRAMMAR, "model.constrained=false"), data.spec).crf.allowed is None
+    assert build.build_model(config, data.spec).head.crf.allowed[tags.index("O")].tolist() == [
+        tag[0] != "I" for tag in tags
+    ]
+    assert build.build_model(config_of(*GRAMMAR, "model.constrained=false"), data.spec).head.crf.allowed is None
     speech = config_of(*GRAMMAR, "data.layer=pos", "optimize.metric=val/accuracy")
-    assert build.build_model(speech, build.build_data(speech).spec).crf.allowed is None
-    assert build.build_model(config_of(*GRAMMAR, "model.decoder=greedy"), data.spec).crf is None
+    assert build.build_model(speech, build.build_data(speech).spec).head.crf.allowed is None
+    assert build.build_model(config_of(*GRAMMAR, "model.decoder=greedy"), data.spec).head.crf is None
 
 
 def test_parts_of_speech_are_scored_without_entities(tmp_path):
@@ -177,11 +179,11 @@ def test_pretrained_vectors_are_where_training_begins_and_not_needed_afterwards(
     data = build.build_data(config)
     model = build.build_model(config, data.spec)
     row = data.vocabulary.index["the"]
-    assert model.embedding.weight[row].tolist() == [0.5] * 32
+    assert model.input.embedding.weight[row].tolist() == [0.5] * 32
     run_here(tmp_path / "run", *overrides)
     file.unlink()
-    learned = load.load_run(tmp_path / "run").model().embedding.weight[row]
-    assert not torch.equal(learned, model.embedding.weight[row]), "it is a weight like others"
+    learned = load.load_run(tmp_path / "run").model().input.embedding.weight[row]
+    assert not torch.equal(learned, model.input.embedding.weight[row]), "it is a weight like others"
     assert evaluate(tmp_path / "run", []) == read_record(tmp_path / "run")["metrics"]
     narrow = config_of(*overrides, "model.embedding_size=16", "data.vectors_size=null")
     with pytest.raises(InputError, match=r"vectors: expected 16 numbers a word, got 32; give embedding_size=32"):

@@ -82,13 +82,13 @@ def test_no_gradient_reaches_back_over_a_window_but_the_state_does():
     first, second = windows(tokens, 1, 3)
     task.training_step(first, 0)
     task.training_step(second, 0)["loss"].backward()
-    row_gradients = task.model.embedding.weight.grad
+    row_gradients = task.model.input.embedding.weight.grad
     assert torch.equal(row_gradients[0], torch.zeros(5, dtype=torch.float64))
     assert row_gradients[1].abs().sum() > 0
 
     other = make_task()
     with torch.no_grad():
-        other.model.embedding.weight[0] += 1.0
+        other.model.input.embedding.weight[0] += 1.0
     other.training_step(first, 0)
     changed = other.training_step(second, 0)["loss"]
     assert not torch.isclose(changed, task_loss(tokens), rtol=0, atol=1e-6)
@@ -110,9 +110,9 @@ def test_rows_that_begin_anew_start_from_the_initial_state_and_the_others_carry_
     task.training_step(second, 0)
     restarted = task.carried()
 
-    fresh, _ = task.model.encoder(task.model.embedding(second.inputs[1:]))
+    fresh, _ = task.model.encoder(task.model.input.embedding(second.inputs[1:]))
     kept, _ = task.model.encoder(
-        task.model.embedding(second.inputs[:1]), tuple(tuple(part[:1] for part in layer) for layer in carried)
+        task.model.input.embedding(second.inputs[:1]), tuple(tuple(part[:1] for part in layer) for layer in carried)
     )
     torch.testing.assert_close(restarted[-1][0], torch.cat([kept[:, -1], fresh[:, -1]]), rtol=0, atol=1e-12)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from seqlab.data import LanguageModelSpec
 from seqlab.data.core.stream import Stream, StreamLoader
-from seqlab.nn import WindowModel
+from seqlab.nn import WindowModel, initialize
 from seqlab.tasks import LanguageModelTask
 
 V = 7
@@ -16,7 +16,9 @@ SPEC = LanguageModelSpec(V, "character", {"train": 1.0, "validation": 1.0, "test
 
 def make_task(window_size: int) -> LanguageModelTask:
     torch.manual_seed(0)
-    model = WindowModel(V, window_size=window_size, hidden_size=5, init={"uniform": 0.5}).double()
+    model = WindowModel(V, window_size=window_size, hidden_size=5)
+    initialize(model, uniform=0.5)
+    model = model.double()
     return LanguageModelTask(model, SPEC, lambda parameters: torch.optim.SGD(parameters, lr=0.5))
 
 

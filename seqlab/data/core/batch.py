@@ -54,6 +54,10 @@ class Spec:
         """The arguments of a model that the data decides, such as its sizes."""
         raise NotImplementedError
 
+    def word_vectors(self) -> Tensor | None:
+        """Pretrained vectors that the model's input begins with, ``(vocab_size, size)``; None: none."""
+        return None
+
     def data_arguments(self) -> dict[str, Any]:
         """The data options, beside ``vocabulary``, with which ids mean the same on other data."""
         return {}

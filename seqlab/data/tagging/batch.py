@@ -83,14 +83,16 @@ class TaggingSpec(Spec):
         object.__setattr__(self, "_vectors", vectors)
 
     def model_arguments(self) -> dict[str, Any]:
-        arguments = {
+        return {
             "vocab_size": self.vocab_size,
             "tags": list(self.tags),
             "entities": self.entities,
             "num_characters": self.num_characters,
             "unknown_index": self.unknown_index,
         }
-        return arguments if self._vectors is None else {**arguments, "vectors": self._vectors}
+
+    def word_vectors(self) -> Tensor | None:
+        return self._vectors
 
     def data_arguments(self) -> dict[str, Any]:
         return {"tags": list(self.tags), "vectors": None}

@@ -17,20 +17,26 @@ class ModuleCell(RecurrentCell):
 
         state_t = module(x_t, state_{t-1});   y_t = the first part of state_t
 
-    ``module`` is a factory, called ``module(input_size, hidden_size)`` once: a class, or a ``functools.partial`` of one
-    with further arguments; for a module that is there already, ``lambda *sizes: there``. Its state is a tensor
-    ``(B, size)`` or a tuple of them. With ``returns_output=True`` the module returns ``(output (B, size), state)``, and
-    y_t is that output, which leads this cell's state.
+    The module's state is a tensor ``(B, size)`` or a tuple of them. It starts from zeros, whatever the module would
+    begin with by itself; to begin elsewhere, override ``initial_state``. Such a cell runs on "loop", and no more is
+    known of it than its step: ``initialize`` finds no recurrent weights and no forget gate in it. The module is tried
+    once with a state when it is made.
 
-    ``state_sizes`` says what state the module takes: an integer for a bare tensor, a sequence for a tuple of tensors.
-    None asks the module, which is called once with two rows of zeros and no state. ``state_names`` are (h,), (h, c) or
-    (h, s1, s2, ...) unless given. The state starts from zeros, whatever the module would begin with by itself; to begin
-    elsewhere, override ``initial_state``. Such a cell runs on "loop", and no more is known of it than its step:
-    ``initialize`` finds no recurrent weights and no forget gate in it.
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        module: The factory of the module, called ``module(input_size, hidden_size)`` once: a class, or a
+            ``functools.partial`` of one with further arguments; for a module that is there already,
+            ``lambda *sizes: there``.
+        state_names: The names of the state's parts; None: (h,), (h, c) or (h, s1, s2, ...).
+        state_sizes: The state that the module takes: an integer for a bare tensor, a sequence for a tuple of tensors.
+            None asks the module, which is called once with two rows of zeros and no state.
+        returns_output: Whether the module returns ``(output (B, size), state)``; y_t is then that output, which leads
+            this cell's state.
 
-    The module is tried once with a state when it is made. Raises ``TypeError`` if ``module`` is no factory of modules,
-    and ``ValueError``, in one line, if the module takes no such state or returns something else, or if names and sizes
-    are not equally many.
+    Raises:
+        TypeError: ``module`` is no factory of modules, or a size no integer.
+        ValueError: the module takes no such state or returns something else, or names and sizes are not equally many.
 
     >>> cell = ModuleCell(3, 4, nn.LSTMCell)
     >>> cell.state_names, cell.state_sizes
@@ -84,17 +90,17 @@ class ModuleCell(RecurrentCell):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, state_names={self.state_names}, returns_output={self.returns_output}"
 
-    def _try_out(self, given: int | Sequence[int] | None) -> tuple[bool, tuple[int, ...], int | None]:
+    def _try_out(self, state_sizes: int | Sequence[int] | None) -> tuple[bool, tuple[int, ...], int | None]:
         """Whether the module's state is a bare tensor, its parts' sizes, and its output's size if it has one."""
         like = next((part for part in self.module.parameters() if part.is_floating_point()), torch.empty(0))
         x = like.new_zeros(2, self.input_size)
-        if given is None:
+        if state_sizes is None:
             result = self._call(x)
             state = self._results(result)[1]
             bare = isinstance(result[1] if self.returns_output else result, Tensor)
         else:
-            bare = isinstance(given, int)
-            sizes = (given,) if isinstance(given, int) else given
+            bare = isinstance(state_sizes, int)
+            sizes = (state_sizes,) if isinstance(state_sizes, int) else state_sizes
             state = tuple(x.new_zeros(2, check_size("state_sizes", size)) for size in sizes)
         output, new = self._results(self._call(x, state[0] if bare else state))
         if [part.shape for part in new] != [(2, *part.shape[-1:]) for part in state]:
@@ -111,10 +117,10 @@ class ModuleCell(RecurrentCell):
         try:
             return self.module(x, *state)
         except Exception as error:
-            given = f"with the state {describe(state[0])}" if state else "without a state"
+            argument = f"with the state {describe(state[0])}" if state else "without a state"
             reason = next(iter(str(error).splitlines()), "")
             raise ValueError(
-                f"module: expected {self._name} to make a step {given}, but it raised {type(error).__name__}: "
+                f"module: expected {self._name} to make a step {argument}, but it raised {type(error).__name__}: "
                 f"{reason}; see state_sizes and returns_output"
             ) from error
 

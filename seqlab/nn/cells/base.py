@@ -24,8 +24,14 @@ class RecurrentCell(nn.Module, ABC):
 
     Called by itself, a cell makes one step: ``cell(x, state=None)`` with ``x (B, I)`` gives the new state.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes that are not positive integers, ``x`` or ``state`` of a wrong
-    shape, and a step whose new state has not the structure of the old one.
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+
+    Raises:
+        TypeError: a size is no integer, or, when called, ``x`` is no tensor of floating-point values.
+        ValueError: a size is below 1, or, when called, ``x`` or ``state`` has a wrong shape, or the new state has not
+            the structure of the old one.
 
     >>> class Leaky(RecurrentCell):
     ...     def step(self, gi, state):
@@ -88,8 +94,8 @@ class RecurrentCell(nn.Module, ABC):
         """Raise ``ValueError`` unless ``output`` is one of this cell for the rows of ``x``."""
         name = type(self).__name__
         if not isinstance(output, Tensor) or output.shape != (x.size(0), self.output_size):
-            wanted = (x.size(0), self.output_size)
-            raise ValueError(f"{name}.output: expected a tensor {wanted}, got {describe(output)}")
+            shape = (x.size(0), self.output_size)
+            raise ValueError(f"{name}.output: expected a tensor {shape}, got {describe(output)}")
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -110,7 +116,15 @@ class GatedCell(RecurrentCell):
     A cell that multiplies ``h`` by no matrix says ``recurrent = False``: it has neither ``weight_hh`` nor ``bias_hh``,
     and ``gh`` is None.
 
-    Raises ``TypeError`` where the class is defined, if ``pointwise`` comes without ``num_gates``.
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+
+    Raises:
+        TypeError: ``pointwise`` comes without ``num_gates``, which is noticed where the class is defined; or as
+            :class:`RecurrentCell` does.
+        ValueError: as :class:`RecurrentCell` does.
 
     >>> class Minimal(GatedCell):  # the minimal gated unit, Zhou et al. 2016
     ...     num_gates, state_names = 2, ("h",)

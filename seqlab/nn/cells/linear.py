@@ -19,9 +19,12 @@ class LinearCell(GatedCell):
     Subclasses define ``coefficients(gi (..., G*H)) -> (a, b)``, each ``(..., H)`` or broadcast to it, and ``num_gates``
     (G) where it is not 2; ``pointwise`` follows from it. The coefficients may depend on the input and on learned
     parameters, never on the state: that is what lets the ``parallel`` engine do all T steps in few operations. State
-    ``(h,)``, ``(B, hidden_size)``. Parameters ``weight_ih (G*H, I)`` and ``bias_ih (G*H)``.
+    ``(h,)``, ``(B, H)``. Parameters ``weight_ih (G*H, I)`` and ``bias_ih (G*H)``.
 
-    Raises as :class:`~seqlab.nn.GatedCell` does.
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
 
     >>> class Leaky(LinearCell):  # a low-pass filter that learns its time constants
     ...     num_gates = 1
@@ -55,9 +58,18 @@ class MinGRUCell(LinearCell):
 
         z = sigmoid(gi_z);   h_t = (1 - z) * h_{t-1} + z * g(gi_h)
 
-    ``candidate`` chooses g: "linear" is the identity of the paper's section 3, "positive" the g of its log-space form,
-    x + 0.5 for x >= 0 and sigmoid(x) below, which keeps the state positive. Gates in the order z, h. State ``(h,)``,
-    ``(B, hidden_size)``. Raises ``ValueError`` for another candidate.
+    Gates in the order z, h. State ``(h,)``, ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+        candidate: g, "linear": the identity of the paper's section 3; or "positive": that of its log-space form,
+            x + 0.5 for x >= 0 and sigmoid(x) below, which keeps the state positive.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``candidate`` is another.
 
     >>> cell = MinGRUCell(3, 4, candidate="positive")
     >>> (h,) = cell(torch.randn(2, 3))
@@ -86,8 +98,17 @@ class MinLSTMCell(LinearCell):
         f, i = sigmoid(gi_f), sigmoid(gi_i);   f' = f / (f + i),   i' = i / (f + i);   h_t = f' * h_{t-1} + i' * g(gi_h)
 
     The normalised gates are computed as f' = sigmoid(log f - log i) and i' = 1 - f', which stays finite where both
-    gates underflow. ``candidate`` and g are those of :class:`MinGRUCell`. Gates in the order f, i, h. State ``(h,)``,
-    ``(B, hidden_size)``. Raises ``ValueError`` for another candidate.
+    gates underflow. Gates in the order f, i, h. State ``(h,)``, ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+        candidate: g, as in :class:`MinGRUCell`.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``candidate`` is another.
 
     >>> cell = MinLSTMCell(3, 4)
     >>> a, b = cell.coefficients(torch.full((1, 12), -200.0))  # f and i are both 0 in float32

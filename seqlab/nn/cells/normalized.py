@@ -20,8 +20,17 @@ class LayerNormLSTMCell(GatedCell):
     of c; c itself is carried on as it is. Gates i, f, g, o; state ``(h, c)``, each ``(B, H)``.
 
     ``norm_weight_ih``, ``norm_weight_hh (4 H)`` and ``norm_weight_c (H)`` start at 1, ``norm_bias_ih``,
-    ``norm_bias_hh`` and ``norm_bias_c`` at 0; these biases stand in for ``bias_ih`` and ``bias_hh``, and ``bias=False``
-    leaves them out. Raises ``ValueError`` unless ``eps`` is positive.
+    ``norm_bias_hh`` and ``norm_bias_c`` at 0; these biases stand in for ``bias_ih`` and ``bias_hh``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the norms have biases.
+        eps: What is added to a variance.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``eps`` is not positive.
 
     >>> cell = LayerNormLSTMCell(3, 4)
     >>> one, ten = cell(torch.ones(1, 3))[0], cell(10 * torch.ones(1, 3))[0]
@@ -70,8 +79,17 @@ class LayerNormGRUCell(GatedCell):
     ``(B, H)``.
 
     ``norm_weight_ih`` and ``norm_weight_hh (3 H)`` start at 1, ``norm_bias_ih`` and ``norm_bias_hh`` at 0; these two
-    stand in for ``bias_ih`` and ``bias_hh``, and ``bias=False`` leaves them out. Raises ``ValueError`` unless ``eps``
-    is positive.
+    stand in for ``bias_ih`` and ``bias_hh``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the norms have biases.
+        eps: What is added to a variance.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``eps`` is not positive.
 
     >>> (h,) = LayerNormGRUCell(3, 4)(torch.zeros(2, 3))
     >>> h.shape

@@ -22,8 +22,17 @@ class RNNCell(GatedCell):
 
         h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
 
-    ``nonlinearity`` f is "tanh", "relu" or "sigmoid" (Elman's own). State ``(h,)``, each ``(B, hidden_size)``.
-    Raises ``ValueError`` for another nonlinearity.
+    State ``(h,)``, each ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+        nonlinearity: f, "tanh", "relu" or "sigmoid" (Elman's own).
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``nonlinearity`` is another.
 
     >>> cell = RNNCell(3, 4, nonlinearity="sigmoid")
     >>> (h,) = cell(torch.zeros(2, 3))
@@ -48,10 +57,15 @@ class RNNCell(GatedCell):
 class GRUCell(GatedCell):
     """The gated recurrent unit of Cho et al. (2014), with the reset gate after the product, as in ``nn.GRUCell``.
 
-        r, z = sigmoid(gi_r + gh_r), sigmoid(gi_z + gh_z);   n = tanh(gi_n + r * gh_n);   h_t = (1 - z) * n + z *
-        h_{t-1}
+        r, z = sigmoid(gi_r + gh_r), sigmoid(gi_z + gh_z);   n = tanh(gi_n + r * gh_n)
+        h_t = (1 - z) * n + z * h_{t-1}
 
-    Gates r, z, n; state ``(h,)``, each ``(B, hidden_size)``.
+    with gi = W_ih x_t + b_ih and gh = W_hh h_{t-1} + b_hh. Gates r, z, n; state ``(h,)``, each ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
 
     >>> (h,) = GRUCell(3, 4)(torch.zeros(2, 3))
     >>> h.shape
@@ -73,7 +87,12 @@ class LSTMCell(GatedCell):
 
         i, f, g, o = gi + gh;   c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g);   h_t = sigmoid(o) * tanh(c_t)
 
-    Gates i, f, g, o; state ``(h, c)``, each ``(B, hidden_size)``.
+    with gi = W_ih x_t + b_ih and gh = W_hh h_{t-1} + b_hh. Gates i, f, g, o; state ``(h, c)``, each ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
 
     >>> h, c = LSTMCell(3, 4)(torch.zeros(2, 3))
     >>> h.shape, c.shape

@@ -21,6 +21,11 @@ class PeepholeLSTMCell(GatedCell):
     Gates i, f, g, o; state ``(h, c)``, each ``(B, H)``. p_i, p_f and p_o are ``peephole_i``, ``peephole_f`` and
     ``peephole_o``, each ``(H,)``, drawn as all weights are, from U(-1/sqrt(H), 1/sqrt(H)).
 
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+
     >>> h, c = PeepholeLSTMCell(3, 4)(torch.zeros(2, 3))
     >>> h.shape, c.shape
     (torch.Size([2, 4]), torch.Size([2, 4]))
@@ -51,6 +56,11 @@ class CoupledLSTMCell(GatedCell):
 
     Gates f, g, o, so three quarters of an LSTM's parameters; state ``(h, c)``, each ``(B, H)``.
 
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+
     >>> h, c = CoupledLSTMCell(3, 4)(torch.zeros(2, 3))
     >>> bool((c.abs() < 1).all())  # c is a mean of values of tanh
     True
@@ -74,6 +84,11 @@ class UGRNNCell(GatedCell):
 
     Gates c, g, of which g keeps the old state as a forget gate does; state ``(h,)``, ``(B, H)``.
 
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+
     >>> (h,) = UGRNNCell(3, 4)(torch.zeros(2, 3), (torch.ones(2, 4),))
     >>> bool(((h > -1) & (h < 1)).all())  # between the old state and a value of tanh
     True
@@ -95,9 +110,14 @@ class MGUCell(RecurrentCell):
         h_t = (1 - f) * h_{t-1} + f * n
 
     ``weight_ih (2 H, I)`` = [W_f; W_n], ``weight_hh (2 H, H)`` = [U_f; U_n], ``bias_ih`` = [b_f; b_n] and ``bias_hh`` =
-    [d_f; d_n], drawn from U(-1/sqrt(H), 1/sqrt(H)); ``bias=False`` leaves the biases out. State ``(h,)``, ``(B, H)``.
-    The second product waits for the gate, so this is no :class:`GatedCell`, and it runs on "loop". Despite the paper's
-    name for it, f open forgets: a bias that is to keep the state is a negative one.
+    [d_f; d_n], drawn from U(-1/sqrt(H), 1/sqrt(H)). State ``(h,)``, ``(B, H)``. The second product waits for the gate,
+    so this is no :class:`GatedCell`, and it runs on "loop". Despite the paper's name for it, f open forgets: a bias
+    that is to keep the state is a negative one.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
 
     >>> (h,) = MGUCell(3, 4)(torch.zeros(2, 3))
     >>> h.shape
@@ -145,10 +165,20 @@ class IndRNNCell(GatedCell):
 
         h_t = f(W_ih x_t + b_ih + u * h_{t-1})
 
-    ``nonlinearity`` f is "relu", as in the paper, or "tanh"; units meet in the next layer. State ``(h,)``, ``(B, H)``.
-    There is no ``weight_hh``: u is ``recurrent_weight (H,)``, drawn from U(0, 1), short memories and long ones. That is
-    inside the paper's bound abs(u) <= 2^(1/T), under which no gradient over T steps more than doubles; training is free
-    to leave it. The rest is drawn from U(-1/sqrt(H), 1/sqrt(H)). Raises ``ValueError`` for another nonlinearity.
+    Units meet in the next layer. State ``(h,)``, ``(B, H)``. There is no ``weight_hh``: u is ``recurrent_weight (H,)``,
+    drawn from U(0, 1), short memories and long ones. That is inside the paper's bound abs(u) <= 2^(1/T), under which no
+    gradient over T steps more than doubles; training is free to leave it. The rest is drawn from
+    U(-1/sqrt(H), 1/sqrt(H)).
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+        nonlinearity: f, "relu", as in the paper, or "tanh".
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``nonlinearity`` is another.
 
     >>> (h,) = IndRNNCell(3, 4)(torch.zeros(2, 3), (torch.full((2, 4), -5.0),))
     >>> bool((h >= 0).all())
@@ -184,9 +214,18 @@ class IRNNCell(RNNCell):
 
         h_t = relu(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
 
-    It starts with W_hh = ``scale`` * I, both biases 0, and W_ih from N(0, ``input_std``^2). A ``scale`` below 1 forgets
-    sooner (the paper takes 0.01 for speech); ``input_std`` is the paper's 0.001. State ``(h,)``, ``(B, H)``. Raises
-    ``ValueError`` unless both are positive.
+    It starts with W_hh = ``scale`` * I, both biases 0, and W_ih from N(0, ``input_std``^2). State ``(h,)``, ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+        scale: Of the identity that W_hh starts as; below 1 it forgets sooner (the paper takes 0.01 for speech).
+        input_std: The standard deviation that W_ih starts with; the paper's is 0.001.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``scale`` or ``input_std`` is not positive.
 
     >>> (h,) = IRNNCell(3, 4)(torch.zeros(2, 3), (torch.full((2, 4), 5.0),))
     >>> bool((h == 5).all())
@@ -221,13 +260,22 @@ class SLSTMCell(GatedCell):
         i, f, g, o = gi + gh;   c_t = F c_{t-1} + exp(i) tanh(g);   n_t = F n_{t-1} + exp(i)
         h_t = sigmoid(o) c_t / n_t
 
-    where F is sigmoid(f) or exp(f), as ``forget`` says: "sigmoid" or "exp". So that nothing overflows, c and n are kept
-    divided by exp(m), with m the stabiliser, which leaves every h as it is:
+    where F is sigmoid(f) or exp(f). So that nothing overflows, the state holds c and n divided by exp(m), with m the
+    stabiliser, which leaves every h as it is:
 
         m_t = max(log F + m_{t-1}, i);   c_t = exp(log F + m_{t-1} - m_t) c_{t-1} + exp(i - m_t) tanh(g);   n_t alike
 
-    Gates i, f, g, o, one head with a full ``weight_hh``; state ``(h, c, n, m)``, each ``(B, H)``. Raises ``ValueError``
-    for another ``forget``.
+    Gates i, f, g, o, one head with a full ``weight_hh``; state ``(h, c, n, m)``, each ``(B, H)``.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of the state.
+        bias: Whether the products have biases.
+        forget: F, "sigmoid" or "exp".
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, or ``forget`` is another.
 
     >>> cell = SLSTMCell(3, 4, forget="exp")
     >>> h, c, n, m = cell(torch.full((2, 3), 1e4))
@@ -254,11 +302,11 @@ class SLSTMCell(GatedCell):
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         i, f, g, o = (gi + gh).chunk(4, -1)
         _, c, n, m = state
-        kept = m + (functional.logsigmoid(f) if self.forget == "sigmoid" else f)
-        m = torch.maximum(kept, i)
-        kept, written = (kept - m).exp(), (i - m).exp()  # one of the two is 1, neither is more
-        c = kept * c + written * g.tanh()
-        n = kept * n + written
+        log_keep = m + (functional.logsigmoid(f) if self.forget == "sigmoid" else f)
+        m = torch.maximum(log_keep, i)
+        keep, write = (log_keep - m).exp(), (i - m).exp()  # one of the two is 1, neither is more
+        c = keep * c + write * g.tanh()
+        n = keep * n + write
         return o.sigmoid() * c / n, c, n, m
 
     def extra_repr(self) -> str:

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from seqlab.nn.arguments import check_choice, check_dropout, check_size
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.bidirectional import Bidirectional
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.state import NestedState, describe
 
 Layer = Recurrent | Bidirectional
@@ -33,16 +34,25 @@ class Encoder(nn.Module):
     where ``nn.LSTM``'s dropout does: on what one layer hands to the next, never on ``x``, on the output or, in the
     residual case, on the sum.
 
-    ``cell`` is a factory, called ``cell(input width, hidden_size)`` once for each layer and direction, the forward one
-    first: a cell class, or a ``functools.partial`` of one with further arguments. ``backend`` and
-    ``recompute`` are those of :class:`Recurrent`.
-
     ``encoder(x (B, T, input_size), state=None, lengths=None) -> (output (B, T, output_size), state)``. The state is a
     tuple with one entry a layer: the cell's state, or for a bidirectional layer the pair (forward, backward) of them.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes below 1, an unknown ``connect``, dropout outside [0, 1),
-    a factory that does not give a fitting cell, residual layers of unequal widths, and, when called, as
-    :class:`Recurrent` does. Dropout with a single layer has no effect, and a logged warning says so.
+    Args:
+        cell: The factory of the cells, called ``cell(input width, hidden_size)`` once for each layer and direction, the
+            forward one first: a cell class, or a ``functools.partial`` of one with further arguments.
+        input_size: The width of x.
+        hidden_size: The width of each cell's state.
+        num_layers: L.
+        bidirectional: Whether each layer runs in both directions.
+        connect: How layers are connected: "none", "residual" or "dense".
+        dropout: The probability of D, in [0, 1). With a single layer it has no effect, and a logged warning says so.
+        backend: The engine of every layer, as in :class:`Recurrent`.
+        recompute: Whether steps are run a second time for the backward pass, as in :class:`Recurrent`.
+
+    Raises:
+        TypeError: a size is no integer, or ``cell`` no factory of fitting cells.
+        ValueError: a size, probability or choice is out of range, residual layers have unequal widths, or, when called,
+            as :class:`Recurrent` does.
 
     >>> from seqlab.nn import LSTMCell
     >>> encoder = Encoder(LSTMCell, input_size=3, hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
@@ -90,10 +100,11 @@ class Encoder(nn.Module):
 
     def _make_layer(self, cell: Callable[[int, int], RecurrentCell], size: int, backend: str) -> Layer:
         cells = [cell(size, self.hidden_size) for _ in range(2 if self.bidirectional else 1)]
-        for made in cells:
-            if not isinstance(made, RecurrentCell) or made.input_size != size:
-                wanted = f"a factory of RecurrentCells of input_size {size}"
-                raise TypeError(f"cell: expected {wanted}, but it made {made!r}")
+        for each in cells:
+            if not isinstance(each, RecurrentCell) or each.input_size != size:
+                raise TypeError(
+                    f"cell: expected a factory of RecurrentCells of input_size {size}, but it made {each!r}"
+                )
         if self.bidirectional:
             return Bidirectional(cells[0], cells[1], backend, self.recompute)
         return Recurrent(cells[0], backend, recompute=self.recompute)
@@ -116,8 +127,8 @@ class Encoder(nn.Module):
         self, x: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
         if state is not None and not (isinstance(state, tuple) and len(state) == self.num_layers):
-            wanted = f"a tuple with one entry for each of {self.num_layers} layers"
-            raise ValueError(f"state: expected {wanted}, got {describe(state)}")
+            expected = f"a tuple with one entry for each of {self.num_layers} layers"
+            raise ValueError(f"state: expected {expected}, got {describe(state)}")
         outputs: list[Tensor] = []
         states: list[NestedState] = []
         seen = x  # what the next layer sees
@@ -148,14 +159,14 @@ def make_encoder(name: str, encoder: EncoderFactory, input_size: int) -> Encoder
         TypeError: ``encoder`` is no factory, or makes no :class:`Encoder`.
         ValueError: ``encoder`` holds an ``input_size`` of its own, or makes an encoder that reads another width.
     """
-    wanted = "a factory, such as functools.partial(Encoder, LSTMCell, hidden_size=8)"
+    expected = "a factory, such as functools.partial(Encoder, LSTMCell, hidden_size=8)"
     if isinstance(encoder, nn.Module) or not callable(encoder):
-        raise TypeError(f"{name}: expected {wanted}, got {encoder!r}")
+        raise TypeError(f"{name}: expected {expected}, got {encoder!r}")
     if isinstance(encoder, partial) and "input_size" in encoder.keywords:
         raise ValueError(f"{name}: expected a factory without input_size, which the model gives; leave it out")
-    made = encoder(input_size=input_size)
-    if not isinstance(made, Encoder):
-        raise TypeError(f"{name}: expected {wanted}, but it made {type(made).__name__}")
-    if made.input_size != input_size:
-        raise ValueError(f"{name}: expected an encoder of input_size {input_size}, got one of {made.input_size}")
-    return made
+    part = encoder(input_size=input_size)
+    if not isinstance(part, Encoder):
+        raise TypeError(f"{name}: expected {expected}, but it made {type(part).__name__}")
+    if part.input_size != input_size:
+        raise ValueError(f"{name}: expected an encoder of input_size {input_size}, got one of {part.input_size}")
+    return part

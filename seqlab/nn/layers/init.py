@@ -9,18 +9,22 @@ from seqlab.nn.cells.base import GatedCell, RecurrentCell
 def initialize(
     module: nn.Module, *, uniform: float | None = None, orthogonal: bool = False, forget_bias: float | None = None
 ) -> None:
-    """Draw the parameters of ``module`` anew, in place; what is not asked for stays as it was made (``torch.nn``'s
-    default).
+    """Draws the parameters of a module anew, in place.
 
-    In this order, the later over the earlier:
+    The options act in the order below, a later one over an earlier. What no option names stays as it was made, by
+    ``torch.nn``'s defaults.
 
-    - ``uniform=a``: every parameter of the module, embeddings and biases too, from U(-a, a) (Zaremba et al. 2014).
-    - ``orthogonal``: each gate's block of every cell's ``weight_hh`` a random orthogonal matrix (Saxe et al. 2014).
-    - ``forget_bias=b``: b_ih + b_hh = b for every forget gate (Jozefowicz et al. 2015 take 1), the biases of its norms
-      in a layer-normalised cell.
+    Args:
+        module: The model, or a part of it.
+        uniform: a: every parameter, embeddings and biases too, is drawn from U(-a, a) (Zaremba et al. 2014).
+        orthogonal: Whether each gate's block of every cell's ``weight_hh`` is a random orthogonal matrix (Saxe et al.
+            2014).
+        forget_bias: b: for every forget gate, b_ih + b_hh = b (Jozefowicz et al. 2015 take 1); in a layer-normalised
+            cell the biases of its norms.
 
-    Raises ``ValueError`` if ``uniform`` is not positive, ``orthogonal`` meets no ``weight_hh``, or ``forget_bias`` a
-    cell that has no forget gate or no bias.
+    Raises:
+        ValueError: ``uniform`` is not positive, ``orthogonal`` meets no ``weight_hh``, or ``forget_bias`` a cell that
+            has no forget gate or no bias.
 
     >>> from seqlab.nn import LSTMCell
     >>> cell = LSTMCell(3, 4)
@@ -57,7 +61,7 @@ def _recurrent_weights(cells: list[RecurrentCell]) -> list[Tensor]:
 
 def _forget_biases(cells: list[RecurrentCell]) -> list[list[Tensor]]:
     """For every gated cell, the forget gate's chunks of the biases that are added up before it."""
-    found = []
+    chunks = []
     for cell in cells:
         if not isinstance(cell, GatedCell):
             continue
@@ -69,7 +73,7 @@ def _forget_biases(cells: list[RecurrentCell]) -> list[list[Tensor]]:
             raise ValueError(
                 f"forget_bias: expected cells with biases, but {type(cell).__name__} has none; use bias=True"
             )
-        found.append([bias.chunk(cell.num_gates)[cell.forget_gate] for bias in biases])
-    if not found:
+        chunks.append([bias.chunk(cell.num_gates)[cell.forget_gate] for bias in biases])
+    if not chunks:
         raise ValueError("forget_bias: expected a module with gated cells, found none")
-    return found
+    return chunks

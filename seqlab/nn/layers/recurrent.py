@@ -1,9 +1,8 @@
-"""One recurrent layer: a cell run over time, in one direction or in both."""
+"""One recurrent layer: a cell run over time."""
 
 import logging
 import math
 from typing import Any, NamedTuple
-from typing import cast as typed
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.methods import run_pre_hooks
 from seqlab.nn.engine.repeat import repeat_refusal
 from seqlab.nn.engine.weights import tensor_refusal
-from seqlab.nn.state import State, describe
+from seqlab.nn.state import State
 
 logger = logging.getLogger("seqlab")
 _SHORT = (torch.float16, torch.bfloat16)
@@ -39,18 +38,26 @@ class Recurrent(nn.Module):
     that came in, and a reversed layer begins at each row's own last step. The state is returned in the dtype of ``x``,
     and in float32 under a 16-bit autocast, so that carrying it loses nothing.
 
-    ``backend`` names the engine: "native", "parallel", "scan", "loop", or "auto", which takes the one that a table
-    in :mod:`seqlab.nn.engine` holds for the fastest and logs its choice; ``layer.engine`` tells it. The table knows
-    the cell, the device, the precision, and whether rows have lengths of their own; under "auto", a single step without
-    gradients on a CPU, and an exported model, run on "loop". A choice never changes a result beyond rounding.
+    "auto" takes the engine that a table in :mod:`seqlab.nn.engine` holds for the fastest, and logs its choice, which
+    ``layer.engine`` names. The table knows the cell, the device, the precision, and whether rows have lengths of their
+    own. Under "auto", a single step without gradients on a CPU, and an exported model, run on "loop". A choice never
+    changes a result beyond rounding.
 
-    ``recompute=True`` keeps, for the backward pass, the input and the state every ``ceil(sqrt(T))`` steps, and runs
-    each stretch in between a second time when its gradients are due (Chen et al. 2016): the gates of one stretch in
-    place of all, for a second forward pass. A cell whose steps can't be run twice to the same effect, one that counts
-    its calls say, keeps all instead, and a logged line says so.
+    With ``recompute``, a layer keeps the input and the state every ``ceil(sqrt(T))`` steps for the backward pass, and
+    runs each stretch between them a second time when its gradients are due (Chen et al. 2016): the memory for the gates
+    of one stretch, for the time of a second forward pass. A cell whose steps can't be run twice to the same effect,
+    such as one that counts its calls, keeps all instead, and a logged line says so.
 
-    Raises ``ValueError`` or ``TypeError``, in one line, for ``x``, ``state`` or ``lengths`` of a wrong shape, type or
-    range, and where the named engine can't serve the cell.
+    Args:
+        cell: The cell.
+        backend: The engine: "native", "parallel", "scan", "loop", or "auto".
+        reverse: Whether time runs from T to 1.
+        recompute: Whether steps are run a second time for the backward pass, to save memory.
+
+    Raises:
+        TypeError: ``cell`` is no cell, or, when called, ``x`` or ``lengths`` have a wrong type.
+        ValueError: the named engine can't serve the cell, or, when called, ``x``, ``state`` or ``lengths`` have a wrong
+            shape or range.
 
     >>> from seqlab.nn import LSTMCell
     >>> layer = Recurrent(LSTMCell(3, 4))
@@ -70,7 +77,7 @@ class Recurrent(nn.Module):
         self.recompute = recompute
         self._backend = backend
         self._choices: dict[object, tuple[str, ...]] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self.last_run: LastRun | None = None
         self.kept_to_loop: str | None = None  # why it runs on "loop" for good
         self._engine = choose(cell, backend)
@@ -147,7 +154,7 @@ class Recurrent(nn.Module):
                 if self._backend != "auto":
                     kind = type(self.cell).__name__
                     raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
-                self._tell(name, reason)
+                self._warn(name, reason)
                 if isinstance(error, FinalError):
                     self.keep_to_loop(reason)
             else:
@@ -186,19 +193,19 @@ class Recurrent(nn.Module):
         return {**self.__dict__, "_choices": {}}
 
     def _repeats(self, x: Tensor) -> bool:
-        """Whether stretches of steps may be run twice; a word where they may not."""
+        """Whether stretches of steps may be run twice; logs once why they may not."""
         reason = None if torch.compiler.is_compiling() else repeat_refusal(self.cell, x)
-        if reason is not None and reason not in self._told:
-            self._told.add(reason)
+        if reason is not None and reason not in self._warned:
+            self._warned.add(reason)
             logger.warning("%s: recompute has no effect: %s", type(self.cell).__name__, reason)
         return reason is None
 
     def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1
-        outputs, written = [], _versions(self.cell)
+        outputs, versions = [], _versions(self.cell)
 
         def run_stretch(x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-            if _versions(self.cell) != written:  # autograd sees no change of what it has not kept
+            if _versions(self.cell) != versions:  # autograd sees no change of what it has not kept
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"recompute runs the steps of {type(self.cell).__name__} again, and a parameter or buffer of it is "
@@ -208,15 +215,15 @@ class Recurrent(nn.Module):
 
         for start in range(0, x.size(1), size):
             stretch = x[:, start : start + size]
-            left = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
-            output, state = checkpoint(run_stretch, stretch, state, left, use_reentrant=False, preserve_rng_state=True)
+            steps = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))  # valid ones
+            output, state = checkpoint(run_stretch, stretch, state, steps, use_reentrant=False, preserve_rng_state=True)
             outputs.append(output)
         return torch.cat(outputs, 1), state
 
-    def _tell(self, name: str, reason: str) -> None:
-        """Log once why a faster engine steps aside."""
-        if reason not in self._told:
-            self._told.add(reason)
+    def _warn(self, name: str, reason: str) -> None:
+        """Logs once why a faster engine can't run this layer."""
+        if reason not in self._warned:
+            self._warned.add(reason)
             logger.warning("%s can't run on %s, and another engine does it: %s", type(self.cell).__name__, name, reason)
 
     def extra_repr(self) -> str:
@@ -227,64 +234,6 @@ def _versions(cell: RecurrentCell) -> list[int]:
     """How often each parameter and buffer was written."""
     tensors = (*cell.parameters(), *cell.buffers())
     return [0 if each.is_inference() else each._version for each in tensors]
-
-
-class Bidirectional(nn.Module):
-    """Two cells with weights of their own, one run from each end (Schuster & Paliwal 1997): ``y_t = [forward_t;
-    backward_t]``.
-
-    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, forward size + backward size), (forward,
-    backward))``: the state is a pair of the cells' states. Otherwise as :class:`Recurrent`, which both directions are.
-
-    Raises as :class:`Recurrent` does, and ``ValueError`` if the cells' input sizes differ or both are one cell.
-
-    >>> from seqlab.nn import GRUCell
-    >>> layer = Bidirectional(GRUCell(3, 4), GRUCell(3, 4))
-    >>> output, (forward, backward) = layer(torch.randn(2, 5, 3))
-    >>> torch.equal(output[:, -1, :4], forward[0]), torch.equal(output[:, 0, 4:], backward[0])
-    (True, True)
-    """
-
-    def __init__(
-        self,
-        forward_cell: RecurrentCell,
-        backward_cell: RecurrentCell,
-        backend: str = "auto",
-        recompute: bool = False,
-    ) -> None:
-        super().__init__()
-        self.forward_layer = Recurrent(forward_cell, backend, recompute=recompute)
-        self.backward_layer = Recurrent(backward_cell, backend, reverse=True, recompute=recompute)
-        if forward_cell is backward_cell:
-            raise ValueError("backward_cell: expected a cell of its own, got forward_cell again; make two cells")
-        if forward_cell.input_size != backward_cell.input_size:
-            sizes = f"{forward_cell.input_size} and {backward_cell.input_size}"
-            raise ValueError(f"backward_cell: expected forward_cell's input_size, got cells of {sizes}")
-
-    @property
-    def engine(self) -> str:
-        """The names of the engines: one, or "forward+backward" where the two differ."""
-        return "+".join(dict.fromkeys((self.forward_layer.engine, self.backward_layer.engine)))
-
-    @property
-    def output_size(self) -> int:
-        """The width of the layer's output: both directions' together."""
-        return self.forward_layer.output_size + self.backward_layer.output_size
-
-    def initial_state(self, batch_size: int, *, like: Tensor) -> tuple[State, State]:
-        """The pair of states before the first step."""
-        layers = self.forward_layer, self.backward_layer
-        return (layers[0].initial_state(batch_size, like=like), layers[1].initial_state(batch_size, like=like))
-
-    def forward(
-        self, x: Tensor, state: tuple[State, State] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[State, State]]:
-        if state is not None and not (isinstance(state, tuple) and len(state) == 2):
-            raise ValueError(f"state: expected the pair (forward, backward) of states, got {describe(state)}")
-        forward, backward = state if state is not None else (None, None)
-        left, forward = self.forward_layer(x, forward, lengths)
-        right, backward = self.backward_layer(x, backward, lengths)
-        return torch.cat((left, right), 2), (typed(State, forward), typed(State, backward))
 
 
 def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -1,38 +1,35 @@
-"""The answerer: a question put to a story, each read by an encoder, brought together by attention."""
+"""The answerer: a question put to a story, each read by an encoder, brought together by a head."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_choice, check_dropout, check_lengths, check_size, check_tokens
+from seqlab.nn.arguments import check_choice, check_dropout, check_lengths, check_tokens
 from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
-from seqlab.nn.layers.init import initialize
-from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.distinct import distinct_rows
-from seqlab.nn.models.pooling import Pooling, make_pooling
+from seqlab.nn.models.heads import AnswerHead
+from seqlab.nn.models.inputs import Input, InputFactory
+from seqlab.nn.models.parts import make_part
+from seqlab.nn.models.pooling import make_pooling
 
 
 class Answerer(nn.Module):
     """Reads a story and a question, and chooses among answers (the tasks are those of Weston et al. 2015).
 
-        u = last state of the question's encoder over D_e(E[q_1..q_m])
+        u = last state of the question's encoder over e(q_1..q_m)
         y = story's encoder over D_o(x_1..x_n)
-        c = sum_t softmax_t(score(u, y_t)) y_t,   u' = tanh(W_u u + W_c D_o(c))        once for each of ``hops``
-        P(answer | story, question) = softmax(W D_o(u') + b)
+        logits = head(u, y)
 
-    - One hop is the attentive reader of Hermann et al. (2015); with more, the question is put again, changed by what
-      was found (Sukhbaatar et al. 2015, here with the weights of all hops tied). ``attention`` is the score of
-      :class:`Attention`: "dot", "general" or "additive". ``attention=None`` is the plain pair of encoders, softmax(W
-      D_o([u; last state of y]) + b), without hops.
+    with e the input, and a head such as :class:`AnswerHead`.
+
     - ``unit="sentence"``: x_t is a sentence's vector, the last state of an encoder over its words, so that the
       story's encoder steps from sentence to sentence. That encoder is the question's, or with ``shared=False`` one of
-      its own. ``unit="word"``: x_t = D_e(E[w_t]), one sentence after the other.
+      its own. ``unit="word"``: x_t = e(w_t), one sentence after the other.
     - ``match``: the story is read in the light of the question, [x_t; u; x_t * u] in place of x_t (the products are
       those that open the gates of Kumar et al. 2016 and Seo et al. 2017); where x_t is not as wide as u, W u takes
-      its place. Each further hop then reads the story anew, in the light of the question as it stands.
+      its place. Each further hop of the head then reads the story anew, in the light of the question as it stands.
 
     ``model(story (B, S, W), sentence_lengths (B, S), story_lengths (B,), question (B, Q), question_lengths (B,)) ->
     logits (B, num_answers)``: token numbers by sentence, how many words and sentences count, padding on the right, of
@@ -40,30 +37,27 @@ class Answerer(nn.Module):
     the attention too.
 
     Args:
-        vocab_size: The number of words.
-        num_answers: The number of answers to choose from.
+        input: The factory of the input of words, such as a ``functools.partial`` of :class:`TokenInput`.
         encoder: The factory of the encoder of words, the question's and the sentences', called
-            ``encoder(input_size=embedding_size)``: a ``functools.partial`` of :class:`Encoder` with all other options.
+            ``encoder(input_size=input.output_size)``: a ``functools.partial`` of :class:`Encoder` with all other
+            options.
         story_encoder: The same for the story's encoder, whose input width is that of x_t, or of [x_t; u; x_t * u].
-        embedding_size: The width of E[w].
-        embedding_dropout: The probability of D_e, in [0, 1).
-        output_dropout: The probability of D_o, in [0, 1).
+        head: The factory of the head, called ``head(query_size=encoder.output_size, encoder=story encoder)``: a
+            ``functools.partial`` of :class:`AnswerHead` with all other options.
         unit: What the story's encoder steps over, "sentence" or "word".
         shared: Whether sentences and question have one encoder.
         match: Whether the story is read in the light of the question.
-        attention: "dot", "general", "additive", or None for last states alone.
-        hops: How often the question is put to the story.
-        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
+        output_dropout: The probability of the dropout D_o, in [0, 1).
 
     Raises:
-        TypeError: an encoder is no factory of encoders, or a size no integer.
-        ValueError: a size, probability or choice is out of range, ``hops`` come without attention or ``shared=False``
-            with words, or, when called, tensors have wrong shapes or a story has no words.
+        TypeError: a part is no factory of such a part.
+        ValueError: what the parts refuse, a probability or choice is out of range, ``shared=False`` comes with words,
+            or, when called, tensors have wrong shapes or a story has no words.
 
     >>> from functools import partial
-    >>> from seqlab.nn import Encoder, GRUCell
+    >>> from seqlab.nn import Encoder, GRUCell, TokenInput
     >>> encoder = partial(Encoder, GRUCell, hidden_size=4)
-    >>> model = Answerer(9, 3, encoder, encoder, embedding_size=4, hops=2)
+    >>> model = Answerer(partial(TokenInput, 9, 4), encoder, encoder, partial(AnswerHead, num_answers=3, hops=2))
     >>> story = torch.tensor([[[1, 2, 3], [4, 5, 0]]])
     >>> question = torch.tensor([[6, 1]])
     >>> arguments = story, torch.tensor([[3, 2]]), torch.tensor([2]), question, torch.tensor([2])
@@ -76,35 +70,24 @@ class Answerer(nn.Module):
 
     def __init__(
         self,
-        vocab_size: int,
-        num_answers: int,
+        input: InputFactory,
         encoder: EncoderFactory,
         story_encoder: EncoderFactory,
+        head: Callable[..., AnswerHead],
         *,
-        embedding_size: int,
-        embedding_dropout: float = 0.0,
-        output_dropout: float = 0.0,
         unit: str = "sentence",
         shared: bool = True,
         match: bool = True,
-        attention: str | None = "general",
-        hops: int = 1,
-        init: Mapping[str, Any] | None = None,
+        output_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.vocab_size = check_size("vocab_size", vocab_size)
-        self.num_answers = check_size("num_answers", num_answers)
-        self.embedding_size = width = check_size("embedding_size", embedding_size)
-        self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
         self.output_dropout = check_dropout("output_dropout", output_dropout)
         self.unit = check_choice("unit", unit, ("sentence", "word"))
         self.match = match
-        self.hops = check_size("hops", hops)
-        if attention is None and hops > 1:
-            raise ValueError(f"hops: expected 1 without attention, got {hops}; give attention=general")
         if not shared and unit == "word":
             raise ValueError('shared: expected True with unit="word", which has no encoder of sentences')
-        self.embedding = nn.Embedding(vocab_size, width)
+        self.input = make_part("input", input, Input)
+        width = self.input.output_size
         self.question_encoder = make_encoder("encoder", encoder, width)
         self.question_pooling = make_pooling("last", self.question_encoder)
         self.sentence_encoder = None if shared else make_encoder("encoder", encoder, width)
@@ -112,17 +95,7 @@ class Answerer(nn.Module):
         size = query_size if unit == "sentence" else width
         self.bridge = nn.Linear(query_size, size) if match and size != query_size else None
         self.story_encoder = make_encoder("story_encoder", story_encoder, 3 * size if match else size)
-        story_size = self.story_encoder.output_size
-        self.attention = None if attention is None else Attention(query_size, story_size, attention)
-        self.story_pooling: Pooling | None = None
-        if attention is None:
-            self.story_pooling = make_pooling("last", self.story_encoder)
-            self.output = nn.Linear(query_size + story_size, num_answers)
-        else:
-            self.update = nn.Linear(query_size + story_size, query_size)
-            self.output = nn.Linear(query_size, num_answers)
-        if init is not None:
-            initialize(self, **init)
+        self.head = make_part("head", head, AnswerHead, query_size=query_size, encoder=self.story_encoder)
 
     def forward(
         self,
@@ -147,33 +120,26 @@ class Answerer(nn.Module):
         """
         sentence_lengths = _check_story(story, sentence_lengths, story_lengths)
         check_tokens("question", question)
-        asked = self.question_pooling(self._encode(self.question_encoder, question, question_lengths), question_lengths)
+        query = self.question_pooling(self._encode(self.question_encoder, question, question_lengths), question_lengths)
         if self.unit == "sentence":
             steps, lengths = self._sentences(story, sentence_lengths), story_lengths
         else:
             words, lengths = _in_one_row(story, sentence_lengths)
-            steps = self._embed(words)
-        output = self._story(steps, asked, lengths)
-        if self.attention is None:
-            assert self.story_pooling is not None
-            found = torch.cat((asked, self.story_pooling(output, lengths)), 1)
-            return self.output(self._drop(found)), output.new_zeros(output.size(0), 0, output.size(1))
-        memory = self.attention.prepare(output, lengths)
-        weights = []
-        for hop in range(self.hops):
-            if hop and self.match:
-                memory = self.attention.prepare(self._story(steps, asked, lengths), lengths)
-            context, weight = self.attention.attend(asked.unsqueeze(1), memory)  # (B, 1, F), (B, 1, steps)
-            asked = torch.tanh(self.update(torch.cat((asked, self._drop(context.squeeze(1))), 1)))
-            weights.append(weight)
-        return self.output(self._drop(asked)), torch.cat(weights, 1)
+            steps = self.input(words)
 
-    def _story(self, steps: Tensor, asked: Tensor, lengths: Tensor) -> Tensor:
-        """The states ``(B, steps, F)`` of the story's encoder, with ``match`` in the light of what is asked."""
+        def read(query: Tensor) -> Tensor:
+            return self._story(steps, query, lengths)
+
+        answer: tuple[Tensor, Tensor] = self.head(query, read, lengths, reread=self.match)
+        return answer
+
+    def _story(self, steps: Tensor, query: Tensor, lengths: Tensor) -> Tensor:
+        """The states ``(B, steps, F)`` of the story's encoder, with ``match`` in the light of the question."""
         if self.match:
-            light = (asked if self.bridge is None else self.bridge(asked)).unsqueeze(1).expand_as(steps)
+            light = (query if self.bridge is None else self.bridge(query)).unsqueeze(1).expand_as(steps)
             steps = torch.cat((steps, light, steps * light), 2)
-        output: Tensor = self.story_encoder(self._drop(steps), lengths=lengths)[0]
+        dropped = functional.dropout(steps, self.output_dropout, self.training)
+        output: Tensor = self.story_encoder(dropped, lengths=lengths)[0]
         return output
 
     def _sentences(self, story: Tensor, lengths: Tensor) -> Tensor:
@@ -184,14 +150,8 @@ class Answerer(nn.Module):
         return vectors.index_select(0, which).view(*lengths.shape, -1)
 
     def _encode(self, encoder: Encoder, tokens: Tensor, lengths: Tensor) -> Tensor:
-        output: Tensor = encoder(self._embed(tokens), lengths=lengths)[0]
+        output: Tensor = encoder(self.input(tokens), lengths=lengths)[0]
         return output
-
-    def _embed(self, tokens: Tensor) -> Tensor:
-        return functional.dropout(self.embedding(tokens), self.embedding_dropout, self.training)
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.output_dropout, self.training)
 
 
 def _check_story(story: Tensor, sentence_lengths: Tensor, story_lengths: Tensor) -> Tensor:

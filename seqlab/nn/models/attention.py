@@ -23,8 +23,8 @@ class Attention(nn.Module):
 
     - ``score="dot"``: q . k (Luong et al. 2015), for keys as wide as queries.
     - ``score="general"``: q . W k (Luong et al. 2015).
-    - ``score="additive"``: v . tanh(U q + b + W k) (Bahdanau et al. 2015), with ``attention_size`` rows in U and W;
-      None takes ``query_size``. It holds (B, S, T, attention_size) numbers at once, the others (B, S, T).
+    - ``score="additive"``: v . tanh(U q + b + W k) (Bahdanau et al. 2015), with ``attention_size`` rows in U and W. It
+      holds (B, S, T, attention_size) numbers at once, the others (B, S, T).
 
     ``attention(query (B, S, Q), keys (B, T, K), lengths=None) -> (context (B, S, K), weights (B, S, T))``. ``lengths
     (B,)`` counts each row's valid keys, padding on the right: a padded key has the weight 0, exactly, whatever it
@@ -33,8 +33,16 @@ class Attention(nn.Module):
     ``prepare(keys, lengths)`` computes W k once, and ``attend(query, memory)`` the rest: for a decoder that asks step
     by step. The query may then have N = r * B rows, r side by side for each row of keys, as in beam search.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes below 1, an unknown ``score``, "dot" with unequal widths,
-    ``attention_size`` without "additive", and queries, keys or lengths of a wrong shape.
+    Args:
+        query_size: The width Q of the queries.
+        key_size: The width K of the keys.
+        score: "dot", "general" or "additive".
+        attention_size: The width of additive scores; None: ``query_size``.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1, ``score`` is unknown, "dot" meets unequal widths, ``attention_size`` comes
+            without "additive", or, when called, queries, keys or lengths have a wrong shape.
 
     >>> attention = Attention(2, 2, score="dot")
     >>> keys = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]]])

@@ -27,7 +27,11 @@ class Constraints(NamedTuple):
 def bio_constraints(labels: Sequence[str]) -> Constraints:
     """What BIO allows (Ramshaw & Marcus 1995, as IOB2): I-X only after B-X or I-X; without types, I only after B or I.
 
-    Raises ``ValueError`` for a label that is neither O, B-X, I-X, B nor I, and for an I-X without its B-X.
+    Args:
+        labels: The names of the tags.
+
+    Raises:
+        ValueError: a label is neither O, B-X, I-X, B nor I, or there is an I-X without its B-X.
 
     >>> bio_constraints(["O", "B-place", "I-place"]).transitions.int().tolist()
     [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
@@ -55,11 +59,15 @@ class CRF(nn.Module):
     holds; a row of length 0 has one way to be tagged, with score 0. All is computed in float32 where emissions have 16
     bits. Parameters ``transitions (N, N)``, from row to column, ``start (N,)`` and ``end (N,)`` begin as zeros.
 
-    ``constraints`` leaves only the sequences they allow, in training and in decoding; :func:`bio_constraints` makes
-    those of BIO.
+    Args:
+        num_tags: N.
+        constraints: The only sequences that there are, in training and in decoding; :func:`bio_constraints` makes those
+            of BIO. None: all.
 
-    Raises ``ValueError`` or ``TypeError`` for ``num_tags`` below 1, constraints of a wrong shape or that leave no
-    sequence of some length up to N + 1, wrong shapes, tags out of range (on a CPU), and tags that constraints forbid.
+    Raises:
+        TypeError: ``num_tags`` is no integer.
+        ValueError: ``num_tags`` is below 1, constraints have a wrong shape or leave no sequence of some length up to
+            N + 1, or, when called, shapes are wrong, tags are out of range (on a CPU) or forbidden by the constraints.
 
     >>> crf = CRF(3)
     >>> nll = crf(torch.zeros(1, 2, 3), torch.tensor([[0, 2]]))
@@ -123,8 +131,8 @@ class CRF(nn.Module):
         tags = [tag]
         for pointer in reversed(pointers):
             tags.append(pointer.gather(1, tags[-1].unsqueeze(1)).squeeze(1))
-        found = torch.stack(tags[::-1], 1).masked_fill(~valid, 0)
-        return found, score.masked_fill(lengths == 0, 0.0)
+        best_tags = torch.stack(tags[::-1], 1).masked_fill(~valid, 0)
+        return best_tags, score.masked_fill(lengths == 0, 0.0)
 
     def _prepare(self, emissions: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Emissions, zero in the padding and of 32 bits or more, the lengths, and where they reach, ``(B, T)``."""
@@ -150,8 +158,8 @@ class CRF(nn.Module):
     def _checked_tags(self, tags: Tensor, valid: Tensor) -> Tensor:
         """``tags`` as int64 with zeros in the padding."""
         if tags.shape != valid.shape or tags.dtype not in (torch.int32, torch.int64):
-            wanted = f"int64 {tuple(valid.shape)}, one for each step of the emissions"
-            raise ValueError(f"tags: expected {wanted}, got {tags.dtype} of shape {tuple(tags.shape)}")
+            expected = f"int64 {tuple(valid.shape)}, one for each step of the emissions"
+            raise ValueError(f"tags: expected {expected}, got {tags.dtype} of shape {tuple(tags.shape)}")
         tags = tags.long().masked_fill(~valid, 0)
         if tags.device.type == "cpu" and not 0 <= int(tags.min()) <= int(tags.max()) < self.num_tags:
             raise ValueError(f"tags: expected values from 0 to {self.num_tags - 1}, got {_range(tags)}")

@@ -1,17 +1,21 @@
 """The writing half of an encoder-decoder: its bridge from the encoder's state, and its steps."""
 
+from collections.abc import Callable
 from typing import TypeAlias
 from typing import cast as typed
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_size, check_tokens
+from seqlab.nn.arguments import check_size, check_tokens
 from seqlab.nn.cells.base import RecurrentCell
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.models.attention import Attention, Memory
+from seqlab.nn.models.heads import TokenHead
+from seqlab.nn.models.inputs import Input, InputFactory
+from seqlab.nn.models.parts import make_part
 from seqlab.nn.state import NestedState, State, describe
 
 # The recurrent layers' state and the last attentional vector, which is the empty tuple without input feeding.
@@ -31,7 +35,14 @@ class Bridge(nn.Module):
     divides c by n), only h is bridged, and the rest begins as the decoder's cell begins.
 
     ``bridge(state, initial) -> state``: the encoder's final state, and the decoder's ``initial_state`` for what is not
-    bridged, both as :class:`Encoder` has them. Raises ``ValueError`` for a bidirectional decoder.
+    bridged, both as :class:`Encoder` has them.
+
+    Args:
+        encoder: The encoder whose final state is read.
+        decoder: The recurrent layers of the decoder.
+
+    Raises:
+        ValueError: the decoder is bidirectional.
 
     >>> from seqlab.nn import GRUCell, LSTMCell
     >>> encoder = Encoder(GRUCell, 3, 4, num_layers=2, bidirectional=True)
@@ -109,42 +120,39 @@ def _origin(source: RecurrentCell, name: str) -> int:
 class Decoder(nn.Module):
     """A language model that reads a memory (Sutskever et al. 2014; with attention, Luong et al. 2015).
 
-        h_s = recurrent(D_e(E[y_s]));   c_s = attention(h_s, memory);   f_s = tanh(W_c [c_s; h_s] + b_c)
-        P(y_{s+1} | y_1..y_s, memory) = softmax(W D_o(f_s) + b)
+        h_s = recurrent(input(y_s));   c_s = attention(h_s, memory);   f_s = tanh(W_c [c_s; h_s] + b_c)
+        P(y_{s+1} | y_1..y_s, memory) = softmax(head(f_s))
 
     Without ``attention`` (None), f_s = h_s, and the first state is all it knows. ``input_feeding`` has the recurrent
-    layers see [E[y_s]; f_{s-1}], f_0 = 0 (Luong et al. 2015, section 3.3): all else is done for all steps at once, but
-    that is done step by step.
+    layers see [input(y_s); f_{s-1}], f_0 = 0 (Luong et al. 2015, section 3.3): all else is done for all steps at once,
+    but that is done step by step.
 
     ``decoder(inputs (N, S), state, memory) -> (features f (N, S, feature_size), state, weights (N, S, T) or None)``,
     with ``state`` from :meth:`start`, ``memory`` from ``attention.prepare``, and ``logits(features)``. N may be a
     multiple of the memory's rows, see :class:`Attention`. A padded step on the right never changes one before it.
 
     Args:
-        vocab_size: The number of tokens.
+        input: The factory of the input, such as a ``functools.partial`` of :class:`TokenInput`.
         recurrent: The factory of the recurrent layers, called with ``input_size``: a ``functools.partial`` of
             :class:`Encoder` of one direction, with all other options.
-        memory_size: The width of the memory's keys.
-        embedding_size: The width of E[y].
-        feature_size: The width of f_s with attention; with ``tie_weights`` it is ``embedding_size`` instead, and
-            without attention that of h_s.
-        embedding_dropout: The probability of D_e, in [0, 1).
-        output_dropout: The probability of D_o, in [0, 1).
+        head: The factory of the output layer, called ``head(input_size=feature_size, embedding=input.embedding)``: a
+            ``functools.partial`` of :class:`TokenHead` with all other options.
+        memory_size: The width of the memory's keys; the model gives it.
+        feature_size: The width of f_s with attention; without, it is that of h_s.
         attention: The score of :class:`Attention`, "dot", "general" or "additive"; None for no attention.
         attention_size: The width of additive scores.
         input_feeding: Whether the recurrent layers read f_{s-1} too.
-        tie_weights: Whether W is the embedding's own matrix (Press & Wolf 2017).
 
     Raises:
-        TypeError: ``recurrent`` is no factory of encoders, or a size no integer.
-        ValueError: a size or probability is out of range, ``recurrent`` is bidirectional, ``input_feeding`` or
-            ``attention_size`` come without attention, ``tie_weights`` without attention meets a recurrent output that
-            is not as wide as the embedding, or, when called, inputs are not integers (N, S).
+        TypeError: a part is no factory of such a part, or a size no integer.
+        ValueError: what the parts refuse, a size is below 1, ``recurrent`` is bidirectional, ``input_feeding`` or
+            ``attention_size`` come without attention, or, when called, inputs are not integers (N, S).
 
     >>> from functools import partial
-    >>> from seqlab.nn import LSTMCell
+    >>> from seqlab.nn import LSTMCell, TokenInput
     >>> layers = partial(Encoder, LSTMCell, hidden_size=4)
-    >>> decoder = Decoder(11, layers, memory_size=6, embedding_size=4, feature_size=4)
+    >>> head = partial(TokenHead, vocab_size=11)
+    >>> decoder = Decoder(partial(TokenInput, 11, 4), layers, head, memory_size=6, feature_size=4)
     >>> memory = decoder.attention.prepare(torch.randn(2, 7, 6), torch.tensor([7, 3]))
     >>> initial = decoder.recurrent.initial_state(2, like=torch.empty(0))
     >>> features, state, weights = decoder(torch.tensor([[1, 2], [1, 5]]), decoder.start(initial), memory)
@@ -154,48 +162,33 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        vocab_size: int,
+        input: InputFactory,
         recurrent: EncoderFactory,
+        head: Callable[..., TokenHead],
         *,
         memory_size: int,
-        embedding_size: int,
         feature_size: int,
-        embedding_dropout: float = 0.0,
-        output_dropout: float = 0.0,
         attention: str | None = "general",
         attention_size: int | None = None,
         input_feeding: bool = False,
-        tie_weights: bool = False,
     ) -> None:
         super().__init__()
-        self.vocab_size = check_size("vocab_size", vocab_size)
-        self.embedding_size = width = check_size("embedding_size", embedding_size)
-        self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
-        self.output_dropout = check_dropout("output_dropout", output_dropout)
         if attention is None and (input_feeding or attention_size is not None):
-            given = "input_feeding" if input_feeding else "attention_size"
-            raise ValueError(f"{given}: expected none without attention; give attention a score, such as general")
+            option = "input_feeding" if input_feeding else "attention_size"
+            raise ValueError(f"{option}: expected none without attention; give attention a score, such as general")
+        check_size("feature_size", feature_size)
         self.input_feeding = input_feeding
-        self.embedding = nn.Embedding(vocab_size, width)
-        # As wide as the embedding where its matrix is to read it; the recurrent output is not known yet, for its input
-        # may hold the features.
-        fed = width if tie_weights else check_size("feature_size", feature_size)
-        self.recurrent = make_encoder("decoder", recurrent, width + fed if input_feeding else width)
+        self.input = make_part("input", input, Input)
+        width = self.input.output_size + (feature_size if input_feeding else 0)
+        self.recurrent = make_encoder("decoder", recurrent, width)
         if self.recurrent.bidirectional:
             raise ValueError("decoder.bidirectional: expected false, for a decoder can't read what it is yet to write")
         size = self.recurrent.output_size
-        self.feature_size = size if attention is None else fed
+        self.feature_size = size if attention is None else feature_size
         self.attention = None if attention is None else Attention(size, memory_size, attention, attention_size)
-        self.combine = None if attention is None else nn.Linear(memory_size + size, fed)
-        self.output = nn.Linear(self.feature_size, vocab_size)
-        self.tie_weights = tie_weights
-        if tie_weights:
-            if self.feature_size != width:
-                sizes = f"output_size {self.feature_size} and embedding_size {width}"
-                raise ValueError(
-                    f"tie_weights: expected recurrent layers as wide as the embedding, got {sizes}; make them equal"
-                )
-            self.output.weight = self.embedding.weight
+        self.combine = None if attention is None else nn.Linear(memory_size + size, feature_size)
+        sizes = {"input_size": self.feature_size, "embedding": self.input.embedding}
+        self.head = make_part("head", head, TokenHead, **sizes)
 
     def start(self, state: tuple[NestedState, ...]) -> DecoderState:
         """The state before the first step, from that of the recurrent layers."""
@@ -206,7 +199,7 @@ class Decoder(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores for the next token, ``(..., feature_size) -> (..., vocab_size)``."""
-        scores: Tensor = self.output(functional.dropout(features, self.output_dropout, self.training))
+        scores: Tensor = self.head(features)
         return scores
 
     def forward(
@@ -214,9 +207,9 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
         check_tokens("inputs", inputs)
         if (memory is None) != (self.attention is None):
-            wanted = "the memory that the encoder left" if memory is None else "None without attention"
-            raise ValueError(f"memory: expected {wanted}, got {'None' if memory is None else 'one'}")
-        embedded = functional.dropout(self.embedding(inputs), self.embedding_dropout, self.training)
+            expected = "the memory that the encoder left" if memory is None else "None without attention"
+            raise ValueError(f"memory: expected {expected}, got {'None' if memory is None else 'one'}")
+        embedded = self.input(inputs)
         if not self.input_feeding:
             output, recurrent = self.recurrent(embedded, state[0])
             features, weights = self._attend(output, memory)
@@ -239,7 +232,7 @@ class Decoder(nn.Module):
         return self.combine(torch.cat((context, output), 2)).tanh(), weights
 
     def extra_repr(self) -> str:
-        return f"input_feeding={self.input_feeding}, tie_weights={self.tie_weights}"
+        return f"input_feeding={self.input_feeding}"
 
 
 def _first_tensor(state: NestedState) -> Tensor:

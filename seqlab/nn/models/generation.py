@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +19,13 @@ def filter_logits(
 
     Args:
         logits: ``(..., V)``.
-        temperature: above 0; below 1 sharpens, above 1 flattens.
-        top_k: keep the ``k`` likeliest tokens (Fan et al. 2018).
-        top_p: keep the smallest set of likeliest tokens whose probability reaches ``p`` (Holtzman et al. 2020), after
+        temperature: Above 0; below 1 sharpens, above 1 flattens.
+        top_k: Keep the ``k`` likeliest tokens (Fan et al. 2018).
+        top_p: Keep the smallest set of likeliest tokens whose probability reaches ``p`` (Holtzman et al. 2020), after
             ``top_k``.
 
     Raises:
-        ValueError: for a value out of range.
+        ValueError: a value is out of range.
 
     Example:
         >>> filter_logits(torch.tensor([3.0, 1.0, 2.0]), temperature=0.5, top_k=2)
@@ -61,27 +62,64 @@ def evaluation(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Args:
+        greedy: Whether the likeliest token is taken, and nothing drawn; the other options then mean nothing.
+        temperature: As in :func:`filter_logits`.
+        top_k: As in :func:`filter_logits`.
+        top_p: As in :func:`filter_logits`.
+
+    >>> Sampling(greedy=True).draw(torch.tensor([[0.0, 2.0, 1.0]]))
+    tensor([[1]])
+    """
+
+    greedy: bool = False
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The next token of each row, ``(B, 1)``, from ``logits (B, V)``.
+
+        Raises:
+            ValueError: an option is out of range.
+        """
+        if self.greedy:
+            return logits.argmax(-1, keepdim=True)
+        probabilities = filter_logits(logits, self.temperature, self.top_k, self.top_p).softmax(-1)
+        return torch.multinomial(probabilities, 1, generator=generator)
+
+
 def generate(
     model: NextTokenModel,
     prompt: Sequence[int],
     max_new_tokens: int,
+    sampling: Sampling = Sampling(),
     *,
-    greedy: bool = False,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
     num_samples: int = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Continues ``prompt`` by ``max_new_tokens`` tokens, ``num_samples`` times side by side: ``(num_samples,
-    max_new_tokens)``.
+    """Continues a prompt token by token.
 
     The prompt is read in one pass; then each token costs one step, however long the text has become. The model's
-    training mode is left as it was found. ``generator`` lives on the CPU, so that a seed gives the same text on every
-    device.
+    training mode stays as it was.
+
+    Args:
+        model: The language model.
+        prompt: One token or more.
+        max_new_tokens: The number of tokens to write.
+        sampling: How each token is drawn.
+        num_samples: The number of continuations, which are written side by side.
+        generator: The source of random numbers, on the CPU: so a seed gives the same text on every device.
+
+    Returns:
+        The new tokens, int64 ``(num_samples, max_new_tokens)``, on the CPU.
 
     Raises:
-        ValueError: for an empty prompt or a sampling parameter out of range.
+        ValueError: the prompt is empty, or an option of ``sampling`` out of range.
     """
     with evaluation(model):
         tokens = _prompt(model, prompt).expand(num_samples, -1)
@@ -90,13 +128,9 @@ def generate(
         for position in range(max_new_tokens):
             features, state = model.features(tokens, state)
             logits = model.logits(features[:, -1]).float().cpu()  # (num_samples, V)
-            if greedy:
-                chosen = logits.argmax(-1, keepdim=True)
-            else:
-                probabilities = filter_logits(logits, temperature, top_k, top_p).softmax(-1)
-                chosen = torch.multinomial(probabilities, 1, generator=generator)
-            written[:, position] = chosen[:, 0]
-            tokens = chosen.to(tokens.device)
+            drawn = sampling.draw(logits, generator)
+            written[:, position] = drawn[:, 0]
+            tokens = drawn.to(tokens.device)
         return written
 
 
@@ -109,15 +143,24 @@ def beam_search(
     width: int = 64,
     max_new_tokens: int = 40,
 ) -> list[tuple[tuple[int, ...], float]]:
-    r"""The ``count`` likeliest finished continuations of ``prompt``, each with :math:`\log p(\text{continuation} \mid
-    \text{prompt})`.
+    r"""The likeliest finished continuations of a prompt.
 
-    A continuation grows until ``finished(tokens)`` holds or it has ``max_new_tokens``. Each step keeps the ``width``
-    likeliest unfinished ones; since a longer one is never likelier, the search ends as soon as no unfinished one can
-    still enter the list.
+    Each step keeps the ``width`` likeliest unfinished ones. A longer one is never likelier, so the search ends as soon
+    as no unfinished one can still enter the list.
+
+    Args:
+        model: The language model.
+        prompt: One token or more.
+        finished: Whether a continuation, a tuple of tokens, has come to its end.
+        count: The number of continuations to return, at most.
+        width: The number of unfinished continuations that are kept.
+        max_new_tokens: The number of tokens at which a continuation ends in any case.
+
+    Returns:
+        Each continuation with :math:`\log p(\text{continuation} \mid \text{prompt})`, the likeliest first.
 
     Raises:
-        ValueError: for an empty prompt.
+        ValueError: the prompt is empty.
     """
     with evaluation(model):
         start = _prompt(model, prompt)
@@ -127,9 +170,9 @@ def beam_search(
         for length in range(1, max_new_tokens + 1):
             log_p = model.logits(features[:, -1]).double().log_softmax(-1).cpu()  # (beam, V)
             scores = log_p + torch.tensor([score for _, score in beam], dtype=torch.float64)[:, None]
-            kept = scores.flatten().topk(min(width, scores.numel()))
+            best = scores.flatten().topk(min(width, scores.numel()))
             grown, rows = [], []
-            for score, index in zip(kept.values.tolist(), kept.indices.tolist(), strict=True):
+            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
                 row, token = divmod(index, log_p.size(-1))
                 tokens = (*beam[row][0], token)
                 if length == max_new_tokens or finished(tokens):

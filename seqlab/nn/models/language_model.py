@@ -1,14 +1,13 @@
-"""Whole models, made of an embedding, an encoder and an output layer."""
+"""Language models: what is asked of any, and the recurrent one."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_size, check_tokens
 from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
-from seqlab.nn.layers.init import initialize
+from seqlab.nn.models.heads import TokenHead
+from seqlab.nn.models.inputs import Input, InputFactory
+from seqlab.nn.models.parts import make_part
 from seqlab.nn.state import NestedState
 
 
@@ -69,66 +68,37 @@ class NextTokenModel(nn.Module):
 
 
 class LanguageModel(NextTokenModel):
-    """A recurrent language model (Mikolov et al. 2010; Zaremba et al. 2014).
-
-        e_t = D_e(E[w_t]),   y = encoder(e),   P(w_{t+1} | w_1..w_t) = softmax(W D_o(y_t) + b)
+    """A recurrent language model (Mikolov et al. 2010; Zaremba et al. 2014): logits = head(encoder(input(w_1..w_t))).
 
     It is called as any :class:`NextTokenModel`; its state is the encoder's.
 
     Args:
-        vocab_size: The number of tokens V.
-        encoder: The factory of the encoder, called ``encoder(input_size=embedding_size)``: a ``functools.partial`` of
-            :class:`Encoder` with all other options.
-        embedding_size: The width of e_t.
-        embedding_dropout: The probability of D_e, in [0, 1).
-        output_dropout: The probability of D_o, in [0, 1).
-        tie_weights: Whether W is the embedding's own matrix E (Press & Wolf 2017).
-        init: The arguments of :func:`initialize`; None leaves PyTorch's initial values.
+        input: The factory of the input, such as a ``functools.partial`` of :class:`TokenInput`.
+        encoder: The factory of the encoder, called ``encoder(input_size=input.output_size)``: a ``functools.partial``
+            of :class:`Encoder` with all other options.
+        head: The factory of the output layer, called ``head(input_size=encoder.output_size,
+            embedding=input.embedding)``: a ``functools.partial`` of :class:`TokenHead` with all other options.
 
     Raises:
-        TypeError: ``encoder`` is no factory of encoders, or a size no integer.
-        ValueError: a size or probability is out of range, ``tie_weights`` meets an encoder whose ``output_size`` is
-            not ``embedding_size``, or, when called, ``inputs`` are not integers ``(B, T)``.
+        TypeError: a part is no factory of such a part.
+        ValueError: what the parts refuse, such as tied weights of unequal widths.
 
     >>> import torch
     >>> from functools import partial
-    >>> from seqlab.nn import Encoder, LSTMCell
+    >>> from seqlab.nn import Encoder, LSTMCell, TokenInput
     >>> encoder = partial(Encoder, LSTMCell, hidden_size=6)
-    >>> model = LanguageModel(11, encoder, embedding_size=6, tie_weights=True, init={"uniform": 0.1})
+    >>> model = LanguageModel(partial(TokenInput, 11, 6), encoder, partial(TokenHead, vocab_size=11, tie_weights=True))
     >>> logits, state = model(torch.tensor([[1, 2, 3]]))
-    >>> logits.shape, model.output.weight is model.embedding.weight
+    >>> logits.shape, model.head.output.weight is model.input.embedding.weight
     (torch.Size([1, 3, 11]), True)
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        encoder: EncoderFactory,
-        *,
-        embedding_size: int,
-        embedding_dropout: float = 0.0,
-        output_dropout: float = 0.0,
-        tie_weights: bool = False,
-        init: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., TokenHead]) -> None:
         super().__init__()
-        self.vocab_size = check_size("vocab_size", vocab_size)
-        self.embedding_size = width = check_size("embedding_size", embedding_size)
-        self.embedding_dropout = check_dropout("embedding_dropout", embedding_dropout)
-        self.output_dropout = check_dropout("output_dropout", output_dropout)
-        self.embedding = nn.Embedding(vocab_size, width)
-        self.encoder = make_encoder("encoder", encoder, width)
-        self.output = nn.Linear(self.encoder.output_size, vocab_size)
-        self.tie_weights = tie_weights
-        if tie_weights:
-            if self.encoder.output_size != width:
-                sizes = f"output_size {self.encoder.output_size} and embedding_size {width}"
-                raise ValueError(
-                    f"tie_weights: expected an encoder as wide as the embedding, got {sizes}; make them equal"
-                )
-            self.output.weight = self.embedding.weight
-        if init is not None:
-            initialize(self, **init)
+        self.input = make_part("input", input, Input)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size)
+        sizes = {"input_size": self.encoder.output_size, "embedding": self.input.embedding}
+        self.head = make_part("head", head, TokenHead, **sizes)
 
     @property
     def reads_ahead(self) -> bool:
@@ -136,18 +106,16 @@ class LanguageModel(NextTokenModel):
 
     def initial_state(self, batch_size: int) -> tuple[NestedState, ...]:
         """The encoder's state before the first token, on the model's device."""
-        return self.encoder.initial_state(batch_size, like=self.embedding.weight)
+        return self.encoder.initial_state(batch_size, like=next(self.encoder.parameters()))
 
     def features(
         self, inputs: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
         """What the output layer sees, ``(B, T, encoder.output_size)``, and the new state."""
-        check_tokens("inputs", inputs, empty=True)
-        embedded = functional.dropout(self.embedding(inputs), self.embedding_dropout, self.training)
-        output, new = self.encoder(embedded, state, lengths)
-        return functional.dropout(output, self.output_dropout, self.training), new
+        output: tuple[Tensor, tuple[NestedState, ...]] = self.encoder(self.input(inputs), state, lengths)
+        return output
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores for the next token, ``(..., encoder.output_size) -> (..., vocab_size)``."""
-        scores: Tensor = self.output(features)
+        scores: Tensor = self.head(features)
         return scores

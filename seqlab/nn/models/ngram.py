@@ -79,14 +79,14 @@ class KneserNey(NextTokenModel):
         orders = self._grams()
         # The numbers of the n-grams of m - 1 words that end in each column; of no words, the one before the first too.
         numbers = history.new_zeros(len(history), self.order)
-        found = [numbers[:, -1]]
+        contexts = [numbers[:, -1]]
         for m, grams in enumerate(orders[:-1], 1):
             numbers = grams.find(numbers[:, :-1], history[:, m - 1 :], self.vocab_size)
-            found.append(numbers[:, -1])
+            contexts.append(numbers[:, -1])
         unigrams = orders[0]
         weight = unigrams.left_over.new_ones(len(history))  # what the longer histories leave to the shorter ones
         parts = []
-        for grams, context in zip(orders[:0:-1], found[:0:-1], strict=True):
+        for grams, context in zip(orders[:0:-1], contexts[:0:-1], strict=True):
             rows = (context >= 0).nonzero()[:, 0]
             row, place = grams.continuations(context[rows], self.vocab_size)
             row = rows[row]
@@ -113,8 +113,8 @@ class KneserNey(NextTokenModel):
         if text.dim() != 1 or not len(text) or tokens.is_floating_point() or tokens.dtype == torch.bool:
             raise ValueError(f"tokens: expected integers (N,), at least one, got {tokens.dtype} {tuple(tokens.shape)}")
         if text.min() < 0 or text.max() >= self.vocab_size:
-            came = f"{int(text.min())} to {int(text.max())}"
-            raise ValueError(f"tokens: expected values from 0 to vocab_size - 1 = {self.vocab_size - 1}, got {came}")
+            values = f"{int(text.min())} to {int(text.max())}"
+            raise ValueError(f"tokens: expected values from 0 to vocab_size - 1 = {self.vocab_size - 1}, got {values}")
         place = torch.arange(len(text))
         first = torch.zeros_like(place) if begins is None else place * begins.cpu()
         reach = place - first.cummax(0).values  # how many words stand before each
@@ -176,8 +176,8 @@ class _Grams(nn.Module):
             return torch.full_like(history, -1)
         keys = history * vocab_size + words
         places = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
-        known = (history >= 0) & (self.keys[places] == keys)
-        return places.where(known, -1)
+        is_counted = (history >= 0) & (self.keys[places] == keys)
+        return places.where(is_counted, -1)
 
     def continuations(self, history: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
         """All m-grams that continue each of some histories ``(N,)``: the history's row, and the m-gram's number."""

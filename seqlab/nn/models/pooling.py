@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_choice, check_lengths, check_size
+from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
-from seqlab.nn.layers.recurrent import Bidirectional, Recurrent
+from seqlab.nn.layers.recurrent import Recurrent
 
 Part: TypeAlias = tuple[Tensor, ...]
 POOLINGS = ("last", "max", "mean", "attention")
@@ -31,7 +32,11 @@ class Pooling(nn.Module):
     What stands in the padding, beyond a row's length, never changes an answer; a row of length 0 gives zeros.
 
     A sequence may come in windows: ``finish(merge(part(first), part(second)))`` is the pooling of both together, and a
-    part, a tuple of tensors ``(B, ...)``, is as large for a long window as for a short one.
+    part, a tuple of tensors ``(B, ...)``, is as large for a long window as for a short one. A subclass defines
+    ``_part``, ``merge`` and ``finish``.
+
+    Args:
+        size: The width F of the vectors.
     """
 
     def __init__(self, size: int) -> None:
@@ -66,7 +71,13 @@ class LastPooling(Pooling):
     """Each direction's output at the step that it reads last: s = [forward_n; backward_1], with n the row's length.
 
     That is the state an encoder ends in (Sutskever et al. 2014), for a bidirectional one of both directions.
-    ``backward (F,)`` tells which features the backward direction gives; None: none.
+
+    Args:
+        size: The width F of y.
+        backward: ``(F,)`` bool, which features the backward direction gives; None: none.
+
+    Raises:
+        ValueError: ``backward`` has another shape or type.
 
     >>> LastPooling(1)(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([2]))
     tensor([[2.]])
@@ -126,7 +137,13 @@ class AttentionPooling(Pooling):
 
         u_t = tanh(W y_t + b),   a = softmax_t(u_t . v),   s = sum_t a_t y_t
 
-    ``attention_size`` is the width of u; None takes ``size``. Raises ``ValueError`` or ``TypeError`` for sizes below 1.
+    Args:
+        size: The width of y.
+        attention_size: The width of u; None: ``size``.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size is below 1.
 
     >>> pooling = AttentionPooling(4)
     >>> weights = pooling.weights(torch.randn(2, 5, 4), torch.tensor([5, 2]))
@@ -151,11 +168,11 @@ class AttentionPooling(Pooling):
         return scores.masked_fill(~valid, torch.finfo(scores.dtype).min)  # not -inf: an empty row would give NaN
 
     def _part(self, output: Tensor, valid: Tensor) -> Part:
-        kept = output.masked_fill(~valid.unsqueeze(2), 0.0)
-        scores = self._scores(kept, valid)
+        valid_output = output.masked_fill(~valid.unsqueeze(2), 0.0)
+        scores = self._scores(valid_output, valid)
         highest = scores.detach().amax(1, keepdim=True)  # (B, 1), only against overflow: it cancels
         weights = (scores - highest).exp().masked_fill(~valid, 0.0)
-        return (weights.unsqueeze(1) @ kept.to(weights.dtype)).squeeze(1), weights.sum(1, keepdim=True), highest
+        return (weights.unsqueeze(1) @ valid_output.to(weights.dtype)).squeeze(1), weights.sum(1, keepdim=True), highest
 
     def merge(self, earlier: Part, later: Part) -> Part:
         highest = torch.maximum(earlier[2], later[2])
@@ -168,9 +185,15 @@ class AttentionPooling(Pooling):
 
 
 def make_pooling(name: str, encoder: Encoder, attention_size: int | None = None) -> Pooling:
-    """The pooling called ``name`` ("last", "max", "mean" or "attention") over the outputs of ``encoder``.
+    """The pooling of a name over the outputs of an encoder.
 
-    Raises ``ValueError`` for an unknown name, or an ``attention_size`` beside another pooling than attention.
+    Args:
+        name: "last", "max", "mean" or "attention".
+        encoder: The encoder.
+        attention_size: The width of the scores of "attention".
+
+    Raises:
+        ValueError: the name is unknown, or ``attention_size`` comes with another pooling than attention.
 
     >>> from seqlab.nn import GRUCell
     >>> make_pooling("last", Encoder(GRUCell, 3, 2, bidirectional=True)).backward.tolist()

@@ -1,14 +1,12 @@
 """Language models of a fixed window: the last few tokens and nothing before them."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_lengths, check_size, check_state, check_tokens
-from seqlab.nn.layers.init import initialize
 from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.nn.state import NestedState, State
 
@@ -27,8 +25,8 @@ def read_on(before: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> tu
     tokens = torch.cat((before, inputs), 1)  # (B, K + T)
     if lengths is None:
         return tokens, tokens[:, inputs.size(1) :]
-    kept = torch.arange(before.size(1), device=tokens.device)
-    return tokens, tokens.gather(1, check_lengths(lengths, inputs)[:, None] + kept)
+    places = torch.arange(before.size(1), device=tokens.device)
+    return tokens, tokens.gather(1, check_lengths(lengths, inputs)[:, None] + places)
 
 
 class WindowModel(NextTokenModel):
@@ -42,11 +40,20 @@ class WindowModel(NextTokenModel):
     for each of the k places, so it grows with the window, where a recurrent net uses the same weights at each step.
 
     It is called as any :class:`NextTokenModel`; its state ``(tokens (B, k - 1),)`` is what was read last.
-    ``embedding_size=None`` takes ``hidden_size``. ``embedding_dropout`` is D_e, ``output_dropout`` D_o. ``init`` holds
-    the arguments of :func:`initialize`.
 
-    Raises ``ValueError`` or ``TypeError`` for sizes below 1, probabilities outside [0, 1), ``inputs`` that are not
-    integers ``(B, T)``, and a state of another shape.
+    Args:
+        vocab_size: The number of tokens.
+        window_size: k, the tokens that a prediction sees.
+        hidden_size: The width of h.
+        embedding_size: The width of E[w]; None: ``hidden_size``.
+        direct: Whether the output layer reads x_t too.
+        embedding_dropout: The probability of D_e, in [0, 1).
+        output_dropout: The probability of D_o, in [0, 1).
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size or probability is out of range, or, when called, ``inputs`` are not integers ``(B, T)``, or
+            the state has another shape.
 
     >>> model = WindowModel(11, window_size=3, hidden_size=6)
     >>> whole, _ = model(torch.tensor([[1, 2, 3, 4, 5]]))
@@ -66,7 +73,6 @@ class WindowModel(NextTokenModel):
         direct: bool = False,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
-        init: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.vocab_size = check_size("vocab_size", vocab_size)
@@ -80,8 +86,6 @@ class WindowModel(NextTokenModel):
         self.embedding = nn.Embedding(vocab_size + 1, self.embedding_size)
         self.hidden = nn.Linear(width, hidden_size)
         self.output = nn.Linear(hidden_size + width if direct else hidden_size, vocab_size)
-        if init is not None:
-            initialize(self, **init)
 
     def initial_state(self, batch_size: int) -> tuple[Tensor]:
         """Nothing before the first token, on the model's device."""
@@ -113,6 +117,6 @@ def window_state(
 ) -> tuple[Tensor]:
     """The checked state of a model that remembers the last ``size`` tokens: None is that of a text's beginning."""
     check_tokens("inputs", inputs, empty=True)
-    known = cast(State, model.initial_state(inputs.size(0)) if state is None else state)
-    check_state(known, ("tokens",), (size,), inputs)
-    return cast(tuple[Tensor], known)
+    tokens = cast(State, model.initial_state(inputs.size(0)) if state is None else state)
+    check_state(tokens, ("tokens",), (size,), inputs)
+    return cast(tuple[Tensor], tokens)
