@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from seqlab.nn import GatedCell, Recurrent, RecurrentCell
-from seqlab.nn.engine.capture import watch_of
 from seqlab.nn.engine.scan.program import Program
+from seqlab.nn.engine.watch import watch_of
 
 RAGGED = (3, 0, 6, 6, 1)  # for five rows of six steps
 

@@ -20,7 +20,7 @@ from torch.nn.utils import weight_norm as old_weight_norm
 
 import seqlab
 from seqlab.nn import Bidirectional, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, PeepholeLSTMCell, Recurrent
-from seqlab.nn.engine.capture import watch_of
+from seqlab.nn.engine.watch import watch_of
 from tests.nn.agreement import assert_layer_agrees, batch, small_cell
 
 ENGINES = [(LSTMCell, "native"), (LSTMCell, "scan"), (MinGRUCell, "parallel"), (LSTMCell, "loop"), (LSTMCell, "auto")]

@@ -26,8 +26,8 @@ from seqlab.nn import (
     UGRNNCell,
 )
 from seqlab.nn.engine import scan
-from seqlab.nn.engine.capture import watch_of
 from seqlab.nn.engine.scan import build, execution, readiness, schedule
+from seqlab.nn.engine.watch import watch_of
 from tests.nn.agreement import RAGGED, assert_agrees, assert_as_near_as_loop, assert_same, batch, programs_of, results
 
 REPRESENTATIVE = [LSTMCell, GRUCell, PeepholeLSTMCell, LayerNormLSTMCell, IndRNNCell]

@@ -11,12 +11,13 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.cells.linear import LinearCell
 from seqlab.nn.engine import loop
-from seqlab.nn.engine.capture import Capture, watch_of
+from seqlab.nn.engine.capture import Capture
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.linear_scan import linear_scan
 from seqlab.nn.engine.methods import ships
 from seqlab.nn.engine.scan.step import cut
 from seqlab.nn.engine.scan.trace import refuse_draws
+from seqlab.nn.engine.watch import watch_of
 from seqlab.nn.engine.weights import cached_weights, uncached_weights
 from seqlab.nn.state import State, describe
 

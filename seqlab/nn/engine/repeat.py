@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import watch_of
 from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.frames import STEPS, Size
 from seqlab.nn.engine.methods import ships
 from seqlab.nn.engine.scan.rows import counts_of, is_row_wise
 from seqlab.nn.engine.scan.step import refuse_effects, whole_graph
+from seqlab.nn.engine.watch import watch_of
 
 
 def repeat_refusal(cell: RecurrentCell, x: Tensor) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.nn.engine import capture, weights
+from seqlab.nn.engine import capture, watch, weights
 from seqlab.nn.engine.scan import function, readiness, views
 from tests.nn.campaign.campaign import HISTORIES
 from tests.nn.campaign.family import family
@@ -89,7 +89,7 @@ def missing_lock() -> None:
     class Open(nullcontext):  # type: ignore[type-arg]
         acquire = release = lambda self, *_, **__: True
 
-    capture._LOCK = weights._CACHE_LOCK = Open()
+    watch._LOCK = weights._CACHE_LOCK = Open()
 
 
 def _threads(steps: list[dict[str, Any]]) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
-from seqlab.nn.engine.capture import Capture, Watch, watch_of
+from seqlab.nn.engine.capture import Capture
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.methods import linear_ships, ships
 from seqlab.nn.engine.scan import build
@@ -21,6 +21,7 @@ from seqlab.nn.engine.scan.rows import Output, output_of
 from seqlab.nn.engine.scan.schedule import dense, grid
 from seqlab.nn.engine.scan.step import Step, cut
 from seqlab.nn.engine.scan.trace import Trace, trace
+from seqlab.nn.engine.watch import Watch, watch_of
 from seqlab.nn.engine.weights import has_bias, tensor_refusal
 from seqlab.nn.state import State
 

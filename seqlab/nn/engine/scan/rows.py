@@ -9,11 +9,12 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.capture import Capture, watch_of
+from seqlab.nn.engine.capture import Capture
 from seqlab.nn.engine.dynamo import quiet
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.frames import Size, shape_of
 from seqlab.nn.engine.scan.step import whole_graph, writes
+from seqlab.nn.engine.watch import watch_of
 
 _FEWEST_ROWS = 11
 _SAME = ("alias", "clone", "detach", "_to_copy")

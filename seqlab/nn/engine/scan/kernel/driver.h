@@ -24,7 +24,8 @@
 //   kept (N, KEPT * H), kept_shared (N, KEPT_SHARED): what the step saves for its adjoint; extra: the extras
 //   dgi (N, GI), dgh (N, G * H): gradients of gi and gh; dnext (N, SIZE): gradients to the states as outputs
 //   dstate (B, STRIDE): the gradient to the state after a step, which its adjoint replaces by that to the state before
-//   packed: W_hh in panels, for the product; sums (threads, 2, SUMS): running and finished sums; scratch
+//   packed: W_hh in panels, for the product; sums (threads, 2, SUMS): the sums, and those of the last FLUSH steps
+//   scratch (B, G * HP), which holds gh, then (threads, SCRATCH)
 // Work:
 //   group   rows that run through the whole sequence by themselves; base: where a group's initial rows begin
 //   block   the rows of a group at one step: first and count; stride: the distance between its rows, and
