@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-HISTORIES = 16  # cases of a cell, as tests.nn.campaign has it, which takes seconds to import
+HISTORIES = 16  # cases of a cell, as tests.nn.engine.campaign has it, which takes seconds to import
 BATCH, PATIENCE = 320, 240  # cases a process; seconds that one may take before it counts as hanging
 
 
@@ -164,10 +164,10 @@ def worker(mutant: str | None) -> int:
     torch.set_num_threads(1)
     logging.getLogger("seqlab").setLevel(logging.ERROR)
     logging.getLogger("torch").setLevel(logging.CRITICAL)
-    from tests.nn.campaign import mutants as broken
-    from tests.nn.campaign.campaign import Lives, expected_to_compile
-    from tests.nn.campaign.family import family
-    from tests.nn.campaign.subjects import forget
+    from tests.nn.engine.campaign import mutants as broken
+    from tests.nn.engine.campaign.campaign import Lives, expected_to_compile
+    from tests.nn.engine.campaign.family import family
+    from tests.nn.engine.campaign.subjects import forget
 
     gc.freeze()  # what was imported is not looked through at each collection
     cases = json.load(sys.stdin)
@@ -199,7 +199,7 @@ def worker(mutant: str | None) -> int:
 
 
 def one(case: int) -> int:
-    from tests.nn.campaign.campaign import describe
+    from tests.nn.engine.campaign.campaign import describe
 
     print(describe(case))
     (record,) = outcomes([case], 1)
@@ -259,7 +259,7 @@ def summary(found: list[dict]) -> str:
 
 def mutants(workers: int) -> int:
     """Whether each engine that is broken on purpose is caught, and by which case."""
-    from tests.nn.campaign.mutants import MUTANTS, cases_for
+    from tests.nn.engine.campaign.mutants import MUTANTS, cases_for
 
     missed = 0
     print("| broken on purpose | caught by case | after cases | how it shows |\n|---|--:|--:|---|")

@@ -80,6 +80,6 @@ def test_ptb_reads_the_folder_that_the_environment_names(tmp_path, monkeypatch):
 
 
 def test_every_choice_is_made_in_a_test_of_data():
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
     choices = {path.stem for path in (CONF / "data").glob("[!_]*.yaml")}
     assert choices == {name for name in choices if re.search(rf'"data={name}"', tests)}

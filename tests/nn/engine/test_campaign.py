@@ -6,8 +6,8 @@ import pytest
 
 from seqlab.nn.engine.scan import build
 from seqlab.run import loaded
-from tests.nn.campaign.campaign import HISTORIES, Lives, describe
-from tests.nn.campaign.family import family
+from tests.nn.engine.campaign.campaign import HISTORIES, Lives, describe
+from tests.nn.engine.campaign.family import family
 
 CELLS = range(13)  # of sixteen cases each
 programs: dict[int, int] = {}

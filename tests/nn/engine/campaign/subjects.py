@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from seqlab.nn import Bidirectional, Encoder, Recurrent
-from tests.nn.campaign.family import Family
+from tests.nn.engine.campaign.family import Family
 
 _LOCK = threading.RLock()  # `parametrize.cached` is one for the whole process
 

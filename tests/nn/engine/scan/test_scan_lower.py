@@ -10,9 +10,9 @@ from seqlab.nn import GatedCell, GRUCell, LayerNormLSTMCell, LSTMCell, PeepholeL
 from seqlab.nn.engine import scan
 from seqlab.nn.engine.scan import build, execution, readiness
 from seqlab.nn.engine.scan.arguments import FIELDS, structure_text, structure_type
-from tests.nn import test_scan_emit as odd
 from tests.nn.agreement import RAGGED, assert_agrees, programs_of
-from tests.nn.second_printer import SecondProgram
+from tests.nn.engine.scan import test_scan_emit as odd
+from tests.nn.engine.scan.second_printer import SecondProgram
 
 SHIPPED = (RNNCell, GRUCell, LSTMCell, LayerNormLSTMCell, PeepholeLSTMCell, SLSTMCell)
 ODD = (

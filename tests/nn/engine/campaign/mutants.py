@@ -13,9 +13,9 @@ from torch import Tensor
 
 from seqlab.nn.engine import capture, watch, weights
 from seqlab.nn.engine.scan import function, readiness, views
-from tests.nn.campaign.campaign import HISTORIES
-from tests.nn.campaign.family import family
-from tests.nn.campaign.history import history
+from tests.nn.engine.campaign.campaign import HISTORIES
+from tests.nn.engine.campaign.family import family
+from tests.nn.engine.campaign.history import history
 
 
 def wrong_stride() -> None:

@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from seqlab.nn.engine.scan import build, readiness
-from tests.nn.campaign.family import Family
-from tests.nn.campaign.subjects import ByHand, layer_of, load, recurrent_layers
+from tests.nn.engine.campaign.family import Family
+from tests.nn.engine.campaign.subjects import ByHand, layer_of, load, recurrent_layers
 
 Seen = dict[str, Any]
 

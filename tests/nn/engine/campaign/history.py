@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from tests.nn.campaign.family import Family
+from tests.nn.engine.campaign.family import Family
 
 Step = dict[str, Any]
 LOSSES = (

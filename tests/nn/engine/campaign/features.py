@@ -1,12 +1,13 @@
 """What a cell holds beside its weights, and what can be changed of it: one function writes one such thing.
 
-Each takes the :class:`~tests.nn.campaign.grammar.Writer` of a cell and adds its lines, and the changes that a history
-may make. ``EFFECTS`` are what no engine may compile: side effects in Python, draws, numbers out of tensors, rows mixed.
+Each takes the :class:`~tests.nn.engine.campaign.grammar.Writer` of a cell and adds its lines, and the changes that a
+history may make. ``EFFECTS`` are what no engine may compile: side effects in Python, draws, numbers out of tensors,
+rows mixed.
 """
 
 from collections.abc import Callable
 
-from tests.nn.campaign.grammar import Writer
+from tests.nn.engine.campaign.grammar import Writer
 
 Feature = Callable[[Writer], object]
 

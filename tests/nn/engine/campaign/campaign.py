@@ -13,11 +13,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.nn import GatedCell
 from seqlab.nn.engine.scan import build, operations, views
-from tests.nn.campaign.family import Family, family
-from tests.nn.campaign.history import CASES_OF_A_LIFE, history, life
-from tests.nn.campaign.judge import differences
-from tests.nn.campaign.play import Player, RefusedError
-from tests.nn.campaign.subjects import load
+from tests.nn.engine.campaign.family import Family, family
+from tests.nn.engine.campaign.history import CASES_OF_A_LIFE, history, life
+from tests.nn.engine.campaign.judge import differences
+from tests.nn.engine.campaign.play import Player, RefusedError
+from tests.nn.engine.campaign.subjects import load
 
 HISTORIES = 16  # of each cell
 _NAMED = ("scan", "native", "parallel")

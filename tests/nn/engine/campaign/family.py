@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from tests.nn.campaign import features
-from tests.nn.campaign.grammar import Change, Writer
+from tests.nn.engine.campaign import features
+from tests.nn.engine.campaign.grammar import Change, Writer
 
 _HEAD = """import itertools, random, types
 import numpy as np
