@@ -6,13 +6,13 @@ import pytest
 
 from seqlab import cli
 from seqlab.nn.engine import ENGINES
-from seqlab.run import training
+from seqlab.run import torch_settings
 
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
     """The allocator is left alone, and engines that would compile for seconds stay out."""
-    monkeypatch.setattr(training, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(torch_settings, "keep_freed_memory", lambda: True)
     every = dict(ENGINES)
     for name in [name for name in ENGINES if name not in ("native", "loop")]:
         del ENGINES[name]
