@@ -71,7 +71,7 @@ def _commonest(tags: Counter[str]) -> str:
 
 def score(data: TaggingData, split: str, words: dict[str, str], overall: str) -> dict[str, float]:
     """The metrics of the runs, but for the loss: a table of tags has no probabilities."""
-    tags = data.tags + data.unseen_tags
+    tags = data.tags + data.spec.unseen_tags
     number = {tag: place for place, tag in enumerate(tags)}
     tag_metrics, entity_metrics = TagMetrics(data.tags), EntityMetrics(tags)
     for sentence in data.rows(split):
