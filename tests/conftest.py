@@ -20,6 +20,7 @@ from seqlab.imports import quick_imports
 
 with quick_imports():
     import torch
+    from tensorboard.summary.writer import event_file_writer
 
     from seqlab.config.compose import compose_config
     from seqlab.nn.engine.scan import build
@@ -63,6 +64,12 @@ def pytest_configure() -> None:
 def own_cache(tmp_path_factory, monkeypatch):
     """Keeps the user's token cache out of the tests, and the tests out of it."""
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def event_files_in_order(monkeypatch):
+    """TensorBoard reads files of one second and process in the order of a number's text: 10 would come before 9."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))
 
 
 @pytest.fixture(autouse=True)
