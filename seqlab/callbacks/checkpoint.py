@@ -51,7 +51,7 @@ class RunCheckpoint(Checkpoint):
 
     Attributes:
         stop: the request to stop that is watched; None: no request can come.
-        goes_on: whether the run continues another one that had ended.
+        begins_at_parent: whether training begins with the checkpoint of another run, which had ended.
         best_score: the best value of ``metric`` so far; None before the first validation.
         best_position: the number of batches trained on when it was measured.
         saved_position: the number of batches trained on at the last checkpoint; -1 before the first.
@@ -79,7 +79,7 @@ class RunCheckpoint(Checkpoint):
         self.metric = metric
         self.mode = mode
         self.stop: StopRequest | None = None
-        self.goes_on = False
+        self.begins_at_parent = False
         self.best_score: float | None = None
         self.best_position: int | None = None
         self.saved_position = -1
@@ -121,7 +121,7 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_position = run["best_score"], run["best_position"]
         self.saved_position = run["position"]
         self._resumed = checkpoint
-        if run["stopped"] and not self.goes_on:
+        if run["stopped"] and not self.begins_at_parent:
             trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -174,7 +174,7 @@ class RunCheckpoint(Checkpoint):
             self._end()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._resumed is not None and self.goes_on:
+        if self._resumed is not None and self.begins_at_parent:
             trainer.should_stop = False  # early stopping decides again, on the validation before the resume
         loop = trainer.fit_loop.epoch_loop
         if not loop._num_ready_batches_reached() or self.saved_position == loops.position(trainer):

@@ -1,6 +1,6 @@
 """A run's folder: the one place that other modules ask about a run's life. Torch is not needed.
 
-A run's life has three parts, each with a module of its own:
+What keeps track of a run's life has three parts, each with a module of its own:
 
 - **the state**, read from ``events.jsonl`` (:mod:`seqlab.run.state`); anybody may read it at any time, without waiting;
 - **the table of transitions**: which event may follow which status (:mod:`seqlab.run.events`);
@@ -97,13 +97,13 @@ class RunFolder:
             AtWorkError: another process owns the run.
             OSError: a file cannot be moved.
         """
-        if replacement.is_unfinished(self.path) or self._lacks_final_record():
+        if replacement.is_unfinished(self.path) or self._has_stale_record():
             self.claim().release()
 
-    def _lacks_final_record(self) -> bool:
-        """Whether the run completed, and its process was killed before it wrote ``run.json``.
+    def _has_stale_record(self) -> bool:
+        """Whether the run completed, but its process was killed before it wrote ``run.json``.
 
-        Only completed runs are asked about: nobody may claim them again. Any other run is repaired by its next claim.
+        Any other run is repaired by its next claim. Of a completed one there may never be another.
         """
         state = self.state()
         return state.status == COMPLETED and RecordFile(self.path).is_stale(state.record)

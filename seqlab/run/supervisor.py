@@ -54,7 +54,7 @@ class Attempt:
         self.release()
 
     def release(self) -> None:
-        """Gives up the claims. A new run that has stopped before it could replace the old one is named."""
+        """Gives up the claims, and prints where a new run is that has stopped before it could replace the old one."""
         if self.replaced is not None and self.claim.status in _STOPPED_WORDS:
             say(
                 f"the run in {self.run_dir} is unchanged; the new run that was to replace it "
@@ -160,8 +160,9 @@ def _open_replacement(
         if state.status == COMPLETED and state.record["config_hash"] == config_hash(config):
             say(f"the new run that is to replace the one in {run_dir} has completed already; it replaces it now")
             return Attempt(run_dir, claim, replaced)
-        differing = _differences_from(run_dir, state, config)
-        if differing is not None:
+        differing = _differences(run_dir, state, config)
+        is_empty = state.status == ABSENT and not state.has_checkpoint
+        if differing or not (state.is_stopped or is_empty):
             if state.is_stopped and state.has_checkpoint:
                 say(
                     f"dropped the unfinished run that was to replace the one in {run_dir}: it differs in "
@@ -177,18 +178,11 @@ def _open_replacement(
         raise
 
 
-def _differences_from(run_dir: Path, state: State, config: dict[str, Any]) -> list[str] | None:
-    """How the run in a replacement folder differs from ``config``, so that it must be dropped; None: it may stay.
-
-    The list is empty if the folder holds a run that has not stopped, or files of an unknown run.
-    """
-    is_same = state.record["config_hash"] == config_hash(config)
-    differing = [] if is_same else differing_values(state.record["config"], config)
-    if is_same and state.is_stopped and state.has_checkpoint:
-        differing = changed_inputs(run_dir, state, config)
-    if state.is_stopped or (state.status == ABSENT and not state.has_checkpoint):
-        return differing or None
-    return differing
+def _differences(run_dir: Path, state: State, config: dict[str, Any]) -> list[str]:
+    """What differs between an unfinished run and one of ``config``: values, or else the data and code it began with."""
+    if state.record["config_hash"] != config_hash(config):
+        return differing_values(state.record["config"], config)
+    return changed_inputs(run_dir, state, config) if state.is_stopped and state.has_checkpoint else []
 
 
 def _begin_or_resume(

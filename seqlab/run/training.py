@@ -91,7 +91,7 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
         if not trainer.is_global_zero:
             return
         if config.get(CONTINUES):
-            _check_progress_beyond_parent(config, session.resumption)
+            _check_steps_beyond_parent(config, session.resumption)
         claim.note(num_parameters=count_parameters(session.model))  # again: an n-gram model has grown
         best = load.best_checkpoint(claim.run_dir)
         progress.send(EVALUATION)
@@ -105,12 +105,15 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
 
 
 def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Session:
-    """Builds data, model, task and trainer, and compares a run that continues with what it began with."""
+    """Builds data, model, task and trainer, finds the checkpoint to continue from, and notes all of it in the record.
+
+    A run that continues is compared with what it began with, and what it logged after its checkpoint is removed.
+    """
     progress.send(DATA)
     record = claim.fields
     config, run_dir = record["config"], claim.run_dir
-    continues = bool(config.get(CONTINUES))
-    is_resumed = record["resumes"] > 0 or continues
+    has_parent = bool(config.get(CONTINUES))
+    is_resumed = record["resumes"] > 0 or has_parent  # its own checkpoint, or its parent's
     record_imports()
     check_config(config)
     prepare_process(config)
@@ -130,8 +133,8 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
 
     trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
     reporter = ReportProgress(progress, TRAINING, EVALUATION)
-    begins_at_parent = continues and is_parent_checkpoint(config, resumption.path)
-    _connect(trainer, claim, stop, reporter, continues=begins_at_parent)
+    begins_at_parent = has_parent and is_parent_checkpoint(config, resumption.path)
+    _connect(trainer, claim, stop, reporter, begins_at_parent=begins_at_parent)
     if begins_at_parent:
         _log_early_stopping(resumption.checkpoint)
     if is_first_process():
@@ -165,7 +168,11 @@ def _read_data(claim: Claim, config: build.Config, is_resumed: bool) -> build.Da
 
 
 def _find_resumption(claim: Claim, config: build.Config, is_resumed: bool) -> load.Resumption:
-    """The checkpoint that the run continues from; of a run that continues another one, a copy of that one's."""
+    """The checkpoint that the run continues from.
+
+    The first process checks first that the user's code is the same, and copies the checkpoints of a parent run; the
+    other processes wait for the copy.
+    """
     if not is_resumed:
         return load.Resumption()
     if is_first_process():
@@ -182,15 +189,15 @@ def _find_resumption(claim: Claim, config: build.Config, is_resumed: bool) -> lo
 
 
 def _connect(
-    trainer: pl.Trainer, claim: Claim, stop: StopRequest, reporter: ReportProgress, *, continues: bool
+    trainer: pl.Trainer, claim: Claim, stop: StopRequest, reporter: ReportProgress, *, begins_at_parent: bool
 ) -> None:
-    """Connects the trainer to what is outside of it: the claim, requests to stop, and whoever follows the progress."""
+    """Connects the trainer to the claim, to requests to stop, and to whoever follows the progress."""
     trainer.callbacks.insert(0, reporter)  # type: ignore[attr-defined]
     if isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO):
         trainer.strategy.checkpoint_io.check_owner = claim.check_owner
     checkpoint = _checkpoint_callback(trainer)
     checkpoint.stop = stop
-    checkpoint.goes_on = continues
+    checkpoint.begins_at_parent = begins_at_parent
 
 
 def _checkpoint_callback(trainer: pl.Trainer) -> RunCheckpoint:
@@ -223,7 +230,7 @@ def _complete(claim: Claim, trainer: pl.Trainer, metrics: dict[str, float], best
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
 
-def _check_progress_beyond_parent(config: build.Config, resumption: load.Resumption) -> None:
+def _check_steps_beyond_parent(config: build.Config, resumption: load.Resumption) -> None:
     """Checks that a run which continues another one has trained beyond the end of that one.
 
     Raises:
