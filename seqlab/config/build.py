@@ -179,7 +179,7 @@ def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
         try:
             model["hidden_size"] = match_parameters(candidate, int(budget))
         except ValueError as error:
-            raise InputError(f"model.match_parameters: {error}") from error
+            raise InputError(f"model.match_parameters: {str(error).removeprefix('budget: ')}") from error
     return model
 
 

@@ -48,7 +48,7 @@ def test_match_parameters_draws_no_random_number():
 
 
 def test_a_budget_that_no_size_meets_is_refused():
-    assert refusal(task_of, "model.match_parameters=70").startswith("model.match_parameters: budget: expected")
+    assert refusal(task_of, "model.match_parameters=70").startswith("model.match_parameters: expected")
 
 
 @pytest.mark.parametrize(
