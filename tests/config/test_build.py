@@ -8,7 +8,7 @@ from seqlab.data import LanguageModelSpec
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.tasks.schedules import Plan
-from tests.conftest import config_of
+from tests.conftest import config_of, run_here
 
 SPEC = LanguageModelSpec(66, "character", {"train": 1.0, "validation": 1.0, "test": 1.0}, {})
 
@@ -211,6 +211,12 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
 def test_a_key_of_the_model_that_nothing_reads_is_refused(overrides, words):
     line = refusal(lambda config: (build.check_parts(config), build.build_model(config, SPEC)), *overrides)
     assert all(word in line for word in words), line
+
+
+def test_a_run_refuses_such_a_key_before_it_reads_any_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build_data", lambda config: pytest.fail("data was read"))
+    with pytest.raises(InputError, match=r"model\.num_layers=2 has no effect beside model\.encoder\.num_layers=3"):
+        run_here(tmp_path, "experiment=hello", "model.num_layers=2", "model.encoder.num_layers=3")
 
 
 def test_a_part_has_a_key_of_its_own_where_others_read_the_models():
