@@ -6,6 +6,7 @@ import random
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,16 @@ def own_path(monkeypatch):
     for name in ("SEQLAB_MODULE_FOLDERS", "PYTHONSAFEPATH"):
         monkeypatch.setenv(name, "")
     monkeypatch.setattr(loaded._recorder, "by_path", {})  # files that a test loads by their paths are its own alone
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_modules(tmp_path_factory):
+    """Forgets modules that the tests of a file wrote and imported: another file's module may have the same name."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    written = [name for name, module in sys.modules.items() if str(getattr(module, "__file__", None)).startswith(folder)]
+    for name in written:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
