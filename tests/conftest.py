@@ -86,9 +86,9 @@ def own_modules(tmp_path_factory):
     """Forgets modules that the tests of a file wrote and imported: another file's module may have the same name."""
     yield
     folder = str(tmp_path_factory.getbasetemp())
-    written = [name for name, module in sys.modules.items() if str(getattr(module, "__file__", None)).startswith(folder)]
-    for name in written:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(vars(module).get("__file__")).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
