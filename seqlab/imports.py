@@ -4,10 +4,12 @@ This module imports only what Python itself has imported: the working folder may
 """
 
 import gc
+import importlib.machinery
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 FOLDERS_VARIABLE = "SEQLAB_MODULE_FOLDERS"
 """The environment variable with the folders of the user's own modules, for this process and its children."""
@@ -54,8 +56,8 @@ def quick_imports() -> Iterator[None]:
     """Stops the garbage collector during imports, and excludes the imported objects from later collections.
 
     PyTorch and Lightning make about a million objects that live until the process ends. Collections would take a fifth
-    of the time of the imports, and as long again at the end of the process. If PyTorch is imported already, this does
-    nothing.
+    of the time of the imports, and as long again at the end of the process. SciPy's signal processing, another fifth,
+    is imported at its first use. If PyTorch is imported already, this does nothing.
 
     Example:
         >>> with quick_imports():
@@ -65,8 +67,37 @@ def quick_imports() -> Iterator[None]:
         yield
         return
     gc.disable()
+    _import_late("scipy", "signal")
     try:
         yield
     finally:
         gc.freeze()
         gc.enable()
+
+
+class _LateModule(type(sys)):  # type: ignore[misc]
+    """A module in ``sys.modules`` that is imported when it is first asked for anything but ``hamming``."""
+
+    hamming = None
+    """TorchMetrics imports ``scipy.signal`` to add this name of old, which one of its audio metrics needs."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        name = self.__name__
+        if sys.modules.get(name) is self:
+            del sys.modules[name]
+        module = importlib.import_module(name)
+        if not hasattr(module, "hamming"):
+            module.hamming = module.windows.hamming  # type: ignore[attr-defined]
+        return getattr(module, attribute)
+
+
+def _import_late(package: str, submodule: str) -> None:
+    """Has an installed submodule imported at its first use, if it is not imported yet."""
+    name = f"{package}.{submodule}"
+    found = None if name in sys.modules else importlib.machinery.PathFinder.find_spec(package)
+    if found is not None and found.submodule_search_locations:
+        spec = importlib.machinery.PathFinder.find_spec(name, found.submodule_search_locations)
+        if spec is not None:
+            module = _LateModule(name)
+            module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
+            sys.modules[name] = module

@@ -3,7 +3,9 @@ import os
 import subprocess
 import sys
 
-from seqlab.imports import add_user_folders, keep_user_folders_last, quick_imports
+import pytest
+
+from seqlab.imports import _import_late, add_user_folders, keep_user_folders_last, quick_imports
 from tests.command import environment
 
 PROGRAM = """
@@ -45,6 +47,41 @@ def test_nothing_of_a_process_that_has_pytorch_is_kept_from_the_collector():
     with quick_imports():
         assert gc.isenabled()
     assert gc.isenabled() and gc.get_freeze_count() == before
+
+
+SIGNAL = """
+import sys
+from seqlab.imports import quick_imports
+with quick_imports():
+    import torchmetrics
+loaded = ["scipy.signal._signaltools" in sys.modules]
+{use}
+loaded.append("scipy.signal._signaltools" in sys.modules)
+import scipy.signal, scipy.signal.windows
+assert scipy.signal is sys.modules["scipy.signal"] and scipy.signal.hamming is scipy.signal.windows.hamming
+print(loaded, scipy.signal.hamming(3)[1])
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from scipy.signal import firwin; firwin(3, 0.5)",
+        "import scipy.signal; scipy.signal.firwin(3, 0.5)",
+        "from scipy.signal.windows import hamming; hamming(3)",
+        "torchmetrics.scipy.signal.windows.hamming(3)",
+    ],
+)
+def test_scipys_signal_processing_is_imported_at_its_first_use(use):
+    pytest.importorskip("scipy")
+    assert printed(SIGNAL.format(use=use)) == "[False, True] 1.0"
+
+
+def test_where_scipy_is_not_installed_nothing_stands_in_for_it(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
+    _import_late("scipy", "signal")
+    assert "scipy.signal" not in sys.modules
 
 
 def test_the_users_folders_come_last_and_stay_there(tmp_path, monkeypatch):
