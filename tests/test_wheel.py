@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def copy_of_the_sources(folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
     return folder
+
+
+def test_each_folder_of_the_package_is_named():
+    """One that is not named is packed all the same, with a warning that nobody sees."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent for path in (*ROOT.glob("seqlab/**/*.py"), *ROOT.glob("seqlab/**/*.h"))}
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    yamls = {path.parent for path in ROOT.glob("conf/**/*.yaml")}
+    names |= {".".join(("seqlab.conf", *folder.relative_to(ROOT / "conf").parts)) for folder in yamls}
+    assert sorted(names) == sorted(named)
 
 
 @pytest.mark.slow
