@@ -14,8 +14,13 @@ Loss = Callable[[], Tensor]
 
 
 class TruncationBias(NamedTuple):
-    """How far the gradient of windows of ``steps`` steps lies from the full one: the cosine of the angle between the
-    two, and ``|truncated - full| / |full|``."""
+    """How far a gradient by truncated backpropagation lies from the full one.
+
+    Attributes:
+        steps: the length of the windows, in steps.
+        cosine: the cosine of the angle between the two gradients.
+        relative_error: ``|truncated - full| / |full|``.
+    """
 
     steps: int
     cosine: float
@@ -27,28 +32,36 @@ def step_gradients(model: nn.Module, loss: Loss, parameter: str, tbptt_steps: in
 
         dL/dW = sum_t dL/dW_t,   state_t = cell(x_t, state_{t-1}; W_t),   W_t = W   (Werbos 1990)
 
-    ``model`` holds one or more :class:`~seqlab.nn.Recurrent` layers, or is one. ``loss()`` calls it and returns a
-    scalar. ``parameter`` names a parameter of a cell as ``model.named_parameters()`` does, and thereby the layer and
-    the direction: "encoder.layers.0.cell.weight_hh". Returns ``(T, *parameter.shape)``: T times the memory of the
-    parameter, which :func:`step_gradient_norms` spares. The t-th entry is of the t-th step that the layer made; a
-    reversed layer's first step is at each row's end; of several calls the steps follow one another. Summed over t it is
-    the gradient by autograd, of any cell; no ``.grad`` is touched.
+    No ``.grad`` is touched.
 
-    ``tbptt_steps=k`` cuts the state's gradient every k steps of a call, in every layer: truncated backpropagation in
-    windows of k.
+    Args:
+        model: a :class:`~seqlab.nn.Recurrent` layer, or a module that holds some.
+        loss: calls the model and returns a scalar.
+        parameter: the name of a cell's parameter, as in ``model.named_parameters()``:
+            "encoder.layers.0.cell.weight_hh". It names the layer and the direction too.
+        tbptt_steps: k cuts the gradient of the state every k steps of a call, in every layer, as truncated
+            backpropagation in windows of k does; None cuts it nowhere.
 
-    Raises ``ValueError`` if ``parameter`` is no cell's, is parametrized, or takes part in no step that the loss sees
-    (as one of ``initial_state`` alone), if ``loss()`` is no scalar with a gradient, and for ``tbptt_steps`` below 1.
+    Returns:
+        ``(T, *parameter.shape)``. The t-th entry is the part of the layer's t-th step. A reversed layer begins at the
+        end of each row; the steps of several calls follow one another. The sum over t is the gradient that autograd
+        gives. This takes T times the memory of the parameter; :func:`step_gradient_norms` takes that of one step.
 
-    >>> from seqlab.nn import LSTMCell, Recurrent
-    >>> layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 5, 3)
-    >>> last_step = lambda: layer(x)[0][:, -1].sum()
-    >>> parts = step_gradients(layer, last_step, "cell.weight_hh")
-    >>> last_step().backward()
-    >>> parts.shape, torch.allclose(parts.sum(0), layer.cell.weight_hh.grad, atol=1e-6)
-    (torch.Size([5, 16, 4]), True)
-    >>> step_gradients(layer, last_step, "cell.weight_hh", tbptt_steps=2).flatten(1).any(1)  # windows 0-1, 2-3 and 4
-    tensor([False, False, False, False,  True])
+    Raises:
+        ValueError: ``parameter`` is not a cell's, is parametrized, or takes part in no step that the loss depends on
+            (as one of ``initial_state`` alone); ``loss()`` is no scalar with a gradient; ``tbptt_steps`` is below 1.
+
+    Example:
+        >>> from seqlab.nn import LSTMCell, Recurrent
+        >>> layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 5, 3)
+        >>> last_step = lambda: layer(x)[0][:, -1].sum()
+        >>> parts = step_gradients(layer, last_step, "cell.weight_hh")
+        >>> last_step().backward()
+        >>> parts.shape, torch.allclose(parts.sum(0), layer.cell.weight_hh.grad, atol=1e-6)
+        (torch.Size([5, 16, 4]), True)
+        >>> truncated = step_gradients(layer, last_step, "cell.weight_hh", tbptt_steps=2)
+        >>> truncated.flatten(1).any(1)  # windows of steps 0-1, 2-3 and 4
+        tensor([False, False, False, False,  True])
     """
     parts: dict[int, Tensor] = {}
     shared, steps = _visit_steps(model, loss, parameter, tbptt_steps, parts.__setitem__)
@@ -57,15 +70,26 @@ def step_gradients(model: nn.Module, loss: Loss, parameter: str, tbptt_steps: in
 
 
 def step_gradient_norms(model: nn.Module, loss: Loss, parameter: str, tbptt_steps: int | None = None) -> Tensor:
-    """The Euclidean norms ``(T,)`` of :func:`step_gradients`, in the memory of one step's.
+    """The Euclidean norm of what each step adds to a gradient, in the memory of one step.
 
-    Arguments and errors are those of :func:`step_gradients`.
+    Args:
+        model: as in :func:`step_gradients`.
+        loss: as in :func:`step_gradients`.
+        parameter: as in :func:`step_gradients`.
+        tbptt_steps: as in :func:`step_gradients`.
 
-    >>> from seqlab.nn import GRUCell, Recurrent
-    >>> layer, x = Recurrent(GRUCell(3, 4)), torch.randn(2, 5, 3)
-    >>> norms = step_gradient_norms(layer, lambda: layer(x)[0][:, 2].sum(), "cell.weight_ih")
-    >>> norms > 0  # a loss at the third step
-    tensor([ True,  True,  True, False, False])
+    Returns:
+        ``(T,)``, the norms of the entries of :func:`step_gradients`.
+
+    Raises:
+        ValueError: as :func:`step_gradients` does.
+
+    Example:
+        >>> from seqlab.nn import GRUCell, Recurrent
+        >>> layer, x = Recurrent(GRUCell(3, 4)), torch.randn(2, 5, 3)
+        >>> norms = step_gradient_norms(layer, lambda: layer(x)[0][:, 2].sum(), "cell.weight_ih")
+        >>> norms > 0  # a loss at the third step
+        tensor([ True,  True,  True, False, False])
     """
     norms: dict[int, Tensor] = {}
 
@@ -77,74 +101,100 @@ def step_gradient_norms(model: nn.Module, loss: Loss, parameter: str, tbptt_step
 
 
 def truncation_bias(model: nn.Module, loss: Loss, parameter: str, steps: Sequence[int]) -> list[TruncationBias]:
-    """What truncation does to a gradient: for each k in ``steps``, the gradient of windows of k against the full one.
+    """Compares gradients by truncated backpropagation with the full gradient.
 
-    Cosine and relative error are nan where a gradient is zero. Arguments and errors are those of
-    :func:`step_gradients`.
+    Args:
+        model: as in :func:`step_gradients`.
+        loss: as in :func:`step_gradients`.
+        parameter: as in :func:`step_gradients`.
+        steps: the lengths of windows to compare.
 
-    >>> from seqlab.nn import RNNCell, Recurrent
-    >>> layer, x = Recurrent(RNNCell(3, 4)), torch.randn(2, 8, 3)
-    >>> one, all_steps = truncation_bias(layer, lambda: layer(x)[0].sum(), "cell.weight_hh", (1, 8))
-    >>> one.relative_error > 0, all_steps.relative_error < 1e-6
-    (True, True)
+    Returns:
+        One comparison for each length; cosine and relative error are nan where a gradient is zero.
+
+    Raises:
+        ValueError: as :func:`step_gradients` does.
+
+    Example:
+        >>> from seqlab.nn import RNNCell, Recurrent
+        >>> layer, x = Recurrent(RNNCell(3, 4)), torch.randn(2, 8, 3)
+        >>> one, all_steps = truncation_bias(layer, lambda: layer(x)[0].sum(), "cell.weight_hh", (1, 8))
+        >>> one.relative_error > 0, all_steps.relative_error < 1e-6
+        (True, True)
     """
     full = _total(model, loss, parameter, None)
-    found = []
+    biases = []
     for k in steps:
         truncated = _total(model, loss, parameter, k)
         norms = truncated.norm() * full.norm()
         error = (truncated - full).norm() / full.norm()
-        found.append(TruncationBias(k, float((truncated * full).sum() / norms), float(error)))
-    return found
+        biases.append(TruncationBias(k, float((truncated * full).sum() / norms), float(error)))
+    return biases
 
 
 def state_gradients(model: nn.Module, loss: Loss, tbptt_steps: int | None = None) -> dict[str, Tensor]:
-    """The gradient of the loss by every state of every recurrent layer: dL/dh_t, dL/dc_t, ... for t = 1..T.
+    """The gradient of the loss with respect to every state of every recurrent layer: dL/dh_t, dL/dc_t, ..., t = 1..T.
 
-    The total derivative: by way of the step's own output and of all later steps. Where it vanishes with the distance
-    to the loss, what happened there is not learned from (Hochreiter 1991; Bengio et al. 1994).
+    These are total derivatives: through the step's own output and through all later steps. Where one vanishes with the
+    distance to the loss, the model does not learn from what happened there (Hochreiter 1991; Bengio et al. 1994).
 
-    Returns, by name of the layer and of the part of its state, ``(T, B, size)`` in the order of the steps that the
-    layer made: "h" and "c" of a ``Recurrent(LSTMCell(...))``, "layers.1.backward_layer.h" in an encoder. Layers that
-    ``loss()`` does not call are left out. Past a row's length the state stays as it is, and so does its gradient's way
-    to the row's last step. ``loss`` and ``tbptt_steps`` are those of :func:`step_gradients`.
+    Args:
+        model: as in :func:`step_gradients`.
+        loss: as in :func:`step_gradients`.
+        tbptt_steps: as in :func:`step_gradients`.
 
-    Raises ``ValueError`` if ``loss()`` calls no recurrent layer, calls one with batches of different sizes, or is no
-    scalar with a gradient, and for ``tbptt_steps`` below 1.
+    Returns:
+        ``(T, B, size)`` by the name of the layer and of the part of its state, in the order of the layer's steps: "h"
+        and "c" for a ``Recurrent(LSTMCell(...))``, "layers.1.backward_layer.h" in an encoder. Layers that ``loss()``
+        does not call are left out. Past the end of a row its state stays the same, and the gradient there is that of
+        the row's last state.
 
-    >>> from seqlab.nn import LSTMCell, Recurrent
-    >>> layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 5, 3)
-    >>> gradients = state_gradients(layer, lambda: layer(x)[0][:, -1].sum())
-    >>> gradients["c"].shape, bool((gradients["h"][-1] == 1).all())
-    (torch.Size([5, 2, 4]), True)
+    Raises:
+        ValueError: ``loss()`` calls no recurrent layer, calls one with batches of different sizes, or is no scalar
+            with a gradient; ``tbptt_steps`` is below 1.
+
+    Example:
+        >>> from seqlab.nn import LSTMCell, Recurrent
+        >>> layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 5, 3)
+        >>> gradients = state_gradients(layer, lambda: layer(x)[0][:, -1].sum())
+        >>> gradients["c"].shape, bool((gradients["h"][-1] == 1).all())
+        (torch.Size([5, 2, 4]), True)
     """
     with unrolled(model, tbptt_steps) as recorders:
         value = _scalar(loss)
     called = {name: recorder for name, recorder in recorders.items() if recorder.states}
     if not called:
         raise ValueError("loss: expected it to call a Recurrent layer of the model, but it called none")
-    found = {}
+    states_of = {}
     for name, recorder in called.items():
         if len({state[0].size(0) for state in recorder.states}) > 1:
             raise ValueError(f"loss: expected calls of {name or 'the layer'} with batches of one size")
         for part, states in zip(recorder.state_names, zip(*recorder.states, strict=True), strict=True):
-            found[f"{name}.{part}" if name else part] = states
-    flat = [state for states in found.values() for state in states]
+            states_of[f"{name}.{part}" if name else part] = states
+    flat = [state for states in states_of.values() for state in states]
     gradients = iter(torch.autograd.grad(value, flat, allow_unused=True, materialize_grads=True))
-    return {name: torch.stack([next(gradients) for _ in states]) for name, states in found.items()}
+    return {name: torch.stack([next(gradients) for _ in states]) for name, states in states_of.items()}
 
 
 def norms_by_distance(gradients: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The mean over rows of ``|dL/dh_t|`` by how many steps t lies before the row's last: ``(T,)``, that one first.
+    """The mean over rows of ``|dL/dh_t|``, by the number of steps from t to the row's last.
 
-    ``gradients (T, B, size)`` come from :func:`state_gradients`, ``lengths (B,)`` are those the layer was given. At a
-    distance that only some rows reach, the mean is over those; that none reaches, nan. For each row's own gradient
-    let the loss be a sum over rows, not a mean.
+    For each row's own gradient, let the loss be a sum over rows, not a mean.
 
-    Raises ``ValueError`` for gradients of other than three axes, and as the layer does for ``lengths``.
+    Args:
+        gradients: ``(T, B, size)``, of :func:`state_gradients`.
+        lengths: ``(B,)``, those of the layer's call, in steps; None for rows of T steps.
 
-    >>> norms_by_distance(torch.tensor([[[3.0, 4.0]], [[1.0, 0.0]]]))
-    tensor([1., 5.])
+    Returns:
+        ``(T,)``, the last step first. At a distance that only some rows reach, the mean is over those; at one that no
+        row reaches, it is nan.
+
+    Raises:
+        ValueError: the gradients have other than three axes, or a length is below 0 or above T (told on the CPU).
+
+    Example:
+        >>> norms_by_distance(torch.tensor([[[3.0, 4.0]], [[1.0, 0.0]]]))
+        tensor([1., 5.])
     """
     if gradients.dim() != 3:
         raise ValueError(f"gradients: expected (T, B, size), got {tuple(gradients.shape)}")
@@ -172,14 +222,14 @@ def _total(model: nn.Module, loss: Loss, parameter: str, tbptt_steps: int | None
 def _visit_steps(
     model: nn.Module, loss: Loss, parameter: str, tbptt_steps: int | None, visit: Callable[[int, Tensor], None]
 ) -> tuple[Tensor, int]:
-    """Hand each step's part of the gradient to ``visit`` as it arises; the parameter and the number of steps."""
+    """Calls ``visit(t, part)`` with each step's part of the gradient; returns the parameter and the number of steps."""
     layer, name = _find(model, parameter)
     with unrolled(model, tbptt_steps, {layer: name}) as recorders:
         value = _scalar(loss)
     copies = recorders[layer].copies
     visited = 0
 
-    def hand_on(t: int, copy: Tensor) -> None:
+    def visit_step(t: int, copy: Tensor) -> None:
         nonlocal visited
         assert copy.grad is not None
         part, copy.grad = copy.grad, None
@@ -187,7 +237,7 @@ def _visit_steps(
         visited += 1
 
     for t, copy in enumerate(copies):
-        copy.register_post_accumulate_grad_hook(lambda copy, t=t: hand_on(t, copy))  # type: ignore[no-untyped-call]
+        copy.register_post_accumulate_grad_hook(lambda copy, t=t: visit_step(t, copy))  # type: ignore[no-untyped-call]
     if copies:
         torch.autograd.backward(value, inputs=copies)
     if not visited:

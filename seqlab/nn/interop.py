@@ -30,19 +30,27 @@ _CELLS: dict[str, Callable[..., GatedCell]] = {
 
 
 def from_torch(module: nn.RNNBase, backend: str = "auto") -> Encoder:
-    """An :class:`Encoder` that computes what ``module`` does, with copies of its weights, in its dtype, device and
-    mode.
+    """Makes the :class:`Encoder` that computes what a module of PyTorch's does.
 
     The encoder is batch first whatever ``module.batch_first`` says. It takes ``lengths`` where ``module`` takes a
     packed sequence, and a state that :func:`state_from_torch` converts. No random number is drawn.
 
-    Raises ``TypeError`` for anything but an ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, and ``ValueError`` for an LSTM with
-    ``proj_size``.
+    Args:
+        module: an ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``.
+        backend: the engine of the encoder's layers.
 
-    >>> lstm = nn.LSTM(3, 4, num_layers=2, batch_first=True)
-    >>> x = torch.randn(2, 5, 3)
-    >>> torch.allclose(from_torch(lstm)(x)[0], lstm(x)[0], atol=1e-6)
-    True
+    Returns:
+        The encoder, with copies of the module's weights, in its dtype, on its device and in its mode of training.
+
+    Raises:
+        TypeError: ``module`` is none of the three.
+        ValueError: ``module`` is an LSTM with ``proj_size``.
+
+    Example:
+        >>> lstm = nn.LSTM(3, 4, num_layers=2, batch_first=True)
+        >>> x = torch.randn(2, 5, 3)
+        >>> torch.allclose(from_torch(lstm)(x)[0], lstm(x)[0], atol=1e-6)
+        True
     """
     if not isinstance(module, nn.RNNBase) or module.mode not in _CELLS:
         raise TypeError(f"module: expected an nn.RNN, nn.GRU or nn.LSTM, got {type(module).__name__}")
@@ -70,15 +78,22 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> Encoder:
 
 
 def to_torch(encoder: Encoder) -> nn.RNNBase:
-    """The ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` (batch first) that computes what ``encoder`` does: :func:`from_torch`'s
-    inverse.
+    """Makes the module of PyTorch's that computes what an encoder does; the inverse of :func:`from_torch`.
 
-    Raises ``ValueError`` for an encoder that has no such twin: other cells, cells that differ between layers, an RNN
-    that is neither tanh nor relu, or ``connect`` other than "none".
+    Args:
+        encoder: an encoder of LSTM, GRU or RNN cells (tanh or relu), the same in all layers, with ``connect="none"``.
 
-    >>> encoder = Encoder(LSTMCell, 3, 4, bidirectional=True)
-    >>> to_torch(encoder)
-    LSTM(3, 4, batch_first=True, bidirectional=True)
+    Returns:
+        An ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, batch first, with copies of the encoder's weights.
+
+    Raises:
+        ValueError: PyTorch has no such module: the cells are others, or differ between layers, or ``connect`` is not
+            "none".
+
+    Example:
+        >>> encoder = Encoder(LSTMCell, 3, 4, bidirectional=True)
+        >>> to_torch(encoder)
+        LSTM(3, 4, batch_first=True, bidirectional=True)
     """
     if encoder.connect != "none":
         raise ValueError(f'encoder: expected connect="none", all that torch.nn can stack, got {encoder.connect!r}')

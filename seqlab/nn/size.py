@@ -10,8 +10,9 @@ from torch import nn
 def count_parameters(module: nn.Module) -> int:
     """The number of parameters, tied ones counted once.
 
-    >>> count_parameters(nn.Linear(3, 4))
-    16
+    Example:
+        >>> count_parameters(nn.Linear(3, 4))
+        16
     """
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -30,9 +31,10 @@ def match_parameters(build: Callable[[int], nn.Module], budget: int, tolerance: 
     Raises:
         ValueError: no size comes within ``tolerance * budget`` of ``budget``; the message names the nearest sizes.
 
-    >>> from seqlab.nn import Encoder, LSTMCell
-    >>> match_parameters(lambda hidden_size: Encoder(LSTMCell, 10, hidden_size, num_layers=2), 9_600)
-    26
+    Example:
+        >>> from seqlab.nn import Encoder, LSTMCell
+        >>> match_parameters(lambda hidden_size: Encoder(LSTMCell, 10, hidden_size, num_layers=2), 9_600)
+        26
     """
 
     @cache

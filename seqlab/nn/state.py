@@ -27,10 +27,11 @@ def map_state(function: Callable[..., Tensor], state: S, *others: NestedState) -
     Raises:
         ValueError: the structures differ.
 
-    >>> ones = (torch.ones(2, 3), torch.ones(2, 3))
-    >>> h, c = map_state(torch.add, ones, ones)
-    >>> bool((h == 2).all())
-    True
+    Example:
+        >>> ones = (torch.ones(2, 3), torch.ones(2, 3))
+        >>> h, c = map_state(torch.add, ones, ones)
+        >>> bool((h == 2).all())
+        True
     """
     if isinstance(state, Tensor):
         if all(isinstance(other, Tensor) for other in others):
@@ -69,9 +70,10 @@ def select_rows(state: S, index: Tensor) -> S:
     Returns:
         The state of tensors ``(N, size)``.
 
-    >>> (h,) = select_rows((torch.arange(3.0).unsqueeze(1),), torch.tensor([2, 0]))
-    >>> h.squeeze(1).tolist()
-    [2.0, 0.0]
+    Example:
+        >>> (h,) = select_rows((torch.arange(3.0).unsqueeze(1),), torch.tensor([2, 0]))
+        >>> h.squeeze(1).tolist()
+        [2.0, 0.0]
     """
     return map_state(lambda part: part.index_select(0, index), state)
 
@@ -87,9 +89,10 @@ def reset_rows(state: S, rows: Tensor, initial: S) -> S:
     Raises:
         ValueError: ``rows`` is not boolean, or the structures differ.
 
-    >>> (h,) = reset_rows((torch.ones(2, 1),), torch.tensor([True, False]), (torch.zeros(2, 1),))
-    >>> h.squeeze(1).tolist()
-    [0.0, 1.0]
+    Example:
+        >>> (h,) = reset_rows((torch.ones(2, 1),), torch.tensor([True, False]), (torch.zeros(2, 1),))
+        >>> h.squeeze(1).tolist()
+        [0.0, 1.0]
     """
     if rows.dtype != torch.bool or rows.dim() != 1:
         raise ValueError(f"rows: expected a boolean tensor (B,), got {rows.dtype} of shape {tuple(rows.shape)}")
@@ -98,27 +101,41 @@ def reset_rows(state: S, rows: Tensor, initial: S) -> S:
 
 
 def to_torch(state: NestedState) -> Tensor | State:
-    """An encoder's state in the layout of ``torch.nn``: ``(layers * directions, B, H)``.
+    """Converts an encoder's state to the layout of ``torch.nn``.
 
-    A state of one part gives a tensor, as ``nn.GRU`` takes it; one of two parts gives ``(h, c)``, as ``nn.LSTM`` takes
-    it.
+    Args:
+        state: an entry a layer: a cell's state, or the pair (forward, backward) of them, of tensors ``(B, H)``.
 
-    >>> h, c = to_torch(((torch.zeros(2, 4), torch.ones(2, 4)),))
-    >>> h.shape, bool((c == 1).all())
-    (torch.Size([1, 2, 4]), True)
+    Returns:
+        Tensors ``(layers * directions, B, H)``: one for a state of one part, as ``nn.GRU`` takes it, or ``(h, c)``, as
+        ``nn.LSTM`` takes it.
+
+    Example:
+        >>> h, c = to_torch(((torch.zeros(2, 4), torch.ones(2, 4)),))
+        >>> h.shape, bool((c == 1).all())
+        (torch.Size([1, 2, 4]), True)
     """
     parts = tuple(torch.stack(tensors) for tensors in zip(*_cell_states(state), strict=True))
     return parts[0] if len(parts) == 1 else parts
 
 
 def from_torch(state: Tensor | State, bidirectional: bool = False) -> NestedState:
-    """The inverse of :func:`to_torch`: ``(layers * directions, B, H)`` tensors to an encoder's state.
+    """Converts a state of ``torch.nn`` to an encoder's; the inverse of :func:`to_torch`.
 
-    Raises ``ValueError`` if the tensors are not all 3-dimensional and of one length, even where ``bidirectional``.
+    Args:
+        state: a tensor ``(layers * directions, B, H)``, or a pair ``(h, c)`` of them.
+        bidirectional: whether the first axis alternates between the directions.
 
-    >>> ((h, c),) = from_torch((torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)))
-    >>> h.shape
-    torch.Size([2, 4])
+    Returns:
+        The state, an entry a layer.
+
+    Raises:
+        ValueError: the tensors are not all 3-dimensional and of one length, or that is odd with ``bidirectional``.
+
+    Example:
+        >>> ((h, c),) = from_torch((torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)))
+        >>> h.shape
+        torch.Size([2, 4])
     """
     parts = (state,) if isinstance(state, Tensor) else state
     directions = 2 if bidirectional else 1

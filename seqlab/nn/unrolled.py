@@ -16,9 +16,10 @@ from seqlab.nn.state import State, detach
 
 
 def recurrent_layers(model: nn.Module) -> dict[str, Recurrent]:
-    """The recurrent layers of ``model`` by name; "" is ``model`` itself.
+    """The recurrent layers of a model by name; "" is the model itself.
 
-    Raises ``TypeError`` for a layer whose class runs its cell in a way of its own.
+    Raises:
+        TypeError: the class of a layer has a ``forward`` of its own.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Recurrent)}
     for layer in layers.values():
@@ -32,10 +33,15 @@ def recurrent_layers(model: nn.Module) -> dict[str, Recurrent]:
 def unrolled(
     model: nn.Module, tbptt_steps: int | None, copied: dict[str, str] | None = None
 ) -> Iterator[dict[str, "Recorder"]]:
-    """Run the model's recurrent layers on the "loop" engine for a while, each with a recorder in place of its cell.
+    """Within it, the recurrent layers run on the "loop" engine, each with a recorder in place of its cell.
 
-    The recorders come by name of the layer. ``copied`` names, for a layer, the parameter of its cell that each step
-    reads from a leaf of its own; ``tbptt_steps`` cuts the state's gradient every so many steps of a call.
+    Args:
+        model: the model with the layers.
+        tbptt_steps: after how many steps of a call the gradient of the state is cut; None: never.
+        copied: by the name of a layer, the parameter of its cell that each step reads from a leaf of its own.
+
+    Yields:
+        The recorders, by the name of the layer.
     """
     if tbptt_steps is not None:
         check_size("tbptt_steps", tbptt_steps)

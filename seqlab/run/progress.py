@@ -30,8 +30,9 @@ class Place:
     def __str__(self) -> str:
         """For messages.
 
-        >>> str(Place("training", 1200, 4000)), str(Place())
-        ('training, step 1,200 of 4,000', 'starting')
+        Example:
+            >>> str(Place("training", 1200, 4000)), str(Place())
+            ('training, step 1,200 of 4,000', 'starting')
         """
         if self.step is None:
             return self.stage
@@ -106,8 +107,9 @@ class ProgressReceiver:
 def duration(seconds: float) -> str:
     """A time span, for messages.
 
-    >>> duration(7.2), duration(200), duration(9000)
-    ('7 s', '3 min', '2.5 h')
+    Example:
+        >>> duration(7.2), duration(200), duration(9000)
+        ('7 s', '3 min', '2.5 h')
     """
     if seconds < 90:
         return f"{seconds:.0f} s"

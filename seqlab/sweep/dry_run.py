@@ -60,8 +60,9 @@ class Estimate:
     def seconds(self) -> float:
         """The time of training, its validations, and the final validation and test of the best checkpoint.
 
-        >>> Estimate(10, steps=100, step_seconds=0.5, validations=2, validation_seconds=3, test_seconds=4).seconds
-        63.0
+        Example:
+            >>> Estimate(10, steps=100, step_seconds=0.5, validations=2, validation_seconds=3, test_seconds=4).seconds
+            63.0
         """
         return self.steps * self.step_seconds + (self.validations + 1) * self.validation_seconds + self.test_seconds
 

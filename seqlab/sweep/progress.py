@@ -204,12 +204,13 @@ def time_left(seconds: list[float], to_go: int, elapsed: float, at_once: int | N
         elapsed: the sweep's time so far.
         at_once: how many jobs run at the same time; None: unknown.
 
-    >>> time_left([10, 10], to_go=2, elapsed=20, at_once=1), time_left([10], to_go=3, elapsed=10, at_once=2)
-    (20.0, 10.0)
-    >>> time_left([10, 10, 10, 10], to_go=2, elapsed=10, at_once=None)
-    5.0
-    >>> time_left([10, 10], to_go=2, elapsed=25, at_once=2)
-    5.0
+    Example:
+        >>> time_left([10, 10], to_go=2, elapsed=20, at_once=1), time_left([10], to_go=3, elapsed=10, at_once=2)
+        (20.0, 10.0)
+        >>> time_left([10, 10, 10, 10], to_go=2, elapsed=10, at_once=None)
+        5.0
+        >>> time_left([10, 10], to_go=2, elapsed=25, at_once=2)
+        5.0
     """
     if at_once is None:
         return elapsed / len(seconds) * to_go

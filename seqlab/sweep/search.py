@@ -40,8 +40,9 @@ def is_search(config: DictConfig) -> bool:
 def direction(metric: str, mode: str | None) -> str:
     """Optuna's word for the direction of the judged metric.
 
-    >>> direction("val/loss", None), direction("val/mine", "max")
-    ('minimize', 'maximize')
+    Example:
+        >>> direction("val/loss", None), direction("val/mine", "max")
+        ('minimize', 'maximize')
     """
     return {"min": "minimize", "max": "maximize"}[resolve_mode(metric, mode)]
 

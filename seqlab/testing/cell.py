@@ -57,7 +57,8 @@ def check_cell(
         AssertionError: the contract does not hold; the message names its part and the difference.
         ValueError: ``batch_size`` or ``steps`` is too small.
 
-    >>> check_cell(LSTMCell)
+    Example:
+        >>> check_cell(LSTMCell)
     """
     if batch_size < 3 or steps < 3:
         raise ValueError(f"batch_size, steps: expected 3 or more of each, got {batch_size} and {steps}")

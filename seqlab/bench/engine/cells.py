@@ -64,8 +64,9 @@ class Stock:
 def all_cells() -> dict[str, CellFactory]:
     """Every cell by name: the two of this module, then those of :mod:`seqlab.nn`, by their names in ``model/cell``.
 
-    >>> [name for name in all_cells() if name in ("lstm", "user_lstm", "gated")]
-    ['user_lstm', 'lstm']
+    Example:
+        >>> [name for name in all_cells() if name in ("lstm", "user_lstm", "gated")]
+        ['user_lstm', 'lstm']
     """
     exported = [getattr(seqlab.nn, name) for name in seqlab.nn.__all__]
     shipped = {cell_name(cell): cell for cell in exported if _is_made_from_sizes(cell)}
@@ -100,9 +101,10 @@ def stock_of(name: str) -> Stock:
 def cell_name(cell: type[RecurrentCell]) -> str:
     """A cell's name in ``conf/model/cell``.
 
-    >>> from seqlab.nn import LSTMCell
-    >>> cell_name(LSTMCell), cell_name(type("LayerNormGRUCell", (LSTMCell,), {}))
-    ('lstm', 'layer_norm_gru')
+    Example:
+        >>> from seqlab.nn import LSTMCell
+        >>> cell_name(LSTMCell), cell_name(type("LayerNormGRUCell", (LSTMCell,), {}))
+        ('lstm', 'layer_norm_gru')
     """
     words = cell.__name__.removesuffix("Cell")
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()

@@ -48,8 +48,9 @@ class Products:
     def forward_flops(self) -> int:
         """Floating-point operations of the forward pass: 2 T B G H (I + H).
 
-        >>> Products(10, 20, 80, steps=5, batch_size=3).forward_flops == 2 * 5 * 3 * 80 * (10 + 20)
-        True
+        Example:
+            >>> Products(10, 20, 80, steps=5, batch_size=3).forward_flops == 2 * 5 * 3 * 80 * (10 + 20)
+            True
         """
         columns = self.input_size + (self.hidden_size if self.recurrent else 0)
         return 2 * self.steps * self.batch_size * self.rows * columns

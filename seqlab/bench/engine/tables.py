@@ -19,10 +19,11 @@ KIND_TITLES = {
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
     """Aligned columns, the first ``left`` of them to the left, the others to the right.
 
-    >>> print(table(("name", "ms"), [("a", "1.5"), ("long name", "22.5")], left=1))
-    name         ms
-    a           1.5
-    long name  22.5
+    Example:
+        >>> print(table(("name", "ms"), [("a", "1.5"), ("long name", "22.5")], left=1))
+        name         ms
+        a           1.5
+        long name  22.5
     """
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -20,16 +20,18 @@ class Turns:
     def median(self, name: Hashable) -> float:
         """Median over the rounds, in seconds.
 
-        >>> Turns({"a": [3.0, 1.0, 2.0]}).median("a")
-        2.0
+        Example:
+            >>> Turns({"a": [3.0, 1.0, 2.0]}).median("a")
+            2.0
         """
         return statistics.median(self.seconds[name])
 
     def speed_ratio(self, name: Hashable, baseline: Hashable) -> float:
         """The speed of a contender relative to ``baseline``: the median of the ratios within each round.
 
-        >>> Turns({"a": [1.0, 2.0, 1.0], "b": [4.0, 4.0, 3.0]}).speed_ratio("a", "b")
-        3.0
+        Example:
+            >>> Turns({"a": [1.0, 2.0, 1.0], "b": [4.0, 4.0, 3.0]}).speed_ratio("a", "b")
+            3.0
         """
         pairs = zip(self.seconds[baseline], self.seconds[name], strict=True)
         return statistics.median(theirs / ours for theirs, ours in pairs)
@@ -54,8 +56,9 @@ def take_turns(
         warm_up: calls before the first timing, in which a contender may compile.
         at_least: the least seconds of a timing: a fast call is repeated.
 
-    >>> take_turns({"a": lambda: None}, rounds=3, clock=iter(range(99)).__next__).seconds
-    {'a': [1.0, 1.0, 1.0]}
+    Example:
+        >>> take_turns({"a": lambda: None}, rounds=3, clock=iter(range(99)).__next__).seconds
+        {'a': [1.0, 1.0, 1.0]}
     """
 
     def timed(call: Call, repetitions: int) -> float:

@@ -38,12 +38,13 @@ class ModuleCell(RecurrentCell):
         TypeError: ``module`` is no factory of modules, or a size no integer.
         ValueError: the module takes no such state or returns something else, or names and sizes are not equally many.
 
-    >>> cell = ModuleCell(3, 4, nn.LSTMCell)
-    >>> cell.state_names, cell.state_sizes
-    (('h', 'c'), (4, 4))
-    >>> h, c = cell(torch.zeros(2, 3))
-    >>> torch.equal(h, cell.module(torch.zeros(2, 3))[0])
-    True
+    Example:
+        >>> cell = ModuleCell(3, 4, nn.LSTMCell)
+        >>> cell.state_names, cell.state_sizes
+        (('h', 'c'), (4, 4))
+        >>> h, c = cell(torch.zeros(2, 3))
+        >>> torch.equal(h, cell.module(torch.zeros(2, 3))[0])
+        True
     """
 
     def __init__(

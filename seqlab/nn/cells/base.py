@@ -33,12 +33,13 @@ class RecurrentCell(nn.Module, ABC):
         ValueError: a size is below 1, or, when called, ``x`` or ``state`` has a wrong shape, or the new state has not
             the structure of the old one.
 
-    >>> class Leaky(RecurrentCell):
-    ...     def step(self, gi, state):
-    ...         return (0.5 * state[0] + gi,)
-    >>> (h,) = Leaky(2, 2)(torch.ones(1, 2), (torch.ones(1, 2),))
-    >>> h.tolist()
-    [[1.5, 1.5]]
+    Example:
+        >>> class Leaky(RecurrentCell):
+        ...     def step(self, gi, state):
+        ...         return (0.5 * state[0] + gi,)
+        >>> (h,) = Leaky(2, 2)(torch.ones(1, 2), (torch.ones(1, 2),))
+        >>> h.tolist()
+        [[1.5, 1.5]]
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
@@ -126,15 +127,16 @@ class GatedCell(RecurrentCell):
             :class:`RecurrentCell` does.
         ValueError: as :class:`RecurrentCell` does.
 
-    >>> class Minimal(GatedCell):  # the minimal gated unit, Zhou et al. 2016
-    ...     num_gates, state_names = 2, ("h",)
-    ...     def pointwise(self, gi, gh, state):
-    ...         (fi, ni), (fh, nh) = gi.chunk(2, -1), gh.chunk(2, -1)
-    ...         f = (fi + fh).sigmoid()
-    ...         return ((1 - f) * state[0] + f * (ni + f * nh).tanh(),)
-    >>> (h,) = Minimal(3, 4)(torch.zeros(2, 3))
-    >>> h.shape
-    torch.Size([2, 4])
+    Example:
+        >>> class Minimal(GatedCell):  # the minimal gated unit, Zhou et al. 2016
+        ...     num_gates, state_names = 2, ("h",)
+        ...     def pointwise(self, gi, gh, state):
+        ...         (fi, ni), (fh, nh) = gi.chunk(2, -1), gh.chunk(2, -1)
+        ...         f = (fi + fh).sigmoid()
+        ...         return ((1 - f) * state[0] + f * (ni + f * nh).tanh(),)
+        >>> (h,) = Minimal(3, 4)(torch.zeros(2, 3))
+        >>> h.shape
+        torch.Size([2, 4])
     """
 
     num_gates: ClassVar[int]

@@ -26,17 +26,18 @@ class LinearCell(GatedCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> class Leaky(LinearCell):  # a low-pass filter that learns its time constants
-    ...     num_gates = 1
-    ...     def __init__(self, input_size, hidden_size, bias=True):
-    ...         super().__init__(input_size, hidden_size, bias)
-    ...         self.decay = torch.nn.Parameter(torch.zeros(hidden_size))
-    ...     def coefficients(self, gi):
-    ...         a = self.decay.sigmoid()
-    ...         return a, (1 - a) * gi
-    >>> (h,) = Leaky(3, 4)(torch.zeros(2, 3), (torch.ones(2, 4),))
-    >>> h.shape
-    torch.Size([2, 4])
+    Example:
+        >>> class Leaky(LinearCell):  # a low-pass filter that learns its time constants
+        ...     num_gates = 1
+        ...     def __init__(self, input_size, hidden_size, bias=True):
+        ...         super().__init__(input_size, hidden_size, bias)
+        ...         self.decay = torch.nn.Parameter(torch.zeros(hidden_size))
+        ...     def coefficients(self, gi):
+        ...         a = self.decay.sigmoid()
+        ...         return a, (1 - a) * gi
+        >>> (h,) = Leaky(3, 4)(torch.zeros(2, 3), (torch.ones(2, 4),))
+        >>> h.shape
+        torch.Size([2, 4])
     """
 
     num_gates: ClassVar[int] = 2
@@ -71,10 +72,11 @@ class MinGRUCell(LinearCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``candidate`` is another.
 
-    >>> cell = MinGRUCell(3, 4, candidate="positive")
-    >>> (h,) = cell(torch.randn(2, 3))
-    >>> bool((h > 0).all())
-    True
+    Example:
+        >>> cell = MinGRUCell(3, 4, candidate="positive")
+        >>> (h,) = cell(torch.randn(2, 3))
+        >>> bool((h > 0).all())
+        True
     """
 
     num_gates = 2
@@ -110,10 +112,11 @@ class MinLSTMCell(LinearCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``candidate`` is another.
 
-    >>> cell = MinLSTMCell(3, 4)
-    >>> a, b = cell.coefficients(torch.full((1, 12), -200.0))  # f and i are both 0 in float32
-    >>> a.tolist()
-    [[0.5, 0.5, 0.5, 0.5]]
+    Example:
+        >>> cell = MinLSTMCell(3, 4)
+        >>> a, b = cell.coefficients(torch.full((1, 12), -200.0))  # f and i are both 0 in float32
+        >>> a.tolist()
+        [[0.5, 0.5, 0.5, 0.5]]
     """
 
     num_gates, forget_gate = 3, 0

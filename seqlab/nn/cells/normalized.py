@@ -32,10 +32,11 @@ class LayerNormLSTMCell(GatedCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``eps`` is not positive.
 
-    >>> cell = LayerNormLSTMCell(3, 4)
-    >>> one, ten = cell(torch.ones(1, 3))[0], cell(10 * torch.ones(1, 3))[0]
-    >>> torch.allclose(one, ten, atol=1e-2)  # the scale of the input hardly matters
-    True
+    Example:
+        >>> cell = LayerNormLSTMCell(3, 4)
+        >>> one, ten = cell(torch.ones(1, 3))[0], cell(10 * torch.ones(1, 3))[0]
+        >>> torch.allclose(one, ten, atol=1e-2)  # the scale of the input hardly matters
+        True
     """
 
     num_gates = 4
@@ -91,9 +92,10 @@ class LayerNormGRUCell(GatedCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``eps`` is not positive.
 
-    >>> (h,) = LayerNormGRUCell(3, 4)(torch.zeros(2, 3))
-    >>> h.shape
-    torch.Size([2, 4])
+    Example:
+        >>> (h,) = LayerNormGRUCell(3, 4)(torch.zeros(2, 3))
+        >>> h.shape
+        torch.Size([2, 4])
     """
 
     num_gates = 3

@@ -34,10 +34,11 @@ class RNNCell(GatedCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``nonlinearity`` is another.
 
-    >>> cell = RNNCell(3, 4, nonlinearity="sigmoid")
-    >>> (h,) = cell(torch.zeros(2, 3))
-    >>> bool(((h > 0) & (h < 1)).all())
-    True
+    Example:
+        >>> cell = RNNCell(3, 4, nonlinearity="sigmoid")
+        >>> (h,) = cell(torch.zeros(2, 3))
+        >>> bool(((h > 0) & (h < 1)).all())
+        True
     """
 
     num_gates = 1
@@ -67,9 +68,10 @@ class GRUCell(GatedCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> (h,) = GRUCell(3, 4)(torch.zeros(2, 3))
-    >>> h.shape
-    torch.Size([2, 4])
+    Example:
+        >>> (h,) = GRUCell(3, 4)(torch.zeros(2, 3))
+        >>> h.shape
+        torch.Size([2, 4])
     """
 
     num_gates = 3
@@ -94,9 +96,10 @@ class LSTMCell(GatedCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> h, c = LSTMCell(3, 4)(torch.zeros(2, 3))
-    >>> h.shape, c.shape
-    (torch.Size([2, 4]), torch.Size([2, 4]))
+    Example:
+        >>> h, c = LSTMCell(3, 4)(torch.zeros(2, 3))
+        >>> h.shape, c.shape
+        (torch.Size([2, 4]), torch.Size([2, 4]))
     """
 
     num_gates = 4

@@ -26,9 +26,10 @@ class PeepholeLSTMCell(GatedCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> h, c = PeepholeLSTMCell(3, 4)(torch.zeros(2, 3))
-    >>> h.shape, c.shape
-    (torch.Size([2, 4]), torch.Size([2, 4]))
+    Example:
+        >>> h, c = PeepholeLSTMCell(3, 4)(torch.zeros(2, 3))
+        >>> h.shape, c.shape
+        (torch.Size([2, 4]), torch.Size([2, 4]))
     """
 
     num_gates = 4
@@ -61,9 +62,10 @@ class CoupledLSTMCell(GatedCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> h, c = CoupledLSTMCell(3, 4)(torch.zeros(2, 3))
-    >>> bool((c.abs() < 1).all())  # c is a mean of values of tanh
-    True
+    Example:
+        >>> h, c = CoupledLSTMCell(3, 4)(torch.zeros(2, 3))
+        >>> bool((c.abs() < 1).all())  # c is a mean of values of tanh
+        True
     """
 
     num_gates = 3
@@ -89,9 +91,10 @@ class UGRNNCell(GatedCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> (h,) = UGRNNCell(3, 4)(torch.zeros(2, 3), (torch.ones(2, 4),))
-    >>> bool(((h > -1) & (h < 1)).all())  # between the old state and a value of tanh
-    True
+    Example:
+        >>> (h,) = UGRNNCell(3, 4)(torch.zeros(2, 3), (torch.ones(2, 4),))
+        >>> bool(((h > -1) & (h < 1)).all())  # between the old state and a value of tanh
+        True
     """
 
     num_gates = 2
@@ -119,9 +122,10 @@ class MGUCell(RecurrentCell):
         hidden_size: The width H of the state.
         bias: Whether the products have biases.
 
-    >>> (h,) = MGUCell(3, 4)(torch.zeros(2, 3))
-    >>> h.shape
-    torch.Size([2, 4])
+    Example:
+        >>> (h,) = MGUCell(3, 4)(torch.zeros(2, 3))
+        >>> h.shape
+        torch.Size([2, 4])
     """
 
     weight_ih: Tensor
@@ -180,9 +184,10 @@ class IndRNNCell(GatedCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``nonlinearity`` is another.
 
-    >>> (h,) = IndRNNCell(3, 4)(torch.zeros(2, 3), (torch.full((2, 4), -5.0),))
-    >>> bool((h >= 0).all())
-    True
+    Example:
+        >>> (h,) = IndRNNCell(3, 4)(torch.zeros(2, 3), (torch.full((2, 4), -5.0),))
+        >>> bool((h >= 0).all())
+        True
     """
 
     num_gates = 1
@@ -227,9 +232,10 @@ class IRNNCell(RNNCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``scale`` or ``input_std`` is not positive.
 
-    >>> (h,) = IRNNCell(3, 4)(torch.zeros(2, 3), (torch.full((2, 4), 5.0),))
-    >>> bool((h == 5).all())
-    True
+    Example:
+        >>> (h,) = IRNNCell(3, 4)(torch.zeros(2, 3), (torch.full((2, 4), 5.0),))
+        >>> bool((h == 5).all())
+        True
     """
 
     def __init__(
@@ -277,10 +283,11 @@ class SLSTMCell(GatedCell):
         TypeError: a size is no integer.
         ValueError: a size is below 1, or ``forget`` is another.
 
-    >>> cell = SLSTMCell(3, 4, forget="exp")
-    >>> h, c, n, m = cell(torch.full((2, 3), 1e4))
-    >>> bool((h.abs() <= 1).all()), bool((n >= 1).all())  # h a mean of values of tanh; n counts what it is a mean of
-    (True, True)
+    Example:
+        >>> cell = SLSTMCell(3, 4, forget="exp")
+        >>> h, c, n, m = cell(torch.full((2, 3), 1e4))
+        >>> bool((h.abs() <= 1).all()), bool((n >= 1).all())  # h is a mean of n values of tanh
+        (True, True)
     """
 
     num_gates = 4

@@ -134,9 +134,10 @@ def choose(cell: RecurrentCell, backend: str, device: str = "cpu", low: bool = F
     Raises:
         ValueError: ``backend`` is no engine, or an engine that can't serve ``cell``; the message says why.
 
-    >>> from seqlab.nn import LSTMCell, MGUCell
-    >>> choose(LSTMCell(2, 3), "native"), choose(MGUCell(2, 3), "auto")
-    ('native', 'loop')
+    Example:
+        >>> from seqlab.nn import LSTMCell, MGUCell
+        >>> choose(LSTMCell(2, 3), "native"), choose(MGUCell(2, 3), "auto")
+        ('native', 'loop')
     """
     check_choice("backend", backend, ("auto", *ENGINES))
     if backend == "auto":

@@ -30,9 +30,10 @@ def linear_scan(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The states ``(B, T, H)``, and the last of them ``(B, H)``.
 
-    >>> states, last = linear_scan(torch.full((1, 3, 1), 0.5), torch.ones(1, 3, 1), torch.zeros(1, 1))
-    >>> states.flatten().tolist(), last.tolist()
-    ([1.0, 1.5, 1.75], [[1.75]])
+    Example:
+        >>> states, last = linear_scan(torch.full((1, 3, 1), 0.5), torch.ones(1, 3, 1), torch.zeros(1, 1))
+        >>> states.flatten().tolist(), last.tolist()
+        ([1.0, 1.5, 1.75], [[1.75]])
     """
     states, last = _forward(a, b, h)
     return states, last

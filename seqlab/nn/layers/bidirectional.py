@@ -27,11 +27,12 @@ class Bidirectional(nn.Module):
         TypeError: as :class:`Recurrent` does.
         ValueError: as :class:`Recurrent` does, the cells' input sizes differ, or both are one cell.
 
-    >>> from seqlab.nn import GRUCell
-    >>> layer = Bidirectional(GRUCell(3, 4), GRUCell(3, 4))
-    >>> output, (forward, backward) = layer(torch.randn(2, 5, 3))
-    >>> torch.equal(output[:, -1, :4], forward[0]), torch.equal(output[:, 0, 4:], backward[0])
-    (True, True)
+    Example:
+        >>> from seqlab.nn import GRUCell
+        >>> layer = Bidirectional(GRUCell(3, 4), GRUCell(3, 4))
+        >>> output, (forward, backward) = layer(torch.randn(2, 5, 3))
+        >>> torch.equal(output[:, -1, :4], forward[0]), torch.equal(output[:, 0, 4:], backward[0])
+        (True, True)
     """
 
     def __init__(

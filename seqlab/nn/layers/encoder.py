@@ -54,14 +54,15 @@ class Encoder(nn.Module):
         ValueError: a size, probability or choice is out of range, residual layers have unequal widths, or, when called,
             as :class:`Recurrent` does.
 
-    >>> from seqlab.nn import LSTMCell
-    >>> encoder = Encoder(LSTMCell, input_size=3, hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
-    >>> output, state = encoder(torch.randn(2, 5, 3))
-    >>> output.shape, len(state)
-    (torch.Size([2, 5, 8]), 2)
-    >>> (forward, backward) = state[1]
-    >>> forward[0].shape
-    torch.Size([2, 4])
+    Example:
+        >>> from seqlab.nn import LSTMCell
+        >>> encoder = Encoder(LSTMCell, input_size=3, hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
+        >>> output, state = encoder(torch.randn(2, 5, 3))
+        >>> output.shape, len(state)
+        (torch.Size([2, 5, 8]), 2)
+        >>> (forward, backward) = state[1]
+        >>> forward[0].shape
+        torch.Size([2, 4])
     """
 
     def __init__(

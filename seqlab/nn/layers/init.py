@@ -26,11 +26,12 @@ def initialize(
         ValueError: ``uniform`` is not positive, ``orthogonal`` meets no ``weight_hh``, or ``forget_bias`` a cell that
             has no forget gate or no bias.
 
-    >>> from seqlab.nn import LSTMCell
-    >>> cell = LSTMCell(3, 4)
-    >>> initialize(cell, uniform=0.1, forget_bias=1.0)
-    >>> (cell.bias_ih + cell.bias_hh).chunk(4)[1].tolist()
-    [1.0, 1.0, 1.0, 1.0]
+    Example:
+        >>> from seqlab.nn import LSTMCell
+        >>> cell = LSTMCell(3, 4)
+        >>> initialize(cell, uniform=0.1, forget_bias=1.0)
+        >>> (cell.bias_ih + cell.bias_hh).chunk(4)[1].tolist()
+        [1.0, 1.0, 1.0, 1.0]
     """
     if uniform is not None and not uniform > 0:
         raise ValueError(f"uniform: expected a positive bound, got {uniform}")

@@ -59,11 +59,12 @@ class Recurrent(nn.Module):
         ValueError: the named engine can't serve the cell, or, when called, ``x``, ``state`` or ``lengths`` have a wrong
             shape or range.
 
-    >>> from seqlab.nn import LSTMCell
-    >>> layer = Recurrent(LSTMCell(3, 4))
-    >>> output, (h, c) = layer(torch.randn(2, 5, 3), lengths=torch.tensor([5, 2]))
-    >>> bool((output[1, 2:] == 0).all()), torch.equal(output[1, 1], h[1])
-    (True, True)
+    Example:
+        >>> from seqlab.nn import LSTMCell
+        >>> layer = Recurrent(LSTMCell(3, 4))
+        >>> output, (h, c) = layer(torch.randn(2, 5, 3), lengths=torch.tensor([5, 2]))
+        >>> bool((output[1, 2:] == 0).all()), torch.equal(output[1, 1], h[1])
+        (True, True)
     """
 
     def __init__(
@@ -239,8 +240,9 @@ def _versions(cell: RecurrentCell) -> list[int]:
 def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Reverse time in each row's valid part and leave its padding in place: its own inverse; ``x (B, T, F)``.
 
-    >>> flip_valid(torch.tensor([[[1], [2], [3], [0]]]), torch.tensor([3])).flatten().tolist()
-    [3, 2, 1, 0]
+    Example:
+        >>> flip_valid(torch.tensor([[[1], [2], [3], [0]]]), torch.tensor([3])).flatten().tolist()
+        [3, 2, 1, 0]
     """
     if lengths is None:
         return x.flip(1)

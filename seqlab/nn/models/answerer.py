@@ -54,18 +54,19 @@ class Answerer(nn.Module):
         ValueError: what the parts refuse, a probability or choice is out of range, ``shared=False`` comes with words,
             or, when called, tensors have wrong shapes or a story has no words.
 
-    >>> from functools import partial
-    >>> from seqlab.nn import Encoder, GRUCell, TokenInput
-    >>> encoder = partial(Encoder, GRUCell, hidden_size=4)
-    >>> model = Answerer(partial(TokenInput, 9, 4), encoder, encoder, partial(AnswerHead, num_answers=3, hops=2))
-    >>> story = torch.tensor([[[1, 2, 3], [4, 5, 0]]])
-    >>> question = torch.tensor([[6, 1]])
-    >>> arguments = story, torch.tensor([[3, 2]]), torch.tensor([2]), question, torch.tensor([2])
-    >>> model(*arguments).shape
-    torch.Size([1, 3])
-    >>> logits, weights = model.read(*arguments)
-    >>> weights.shape, bool(torch.allclose(weights.sum(2), torch.ones(1, 2)))
-    (torch.Size([1, 2, 2]), True)
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import Encoder, GRUCell, TokenInput
+        >>> encoder = partial(Encoder, GRUCell, hidden_size=4)
+        >>> model = Answerer(partial(TokenInput, 9, 4), encoder, encoder, partial(AnswerHead, num_answers=3, hops=2))
+        >>> story = torch.tensor([[[1, 2, 3], [4, 5, 0]]])
+        >>> question = torch.tensor([[6, 1]])
+        >>> arguments = story, torch.tensor([[3, 2]]), torch.tensor([2]), question, torch.tensor([2])
+        >>> model(*arguments).shape
+        torch.Size([1, 3])
+        >>> logits, weights = model.read(*arguments)
+        >>> weights.shape, bool(torch.allclose(weights.sum(2), torch.ones(1, 2)))
+        (torch.Size([1, 2, 2]), True)
     """
 
     def __init__(

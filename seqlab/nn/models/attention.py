@@ -44,11 +44,12 @@ class Attention(nn.Module):
         ValueError: a size is below 1, ``score`` is unknown, "dot" meets unequal widths, ``attention_size`` comes
             without "additive", or, when called, queries, keys or lengths have a wrong shape.
 
-    >>> attention = Attention(2, 2, score="dot")
-    >>> keys = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]]])
-    >>> context, weights = attention(torch.zeros(1, 1, 2), keys, torch.tensor([2]))
-    >>> context.tolist(), weights.tolist()
-    ([[[2.0, 0.0]]], [[[0.5, 0.5, 0.0]]])
+    Example:
+        >>> attention = Attention(2, 2, score="dot")
+        >>> keys = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]]])
+        >>> context, weights = attention(torch.zeros(1, 1, 2), keys, torch.tensor([2]))
+        >>> context.tolist(), weights.tolist()
+        ([[[2.0, 0.0]]], [[[0.5, 0.5, 0.0]]])
     """
 
     def __init__(

@@ -32,13 +32,14 @@ class CharacterEncoder(nn.Module):
         ValueError: a size is below 1, the encoder has one direction or several layers, or, when called, characters or
             lengths have a wrong shape or type.
 
-    >>> from functools import partial
-    >>> from seqlab.nn import Encoder, LSTMCell
-    >>> letters = partial(Encoder, LSTMCell, hidden_size=4, bidirectional=True)
-    >>> encoder = CharacterEncoder(5, letters, embedding_size=3)
-    >>> vectors = encoder(torch.tensor([[[1, 2], [3, 0], [1, 2]]]), torch.tensor([[2, 1, 2]]))
-    >>> vectors.shape, torch.equal(vectors[0, 0], vectors[0, 2])
-    (torch.Size([1, 3, 8]), True)
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import Encoder, LSTMCell
+        >>> letters = partial(Encoder, LSTMCell, hidden_size=4, bidirectional=True)
+        >>> encoder = CharacterEncoder(5, letters, embedding_size=3)
+        >>> vectors = encoder(torch.tensor([[[1, 2], [3, 0], [1, 2]]]), torch.tensor([[2, 1, 2]]))
+        >>> vectors.shape, torch.equal(vectors[0, 0], vectors[0, 2])
+        (torch.Size([1, 3, 8]), True)
     """
 
     def __init__(self, num_characters: int, encoder: EncoderFactory, *, embedding_size: int = 30) -> None:

@@ -34,12 +34,13 @@ class Classifier(nn.Module):
         TypeError: a part is no factory of such a part, or ``tbptt_steps`` no integer.
         ValueError: what the parts refuse, or ``tbptt_steps`` meets a bidirectional encoder, which reads from the end.
 
-    >>> from functools import partial
-    >>> from seqlab.nn import ClassHead, Encoder, GRUCell, TokenInput
-    >>> encoder = partial(Encoder, GRUCell, hidden_size=6, bidirectional=True)
-    >>> model = Classifier(partial(TokenInput, 11, 6), encoder, partial(ClassHead, num_classes=2, pooling="max"))
-    >>> model(torch.tensor([[1, 2, 3], [4, 0, 0]]), torch.tensor([3, 1])).shape
-    torch.Size([2, 2])
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import ClassHead, Encoder, GRUCell, TokenInput
+        >>> encoder = partial(Encoder, GRUCell, hidden_size=6, bidirectional=True)
+        >>> model = Classifier(partial(TokenInput, 11, 6), encoder, partial(ClassHead, num_classes=2, pooling="max"))
+        >>> model(torch.tensor([[1, 2, 3], [4, 0, 0]]), torch.tensor([3, 1])).shape
+        torch.Size([2, 2])
     """
 
     def __init__(

@@ -33,8 +33,9 @@ def bio_constraints(labels: Sequence[str]) -> Constraints:
     Raises:
         ValueError: a label is neither O, B-X, I-X, B nor I, or there is an I-X without its B-X.
 
-    >>> bio_constraints(["O", "B-place", "I-place"]).transitions.int().tolist()
-    [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
+    Example:
+        >>> bio_constraints(["O", "B-place", "I-place"]).transitions.int().tolist()
+        [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
     """
     for label in labels:
         typed = label[:2] in ("B-", "I-") and len(label) > 2
@@ -69,10 +70,11 @@ class CRF(nn.Module):
         ValueError: ``num_tags`` is below 1, constraints have a wrong shape or leave no sequence of some length up to
             N + 1, or, when called, shapes are wrong, tags are out of range (on a CPU) or forbidden by the constraints.
 
-    >>> crf = CRF(3)
-    >>> nll = crf(torch.zeros(1, 2, 3), torch.tensor([[0, 2]]))
-    >>> round(nll.exp().item(), 4)  # one of nine equal ways
-    9.0
+    Example:
+        >>> crf = CRF(3)
+        >>> nll = crf(torch.zeros(1, 2, 3), torch.tensor([[0, 2]]))
+        >>> round(nll.exp().item(), 4)  # one of nine equal ways
+        9.0
     """
 
     allowed: Tensor | None

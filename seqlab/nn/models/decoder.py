@@ -44,13 +44,14 @@ class Bridge(nn.Module):
     Raises:
         ValueError: the decoder is bidirectional.
 
-    >>> from seqlab.nn import GRUCell, LSTMCell
-    >>> encoder = Encoder(GRUCell, 3, 4, num_layers=2, bidirectional=True)
-    >>> decoder = Encoder(LSTMCell, 3, 5)
-    >>> bridge = Bridge(encoder, decoder)
-    >>> ((h, c),) = bridge(encoder(torch.randn(2, 6, 3))[1], decoder.initial_state(2, like=torch.empty(0)))
-    >>> h.shape, c.shape
-    (torch.Size([2, 5]), torch.Size([2, 5]))
+    Example:
+        >>> from seqlab.nn import GRUCell, LSTMCell
+        >>> encoder = Encoder(GRUCell, 3, 4, num_layers=2, bidirectional=True)
+        >>> decoder = Encoder(LSTMCell, 3, 5)
+        >>> bridge = Bridge(encoder, decoder)
+        >>> ((h, c),) = bridge(encoder(torch.randn(2, 6, 3))[1], decoder.initial_state(2, like=torch.empty(0)))
+        >>> h.shape, c.shape
+        (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
     def __init__(self, encoder: Encoder, decoder: Encoder) -> None:
@@ -148,16 +149,17 @@ class Decoder(nn.Module):
         ValueError: what the parts refuse, a size is below 1, ``recurrent`` is bidirectional, ``input_feeding`` or
             ``attention_size`` come without attention, or, when called, inputs are not integers (N, S).
 
-    >>> from functools import partial
-    >>> from seqlab.nn import LSTMCell, TokenInput
-    >>> layers = partial(Encoder, LSTMCell, hidden_size=4)
-    >>> head = partial(TokenHead, vocab_size=11)
-    >>> decoder = Decoder(partial(TokenInput, 11, 4), layers, head, memory_size=6, feature_size=4)
-    >>> memory = decoder.attention.prepare(torch.randn(2, 7, 6), torch.tensor([7, 3]))
-    >>> initial = decoder.recurrent.initial_state(2, like=torch.empty(0))
-    >>> features, state, weights = decoder(torch.tensor([[1, 2], [1, 5]]), decoder.start(initial), memory)
-    >>> decoder.logits(features).shape, weights.shape
-    (torch.Size([2, 2, 11]), torch.Size([2, 2, 7]))
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import LSTMCell, TokenInput
+        >>> layers = partial(Encoder, LSTMCell, hidden_size=4)
+        >>> head = partial(TokenHead, vocab_size=11)
+        >>> decoder = Decoder(partial(TokenInput, 11, 4), layers, head, memory_size=6, feature_size=4)
+        >>> memory = decoder.attention.prepare(torch.randn(2, 7, 6), torch.tensor([7, 3]))
+        >>> initial = decoder.recurrent.initial_state(2, like=torch.empty(0))
+        >>> features, state, weights = decoder(torch.tensor([[1, 2], [1, 5]]), decoder.start(initial), memory)
+        >>> decoder.logits(features).shape, weights.shape
+        (torch.Size([2, 2, 11]), torch.Size([2, 2, 7]))
     """
 
     def __init__(

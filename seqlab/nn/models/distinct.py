@@ -5,13 +5,20 @@ from torch import Tensor
 
 
 def distinct_rows(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The different rows among ``tokens (N, W)``, of which ``lengths (N,)`` count: whatever their padding.
+    """The distinct rows of a batch, whatever their padding.
 
-    Returns them, ``(D, W)``, their lengths, ``(D,)``, and which of them each row is, ``(N,)``.
+    Args:
+        tokens: ``(N, W)``.
+        lengths: ``(N,)``, the number of valid tokens of each row.
 
-    >>> rows, lengths, which = distinct_rows(torch.tensor([[3, 9], [1, 2], [3, 7], [3, 0]]), torch.tensor([1, 2, 1, 2]))
-    >>> rows.tolist(), lengths.tolist(), which.tolist()
-    ([[3, 0], [1, 2], [3, 0]], [1, 2, 2], [0, 1, 0, 2])
+    Returns:
+        The distinct rows ``(D, W)``, their lengths ``(D,)``, and for each row the index of its like ``(N,)``.
+
+    Example:
+        >>> tokens = torch.tensor([[3, 9], [1, 2], [3, 7], [3, 0]])
+        >>> rows, lengths, which = distinct_rows(tokens, torch.tensor([1, 2, 1, 2]))
+        >>> rows.tolist(), lengths.tolist(), which.tolist()
+        ([[3, 0], [1, 2], [3, 0]], [1, 2, 2], [0, 1, 0, 2])
     """
     padding = torch.arange(tokens.size(1), device=tokens.device) >= lengths.unsqueeze(1)
     # With its length before it, a row is told from one that goes on with token 0.

@@ -72,8 +72,9 @@ class Sampling:
         top_k: As in :func:`filter_logits`.
         top_p: As in :func:`filter_logits`.
 
-    >>> Sampling(greedy=True).draw(torch.tensor([[0.0, 2.0, 1.0]]))
-    tensor([[1]])
+    Example:
+        >>> Sampling(greedy=True).draw(torch.tensor([[0.0, 2.0, 1.0]]))
+        tensor([[1]])
     """
 
     greedy: bool = False

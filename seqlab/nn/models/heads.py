@@ -30,10 +30,11 @@ class TokenHead(nn.Module):
         ValueError: a size or probability is out of range, or ``tie_weights`` meets no embedding of that many tokens
             and of ``input_size``.
 
-    >>> embedding = nn.Embedding(9, 4)
-    >>> head = TokenHead(4, 9, embedding=embedding, tie_weights=True)
-    >>> head(torch.zeros(2, 3, 4)).shape, head.output.weight is embedding.weight
-    (torch.Size([2, 3, 9]), True)
+    Example:
+        >>> embedding = nn.Embedding(9, 4)
+        >>> head = TokenHead(4, 9, embedding=embedding, tie_weights=True)
+        >>> head(torch.zeros(2, 3, 4)).shape, head.output.weight is embedding.weight
+        (torch.Size([2, 3, 9]), True)
     """
 
     def __init__(
@@ -91,10 +92,11 @@ class ClassHead(nn.Module):
         TypeError: a size is no integer.
         ValueError: a size, probability or choice is out of range.
 
-    >>> from seqlab.nn import GRUCell
-    >>> head = ClassHead(Encoder(GRUCell, 3, 4), num_classes=2, pooling="max")
-    >>> head(head.pooling.part(torch.zeros(5, 7, 4))).shape
-    torch.Size([5, 2])
+    Example:
+        >>> from seqlab.nn import GRUCell
+        >>> head = ClassHead(Encoder(GRUCell, 3, 4), num_classes=2, pooling="max")
+        >>> head(head.pooling.part(torch.zeros(5, 7, 4))).shape
+        torch.Size([5, 2])
     """
 
     def __init__(

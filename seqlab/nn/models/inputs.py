@@ -26,11 +26,12 @@ class Input(nn.Module):
     Attributes:
         embedding: The embedding, where there is one; an output layer may share its matrix.
 
-    >>> class Features(Input):  # what the data has as vectors already, such as the frames of speech
-    ...     def forward(self, x):
-    ...         return x
-    >>> Features(40)(torch.zeros(2, 7, 40)).shape
-    torch.Size([2, 7, 40])
+    Example:
+        >>> class Features(Input):  # what the data has as vectors already, such as the frames of speech
+        ...     def forward(self, x):
+        ...         return x
+        >>> Features(40)(torch.zeros(2, 7, 40)).shape
+        torch.Size([2, 7, 40])
     """
 
     def __init__(self, output_size: int) -> None:
@@ -75,8 +76,9 @@ class TokenInput(Input):
         TypeError: a size is no integer.
         ValueError: a size or probability is out of range, or, when called, ``tokens`` are not integers ``(B, T)``.
 
-    >>> TokenInput(9, 4)(torch.tensor([[1, 2, 3]])).shape
-    torch.Size([1, 3, 4])
+    Example:
+        >>> TokenInput(9, 4)(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 4])
     """
 
     embedding: nn.Embedding
@@ -121,13 +123,14 @@ class WordInput(Input):
             ``num_characters`` without ``characters``, or, when called, characters without ``num_characters`` or the
             reverse.
 
-    >>> from functools import partial
-    >>> from seqlab.nn import Encoder, GRUCell
-    >>> letters = partial(Encoder, GRUCell, hidden_size=3, bidirectional=True)
-    >>> input = WordInput(9, 4, characters=partial(CharacterEncoder, encoder=letters), num_characters=7)
-    >>> words, characters = torch.tensor([[5, 6]]), torch.tensor([[[1, 2], [3, 0]]])
-    >>> input(words, characters, torch.tensor([[2, 1]])).shape
-    torch.Size([1, 2, 10])
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import Encoder, GRUCell
+        >>> letters = partial(Encoder, GRUCell, hidden_size=3, bidirectional=True)
+        >>> input = WordInput(9, 4, characters=partial(CharacterEncoder, encoder=letters), num_characters=7)
+        >>> words, characters = torch.tensor([[5, 6]]), torch.tensor([[[1, 2], [3, 0]]])
+        >>> input(words, characters, torch.tensor([[2, 1]])).shape
+        torch.Size([1, 2, 10])
     """
 
     embedding: nn.Embedding

@@ -23,22 +23,23 @@ class NextTokenModel(nn.Module):
     A language model of another kind derives from it and defines ``initial_state``, ``features`` and ``logits``: the
     task, ``generate``, ``beam_search`` and the commands ask for no more.
 
-    >>> import torch
-    >>> class Bigrams(NextTokenModel):  # P(w_{t+1} | w_t) from a table, and nothing to remember
-    ...     def __init__(self, vocab_size):
-    ...         super().__init__()
-    ...         self.table = nn.Embedding(vocab_size, vocab_size)
-    ...
-    ...     def initial_state(self, batch_size):
-    ...         return ()
-    ...
-    ...     def features(self, inputs, state=None, lengths=None):
-    ...         return self.table(inputs), ()
-    ...
-    ...     def logits(self, features):
-    ...         return features
-    >>> Bigrams(5)(torch.tensor([[1, 2, 3]]))[0].shape
-    torch.Size([1, 3, 5])
+    Example:
+        >>> import torch
+        >>> class Bigrams(NextTokenModel):  # P(w_{t+1} | w_t) from a table, and nothing to remember
+        ...     def __init__(self, vocab_size):
+        ...         super().__init__()
+        ...         self.table = nn.Embedding(vocab_size, vocab_size)
+        ...
+        ...     def initial_state(self, batch_size):
+        ...         return ()
+        ...
+        ...     def features(self, inputs, state=None, lengths=None):
+        ...         return self.table(inputs), ()
+        ...
+        ...     def logits(self, features):
+        ...         return features
+        >>> Bigrams(5)(torch.tensor([[1, 2, 3]]))[0].shape
+        torch.Size([1, 3, 5])
     """
 
     @property
@@ -83,14 +84,16 @@ class LanguageModel(NextTokenModel):
         TypeError: a part is no factory of such a part.
         ValueError: what the parts refuse, such as tied weights of unequal widths.
 
-    >>> import torch
-    >>> from functools import partial
-    >>> from seqlab.nn import Encoder, LSTMCell, TokenInput
-    >>> encoder = partial(Encoder, LSTMCell, hidden_size=6)
-    >>> model = LanguageModel(partial(TokenInput, 11, 6), encoder, partial(TokenHead, vocab_size=11, tie_weights=True))
-    >>> logits, state = model(torch.tensor([[1, 2, 3]]))
-    >>> logits.shape, model.head.output.weight is model.input.embedding.weight
-    (torch.Size([1, 3, 11]), True)
+    Example:
+        >>> import torch
+        >>> from functools import partial
+        >>> from seqlab.nn import Encoder, LSTMCell, TokenInput
+        >>> encoder = partial(Encoder, LSTMCell, hidden_size=6)
+        >>> head = partial(TokenHead, vocab_size=11, tie_weights=True)
+        >>> model = LanguageModel(partial(TokenInput, 11, 6), encoder, head)
+        >>> logits, state = model(torch.tensor([[1, 2, 3]]))
+        >>> logits.shape, model.head.output.weight is model.input.embedding.weight
+        (torch.Size([1, 3, 11]), True)
     """
 
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., TokenHead]) -> None:

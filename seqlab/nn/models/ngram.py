@@ -203,10 +203,11 @@ class _Grams(nn.Module):
 def discounts(counts: Tensor, modified: bool = True) -> Tensor:
     """What counts of 0, 1, 2 and 3 or more lose, ``(4,)`` float64, as :class:`KneserNey` says.
 
-    >>> discounts(torch.tensor([1, 1, 1, 1, 2, 2, 3, 4]))
-    tensor([0.0000, 0.5000, 1.2500, 1.0000], dtype=torch.float64)
-    >>> discounts(torch.tensor([1, 1, 2, 7]), modified=False)
-    tensor([0.0000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    Example:
+        >>> discounts(torch.tensor([1, 1, 1, 1, 2, 2, 3, 4]))
+        tensor([0.0000, 0.5000, 1.2500, 1.0000], dtype=torch.float64)
+        >>> discounts(torch.tensor([1, 1, 2, 7]), modified=False)
+        tensor([0.0000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
     n = torch.bincount(counts.clamp(max=5), minlength=6)[1:5].double()
     one = float(n[0] / (n[0] + 2 * n[1])) if n[0] else 0.5

@@ -20,8 +20,9 @@ def make_part(name: str, factory: Callable[..., Any], kind: type[Part], **sizes:
     Raises:
         TypeError: ``factory`` is no factory, or makes something else.
 
-    >>> make_part("output", lambda in_features: nn.Linear(in_features, 3), nn.Linear, in_features=2)
-    Linear(in_features=2, out_features=3, bias=True)
+    Example:
+        >>> make_part("output", lambda in_features: nn.Linear(in_features, 3), nn.Linear, in_features=2)
+        Linear(in_features=2, out_features=3, bias=True)
     """
     expected = f"a factory, such as functools.partial({kind.__name__}, ...)"
     if isinstance(factory, nn.Module) or not callable(factory):

@@ -17,8 +17,9 @@ POOLINGS = ("last", "max", "mean", "attention")
 def valid_steps(output: Tensor, lengths: Tensor | None) -> Tensor:
     """Which steps of ``output (B, T, F)`` are no padding: ``(B, T)`` bool; all of them without ``lengths (B,)``.
 
-    >>> valid_steps(torch.zeros(2, 3, 1), torch.tensor([3, 1])).int().tolist()
-    [[1, 1, 1], [1, 0, 0]]
+    Example:
+        >>> valid_steps(torch.zeros(2, 3, 1), torch.tensor([3, 1])).int().tolist()
+        [[1, 1, 1], [1, 0, 0]]
     """
     if lengths is None:
         return torch.ones(output.shape[:2], dtype=torch.bool, device=output.device)
@@ -79,8 +80,9 @@ class LastPooling(Pooling):
     Raises:
         ValueError: ``backward`` has another shape or type.
 
-    >>> LastPooling(1)(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([2]))
-    tensor([[2.]])
+    Example:
+        >>> LastPooling(1)(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([2]))
+        tensor([[2.]])
     """
 
     backward: Tensor
@@ -145,10 +147,11 @@ class AttentionPooling(Pooling):
         TypeError: a size is no integer.
         ValueError: a size is below 1.
 
-    >>> pooling = AttentionPooling(4)
-    >>> weights = pooling.weights(torch.randn(2, 5, 4), torch.tensor([5, 2]))
-    >>> [round(total, 5) for total in weights.sum(1).tolist()], weights[1, 2:].tolist()
-    ([1.0, 1.0], [0.0, 0.0, 0.0])
+    Example:
+        >>> pooling = AttentionPooling(4)
+        >>> weights = pooling.weights(torch.randn(2, 5, 4), torch.tensor([5, 2]))
+        >>> [round(total, 5) for total in weights.sum(1).tolist()], weights[1, 2:].tolist()
+        ([1.0, 1.0], [0.0, 0.0, 0.0])
     """
 
     def __init__(self, size: int, attention_size: int | None = None) -> None:
@@ -195,9 +198,10 @@ def make_pooling(name: str, encoder: Encoder, attention_size: int | None = None)
     Raises:
         ValueError: the name is unknown, or ``attention_size`` comes with another pooling than attention.
 
-    >>> from seqlab.nn import GRUCell
-    >>> make_pooling("last", Encoder(GRUCell, 3, 2, bidirectional=True)).backward.tolist()
-    [False, False, True, True]
+    Example:
+        >>> from seqlab.nn import GRUCell
+        >>> make_pooling("last", Encoder(GRUCell, 3, 2, bidirectional=True)).backward.tolist()
+        [False, False, True, True]
     """
     check_choice("pooling", name, POOLINGS)
     if name == "attention":

@@ -36,12 +36,13 @@ class TagHead(nn.Module):
         ValueError: a probability or choice is out of range, there are no tags, or they are not BIO where a CRF is to
             keep to it.
 
-    >>> head = TagHead(4, ["B-place", "I-place", "O"], decoder="crf", entities=True)
-    >>> head.crf.allowed.int().tolist()
-    [[1, 1, 1], [1, 1, 1], [1, 0, 1]]
-    >>> emissions = head(torch.zeros(2, 5, 4))
-    >>> emissions.shape, head.decode(emissions, torch.tensor([5, 2])).shape
-    (torch.Size([2, 5, 3]), torch.Size([2, 5]))
+    Example:
+        >>> head = TagHead(4, ["B-place", "I-place", "O"], decoder="crf", entities=True)
+        >>> head.crf.allowed.int().tolist()
+        [[1, 1, 1], [1, 1, 1], [1, 0, 1]]
+        >>> emissions = head(torch.zeros(2, 5, 4))
+        >>> emissions.shape, head.decode(emissions, torch.tensor([5, 2])).shape
+        (torch.Size([2, 5, 3]), torch.Size([2, 5]))
     """
 
     def __init__(

@@ -30,19 +30,22 @@ class Tagger(nn.Module):
         TypeError: a part is no factory of such a part.
         ValueError: what the parts refuse.
 
-    >>> import torch
-    >>> from functools import partial
-    >>> from seqlab.nn import CharacterEncoder, Encoder, GRUCell, WordInput
-    >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
-    >>> input = partial(WordInput, 9, 5, characters=partial(CharacterEncoder, encoder=encoder), num_characters=7)
-    >>> model = Tagger(input, encoder, partial(TagHead, tags=["B-place", "I-place", "O"], decoder="crf", entities=True))
-    >>> words, lengths = torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1])
-    >>> characters, word_lengths = torch.tensor([[[1, 2], [3, 0]], [[4, 5], [0, 0]]]), torch.tensor([[2, 1], [2, 0]])
-    >>> emissions = model(words, characters, lengths, word_lengths)
-    >>> emissions.shape, model.decode(emissions, lengths).shape
-    (torch.Size([2, 2, 3]), torch.Size([2, 2]))
-    >>> model.loss(emissions, torch.tensor([[0, 1], [2, 0]]), lengths).item() > 0
-    True
+    Example:
+        >>> import torch
+        >>> from functools import partial
+        >>> from seqlab.nn import CharacterEncoder, Encoder, GRUCell, WordInput
+        >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
+        >>> input = partial(WordInput, 9, 5, characters=partial(CharacterEncoder, encoder=encoder), num_characters=7)
+        >>> head = partial(TagHead, tags=["B-place", "I-place", "O"], decoder="crf", entities=True)
+        >>> model = Tagger(input, encoder, head)
+        >>> words, lengths = torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1])
+        >>> characters = torch.tensor([[[1, 2], [3, 0]], [[4, 5], [0, 0]]])
+        >>> word_lengths = torch.tensor([[2, 1], [2, 0]])
+        >>> emissions = model(words, characters, lengths, word_lengths)
+        >>> emissions.shape, model.decode(emissions, lengths).shape
+        (torch.Size([2, 2, 3]), torch.Size([2, 2]))
+        >>> model.loss(emissions, torch.tensor([[0, 1], [2, 0]]), lengths).item() > 0
+        True
     """
 
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., TagHead]) -> None:

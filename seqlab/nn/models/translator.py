@@ -45,19 +45,20 @@ class Translator(nn.Module):
         TypeError: a part is no factory of such a part.
         ValueError: what the parts refuse, such as a bidirectional decoder.
 
-    >>> from functools import partial
-    >>> from seqlab.nn import Encoder, GRUCell, TokenHead, TokenInput
-    >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
-    >>> layers = partial(Encoder, GRUCell, hidden_size=4, num_layers=2)
-    >>> target, output = partial(TokenInput, 11, 4), partial(TokenHead, vocab_size=11)
-    >>> decoder = partial(Decoder, target, layers, output, feature_size=4)
-    >>> model = Translator(partial(TokenInput, 9, 4), encoder, decoder)
-    >>> source, lengths = torch.tensor([[3, 4, 5], [6, 7, 0]]), torch.tensor([3, 2])
-    >>> model(source, lengths, torch.tensor([[1, 5], [1, 6]])).shape
-    torch.Size([2, 2, 11])
-    >>> answers = model.beam_search(source, lengths, beam_size=3, max_length=8, bos=1, eos=2)
-    >>> answers.scores.shape, len(answers.best())
-    (torch.Size([2, 3]), 2)
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import Encoder, GRUCell, TokenHead, TokenInput
+        >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
+        >>> layers = partial(Encoder, GRUCell, hidden_size=4, num_layers=2)
+        >>> target, output = partial(TokenInput, 11, 4), partial(TokenHead, vocab_size=11)
+        >>> decoder = partial(Decoder, target, layers, output, feature_size=4)
+        >>> model = Translator(partial(TokenInput, 9, 4), encoder, decoder)
+        >>> source, lengths = torch.tensor([[3, 4, 5], [6, 7, 0]]), torch.tensor([3, 2])
+        >>> model(source, lengths, torch.tensor([[1, 5], [1, 6]])).shape
+        torch.Size([2, 2, 11])
+        >>> answers = model.beam_search(source, lengths, beam_size=3, max_length=8, bos=1, eos=2)
+        >>> answers.scores.shape, len(answers.best())
+        (torch.Size([2, 3]), 2)
     """
 
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., Decoder]) -> None:

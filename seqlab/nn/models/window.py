@@ -18,9 +18,10 @@ def read_on(before: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> tu
     count for nothing. What is returned last is ``before`` of the next window: so windows of K + 1 tokens lose nothing
     where one call ends and the next begins.
 
-    >>> tokens, last = read_on(torch.tensor([[1, 2]]), torch.tensor([[3, 4, 9]]), torch.tensor([2]))
-    >>> tokens.tolist(), last.tolist()
-    ([[1, 2, 3, 4, 9]], [[3, 4]])
+    Example:
+        >>> tokens, last = read_on(torch.tensor([[1, 2]]), torch.tensor([[3, 4, 9]]), torch.tensor([2]))
+        >>> tokens.tolist(), last.tolist()
+        ([[1, 2, 3, 4, 9]], [[3, 4]])
     """
     tokens = torch.cat((before, inputs), 1)  # (B, K + T)
     if lengths is None:
@@ -55,12 +56,13 @@ class WindowModel(NextTokenModel):
         ValueError: a size or probability is out of range, or, when called, ``inputs`` are not integers ``(B, T)``, or
             the state has another shape.
 
-    >>> model = WindowModel(11, window_size=3, hidden_size=6)
-    >>> whole, _ = model(torch.tensor([[1, 2, 3, 4, 5]]))
-    >>> _, state = model(torch.tensor([[1, 2, 3]]))
-    >>> rest, state = model(torch.tensor([[4, 5]]), state)
-    >>> torch.allclose(whole[:, 3:], rest, atol=1e-6), state
-    (True, (tensor([[4, 5]]),))
+    Example:
+        >>> model = WindowModel(11, window_size=3, hidden_size=6)
+        >>> whole, _ = model(torch.tensor([[1, 2, 3, 4, 5]]))
+        >>> _, state = model(torch.tensor([[1, 2, 3]]))
+        >>> rest, state = model(torch.tensor([[4, 5]]), state)
+        >>> torch.allclose(whole[:, 3:], rest, atol=1e-6), state
+        (True, (tensor([[4, 5]]),))
     """
 
     def __init__(
