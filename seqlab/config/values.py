@@ -154,8 +154,8 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.cell.bias": FLAG,
     "model.cell.module.bias": FLAG,
     "model.cell.returns_output": FLAG,
-    "model.cell.scale": Number(least=-math.inf),
-    "model.cell.input_std": NOT_NEGATIVE,
+    "model.cell.scale": POSITIVE,
+    "model.cell.input_std": POSITIVE,
     "model.cell.eps": POSITIVE,
 }
 """The kind of value of each shipped key that takes a number, a flag or a text. Other keys are checked where they are
