@@ -17,6 +17,7 @@ import torch
 
 from seqlab.callbacks import TrainingMetrics
 from seqlab.config import build
+from seqlab.config.trainer import build_trainer, check_devices
 from seqlab.run.torch_settings import ignore_foreign_warnings
 from tests.conftest import config_of
 
@@ -52,8 +53,8 @@ def trained(overrides: list[str], devices: int) -> dict[str, Any]:
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         ignore_foreign_warnings()
-        trainer = build.build_trainer(config, Path(folder))
-        build.check_devices(config, trainer.world_size, task)
+        trainer = build_trainer(config, Path(folder))
+        check_devices(config, trainer.world_size, task)
         trainer.callbacks.append(recorder)
         trainer.fit(task, datamodule=data)
     training = next(part for part in trainer.callbacks if isinstance(part, TrainingMetrics))

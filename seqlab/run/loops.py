@@ -10,6 +10,7 @@ from typing import Final
 import lightning.pytorch as pl
 
 from seqlab.config import build
+from seqlab.config.trainer import build_evaluator
 from seqlab.run import load
 from seqlab.run.workers import LostProcessError
 from seqlab.tasks.devices import leave_group
@@ -66,7 +67,7 @@ def evaluate_splits(
         callbacks: called during both evaluations.
     """
     task.load_state_dict(load.load_checkpoint(checkpoint)["state_dict"])
-    evaluator = build.build_evaluator(config, callbacks)
+    evaluator = build_evaluator(config, callbacks)
     disable_lightning_signals(evaluator)
     values = [
         *evaluator.validate(task, datamodule=data, verbose=False),

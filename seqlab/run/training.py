@@ -20,6 +20,7 @@ from seqlab.callbacks.checkpoint import rewind_events
 from seqlab.callbacks.report_progress import ReportProgress
 from seqlab.config import build
 from seqlab.config.checks import check_config
+from seqlab.config.trainer import build_trainer, check_devices
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
@@ -131,7 +132,7 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
     if is_resumed:
         log.info("resumed from step %s", resumption.step or "0: there is no checkpoint")
 
-    trainer = build.build_trainer(config, run_dir, resumption.step if resumption.path else None)
+    trainer = build_trainer(config, run_dir, resumption.step if resumption.path else None)
     reporter = ReportProgress(progress, TRAINING, EVALUATION)
     begins_at_parent = has_parent and is_parent_checkpoint(config, resumption.path)
     _connect(trainer, claim, stop, reporter, begins_at_parent=begins_at_parent)
@@ -142,7 +143,7 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
         if is_resumed:
             resumption.repair()
             rewind_events(run_dir, resumption.checkpoint.get("events", {}))
-    build.check_devices(config, trainer.world_size, task)
+    check_devices(config, trainer.world_size, task)
     if trainer.world_size > 1 and is_first_process():
         publish_code_hash()
     # Lightning would load a checkpoint's weights before it does this, and round those of 64-true to 32 bits.

@@ -21,6 +21,7 @@ import lightning.pytorch as pl
 
 from seqlab.config import build
 from seqlab.config.checks import check_config
+from seqlab.config.trainer import build_evaluator, build_trainer, check_devices
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run.progress import duration
@@ -107,12 +108,12 @@ def estimate(config: build.Config, folder: Path) -> Estimate:
     data.prepare_data()
     data.setup("fit")
     task = build.build_task(config, data.spec, build.build_model(config, data.spec))
-    devices = build.build_trainer(config, folder).world_size  # also refuses wrong options and callbacks
-    build.check_devices(config, devices, task)
+    devices = build_trainer(config, folder).world_size  # also refuses wrong options and callbacks
+    check_devices(config, devices, task)
     data.batch_size //= devices  # one device's share is timed, without the communication between devices
     one_device = {"strategy": "auto", "devices": 1, "num_nodes": 1}
     options = {**config["trainer"], **one_device, "enable_progress_bar": False, "limit_val_batches": 1}
-    trainer = build.build_trainer({**config, "callbacks": {}, "logger": {}, "trainer": options}, folder)
+    trainer = build_trainer({**config, "callbacks": {}, "logger": {}, "trainer": options}, folder)
     timer = _StepTimer()
     trainer.callbacks = [timer]  # type: ignore[attr-defined]
     trainer.fit(task, datamodule=data)
@@ -137,7 +138,7 @@ def _batch_seconds(config: build.Config, task: pl.LightningModule, data: pl.Ligh
     """The time of one validation batch in seconds."""
     limited = {**config, "trainer": {**config["trainer"], "limit_val_batches": _TIMED_BATCHES}}
     timer = _ValidationTimer()
-    build.build_evaluator(limited, [timer]).validate(task, datamodule=data, verbose=False)
+    build_evaluator(limited, [timer]).validate(task, datamodule=data, verbose=False)
     return statistics.median(timer.seconds)
 
 

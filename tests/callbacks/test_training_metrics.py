@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import CSVLogger
 from seqlab.callbacks import TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
+from seqlab.config.trainer import build_trainer
 from tests.conftest import config_of, small
 
 
@@ -21,7 +22,7 @@ def fitted(tmp_path, text_file, *overrides):
         torch.manual_seed(0)
         return build.build_task(config, data.spec, build.build_model(config, data.spec))
 
-    trainer = build.build_trainer(config, tmp_path)
+    trainer = build_trainer(config, tmp_path)
     log = {}
     trainer.loggers = [Log(tmp_path, log)]
     trainer.fit(task_of(), datamodule=data)
@@ -127,7 +128,7 @@ def test_a_classifiers_rate_counts_the_tokens_it_reads_and_it_has_no_perplexity(
     config = config_of(
         "experiment=tiny_sentiment", "logger=none", "callbacks.confusion=null", "callbacks.examples=null"
     )
-    trainer, log = build.build_trainer(config, tmp_path), {}
+    trainer, log = build_trainer(config, tmp_path), {}
     trainer.loggers = [Log(tmp_path, log)]
     data = build.build_data(config)
     trainer.fit(build.build_task(config, data.spec, build.build_model(config, data.spec)), datamodule=data)

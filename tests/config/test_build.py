@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from seqlab.config import build
+from seqlab.config.trainer import build_trainer, check_devices, resolve_accelerator
 from seqlab.data import LanguageModelSpec
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
@@ -108,21 +109,21 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
 def test_a_mistake_in_the_trainer_is_one_line_that_names_the_key(tmp_path, overrides, words):
-    message = refusal(lambda config: build.build_trainer(config, tmp_path), "trainer=cpu", "logger=none", *overrides)
+    message = refusal(lambda config: build_trainer(config, tmp_path), "trainer=cpu", "logger=none", *overrides)
     assert all(word in message for word in words), message
 
 
 def test_a_gpu_that_is_not_there_is_refused(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
-    message = refusal(lambda config: build.build_trainer(config, tmp_path), "trainer=gpu")
+    message = refusal(lambda config: build_trainer(config, tmp_path), "trainer=gpu")
     assert message.startswith("trainer=gpu, but PyTorch finds no CUDA device")
-    assert build.resolve_accelerator("auto") == "cpu"
+    assert resolve_accelerator("auto") == "cpu"
 
 
 def test_a_callback_set_to_null_is_left_out(tmp_path):
     config = config_of("data=hello", "trainer=cpu", "logger=none", "callbacks.examples=null")
-    names = [type(callback).__name__ for callback in build.build_trainer(config, tmp_path).callbacks]
+    names = [type(callback).__name__ for callback in build_trainer(config, tmp_path).callbacks]
     assert "RunCheckpoint" in names and "ShowExamples" not in names
 
 
@@ -131,7 +132,7 @@ def test_the_runs_own_checkpoint_comes_last_and_has_the_state_of_all(tmp_path):
     config = config_of("data=hello", "trainer=cpu", "logger=none", another)
     config["callbacks"] = {name: config["callbacks"][name] for name in ("mine", "checkpoint")}
     for _ in range(2):
-        names = [type(callback).__name__ for callback in build.build_trainer(config, tmp_path).checkpoint_callbacks]
+        names = [type(callback).__name__ for callback in build_trainer(config, tmp_path).checkpoint_callbacks]
         assert names == ["ModelCheckpoint", "RunCheckpoint"]
         config["callbacks"] = dict(reversed(config["callbacks"].items()))
 
@@ -184,9 +185,9 @@ def test_schedules_come_with_their_options(name, options, rates):
     ],
 )
 def test_what_two_devices_cannot_share_is_refused(overrides, words):
-    line = refusal(lambda config: build.check_devices(config, 2, task_of(config)), *overrides)
+    line = refusal(lambda config: check_devices(config, 2, task_of(config)), *overrides)
     assert all(word in line for word in words), line
-    build.check_devices(config_of(*overrides, "data=hello"), 1, task_of(config_of(*overrides, "data=hello")))
+    check_devices(config_of(*overrides, "data=hello"), 1, task_of(config_of(*overrides, "data=hello")))
 
 
 @pytest.mark.parametrize(

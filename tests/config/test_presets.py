@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from seqlab import conf
 from seqlab.config import build
 from seqlab.config.hash import config_hash
+from seqlab.config.trainer import build_trainer
 from seqlab.data import LanguageModelSpec, World
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
@@ -254,7 +255,7 @@ def test_each_trainer_names_its_device(tmp_path, name):
     assert config["trainer"]["accelerator"] == {"default": "auto", "ddp": "auto"}.get(name, name)
     assert config["trainer"]["strategy"] == {"ddp": "ddp"}.get(name, "auto")
     if name != "gpu":
-        assert build.build_trainer(config, tmp_path).max_epochs == config["trainer"]["max_epochs"]
+        assert build_trainer(config, tmp_path).max_epochs == config["trainer"]["max_epochs"]
 
 
 @pytest.mark.parametrize("name", GROUPS["launcher"])

@@ -15,6 +15,7 @@ from seqlab.cli import main
 from seqlab.commands.evaluate import evaluate
 from seqlab.commands.predict import predict
 from seqlab.config import build
+from seqlab.config.trainer import build_evaluator
 from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
 from seqlab.run import load
@@ -209,7 +210,7 @@ def test_a_second_test_forgets_the_first_and_a_beginning_within_a_translation_is
     run = load.load_run(learned)
     data = build.build_data(run.config)
     task = build.build_task(run.config, data.spec, run.model())
-    trainer = build.build_evaluator(run.config)
+    trainer = build_evaluator(run.config)
     for _ in range(2):
         trainer.test(task, datamodule=data, verbose=False)
         assert len(task.hypotheses["test"]) == run.spec.num_pairs["test"]
