@@ -356,6 +356,33 @@ def test_a_weight_that_project_reads_too_is_computed_once_a_call():
     assert_calls_agree(make, "scan")
 
 
+def test_a_step_reads_what_is_made_from_others_beside_a_project_of_its_own(caplog):
+    """Within the call, a weight that is made from others is kept: the step is not to be captured from what is kept."""
+
+    class Levelled(Cell):
+        project = DrawsAMask.project
+
+        def __init__(self):
+            super().__init__()
+            self.level = nn.Parameter(torch.linspace(0.1, 1, 5))
+
+        def pointwise(self, gi, gh, state):
+            return ((gi + gh).tanh() * self.scale * self.level,)
+
+    def make():
+        cell = Levelled()
+        nn.utils.parametrize.register_parametrization(cell, "level", nn.Softplus())
+        return cell
+
+    def change(cell):
+        with torch.no_grad():
+            cell.parametrizations.level.original.mul_(2)
+
+    for backend in ("auto", "scan"):
+        assert_calls_agree(make, "scan", backend, change=change)
+    assert "its steps run on loop" not in caplog.text
+
+
 # A part of the state that all rows share, and a backward pass that looks at all of them
 
 
