@@ -11,9 +11,6 @@ from torch import Tensor, fx
 
 from seqlab.nn.engine.scan import trace
 
-TRACED_ANEW = frozenset(("test_engine_order", "test_engine_process"))
-"""Files about what goes on while PyTorch traces: threads, modes, and functions of PyTorch that are replaced."""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def frozen():
@@ -27,19 +24,22 @@ def quick_flags(quick_flags) -> tuple[str, ...]:
     return (*quick_flags, "-fuse-ld=gold") if shutil.which("ld.gold") else quick_flags
 
 
-@pytest.fixture(scope="module", autouse=True)
-def traces(request):
+@pytest.fixture(scope="session", autouse=True)
+def traces():
     """Steps that are equal, in graph, sizes and modes, are traced once a process: a third of a first call's time.
 
     Each is captured, lowered and compared with its cell as ever; and no trace is kept of a graph that holds more than
     calls of PyTorch, such as a function with a gradient of its own.
     """
-    if request.path.stem in TRACED_ANEW:
-        yield
-        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trace, "_joint", _joint_of_equal_step)
         yield
+
+
+@pytest.fixture
+def traced_anew(monkeypatch):
+    """For what is about the time while PyTorch traces: threads, modes, and what is replaced in PyTorch itself."""
+    monkeypatch.setattr(trace, "_joint", _joint)
 
 
 _joint = trace._joint

@@ -342,6 +342,7 @@ def test_hooks_on_weights_and_results():
     both(hooked)
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_a_checkpoint_around_a_first_call(reentrant):
     def checkpointed(layer, x):
@@ -352,6 +353,7 @@ def test_a_checkpoint_around_a_first_call(reentrant):
     both(checkpointed)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_hooks_on_what_is_saved_around_a_first_call():
     """They see what this call saves, and nothing of what the engine looks at first."""
     cell = LSTMCell(3, 5).double()
@@ -372,6 +374,7 @@ def test_hooks_on_what_is_saved_around_a_first_call():
         assert_layer_agrees(Recurrent(LSTMCell(3, 5).double()))
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_saved_tensors_may_be_forbidden_where_nothing_is_saved():
     cell = LSTMCell(3, 5).double()
     x, _ = batch(cell, 5, 6)
@@ -381,6 +384,7 @@ def test_saved_tensors_may_be_forbidden_where_nothing_is_saved():
         assert Recurrent(cell)(x)[0].grad_fn is None
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("make", [LSTMCell, PeepholeLSTMCell])
 def test_inference_mode_first_and_training_after(make):
     torch.manual_seed(0)
@@ -394,6 +398,7 @@ def test_inference_mode_first_and_training_after(make):
     torch.testing.assert_close(inferred.clone(), Recurrent(layer.cell, "loop")(x, state)[0])
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_anomaly_detection():
     with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
         layer = Recurrent(LSTMCell(3, 5).double())

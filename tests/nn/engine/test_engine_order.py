@@ -234,6 +234,7 @@ def test_a_tensor_that_is_a_default_may_be_replaced():
 # PyTorch itself
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("kind", [GRUCell, LSTMCell, Cell])
 def test_a_method_of_all_tensors_that_is_replaced_counts(kind, monkeypatch):
     def change(cell):
@@ -246,6 +247,7 @@ def test_a_method_of_all_tensors_that_is_replaced_counts(kind, monkeypatch):
             assert_calls_agree(lambda: kind(3, 5), "native", "native", calls=2, change=change)
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("kind", [GRUCell, LSTMCell])
 def test_a_product_that_is_replaced_counts(kind, monkeypatch):
     linear = functional.linear
@@ -256,6 +258,7 @@ def test_a_product_that_is_replaced_counts(kind, monkeypatch):
     assert_calls_agree(lambda: kind(3, 5), "loop", calls=2, change=change)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_a_hook_on_all_modules_counts():
     class Modular(Cell):
         def __init__(self):
@@ -439,6 +442,7 @@ def test_an_output_whose_backward_pass_looks_at_all_rows():
     assert_calls_agree(Own, "scan")
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_first_calls_from_many_threads_leave_no_mode_on(compiled_quickly):
     """PyTorch's tracers turn anomaly detection on meanwhile, for the whole process."""
     interval, filters = sys.getswitchinterval(), list(warnings.filters)

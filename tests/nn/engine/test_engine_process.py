@@ -55,6 +55,7 @@ def together(*calls):
 # Threads
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("make", [PeepholeLSTMCell, LSTMCell])
 def test_many_threads_make_the_first_call(make):
     torch.manual_seed(0)
@@ -76,6 +77,7 @@ def test_many_threads_make_the_first_call(make):
     assert layer.last_run.engine == "scan"
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_threads_with_cells_and_modes_of_their_own():
     cells = [make(3, 5).double() for make in (PeepholeLSTMCell, LayerNormLSTMCell, GRUCell, LSTMCell)]
     x, _ = batch(cells[0], 5, 6)
@@ -95,6 +97,7 @@ def test_threads_with_cells_and_modes_of_their_own():
         torch.testing.assert_close(result, Recurrent(cell, "loop")(x)[0].detach(), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("backend", ["auto", "loop", "native"])
 def test_parametrized_models_in_two_threads_keep_their_own_weights(backend):
     """An optimizer's step in each: the weights of the step before would be another model's."""
@@ -238,6 +241,7 @@ def test_a_fork_of_a_process_that_has_run(another_process):
 # Compiled models
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.filterwarnings("ignore:.*")  # torch's compiler warns of its own
 def test_a_compiled_model_of_a_cell_that_steps_aside(compiled_quickly):
     def counting(self, gi, gh, state):
@@ -260,6 +264,7 @@ def test_a_compiled_model_of_a_cell_that_steps_aside(compiled_quickly):
     torch._dynamo.reset()
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_a_reset_of_torchs_compiler_changes_nothing():
     torch.manual_seed(0)
     layer = Recurrent(PeepholeLSTMCell(3, 5).double())
@@ -270,6 +275,7 @@ def test_a_reset_of_torchs_compiler_changes_nothing():
     assert_layer_agrees(layer)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_torchs_compiler_may_be_switched_off_around_a_first_call():
     layer = Recurrent(PeepholeLSTMCell(3, 5).double())
     with torch._dynamo.config.patch(disable=True):
@@ -279,6 +285,7 @@ def test_torchs_compiler_may_be_switched_off_around_a_first_call():
 # Modes
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("device", ["meta", "cpu"])
 def test_a_default_device(device):
     torch.manual_seed(0)
@@ -295,6 +302,7 @@ def test_a_default_device(device):
     assert ragged.shape == output.shape
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_a_default_dtype():
     torch.manual_seed(0)
     layer = Recurrent(PeepholeLSTMCell(3, 5).double())
@@ -306,6 +314,7 @@ def test_a_default_dtype():
     assert_layer_agrees(layer)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_deterministic_algorithms():
     torch.use_deterministic_algorithms(True)
     try:
@@ -314,6 +323,7 @@ def test_deterministic_algorithms():
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_autocast_that_comes_and_goes():
     torch.manual_seed(0)
     layer = Recurrent(PeepholeLSTMCell(3, 5))

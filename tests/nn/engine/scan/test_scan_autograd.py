@@ -191,6 +191,7 @@ def test_it_keeps_seven_numbers_a_unit_and_step_for_an_lstm(either):
     assert kept < (7.6 if either == "compiled" else 10.6), kept  # and the initial state
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, parametrize.cached, autocast, checkpointed])
 def test_a_first_call_may_be_made_in_any_mode(mode):
     cell = PeepholeLSTMCell(3, 17).double()
