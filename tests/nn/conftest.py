@@ -2,11 +2,13 @@
 
 import copy
 import gc
+import logging
 import shutil
 import threading
 
 import pytest
 import torch
+import torch._dynamo
 from torch import Tensor, fx
 
 from seqlab.nn.engine.scan import trace
@@ -18,15 +20,26 @@ def frozen():
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unlogged():
+    """PyTorch's tracers write no log for tools, and keep no shapes for a next capture, whose symbols are its own.
+
+    Either is for what compiles large models over and over: here they take a tenth of a first call's time.
+    """
+    with pytest.MonkeyPatch.context() as patch, torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        patch.setattr(logging.getLogger("torch.__trace"), "handlers", [])
+        yield
+
+
 @pytest.fixture(scope="session")
 def quick_flags(quick_flags) -> tuple[str, ...]:
     """The same, with a linker that takes a third of the time, where there is one: these tests compile 300 steps."""
     return (*quick_flags, "-fuse-ld=gold") if shutil.which("ld.gold") else quick_flags
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def traces():
-    """Steps that are equal, in graph, sizes and modes, are traced once a process: a third of a first call's time.
+    """Steps that are equal in graph, sizes and modes are traced once a process: tracing is a third of a first call.
 
     Each is captured, lowered and compared with its cell as ever; and no trace is kept of a graph that holds more than
     calls of PyTorch, such as a function with a gradient of its own.
