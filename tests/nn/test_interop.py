@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.nn import Encoder, GRUCell, LSTMCell, RNNCell
 from seqlab.nn.interop import from_torch, state_from_torch, state_to_torch, to_torch
+from tests.nn.covering import covering
 
 FAMILIES = {"tanh": nn.RNN, "relu": partial(nn.RNN, nonlinearity="relu"), "gru": nn.GRU, "lstm": nn.LSTM}
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -51,14 +52,14 @@ def loss_of(output, final):
     return (output * output.detach().cos()).sum() + sum((part**2).sum() for part in final)
 
 
-@pytest.mark.parametrize("backend", ["auto", "loop"])
-@pytest.mark.parametrize("lengths", [None, torch.tensor([2, 5, 1, 4])])
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("batch_first", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("bidirectional", [True, False])
-@pytest.mark.parametrize("num_layers", [1, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "num_layers", "bidirectional", "bias", "batch_first", "dtype", "lengths", "backend"),
+    covering(
+        *([*FAMILIES], [1, 3], [True, False], [True, False], [True, False], [*TOLERANCE]),
+        *([None, [2, 5, 1, 4]], ["auto", "loop"]),
+        strength=3,
+    ),
+)
 def test_from_torch_agrees_in_outputs_states_and_gradients(
     family, num_layers, bidirectional, bias, batch_first, dtype, lengths, backend
 ):
@@ -66,6 +67,7 @@ def test_from_torch_agrees_in_outputs_states_and_gradients(
         3, 4, num_layers, bias=bias, bidirectional=bidirectional, batch_first=batch_first, dtype=dtype
     )
     encoder = from_torch(module, backend)
+    lengths = None if lengths is None else torch.tensor(lengths)
     x, state = torch.randn(4, 5, 3, dtype=dtype, requires_grad=True), random_state(module, 4, dtype)
     output, final = run_torch(module, x, state, lengths)
     loss_of(output, final).backward()

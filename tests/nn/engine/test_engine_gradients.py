@@ -19,6 +19,7 @@ from seqlab.nn import (
     Recurrent,
 )
 from tests.nn.agreement import RAGGED, Same, assert_layer_agrees, batch, small_cell
+from tests.nn.covering import covering
 
 
 @pytest.fixture(autouse=True)
@@ -73,40 +74,39 @@ class Push(torch.autograd.Function):
         return LAYOUTS[ctx.layout](values), None, None
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("lengths", [None, RAGGED])
+RUN = [
+    (LSTMCell, "scan"),
+    (LSTMCell, "native"),
+    (GRUCell, "scan"),
+    (LayerNormLSTMCell, "scan"),
+    (MinGRUCell, "parallel"),
+]
+
+
 @pytest.mark.parametrize(
-    ("make", "backend"),
-    [
-        (LSTMCell, "scan"),
-        (LSTMCell, "native"),
-        (GRUCell, "scan"),
-        (LayerNormLSTMCell, "scan"),
-        (MinGRUCell, "parallel"),
-    ],
+    ("run", "layout", "lengths", "reverse"), covering(RUN, [*LAYOUTS], [None, RAGGED], [False, True], strength=3)
 )
-def test_gradients_may_come_in_any_layout(make, backend, lengths, layout):
+def test_gradients_may_come_in_any_layout(run, lengths, layout, reverse):
     """Of the output and of each final state: each alone, and all of them."""
+    make, backend = run
     cell = cell_of(make)
-    counts = None if lengths is None else torch.tensor(lengths)
-    for reverse in (False, True):
-        found = []
-        for name in (backend, "loop"):
-            x, state = batch(cell, 5, 6)
-            leaves = [x.requires_grad_(), *(part.requires_grad_() for part in state), *cell.parameters()]
-            output, final = Recurrent(cell, name, reverse)(x, state, counts)
-            pushed = [Push.apply(part, layout, k) for k, part in enumerate((output, *final))]
-            found.append(
-                [
-                    gradient
-                    for loss in (*pushed, sum(pushed))
-                    for gradient in torch.autograd.grad(
-                        loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
-                    )
-                ]
-            )
-        for one, other in zip(*found, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    counts, found = None if lengths is None else torch.tensor(lengths), []
+    for name in (backend, "loop"):
+        x, state = batch(cell, 5, 6)
+        leaves = [x.requires_grad_(), *(part.requires_grad_() for part in state), *cell.parameters()]
+        output, final = Recurrent(cell, name, reverse)(x, state, counts)
+        pushed = [Push.apply(part, layout, k) for k, part in enumerate((output, *final))]
+        found.append(
+            [
+                gradient
+                for loss in (*pushed, sum(pushed))
+                for gradient in torch.autograd.grad(
+                    loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+                )
+            ]
+        )
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 LOSSES = {
@@ -176,17 +176,21 @@ def both(function, make=LSTMCell, cell=None):
     return found[0]
 
 
-@pytest.mark.parametrize("lengths", [None, RAGGED])
 @pytest.mark.parametrize("make", [LSTMCell, GRUCell, LayerNormLSTMCell, PeepholeLSTMCell, MinGRUCell])
-def test_a_gradient_penalty_trains_every_weight(make, lengths):
-    counts = None if lengths is None else torch.tensor(lengths)
-
+def test_a_gradient_penalty_trains_every_weight(make):
     def penalty(layer, x):
-        (slope,) = torch.autograd.grad(layer(x.requires_grad_(), lengths=counts)[0].sin().sum(), x, create_graph=True)
-        slope.square().sum().backward()
-        return [torch.zeros_like(each) if each.grad is None else each.grad for each in (x, *layer.cell.parameters())]
+        found = []
+        for counts in (None, torch.tensor(RAGGED)):
+            layer.zero_grad()
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(layer(x, lengths=counts)[0].sin().sum(), x, create_graph=True)
+            slope.square().sum().backward()
+            leaves = (x, *layer.cell.parameters())
+            found += [torch.zeros_like(each) if each.grad is None else each.grad for each in leaves]
+            assert any(each.abs().sum() > 0 for each in found[1 - len(leaves) :])
+        return found
 
-    assert any(each.abs().sum() > 0 for each in both(penalty, make)[1:])
+    both(penalty, make)
 
 
 def test_a_penalty_where_the_projection_is_the_users_own():
@@ -338,6 +342,7 @@ def test_hooks_on_weights_and_results():
     both(hooked)
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_a_checkpoint_around_a_first_call(reentrant):
     def checkpointed(layer, x):
@@ -348,6 +353,7 @@ def test_a_checkpoint_around_a_first_call(reentrant):
     both(checkpointed)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_hooks_on_what_is_saved_around_a_first_call():
     """They see what this call saves, and nothing of what the engine looks at first."""
     cell = LSTMCell(3, 5).double()
@@ -368,6 +374,7 @@ def test_hooks_on_what_is_saved_around_a_first_call():
         assert_layer_agrees(Recurrent(LSTMCell(3, 5).double()))
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_saved_tensors_may_be_forbidden_where_nothing_is_saved():
     cell = LSTMCell(3, 5).double()
     x, _ = batch(cell, 5, 6)
@@ -377,6 +384,7 @@ def test_saved_tensors_may_be_forbidden_where_nothing_is_saved():
         assert Recurrent(cell)(x)[0].grad_fn is None
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("make", [LSTMCell, PeepholeLSTMCell])
 def test_inference_mode_first_and_training_after(make):
     torch.manual_seed(0)
@@ -390,6 +398,7 @@ def test_inference_mode_first_and_training_after(make):
     torch.testing.assert_close(inferred.clone(), Recurrent(layer.cell, "loop")(x, state)[0])
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_anomaly_detection():
     with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
         layer = Recurrent(LSTMCell(3, 5).double())

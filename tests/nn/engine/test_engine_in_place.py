@@ -26,6 +26,21 @@ def test_an_output_of_a_linear_cell_may_be_changed(backend, dtype):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("kind", [LSTMCell, GRUCell])
+def test_a_result_of_a_kernel_of_torchs_may_be_changed(kind):
+    """In float32, where oneDNN keeps an LSTM's output for its gradient."""
+    cell, found = kind(3, 5), []
+    for backend in ("native", "loop"):
+        x, _ = batch(cell, 4, 6, torch.float32)
+        output, (h, *_) = Recurrent(cell, backend)(x.requires_grad_())
+        output.mul_(2)
+        h.add_(1)
+        loss = output.square().sum() + h.square().sum()
+        found.append([output.detach(), *torch.autograd.grad(loss, [x, *cell.parameters()])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 OUTPUTS = {
     "keeps its own result": lambda h: h.relu(),
     "keeps what it is given": lambda h: h.square(),

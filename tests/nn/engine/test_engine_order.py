@@ -234,6 +234,7 @@ def test_a_tensor_that_is_a_default_may_be_replaced():
 # PyTorch itself
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("kind", [GRUCell, LSTMCell, Cell])
 def test_a_method_of_all_tensors_that_is_replaced_counts(kind, monkeypatch):
     def change(cell):
@@ -246,6 +247,7 @@ def test_a_method_of_all_tensors_that_is_replaced_counts(kind, monkeypatch):
             assert_calls_agree(lambda: kind(3, 5), "native", "native", calls=2, change=change)
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("kind", [GRUCell, LSTMCell])
 def test_a_product_that_is_replaced_counts(kind, monkeypatch):
     linear = functional.linear
@@ -256,6 +258,7 @@ def test_a_product_that_is_replaced_counts(kind, monkeypatch):
     assert_calls_agree(lambda: kind(3, 5), "loop", calls=2, change=change)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_a_hook_on_all_modules_counts():
     class Modular(Cell):
         def __init__(self):
@@ -356,6 +359,33 @@ def test_a_weight_that_project_reads_too_is_computed_once_a_call():
     assert_calls_agree(make, "scan")
 
 
+def test_a_step_reads_what_is_made_from_others_beside_a_project_of_its_own(caplog):
+    """Within the call, a weight that is made from others is kept: the step is not to be captured from what is kept."""
+
+    class Levelled(Cell):
+        project = DrawsAMask.project
+
+        def __init__(self):
+            super().__init__()
+            self.level = nn.Parameter(torch.linspace(0.1, 1, 5))
+
+        def pointwise(self, gi, gh, state):
+            return ((gi + gh).tanh() * self.scale * self.level,)
+
+    def make():
+        cell = Levelled()
+        nn.utils.parametrize.register_parametrization(cell, "level", nn.Softplus())
+        return cell
+
+    def change(cell):
+        with torch.no_grad():
+            cell.parametrizations.level.original.mul_(2)
+
+    for backend in ("auto", "scan"):
+        assert_calls_agree(make, "scan", backend, change=change)
+    assert "its steps run on loop" not in caplog.text
+
+
 # A part of the state that all rows share, and a backward pass that looks at all of them
 
 
@@ -412,6 +442,7 @@ def test_an_output_whose_backward_pass_looks_at_all_rows():
     assert_calls_agree(Own, "scan")
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_first_calls_from_many_threads_leave_no_mode_on(compiled_quickly):
     """PyTorch's tracers turn anomaly detection on meanwhile, for the whole process."""
     interval, filters = sys.getswitchinterval(), list(warnings.filters)

@@ -55,6 +55,7 @@ def together(*calls):
 # Threads
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("make", [PeepholeLSTMCell, LSTMCell])
 def test_many_threads_make_the_first_call(make):
     torch.manual_seed(0)
@@ -66,7 +67,7 @@ def test_many_threads_make_the_first_call(make):
         output, _ = layer(x)
         return torch.autograd.grad(output.sin().sum(), list(cell.parameters()))
 
-    results = together(*[call] * 6)
+    results = together(*[call] * 4)
     assert [name for name, _ in layer.named_parameters()] == before
     output, _ = Recurrent(cell, "loop")(x)
     expected = torch.autograd.grad(output.sin().sum(), list(cell.parameters()))
@@ -76,6 +77,7 @@ def test_many_threads_make_the_first_call(make):
     assert layer.last_run.engine == "scan"
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_threads_with_cells_and_modes_of_their_own():
     cells = [make(3, 5).double() for make in (PeepholeLSTMCell, LayerNormLSTMCell, GRUCell, LSTMCell)]
     x, _ = batch(cells[0], 5, 6)
@@ -95,6 +97,7 @@ def test_threads_with_cells_and_modes_of_their_own():
         torch.testing.assert_close(result, Recurrent(cell, "loop")(x)[0].detach(), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("backend", ["auto", "loop", "native"])
 def test_parametrized_models_in_two_threads_keep_their_own_weights(backend):
     """An optimizer's step in each: the weights of the step before would be another model's."""
@@ -128,27 +131,26 @@ def test_parametrized_models_in_two_threads_keep_their_own_weights(backend):
 # Copies
 
 
-@pytest.mark.parametrize("how", ["deepcopy", "pickle", "torch.save"])
+def saved_and_loaded(layer):
+    stream = io.BytesIO()
+    torch.save(layer, stream)
+    stream.seek(0)
+    return torch.load(stream, weights_only=False)
+
+
 @pytest.mark.parametrize("make", [PeepholeLSTMCell, GRUCell])
-def test_a_layer_that_has_run_can_be_copied(make, how):
+def test_a_layer_that_has_run_can_be_copied(make):
     torch.manual_seed(0)
     layer = Recurrent(make(3, 5).double(), reverse=True)
     assert_layer_agrees(layer)
-    if how == "deepcopy":
-        other = copy.deepcopy(layer)
-    elif how == "pickle":
-        other = pickle.loads(pickle.dumps(layer))
-    else:
-        stream = io.BytesIO()
-        torch.save(layer, stream)
-        stream.seek(0)
-        other = torch.load(stream, weights_only=False)
-    with torch.no_grad():
-        for each in other.parameters():
-            each.mul_(2)
-    assert_layer_agrees(other)
-    assert_layer_agrees(layer)
-    assert other.last_run.engine == "scan"
+    for copied in (copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer)), saved_and_loaded):
+        other = copied(layer)
+        with torch.no_grad():
+            for each in other.parameters():
+                each.mul_(2)
+        assert_layer_agrees(other)
+        assert_layer_agrees(layer)
+        assert other.last_run.engine == "scan"
 
 
 def test_a_state_dict_is_of_weights_alone():
@@ -158,16 +160,17 @@ def test_a_state_dict_is_of_weights_alone():
     assert list(layer.state_dict()) == before == [f"cell.{name}" for name, _ in layer.cell.named_parameters()]
 
 
-@pytest.mark.parametrize("make", [LSTMCell, LayerNormLSTMCell])
-def test_a_cell_is_freed_after_use(make):
-    cell = make(3, 5).double()
-    layer = Recurrent(cell)
-    assert_layer_agrees(layer, without_gradients=True)
-    assert watch_of(cell, "pointwise").captures
-    gone = [weakref.ref(cell), weakref.ref(cell.weight_hh)]
+def test_a_cell_is_freed_after_use():
+    gone = []
+    for make in (LSTMCell, LayerNormLSTMCell):
+        cell = make(3, 5).double()
+        layer = Recurrent(cell)
+        assert_layer_agrees(layer, without_gradients=True)
+        assert watch_of(cell, "pointwise").captures
+        gone += [weakref.ref(cell), weakref.ref(cell.weight_hh)]
     del cell, layer
     gc.collect()
-    assert [each() for each in gone] == [None, None]
+    assert [each() for each in gone] == [None] * 4
 
 
 def test_a_cell_in_two_layers_serves_both():
@@ -238,6 +241,7 @@ def test_a_fork_of_a_process_that_has_run(another_process):
 # Compiled models
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.filterwarnings("ignore:.*")  # torch's compiler warns of its own
 def test_a_compiled_model_of_a_cell_that_steps_aside(compiled_quickly):
     def counting(self, gi, gh, state):
@@ -260,6 +264,7 @@ def test_a_compiled_model_of_a_cell_that_steps_aside(compiled_quickly):
     torch._dynamo.reset()
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_a_reset_of_torchs_compiler_changes_nothing():
     torch.manual_seed(0)
     layer = Recurrent(PeepholeLSTMCell(3, 5).double())
@@ -270,6 +275,7 @@ def test_a_reset_of_torchs_compiler_changes_nothing():
     assert_layer_agrees(layer)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_torchs_compiler_may_be_switched_off_around_a_first_call():
     layer = Recurrent(PeepholeLSTMCell(3, 5).double())
     with torch._dynamo.config.patch(disable=True):
@@ -279,6 +285,7 @@ def test_torchs_compiler_may_be_switched_off_around_a_first_call():
 # Modes
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("device", ["meta", "cpu"])
 def test_a_default_device(device):
     torch.manual_seed(0)
@@ -295,6 +302,7 @@ def test_a_default_device(device):
     assert ragged.shape == output.shape
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_a_default_dtype():
     torch.manual_seed(0)
     layer = Recurrent(PeepholeLSTMCell(3, 5).double())
@@ -306,6 +314,7 @@ def test_a_default_dtype():
     assert_layer_agrees(layer)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_deterministic_algorithms():
     torch.use_deterministic_algorithms(True)
     try:
@@ -314,6 +323,7 @@ def test_deterministic_algorithms():
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_autocast_that_comes_and_goes():
     torch.manual_seed(0)
     layer = Recurrent(PeepholeLSTMCell(3, 5))

@@ -17,6 +17,7 @@ from torch.nn import functional
 from seqlab.nn import GRUCell, LinearCell, LSTMCell, Recurrent
 from seqlab.nn.engine.scan import execution, readiness, schedule, spellings
 from tests.nn.agreement import RAGGED, assert_layer_agrees, batch, small_cell
+from tests.nn.covering import covering
 
 
 @pytest.fixture(autouse=True)
@@ -405,6 +406,17 @@ def test_random_states_are_as_they_were_after_the_first_call():
     assert torch.equal(torch.get_rng_state(), states[2])
 
 
+def test_a_hook_on_an_argument_is_named():
+    def step(self, gi, gh, state):
+        if state[0].requires_grad:
+            state[0].register_hook(lambda gradient: gradient * 0.5)
+        return ((gi + gh).tanh() + state[0],)
+
+    layer = Recurrent(small_cell(step))
+    assert_layer_agrees(layer)
+    assert layer.last_run == ("loop", "it registers a hook on one of its arguments")
+
+
 # What autograd offers inside a step is served
 
 
@@ -579,10 +591,13 @@ class RunningOutput(LSTMCell):
         return self.norm(state[0])
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("lengths", [None, RAGGED])
 @pytest.mark.parametrize(
-    "make", [NormalizedOutput, CountingOutput, DropoutOutput, NormalizedInput, SummedInput, RunningOutput]
+    ("make", "lengths", "reverse"),
+    covering(
+        [NormalizedOutput, CountingOutput, DropoutOutput, NormalizedInput, SummedInput, RunningOutput],
+        [None, RAGGED],
+        [False, True],
+    ),
 )
 def test_outputs_and_projections_of_any_kind_are_as_on_loop(make, lengths, reverse):
     torch.manual_seed(0)

@@ -22,6 +22,7 @@ from seqlab.nn import (
 )
 from seqlab.nn.engine import ENGINES, available, choose, native, preference
 from tests.nn.agreement import assert_agrees
+from tests.nn.covering import covering
 
 STOCK = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -40,13 +41,16 @@ def run_with_gradients(layer, x, state, lengths):
     return [output, *final, *torch.autograd.grad(total, [x, *state, *layer.parameters()])]
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("lengths", [None, "full", "ragged", "with zero", "all zero"])
-@pytest.mark.parametrize(("rows", "steps"), [(1, 1), (1, 6), (4, 1), (4, 6)])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("factory", STOCK)
-def test_native_agrees_with_loop(factory, dtype, bias, rows, steps, lengths, reverse):
+@pytest.mark.parametrize(
+    ("factory", "shape", "lengths", "dtype", "bias", "reverse"),
+    covering(
+        *(STOCK, [(1, 1), (1, 6), (4, 1), (4, 6)], [None, "full", "ragged", "with zero", "all zero"]),
+        *([*TOLERANCE], [True, False], [False, True]),
+        strength=3,
+    ),
+)
+def test_native_agrees_with_loop(factory, dtype, bias, shape, lengths, reverse):
+    rows, steps = shape
     cell = factory(3, 5, bias=bias).to(dtype)
     x, state = (
         torch.randn(rows, steps, 3, dtype=dtype),
@@ -76,12 +80,13 @@ def two_layers(factory, backend):
     return Recurrent(factory(8, 8), backend), Recurrent(factory(8, 8), backend)
 
 
-@pytest.mark.parametrize("factory", STOCK)
-@pytest.mark.parametrize("cast_to", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("backend", ["loop", "native", "scan"])
-@pytest.mark.parametrize("lengths", [None, torch.tensor([4, 2])])
+@pytest.mark.parametrize(
+    ("factory", "backend", "cast_to", "lengths"),
+    covering(STOCK, ["loop", "native", "scan"], [torch.bfloat16, torch.float16], [None, [4, 2]]),
+)
 def test_autocast_trains_and_carries_a_float32_state(factory, cast_to, backend, lengths):
     lower, upper = two_layers(factory, backend)
+    lengths = None if lengths is None else torch.tensor(lengths)
     lower.zero_grad()
     torch.manual_seed(0)
     x = torch.randn(2, 4, 8)

@@ -101,7 +101,6 @@ def second_derivatives(layer, lengths):
     return [output, first, *torch.autograd.grad(first.square().sum(), [x, *layer.cell.parameters()])]
 
 
-@pytest.mark.parametrize("lengths", [None, [5, 0, 2, 5]])
 @pytest.mark.parametrize(
     ("function", "engine"),
     [
@@ -113,11 +112,11 @@ def second_derivatives(layer, lengths):
         (ConstantWithin.apply, "loop"),
     ],
 )
-def test_a_gradient_penalty_through_a_function_of_ones_own(function, engine, lengths):
+def test_a_gradient_penalty_through_a_function_of_ones_own(function, engine):
     cell = small_cell(lambda self, gi, gh, state: ((function(gi + gh) + (gi + gh).tanh() * state[0]).tanh(),))
-    counts = None if lengths is None else torch.tensor(lengths)
     layer = Recurrent(cell)
-    found = second_derivatives(layer, counts)
-    assert layer.last_run.engine == engine, layer.last_run
-    for one, other in zip(found, second_derivatives(Recurrent(cell, "loop"), counts), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    for counts in (None, torch.tensor([5, 0, 2, 5])):
+        found = second_derivatives(layer, counts)
+        assert layer.last_run.engine == engine, layer.last_run
+        for one, other in zip(found, second_derivatives(Recurrent(cell, "loop"), counts), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from seqlab.nn import GRUCell, LinearCell, MinGRUCell, MinLSTMCell, Recurrent, RNNCell
 from seqlab.nn.engine import ENGINES, linear_scan, loop, parallel
 from seqlab.testing import check_cell
+from tests.nn.covering import covering
 
 
 class Decay(LinearCell):
@@ -69,10 +70,10 @@ def assert_equal(actual, expected, tolerance=1e-10):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize("chunk", [3, 32])
-@pytest.mark.parametrize("steps", [1, 2, 6, 31, 64, 65, 150])
-@pytest.mark.parametrize("factory", CELLS)
+@pytest.mark.parametrize(
+    ("factory", "steps", "chunk", "ragged"),
+    covering(CELLS, [1, 2, 6, 31, 64, 65, 150], [3, 32], [False, True], strength=3),
+)
 def test_agrees_with_loop(monkeypatch, factory, steps, chunk, ragged):
     monkeypatch.setattr(linear_scan, "_CHUNK", chunk)
     case = (cell_of(factory, steps == 1), *make(factory, steps=steps)[1:])

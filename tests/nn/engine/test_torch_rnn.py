@@ -1,7 +1,10 @@
 """What is asked of torch's own recurrent modules, asked of their encoders on "auto"."""
 
 import copy
+import itertools
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 
 import pytest
@@ -37,6 +40,17 @@ def lasting_twins(family, *sizes, **options):
     return pair
 
 
+@contextmanager
+def borrowed(*modules: nn.Module) -> Iterator[None]:
+    """Gives the modules their weights back in the end: what is lasting may be changed within."""
+    states = [copy.deepcopy(module.state_dict()) for module in modules]
+    try:
+        yield
+    finally:
+        for module, state in zip(modules, states, strict=True):
+            module.load_state_dict(state)
+
+
 def ran_compiled(encoder):
     runs = [layer.last_run.engine for layer in encoder.modules() if isinstance(layer, Recurrent)]
     return bool(runs) and set(runs) == {"scan"}
@@ -61,13 +75,27 @@ def hidden(module, rows, seed=0):
 # Shapes
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("num_layers", [1, 2])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize(("rows", "steps"), [(1, 1), (1, 7), (6, 1), (10, 4)])
-def test_shapes_and_values(family, num_layers, bidirectional, rows, steps):
-    pair = twins if num_layers == 1 and not bidirectional else lasting_twins  # a first call of each shape
-    module, encoder = pair(family, num_layers=num_layers, bidirectional=bidirectional)
+SIZES = ((1, 1), (1, 7), (6, 1), (10, 4))
+# All pairs of family, number of layers, directions and shape: of each row (a, b), layers by a + b's first bit and
+# directions by its second. Each family also makes a first call of one of the shapes, each another.
+SHAPES = [
+    (family, 1 + ((a ^ b) & 1), bool((a ^ b) & 2), shape)
+    for (a, family), (b, shape) in itertools.product(enumerate(FAMILIES), enumerate(SIZES))
+]
+
+
+@pytest.mark.parametrize(("family", "num_layers", "bidirectional", "shape"), SHAPES)
+def test_shapes_and_values(family, num_layers, bidirectional, shape):
+    module, encoder = lasting_twins(family, num_layers=num_layers, bidirectional=bidirectional)
+    assert_gives_torchs(module, encoder, *shape)
+
+
+@pytest.mark.parametrize(("family", "shape"), list(zip(FAMILIES, SIZES, strict=True)))
+def test_a_first_call_may_be_of_any_shape(family, shape):
+    assert_gives_torchs(*twins(family), *shape)
+
+
+def assert_gives_torchs(module, encoder, rows, steps):
     x = torch.randn(rows, steps, 3, dtype=torch.float64)
     output, state = module(x)
     found, new = encoder(x)
@@ -223,23 +251,27 @@ def test_wrong_lengths_are_refused(lengths, error):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_backward_direction_is_the_forward_one_of_the_reversed_sequence(family):
-    _, encoder = twins(family, bidirectional=True)
+    _, encoder = lasting_twins(family, bidirectional=True)
     layer = encoder.layers[0]
-    layer.backward_layer.cell.load_state_dict(layer.forward_layer.cell.state_dict())
-    x = torch.randn(4, 6, 3, dtype=torch.float64)
-    output, _ = encoder(x)
-    mirrored, _ = encoder(x.flip(1))
-    torch.testing.assert_close(output[..., :5], mirrored.flip(1)[..., 5:], rtol=1e-10, atol=1e-10)
+    with borrowed(encoder):
+        layer.backward_layer.cell.load_state_dict(layer.forward_layer.cell.state_dict())
+        x = torch.randn(4, 6, 3, dtype=torch.float64)
+        output, _ = encoder(x)
+        mirrored, _ = encoder(x.flip(1))
+        torch.testing.assert_close(output[..., :5], mirrored.flip(1)[..., 5:], rtol=1e-10, atol=1e-10)
 
 
 # Dropout between layers
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_dropout_acts_between_layers_in_training_alone(family):
+def test_dropout_acts_between_layers_in_training_alone(monkeypatch, family):
     module, encoder = twins(family, num_layers=2, dropout=0.5)
+    assert encoder.dropout == module.dropout == 0.5
+    module, encoder = lasting_twins(family, num_layers=2)
+    monkeypatch.setattr(encoder, "dropout", 0.5)
     x = torch.randn(4, 6, 3, dtype=torch.float64)
-    torch.testing.assert_close(encoder.eval()(x)[0], module.eval()(x)[0], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(encoder.eval()(x)[0], module(x)[0], rtol=1e-10, atol=1e-10)
     encoder.train()
     outputs = []
     for seed in (1, 1, 2):
@@ -267,8 +299,9 @@ def test_dropout_drops_that_share_and_scales_the_rest(p):
     assert p == 0 or len(kept.round().unique()) > 3  # a draw for each row and step
 
 
-def test_dropout_draws_for_its_gradient_what_it_drew_forward():
-    _, encoder = twins("gru", num_layers=2, dropout=0.5)
+def test_dropout_draws_for_its_gradient_what_it_drew_forward(monkeypatch):
+    _, encoder = lasting_twins("gru", num_layers=2)
+    monkeypatch.setattr(encoder, "dropout", 0.5)
     x = torch.randn(2, 3, 3, dtype=torch.float64).requires_grad_()
 
     def run(part):
@@ -284,7 +317,9 @@ def test_dropout_draws_for_its_gradient_what_it_drew_forward():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_float32_is_near_torchs(family, bidirectional):
-    module, encoder = lasting_twins(family, 6, 9, torch.float32, num_layers=2, bidirectional=bidirectional)
+    """Of two layers, or of two directions."""
+    layers = 1 if bidirectional else 2
+    module, encoder = lasting_twins(family, 6, 9, torch.float32, num_layers=layers, bidirectional=bidirectional)
     x = torch.randn(4, 12, 6)
     torch.testing.assert_close(encoder(x)[0], module(x)[0], rtol=1e-5, atol=1e-5)
     assert ran_compiled(encoder)
@@ -314,11 +349,22 @@ def test_autocast_is_near_float32_and_trains(family, lengths):
 # Derivatives
 
 
-@pytest.mark.parametrize("family", ["tanh", "gru", "lstm"])  # a relu's kink is no place to differ by a step
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("lengths", [None, [3, 1]])
+# All pairs; a relu's kink is no place to differ by a step.
+@pytest.mark.parametrize(
+    ("family", "bidirectional", "lengths"),
+    [
+        ("tanh", False, None),
+        ("tanh", True, [3, 1]),
+        ("gru", True, None),
+        ("gru", False, [3, 1]),
+        ("lstm", False, None),
+        ("lstm", True, [3, 1]),
+    ],
+)
 def test_first_and_second_derivatives_are_exact(family, bidirectional, lengths):
-    module, encoder = lasting_twins(family, 2, 3, num_layers=2, bidirectional=bidirectional)
+    """Of two layers, or of two directions."""
+    layers = 1 if bidirectional else 2
+    module, encoder = lasting_twins(family, 2, 3, num_layers=layers, bidirectional=bidirectional)
     counts = None if lengths is None else torch.tensor(lengths)
     x = torch.randn(2, 3, 2, dtype=torch.float64).requires_grad_()
     given = [part.requires_grad_() for part in as_parts(hidden(module, 2))]
@@ -348,17 +394,18 @@ def test_second_derivatives_are_torchs(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_takes_the_same_path(family):
-    module, encoder = twins(family, num_layers=2)
+    module, encoder = lasting_twins(family, num_layers=2)
     x, losses = torch.randn(4, 6, 3, dtype=torch.float64), []
-    for each in (module, encoder):
-        optimizer, path = torch.optim.Adam(each.parameters(), 0.01), []
-        for _ in range(10):
-            optimizer.zero_grad()
-            loss = (each(x)[0] - 0.3).square().mean()
-            loss.backward()
-            optimizer.step()
-            path.append(loss.item())
-        losses.append(path)
+    with borrowed(module, encoder):
+        for each in (module, encoder):
+            optimizer, path = torch.optim.Adam(each.parameters(), 0.01), []
+            for _ in range(10):
+                optimizer.zero_grad()
+                loss = (each(x)[0] - 0.3).square().mean()
+                loss.backward()
+                optimizer.step()
+                path.append(loss.item())
+            losses.append(path)
     assert losses[0] == pytest.approx(losses[1], rel=1e-8)
     assert losses[0][-1] < losses[0][0]
 
@@ -368,7 +415,7 @@ def test_training_takes_the_same_path(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_copies_give_the_same(family):
-    _, encoder = lasting_twins(family, num_layers=2)
+    _, encoder = lasting_twins(family)
     x = torch.randn(4, 6, 3, dtype=torch.float64)
     expected = encoder(x)[0]
     for other in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
@@ -377,7 +424,7 @@ def test_copies_give_the_same(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_gradients_the_values_are_the_same(family):
-    module, encoder = lasting_twins(family, num_layers=2)
+    module, encoder = lasting_twins(family)
     x = torch.randn(4, 6, 3, dtype=torch.float64)
     expected = encoder(x)[0].detach()
     for mode in (torch.no_grad, torch.inference_mode):

@@ -68,23 +68,26 @@ class Wide(GatedCell):
         return (a.sigmoid() * b.tanh() + c.tanh() * state[0],)
 
 
-@pytest.mark.parametrize("grid", [(1, 2), (2, 3)])
+GRIDS = ((1, 2), (2, 3))
+
+
 @pytest.mark.parametrize("hidden_size", [5, 70])
-def test_parts_that_lie_across_gates_and_threads_that_share_a_row(monkeypatch, grid, hidden_size):
-    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
+def test_parts_that_lie_across_gates_and_threads_that_share_a_row(monkeypatch, hidden_size):
     torch.manual_seed(1)
     cell = Wide(3, hidden_size)
-    for lengths in (None, (3, 0, 6, 6, 1, 2, 5)):
-        assert_agrees(cell, 7, 6, lengths)
+    for grid in GRIDS:
+        monkeypatch.setattr(readiness, "grid", lambda *_, grid=grid: grid)
+        for lengths in (None, (3, 0, 6, 6, 1, 2, 5)):
+            assert_agrees(cell, 7, 6, lengths)
     assert programs_of(cell)
 
 
-@pytest.mark.parametrize("grid", [(1, 2), (2, 3)])
-def test_threads_that_share_a_row_wait_for_each_other(monkeypatch, grid):
-    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
+def test_threads_that_share_a_row_wait_for_each_other(monkeypatch):
     for move in ("units of the state in another order", "of what was computed from all", "the first unit for all"):
         cell = cell_of(MOVES[move], 70)
-        assert_agrees(cell, 7, 6)
+        for grid in GRIDS:
+            monkeypatch.setattr(readiness, "grid", lambda *_, grid=grid: grid)
+            assert_agrees(cell, 7, 6)
         (program,) = programs_of(cell)
         assert "WHOLE_ROWS_FORWARD = true, WHOLE_ROWS_BACKWARD = true" in program._text
 
@@ -112,12 +115,12 @@ class Odd(GatedCell):
         return new, clock * 0.5 + few.mean(1, keepdim=True) + h[:, :1] * clock, short, longer + many * 0.1
 
 
-@pytest.mark.parametrize("grid", [(1, 2), (2, 3)])
 @pytest.mark.parametrize("hidden_size", [4, 40])
-def test_states_of_any_size(monkeypatch, grid, hidden_size):
-    monkeypatch.setattr(readiness, "grid", lambda *_: grid)
+def test_states_of_any_size(monkeypatch, hidden_size):
     torch.manual_seed(2)
     cell = Odd(3, hidden_size)
-    for lengths in (None, (3, 0, 6, 6, 1, 2, 5)):
-        assert_agrees(cell, 7, 6, lengths)
+    for grid in GRIDS:
+        monkeypatch.setattr(readiness, "grid", lambda *_, grid=grid: grid)
+        for lengths in (None, (3, 0, 6, 6, 1, 2, 5)):
+            assert_agrees(cell, 7, 6, lengths)
     assert programs_of(cell)
