@@ -116,8 +116,8 @@ def _check_logged(key: str, metric: Any, config: Mapping[str, Any]) -> None:
     task = str(config["task"]["_target_"]).rpartition(".")[2]
     lowered = metric.lower()
     near = difflib.get_close_matches(lowered, names, n=1) or difflib.get_close_matches(f"val/{lowered}", names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    logs = f"{hint}It logs {', '.join(names)}"
+    hint = f"did you mean {near[0]}? It" if near else "it"
+    logs = f"{hint} logs {', '.join(names)}"
     if metric in ("val/bleu", "val/chrf") and task == "TranslationTask":
         raise InputError(f"{key}={metric} is needed at every validation: give task.bleu_every_n_validations=1")
     raise InputError(f"{key}={metric} is not logged by validation, which decides; {logs}")

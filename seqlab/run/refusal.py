@@ -21,6 +21,8 @@ def refusal(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
     is_same = state.record["config_hash"] == config_hash(config)
     if state.status == COMPLETED:
         run = "this same run" if is_same else "another run"
+        if is_same and (changed := changed_inputs(run_dir, state, config)):
+            run = f"a run of other data or code ({'; '.join(changed)})"
         return f"{run_dir} holds {run}, completed: its metrics are in run.json; {overwrite}"
     if state.status == ABSENT and (names := unowned_files(run_dir)):
         return (

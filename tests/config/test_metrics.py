@@ -93,6 +93,10 @@ def test_the_best_checkpoint_by_accuracy_is_not_the_worst(tmp_path, text_file):
         (["optimize.metric=test/loss"], ["optimize.metric=test/loss ", "did you mean val/loss?"]),
         (["optimize.metric=val/macro_f1"], ["optimize.metric=val/macro_f1 "]),
         (["optimize.metric=val/los", "optimize.mode=min"], ["optimize.metric=val/los "]),
+        (
+            ["optimize.metric=val/mine", "optimize.mode=min"],
+            ["val/mine is not logged by validation, which decides; it logs"],
+        ),
         (["optimize.metric=3"], ["optimize.metric=3: expected the name of a metric"]),
         (["optimize.metric=null"], ["optimize.metric=None: expected the name of a metric"]),
         (["~optimize"], ["optimize.metric"]),

@@ -197,6 +197,28 @@ def test_a_completed_run_is_refused_and_stays(run, config):
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
+def test_a_completed_run_of_other_data_or_code_is_not_taken_for_the_same(run, tmp_path):
+    cells, text = tmp_path / "cells.py", tmp_path / "text.txt"
+    cells.write_text("one"), text.write_text("one")
+    of_cells, of_text = (
+        {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in (cells, text)
+    )
+    with attempt(run) as made:
+        made.claim.note(
+            code={"hash": "x", "files": [{"module": "cells", **of_cells}]},
+            data_files=[{**of_text, "size": 3, "key": None}],
+        )
+        train(made.claim)
+        made.claim.complete({"val/loss": 1.0}, "checkpoints/best.ckpt")
+    for path in (cells, text):
+        with pytest.raises(InputError, match="holds this same run, completed"):
+            attempt(run)
+        path.write_text("two")
+        with pytest.raises(InputError, match=rf"a run of other data or code \(.*{path.name} has changed\), completed"):
+            attempt(run)
+        path.write_text("one")
+
+
 @pytest.mark.parametrize(
     "name",
     ["checkpoints/last.ckpt", "tokenizer.json", "target/tokenizer.json", "code/cells.py", "events.out.tfevents.1"],

@@ -119,12 +119,14 @@ def cut_rows(
         parts = _cut_strata(groups, fractions, seed, [stratum(group[0]) for group in groups], splits)
         if all(parts.values()):
             return parts
-    if same is not None and len(groups) < len(splits) <= len(rows):
+    parts = _cut_in_order(groups, fractions, seed, splits)
+    if len(groups) < len(rows) and len(splits) <= len(rows) and not all(parts.values()):
+        mend = "; give the smallest splits larger shares by data.split=" if len(splits) <= len(groups) else ""
         raise InputError(
             f"{name}: {len(rows)} {unit}, of which {len(groups)} differ, are too few to cut into "
-            f"{', '.join(splits[:-1])} and {splits[-1]} with data.split_unique=true"
+            f"{_listed(splits)} with data.split_unique=true{mend}"
         )
-    return cut_groups(groups, fractions, seed, name, unit, splits)
+    return _without_empty_split(parts, name, unit)
 
 
 def few(count: int, unit: str) -> str:
@@ -152,6 +154,13 @@ def cut_groups(
     Raises:
         InputError: a split would be empty.
     """
+    return _without_empty_split(_cut_in_order(groups, fractions, seed, splits), name, unit)
+
+
+def _cut_in_order(
+    groups: Sequence[Sequence[Row]], fractions: Sequence[float], seed: int, splits: Sequence[str]
+) -> dict[str, list[Row]]:
+    """The splits, each with its share of the shuffled rows. A split can be empty."""
     shuffled = list(groups)
     random.Random(seed).shuffle(shuffled)
     total = sum(map(len, groups))
@@ -162,9 +171,18 @@ def cut_groups(
         middle = taken + len(group) / 2
         parts[splits[sum(middle > bound for bound in bounds)]] += group
         taken += len(group)
-    if not all(parts.values()):
-        raise InputError(f"{name}: {few(total, unit)} to cut into {', '.join(splits[:-1])} and {splits[-1]}")
     return parts
+
+
+def _without_empty_split(parts: dict[str, list[Row]], name: str, unit: str) -> dict[str, list[Row]]:
+    if not all(parts.values()):
+        total = sum(map(len, parts.values()))
+        raise InputError(f"{name}: {few(total, unit)} to cut into {_listed(list(parts))}")
+    return parts
+
+
+def _listed(splits: Sequence[str]) -> str:
+    return f"{', '.join(splits[:-1])} and {splits[-1]}"
 
 
 def _cut_strata(

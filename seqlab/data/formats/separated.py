@@ -250,6 +250,8 @@ def _ragged(file: Path, record: Record, first: Record, form: Separated) -> str:
     others = [name for other, name in NAMES.items() if name != "space" and record.fields[0].count(other)]
     if len(record.fields) == 1 and others and others[0] != mark:
         return f"{message}; here a {others[0]} seems to stand between the values: write the same in all lines"
+    if len(record.fields) < len(first.fields):
+        return f"{message}; give the line all its values, with a {mark} between them, or leave it out"
     return message if form.quoting == "none" else f"{message}; put a value that holds a {mark} in double quotes"
 
 

@@ -369,6 +369,20 @@ def test_too_few_unlike_rows_are_told_from_too_few_rows(tmp_path):
     assert "40 rows, of which 2 differ, are too few" in refusal(table, split_unique=True)
 
 
+def test_few_unlike_rows_that_leave_a_split_empty_are_counted_and_the_shares_are_named():
+    rows = [number % 10 for number in range(60)]
+    words = r"60 rows, of which 10 differ, are too few .*data\.split_unique=true; .*data\.split="
+    with pytest.raises(InputError, match=words):
+        cut_rows(rows, (0.9, 0.05, 0.05), seed=0, name="digits", same=int)
+    assert all(cut_rows(rows, (0.9, 0.05, 0.05), seed=0, name="digits").values())
+
+
+def test_a_line_that_lacks_values_is_not_told_to_quote_them(tmp_path):
+    message = refusal(write(tmp_path, "a.csv", PLAIN + "a text without a label\n"))
+    assert "expected 2 columns (text, label), got 1; give the line all its values, with a comma" in message
+    assert "quotes" not in message
+
+
 def test_a_broken_gzip_of_parquet_is_refused(tmp_path):
     pq.write_table(pa.table({"text": ["a"] * 40, "label": [0, 1] * 20}), tmp_path / "a.parquet")
     packed = bytearray(gzip.compress((tmp_path / "a.parquet").read_bytes()))
