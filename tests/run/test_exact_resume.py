@@ -1,6 +1,7 @@
 """A run that was killed and continued ends as one that was left alone, bit for bit."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from seqlab.run.load import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
 from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask
-from tests.command import ONE_THREAD, command_line, environment, seqlab, wait_for
+from tests.command import ONE_THREAD, ForkedCommand, seqlab, seqlab_started, wait_for
 from tests.conftest import config_of, small
 
 COSINE = (
@@ -182,6 +183,9 @@ def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypat
     assert_the_same_end(alone / name, tmp_path)
 
 
+REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
+
+
 def untrained(self, batch, batch_idx):
     raise AssertionError("it trains")
 
@@ -243,22 +247,7 @@ def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, te
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 
 
-def start(run_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command_line(*arguments),
-        cwd=run_dir.parent,
-        env=environment(SEQLAB_CACHE=str(run_dir.parent / "cache")),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell has its background jobs ignore SIGINT, and whatever they start with them: not what a user's terminal
-        # does.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def wait_for_checkpoints(process: "subprocess.Popen[str]", run_dir: Path, count: int) -> None:
+def wait_for_checkpoints(process: "ForkedCommand | subprocess.Popen[str]", run_dir: Path, count: int) -> None:
     """Returns once ``last.ckpt`` was written ``count`` times anew."""
     path, seen, deadline = run_dir / "checkpoints" / "last.ckpt", set(), time.monotonic() + 240
     before = path.stat().st_mtime_ns if path.exists() else None
@@ -286,10 +275,9 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_by_the_command(tmp_path, a
     run_dir = tmp_path / "run"
     arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, *SETTINGS[name])]
     for count in moments:
-        process = start(run_dir, *arguments)
-        wait_for_checkpoints(process, run_dir, count)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        with seqlab_started(*arguments, folder=tmp_path) as process:
+            wait_for_checkpoints(process, run_dir, count)
+            os.killpg(process.pid, signal.SIGKILL)
         wait_for_status(run_dir, "interrupted")
         arguments = ["resume", str(run_dir)]
     done = seqlab(*arguments, folder=tmp_path)
@@ -306,12 +294,14 @@ def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, te
         pytest.skip("only Linux tells a process that its parent was killed")
     run_dir = tmp_path / "run"
     endless = overrides_of(text_file, "trainer.max_epochs=1000", "trainer.check_val_every_n_epoch=1000")
-    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *endless, "callbacks.checkpoint.every_n_steps=100")
-    wait_for_checkpoints(process, run_dir, 1)
-    time.sleep(0.3)
-    # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
-    (os.killpg if name.endswith("all") else os.kill)(process.pid, signal.Signals[name.split()[0]])
-    _, err = process.communicate(timeout=240)
+    arguments = ["train", f"hydra.run.dir={run_dir}", *endless, "callbacks.checkpoint.every_n_steps=100"]
+    # The other signals take the way of SIGTERM: forked commands show that each is heard.
+    start = functools.partial(seqlab_started, alone=True) if name in REAL else seqlab_started
+    with start(*arguments, folder=tmp_path) as process:
+        wait_for_checkpoints(process, run_dir, 1)
+        # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
+        (os.killpg if name.endswith("all") else os.kill)(process.pid, signal.Signals[name.split()[0]])
+        _, err = process.communicate(timeout=240)
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 1)
     wait_for_status(run_dir, "interrupted")
     step = find_resumption(run_dir).step
@@ -320,19 +310,22 @@ def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, te
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pause", [0.0, 0.2])
-def test_a_second_request_ends_a_run_at_once(tmp_path, text_file, pause):
+@pytest.mark.parametrize("moment", ["while its process imports", "in training"])
+def test_a_second_request_ends_a_run_at_once(tmp_path, text_file, moment):
     run_dir = tmp_path / "run"
-    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, "trainer.max_epochs=1000"))
-    if pause:
+    arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, "trainer.max_epochs=1000")]
+    if moment == "in training":
+        process = seqlab_started(*arguments, folder=tmp_path)
         wait_for_checkpoints(process, run_dir, 1)
-    else:  # while the run's process imports
-        wait_for(lambda: (run_dir / "run.json").exists())
-    for _ in range(4):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.2)
-    _, err = process.communicate(timeout=10)
+    else:
+        process = seqlab_started(*arguments, folder=tmp_path, alone=True)
+        wait_for((run_dir / "run.json").exists)
+    with process:
+        for _ in range(4):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.2)
+        _, err = process.communicate(timeout=10)
     assert process.returncode == 1 and "Traceback" not in err and "continue with: seqlab resume" in err
     wait_for_status(run_dir, "interrupted")
-    assert find_resumption(run_dir).step > 0 or not pause
+    assert find_resumption(run_dir).step > 0 or moment != "in training"
