@@ -144,7 +144,7 @@ ACCUMULATED = (
     "trainer.accumulate_grad_batches=3",
     "trainer.val_check_interval=10",
     "trainer.limit_val_batches=18",  # the devices agree on a stop at each 16th
-    "trainer.max_steps=100",
+    "trainer.max_steps=70",
     "callbacks.checkpoint.every_n_steps=null",
     "trainer.gradient_clip_val=1.0",
     "logger=tensorboard",
@@ -159,7 +159,7 @@ def test_two_devices_that_are_killed_and_stopped_inside_accumulations_end_bit_fo
     assert whole.returncode == 0, whole.stderr
     generators = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.ckpt")["seqlab"]["rng"]
     assert len(generators) == 2 and not torch.equal(generators[0]["torch"], generators[1]["torch"])  # dropout differs
-    kill_after(20, tmp_path / "run", "train", *settings, "hydra.run.dir=run")
+    kill_after(10, tmp_path / "run", "train", *settings, "hydra.run.dir=run")
     killed = find_resumption(tmp_path / "run").checkpoint
     assert killed["seqlab"]["gradients"] is None or len(killed["seqlab"]["gradients"]) == 2
     for signum, start in ((signal.SIGTERM, seqlab_started), (signal.SIGINT, started_alone)):
