@@ -63,7 +63,7 @@ def seqlab(
             timeout=limit,
             check=False,
         )
-    with ForkedCommand(arguments, folder, variables) as process:
+    with ForkedCommand((COMMAND, _server(), *arguments), folder, variables) as process:
         out, err = process.communicate(limit)
     return subprocess.CompletedProcess(arguments, process.returncode or 0, out, err)
 
@@ -72,14 +72,13 @@ class ForkedCommand:
     """A command that a warm server has forked, used like a :class:`subprocess.Popen`; at the end it is killed."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+        """``arguments`` are those of :func:`tests.served.main`."""
         with contextlib.ExitStack() as files:
             out, err = self._streams = [files.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
             self._files = files.pop_all()
-        address = _server()
-        command = [COMMAND, address, *arguments]
         with contextlib.chdir(folder):
             self._process = ForkedProcess(
-                address, command, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                _server(), arguments, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
 
     @property
@@ -114,6 +113,11 @@ class ForkedCommand:
         self._files.close()
 
 
+def forked(*arguments: str, folder: Path, **variables: str) -> ForkedCommand:
+    """What :func:`tests.served.main` does with these arguments, forked by a warm server."""
+    return ForkedCommand(arguments, folder, environment(**variables))
+
+
 @functools.cache
 def _server() -> str:
     server = Server({**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}, "tests.served")
@@ -137,7 +141,7 @@ def seqlab_started(*arguments: str, folder: Path, alone: bool = False, **variabl
     """
     variables = environment(SEQLAB_CACHE=str(folder / "cache"), **variables)
     if not alone:
-        return ForkedCommand(arguments, folder, {**variables, GROUP: "0"})
+        return ForkedCommand((COMMAND, _server(), *arguments), folder, {**variables, GROUP: "0"})
     return subprocess.Popen(
         command_line(*arguments),
         cwd=folder,

@@ -17,6 +17,7 @@ from seqlab.run import process
 from seqlab.run.forks.client import ForkedProcess
 
 COMMAND = "command"
+DEVICE = "device"
 GROUP = "TESTS_PROCESS_GROUP"
 """The variable that gives a command a process group of its own, and its runs the same."""
 _SERVER = "TESTS_SERVER"
@@ -34,6 +35,11 @@ def preload() -> None:
 
 def main(argv: list[str]) -> int:
     _join_group()
+    if argv[0] == DEVICE:
+        from tests import data_parallel
+
+        _number_process()
+        return data_parallel.main(*argv[1:])
     if argv[0] != COMMAND:
         sys.modules["__main__"], sys.argv[0] = process, str(process.__file__)  # by which Lightning starts others
         _fork_workers()
@@ -62,12 +68,18 @@ def _fork_workers() -> None:
     """Has Lightning fork the other processes of a run, too. It looks after them each 0.2 seconds, not each 5."""
     from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
     from lightning.pytorch.strategies.launchers import subprocess_script
+
+    _number_process()
+    subprocess_script.subprocess = SimpleNamespace(Popen=Worker)
+    _ChildProcessObserver.__init__.__defaults__ = (0.2,)
+
+
+def _number_process() -> None:
+    """Tells Lightning, which reads that when it is imported, which process of its run this is."""
     from lightning.pytorch.utilities import rank_zero_only
 
     if (rank := os.environ.get("LOCAL_RANK")) is not None:
-        rank_zero_only.rank = int(rank)  # which Lightning reads when it is imported
-    subprocess_script.subprocess = SimpleNamespace(Popen=Worker)
-    _ChildProcessObserver.__init__.__defaults__ = (0.2,)
+        rank_zero_only.rank = int(rank)
 
 
 class Worker(ForkedProcess):

@@ -80,12 +80,13 @@ def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, 
     assert curves(tmp_path) == curves(alone / "accumulated")
 
 
-@pytest.mark.parametrize(("batches", "windows"), [(1.0, 79), (1, 1), (3, 3)])
-def test_at_the_ends_of_epochs_without_validation(tmp_path, text_file, monkeypatch, batches, windows):
-    seldom = ("trainer.check_val_every_n_epoch=3", f"trainer.limit_train_batches={batches}", "trainer.max_epochs=6")
+@pytest.mark.parametrize(("batches", "windows", "epochs"), [(1.0, 79, 3), (1, 1, 6), (3, 3, 6)])
+def test_at_the_ends_of_epochs_without_validation(tmp_path, text_file, monkeypatch, batches, windows, epochs):
+    limits = (f"trainer.limit_train_batches={batches}", f"trainer.max_epochs={epochs}")
+    seldom = ("trainer.check_val_every_n_epoch=3", *limits)
     overrides = [text for text in overrides_of(text_file, *seldom) if text != "trainer.max_epochs=2"]
     carry_out(tmp_path / "alone", overrides)
-    for number in range(5):
+    for number in range(epochs - 1):
         stop = StopRequest()
         with monkeypatch.context() as patch:
             ask(patch, stop, "training_step", windows - 1)

@@ -149,14 +149,15 @@ def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
 
 
 # An epoch has 79 windows. "cosine" is validated at its end and saved every 11 steps. "plateau" is validated at windows
-# 19, 38, 57 and 76 and saved every 4 steps, so at 76 both are due; it stops early at step 117.
+# 19, 38, 57 and 76 and saved every 4 steps, so at 76 both are due; it stops early at step 117. What a stop finds
+# depends on its step alone, so a run is stopped more than once; neighbours are stops of different runs.
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        *[("cosine", steps) for steps in ([5], [11], [78], [79], [80], [30, 60, 100], [157])],
-        *[("plateau", steps) for steps in ([12], [38], [39], [79], [30, 60, 100], [116])],
-        *[("rising", steps) for steps in ([60], [79, 140])],
-        *[("accumulated", steps) for steps in ([4], [7], [14], [27], [10, 20, 33, 44])],
+        *[("cosine", steps) for steps in ([5, 78], [11, 79], [80, 157], [30, 60, 100])],
+        *[("plateau", steps) for steps in ([12, 39, 116], [38, 79], [30, 60, 100])],
+        ("rising", [60, 79, 140]),
+        *[("accumulated", steps) for steps in ([4, 14], [7, 27], [10, 20, 33, 44])],
     ],
     ids=str,
 )
@@ -181,6 +182,71 @@ def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypat
         carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
     carry_out(tmp_path, [], resume=True)
     assert_the_same_end(alone / name, tmp_path)
+
+
+REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
+
+
+def untrained(self, batch, batch_idx):
+    raise AssertionError("it trains")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_killed_in_the_final_evaluation_a_run_only_evaluates(tmp_path, alone, text_file, monkeypatch, name):
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
+        carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path, [], resume=True)
+    assert_the_same_end(alone / name, tmp_path)
+    assert curves(tmp_path) == curves(alone / name)
+
+
+def test_a_run_of_max_steps_killed_in_the_final_evaluation_only_evaluates(tmp_path, text_file, monkeypatch):
+    limited = overrides_of(text_file, "trainer.max_steps=30", "trainer.val_check_interval=20")
+    carry_out(tmp_path / "alone", limited)
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
+        carry_out(tmp_path / "run", limited)
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path / "run", [], resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
+@pytest.mark.parametrize("killed_in", ["the next epoch", "the final evaluation"])
+def test_lightnings_own_early_stopping_looks_at_an_epochs_end(tmp_path, text_file, monkeypatch, killed_in):
+    stopping = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1, min_delta: 9.0}"
+    overrides = overrides_of(text_file, f"+callbacks.mine={stopping}", "trainer.limit_train_batches=6")
+    overrides = [*(text for text in overrides if text != "trainer.max_epochs=2"), "trainer.max_epochs=4"]
+    carry_out(tmp_path / "alone", overrides)
+    assert load_checkpoint(tmp_path / "alone" / "checkpoints" / "last.ckpt")["global_step"] == 12
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        if killed_in == "the next epoch":
+            stop_at(patch, 6)
+        else:
+            patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
+        carry_out(tmp_path / "run", overrides)
+    with monkeypatch.context() as patch:
+        if killed_in == "the final evaluation":
+            patch.setattr(LanguageModelTask, "training_step", untrained)
+        carry_out(tmp_path / "run", [], resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+
+
+def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch):
+    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=79")
+    overrides = [text for text in overrides_of(text_file) if text != "trainer.max_epochs=2"] + [*seldom]
+    carry_out(tmp_path / "alone", overrides)
+    for first in (79, 100):
+        run_dir = tmp_path / f"from-{first}"
+        for number, at in enumerate((first, 79 * 2 + 5, 79 * 3 + 40)):  # Lightning's counts may be off after one
+            stop_at(monkeypatch, at)
+            with pytest.raises(StoppedError):
+                carry_out(run_dir, overrides, resume=number > 0)
+        carry_out(run_dir, overrides, resume=True)
+        assert_the_same_end(tmp_path / "alone", run_dir)
 
 
 REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
