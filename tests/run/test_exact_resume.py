@@ -184,9 +184,6 @@ def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypat
     assert_the_same_end(alone / name, tmp_path)
 
 
-REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
-
-
 def untrained(self, batch, batch_idx):
     raise AssertionError("it trains")
 
@@ -250,67 +247,6 @@ def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, te
 
 
 REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
-
-
-def untrained(self, batch, batch_idx):
-    raise AssertionError("it trains")
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_killed_in_the_final_evaluation_a_run_only_evaluates(tmp_path, alone, text_file, monkeypatch, name):
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
-        carry_out(tmp_path, overrides_of(text_file, *SETTINGS[name]))
-    with monkeypatch.context() as patch:
-        patch.setattr(LanguageModelTask, "training_step", untrained)
-        carry_out(tmp_path, [], resume=True)
-    assert_the_same_end(alone / name, tmp_path)
-    assert curves(tmp_path) == curves(alone / name)
-
-
-def test_a_run_of_max_steps_killed_in_the_final_evaluation_only_evaluates(tmp_path, text_file, monkeypatch):
-    limited = overrides_of(text_file, "trainer.max_steps=30", "trainer.val_check_interval=20")
-    carry_out(tmp_path / "alone", limited)
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
-        carry_out(tmp_path / "run", limited)
-    with monkeypatch.context() as patch:
-        patch.setattr(LanguageModelTask, "training_step", untrained)
-        carry_out(tmp_path / "run", [], resume=True)
-    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
-
-
-@pytest.mark.parametrize("killed_in", ["the next epoch", "the final evaluation"])
-def test_lightnings_own_early_stopping_looks_at_an_epochs_end(tmp_path, text_file, monkeypatch, killed_in):
-    stopping = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1, min_delta: 9.0}"
-    overrides = overrides_of(text_file, f"+callbacks.mine={stopping}", "trainer.limit_train_batches=6")
-    overrides = [*(text for text in overrides if text != "trainer.max_epochs=2"), "trainer.max_epochs=4"]
-    carry_out(tmp_path / "alone", overrides)
-    assert load_checkpoint(tmp_path / "alone" / "checkpoints" / "last.ckpt")["global_step"] == 12
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        if killed_in == "the next epoch":
-            stop_at(patch, 6)
-        else:
-            patch.setattr(training, "evaluate_splits", Mock(side_effect=StoppedError))
-        carry_out(tmp_path / "run", overrides)
-    with monkeypatch.context() as patch:
-        if killed_in == "the final evaluation":
-            patch.setattr(LanguageModelTask, "training_step", untrained)
-        carry_out(tmp_path / "run", [], resume=True)
-    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
-
-
-@pytest.mark.parametrize("step", [79, 100])
-def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch, step):
-    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=79")
-    overrides = [text for text in overrides_of(text_file) if text != "trainer.max_epochs=2"] + [*seldom]
-    carry_out(tmp_path / "alone", overrides)
-    for number, at in enumerate((step, 79 * 2 + 5, 79 * 3 + 40)):  # twice, for Lightning's counts may be off after one
-        stop_at(monkeypatch, at)
-        with pytest.raises(StoppedError):
-            carry_out(tmp_path / "run", overrides, resume=number > 0)
-    carry_out(tmp_path / "run", [], resume=True)
-    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 
 
 def wait_for_checkpoints(process: "ForkedCommand | subprocess.Popen[str]", run_dir: Path, count: int) -> None:
