@@ -28,28 +28,28 @@ COSINE = (
     "model.dropout=0.3",
     "model.output_dropout=0.2",
     "trainer.gradient_clip_val=1.0",
-    "callbacks.checkpoint.every_n_steps=11",
+    "callbacks.checkpoint.every_n_steps=6",
 )
 PLATEAU = (
     "scheduler=plateau",
     "scheduler.threshold=0.07",  # the rate falls where a validation improves by less than 7 %
-    "optimizer.lr=0.01",
+    "optimizer.lr=0.02",
     "model.dropout=0.2",
     "callbacks=early_stopping",
     "callbacks.early_stopping.patience=2",
-    "callbacks.early_stopping.min_delta=0.1",
-    "trainer.val_check_interval=0.25",
+    "callbacks.early_stopping.min_delta=0.05",
+    "trainer.val_check_interval=9",
     "callbacks.checkpoint.every_n_steps=4",
 )
 RISING = (  # the rate rises without end: an early validation stays the best
     "optimizer.lr=1.0",
-    "scheduler.warmup_steps=200",
-    "trainer.val_check_interval=0.25",
+    "scheduler.warmup_steps=100",
+    "trainer.val_check_interval=9",
 )
-# An epoch of 79 windows is 27 steps; of its validations after each ten windows two thirds are inside an accumulation.
+# An epoch of 40 windows is 14 steps; of its validations after each seven windows two thirds are inside an accumulation.
 ACCUMULATED = (
     "trainer.accumulate_grad_batches=3",
-    "trainer.val_check_interval=10",
+    "trainer.val_check_interval=7",
     "model.dropout=0.2",
     "trainer.gradient_clip_val=1.0",
     "scheduler=plateau",
@@ -58,6 +58,14 @@ ACCUMULATED = (
     "trainer.log_every_n_steps=4",
 )
 SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING, "accumulated": ACCUMULATED}
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory, text_file) -> Path:
+    """Half of the small text: an epoch of 40 windows."""
+    path = tmp_path_factory.mktemp("text") / "half.txt"
+    path.write_text("\n".join(text_file.read_text().splitlines()[:300]))
+    return path
 
 
 def overrides_of(text_file: Path, *overrides: str) -> list[str]:
@@ -140,24 +148,24 @@ def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
     cosine, plateau, rising, accumulated = (
         load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in SETTINGS
     )
-    assert cosine["global_step"] == 158 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
-    assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.01
-    assert 79 < plateau["global_step"] < 158  # stopped early, in the second epoch
-    assert accumulated["global_step"] == 54 and 0 < accumulated["seqlab"]["plateau"]["_last_lr"][0] < 0.002
+    assert cosine["global_step"] == 80 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
+    assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.02
+    assert 40 < plateau["global_step"] < 80  # stopped early, in the second epoch
+    assert accumulated["global_step"] == 28 and 0 < accumulated["seqlab"]["plateau"]["_last_lr"][0] < 0.002
     best = load_checkpoint(alone / "rising" / "checkpoints" / "best.ckpt")
-    assert best["global_step"] < 79 < rising["global_step"]
+    assert best["global_step"] < 40 < rising["global_step"]
 
 
-# An epoch has 79 windows. "cosine" is validated at its end and saved every 11 steps. "plateau" is validated at windows
-# 19, 38, 57 and 76 and saved every 4 steps, so at 76 both are due; it stops early at step 117. What a stop finds
-# depends on its step alone, so a run is stopped more than once; neighbours are stops of different runs.
+# An epoch has 40 windows. "cosine" is validated at its end and saved every 6 steps. "plateau" is validated at windows
+# 9, 18, 27 and 36 and saved every 4 steps, so at 36 both are due; it stops early at step 67. What a stop finds depends
+# on its step alone, so a run is stopped more than once; neighbours are stops of different runs.
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        *[("cosine", steps) for steps in ([5, 78], [11, 79], [80, 157], [30, 60, 100])],
-        *[("plateau", steps) for steps in ([12, 39, 116], [38, 79], [30, 60, 100])],
-        ("rising", [60, 79, 140]),
-        *[("accumulated", steps) for steps in ([4, 14], [7, 27], [10, 20, 33, 44])],
+        *[("cosine", steps) for steps in ([5, 39], [6, 40], [41, 79], [15, 30, 50])],
+        *[("plateau", steps) for steps in ([8, 19, 66], [18, 40], [15, 30, 50])],
+        ("rising", [30, 40, 70]),
+        *[("accumulated", steps) for steps in ([4, 14], [2, 7], [5, 10, 17, 22])],
     ],
     ids=str,
 )
@@ -174,7 +182,7 @@ def test_stopped_anywhere_and_resumed(tmp_path, alone, text_file, monkeypatch, n
 
 
 @pytest.mark.parametrize(
-    ("name", "step"), [("cosine", 79), ("plateau", 76), ("plateau", 98), ("rising", 57), ("accumulated", 20)]
+    ("name", "step"), [("cosine", 40), ("plateau", 36), ("plateau", 49), ("rising", 27), ("accumulated", 7)]
 )
 def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypatch, name, step):
     stop_at(monkeypatch, step, "validation_step")
@@ -233,12 +241,12 @@ def test_lightnings_own_early_stopping_looks_at_an_epochs_end(tmp_path, text_fil
 
 
 def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch):
-    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=79")
+    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=40")
     overrides = [text for text in overrides_of(text_file) if text != "trainer.max_epochs=2"] + [*seldom]
     carry_out(tmp_path / "alone", overrides)
-    for first in (79, 100):
+    for first in (40, 50):
         run_dir = tmp_path / f"from-{first}"
-        for number, at in enumerate((first, 79 * 2 + 5, 79 * 3 + 40)):  # Lightning's counts may be off after one
+        for number, at in enumerate((first, 40 * 2 + 5, 40 * 3 + 20)):  # Lightning's counts may be off after one
             stop_at(monkeypatch, at)
             with pytest.raises(StoppedError):
                 carry_out(run_dir, overrides, resume=number > 0)
