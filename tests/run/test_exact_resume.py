@@ -329,7 +329,8 @@ def test_a_second_request_ends_a_run_at_once(tmp_path, text_file, moment):
         wait_for_checkpoints(process, run_dir, 1)
     else:
         process = seqlab_started(*arguments, folder=tmp_path, alone=True)
-        wait_for((run_dir / "run.json").exists)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_for(lambda: (run_dir / "run.json").exists() and (not children.exists() or children.read_text()))
     with process:
         for _ in range(4):
             with contextlib.suppress(ProcessLookupError):
