@@ -6,13 +6,14 @@ import functools
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import pytest
 
@@ -22,7 +23,7 @@ from seqlab.run.forks.client import ForkedProcess
 from seqlab.run.forks.warm_server import Server
 from seqlab.run.start import Start
 from tests.conftest import config_of
-from tests.served import COMMAND
+from tests.served import COMMAND, GROUP
 
 _carry_out = Start.carry_out
 
@@ -62,20 +63,59 @@ def seqlab(
             timeout=limit,
             check=False,
         )
-    address = _server()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with ForkedCommand((COMMAND, _server(), *arguments), folder, variables) as process:
+        out, err = process.communicate(limit)
+    return subprocess.CompletedProcess(arguments, process.returncode or 0, out, err)
+
+
+class ForkedCommand:
+    """A command that a warm server has forked, used like a :class:`subprocess.Popen`; at the end it is killed."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+        """``arguments`` are those of :func:`tests.served.main`."""
+        with contextlib.ExitStack() as files:
+            out, err = self._streams = [files.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
+            self._files = files.pop_all()
         with contextlib.chdir(folder):
-            process = ForkedProcess(
-                address, [COMMAND, address, *arguments], env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            self._process = ForkedProcess(
+                _server(), arguments, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
-        try:
-            code = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        for stream in (out, err):
-            stream.seek(0)
-        return subprocess.CompletedProcess(arguments, code, out.read().decode(), err.read().decode())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        return self._process.wait(timeout)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Waits for the command; returns what it and its runs have printed to standard output and error so far."""
+        self.wait(timeout)
+        out, err = (os.pread(each.fileno(), os.fstat(each.fileno()).st_size, 0).decode() for each in self._streams)
+        self._files.close()
+        return out, err
+
+    def __enter__(self) -> "ForkedCommand":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(60)
+        self._files.close()
+
+
+def forked(*arguments: str, folder: Path, **variables: str) -> ForkedCommand:
+    """What :func:`tests.served.main` does with these arguments, forked by a warm server."""
+    return ForkedCommand(arguments, folder, environment(**variables))
 
 
 @functools.cache
@@ -85,16 +125,33 @@ def _server() -> str:
     return server.address
 
 
-def seqlab_started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
-    """``seqlab ARGUMENTS`` in a session of its own, not waited for; all that it prints goes to its ``stdout``."""
+@overload
+def seqlab_started(*arguments: str, folder: Path, **variables: str) -> ForkedCommand: ...
+@overload
+def seqlab_started(
+    *arguments: str, folder: Path, alone: Literal[True], **variables: str
+) -> "subprocess.Popen[str]": ...
+
+
+def seqlab_started(*arguments: str, folder: Path, alone: bool = False, **variables: str) -> Any:
+    """``seqlab ARGUMENTS`` in a process group of its own, which its runs are in, too; not waited for.
+
+    It is forked by a warm server, or ``alone`` in an interpreter of its own, as are its runs. Where a test is about the
+    command's start, or about what the operating system tells its runs, it must be ``alone``.
+    """
+    variables = environment(SEQLAB_CACHE=str(folder / "cache"), **variables)
+    if not alone:
+        return ForkedCommand((COMMAND, _server(), *arguments), folder, {**variables, GROUP: "0"})
     return subprocess.Popen(
         command_line(*arguments),
         cwd=folder,
-        env=environment(SEQLAB_CACHE=str(folder / "cache")),
+        env=variables,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell has its background jobs ignore SIGINT, and what they start as well: a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -1,12 +1,12 @@
-"""One training after another on any number of devices, step by step: ``python -m tests.data_parallel CASES.json OUT``.
+"""One training after another on any number of devices, step by step.
 
-Each process of a run is started with ``LOCAL_RANK`` and the meeting place in its environment.
+The process of each device is forked by the warm server (:mod:`tests.served`), with ``LOCAL_RANK`` and the meeting place
+in its environment.
 """
 
 import json
 import logging
 import os
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -69,10 +69,10 @@ def trained(overrides: list[str], devices: int) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    cases, out = sys.argv[1:]
+def main(cases: str, out: str) -> int:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     found = {name: trained(overrides, 2) for name, overrides in json.loads(Path(cases).read_text()).items()}
     torch.save(found, Path(out) / f"rank{os.environ['LOCAL_RANK']}.pt")
+    return 0

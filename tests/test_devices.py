@@ -2,19 +2,17 @@
 
 import json
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.command import environment
+from tests.command import forked
 from tests.conftest import small
 from tests.data_parallel import trained
 from tests.numbers_language import of_numbers, write_numbers
+from tests.served import DEVICE
 
-STEPS = 20
+STEPS = 12
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
 
 
@@ -36,14 +34,14 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
     uneven["tagging"] += ["data.batch_size=8"]
-    uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=10"]
+    uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=6"]
     uneven["answers"] += ["data.stories=[20,4,5]", "data.questions=3", "data.batch_size=8"]
     return {
         "language_model": [
             *text,
             "model.num_layers=2",
             "trainer.gradient_clip_val=0.1",
-            "trainer.val_check_interval=10",
+            "trainer.val_check_interval=6",
         ],
         "documents": [*text, "data.restart_documents=true", "trainer.accumulate_grad_batches=2", "data.tbptt_steps=7"],
         "time_sum": [*text, "task.reduction=time_sum"],
@@ -59,16 +57,13 @@ def together(cases, tmp_path_factory) -> dict[str, list[dict]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.data_parallel", str(folder / "cases.json"), str(folder)]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-    root = Path(__file__).parents[1]
-    processes = []
-    for rank in range(2):
-        with open(folder / f"rank{rank}.log", "w") as log:
-            own = environment(**meeting, LOCAL_RANK=str(rank))
-            processes.append(subprocess.Popen(command, env=own, cwd=root, stdout=log, stderr=subprocess.STDOUT))
-    for rank, process in enumerate(processes):
-        assert process.wait(timeout=300) == 0, (folder / f"rank{rank}.log").read_text()[-4000:]
+    arguments = (DEVICE, str(folder / "cases.json"), str(folder))
+    devices = [forked(*arguments, folder=folder, **meeting, LOCAL_RANK=str(rank)) for rank in range(2)]
+    for device in devices:
+        with device:
+            _, err = device.communicate(timeout=300)
+        assert device.returncode == 0, err[-4000:]
     ranks = [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
     return {name: [rank[name] for rank in ranks] for name in cases}
 
@@ -78,7 +73,7 @@ NAMES = ("language_model", "documents", "time_sum", "classification", "tagging",
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_twenty_steps_on_two_devices_are_those_on_one(name, cases, together):
+def test_twelve_steps_on_two_devices_are_those_on_one(name, cases, together):
     alone = trained(cases[name], 1)
     for rank in together[name]:
         assert len(rank["gradients"]) == len(alone["gradients"]) == STEPS

@@ -45,6 +45,7 @@ class Job:
         place: how far it is.
         is_silent: whether there was no progress for long.
         is_refused: whether its input was wrong.
+        is_elsewhere: whether another command is at work in its folder, and this one has left it alone.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Job:
     place: Place = field(default_factory=Place)
     is_silent: bool = False
     is_refused: bool = False
+    is_elsewhere: bool = False
 
     @property
     def name(self) -> str:
@@ -107,7 +109,8 @@ class Progress:
             self.jobs[number] = replace(job, place=place, is_silent=event["event"] == "silence")
         elif event["event"] == "end":
             names = ("status", "value", "error", "seconds", "is_refused")
-            self.jobs[number] = replace(job, **{name: event[name] for name in names if event.get(name) is not None})
+            fields = {name: event[name] for name in names if event.get(name) is not None}
+            self.jobs[number] = replace(job, **fields, is_elsewhere=fields.get("status") == RUNNING)
 
     @property
     def ended(self) -> list[Job]:

@@ -185,7 +185,8 @@ class Sweep:
         """Notes the end of jobs whose processes are gone and could not note it, from what their folders say."""
         self.stop_watching()
         deadline = time.monotonic() + _GRACE_SECONDS
-        while any(self._is_at_work(job) for job in self.progress.running) and time.monotonic() < deadline:
+        lost = [job for job in self.progress.running if not job.is_elsewhere]
+        while any(map(self._is_at_work, lost)) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         for job in self.progress.running:
             end = self._end_of_lost(job)

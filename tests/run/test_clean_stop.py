@@ -14,7 +14,10 @@ from seqlab.run.load import find_resumption
 from seqlab.run.record import RecordFile, read_record
 from seqlab.run.signals import STOPPING, SignalForwarding, Stopped, StopRequest, forward_signals, stop_requests
 from seqlab.tasks import LanguageModelTask
-from tests.run.test_exact_resume import SETTINGS, alone, assert_the_same_end, carry_out, curves, overrides_of, untrained  # noqa: F401
+from tests.run import test_exact_resume as exact_resume
+from tests.run.test_exact_resume import SETTINGS, assert_the_same_end, carry_out, curves, overrides_of, untrained
+
+alone, text_file = exact_resume.alone, exact_resume.text_file  # fixtures
 
 
 def ask(monkeypatch, stop, method, batch, call=1, draws=True):
@@ -33,24 +36,24 @@ def ask(monkeypatch, stop, method, batch, call=1, draws=True):
     monkeypatch.setattr(LanguageModelTask, method, asked)
 
 
-# Epochs of 79 windows. "accumulated" steps every three windows and validates every ten.
+# Epochs of 40 windows. "accumulated" steps every three windows and validates every seven.
 @pytest.mark.parametrize(
     ("name", "method", "batch", "call"),
     [
-        ("cosine", "training_step", 30, 1),
-        ("cosine", "training_step", 78, 1),  # the last window of an epoch, where it is validated
+        ("cosine", "training_step", 15, 1),
+        ("cosine", "training_step", 39, 1),  # the last window of an epoch, where it is validated
         ("cosine", "validation_step", 1, 1),
         ("cosine", "validation_step", 1, 2),  # the last validation of all
-        ("plateau", "training_step", 18, 1),
+        ("plateau", "training_step", 8, 1),
         ("plateau", "validation_step", 2, 3),
         ("accumulated", "training_step", 12, 1),  # the first of three windows
-        ("accumulated", "training_step", 13, 2),
-        ("accumulated", "training_step", 9, 1),
+        ("accumulated", "training_step", 16, 2),
+        ("accumulated", "training_step", 6, 1),
         ("accumulated", "validation_step", 0, 2),
-        ("accumulated", "validation_step", 3, 4),
+        ("accumulated", "validation_step", 2, 4),
     ],
 )
-def test_stopped_and_resumed(tmp_path, alone, text_file, monkeypatch, name, method, batch, call):  # noqa: F811
+def test_stopped_and_resumed(tmp_path, alone, text_file, monkeypatch, name, method, batch, call):
     overrides, stop = overrides_of(text_file, *SETTINGS[name]), StopRequest()
     with monkeypatch.context() as patch:
         ask(patch, stop, method, batch, call)
@@ -67,9 +70,9 @@ def test_stopped_and_resumed(tmp_path, alone, text_file, monkeypatch, name, meth
     assert curves(tmp_path) == curves(alone / name)
 
 
-def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, alone, text_file, monkeypatch):  # noqa: F811
+def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, alone, text_file, monkeypatch):
     overrides = overrides_of(text_file, *SETTINGS["accumulated"])
-    for number, batch in enumerate(range(6, 13)):
+    for number, batch in enumerate(range(3, 10)):
         stop = StopRequest()
         with monkeypatch.context() as patch:
             ask(patch, stop, "training_step", batch)
@@ -80,12 +83,13 @@ def test_stopped_at_each_window_of_two_accumulations_and_a_validation(tmp_path, 
     assert curves(tmp_path) == curves(alone / "accumulated")
 
 
-@pytest.mark.parametrize(("batches", "windows"), [(1.0, 79), (1, 1), (3, 3)])
-def test_at_the_ends_of_epochs_without_validation(tmp_path, text_file, monkeypatch, batches, windows):
-    seldom = ("trainer.check_val_every_n_epoch=3", f"trainer.limit_train_batches={batches}", "trainer.max_epochs=6")
+@pytest.mark.parametrize(("batches", "windows", "epochs"), [(1.0, 40, 3), (1, 1, 6), (3, 3, 6)])
+def test_at_the_ends_of_epochs_without_validation(tmp_path, text_file, monkeypatch, batches, windows, epochs):
+    limits = (f"trainer.limit_train_batches={batches}", f"trainer.max_epochs={epochs}")
+    seldom = ("trainer.check_val_every_n_epoch=3", *limits)
     overrides = [text for text in overrides_of(text_file, *seldom) if text != "trainer.max_epochs=2"]
     carry_out(tmp_path / "alone", overrides)
-    for number in range(5):
+    for number in range(epochs - 1):
         stop = StopRequest()
         with monkeypatch.context() as patch:
             ask(patch, stop, "training_step", windows - 1)
@@ -111,7 +115,7 @@ def test_after_the_last_step_the_validation_is_finished_first(tmp_path, text_fil
 
 
 @pytest.mark.parametrize("place", ["prepare_data", "save", "test_step"])
-def test_stopped_outside_training(tmp_path, alone, text_file, monkeypatch, place):  # noqa: F811
+def test_stopped_outside_training(tmp_path, alone, text_file, monkeypatch, place):
     overrides, stop = overrides_of(text_file, *SETTINGS["rising"]), StopRequest()
 
     def asking(original):
@@ -131,7 +135,7 @@ def test_stopped_outside_training(tmp_path, alone, text_file, monkeypatch, place
         with pytest.raises(Stopped):
             carry_out(tmp_path, overrides, stop=stop)
     step = find_resumption(tmp_path).step
-    assert step == {"prepare_data": 0, "save": 19, "test_step": 158}[place]
+    assert step == {"prepare_data": 0, "save": 9, "test_step": 80}[place]
     carry_out(tmp_path, overrides, resume=True)
     assert_the_same_end(alone / "rising", tmp_path)
 
@@ -154,7 +158,7 @@ def test_what_a_validation_draws_does_not_count_twice(tmp_path, text_file, monke
 
     monkeypatch.setattr(ShowExamples, "on_validation_end", draw)
     monkeypatch.setattr(ShowExamples, "on_validation_start", lambda self, *arguments: torch.rand(4), raising=False)
-    overrides, stop = overrides_of(text_file, "model.dropout=0.5", "trainer.val_check_interval=30"), StopRequest()
+    overrides, stop = overrides_of(text_file, "model.dropout=0.5", "trainer.val_check_interval=15"), StopRequest()
     carry_out(tmp_path / "alone", overrides)
     with monkeypatch.context() as patch:
         ask(patch, stop, "validation_step", 2, call=2)

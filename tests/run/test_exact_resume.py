@@ -1,6 +1,7 @@
 """A run that was killed and continued ends as one that was left alone, bit for bit."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from seqlab.run.load import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
 from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask
-from tests.command import ONE_THREAD, command_line, environment, seqlab, wait_for
+from tests.command import ONE_THREAD, ForkedCommand, seqlab, seqlab_started, wait_for
 from tests.conftest import config_of, small
 
 COSINE = (
@@ -27,28 +28,28 @@ COSINE = (
     "model.dropout=0.3",
     "model.output_dropout=0.2",
     "trainer.gradient_clip_val=1.0",
-    "callbacks.checkpoint.every_n_steps=11",
+    "callbacks.checkpoint.every_n_steps=6",
 )
 PLATEAU = (
     "scheduler=plateau",
     "scheduler.threshold=0.07",  # the rate falls where a validation improves by less than 7 %
-    "optimizer.lr=0.01",
+    "optimizer.lr=0.02",
     "model.dropout=0.2",
     "callbacks=early_stopping",
     "callbacks.early_stopping.patience=2",
-    "callbacks.early_stopping.min_delta=0.1",
-    "trainer.val_check_interval=0.25",
+    "callbacks.early_stopping.min_delta=0.05",
+    "trainer.val_check_interval=9",
     "callbacks.checkpoint.every_n_steps=4",
 )
 RISING = (  # the rate rises without end: an early validation stays the best
     "optimizer.lr=1.0",
-    "scheduler.warmup_steps=200",
-    "trainer.val_check_interval=0.25",
+    "scheduler.warmup_steps=100",
+    "trainer.val_check_interval=9",
 )
-# An epoch of 79 windows is 27 steps; of its validations after each ten windows two thirds are inside an accumulation.
+# An epoch of 40 windows is 14 steps; of its validations after each seven windows two thirds are inside an accumulation.
 ACCUMULATED = (
     "trainer.accumulate_grad_batches=3",
-    "trainer.val_check_interval=10",
+    "trainer.val_check_interval=7",
     "model.dropout=0.2",
     "trainer.gradient_clip_val=1.0",
     "scheduler=plateau",
@@ -57,6 +58,14 @@ ACCUMULATED = (
     "trainer.log_every_n_steps=4",
 )
 SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING, "accumulated": ACCUMULATED}
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory, text_file) -> Path:
+    """Half of the small text: an epoch of 40 windows."""
+    path = tmp_path_factory.mktemp("text") / "half.txt"
+    path.write_text("\n".join(text_file.read_text().splitlines()[:300]))
+    return path
 
 
 def overrides_of(text_file: Path, *overrides: str) -> list[str]:
@@ -139,23 +148,24 @@ def test_the_runs_that_are_left_alone_show_what_is_to_be_kept(alone):
     cosine, plateau, rising, accumulated = (
         load_checkpoint(alone / name / "checkpoints" / "last.ckpt") for name in SETTINGS
     )
-    assert cosine["global_step"] == 158 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
-    assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.01
-    assert 79 < plateau["global_step"] < 158  # stopped early, in the second epoch
-    assert accumulated["global_step"] == 54 and 0 < accumulated["seqlab"]["plateau"]["_last_lr"][0] < 0.002
+    assert cosine["global_step"] == 80 and cosine["lr_schedulers"][0]["_last_lr"] == [0.0]
+    assert 0 < plateau["seqlab"]["plateau"]["_last_lr"][0] < 0.02
+    assert 40 < plateau["global_step"] < 80  # stopped early, in the second epoch
+    assert accumulated["global_step"] == 28 and 0 < accumulated["seqlab"]["plateau"]["_last_lr"][0] < 0.002
     best = load_checkpoint(alone / "rising" / "checkpoints" / "best.ckpt")
-    assert best["global_step"] < 79 < rising["global_step"]
+    assert best["global_step"] < 40 < rising["global_step"]
 
 
-# An epoch has 79 windows. "cosine" is validated at its end and saved every 11 steps. "plateau" is validated at windows
-# 19, 38, 57 and 76 and saved every 4 steps, so at 76 both are due; it stops early at step 117.
+# An epoch has 40 windows. "cosine" is validated at its end and saved every 6 steps. "plateau" is validated at windows
+# 9, 18, 27 and 36 and saved every 4 steps, so at 36 both are due; it stops early at step 67. What a stop finds depends
+# on its step alone, so a run is stopped more than once; neighbours are stops of different runs.
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        *[("cosine", steps) for steps in ([5], [11], [78], [79], [80], [30, 60, 100], [157])],
-        *[("plateau", steps) for steps in ([12], [38], [39], [79], [30, 60, 100], [116])],
-        *[("rising", steps) for steps in ([60], [79, 140])],
-        *[("accumulated", steps) for steps in ([4], [7], [14], [27], [10, 20, 33, 44])],
+        *[("cosine", steps) for steps in ([5, 39], [6, 40], [41, 79], [15, 30, 50])],
+        *[("plateau", steps) for steps in ([8, 19, 66], [18, 40], [15, 30, 50])],
+        ("rising", [30, 40, 70]),
+        *[("accumulated", steps) for steps in ([4, 14], [2, 7], [5, 10, 17, 22])],
     ],
     ids=str,
 )
@@ -172,7 +182,7 @@ def test_stopped_anywhere_and_resumed(tmp_path, alone, text_file, monkeypatch, n
 
 
 @pytest.mark.parametrize(
-    ("name", "step"), [("cosine", 79), ("plateau", 76), ("plateau", 98), ("rising", 57), ("accumulated", 20)]
+    ("name", "step"), [("cosine", 40), ("plateau", 36), ("plateau", 49), ("rising", 27), ("accumulated", 7)]
 )
 def test_stopped_in_validation_and_resumed(tmp_path, alone, text_file, monkeypatch, name, step):
     stop_at(monkeypatch, step, "validation_step")
@@ -230,35 +240,24 @@ def test_lightnings_own_early_stopping_looks_at_an_epochs_end(tmp_path, text_fil
     assert_the_same_end(tmp_path / "alone", tmp_path / "run")
 
 
-@pytest.mark.parametrize("step", [79, 100])
-def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch, step):
-    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=79")
+def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, text_file, monkeypatch):
+    seldom = ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=4", "callbacks.checkpoint.every_n_steps=40")
     overrides = [text for text in overrides_of(text_file) if text != "trainer.max_epochs=2"] + [*seldom]
     carry_out(tmp_path / "alone", overrides)
-    for number, at in enumerate((step, 79 * 2 + 5, 79 * 3 + 40)):  # twice, for Lightning's counts may be off after one
-        stop_at(monkeypatch, at)
-        with pytest.raises(StoppedError):
-            carry_out(tmp_path / "run", overrides, resume=number > 0)
-    carry_out(tmp_path / "run", [], resume=True)
-    assert_the_same_end(tmp_path / "alone", tmp_path / "run")
+    for first in (40, 50):
+        run_dir = tmp_path / f"from-{first}"
+        for number, at in enumerate((first, 40 * 2 + 5, 40 * 3 + 20)):  # Lightning's counts may be off after one
+            stop_at(monkeypatch, at)
+            with pytest.raises(StoppedError):
+                carry_out(run_dir, overrides, resume=number > 0)
+        carry_out(run_dir, overrides, resume=True)
+        assert_the_same_end(tmp_path / "alone", run_dir)
 
 
-def start(run_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command_line(*arguments),
-        cwd=run_dir.parent,
-        env=environment(SEQLAB_CACHE=str(run_dir.parent / "cache")),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell has its background jobs ignore SIGINT, and whatever they start with them: not what a user's terminal
-        # does.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
 
 
-def wait_for_checkpoints(process: "subprocess.Popen[str]", run_dir: Path, count: int) -> None:
+def wait_for_checkpoints(process: "ForkedCommand | subprocess.Popen[str]", run_dir: Path, count: int) -> None:
     """Returns once ``last.ckpt`` was written ``count`` times anew."""
     path, seen, deadline = run_dir / "checkpoints" / "last.ckpt", set(), time.monotonic() + 240
     before = path.stat().st_mtime_ns if path.exists() else None
@@ -286,10 +285,9 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_by_the_command(tmp_path, a
     run_dir = tmp_path / "run"
     arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, *SETTINGS[name])]
     for count in moments:
-        process = start(run_dir, *arguments)
-        wait_for_checkpoints(process, run_dir, count)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        with seqlab_started(*arguments, folder=tmp_path) as process:
+            wait_for_checkpoints(process, run_dir, count)
+            os.killpg(process.pid, signal.SIGKILL)
         wait_for_status(run_dir, "interrupted")
         arguments = ["resume", str(run_dir)]
     done = seqlab(*arguments, folder=tmp_path)
@@ -306,12 +304,14 @@ def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, te
         pytest.skip("only Linux tells a process that its parent was killed")
     run_dir = tmp_path / "run"
     endless = overrides_of(text_file, "trainer.max_epochs=1000", "trainer.check_val_every_n_epoch=1000")
-    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *endless, "callbacks.checkpoint.every_n_steps=100")
-    wait_for_checkpoints(process, run_dir, 1)
-    time.sleep(0.3)
-    # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
-    (os.killpg if name.endswith("all") else os.kill)(process.pid, signal.Signals[name.split()[0]])
-    _, err = process.communicate(timeout=240)
+    arguments = ["train", f"hydra.run.dir={run_dir}", *endless, "callbacks.checkpoint.every_n_steps=100"]
+    # The other signals take the way of SIGTERM: forked commands show that each is heard.
+    start = functools.partial(seqlab_started, alone=True) if name in REAL else seqlab_started
+    with start(*arguments, folder=tmp_path) as process:
+        wait_for_checkpoints(process, run_dir, 1)
+        # A terminal tells its whole group, others tell the command alone; and killed, it can tell its run nothing.
+        (os.killpg if name.endswith("all") else os.kill)(process.pid, signal.Signals[name.split()[0]])
+        _, err = process.communicate(timeout=240)
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 1)
     wait_for_status(run_dir, "interrupted")
     step = find_resumption(run_dir).step
@@ -320,19 +320,23 @@ def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, te
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pause", [0.0, 0.2])
-def test_a_second_request_ends_a_run_at_once(tmp_path, text_file, pause):
+@pytest.mark.parametrize("moment", ["while its process imports", "in training"])
+def test_a_second_request_ends_a_run_at_once(tmp_path, text_file, moment):
     run_dir = tmp_path / "run"
-    process = start(run_dir, "train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, "trainer.max_epochs=1000"))
-    if pause:
+    arguments = ["train", f"hydra.run.dir={run_dir}", *overrides_of(text_file, "trainer.max_epochs=1000")]
+    if moment == "in training":
+        process = seqlab_started(*arguments, folder=tmp_path)
         wait_for_checkpoints(process, run_dir, 1)
-    else:  # while the run's process imports
-        wait_for(lambda: (run_dir / "run.json").exists())
-    for _ in range(4):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.2)
-    _, err = process.communicate(timeout=10)
+    else:
+        process = seqlab_started(*arguments, folder=tmp_path, alone=True)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_for(lambda: (run_dir / "run.json").exists() and (not children.exists() or children.read_text()))
+    with process:
+        for _ in range(4):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.2)
+        _, err = process.communicate(timeout=10)
     assert process.returncode == 1 and "Traceback" not in err and "continue with: seqlab resume" in err
     wait_for_status(run_dir, "interrupted")
-    assert find_resumption(run_dir).step > 0 or not pause
+    assert find_resumption(run_dir).step > 0 or moment != "in training"

@@ -1,6 +1,7 @@
 """How far a run is, told through a pipe; one that hangs is named, and ended where that is asked for."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -163,3 +164,13 @@ def test_whoever_waits_is_told_of_progress_and_of_silence(attempt, start, monkey
     start(tells(3, 11, after=1.0), **how).carry_out(attempt)
     assert places[-1] == Place("training", 11, 12)
     assert silences[-1][0] == Place("training", 11, 12) and silences[-1][1] > 0.3
+
+
+def test_a_second_request_kills_a_run_that_does_not_heed_the_first(attempt, start, monkeypatch):
+    monkeypatch.setattr(starts, "_PROGRESS_SECONDS", 0.0)
+    begun: list[Place] = []
+    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    how = {"on_progress": begun.append, "give_up": lambda: begun and signal.raise_signal(signal.SIGINT)}
+    assert start(f"{ignore}\n{tells(1, after=60.0)}", to_file=True, **how).carry_out(attempt) == 1
+    record = RunFolder(attempt.run_dir).state().record
+    assert record["status"] == "interrupted" and "SIGKILL ended the run" in record["error"]

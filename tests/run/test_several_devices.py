@@ -1,9 +1,9 @@
 """``trainer=ddp``: runs of two processes, alone and in a sweep, fail, are killed, and go on with another number."""
 
+import functools
 import os
 import signal
-import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,13 @@ import torch
 
 from seqlab.run.load import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
-from tests.command import command_line, environment, seqlab, wait_for
+from tests.command import seqlab, seqlab_started, wait_for
 from tests.conftest import run_here, small
 from tests.run.test_exact_resume import curves, identical
 
 pytestmark = pytest.mark.slow
 
+started_alone = functools.partial(seqlab_started, alone=True)
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 ONE = ("trainer=cpu",)
 RAISING = """
@@ -70,23 +71,24 @@ def test_a_sweep_of_runs_on_two_devices_measures_what_one_device_measures(tmp_pa
         torch.testing.assert_close(weights(two.parent), weights(one), rtol=1e-6, atol=1e-9)
 
 
-def kill_after(step: int, run_dir: Path, command: list[str], folder: Path) -> None:
+def has_saved(run_dir: Path, later_than: int) -> Callable[[], bool]:
+    """A condition: whether the last checkpoint is of a later step. It reads the file only where that is a new one."""
+    path, seen = run_dir / "checkpoints" / "last.ckpt", [0]
+
+    def condition() -> bool:
+        before, seen[0] = seen[0], path.stat().st_mtime_ns if path.exists() else 0
+        return seen[0] != before and load_checkpoint(path)["global_step"] > later_than
+
+    return condition
+
+
+def kill_after(step: int, run_dir: Path, *arguments: str) -> None:
     """Starts a command and kills all its processes once the run has a checkpoint of this step or later."""
-    log = folder / "log"
-    with open(log, "a") as out:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=out, stderr=out, start_new_session=True
-        )
-    path = run_dir / "checkpoints" / "last.ckpt"
-    until = time.monotonic() + 100
-    while not (path.exists() and load_checkpoint(path)["global_step"] >= step):
-        assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    while read_record(run_dir)["status"] != "interrupted":  # a process takes its time to go
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    with seqlab_started(*arguments, folder=run_dir.parent) as process:
+        wait_for(has_saved(run_dir, step - 1), limit=100)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+    wait_for(lambda: read_record(run_dir)["status"] == "interrupted")  # a process takes its time to go
 
 
 @pytest.mark.parametrize("first", [TWO, ONE], ids=["two", "one"])
@@ -96,7 +98,7 @@ def test_a_run_that_was_killed_goes_on_with_another_number_of_devices(tmp_path, 
         if first is ONE
         else ["trainer.devices=1", "trainer.strategy=auto"]
     )
-    kill_after(20, tmp_path / "run", command_line("train", *run, *first, "hydra.run.dir=run"), tmp_path)
+    kill_after(20, tmp_path / "run", "train", *run, *first, "hydra.run.dir=run")
     refused = seqlab("resume", "run", *where, "data.batch_size=2", folder=tmp_path)
     assert refused.returncode == 2 and "computes what it began with" in refused.stderr
     done = seqlab("resume", "run", *where, folder=tmp_path)
@@ -119,23 +121,16 @@ def test_what_one_device_alone_raises_is_in_the_record_and_ends_them_all(tmp_pat
 
 def test_a_run_of_which_one_process_is_killed_is_interrupted(tmp_path, run):
     long = [*run, *TWO, "trainer.max_steps=20000", "hydra.run.dir=run"]
-    with open(tmp_path / "log", "w") as out:
-        process = subprocess.Popen(
-            command_line("train", *long), cwd=tmp_path, env=environment(), stdout=out, stderr=out
-        )
-    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    until = time.monotonic() + 100
-    while not checkpoint.exists():
-        assert process.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()[-3000:]
-        time.sleep(0.05)
-    first = read_record(tmp_path / "run")["process"]["pid"]
-    (second,) = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-    os.kill(int(second), signal.SIGKILL)
-    assert process.wait(timeout=60) == 1
+    with seqlab_started("train", *long, folder=tmp_path, alone=True) as process:
+        wait_for((tmp_path / "run" / "checkpoints" / "last.ckpt").exists, limit=100)
+        first = read_record(tmp_path / "run")["process"]["pid"]
+        (second,) = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        os.kill(int(second), signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
     assert read_record(tmp_path / "run")["status"] == "interrupted"
-    log = (tmp_path / "log").read_text()
     # Said by the first process, or by its supervisor where Lightning has killed that one for it.
-    assert "SIGKILL ended" in log and "continue with: seqlab resume" in log and "Traceback" not in log
+    assert "SIGKILL ended" in err and "continue with: seqlab resume" in err and "Traceback" not in err
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_before_they_start(tmp_path, run):
@@ -148,7 +143,8 @@ ACCUMULATED = (
     "model.output_dropout=0.5",
     "trainer.accumulate_grad_batches=3",
     "trainer.val_check_interval=10",
-    "trainer.max_steps=120",
+    "trainer.limit_val_batches=18",  # the devices agree on a stop at each 16th
+    "trainer.max_steps=70",
     "callbacks.checkpoint.every_n_steps=null",
     "trainer.gradient_clip_val=1.0",
     "logger=tensorboard",
@@ -163,26 +159,18 @@ def test_two_devices_that_are_killed_and_stopped_inside_accumulations_end_bit_fo
     assert whole.returncode == 0, whole.stderr
     generators = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.ckpt")["seqlab"]["rng"]
     assert len(generators) == 2 and not torch.equal(generators[0]["torch"], generators[1]["torch"])  # dropout differs
-    kill_after(20, tmp_path / "run", command_line("train", *settings, "hydra.run.dir=run"), tmp_path)
+    kill_after(10, tmp_path / "run", "train", *settings, "hydra.run.dir=run")
     killed = find_resumption(tmp_path / "run").checkpoint
     assert killed["seqlab"]["gradients"] is None or len(killed["seqlab"]["gradients"]) == 2
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum, start in ((signal.SIGTERM, seqlab_started), (signal.SIGINT, started_alone)):
         before = find_resumption(tmp_path / "run").step
-        with open(tmp_path / "log", "w") as out:
-            process = subprocess.Popen(
-                command_line("resume", "run"),
-                cwd=tmp_path,
-                env=environment(SEQLAB_CACHE=str(tmp_path / "cache")),
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        wait_for(lambda before=before: find_resumption(tmp_path / "run").step > before, limit=100)
-        # A terminal tells all processes, others the command alone.
-        (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
-        assert process.wait(timeout=60) == 1
-        log = (tmp_path / "log").read_text()
-        assert f"stopped by {signum.name}; it continues from step" in log and "Traceback" not in log, log
+        with start("resume", "run", folder=tmp_path) as process:
+            wait_for(has_saved(tmp_path / "run", before), limit=100)
+            # A terminal tells all processes, others the command alone.
+            (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert f"stopped by {signum.name}; it continues from step" in err and "Traceback" not in err, err
         assert read_record(tmp_path / "run")["status"] == "interrupted"
     done = seqlab("train", *settings, "hydra.run.dir=run", folder=tmp_path)  # the same command goes on, too
     assert done.returncode == 0 and "resumed from step" in done.stdout, done.stderr

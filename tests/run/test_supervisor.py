@@ -20,7 +20,7 @@ from seqlab.run.layout import REPLACEMENT
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.start import Start
 from seqlab.run.supervisor import Attempt, open_attempt
-from tests.command import environment, seqlab
+from tests.command import environment, forked, seqlab
 from tests.run.owners import CONFIG, owner_process, taken_by_another
 
 OTHER = {**CONFIG, "seed": 2}
@@ -340,6 +340,18 @@ def test_an_end_is_not_noted_in_a_run_that_another_has_taken(run, capfd):
         assert made.note_end(-signal.SIGKILL) == 1
     assert run.events_path.read_bytes() == before
     assert "another process has taken this run" in capfd.readouterr().err
+
+
+def test_a_run_whose_supervisor_was_killed_while_it_imported_ends_before_it_trains(run):
+    """Linux tells a process of its parent's end, but not where the parent had ended before the process asked for it."""
+    with subprocess.Popen(["true"]) as supervisor:
+        supervisor.wait()
+    with attempt(run):
+        before = sorted(run.path.iterdir())
+        with forked("train", str(run.path), "--supervisor", str(supervisor.pid), folder=run.path.parent) as process:
+            _, err = process.communicate(60)
+        assert process.returncode == 1 and err == "seqlab: the process that started this run is gone\n"
+        assert sorted(run.path.iterdir()) == before
 
 
 def test_the_run_of_a_supervisor_that_is_killed_while_its_child_trains_stays_the_childs(run):

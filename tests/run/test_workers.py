@@ -6,10 +6,16 @@ import threading
 import pytest
 
 from seqlab.errors import InputError
+from seqlab.run import workers
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.provenance import boot_id
 from seqlab.run.workers import join_run
 from tests.run.owners import CONFIG, claim_from_elsewhere
+
+
+@pytest.fixture(autouse=True)
+def looked_at_often(monkeypatch):
+    monkeypatch.setattr(workers, "_POLL_SECONDS", 0.02)
 
 
 def later(seconds: float, what, *arguments) -> threading.Timer:

@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import cloudpickle
 import pytest
@@ -131,6 +132,16 @@ def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, monkeypatc
     assert "1 completed, 2 failed, 1 running" in out
     assert "] completed  val/loss 2.5  the best so far" in out
     assert f"failed: {tmp_path}/b: broken" in out and f"failed: {tmp_path}/c: its process is gone" in out
+
+
+def test_a_job_that_another_command_is_at_work_in_is_not_waited_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("seqlab.sweep.sweep.time.sleep", Mock(side_effect=AssertionError("it waits")))
+    sweep = sweep_of(tmp_path, "logger=none")
+    with start_run(tmp_path / "a", {"seed": 1}):
+        sweep.note("start", 0, "a")
+        sweep.note("end", 0, "a", status="running", is_quiet=True)
+        assert sweep.finish() == 1
+    assert "1 running" in capsys.readouterr().out
 
 
 def test_what_cannot_be_told_ends_no_job(tmp_path, capsys):

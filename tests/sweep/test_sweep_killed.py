@@ -11,53 +11,56 @@ import pytest
 from seqlab.run.folder import start_run
 from seqlab.run.record import RECORD_NAME, read_record
 from seqlab.run.training import execute
-from tests.command import seqlab, seqlab_started, wait_for
+from tests.command import ForkedCommand, seqlab, seqlab_started, wait_for
 from tests.conftest import config_of
 from tests.run.test_exact_resume import COSINE, assert_the_same_end, overrides_of
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+def kill(process: "ForkedCommand | subprocess.Popen[str]") -> None:
+    with process:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def by_seed(folder: Path) -> dict[int, Path]:
     return {read_record(path)["seed"]: path.parent for path in folder.glob(f"*/{RECORD_NAME}")}
 
 
-def checkpoint_of(sweep: Path, seed: int, later_than: int = 0) -> int | None:
+def saved_at(run_dir: Path, later_than: int = 0) -> int | None:
     """When a job's last checkpoint was written, if it was later."""
-    path = by_seed(sweep).get(seed, sweep) / "checkpoints" / "last.ckpt"
+    path = run_dir / "checkpoints" / "last.ckpt"
     return path.stat().st_mtime_ns if path.exists() and path.stat().st_mtime_ns > later_than else None
 
 
 @pytest.mark.slow
 def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text_file):
-    overrides = [*overrides_of(text_file, *COSINE), "trainer.max_epochs=4", "callbacks.checkpoint.every_n_steps=3"]
+    overrides = [*overrides_of(text_file, *COSINE), "trainer.max_epochs=3", "callbacks.checkpoint.every_n_steps=3"]
     sweep = tmp_path / "sweep"
     command = ["train", "-m", *overrides, "seed=1,2", f"hydra.sweep.dir={sweep}"]
 
-    process = seqlab_started(*command, folder=tmp_path)
+    process = seqlab_started(*command, folder=tmp_path, alone=True)
     wait_for(lambda: by_seed(sweep).get(1))  # claimed, and its process only begins to import
     kill(process)
-    assert read_record(by_seed(sweep)[1])["status"] == "interrupted"
+    first = by_seed(sweep)[1]
+    assert read_record(first)["status"] == "interrupted"
 
     process = seqlab_started(*command, folder=tmp_path)
-    saved = wait_for(lambda: checkpoint_of(sweep, 1))
-    wait_for(lambda: checkpoint_of(sweep, 1, later_than=saved))
+    saved = wait_for(lambda: saved_at(first))
+    wait_for(lambda: saved_at(first, later_than=saved))
     kill(process)
 
-    left = set(sweep.glob("*/checkpoints/.*.tmp"))  # the kill before may have met the writing of one, too
+    left = set(first.glob("checkpoints/.*.tmp"))  # the kill before may have met the writing of one, too
     process = seqlab_started(*command, folder=tmp_path)
-    wait_for(lambda: set(sweep.glob("*/checkpoints/.*.tmp")) - left, pause=0.001)
-    kill(process)
-
-    process = seqlab_started(*command, folder=tmp_path)
-    wait_for(lambda: read_record(by_seed(sweep)[1])["status"] == "completed", limit=120)
+    wait_for(lambda: set(first.glob("checkpoints/.*.tmp")) - left, pause=0.001)
     kill(process)
 
     process = seqlab_started(*command, folder=tmp_path)
-    wait_for(lambda: checkpoint_of(sweep, 2))
+    wait_for(lambda: read_record(first)["status"] == "completed", limit=120, pause=0.1)
+    kill(process)
+
+    process = seqlab_started(*command, folder=tmp_path)
+    second = wait_for(lambda: by_seed(sweep).get(2))
+    wait_for(lambda: saved_at(second))
     kill(process)
 
     done = seqlab(*command, folder=tmp_path)
@@ -70,7 +73,7 @@ def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text
         with start_run(alone, config) as claim:
             execute(claim)
         assert_the_same_end(alone, run_dir)
-    assert read_record(by_seed(sweep)[1])["resumes"] >= 3
+    assert read_record(first)["resumes"] >= 3
 
 
 @pytest.mark.slow
@@ -78,7 +81,7 @@ def test_killed_while_it_starts_trains_saves_and_between_its_jobs(tmp_path, text
 def test_a_job_whose_supervisor_is_killed_while_it_starts_does_not_train_on(tmp_path, text_file):
     sweep = tmp_path / "sweep"
     command = ["train", "-m", *overrides_of(text_file, *COSINE), "seed=1", f"hydra.sweep.dir={sweep}"]
-    process = seqlab_started(*command, folder=tmp_path)
+    process = seqlab_started(*command, folder=tmp_path, alone=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     wait_for(lambda: by_seed(sweep).get(1) and children.read_text())
     os.kill(process.pid, signal.SIGKILL)  # and not its group: what the job is to be forked from goes on importing
