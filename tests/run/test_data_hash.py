@@ -17,6 +17,7 @@ from tests.conftest import config_of, interrupted_here, resumed_here
 
 LINES = [f"line {i} of a text with words" for i in range(200)]
 SMALL = ("data.batch_size=4", "data.tbptt_steps=8", "model.hidden_size=4", "trainer.max_steps=3", "logger=none")
+EACH_WORD = ("data.min_frequency=1",)  # else all rare words are one to what training reads
 QUIET = ("trainer=cpu", "runtime.num_threads=1", "runtime.keep_freed_memory=false")
 
 
@@ -52,7 +53,7 @@ def test_a_text_whose_characters_are_shuffled_in_place_has_another_hash(tmp_path
 def tables(folder: Path, edit) -> list[str]:
     rows = edit([[f"the text of row {i}", "ab"[i % 2]] for i in range(60)])
     (folder / "a.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
-    return ["data=classification", f"data.path={folder / 'a.csv'}"]
+    return ["data=classification", f"data.path={folder / 'a.csv'}", *EACH_WORD]
 
 
 def columns(folder: Path, edit) -> list[str]:
@@ -66,7 +67,7 @@ def pairs(folder: Path, edit) -> list[str]:
     for column, side in enumerate(("source", "target")):
         (folder / side).write_text("".join(f"{row[column]}\n" for row in rows))
     files = [f"data.path.{side}={folder / side}" for side in ("source", "target")]
-    return ["data=parallel", *files, "data.unit=word"]
+    return ["data=parallel", *files, "data.unit=word", *EACH_WORD]
 
 
 def stories(folder: Path, edit) -> list[str]:
