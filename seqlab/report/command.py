@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--columns", metavar="KEY[,KEY]", help="group by these too, and show a table with --by down and these across"
     )
     parser.add_argument(
+        "--tune",
+        metavar="KEY[,KEY]",
+        help="choose the best value of these within each group, on validation: seeds that have every value choose, "
+        "the others judge",
+    )
+    parser.add_argument(
         "--metric", metavar="NAME", help="compare this metric (default: test/perplexity, if all completed runs have it)"
     )
     parser.add_argument(
@@ -36,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="take differences from the group with this value; may be repeated (default: from the best group)",
+        help="take differences from the group with this value, and test them; may be repeated (default: from the best "
+        "group, without a test)",
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="the report's format (default: table)")
     parser.add_argument("--output", metavar="FILE", help="write the report there; standard output then shows the table")
@@ -75,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         columns=_keys("--columns", arguments.columns) or (),
         metric=arguments.metric,
         baseline=_baseline(arguments.baseline),
+        tune=_keys("--tune", arguments.tune) or (),
     )
     curves = None
     # Before any text is written: the curves may add a note to the report.

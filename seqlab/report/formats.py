@@ -13,6 +13,8 @@ from seqlab.report.collect import Run
 from seqlab.report.columns import (
     Column,
     caption,
+    choice_columns,
+    chosen_title,
     command_title,
     cost_columns,
     cross_table,
@@ -63,6 +65,8 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
         titles, rows = cross_table(report)
         parts.append(_markdown_table(titles, rows, len(report.rows)))
     if report.groups:
+        if choices := choice_columns(report):
+            parts.append(_markdown_columns(keys, choices))
         parts.append(_markdown_columns(keys, [*result_columns(report), *cost_columns(report)]))
         if differences := difference_columns(report):
             parts.append(_markdown_columns(keys, differences))
@@ -82,7 +86,10 @@ def as_csv(report: Report) -> str:
     out = io.StringIO()
     columns = ["n", "seeds", "diverged", "mean", "sd", "interval_low", "interval_high"]
     columns += ["num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes", "best"]
-    columns += ["difference", "difference_low", "difference_high", "pairs"]
+    columns += ["difference", "difference_low", "difference_high", "pairs", "p", "detectable"]
+    columns += ["mixed", "incomplete", "deciding", "deciding_mean"]
+    if report.tune:
+        columns += [*map(chosen_title, report.tune), "tried", "at_edge", "choosing_seeds", "judged"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
     for group in report.groups:
@@ -93,6 +100,14 @@ def as_csv(report: Report) -> str:
         gap = group.difference
         low, high = (gap and gap.interval) or (None, None)
         entry.update(difference=gap and gap.mean, difference_low=low, difference_high=high, pairs=gap and gap.n)
+        entry.update(p=gap and gap.p_value, detectable=gap and gap.detectable)
+        entry.update(mixed=" ".join(group.mixed), incomplete=sum(group.incomplete.values()))
+        entry.update(deciding=report.deciding, deciding_mean=group.validation and group.validation.mean)
+        if choice := group.choice:
+            chosen = choice.values or {}
+            entry.update({chosen_title(key): full_text(chosen[key]) if key in chosen else None for key in report.tune})
+            entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)))
+            entry.update(choosing_seeds=" ".join(map(str, choice.seeds)), judged="true" if choice.judged else "false")
         keys = [full_text(value) for value in group.key.values()]
         writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
     return out.getvalue()
@@ -106,8 +121,11 @@ def as_json(report: Report) -> str:
         "columns": report.columns,
         "metric": report.metric,
         "better": "higher" if report.higher_is_better else "lower",
+        "deciding": report.deciding,
+        "tune": report.tune,
         "spread": "sd: sample standard deviation over seeds; interval: 95 % for the mean, Student t; "
-        "difference: mean over runs of equal seed of the group's value less the baseline's",
+        "difference: mean over runs of equal seed of the group's value less the baseline's, its intervals together "
+        "95 %; p: paired t-test, by Holm; detectable: the true difference shown with 80 % power",
         "groups": [{"key": group.key, **_entry(group)} for group in report.groups],
         "command": command and {"line": command.line, "remarks": command.remarks},
         "not_counted": [_not_counted_entry(run, report.by) for run in report.not_counted],
@@ -133,6 +151,8 @@ def _rich_tables(report: Report, console: Any) -> list[Any]:
     # Numbers are never cut: where they do not fit, the costs get a table of their own.
     fits = _fits(console, *whole, len(keys), KEY_WIDTHS[0])
     parts = [whole] if fits else [_table_of(keys, results), _table_of(keys, costs)]
+    if choices := choice_columns(report):
+        parts.insert(0, _table_of(keys, choices))
     if differences := difference_columns(report):
         parts.append(_table_of(keys, differences))
     return [*tables, *(_fitting(console, *part, len(keys), best) for part in parts)]
@@ -188,8 +208,8 @@ def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: 
 
 
 def _entry(group: Group) -> dict[str, Any]:
-    difference = group.difference
-    return {
+    difference, choice, deciding = group.difference, group.choice, group.validation
+    entry = {
         "n": len(group.values),
         "seeds": group.seeds,
         "values": [value if math.isfinite(value) else str(value) for value in group.values],
@@ -203,8 +223,28 @@ def _entry(group: Group) -> dict[str, Any]:
         "peak_memory_bytes": group.peak_memory_bytes,
         "best": group.best,
         "baseline": group.baseline,
-        "difference": difference and {"mean": difference.mean, "interval": difference.interval, "pairs": difference.n},
+        "difference": difference
+        and {
+            "mean": difference.mean,
+            "interval": difference.interval,
+            "pairs": difference.n,
+            "p": difference.p_value,
+            "detectable": difference.detectable,
+        },
+        "deciding": deciding and {"mean": deciding.mean, "sd": deciding.sd, "n": deciding.n},
+        "mixed": group.mixed,
+        "incomplete": group.incomplete,
     }
+    if choice:
+        entry["choice"] = {
+            "values": choice.values,
+            "tried": len(choice.tried),
+            "at_edge": sorted(choice.at_edge),
+            "seeds": choice.seeds,
+            "judged": choice.judged,
+            "problem": choice.problem,
+        }
+    return entry
 
 
 def _not_counted_entry(run: Run, by: Sequence[str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def compare(
     columns: Sequence[str] = (),
     metric: str | None = None,
     baseline: Mapping[str, str] | None = None,
+    tune: Sequence[str] = (),
 ) -> Report:
     """Reads all runs below ``folders`` and groups them.
 
@@ -30,12 +31,15 @@ def compare(
         columns: Further keys to group by; their values become a table's columns.
         metric: Name of the metric; None takes ``test/perplexity`` if every completed run has it, else the next in line.
         baseline: Key to value, as the report shows it, of the group to take differences from; None takes the best.
+        tune: Dotted config keys whose values are chosen within each group, on validation: the seeds with which every
+            value was started choose, the others judge.
 
     Raises:
-        InputError: A folder has no run, no run has a key or the metric, or the baseline is not one group.
+        InputError: A folder has no run, no run has a key or the metric, a key both groups and is tuned, the runs have
+            no common metric to tune by, or the baseline is not one group.
     """
     runs, copies = collect(folders)
-    report = summarise(runs, by, metric, columns=columns, baseline=baseline)
+    report = summarise(runs, by, metric, columns=columns, baseline=baseline, tune=tune)
     if copies:
         report.notes.append(f"Copies of the same run found in other folders: {copies}; each run counts once.")
     return report

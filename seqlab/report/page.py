@@ -7,8 +7,12 @@ from html import escape
 from typing import Any
 
 from seqlab.report.columns import (
+    CHOOSING,
+    INCOMPLETE,
     Column,
     caption,
+    choice_columns,
+    chosen_title,
     command_title,
     cost_columns,
     cross_table,
@@ -97,7 +101,12 @@ def _cross_table(report: Report) -> str:
 def _table(report: Report) -> str:
     """All columns in one table; a click on a title sorts the rows by that column."""
     keys = key_columns(report)
-    numbers = [*result_columns(report), *_renamed(difference_columns(report)), *cost_columns(report)]
+    numbers = [
+        *choice_columns(report),
+        *result_columns(report),
+        *_renamed(difference_columns(report)),
+        *cost_columns(report),
+    ]
     ranks = {key: _ranks([group.key[key] for group in report.groups]) for key in report.by}
     head = "".join(
         f"<th{_key_class(place < len(keys))} scope='col'><button>{_broken(title)}</button></th>"
@@ -109,9 +118,9 @@ def _table(report: Report) -> str:
             f'<th class="key" scope="row" data-value="{ranks[key][number]}">{escape(cells[number])}</th>'
             for key, cells in keys
         ]
-        values = _sort_values(group, report.metric)
+        values = _sort_values(report, group)
         for title, cells in numbers:
-            value = values[title]
+            value = values.get(title)
             data = "" if value is None else f' data-value="{value!r}"'
             row.append(f"<td{data}>{escape(cells[number])}</td>")
         body += f"<tr{' class=best' if group.best else ''}>{''.join(row)}</tr>\n"
@@ -123,15 +132,24 @@ def _renamed(columns: Sequence[Column]) -> list[Column]:
     return [("its 95 % interval" if "interval" in title else title, cells) for title, cells in columns]
 
 
-def _sort_values(group: Group, metric: str) -> dict[str, float | None]:
-    """The number that a row is sorted by, for each column."""
-    difference = group.difference
+def _sort_values(report: Report, group: Group) -> dict[str, float | None]:
+    """The number that a row is sorted by, for each column of numbers."""
+    difference, choice = group.difference, group.choice
+    chosen = choice.values or {} if choice else {}
+    numbers = {key: value for key, value in chosen.items() if sort_key(value)[0] == 0}
     return {
         "n": len(group.values),
         "diverged": group.diverged,
-        metric: group.mean,
+        **{chosen_title(key): numbers.get(key) for key in report.tune},
+        "tried": len(choice.tried) if choice else None,
+        CHOOSING: len(choice.seeds) if choice else None,
+        str(report.deciding): group.validation.mean if group.validation else None,
+        report.metric: group.mean,
         "95 % interval": group.interval[0] if group.interval else None,
+        INCOMPLETE: sum(group.incomplete.values()),
         "difference": 0.0 if group.baseline else difference.mean if difference else None,
+        "p": difference.p_value if difference else None,
+        "detectable": difference.detectable if difference else None,
         "its 95 % interval": difference.interval[0] if difference and difference.interval else None,
         "pairs": difference.n if difference else None,
         "parameters": group.num_parameters,
