@@ -25,7 +25,7 @@ Column = tuple[str, list[str]]
 
 def key_columns(report: Report) -> list[Column]:
     """Columns of the groups' keys."""
-    return [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
+    return [(report.name_of(key), report.labels_of(key)) for key in report.by]
 
 
 def choice_columns(report: Report) -> list[Column]:
@@ -37,8 +37,8 @@ def choice_columns(report: Report) -> list[Column]:
     for key in report.tune:
         values = [choice.values[key] if choice and choice.values else "" for choice in choices]
         edges = [" ^" if choice and key in choice.at_edge else "" for choice in choices]
-        texts = labels(key, values)
-        columns.append((chosen_title(key), [text + edge for text, edge in zip(texts, edges, strict=True)]))
+        texts = [report.name_of(text) + edge for text, edge in zip(labels(key, values), edges, strict=True)]
+        columns.append((chosen_title(report.name_of(key)), texts))
     every = frozenset[Any]().union(*(choice.tried for choice in choices if choice))
     tried = [f"{len(choice.tried)}{'' if choice.tried == every else ' ~'}" if choice else "" for choice in choices]
     seeds = [str(len(choice.seeds)) if choice else "" for choice in choices]
@@ -53,7 +53,7 @@ def result_columns(report: Report) -> list[Column]:
         ("diverged", [str(group.diverged or "") for group in groups]),
         (INCOMPLETE, [_counts_text(group) for group in groups]),
         *([] if report.tune else _deciding_column(report)),
-        (report.metric, [mean_text(report, group, decimals) for group in groups]),
+        (report.name_of(report.metric), [mean_text(report, group, decimals) for group in groups]),
         ("95 % interval", [_interval_text(group.interval, decimals) for group in groups]),
     ]
     optional = ("diverged", INCOMPLETE, "95 % interval")
@@ -73,7 +73,7 @@ def _deciding_column(report: Report) -> list[Column]:
     decimals = decimals_of([mean.mean for mean in means if mean is not None])
     texts = ["" if mean is None else number_text(mean.mean, decimals) for mean in means]
     starred = [text + (" *" if group.best else "") for text, group in zip(texts, report.groups, strict=True)]
-    return [(str(report.deciding), starred)]
+    return [(report.name_of(str(report.deciding)), starred)]
 
 
 def _counts_text(group: Group) -> str:
@@ -120,7 +120,7 @@ def difference_columns(report: Report) -> list[Column]:
 
 def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
     """Titles and rows of a table of means; a row begins with the values of its keys."""
-    texts = dict(key_columns(report))
+    texts = {key: report.labels_of(key) for key in report.by}
     decimals = _decimals(report)
     sizes = {len(group.values) for group in report.groups}
     heads: dict[str, None] = {}
@@ -133,7 +133,7 @@ def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
         remarks += [f"{group.diverged} diverged"] if group.diverged and group.mean is not None else []
         text = mean_text(report, group, decimals) + (f" ({', '.join(remarks)})" if remarks else "")
         rows.setdefault(tuple(texts[key][number] for key in report.rows), {})[head] = text
-    titles = [*report.rows, *heads]
+    titles = [*map(report.name_of, report.rows), *heads]
     return titles, [[*keys, *(cells.get(head, "") for head in heads)] for keys, cells in rows.items()]
 
 
@@ -158,9 +158,9 @@ def caption(report: Report) -> list[str]:
     """Sentences that explain the tables."""
     if not report.groups:
         return ["No completed run to compare."]
-    lines = []
+    lines, metric = [], report.name_of(report.metric)
     if any(group.sd is not None for group in report.groups):
-        lines.append(f"{report.metric}: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.")
+        lines.append(f"{metric}: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.")
     if report.tune:
         lines += _tuning_lines(report)
     if any(group.best for group in report.groups):
@@ -193,9 +193,10 @@ def caption(report: Report) -> list[str]:
 
 def _tuning_lines(report: Report) -> list[str]:
     choices = [group.choice for group in report.groups if group.choice]
+    keys, deciding = listed([*map(report.name_of, report.tune)]), report.name_of(str(report.deciding))
     lines = [
-        f"{listed(report.tune)}: chosen by the mean {report.deciding} of the seeds that every value of a group was "
-        f"started with; {report.metric} is that of the other seeds, n of them."
+        f"{keys}: chosen by the mean {deciding} of the seeds that every value of a group was started with; "
+        f"{report.name_of(report.metric)} is that of the other seeds, n of them."
     ]
     if any(choice.at_edge for choice in choices):
         lines.append("^ at the edge of the values tried: a better one may lie beyond, try more.")
@@ -208,12 +209,12 @@ def _tuning_lines(report: Report) -> list[str]:
 
 def _best_line(report: Report) -> str:
     if report.deciding is None:
-        chosen_by = f"{report.metric} itself, as the runs have no common metric on validation"
+        chosen_by = f"{report.name_of(report.metric)} itself, as the runs have no common metric on validation"
         higher = report.higher_is_better
         return f"* best mean ({'higher' if higher else 'lower'} is better), by {chosen_by}."
     if report.deciding == report.metric:
         return f"* best mean ({'higher' if report.higher_is_better else 'lower'} is better)."
-    return f"* best mean {report.deciding}."
+    return f"* best mean {report.name_of(str(report.deciding))}."
 
 
 def command_title(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""A report as a table for the terminal, and as csv, json and markdown."""
+"""A report as a table for the terminal, and as csv, json, markdown and LaTeX."""
 
 import csv
 import dataclasses
@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from seqlab.report.collect import Run
@@ -26,7 +26,7 @@ from seqlab.report.columns import (
 from seqlab.report.groups import Group, Report
 from seqlab.report.labels import full_text
 
-FORMATS = ("table", "csv", "json", "markdown", "html")
+FORMATS = ("table", "csv", "csv-groups", "json", "markdown", "latex", "html")
 WIDTH = 100
 MAX_SHOWN = 200
 """The most groups in the terminal's table: thousands would take half a minute to lay out."""
@@ -81,7 +81,83 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
     return "\n\n".join(parts).strip() + "\n"
 
 
+def as_latex(report: Report) -> str:
+    """The tables for a paper, with the rules of the package booktabs; caption and notes as comments.
+
+    The best mean is bold. Nothing is rounded otherwise than in the other tables.
+    """
+    keys, tables = key_columns(report), []
+    best = {place for place, group in enumerate(report.groups) if group.best}
+    if report.columns and report.groups:
+        tables.append(_latex_table(*cross_table(report), len(report.rows)))
+    elif report.groups:
+        if choices := choice_columns(report):
+            tables.append(_latex_table(*_table_of(keys, choices), len(keys), best))
+        tables.append(_latex_table(*_table_of(keys, result_columns(report)), len(keys), best))
+        if differences := difference_columns(report):
+            tables.append(_latex_table(*_table_of(keys, differences), len(keys)))
+    remarks = [f"% {line}" for line in ["\\usepackage{booktabs}", *caption(report), *report.notes]]
+    return "\n".join([*remarks, *tables]) + "\n"
+
+
+def _latex_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, best: Container[int] = ()) -> str:
+    lines = [f"\\begin{{tabular}}{{{'l' * keys}{'r' * (len(titles) - keys)}}}", "\\toprule"]
+    lines += [" & ".join(map(_latex_text, titles)) + r" \\", "\\midrule"]
+    for place, row in enumerate(rows):
+        cells = [*map(_latex_text, row[:keys]), *(_latex_number(cell, place in best) for cell in row[keys:])]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
+
+
+def _latex_number(cell: str, is_best: bool) -> str:
+    """A number in mathematics, bold if it has the star of the best; a text as it is."""
+    text, star, _ = cell.partition(" *")
+    if not re.fullmatch(r"[+-]?[\d,.]+(e[+-]\d+)?( ± [\d.e+-]+)?( #)?|\[[^\]]*\]|<0\.001", text):
+        return _latex_text(cell)
+    text = re.sub(r",(?=\d)", "{,}", text.replace(" ± ", r" \pm ").replace(" #", r"^{\#}"))
+    text = re.sub(r"e([+-])0*(\d+)", r" \\cdot 10^{\1\2}", text).replace("^{+", "^{")
+    return f"$\\mathbf{{{text}}}$" if star and is_best else f"${text}$"
+
+
+def _latex_text(text: str) -> str:
+    escaped = re.sub(r"([#$%&_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
+    for character, command in (("^", r"\^{}"), ("~", r"\~{}"), ("±", r"$\pm$"), ("<", r"$<$"), (">", r"$>$")):
+        escaped = escaped.replace(character, command)
+    return escaped
+
+
 def as_csv(report: Report) -> str:
+    """A line for each run of the groups, and for those not counted, in full precision, as statistics programs read it.
+
+    ``role`` is ``counted``, or ``choosing`` for a run that only chose a tuned value, or the status of a run that did
+    not complete. Metrics have a column each.
+    """
+    counted = {run.path for group in report.groups for run in group.runs}
+    choosing = {(*key, seed) for group in report.groups for key, seed in _choosing_seeds(report, group)}
+    metrics = sorted({name for run in report.runs for name in run.metrics})
+    keys = [*report.by, *report.tune]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    costs = ("num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes")
+    writer.writerow([*keys, "seed", "role", *metrics, *costs, "config_hash", "path"])
+    for run in report.runs:
+        identity = (*(run.identity(key) for key in report.by), run.seed)
+        role = run.status
+        if run.status == "completed":
+            role = "counted" if run.path in counted else "choosing" if identity in choosing else "not counted"
+        values = [full_text(run.value(key)) for key in keys]
+        numbers = [run.metrics.get(name) for name in metrics] + [getattr(run, name) for name in costs]
+        writer.writerow([*values, run.seed, role, *numbers, run.config_hash, run.path])
+    return out.getvalue()
+
+
+def _choosing_seeds(report: Report, group: Group) -> Iterator[tuple[tuple[Any, ...], int]]:
+    if group.choice and group.runs:
+        key = tuple(group.runs[0].identity(name) for name in report.by)
+        yield from ((key, seed) for seed in group.choice.seeds)
+
+
+def as_csv_of_groups(report: Report) -> str:
     """A line for each group, numbers in full precision; a field without a value is empty."""
     out = io.StringIO()
     columns = ["n", "seeds", "diverged", "mean", "sd", "interval_low", "interval_high"]

@@ -5,6 +5,7 @@ from typing import Any
 
 from seqlab.config.hash import canonical_json
 from seqlab.report.collect import Run
+from seqlab.report.labels import labels
 from seqlab.report.means import Mean
 from seqlab.report.reproduce import Command
 from seqlab.report.tuning import Choice
@@ -75,6 +76,7 @@ class Report:
     """A comparison of runs, for `render` and `save_plot`.
 
     ``by`` has the keys of the rows, then those of the columns; ``tune`` the keys that are chosen within each group.
+    ``names`` has the texts that tables and pictures show in place of a key, a value's label or a metric.
     ``deciding`` is the metric that the best group and the tuned values are chosen by, on validation; None where the
     runs have no common one. ``runs`` has all runs, ``not_counted`` those that did not complete.
     """
@@ -91,6 +93,15 @@ class Report:
     runs: list[Run] = field(default_factory=list)
     tune: list[str] = field(default_factory=list)
     deciding: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    def name_of(self, text: str) -> str:
+        """What is shown in place of a key, a value's label or a metric."""
+        return self.names.get(text, text)
+
+    def labels_of(self, key: str) -> list[str]:
+        """The text of each group's value of a key."""
+        return [self.name_of(text) for text in labels(key, (group.key[key] for group in self.groups))]
 
     @property
     def rows(self) -> list[str]:

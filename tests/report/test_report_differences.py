@@ -127,13 +127,13 @@ def test_groups_that_mix_settings_have_their_name_and_no_number(tmp_path, write_
     for format in ("table", "markdown", "html"):
         assert render(report, format).count("mixed: optimizer.lr") == 2
     assert [entry["mixed"] for entry in json.loads(render(report, "json"))["groups"]] == [["optimizer.lr"]] * 2
-    assert [row["mixed"] for row in csv.DictReader(io.StringIO(render(report, "csv")))] == ["optimizer.lr"] * 2
+    assert [row["mixed"] for row in csv.DictReader(io.StringIO(render(report, "csv-groups")))] == ["optimizer.lr"] * 2
 
 
 def test_csv_and_json_have_the_differences(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0]})])
     found = difference_of(report, 1)
-    first, second = csv.DictReader(io.StringIO(render(report, "csv")))
+    first, second = csv.DictReader(io.StringIO(render(report, "csv-groups")))
     assert (float(first["difference"]), first["pairs"]) == (found.mean, "2")
     assert (float(first["difference_low"]), float(first["difference_high"])) == found.interval
     assert {second[name] for name in ("difference", "difference_low", "difference_high", "pairs")} == {""}

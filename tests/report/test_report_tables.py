@@ -99,7 +99,7 @@ def test_of_very_many_groups_the_terminal_gets_some_with_the_best_and_files_get_
     rows = [line.split()[0] for line in text.partition("\n\n\n")[0].splitlines()[3:]]
     assert rows == ["1", "2", "5"]
     assert "2 more groups are not shown here; --format csv, json, markdown and html have all." in text
-    assert len(render(report, "csv").splitlines()) == 6
+    assert len(render(report, "csv-groups").splitlines()) == 6
     assert "not shown" not in render(compare([tmp_path / "1-1", tmp_path / "2-1"]))
 
 
