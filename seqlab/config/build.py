@@ -7,9 +7,10 @@ Configurations are resolved, plain dictionaries. Their targets are first checked
 import copy
 import functools
 import inspect
+import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import lightning.pytorch as pl
 import torch
@@ -22,10 +23,15 @@ from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
-from seqlab.nn import Input, initialize, match_parameters
+from seqlab.nn import Input, initialize
+from seqlab.nn.size import nearest_size
 from seqlab.tasks.schedules import Plan
 
+log = logging.getLogger("seqlab")
+
 Config = Mapping[str, Any]
+MATCHING: Final = ("match_parameters", "match_tolerance")
+"""The keys of a model that choose its hidden size."""
 Data: TypeAlias = LanguageModelData | ExampleData
 
 
@@ -88,7 +94,7 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
     ``model.match_parameters`` solves for the hidden size first. ``model.init`` draws the weights anew, and pretrained
     vectors of the data come last.
     """
-    node = sized_model(config, spec)
+    node = sized_model(config, spec, notes_a_miss=True)
     model = _model_of_parts(node, spec)
     if node.get("init") is not None and "init" not in _arguments("model", node):
         _call("model.init", node, initialize, model, **node["init"])
@@ -106,7 +112,7 @@ def check_parts(config: Config) -> None:
     for key in ("model", "task"):
         node = config[key]
         check_definitions({key: node})
-        taken = _arguments(key, node) | ({"init", "match_parameters"} if key == "model" else set())
+        taken = _arguments(key, node) | ({"init", *MATCHING} if key == "model" else set())
         if "**" not in taken:
             check_read(node, taken, node["_target_"], key)
 
@@ -161,20 +167,42 @@ def load_vectors(model: torch.nn.Module, vectors: torch.Tensor) -> None:
     model.input.load_vectors(vectors)  # type: ignore[union-attr, operator]
 
 
-def sized_model(config: Config, spec: Spec) -> dict[str, Any]:
-    """The ``model`` group without ``match_parameters``: ``hidden_size`` is the size that meets that budget."""
-    model = dict(config["model"])
-    budget = model.pop("match_parameters", None)
-    if budget is not None:
+def sized_model(config: Config, spec: Spec, notes_a_miss: bool = False) -> dict[str, Any]:
+    """The ``model`` group without ``match_parameters``: ``hidden_size`` is the size that is nearest to that budget.
 
-        def candidate(hidden_size: int) -> torch.nn.Module:
-            return _model_of_parts({**model, "hidden_size": hidden_size, "init": None}, spec)
-
+    A size that misses the budget by more than ``match_tolerance`` is taken too: a sweep over depths would otherwise
+    stop at a model that is too small to meet it. ``notes_a_miss`` logs a line that says so.
+    """
+    model = {key: value for key, value in config["model"].items() if key not in MATCHING}
+    if (budget := budget_of(config)) is not None:
         try:
-            model["hidden_size"] = match_parameters(candidate, int(budget))
+            fit = nearest_size(model_of_size(config, spec), budget.num_parameters)
         except ValueError as error:
             raise InputError(f"model.match_parameters: {str(error).removeprefix('budget: ')}") from error
+        if notes_a_miss and (message := fit.misses(*budget)):
+            share = fit.num_parameters / budget.num_parameters - 1
+            log.warning("model.match_parameters: %s; %d is taken, %+.1f %%", message, fit.hidden_size, 100 * share)
+        model["hidden_size"] = fit.hidden_size
     return model
+
+
+class Budget(NamedTuple):
+    """The number of parameters that a model is to have, and the share of it by which it may differ."""
+
+    num_parameters: int
+    tolerance: float
+
+
+def budget_of(config: Config) -> Budget | None:
+    """The budget of ``model.match_parameters``; None where the hidden size is given."""
+    number, tolerance = (config["model"].get(key) for key in MATCHING)
+    return None if number is None else Budget(int(number), 0.01 if tolerance is None else float(tolerance))
+
+
+def model_of_size(config: Config, spec: Spec) -> Callable[[int], torch.nn.Module]:
+    """Makes the model of a configuration with another hidden size, without initial weights of its own."""
+    model = {key: value for key, value in config["model"].items() if key not in MATCHING}
+    return lambda hidden_size: _model_of_parts({**model, "hidden_size": hidden_size, "init": None}, spec)
 
 
 def task_class(config: Config) -> type[pl.LightningModule]:

@@ -23,6 +23,8 @@ LEFT_OUT: Final = (
     # Where a run works. A published corpus is the same in every folder.
     "paths",
     "runtime.keep_freed_memory",
+    # What is said of a size, not the size.
+    "model.match_tolerance",
     "runtime.gpu_per_job",
     "trainer.accelerator",
     "trainer.devices",

@@ -134,6 +134,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.hops": COUNT,
     "model.tbptt_steps": or_null(COUNT),
     "model.match_parameters": or_null(COUNT),
+    "model.match_tolerance": DROPPED,
     "model.bidirectional": FLAG,
     "model.shared": FLAG,
     "model.match": FLAG,

@@ -1,9 +1,23 @@
 """The columns of a report's tables, and the sentences around them, for all text formats."""
 
+from typing import Any
+
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import decimals_of, duration_text, labels, memory_text, number_text, sort_key, whole_text
+from seqlab.report.labels import (
+    decimals_of,
+    duration_text,
+    labels,
+    listed,
+    memory_text,
+    number_text,
+    sort_key,
+    whole_text,
+)
 
 MAX_LISTED = 20
+
+INCOMPLETE = "not completed"
+CHOOSING = "choosing seeds"
 
 Column = tuple[str, list[str]]
 """A title, and a cell for each group."""
@@ -11,7 +25,24 @@ Column = tuple[str, list[str]]
 
 def key_columns(report: Report) -> list[Column]:
     """Columns of the groups' keys."""
-    return [(key, labels(key, (group.key[key] for group in report.groups))) for key in report.by]
+    return [(report.name_of(key), report.labels_of(key)) for key in report.by]
+
+
+def choice_columns(report: Report) -> list[Column]:
+    """Columns of what was tuned within the groups; none where nothing was."""
+    if not report.tune:
+        return []
+    choices = [group.choice for group in report.groups]
+    columns = []
+    for key in report.tune:
+        values = [choice.values[key] if choice and choice.values else "" for choice in choices]
+        edges = [" ^" if choice and key in choice.at_edge else "" for choice in choices]
+        texts = [report.name_of(text) + edge for text, edge in zip(labels(key, values), edges, strict=True)]
+        columns.append((chosen_title(report.name_of(key)), texts))
+    every = frozenset[Any]().union(*(choice.tried for choice in choices if choice))
+    tried = [f"{len(choice.tried)}{'' if choice.tried == every else ' ~'}" if choice else "" for choice in choices]
+    seeds = [str(len(choice.seeds)) if choice else "" for choice in choices]
+    return [*columns, ("tried", tried), (CHOOSING, seeds), *_deciding_column(report)]
 
 
 def result_columns(report: Report) -> list[Column]:
@@ -20,10 +51,38 @@ def result_columns(report: Report) -> list[Column]:
     columns = [
         ("n", [str(len(group.values)) for group in groups]),
         ("diverged", [str(group.diverged or "") for group in groups]),
-        (report.metric, [mean_text(group, decimals) for group in groups]),
+        (INCOMPLETE, [_counts_text(group) for group in groups]),
+        *([] if report.tune else _deciding_column(report)),
+        (report.name_of(report.metric), [mean_text(report, group, decimals) for group in groups]),
         ("95 % interval", [_interval_text(group.interval, decimals) for group in groups]),
     ]
-    return [(title, cells) for title, cells in columns if title not in ("diverged", "95 % interval") or any(cells)]
+    optional = ("diverged", INCOMPLETE, "95 % interval")
+    return [(title, cells) for title, cells in columns if title not in optional or any(cells)]
+
+
+def shows_deciding(report: Report) -> bool:
+    """Whether the metric that chose the best has a column of its own, which then has the star."""
+    several = len(report.groups) > 1 or bool(report.tune)
+    return several and report.deciding not in (None, report.metric)
+
+
+def _deciding_column(report: Report) -> list[Column]:
+    if not shows_deciding(report):
+        return []
+    means = [group.validation for group in report.groups]
+    decimals = decimals_of([mean.mean for mean in means if mean is not None])
+    texts = ["" if mean is None else number_text(mean.mean, decimals) for mean in means]
+    starred = [text + (" *" if group.best else "") for text, group in zip(texts, report.groups, strict=True)]
+    return [(report.name_of(str(report.deciding)), starred)]
+
+
+def _counts_text(group: Group) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(group.incomplete.items()))
+
+
+def chosen_title(key: str) -> str:
+    """The title of the column with the chosen values of a key."""
+    return f"chosen {key}"
 
 
 def cost_columns(report: Report) -> list[Column]:
@@ -45,9 +104,15 @@ def difference_columns(report: Report) -> list[Column]:
     decimals = _decimals(report)
     differences = [group.difference for group in report.groups]
     texts = ["" if difference is None else _signed(difference.mean, decimals) for difference in differences]
+    p_values = [_p_text(each.p_value) if each and each.p_value is not None else "" for each in differences]
+    detectable = [
+        number_text(each.detectable, decimals) if each and each.detectable is not None else "" for each in differences
+    ]
     columns = [
         ("difference", ["baseline" if g.baseline else text for g, text in zip(report.groups, texts, strict=True)]),
         ("95 % interval", [_interval_text(each.interval if each else None, decimals) for each in differences]),
+        ("p", p_values),
+        ("detectable", detectable),
         ("pairs", [str(each.n) if each else "" for each in differences]),
     ]
     return [(title, cells) for title, cells in columns if any(cells)]
@@ -55,7 +120,7 @@ def difference_columns(report: Report) -> list[Column]:
 
 def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
     """Titles and rows of a table of means; a row begins with the values of its keys."""
-    texts = dict(key_columns(report))
+    texts = {key: report.labels_of(key) for key in report.by}
     decimals = _decimals(report)
     sizes = {len(group.values) for group in report.groups}
     heads: dict[str, None] = {}
@@ -66,18 +131,21 @@ def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
         head = ", ".join(texts[key][number] for key in report.columns)
         remarks = [f"n={len(group.values)}"] if len(sizes) > 1 else []
         remarks += [f"{group.diverged} diverged"] if group.diverged and group.mean is not None else []
-        text = mean_text(group, decimals) + (f" ({', '.join(remarks)})" if remarks else "")
+        text = mean_text(report, group, decimals) + (f" ({', '.join(remarks)})" if remarks else "")
         rows.setdefault(tuple(texts[key][number] for key in report.rows), {})[head] = text
-    titles = [*report.rows, *heads]
+    titles = [*map(report.name_of, report.rows), *heads]
     return titles, [[*keys, *(cells.get(head, "") for head in heads)] for keys, cells in rows.items()]
 
 
-def mean_text(group: Group, decimals: int | None) -> str:
-    """Mean and deviation, with a star for the best."""
+def mean_text(report: Report, group: Group, decimals: int | None) -> str:
+    """Mean and deviation, with a star for the best if that is told by this metric; else why there is none."""
+    if group.mixed:
+        return f"mixed: {', '.join(group.mixed)}"
     if group.mean is None:
-        return "diverged"
+        return group.choice.problem if group.choice and group.choice.problem else "diverged"
     spread = f" ± {number_text(group.sd, decimals)}" if group.sd is not None else ""
-    return number_text(group.mean, decimals) + spread + (" *" if group.best else "")
+    marks = ("" if group.is_judged else " #") + (" *" if group.best and not shows_deciding(report) else "")
+    return number_text(group.mean, decimals) + spread + marks
 
 
 def group_name(report: Report, group: Group) -> str:
@@ -90,11 +158,13 @@ def caption(report: Report) -> list[str]:
     """Sentences that explain the tables."""
     if not report.groups:
         return ["No completed run to compare."]
-    lines = []
+    lines, metric = [], report.name_of(report.metric)
     if any(group.sd is not None for group in report.groups):
-        lines.append(f"{report.metric}: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.")
+        lines.append(f"{metric}: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.")
+    if report.tune:
+        lines += _tuning_lines(report)
     if any(group.best for group in report.groups):
-        lines.append(f"* best mean ({'higher' if report.higher_is_better else 'lower'} is better).")
+        lines.append(_best_line(report))
     memory = "; memory: highest peak" if any(group.peak_memory_bytes is not None for group in report.groups) else ""
     lines.append(f"tokens/s: median; time: mean time of training{memory}.")
     if any(group.diverged for group in report.groups):
@@ -103,10 +173,48 @@ def caption(report: Report) -> list[str]:
         origin = "the best mean" if report.baseline.best else "the baseline"
         line = f"difference: from {origin} ({group_name(report, report.baseline)}), "
         line += "mean over pairs of runs with a common seed"
-        if any(group.difference and group.difference.interval for group in report.groups):
-            line += "; its 95 % interval by Student's t, for each group by itself, not adjusted for their number"
+        num_intervals = sum(bool(group.difference and group.difference.interval) for group in report.groups)
+        if num_intervals:
+            line += "; its interval by Student's t" + (
+                f", so wide that all {num_intervals} hold together with 95 % (Bonferroni)" if num_intervals > 1 else ""
+            )
         lines.append(f"{line}.")
+        if any(group.difference and group.difference.p_value is not None for group in report.groups):
+            lines.append(
+                "p: paired t-test, by Holm; detectable: the true difference that so many pairs, as scattered as these, "
+                "show with 80 % power."
+            )
+        elif num_intervals:
+            lines.append(
+                "Name a baseline beforehand (--baseline KEY=VALUE) for tests: the best was chosen by these runs."
+            )
     return lines
+
+
+def _tuning_lines(report: Report) -> list[str]:
+    choices = [group.choice for group in report.groups if group.choice]
+    keys, deciding = listed([*map(report.name_of, report.tune)]), report.name_of(str(report.deciding))
+    lines = [
+        f"{keys}: chosen by the mean {deciding} of the seeds that every value of a group was started with; "
+        f"{report.name_of(report.metric)} is that of the other seeds, n of them."
+    ]
+    if any(choice.at_edge for choice in choices):
+        lines.append("^ at the edge of the values tried: a better one may lie beyond, try more.")
+    if len({choice.tried for choice in choices}) > 1:
+        lines.append("~ not all values that other groups tried: less tuned.")
+    if any(not choice.judged and not choice.problem for choice in choices):
+        lines.append("# of the seeds that chose, as there are no others: it looks better than it is; train more seeds.")
+    return lines
+
+
+def _best_line(report: Report) -> str:
+    if report.deciding is None:
+        chosen_by = f"{report.name_of(report.metric)} itself, as the runs have no common metric on validation"
+        higher = report.higher_is_better
+        return f"* best mean ({'higher' if higher else 'lower'} is better), by {chosen_by}."
+    if report.deciding == report.metric:
+        return f"* best mean ({'higher' if report.higher_is_better else 'lower'} is better)."
+    return f"* best mean {report.name_of(str(report.deciding))}."
 
 
 def command_title(report: Report) -> str:
@@ -129,6 +237,10 @@ def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
     if len(runs) > limit:
         lines.append(f"  and {len(runs) - limit} more")
     return lines
+
+
+def _p_text(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _decimals(report: Report) -> int | None:

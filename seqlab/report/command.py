@@ -14,7 +14,7 @@ from seqlab.report.curves import Curves
 from seqlab.report.document import BEGIN, END, write_into
 from seqlab.report.formats import FORMATS, WIDTH, as_markdown
 from seqlab.report.groups import Report
-from seqlab.report.output import check_png, compare, load_curves, render, save_curves, save_plot, save_text
+from seqlab.report.output import check_picture, compare, load_curves, render, save_curves, save_plot, save_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--columns", metavar="KEY[,KEY]", help="group by these too, and show a table with --by down and these across"
     )
     parser.add_argument(
+        "--tune",
+        metavar="KEY[,KEY]",
+        help="choose the best value of these within each group, on validation: seeds that have every value choose, "
+        "the others judge",
+    )
+    parser.add_argument(
         "--metric", metavar="NAME", help="compare this metric (default: test/perplexity, if all completed runs have it)"
     )
     parser.add_argument(
@@ -36,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="take differences from the group with this value; may be repeated (default: from the best group)",
+        help="take differences from the group with this value, and test them; may be repeated (default: from the best "
+        "group, without a test)",
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="the report's format (default: table)")
     parser.add_argument("--output", metavar="FILE", help="write the report there; standard output then shows the table")
@@ -45,9 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"write it as markdown into a text file, between the lines {BEGIN} and {END}",
     )
-    parser.add_argument("--plot", metavar="FILE", help="draw a PNG: the metric against the first key")
+    parser.add_argument("--plot", metavar="FILE", help="draw the metric against the first key, as .png, .pdf or .svg")
     parser.add_argument(
-        "--curves", metavar="FILE", help="draw a PNG: learning curves of the groups, from their TensorBoard events"
+        "--curves",
+        metavar="FILE",
+        help="draw learning curves of the groups, from their TensorBoard events, as .png, .pdf or .svg",
+    )
+    parser.add_argument(
+        "--size", metavar="WIDTHxHEIGHT", default="8x5", help="of the pictures, in inches (default: 8x5)"
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=TEXT",
+        help="show TEXT in place of a key, a value or a metric, as model.num_layers=Layers; may be repeated",
     )
     parser.add_argument(
         "--curve-metric",
@@ -75,14 +94,17 @@ def run(arguments: argparse.Namespace) -> int:
         columns=_keys("--columns", arguments.columns) or (),
         metric=arguments.metric,
         baseline=_baseline(arguments.baseline),
+        tune=_keys("--tune", arguments.tune) or (),
+        names=_names(arguments.label),
     )
+    size = _size(arguments.size)
     curves = None
     # Before any text is written: the curves may add a note to the report.
     if arguments.curves:
-        curves = save_curves(report, arguments.curves, arguments.curve_metric)
+        curves = save_curves(report, arguments.curves, arguments.curve_metric, size)
     elif arguments.curve_metric:
         curves = load_curves(report, arguments.curve_metric)
-    files = _write_files(arguments, report, curves)
+    files = _write_files(arguments, report, curves, size)
     _print_report(arguments, report, curves)
     for path in files:
         print(f"written: {path}", file=sys.stderr)
@@ -92,26 +114,28 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_options(arguments: argparse.Namespace) -> None:
     for option, path in (("--plot", arguments.plot), ("--curves", arguments.curves)):
         if path:
-            check_png(option, path)
+            check_picture(option, path)
     if arguments.curve_metric and not (arguments.curves or arguments.format == "html"):
         raise InputError("--curve-metric: draws nothing without --curves FILE or --format html")
     if arguments.tensorboard and len(arguments.folders) > 1:
         raise InputError(f"--tensorboard: expected one DIR to write into, got {len(arguments.folders)}")
 
 
-def _write_files(arguments: argparse.Namespace, report: Report, curves: Curves | None) -> list[str]:
+def _write_files(
+    arguments: argparse.Namespace, report: Report, curves: Curves | None, size: tuple[float, float]
+) -> list[str]:
     """Writes the files that the options ask for; returns a text for each."""
     written = []
     if arguments.output:
         save_text("--output", arguments.output, render(report, arguments.format, curves=curves))
         written.append(arguments.output)
     if arguments.plot:
-        save_plot(report, arguments.plot)
+        save_plot(report, arguments.plot, size)
         written.append(arguments.plot)
     if arguments.curves:
         written.append(arguments.curves)
     if arguments.into:
-        files = {f"{report.metric} of each group": arguments.plot, "learning curves": arguments.curves}
+        files = {f"{report.name_of(report.metric)} of each group": arguments.plot, "learning curves": arguments.curves}
         pictures = [(title, _address(path, arguments.into)) for title, path in files.items() if path]
         write_into(arguments.into, as_markdown(report, pictures))
         written.append(arguments.into)
@@ -131,7 +155,7 @@ def _print_report(arguments: argparse.Namespace, report: Report, curves: Curves 
     color = is_terminal and "NO_COLOR" not in os.environ
     format = "table" if arguments.output else arguments.format
     _print(render(report, format, width=width, color=color, curves=curves))
-    if format == "csv":
+    if format.startswith("csv"):
         for note in report.notes:
             print(note, file=sys.stderr)
 
@@ -139,7 +163,7 @@ def _print_report(arguments: argparse.Namespace, report: Report, curves: Curves 
 def _keys(option: str, text: str | None) -> list[str] | None:
     if text is None:
         return None
-    keys = list(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
+    keys = list(dict.fromkeys(key.strip().replace("/", ".") for key in text.split(",") if key.strip()))
     if not keys:
         raise InputError(f"{option}: expected config keys, separated by commas, got {text!r}")
     return keys
@@ -151,8 +175,28 @@ def _baseline(texts: Sequence[str]) -> dict[str, str]:
         key, sign, value = text.partition("=")
         if not key or not sign:
             raise InputError(f"--baseline: expected KEY=VALUE, such as model.num_layers=1, got {text!r}")
-        baseline[key.strip()] = value.strip()
+        baseline[key.strip().replace("/", ".")] = value.strip()
     return baseline
+
+
+def _names(texts: Sequence[str]) -> dict[str, str]:
+    names = {}
+    for text in texts:
+        name, sign, shown = text.partition("=")
+        if not name.strip() or not sign or not shown.strip():
+            raise InputError(f"--label: expected NAME=TEXT, such as model.num_layers=Layers, got {text!r}")
+        names[name.strip().replace("/", ".") if "." not in name else name.strip()] = shown.strip()
+    return names
+
+
+def _size(text: str) -> tuple[float, float]:
+    try:
+        width, height = map(float, text.lower().split("x"))
+    except ValueError:
+        width = height = 0.0
+    if not (1 <= width <= 100 and 1 <= height <= 100):
+        raise InputError(f"--size: expected WIDTHxHEIGHT in inches from 1 to 100, such as 3.3x2.5, got {text!r}")
+    return width, height
 
 
 def _address(picture: str, document: str) -> str:

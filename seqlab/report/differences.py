@@ -1,25 +1,26 @@
-"""Each group's difference from a baseline, paired by seed."""
+"""Each group's difference from a baseline, paired by seed: its interval, and its test if the baseline was named."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import cast as typed
 
 from seqlab.errors import InputError
-from seqlab.report.groups import Group, Report
+from seqlab.report.groups import Difference, Group, Report
 from seqlab.report.labels import find_label
 from seqlab.report.means import Mean, is_finite, mean_of
+from seqlab.report.significance import detectable, holm, p_value
 
 
-def take_differences(report: Report, choice: Mapping[str, str] | None, mixed: Sequence[str]) -> None:
+def take_differences(report: Report, choice: Mapping[str, str] | None) -> None:
     """Marks the baseline, and gives each other group its difference from it, over pairs of runs.
 
     A pair has the same seed. This removes the effects of a seed on both groups (initialisation, order of the data), so
-    the interval of the difference can be narrower than the intervals of the two means. Each interval is for one
-    difference: they are not adjusted for their number.
+    the interval of the difference can be narrower than the intervals of the two means. The intervals of m differences
+    have 1 - 0.05 / m each (Bonferroni), so that they hold together. P-values, adjusted by Holm (1979), are only for a
+    baseline that was named: one that is the best of the same runs was chosen by what is tested.
 
     Args:
         report: With its groups, the best of them marked.
         choice: Key to value, as the report shows it, of the baseline; None takes the best group, of several the first.
-        mixed: The config keys that differ within groups.
 
     Raises:
         InputError: ``choice`` has a key that groups nothing, or fits no group or several.
@@ -30,9 +31,21 @@ def take_differences(report: Report, choice: Mapping[str, str] | None, mixed: Se
     if baseline is None:
         return
     baseline.baseline = True
-    for group in report.groups:
-        if group is not baseline:
-            group.difference = _paired_difference(group, baseline, mixed)
+    others = [group for group in report.groups if group is not baseline]
+    pairs = [_paired_values(group, baseline) for group in others]
+    compared = [(group, values) for group, values in zip(others, pairs, strict=True) if values]
+    num_intervals = sum(len(values) > 1 for _, values in compared)
+    means = [typed(Mean, mean_of(values, comparisons=num_intervals)) for _, values in compared]
+    adjusted = iter(holm([p for p in map(p_value, means) if p is not None]))
+    for (group, _), mean in zip(compared, means, strict=True):
+        is_tested = bool(choice) and mean.sd is not None
+        group.difference = Difference(
+            n=mean.n,
+            mean=mean.mean,
+            interval=mean.interval,
+            p_value=next(adjusted) if is_tested else None,
+            detectable=detectable(mean, num_intervals) if is_tested else None,
+        )
 
 
 def _chosen_group(report: Report, choice: Mapping[str, str]) -> Group:
@@ -51,24 +64,18 @@ def _chosen_group(report: Report, choice: Mapping[str, str]) -> Group:
     return groups[0]
 
 
-def _paired_difference(group: Group, baseline: Group, mixed: Sequence[str]) -> Mean | None:
-    """The mean difference over runs of equal seed; over runs with equal mixed keys too, where a seed is repeated."""
-    sides = (_finite_by_seed(group, ()), _finite_by_seed(baseline, ()))
-    if None in sides:
-        sides = (_finite_by_seed(group, mixed), _finite_by_seed(baseline, mixed))
-    here, there = sides
-    if here is None or there is None:
-        return None
-    return mean_of([value - there[pair] for pair, value in here.items() if pair in there])
+def _paired_values(group: Group, baseline: Group) -> list[float]:
+    """The difference of each pair of runs with a common seed; empty where a group is no sample of one setting."""
+    if not (group.is_judged and baseline.is_judged):
+        return []
+    here, there = _finite_by_seed(group), _finite_by_seed(baseline)
+    return [value - there[seed] for seed, value in here.items() if seed in there]
 
 
-def _finite_by_seed(group: Group, mixed: Sequence[str]) -> dict[Any, float] | None:
-    """The finite values by seed and mixed keys; None where these do not tell the runs apart."""
-    pairs = {
-        (run.seed, *(run.identity(key) for key in mixed)): value
-        for run, value in zip(group.runs, group.values, strict=True)
-        if run.seed is not None
-    }
-    if len(pairs) < sum(seed is not None for seed in group.seeds):
-        return None
-    return {pair: value for pair, value in pairs.items() if is_finite(value)}
+def _finite_by_seed(group: Group) -> dict[int, float]:
+    """The finite values by seed; none where a seed is that of several runs."""
+    seeds = [seed for seed in group.seeds if seed is not None]
+    if len(set(seeds)) < len(seeds):
+        return {}
+    runs = zip(group.seeds, group.values, strict=True)
+    return {seed: value for seed, value in runs if seed is not None and is_finite(value)}

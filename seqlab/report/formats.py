@@ -1,4 +1,4 @@
-"""A report as a table for the terminal, and as csv, json and markdown."""
+"""A report as a table for the terminal, and as csv, json, markdown and LaTeX."""
 
 import csv
 import dataclasses
@@ -6,13 +6,15 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from seqlab.report.collect import Run
 from seqlab.report.columns import (
     Column,
     caption,
+    choice_columns,
+    chosen_title,
     command_title,
     cost_columns,
     cross_table,
@@ -24,7 +26,7 @@ from seqlab.report.columns import (
 from seqlab.report.groups import Group, Report
 from seqlab.report.labels import full_text
 
-FORMATS = ("table", "csv", "json", "markdown", "html")
+FORMATS = ("table", "csv", "csv-groups", "json", "markdown", "latex", "html")
 WIDTH = 100
 MAX_SHOWN = 200
 """The most groups in the terminal's table: thousands would take half a minute to lay out."""
@@ -63,6 +65,8 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
         titles, rows = cross_table(report)
         parts.append(_markdown_table(titles, rows, len(report.rows)))
     if report.groups:
+        if choices := choice_columns(report):
+            parts.append(_markdown_columns(keys, choices))
         parts.append(_markdown_columns(keys, [*result_columns(report), *cost_columns(report)]))
         if differences := difference_columns(report):
             parts.append(_markdown_columns(keys, differences))
@@ -77,12 +81,91 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
     return "\n\n".join(parts).strip() + "\n"
 
 
+def as_latex(report: Report) -> str:
+    """The tables for a paper, with the rules of the package booktabs; caption and notes as comments.
+
+    The best mean is bold. Nothing is rounded otherwise than in the other tables.
+    """
+    keys, tables = key_columns(report), []
+    best = {place for place, group in enumerate(report.groups) if group.best}
+    if report.columns and report.groups:
+        tables.append(_latex_table(*cross_table(report), len(report.rows)))
+    elif report.groups:
+        if choices := choice_columns(report):
+            tables.append(_latex_table(*_table_of(keys, choices), len(keys), best))
+        tables.append(_latex_table(*_table_of(keys, result_columns(report)), len(keys), best))
+        if differences := difference_columns(report):
+            tables.append(_latex_table(*_table_of(keys, differences), len(keys)))
+    remarks = [f"% {line}" for line in ["\\usepackage{booktabs}", *caption(report), *report.notes]]
+    return "\n".join([*remarks, *tables]) + "\n"
+
+
+def _latex_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, best: Container[int] = ()) -> str:
+    lines = [f"\\begin{{tabular}}{{{'l' * keys}{'r' * (len(titles) - keys)}}}", "\\toprule"]
+    lines += [" & ".join(map(_latex_text, titles)) + r" \\", "\\midrule"]
+    for place, row in enumerate(rows):
+        cells = [*map(_latex_text, row[:keys]), *(_latex_number(cell, place in best) for cell in row[keys:])]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
+
+
+def _latex_number(cell: str, is_best: bool) -> str:
+    """A number in mathematics, bold if it has the star of the best; a text as it is."""
+    text, star, _ = cell.partition(" *")
+    if not re.fullmatch(r"[+-]?[\d,.]+(e[+-]\d+)?( ± [\d.e+-]+)?( #)?|\[[^\]]*\]|<0\.001", text):
+        return _latex_text(cell)
+    text = re.sub(r",(?=\d)", "{,}", text.replace(" ± ", r" \pm ").replace(" #", r"^{\#}"))
+    text = re.sub(r"e([+-])0*(\d+)", r" \\cdot 10^{\1\2}", text).replace("^{+", "^{")
+    return f"$\\mathbf{{{text}}}$" if star and is_best else f"${text}$"
+
+
+def _latex_text(text: str) -> str:
+    escaped = re.sub(r"([#$%&_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
+    for character, command in (("^", r"\^{}"), ("~", r"\~{}"), ("±", r"$\pm$"), ("<", r"$<$"), (">", r"$>$")):
+        escaped = escaped.replace(character, command)
+    return escaped
+
+
 def as_csv(report: Report) -> str:
+    """A line for each run of the groups, and for those not counted, in full precision, as statistics programs read it.
+
+    ``role`` is ``counted``, or ``choosing`` for a run that only chose a tuned value, or the status of a run that did
+    not complete. Metrics have a column each.
+    """
+    counted = {run.path for group in report.groups for run in group.runs}
+    choosing = {(*key, seed) for group in report.groups for key, seed in _choosing_seeds(report, group)}
+    metrics = sorted({name for run in report.runs for name in run.metrics})
+    keys = [*report.by, *report.tune]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    costs = ("num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes")
+    writer.writerow([*keys, "seed", "role", *metrics, *costs, "config_hash", "path"])
+    for run in report.runs:
+        identity = (*(run.identity(key) for key in report.by), run.seed)
+        role = run.status
+        if run.status == "completed":
+            role = "counted" if run.path in counted else "choosing" if identity in choosing else "not counted"
+        values = [full_text(run.value(key)) for key in keys]
+        numbers = [run.metrics.get(name) for name in metrics] + [getattr(run, name) for name in costs]
+        writer.writerow([*values, run.seed, role, *numbers, run.config_hash, run.path])
+    return out.getvalue()
+
+
+def _choosing_seeds(report: Report, group: Group) -> Iterator[tuple[tuple[Any, ...], int]]:
+    if group.choice and group.runs:
+        key = tuple(group.runs[0].identity(name) for name in report.by)
+        yield from ((key, seed) for seed in group.choice.seeds)
+
+
+def as_csv_of_groups(report: Report) -> str:
     """A line for each group, numbers in full precision; a field without a value is empty."""
     out = io.StringIO()
     columns = ["n", "seeds", "diverged", "mean", "sd", "interval_low", "interval_high"]
     columns += ["num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes", "best"]
-    columns += ["difference", "difference_low", "difference_high", "pairs"]
+    columns += ["difference", "difference_low", "difference_high", "pairs", "p", "detectable"]
+    columns += ["mixed", "incomplete", "deciding", "deciding_mean"]
+    if report.tune:
+        columns += [*map(chosen_title, report.tune), "tried", "at_edge", "choosing_seeds", "judged"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
     for group in report.groups:
@@ -93,6 +176,14 @@ def as_csv(report: Report) -> str:
         gap = group.difference
         low, high = (gap and gap.interval) or (None, None)
         entry.update(difference=gap and gap.mean, difference_low=low, difference_high=high, pairs=gap and gap.n)
+        entry.update(p=gap and gap.p_value, detectable=gap and gap.detectable)
+        entry.update(mixed=" ".join(group.mixed), incomplete=sum(group.incomplete.values()))
+        entry.update(deciding=report.deciding, deciding_mean=group.validation and group.validation.mean)
+        if choice := group.choice:
+            chosen = choice.values or {}
+            entry.update({chosen_title(key): full_text(chosen[key]) if key in chosen else None for key in report.tune})
+            entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)))
+            entry.update(choosing_seeds=" ".join(map(str, choice.seeds)), judged="true" if choice.judged else "false")
         keys = [full_text(value) for value in group.key.values()]
         writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
     return out.getvalue()
@@ -106,8 +197,11 @@ def as_json(report: Report) -> str:
         "columns": report.columns,
         "metric": report.metric,
         "better": "higher" if report.higher_is_better else "lower",
+        "deciding": report.deciding,
+        "tune": report.tune,
         "spread": "sd: sample standard deviation over seeds; interval: 95 % for the mean, Student t; "
-        "difference: mean over runs of equal seed of the group's value less the baseline's",
+        "difference: mean over runs of equal seed of the group's value less the baseline's, its intervals together "
+        "95 %; p: paired t-test, by Holm; detectable: the true difference shown with 80 % power",
         "groups": [{"key": group.key, **_entry(group)} for group in report.groups],
         "command": command and {"line": command.line, "remarks": command.remarks},
         "not_counted": [_not_counted_entry(run, report.by) for run in report.not_counted],
@@ -133,6 +227,8 @@ def _rich_tables(report: Report, console: Any) -> list[Any]:
     # Numbers are never cut: where they do not fit, the costs get a table of their own.
     fits = _fits(console, *whole, len(keys), KEY_WIDTHS[0])
     parts = [whole] if fits else [_table_of(keys, results), _table_of(keys, costs)]
+    if choices := choice_columns(report):
+        parts.insert(0, _table_of(keys, choices))
     if differences := difference_columns(report):
         parts.append(_table_of(keys, differences))
     return [*tables, *(_fitting(console, *part, len(keys), best) for part in parts)]
@@ -188,8 +284,8 @@ def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: 
 
 
 def _entry(group: Group) -> dict[str, Any]:
-    difference = group.difference
-    return {
+    difference, choice, deciding = group.difference, group.choice, group.validation
+    entry = {
         "n": len(group.values),
         "seeds": group.seeds,
         "values": [value if math.isfinite(value) else str(value) for value in group.values],
@@ -203,8 +299,28 @@ def _entry(group: Group) -> dict[str, Any]:
         "peak_memory_bytes": group.peak_memory_bytes,
         "best": group.best,
         "baseline": group.baseline,
-        "difference": difference and {"mean": difference.mean, "interval": difference.interval, "pairs": difference.n},
+        "difference": difference
+        and {
+            "mean": difference.mean,
+            "interval": difference.interval,
+            "pairs": difference.n,
+            "p": difference.p_value,
+            "detectable": difference.detectable,
+        },
+        "deciding": deciding and {"mean": deciding.mean, "sd": deciding.sd, "n": deciding.n},
+        "mixed": group.mixed,
+        "incomplete": group.incomplete,
     }
+    if choice:
+        entry["choice"] = {
+            "values": choice.values,
+            "tried": len(choice.tried),
+            "at_edge": sorted(choice.at_edge),
+            "seeds": choice.seeds,
+            "judged": choice.judged,
+            "problem": choice.problem,
+        }
+    return entry
 
 
 def _not_counted_entry(run: Run, by: Sequence[str]) -> dict[str, Any]:

@@ -5,17 +5,40 @@ from typing import Any
 
 from seqlab.config.hash import canonical_json
 from seqlab.report.collect import Run
+from seqlab.report.labels import labels
 from seqlab.report.means import Mean
 from seqlab.report.reproduce import Command
+from seqlab.report.tuning import Choice
 from seqlab.report.warnings import Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A group's value less the baseline's, over pairs of runs with a common seed.
+
+    Attributes:
+        n: The number of pairs.
+        mean: The mean difference.
+        interval: Its interval; the intervals of all differences hold together with 95 %.
+        p_value: Of the paired t-test, adjusted by Holm for the number of differences; None where no baseline was named.
+        detectable: The true difference that so many pairs would have shown with a probability of 80 %.
+    """
+
+    n: int
+    mean: float
+    interval: tuple[float, float] | None
+    p_value: float | None = None
+    detectable: float | None = None
 
 
 @dataclass(slots=True)
 class Group:
     """The completed runs with the same values of the report's keys, and their statistics.
 
-    ``sd`` and ``interval`` need two seeds or more. ``difference`` is this group's value less the baseline's, averaged
-    over pairs of runs with a common seed; None for the baseline itself and where there is no pair.
+    ``sd`` and ``interval`` need two seeds or more. ``mixed`` names other keys whose values differ among the runs: then
+    there is no mean. ``validation`` is the mean of the report's deciding metric. With tuned keys, the runs are those
+    that judge ``choice``. ``incomplete`` counts the runs of the group that did not complete, by their status.
+    ``difference`` is None for the baseline itself and where there is no pair.
     """
 
     key: dict[str, Any]
@@ -31,7 +54,16 @@ class Group:
     peak_memory_bytes: float | None
     best: bool = False
     baseline: bool = False
-    difference: Mean | None = None
+    difference: Difference | None = None
+    validation: Mean | None = None
+    choice: Choice | None = None
+    mixed: tuple[str, ...] = ()
+    incomplete: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether its values are a sample of one setting that they did not choose."""
+        return not self.mixed and (self.choice is None or self.choice.judged)
 
     @property
     def seeds(self) -> list[int | None]:
@@ -43,8 +75,10 @@ class Group:
 class Report:
     """A comparison of runs, for `render` and `save_plot`.
 
-    ``by`` has the keys of the rows, then those of the columns. ``runs`` has all runs, ``not_counted`` those that did
-    not complete.
+    ``by`` has the keys of the rows, then those of the columns; ``tune`` the keys that are chosen within each group.
+    ``names`` has the texts that tables and pictures show in place of a key, a value's label or a metric.
+    ``deciding`` is the metric that the best group and the tuned values are chosen by, on validation; None where the
+    runs have no common one. ``runs`` has all runs, ``not_counted`` those that did not complete.
     """
 
     by: list[str]
@@ -57,6 +91,17 @@ class Report:
     command: Command | None = None
     notes: list[str] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    tune: list[str] = field(default_factory=list)
+    deciding: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    def name_of(self, text: str) -> str:
+        """What is shown in place of a key, a value's label or a metric."""
+        return self.names.get(text, text)
+
+    def labels_of(self, key: str) -> list[str]:
+        """The text of each group's value of a key."""
+        return [self.name_of(text) for text in labels(key, (group.key[key] for group in self.groups))]
 
     @property
     def rows(self) -> list[str]:

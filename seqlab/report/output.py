@@ -9,8 +9,9 @@ from seqlab.errors import InputError
 from seqlab.files import write_atomically
 from seqlab.report.collect import collect
 from seqlab.report.curves import Curves, read_curves
-from seqlab.report.formats import FORMATS, WIDTH, as_csv, as_json, as_markdown, as_table
+from seqlab.report.formats import FORMATS, WIDTH, as_csv, as_csv_of_groups, as_json, as_latex, as_markdown, as_table
 from seqlab.report.groups import Report
+from seqlab.report.style import PICTURES, SIZE, as_file
 from seqlab.report.summary import summarise
 
 
@@ -21,6 +22,8 @@ def compare(
     columns: Sequence[str] = (),
     metric: str | None = None,
     baseline: Mapping[str, str] | None = None,
+    tune: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Report:
     """Reads all runs below ``folders`` and groups them.
 
@@ -30,12 +33,17 @@ def compare(
         columns: Further keys to group by; their values become a table's columns.
         metric: Name of the metric; None takes ``test/perplexity`` if every completed run has it, else the next in line.
         baseline: Key to value, as the report shows it, of the group to take differences from; None takes the best.
+        tune: Dotted config keys whose values are chosen within each group, on validation: the seeds with which every
+            value was started choose, the others judge.
+        names: What tables and pictures are to show in place of a key, a value or a metric.
 
     Raises:
-        InputError: A folder has no run, no run has a key or the metric, or the baseline is not one group.
+        InputError: A folder has no run, no run has a key or the metric, a key both groups and is tuned, the runs have
+            no common metric to tune by, or the baseline is not one group.
     """
     runs, copies = collect(folders)
-    report = summarise(runs, by, metric, columns=columns, baseline=baseline)
+    report = summarise(runs, by, metric, columns=columns, baseline=baseline, tune=tune)
+    report.names = dict(names or {})
     if copies:
         report.notes.append(f"Copies of the same run found in other folders: {copies}; each run counts once.")
     return report
@@ -62,43 +70,57 @@ def render(
         from seqlab.report.page import as_html
 
         return as_html(report, curves)
-    writers = {"csv": as_csv, "json": as_json, "markdown": as_markdown}
+    writers = {
+        "csv": as_csv,
+        "csv-groups": as_csv_of_groups,
+        "json": as_json,
+        "markdown": as_markdown,
+        "latex": as_latex,
+    }
     if format not in writers:
         raise InputError(f"--format: expected one of {', '.join(FORMATS)}, got {format!r}")
     return writers[format](report)
 
 
-def save_plot(report: Report, path: str | os.PathLike[str]) -> None:
-    """Draws the metric against the first key, with a line for each value of the others: a PNG of 1200 x 750 pixels.
+def save_plot(report: Report, path: str | os.PathLike[str], size: tuple[float, float] = SIZE) -> None:
+    """Draws the metric against the first key, with a line for each value of the others.
+
+    Args:
+        report: The report.
+        path: The file; its name ends in ``.png``, ``.pdf`` or ``.svg``.
+        size: Width and height in inches.
 
     Raises:
-        InputError: There is nothing to draw, the name does not end in ``.png``, or the file cannot be written.
+        InputError: There is nothing to draw, the name ends otherwise, or the file cannot be written.
     """
     from seqlab.report.plot import draw
 
-    check_png("--plot", path)
-    _save_picture("--plot", path, draw(report))
+    check_picture("--plot", path)
+    _save_picture("--plot", path, draw(report, size))
 
 
-def save_curves(report: Report, path: str | os.PathLike[str], metric: str | None = None) -> Curves:
-    """Draws the runs' learning curves, a line with a band for each group: a PNG of 1200 x 750 pixels.
+def save_curves(
+    report: Report, path: str | os.PathLike[str], metric: str | None = None, size: tuple[float, float] = SIZE
+) -> Curves:
+    """Draws the runs' learning curves, a line with a band for each group.
 
     Args:
         report: The report; it gets a note about runs without a curve.
-        path: The file.
+        path: The file; its name ends in ``.png``, ``.pdf`` or ``.svg``.
         metric: As in TensorBoard; None takes the report's metric on validation, else ``val/loss``.
+        size: Width and height in inches.
 
     Returns:
         The curves.
 
     Raises:
-        InputError: No run has such a curve, the name does not end in ``.png``, or the file cannot be written.
+        InputError: No run has such a curve, the name ends otherwise, or the file cannot be written.
     """
     from seqlab.report.plot_curves import draw_curves
 
-    check_png("--curves", path)
+    check_picture("--curves", path)
     curves = load_curves(report, metric)
-    _save_picture("--curves", path, draw_curves(report, curves))
+    _save_picture("--curves", path, draw_curves(report, curves, size))
     return curves
 
 
@@ -123,16 +145,19 @@ def save_text(option: str, path: str | os.PathLike[str], text: str) -> None:
     _save(option, path, text.encode())
 
 
-def check_png(option: str, path: str | os.PathLike[str]) -> None:
-    """Refuses a picture's file name that does not end in ``.png``."""
-    if Path(path).suffix.lower() != ".png":
-        raise InputError(f"{option}: expected a file name that ends in .png, got {os.fspath(path)!r}")
+def check_picture(option: str, path: str | os.PathLike[str]) -> None:
+    """Refuses a picture's file name that ends in none of `PICTURES`."""
+    if _picture_format(path) not in PICTURES:
+        endings = ", ".join(f".{format}" for format in PICTURES)
+        raise InputError(f"{option}: expected a file name that ends in one of {endings}, got {os.fspath(path)!r}")
+
+
+def _picture_format(path: str | os.PathLike[str]) -> str:
+    return Path(path).suffix.lower().removeprefix(".")
 
 
 def _save_picture(option: str, path: str | os.PathLike[str], figure: Any) -> None:
-    from seqlab.report.style import as_png
-
-    _save(option, path, as_png(figure))
+    _save(option, path, as_file(figure, _picture_format(path)))
 
 
 def _save(option: str, path: str | os.PathLike[str], content: bytes) -> None:

@@ -7,8 +7,12 @@ from html import escape
 from typing import Any
 
 from seqlab.report.columns import (
+    CHOOSING,
+    INCOMPLETE,
     Column,
     caption,
+    choice_columns,
+    chosen_title,
     command_title,
     cost_columns,
     cross_table,
@@ -28,13 +32,14 @@ MAX_LISTED = 200
 
 def as_html(report: Report, curves: Curves | None = None) -> str:
     """The whole page, with the learning curves in ``curves``."""
-    title = f"{report.metric} by {listed(report.by)}" if report.by else report.metric
+    metric = report.name_of(report.metric)
+    title = f"{metric} by {listed([*map(report.name_of, report.by)])}" if report.by else metric
     parts = [f"<h1>{escape(title)}</h1>", f'<p class="muted">{escape(_lead(report))}</p>']
     if report.notes:
         parts.append(f'<ul class="notes">{_items(report.notes)}</ul>')
     parts += _figures(report, curves)
     if report.columns and report.groups:
-        parts += [f"<h2>{escape(report.metric)}</h2>", _cross_table(report)]
+        parts += [f"<h2>{escape(metric)}</h2>", _cross_table(report)]
     if report.groups:
         parts += ["<h2>Groups</h2>", _table(report)]
     parts += [f'<p class="muted">{escape(line)}</p>' for line in caption(report)]
@@ -69,9 +74,9 @@ def _figures(report: Report, curves: Curves | None) -> list[str]:
         return ['<p class="muted">There are too many groups to draw.</p>']
     pictures = []
     if any(group.mean is not None for group in report.groups):
-        pictures.append(as_svg(draw(report), f"{report.metric} of each group"))
+        pictures.append(as_svg(draw(report), f"{report.name_of(report.metric)} of each group"))
     if curves is not None:
-        pictures.append(as_svg(draw_curves(report, curves), f"learning curves, {curves.metric}"))
+        pictures.append(as_svg(draw_curves(report, curves), f"learning curves, {report.name_of(curves.metric)}"))
     shown = "".join(f"<figure>{picture}</figure>" for picture in pictures)
     return [f'<div class="figures">{shown}</div>'] if pictures else []
 
@@ -80,7 +85,8 @@ def _cross_table(report: Report) -> str:
     titles, rows = cross_table(report)
     keys = len(report.rows)
     over = f'<th class="key" colspan="{keys}"></th>' if keys else ""
-    over += f'<th colspan="{len(titles) - keys}" scope="colgroup">{escape(", ".join(report.columns))}</th>'
+    columns = ", ".join(map(report.name_of, report.columns))
+    over += f'<th colspan="{len(titles) - keys}" scope="colgroup">{escape(columns)}</th>'
     head = "".join(
         f"<th{_key_class(place < keys)} scope='col'>{_broken(title)}</th>" for place, title in enumerate(titles)
     )
@@ -97,8 +103,13 @@ def _cross_table(report: Report) -> str:
 def _table(report: Report) -> str:
     """All columns in one table; a click on a title sorts the rows by that column."""
     keys = key_columns(report)
-    numbers = [*result_columns(report), *_renamed(difference_columns(report)), *cost_columns(report)]
-    ranks = {key: _ranks([group.key[key] for group in report.groups]) for key in report.by}
+    numbers = [
+        *choice_columns(report),
+        *result_columns(report),
+        *_renamed(difference_columns(report)),
+        *cost_columns(report),
+    ]
+    ranks = [_ranks([group.key[key] for group in report.groups]) for key in report.by]
     head = "".join(
         f"<th{_key_class(place < len(keys))} scope='col'><button>{_broken(title)}</button></th>"
         for place, (title, _) in enumerate([*keys, *numbers])
@@ -106,12 +117,12 @@ def _table(report: Report) -> str:
     body = ""
     for number, group in enumerate(report.groups):
         row = [
-            f'<th class="key" scope="row" data-value="{ranks[key][number]}">{escape(cells[number])}</th>'
-            for key, cells in keys
+            f'<th class="key" scope="row" data-value="{of_key[number]}">{escape(cells[number])}</th>'
+            for of_key, (_, cells) in zip(ranks, keys, strict=True)
         ]
-        values = _sort_values(group, report.metric)
+        values = _sort_values(report, group)
         for title, cells in numbers:
-            value = values[title]
+            value = values.get(title)
             data = "" if value is None else f' data-value="{value!r}"'
             row.append(f"<td{data}>{escape(cells[number])}</td>")
         body += f"<tr{' class=best' if group.best else ''}>{''.join(row)}</tr>\n"
@@ -123,15 +134,24 @@ def _renamed(columns: Sequence[Column]) -> list[Column]:
     return [("its 95 % interval" if "interval" in title else title, cells) for title, cells in columns]
 
 
-def _sort_values(group: Group, metric: str) -> dict[str, float | None]:
-    """The number that a row is sorted by, for each column."""
-    difference = group.difference
+def _sort_values(report: Report, group: Group) -> dict[str, float | None]:
+    """The number that a row is sorted by, for each column of numbers."""
+    difference, choice = group.difference, group.choice
+    chosen = choice.values or {} if choice else {}
+    numbers = {key: value for key, value in chosen.items() if sort_key(value)[0] == 0}
     return {
         "n": len(group.values),
         "diverged": group.diverged,
-        metric: group.mean,
+        **{chosen_title(report.name_of(key)): numbers.get(key) for key in report.tune},
+        "tried": len(choice.tried) if choice else None,
+        CHOOSING: len(choice.seeds) if choice else None,
+        report.name_of(str(report.deciding)): group.validation.mean if group.validation else None,
+        report.name_of(report.metric): group.mean,
         "95 % interval": group.interval[0] if group.interval else None,
+        INCOMPLETE: sum(group.incomplete.values()),
         "difference": 0.0 if group.baseline else difference.mean if difference else None,
+        "p": difference.p_value if difference else None,
+        "detectable": difference.detectable if difference else None,
         "its 95 % interval": difference.interval[0] if difference and difference.interval else None,
         "pairs": difference.n if difference else None,
         "parameters": group.num_parameters,

@@ -7,9 +7,9 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import labels, runs_text
+from seqlab.report.labels import runs_text
 from seqlab.report.means import is_finite
-from seqlab.report.style import add_legend, add_titles, clipped, line_style, new_figure, unit_of
+from seqlab.report.style import SIZE, add_legend, add_titles, clipped, line_style, new_figure, unit_of
 
 MAX_TICKS = 12
 MAX_GROUPS = 500
@@ -17,8 +17,8 @@ LOGARITHMIC_FROM = 20
 """An axis is logarithmic from this ratio of the largest to the smallest value on."""
 
 
-def draw(report: Report) -> Any:
-    """The picture as a matplotlib figure.
+def draw(report: Report, size: tuple[float, float] = SIZE) -> Any:
+    """The picture as a matplotlib figure of ``size`` in inches.
 
     Raises:
         InputError: No completed run has a finite value, or there are more than `MAX_GROUPS` groups.
@@ -29,7 +29,7 @@ def draw(report: Report) -> Any:
         raise InputError(f"--plot: {len(report.groups)} groups are too many to draw; take fewer keys with --by")
     if not any(group.mean is not None for group in report.groups):
         raise InputError(f"--plot: nothing to draw, since no completed run has a finite {report.metric}")
-    figure, axes = new_figure()
+    figure, axes = new_figure(size)
     places, joined = _set_up_x(axes, report)
     # Seeds stand beside the error bar of their mean, at a fixed distance on paper.
     beside = axes.transData + ScaledTranslation(0.1, 0, figure.dpi_scale_trans)
@@ -48,14 +48,14 @@ def draw(report: Report) -> Any:
             _draw_spread(axes, x, report.groups[member], line_style(number, joined)["color"], _shows_interval(report))
     _set_up_y(axes, report)
     if len(series) > 1:
-        add_legend(figure, axes, ",\n".join(_series_keys(report)))
+        add_legend(figure, axes, ",\n".join(map(report.name_of, _series_keys(report))))
     _add_titles(axes, report)
     return figure
 
 
 def _series(report: Report) -> dict[str, list[int]]:
     """The places of each line's groups, by the line's name."""
-    columns = [labels(key, (group.key[key] for group in report.groups)) for key in _series_keys(report)]
+    columns = [report.labels_of(key) for key in _series_keys(report)]
     series: dict[str, list[int]] = {}
     for number in range(len(report.groups)):
         series.setdefault(", ".join(column[number] for column in columns), []).append(number)
@@ -80,18 +80,18 @@ def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
         return [0.0] * len(report.groups), False
     key = report.by[0]
     values = [group.key[key] for group in report.groups]
-    names = labels(key, values)
+    names = report.labels_of(key)
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     if numeric:
         places = [float(value) for value in values]
         logarithmic = min(places) > 0 and max(places) / min(places) >= LOGARITHMIC_FROM
         # The logarithm is taken here, not by the axis: ticks are at the values, and shifted lines at even distances.
         places = [math.log10(place) for place in places] if logarithmic else places
-        axes.set_xlabel(f"{key} (log scale)" if logarithmic else key)
+        axes.set_xlabel(f"{report.name_of(key)} (log scale)" if logarithmic else report.name_of(key))
     else:
         order = {name: float(number) for number, name in enumerate(dict.fromkeys(names))}
         places = [order[name] for name in names]
-        axes.set_xlabel(key)
+        axes.set_xlabel(report.name_of(key))
     ticks = dict(sorted(zip(places, names, strict=True)))
     thinned = list(ticks.items())[:: math.ceil(len(ticks) / MAX_TICKS)]
     long = sum(len(name) for _, name in thinned) > 70
@@ -145,7 +145,7 @@ def _set_up_y(axes: Any, report: Report) -> None:
     remarks = [unit] if unit else []
     remarks.append("higher is better" if report.higher_is_better else "lower is better")
     remarks += ["log scale"] if logarithmic else []
-    axes.set_ylabel(f"{report.metric} ({', '.join(remarks)})")
+    axes.set_ylabel(f"{report.name_of(report.metric)} ({', '.join(remarks)})")
 
 
 def _add_titles(axes: Any, report: Report) -> None:
@@ -156,5 +156,6 @@ def _add_titles(axes: Any, report: Report) -> None:
     else:
         subtitle += ". Small dots: seeds. Error bars: "
         subtitle += "95 % interval of the mean (Student t)." if _shows_interval(report) else "± sample sd."
-    title = f"{report.metric} by {report.by[0]}" if report.by else report.metric
+    metric = report.name_of(report.metric)
+    title = f"{metric} by {report.name_of(report.by[0])}" if report.by else metric
     add_titles(axes, title, subtitle)

@@ -6,27 +6,27 @@ from typing import Any
 from seqlab.errors import InputError
 from seqlab.report.curves import Curves, Points, band_of
 from seqlab.report.groups import Report
-from seqlab.report.labels import labels, runs_text
+from seqlab.report.labels import runs_text
 from seqlab.report.plot import LOGARITHMIC_FROM, MAX_GROUPS
-from seqlab.report.style import COLORS, add_legend, add_titles, new_figure, unit_of
+from seqlab.report.style import COLORS, SIZE, add_legend, add_titles, new_figure, unit_of
 
 MAX_THIN_LINES = 10
 FEW_POINTS = 20
 _STYLES = ("-", "--", ":", "-.")
 
 
-def draw_curves(report: Report, curves: Curves) -> Any:
-    """The picture as a matplotlib figure.
+def draw_curves(report: Report, curves: Curves, size: tuple[float, float] = SIZE) -> Any:
+    """The picture as a matplotlib figure of ``size`` in inches.
 
     Raises:
         InputError: There are more than `MAX_GROUPS` groups.
     """
     if len(curves.groups) > MAX_GROUPS:
         raise InputError(f"--curves: {len(curves.groups)} groups are too many to draw; take fewer keys with --by")
-    figure, axes = new_figure()
+    figure, axes = new_figure(size)
     drawn = [(number, of_group) for number, (_, of_group) in enumerate(curves.groups) if of_group]
     keys = report.differing
-    columns = [labels(key, (group.key[key] for group in report.groups)) for key in keys]
+    columns = [report.labels_of(key) for key in keys]
     for place, (number, of_group) in enumerate(drawn):
         name = ", ".join(column[number] for column in columns)
         # The line style changes when the colours repeat.
@@ -39,11 +39,12 @@ def draw_curves(report: Report, curves: Curves) -> Any:
     else:
         axes.ticklabel_format(axis="y", useOffset=False)
     remarks = [word for word in (unit_of(curves.metric), "log scale" if logarithmic else None) if word]
-    axes.set_ylabel(f"{curves.metric} ({', '.join(remarks)})" if remarks else curves.metric)
+    metric = report.name_of(curves.metric)
+    axes.set_ylabel(f"{metric} ({', '.join(remarks)})" if remarks else metric)
     axes.set_xlabel("optimizer step")
     axes.ticklabel_format(axis="x", style="plain")
     if len(drawn) > 1:
-        add_legend(figure, axes, ",\n".join(keys))
+        add_legend(figure, axes, ",\n".join(map(report.name_of, keys)))
     add_titles(axes, _title(report, curves), _subtitle([of_group for _, of_group in drawn]))
     return figure
 
@@ -64,11 +65,8 @@ def _draw_group(axes: Any, curves: Sequence[Points], look: dict[str, Any], name:
 
 
 def _title(report: Report, curves: Curves) -> str:
-    return (
-        f"{curves.metric} by {keys[0]}"
-        if len(keys := report.differing or report.by) == 1
-        else f"{curves.metric} while training"
-    )
+    keys, metric = report.differing or report.by, report.name_of(curves.metric)
+    return f"{metric} by {report.name_of(keys[0])}" if len(keys) == 1 else f"{metric} while training"
 
 
 def _subtitle(groups: Sequence[Sequence[Points]]) -> str:

@@ -5,7 +5,9 @@ import re
 from typing import Any, Final
 
 SIZE: Final = (8.0, 5.0)
-DOTS_PER_INCH: Final = 150  # 1200 x 750 pixels
+"""Width and height of a picture in inches: 1200 x 750 pixels as PNG."""
+DOTS_PER_INCH: Final = 150
+PICTURES: Final = ("png", "pdf", "svg")
 MAX_IN_LEGEND: Final = 20
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart. The marker changes when the colours repeat.
@@ -20,13 +22,13 @@ _ON_PAGE: Final = {"#000000": "currentColor", GREY: "var(--muted)", PALE: "var(-
 _UNITS: Final = {"loss": "nats", "bits_per_character": "bits", "bpc": "bits", "accuracy": "fraction"}
 
 
-def new_figure() -> tuple[Any, Any]:
-    """A figure without any window, and its axes."""
+def new_figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
+    """A figure of ``size`` in inches without any window, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.grid(axis="y", color=PALE, linewidth=0.8)
@@ -35,10 +37,17 @@ def new_figure() -> tuple[Any, Any]:
     return figure, axes
 
 
-def as_png(figure: Any) -> bytes:
-    """The content of a PNG file."""
+def as_file(figure: Any, format: str) -> bytes:
+    """The content of a file of one of `PICTURES`; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
+    metadata = {
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+        "svg": {"Date": None, "Creator": None},
+    }
     out = io.BytesIO()
-    figure.savefig(out, format="png")
+    with rc_context({"svg.hashsalt": "seqlab", "svg.fonttype": "none", "pdf.fonttype": 42}):
+        figure.savefig(out, format=format, metadata=metadata.get(format))
     return out.getvalue()
 
 

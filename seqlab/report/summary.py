@@ -1,7 +1,9 @@
 """From runs to a report: groups of runs, with a metric's mean, spread and interval over their seeds."""
 
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seqlab.config.metrics import direction_of
@@ -14,6 +16,7 @@ from seqlab.report.groups import Group, Report
 from seqlab.report.labels import runs_text, shortened, sort_key
 from seqlab.report.means import is_finite, mean_of
 from seqlab.report.reproduce import Command, command_for, swept_keys
+from seqlab.report.tuning import Choice, choose
 from seqlab.report.warnings import mixed_keys, provenance, warnings
 
 # Words in the names of metrics that show which direction is better, for metrics that seqlab does not know.
@@ -29,8 +32,11 @@ def summarise(
     *,
     columns: Sequence[str] = (),
     baseline: Mapping[str, str] | None = None,
+    tune: Sequence[str] = (),
 ) -> Report:
     """Groups the completed runs by config keys, and summarises one metric in each group.
+
+    The best group is the best on validation, by the runs' ``optimize.metric``: a test that chooses is a test no more.
 
     Args:
         runs: All runs, whatever their status.
@@ -38,15 +44,20 @@ def summarise(
         metric: A metric's name; None takes ``test/perplexity`` if every completed run has it, else the next in line.
         columns: Dotted config keys of the columns.
         baseline: Key to value, as the report shows it, of the group to take differences from; None takes the best.
+        tune: Dotted config keys whose values are chosen within each group, as :mod:`seqlab.report.tuning` says.
 
     Raises:
-        InputError: No run has such a key, no completed run has such a metric, or the baseline is not one group.
+        InputError: No run has such a key, no completed run has such a metric, a key both groups and is tuned, the runs
+            have no common metric to tune by, or the baseline is not one group.
     """
     notes: list[str] = []
     check_keys("--columns", columns, runs)
+    check_keys("--tune", tune, runs)
     if by is None:
-        by = _default_keys(runs, columns, notes)
+        by = _default_keys(runs, [*columns, *tune], notes)
     check_keys("--by", by, runs)
+    if both := next((key for key in tune if is_below(key, [*by, *columns])), None):
+        raise InputError(f"--tune: {both} groups the runs by --by or --columns; a key is tuned or compared, not both")
     completed = [run for run in runs if run.status == "completed"]
     metric = _choose_metric(completed, runs, metric)
     measured = [run for run in completed if metric in run.metrics]
@@ -58,25 +69,37 @@ def summarise(
         notes.append("Runs of one configuration read different data: kept apart by data_hash.")
     if len(measured) < len(completed):
         notes.append(f"{runs_text(len(completed) - len(measured))} completed without {metric}: not counted.")
-    groups = [_group(keys, members, metric) for members in _samples(measured, keys, notes)]
+    deciding = _deciding_metric(measured, metric)
+    higher_is_better = _higher_is_better(metric, runs, notes)
+    decided_by_highest = _higher_is_better(deciding, runs, []) if deciding else higher_is_better
+    if tune:
+        if deciding is None:
+            raise InputError(f"--tune: {_undecided(measured)}")
+        samples = _tuned_samples(runs, keys, tune, metric, deciding, decided_by_highest)
+    else:
+        samples = [_Sample(members, [members]) for members in _samples(measured, keys, notes)]
+    incomplete = _incomplete(runs, keys)
+    groups = [_group(keys, sample, metric, deciding, incomplete) for sample in samples]
     groups.sort(key=lambda group: [sort_key(value) for value in group.key.values()])
     runs_of_groups = [group.runs for group in groups]
     report = Report(
         by=keys,
         columns=list(columns),
+        tune=list(tune),
         metric=metric,
-        higher_is_better=_higher_is_better(metric, runs, notes),
+        deciding=deciding,
+        higher_is_better=higher_is_better,
         groups=groups,
         not_counted=[run for run in runs if run.status != "completed"],
         provenance=provenance([run for members in runs_of_groups for run in members]),
         notes=notes,
         runs=list(runs),
     )
-    _mark_best(report)
-    mixed = mixed_keys(runs_of_groups)
-    take_differences(report, baseline, list(mixed))
-    notes += warnings(runs_of_groups, keys, mixed, report.provenance)
-    report.command = _best_command(report)
+    _mark_best(report, decided_by_highest)
+    mixed = mixed_keys([members for sample in samples for members in sample.settings])
+    take_differences(report, baseline)
+    notes += warnings(runs_of_groups, [*keys, *tune], mixed, report.provenance)
+    report.command = _best_command(report, decided_by_highest)
     if len(measured) == 1:
         notes.append(f"Metrics: {', '.join(f'{name} {value:.5g}' for name, value in measured[0].metrics.items())}.")
     return report
@@ -131,6 +154,56 @@ def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | 
     return choice
 
 
+def _deciding_metric(completed: Sequence[Run], metric: str) -> str | None:
+    """The metric that the best is chosen by: the runs' ``optimize.metric``, or a metric on validation that is shown.
+
+    None where the runs have different ones, or one of them lacks it.
+    """
+    goals = {metric} if metric.startswith("val/") else {str(run.value("optimize.metric")) for run in completed}
+    goal = goals.pop() if len(goals) == 1 else MISSING
+    return goal if goal != MISSING and all(goal in run.metrics for run in completed) else None
+
+
+def _undecided(completed: Sequence[Run]) -> str:
+    """Why there is no metric to tune by."""
+    goals = {str(run.value("optimize.metric")) for run in completed} - {MISSING}
+    if len(goals) > 1:
+        return f"the runs have several optimize.metric ({', '.join(sorted(goals))}); give folders with one, or --metric"
+    goal = goals.pop() if goals else "optimize.metric"
+    missing = next((run.path for run in completed if goal not in run.metrics), None)
+    return f"values are chosen by {goal}, which " + (f"{missing} does not have" if missing else "no run has completed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The runs of a group that count, and all its runs by the setting of the tuned keys."""
+
+    runs: list[Run]
+    settings: list[list[Run]]
+    choice: Choice | None = None
+
+
+def _tuned_samples(
+    runs: Sequence[Run], keys: Sequence[str], tune: Sequence[str], metric: str, deciding: str, higher_is_better: bool
+) -> list[_Sample]:
+    """The groups of all runs that were started, each with the runs that judge its choice."""
+    started = [run for run in runs if run.status != UNREADABLE and (run.status != "completed" or metric in run.metrics)]
+    samples = []
+    for members in map(_latest_of_each_config, _runs_by_values(started, keys)):
+        choice, judging = choose(members, tune, deciding, higher_is_better)
+        samples.append(_Sample(judging, _runs_by_values(members, tune), choice))
+    return samples
+
+
+def _incomplete(runs: Sequence[Run], keys: Sequence[str]) -> dict[tuple[Any, ...], Counter[str]]:
+    """How many runs of each group did not complete, by status."""
+    counts: dict[tuple[Any, ...], Counter[str]] = {}
+    for run in runs:
+        if run.status not in ("completed", UNREADABLE):
+            counts.setdefault(tuple(run.identity(key) for key in keys), Counter())[run.status] += 1
+    return counts
+
+
 def _runs_by_values(runs: Sequence[Run], by: Sequence[str]) -> list[list[Run]]:
     """The runs with the same values of some keys, together."""
     groups: dict[tuple[Any, ...], list[Run]] = {}
@@ -156,27 +229,45 @@ def _conflicting_keys(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
 
 
 def _latest_of_each_config(runs: Sequence[Run]) -> list[Run]:
-    """The latest run of each configuration: a seed that ran twice is one sample, and must not shrink the interval."""
+    """The latest run of each configuration: a seed that ran twice is one sample, and must not shrink the interval.
+
+    A completed run comes before any other.
+    """
     latest: dict[Any, Run] = {}
-    for run in sorted(runs, key=lambda run: run.started_at):
+    for run in sorted(runs, key=lambda run: (run.status == "completed", run.started_at)):
         # The hash has no paths of data. Where the content is unknown too, the paths stand for it.
         latest[run.config_hash, run.data or run.identity("data"), run.identity(CODE), run.identity(DATA)] = run
     return sorted(latest.values(), key=lambda run: (run.seed is None, run.seed or 0, run.path))
 
 
-def _group(by: Sequence[str], runs: list[Run], metric: str) -> Group:
+def _group(
+    by: Sequence[str],
+    sample: _Sample,
+    metric: str,
+    deciding: str | None,
+    incomplete: Mapping[tuple[Any, ...], Counter[str]],
+) -> Group:
     """A group with the statistics of its runs."""
+    runs, choice = sample.runs, sample.choice
+    member = sample.settings[0][0]
     values = [run.metrics[metric] for run in runs]
     finite = [value for value in values if is_finite(value)]
-    statistic = mean_of(finite)
+    mixed = tuple(mixed_keys(sample.settings))
+    statistic = None if mixed else mean_of(finite)
+    decided = [run.metrics[deciding] for run in runs] if deciding else []
+    validation = choice.validation if choice else mean_of(decided) if all(map(is_finite, decided)) else None
     return Group(
-        key={key: runs[0].value(key) for key in by},
+        key={key: member.value(key) for key in by},
         runs=runs,
         values=values,
         diverged=len(values) - len(finite),
         mean=statistic.mean if statistic else None,
         sd=statistic.sd if statistic else None,
-        interval=statistic.interval if statistic else None,
+        interval=statistic.interval if statistic and (choice is None or choice.judged) else None,
+        validation=None if mixed else validation,
+        choice=choice,
+        mixed=mixed,
+        incomplete=dict(incomplete.get(tuple(member.identity(key) for key in by), {})),
         num_parameters=_average(statistics.median_low, (run.num_parameters for run in runs)),
         tokens_per_second=_average(statistics.median, (run.tokens_per_second for run in runs)),
         train_seconds=_average(statistics.fmean, (run.train_seconds for run in runs)),
@@ -190,26 +281,36 @@ def _average(function: Any, numbers: Iterable[float | None]) -> float | None:
     return function(finite) if finite else None
 
 
-def _mark_best(report: Report) -> None:
-    """Marks the groups with the best mean, if there are several; a group with a diverged seed has no fair mean."""
-    candidates = [group for group in report.groups if group.mean is not None and not group.diverged]
-    if len(report.groups) < 2 or not candidates:
+def _mark_best(report: Report, higher_is_better: bool) -> None:
+    """Marks the groups with the best mean of the deciding metric, if there are several.
+
+    A group with a diverged seed has no fair mean.
+    """
+    if len(report.groups) < 2:
         return
-    best = (max if report.higher_is_better else min)(group.mean for group in candidates if group.mean is not None)
-    for group in candidates:
-        group.best = group.mean == best
+    means = {}
+    for number, group in enumerate(report.groups):
+        decided = group.validation.mean if report.deciding and group.validation else group.mean
+        if decided is not None and group.mean is not None and not group.diverged:
+            means[number] = decided
+    if means:
+        best = (max if higher_is_better else min)(means.values())
+        for number, mean in means.items():
+            report.groups[number].best = mean == best
 
 
-def _best_command(report: Report) -> Command | None:
+def _best_command(report: Report, decided_by_highest: bool) -> Command | None:
     """The command that trains the best group again; None where no group is best."""
     chosen = [group for group in report.groups if group.best] or report.groups
     if not report.groups or (len(report.groups) > 1 and not chosen[0].best):
         return None
     group = chosen[0]
-    sign = -1 if report.higher_is_better else 1
-    ranked = sorted(
-        zip(group.values, group.runs, strict=True), key=lambda pair: (not is_finite(pair[0]), sign * pair[0])
-    )
+    if not group.runs:
+        return None
+    deciding = report.deciding or report.metric
+    sign = -1 if decided_by_highest else 1
+    values = [run.metrics[deciding] for run in group.runs]
+    ranked = sorted(zip(values, group.runs, strict=True), key=lambda pair: (not is_finite(pair[0]), sign * pair[0]))
     return command_for([run for _, run in ranked])
 
 

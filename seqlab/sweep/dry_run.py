@@ -21,9 +21,11 @@ import lightning.pytorch as pl
 
 from seqlab.config import build
 from seqlab.config.checks import check_config
+from seqlab.config.hash import canonical_json
 from seqlab.config.trainer import build_evaluator, build_trainer, check_devices
+from seqlab.data import Spec
 from seqlab.errors import InputError
-from seqlab.nn.size import count_parameters
+from seqlab.nn.size import SizedModel, common_budget, count_parameters, nearest_size
 from seqlab.run.progress import duration
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 from seqlab.tasks.base import SequenceTask
@@ -42,6 +44,7 @@ class Estimate:
         validations: the number of validations during training.
         validation_seconds: the time of one validation.
         test_seconds: the time of the test.
+        matching: what the size was chosen by; None where it was given.
     """
 
     num_parameters: int
@@ -50,6 +53,7 @@ class Estimate:
     validations: int
     validation_seconds: float
     test_seconds: float
+    matching: "Matching | None" = None
 
     def __str__(self) -> str:
         return (
@@ -66,6 +70,23 @@ class Estimate:
             63.0
         """
         return self.steps * self.step_seconds + (self.validations + 1) * self.validation_seconds + self.test_seconds
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The budget of a job's parameters, and its model of any size.
+
+    Attributes:
+        budget: the budget.
+        key: the same for jobs whose models have the same sizes.
+        build: makes the model of a hidden size.
+        is_met: whether a size meets the budget.
+    """
+
+    budget: build.Budget
+    key: str
+    build: SizedModel
+    is_met: bool
 
 
 class _StepTimer(pl.Callback):
@@ -131,7 +152,32 @@ def estimate(config: build.Config, folder: Path) -> Estimate:
         validations=int(batches // batches_per_validation),
         validation_seconds=validation_batches * batch_seconds,
         test_seconds=test_batches * batch_seconds,
+        matching=_matching(config, data.spec),
     )
+
+
+def _matching(config: build.Config, spec: Spec) -> Matching | None:
+    budget = build.budget_of(config)
+    if budget is None:
+        return None
+    sized = build.model_of_size(config, spec)
+    is_met = nearest_size(sized, budget.num_parameters).misses(*budget) is None
+    return Matching(budget, canonical_json([config["model"], config["data"]]), sized, is_met)
+
+
+def _budget_lines(matchings: Sequence[Matching]) -> list[str]:
+    """A line for each budget that some jobs do not meet, with one that all its jobs do."""
+    lines = []
+    for budget in dict.fromkeys(each.budget for each in matchings):
+        jobs = [each for each in matchings if each.budget == budget]
+        missed = sum(not each.is_met for each in jobs)
+        if missed:
+            builds = {each.key: each.build for each in jobs}
+            met = common_budget([*builds.values()], *budget)
+            mend = f"all jobs meet model.match_parameters={met}" if met else "give a larger one"
+            jobs_text = f"{missed} of {len(jobs)} jobs miss it by over {100 * budget.tolerance:g} %"
+            lines.append(f"model.match_parameters={budget.num_parameters}: {jobs_text}; {mend}")
+    return lines
 
 
 def _batch_seconds(config: build.Config, task: pl.LightningModule, data: pl.LightningDataModule) -> float:
@@ -169,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (file,) = sys.argv[1:] if argv is None else argv
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     total, refused, complete = 0.0, 0, 0
+    matchings: list[Matching] = []
     jobs = json.loads(Path(file).read_text())
     for number, job in enumerate(jobs, start=1):
         name = f"[{number}/{len(jobs)}] {' '.join(job['overrides'])}"
@@ -188,7 +235,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name}\n    would fail: {kind}{' '.join(str(error).split())}", flush=True)
             continue
         total += job_estimate.seconds
+        matchings += [job_estimate.matching] if job_estimate.matching else []
         print(f"{name}\n    {job_estimate}", flush=True)
+    for line in _budget_lines(matchings):
+        print(line, flush=True)
     counts = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}, {complete} completed before, {refused} with a mistake"
     print(f"{counts}; about {duration(total)} one after another, if none stops early", flush=True)
     return 2 if refused else 0

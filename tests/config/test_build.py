@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from seqlab.config import build
+from seqlab.config.hash import config_hash
 from seqlab.config.trainer import build_trainer, check_devices, resolve_accelerator
 from seqlab.data import LanguageModelSpec
 from seqlab.errors import InputError
@@ -48,8 +49,23 @@ def test_match_parameters_draws_no_random_number():
         assert torch.equal(matched[name], value), name
 
 
-def test_a_budget_that_no_size_meets_is_refused():
-    assert refusal(task_of, "model.match_parameters=70").startswith("model.match_parameters: expected")
+def test_a_budget_that_no_size_meets_takes_the_nearest_and_says_so_once(caplog):
+    config = config_of("data=hello", "model.match_parameters=70")
+    assert build.sized_model(config, SPEC)["hidden_size"] == 1 and not caplog.records
+    size = count_parameters(build.build_model(config, SPEC))
+    (record,) = caplog.records
+    assert f"the nearest are 1 with {size:,}; 1 is taken, {100 * (size / 70 - 1):+.1f} %" in record.getMessage()
+
+
+def test_a_tolerance_changes_what_is_said_and_not_what_is_trained(caplog):
+    hashes, sizes = set(), set()
+    for tolerance in (0.0, 0.5):
+        config = config_of("data=hello", "model.match_parameters=2000", f"model.match_tolerance={tolerance}")
+        caplog.clear()
+        sizes.add(count_parameters(build.build_model(config, SPEC)))
+        hashes.add(config_hash(config))
+        assert bool(caplog.records) == (tolerance == 0)
+    assert len(hashes) == len(sizes) == 1
 
 
 @pytest.mark.parametrize(

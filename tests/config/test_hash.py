@@ -103,6 +103,7 @@ NOT_COUNTED = {
     "rerun_changed": "how a sweep goes",
     "keep_changed": "how a sweep goes",
     "launcher.job_timeout": "how a sweep goes",
+    "model.match_tolerance": "what is said of a size",
     "runtime.keep_freed_memory": "where it works",
     "runtime.gpu_per_job": "where it works",
     "data.root": "where a published corpus lies",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, match_parameters
-from seqlab.nn.size import count_parameters
+from seqlab.nn.size import common_budget, count_parameters, nearest_size
 from tests.models import of_cell
 
 
@@ -65,6 +65,24 @@ def test_a_budget_below_the_smallest_model_is_refused():
         ValueError, match=r"budget: expected a hidden size with 10 parameters .* nearest are 1 with 316"
     ):
         match_parameters(language_model, 10)
+
+
+@pytest.mark.parametrize(("budget", "tolerance"), [(500, 0.03), (500, 0.01), (3_000, 0.01), (50_000, 0.01), (70, 0.01)])
+def test_a_common_budget_is_met_by_all_and_no_nearer_one_is(budget, tolerance):
+    builds = [partial(lambda size, depth: Encoder(LSTMCell, 10, size, num_layers=depth), depth=n) for n in (1, 4)]
+
+    def is_met(candidate):
+        return all(nearest_size(build, candidate).misses(candidate, tolerance) is None for build in builds)
+
+    common = common_budget(builds, budget, tolerance)
+    assert is_met(common)
+    gap = abs(common - budget)
+    assert not any(is_met(budget + step) for step in range(1 - gap, gap) if budget + step > 0)
+
+
+def test_models_without_a_common_budget_have_none():
+    builds = [lambda size: nn.Linear(size, 1000), lambda size: nn.Linear(size, 999)]
+    assert common_budget(builds, 5_000, tolerance=0.0) is None
 
 
 def test_a_model_that_does_not_grow_is_refused():

@@ -30,7 +30,7 @@ def test_a_cell_that_was_edited_while_its_sweep_ran_is_two_groups(edited):
     assert [group.key["code"] for group in report.groups] == ["my_cells aaaaaa", "my_cells bbbbbb"]
     assert report.groups[0].interval is None
     assert any("kept apart by code" in note for note in report.notes)
-    assert "my_cells bbbbbb" in render(report, "csv")
+    assert "my_cells bbbbbb" in render(report, "csv-groups")
 
 
 def test_so_it_is_where_the_groups_keys_are_given(tmp_path, write_run):

@@ -6,11 +6,14 @@ import json
 import math
 import statistics
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from seqlab.errors import InputError
 from seqlab.report import compare, render
-from seqlab.report.means import t_quantile
+from seqlab.report.means import mean_of, t_quantile
+from seqlab.report.significance import detectable, p_value
 
 
 def difference_of(report, depth):
@@ -42,6 +45,45 @@ def test_a_named_baseline_takes_the_place_of_the_best(tmp_path, depths):
     assert "difference: from the best mean (model.num_layers=3)" in render(compare([sweep]))
 
 
+def test_intervals_hold_together_and_p_values_are_holms(tmp_path, depths):
+    values = {
+        1: [10.0, 12.0, 11.5, 10.5],
+        2: [8.0, 9.0, 9.5, 8.1],
+        3: [9.9, 12.2, 11.2, 10.6],
+        4: [9.0, 11.4, 10.4, 9.8],
+    }
+    report = compare([depths(tmp_path, values)], baseline={"model.num_layers": "1"})
+    tests = [stats.ttest_rel(values[depth], values[1]) for depth in (2, 3, 4)]
+    smallest, middle, largest = sorted(test.pvalue for test in tests)
+    adjusted = {smallest: 3 * smallest, middle: max(3 * smallest, 2 * middle), largest: max(2 * middle, largest)}
+    for depth, test in zip((2, 3, 4), tests, strict=True):
+        found = difference_of(report, depth)
+        bounds = test.confidence_interval(1 - 0.05 / 3)
+        assert found.interval == pytest.approx((bounds.low, bounds.high))
+        assert found.p_value == pytest.approx(min(1, adjusted[test.pvalue]))
+        pairs = [one - other for one, other in zip(values[depth], values[1], strict=True)]
+        assert found.detectable == pytest.approx(detectable(mean_of(pairs), comparisons=3))
+    text = render(report, "markdown")
+    assert "| difference | 95 % interval | p | detectable | pairs |" in text and "by Holm" in text
+    unnamed = compare([tmp_path])
+    assert all(group.difference is None or group.difference.p_value is None for group in unnamed.groups)
+    assert "Name a baseline beforehand" in " ".join(render(unnamed).split())
+
+
+@pytest.mark.parametrize(("pairs", "comparisons"), [(2, 1), (3, 1), (3, 12), (5, 3), (10, 2)])
+def test_a_detectable_difference_is_shown_four_times_in_five(pairs, comparisons):
+    sample = mean_of([*range(pairs)])
+    shift = detectable(sample, comparisons) / sample.sd
+    draws = np.random.default_rng(0).normal(shift, 1, (100_000, pairs))
+    t = draws.mean(1) / draws.std(1, ddof=1) * math.sqrt(pairs)
+    assert (abs(t) > stats.t.ppf(1 - 0.025 / comparisons, pairs - 1)).mean() == pytest.approx(0.8, abs=0.006)
+
+
+def test_pairs_without_scatter_are_no_error():
+    assert (p_value(mean_of([1.0, 1.0])), p_value(mean_of([0.0, 0.0])), detectable(mean_of([1.0, 1.0]), 1)) == (0, 1, 0)
+    assert (p_value(mean_of([1.0])), detectable(mean_of([1.0]), 1)) == (None, None)
+
+
 def test_higher_is_better_sets_out_from_the_highest(tmp_path, write_run):
     for depth, results in {1: [0.5, 0.6], 2: [0.75, 0.75]}.items():
         for seed, result in enumerate(results):
@@ -71,28 +113,33 @@ def test_one_common_seed_has_no_interval_and_none_no_difference(tmp_path, write_
     assert "pairs" in text and text.count("95 % interval") == 2  # of the means, in the table and its caption
 
 
-def test_where_seeds_repeat_runs_pair_with_their_like(tmp_path, write_run):
-    # Two rates within each group: a seed alone does not say which two runs belong together.
+def test_groups_that_mix_settings_have_their_name_and_no_number(tmp_path, write_run):
     for depth, offset in ((1, 0.0), (2, 2.0)):
         for rate, base in ((0.1, 10.0), (0.5, 50.0)):
             for seed in (1, 2):
                 config = {"model.num_layers": depth, "optimizer.lr": rate}
-                result = base + offset + seed * (1 + depth / 10)
-                write_run(tmp_path / f"{depth}{rate}{seed}", seed=seed, metrics=result, config=config)
-    found = difference_of(compare([tmp_path], by=["model.num_layers"]), 2)
-    assert (found.n, found.mean) == (4, pytest.approx(2.15))
-    assert found.sd < 0.1
+                write_run(tmp_path / f"{depth}{rate}{seed}", seed=seed, metrics=base + offset + seed, config=config)
+    report = compare([tmp_path], by=["model.num_layers"])
+    for group in report.groups:
+        assert group.mixed == ("optimizer.lr",) and len(group.values) == 4
+        assert (group.mean, group.sd, group.interval, group.difference, group.best) == (None, None, None, None, False)
+    assert report.command is None
+    for format in ("table", "markdown", "html"):
+        assert render(report, format).count("mixed: optimizer.lr") == 2
+    assert [entry["mixed"] for entry in json.loads(render(report, "json"))["groups"]] == [["optimizer.lr"]] * 2
+    assert [row["mixed"] for row in csv.DictReader(io.StringIO(render(report, "csv-groups")))] == ["optimizer.lr"] * 2
 
 
 def test_csv_and_json_have_the_differences(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0]})])
     found = difference_of(report, 1)
-    first, second = csv.DictReader(io.StringIO(render(report, "csv")))
+    first, second = csv.DictReader(io.StringIO(render(report, "csv-groups")))
     assert (float(first["difference"]), first["pairs"]) == (found.mean, "2")
     assert (float(first["difference_low"]), float(first["difference_high"])) == found.interval
     assert {second[name] for name in ("difference", "difference_low", "difference_high", "pairs")} == {""}
     one, two = json.loads(render(report, "json"))["groups"]
-    assert one["difference"] == {"mean": found.mean, "interval": list(found.interval), "pairs": 2}
+    difference = {"mean": found.mean, "interval": list(found.interval), "pairs": 2, "p": None, "detectable": None}
+    assert one["difference"] == difference  # no test: the baseline was not named
     assert (one["baseline"], two["baseline"], two["difference"]) == (False, True, None)
 
 

@@ -99,7 +99,7 @@ def test_of_very_many_groups_the_terminal_gets_some_with_the_best_and_files_get_
     rows = [line.split()[0] for line in text.partition("\n\n\n")[0].splitlines()[3:]]
     assert rows == ["1", "2", "5"]
     assert "2 more groups are not shown here; --format csv, json, markdown and html have all." in text
-    assert len(render(report, "csv").splitlines()) == 6
+    assert len(render(report, "csv-groups").splitlines()) == 6
     assert "not shown" not in render(compare([tmp_path / "1-1", tmp_path / "2-1"]))
 
 
@@ -154,10 +154,11 @@ def test_markdown_tells_all_that_the_terminal_tells(tmp_path, write_run):
     ]
     assert paragraphs[2].split("  \n") == [
         "test/perplexity: mean ± sample sd over seeds; 95 % interval of the mean by Student's t.",
-        "\\* best mean (lower is better).",
+        "\\* best mean (lower is better), by test/perplexity itself, as the runs have no common metric on validation.",
         "tokens/s: median; time: mean time of training.",
         "difference: from the best mean (model.num_layers=2), mean over pairs of runs with a common seed; "
-        "its 95 % interval by Student's t, for each group by itself, not adjusted for their number.",
+        "its interval by Student's t.",
+        "Name a baseline beforehand (--baseline KEY=VALUE) for tests: the best was chosen by these runs.",
         "The groups differ in settings of the data as well: data.path (\\_1\\_, \\_2\\_).",
         "The runs used 2 devices (gpu\\*1, gpu\\*2): tokens/s and time do not compare.",
     ]

@@ -62,6 +62,16 @@ def test_what_a_sweep_has_completed_would_be_skipped_and_stays(here, capsys):
     assert len(list((here / "runs" / "depths").iterdir())) == 2  # the job's folder and the sweep's memo
 
 
+def test_a_budget_that_some_jobs_miss_is_said_with_one_that_all_meet(here, capsys):
+    few = ("model.num_layers=1,4", "model.embedding_size=4", "model.match_tolerance=0.03")
+    assert cli.main(["train", "-m", *TINY, *few, "model.match_parameters=700", "dry_run=true"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model.match_parameters=700: ")]
+    assert " of 2 jobs miss it by over 3 %; all jobs meet model.match_parameters=" in line
+    met = line.rpartition("=")[2]
+    assert cli.main(["train", "-m", *TINY, *few, f"model.match_parameters={met}", "dry_run=true"]) == 0
+    assert "miss it" not in capsys.readouterr().out
+
+
 def test_a_single_run_is_estimated_too_and_an_error_of_any_kind_is_told(here, monkeypatch, capsys):
     assert cli.main(["train", *TINY, "dry_run=true"]) == 0
     assert "1 job, 0 completed before, 0 with a mistake" in capsys.readouterr().out

@@ -1,0 +1,140 @@
+"""What goes into a paper: LaTeX tables, pictures as vectors, names for keys, a line a run for other programs."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from seqlab import cli
+from seqlab.errors import InputError
+from seqlab.report import compare, render
+
+DEPTH, CELL = "model.num_layers", "model.cell._target_"
+
+
+@pytest.fixture
+def sweep(tmp_path, write_run) -> Path:
+    for depth, results in {1: [10.0, 12.0], 2: [8.0, 8.5]}.items():
+        for seed, result in enumerate(results, start=1):
+            config = {DEPTH: depth, CELL: "seqlab.nn.GRUCell", "optimize.metric": "val/loss"}
+            metrics = {"test/perplexity": result, "val/loss": result / 10}
+            overrides = (f"{DEPTH}={depth}", "model/cell=gru", f"seed={seed}")
+            write_run(tmp_path / f"{depth}-{seed}", seed=seed, metrics=metrics, config=config, overrides=overrides)
+    write_run(tmp_path / "3-1", end="failed", config={DEPTH: 3})
+    return tmp_path
+
+
+def rows_of(table: str) -> list[list[str]]:
+    return [line.removesuffix(r" \\").split(" & ") for line in table.splitlines() if line.endswith(r" \\")]
+
+
+def test_latex_has_the_tables_with_the_best_in_bold(sweep):
+    report = compare([sweep], by=[DEPTH], baseline={DEPTH: "1"})
+    text = render(report, "latex")
+    assert re.findall(r"\\begin\{tabular\}\{(\w+)\}", text) == ["lrrrr", "lrrrrr"]  # results; differences
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert text.count(f"\\{rule}") == 2
+    rows = rows_of(text)
+    assert rows[0][0] == r"model.num\_layers" and "test/perplexity" in rows[0]
+    two = next(row for row in rows if row[0] == "2")
+    assert r"$8.250 \pm 0.354$" in two and r"$\mathbf{0.8250}$" in two and "$[5.073, 11.427]$" in two
+    assert any(line.startswith("% test/perplexity: mean ±") for line in text.splitlines())
+    assert all(line.startswith(("%", "\\", *"0123456789", "model")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a_b & 50 %", r"a\_b \& 50 \%"), ("x^2 ~ $5", r"x\^{}2 \~{} \$5"), ("#1 {y}", r"\#1 \{y\}"), ("<3", "$<$3")],
+)
+def test_latex_is_escaped(tmp_path, write_run, name, shown):
+    for value in (name, "other"):
+        write_run(tmp_path / value, metrics=1.0, config={"data.name": value})
+    titles, *rows = rows_of(render(compare([tmp_path], by=["data.name"]), "latex"))
+    assert titles[0] == "data.name" and shown in [row[0] for row in rows]
+
+
+def test_names_stand_in_tables_and_pictures_and_not_in_files_for_programs(sweep, tmp_path):
+    names = {DEPTH: "Layers", "test/perplexity": "Perplexity", "val/loss": "Validation", "2": "two"}
+    report = compare([sweep], by=[DEPTH], names=names, baseline={DEPTH: "1"})
+    for format in ("table", "markdown", "latex", "html"):
+        text = render(report, format)
+        assert {"Layers", "Perplexity", "Validation", "two"} <= set(re.findall(r"\w+", text))
+        assert "test/perplexity" not in text
+    for format in ("csv", "csv-groups", "json"):
+        assert "Layers" not in render(report, format)
+    assert (
+        cli.main(["report", str(sweep), "--by", DEPTH, "--label", f"{DEPTH}=Layers", "--plot", f"{tmp_path}/a.svg"])
+        == 0
+    )
+    assert "test/perplexity by Layers" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize(("ending", "begins"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_pictures_have_the_form_of_their_name_and_the_size_that_is_asked_for(sweep, tmp_path, ending, begins):
+    path, again = tmp_path / f"a.{ending}", tmp_path / f"b.{ending}"
+    for each in (path, again):
+        assert cli.main(["report", str(sweep), "--by", DEPTH, "--plot", str(each), "--size", "4x3"]) == 0
+    content = path.read_bytes()
+    assert content.startswith(begins) and content == again.read_bytes()
+    if ending == "svg":
+        assert 'width="288pt" height="216pt"' in content.decode()
+    elif ending == "pdf":
+        assert b"[ 0 0 288 216 ]" in content
+    else:
+        assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (600, 450)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--plot", "a.jpg"], "--plot: expected a file name that ends in one of .png, .pdf, .svg"),
+        (["--size", "4"], "--size: expected WIDTHxHEIGHT"),
+        (["--size", "0x3"], "--size: expected WIDTHxHEIGHT"),
+        (["--label", "Layers"], "--label: expected NAME=TEXT"),
+        (["--label", "=Layers"], "--label: expected NAME=TEXT"),
+    ],
+)
+def test_wrong_options_are_one_line(sweep, capsys, arguments, words):
+    assert cli.main(["report", str(sweep), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_csv_has_a_line_a_run(sweep):
+    lines = [*csv.DictReader(io.StringIO(render(compare([sweep], by=[DEPTH]), "csv")))]
+    assert len(lines) == 5
+    assert [line["role"] for line in lines] == ["counted"] * 4 + ["failed"]
+    assert [(line[DEPTH], line["seed"]) for line in lines][:4] == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
+    assert [float(line["test/perplexity"]) for line in lines[:4]] == [10.0, 12.0, 8.0, 8.5]
+    assert lines[4]["test/perplexity"] == "" and {line["config_hash"] for line in lines} > {""} - {""}
+    assert all(Path(line["path"], "run.json").is_file() for line in lines)
+
+
+def test_csv_tells_the_runs_that_chose_from_those_that_judged(tmp_path, write_run):
+    for rate in (0.1, 0.2):
+        for seed in range(1, 5 if rate == 0.1 else 3):
+            config = {DEPTH: 1, "optimizer.lr": rate, "optimize.metric": "val/loss"}
+            metrics = {"val/loss": rate, "test/loss": rate}
+            write_run(tmp_path / f"{rate}-{seed}", seed=seed, metrics=metrics, config=config)
+    report = compare([tmp_path], by=[DEPTH], tune=["optimizer.lr"])
+    lines = [*csv.DictReader(io.StringIO(render(report, "csv")))]
+    roles = {(line["optimizer.lr"], line["seed"]): line["role"] for line in lines}
+    assert roles == {
+        **{("0.1", seed): "choosing" for seed in "12"},
+        **{("0.1", seed): "counted" for seed in "34"},
+        **{("0.2", seed): "choosing" for seed in "12"},
+    }
+
+
+def test_a_key_may_be_spelled_as_it_was_swept(sweep, capsys):
+    assert cli.main(["report", str(sweep), "--by", "model/cell,model.num_layers"]) == 0
+    out = capsys.readouterr().out
+    assert "GRUCell" in out
+
+
+def test_no_format_is_unknown(sweep):
+    with pytest.raises(
+        InputError, match="--format: expected one of table, csv, csv-groups, json, markdown, latex, html"
+    ):
+        render(compare([sweep]), "docx")
