@@ -53,7 +53,7 @@ def detectable(difference: Mean, comparisons: int) -> float | None:
     Example:
         >>> from seqlab.report.means import mean_of
         >>> round(detectable(mean_of([1.0, 2.0, 3.0]), comparisons=1), 3)  # with a deviation of 1
-        3.26
+        3.264
     """
     if difference.sd is None:
         return None
