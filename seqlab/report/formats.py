@@ -247,10 +247,20 @@ def _fitting(
 
 
 def _fits(console: Any, titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, key_width: int) -> bool:
-    longest = [max(column, key=len) for column in zip(titles, *rows, strict=True)]
+    longest = [max(cells, key=len) for cells in zip(*rows, strict=True)]
     probe = _rich_table(titles, [longest], keys, [False], key_width)  # as wide as the whole table, and faster
     unlimited = console.options.update(width=10_000)  # otherwise rich's answer is at most the console's width
-    return bool(console.measure(probe, options=unlimited).minimum <= console.width)
+    # Not rich's minimum, for which it would break numbers at their spaces: only columns of keys may be narrower.
+    spare = 0
+    for title, cell in zip(titles[:keys], longest, strict=False):
+        widest = max(map(len, [*_key_title(title, keys, key_width).split("\n"), cell]))
+        spare += widest - min(key_width, widest)
+    return bool(console.measure(probe, options=unlimited).maximum - spare <= console.width)
+
+
+def _key_title(title: str, keys: int, key_width: int) -> str:
+    """A key's title, in several lines where that leaves room for the numbers."""
+    return title.replace(".", ".\n") if keys > 1 or key_width < KEY_WIDTHS[0] else title
 
 
 def _rich_table(
@@ -263,9 +273,8 @@ def _rich_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for number, title in enumerate(titles):
         if number < keys:
-            # Keys break at their dots, which leaves room for the numbers.
-            words = [*title.split("."), *(row[number] for row in rows)]
-            text = title.replace(".", ".\n") if keys > 1 else title
+            text = _key_title(title, keys, key_width)
+            words = [*text.split("\n"), *(row[number] for row in rows)]
             table.add_column(Text(text), overflow="fold", min_width=min(key_width, max(map(len, words))))
         else:
             table.add_column(Text(title), justify="right", no_wrap=True)

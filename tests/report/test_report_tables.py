@@ -8,7 +8,7 @@ import pytest
 
 from seqlab.errors import InputError
 from seqlab.report import Curves, compare, render, save_plot, write_into
-from seqlab.report.columns import cross_table
+from seqlab.report.columns import cost_columns, cross_table, difference_columns, result_columns
 from seqlab.report.document import BEGIN, END
 from seqlab.report.plot_curves import draw_curves
 
@@ -224,3 +224,19 @@ def test_a_document_that_cannot_be_written_is_told_and_stays(tmp_path, monkeypat
     with pytest.raises(InputError, match=r"^--into: cannot write '.*README\.md' \(No space left on device\)$"):
         write_into(readme, "new")
     assert readme.read_text() == f"{BEGIN}{END}"
+
+
+def test_no_number_is_cut_however_wide_the_table_is(tmp_path, write_run):
+    for depth, level in ((1, 6.999), (2, 8.797), (3, 16.783)):
+        for seed in (-1, 1):
+            config = {"model.num_layers": depth, "optimize.metric": "val/loss"}
+            metrics = {"test/perplexity": level * (1 + seed / 8), "val/loss": level / 4 + seed / 10}
+            costs = {"num_parameters": 50_130, "tokens_per_second": 161_581, "train_seconds": 4.4}
+            costs["peak_memory_bytes"] = 518_000_000
+            write_run(tmp_path / f"{depth}-{seed}", seed=seed + 1, metrics=metrics, config=config, **costs)
+    report = compare([tmp_path])
+    columns = [*result_columns(report), *cost_columns(report), *difference_columns(report)]
+    for width in range(66, 130):
+        text = render(report, width=width)
+        for title, cells in columns:
+            assert title in text and all(cell in text for cell in cells), (width, title)
