@@ -108,8 +108,11 @@ def choices(*groups: str) -> list[tuple[str, str]]:
 
 
 def short_sample(preset: str) -> list[str]:
-    """Shortens the text that a language model's preset samples."""
-    return [SHORT_SAMPLE] if config_of(f"experiment={preset}")["callbacks"]["examples"].get("num_tokens") else []
+    """Shortens what a preset's untrained model writes: a language model's sample, translations."""
+    config = config_of(f"experiment={preset}")
+    if "max_length" in config["task"]:
+        return ["task.max_length=5"]
+    return [SHORT_SAMPLE] if config["callbacks"]["examples"].get("num_tokens") else []
 
 
 def test_no_group_is_left_out():
