@@ -66,7 +66,8 @@ _composed = {}
 
 def _compose_once(loader, config_name, overrides, run_mode, *rest, **named):
     """A composition of `conf/` and Hydra's own files alone: with folders of the user's, it is composed each time."""
-    if rest or any(each.path.partition(":")[0] == "file" for each in loader.get_search_path().get_path()):
+    shipped = all(each.path.startswith(("pkg://", "structured://")) for each in loader.get_search_path().get_path())
+    if rest or not shipped:
         return _compose(loader, config_name, overrides, run_mode, *rest, **named)
     if any("searchpath" in override for override in overrides):
         return _compose(loader, config_name, overrides, run_mode, **named)

@@ -53,7 +53,7 @@ def result_columns(report: Report) -> list[Column]:
         ("diverged", [str(group.diverged or "") for group in groups]),
         (INCOMPLETE, [_counts_text(group) for group in groups]),
         *([] if report.tune else _deciding_column(report)),
-        (report.name_of(report.metric), [mean_text(report, group, decimals) for group in groups]),
+        (report.name_of(report.metric), [mean_text(group, decimals, not shows_deciding(report)) for group in groups]),
         ("95 % interval", [_interval_text(group.interval, decimals) for group in groups]),
     ]
     optional = ("diverged", INCOMPLETE, "95 % interval")
@@ -131,20 +131,20 @@ def cross_table(report: Report) -> tuple[list[str], list[list[str]]]:
         head = ", ".join(texts[key][number] for key in report.columns)
         remarks = [f"n={len(group.values)}"] if len(sizes) > 1 else []
         remarks += [f"{group.diverged} diverged"] if group.diverged and group.mean is not None else []
-        text = mean_text(report, group, decimals) + (f" ({', '.join(remarks)})" if remarks else "")
+        text = mean_text(group, decimals) + (f" ({', '.join(remarks)})" if remarks else "")
         rows.setdefault(tuple(texts[key][number] for key in report.rows), {})[head] = text
     titles = [*map(report.name_of, report.rows), *heads]
     return titles, [[*keys, *(cells.get(head, "") for head in heads)] for keys, cells in rows.items()]
 
 
-def mean_text(report: Report, group: Group, decimals: int | None) -> str:
-    """Mean and deviation, with a star for the best if that is told by this metric; else why there is none."""
+def mean_text(group: Group, decimals: int | None, has_star: bool = True) -> str:
+    """Mean and deviation, with a star for the best unless another column has it; else why there is no mean."""
     if group.mixed:
         return f"mixed: {', '.join(group.mixed)}"
     if group.mean is None:
         return group.choice.problem if group.choice and group.choice.problem else "diverged"
     spread = f" ± {number_text(group.sd, decimals)}" if group.sd is not None else ""
-    marks = ("" if group.is_judged else " #") + (" *" if group.best and not shows_deciding(report) else "")
+    marks = ("" if group.is_judged else " #") + (" *" if group.best and has_star else "")
     return number_text(group.mean, decimals) + spread + marks
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from seqlab.report.collect import Run
@@ -87,36 +87,35 @@ def as_latex(report: Report) -> str:
     The best mean is bold. Nothing is rounded otherwise than in the other tables.
     """
     keys, tables = key_columns(report), []
-    best = {place for place, group in enumerate(report.groups) if group.best}
     if report.columns and report.groups:
         tables.append(_latex_table(*cross_table(report), len(report.rows)))
     elif report.groups:
         if choices := choice_columns(report):
-            tables.append(_latex_table(*_table_of(keys, choices), len(keys), best))
-        tables.append(_latex_table(*_table_of(keys, result_columns(report)), len(keys), best))
+            tables.append(_latex_table(*_table_of(keys, choices), len(keys)))
+        tables.append(_latex_table(*_table_of(keys, result_columns(report)), len(keys)))
         if differences := difference_columns(report):
             tables.append(_latex_table(*_table_of(keys, differences), len(keys)))
     remarks = [f"% {line}" for line in ["\\usepackage{booktabs}", *caption(report), *report.notes]]
     return "\n".join([*remarks, *tables]) + "\n"
 
 
-def _latex_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, best: Container[int] = ()) -> str:
+def _latex_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> str:
     lines = [f"\\begin{{tabular}}{{{'l' * keys}{'r' * (len(titles) - keys)}}}", "\\toprule"]
     lines += [" & ".join(map(_latex_text, titles)) + r" \\", "\\midrule"]
-    for place, row in enumerate(rows):
-        cells = [*map(_latex_text, row[:keys]), *(_latex_number(cell, place in best) for cell in row[keys:])]
+    for row in rows:
+        cells = [*map(_latex_text, row[:keys]), *map(_latex_number, row[keys:])]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
 
 
-def _latex_number(cell: str, is_best: bool) -> str:
+def _latex_number(cell: str) -> str:
     """A number in mathematics, bold if it has the star of the best; a text as it is."""
     text, star, _ = cell.partition(" *")
     if not re.fullmatch(r"[+-]?[\d,.]+(e[+-]\d+)?( ± [\d.e+-]+)?( #)?|\[[^\]]*\]|<0\.001", text):
         return _latex_text(cell)
     text = re.sub(r",(?=\d)", "{,}", text.replace(" ± ", r" \pm ").replace(" #", r"^{\#}"))
     text = re.sub(r"e([+-])0*(\d+)", r" \\cdot 10^{\1\2}", text).replace("^{+", "^{")
-    return f"$\\mathbf{{{text}}}$" if star and is_best else f"${text}$"
+    return f"$\\mathbf{{{text}}}$" if star else f"${text}$"
 
 
 def _latex_text(text: str) -> str:

@@ -138,3 +138,8 @@ def test_no_format_is_unknown(sweep):
         InputError, match="--format: expected one of table, csv, csv-groups, json, markdown, latex, html"
     ):
         render(compare([sweep]), "docx")
+
+
+def test_the_best_is_bold_in_a_latex_table_of_columns_too(sweep):
+    (table,) = re.findall(r"\\begin.*?\\end", render(compare([sweep], by=[CELL], columns=[DEPTH]), "latex"), re.DOTALL)
+    assert r"$\mathbf{8.250 \pm 0.354}$" in table and table.count("mathbf") == 1
