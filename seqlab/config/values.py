@@ -57,6 +57,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "optimizer.momentum": NOT_NEGATIVE,
     "scheduler.warmup_steps": FROM_ZERO,
     "scheduler.final_ratio": NOT_NEGATIVE,
+    "scheduler.decay_from": SHARE,
     "scheduler.factor": POSITIVE,
     "scheduler.patience": FROM_ZERO,
     "scheduler.threshold": NOT_NEGATIVE,

@@ -10,7 +10,7 @@ from seqlab.config.hash import config_hash
 from seqlab.files import remove_leftovers
 from seqlab.run import replacement
 from seqlab.run.events import COMPLETED, FAILED, INTERRUPTED, PRUNED, RUNNING, TransitionError
-from seqlab.run.fields import check_fields, last_lines
+from seqlab.run.fields import check_fields, last_lines, plain
 from seqlab.run.journal import Journal
 from seqlab.run.layout import EVENTS_NAME, REPLACEMENT, checkpoint_folder
 from seqlab.run.ownership import LostClaimError, Ownership
@@ -184,8 +184,18 @@ class Claim:
         """Ends the run as interrupted from outside, unless it has ended already; it can continue later."""
         self._end("interrupt", error=reason, **check_fields(fields, self.run_dir))
 
+    def pause(self, rung: Mapping[str, Any]) -> None:
+        """Ends the run's attempt at a rung, where its sweep compares it with others; it can continue from there.
+
+        Args:
+            rung: ``share`` of the training that the rung is at, ``step`` of ``steps`` that the run has trained, and
+                ``value`` of the judged metric.
+        """
+        reason = f"paused at step {rung['step']} of {rung['steps']}, where its sweep compares it with others"
+        self._append("pause", error=reason, rung=plain(rung))
+
     def prune(self, reason: str, **fields: Any) -> None:
-        """Ends the run because a search stopped it."""
+        """Ends the run, or one that is paused, because a search stopped it."""
         self._append("prune", error=reason, **check_fields(fields, self.run_dir))
 
     def withdraw(self, reason: str) -> None:

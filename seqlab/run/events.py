@@ -12,6 +12,7 @@ event          meaning
 ``complete``   the run was trained and evaluated
 ``fail``       an error of the run itself ended it
 ``interrupt``  something from outside ended the run
+``pause``      the run has reached a rung, where its sweep compares it with others
 ``prune``      a search stopped the run
 ``abandon``    the run's process died without noting an end; written by the next process that claims the run
 ``withdraw``   the attempt could not start: the status is again what it was before the attempt
@@ -49,7 +50,9 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
     (RUNNING, "complete"): COMPLETED,
     (RUNNING, "fail"): FAILED,
     (RUNNING, "interrupt"): INTERRUPTED,
+    (RUNNING, "pause"): INTERRUPTED,
     (RUNNING, "prune"): PRUNED,
+    (INTERRUPTED, "prune"): PRUNED,  # one that is paused
     (RUNNING, "abandon"): INTERRUPTED,
     (RUNNING, "withdraw"): BEFORE,
 }
@@ -87,6 +90,7 @@ _EMPTY: Final[dict[str, Any]] = {
     "checkpoint": None,
     "data": None,
     "error": None,
+    "rungs": [],
     "trains": False,
     "metrics": {},
 }
@@ -208,6 +212,8 @@ def _withdrawn(record: dict[str, Any], previous: dict[str, Any], event: Mapping[
 
 def _updated(record: dict[str, Any], event: Mapping[str, Any], status: str) -> dict[str, Any]:
     record = {**record, **{name: event[name] for name in SETTABLE if name in event}, "status": status}
+    if event["event"] == "pause":
+        record["rungs"] = [*record["rungs"], event["rung"]]
     if status != RUNNING:
         end = {"ended_at": event.get("time"), "status": status}
         record.update(ended_at=end["ended_at"], error=event.get("error"))
@@ -235,4 +241,6 @@ def from_json_values(value: Any) -> Any:
     """The inverse of :func:`to_json_values`, for measured numbers."""
     if isinstance(value, dict):
         return {name: from_json_values(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [from_json_values(entry) for entry in value]
     return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value

@@ -78,7 +78,7 @@ def parse(line: bytes) -> dict[str, Any]:
     for name in ("config", "metrics", "git", "process", "versions"):
         if not isinstance(event.get(name, {}), dict):
             raise ValueError(f"{name}: expected an object, got {event[name]!r:.40}")
-    for name in MEASURED:
+    for name in (*MEASURED, "rung"):
         if name in event:
             event[name] = from_json_values(event[name])
     return event

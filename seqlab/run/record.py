@@ -33,6 +33,7 @@ The keys, in order:
 ``checkpoint``               path relative to the run's folder
 ``data``                     by split: counts, what was left out and why, classes
 ``error``                    the last lines of the error
+``rungs``                    ``share``, ``step``, ``steps`` and ``value`` where the run was paused
 ``metrics``                  from name to number
 ===========================  ================================================================================
 
@@ -181,6 +182,7 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
     _check_kind(path, "git: commit", fields["git"].get("commit"), str, "a text")
     for name in MEASURED[1:]:
         fields[name] = _number(path, name, fields.get(name))
+    fields["rungs"] = from_json_values(fields.get("rungs") or [])
     fields["metrics"] = {name: _number(path, f"metrics: {name}", value) for name, value in fields["metrics"].items()}
 
 

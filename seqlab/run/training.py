@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqlab.callbacks import AtomicCheckpointIO, AtTest, RunCheckpoint, TrainingMetrics
 from seqlab.callbacks.checkpoint import rewind_events
+from seqlab.callbacks.pause import PauseAtRung
 from seqlab.callbacks.report_progress import ReportProgress
 from seqlab.config import build
 from seqlab.config.checks import check_config
@@ -66,7 +67,12 @@ class _Session:
     reporter: ReportProgress
 
 
-def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSender | None = None) -> None:
+def execute(
+    claim: Claim,
+    stop: StopRequest | None = None,
+    progress: ProgressSender | None = None,
+    pause_at: float | None = None,
+) -> None:
     """Trains a claimed run, evaluates its best checkpoint on validation and test, and completes it.
 
     Several devices train together. Then the first evaluates alone, which is exact whatever their number.
@@ -75,14 +81,18 @@ def execute(claim: Claim, stop: StopRequest | None = None, progress: ProgressSen
         claim: the claim on the run, which has begun or is resumed.
         stop: asks the run to stop; None: nothing does.
         progress: receives the run's progress; None: nobody does.
+        pause_at: the share of the steps at which the run is paused, before anything is tested; None: it is not.
 
     Raises:
         Stopped: the run was asked to stop, and has saved its training.
+        Paused: the run has come to ``pause_at``, and has saved its training.
     """
     stop = stop or StopRequest()
     progress = progress or ProgressSender()
     session = _prepare(claim, stop, progress)
     config, data, task, trainer = session.config, session.data, session.task, session.trainer
+    if pause_at is not None:  # after the checkpoint's callback, which saves first
+        trainer.callbacks.append(PauseAtRung(pause_at, config["optimize"]["metric"]))  # type: ignore[attr-defined]
 
     late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
     with warnings.catch_warnings(), late:

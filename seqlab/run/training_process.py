@@ -23,6 +23,7 @@ from seqlab.run.ownership import LostClaimError
 from seqlab.run.process_end import INTERRUPTED_CODE, LOST_CODE, no_room
 from seqlab.run.progress import ProgressSender
 from seqlab.run.provenance import process_started
+from seqlab.run.rungs import Paused, find_paused
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
 from seqlab.run.training import execute
 from seqlab.run.workers import LostProcessError, check_same_seqlab, join_run
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--claim", type=int, metavar="FD", help="the open events file, inherited from the supervisor")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
+    parser.add_argument("--pause-at", type=float, metavar="SHARE", help="pause after this share of the steps")
     parser.add_argument("--progress", type=int, metavar="FD", help="a pipe on which to report progress")
     args = parser.parse_args(argv)
     is_first = is_first_process()
@@ -46,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         _quiet_lightning()
         try:
             if is_first:
-                return _train(args.run_dir, args.claim, args.progress, stop)
-            return _train_as_worker(args.run_dir, stop)
+                return _train(args.run_dir, args.claim, ProgressSender(args.progress), stop, args.pause_at)
+            return _train_as_worker(args.run_dir, stop, args.pause_at)
         except LostClaimError as error:
             if not is_first:  # the supervisor of the first process says so
                 _say(error)
@@ -72,16 +74,20 @@ def train_in_this_process(claim: Claim) -> None:
         raise
 
 
-def _train(run_dir: Path, descriptor: int, progress: int | None, stop: StopRequest) -> int:
+def _train(
+    run_dir: Path, descriptor: int, progress: ProgressSender, stop: StopRequest, pause_at: float | None
+) -> int:
     """Trains in the run's first process, which notes how the run ended; returns the exit code."""
     claim: Claim | None = None
     try:
         claim = Claim.inherit(run_dir, descriptor)
-        execute(claim, stop, ProgressSender(progress))
+        execute(claim, stop, progress, pause_at)
     except LostClaimError:
         raise
     except BaseException as error:  # an exit, too, which the user's code may call for
         stop.ignore()
+        if claim is not None and (paused := find_paused(error)) is not None:
+            return _note_pause(claim, paused)
         if (mistake := _as_mistake(error)) is not None:
             _say(mistake)
             if claim is not None:
@@ -97,17 +103,19 @@ def _train(run_dir: Path, descriptor: int, progress: int | None, stop: StopReque
     return 0
 
 
-def _train_as_worker(run_dir: Path, stop: StopRequest) -> int:
+def _train_as_worker(run_dir: Path, stop: StopRequest, pause_at: float | None) -> int:
     """Trains in a worker process, which reports its error to the first process; returns the exit code."""
     claim: Claim | None = None
     try:
         claim = join_run(run_dir)
         check_same_seqlab()
-        execute(claim, stop)
+        execute(claim, stop, pause_at=pause_at)
     except LostClaimError:
         raise
     except BaseException as error:
         stop.ignore()
+        if find_paused(error) is not None:  # so are the other processes, and the first one notes it
+            return 0
         if (mistake := _as_mistake(error)) is not None:
             if claim is None:  # there is no first process that could say so
                 _say(mistake)
@@ -171,6 +179,16 @@ def _outside_cause(error: BaseException | None) -> str | None:
             return "interrupted"
         error = error.__context__  # torch.save raises an error of its own over its half-written file
     return None
+
+
+def _note_pause(claim: Claim, paused: Paused) -> int:
+    """Notes that the run was paused at a rung; returns the exit code."""
+    try:
+        claim.pause(paused.rung)
+    except OSError as error:
+        if no_room(error) is None:
+            raise
+    return INTERRUPTED_CODE
 
 
 def _note_interruption(claim: Claim, reason: str) -> int:

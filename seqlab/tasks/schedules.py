@@ -97,6 +97,49 @@ class Cosine:
 
 
 @dataclass
+class WarmupStableDecay:
+    r"""Zhai et al. 2022; Hägele et al. 2024: constant after the warm-up, and a linear decay at the end.
+
+    :math:`\eta_s = \eta_0` until step :math:`s = dS`, then :math:`\eta_s = \eta_0 (1 - (1 - r)(s - dS) / (S - dS))`,
+    with :math:`S` the steps in all, :math:`d` the share ``decay_from`` and :math:`r` the ``final_ratio``. Until the
+    decay, runs of one schedule and different rates can be compared.
+
+    Args:
+        decay_from: the share of the steps after which the rate falls, 0 to 1.
+        final_ratio: the last rate, as a share of the first.
+        warmup_steps: optimizer steps over which the rate rises linearly at first.
+
+    Raises:
+        ValueError: ``decay_from`` is not a share.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = WarmupStableDecay(decay_from=0.5)(optimizer, Plan(total_steps=8, steps_per_epoch=8))
+        >>> rates = []
+        >>> for _ in range(8):
+        ...     rates.append(schedule.get_last_lr()[0]); optimizer.step(); schedule.step()
+        >>> rates
+        [1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+
+    decay_from: float = 0.8
+    final_ratio: float = 0.0
+    warmup_steps: int = 0
+
+    def __call__(self, optimizer: Optimizer, plan: Plan) -> LRScheduler:
+        if not 0 <= self.decay_from <= 1:
+            raise ValueError(f"decay_from is {self.decay_from}; expected a share of the steps, 0 to 1")
+        start = self.decay_from * plan.total_steps
+
+        def factor(step: int) -> float:
+            decayed = min(1.0, max(0.0, step - start) / max(1e-9, plan.total_steps - start))
+            return 1 - (1 - self.final_ratio) * decayed
+
+        return _by_step(optimizer, self.warmup_steps, factor)
+
+
+@dataclass
 class Plateau:
     """Multiplies the rate by ``factor`` when the judged metric has not improved for more than ``patience`` validations.
 

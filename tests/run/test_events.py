@@ -9,15 +9,15 @@ from seqlab.errors import InputError
 from seqlab.run.events import STATUSES, TRANSITIONS, TransitionError, fold, next_status, to_json_values
 from seqlab.run.history import History, read_lines
 
-EVENTS = ("begin", "resume", "note", "complete", "fail", "interrupt", "prune", "abandon", "withdraw")
+EVENTS = ("begin", "resume", "note", "complete", "fail", "interrupt", "pause", "prune", "abandon", "withdraw")
 # Rows are statuses, columns what follows each of EVENTS; a dot: it cannot happen. "before" is the status before.
 TABLE = """
-absent       running  .        .        .          .       .            .       .            .
-running      .        .        running  completed  failed  interrupted  pruned  interrupted  before
-completed    .        .        .        .          .       .            .       .            .
-failed       running  running  .        .          .       .            .       .            .
-interrupted  running  running  .        .          .       .            .       .            .
-pruned       running  running  .        .          .       .            .       .            .
+absent       running  .        .        .          .       .            .            .       .            .
+running      .        .        running  completed  failed  interrupted  interrupted  pruned  interrupted  before
+completed    .        .        .        .          .       .            .            .       .            .
+failed       running  running  .        .          .       .            .            .       .            .
+interrupted  running  running  .        .          .       .            .            pruned  .            .
+pruned       running  running  .        .          .       .            .            .       .            .
 """
 EXPECTED = {
     (row.split()[0], event): follows
@@ -63,12 +63,22 @@ WAYS = {
 def test_the_fold_goes_by_the_table(status, kind):
     assert fold(WAYS[status])["status"] == status
     follows = EXPECTED[status, kind]
-    further = BEGIN if kind == "begin" else event(kind)
+    further = {"begin": BEGIN, "pause": event("pause", rung={"share": 0.5})}.get(kind, event(kind))
     if follows == ".":
         with pytest.raises(TransitionError):
             fold([*WAYS[status], further])
     else:
         assert fold([*WAYS[status], further])["status"] == ("absent" if follows == "before" else follows)
+
+
+def test_a_record_keeps_the_rungs_at_which_a_run_was_paused_until_it_begins_anew():
+    rungs = [{"share": share, "step": 8, "steps": 32, "value": value} for share, value in ((0.25, 2.0), (0.5, 1.5))]
+    once = [BEGIN, event("pause", error="paused", rung=rungs[0])]
+    assert (fold(once)["rungs"], fold(once)["error"]) == (rungs[:1], "paused")
+    twice = [*once, event("resume"), event("pause", rung=rungs[1])]
+    assert fold([*twice, event("prune", error="the others are better")])["rungs"] == rungs
+    assert fold([*twice, event("resume"), event("complete", metrics={})])["rungs"] == rungs
+    assert fold([*twice, BEGIN])["rungs"] == []
 
 
 def test_a_record_from_begin_to_completion():

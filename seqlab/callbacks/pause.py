@@ -1,0 +1,69 @@
+"""Pauses a run at a rung, where its sweep compares it with others."""
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+from torch.optim.lr_scheduler import LambdaLR
+
+from seqlab.errors import InputError
+from seqlab.run.rungs import Paused
+from seqlab.tasks.base import SequenceTask
+
+
+class PauseAtRung(pl.Callback):
+    """Ends a training at the first validation at or after a share of its steps, once the checkpoint is written.
+
+    The training up to there is that of a run that is not paused, and the run continues from there to the same end. A
+    training that ends earlier, as by early stopping, is paused at its end.
+
+    The rate must be constant up to there: runs in the middle of a decay are no guide to how they end (Li et al. 2020;
+    Hägele et al. 2024).
+
+    Args:
+        share: the share of the steps, above 0 and below 1.
+        metric: the logged metric that the sweep judges by.
+
+    Raises:
+        Paused: the rung is reached.
+        InputError: when training begins, the schedule would have changed the rate before the rung.
+    """
+
+    def __init__(self, share: float, metric: str) -> None:
+        self.share = share
+        self.metric = metric
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_rate(trainer, pl_module, math.ceil(self.share * _total_steps(pl_module)))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit" and trainer.global_step >= self.share * _total_steps(pl_module):
+            self._check_rate(trainer, pl_module, trainer.global_step)
+            self._pause(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pause(trainer, pl_module)
+
+    def _pause(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        value = float(trainer.callback_metrics.get(self.metric, math.nan))
+        raise Paused(self.share, trainer.global_step, _total_steps(pl_module), value)
+
+    def _check_rate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, step: int) -> None:
+        """Checks that the step before ``step`` is taken at the optimizer's own rate.
+
+        Raises:
+            InputError: it is not.
+        """
+        schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
+        factors = [factor(step - 1) for each in schedules if isinstance(each, LambdaLR) for factor in each.lr_lambdas]
+        if getattr(pl_module, "plateau", None) is not None or any(factor != 1 for factor in factors):
+            raise InputError(
+                f"hydra.sweeper.rungs: at step {step}, where runs are compared, the schedule has changed the rate, and "
+                "runs in the middle of a decay are no guide to how they end: take scheduler=wsd with a "
+                f"scheduler.decay_from above {self.share:g}, whose rate is constant until then, or scheduler=constant"
+            )
+
+
+def _total_steps(pl_module: Any) -> int:
+    assert isinstance(pl_module, SequenceTask) and pl_module.plan is not None
+    return pl_module.plan.total_steps
