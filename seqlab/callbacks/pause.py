@@ -46,7 +46,8 @@ class PauseAtRung(pl.Callback):
 
     def _pause(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         value = float(trainer.callback_metrics.get(self.metric, math.nan))
-        raise Paused(self.share, trainer.global_step, _total_steps(pl_module), value)
+        steps = _total_steps(pl_module)
+        raise Paused({"share": self.share, "step": trainer.global_step, "steps": steps, "value": value})
 
     def _check_rate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, step: int) -> None:
         """Checks that the step before ``step`` is taken at the optimizer's own rate.

@@ -14,11 +14,13 @@ from seqlab.config.compose import plain_values
 from seqlab.config.hash import config_hash
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
-from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
+from seqlab.run.events import ABSENT, COMPLETED, FAILED, INTERRUPTED, PRUNED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.process_end import NO_ROOM
 from seqlab.run.replacement import unowned_files
+from seqlab.run.rungs import find_rung
 from seqlab.run.state import State
+from seqlab.sweep.progress import PAUSED
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,21 @@ class Result:
     error: str | None = None
 
 
-def end_of(run_dir: Path, result: Result, metric: str) -> dict[str, Any]:
-    """The fields of a job's event ``end``; ``metric`` is the one that the sweep judges by."""
+def end_of(run_dir: Path, result: Result, metric: str, pause_at: float | None = None) -> dict[str, Any]:
+    """The fields of a job's event ``end``.
+
+    Args:
+        run_dir: the run's folder.
+        result: the result of the attempt.
+        metric: the metric that the sweep judges by.
+        pause_at: the share of its steps at which the run was to be paused.
+    """
     end: dict[str, Any] = {"status": result.status, "is_refused": result.code == 2 and result.status is None}
     if result.status is not None:  # a line has said so already
         end["is_quiet"] = True
     try:
+        if result.status is None and (paused := paused_at(run_dir, pause_at)) is not None:
+            return {**end, **paused}
         state = _state_after(RunFolder(run_dir), result)
     except InputError as error:
         return {**end, "status": FAILED, "error": str(error)}
@@ -56,6 +67,24 @@ def end_of(run_dir: Path, result: Result, metric: str) -> dict[str, Any]:
         files = (state.record["code"] or {}).get("files") or []
         end["modules"] = {file["module"]: file["sha256"] for file in files}
     return {**end, "value": state.record["metrics"].get(metric)}
+
+
+def paused_at(run_dir: Path, share: float | None) -> dict[str, Any] | None:
+    """The fields of the event ``end`` of a job whose run, or the one that is to replace it, is paused at a rung, or was
+    pruned after it.
+
+    Args:
+        run_dir: the run's folder.
+        share: the share of the training that the rung is at; None: there is no rung.
+    """
+    found = None if share is None else find_rung(run_dir, share)
+    if found is None:
+        return None
+    state, rung = found
+    if state.status not in (INTERRUPTED, PRUNED) or not state.has_checkpoint:
+        return None
+    status = PAUSED if state.status == INTERRUPTED else PRUNED
+    return {"status": status, **{name: rung[name] for name in ("value", "step", "steps")}}
 
 
 def _state_after(run: RunFolder, result: Result) -> State:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from seqlab.commands.attempt import paused_at
 from seqlab.config.compose import plain_values
 from seqlab.config.hash import config_hash
 from seqlab.errors import InputError
@@ -32,6 +33,7 @@ class EarlierRuns:
         self._keys: dict[int, str] = {}  # the memo's key of each job, by its number
         self._sources: ConfigSources | None = None  # the files that the jobs are composed from
         self._digest: str | None = None  # of the sources, when the sweep began
+        self._told: set[str] = set()  # names of folders whose runs' other differences were told
 
     def choose_jobs(
         self,
@@ -40,7 +42,9 @@ class EarlierRuns:
         jobs: list[PlannedJob],
         compose: Callable[[PlannedJob], tuple[str, dict[str, Any]]],
     ) -> list[PlannedJob]:
-        """The jobs without a completed run; a line says which are skipped, and what differs by now.
+        """The jobs whose runs have not come to where the sweep now pauses its jobs, or else to their end.
+
+        A line says which are complete, and what differs by now.
 
         Args:
             sweep: the sweep of the jobs.
@@ -52,14 +56,15 @@ class EarlierRuns:
             InputError: runs are of other code or data, and neither ``rerun_changed`` nor ``keep_changed`` is set.
         """
         check_varied(jobs, plain_values(config))
-        if not any(job.varied for job in jobs):
+        if jobs and not any(job.varied for job in jobs):
             print("seqlab: nothing is varied: a sweep of one job; several values are given as seed=1,2", flush=True)
         self._sources = ConfigSources.of(config)
         self._digest = digest = self._sources.digest()
         self._keys = {} if digest is None else {job.number: job_key(digest, job.overrides) for job in jobs}
         earlier = find_existing_runs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Present())
-        for line in describe_notices(earlier):
+        for line in describe_notices(each for each in earlier if each.folder not in self._told):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
+        self._told |= {each.folder for each in earlier}
         self._compared = {each.folder for each in earlier}
         changed = [each for each in earlier if each.has_changed]
         overwrite = bool(config.overwrite)
@@ -71,7 +76,19 @@ class EarlierRuns:
             value = each.state.record["metrics"].get(sweep.progress.metric)
             end = {"status": SKIPPED, "value": value, "output": line, "is_quiet": True}
             sweep.note("end", number=number, folder=each.folder, **end)
-        return [job for job in jobs if job.number not in complete]
+        paused = self._note_paused(
+            sweep, [each for each in earlier if not each.is_complete and each.folder not in anew]
+        )
+        return [job for job in jobs if job.number not in complete and job.number not in paused]
+
+    def _note_paused(self, sweep: Sweep, earlier: Sequence[ExistingRun]) -> set[int]:
+        """Notes the jobs whose runs an earlier command has paused at this rung, or pruned; returns their numbers."""
+        numbers = set()
+        for each in earlier:
+            if (end := paused_at(sweep.folder / each.folder, sweep.pause_at)) is not None:
+                sweep.note("end", number=each.job.number, folder=each.folder, **end, is_quiet=True)
+                numbers.add(each.job.number)
+        return numbers
 
     def _begin_changed_anew(self, changed: Sequence[ExistingRun], *, rerun: bool, keep: bool) -> None:
         """Marks the runs of other code or data that begin anew.

@@ -141,7 +141,7 @@ class Jobs:
         assert job.number is not None
         print(f"{sweep.label(job.number)} {' '.join(job.overrides)}", flush=True)
         note("start")
-        start = Start(server=sweep.server)
+        start = Start(server=sweep.server, pause_at=sweep.pause_at)
         end = self._timed_attempt(job, start)
         note("end", **end)
         if start.was_stopped:
@@ -158,6 +158,7 @@ class Jobs:
             sweep.environment(),
             to_file=True,
             server=local_server(sweep.server, sweep.environment()),
+            pause_at=sweep.pause_at,
             give_up=sweep.is_halted,
             on_progress=lambda place: note("progress", **asdict(place)),
             on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),
@@ -174,7 +175,7 @@ class Jobs:
         began = time.monotonic()
         result = self._attempt(job, start)
         seconds = time.monotonic() - began
-        return {"seconds": seconds, **end_of(job.run_dir, result, job.config.optimize.metric)}
+        return {"seconds": seconds, **end_of(job.run_dir, result, job.config.optimize.metric, start.pause_at)}
 
     def _attempt(self, job: Job, start: Start) -> Result:
         """Carries out a configuration, and prints what went wrong. A job of a sweep that has completed is skipped.

@@ -235,13 +235,16 @@ class TrainCommand:
             if self._signals is not None:
                 self._signals.install()  # Ray's own handlers abort the process
 
-    def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
-        """The jobs to run: all but those that have completed.
+    def choose_jobs(
+        self, config: DictConfig, jobs: list[PlannedJob], pause_at: float | None = None
+    ) -> list[PlannedJob]:
+        """The jobs to run: all but those that have completed, or have come to where jobs are paused now.
 
         Raises:
             StopSweep: runs are of other code or data, and no option says what becomes of them.
         """
         assert self.jobs.sweep is not None
+        self.jobs.sweep.pause_at = pause_at
         if not config.dry_run:
             compose = functools.partial(self._compose, config)
             try:
@@ -250,6 +253,14 @@ class TrainCommand:
                 raise StopSweep("refused", error) from error
         self.jobs.numbers = [job.number for job in jobs]
         return jobs
+
+    def running_sweep(self) -> Sweep | None:
+        """The sweep, with all that its jobs have told; None if no further job may begin, or in a dry run."""
+        sweep = self.jobs.sweep
+        assert sweep is not None and self._config is not None
+        sweep.read_log()
+        is_over = self._halted or self._config.dry_run or (sweep.fail_fast and sweep.progress.has_failure)
+        return None if is_over else sweep
 
     def _compose(self, config: DictConfig, job: PlannedJob) -> tuple[str, dict[str, Any]]:
         """The name of a job's folder, and its configuration."""

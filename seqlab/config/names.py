@@ -32,7 +32,9 @@ def job_name(typed: frozenset[str], *, _root_: DictConfig) -> str:
 
 def varied_by(composed: DictConfig, typed: Collection[str]) -> set[str]:
     """The keys that a sweep varies: those ``typed`` on the command line, and those in the sweeper's ``params``."""
-    return {*typed, *map(str, composed.hydra.sweeper.get("params") or {})}
+    sweeper = composed.hydra.sweeper
+    seed = {"seed"} if sweeper.get("fresh_seeds") else set()
+    return {*typed, *map(str, sweeper.get("params") or {}), *seed}
 
 
 def overrides_of(hydra_config: Any) -> list[str]:

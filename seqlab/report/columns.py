@@ -13,6 +13,7 @@ from seqlab.report.labels import (
     sort_key,
     whole_text,
 )
+from seqlab.run.events import PRUNED
 
 MAX_LISTED = 20
 
@@ -223,19 +224,21 @@ def command_title(report: Report) -> str:
 
 
 def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
-    """A heading with the number of runs of each status, then a line for each run."""
+    """A heading with the number of runs of each status, then a line for each run that ended otherwise than meant."""
     runs = report.not_counted
     if not runs:
         return []
     counts = {status: sum(run.status == status for run in runs) for status in dict.fromkeys(run.status for run in runs)}
-    lines = [f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}:"]
-    for run in runs[:limit]:
+    listed = [run for run in runs if run.status != PRUNED]
+    heading = f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}"
+    lines = [f"{heading}:" if listed else f"{heading}."]
+    for run in listed[:limit]:
         cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
         seed = f" seed={run.seed}" if run.seed is not None and "seed" not in report.by else ""
         where = f" (on {run.host})" if run.status == "running" else ""
         lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))
-    if len(runs) > limit:
-        lines.append(f"  and {len(runs) - limit} more")
+    if len(listed) > limit:
+        lines.append(f"  and {len(listed) - limit} more")
     return lines
 
 

@@ -5,22 +5,24 @@ what a rung needs: where it was, and the judged metric there. Torch is not neede
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from seqlab.run.folder import RunFolder
+from seqlab.run.state import State
 
 
 class Paused(BaseException):
     """The run has reached a rung. Not an :class:`Exception`, so no ``except Exception`` takes it for an error.
 
     Args:
-        share: the share of the training that the rung is at.
-        step: the optimizer steps that the run has trained.
-        steps: those of its whole training.
-        value: the judged metric at the validation there.
+        rung: ``share`` of the training that the rung is at, ``step`` of ``steps`` that the run has trained, and
+            ``value`` of the judged metric at the validation there.
     """
 
-    def __init__(self, share: float, step: int, steps: int, value: float) -> None:
-        super().__init__(f"step {step} of {steps}")
-        self.rung: dict[str, Any] = {"share": share, "step": step, "steps": steps, "value": value}
+    def __init__(self, rung: Mapping[str, Any]) -> None:
+        super().__init__(f"step {rung['step']} of {rung['steps']}")
+        self.rung = dict(rung)
 
 
 def find_paused(error: BaseException | None) -> Paused | None:
@@ -44,3 +46,19 @@ def rung_at(record: Mapping[str, Any], share: float) -> dict[str, Any] | None:
     """
     rungs: list[dict[str, Any]] = record.get("rungs") or []
     return next((rung for rung in reversed(rungs) if rung["share"] == share), None)
+
+
+def find_rung(run_dir: Path, share: float) -> tuple[State, dict[str, Any]] | None:
+    """The state of the run in a folder that has come to a rung, and where it was there; None if there is none.
+
+    That is the run that is to replace the folder's, if it has come so far.
+
+    Raises:
+        InputError: the run cannot be read.
+    """
+    for run in (RunFolder(run_dir).replacement, RunFolder(run_dir)):
+        state = run.state()
+        rung = rung_at(state.record, share)
+        if rung is not None:
+            return state, rung
+    return None

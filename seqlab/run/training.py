@@ -33,6 +33,7 @@ from seqlab.run.loaded import late_imports, record_imports
 from seqlab.run.loops import evaluate_splits, fit_together
 from seqlab.run.parents import CONTINUES, INIT_FROM, MAY_CHANGE, copy_checkpoints, is_parent_checkpoint
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, ProgressSender
+from seqlab.run.rungs import Paused, rung_at
 from seqlab.run.signals import StopRequest
 from seqlab.run.torch_settings import ignore_foreign_warnings, peak_memory, prepare_process
 from seqlab.run.training_inputs import check_same_code, note_code, note_data, note_files
@@ -89,6 +90,8 @@ def execute(
     """
     stop = stop or StopRequest()
     progress = progress or ProgressSender()
+    if pause_at is not None and (rung := rung_at(claim.fields, pause_at)) is not None:
+        raise Paused(rung)  # again: the sweep was stopped before it could decide
     session = _prepare(claim, stop, progress)
     config, data, task, trainer = session.config, session.data, session.task, session.trainer
     if pause_at is not None:  # after the checkpoint's callback, which saves first

@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from seqlab.sweep.plan import PlannedJob
-from seqlab.sweep.sweep import StopSweep
+from seqlab.sweep.sweep import StopSweep, Sweep
 
 
 class SweepOwner(Protocol):
@@ -23,8 +23,19 @@ class SweepOwner(Protocol):
     def begin_sweep(self, config: DictConfig) -> None:
         """Called before the sweeper is created; the sweeper sees changes that this makes in ``config``."""
 
-    def choose_jobs(self, config: DictConfig, jobs: list[PlannedJob]) -> list[PlannedJob]:
-        """The jobs to run, out of all jobs of the sweep. Called before any job is composed."""
+    def choose_jobs(
+        self, config: DictConfig, jobs: list[PlannedJob], pause_at: float | None = None
+    ) -> list[PlannedJob]:
+        """The jobs to run, out of those that come next. Called before any of them is composed.
+
+        Args:
+            config: the sweep's configuration.
+            jobs: the jobs that come next.
+            pause_at: the share of its steps at which each is paused; None: they run to their end.
+        """
+
+    def running_sweep(self) -> Sweep | None:
+        """The sweep, with all that its jobs have told; None if no further job may begin, or in a dry run."""
 
     def end_sweep(self, config: DictConfig) -> None:
         """Called when no job is left."""

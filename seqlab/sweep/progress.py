@@ -7,6 +7,7 @@ event          meaning, for the job ``number`` in ``folder``
 ``progress``   how far the job is: ``stage``, ``step`` of ``steps``
 ``silence``    the same, and that there was no progress for ``seconds``
 ``end``        how the job ended: ``status``, ``value`` of the judged metric, ``error`` (one line),
+               ``step`` of ``steps`` where it was paused,
                ``trace`` (the whole error), ``seconds``, ``modules`` (the user's own, with hashes);
                ``is_refused``: because of wrong input; ``output``: what its supervisor printed;
                ``is_quiet``: no line is printed for it
@@ -20,15 +21,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from seqlab.run.events import RUNNING
+from seqlab.run.events import COMPLETED, FAILED, INTERRUPTED, PRUNED, RUNNING
 from seqlab.run.progress import Place, duration
 
 SKIPPED: Final = "skipped"
 """The status of a job whose run had completed before the sweep."""
-DONE: Final = ("completed", SKIPPED)
-_CUT_SHORT: Final = (SKIPPED, "interrupted", "pruned")  # the time of such a job says nothing about the others
+PAUSED: Final = "paused"
+"""The status of a job whose run has reached a rung, where the sweep compares it with others."""
+DONE: Final = (COMPLETED, SKIPPED)
+AS_MEANT: Final = (*DONE, PAUSED, PRUNED)
+"""The statuses with which a job ends as the sweep has meant it to."""
+_CUT_SHORT: Final = (SKIPPED, INTERRUPTED, PAUSED, PRUNED)  # the time of such a job says nothing about the others
 _NOT_BEGUN: Final = "not begun"
-_ORDER: Final = ("completed", SKIPPED, "failed", "pruned", "interrupted", RUNNING, _NOT_BEGUN)
+_ORDER: Final = (COMPLETED, SKIPPED, FAILED, PAUSED, PRUNED, INTERRUPTED, RUNNING, _NOT_BEGUN)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Job:
     Attributes:
         number: its place in the sweep, from 0.
         folder: the name of its folder.
-        status: a status of a run, or ``skipped``.
+        status: a status of a run, ``skipped`` or ``paused``.
         value: the value of the judged metric.
         error: why it did not complete, in one line.
         seconds: how long it took this time.
@@ -110,6 +115,8 @@ class Progress:
         elif event["event"] == "end":
             names = ("status", "value", "error", "seconds", "is_refused")
             fields = {name: event[name] for name in names if event.get(name) is not None}
+            if event.get("step") is not None:
+                fields["place"] = replace(job.place, step=event["step"], steps=event.get("steps"))
             self.jobs[number] = replace(job, **fields, is_elsewhere=fields.get("status") == RUNNING)
 
     @property
@@ -122,13 +129,13 @@ class Progress:
 
     @property
     def has_failure(self) -> bool:
-        """Whether a job has ended without completing."""
-        return any(not job.is_done for job in self.ended)
+        """Whether a job has ended otherwise than the sweep meant it to."""
+        return any(job.status not in AS_MEANT for job in self.ended)
 
     @property
     def all_done(self) -> bool:
-        """Whether each job that has begun is done."""
-        return all(job.is_done for job in self.jobs.values())
+        """Whether each job that has begun is done, or was pruned."""
+        return all(job.is_done or job.status == PRUNED for job in self.jobs.values())
 
     @property
     def exit_code(self) -> int:
@@ -140,11 +147,14 @@ class Progress:
 
     def best(self) -> Job | None:
         """The job with the best finite metric."""
-        return best_of(self.jobs.values(), self.mode)
+        return best_of((job for job in self.jobs.values() if job.is_done), self.mode)
 
     def line(self, number: int, elapsed: float) -> str:
         """The line for a job that has ended: how it ended, the best job so far, and the time that is left."""
         job = self.jobs[number]
+        if job.status == PAUSED and job.place.step is not None:
+            value = "" if job.value is None else f"  {self.metric} {job.value:.4g}"
+            return f"paused at step {job.place.step} of {job.place.steps}{value}"
         parts = [f"{job.status}: {job.error}" if job.error else job.status]
         if job.value is not None:
             parts.append(f"{self.metric} {job.value:.4g}")
@@ -163,7 +173,8 @@ class Progress:
         return ["the best so far" if best is job else f"best so far {best.value:.4g} ({best.name})"]
 
     def _rest(self, elapsed: float) -> list[str]:
-        if self.num_jobs is None or (to_go := self.num_jobs - len(self.ended)) <= 0:
+        ended = [job for job in self.ended if job.status != PAUSED]
+        if self.num_jobs is None or (to_go := self.num_jobs - len(ended)) <= 0:
             return []
         seconds = [job.seconds for job in self.ended if job.status not in _CUT_SHORT]
         left = f", about {duration(time_left(seconds, to_go, elapsed, self.at_once))}" if seconds else ""
@@ -177,7 +188,7 @@ class Progress:
         parts = [f"{counts[status]} {status}" for status in _ORDER if counts[status] > 0]
         lines = [", ".join(parts) or "no job was begun"]
         for job in sorted(self.jobs.values(), key=lambda job: job.folder):
-            if not job.is_done:
+            if job.status not in AS_MEANT:
                 lines.append(f"  {job.status}: {sweep_dir}/{job.folder}" + (f": {job.error}" if job.error else ""))
         return "\n".join(lines)
 

@@ -20,16 +20,17 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab.config.compose import judged_by
 from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
-from seqlab.run.events import ABSENT, COMPLETED, FAILED, RUNNING
+from seqlab.run.events import ABSENT, COMPLETED, FAILED, INTERRUPTED, PRUNED, RUNNING
 from seqlab.run.folder import RunFolder
 from seqlab.run.provenance import may_be_alive, this_process
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
 from seqlab.sweep.messages import JobMessages
 from seqlab.sweep.plan import plan_jobs
-from seqlab.sweep.progress import DONE, Job, Progress
+from seqlab.sweep.progress import AS_MEANT, Job, Progress
 from seqlab.sweep.screen import Screen
 from seqlab.sweep.search import is_search
+from seqlab.sweep.tuning import Tuning, read_options
 
 _POLL_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 10.0  # for a job to stop whose supervisor is gone
@@ -62,6 +63,7 @@ class Sweep:
         fail_fast: whether the first failure ends the sweep.
         progress: its jobs, as far as this process knows.
         log: the events of jobs in other processes.
+        pause_at: the share of its steps at which each job is paused now; None: jobs run to their end.
         server: the address of the server that the processes of its jobs are forked from; None: there is none.
     """
 
@@ -74,6 +76,7 @@ class Sweep:
         self.logs_to_tensorboard = str(config.logger.get("_target_")).endswith(".TensorBoardLogger")
         self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
         self.log = SweepLog(self.folder.absolute(), secrets.token_hex(4))
+        self.pause_at: float | None = None
         self.server: str | None = None
         self._messages = JobMessages(self.progress)
         self._command = this_process()
@@ -82,10 +85,12 @@ class Sweep:
         self._screen: Screen | None = None
         self._end = threading.Event()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._report_options = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes that a job in another process needs."""
-        only_here = ("_watcher", "_screen", "_end", "_lock")
+        only_here = ("_watcher", "_screen", "_end", "_lock", "_reading")
         return {name: value for name, value in self.__dict__.items() if name not in only_here}
 
     # In any process
@@ -111,7 +116,7 @@ class Sweep:
         if not self.is_worker():
             self._handle({"event": event, "number": number, "folder": folder, **fields})
             return
-        if event == "end" and self.fail_fast and fields["status"] not in DONE:
+        if event == "end" and self.fail_fast and fields["status"] not in AS_MEANT:
             self.log.stop()  # now, before this process takes its next job: the command reads the event later
         try:
             self.log.write(event=event, number=number, folder=folder, **fields)
@@ -159,8 +164,9 @@ class Sweep:
 
     def read_log(self) -> None:
         """Handles the new events of jobs in other processes, and prints a line for each job that has ended."""
-        for event in self.log.read_new():
-            self._handle(event)
+        with self._reading:
+            for event in self.log.read_new():
+                self._handle(event)
 
     def stop_watching(self) -> None:
         """Handles the last events, and closes the screen."""
@@ -180,6 +186,23 @@ class Sweep:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._start_time
+
+    def prune(self, number: int, reason: str) -> None:
+        """Ends the run of a paused job for good: others are better.
+
+        Raises:
+            AtWorkError: another process owns the run.
+        """
+        folder = self.progress.jobs[number].folder
+        run = RunFolder(self.folder / folder).latest()
+        if run.state().status == INTERRUPTED:
+            with run.claim() as claim:
+                claim.prune(reason)
+        self.note("end", number, folder, status=PRUNED, error=reason, is_quiet=True)
+
+    def compare_by(self, options: str) -> None:
+        """The options of ``seqlab report`` that show what the sweep was for; printed at its end."""
+        self._report_options = options
 
     def settle_lost_jobs(self) -> None:
         """Notes the end of jobs whose processes are gone and could not note it, from what their folders say."""
@@ -227,7 +250,7 @@ class Sweep:
         print(self.progress.summary(str(self.folder)))
         if search_line is not None:
             print(search_line)
-        print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}")
+        print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}{self._report_options}")
         if self.logs_to_tensorboard:
             show_in_tensorboard(self.folder)
         print(self.folder, flush=True)
@@ -242,7 +265,9 @@ def count_jobs(config: DictConfig) -> int | None:
     if not str(sweeper.get("_target_")).endswith(".JobSweeper"):
         return None
     loader = GlobalHydra.instance().config_loader()  # it resolves a glob over a group's choices
-    return len(plan_jobs(OmegaConf.to_container(config.hydra.overrides.task), sweeper.get("params"), loader))  # type: ignore[arg-type]
+    jobs = plan_jobs(OmegaConf.to_container(config.hydra.overrides.task), sweeper.get("params"), loader)  # type: ignore[arg-type]
+    options = read_options(OmegaConf.to_container(sweeper))  # type: ignore[arg-type]
+    return len(jobs) if options is None else Tuning(jobs, options).num_jobs
 
 
 def show_in_tensorboard(sweep_dir: Path) -> None:

@@ -12,7 +12,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from seqlab.sweep.callback import owner
-from seqlab.sweep.plan import plan_jobs
+from seqlab.sweep.plan import PlannedJob, plan_jobs
+from seqlab.sweep.tuned import TunedSweep
+from seqlab.sweep.tuning import read_options
 
 TARGET: Final = "hydra_plugins.seqlab.JobSweeper"
 """The class's name in a configuration. Hydra takes plugins only from the package ``hydra_plugins``. There is no such
@@ -26,20 +28,27 @@ class JobSweeperConf:
     _target_: str = TARGET
     max_batch_size: int | None = None
     params: dict[str, str] | None = None
+    tune: Any = None
+    fresh_seeds: Any = None
+    rungs: Any = None
+    keep: Any = 0.5
 
 
 class JobSweeper(Sweeper):
     """Runs every combination of the values of a command line.
 
-    The command that owns the sweep sees all jobs before any is composed, and chooses those to run.
+    The command that owns the sweep sees all jobs before any is composed, and chooses those to run. With ``tune``, the
+    sweep chooses the best values of some keys: see :class:`seqlab.sweep.tuned.TunedSweep`.
 
     Args:
         max_batch_size: how many jobs the launcher gets at a time; None: all.
         params: the keys and values of a stored sweep.
+        **tuning: as for :func:`seqlab.sweep.tuning.read_options`.
     """
 
-    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None, **tuning: Any) -> None:
         self.max_batch_size, self.params = max_batch_size, params or {}
+        self.tuning = read_options(tuning)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
@@ -49,8 +58,19 @@ class JobSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        all_jobs = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
-        jobs = owner.get().choose_jobs(self.config, all_jobs)
+        jobs = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
+        if self.tuning is None:
+            return self._launch(jobs)
+        returns: list[Sequence[JobReturn]] = []
+        tuned = TunedSweep(jobs, self.tuning, self.config)
+        for batch, pause_at in tuned.batches():
+            returns += self._launch(batch, pause_at)
+        return returns
+
+    def _launch(self, jobs: list[PlannedJob], pause_at: float | None = None) -> list[Sequence[JobReturn]]:
+        """Runs the jobs that have not come so far yet, up to a share of their steps or to their end."""
+        assert self.config is not None and self.launcher is not None
+        jobs = owner.get().choose_jobs(self.config, jobs, pause_at)
         self.validate_batch_is_legal([job.overrides for job in jobs])
         returns = []
         size = self.max_batch_size or len(jobs) or 1

@@ -48,12 +48,23 @@ def test_before_any_job_there_is_nothing_to_tell_but_how_many():
     assert progress_of().summary("runs/x") == "no job was begun"
 
 
-@pytest.mark.parametrize(("status", "is_failure"), [("failed", True), ("interrupted", True), ("pruned", False)])
-def test_what_ended_otherwise_than_well_is_told_with_its_folder(status, is_failure):
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_what_ended_otherwise_than_well_is_told_with_its_folder(status):
     progress = progress_of(start(0), end(0, None, status, error="broken"), start(1), end(1, 1.0))
     assert progress.line(0, 1.0).startswith(f"{status}: broken  best so far 1 (seed=1)")
     assert progress.summary("runs/x") == f"1 completed, 1 {status}, 1 not begun\n  {status}: runs/x/seed=0-0123: broken"
-    assert not progress.all_done
+    assert not progress.all_done and progress.has_failure
+
+
+def test_what_the_sweep_has_paused_or_pruned_is_counted_and_is_no_failure():
+    paused = progress_of(start(0), {**end(0, 0.5, "paused"), "step": 8, "steps": 32}, start(1), end(1, 1.0))
+    assert paused.line(0, 1.0) == "paused at step 8 of 32  val/loss 0.5"
+    assert paused.summary("runs/x") == "1 completed, 1 paused, 1 not begun"
+    assert paused.best().value == 1.0 and not paused.has_failure and not paused.all_done
+    assert "2 to go" in paused.status_line(1.0)  # a paused job has not ended
+    pruned = progress_of(start(0), end(0, 0.5, "pruned"), start(1), end(1, 1.0))
+    assert pruned.summary("runs/x") == "1 completed, 1 pruned, 1 not begun"
+    assert pruned.best().value == 1.0 and not pruned.has_failure and pruned.all_done
 
 
 def test_what_was_skipped_took_no_time_and_is_done():

@@ -1,0 +1,117 @@
+"""A run that is paused at a rung: where, what it keeps, and that it ends as if it had not been paused."""
+
+import contextlib
+
+import pytest
+import torch
+
+from seqlab.errors import InputError
+from seqlab.run.claim import Claim
+from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.rungs import Paused, find_paused
+from seqlab.run.training import execute
+from seqlab.tasks.schedules import Plan, WarmupStableDecay
+from tests.conftest import config_of
+
+HELLO = ("experiment=hello", "trainer=cpu", "runtime.num_threads=1", "logger=none", "trainer.max_epochs=8")
+EVERY_TWO = "trainer.check_val_every_n_epoch=2"
+
+
+def train(folder, config, pause_at: float | None = None) -> dict:
+    """Begins or continues a run in this process; returns its record."""
+    with contextlib.ExitStack() as stack:
+        if RunFolder(folder).has_checkpoint():
+            claim: Claim = stack.enter_context(RunFolder(folder).claim())
+            claim.resume(config=config)
+        else:
+            claim = stack.enter_context(start_run(folder, config))
+        try:
+            execute(claim, pause_at=pause_at)
+        except Paused as paused:
+            claim.pause(paused.rung)
+    return RunFolder(folder).state().record
+
+
+def weights(folder):
+    return torch.load(RunFolder(folder).checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_a_paused_run_ends_as_one_that_was_not_paused(tmp_path):
+    config = config_of(*HELLO, EVERY_TWO)
+    whole = train(tmp_path / "whole", config)
+    # The first validation at or after the share: three eighths are reached inside an interval of validations.
+    assert train(tmp_path / "run", config, 0.25)["rungs"][-1]["step"] == 2
+    record = train(tmp_path / "run", config, 3 / 8)
+    assert [(rung["share"], rung["step"], rung["steps"]) for rung in record["rungs"]] == [(0.25, 2, 8), (0.375, 4, 8)]
+    assert record["status"] == "interrupted" and record["metrics"] == {} and "step 4 of 8" in record["error"]
+    assert train(tmp_path / "run", config, 0.25)["rungs"][-1] == record["rungs"][0]  # told again, without training
+    record = train(tmp_path / "run", config)
+    assert record["status"] == "completed" and record["metrics"] == whole["metrics"]
+    for name, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(tensor, weights(tmp_path / "run")[name])
+
+
+def test_its_value_is_that_of_the_validation_there(tmp_path):
+    config = config_of(*HELLO, EVERY_TWO)
+    rung = train(tmp_path / "run", config, 0.25)["rungs"][-1]
+    shorter = train(tmp_path / "short", {**config, "trainer": {**config["trainer"], "max_epochs": 2}})
+    assert rung["value"] == pytest.approx(shorter["metrics"]["val/loss"], rel=1e-6)
+
+
+def test_a_training_that_ends_before_the_rung_is_paused_at_its_end_and_nothing_is_tested(tmp_path):
+    config = config_of(*HELLO, "trainer.check_val_every_n_epoch=1", "callbacks=[hello,early_stopping]")
+    config["callbacks"]["early_stopping"] |= {"patience": 0, "min_delta": 100.0}
+    record = train(tmp_path / "run", config, 0.9)
+    assert (record["rungs"][-1]["step"], record["metrics"]) == (2, {})
+    record = train(tmp_path / "run", config)
+    assert record["status"] == "completed" and "test/loss" in record["metrics"]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [["scheduler=cosine"], ["scheduler=plateau"], ["scheduler=wsd", "scheduler.decay_from=0.25"]],
+    ids=lambda schedule: schedule[0],
+)
+def test_a_rate_that_changes_before_the_rung_is_refused_before_any_step(tmp_path, schedule):
+    with pytest.raises(InputError, match=r"hydra.sweeper.rungs: at step 4.* take scheduler=wsd"):
+        train(tmp_path / "run", config_of(*HELLO, EVERY_TWO, *schedule), 0.5)
+    assert not RunFolder(tmp_path / "run").has_checkpoint()
+
+
+def test_a_rate_that_changes_between_the_share_and_the_validation_is_refused_too(tmp_path):
+    config = config_of(*HELLO, "trainer.check_val_every_n_epoch=4", "scheduler=wsd", "scheduler.decay_from=0.26")
+    with pytest.raises(InputError, match="at step 4"):
+        train(tmp_path / "run", config, 0.25)
+
+
+def test_a_rate_that_is_constant_until_the_rung_is_taken(tmp_path):
+    config = config_of(*HELLO, EVERY_TWO, "scheduler=wsd", "scheduler.decay_from=0.5", "scheduler.warmup_steps=2")
+    assert train(tmp_path / "run", config, 0.5)["rungs"][-1]["step"] == 4
+
+
+def test_a_pause_is_found_under_an_error_that_was_raised_over_it():
+    paused = Paused({"step": 1, "steps": 2})
+    try:
+        try:
+            raise paused
+        finally:
+            raise RuntimeError("teardown")  # noqa: B012
+    except RuntimeError as error:
+        assert find_paused(error) is paused
+    assert find_paused(RuntimeError()) is None
+
+
+@pytest.mark.parametrize("decay_from", [0.0, 0.5, 1.0])
+def test_the_rate_of_warmup_stable_decay(decay_from):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = WarmupStableDecay(decay_from, final_ratio=0.2, warmup_steps=2)(optimizer, Plan(10, 10))
+    rates = []
+    for _ in range(10):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    start = 10 * decay_from
+    expected = [2 * (1 - 0.8 * max(0.0, step - start) / (10 - start)) if step > start else 2.0 for step in range(10)]
+    assert rates == pytest.approx([1.0, 2.0, *expected[2:]])
+    with pytest.raises(ValueError, match="decay_from is 1.5"):
+        WarmupStableDecay(1.5)(optimizer, Plan(10, 10))
