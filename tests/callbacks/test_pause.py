@@ -95,7 +95,7 @@ def test_a_pause_is_found_under_an_error_that_was_raised_over_it():
         try:
             raise paused
         finally:
-            raise RuntimeError("teardown")  # noqa: B012
+            raise RuntimeError("teardown")
     except RuntimeError as error:
         assert find_paused(error) is paused
     assert find_paused(RuntimeError()) is None
@@ -113,5 +113,5 @@ def test_the_rate_of_warmup_stable_decay(decay_from):
     start = 10 * decay_from
     expected = [2 * (1 - 0.8 * max(0.0, step - start) / (10 - start)) if step > start else 2.0 for step in range(10)]
     assert rates == pytest.approx([1.0, 2.0, *expected[2:]])
-    with pytest.raises(ValueError, match="decay_from is 1.5"):
+    with pytest.raises(ValueError, match=r"decay_from is 1\.5"):
         WarmupStableDecay(1.5)(optimizer, Plan(10, 10))
