@@ -54,6 +54,7 @@ class RunCheckpoint(Checkpoint):
         begins_at_parent: whether training begins with the checkpoint of another run, which had ended.
         best_score: the best value of ``metric`` so far; None before the first validation.
         best_position: the number of batches trained on when it was measured.
+        last_validation: the optimizer step of the last validation, and ``metric`` there; None before the first.
         saved_position: the number of batches trained on at the last checkpoint; -1 before the first.
         saved_at: the clock of :func:`time.monotonic` at the last checkpoint, in seconds.
 
@@ -82,6 +83,7 @@ class RunCheckpoint(Checkpoint):
         self.begins_at_parent = False
         self.best_score: float | None = None
         self.best_position: int | None = None
+        self.last_validation: tuple[int, float] | None = None
         self.saved_position = -1
         self._is_due = False  # whether a checkpoint waits for the next optimizer step
         self._before_validation: dict[str, Any] = {}  # Lightning's counts when the validation began
@@ -96,6 +98,7 @@ class RunCheckpoint(Checkpoint):
         checkpoint["run"] = {
             "best_score": self.best_score,
             "best_position": self.best_position,
+            "last_validation": self.last_validation,
             "position": loops.position(trainer),
             # The decision of early stopping, which Lightning does not save. That of max_steps may change by a resume.
             "stopped": trainer.should_stop and not 0 < trainer.max_steps <= step,
@@ -119,6 +122,7 @@ class RunCheckpoint(Checkpoint):
                 "it cannot be resumed: begin the run again in another folder"
             )
         self.best_score, self.best_position = run["best_score"], run["best_position"]
+        self.last_validation = run.get("last_validation")
         self.saved_position = run["position"]
         self._resumed = checkpoint
         if run["stopped"] and not self.begins_at_parent:
@@ -237,6 +241,7 @@ class RunCheckpoint(Checkpoint):
             logged = ", ".join(sorted(trainer.callback_metrics))
             raise InputError(f"optimize.metric={self.metric} is not logged by validation; it logs {logged}")
         score = float(trainer.callback_metrics[self.metric])
+        self.last_validation = trainer.global_step, score
         better = self.best_score is None or (score < self.best_score if self.mode == "min" else score > self.best_score)
         if not better:
             self._save(trainer, "last.ckpt")

@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.optim.lr_scheduler import LambdaLR
 
+from seqlab.callbacks.checkpoint import RunCheckpoint
 from seqlab.errors import InputError
 from seqlab.run.rungs import Paused
 from seqlab.tasks.base import SequenceTask
@@ -22,32 +23,36 @@ class PauseAtRung(pl.Callback):
 
     Args:
         share: the share of the steps, above 0 and below 1.
-        metric: the logged metric that the sweep judges by.
 
     Raises:
         Paused: the rung is reached.
         InputError: when training begins, the schedule would have changed the rate before the rung.
     """
 
-    def __init__(self, share: float, metric: str) -> None:
+    def __init__(self, share: float) -> None:
         self.share = share
-        self.metric = metric
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_rate(trainer, pl_module, math.ceil(self.share * _total_steps(pl_module)))
+        # A run that was interrupted at the very validation, or went on by itself, has come to the rung already.
+        self._pause_if_reached(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit" and trainer.global_step >= self.share * _total_steps(pl_module):
-            self._check_rate(trainer, pl_module, trainer.global_step)
-            self._pause(trainer, pl_module)
+        if trainer.state.fn == "fit":
+            self._pause_if_reached(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._pause(trainer, pl_module)
 
+    def _pause_if_reached(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        validation = _checkpoint(trainer).last_validation
+        if validation is not None and validation[0] >= self.share * _total_steps(pl_module):
+            self._check_rate(trainer, pl_module, validation[0])
+            self._pause(trainer, pl_module)
+
     def _pause(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        value = float(trainer.callback_metrics.get(self.metric, math.nan))
-        steps = _total_steps(pl_module)
-        raise Paused({"share": self.share, "step": trainer.global_step, "steps": steps, "value": value})
+        step, value = _checkpoint(trainer).last_validation or (trainer.global_step, math.nan)
+        raise Paused({"share": self.share, "step": step, "steps": _total_steps(pl_module), "value": value})
 
     def _check_rate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, step: int) -> None:
         """Checks that the step before ``step`` is taken at the optimizer's own rate.
@@ -63,6 +68,11 @@ class PauseAtRung(pl.Callback):
                 "runs in the middle of a decay are no guide to how they end: take scheduler=wsd with a "
                 f"scheduler.decay_from above {self.share:g}, whose rate is constant until then, or scheduler=constant"
             )
+
+
+def _checkpoint(trainer: pl.Trainer) -> RunCheckpoint:
+    """The callback that has saved the last validation."""
+    return next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, RunCheckpoint))
 
 
 def _total_steps(pl_module: Any) -> int:

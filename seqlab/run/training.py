@@ -95,7 +95,7 @@ def execute(
     session = _prepare(claim, stop, progress)
     config, data, task, trainer = session.config, session.data, session.task, session.trainer
     if pause_at is not None:  # after the checkpoint's callback, which saves first
-        trainer.callbacks.append(PauseAtRung(pause_at, config["optimize"]["metric"]))  # type: ignore[attr-defined]
+        trainer.callbacks.append(PauseAtRung(pause_at))  # type: ignore[attr-defined]
 
     late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
     with warnings.catch_warnings(), late:

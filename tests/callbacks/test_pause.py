@@ -1,14 +1,18 @@
 """A run that is paused at a rung: where, what it keeps, and that it ends as if it had not been paused."""
 
 import contextlib
+import signal
 
+import lightning.pytorch as pl
 import pytest
 import torch
 
 from seqlab.errors import InputError
+from seqlab.run import training
 from seqlab.run.claim import Claim
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.rungs import Paused, find_paused
+from seqlab.run.signals import Stopped, StopRequest
 from seqlab.run.training import execute
 from seqlab.tasks.schedules import Plan, WarmupStableDecay
 from tests.conftest import config_of
@@ -56,6 +60,38 @@ def test_its_value_is_that_of_the_validation_there(tmp_path):
     rung = train(tmp_path / "run", config, 0.25)["rungs"][-1]
     shorter = train(tmp_path / "short", {**config, "trainer": {**config["trainer"], "max_epochs": 2}})
     assert rung["value"] == pytest.approx(shorter["metrics"]["val/loss"], rel=1e-6)
+
+
+class StopAtValidation(pl.Callback):
+    """A signal that arrives at the end of the validation at a step, as from a user who stops the sweep."""
+
+    def __init__(self, stop: StopRequest, step: int) -> None:
+        self.stop, self.step = stop, step
+
+    def on_validation_end(self, trainer, pl_module) -> None:
+        if trainer.global_step == self.step:
+            self.stop.signum = signal.SIGTERM
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_run_that_is_interrupted_at_the_very_validation_of_the_rung_has_come_to_it(tmp_path, monkeypatch, step):
+    config = config_of(*HELLO, EVERY_TWO)
+    expected = train(tmp_path / "whole", config, 0.5)["rungs"][-1]
+    stop = StopRequest()
+    build = training.build_trainer
+
+    def build_trainer(*arguments):
+        trainer = build(*arguments)
+        trainer.callbacks.insert(0, StopAtValidation(stop, step))
+        return trainer
+
+    monkeypatch.setattr(training, "build_trainer", build_trainer)
+    with start_run(tmp_path / "run", config) as claim:
+        with pytest.raises(Stopped):
+            execute(claim, stop, pause_at=0.5)
+        claim.interrupt("stopped")
+    monkeypatch.undo()
+    assert train(tmp_path / "run", config, 0.5)["rungs"] == [expected]
 
 
 def test_a_training_that_ends_before_the_rung_is_paused_at_its_end_and_nothing_is_tested(tmp_path):
