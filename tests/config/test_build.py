@@ -107,7 +107,7 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
         (["trainer.val_check_interval=2.5"], ["trainer", "val_check_interval"]),
         (["callbacks.checkpoint.every_n_steps=0"], ["callbacks.checkpoint.every_n_steps", "0"]),
         (["+callbacks.progress.every=3"], ["progress", "every"]),
-        (["callbacks=early_stopping", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
+        (["callbacks/early_stopping=plateau", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
         (
             ["+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}"],
             ["callbacks.swa", "no checkpoint", "EMAWeightAveraging"],
