@@ -218,6 +218,8 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
         ),
         (["model=translator", "model.decoder.cell=null", "model.encoder.cell=null"], ["model.cell", "encoder.cell"]),
         (["+model.depth=3"], ["model.depth=3", "LanguageModel", "leave it out"]),
+        (["+model.encoder.depth=3"], ["model.encoder.depth", "seqlab.nn.Encoder takes no depth", "leave it out"]),
+        (["+model.cell.hidden=3"], ["model.cell.hidden", "seqlab.nn.LSTMCell", "did you mean hidden_size?"]),
         (
             ["~model.hidden_size", "model.embedding_size=4"],
             ["model.encoder.hidden_size", "model.hidden_size", "neither"],
