@@ -77,7 +77,7 @@ SETTINGS: dict[str, list[str]] = {
     ],
     "language model, early stopping": [
         *TEXT,
-        *("trainer.max_epochs=20", "trainer.val_check_interval=0.25", "callbacks=early_stopping"),
+        *("trainer.max_epochs=20", "trainer.val_check_interval=0.25", "callbacks/early_stopping=plateau"),
         *("callbacks.early_stopping.min_delta=0.05", "callbacks.early_stopping.patience=2", "optimizer.lr=0.01"),
     ],
     "language model, plateau and accumulation": [

@@ -7,6 +7,7 @@ from typing import Any
 from seqlab.config.trust import check_targets
 from seqlab.devices import is_first_process, own_gpu
 from seqlab.report import tensorboard as board
+from seqlab.run.signals import ignoring_signals
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
 
@@ -49,5 +50,6 @@ def carry_out(
                 return start.carry_out(attempt)
             except BaseException as error:
                 if not isinstance(error, Exception) and not start.has_started:
-                    attempt.note_stop()
+                    with ignoring_signals():
+                        attempt.note_stop()
                 raise

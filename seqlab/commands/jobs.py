@@ -110,7 +110,7 @@ class Jobs:
         plan: dict[str, Any] = {"overrides": job.overrides, "config": None, "mistake": None, "completed": False}
         try:
             plan["config"] = config = resolve_init_from(plain_config(job.config))
-            self._trust_own_modules(config)
+            self.trust_own_modules(config)
             check_targets(config)
             if not config["overwrite"] and not self.earlier.begins_anew(job.run_dir, config):
                 plan["completed"] = has_completed(job.run_dir, config)
@@ -193,7 +193,7 @@ class Jobs:
                 if has_completed(job.run_dir, config) and not overwrite:
                     print(f"{self.sweep.label(job.number)} completed before, skipped: {job.run_dir}", flush=True)
                     return Result(0, SKIPPED)
-            self._trust_own_modules(config)
+            self.trust_own_modules(config)
             parent = config.get(INIT_FROM)
             return Result(carry_out(job.run_dir, config, job.overrides, start, overwrite=overwrite, parent=parent))
         except AtWorkError as error:
@@ -205,7 +205,7 @@ class Jobs:
             print(f"seqlab: {system_error(error)}", file=sys.stderr, flush=True)
             return Result(1, error=system_error(error))
 
-    def _trust_own_modules(self, config: dict[str, Any]) -> None:
+    def trust_own_modules(self, config: dict[str, Any]) -> None:
         """Allows the modules beside ``--config-dir``: whoever names that folder trusts the code beside it."""
         put_user_folders_last()  # in a launcher's process, too
         for folder in self.own_folders:

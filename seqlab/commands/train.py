@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqlab.commands import shared_parts
 from seqlab.commands.attempt import system_error
 from seqlab.commands.dry_run import estimate, remove_unused_sweep
 from seqlab.commands.jobs import Jobs
@@ -28,7 +29,7 @@ from seqlab.config.hints import explain, is_of_composition
 from seqlab.config.hydra_settings import check_hydra, check_typed, pin_sweep_folder
 from seqlab.config.names import job_name, varied_by
 from seqlab.config.own_files import check_own_files, search_path
-from seqlab.config.trust import allow
+from seqlab.config.trust import allow, check_targets
 from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders
 from seqlab.run.forks.warm_server import Server, start_server
@@ -220,8 +221,17 @@ class TrainCommand:
         if launchers.forks(config) and not config.dry_run:
             self._server = start_server(sweep.thread_variables())
             sweep.server = self._server.address if self._server else None
+        if not config.dry_run and shared_parts.may_be_wrong(config.hydra.overrides.task, varied):
+            self._check_shared_parts(plain_values(config), sweep.server)
         if launchers.kind_of(config) != "basic":
             self._prepare_launcher(config, sweep)
+
+    def _check_shared_parts(self, config: dict[str, Any], server: str | None) -> None:
+        """Refuses keys that no part of the model or the task takes, once for all jobs."""
+        config.pop("hydra", None)
+        self.jobs.trust_own_modules(config)
+        check_targets(config)
+        shared_parts.check_shared_parts(config, server)
 
     def _prepare_launcher(self, config: DictConfig, sweep: Sweep) -> None:
         """Readies a launcher that runs jobs in processes of its own, and watches what they say."""

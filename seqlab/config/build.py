@@ -5,6 +5,7 @@ Configurations are resolved, plain dictionaries. Their targets are first checked
 """
 
 import copy
+import difflib
 import functools
 import inspect
 import logging
@@ -115,6 +116,28 @@ def check_parts(config: Config) -> None:
         taken = _arguments(key, node) | ({"init", *MATCHING} if key == "model" else set())
         if "**" not in taken:
             check_read(node, taken, node["_target_"], key)
+        for name, part in node.items():
+            _check_part(f"{key}.{name}", part)
+
+
+def _check_part(key: str, part: Any) -> None:
+    """Refuses keys of a part, and of its own parts, that its target does not take."""
+    if not isinstance(part, Mapping):
+        return
+    if isinstance(target := part.get("_target_"), str):
+        try:
+            taken = _arguments(key, part)
+        except InputError as error:
+            if isinstance(error.__cause__, ValueError):  # a function in C may have no signature
+                return
+            raise
+        unknown = [name for name in part if not name.startswith("_") and name not in taken]
+        if unknown and "**" not in taken:
+            near = difflib.get_close_matches(unknown[0], taken, n=1)
+            mend = f"did you mean {near[0]}?" if near else "leave it out"
+            raise InputError(f"{key}.{unknown[0]}: {target} takes no {unknown[0]}; {mend}")
+    for name, inner in part.items():
+        _check_part(f"{key}.{name}", inner)
 
 
 def _arguments(key: str, node: Config) -> set[str]:

@@ -1,4 +1,5 @@
-"""The program of a run's own process: ``python -m seqlab.run.process train RUN_DIR``, or ``dry_run FILE``.
+"""The program of a run's own process: ``python -m seqlab.run.process train RUN_DIR``, ``dry_run FILE`` or
+``check_parts FILE``.
 
 :mod:`seqlab.run.forks.server` calls :func:`preload` once and then :func:`main` in each process that it forks.
 """
@@ -68,7 +69,7 @@ def _modules_below(package: str, paths: Iterable[str]) -> Iterator[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the program ``train`` or ``dry_run``; returns the exit code."""
+    """Runs the program ``train``, ``dry_run`` or ``check_parts``; returns the exit code."""
     program, *arguments = argv
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # during the imports, Ctrl-C ends this process like any other signal
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the supervisor has blocked it
@@ -77,6 +78,8 @@ def main(argv: list[str]) -> int:
     with quick_imports():
         if program == "train":
             from seqlab.run.training_process import main as run
+        elif program == "check_parts":
+            from seqlab.sweep.parts import main as run
         else:
             from seqlab.sweep.dry_run import main as run
     _set_threads()

@@ -41,6 +41,7 @@ An unknown value is null. JSON has no NaN and no infinity, so the file has ``"na
 :func:`read_record` turns them back into floats in ``metrics`` and the other measured numbers, but not in ``config``.
 """
 
+import functools
 import json
 import os
 import socket
@@ -107,6 +108,8 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     or the writer was killed before it wrote the file. Without an end the run is ``interrupted``. An owner on another
     machine cannot be looked up and is taken to be alive.
 
+    Of a file that is damaged, the events have all fields; a line on standard error says that they are read.
+
     Args:
         path: the file, or the run's folder.
 
@@ -114,15 +117,46 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         The fields of the record.
 
     Raises:
-        InputError: there is no such file, or it is not the record of a run, or it has another schema.
+        InputError: there is no such file, or it has another schema, or it is not the record of a run and there are no
+            whole events that could make it.
     """
     path = _record_path(path)
-    fields = _read_fields(path)
+    try:
+        fields = _read_fields(path)
+    except _DamagedError as error:
+        return _fields_instead(path, error)
     if fields["status"] == RUNNING and not _owner_lives(path, fields):
         fields.update(status=INTERRUPTED, error=fields["error"] or owner_gone(fields["process"]))
         if fields["schema"] == SCHEMA:
             fields.update(_fields_from_events(path))
     return fields
+
+
+class _DamagedError(InputError):
+    """A ``run.json`` is not the record of a run."""
+
+
+def _fields_instead(path: Path, damage: _DamagedError) -> dict[str, Any]:
+    """The fields of a damaged file, made from the run's events as the file was."""
+    try:
+        state = read_state(path.parent)
+    except InputError as error:
+        raise InputError(f"{damage}; {EVENTS_NAME}, which could make it anew, is damaged too: {error}") from None
+    if state.status == ABSENT:
+        raise InputError(
+            f"{damage}; restore it from a copy: there is no {EVENTS_NAME} that could make it anew"
+        ) from None
+    fields = {name: value for name, value in state.record.items() if name not in INTERNAL}
+    _check_fields(path, fields)
+    folder = path.parent
+    _warn(f"{damage}; its fields are read from {EVENTS_NAME}, and seqlab resume {folder} writes {RECORD_NAME} anew")
+    return fields
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    """Says something on standard error, once."""
+    print(f"seqlab: {text}", file=sys.stderr, flush=True)
 
 
 def _fields_from_events(path: Path) -> dict[str, Any]:
@@ -153,9 +187,9 @@ def _read_fields(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); the file was damaged or edited") from None
+        raise _DamagedError(f"{path}: not valid JSON ({error}); the file was damaged or edited") from None
     if not isinstance(fields, dict) or "schema" not in fields:
-        raise InputError(f"{path}: not a run record (no 'schema')")
+        raise _DamagedError(f"{path}: not a run record (no 'schema')")
     if fields["schema"] not in _SCHEMAS:
         raise InputError(
             f"{path}: record of schema {fields['schema']!r}, but seqlab {seqlab.__version__} reads schemas 1 to "
@@ -167,10 +201,10 @@ def _read_fields(path: Path) -> dict[str, Any]:
 
 def _check_fields(path: Path, fields: dict[str, Any]) -> None:
     if fields.get("status") not in STATUSES[1:]:
-        raise InputError(f"{path}: status: expected one of {', '.join(STATUSES[1:])}, got {fields.get('status')!r}")
+        raise _DamagedError(f"{path}: status: expected one of {', '.join(STATUSES[1:])}, got {fields.get('status')!r}")
     for name in ("config", "metrics", "git", "process", "versions"):
         if not isinstance(fields.setdefault(name, {}), dict):
-            raise InputError(f"{path}: {name}: expected an object, got {type(fields[name]).__name__}")
+            raise _DamagedError(f"{path}: {name}: expected an object, got {type(fields[name]).__name__}")
     fields.setdefault("resumes", 0)
     fields.setdefault("device", None)
     for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error"):
@@ -188,14 +222,14 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
 
 def _check_kind(path: Path, name: str, value: Any, kind: type, words: str) -> None:
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-        raise InputError(f"{path}: {name}: expected {words} or null, got {value!r}")
+        raise _DamagedError(f"{path}: {name}: expected {words} or null, got {value!r}")
 
 
 def _number(path: Path, name: str, value: Any) -> Any:
     value = from_json_values(value)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
-    raise InputError(f"{path}: {name}: expected a number, got {value!r}")
+    raise _DamagedError(f"{path}: {name}: expected a number, got {value!r}")
 
 
 def _record_path(path: str | os.PathLike[str]) -> Path:

@@ -19,7 +19,7 @@ STOPPING: Final = tuple(
 )
 """Ctrl-C, ``kill``, a terminal that hangs up, and what Slurm and Submitit send before a job's time is up."""
 
-_SAME_REQUEST_SECONDS: Final = 0.1
+SAME_REQUEST_SECONDS: Final = 0.1
 """Two signals this close are one request: ``make`` and ``uv run`` pass on the Ctrl-C that the whole group receives."""
 
 
@@ -105,7 +105,7 @@ class SignalForwarding:
         if self.signum is None:
             self.signum, self._first_time = signum, time.monotonic()
             self._stop(signum)
-        elif signum != getattr(signal, "SIGHUP", None) and time.monotonic() - self._first_time > _SAME_REQUEST_SECONDS:
+        elif signum != getattr(signal, "SIGHUP", None) and time.monotonic() - self._first_time > SAME_REQUEST_SECONDS:
             self._end()  # not for SIGHUP: the shell and the kernel both send it when a terminal hangs up
 
     def ignore_further_signals(self) -> None:
@@ -127,6 +127,13 @@ def forward_signals(stop: Callable[[int], None], end: Callable[[], None]) -> Ite
     forwarding = SignalForwarding(stop, end)
     with _handlers(forwarding.handle) as forwarding.earlier:
         yield forwarding
+
+
+@contextlib.contextmanager
+def ignoring_signals() -> Iterator[None]:
+    """Within the block no signal stops this process: for a note of some milliseconds that it was asked to stop."""
+    with _handlers(lambda signum, frame: None):
+        yield
 
 
 @contextlib.contextmanager

@@ -1,15 +1,19 @@
 """Hydra's callback of a sweep, which Hydra creates from the configuration and calls in the command's process."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Protocol
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from seqlab.run.signals import SAME_REQUEST_SECONDS
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.sweep import StopSweep, Sweep
 
@@ -79,6 +83,7 @@ class StopSignals:
 
     def __init__(self, numbers: Sequence[signal.Signals], on_stop: Callable[[], bool]) -> None:
         self._numbers, self._on_stop = numbers, on_stop
+        self._first_time = -math.inf
 
     def install(self) -> None:
         """Handles the signals from now on, instead of any other handler."""
@@ -88,9 +93,16 @@ class StopSignals:
     def end_at_once(self) -> None:
         """From now on, each of the signals ends the process."""
         for number in self._numbers:
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Ends the process by the signal, unless it is the first request once more: a wrapper passes it on."""
+        if time.monotonic() - self._first_time > SAME_REQUEST_SECONDS:
             signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def _stop(self, *_: object) -> None:
+        self._first_time = time.monotonic()
         self.end_at_once()
         if not self._on_stop():
             raise StopSweep("stopped")

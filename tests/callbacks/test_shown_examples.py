@@ -9,7 +9,6 @@ from seqlab import callbacks
 from seqlab.config import build
 from seqlab.data import ClassificationData, TinySentiment
 from seqlab.errors import InputError
-from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask, ClassificationTask, SequenceTask
 from tests.conftest import config_of, run_here, small
 
@@ -43,17 +42,12 @@ def test_an_option_that_the_task_does_not_have_is_refused_before_training(tmp_pa
         run_here(tmp_path, *(small(text_file) if len(overrides) == 1 else []), *overrides)
 
 
-@pytest.mark.parametrize("preset", ["tiny_sentiment", "grammar_tagger", "world_answers"])
-def test_early_stopping_shows_the_examples_of_any_task(tmp_path, preset):
-    once = ("trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=none")
-    run_here(tmp_path, f"experiment={preset}", "callbacks=early_stopping", *once)
-    assert read_record(tmp_path)["status"] == "completed"
-
-
-def test_early_stopping_takes_the_options_of_a_language_model(text_file):
-    shown = config_of(*small(text_file, "callbacks=early_stopping", "callbacks.examples.prompt=a"))
-    options = build.build({"examples": shown["callbacks"]["examples"]}, "examples").options
-    assert options == {"prompt": "a", "num_tokens": 10}  # what is null is the task's own default
+@pytest.mark.parametrize("preset", ["hello", "tiny_sentiment", "grammar_tagger", "world_answers", "kjv_web_gru"])
+def test_early_stopping_leaves_a_presets_callbacks_as_they_are(preset):
+    alone = config_of(f"experiment={preset}")["callbacks"]
+    stopped = config_of(f"experiment={preset}", "callbacks/early_stopping=plateau")["callbacks"]
+    assert stopped.pop("early_stopping")["patience"] == 3
+    assert stopped == alone
 
 
 def test_a_task_without_examples_is_told_and_trains(tmp_path, text_file, caplog, monkeypatch):

@@ -107,7 +107,7 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
         (["trainer.val_check_interval=2.5"], ["trainer", "val_check_interval"]),
         (["callbacks.checkpoint.every_n_steps=0"], ["callbacks.checkpoint.every_n_steps", "0"]),
         (["+callbacks.progress.every=3"], ["progress", "every"]),
-        (["callbacks=early_stopping", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
+        (["callbacks/early_stopping=plateau", "callbacks.early_stopping.mode=least"], ["early_stopping", "least"]),
         (
             ["+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.1}"],
             ["callbacks.swa", "no checkpoint", "EMAWeightAveraging"],
@@ -218,6 +218,8 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
         ),
         (["model=translator", "model.decoder.cell=null", "model.encoder.cell=null"], ["model.cell", "encoder.cell"]),
         (["+model.depth=3"], ["model.depth=3", "LanguageModel", "leave it out"]),
+        (["+model.encoder.depth=3"], ["model.encoder.depth", "seqlab.nn.Encoder takes no depth", "leave it out"]),
+        (["+model.cell.hidden=3"], ["model.cell.hidden", "seqlab.nn.LSTMCell", "did you mean hidden_size?"]),
         (
             ["~model.hidden_size", "model.embedding_size=4"],
             ["model.encoder.hidden_size", "model.hidden_size", "neither"],

@@ -193,8 +193,8 @@ def test_a_callback_that_observes_does_not_count_and_one_of_ones_own_does():
     same += ["+callbacks.mine=null", "trainer.log_every_n_steps=7"]
     assert {config_hash(compose_config([override])) for override in same} == {plain}
     other = ["callbacks.progress._target_=mine.Callback", "runtime.num_threads=1", "optimize.metric=val/perplexity"]
-    other += ["callbacks=early_stopping", "callbacks.checkpoint.metric=val/perplexity", "runtime.deterministic=true"]
-    other += ["+callbacks.mine._target_=seqlab_mine.callbacks.ShowExamples", "runtime.tf32=false"]
+    other += ["callbacks/early_stopping=plateau", "callbacks.checkpoint.metric=val/perplexity", "runtime.tf32=false"]
+    other += ["+callbacks.mine._target_=seqlab_mine.callbacks.ShowExamples", "runtime.deterministic=true"]
     assert plain not in (found := [config_hash(compose_config([override])) for override in other])
     assert len(set(found)) == len(other)
 

@@ -61,7 +61,7 @@ def test_what_a_task_is_said_to_log_is_what_it_logs(task, tmp_path):
     [("val/loss", "min"), ("val/perplexity", "min"), ("val/accuracy", "max"), ("val/bits_per_character", "min")],
 )
 def test_the_mode_of_a_metric_that_ships_is_its_own(metric, mode):
-    config = compose_config(["callbacks=early_stopping", f"optimize.metric={metric}"])
+    config = compose_config(["callbacks/early_stopping=plateau", f"optimize.metric={metric}"])
     assert config["optimize"]["mode"] == mode
     assert config["callbacks"]["checkpoint"]["mode"] == config["callbacks"]["early_stopping"]["mode"] == mode
     assert compose_config([f"optimize.metric={metric}", f"optimize.mode={mode}"])["optimize"]["mode"] == mode
@@ -103,15 +103,18 @@ def test_the_best_checkpoint_by_accuracy_is_not_the_worst(tmp_path, text_file):
         (["optimize.mode=best"], ["optimize.mode is 'best'", "min or max"]),
         (["callbacks.checkpoint.metric=val/los"], ["callbacks.checkpoint.metric=val/los ", "val/loss?"]),
         (
-            ["callbacks=early_stopping", "callbacks.early_stopping.monitor=null"],
+            ["callbacks/early_stopping=plateau", "callbacks.early_stopping.monitor=null"],
             ["callbacks.early_stopping.monitor=None: expected the name of a metric"],
         ),
         (["callbacks.checkpoint.mode=max"], ["callbacks.checkpoint.mode=max", "give callbacks.checkpoint.mode=min"]),
         (
-            ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/accuracy"],
+            ["callbacks/early_stopping=plateau", "callbacks.early_stopping.monitor=val/accuracy"],
             ["callbacks.early_stopping.mode=min", "give callbacks.early_stopping.mode=max"],
         ),
-        (["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/x"], ["callbacks.early_stopping.monitor="]),
+        (
+            ["callbacks/early_stopping=plateau", "callbacks.early_stopping.monitor=val/x"],
+            ["callbacks.early_stopping.monitor="],
+        ),
         (
             ["experiment=grammar_tagger", "data.layer=pos", "optimize.metric=val/entity_f1"],
             ["optimize.metric=val/entity_f1 "],

@@ -42,7 +42,7 @@ ONE_BATCH = (
     "trainer.log_every_n_steps=1",
 )
 SHORT_SAMPLE = "callbacks.examples.num_tokens=5"
-TRAINED = ("model", "task", "optimizer", "scheduler", "callbacks", "logger")
+TRAINED = ("model", "task", "optimizer", "scheduler", "callbacks", "callbacks/early_stopping", "logger")
 # The preset whose data a choice needs, where it is not for a language model of the small text.
 PRESET_OF = {
     "hello": "hello",

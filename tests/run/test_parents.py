@@ -74,9 +74,9 @@ def test_a_cosine_goes_by_the_new_horizon(tmp_path, text_file, caplog):
 
 
 def test_a_run_that_stopped_early_trains_on(tmp_path, text_file, caplog):
-    early = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.val_check_interval=0.25")
-    never = "callbacks.early_stopping.min_delta=100.0"  # no validation improves by as much
-    run_here(tmp_path / "run", *overrides_of(text_file, "trainer.max_epochs=3", *early, never))
+    early = ("callbacks/early_stopping=plateau", "callbacks.early_stopping.patience=1")
+    never = ("callbacks.early_stopping.min_delta=100.0", "trainer.val_check_interval=0.25")  # none improves by as much
+    run_here(tmp_path / "run", *overrides_of(text_file, "trainer.max_epochs=3", *early, *never))
     stopped = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"]
     with caplog.at_level("INFO", logger="seqlab"):
         longer = go_on(tmp_path / "run", "trainer.max_epochs=4")

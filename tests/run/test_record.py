@@ -177,6 +177,40 @@ def test_a_damaged_record_is_refused_in_one_line(tmp_path, content, message):
     assert str(tmp_path / RECORD_NAME) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "content", ["", '{"schema": 2, "status"', "[1]", '{"schema": 2, "status": "failed", "seed": "1"}']
+)
+def test_of_a_damaged_record_the_events_have_all_fields(tmp_path, capfd, content):
+    with start_run(tmp_path, CONFIG) as claim:
+        claim.complete({"val/loss": 1.0, "test/loss": float("inf")})
+    whole, record = (tmp_path / RECORD_NAME).read_bytes(), read_record(tmp_path)
+    (tmp_path / RECORD_NAME).write_text(content)
+    for _ in range(2):
+        assert read_record(tmp_path) == record
+    (line,) = capfd.readouterr().err.splitlines()
+    assert str(tmp_path / RECORD_NAME) in line and f"seqlab resume {tmp_path} writes run.json anew" in line
+    RunFolder(tmp_path).repair()  # as `seqlab resume` does
+    assert (tmp_path / RECORD_NAME).read_bytes() == whole
+
+
+def test_of_a_damaged_record_an_end_that_was_not_noted_is_found(tmp_path):
+    start_run(tmp_path, CONFIG).release()
+    (tmp_path / RECORD_NAME).write_text("{")
+    record = read_record(tmp_path)
+    assert record["status"] == "interrupted" and "is gone and wrote no end" in record["error"]
+
+
+def test_a_record_and_events_that_are_both_damaged_are_both_named(tmp_path):
+    start_run(tmp_path, CONFIG).release()
+    for name in (RECORD_NAME, "events.jsonl"):
+        (tmp_path / name).write_text("{\n")
+    with pytest.raises(
+        InputError, match=r"run\.json: not valid JSON .*events\.jsonl, line 1: not valid JSON .*restore"
+    ) as told:
+        read_record(tmp_path)
+    assert "\n" not in str(told.value)
+
+
 def test_a_missing_record_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_record(tmp_path / "nowhere")

@@ -12,12 +12,12 @@ from seqlab.run.folder import start_run
 from tests.command import prepare_here, replace_training
 from tests.conftest import config_of
 from tests.report.tensorboard_sweep import ask_in_this_process, columns_in, rows_in
-from tests.sweep.test_sweep import complete, complete_but_for_two, sweep_here  # noqa: F401
+from tests.sweep.jobs_here import complete, complete_but_for_two
 
 SWEEP = Path("runs", "depths")
 
 
-def test_a_sweep_ends_with_its_rows_and_the_same_command_brings_them_up_to_date(sweep_here, capfd):  # noqa: F811
+def test_a_sweep_ends_with_its_rows_and_the_same_command_brings_them_up_to_date(sweep_here, capfd):
     assert sweep_here(complete_but_for_two, "model.num_layers=1,2,3", "seed=1,2")[0] == 1
     lines = capfd.readouterr().out.splitlines()
     assert lines[-3:] == [
@@ -36,7 +36,7 @@ def test_a_sweep_ends_with_its_rows_and_the_same_command_brings_them_up_to_date(
     assert "status" not in columns_in(ask)[0]
 
 
-def test_without_the_logger_nothing_is_written(sweep_here, capfd):  # noqa: F811
+def test_without_the_logger_nothing_is_written(sweep_here, capfd):
     assert sweep_here(complete, "seed=1,2", "logger=none")[0] == 0
     assert "tensorboard" not in capfd.readouterr().out
     assert not list(SWEEP.rglob("events.out.*"))
@@ -46,7 +46,7 @@ def test_without_the_logger_nothing_is_written(sweep_here, capfd):  # noqa: F811
     ("error", "said"),
     [(OSError(28, "No space left on device"), "No space left on device"), (ValueError("odd\nvalue"), "odd value")],
 )
-def test_a_sweep_does_not_fail_with_what_it_writes_for_tensorboard(sweep_here, capfd, monkeypatch, error, said):  # noqa: F811
+def test_a_sweep_does_not_fail_with_what_it_writes_for_tensorboard(sweep_here, capfd, monkeypatch, error, said):
     def fail(*_):
         raise error
 
@@ -58,7 +58,7 @@ def test_a_sweep_does_not_fail_with_what_it_writes_for_tensorboard(sweep_here, c
     assert shown.out.splitlines()[-1] == "runs/depths" and "see them with" not in shown.out
 
 
-def test_a_dry_run_writes_nothing(sweep_here, monkeypatch):  # noqa: F811
+def test_a_dry_run_writes_nothing(sweep_here, monkeypatch):
     monkeypatch.setattr(dry_run.subprocess, "run", lambda *_, **__: dry_run.subprocess.CompletedProcess([], 0))
     assert sweep_here(complete, "seed=1,2", "dry_run=true")[0] == 0
     assert not SWEEP.exists()

@@ -16,7 +16,8 @@ from seqlab.nn.engine.scan import build, operations, views
 from tests.nn.engine.campaign.family import Family, family
 from tests.nn.engine.campaign.history import CASES_OF_A_LIFE, history, life
 from tests.nn.engine.campaign.judge import differences
-from tests.nn.engine.campaign.play import Player, RefusedError
+from tests.nn.engine.campaign.play import Player
+from tests.nn.engine.campaign.seen import RefusedError
 from tests.nn.engine.campaign.subjects import load
 
 HISTORIES = 16  # of each cell

@@ -4,8 +4,10 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from tests.nn.engine.campaign import features
+from tests.nn.engine.campaign.attributes import ATTRIBUTES
 from tests.nn.engine.campaign.grammar import Change, Writer
+from tests.nn.engine.campaign.members import MEMBERS
+from tests.nn.engine.campaign.surroundings import AUTOGRAD, EFFECTS, SURROUNDINGS
 
 _HEAD = """import itertools, random, types
 import numpy as np
@@ -267,9 +269,9 @@ def _unpack(w: Writer, kind: str) -> list[str]:
 def _body(w: Writer, names: list[str]) -> None:
     draw, jobs = w.draw, []
     jobs += [w.operation] * draw.choices((1, 2, 3, 4, 6, 9), (3, 4, 4, 3, 2, 1))[0]
-    jobs += [partial(f, w) for f in draw.choices(features.ATTRIBUTES, k=draw.choices((0, 1, 2, 3), (3, 5, 3, 1))[0])]
-    jobs += [partial(f, w) for f in draw.choices(features.MEMBERS, k=draw.choices((0, 1, 2), (4, 4, 1))[0])]
-    for several, share in ((features.SURROUNDINGS, 0.1), (features.AUTOGRAD, 0.12), (features.EFFECTS, 0.11)):
+    jobs += [partial(f, w) for f in draw.choices(ATTRIBUTES, k=draw.choices((0, 1, 2, 3), (3, 5, 3, 1))[0])]
+    jobs += [partial(f, w) for f in draw.choices(MEMBERS, k=draw.choices((0, 1, 2), (4, 4, 1))[0])]
+    for several, share in ((SURROUNDINGS, 0.1), (AUTOGRAD, 0.12), (EFFECTS, 0.11)):
         if draw.random() < share:
             feature = draw.choice(several)
             jobs.append(partial(feature, w))

@@ -1,6 +1,7 @@
 """Random cells, written out as the source of a module: expressions over rows, gates and parameters."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # name -> code over rows ``{a} {b} {c}`` of shape (B, H), with ``{H}`` and a number ``{k}``. A name that ends in "!" has
@@ -240,3 +241,6 @@ class Writer:
         kinked = self.draw.random() < 0.15
         self.smooth &= not kinked
         return self.fill(self.draw.choice(CLAMPED if kinked else ACTIVATED), old=old)
+
+
+Feature = Callable[[Writer], object]

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.nn.engine.campaign.play import Seen
+from tests.nn.engine.campaign.seen import Seen
 
 K = 16
 _SCALES = {"huge": 1e4, "tiny": 1e-6, "mean": 1e-2, "zero": 1e-6}
