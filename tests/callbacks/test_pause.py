@@ -95,7 +95,7 @@ def test_a_run_that_is_interrupted_at_the_very_validation_of_the_rung_has_come_t
 
 
 def test_a_training_that_ends_before_the_rung_is_paused_at_its_end_and_nothing_is_tested(tmp_path):
-    config = config_of(*HELLO, "trainer.check_val_every_n_epoch=1", "callbacks=[hello,early_stopping]")
+    config = config_of(*HELLO, "trainer.check_val_every_n_epoch=1", "callbacks/early_stopping=plateau")
     config["callbacks"]["early_stopping"] |= {"patience": 0, "min_delta": 100.0}
     record = train(tmp_path / "run", config, 0.9)
     assert (record["rungs"][-1]["step"], record["metrics"]) == (2, {})
