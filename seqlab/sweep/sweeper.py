@@ -11,6 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from seqlab.config.layers import list_overrides
 from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import plan_jobs
 
@@ -49,7 +50,8 @@ class JobSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        all_jobs = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
+        arguments, params = _with_lists(arguments, self.params)
+        all_jobs = plan_jobs(arguments, params, self.hydra_context.config_loader)
         jobs = owner.get().choose_jobs(self.config, all_jobs)
         self.validate_batch_is_legal([job.overrides for job in jobs])
         returns = []
@@ -77,6 +79,14 @@ class JobSweeper(Sweeper):
 
         firsts = {choices(overrides): overrides for overrides in reversed(batch)}
         super().validate_batch_is_legal([*firsts.values()])
+
+
+def _with_lists(arguments: list[str], params: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """What a command line and a stored sweep vary, with lists of cells as Hydra wants them said."""
+    texts = list_overrides([f"{key}={value}" for key, value in params.items()])
+    if len(texts) == len(params):
+        return arguments, params
+    return [texts[0], *arguments], dict(text.split("=", 1) for text in texts[1:])
 
 
 def register_sweeper() -> None:

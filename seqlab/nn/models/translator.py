@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_lengths, check_size
-from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
+from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.sequence import EncoderFactory, make_encoder
 from seqlab.nn.models.attention import Memory
 from seqlab.nn.models.beams import Beams, Translations, check_limits
 from seqlab.nn.models.decoder import Bridge, Decoder, DecoderState
@@ -64,7 +65,7 @@ class Translator(nn.Module):
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., Decoder]) -> None:
         super().__init__()
         self.input = make_part("input", input, Input)
-        self.encoder = make_encoder("encoder", encoder, self.input.output_size)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size, Encoder)
         self.decoder = make_part("head", head, Decoder, memory_size=self.encoder.output_size)
         self.bridge = Bridge(self.encoder, self.decoder.recurrent)
 
