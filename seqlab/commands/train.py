@@ -65,7 +65,7 @@ def train(argv: list[str]) -> int:
     OmegaConf.register_new_resolver("seqlab.job", functools.partial(job_name, varied), replace=True)
     OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # without it Hydra prints an error in several lines, and exits
-    sys.argv = ["seqlab train", *list_overrides(options_first(argv))]
+    sys.argv = ["seqlab train", *options_first(list_overrides(argv))]
     register_sweeper()
     try:
         return TrainCommand(Jobs(own_folders), varied).run()

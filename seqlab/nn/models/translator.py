@@ -44,7 +44,8 @@ class Translator(nn.Module):
 
     Raises:
         TypeError: a part is no factory of such a part.
-        ValueError: what the parts refuse, such as a bidirectional decoder.
+        ValueError: what the parts refuse, such as a bidirectional decoder, or the encoder has norms or a highway's
+            gates without attention.
 
     Example:
         >>> from functools import partial
@@ -67,6 +68,14 @@ class Translator(nn.Module):
         self.input = make_part("input", input, Input)
         self.encoder = make_encoder("encoder", encoder, self.input.output_size, Encoder)
         self.decoder = make_part("head", head, Decoder, memory_size=self.encoder.output_size)
+        gates = self.encoder.connect == "highway" and self.encoder.num_layers > 1
+        if self.decoder.attention is None and (gates or self.encoder.norm != "none"):
+            option = "connect" if gates else "norm"
+            value = getattr(self.encoder, option)
+            raise ValueError(
+                f'encoder: expected {option}="none" without attention, got {value!r}: only final states are read, and '
+                "what changes the last layer's outputs would learn nothing"
+            )
         self.bridge = Bridge(self.encoder, self.decoder.recurrent)
 
     def encode(self, source: Tensor, source_lengths: Tensor | None = None) -> tuple[Memory | None, DecoderState]:

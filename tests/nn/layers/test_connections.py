@@ -1,11 +1,23 @@
 """Connections, norms, and layers that differ: their equations written again, in both directions, padded and carried."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional
 
 from seqlab.config.values import CONNECTED, VALUES
-from seqlab.nn import Encoder, GRUCell, LSTMCell, initialize
+from seqlab.nn import (
+    CharacterEncoder,
+    Decoder,
+    Encoder,
+    GRUCell,
+    LSTMCell,
+    TokenHead,
+    TokenInput,
+    Translator,
+    initialize,
+)
 from seqlab.nn.layers.connections import CONNECTIONS
 from seqlab.nn.layers.encoder import NORMS
 from seqlab.nn.state import map_state
@@ -171,6 +183,17 @@ def test_lists_may_stand_alone_and_one_cell_made_twice_is_two():
     assert Encoder([LSTMCell, GRUCell], 3, 4).num_layers == 2
     assert Encoder(GRUCell, 3, (4, 5, 6)).output_size == 6
     assert Encoder(GRUCell, 3, 4).num_layers == 1
+
+
+@pytest.mark.parametrize("option", [{"norm": "pre"}, {"connect": "highway", "num_layers": 2}])
+def test_what_would_learn_nothing_is_refused_where_states_alone_are_read(option):
+    encoder, plain = partial(Encoder, GRUCell, hidden_size=4, **option), partial(Encoder, GRUCell, hidden_size=4)
+    decoder = partial(Decoder, partial(TokenInput, 9, 3), plain, partial(TokenHead, vocab_size=9), feature_size=4)
+    Translator(partial(TokenInput, 9, 3), encoder, decoder)
+    with pytest.raises(ValueError, match=rf"encoder: expected {next(iter(option))}=.* without attention"):
+        Translator(partial(TokenInput, 9, 3), encoder, partial(decoder, attention=None))
+    with pytest.raises(ValueError, match=r"character_encoder: expected norm=.none., got .post."):
+        CharacterEncoder(5, partial(plain, bidirectional=True, norm="post"))
 
 
 def test_the_configuration_takes_what_the_encoder_takes():
