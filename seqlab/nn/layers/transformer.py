@@ -22,9 +22,9 @@ class TransformerEncoder(SequenceEncoder):
 
         q_i . k_j / sqrt(d / num_heads) + r[i - j]
 
-    for each head, with r learned and shared by the layers (Raffel et al. 2020, here without buckets). It starts as
-    r[n] = -|n| 2^(-8 k / num_heads) in head k = 1..num_heads (Press et al. 2022). Only distances count: a text may be
-    longer than any in training, and where it is cut changes nothing.
+    for each head, with r learned and shared by the layers (Raffel et al. 2020, here without buckets). At first a step n
+    steps away has the score r = -n / 2^(8 k / num_heads) in head k = 1..num_heads (Press et al. 2022). Only distances
+    count: a text may be longer than any in training, and where it is cut changes nothing.
 
     - One direction (the default): step i attends to itself and the ``context - 1`` steps before it, in each layer. The
       state is what a layer has to remember for that: a tuple of ``valid (B, context - 1)``, 1 where there was a step,
