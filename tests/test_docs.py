@@ -23,6 +23,7 @@ import seqlab.tasks
 from seqlab import cli
 from seqlab.config.command_line import option_values, options_first, take_option
 from seqlab.config.compose import plain_config
+from seqlab.config.layers import list_overrides
 from seqlab.config.own_files import check_own_files
 from seqlab.config.trust import ALLOW_VARIABLE, allow, check_targets, modules_below
 from seqlab.sweep.sweeper import register_sweeper
@@ -188,7 +189,7 @@ def check_train(argv: list[str]) -> None:
         overrides.append(f"hydra.searchpath=[file://{Path(folders[0]).resolve()}]")
     register_sweeper()
     with initialize_config_module("seqlab.conf", version_base="1.3"):
-        config = plain_config(compose("train", overrides=overrides))
+        config = plain_config(compose("train", overrides=list_overrides(overrides), return_hydra_config=True))
     allow([*allowed, *(name for folder in folders for name in modules_below(config, Path(folder).resolve().parent))])
     check_targets(config)
 

@@ -1,4 +1,4 @@
-"""The depth study: 1, 2, 4 and 8 layers with each connection, at one budget of parameters, each at the rate that suits it.
+"""The depth study: 1, 2, 4 and 8 layers with each connection, of equal size, each at the learning rate that suits it.
 
 Two sweeps into one folder: one layer has no connection to choose. Called again, they go on where they were stopped, and
 skip what is done. ``--report`` prints what there is so far.

@@ -13,7 +13,6 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.commands.carry_out import carry_out
@@ -21,6 +20,7 @@ from seqlab.commands.run import Run
 from seqlab.config.command_line import varied_keys
 from seqlab.config.compose import plain_config
 from seqlab.config.hints import explain
+from seqlab.config.layers import list_overrides
 from seqlab.config.names import overrides_of
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
@@ -71,7 +71,9 @@ def train(
 
 def _cell_overrides(cell: type, overrides: Sequence[str]) -> list[str]:
     """The overrides that choose a cell's class. Its module is trusted: the caller has imported it."""
-    other = next((text for text in overrides if text.lstrip("+").startswith(("model/cell=", "model.cell."))), None)
+    other = next(
+        (text for text in overrides if text.lstrip("+").startswith(("model/cell=", "model.cell.", "model.cell="))), None
+    )
     if other is not None:
         raise InputError(f"cell={cell.__name__} and {other!r} are both given; drop one of them")
     if cell.__module__ != "__main__":
@@ -87,13 +89,12 @@ def _compose(
     setup_globals()
     try:
         with _own_hydra(), initialize_config_module("seqlab.conf", version_base="1.3"):
-            composed = compose("train", overrides=[*overrides, *search], return_hydra_config=True)
+            composed = compose("train", overrides=[*list_overrides(overrides), *search], return_hydra_config=True)
             run_dir = Path(str(composed.hydra.run.dir)).absolute()
             typed = overrides_of(composed.hydra)
-            plain = OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
-    config = resolve_init_from(plain_config(plain))
+    config = resolve_init_from(plain_config(composed))
     _check_modules(config)
     check_targets(config)
     return run_dir, config, typed

@@ -27,6 +27,7 @@ from seqlab.config.command_line import option_values, options_first, take_option
 from seqlab.config.compose import plain_config, plain_values
 from seqlab.config.hints import explain, is_of_composition
 from seqlab.config.hydra_settings import check_hydra, check_typed, pin_sweep_folder
+from seqlab.config.layers import list_overrides
 from seqlab.config.names import job_name, varied_by
 from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.trust import allow, check_targets
@@ -65,7 +66,7 @@ def train(argv: list[str]) -> int:
     OmegaConf.register_new_resolver("seqlab.job", functools.partial(job_name, varied), replace=True)
     OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # without it Hydra prints an error in several lines, and exits
-    sys.argv = ["seqlab train", *options_first(argv)]
+    sys.argv = ["seqlab train", *options_first(list_overrides(argv))]
     register_sweeper()
     try:
         return TrainCommand(Jobs(own_folders), varied).run()

@@ -9,6 +9,7 @@ import difflib
 import functools
 import inspect
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -19,7 +20,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from seqlab.config.parts import check_read, references, resolved
+from seqlab.config.parts import check_read, is_late, references, resolved
 from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
 from seqlab.data import ExampleData, LanguageModelData, Spec
@@ -153,7 +154,8 @@ def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
     if "init" not in _arguments("model", node):
         group.pop("init", None)
     if "embedding_size" in references(group) and group.get("embedding_size", 0) is None:
-        group["embedding_size"] = group.get("hidden_size")
+        size = group.get("hidden_size")
+        group["embedding_size"] = size[0] if isinstance(size, list) else size
     model: torch.nn.Module = _of_parts("model", group)
     return model
 
@@ -199,7 +201,7 @@ def sized_model(config: Config, spec: Spec, notes_a_miss: bool = False) -> dict[
     model = {key: value for key, value in config["model"].items() if key not in MATCHING}
     if (budget := budget_of(config)) is not None:
         try:
-            fit = nearest_size(model_of_size(config, spec), budget.num_parameters)
+            fit = nearest_size(model_of_size(config, spec), budget.num_parameters).times(size_step(config))
         except ValueError as error:
             raise InputError(f"model.match_parameters: {str(error).removeprefix('budget: ')}") from error
         if notes_a_miss and (message := fit.misses(*budget)):
@@ -223,9 +225,19 @@ def budget_of(config: Config) -> Budget | None:
 
 
 def model_of_size(config: Config, spec: Spec) -> Callable[[int], torch.nn.Module]:
-    """Makes the model of a configuration with another hidden size, without initial weights of its own."""
+    """Makes the model of a configuration with another hidden size, without initial weights of its own.
+
+    The size is counted in steps of :func:`size_step`.
+    """
     model = {key: value for key, value in config["model"].items() if key not in MATCHING}
-    return lambda hidden_size: _model_of_parts({**model, "hidden_size": hidden_size, "init": None}, spec)
+    step = size_step(config)
+    return lambda steps: _model_of_parts({**model, "hidden_size": steps * step, "init": None}, spec)
+
+
+def size_step(config: Config) -> int:
+    """The number whose multiples a model's hidden size may be: that of attention's heads, 1 without."""
+    parts = [part for part in config["model"].values() if isinstance(part, Mapping) and "num_heads" in part]
+    return math.lcm(*(int(part["num_heads"]) for part in parts if is_late(part.get("hidden_size"))))
 
 
 def task_class(config: Config) -> type[pl.LightningModule]:

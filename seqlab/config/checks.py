@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from seqlab.config.layers import check_layers
 from seqlab.config.metrics import check_metrics
 from seqlab.config.own_files import GLOBAL
 from seqlab.config.values import GROUPS, check_values
@@ -64,6 +65,8 @@ def check_settings(config: Mapping[str, Any], skipped: Collection[str] = ()) -> 
     if "model" not in skipped and isinstance(cell := config["model"].get("cell"), str):
         raise InputError(f"model.cell={cell}: expected the keys of a cell; did you mean model/cell={cell}?")
     check_values(config, skipped)
+    if "model" not in skipped:
+        check_layers(config["model"])
     trainer = config["trainer"]
     if "trainer" not in skipped and trainer.get("max_epochs", 1) is None and trainer.get("max_steps", -1) == -1:
         raise InputError("trainer.max_epochs=null with trainer.max_steps=-1: training would never end; give one")

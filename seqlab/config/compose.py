@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.config.checks import check_config
 from seqlab.config.hints import explain, is_of_composition
+from seqlab.config.layers import SHIPPED, Sources, complete_model, list_overrides
 from seqlab.config.metrics import resolve_mode
 from seqlab.config.paths import absolute_paths
 from seqlab.errors import InputError
@@ -28,7 +30,7 @@ def compose_config(overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     try:
         with initialize_config_module("seqlab.conf", version_base="1.3"):
-            composed = compose("train", overrides=list(overrides))
+            composed = compose("train", overrides=list_overrides(overrides), return_hydra_config=True)
     except Exception as error:
         if not is_of_composition(error):
             raise
@@ -43,7 +45,7 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
         InputError: a value is missing, can't be resolved, or is refused by :mod:`seqlab.config.checks`.
     """
     try:
-        missing = [key for key in OmegaConf.missing_keys(composed) if not key.startswith("hydra.")]
+        missing = OmegaConf.missing_keys(_without_hydra(composed))
         if missing:
             raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
         plain = plain_values(composed)
@@ -68,7 +70,7 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
     An ``optimize.mode`` of null becomes the metric's own direction, also where a value refers to it. A wrong one stays
     as it is, for :func:`~seqlab.config.checks.check_config` to refuse.
     """
-    config = OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
+    config = _without_hydra(composed)
     optimize = config.get("optimize")
     if isinstance(optimize, DictConfig) and "metric" in optimize and "mode" in optimize:
         with contextlib.suppress(InputError):
@@ -79,4 +81,23 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
         if isinstance(callback, dict) and callback.get("mode", "") is None:
             with contextlib.suppress(InputError):
                 callback["mode"] = resolve_mode(callback.get("metric") or callback.get("monitor"), None)
+    if isinstance(plain.get("model"), dict):
+        plain["model"] = complete_model(plain["model"], *_origin(composed))
     return {str(key): value for key, value in plain.items()}
+
+
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    return OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
+
+
+def _origin(composed: DictConfig) -> tuple[Sources, list[str]]:
+    """Where Hydra looked for the files of a configuration, also in the user's own folders, and its overrides."""
+    if "hydra" in composed:
+        settings: Any = composed.hydra
+    elif HydraConfig.initialized():  # a task's configuration comes without Hydra's section
+        settings = HydraConfig.get()
+    else:
+        return SHIPPED, []
+    places = settings.runtime.config_sources
+    sources = tuple((str(place.provider), f"{place.schema}://{place.path}") for place in places)
+    return sources, [str(text) for text in settings.overrides.task]

@@ -99,5 +99,6 @@ def check_read(group: Mapping[str, Any], taken: set[str], target: str, root: str
                     raise InputError(
                         f"{root}.{name}={value} has no effect beside {root}.{part}.{key}={own[key]}: give it alone"
                     )
-        shown = "" if isinstance(value, Mapping) else f"={value}"
-        raise InputError(f"{root}.{name}{shown}: neither {target} nor a part of it takes {name}; leave it out")
+        shown = "" if isinstance(value, (Mapping, list)) else f"={value}"
+        mend = "" if shown else f": ~{root}.{name}"
+        raise InputError(f"{root}.{name}{shown}: neither {target} nor a part of it takes {name}; leave it out{mend}")

@@ -16,7 +16,7 @@ from seqlab.errors import InputError
 LAYERS, COUNT, FROM_ZERO, FLAG, TEXT = Whole(1, 10_000), Whole(1), Whole(0), Flag(), Text()
 SEED, POSITIVE, NOT_NEGATIVE = Whole(0, 2**32 - 1), Number(above=True), Number()
 SHARE, DROPPED = Number(most=1), Number(most=1, below=True)
-CONNECTED = Text(("none", "residual", "dense"))
+CONNECTED = Text(("none", "residual", "highway", "dense"))  # as seqlab.nn.layers.connections has them
 SHARE_OR_COUNT = Either((Number(most=1), FROM_ZERO))
 
 VALUES: Final[Mapping[str, Kind]] = {
@@ -124,7 +124,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.vectors_size": or_null(COUNT),
     "data.root": or_null(TEXT),
     "model.num_layers": LAYERS,
-    "model.hidden_size": COUNT,
+    "model.hidden_size": Either((COUNT, Several(COUNT))),
     "model.embedding_size": or_null(COUNT),
     "model.character_embedding_size": COUNT,
     "model.character_hidden_size": COUNT,
@@ -140,12 +140,16 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.shared": FLAG,
     "model.match": FLAG,
     "model.recompute": FLAG,
+    "model.num_heads": COUNT,
+    "model.feedforward_size": or_null(COUNT),
+    "model.context": COUNT,
     "model.tie_weights": FLAG,
     "model.input_feeding": FLAG,
     "model.direct": FLAG,
     "model.modified": FLAG,
     "model.constrained": FLAG,
     "model.connect": CONNECTED,
+    "model.norm": Text(("none", "pre", "post")),
     "model.dropout": DROPPED,
     "model.embedding_dropout": DROPPED,
     "model.output_dropout": DROPPED,
@@ -197,7 +201,8 @@ def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> No
     """
     _check_targets(config, skipped)
     for key, value in _shipped_leaves(config):
-        kind = VALUES.get(key) or VALUES.get(_OF_PART.sub(r"\1.", key))
+        general = _OF_LAYER.sub("cell.", key)
+        kind = VALUES.get(general) or VALUES.get(_OF_PART.sub(r"\1.", general))
         if kind is None or key.partition(".")[0] in skipped or is_late(value):
             continue
         if not kind.accepts(value):
@@ -233,10 +238,14 @@ def _shipped_leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and key not in VALUES:
             yield from _shipped_leaves(value, f"{key}.")
+        elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):  # a cell for each layer
+            for place, each in enumerate(value):
+                yield from _shipped_leaves(each, f"{key}.{place}.") if isinstance(each, Mapping) else ()
         else:
             yield key, value
 
 
+_OF_LAYER: Final = re.compile(r"(?<=^model\.)(?:\w+\.)?cell\.\d+\.")  # a cell of a list takes what any takes
 _OF_PART: Final = re.compile(r"^(model|task)\.(?!cell\.|init\.)\w+\.(?=\w+$)")  # whose keys take what the group's take
 
 

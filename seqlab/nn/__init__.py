@@ -25,6 +25,8 @@ from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
 from seqlab.nn.layers.recurrent import Recurrent
+from seqlab.nn.layers.sequence import SequenceEncoder
+from seqlab.nn.layers.transformer import TransformerEncoder
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.beams import Translations
@@ -81,10 +83,12 @@ __all__ = [
     "Recurrent",
     "RecurrentCell",
     "SLSTMCell",
+    "SequenceEncoder",
     "TagHead",
     "Tagger",
     "TokenHead",
     "TokenInput",
+    "TransformerEncoder",
     "Translations",
     "Translator",
     "UGRNNCell",

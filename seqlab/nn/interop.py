@@ -81,22 +81,24 @@ def to_torch(encoder: Encoder) -> nn.RNNBase:
     """Makes the module of PyTorch's that computes what an encoder does; the inverse of :func:`from_torch`.
 
     Args:
-        encoder: an encoder of LSTM, GRU or RNN cells (tanh or relu), the same in all layers, with ``connect="none"``.
+        encoder: an encoder of LSTM, GRU or RNN cells (tanh or relu), the same in all layers, with ``connect`` and
+            ``norm`` "none".
 
     Returns:
         An ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, batch first, with copies of the encoder's weights.
 
     Raises:
-        ValueError: PyTorch has no such module: the cells are others, or differ between layers, or ``connect`` is not
-            "none".
+        ValueError: PyTorch has no such module: the cells are others, or differ between layers, or ``connect`` or
+            ``norm`` is not "none".
 
     Example:
         >>> encoder = Encoder(LSTMCell, 3, 4, bidirectional=True)
         >>> to_torch(encoder)
         LSTM(3, 4, batch_first=True, bidirectional=True)
     """
-    if encoder.connect != "none":
-        raise ValueError(f'encoder: expected connect="none", all that torch.nn can stack, got {encoder.connect!r}')
+    for option, value in (("connect", encoder.connect), ("norm", encoder.norm)):
+        if value != "none":
+            raise ValueError(f'encoder: expected {option}="none", all that torch.nn can stack, got {value!r}')
     cells = list(_cells(encoder))
     kinds = {(_mode(cell), cell.hidden_size, cell.bias) for cell in cells}
     if len(kinds) > 1:

@@ -35,6 +35,16 @@ class Fit(NamedTuple):
     num_parameters: int
     neighbours: dict[int, int]
 
+    def times(self, step: int) -> "Fit":
+        """The same for a model whose size was counted in steps.
+
+        Example:
+            >>> Fit(5, 100, {5: 100, 6: 120}).times(4)
+            Fit(hidden_size=20, num_parameters=100, neighbours={20: 100, 24: 120})
+        """
+        sizes = {size * step: count for size, count in self.neighbours.items()}
+        return Fit(self.hidden_size * step, self.num_parameters, sizes)
+
     def misses(self, budget: int, tolerance: float) -> str | None:
         """What to say of a number of parameters farther than ``tolerance * budget`` from the budget; None if nearer."""
         if abs(self.num_parameters - budget) <= tolerance * budget:

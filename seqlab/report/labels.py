@@ -18,6 +18,8 @@ def labels(key: str, values: Iterable[Any]) -> list[str]:
         ['GRUCell', 'LSTMCell']
         >>> labels("model.cell", [{"_target_": "seqlab.nn.GRUCell", "_partial_": True, "bias": False}, None])
         ['GRUCell(bias=false)', 'null']
+        >>> labels("model.cell", [[{"_target_": "seqlab.nn.GRUCell"}, {"_target_": "seqlab.nn.LSTMCell"}]])
+        ['[GRUCell, LSTMCell]']
     """
     values = list(values)
     full = [full_text(value) for value in values]
@@ -127,6 +129,8 @@ def runs_text(count: int) -> str:
 def _short(key: str, value: Any, full: str) -> str:
     if isinstance(value, str) and key.rpartition(".")[2] == "_target_":
         return value.rpartition(".")[2]
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):  # a cell for each layer
+        return f"[{', '.join(_short(key, each, full_text(each)) for each in value)}]"
     if not isinstance(value, dict):
         return full
     flat = dict(flatten(value))

@@ -11,6 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from seqlab.config.layers import list_overrides
 from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob, plan_jobs
 from seqlab.sweep.tuned import TunedSweep
@@ -58,7 +59,8 @@ class JobSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        jobs = plan_jobs(arguments, self.params, self.hydra_context.config_loader)
+        arguments, params = _with_lists(arguments, self.params)
+        jobs = plan_jobs(arguments, params, self.hydra_context.config_loader)
         if self.tuning is None:
             return self._launch(jobs)
         returns: list[Sequence[JobReturn]] = []
@@ -97,6 +99,14 @@ class JobSweeper(Sweeper):
 
         firsts = {choices(overrides): overrides for overrides in reversed(batch)}
         super().validate_batch_is_legal([*firsts.values()])
+
+
+def _with_lists(arguments: list[str], params: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """What a command line and a stored sweep vary, with lists of cells as Hydra wants them said."""
+    texts = list_overrides([f"{key}={value}" for key, value in params.items()])
+    if len(texts) == len(params):
+        return arguments, params
+    return [texts[0], *arguments], dict(text.split("=", 1) for text in texts[1:])
 
 
 def register_sweeper() -> None:

@@ -166,6 +166,9 @@ def mixed(input_size, hidden_size):
         (Encoder(Own, 3, 4), r"encoder: expected LSTM, GRU, or tanh or relu RNN cells, got Own\(3, 4"),
         (Encoder(partial(RNNCell, nonlinearity="sigmoid"), 3, 4), "encoder: expected .* got RNNCell.*sigmoid"),
         (Encoder(LSTMCell, 3, 4, 2, connect="dense"), "encoder: expected connect=\"none\".* got 'dense'"),
+        (Encoder(LSTMCell, 3, 4, 2, norm="pre"), "encoder: expected norm=\"none\".* got 'pre'"),
+        (Encoder([LSTMCell, GRUCell], 3, 4), "encoder: expected cells of one kind"),
+        (Encoder(LSTMCell, 3, [4, 5]), "encoder: expected cells of one kind"),
         (Encoder(mixed, 3, 4, 2), "encoder: expected cells of one kind, size and bias"),
     ],
 )

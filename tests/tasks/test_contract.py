@@ -16,6 +16,10 @@ from tests.numbers_language import of_numbers, write_numbers
 
 TASKS = {
     "language_model": ("model.hidden_size=8", "data.tbptt_steps=8", "model.output_dropout=0.2"),
+    "transformer": (
+        *("model/encoder=transformer", "model.hidden_size=8", "model.encoder.context=12", "model.dropout=0.2"),
+        "data.tbptt_steps=8",
+    ),
     "tiny_sentiment": ("experiment=tiny_sentiment", "model.hidden_size=8"),
     "grammar_tagger": ("experiment=grammar_tagger", "model.hidden_size=8"),
     "world_answers": ("experiment=world_answers", "model.hidden_size=8"),
@@ -31,7 +35,8 @@ def data_of(config: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_each_task_keeps_it(name, text_file, tmp_path):
-    texts = {"language_model": lambda: small(text_file), "translation": lambda: of_numbers(write_numbers(tmp_path))}
+    text = dict.fromkeys(("language_model", "transformer"), lambda: small(text_file))
+    texts = {**text, "translation": lambda: of_numbers(write_numbers(tmp_path))}
     config = config_of(*texts.get(name, list)(), *TASKS[name])
     data = data_of(config)
     check_task(lambda: build.build_task(config, data.spec, build.build_model(config, data.spec)), data)

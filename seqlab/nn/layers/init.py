@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
+from seqlab.nn.layers.connections import Connection
 
 
 def initialize(
@@ -16,7 +17,8 @@ def initialize(
 
     Args:
         module: The model, or a part of it.
-        uniform: a: every parameter, embeddings and biases too, is drawn from U(-a, a) (Zaremba et al. 2014).
+        uniform: a: every parameter, embeddings and biases too, is drawn from U(-a, a) (Zaremba et al. 2014). The norms
+            between layers keep gains of 1 and biases of 0, and the gates of a highway their bias.
         orthogonal: Whether each gate's block of every cell's ``weight_hh`` is a random orthogonal matrix (Saxe et al.
             2014).
         forget_bias: b: for every forget gate, b_ih + b_hh = b (Jozefowicz et al. 2015 take 1); in a layer-normalised
@@ -42,6 +44,11 @@ def initialize(
         if uniform is not None:
             for parameter in module.parameters():
                 parameter.uniform_(-uniform, uniform)
+            for part in module.modules():
+                if isinstance(part, nn.LayerNorm):
+                    part.reset_parameters()
+                elif isinstance(part, Connection):
+                    part.initialize()
         for weight in weights:
             for block in torch.split(weight, weight.size(1)):
                 nn.init.orthogonal_(block)

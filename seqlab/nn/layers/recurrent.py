@@ -124,7 +124,7 @@ class Recurrent(nn.Module):
         check_state(state, cell.state_names, cell.state_sizes, x)
         if lengths is not None:
             lengths = check_lengths(lengths, x)
-        dtype = _state_dtype(x)
+        dtype = state_dtype(x)
         state = tuple(part.to(dtype) for part in state)
         if self.reverse:
             x = flip_valid(x, lengths)
@@ -263,7 +263,7 @@ def _rows_first(output: Tensor) -> Tensor:
     return output.contiguous() if evaluated and not output.is_meta else output
 
 
-def _state_dtype(x: Tensor) -> torch.dtype:
+def state_dtype(x: Tensor) -> torch.dtype:
     """The dtype a state is carried in: that of ``x``, but float32 where ``x`` was shortened by autocast."""
     shortened = x.dtype in _SHORT and not x.is_meta and torch.is_autocast_enabled(x.device.type)
     return torch.float32 if shortened else x.dtype

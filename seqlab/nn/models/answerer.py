@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_choice, check_dropout, check_lengths, check_tokens
-from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
+from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_encoder
 from seqlab.nn.models.distinct import distinct_rows
 from seqlab.nn.models.heads import AnswerHead
 from seqlab.nn.models.inputs import Input, InputFactory
@@ -89,13 +89,13 @@ class Answerer(nn.Module):
             raise ValueError('shared: expected True with unit="word", which has no encoder of sentences')
         self.input = make_part("input", input, Input)
         width = self.input.output_size
-        self.question_encoder = make_encoder("encoder", encoder, width)
+        self.question_encoder = make_encoder("encoder", encoder, width, SequenceEncoder)
         self.question_pooling = make_pooling("last", self.question_encoder)
-        self.sentence_encoder = None if shared else make_encoder("encoder", encoder, width)
+        self.sentence_encoder = None if shared else make_encoder("encoder", encoder, width, SequenceEncoder)
         query_size = self.question_encoder.output_size
         size = query_size if unit == "sentence" else width
         self.bridge = nn.Linear(query_size, size) if match and size != query_size else None
-        self.story_encoder = make_encoder("story_encoder", story_encoder, 3 * size if match else size)
+        self.story_encoder = make_encoder("story_encoder", story_encoder, 3 * size if match else size, SequenceEncoder)
         self.head = make_part("head", head, AnswerHead, query_size=query_size, encoder=self.story_encoder)
 
     def forward(
@@ -150,7 +150,7 @@ class Answerer(nn.Module):
         vectors: Tensor = self.question_pooling(self._encode(encoder, sentences, counts), counts)
         return vectors.index_select(0, which).view(*lengths.shape, -1)
 
-    def _encode(self, encoder: Encoder, tokens: Tensor, lengths: Tensor) -> Tensor:
+    def _encode(self, encoder: SequenceEncoder, tokens: Tensor, lengths: Tensor) -> Tensor:
         output: Tensor = encoder(self.input(tokens), lengths=lengths)[0]
         return output
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_lengths, check_size, check_tokens
 from seqlab.nn.layers.bidirectional import Bidirectional
-from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
+from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.sequence import EncoderFactory, make_encoder
 from seqlab.nn.models.distinct import distinct_rows
 from seqlab.nn.state import State
 
@@ -29,8 +30,8 @@ class CharacterEncoder(nn.Module):
 
     Raises:
         TypeError: ``encoder`` is no factory of encoders, or a size no integer.
-        ValueError: a size is below 1, the encoder has one direction or several layers, or, when called, characters or
-            lengths have a wrong shape or type.
+        ValueError: a size is below 1, the encoder has one direction, several layers or a norm, or, when called,
+            characters or lengths have a wrong shape or type.
 
     Example:
         >>> from functools import partial
@@ -46,10 +47,12 @@ class CharacterEncoder(nn.Module):
         super().__init__()
         sizes = check_size("num_characters", num_characters), check_size("embedding_size", embedding_size)
         self.embedding = nn.Embedding(*sizes)
-        self.encoder = make_encoder("character_encoder", encoder, embedding_size)
+        self.encoder = make_encoder("character_encoder", encoder, embedding_size, Encoder)
         if not self.encoder.bidirectional or self.encoder.num_layers != 1:
             got = f"bidirectional={self.encoder.bidirectional}, num_layers={self.encoder.num_layers}"
             raise ValueError(f"character_encoder: expected bidirectional=True and num_layers=1, got {got}")
+        if self.encoder.norm != "none":  # the final states are read, and a norm changes the outputs alone
+            raise ValueError(f"character_encoder: expected norm='none', got {self.encoder.norm!r}")
         self.output_size = self.encoder.output_size
 
     def forward(self, characters: Tensor, word_lengths: Tensor) -> Tensor:

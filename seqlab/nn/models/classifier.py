@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_size
-from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
+from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_encoder
 from seqlab.nn.models.heads import ClassHead
 from seqlab.nn.models.inputs import Input, InputFactory
 from seqlab.nn.models.parts import make_part
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.tbptt_steps = None if tbptt_steps is None else check_size("tbptt_steps", tbptt_steps)
         self.input = make_part("input", input, Input)
-        self.encoder = make_encoder("encoder", encoder, self.input.output_size)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size, SequenceEncoder)
         if tbptt_steps is not None and self.encoder.bidirectional:
             raise ValueError("tbptt_steps: expected None with bidirectional=True, whose backward direction begins last")
         self.head = make_part("head", head, ClassHead, encoder=self.encoder)

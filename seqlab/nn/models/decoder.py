@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from seqlab.nn.arguments import check_size, check_tokens
 from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.layers.bidirectional import Bidirectional
-from seqlab.nn.layers.encoder import Encoder, EncoderFactory, make_encoder
+from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.recurrent import Recurrent
+from seqlab.nn.layers.sequence import EncoderFactory, make_encoder
 from seqlab.nn.models.attention import Attention, Memory
 from seqlab.nn.models.heads import TokenHead
 from seqlab.nn.models.inputs import Input, InputFactory
@@ -182,7 +183,7 @@ class Decoder(nn.Module):
         self.input_feeding = input_feeding
         self.input = make_part("input", input, Input)
         width = self.input.output_size + (feature_size if input_feeding else 0)
-        self.recurrent = make_encoder("decoder", recurrent, width)
+        self.recurrent = make_encoder("decoder", recurrent, width, Encoder)
         if self.recurrent.bidirectional:
             raise ValueError("decoder.bidirectional: expected false, for a decoder can't read what it is yet to write")
         size = self.recurrent.output_size

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_dropout, check_size
-from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.sequence import SequenceEncoder
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.pooling import Part, make_pooling
 
@@ -93,7 +93,7 @@ class ClassHead(nn.Module):
         ValueError: a size, probability or choice is out of range.
 
     Example:
-        >>> from seqlab.nn import GRUCell
+        >>> from seqlab.nn import Encoder, GRUCell
         >>> head = ClassHead(Encoder(GRUCell, 3, 4), num_classes=2, pooling="max")
         >>> head(head.pooling.part(torch.zeros(5, 7, 4))).shape
         torch.Size([5, 2])
@@ -101,7 +101,7 @@ class ClassHead(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: SequenceEncoder,
         num_classes: int,
         *,
         pooling: str = "last",
@@ -150,7 +150,7 @@ class AnswerHead(nn.Module):
     def __init__(
         self,
         query_size: int,
-        encoder: Encoder,
+        encoder: SequenceEncoder,
         num_answers: int,
         *,
         attention: str | None = "general",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
+from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_encoder
 from seqlab.nn.models.heads import TokenHead
 from seqlab.nn.models.inputs import Input, InputFactory
 from seqlab.nn.models.parts import make_part
@@ -99,7 +99,7 @@ class LanguageModel(NextTokenModel):
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., TokenHead]) -> None:
         super().__init__()
         self.input = make_part("input", input, Input)
-        self.encoder = make_encoder("encoder", encoder, self.input.output_size)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size, SequenceEncoder)
         sizes = {"input_size": self.encoder.output_size, "embedding": self.input.embedding}
         self.head = make_part("head", head, TokenHead, **sizes)
 

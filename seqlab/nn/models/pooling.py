@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_choice, check_lengths, check_size
-from seqlab.nn.layers.bidirectional import Bidirectional
-from seqlab.nn.layers.encoder import Encoder
-from seqlab.nn.layers.recurrent import Recurrent
+from seqlab.nn.layers.sequence import SequenceEncoder
 
 Part: TypeAlias = tuple[Tensor, ...]
 POOLINGS = ("last", "max", "mean", "attention")
@@ -187,7 +185,7 @@ class AttentionPooling(Pooling):
         return (part[0] / part[1].clamp(min=0.5)).to(self.project.weight.dtype)
 
 
-def make_pooling(name: str, encoder: Encoder, attention_size: int | None = None) -> Pooling:
+def make_pooling(name: str, encoder: SequenceEncoder, attention_size: int | None = None) -> Pooling:
     """The pooling of a name over the outputs of an encoder.
 
     Args:
@@ -199,7 +197,7 @@ def make_pooling(name: str, encoder: Encoder, attention_size: int | None = None)
         ValueError: the name is unknown, or ``attention_size`` comes with another pooling than attention.
 
     Example:
-        >>> from seqlab.nn import GRUCell
+        >>> from seqlab.nn import Encoder, GRUCell
         >>> make_pooling("last", Encoder(GRUCell, 3, 2, bidirectional=True)).backward.tolist()
         [False, False, True, True]
     """
@@ -209,16 +207,5 @@ def make_pooling(name: str, encoder: Encoder, attention_size: int | None = None)
     if attention_size is not None:
         raise ValueError(f"attention_size: expected None beside pooling={name!r}, got {attention_size}")
     if name == "last":
-        return LastPooling(encoder.output_size, backward_features(encoder))
+        return LastPooling(encoder.output_size, encoder.backward_features())
     return (MaxPooling if name == "max" else MeanPooling)(encoder.output_size)
-
-
-def backward_features(encoder: Encoder) -> Tensor:
-    """Which features of an encoder's output a backward direction gives, ``(output_size,)`` bool."""
-    sides: list[bool] = []
-    for layer in encoder.layers if encoder.connect == "dense" else encoder.layers[-1:]:
-        if isinstance(layer, Bidirectional):
-            sides += [False] * layer.forward_layer.output_size + [True] * layer.backward_layer.output_size
-        elif isinstance(layer, Recurrent):
-            sides += [False] * layer.output_size
-    return torch.tensor(sides)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
+from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_encoder
 from seqlab.nn.models.inputs import Input, InputFactory
 from seqlab.nn.models.parts import make_part
 from seqlab.nn.models.tag_head import TagHead
@@ -51,7 +51,7 @@ class Tagger(nn.Module):
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., TagHead]) -> None:
         super().__init__()
         self.input = make_part("input", input, Input)
-        self.encoder = make_encoder("encoder", encoder, self.input.output_size)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size, SequenceEncoder)
         self.head = make_part("head", head, TagHead, input_size=self.encoder.output_size)
 
     def forward(

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.nn.arguments import check_lengths, check_size
-from seqlab.nn.layers.encoder import EncoderFactory, make_encoder
+from seqlab.nn.layers.encoder import Encoder
+from seqlab.nn.layers.sequence import EncoderFactory, make_encoder
 from seqlab.nn.models.attention import Memory
 from seqlab.nn.models.beams import Beams, Translations, check_limits
 from seqlab.nn.models.decoder import Bridge, Decoder, DecoderState
@@ -43,7 +44,8 @@ class Translator(nn.Module):
 
     Raises:
         TypeError: a part is no factory of such a part.
-        ValueError: what the parts refuse, such as a bidirectional decoder.
+        ValueError: what the parts refuse, such as a bidirectional decoder, or the encoder has norms or a highway's
+            gates without attention.
 
     Example:
         >>> from functools import partial
@@ -64,8 +66,16 @@ class Translator(nn.Module):
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., Decoder]) -> None:
         super().__init__()
         self.input = make_part("input", input, Input)
-        self.encoder = make_encoder("encoder", encoder, self.input.output_size)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size, Encoder)
         self.decoder = make_part("head", head, Decoder, memory_size=self.encoder.output_size)
+        gates = self.encoder.connect == "highway" and self.encoder.num_layers > 1
+        if self.decoder.attention is None and (gates or self.encoder.norm != "none"):
+            option = "connect" if gates else "norm"
+            value = getattr(self.encoder, option)
+            raise ValueError(
+                f'encoder: expected {option}="none" without attention, got {value!r}: only final states are read, and '
+                "what changes the last layer's outputs would learn nothing"
+            )
         self.bridge = Bridge(self.encoder, self.decoder.recurrent)
 
     def encode(self, source: Tensor, source_lengths: Tensor | None = None) -> tuple[Memory | None, DecoderState]:

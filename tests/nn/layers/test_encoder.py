@@ -8,60 +8,6 @@ from torch import nn
 from torch.nn import functional
 
 from seqlab.nn import Encoder, GRUCell, LSTMCell, RNNCell
-from seqlab.nn.state import map_state
-
-
-def random_state(encoder, rows):
-    like = torch.zeros((), dtype=torch.float64)
-    return map_state(torch.randn_like, encoder.initial_state(rows, like=like))
-
-
-def compose(encoder, x, state, lengths):
-    """The encoder's equations written out, without dropout."""
-    outputs, states = [], []
-    for index, layer in enumerate(encoder.layers):
-        below = outputs[-1] if outputs else x
-        seen = torch.cat([x, *outputs], 2) if encoder.connect == "dense" else below
-        output, new = layer(seen, state[index], lengths)
-        if encoder.connect == "residual" and index > 0:
-            output = outputs[-1] + output
-        outputs.append(output)
-        states.append(new)
-    return (torch.cat(outputs, 2) if encoder.connect == "dense" else outputs[-1]), tuple(states)
-
-
-@pytest.mark.parametrize("lengths", [None, torch.tensor([5, 0, 3])])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("num_layers", [1, 2, 4])
-@pytest.mark.parametrize("connect", ["none", "residual", "dense"])
-def test_encoder_is_its_layers_composed(connect, num_layers, bidirectional, lengths):
-    encoder = Encoder(LSTMCell, 3, 4, num_layers, bidirectional, connect).double()
-    x, state = torch.randn(3, 5, 3).double(), random_state(encoder, 3)
-    actual = encoder(x, state, lengths)
-    expected = compose(encoder, x, state, lengths)
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
-    assert actual[0].size(2) == encoder.output_size
-    if lengths is not None:
-        assert torch.equal(actual[0][1], torch.zeros_like(actual[0][1]))
-
-
-@pytest.mark.parametrize("connect", ["none", "residual", "dense"])
-def test_engines_agree_through_the_whole_stack(connect):
-    native = Encoder(GRUCell, 3, 4, 3, True, connect, backend="native").double()
-    loop = Encoder(GRUCell, 3, 4, 3, True, connect, backend="loop").double()
-    loop.load_state_dict(native.state_dict())
-    x, lengths = torch.randn(3, 5, 3).double(), torch.tensor([2, 0, 5])
-    results = []
-    for encoder in (native, loop):
-        output, _ = encoder(x, random_state_seeded(encoder), lengths)
-        results.append([output, *torch.autograd.grad((output**2).sum(), list(encoder.parameters()))])
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-
-
-def random_state_seeded(encoder):
-    torch.manual_seed(5)
-    return random_state(encoder, 3)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -200,7 +146,15 @@ class Widening(GRUCell):
         ({"num_layers": 0}, ValueError, "num_layers: expected at least 1, got 0"),
         ({"input_size": 0}, ValueError, "input_size: expected at least 1, got 0"),
         ({"hidden_size": 2.5}, TypeError, "hidden_size: expected an integer, got 2.5"),
-        ({"connect": "highway"}, ValueError, "connect: expected one of none, residual, dense, got 'highway'"),
+        ({"connect": "skip"}, ValueError, "connect: expected one of none, residual, highway, dense, got 'skip'"),
+        ({"norm": "before"}, ValueError, "norm: expected one of none, pre, post, got 'before'"),
+        ({"cell": [LSTMCell, GRUCell], "num_layers": 3}, ValueError, "cell: .* each of 3 layers, got a list of 2"),
+        ({"hidden_size": [4, 3], "num_layers": 1}, ValueError, "hidden_size: .* each of 1 layer, got a list of 2"),
+        ({"cell": [LSTMCell] * 3, "hidden_size": [4, 3]}, ValueError, "hidden_size: .* each of 3 layers"),
+        ({"hidden_size": []}, ValueError, "hidden_size: expected one for each of 1 layer, got a list of 0"),
+        ({"hidden_size": [4, 2.5]}, TypeError, "hidden_size: expected an integer, got 2.5"),
+        ({"cell": [LSTMCell, "gru"]}, TypeError, "cell: expected a factory, .* got 'gru'"),
+        ({"hidden_size": [4, 3], "connect": "highway"}, ValueError, r"layers of one width.* got \[4, 3\]"),
         ({"backend": "fast"}, ValueError, "backend: expected one of auto, native, parallel, scan, loop, got 'fast'"),
         ({"cell": LSTMCell(3, 4)}, TypeError, "cell: expected a factory, .* got LSTMCell"),
         ({"cell": "lstm"}, TypeError, "cell: expected a factory, .* got 'lstm'"),
