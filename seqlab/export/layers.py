@@ -6,7 +6,6 @@ exporter writes as a ``Scan``. Every cell is served, for nothing is known of it 
 """
 
 import copy
-from collections.abc import Callable
 from typing import Any
 from typing import cast as typed
 
@@ -27,62 +26,39 @@ _ROWS = 3  # of the example with which a step is captured; not 1, which an expor
 
 
 def scanned(model: nn.Module) -> nn.Module:
-    """A copy of a model that reads any number of steps, for the export of a whole forward pass.
+    """A copy of a model for export: it reads any number of steps, or one.
 
     Raises:
         InputError: the step of a cell can't be captured.
     """
-    return _copy(model, _Scanned)
-
-
-def stepwise(model: nn.Module) -> nn.Module:
-    """A copy of a model that reads one step, for the export of a streaming step."""
-    return _copy(model, _SingleStep)
-
-
-def _copy(model: nn.Module, layer: Callable[[Recurrent], nn.Module]) -> nn.Module:
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     if hasattr(copied, "tbptt_steps"):
         copied.tbptt_steps = None  # windows are for training: the answer is the same without
     for module in list(copied.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(typed(nn.ModuleDict, module.parametrizations)):
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            _settle(module)
     made: dict[nn.Module, nn.Module] = {}  # a layer may have several places in a model
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Recurrent):
-                made.setdefault(child, layer(child) if child not in made else child)
+                if child not in made:
+                    made[child] = _Scanned(child)
                 setattr(parent, name, made[child])
             elif isinstance(parent, TagHead) and isinstance(child, CRF):
                 vars(child)["decode"] = _ScannedViterbi(child)
     return copied
 
 
-class _Layer(nn.Module):
-    """What the places of a :class:`Recurrent` in a model ask of it."""
+def _settle(module: nn.Module) -> None:
+    """Gives a module its parametrized weights as they stand.
 
-    def __init__(self, layer: Recurrent) -> None:
-        super().__init__()
-        self.cell = layer.cell
-        self.reverse = layer.reverse
-
-    @property
-    def output_size(self) -> int:
-        return self.cell.output_size
-
-    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
-        return self.cell.initial_state(batch_size, like=like)
-
-
-class _SingleStep(_Layer):
-    """A layer that is called with one step of each row."""
-
-    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        if state is None:
-            state = self.cell.initial_state(x.size(0), like=x)
-        new = tuple(self.cell.step(self.cell.project(x).squeeze(1), state))
-        return self.cell.output(new).unsqueeze(1), new
+    ``remove_parametrizations`` would take them from the module that this is a copy of, whose class it is too.
+    """
+    values = {name: getattr(module, name).detach() for name in typed(nn.ModuleDict, module.parametrizations)}
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
 class _Step(nn.Module):
@@ -99,19 +75,32 @@ class _Step(nn.Module):
         return tuple(each.clone() for each in (*new, output))  # scan takes no output that shares memory with another
 
 
-class _Scanned(_Layer):
-    """A layer whose steps are one operation, over however many steps it is called with."""
+class _Scanned(nn.Module):
+    """In the place of a :class:`Recurrent`: its steps are one operation, over however many it is called with."""
 
     def __init__(self, layer: Recurrent) -> None:
-        super().__init__(layer)
+        super().__init__()
+        self.cell = layer.cell
+        self.reverse = layer.reverse
         self.graph, constants = _capture(self.cell)
         self.names = [f"constant_{number}" for number in range(len(constants))]
         for name, value in zip(self.names, constants, strict=True):
             self.register_buffer(name, value)
 
+    @property
+    def output_size(self) -> int:
+        return self.cell.output_size
+
+    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
+        return self.cell.initial_state(batch_size, like=like)
+
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         if state is None:
             state = self.cell.initial_state(x.size(0), like=x)
+        # A streaming step has one for good. A free length is no int while it is exported.
+        if lengths is None and isinstance(x.size(1), int) and x.size(1) == 1:
+            new = tuple(self.cell.step(self.cell.project(x).squeeze(1), state))
+            return self.cell.output(new).unsqueeze(1), new
         steps = torch.arange(x.size(1), device=x.device).expand(x.size(0), -1)  # (B, T)
         valid = steps >= 0 if lengths is None else steps < lengths.unsqueeze(1)
         if self.reverse:

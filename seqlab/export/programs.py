@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from seqlab.errors import InputError
-from seqlab.export.layers import scanned, stepwise
+from seqlab.export.layers import scanned
 from seqlab.nn import Answerer, Classifier, KneserNey, NextTokenModel, Tagger, Translator
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.recurrent import Recurrent
@@ -129,6 +129,7 @@ class _Call(nn.Module):
 
 
 def _language_model(model: NextTokenModel, sizes: Mapping[str, Any]) -> Export:
+    copied = scanned(model)
     state = _State(model.initial_state)
     names = _state_names(getattr(model, "encoder", None), state)
     before, after = state.ports(names)
@@ -158,7 +159,7 @@ def _language_model(model: NextTokenModel, sizes: Mapping[str, Any]) -> Export:
         "forward",
         "reads whole texts, or pieces of them: the logits of the token after each one, and the new state",
         Forward(model),
-        Forward(scanned(model)),
+        Forward(copied),
         (_tokens("tokens"), _row_lengths("lengths", "time"), before),
         (Port("logits", real, ("batch", "time", vocab_size), "scores of the next token; softmax makes them P"), *after),
         sample,
@@ -169,7 +170,7 @@ def _language_model(model: NextTokenModel, sizes: Mapping[str, Any]) -> Export:
         "step",
         "reads one token of each row: the logits of the next one, and the new state",
         Step(model),
-        Step(stepwise(model)),
+        Step(copied),
         (Port("token", INT, ("batch",), "token numbers"), before),
         (Port("logits", real, ("batch", vocab_size), "scores of the next token; softmax makes them P"), *after),
         sample_step,
@@ -180,6 +181,7 @@ def _language_model(model: NextTokenModel, sizes: Mapping[str, Any]) -> Export:
 
 
 def _classifier(model: Classifier, sizes: Mapping[str, Any]) -> Export:
+    copied = scanned(model)
     num_classes, real = model.head.output.out_features, _real(model)
     embedding = model.input.embedding
     width = model.input.output_size
@@ -205,7 +207,7 @@ def _classifier(model: Classifier, sizes: Mapping[str, Any]) -> Export:
         "forward",
         "reads whole sequences: the logits of their classes",
         Forward(model),
-        Forward(scanned(model)),
+        Forward(copied),
         (read, _row_lengths("lengths", "time")),
         (logits,),
         sample,
@@ -244,7 +246,7 @@ def _classifier(model: Classifier, sizes: Mapping[str, Any]) -> Export:
         "step",
         "reads one step of each row: the logits of the classes of what was read so far, and the new state",
         Step(model),
-        Step(stepwise(model)),
+        Step(copied),
         (Port("input", read.dtype, (read.shape[0], *read.shape[2:]), "one step of each row"), before),
         (logits, *after),
         sample_step,
@@ -255,6 +257,7 @@ def _classifier(model: Classifier, sizes: Mapping[str, Any]) -> Export:
 
 
 def _tagger(model: Tagger, sizes: Mapping[str, Any]) -> Export:
+    copied = scanned(model)
     num_words, num_letters = int(sizes["vocab_size"]), sizes.get("num_characters")
     real = _real(model)
 
@@ -286,7 +289,7 @@ def _tagger(model: Tagger, sizes: Mapping[str, Any]) -> Export:
         "forward",
         "reads whole sentences: the scores of each word's tags, and the likeliest tags",
         Forward(model),
-        Forward(scanned(model)),
+        Forward(copied),
         (_tokens("words"), _row_lengths("lengths", "time"), letters),
         (emissions, tags),
         sample,
@@ -322,7 +325,7 @@ def _tagger(model: Tagger, sizes: Mapping[str, Any]) -> Export:
         "step",
         "reads one word of each row: the scores of its tags, and the new state",
         Step(model),
-        Step(stepwise(model)),
+        Step(copied),
         (
             Port("word", INT, ("batch",), "word numbers"),
             tuple(Port(each.name, each.dtype, (each.shape[0], *each.shape[2:]), each.text) for each in letters),
@@ -337,6 +340,7 @@ def _tagger(model: Tagger, sizes: Mapping[str, Any]) -> Export:
 
 
 def _translator(model: Translator, sizes: Mapping[str, Any]) -> Export:
+    copied = scanned(model)
     source_size, target_size = int(sizes["source_vocab_size"]), int(sizes["target_vocab_size"])
     real, decoder = _real(model), model.decoder
     attention = decoder.attention
@@ -389,7 +393,7 @@ def _translator(model: Translator, sizes: Mapping[str, Any]) -> Export:
         "encode",
         "reads whole sources: what the decoder's attention reads, and the decoder's first state",
         Encode(model),
-        Encode(scanned(model)),
+        Encode(copied),
         (_tokens("source"), _row_lengths("lengths", "time")),
         (*memory, *states),
         sample,
@@ -399,7 +403,7 @@ def _translator(model: Translator, sizes: Mapping[str, Any]) -> Export:
         "step",
         "writes one token of each row: the logits of the token after it, and the new state",
         Step(model),
-        Step(stepwise(model)),
+        Step(copied),
         (Port("token", INT, ("batch",), "the last token of each row; bos at first"), memory, before),
         (
             Port("logits", real, ("batch", target_size), "scores of the next token"),
@@ -415,6 +419,7 @@ def _translator(model: Translator, sizes: Mapping[str, Any]) -> Export:
 
 
 def _answerer(model: Answerer, sizes: Mapping[str, Any]) -> Export:
+    copied = scanned(model)
     num_words, num_answers, real = int(sizes["vocab_size"]), int(sizes["num_answers"]), _real(model)
 
     class Forward(_Call):
@@ -442,7 +447,7 @@ def _answerer(model: Answerer, sizes: Mapping[str, Any]) -> Export:
         "forward",
         "reads stories and questions: the logits of the answers",
         Forward(model),
-        Forward(scanned(model)),
+        Forward(copied),
         (
             Port("story", INT, ("batch", "sentences", "words"), "word numbers by sentence, padding on the right"),
             Port("sentence_lengths", INT, ("batch", "sentences"), "how many words each sentence has"),
