@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from seqlab.errors import InputError
 from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.layers.recurrent import Recurrent, flip_valid
+from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.state import State
@@ -32,7 +33,7 @@ def scanned(model: nn.Module) -> nn.Module:
         InputError: the step of a cell can't be captured.
     """
     copied = copy.deepcopy(model).eval().requires_grad_(False)
-    if hasattr(copied, "tbptt_steps"):
+    if isinstance(copied, Classifier):
         copied.tbptt_steps = None  # windows are for training: the answer is the same without
     for module in list(copied.modules()):
         if parametrize.is_parametrized(module):
