@@ -153,6 +153,8 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "onnxscript", "root")
     ]
     levels = [each.level for each in loggers]
+    holder = logging.NullHandler()  # without one, what logs to the root gives it a handler for good
+    logging.getLogger().addHandler(holder)
     for each in loggers:
         each.setLevel(logging.ERROR)
     try:
@@ -160,5 +162,6 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.getLogger().removeHandler(holder)
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)

@@ -1,11 +1,13 @@
 """What is exported of each kind of model, before it becomes a file: the copy answers as the model does."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from seqlab.errors import InputError
-from seqlab.export import check
+from seqlab.export import check, int8
 from seqlab.export.formats import quiet
 from seqlab.export.programs import plan
 from seqlab.nn import Answerer, Classifier, GRUCell, LanguageModel, LSTMCell, RNNCell, SLSTMCell, Tagger, Translator
@@ -73,6 +75,41 @@ def test_a_copy_answers_as_its_model(name):
         for port, output in zip(program.outputs, outputs, strict=True):
             lengths = [program.cases[-1].get(length, length) for length in port.shape]
             assert (list(output.shape), output.dtype) == (lengths, port.dtype)
+
+
+@pytest.mark.parametrize("name", ["dot", "no attention", "additive"])
+def test_a_translator_is_measured_by_its_files(name):
+    torch.manual_seed(0)
+    model, sizes = MODELS[name]()
+    files = {program.name: program.module for program in planned(model, **sizes).programs}
+    stand_in = int8.stand_in(copy.deepcopy(model), files)
+    source, lengths, inputs = torch.randint(11, (3, 5)), torch.tensor([5, 2, 1]), torch.randint(13, (3, 4))
+    with torch.no_grad():
+        expected, found = (each.logits(each.features(source, lengths, inputs)[0]) for each in (model, stand_in))
+        torch.testing.assert_close(found, expected)
+        answers = [
+            each.beam_search(source, lengths, beam_size=3, max_length=6, bos=1, eos=2) for each in (model, stand_in)
+        ]
+    assert torch.equal(answers[0].tokens, answers[1].tokens)
+
+
+def test_other_models_are_measured_by_their_files():
+    torch.manual_seed(0)
+    for name in ("sLSTM", "max", "tagger, crf", "words"):
+        model, sizes = MODELS[name]()
+        forward = planned(model, **sizes).programs[0]
+        arguments = forward.sample(forward.cases[3], torch.Generator().manual_seed(0))
+        marked = {"forward": lambda *given, run=forward.module: (run(*given)[0] + 1, *run(*given)[1:])}
+        stand_in = int8.stand_in(copy.deepcopy(model), marked)
+        if name == "sLSTM":
+            tokens, lengths, _ = arguments
+            expected, found = model(tokens, None, lengths)[0], stand_in(tokens, None, lengths)[0]
+        elif name == "tagger, crf":
+            words, lengths, _ = arguments
+            expected, found = model(words, lengths=lengths), stand_in(words, lengths=lengths)
+        else:
+            expected, found = model(*arguments), stand_in(*arguments)
+        torch.testing.assert_close(found, expected + 1, msg=name)
 
 
 def test_lengths_of_a_check_include_none_and_all():
