@@ -63,7 +63,7 @@ def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Ru
 
     Returns:
         The run, with ``config``, ``metrics``, ``model``, ``task`` and ``vocabulary``. Its methods ``generate``,
-        ``complete``, ``predict`` and ``evaluate`` do what the commands of these names do.
+        ``complete``, ``predict``, ``evaluate`` and ``export`` do what the commands of these names do.
 
     Raises:
         InputError: the folder holds no run.

@@ -129,6 +129,14 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     predict.add_argument("--file", type=Path, metavar="FILE", help="a text file of further inputs, one a line")
     predict.add_argument("--json", action="store_true", help="print one JSON object a line")
 
+    export = _command(commands, "export", _export, "write a trained model as files that run without seqlab")
+    export.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="ONNX, or torch.export's programs")
+    export.add_argument(
+        "--output", type=_path, metavar="FOLDER", help="a new folder; without it, export/FORMAT in the run's folder"
+    )
+    export.add_argument("--int8", action="store_true", help="8-bit weights too, measured on the validation split")
+    export.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
+
 
 def _command(
     commands: "argparse._SubParsersAction[_Parser]", name: str, run: object, text: str
@@ -212,6 +220,23 @@ def _predict(args: argparse.Namespace) -> int:
             print(json.dumps(prediction.values, ensure_ascii=not is_unicode(sys.stdout)))
         else:
             print(prediction.line)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    if args.int8 and args.format != "onnx":
+        raise InputError("--int8 quantises ONNX files, by onnxruntime: leave it out, or give --format onnx")
+    run_dir = _open_run(args)
+    with quick_imports():
+        from seqlab.commands.export import export, lines
+        from seqlab.run.load import load_run
+
+    folder, metadata = export(
+        load_run(run_dir), args.format, args.output, quantized=args.int8, overwrite=args.overwrite
+    )
+    for line in lines(metadata):
+        print(line)
+    print(folder)
     return 0
 
 

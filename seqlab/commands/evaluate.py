@@ -32,15 +32,34 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
     Raises:
         InputError: the folder, its data or an override is wrong.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run = load.load_run(run_dir, overrides)
     for text in run.moved:
         print(f"seqlab: {text}", file=sys.stderr)
+    data = evaluation_data(run, overrides)
+    task = build.build_task(run.config, data.spec, run.model())
+    with warnings.catch_warnings():
+        ignore_foreign_warnings()
+        return evaluate_splits(run.config, task, data, run.checkpoint)
+
+
+def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
+    """The data of a run, read for its evaluation with the run's own vocabulary and classes.
+
+    Standard error says what each split holds, and what has changed of the run's own data since training.
+
+    Args:
+        run: the run.
+        overrides: the changes of its configuration with which it was loaded.
+
+    Raises:
+        InputError: the data can't be read, or the model does not fit it.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     check_targets(run.config)
     check_settings(run.config)
     prepare_process(run.config)
     changed = content.changed_data_files(run)
-    vocabulary = {"vocabulary": str(run_dir)} if run.vocabularies else {}
+    vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     data_config = {**run.config["data"], **vocabulary, **run.spec.data_arguments()}
     data = build.build_data({**run.config, "data": data_config})
     data.prepare_data()
@@ -54,11 +73,10 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
             print(summary.line(), file=sys.stderr)
     if data.spec.model_arguments() != run.spec.model_arguments():
         trained, offered = (_sizes(spec.model_arguments()) for spec in (run.spec, data.spec))
-        raise InputError(f"{run_dir} was trained on data with {trained}, this data has {offered}: give data like it")
-    task = build.build_task(run.config, data.spec, run.model())
-    with warnings.catch_warnings():
-        ignore_foreign_warnings()
-        return evaluate_splits(run.config, task, data, run.checkpoint)
+        raise InputError(
+            f"{run.run_dir} was trained on data with {trained}, this data has {offered}: give data like it"
+        )
+    return data
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:

@@ -205,6 +205,33 @@ class Run:
             from seqlab.commands.predict import predict
         return predict(self._saved, inputs, None if file is None else Path(file))
 
+    def export(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        format: str = "onnx",
+        *,
+        int8: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Writes the model as files that run without seqlab, as ``seqlab export RUN_DIR`` does.
+
+        Args:
+            folder: a new folder; None: ``export/FORMAT`` in the run's folder.
+            format: "onnx", or "torch" for programs of ``torch.export``.
+            int8: whether files with 8-bit weights are written too, and measured on the validation split.
+            overwrite: whether an export that is there already is replaced.
+
+        Returns:
+            The folder; its ``export.json`` says what is in it.
+
+        Raises:
+            InputError: the model can't be exported, an export is there already, or a package is missing.
+        """
+        with quick_imports():
+            from seqlab.commands.export import export
+        output = None if folder is None else Path(folder)
+        return export(self._saved, format, output, quantized=int8, overwrite=overwrite)[0]
+
 
 def _checkpoint_stamp(run_dir: Path) -> tuple[Any, ...] | None:
     """A value that changes when another file takes the place of the run's checkpoint; None without a checkpoint."""

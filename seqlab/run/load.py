@@ -69,10 +69,11 @@ class SavedRun:
     def model(self) -> torch.nn.Module:
         """The model with the best checkpoint's weights, in evaluation mode, on the CPU. It is read once."""
         if self._model is None:
-            self._model = self._read_model()
+            self._model = self.fresh_model()
         return self._model
 
-    def _read_model(self) -> torch.nn.Module:
+    def fresh_model(self) -> torch.nn.Module:
+        """The same, read anew: it may be changed."""
         model = build.build_model(self.config, self.spec)
         weights = load_checkpoint(self.checkpoint)["state_dict"]
         prefix = "model."

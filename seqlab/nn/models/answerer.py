@@ -173,5 +173,9 @@ def _in_one_row(story: Tensor, sentence_lengths: Tensor) -> tuple[Tensor, Tensor
     words = torch.arange(story.size(2), device=story.device)
     padding = (words >= sentence_lengths.unsqueeze(2)).flatten(1)  # (B, S * W)
     lengths = sentence_lengths.sum(1)
-    order = padding.int().argsort(dim=1, stable=True)[:, : int(lengths.max())]
+    # Numbers that all differ, because ONNX knows no stable sort.
+    places = torch.arange(padding.size(1), device=padding.device)
+    order = torch.where(padding, places + (1 << 40), places).argsort(dim=1)
+    if not torch.compiler.is_exporting():  # an exported program can't look how long the longest is
+        order = order[:, : int(lengths.max())]
     return story.flatten(1).gather(1, order), lengths

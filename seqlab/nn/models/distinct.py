@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def distinct_rows(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct rows of a batch, whatever their padding.
+    """The distinct rows of a batch, whatever their padding; all rows in a program that is exported.
 
     Args:
         tokens: ``(N, W)``.
@@ -20,6 +20,8 @@ def distinct_rows(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tens
         >>> rows.tolist(), lengths.tolist(), which.tolist()
         ([[3, 0], [1, 2], [3, 0]], [1, 2, 2], [0, 1, 0, 2])
     """
+    if torch.compiler.is_exporting():  # how many are distinct is a length that no exported program knows
+        return tokens, lengths, torch.arange(tokens.size(0), device=tokens.device)
     padding = torch.arange(tokens.size(1), device=tokens.device) >= lengths.unsqueeze(1)
     # With its length before it, a row is told from one that goes on with token 0.
     keyed = torch.cat((lengths.unsqueeze(1), tokens.masked_fill(padding, 0)), 1)

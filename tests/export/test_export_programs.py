@@ -1,0 +1,152 @@
+"""What is exported of each kind of model, before it becomes a file: the copy answers as the model does."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from seqlab.errors import InputError
+from seqlab.export import check, int8
+from seqlab.export.formats import quiet
+from seqlab.export.programs import plan
+from seqlab.nn import Answerer, Classifier, GRUCell, LanguageModel, LSTMCell, RNNCell, SLSTMCell, Tagger, Translator
+from seqlab.nn.models.window import WindowModel
+from tests.models import of_cell
+
+
+def planned(model, **sizes):
+    with quiet():
+        return plan(model.eval(), sizes)
+
+
+def language_model(**options):
+    return of_cell(LanguageModel, 11, hidden_size=4, **options), {"vocab_size": 11}
+
+
+def classifier(**options):
+    return of_cell(Classifier, 11, 3, cell=GRUCell, hidden_size=4, **options), {"vocab_size": 11, "num_classes": 3}
+
+
+def tagger(**options):
+    letters = {"num_characters": options.get("num_characters")}
+    return of_cell(Tagger, 11, ["A", "B"], cell=RNNCell, hidden_size=4, **options), {"vocab_size": 11, **letters}
+
+
+def translator(**options):
+    sizes = {"source_vocab_size": 11, "target_vocab_size": 13}
+    return of_cell(Translator, 11, 13, cell=LSTMCell, hidden_size=4, **options), sizes
+
+
+def answerer(**options):
+    return of_cell(Answerer, 11, 4, cell=GRUCell, hidden_size=4, **options), {"vocab_size": 11, "num_answers": 4}
+
+
+MODELS = {
+    "sLSTM": lambda: language_model(cell=SLSTMCell),
+    "dense": lambda: language_model(cell=LSTMCell, num_layers=2, connect="dense"),
+    "window": lambda: (WindowModel(11, window_size=3, hidden_size=4), {"vocab_size": 11}),
+    "one token": lambda: (WindowModel(11, window_size=1, hidden_size=4), {"vocab_size": 11}),
+    "last": lambda: classifier(pooling="last"),
+    "max": lambda: classifier(pooling="max", tbptt_steps=2),
+    "mean": lambda: classifier(pooling="mean"),
+    "attention": lambda: classifier(pooling="attention"),
+    "both ways": lambda: classifier(pooling="max", bidirectional=True),
+    "tagger": lambda: tagger(bidirectional=False, num_characters=5, character_hidden_size=3),
+    "tagger, crf": lambda: tagger(bidirectional=False, decoder="crf"),
+    "no attention": lambda: translator(attention=None),
+    "dot": lambda: translator(attention="dot", input_feeding=True, num_layers=2),
+    "additive": lambda: translator(attention="additive", encoder={"bidirectional": True}),
+    "sentences": lambda: answerer(hops=2),
+    "words": lambda: answerer(unit="word", attention=None),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_copy_answers_as_its_model(name):
+    torch.manual_seed(0)
+    model, sizes = MODELS[name]()
+    export = planned(model, **sizes)
+    assert {"forward", "step"} <= {*(program.name for program in export.programs), *export.left_out}
+    for program in export.programs:
+        with torch.no_grad():
+            assert check.compare(program, program.module).error < 2e-6
+        outputs = program.reference(*program.sample(program.cases[-1], torch.Generator().manual_seed(1)))
+        for port, output in zip(program.outputs, outputs, strict=True):
+            lengths = [program.cases[-1].get(length, length) for length in port.shape]
+            assert (list(output.shape), output.dtype) == (lengths, port.dtype)
+
+
+@pytest.mark.parametrize("name", ["dot", "no attention", "additive"])
+def test_a_translator_is_measured_by_its_files(name):
+    torch.manual_seed(0)
+    model, sizes = MODELS[name]()
+    files = {program.name: program.module for program in planned(model, **sizes).programs}
+    stand_in = int8.stand_in(copy.deepcopy(model), files)
+    source, lengths, inputs = torch.randint(11, (3, 5)), torch.tensor([5, 2, 1]), torch.randint(13, (3, 4))
+    with torch.no_grad():
+        expected, found = (each.logits(each.features(source, lengths, inputs)[0]) for each in (model, stand_in))
+        torch.testing.assert_close(found, expected)
+        answers = [
+            each.beam_search(source, lengths, beam_size=3, max_length=6, bos=1, eos=2) for each in (model, stand_in)
+        ]
+    assert torch.equal(answers[0].tokens, answers[1].tokens)
+
+
+def test_other_models_are_measured_by_their_files():
+    torch.manual_seed(0)
+    for name in ("sLSTM", "max", "tagger, crf", "words"):
+        model, sizes = MODELS[name]()
+        forward = planned(model, **sizes).programs[0]
+        arguments = forward.sample(forward.cases[3], torch.Generator().manual_seed(0))
+        marked = {"forward": lambda *given, run=forward.module: (run(*given)[0] + 1, *run(*given)[1:])}
+        stand_in = int8.stand_in(copy.deepcopy(model), marked)
+        if name == "sLSTM":
+            tokens, lengths, _ = arguments
+            expected, found = model(tokens, None, lengths)[0], stand_in(tokens, None, lengths)[0]
+        elif name == "tagger, crf":
+            words, lengths, _ = arguments
+            expected, found = model(words, lengths=lengths), stand_in(words, lengths=lengths)
+        else:
+            expected, found = model(*arguments), stand_in(*arguments)
+        torch.testing.assert_close(found, expected + 1, msg=name)
+
+
+def test_lengths_of_a_check_include_none_and_all():
+    model, sizes = language_model(cell=GRUCell)
+    forward = planned(model, **sizes).programs[0]
+    assert {(each["batch"], each["time"]) for each in forward.cases} >= {(1, 1), (3, 1), (1, 7)}
+    _, lengths, _ = forward.sample({"batch": 4, "time": 6}, torch.Generator().manual_seed(0))
+    assert lengths[0] == 0 and lengths[-1] == 6
+
+
+def test_weights_that_are_tied_stay_one():
+    model, sizes = language_model(cell=GRUCell, tie_weights=True)
+    copy = planned(model, **sizes).programs[0].module.model
+    assert copy.head.output.weight is copy.input.embedding.weight
+
+
+class RowsCell(GRUCell):
+    """A state that begins otherwise in each row, which one row in a file can't say."""
+
+    def initial_state(self, batch_size, *, like):
+        return (torch.arange(batch_size).to(like).unsqueeze(1).expand(-1, self.hidden_size),)
+
+
+def test_a_state_that_depends_on_the_row_is_refused():
+    model, sizes = language_model(cell=RowsCell)
+    with pytest.raises(InputError, match="the initial state differs between the rows"):
+        planned(model, **sizes)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(torch.ones(2), "2, 5"), (torch.full((2, 5), torch.nan), "inf"), (torch.ones(2, 5), "by")]
+)
+def test_a_difference_is_an_error_whatever_it_is(value, words):
+    model, sizes = language_model(cell=GRUCell)
+    program = planned(model, **sizes).programs[1]
+    program.cases = [{"batch": 2, "time": 3}]
+    program.reference, program.outputs = nn.Identity(), program.outputs[:1]
+    program.reference.forward = lambda *_: (torch.zeros(2, 5),)
+    with pytest.raises(InputError, match=words):
+        check.compare(program, lambda *_: (value,))
