@@ -111,9 +111,9 @@ class TransformerEncoder(SequenceEncoder):
         parts = self.initial_state(x.size(0), like=x) if state is None else typed(State, state)
         check_state(parts, names, self._state_sizes(), x)
         valid, *inputs = parts
-        # What no row remembers need not be read. On a GPU the host would have to wait to know.
+        # What no row remembers need not be read. On a GPU the host would have to wait to know; a graph can't.
         used = 0 if state is None else self.context - 1
-        if state is not None and x.device.type == "cpu":
+        if state is not None and x.device.type == "cpu" and not torch.compiler.is_exporting():
             used = int(valid.detach().sum(1).max())
         start = self.context - 1 - used
         memories = [each.view(x.size(0), -1, self.hidden_size)[:, start:] if used else each[:, :0] for each in inputs]
