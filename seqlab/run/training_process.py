@@ -74,9 +74,7 @@ def train_in_this_process(claim: Claim) -> None:
         raise
 
 
-def _train(
-    run_dir: Path, descriptor: int, progress: ProgressSender, stop: StopRequest, pause_at: float | None
-) -> int:
+def _train(run_dir: Path, descriptor: int, progress: ProgressSender, stop: StopRequest, pause_at: float | None) -> int:
     """Trains in the run's first process, which notes how the run ended; returns the exit code."""
     claim: Claim | None = None
     try:
