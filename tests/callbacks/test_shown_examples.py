@@ -12,6 +12,7 @@ from seqlab.errors import InputError
 from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask, ClassificationTask, SequenceTask
 from tests.conftest import config_of, run_here, small
+from tests.shipped import at_once
 
 SHOWING = {"ShowExamples": "examples", "AnswerAttention": "attention", "AttentionMaps": "attention"}
 
@@ -43,7 +44,7 @@ def test_an_option_that_the_task_does_not_have_is_refused_before_training(tmp_pa
         run_here(tmp_path, *(small(text_file) if len(overrides) == 1 else []), *overrides)
 
 
-@pytest.mark.parametrize("preset", ["tiny_sentiment", "grammar_tagger", "world_answers"])
+@pytest.mark.parametrize("preset", [preset for preset, task in at_once().items() if task != "LanguageModelTask"])
 def test_early_stopping_shows_the_examples_of_any_task(tmp_path, preset):
     once = ("trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=none")
     run_here(tmp_path, f"experiment={preset}", "callbacks=early_stopping", *once)
