@@ -65,6 +65,6 @@ def language_model(pl_module: pl.LightningModule, callback: str) -> NextTokenMod
     if not isinstance(model, NextTokenModel):
         raise InputError(
             f"callbacks: {callback} is for a task with a language model, not with a {type(model).__name__}; give the "
-            "callbacks of its preset"
+            "callbacks of its preset, or null for this one"
         )
     return model

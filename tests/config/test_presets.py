@@ -217,10 +217,10 @@ def preset_of(group: str, name: str) -> str | None:
 
 def assert_chosen(config, group, name):
     choice = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
-    choice.pop("defaults", None)
+    assert choice.pop("defaults", None) or choice
     for part in group.split("/"):
         config = config[part]
-    assert choice and choice.keys() <= config.keys()
+    assert choice.keys() <= config.keys()
     assert config.get("_target_") == choice.get("_target_")
 
 
