@@ -11,6 +11,7 @@ from tests.conftest import small
 from tests.data_parallel import trained
 from tests.numbers_language import of_numbers, write_numbers
 from tests.served import DEVICE
+from tests.shipped import shipped_tasks, task_of
 
 STEPS = 12
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
@@ -69,6 +70,12 @@ def together(cases, tmp_path_factory) -> dict[str, list[dict]]:
 
 
 NAMES = ("language_model", "documents", "time_sum", "classification", "tagging", "translation", "answers")
+
+
+def test_every_task_that_has_gradients_is_among_them(cases):
+    assert tuple(cases) == NAMES
+    missing = shipped_tasks() - {task_of(*overrides) for overrides in cases.values()}
+    assert not missing, f"add a case to `cases` and to NAMES for {sorted(missing)}"
 
 
 @pytest.mark.slow

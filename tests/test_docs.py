@@ -205,22 +205,26 @@ def first_value(text: str) -> str:
 def test_every_public_name_is_in_the_reference(module):
     page = (DOCS / "reference" / "python" / f"{module.__name__.removeprefix('seqlab.')}.md").read_text()
     documented = set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE))
-    assert set(module.__all__) - documented == set()
+    missing = sorted(set(module.__all__) - documented)
+    assert not missing, f"add to docs/reference/python/{module.__name__.removeprefix('seqlab.')}.md: {missing}"
 
 
 def test_every_configuration_group_is_in_the_reference():
     pages = "\n".join(path.read_text() for path in (DOCS / "reference" / "config").glob("*.md"))
     shown = set(re.findall(r"^```\{seqlab-config\} (\S+)$", pages, re.MULTILINE))
     groups = {path.parent.relative_to(ROOT / "conf").as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
-    assert groups - {"."} <= shown and "train.yaml" in shown
+    missing = sorted((groups - {"."} | {"train.yaml"}) - shown)
+    assert not missing, f"add a seqlab-config block to a page of docs/reference/config: {missing}"
 
 
 def test_the_groups_at_a_glance_name_every_choice():
     """Those of ``experiment`` stand in the README's table of tasks."""
-    table = (DOCS / "reference" / "config" / "index.md").read_text() + (ROOT / "README.md").read_text()
+    pages = ("docs/reference/config/index.md", "README.md")
+    table = "".join((ROOT / page).read_text() for page in pages)
     folders = {path.parent for path in (ROOT / "conf").rglob("*.yaml")} - {ROOT / "conf"}
-    choices = {path.stem for folder in folders for path in folder.glob("[!_]*.yaml")} - {"default"}
-    assert sorted(choice for choice in choices if f"`{choice}`" not in table) == []
+    choices = {path for folder in folders for path in folder.glob("[!_]*.yaml") if path.stem != "default"}
+    missing = sorted(name_of(path) for path in choices if f"`{path.stem}`" not in table)
+    assert not missing, f"name in {pages[0]}, or a preset in {pages[1]}: {missing}"
 
 
 def test_a_key_is_read_with_its_default_and_its_comment(monkeypatch):
@@ -249,4 +253,5 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    broken = [link for link in links if not (page.parent / link).exists()]
+    assert not broken, f"{name_of(page)} links to what is not there: {broken}"

@@ -1,9 +1,11 @@
 """Base classes of callbacks that change nothing of a run."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
+
+from seqlab.errors import InputError
 
 
 class Observer(pl.Callback):
@@ -11,7 +13,32 @@ class Observer(pl.Callback):
 
     It changes neither weights, nor random numbers, nor the end of training. The observers that ship are listed in
     :data:`seqlab.config.hash.OBSERVERS`. A run is the same run with and without them.
+
+    Attributes:
+        tasks: the classes of the tasks that it can observe; empty: any task.
     """
+
+    tasks: ClassVar[tuple[type[pl.LightningModule], ...]] = ()
+
+    @classmethod
+    def check_task(cls, task: type[pl.LightningModule], key: str | None = None) -> None:
+        """Refuses a task that the callback cannot observe.
+
+        Args:
+            task: the class of the task.
+            key: the callback's key in the configuration, for the message.
+
+        Raises:
+            InputError: ``task`` is none of :attr:`tasks`.
+        """
+        if cls.tasks and not issubclass(task, cls.tasks):
+            known = " or ".join(each.__name__ for each in cls.tasks)
+            mend = f"give the callbacks of its preset, or {key}=null" if key else "leave it out"
+            start = f"{key}: " if key else ""
+            raise InputError(f"{start}{cls.__name__} is for {known}, not for {task.__name__}; {mend}")
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.check_task(type(pl_module))
 
 
 class AtTest(Observer):

@@ -28,9 +28,10 @@ class AnswerAttention(AtTest):
         num_examples: the number of questions.
 
     Raises:
-        InputError: ``num_examples`` is less than 1.
-        TypeError: the task answers no questions.
+        InputError: ``num_examples`` is less than 1; before training: the task answers no questions.
     """
+
+    tasks = (AnswerTask,)
 
     def __init__(self, num_examples: int = 3) -> None:
         self.num_examples = check_num_examples("attention", num_examples)
@@ -91,9 +92,10 @@ class AttentionMaps(Observer):
         num_examples: the number of sentences.
 
     Raises:
-        InputError: ``num_examples`` is less than 1.
-        TypeError: the task does not translate.
+        InputError: ``num_examples`` is less than 1; before training: the task does not translate.
     """
+
+    tasks = (TranslationTask,)
 
     def __init__(self, num_examples: int = 3) -> None:
         self.num_examples = check_num_examples("attention", num_examples)

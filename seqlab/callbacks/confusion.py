@@ -29,9 +29,10 @@ class ConfusionMatrix(AtTest):
     recall and F1 of each class or tag, and, where entities are scored, ``entities.csv`` with those of each type.
 
     Raises:
-        TypeError: the task neither classifies nor tags.
+        InputError: before training: the task neither classifies nor tags.
     """
 
+    tasks = (ClassificationTask, TaggingTask)
     folder: Path | None = None
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -39,9 +40,7 @@ class ConfusionMatrix(AtTest):
         self.folder = Path(trainer.default_root_dir)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not isinstance(pl_module, (ClassificationTask, TaggingTask)):
-            received = type(pl_module).__name__
-            raise TypeError(f"expected ClassificationTask or TaggingTask, got {received}; give callbacks=default")
+        assert isinstance(pl_module, (ClassificationTask, TaggingTask))
         names = pl_module.tags if isinstance(pl_module, TaggingTask) else pl_module.labels
         confusion = pl_module.confusion["test"]
         if self.writer is not None:

@@ -21,18 +21,21 @@ class StateFigure(Observer):
         text: the text that the model reads.
 
     Raises:
-        TypeError: the task has no language model.
+        InputError: before training: the task has no language model.
     """
 
     def __init__(self, text: str = "hello") -> None:
         self.text = text
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        language_model(pl_module, "StateFigure")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         writer = tensorboard_writer(trainer)
         if writer is None:
             return
         vocabulary = trainer.datamodule.vocabulary  # type: ignore[attr-defined]
-        hidden, probabilities = unroll(language_model(pl_module), vocabulary.encode(self.text).tolist())
+        hidden, probabilities = unroll(language_model(pl_module, "StateFigure"), vocabulary.encode(self.text).tolist())
         writer.add_figure("state", draw(self.text, vocabulary.tokens, hidden, probabilities), trainer.global_step)
 
 

@@ -47,17 +47,24 @@ def data_and_task(
     module = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(pl_module, task) or not isinstance(module, data):
         received = f"{type(pl_module).__name__} and {type(module).__name__}"
-        raise TypeError(f"expected {task.__name__} and {data.__name__}, got {received}; give callbacks=default")
+        raise TypeError(f"expected {task.__name__} and {data.__name__}, got {received}")
     return module, pl_module
 
 
-def language_model(pl_module: pl.LightningModule) -> NextTokenModel:
+def language_model(pl_module: pl.LightningModule, callback: str) -> NextTokenModel:
     """Returns the task's language model.
 
+    Args:
+        pl_module: the task.
+        callback: the class of the callback that needs it, for the message.
+
     Raises:
-        TypeError: the task has a model of another kind.
+        InputError: the task has a model of another kind.
     """
     model = pl_module.model
     if not isinstance(model, NextTokenModel):
-        raise TypeError(f"expected a task with a NextTokenModel, got a {type(model).__name__}")
+        raise InputError(
+            f"callbacks: {callback} is for a task with a language model, not with a {type(model).__name__}; give the "
+            "callbacks of its preset, or null for this one"
+        )
     return model

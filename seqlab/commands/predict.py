@@ -13,6 +13,7 @@ from seqlab.data.formats.tables import without_surrogates
 from seqlab.data.formats.text import plain_text, read_lines
 from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
 from seqlab.errors import InputError
+from seqlab.nn import NextTokenModel
 from seqlab.run.load import SavedRun
 from seqlab.tasks import Prediction
 
@@ -56,9 +57,9 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
     task = build.task_class(run.config)
     answer = getattr(task, "predict", None)
     if answer is None:
-        raise InputError(
-            f"{run.run_dir} trained a {task.__name__}, which continues text: use seqlab generate or complete"
-        )
+        is_text = isinstance(run.model(), NextTokenModel)
+        what = "continues text: use seqlab generate or complete" if is_text else "has no predict: write that method"
+        raise InputError(f"{run.run_dir} trained a {task.__name__}, which {what}")
     all_inputs = inputs_of(inputs, file, run.config["data"].get("encoding") or "utf-8")
     if not all_inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")

@@ -20,6 +20,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from seqlab.callbacks.at_test import Observer
 from seqlab.config.parts import check_read, is_late, references, resolved
 from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
@@ -106,7 +107,9 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
 
 
 def check_parts(config: Config) -> None:
-    """Refuses keys of a model and a task that neither they nor a part of theirs reads, before any data is read.
+    """Refuses what shows before any data is read: keys that nothing reads, and callbacks for another task.
+
+    A key of a model or a task is read by its class or by a part of it.
 
     Raises:
         InputError: naming the key.
@@ -119,6 +122,18 @@ def check_parts(config: Config) -> None:
             check_read(node, taken, node["_target_"], key)
         for name, part in node.items():
             _check_part(f"{key}.{name}", part)
+    task = _target("task", config["task"])
+    for name, node in config["callbacks"].items():
+        if isinstance(node, Mapping) and "_target_" in node:
+            check_definitions({f"callbacks.{name}": node})
+            callback = _target(f"callbacks.{name}", node)
+            if all(map(inspect.isclass, (task, callback))) and issubclass(callback, Observer):
+                callback.check_task(task, f"callbacks.{name}")
+
+
+def _target(key: str, node: Config) -> Any:
+    """The class or function that a node names."""
+    return _call(key, node, get_object, node["_target_"])
 
 
 def _check_part(key: str, part: Any) -> None:
@@ -143,21 +158,40 @@ def _check_part(key: str, part: Any) -> None:
 
 def _arguments(key: str, node: Config) -> set[str]:
     """The names of the arguments that a node's target takes; "**" for any."""
-    target = _call(key, node, get_object, node["_target_"])
+    target = _target(key, node)
     parameters = _call(key, node, inspect.signature, target).parameters.values()
     return {"**" if each.kind is each.VAR_KEYWORD else each.name for each in parameters}
 
 
 def _model_of_parts(node: Config, spec: Spec) -> torch.nn.Module:
     """The model of a ``model`` group: its parts get the keys that they refer to, the model those that it takes."""
-    group = {**node, **spec.model_arguments()}
-    if "init" not in _arguments("model", node):
+    group, taken = {**node, **spec.model_arguments()}, _arguments("model", node)
+    _check_sizes(spec.model_arguments(), group, taken)
+    if "init" not in taken:
         group.pop("init", None)
     if "embedding_size" in references(group) and group.get("embedding_size", 0) is None:
         size = group.get("hidden_size")
         group["embedding_size"] = size[0] if isinstance(size, list) else size
     model: torch.nn.Module = _of_parts("model", group)
     return model
+
+
+def _check_sizes(sizes: Mapping[str, Any], group: Config, taken: set[str]) -> None:
+    """Refuses a model that does not take a size that the data decides.
+
+    Raises:
+        InputError: naming the key of a part that hides the size, or else the class that lacks it.
+    """
+    unread = [name for name in sizes if "**" not in taken and name not in taken | references(group)]
+    for name in unread:
+        for part, own in group.items():
+            for key, value in own.items() if isinstance(own, Mapping) else ():
+                if (name == key or name.endswith(f"_{key}")) and not is_late(value):
+                    raise InputError(f"model.{part}.{key}={value}: the data decides {name}; leave it out")
+        raise InputError(
+            f"model ({group['_target_']}): neither it nor a part of it takes {name}, which this data gives to a model; "
+            f"choose a model that is for this data, or give your own class an argument {name}"
+        )
 
 
 def _of_parts(key: str, group: Config, **arguments: Any) -> Any:
@@ -202,6 +236,8 @@ def sized_model(config: Config, spec: Spec, notes_a_miss: bool = False) -> dict[
     if (budget := budget_of(config)) is not None:
         try:
             fit = nearest_size(model_of_size(config, spec), budget.num_parameters).times(size_step(config))
+        except InputError:
+            raise
         except ValueError as error:
             raise InputError(f"model.match_parameters: {str(error).removeprefix('budget: ')}") from error
         if notes_a_miss and (message := fit.misses(*budget)):

@@ -55,8 +55,9 @@ def _explain_key(key: str) -> str:
     keys, group = _keys(), key.partition(".")[0]
     if key in keys:  # it exists with the default choice
         return f"there is no configuration key {key} with the {group} that was chosen; leave it out"
-    if choice := _choice_with(key):
-        return f"there is no configuration key {key} with the {group} that was chosen; {choice} has it"
+    if choices := _choices_with(key):
+        have = "have it" if len(choices) > 1 else "has it"
+        return f"there is no configuration key {key} with the {group} that was chosen; {', '.join(choices)} {have}"
     near = difflib.get_close_matches(key, keys, n=1)
     section = "hydra" if key.startswith("hydra.") else "job"
     hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {section} prints those there are"
@@ -104,15 +105,15 @@ def quote_override(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{quoted}{trailing * chr(92)}"')
 
 
-def _choice_with(key: str) -> str | None:
-    """A choice of the key's group that has the key, such as "model=tagger"."""
+def _choices_with(key: str) -> list[str]:
+    """The choices of the key's group that have the key, such as "model=tagger"."""
     group = key.partition(".")[0]
     if group not in GROUPS:
-        return None
+        return []
     files = importlib.resources.files("seqlab.conf").joinpath(group)
     names = sorted(file.name.removesuffix(".yaml") for file in files.iterdir() if file.name.endswith(".yaml"))
     choices = (f"{group}={name}" for name in names if not name.startswith("_"))
-    return next((choice for choice in choices if key in _keys(choice)), None)
+    return [choice for choice in choices if key in _keys(choice)]
 
 
 def _keys(*overrides: str) -> list[str]:

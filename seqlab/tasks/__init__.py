@@ -10,6 +10,7 @@ from seqlab.tasks.base import SequenceTask, StepOutput
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
+from seqlab.tasks.devices import global_mean
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
@@ -29,4 +30,5 @@ __all__ = [
     "StepOutput",
     "TaggingTask",
     "TranslationTask",
+    "global_mean",
 ]

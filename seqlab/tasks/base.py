@@ -48,8 +48,9 @@ class StepOutput(TypedDict):
     """What ``training_step`` returns: scalar tensors, of which ``loss`` alone has a gradient.
 
     Attributes:
-        loss: the number that is differentiated. A task without gradient steps leaves it out.
-        nll: the sum of the loss terms in nats; logged, divided by ``tokens``, as ``train/loss``.
+        loss: the number that is differentiated; a mean over the terms of a batch goes through
+            :func:`~seqlab.tasks.global_mean`. A task without gradient steps leaves it out.
+        nll: the sum of the loss terms, detached; logged, divided by ``tokens``, as ``train/loss``.
         tokens: the number of those terms, an integer.
         steps: the number of tokens read, an integer, where more are read than predicted; for the logged rate.
     """

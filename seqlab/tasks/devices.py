@@ -63,6 +63,13 @@ def global_mean(mean: Tensor, count: Tensor) -> Tensor:
     Args:
         mean: :math:`m_r`, a scalar, over :math:`n_r` terms; any finite value without terms.
         count: :math:`n_r`, a scalar integer tensor.
+
+    Returns:
+        The loss to differentiate on this device; on one device ``mean`` itself.
+
+    Example:
+        >>> global_mean(torch.tensor(0.5), torch.tensor(3))
+        tensor(0.5000)
     """
     devices = world_size()
     if devices == 1:

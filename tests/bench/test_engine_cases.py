@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from seqlab.bench.engine import cases as engine_cases
+from seqlab.bench.engine import cells
 from seqlab.bench.engine.cases import draw_lengths, layer_case, lengths_case, shape_case
-from seqlab.bench.engine.cells import UserGRUCell, UserLSTMCell, all_cells, cell_name, find_cells, stock_of
+from seqlab.bench.engine.cells import UserGRUCell, UserLSTMCell, all_cells, find_cells, stock_of
 from seqlab.bench.engine.contenders import Setting, Size, disagreement
 from seqlab.errors import InputError
-from seqlab.nn import LSTMCell, Recurrent
+from seqlab.nn import IndRNNCell, LSTMCell, Recurrent
 from seqlab.nn.engine import ENGINES, available, loop
 
 SIZE = Size(7, 4, 6)
@@ -176,13 +177,23 @@ def test_bfloat16_is_in_force_where_it_was_asked_for():
     assert case.others["nn.LSTM"].values()["output"].dtype == torch.bfloat16
 
 
-def test_cells_go_by_the_names_that_the_configuration_has_for_them():
+def test_every_cell_that_ships_is_timed_by_the_name_of_its_file():
     configured = {path.stem for path in Path(__file__).parents[2].glob("conf/model/cell/*.yaml")}
-    assert configured | {"user_lstm", "user_gru"} <= set(all_cells()) | {"module"}
-    for no_cell_of_sizes in ("gated", "recurrent", "linear", "module"):
-        assert no_cell_of_sizes not in all_cells()
-    assert [cell_name(LSTMCell), cell_name(type("MGUCell", (LSTMCell,), {}))] == ["lstm", "mgu"]
+    assert set(all_cells()) == (configured - {"module"}) | {"user_lstm", "user_gru"}  # an adapter needs a module
+    assert [all_cells()[name] for name in ("lstm", "ind_rnn")] == [LSTMCell, IndRNNCell]
     assert list(find_cells(("gru", "lstm"))) == ["gru", "lstm"]
+
+
+def test_a_cells_name_is_that_of_its_file_whatever_its_class_is_called(tmp_path, monkeypatch):
+    (tmp_path / "model" / "cell").mkdir(parents=True)
+    (tmp_path / "model" / "cell" / "mgu_reset_after.yaml").write_text("_target_: seqlab.nn.MGUCell\n_partial_: true\n")
+    (tmp_path / "model" / "cell" / "_shared.yaml").write_text("bias: true\n")
+    monkeypatch.setattr(cells, "files", lambda _: tmp_path)
+    cells._configured.cache_clear()
+    try:
+        assert cells.all_cells().keys() == {"user_lstm", "user_gru", "mgu_reset_after"}
+    finally:
+        cells._configured.cache_clear()
 
 
 def test_the_users_cells_compute_the_stock_equations_but_no_kernel_serves_them():

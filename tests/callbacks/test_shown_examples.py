@@ -1,16 +1,15 @@
 """What callbacks show of a model at work: how many examples, of which task, and drawn from where."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from seqlab import callbacks
 from seqlab.config import build
-from seqlab.data import ClassificationData, TinySentiment
 from seqlab.errors import InputError
+from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask, ClassificationTask, SequenceTask
 from tests.conftest import config_of, run_here, small
+from tests.shipped import at_once
 
 SHOWING = {"ShowExamples": "examples", "AnswerAttention": "attention", "AttentionMaps": "attention"}
 
@@ -22,12 +21,18 @@ def test_callbacks_refuse_to_show_nothing(name):
 
 
 def test_a_callback_of_another_task_is_refused_by_name():
-    trainer = SimpleNamespace(datamodule=ClassificationData(TinySentiment()))
     task = object.__new__(ClassificationTask)
-    with pytest.raises(TypeError, match="expected AnswerTask and AnswerData, got ClassificationTask and Class"):
-        callbacks.AnswerAttention().on_test_end(trainer, task)
-    with pytest.raises(TypeError, match="expected ClassificationTask or TaggingTask, got AnswerTask"):
-        callbacks.ConfusionMatrix().on_test_end(trainer, object.__new__(AnswerTask))
+    with pytest.raises(InputError, match="AnswerAttention is for AnswerTask, not for ClassificationTask; leave it out"):
+        callbacks.AnswerAttention().setup(None, task, "fit")
+    callbacks.ConfusionMatrix().setup(None, task, "fit")
+    with pytest.raises(InputError, match="is for ClassificationTask or TaggingTask, not for AnswerTask"):
+        callbacks.ConfusionMatrix().setup(None, object.__new__(AnswerTask), "fit")
+
+
+def test_the_state_figure_is_refused_before_training_where_there_is_no_language_model(tmp_path):
+    with pytest.raises(InputError, match="StateFigure is for a task with a language model, not with a Classifier"):
+        run_here(tmp_path, "experiment=tiny_sentiment", "callbacks=hello", "callbacks.examples=null", "logger=none")
+    assert read_record(tmp_path).get("metrics", {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,7 @@ def test_an_option_that_the_task_does_not_have_is_refused_before_training(tmp_pa
         run_here(tmp_path, *(small(text_file) if len(overrides) == 1 else []), *overrides)
 
 
-@pytest.mark.parametrize("preset", ["hello", "tiny_sentiment", "grammar_tagger", "world_answers", "kjv_web_gru"])
+@pytest.mark.parametrize("preset", [*at_once()])
 def test_early_stopping_leaves_a_presets_callbacks_as_they_are(preset):
     alone = config_of(f"experiment={preset}")["callbacks"]
     stopped = config_of(f"experiment={preset}", "callbacks/early_stopping=plateau")["callbacks"]

@@ -84,6 +84,12 @@ def test_each_command_says_which_runs_it_is_for(run_dir, tmp_path, text_file, ca
     assert "trained a LanguageModelTask, which continues text: use seqlab generate" in capsys.readouterr().err
 
 
+def test_a_task_without_predict_is_not_said_to_continue_text(run_dir, monkeypatch):
+    monkeypatch.delattr(ClassificationTask, "predict")
+    with pytest.raises(InputError, match="trained a ClassificationTask, which has no predict: write that method"):
+        predict(load_run(run_dir), ["boring"])
+
+
 def test_a_spec_is_read_back_by_its_kind(run_dir, tmp_path, text_file):
     assert json.loads((run_dir / SPEC_NAME).read_text())["kind"] == "classification"
     assert load_run(run_dir).spec.labels == ("negative", "positive")

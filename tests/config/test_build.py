@@ -6,7 +6,7 @@ import torch
 from seqlab.config import build
 from seqlab.config.hash import config_hash
 from seqlab.config.trainer import build_trainer, check_devices, resolve_accelerator
-from seqlab.data import LanguageModelSpec
+from seqlab.data import ClassificationSpec, LanguageModelSpec
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.tasks.schedules import Plan
@@ -230,6 +230,37 @@ def test_what_two_devices_cannot_share_is_refused(overrides, words):
 def test_a_key_of_the_model_that_nothing_reads_is_refused(overrides, words):
     line = refusal(lambda config: (build.check_parts(config), build.build_model(config, SPEC)), *overrides)
     assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model.head.num_classes=3"], "model.head.num_classes=3: the data decides num_classes; leave it out"),
+        (["model.head.num_classes=3", "model.match_parameters=9000"], "model.head.num_classes=3: the data decides"),
+        (["model.input.vocab_size=9"], "model.input.vocab_size=9: the data decides vocab_size"),
+        (["model=window", "model.match_parameters=null"], "seqlab.nn.WindowModel): neither it nor a part of it takes"),
+    ],
+    ids=str,
+)
+def test_a_size_that_the_data_decides_is_not_given_to_a_part(overrides, words):
+    spec = ClassificationSpec(9, "word", ("a", "b"))
+    line = refusal(lambda config: build.build_model(config, spec), "model=classifier", *overrides)
+    assert words in line, line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["callbacks=classification"], "callbacks.confusion: ConfusionMatrix is for ClassificationTask or TaggingTask"),
+        (["callbacks=answer"], "callbacks.attention: AnswerAttention is for AnswerTask, not for LanguageModelTask"),
+        (["callbacks=translation"], "callbacks.attention: AttentionMaps is for TranslationTask"),
+    ],
+    ids=str,
+)
+def test_a_callback_of_another_task_is_refused_before_any_data_is_read(overrides, words):
+    line = refusal(build.check_parts, "experiment=hello", *overrides)
+    assert words in line and line.endswith("=null"), line
+    build.check_parts(config_of("experiment=hello", *overrides, f"{line.partition(':')[0]}=null"))
 
 
 def test_a_run_refuses_such_a_key_before_it_reads_any_data(tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
 from tests.conftest import run_here
 from tests.numbers_language import of_numbers, write_numbers
+from tests.shipped import shipped_tasks, task_of
 
 CONFIG = {
     "seed": 1,
@@ -206,6 +207,11 @@ OBSERVED = {
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
     "translation": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.hidden_size=16"],
 }
+
+
+def test_the_observers_of_every_task_are_among_them():
+    missing = shipped_tasks() - {task_of(f"experiment={preset}") for preset in OBSERVED}
+    assert not missing, f"add a preset to OBSERVED for {sorted(missing)}"
 
 
 @pytest.mark.slow

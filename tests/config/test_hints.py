@@ -61,6 +61,11 @@ def test_a_key_of_another_choice_is_told_with_that_choice():
         compose_config(["data=hello", "model.num_layer=3"])
 
 
+def test_a_key_of_several_choices_is_told_with_all_of_them():
+    with pytest.raises(InputError, match="; data=answers, data=classification, data=tagging have it"):
+        compose_config(["data=text", "data.hub=x"])
+
+
 def test_a_cell_that_was_given_as_a_value_is_told_the_group():
     with pytest.raises(InputError, match="did you mean model/cell=gru"):
         compose_config(["data=hello", "model.cell=gru"])

@@ -24,6 +24,7 @@ from seqlab.sweep.launchers import EXTRAS, kind_of
 from seqlab.sweep.search import is_search
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
+from tests.shipped import at_once, chosen
 
 CONF = Path(conf.__file__).parent
 GROUPS = {
@@ -43,16 +44,6 @@ ONE_BATCH = (
 )
 SHORT_SAMPLE = "callbacks.examples.num_tokens=5"
 TRAINED = ("model", "task", "optimizer", "scheduler", "callbacks", "callbacks/early_stopping", "logger")
-# The preset whose data a choice needs, where it is not for a language model of the small text.
-PRESET_OF = {
-    "hello": "hello",
-    "classifier": "tiny_sentiment",
-    "classification": "tiny_sentiment",
-    "tagger": "grammar_tagger",
-    "tagging": "grammar_tagger",
-    "answerer": "world_answers",
-    "answer": "world_answers",
-}
 # What a sweep is for, where it is not any data and a language model.
 SWEPT = {"babi": "data=babi", "window": "model=window"}
 
@@ -196,7 +187,8 @@ def test_the_treebank_preset_is_the_paper_to_the_letter(monkeypatch):
 
 @pytest.mark.parametrize(("group", "name"), choices(*TRAINED))
 def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
-    if preset := PRESET_OF.get(name):
+    preset = preset_of(group, name)
+    if preset:
         overrides = [f"experiment={preset}", *ONE_BATCH]
     elif name in TRANSLATING:
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
@@ -204,17 +196,31 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
         overrides = ["experiment=kjv_kneser_ney", "data=text", f"data.path={text_file}", *ONE_BATCH, SHORT_SAMPLE]
     else:
         overrides = small(text_file, *ONE_BATCH)
-    record = run_here(tmp_path, *overrides, f"{group}={name}").fields
+    try:
+        record = run_here(tmp_path, *overrides, f"{group}={name}").fields
+    except Exception as error:
+        needed = f"a preset in conf/experiment that chooses {group}={name}, over data that comes with the package"
+        tried = (
+            f"experiment={preset}" if preset else f"a language model of a small text; if it is not for that, {needed}"
+        )
+        raise AssertionError(f"{group}={name} was tried with {tried}") from error
     assert record["status"] == "completed" and math.isfinite(record["metrics"]["test/loss"])
     assert_chosen(record["config"], group, name)
 
 
+def preset_of(group: str, name: str) -> str | None:
+    """The preset whose data a choice needs: the first that makes it and trains at once; None for any language model."""
+    if group not in ("model", "task", "callbacks"):
+        return None
+    return next((preset for preset in at_once() if chosen(preset).get(group) == name), None)
+
+
 def assert_chosen(config, group, name):
     choice = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
-    choice.pop("defaults", None)
+    assert choice.pop("defaults", None) or choice
     for part in group.split("/"):
         config = config[part]
-    assert choice and choice.keys() <= config.keys()
+    assert choice.keys() <= config.keys()
     assert config.get("_target_") == choice.get("_target_")
 
 

@@ -1,14 +1,16 @@
 """The cells of ``seqlab bench engine`` by name, and the ``torch.nn`` layer that each is compared with."""
 
 import difflib
+import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-import seqlab.nn
 from seqlab.errors import InputError
 from seqlab.nn import GatedCell, RecurrentCell
 from seqlab.nn.state import State
@@ -62,15 +64,23 @@ class Stock:
 
 
 def all_cells() -> dict[str, CellFactory]:
-    """Every cell by name: the two of this module, then those of :mod:`seqlab.nn`, by their names in ``model/cell``.
+    """Every cell by name: the two of this module, then those of ``conf/model/cell``, each by the name of its file.
 
     Example:
-        >>> [name for name in all_cells() if name in ("lstm", "user_lstm", "gated")]
+        >>> [name for name in all_cells() if name in ("lstm", "user_lstm", "module")]
         ['user_lstm', 'lstm']
     """
-    exported = [getattr(seqlab.nn, name) for name in seqlab.nn.__all__]
-    shipped = {cell_name(cell): cell for cell in exported if _is_made_from_sizes(cell)}
-    return _USERS | shipped
+    return _USERS | _configured()
+
+
+@functools.cache
+def _configured() -> dict[str, CellFactory]:
+    """The classes that the files of ``conf/model/cell`` name, but for adapters, which need more than two sizes."""
+    folder = files("seqlab.conf").joinpath("model/cell")
+    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(".yaml") and path.name[0] != "_")
+    texts = {name.removesuffix(".yaml"): folder.joinpath(name).read_text() for name in names}
+    kinds = {name: get_class(OmegaConf.select(OmegaConf.create(text), "_target_")) for name, text in texts.items()}
+    return {name: kind for name, kind in kinds.items() if _is_made_from_sizes(kind)}
 
 
 def find_cells(names: Sequence[str] | None) -> dict[str, CellFactory]:
@@ -98,22 +108,8 @@ def stock_of(name: str) -> Stock:
     return counterparts.get(name.removeprefix("user_"), Stock("nn.LSTM", nn.LSTM, nn.LSTMCell, False))
 
 
-def cell_name(cell: type[RecurrentCell]) -> str:
-    """A cell's name in ``conf/model/cell``.
-
-    Example:
-        >>> from seqlab.nn import LSTMCell
-        >>> cell_name(LSTMCell), cell_name(type("LayerNormGRUCell", (LSTMCell,), {}))
-        ('lstm', 'layer_norm_gru')
-    """
-    words = cell.__name__.removesuffix("Cell")
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()
-
-
-def _is_made_from_sizes(cell: object) -> bool:
-    """Whether ``cell(input_size, hidden_size)`` makes a cell: a base class or an adapter needs more."""
-    if not (inspect.isclass(cell) and issubclass(cell, RecurrentCell)) or inspect.isabstract(cell):
-        return False
+def _is_made_from_sizes(cell: type) -> bool:
+    """Whether ``cell(input_size, hidden_size)`` makes a cell: an adapter needs more."""
     required = [
         name
         for name, parameter in inspect.signature(cell).parameters.items()

@@ -96,7 +96,7 @@ class LabelledTables(FileSource, RowSource[LabelledText]):
         cut: Cut = Cut(),
         ignore_label: Ignored = None,
     ) -> None:
-        self._files = Files.of(files).expanded("labelled texts")
+        self._files = Files.of(files).expanded("labelled texts", ", or data.hub=NAME")
         self._form, self._cut = form, cut
         cut.check_use("path" in self._files)
         self._ignored = ignored_labels(ignore_label)

@@ -59,7 +59,11 @@ class Spec:
         return None
 
     def data_arguments(self) -> dict[str, Any]:
-        """The data options, beside ``vocabulary``, with which ids mean the same on other data."""
+        """The data options, beside ``vocabulary``, that give labels the same ids on other data: ``{"labels": [...]}``.
+
+        ``seqlab evaluate`` adds them where it reads other data with a trained model. A run that begins with the weights
+        of another (``init_from``) compares them.
+        """
         return {}
 
 

@@ -38,7 +38,11 @@ def from_options(kind: Callable[..., T], *arguments: Any, **options: Any) -> T:
     made = take(kind, options, *arguments)
     if options:
         names = ", ".join(name for parameter in _parameters(kind, arguments) for name in _options_of(parameter))
-        raise TypeError(f"unexpected option {next(iter(options))!r}: {kind.__name__} takes {names}")
+        kinds = [*(type(argument).__name__ for argument in arguments), kind.__name__]
+        raise TypeError(
+            f"unexpected option {next(iter(options))!r}: {'neither ' if len(kinds) > 1 else ''}{' nor '.join(kinds)} "
+            f"{'takes it' if len(kinds) > 1 else 'does not take it'}; {kind.__name__} takes {names}"
+        )
     return made
 
 

@@ -24,11 +24,14 @@ class Reading(Generic[Row]):
 
 
 class RowSource(ABC, Generic[Row]):
-    """A source that reads all its splits at once, on first use."""
+    """A source that reads all its splits at once, on first use: it has ``read`` and ``left_out``.
+
+    A subclass defines ``_read_splits``.
+    """
 
     @abstractmethod
     def _read_splits(self) -> Mapping[str, Reading[Row]]:
-        """Reads "train", "validation" and "test"."""
+        """Reads "train", "validation" and "test": for each a :class:`Reading` of its rows."""
 
     @cached_property
     def _splits(self) -> Mapping[str, Reading[Row]]:

@@ -151,12 +151,12 @@ class Files:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value}
 
-    def expanded(self, what: str, elsewhere: str = ", or data.hub=NAME") -> dict[str, list[Path]]:
+    def expanded(self, what: str, elsewhere: str = "") -> dict[str, list[Path]]:
         """The files of "path", or those of each of the three splits.
 
         Args:
             what: what the files hold, for messages.
-            elsewhere: what can be given in place of files, for messages.
+            elsewhere: what can be given in place of files, for messages, such as ", or data.hub=NAME".
 
         Raises:
             InputError: both or neither of ``path`` and the three splits are given, or a file is missing or in two
@@ -178,7 +178,10 @@ class Files:
 
 
 class FileSource:
-    """A source that reads files. A subclass sets ``_files``, the files of "path" or of each split."""
+    """A source that reads files: it has ``__str__`` and ``files()``.
+
+    A subclass sets ``_files``, the files of "path" or of each split, by :meth:`Files.expanded`.
+    """
 
     _files: Mapping[str, Sequence[Any]]
 

@@ -124,7 +124,7 @@ class TextFiles(FileSource):
     ) -> None:
         self._fractions = check_fractions(split)
         self._encoding = codec_name(encoding)
-        self._files = Files.of(files).expanded("text", elsewhere="")
+        self._files = Files.of(files).expanded("text")
         self._digests: dict[Path, str] = {}
         self._positions: dict[str, tuple[int, int]] | None = None
 

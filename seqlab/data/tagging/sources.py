@@ -52,7 +52,7 @@ class TaggedFiles(FileSource, RowSource[TaggedSentence]):
     """
 
     def __init__(self, files: Files | Paths = Files(), form: TagFormat = TagFormat(), cut: Cut = Cut()) -> None:
-        self._files = Files.of(files).expanded("tagged sentences")
+        self._files = Files.of(files).expanded("tagged sentences", ", or data.hub=NAME")
         self._form, self._cut = form, cut
         cut.check_use("path" in self._files)
 

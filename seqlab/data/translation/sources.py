@@ -176,7 +176,7 @@ class ParallelTables(_Pairs):
         cut: Cut = Cut(DEFAULT_SPLIT),
     ) -> None:
         self._form = form
-        self._files = Files.of(files).expanded("sentence pairs")
+        self._files = Files.of(files).expanded("sentence pairs", ", or data.hub.path=NAME")
         super().__init__(cut, skip_empty)
 
     def _read_all(self) -> dict[str, list[SentencePair]]:

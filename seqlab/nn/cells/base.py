@@ -113,7 +113,8 @@ class GatedCell(RecurrentCell):
 
     Parameters ``weight_ih (G*H, I)``, ``weight_hh (G*H, H)``, ``bias_ih (G*H)``, ``bias_hh (G*H)`` carry the names, the
     order and the initialisation, uniform in ±1/sqrt(H), of ``torch.nn``'s cells; ``bias=False`` leaves the biases out.
-    ``forget_gate`` is the index of the forget gate among the G chunks, for :func:`~seqlab.nn.initialize`, or None.
+    ``forget_gate``, for :func:`~seqlab.nn.initialize`, is the index of the chunk whose gate keeps the old state when it
+    is open; None without such a gate, and where an open gate forgets.
     A cell that multiplies ``h`` by no matrix says ``recurrent = False``: it has neither ``weight_hh`` nor ``bias_hh``,
     and ``gh`` is None.
 

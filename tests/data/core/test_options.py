@@ -7,8 +7,11 @@ import pytest
 from seqlab.data import (
     Batching,
     ClassificationData,
+    Files,
     Grammar,
     LabelledTables,
+    ParallelTables,
+    TableFormat,
     TaggingData,
     TinySentiment,
     WordReading,
@@ -34,13 +37,29 @@ def test_options_go_to_the_part_that_has_them_and_the_rest_is_as_by_default():
     assert data.labels == whole.labels == ("positive", "negative")
 
 
+def test_an_option_that_nothing_takes_is_told_with_the_source_that_was_asked_too():
+    with pytest.raises(TypeError, match="option 'hub': neither TinySentiment nor ClassificationData takes it; Class"):
+        from_options(ClassificationData, TinySentiment(), hub="imdb")
+    with pytest.raises(TypeError, match="option 'hub': Grammar does not take it; Grammar takes layer"):
+        from_options(Grammar, hub="imdb")
+
+
+def test_a_data_set_of_the_hub_is_named_where_it_can_be_given_and_by_its_key():
+    with pytest.raises(InputError, match=r"data\.test=$"):
+        Files().expanded("numbers")
+    with pytest.raises(InputError, match=r"data\.test=, or data\.hub=NAME$"):
+        LabelledTables()
+    with pytest.raises(InputError, match=r"data\.test=, or data\.hub\.path=NAME$"):
+        ParallelTables(form=TableFormat())
+
+
 def test_a_part_may_be_given_whole():
     data = from_options(TaggingData, Grammar(), words=WordReading(lowercase=True), batch_size=3)
     assert data.words.lowercase and data.batch_size == 3
 
 
 def test_an_option_that_nothing_takes_is_named_with_those_that_are():
-    with pytest.raises(TypeError, match=r"'max_sentences': ClassificationData takes unit, .*batch_size, .*labels"):
+    with pytest.raises(TypeError, match=r"'max_sentences': .*; ClassificationData takes unit, .*batch_size, .*labels"):
         from_options(ClassificationData, TinySentiment(), max_sentences=3)
 
 

@@ -9,13 +9,18 @@ from torch import nn
 from seqlab.nn import (
     CoupledLSTMCell,
     Encoder,
+    GRUCell,
     IndRNNCell,
     IRNNCell,
     LayerNormGRUCell,
     LayerNormLSTMCell,
+    LSTMCell,
     MGUCell,
+    MinGRUCell,
+    MinLSTMCell,
     PeepholeLSTMCell,
     Recurrent,
+    RNNCell,
     SLSTMCell,
     UGRNNCell,
     initialize,
@@ -24,6 +29,7 @@ from seqlab.nn import (
 from seqlab.nn.engine import available
 from seqlab.nn.size import count_parameters
 from seqlab.testing import check_cell
+from tests.shipped import shipped_cells
 
 
 def sigmoid(v):
@@ -134,8 +140,18 @@ CELLS = {
     "slstm": (SLSTMCell, unstabilised_slstm),
     "slstm exp": (partial(SLSTMCell, forget="exp"), partial(unstabilised_slstm, forget=torch.exp)),
 }
+ELSEWHERE = {
+    "tests/nn/cells/test_cells.py": (RNNCell, GRUCell, LSTMCell),
+    "tests/nn/engine/test_parallel.py": (MinGRUCell, MinLSTMCell),
+}
 every_cell = pytest.mark.parametrize("name", CELLS)
 with_and_without_bias = pytest.mark.parametrize("bias", [True, False])
+
+
+def test_the_equation_of_every_cell_that_ships_is_tested():
+    tested = {getattr(factory, "func", factory) for factory, _ in CELLS.values()}.union(*ELSEWHERE.values())
+    missing = sorted(kind.__name__ for kind in shipped_cells() - tested)
+    assert not missing, f"without an equation in CELLS of test_variants.py: {missing}"
 
 
 def moved(cell):

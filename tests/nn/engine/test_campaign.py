@@ -8,7 +8,8 @@ from seqlab.nn.engine.scan import build
 from seqlab.run import loaded
 from tests.nn.engine.campaign import history
 from tests.nn.engine.campaign.campaign import HISTORIES, Lives, describe
-from tests.nn.engine.campaign.family import family
+from tests.nn.engine.campaign.family import SHIPPED, family
+from tests.shipped import shipped_cells
 
 # The first cases of 24 lives, of eight cases each. Of the lives of the first 33 cells, they are those that cost least
 # and together still have every kind of event below, 377 runs on a compiled step, and 27 programs.
@@ -49,6 +50,11 @@ def test_every_engine_gives_what_the_written_out_steps_give(compiled_quickly, tm
         assert not record["faults"], f"{record['faults']}\n{describe(case)}"
         compiled += record["engines"].get("scan", 0)
     runs[first] = compiled, build.compilations - before
+
+
+def test_every_cell_that_ships_is_drawn():
+    missing = {kind.__name__ for kind in shipped_cells()} - set(SHIPPED)
+    assert not missing, f"add to the end of SHIPPED in campaign/family.py: {sorted(missing)}"
 
 
 def test_the_lives_have_every_kind_of_event():

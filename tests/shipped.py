@@ -1,0 +1,63 @@
+"""What the project ships, read from the packages and ``conf/``: lists of tests are made from it or compared with it."""
+
+import functools
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from seqlab import conf, tasks
+from seqlab.bench.engine.cells import all_cells
+from seqlab.config.paths import declared_keys
+from seqlab.nn import GatedCell, LinearCell, RecurrentCell
+from tests.conftest import config_of
+
+CONF = Path(conf.__file__).parent
+PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("[!_]*.yaml"))
+
+
+def shipped_cells() -> set[type[RecurrentCell]]:
+    """The classes of ``conf/model/cell``, without the adapter for modules."""
+    return {kind for name, kind in all_cells().items() if not name.startswith("user_")}
+
+
+def hook_of(kind: type[RecurrentCell]) -> str:
+    """The method in which a cell says what a step does: "coefficients", "pointwise" or "step"."""
+    if issubclass(kind, LinearCell):
+        return "coefficients"
+    return "pointwise" if issubclass(kind, GatedCell) and kind.step is GatedCell.step else "step"
+
+
+def shipped_tasks() -> set[str]:
+    """The names of the tasks that train by gradients."""
+    return {name for name in tasks.__all__ if name.endswith("Task")} - {"SequenceTask", "CountingTask"}
+
+
+def task_of(*overrides: str) -> str:
+    """The name of the class that a configuration's task is of."""
+    return str(config_of(*overrides)["task"]["_target_"]).rpartition(".")[2]
+
+
+@functools.cache
+def at_once() -> dict[str, str]:
+    """The presets that train at once, with small data that comes with the package; for each the name of its task."""
+    return {preset: task_of(f"experiment={preset}") for preset in PRESETS if _is_at_once(preset)}
+
+
+def _is_at_once(preset: str) -> bool:
+    data = chosen(preset).get("data")
+    if data is None or "kjv" in data:  # a book
+        return False
+    keys = declared_keys(OmegaConf.load(CONF / "data" / f"{data}.yaml")["_target_"])
+    return keys is not None and not keys.files and keys.hub is None
+
+
+def chosen(preset: str) -> dict[str, str]:
+    """The choices of groups, such as "model" or "model/cell", that a preset's file makes."""
+    defaults = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / f"{preset}.yaml")).get("defaults", ())
+    entries = [entry for entry in defaults if isinstance(entry, dict)]
+    return {
+        key.removeprefix("override ").lstrip("/"): value
+        for entry in entries
+        for key, value in entry.items()
+        if isinstance(value, str)
+    }
