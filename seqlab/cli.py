@@ -129,6 +129,14 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     predict.add_argument("--file", type=Path, metavar="FILE", help="a text file of further inputs, one a line")
     predict.add_argument("--json", action="store_true", help="print one JSON object a line")
 
+    states = _command(commands, "states", _states, "draw what a layer holds while the model reads a text")
+    states.add_argument("text", metavar="TEXT", help="the text that the model reads")
+    states.add_argument("--output", required=True, type=Path, metavar="FILE", help="the picture, .png, .pdf or .svg")
+    states.add_argument("--part", default="h", metavar="NAME", help="h, c or a gate's name such as f (default: h)")
+    states.add_argument("--layer", type=positive, metavar="N", help="from 1 at the bottom (default: the uppermost)")
+    states.add_argument("--direction", choices=("forward", "backward"), help="of a bidirectional model")
+    states.add_argument("--units", metavar="N[,N]", help="the units to draw, from 0 (default: all)")
+
 
 def _command(
     commands: "argparse._SubParsersAction[_Parser]", name: str, run: object, text: str
@@ -212,6 +220,21 @@ def _predict(args: argparse.Namespace) -> int:
             print(json.dumps(prediction.values, ensure_ascii=not is_unicode(sys.stdout)))
         else:
             print(prediction.line)
+    return 0
+
+
+def _states(args: argparse.Namespace) -> int:
+    from seqlab.report.output import check_picture
+
+    check_picture("--output", args.output)
+    run_dir = _open_run(args)
+    with quick_imports():
+        from seqlab.commands.states import draw, parse_units
+        from seqlab.run.load import load_run
+
+    options = {"part": args.part, "layer": args.layer, "direction": args.direction, "units": parse_units(args.units)}
+    states = draw(load_run(run_dir), args.text, args.output, **options)
+    print(f"{states!r}: {args.output}")
     return 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from seqlab.data import Spec, Vocabulary
+    from seqlab.inside import States
     from seqlab.run.load import SavedRun
     from seqlab.tasks import Prediction
 
@@ -204,6 +205,27 @@ class Run:
         with quick_imports():
             from seqlab.commands.predict import predict
         return predict(self._saved, inputs, None if file is None else Path(file))
+
+    def states(self, text: str, *, gates: bool = True) -> "States":
+        """Shows what every layer holds while the model reads a text, token by token.
+
+        The layers are those of the model's encoder, and the states those of its forward pass; a classifier that reads
+        no more than so many tokens has so many states. :meth:`seqlab.inside.States.figure` draws them, as
+        ``seqlab states RUN_DIR TEXT`` does.
+
+        Args:
+            text: of a language model the beginning of a text, of other tasks an input as :meth:`predict` takes it.
+            gates: whether gates are kept too.
+
+        Returns:
+            The states with the text's tokens: ``run.states("hello").part("h", layer=1)`` is ``(5, H)``.
+
+        Raises:
+            InputError: the text is empty or has tokens that the vocabulary lacks, or no recurrent layer reads them.
+        """
+        with quick_imports():
+            from seqlab.commands.states import states_of
+        return states_of(self._saved, text, gates=gates)
 
 
 def _checkpoint_stamp(run_dir: Path) -> tuple[Any, ...] | None:

@@ -41,6 +41,7 @@ from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
 from seqlab.nn.models.translator import Translator
 from seqlab.nn.models.window import WindowModel
+from seqlab.nn.recording import LayerCall, record_states
 from seqlab.nn.size import match_parameters
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "LSTMCell",
     "LanguageModel",
     "LastPooling",
+    "LayerCall",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LinearCell",
@@ -94,6 +96,7 @@ __all__ = [
     "initialize",
     "match_parameters",
     "norms_by_distance",
+    "record_states",
     "state_gradients",
     "step_gradient_norms",
     "step_gradients",
