@@ -4,6 +4,7 @@ Nothing here knows of runs or configurations: :meth:`seqlab.commands.run.Run.sta
 model and text. Gradients over time are measured in :mod:`seqlab.nn.gradients`, and drawn here.
 """
 
+from seqlab.inside.draw import draw_norms_by_lag, draw_states
 from seqlab.inside.states import LayerStates, States
 
-__all__ = ["LayerStates", "States"]
+__all__ = ["LayerStates", "States", "draw_norms_by_lag", "draw_states"]

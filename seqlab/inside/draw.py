@@ -1,6 +1,6 @@
 """Pictures of what happens inside a network: values over the tokens of a text, and gradients over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from torch import Tensor
@@ -11,6 +11,9 @@ MOST_TOKENS: Final = 2_000
 """The most tokens of a picture: it would be longer than a page can show."""
 
 _LINE: Final = 80  # tokens in a line
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES: Final = ("-", "--", ":", "-.")
 _NAMED_UNITS: Final = 40  # up to so many, each unit's row has its number
 
 
@@ -70,6 +73,47 @@ def draw_states(values: Tensor, labels: Sequence[str], *, units: Sequence[int] |
     figure.supylabel("unit")
     figure.suptitle(title)
     figure.colorbar(image, ax=list(lines), aspect=12, shrink=min(1.0, 2 / len(lines)), pad=0.01)
+    return figure
+
+
+def draw_norms_by_lag(norms: Mapping[str, Tensor], title: str = "gradient by lag") -> Any:
+    """Draws norms of gradients by lag, of :func:`seqlab.nn.norms_by_lag`: a line for each layer and part.
+
+    The norms are on a logarithmic scale. A norm of 0, as of a part of the last state that no loss reads, is left out.
+
+    Args:
+        norms: ``(T,)`` by the name of the layer and part.
+        title: what the picture shows.
+
+    Returns:
+        The Matplotlib figure.
+
+    Example:
+        >>> import torch
+        >>> len(draw_norms_by_lag({"layers.0.h": torch.tensor([1.0, 0.5, 0.25])}).axes[0].lines)
+        1
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    parts = list(dict.fromkeys(name.rpartition(".")[2] for name in norms))
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in norms))
+    for name, values in norms.items():
+        layer, _, part = name.rpartition(".")
+        positive = values.detach().double().cpu().masked_fill(values.cpu() <= 0, float("nan"))
+        style: dict[str, Any] = {
+            "color": _COLORS[layers.index(layer) % len(_COLORS)],
+            "linestyle": _DASHES[parts.index(part) % 4],
+        }
+        axes.plot(range(len(values)), positive.numpy(), label=name, marker="." if len(values) < 3 else None, **style)
+    axes.set_yscale("log")
+    axes.set_xlabel("lag k, in steps")
+    axes.set_ylabel("mean norm of the gradient of the loss at t by the state at t - k")
+    axes.set_title(title)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8)
     return figure
 
 

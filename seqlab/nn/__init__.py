@@ -21,6 +21,7 @@ from seqlab.nn.gradients import (
     step_gradients,
     truncation_bias,
 )
+from seqlab.nn.lags import norms_by_lag
 from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
@@ -96,6 +97,7 @@ __all__ = [
     "initialize",
     "match_parameters",
     "norms_by_distance",
+    "norms_by_lag",
     "record_states",
     "state_gradients",
     "step_gradient_norms",

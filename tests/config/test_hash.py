@@ -125,7 +125,7 @@ NOT_COUNTED = {
         for key in (
             "progress.every_n_minutes",
             *(f"examples.{name}" for name in ("num_examples", "print_test", "prompt", "num_tokens", "temperature")),
-            *("state_figure.text", "attention.num_examples"),
+            *("state_figure.text", "attention.num_examples", "gradients.num_rows", "gradients.positions"),
         )
     },
 }
