@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from seqlab.config import build
 from seqlab.data.formats.text import plain_text
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
+from seqlab.inside.labels import LABELS, Label
 from seqlab.inside.states import States
+from seqlab.inside.units import UnitRanking, rank_units
 from seqlab.nn import Encoder, Input, NextTokenModel
 from seqlab.nn.models.generation import evaluation
 from seqlab.nn.recording import LayerCall, record_states
@@ -97,6 +100,38 @@ def _layers_of_text(model: nn.Module, calls: dict[str, list[LayerCall]]) -> dict
         return {name: each for name, each in calls.items() if model.get_submodule(name) in own}
     inputs = {part for module in model.modules() if isinstance(module, Input) for part in module.modules()}
     return {name: each for name, each in calls.items() if model.get_submodule(name) not in inputs}
+
+
+def find_units(run: SavedRun, text: str, label: str | Label, **options: Any) -> UnitRanking:
+    """The units of a run's model that follow a label, beside those of an untrained network.
+
+    Args:
+        run: the run.
+        text: as in :func:`states_of`.
+        label: one of :data:`seqlab.inside.LABELS`, or a function from the tokens to a number for each.
+        **options: of :func:`seqlab.inside.rank_units`.
+
+    Raises:
+        InputError: as :func:`states_of` and :func:`seqlab.inside.rank_units` do, or there is no such label.
+    """
+    if isinstance(label, str):
+        if label not in LABELS:
+            raise InputError(f"label {label!r}: expected {', '.join(LABELS)}, or a function of one's own")
+        label = LABELS[label]
+    options.setdefault("name", getattr(label, "__name__", "label"))
+    gates = options.get("parts") is not None
+    states = states_of(run, text, gates=gates)
+    labels = label(states.labels)
+    ranking = rank_units(states, labels, **options)
+    untrained = states_of(run, text, model=untrained_model(run, options.get("seed", 0)), gates=gates)
+    return replace(ranking, untrained=rank_units(untrained, labels, **options))
+
+
+def untrained_model(run: SavedRun, seed: int = 0) -> nn.Module:
+    """A model of a run's configuration with the weights that training would begin from under another seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build.build_model(run.config, run.spec).eval()
 
 
 def draw(run: SavedRun, text: str, output: Path, **options: Any) -> States:

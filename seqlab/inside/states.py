@@ -171,6 +171,16 @@ class States:
         arrow = ", backward" if chosen.direction == "backward" else ""
         return draw_states(chosen[part], self.labels, units=units, title=f"{part} of layer {chosen.layer}{arrow}")
 
+    def _repr_html_(self) -> str:
+        """The states in a notebook: the layers and their parts, by the shape of their values."""
+        rows = "".join(
+            f"<tr><td>{layer.layer}</td><td>{layer.direction}</td><td>{part}</td><td>{tuple(layer[part].shape)}</td></tr>"
+            for layer in self.layers
+            for part in (*layer.states, *layer.gates)
+        )
+        head = "<tr><th>layer</th><th>direction</th><th>part</th><th>tokens, units</th></tr>"
+        return f'<table class="seqlab-states">{head}{rows}</table>'
+
     def __repr__(self) -> str:
         layers = ", ".join(f"layer {layer.layer} {layer.direction}" for layer in self.layers)
         parts = ", ".join([*self.layers[-1].states, *self.layers[-1].gates])

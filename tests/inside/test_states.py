@@ -5,8 +5,11 @@ import torch
 
 import seqlab
 from seqlab.cli import main
+from seqlab.config import build
 from seqlab.errors import InputError
+from seqlab.inside import States, rank_units
 from seqlab.inside.draw import draw_states, visible
+from seqlab.nn import record_states
 from tests.conftest import run_here, small
 
 QUICK = ("logger=none", "trainer.max_epochs=-1", "trainer.max_steps=1", "trainer.val_check_interval=1")
@@ -161,3 +164,24 @@ def test_a_picture_has_a_row_for_each_unit_and_a_column_for_each_token():
     with pytest.raises(InputError, match="2,000 tokens"):
         draw_states(torch.zeros(2001, 1), "a" * 2001)
     assert visible(" \n\x00") == "\u2423\u21b5\ufffd"
+
+
+def test_units_of_a_run_stand_beside_those_of_an_untrained_network(runs):
+    run, text = runs("characters"), "bad cab fed " * 20
+    before = torch.get_rng_state()
+    ranking = run.find_units(text, "after_space", top=2, shifts=9, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert ranking.label == "after_space" and ranking.tried == 4 * 16  # h and c of two layers
+    labels = [0, *(int(letter == " ") for letter in text[:-1])]
+    again = rank_units(run.states(text), labels, name="after_space", top=2, shifts=9, seed=3)
+    assert ranking.units == again.units and ranking.untrained != again
+    torch.manual_seed(3)
+    fresh = build.build_model(run.config, run.spec).eval()
+    tokens = torch.from_numpy(run.vocabulary.encode(text)).unsqueeze(0)
+    with torch.no_grad():
+        states = States.from_calls(text, record_states(fresh, lambda: fresh(tokens)))
+    assert rank_units(states, labels, top=2, shifts=9, seed=3).units == ranking.untrained.units
+    own = run.find_units(text, lambda tokens: [token == "a" for token in tokens], parts=["i"], shifts=9, top=1)
+    assert own.best.part == "i" and own.tried == 2 * 16
+    with pytest.raises(InputError, match=r"label 'after': expected position_in_line, .*or a function of one's own"):
+        run.find_units(text, "after")
