@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/inside"))
     parser.add_argument("--steps", type=int, help="training steps of each run, other than the preset's")
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--tokens", type=int, default=20_000, help="characters of the test split that are read")
+    parser.add_argument("--tokens", type=int, default=12_000, help="characters of the test split that are read")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -105,12 +105,18 @@ def table(found: list[Found]) -> str:
             units = ", ".join(f"{each.best.part}{each.best.unit} of {each.best.layer}" for each in trained)
             columns = [
                 spread([abs(each.best.chosen - chance) + chance for each in trained]),
-                spread([abs(each.best.held_out - chance) + chance for each in trained]),
+                spread([held_out(each) for each in trained]),
                 spread([each.threshold + chance for each in trained]),
-                spread([abs(each.best.held_out - chance) + chance for each in untrained]),
+                spread([held_out(each) for each in untrained]),
             ]
             lines.append(f"| `{name}` | {layers} | {trained[0].measure} | {units} | " + " | ".join(columns) + " |")
     return "\n".join(lines)
+
+
+def held_out(ranking: UnitRanking) -> float:
+    """The held-out score of the best unit, above chance where it is on the side that it was chosen for."""
+    best, chance = ranking.best, ranking.chance
+    return chance + float(np.sign(best.chosen - chance)) * (best.held_out - chance)
 
 
 def spread(values: list[float]) -> str:

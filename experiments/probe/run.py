@@ -6,6 +6,7 @@ Needs the treebank under SEQLAB_DATA. ``--sentences 300 --epochs 1 --seeds 1`` i
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 SPLITS: Final = {"train": "train", "validation": "dev", "test": "test"}
 TARGETS: Final = {"word before": -1, "word read": 0, "word to come": 1}
 LAYERS = 2
+PLACES: Final = ("embedding", *(f"layer {layer + 1}" for layer in range(LAYERS)))
 COLORS: Final = {"word before": "#009E73", "word read": "#0072B2", "word to come": "#D55E00"}
 WHEN = ("trained", "untrained")
 Sentences = list[tuple[list[str], list[str]]]  # words and tags
@@ -98,7 +100,9 @@ def train(sweep_dir: Path, files: dict[str, Path], epochs: int, seeds: str) -> i
 
 
 def probe_runs(sweep_dir: Path, epochs: int, seeds: str, splits: dict[str, Sentences], count: int) -> Results:
+    """The accuracies by target, network and place; those of an earlier call are not computed again."""
     results: Results = {}
+    written = Written(sweep_dir / "probes.jsonl")
     for path in sorted(sweep_dir.glob("*/run.json")):
         record = read_record(path)
         config = record["config"]
@@ -110,16 +114,42 @@ def probe_runs(sweep_dir: Path, epochs: int, seeds: str, splits: dict[str, Sente
         for when, model in zip(WHEN, (run.language_model(), untrained_model(run, config["seed"])), strict=True):
             assert isinstance(model, LanguageModel)
             chosen = {"train": splits["train"][:count], "test": splits["test"]}
-            read = {split: states_of(model, run.vocabulary, sentences) for split, sentences in chosen.items()}
+            read: dict[str, dict[str, Tensor]] = {}
             for target, offset in TARGETS.items():
-                for place in read["train"]:
-                    accuracy = probe(chosen, read, place, offset)
+                for place in PLACES:
+                    key = [path.parent.name, count, when, target, place]
+                    accuracy = written.get(key)
+                    if accuracy is None:
+                        read = read or {
+                            split: states_of(model, run.vocabulary, sentences) for split, sentences in chosen.items()
+                        }
+                        accuracy = written.add(key, probe(chosen, read, place, offset))
                     results.setdefault((target, when, place), []).append(accuracy)
                     print(f"seed {config['seed']}, {when}, {target}, {place}: {accuracy:.4f}", flush=True)
         for target, offset in TARGETS.items():
             tags = {split: tags_at(sentences, offset)[1] for split, sentences in chosen.items()}
             results.setdefault((target, "", "majority"), []).append(majority_accuracy(tags["train"], tags["test"]))
     return results
+
+
+class Written:
+    """Accuracies in a file, a line each, so that a study that is stopped goes on where it was."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        lines = file.read_text().splitlines() if file.exists() else []
+        self.accuracies = {json.dumps(line["key"]): float(line["accuracy"]) for line in map(json.loads, lines)}
+
+    def get(self, key: list[Any]) -> float | None:
+        return self.accuracies.get(json.dumps(key))
+
+    def add(self, key: list[Any], accuracy: float) -> float:
+        self.accuracies[json.dumps(key)] = accuracy
+        content = "".join(
+            json.dumps({"key": json.loads(each), "accuracy": value}) + "\n" for each, value in self.accuracies.items()
+        )
+        write_atomically(self.file, content.encode())
+        return accuracy
 
 
 def states_of(model: LanguageModel, vocabulary: Any, sentences: Sentences) -> dict[str, Tensor]:
@@ -158,14 +188,13 @@ def probe(sentences: dict[str, Sentences], states: dict[str, dict[str, Tensor]],
 
 
 def table(results: Results) -> str:
-    places = ["embedding", *(f"layer {layer + 1}" for layer in range(LAYERS))]
     lines = [
-        f"| tag of the | network | majority | {' | '.join(places)} |",
-        "| :-- | :-- |" + " --: |" * (1 + len(places)),
+        f"| tag of the | network | majority | {' | '.join(PLACES)} |",
+        "| :-- | :-- |" + " --: |" * (1 + len(PLACES)),
     ]
     for target in TARGETS:
         for when in WHEN:
-            values = [results[target, "", "majority"], *(results[target, when, place] for place in places)]
+            values = [results[target, "", "majority"], *(results[target, when, place] for place in PLACES)]
             lines.append(f"| {target} | {when} | " + " | ".join(map(cell_of, values)) + " |")
     return "\n".join(lines)
 
@@ -178,15 +207,14 @@ def cell_of(values: list[float]) -> str:
 
 
 def draw(results: Results, file: Path) -> None:
-    places = ["embedding", *(f"layer {layer + 1}" for layer in range(LAYERS))]
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     axes = figure.subplots()
     for target, color in COLORS.items():
         for when, style in zip(WHEN, ("o-", "o--"), strict=True):
-            rows = np.array([results[target, when, place] for place in places])
+            rows = np.array([results[target, when, place] for place in PLACES])
             label = target if when == "trained" else f"{target}, untrained network"
             axes.plot(
-                range(len(places)),
+                range(len(PLACES)),
                 100 * rows.mean(1),
                 style,
                 color=color,
@@ -194,10 +222,10 @@ def draw(results: Results, file: Path) -> None:
                 alpha=1 if when == "trained" else 0.6,
             )
             for column in rows.T:
-                axes.plot(range(len(places)), 100 * column, "o", color=color, markersize=3, mfc="white")
+                axes.plot(range(len(PLACES)), 100 * column, "o", color=color, markersize=3, mfc="white")
         majority = 100 * np.mean(results[target, "", "majority"])
         axes.axhline(majority, color=color, linewidth=0.8, linestyle=":")
-    axes.set_xticks(range(len(places)), places)
+    axes.set_xticks(range(len(PLACES)), PLACES)
     axes.set_ylabel("accuracy of a linear probe, %")
     axes.set_title("Parts of speech in the layers of a word model (dotted: the commonest tag)", fontsize="medium")
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)

@@ -25,7 +25,8 @@ class UnitScore:
         unit: its number, from 0.
         chosen: the score on the first part of the text, by which units are ranked.
         held_out: the score on the rest.
-        p: the share of circular shifts of the held-out labels, these among them, for which any unit at all is as good.
+        p: the share of circular shifts of the held-out labels, these among them, for which any unit at all is as good;
+            1 for a unit that is on the other side of chance there.
     """
 
     layer: int
@@ -172,7 +173,9 @@ def rank_units(
     units = []
     for index in order:
         (layer, direction, part), unit = names[index]
-        as_good = (best >= abs(scores[index] - chance)).sum()
+        # On the side of chance that was chosen: a unit that turns about on the rest has not held.
+        strength = (scores[index] - chance) * np.sign(chosen[index] - chance)
+        as_good = (best >= strength).sum()
         p = float((1 + as_good) / (1 + shifts))
         units.append(UnitScore(layer, direction, part, unit, float(chosen[index]), float(scores[index]), p))
     measure = "AUC" if binary else "Spearman's rho"

@@ -60,6 +60,13 @@ def test_a_planted_unit_is_found_and_holds_on_the_rest(sign):
     assert "blocks: AUC, 20 units" in str(ranking) and ranking.frame()["unit"][0] == 7
 
 
+def test_a_unit_that_turns_about_on_the_rest_has_not_held():
+    label = blocks(400, 5)
+    values = np.concatenate([label[:200], -label[200:]]).astype(float)[:, None]
+    best = rank_units(states_with(values), label).best
+    assert (best.chosen, best.held_out, best.p) == (1.0, 0.0, 1.0)
+
+
 def test_by_chance_few_are_found_although_neighbours_are_alike():
     """Of labels that nothing follows, one in twenty or so is said to be followed; independent draws would say most."""
     found = 0
