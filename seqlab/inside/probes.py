@@ -45,7 +45,7 @@ class Probe:
 def fit_probe(features: Tensor, labels: Sequence[Hashable], *, l2: float = 1e-3, max_iter: int = 200) -> Probe:
     """Fits multinomial logistic regression to states, by L-BFGS from zero weights: nothing is drawn.
 
-        min over W, b:   mean_n -log softmax(W x_n + b)[y_n] + l2 / 2 * |W|^2,   x standardised
+        min over W, b:   mean_n -log softmax(W x_n + b)[y_n] + l2 / 2 * sum(W^2),   x standardised
 
     Fit it on some sentences and take :meth:`Probe.accuracy` on others, beside a probe of the embeddings, one of an
     untrained network, and :func:`majority_accuracy`: a probe's accuracy by itself says little (Hewitt & Liang 2019).
