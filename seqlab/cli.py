@@ -136,6 +136,13 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
     export.add_argument("--int8", action="store_true", help="8-bit weights too, measured on the validation split")
     export.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
+    states = _command(commands, "states", _states, "draw what a layer holds while the model reads a text")
+    states.add_argument("text", metavar="TEXT", help="the text that the model reads")
+    states.add_argument("--output", required=True, type=Path, metavar="FILE", help="the picture, .png, .pdf or .svg")
+    states.add_argument("--part", default="h", metavar="NAME", help="h, c or a gate's name such as f (default: h)")
+    states.add_argument("--layer", type=positive, metavar="N", help="from 1 at the bottom (default: the uppermost)")
+    states.add_argument("--direction", choices=("forward", "backward"), help="of a bidirectional model")
+    states.add_argument("--units", metavar="N[,N]", help="the units to draw, from 0 (default: all)")
 
 
 def _command(
@@ -237,6 +244,21 @@ def _export(args: argparse.Namespace) -> int:
     for line in lines(metadata):
         print(line)
     print(folder)
+    return 0
+
+
+def _states(args: argparse.Namespace) -> int:
+    from seqlab.report.output import check_picture
+
+    check_picture("--output", args.output)
+    run_dir = _open_run(args)
+    with quick_imports():
+        from seqlab.commands.states import draw, parse_units
+        from seqlab.run.load import load_run
+
+    options = {"part": args.part, "layer": args.layer, "direction": args.direction, "units": parse_units(args.units)}
+    states = draw(load_run(run_dir), args.text, args.output, **options)
+    print(f"{states!r}: {args.output}")
     return 0
 
 

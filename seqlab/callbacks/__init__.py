@@ -11,6 +11,7 @@ from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.callbacks.confusion import ConfusionMatrix
 from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure
+from seqlab.callbacks.gradients import GradientsByLag
 from seqlab.callbacks.metrics import TrainingMetrics
 from seqlab.callbacks.progress import EpochLines, ProgressLines, RichProgress
 
@@ -21,6 +22,7 @@ __all__ = [
     "AttentionMaps",
     "ConfusionMatrix",
     "EpochLines",
+    "GradientsByLag",
     "Observer",
     "ProgressLines",
     "RichProgress",

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from seqlab.data import Spec, Vocabulary
+    from seqlab.inside import States, UnitRanking
+    from seqlab.inside.labels import Label
     from seqlab.run.load import SavedRun
     from seqlab.tasks import Prediction
 
@@ -50,6 +53,18 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {str(self.run_dir)!r}: {self.record['status']}>"
+
+    def _repr_html_(self) -> str:
+        """The run in a notebook: its status, its metrics, and what was asked for."""
+        facts = {"run": str(self.run_dir), "status": str(self.record["status"])}
+        if self.record["error"]:
+            facts["error"] = str(self.record["error"])
+        facts["overrides"] = " ".join(self.record["overrides"])
+        if self.record["num_parameters"] is not None:
+            facts["parameters"] = f"{self.record['num_parameters']:,}"
+        facts |= {name: f"{value:.6g}" for name, value in self.record["metrics"].items()}
+        rows = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items() if text)
+        return f'<table class="seqlab-run">{"".join(rows)}</table>'
 
     @property
     def config(self) -> dict[str, Any]:
@@ -231,6 +246,50 @@ class Run:
             from seqlab.commands.export import export
         output = None if folder is None else Path(folder)
         return export(self._saved, format, output, quantized=int8, overwrite=overwrite)[0]
+
+    def states(self, text: str, *, gates: bool = True) -> "States":
+        """Shows what every layer holds while the model reads a text, token by token.
+
+        The layers are those of the model's encoder, and the states those of its forward pass; a classifier that reads
+        no more than so many tokens has so many states. :meth:`seqlab.inside.States.figure` draws them, as
+        ``seqlab states RUN_DIR TEXT`` does.
+
+        Args:
+            text: of a language model the beginning of a text, of other tasks an input as :meth:`predict` takes it.
+            gates: whether gates are kept too.
+
+        Returns:
+            The states with the text's tokens: ``run.states("hello").part("h", layer=1)`` is ``(5, H)``.
+
+        Raises:
+            InputError: the text is empty or has tokens that the vocabulary lacks, or no recurrent layer reads them.
+        """
+        with quick_imports():
+            from seqlab.commands.states import states_of
+        return states_of(self._saved, text, gates=gates)
+
+    def find_units(self, text: str, label: "str | Label", **options: Any) -> "UnitRanking":
+        """Finds units that follow a label over a text, as Karpathy et al. (2015) found one that counts a line's length.
+
+        Units are ranked on the first half of the text and scored again on the second, beside an untrained network and
+        beside labels that are shifted by chance. Give a text that the model was not trained on.
+
+        Args:
+            text: as in :meth:`states`; some thousands of tokens.
+            label: a name of :data:`seqlab.inside.LABELS`, such as ``"position_in_line"``, or a function from the tokens
+                to a number for each.
+            **options: ``parts``, ``held_out``, ``shifts``, ``top``, ``seed`` and ``name``; see
+                :func:`seqlab.inside.rank_units`.
+
+        Returns:
+            The ranking; printed, it is a table.
+
+        Raises:
+            InputError: there is no such label, it is the same at every token, or as :meth:`states` does.
+        """
+        with quick_imports():
+            from seqlab.commands.states import find_units
+        return find_units(self._saved, text, label, **options)
 
 
 def _checkpoint_stamp(run_dir: Path) -> tuple[Any, ...] | None:

@@ -63,6 +63,7 @@ OBSERVERS: Final = (
     "seqlab.callbacks.AnswerAttention",
     "seqlab.callbacks.AttentionMaps",
     "seqlab.callbacks.ConfusionMatrix",
+    "seqlab.callbacks.GradientsByLag",
     "seqlab.callbacks.ProgressLines",
     "seqlab.callbacks.ShowExamples",
     "seqlab.callbacks.StateFigure",

@@ -83,6 +83,8 @@ VALUES: Final[Mapping[str, Kind]] = {
     "callbacks.early_stopping.min_delta": NOT_NEGATIVE,
     "callbacks.early_stopping.check_on_train_epoch_end": FLAG,
     "callbacks.state_figure.text": TEXT,
+    "callbacks.gradients.num_rows": COUNT,
+    "callbacks.gradients.positions": COUNT,
     "logger.default_hp_metric": FLAG,
     "logger.hparams": Several(TEXT),
     "data.split_seed": SEED,

@@ -21,6 +21,7 @@ from seqlab.nn.gradients import (
     step_gradients,
     truncation_bias,
 )
+from seqlab.nn.lags import norms_by_lag
 from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
@@ -43,6 +44,7 @@ from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
 from seqlab.nn.models.translator import Translator
 from seqlab.nn.models.window import WindowModel
+from seqlab.nn.recording import LayerCall, record_states
 from seqlab.nn.size import match_parameters
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "LSTMCell",
     "LanguageModel",
     "LastPooling",
+    "LayerCall",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LinearCell",
@@ -98,6 +101,8 @@ __all__ = [
     "initialize",
     "match_parameters",
     "norms_by_distance",
+    "norms_by_lag",
+    "record_states",
     "state_gradients",
     "step_gradient_norms",
     "step_gradients",

@@ -103,6 +103,12 @@ class Report:
         """The text of each group's value of a key."""
         return [self.name_of(text) for text in labels(key, (group.key[key] for group in self.groups))]
 
+    def _repr_html_(self) -> str:
+        """The report in a notebook."""
+        from seqlab.report.page import as_part
+
+        return as_part(self)
+
     @property
     def rows(self) -> list[str]:
         """The keys of the rows."""

@@ -53,6 +53,20 @@ def as_html(report: Report, curves: Curves | None = None) -> str:
     return SHELL.format(title=escape(title), style=STYLE, script=SCRIPT, body="\n".join(parts))
 
 
+def as_part(report: Report) -> str:
+    """The report's tables and notes as a part of another page, such as a notebook, without styles and pictures."""
+    title = f"{report.name_of(report.metric)} by {listed([*map(report.name_of, report.by)])}"
+    parts = [f"<p><b>{escape(title if report.by else report.name_of(report.metric))}</b>: {escape(_lead(report))}</p>"]
+    parts += [f"<ul>{_items(report.notes)}</ul>"] if report.notes else []
+    if report.groups:
+        parts += [_cross_table(report)] if report.columns else []
+        parts.append(_table(report))
+    parts += [f"<p>{escape(line)}</p>" for line in caption(report)]
+    left_out = not_counted(report, MAX_LISTED)
+    parts += [f"<p>{escape(left_out[0])}</p><ul>{_items(left_out[1:])}</ul>"] if left_out else []
+    return f'<div class="seqlab-report">{"".join(parts)}</div>'
+
+
 def _lead(report: Report) -> str:
     runs = sum(len(group.values) for group in report.groups)
     groups = len(report.groups)

@@ -146,6 +146,20 @@ class SequenceTask(pl.LightningModule):
         """
         return None
 
+    def loss_terms(self, batch: Any) -> tuple[Tensor, Tensor | None] | None:
+        """The loss of each step or of each row of a batch, for those who look at gradients over time.
+
+        Each row is read from the initial state, and the task stays as it is: metrics and carried state.
+
+        Args:
+            batch: a batch.
+
+        Returns:
+            The losses ``(B, T)`` by step, or ``(B,)`` by row, 0 where nothing is predicted; and the lengths of the rows
+            ``(B,)``, or None where all are of one length. None, the default: the task has no such losses.
+        """
+        return None
+
     def metrics_of(self, split: str) -> Any:
         """Returns the metrics of a split, "val" or "test"."""
         return self.eval_metrics[split]

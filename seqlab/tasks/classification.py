@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
@@ -62,6 +63,9 @@ class ClassificationTask(ClassTask):
 
     def num_read(self, batch: ClassificationBatch) -> Tensor:
         return batch.lengths.sum()
+
+    def loss_terms(self, batch: ClassificationBatch) -> tuple[Tensor, Tensor | None]:
+        return F.cross_entropy(self.logits(batch), batch.targets, reduction="none"), batch.lengths
 
     def finish(self, split: str) -> None:
         self.confusion[split] = self.metrics_of(split).counts()

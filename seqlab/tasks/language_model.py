@@ -99,6 +99,11 @@ class LanguageModelTask(SequenceTask):
         correct = (logits.argmax(-1) == targets).sum()
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), valid.sum(), correct)
 
+    def loss_terms(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        features, _ = self.model.features(batch.inputs, None, batch.lengths)
+        logits = self.model.logits(features).transpose(1, 2)  # (B, V, T)
+        return F.cross_entropy(logits, batch.targets, ignore_index=IGNORE_INDEX, reduction="none"), batch.lengths
+
     def finish(self, split: str) -> None:
         super().finish(split)
         self.eval_carries[split].clear()

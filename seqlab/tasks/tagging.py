@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.data.core.batch import IGNORE_INDEX
@@ -84,6 +85,13 @@ class TaggingTask(SequenceTask):
         if split in self.entity_metrics:
             entities: Any = self.entity_metrics[split]
             entities.update(*(list(_rows(tags, batch.lengths)) for tags in (predicted, batch.targets)))
+
+    def loss_terms(self, batch: TaggingBatch) -> tuple[Tensor, Tensor | None] | None:
+        if self.model.head.crf is not None:
+            return None  # the loss of a whole sentence
+        learned = batch.targets.masked_fill(batch.targets >= len(self.tags), IGNORE_INDEX)
+        emissions = read(self.model, batch).transpose(1, 2)  # (B, tags, T)
+        return F.cross_entropy(emissions, learned, ignore_index=IGNORE_INDEX, reduction="none"), batch.lengths
 
     def finish(self, split: str) -> None:
         self.confusion[split] = self.metrics_of(split).counts()

@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
+from torch.overrides import TorchFunctionMode
 
 from seqlab.nn import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from seqlab.nn.engine import available
@@ -38,6 +40,7 @@ def check_cell(
     - gradient: gradients of output and state equal finite differences (``torch.autograd.gradcheck``) with respect to
       inputs, initial state and every parameter; all that is learned is registered.
     - state_dict: a second cell that loads it computes the same.
+    - gates: each of the cell's ``gate_names`` has a value, and that is one that the step itself computes.
     - engines: every engine that serves the cell agrees with ``loop`` in outputs, states and gradients.
 
     The global random state is left as it was.
@@ -75,6 +78,7 @@ def check_cell(
             "windows": lambda: _check_windows(case),
             "gradient": lambda: _check_gradient(case),
             "state_dict": lambda: _check_state_dict(case, cell_factory),
+            "gates": lambda: _check_gates(case),
             "engines": lambda: _check_engines(case),
         }
         for name, check in checks.items():
@@ -261,3 +265,32 @@ def _check_engines(case: Case) -> None:
                 case.agree(what, output, output_loop)
                 case.agree_states(f"{what}, state", final, final_loop)
                 case.agree_gradients(what, gradients, gradients_loop)
+
+
+class _Values(TorchFunctionMode):
+    """Keeps every tensor that a function of PyTorch returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tensors: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        self.tensors += [each for each in results if isinstance(each, Tensor)]
+        return result
+
+
+def _check_gates(case: Case) -> None:
+    """A gate is a value of the step, and not of another one that its class once had."""
+    cell = case.cell
+    gi = cell.project(case.x)[:, 0]
+    values = cell.gates(gi, case.state)
+    assert len(values) == len(cell.gate_names), f"expected a value for each of {cell.gate_names}, got {len(values)}"
+    with _Values() as computed:
+        cell.step(gi, case.state)
+    for name, value in zip(cell.gate_names, values, strict=True):
+        alike = (each for each in computed.tensors if each.shape == value.shape)
+        assert any(torch.allclose(each, value, case.tolerance, case.tolerance) for each in alike), (
+            f"gate {name}: no value that the step computes is the gate's"
+        )

@@ -126,7 +126,7 @@ NOT_COUNTED = {
         for key in (
             "progress.every_n_minutes",
             *(f"examples.{name}" for name in ("num_examples", "print_test", "prompt", "num_tokens", "temperature")),
-            *("state_figure.text", "attention.num_examples"),
+            *("state_figure.text", "attention.num_examples", "gradients.num_rows", "gradients.positions"),
         )
     },
 }
@@ -150,11 +150,15 @@ def shipped_keys() -> list[tuple[str, str, object]]:
 def test_of_every_shipped_key_it_is_known_whether_it_counts():
     seen = set()
     for choice, key, value in shipped_keys():
-        if choice.startswith("callbacks=") and key.endswith("._target_"):
+        if choice.startswith("callbacks") and key.endswith("._target_"):
             continue  # another class, which the next test is about
-        group = choice.partition("=")[0]
+        group, _, chosen = choice.partition("=")
         config = {}
-        for name in ("_base", *([choice.partition("=")[2]] if group == "callbacks" else [])):
+        if group.startswith("callbacks/"):
+            put(
+                config, group.replace("/", "."), OmegaConf.to_container(OmegaConf.load(CONF / group / f"{chosen}.yaml"))
+            )
+        for name in ("_base", *([chosen] if group == "callbacks" else [])):
             if group == "callbacks":
                 for other, old in flatten(OmegaConf.to_container(OmegaConf.load(CONF / "callbacks" / f"{name}.yaml"))):
                     if not other.startswith("defaults"):

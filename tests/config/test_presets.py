@@ -43,7 +43,16 @@ ONE_BATCH = (
     "trainer.log_every_n_steps=1",
 )
 SHORT_SAMPLE = "callbacks.examples.num_tokens=5"
-TRAINED = ("model", "task", "optimizer", "scheduler", "callbacks", "callbacks/early_stopping", "logger")
+TRAINED = (
+    "model",
+    "task",
+    "optimizer",
+    "scheduler",
+    "callbacks",
+    "callbacks/early_stopping",
+    "callbacks/gradients",
+    "logger",
+)
 # What a sweep is for, where it is not any data and a language model.
 SWEPT = {"babi": "data=babi", "window": "model=window"}
 

@@ -12,6 +12,14 @@ from torch.nn import functional
 from seqlab.nn.arguments import check_input, check_size, check_state
 from seqlab.nn.state import State, describe
 
+_STEP = ("step", "pointwise", "coefficients")  # the methods that make a step
+_GATES = ("gates", "gate_values")  # those that say what its gates are
+
+
+def _definer(cls: type, methods: tuple[str, ...]) -> int:
+    """The place in ``cls.__mro__`` of the first class that defines one of the methods."""
+    return next((place for place, base in enumerate(cls.__mro__) if any(name in vars(base) for name in methods)), -1)
+
 
 class RecurrentCell(nn.Module, ABC):
     """Anything that steps: ``state_t = step(project(x_t), state_{t-1})``, ``y_t = output(state_t)``.
@@ -24,12 +32,17 @@ class RecurrentCell(nn.Module, ABC):
 
     Called by itself, a cell makes one step: ``cell(x, state=None)`` with ``x (B, I)`` gives the new state.
 
+    A cell that has gates may name them in ``gate_names`` and give their values in :meth:`gates`, for those who look
+    inside: no engine asks for them, and they cost nothing elsewhere. A subclass that changes the step without saying
+    what its gates are has none: those of its base would be another step's.
+
     Args:
         input_size: The width I of the input.
         hidden_size: The width H of the state.
 
     Raises:
-        TypeError: a size is no integer, or, when called, ``x`` is no tensor of floating-point values.
+        TypeError: a size is no integer, or, when called, ``x`` is no tensor of floating-point values; or, where the
+            class is defined, its names are none, two are equal, or gates are named and not given.
         ValueError: a size is below 1, or, when called, ``x`` or ``state`` has a wrong shape, or the new state has not
             the structure of the old one.
 
@@ -43,12 +56,28 @@ class RecurrentCell(nn.Module, ABC):
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
+    gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         names = cls.state_names
         if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
             raise TypeError(f"{cls.__name__}.state_names: expected a tuple of names such as ('h',), got {names!r}")
+        if _definer(cls, _STEP) < _definer(cls, _GATES):
+            if vars(cls).get("gate_names"):
+                raise TypeError(
+                    f"{cls.__name__}.gate_names: expected a method that gives the values of {cls.gate_names}: "
+                    "gate_values in a GatedCell, gates in a RecurrentCell"
+                )
+            cls.gate_names = ()
+        gates = cls.gate_names
+        if not isinstance(gates, tuple) or not all(isinstance(name, str) for name in gates):
+            raise TypeError(f"{cls.__name__}.gate_names: expected a tuple of names such as ('i', 'f'), got {gates!r}")
+        if len({*names, *gates}) < len(names) + len(gates):
+            raise TypeError(
+                f"{cls.__name__}.gate_names: expected names that are neither repeated nor those of the state, {names}, "
+                f"got {gates}"
+            )
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -76,6 +105,13 @@ class RecurrentCell(nn.Module, ABC):
     def output(self, state: State) -> Tensor:
         """What the layer above sees, ``(B, output_size)``."""
         return state[0]
+
+    def gates(self, gi: Tensor, state: State) -> tuple[Tensor, ...]:
+        """The values of the gates ``gate_names`` in the step from ``state``, ``(B, size)`` each; here none.
+
+        They are as the step uses them: after their nonlinearities.
+        """
+        return ()
 
     def initial_state(self, batch_size: int, *, like: Tensor) -> State:
         """The state before the first step, of the device and dtype of ``like``: zeros; override it to learn it."""
@@ -116,7 +152,8 @@ class GatedCell(RecurrentCell):
     ``forget_gate``, for :func:`~seqlab.nn.initialize`, is the index of the chunk whose gate keeps the old state when it
     is open; None without such a gate, and where an open gate forgets.
     A cell that multiplies ``h`` by no matrix says ``recurrent = False``: it has neither ``weight_hh`` nor ``bias_hh``,
-    and ``gh`` is None.
+    and ``gh`` is None. A cell whose gates can be looked at names them in ``gate_names`` and gives their values in
+    ``gate_values``, which takes what ``pointwise`` takes.
 
     Args:
         input_size: The width I of the input.
@@ -189,6 +226,13 @@ class GatedCell(RecurrentCell):
     @abstractmethod
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         """The gates' values before their nonlinearities, ``(B, G*H)`` each, and the old state give the new state."""
+
+    def gates(self, gi: Tensor, state: State) -> tuple[Tensor, ...]:
+        return self.gate_values(gi, self.product(state[0]), state)
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        """The values of the gates ``gate_names`` after their nonlinearities, ``(B, H)`` each; here none."""
+        return ()
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bias={self.bias}"

@@ -59,7 +59,7 @@ class MinGRUCell(LinearCell):
 
         z = sigmoid(gi_z);   h_t = (1 - z) * h_{t-1} + z * g(gi_h)
 
-    Gates in the order z, h. State ``(h,)``, ``(B, H)``.
+    Gates in the order z, h. State ``(h,)``, ``(B, H)``. Looked at, the gates are z and g, the candidate g(gi_h).
 
     Args:
         input_size: The width I of the input.
@@ -80,6 +80,7 @@ class MinGRUCell(LinearCell):
     """
 
     num_gates = 2
+    gate_names = ("z", "g")
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, candidate: str = "linear") -> None:
         self.candidate = check_choice("candidate", candidate, ("linear", "positive"))
@@ -89,6 +90,10 @@ class MinGRUCell(LinearCell):
         z, candidate = gi.chunk(2, -1)
         z = z.sigmoid()
         return 1 - z, z * _candidate(candidate, self.candidate)
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        z, candidate = gi.chunk(2, -1)
+        return z.sigmoid(), _candidate(candidate, self.candidate)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, candidate={self.candidate!r}"
@@ -100,7 +105,8 @@ class MinLSTMCell(LinearCell):
         f, i = sigmoid(gi_f), sigmoid(gi_i);   f' = f / (f + i),   i' = i / (f + i);   h_t = f' * h_{t-1} + i' * g(gi_h)
 
     The normalised gates are computed as f' = sigmoid(log f - log i) and i' = 1 - f', which stays finite where both
-    gates underflow. Gates in the order f, i, h. State ``(h,)``, ``(B, H)``.
+    gates underflow. Gates in the order f, i, h. State ``(h,)``, ``(B, H)``. Looked at, the gates are f' and i', named f
+    and i, and g, the candidate g(gi_h).
 
     Args:
         input_size: The width I of the input.
@@ -120,6 +126,7 @@ class MinLSTMCell(LinearCell):
     """
 
     num_gates, forget_gate = 3, 0
+    gate_names = ("f", "i", "g")
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, candidate: str = "linear") -> None:
         self.candidate = check_choice("candidate", candidate, ("linear", "positive"))
@@ -129,6 +136,10 @@ class MinLSTMCell(LinearCell):
         f, i, candidate = gi.chunk(3, -1)
         f = (torch.nn.functional.logsigmoid(f) - torch.nn.functional.logsigmoid(i)).sigmoid()
         return f, (1 - f) * _candidate(candidate, self.candidate)
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        f, _ = self.coefficients(gi)
+        return f, 1 - f, _candidate(gi.chunk(3, -1)[2], self.candidate)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, candidate={self.candidate!r}"

@@ -41,6 +41,7 @@ class LayerNormLSTMCell(GatedCell):
 
     num_gates = 4
     state_names = ("h", "c")
+    gate_names = ("i", "f", "g", "o")
     forget_gate: ClassVar[int | None] = 1
     norm_weight_ih: Tensor
     norm_weight_hh: Tensor
@@ -65,6 +66,12 @@ class LayerNormLSTMCell(GatedCell):
         i, f, g, o = (gi + gh).chunk(4, -1)
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * _normalize(c, self.norm_weight_c, self.norm_bias_c, self.eps).tanh(), c
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        gi = _normalize(gi, self.norm_weight_ih, self.norm_bias_ih, self.eps)
+        gh = _normalize(gh, self.norm_weight_hh, self.norm_bias_hh, self.eps)
+        i, f, g, o = (gi + gh).chunk(4, -1)
+        return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, eps={self.eps}"
@@ -99,6 +106,7 @@ class LayerNormGRUCell(GatedCell):
     """
 
     num_gates = 3
+    gate_names = ("r", "z", "n")
     norm_weight_ih: Tensor
     norm_weight_hh: Tensor
     norm_bias_ih: Tensor | None
@@ -120,6 +128,12 @@ class LayerNormGRUCell(GatedCell):
         r, z = (gates_i + gates_h).sigmoid().chunk(2, -1)
         n = (ni + r * nh).tanh()
         return (n + z * (state[0] - n),)
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        gates_i, ni = self._normalized(gi, self.norm_weight_ih, self.norm_bias_ih)
+        gates_h, nh = self._normalized(gh, self.norm_weight_hh, self.norm_bias_hh)
+        r, z = (gates_i + gates_h).sigmoid().chunk(2, -1)
+        return r, z, (ni + r * nh).tanh()
 
     def _normalized(self, values: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """``(B, 3 H)`` to the gates' ``(B, 2 H)`` and the candidate's ``(B, H)``, each normalised by itself."""

@@ -76,12 +76,18 @@ class GRUCell(GatedCell):
 
     num_gates = 3
     state_names = ("h",)
+    gate_names = ("r", "z", "n")
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         (ri, zi, ni), (rh, zh, nh) = gi.chunk(3, -1), gh.chunk(3, -1)
         r, z = (ri + rh).sigmoid(), (zi + zh).sigmoid()
         n = (ni + r * nh).tanh()
         return (n + z * (state[0] - n),)
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        (ri, zi, ni), (rh, zh, nh) = gi.chunk(3, -1), gh.chunk(3, -1)
+        r = (ri + rh).sigmoid()
+        return r, (zi + zh).sigmoid(), (ni + r * nh).tanh()
 
 
 class LSTMCell(GatedCell):
@@ -104,9 +110,14 @@ class LSTMCell(GatedCell):
 
     num_gates = 4
     state_names = ("h", "c")
+    gate_names = ("i", "f", "g", "o")
     forget_gate: ClassVar[int | None] = 1
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         i, f, g, o = (gi + gh).chunk(4, -1)
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        i, f, g, o = (gi + gh).chunk(4, -1)
+        return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()

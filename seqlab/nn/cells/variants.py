@@ -34,6 +34,7 @@ class PeepholeLSTMCell(GatedCell):
 
     num_gates = 4
     state_names = ("h", "c")
+    gate_names = ("i", "f", "g", "o")
     forget_gate: ClassVar[int | None] = 1
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
@@ -48,6 +49,12 @@ class PeepholeLSTMCell(GatedCell):
         old = state[1]
         c = (f + self.peephole_f * old).sigmoid() * old + (i + self.peephole_i * old).sigmoid() * g.tanh()
         return (o + self.peephole_o * c).sigmoid() * c.tanh(), c
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        i, f, g, o = (gi + gh).chunk(4, -1)
+        old, c = state[1], self.pointwise(gi, gh, state)[1]
+        i, f = (i + self.peephole_i * old).sigmoid(), (f + self.peephole_f * old).sigmoid()
+        return i, f, g.tanh(), (o + self.peephole_o * c).sigmoid()
 
 
 class CoupledLSTMCell(GatedCell):
@@ -70,6 +77,7 @@ class CoupledLSTMCell(GatedCell):
 
     num_gates = 3
     state_names = ("h", "c")
+    gate_names = ("f", "g", "o")
     forget_gate: ClassVar[int | None] = 0
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
@@ -77,6 +85,10 @@ class CoupledLSTMCell(GatedCell):
         g = g.tanh()
         c = g + f.sigmoid() * (state[1] - g)
         return o.sigmoid() * c.tanh(), c
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        f, g, o = (gi + gh).chunk(3, -1)
+        return f.sigmoid(), g.tanh(), o.sigmoid()
 
 
 class UGRNNCell(GatedCell):
@@ -98,12 +110,17 @@ class UGRNNCell(GatedCell):
     """
 
     num_gates = 2
+    gate_names = ("c", "g")
     forget_gate: ClassVar[int | None] = 1
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         c, g = (gi + gh).chunk(2, -1)
         c = c.tanh()
         return (c + g.sigmoid() * (state[0] - c),)
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        c, g = (gi + gh).chunk(2, -1)
+        return c.tanh(), g.sigmoid()
 
 
 class MGUCell(RecurrentCell):
@@ -128,6 +145,7 @@ class MGUCell(RecurrentCell):
         torch.Size([2, 4])
     """
 
+    gate_names = ("f", "n")
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None
@@ -152,13 +170,17 @@ class MGUCell(RecurrentCell):
         return functional.linear(x, self.weight_ih, self.bias_ih)
 
     def step(self, gi: Tensor, state: State) -> State:
+        h = state[0]
+        f, n = self.gates(gi, state)
+        return (h + f * (n - h),)
+
+    def gates(self, gi: Tensor, state: State) -> tuple[Tensor, ...]:
         h, bias = state[0], self.bias_hh
         f_weight, n_weight = self.weight_hh.chunk(2)
         f_bias, n_bias = (None, None) if bias is None else bias.chunk(2)
         fi, ni = gi.chunk(2, -1)
         f = (fi + functional.linear(h, f_weight, f_bias)).sigmoid()
-        n = (ni + functional.linear(f * h, n_weight, n_bias)).tanh()
-        return (h + f * (n - h),)
+        return f, (ni + functional.linear(f * h, n_weight, n_bias)).tanh()
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bias={self.bias}"
@@ -271,7 +293,8 @@ class SLSTMCell(GatedCell):
 
         m_t = max(log F + m_{t-1}, i);   c_t = exp(log F + m_{t-1} - m_t) c_{t-1} + exp(i - m_t) tanh(g);   n_t alike
 
-    Gates i, f, g, o, one head with a full ``weight_hh``; state ``(h, c, n, m)``, each ``(B, H)``.
+    Gates i, f, g, o, one head with a full ``weight_hh``; state ``(h, c, n, m)``, each ``(B, H)``. The values of the
+    gates i and f are those by which the step writes and keeps, exp(i - m_t) and exp(log F + m_{t-1} - m_t).
 
     Args:
         input_size: The width I of the input.
@@ -292,6 +315,7 @@ class SLSTMCell(GatedCell):
 
     num_gates = 4
     state_names = ("h", "c", "n", "m")
+    gate_names = ("i", "f", "g", "o")
     forget_gate: ClassVar[int | None] = 1
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, forget: str = "sigmoid") -> None:
@@ -315,6 +339,12 @@ class SLSTMCell(GatedCell):
         c = keep * c + write * g.tanh()
         n = keep * n + write
         return o.sigmoid() * c / n, c, n, m
+
+    def gate_values(self, gi: Tensor, gh: Tensor, state: State) -> tuple[Tensor, ...]:
+        i, f, g, o = (gi + gh).chunk(4, -1)
+        log_keep = state[3] + (functional.logsigmoid(f) if self.forget == "sigmoid" else f)
+        m = torch.maximum(log_keep, i)
+        return (i - m).exp(), (log_keep - m).exp(), g.tanh(), o.sigmoid()
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, forget={self.forget!r}"
