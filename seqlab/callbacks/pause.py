@@ -7,8 +7,7 @@ import lightning.pytorch as pl
 from torch.optim.lr_scheduler import LambdaLR
 
 from seqlab.callbacks.checkpoint import RunCheckpoint
-from seqlab.errors import InputError
-from seqlab.run.rungs import Paused
+from seqlab.run.rungs import Paused, unsteady
 from seqlab.tasks.base import SequenceTask
 
 
@@ -63,11 +62,7 @@ class PauseAtRung(pl.Callback):
         schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
         factors = [factor(step - 1) for each in schedules if isinstance(each, LambdaLR) for factor in each.lr_lambdas]
         if getattr(pl_module, "plateau", None) is not None or any(factor != 1 for factor in factors):
-            raise InputError(
-                f"hydra.sweeper.rungs: at step {step}, where runs are compared, the schedule has changed the rate, and "
-                "runs in the middle of a decay are no guide to how they end: take scheduler=wsd with a "
-                f"scheduler.decay_from above {self.share:g}, whose rate is constant until then, or scheduler=constant"
-            )
+            raise unsteady(f"at step {step}", self.share)
 
 
 def _checkpoint(trainer: pl.Trainer) -> RunCheckpoint:

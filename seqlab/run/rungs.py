@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seqlab.errors import InputError
 from seqlab.run.folder import RunFolder
 from seqlab.run.state import State
 
@@ -23,6 +24,15 @@ class Paused(BaseException):
     def __init__(self, rung: Mapping[str, Any]) -> None:
         super().__init__(f"step {rung['step']} of {rung['steps']}")
         self.rung = dict(rung)
+
+
+def unsteady(place: str, share: float) -> InputError:
+    """The error of a schedule that does not suit a rung, at ``place`` in the training."""
+    return InputError(
+        f"hydra.sweeper.rungs: {place}, where runs are compared, the schedule has changed the rate, and runs in the "
+        "middle of a decay are no guide to how they end: take scheduler=wsd with a scheduler.decay_from of "
+        f"{share:g} or more, whose rate is constant until then, or scheduler=constant"
+    )
 
 
 def find_paused(error: BaseException | None) -> Paused | None:

@@ -2,14 +2,15 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig
 
 from seqlab.config.compose import judged_by
 from seqlab.run.events import PRUNED
 from seqlab.run.ownership import AtWorkError
-from seqlab.run.rungs import find_rung
+from seqlab.run.rungs import find_rung, unsteady
 from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import PAUSED, Progress
@@ -38,6 +39,8 @@ class TunedSweep:
         self.options = options
         self.config = config
         self.tuning = Tuning(jobs, options, mode == "max")
+        if options.rungs and not any(key_of(text).partition(".")[0] == "scheduler" for text in jobs[0].varied):
+            _check_schedule(config.scheduler, options.rungs[-1])
 
     def batches(self) -> Iterator[tuple[list[PlannedJob], float | None]]:
         """The batches of jobs, each with the share of its steps at which a job is paused, None for its end."""
@@ -127,6 +130,18 @@ class TunedSweep:
                 if keys
             )
         )
+
+
+def _check_schedule(scheduler: Mapping[str, Any], share: float) -> None:
+    """Refuses a schedule that ships and changes the rate before the last rung; a run refuses any other by itself.
+
+    Raises:
+        InputError: it does.
+    """
+    name = str(scheduler.get("_target_")).removeprefix("seqlab.tasks.schedules.")
+    decays_before = name == "WarmupStableDecay" and float(scheduler.get("decay_from") or 0) < share
+    if name in ("Cosine", "Plateau") or decays_before:
+        raise unsteady(f"at {100 * share:g} % of the steps", share)
 
 
 def _saved(progress: Progress) -> str | None:

@@ -247,9 +247,11 @@ def test_fail_fast_ends_before_the_next_rung(sweep):
         ("hydra.sweeper.rungs=[0.5,0.25]", "rising shares"),
         ("hydra.sweeper.rungs=[25]", "above 0 and below 1"),
         ("hydra.sweeper.keep=1", "the share of the settings that goes on"),
+        ("scheduler=cosine", "at 50 % of the steps.* take scheduler=wsd"),
+        ("scheduler=wsd scheduler.decay_from=0.4", "a scheduler.decay_from of 0.5 or more"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line_before_any_run(sweep, capfd, override, words):
-    assert sweep(override) == (2, [])
+    assert sweep(*override.split()) == (2, [])
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and re.search(words, err), err
