@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from seqlab.sweep.plan import PlannedJob
+from seqlab.sweep.search import Search
 from seqlab.sweep.sweep import StopSweep, Sweep
 
 
@@ -36,6 +37,9 @@ class SweepOwner(Protocol):
 
     def running_sweep(self) -> Sweep | None:
         """The sweep, with all that its jobs have told; None if no further job may begin, or in a dry run."""
+
+    def open_search(self) -> Search:
+        """The search of the sweep, which was opened when the sweep began."""
 
     def end_sweep(self, config: DictConfig) -> None:
         """Called when no job is left."""

@@ -11,6 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from seqlab.sweep import search
 from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob, plan_jobs
 from seqlab.sweep.tuned import TunedSweep
@@ -99,11 +100,14 @@ class JobSweeper(Sweeper):
         super().validate_batch_is_legal([*firsts.values()])
 
 
-def register_sweeper() -> None:
-    """Registers this sweeper as Hydra's own, in this process and in those that a launcher starts for it.
+def register_sweepers() -> None:
+    """Registers this sweeper as Hydra's own, and that of a search, in this process and in those that a launcher starts for it.
 
     A regular plugin would have to be in the package ``hydra_plugins``, where an editable install puts nothing.
     """
     classes: dict[str, Any] = Plugins.instance().class_name_to_class  # first: it registers Hydra's own sweeper again
     classes[TARGET] = JobSweeper
+    from seqlab.sweep.optuna_sweeper import OptunaSweeper  # itself a JobSweeper
+
+    classes[search.TARGET] = OptunaSweeper
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")
