@@ -97,8 +97,9 @@ def read_space(arguments: Sequence[str], params: Mapping[str, Any], loader: Conf
     """The search space of a command line and of the sweeper's ``params``, which the command line overrides.
 
     A list (``1,2,3`` or ``choice(...)``) and a glob over a group give choices. ``range(start, stop, step)`` gives the
-    numbers of Hydra, without ``stop``. ``interval(low, high)`` gives numbers from ``low`` to ``high``, whole ones if
-    both are, and ``tag(log, interval(...))`` draws evenly on a log scale. Any other value is fixed.
+    numbers of Hydra, without ``stop``. ``interval(low, high)`` gives numbers from ``low`` to ``high``,
+    ``int(interval(low, high))`` whole ones, and ``tag(log, interval(...))`` draws evenly on a log scale. Any other
+    value is fixed.
 
     Args:
         arguments: the overrides of the command line, without those of Hydra itself.

@@ -87,10 +87,12 @@ def storage_errors(url: str | None) -> Iterator[None]:
         yield
         return
     from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
         yield
+    except ArgumentError as error:
+        raise InputError(f"{STORAGE}={url}: expected the address of a database, as sqlite:///FILE, or null") from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
         cause = error.__cause__ or error
         reason = _one_line(getattr(cause, "orig", None) or cause).partition(" (Background on")[0]

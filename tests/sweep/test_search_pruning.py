@@ -145,7 +145,7 @@ def test_a_rate_that_changes_before_the_rung_ends_the_search_at_once(tmp_path, m
         (["hydra.sweeper.max_failure_rate=2"], "from 0 to 1"),
         (["+hydra.sweeper.tune=[optimizer.lr]"], "a search has no such option"),
         (["hydra.sweeper.storage=sqlite:///missing/x.db"], "unable to open.*the same command"),
-        (["hydra.sweeper.storage=nothing"], "hydra.sweeper.storage=nothing.*address"),
+        (["hydra.sweeper.storage=nothing"], "hydra.sweeper.storage=nothing.*address of a database"),
         (["optimizer.lr=0.1"], "draws no key"),
     ],
 )
