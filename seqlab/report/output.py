@@ -96,7 +96,7 @@ def save_plot(report: Report, path: str | os.PathLike[str], size: tuple[float, f
     from seqlab.report.plot import draw
 
     check_picture("--plot", path)
-    _save_picture("--plot", path, draw(report, size))
+    save_picture("--plot", path, draw(report, size))
 
 
 def save_curves(
@@ -120,7 +120,7 @@ def save_curves(
 
     check_picture("--curves", path)
     curves = load_curves(report, metric)
-    _save_picture("--curves", path, draw_curves(report, curves, size))
+    save_picture("--curves", path, draw_curves(report, curves, size))
     return curves
 
 
@@ -156,7 +156,12 @@ def _picture_format(path: str | os.PathLike[str]) -> str:
     return Path(path).suffix.lower().removeprefix(".")
 
 
-def _save_picture(option: str, path: str | os.PathLike[str], figure: Any) -> None:
+def save_picture(option: str, path: str | os.PathLike[str], figure: Any) -> None:
+    """Writes a figure, in the form that its file's name ends in.
+
+    Raises:
+        InputError: The file cannot be written; the line names the option.
+    """
     _save(option, path, as_file(figure, _picture_format(path)))
 
 
