@@ -15,7 +15,16 @@ from seqlab.report.curves import Curves
 from seqlab.report.document import BEGIN, END, write_into
 from seqlab.report.formats import FORMATS, WIDTH, as_markdown
 from seqlab.report.groups import Report
-from seqlab.report.output import check_picture, compare, load_curves, render, save_curves, save_picture, save_plot, save_text
+from seqlab.report.output import (
+    check_picture,
+    compare,
+    load_curves,
+    render,
+    save_curves,
+    save_picture,
+    save_plot,
+    save_text,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +134,18 @@ def _run_expected(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: An option does not go with it, or a search is not by random trials.
     """
-    for name in ("by", "columns", "tune", "metric", "baseline", "into", "curves", "label", "curve_metric", "tensorboard"):
+    for name in (
+        "by",
+        "columns",
+        "tune",
+        "metric",
+        "baseline",
+        "into",
+        "curves",
+        "label",
+        "curve_metric",
+        "tensorboard",
+    ):
         if getattr(arguments, name):
             raise InputError(f"--{name.replace('_', '-')}: does not go with --expected; leave one of them out")
     if arguments.format not in expected.FORMATS:

@@ -109,8 +109,8 @@ def _check(folder: Path, record: SearchRecord, counted: Sequence[Trial]) -> None
     if others := [trial for trial in counted if trial.sampler != RANDOM]:
         names = ", ".join(sorted({trial.sampler or "unknown" for trial in others}))
         raise InputError(
-            f"{folder}: {len(others)} of {len(counted)} trials were not drawn at random ({names}), and --expected holds "
-            f"for independent draws alone: {mend}"
+            f"{folder}: {len(others)} of {len(counted)} trials were not drawn at random ({names}), and --expected "
+            f"holds for independent draws alone: {mend}"
         )
     if pruned := sum(trial.state == "pruned" for trial in counted):
         raise InputError(
@@ -141,8 +141,7 @@ def compare_expected(folders: Iterable[str | Path]) -> list[ExpectedBest]:
 def render_expected(searches: Sequence[ExpectedBest], format: str = "table") -> str:
     """The expected best as text, in one of `FORMATS`: tables show some numbers of trials, the others all."""
     if format == "json":
-        rows = [dataclasses.asdict(each) for each in searches]
-        return json.dumps(rows, indent=1) + "\n"
+        return json.dumps([dataclasses.asdict(each) for each in searches], indent=1) + "\n"
     if format == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -169,7 +168,10 @@ def _rows(searches: Sequence[ExpectedBest]) -> list[list[str]]:
     rows = []
     for n in sorted({number for number in _ROUND if number <= max(lengths)} | lengths):
         cells = [each.curve[n - 1] if n <= len(each.curve) else None for each in searches]
-        texts = ["" if cell is None else f"{number_text(cell[0], decimals)} ± {number_text(cell[1], decimals)}" for cell in cells]
+        texts = [
+            "" if cell is None else f"{number_text(cell[0], decimals)} ± {number_text(cell[1], decimals)}"
+            for cell in cells
+        ]
         rows.append([str(n), *texts])
     return rows
 
@@ -211,5 +213,7 @@ def draw_expected(searches: Sequence[ExpectedBest], size: tuple[float, float] = 
     axes.xaxis.get_major_locator().set_params(integer=True)
     if len(searches) > 1:
         add_legend(figure, axes, "search")
-    add_titles(axes, f"Expected best {first.metric} by random trials", "Bands: ± standard deviation (Dodge et al. 2019).")
+    add_titles(
+        axes, f"Expected best {first.metric} by random trials", "Bands: ± standard deviation (Dodge et al. 2019)."
+    )
     return figure

@@ -47,7 +47,9 @@ def _grid(space: Space) -> dict[str, list[Any]]:
     grid: dict[str, list[Any]] = {}
     for key, each in space.drawn.items():
         if each.values is None:
-            raise InputError(f"{key}={each.text}: a grid needs a list of values or a range; give one, or another sampler")
+            raise InputError(
+                f"{key}={each.text}: a grid needs a list of values or a range; give one, or another sampler"
+            )
         grid[key] = each.values
     return grid
 
@@ -134,7 +136,9 @@ def _check_halving(settings: Mapping[str, Any], rungs: Sequence[float]) -> None:
 def _checked(part: str, settings: Any) -> dict[str, Any]:
     """The settings of a part whose classes are allowed."""
     if isinstance(settings, str):
-        raise InputError(f"{_HERE}.{part}={settings}: expected the keys of a {part}; did you mean {_GROUP}{part}={settings}?")
+        raise InputError(
+            f"{_HERE}.{part}={settings}: expected the keys of a {part}; did you mean {_GROUP}{part}={settings}?"
+        )
     if not isinstance(settings, Mapping) or not isinstance(settings.get("_target_"), str):
         raise InputError(f"{_HERE}.{part}={settings}: expected a {part}, as by {_GROUP}{part}={_EXAMPLES[part]}")
     check_definitions({"hydra": {"sweeper": {part: settings}}})

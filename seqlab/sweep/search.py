@@ -1,7 +1,7 @@
 """A search by Optuna that the same command continues: the study, its trials, and what becomes of them.
 
-A trial is a job of the sweep. The study is told of a trial once its run has ended. A trial whose run was cut short stays
-``RUNNING`` in the study, and comes first in the next command.
+A trial is a job of the sweep. The study is told of a trial once its run has ended. A trial whose run was cut short
+stays ``RUNNING`` in the study, and comes first in the next command.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from seqlab.run.events import FAILED, PRUNED
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import DONE, Progress
 from seqlab.sweep.samplers import build_pruner, build_sampler, check_rungs
-from seqlab.sweep.space import Space, read_space
+from seqlab.sweep.space import read_space
 from seqlab.sweep.study_checks import FINISHED, OVERRIDES, SHARED_CONFIG, check_study, shared_config
 from seqlab.sweep.study_storage import import_optuna, open_storage, sqlite_file, storage_errors
 from seqlab.sweep.tuning import Rung, listed
@@ -108,8 +108,8 @@ class SearchOptions:
             raise InputError(f"{_HERE}.storage={self.storage}: expected the address of a database, or null")
         if self.direction != (expected := direction(metric, mode)):
             raise InputError(
-                f"{_HERE}.direction={self.direction}: the search would {self.direction} {metric}, whose mode is {mode}; "
-                f"leave it out for {expected}, or give the mode by optimize.mode"
+                f"{_HERE}.direction={self.direction}: the search would {self.direction} {metric}, whose mode is "
+                f"{mode}; leave it out for {expected}, or give the mode by optimize.mode"
             )
 
 
@@ -251,7 +251,9 @@ class Search:
         if not hasattr(self._sampler, "is_exhausted"):
             return
         trials = self._study.get_trials(deepcopy=False)
-        known = [trial.params or trial.system_attrs.get("fixed_params") for trial in trials if trial.state.name != "FAIL"]
+        known = [
+            trial.params or trial.system_attrs.get("fixed_params") for trial in trials if trial.state.name != "FAIL"
+        ]
         for trial in trials:
             if trial.state.name == "FAIL" and self._space.has(trial.params) and trial.params not in known:
                 self._study.enqueue_trial(trial.params)

@@ -110,7 +110,8 @@ def read_space(arguments: Sequence[str], params: Mapping[str, Any], loader: Conf
         InputError: nothing is drawn, or a key in a way that there is not.
 
     Example:
-        >>> space = read_space(["seed=1"], {"optimizer.lr": "tag(log, interval(0.001, 0.1))", "model.num_layers": "1,2"})
+        >>> params = {"optimizer.lr": "tag(log, interval(0.001, 0.1))", "model.num_layers": "1,2"}
+        >>> space = read_space(["seed=1"], params)
         >>> space.distributions["optimizer.lr"]
         FloatDistribution(high=0.1, log=True, low=0.001, step=None)
         >>> space.overrides({"optimizer.lr": 0.01, "model.num_layers": 2})
@@ -118,19 +119,19 @@ def read_space(arguments: Sequence[str], params: Mapping[str, Any], loader: Conf
     """
     parser = OverridesParser.create(config_loader=loader)
     of_params = parser.parse_overrides([f"{key}={'null' if value is None else value}" for key, value in params.items()])
+    overrides: dict[str, Override] = {}
+    for override in [*of_params, *parser.parse_overrides(list(arguments))]:
+        key = override.get_key_element()
+        overrides.pop(key, None)  # so that it takes the place of the later one
+        overrides[key] = override
     drawn: dict[str, Drawn] = {}
     fixed: dict[str, str] = {}
-    fixed_params: dict[str, str] = {}
-    for place, override in enumerate([*of_params, *parser.parse_overrides(list(arguments))]):
-        key = override.get_key_element()
-        for mapping in (drawn, fixed, fixed_params):
-            mapping.pop(key, None)  # type: ignore[attr-defined]
+    for key, override in overrides.items():
         if override.is_sweep_override():
             drawn[key] = _read(key, override)
-            continue
-        (fixed[key],) = single_overrides(override)
-        if place < len(of_params):
-            fixed_params[key] = fixed[key]
+        else:
+            (fixed[key],) = single_overrides(override)
+    fixed_params = {key: text for key, text in fixed.items() if any(overrides[key] is each for each in of_params)}
     if not drawn:
         raise InputError(
             "the search draws no key: give one as optimizer.lr='tag(log, interval(0.001, 0.1))' or model.num_layers=1,2"

@@ -48,7 +48,7 @@ def check_study(study: Any, config: DictConfig, varied: Collection[str], space: 
     """
     check_space(study, space)
     finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in FINISHED]
-    drawn = {*varied, *space.drawn} - {key for key in space.fixed_params}
+    drawn = {*varied, *space.drawn} - set(space.fixed_params)
     drawn |= {key for trial in study.get_trials(deepcopy=False) for key in trial.params}
     keys = {key.lstrip("+").partition("@")[0].replace("/", ".") for key in drawn}
     before, now = study.user_attrs.get(SHARED_CONFIG), shared_config(config, space)
@@ -92,9 +92,9 @@ def check_space(study: Any, space: Space) -> None:
                 check_distribution_compatibility(before, space.drawn[key].distribution)
             except ValueError as error:
                 raise InputError(
-                    f"{key}={space.drawn[key].text}: the study {study.study_name} has drawn {key} from {before} before, "
-                    "and Optuna lets a study change neither choices, nor whole numbers to others, nor the scale: "
-                    "restore that, or search in another study by name=ANOTHER"
+                    f"{key}={space.drawn[key].text}: the study {study.study_name} has drawn {key} from {before} "
+                    "before, and Optuna lets a study change neither choices, nor whole numbers to others, nor the "
+                    "scale: restore that, or search in another study by name=ANOTHER"
                 ) from error
 
 

@@ -101,7 +101,7 @@ class JobSweeper(Sweeper):
 
 
 def register_sweepers() -> None:
-    """Registers this sweeper as Hydra's own, and that of a search, in this process and in those that a launcher starts for it.
+    """Registers this sweeper as Hydra's own, and that of a search, in this process and in those that a launcher starts.
 
     A regular plugin would have to be in the package ``hydra_plugins``, where an editable install puts nothing.
     """

@@ -79,7 +79,10 @@ def test_failed_trials_are_left_out_and_diverged_ones_are_the_worst_and_both_are
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([replace(trial, sampler="TPESampler") for trial in trials(VALUES)], r"4 of 4 .*\(TPESampler\).*sampler=random"),
+        (
+            [replace(trial, sampler="TPESampler") for trial in trials(VALUES)],
+            r"4 of 4 .*\(TPESampler\).*sampler=random",
+        ),
         ([*trials(VALUES), replace(trials([1.0])[0], sampler="queued")], r"1 of 5 .*\(queued\)"),
         ([*trials(VALUES), replace(trials([1.0])[0], sampler="")], r"1 of 5 .*\(unknown\)"),
         ([*trials(VALUES), replace(trials([1.0])[0], state="pruned")], "1 of 5 trials were pruned.*without rungs"),

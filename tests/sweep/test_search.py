@@ -159,7 +159,10 @@ def test_two_sweeps_do_not_search_in_one_study(search, capfd):
     os.makedirs("runs/s")
     os.makedirs("shared")
     elsewhere = "hydra.sweeper.storage=sqlite:///shared/x.db"
-    for lock, where, storage in (("runs/s/.study.lock", "runs/s", "seed=1"), ("shared/.x.db.lock", "shared", elsewhere)):
+    for lock, where, storage in (
+        ("runs/s/.study.lock", "runs/s", "seed=1"),
+        ("shared/.x.db.lock", "shared", elsewhere),
+    ):
         with FileLock(lock):
             assert search(1, storage) == (2, [])
         assert f"{where}: another sweep searches in this study; wait for it" in capfd.readouterr().err

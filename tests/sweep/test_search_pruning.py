@@ -8,14 +8,17 @@ import pytest
 from seqlab.report.searches import read_search
 from seqlab.run.folder import RunFolder
 from seqlab.run.record import read_record
-from tests.command import prepare_here
-
-pytest.importorskip("optuna", minversion="5", reason="pip install 'seqlab[optuna]'")
-
+from tests.command import prepare_here, replace_training
 from tests.sweep.test_search import Searches, states, stored
 
+optuna = pytest.importorskip("optuna", minversion="5", reason="pip install 'seqlab[optuna]'")
+
 RATES = (0.1, 0.3, 0.2)
-QUEUED = ("optimizer.lr=interval(0.1,0.5)", "hydra.sweeper.rungs=[0.25,0.5]", "hydra.sweeper.sampler.n_startup_trials=9")
+QUEUED = (
+    "optimizer.lr=interval(0.1,0.5)",
+    "hydra.sweeper.rungs=[0.25,0.5]",
+    "hydra.sweeper.sampler.n_startup_trials=9",
+)
 EAGER = ("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1")
 
 
@@ -37,8 +40,6 @@ def enqueue(config, share):
 
 def begin(search, *overrides):
     """Makes the study with the first rate enqueued."""
-    import optuna
-
     Path("runs/s").mkdir(parents=True)
     optuna.create_study(study_name="s", storage="sqlite:///runs/s/study.db").enqueue_trial({"optimizer.lr": RATES[0]})
     return search.trained(3, *QUEUED, *EAGER, *overrides)
@@ -100,8 +101,6 @@ def test_values_of_a_pruned_run_are_pruned_again_without_training(search):
 
 def test_a_failed_run_is_a_failed_trial_and_the_rest_of_its_batch_goes_on(search):
     search.before = lambda config, share: "fail" if config["optimizer"]["lr"] == 0.3 else None
-    import optuna
-
     Path("runs/s").mkdir(parents=True)
     study = optuna.create_study(study_name="s", storage="sqlite:///runs/s/study.db")
     for rate in RATES:
@@ -120,8 +119,6 @@ def test_a_rate_that_changes_before_the_rung_ends_the_search_at_once(tmp_path, m
         return 2
 
     monkeypatch.setattr(search, "_train", fail)
-    from tests.command import replace_training
-
     replace_training(monkeypatch, fail)
     assert search.trained(3, "hydra.sweeper.rungs=[0.25]")[0] in (1, 2)
     assert states() == ["FAIL"] and "every trial would fail like that" in capfd.readouterr().err

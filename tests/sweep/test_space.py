@@ -1,17 +1,16 @@
 """How the keys of a search are drawn: Hydra's grammar, Optuna's distributions, and the overrides of a trial."""
 
 import pytest
-
-from seqlab.errors import InputError
-
-optuna = pytest.importorskip("optuna", minversion="5", reason="pip install 'seqlab[optuna]'")
-
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from seqlab.errors import InputError
 from seqlab.sweep.samplers import build_pruner, build_sampler
 from seqlab.sweep.space import read_space
+
+optuna = pytest.importorskip("optuna", minversion="5", reason="pip install 'seqlab[optuna]'")
+CategoricalDistribution = optuna.distributions.CategoricalDistribution
+FloatDistribution, IntDistribution = optuna.distributions.FloatDistribution, optuna.distributions.IntDistribution
 
 LOG = "tag(log, interval(0.001, 0.1))"
 
@@ -90,7 +89,8 @@ def test_a_seed_does_not_draw_the_same_trials_again_except_where_the_study_keeps
     space = read_space(["k=0.1,0.2,0.3,0.4"], {})
 
     def draws(sampler, trials):
-        study = optuna.create_study(sampler=build_sampler({"_target_": f"optuna.samplers.{sampler}", "seed": 1}, space, trials))
+        settings = {"_target_": f"optuna.samplers.{sampler}", "seed": 1}
+        study = optuna.create_study(sampler=build_sampler(settings, space, trials))
         return [study.ask(space.distributions).params["k"] for _ in range(4)]
 
     assert draws("RandomSampler", 0) == draws("RandomSampler", 0) != draws("RandomSampler", 4)
@@ -109,7 +109,8 @@ def test_parts_within_parts_are_built_and_checked():
 
 @pytest.mark.parametrize(("rungs", "fits"), [([0.25, 0.5], True), ([0.5], True), ([0.3], False), ([0.25, 0.75], False)])
 def test_a_pruner_that_halves_needs_the_rungs_at_which_it_does(rungs, fits):
-    settings = {"_target_": "optuna.pruners.HyperbandPruner", "min_resource": 25, "max_resource": 100, "reduction_factor": 2}
+    numbers = {"min_resource": 25, "max_resource": 100, "reduction_factor": 2}
+    settings = {"_target_": "optuna.pruners.HyperbandPruner", **numbers}
     if fits:
         assert build_pruner(settings, rungs)
     else:
