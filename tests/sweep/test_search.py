@@ -169,23 +169,20 @@ def test_two_sweeps_do_not_search_in_one_study(search, capfd):
     assert search(1, elsewhere)[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (["trainer.max_epochs=77"], ["trainer.max_epochs (100, 77)", "name=ANOTHER"]),
-        (["+hydra.sweeper.params={model.dropout:0.5}"], ["model.dropout", "0.5", "name=ANOTHER"]),
-        (["optimize.metric=val/perplexity"], ["optimize.metric", "name=ANOTHER"]),
-        (["optimize.metric=val/accuracy"], ["minimize", "maximize val/accuracy", "name=ANOTHER"]),
-        (["hydra.sweeper.direction=maximize"], ["hydra.sweeper.direction=maximize", "val/loss", "minimize"]),
-        (["optimizer.lr=interval(1,2)"], ["optimizer.lr=interval(1,2)", "log=True", "name=ANOTHER"]),
-    ],
-)
-def test_a_study_is_of_one_configuration_and_searches_the_way_that_its_metric_says(search, capfd, overrides, words):
+def test_a_study_is_of_one_configuration_and_searches_the_way_that_its_metric_says(search, capfd):
     search(1)
-    capfd.readouterr()
-    assert search(2, *overrides) == (2, [])
-    err = capfd.readouterr().err
-    assert all(word in err for word in words) and err.count("\n") == 1, err
+    for override, words in (
+        ("trainer.max_epochs=77", ["trainer.max_epochs (100, 77)", "name=ANOTHER"]),
+        ("+hydra.sweeper.params={model.dropout:0.5}", ["model.dropout", "0.5", "name=ANOTHER"]),
+        ("optimize.metric=val/perplexity", ["optimize.metric", "name=ANOTHER"]),
+        ("optimize.metric=val/accuracy", ["minimize", "maximize val/accuracy", "name=ANOTHER"]),
+        ("hydra.sweeper.direction=maximize", ["hydra.sweeper.direction=maximize", "val/loss", "minimize"]),
+        ("optimizer.lr=interval(1,2)", ["optimizer.lr=interval(1,2)", "log=True", "name=ANOTHER"]),
+    ):
+        capfd.readouterr()
+        assert search(2, override) == (2, [])
+        err = capfd.readouterr().err
+        assert all(word in err for word in words) and err.count("\n") == 1, err
     assert len(stored().trials) == 1
 
 
