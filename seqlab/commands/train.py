@@ -35,9 +35,11 @@ from seqlab.run.forks.warm_server import Server, start_server
 from seqlab.run.output import drop_output
 from seqlab.run.parents import resolve_init_from
 from seqlab.run.process_end import no_room
-from seqlab.sweep import launchers, search
+from seqlab.sweep import launchers
 from seqlab.sweep.callback import StopSignals, owner, stop_signals
 from seqlab.sweep.plan import PlannedJob
+from seqlab.sweep.search import Search
+from seqlab.sweep.search_options import direction, is_search
 from seqlab.sweep.sweep import StopSweep, Sweep
 from seqlab.sweep.sweeper import register_sweepers
 
@@ -62,7 +64,7 @@ def train(argv: list[str]) -> int:
     check_own_files([*config_dirs, *search_path(overrides)])
     varied = frozenset(varied_keys(overrides))
     OmegaConf.register_new_resolver("seqlab.job", functools.partial(job_name, varied), replace=True)
-    OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
+    OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # without it Hydra prints an error in several lines, and exits
     sys.argv = ["seqlab train", *options_first(argv)]
     register_sweepers()
@@ -89,7 +91,7 @@ class TrainCommand:
         self.varied = varied
         self._has_begun = False
         self._config: DictConfig | None = None  # of the sweep
-        self._search: search.Search | None = None
+        self._search: Search | None = None
         self._server: Server | None = None  # forks the processes of the jobs
         self._signals: StopSignals | None = None
         self._uses_launcher = False  # a launcher carries out the jobs in processes of its own
@@ -148,7 +150,7 @@ class TrainCommand:
                 if self._server is not None:
                     self._server.close()
 
-    def _close_search(self, study: search.Search) -> None:
+    def _close_search(self, study: Search) -> None:
         """Tells the study of the runs that have ended, and unlocks it."""
         try:
             if self.jobs.sweep is not None:
@@ -222,8 +224,8 @@ class TrainCommand:
         pin_sweep_folder(config)
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
-        if search.is_search(config):
-            self._search = search.Search(config, varied)
+        if is_search(config):
+            self._search = Search(config, varied)
         self.jobs.sweep = sweep = Sweep(config, self._search.num_trials if self._search else None)
         if launchers.forks(config) and not config.dry_run:
             self._server = start_server(sweep.thread_variables())
@@ -270,7 +272,7 @@ class TrainCommand:
         is_over = self._halted or self._config.dry_run or (sweep.fail_fast and sweep.progress.has_failure)
         return None if is_over else sweep
 
-    def open_search(self) -> search.Search:
+    def open_search(self) -> Search:
         """The search of the sweep, which was opened when the sweep began."""
         assert self._search is not None
         return self._search

@@ -28,7 +28,7 @@ class OptunaSweeper(JobSweeper):
     rungs, a batch trains up to each of them, and the runs of pruned trials end there.
 
     Args:
-        **options: as in ``conf/hydra/sweeper/optuna.yaml``; :class:`seqlab.sweep.search.SearchOptions` reads them.
+        **options: as in ``conf/hydra/sweeper/optuna.yaml``; :class:`seqlab.sweep.search_options.SearchOptions` reads them.
     """
 
     def __init__(self, **options: Any) -> None:

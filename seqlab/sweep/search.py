@@ -19,98 +19,21 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import judged_by
-from seqlab.config.metrics import resolve_mode
 from seqlab.errors import InputError
 from seqlab.report.searches import SearchRecord, Trial
 from seqlab.run.events import FAILED, PRUNED
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import DONE, Progress
-from seqlab.sweep.samplers import build_pruner, build_sampler, check_rungs
+from seqlab.sweep.samplers import build_pruner, build_sampler
+from seqlab.sweep.search_options import SearchOptions
 from seqlab.sweep.space import read_space
 from seqlab.sweep.study_checks import FINISHED, OVERRIDES, SHARED_CONFIG, check_study, shared_config
 from seqlab.sweep.study_storage import import_optuna, open_storage, sqlite_file, storage_errors
-from seqlab.sweep.tuning import Rung, listed
+from seqlab.sweep.tuning import Rung
 
-TARGET: Final = "hydra_plugins.seqlab.OptunaSweeper"
-"""The name of the sweeper's class in a configuration; see :mod:`seqlab.sweep.sweeper`."""
-
-_HERE: Final = "hydra.sweeper"
 _RUN, _SAMPLER, _SPACE = "seqlab.run", "seqlab.sampler", "seqlab.space"
 """Attributes of a trial: its run's folder, the sampler that drew it, and how each key was drawn."""
 _QUEUED: Final = "queued"
-_KEYS: Final = (
-    *("_target_", "_recursive_", "study_name", "storage", "direction", "n_trials", "n_jobs", "max_failure_rate"),
-    *("sampler", "pruner", "rungs", "params"),
-)
-
-
-def is_search(config: DictConfig) -> bool:
-    """Whether Optuna decides what the jobs are."""
-    return str(config.hydra.sweeper.get("_target_")) == TARGET
-
-
-def direction(metric: str, mode: str | None) -> str:
-    """Optuna's word for the direction of the judged metric.
-
-    Example:
-        >>> direction("val/loss", None), direction("val/mine", "max")
-        ('minimize', 'maximize')
-    """
-    return {"min": "minimize", "max": "maximize"}[resolve_mode(metric, mode)]
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """The options of a search, as in ``conf/hydra/sweeper/optuna.yaml``.
-
-    Raises:
-        InputError: a value is wrong.
-    """
-
-    study_name: str
-    storage: str | None
-    direction: str
-    n_trials: int
-    n_jobs: int
-    max_failure_rate: float
-    sampler: Any
-    pruner: Any
-    rungs: list[float]
-    params: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, config: DictConfig) -> "SearchOptions":
-        """Those of a composed configuration."""
-        sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        if unknown := [key for key in sweeper if key not in _KEYS]:
-            raise InputError(f"{_HERE}.{unknown[0]}: a search has no such option; it has {', '.join(_KEYS[2:])}")
-        rungs = check_rungs(listed("rungs", sweeper.get("rungs")))
-        names = [key for key in _KEYS[2:] if key not in ("rungs", "params", "pruner")]
-        options = cls(
-            **{name: sweeper.get(name) for name in names},
-            rungs=rungs,
-            pruner=sweeper.get("pruner"),
-            params=sweeper.get("params") or {},
-        )
-        options._check(*judged_by(config))
-        return options
-
-    def _check(self, metric: str, mode: str) -> None:
-        for name in ("n_trials", "n_jobs"):
-            if type(value := getattr(self, name)) is not int or value < 1:
-                raise InputError(f"{_HERE}.{name}={value}: expected a whole number from 1")
-        rate = self.max_failure_rate
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-            raise InputError(f"{_HERE}.max_failure_rate={rate}: expected a share of the trials, from 0 to 1")
-        if not isinstance(self.study_name, str) or not self.study_name:
-            raise InputError(f"{_HERE}.study_name={self.study_name}: expected a name")
-        if self.storage is not None and not isinstance(self.storage, str):
-            raise InputError(f"{_HERE}.storage={self.storage}: expected the address of a database, or null")
-        if self.direction != (expected := direction(metric, mode)):
-            raise InputError(
-                f"{_HERE}.direction={self.direction}: the search would {self.direction} {metric}, whose mode is "
-                f"{mode}; leave it out for {expected}, or give the mode by optimize.mode"
-            )
 
 
 @dataclass
@@ -225,6 +148,7 @@ class Search:
         done = sum(state in FINISHED for state in states)
         pruned = f", {states.count('PRUNED')} of them pruned" if "PRUNED" in states else ""
         print(f"study {name}: {done} of {options.n_trials} trials done before{pruned}", flush=True)
+        self._write_record()  # a kill may have come before
         return done
 
     def _find_cut_short(self) -> None:
@@ -265,7 +189,7 @@ class Search:
         """Draws the next batch of trials; returns their jobs, none if no trial is left."""
         size = self.num_left if self._is_dry else min(self.options.n_jobs, self.num_left)
         self._batch = []
-        with storage_errors(self._url), _quiet():
+        with storage_errors(self._url), _sampler_errors(), _quiet():
             while len(self._batch) < size and not self._is_exhausted():
                 asked = self._ask()
                 self._batch.append(asked)
@@ -440,6 +364,17 @@ class Search:
 def canonical_values(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """A trial's values in a form that can be compared."""
     return tuple((key, repr(value)) for key, value in sorted(params.items()))
+
+
+@contextlib.contextmanager
+def _sampler_errors() -> Iterator[None]:
+    """Turns a sampler's errors about its arguments or a missing package, which it may find only now, into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, ImportError) as error:
+        raise InputError(f"hydra.sweeper.sampler can't draw a trial: {' '.join(str(error).split())}") from error
 
 
 @contextlib.contextmanager

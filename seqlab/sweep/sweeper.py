@@ -11,9 +11,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from seqlab.sweep import search
 from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob, plan_jobs
+from seqlab.sweep.search_options import TARGET as TARGET_OF_SEARCH
 from seqlab.sweep.tuned import TunedSweep
 from seqlab.sweep.tuning import read_options
 
@@ -109,5 +109,5 @@ def register_sweepers() -> None:
     classes[TARGET] = JobSweeper
     from seqlab.sweep.optuna_sweeper import OptunaSweeper  # itself a JobSweeper
 
-    classes[search.TARGET] = OptunaSweeper
+    classes[TARGET_OF_SEARCH] = OptunaSweeper
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")

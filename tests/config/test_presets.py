@@ -22,7 +22,7 @@ from seqlab.nn.size import count_parameters
 from seqlab.run.load import load_run
 from seqlab.sweep.launchers import EXTRAS, kind_of
 from seqlab.sweep.samplers import build_pruner, build_sampler
-from seqlab.sweep.search import SearchOptions, is_search
+from seqlab.sweep.search_options import SearchOptions, is_search
 from seqlab.sweep.space import read_space
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers

@@ -221,6 +221,36 @@ def test_a_grid_ends_when_every_combination_is_drawn_and_tries_failed_ones_again
     assert search(9, *grid) == (0, [0.1]) and search(9, *grid) == (0, [])
 
 
+def test_a_sampler_that_can_not_draw_ends_the_search_in_one_line(search, capfd):
+    assert search(1, "hydra/sweeper/sampler=grid", "+hydra.sweeper.sampler.search_space={x:[1,2]}") == (2, [])
+    err = capfd.readouterr().err
+    assert "hydra.sweeper.sampler can't draw a trial" in err and "optimizer.lr" in err and err.count("\n") == 1
+
+
+def test_fail_fast_ends_a_batch_and_the_study_knows_what_has_ended(search):
+    search.before = lambda *_: "fail" if search.count == 2 else None
+    assert search(3, "fail_fast=true", "hydra.sweeper.n_jobs=3")[0] == 1
+    assert states() == ["COMPLETE", "FAIL", "RUNNING"]
+
+
+def test_a_study_in_memory_begins_anew_and_finds_its_runs(search):
+    for trained in (2, 0):
+        code, tried = search(2, "hydra.sweeper.storage=null")
+        assert (code, len(tried)) == (0, trained) and not Path("runs/s/study.db").exists()
+        assert [trial.state for trial in read_search(Path("runs/s")).trials] == ["complete"] * 2
+
+
+def test_a_report_shows_the_expected_best_of_random_trials_alone(search, capfd):
+    _, tried = search(2, "hydra/sweeper/sampler=random")
+    capfd.readouterr()
+    assert cli.main(["report", "runs/s", "--expected", "--format", "csv"]) == 0
+    first = capfd.readouterr().out.splitlines()[1].split(",")
+    assert first[:3] == ["runs/s", "val/loss", "1"] and float(first[3]) == pytest.approx(sum(tried) / 2)
+    search(3)  # by TPE
+    assert cli.main(["report", "runs/s", "--expected"]) == 2
+    assert "1 of 3 trials were not drawn at random (TPESampler)" in capfd.readouterr().err
+
+
 def test_the_storage_breaks_in_one_line_and_the_next_command_finds_the_runs(search, monkeypatch, capfd):
     def fail(*_, **__):
         raise optuna.exceptions.StorageInternalError from sqlite3.OperationalError("disk is full")

@@ -11,7 +11,8 @@ from seqlab.errors import InputError
 from seqlab.report.searches import read_search
 from seqlab.run.folder import RunFolder
 from seqlab.run.record import read_record
-from seqlab.sweep.search import Search, direction
+from seqlab.sweep.search import Search
+from seqlab.sweep.search_options import direction
 from tests.command import prepare_here, replace_training
 from tests.sweep.test_search import Searches, states, stored
 
