@@ -26,7 +26,7 @@ from seqlab.config.compose import plain_config
 from seqlab.config.layers import list_overrides
 from seqlab.config.own_files import check_own_files
 from seqlab.config.trust import ALLOW_VARIABLE, allow, check_targets, modules_below
-from seqlab.sweep.sweeper import register_sweeper
+from seqlab.sweep.sweeper import register_sweepers
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -187,7 +187,7 @@ def check_train(argv: list[str]) -> None:
     overrides = [first_value(override) for override in overrides]
     if folders:
         overrides.append(f"hydra.searchpath=[file://{Path(folders[0]).resolve()}]")
-    register_sweeper()
+    register_sweepers()
     with initialize_config_module("seqlab.conf", version_base="1.3"):
         config = plain_config(compose("train", overrides=list_overrides(overrides), return_hydra_config=True))
     allow([*allowed, *(name for folder in folders for name in modules_below(config, Path(folder).resolve().parent))])

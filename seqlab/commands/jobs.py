@@ -17,7 +17,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seqlab.commands.attempt import Result, end_of, has_completed, refuse, system_error
 from seqlab.commands.carry_out import carry_out
@@ -35,7 +35,6 @@ from seqlab.run.output import drop_output
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
-from seqlab.sweep import search
 from seqlab.sweep.progress import SKIPPED
 from seqlab.sweep.sweep import StopSweep, Sweep
 
@@ -79,11 +78,8 @@ class Jobs:
         self.code = 0
         self.planned: list[dict[str, Any]] = []
 
-    def run(self, config: DictConfig) -> float | None:
-        """Carries out one configuration; returns the metric that sweepers judge by, NaN where there is none.
-
-        Optuna's sweeper stops at NaN, and takes None for a failed trial: for a search, NaN is None.
-        """
+    def run(self, config: DictConfig) -> float:
+        """Carries out one configuration; returns the metric that sweepers judge by, NaN where there is none."""
         hydra_config = HydraConfig.get()
         number = None
         if hydra_config.mode == RunMode.MULTIRUN:
@@ -103,7 +99,7 @@ class Jobs:
         except BrokenPipeError:  # Hydra would print a traceback
             drop_output()
             raise StopSweep("stopped") from None
-        return None if math.isnan(value) and search.is_search(OmegaConf.create({"hydra": hydra_config})) else value
+        return value
 
     def _plan(self, job: Job) -> None:
         """Notes a job for the dry run, and removes the folder that Hydra has made for it."""

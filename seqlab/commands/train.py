@@ -37,11 +37,13 @@ from seqlab.run.forks.warm_server import Server, start_server
 from seqlab.run.output import drop_output
 from seqlab.run.parents import resolve_init_from
 from seqlab.run.process_end import no_room
-from seqlab.sweep import launchers, search
+from seqlab.sweep import launchers
 from seqlab.sweep.callback import StopSignals, owner, stop_signals
 from seqlab.sweep.plan import PlannedJob
+from seqlab.sweep.search import Search
+from seqlab.sweep.search_options import direction, is_search
 from seqlab.sweep.sweep import StopSweep, Sweep
-from seqlab.sweep.sweeper import register_sweeper
+from seqlab.sweep.sweeper import register_sweepers
 
 _CARRIED: Final = ("PYTHONSAFEPATH", "PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS")
 """Environment variables that a launcher's processes need as well."""
@@ -64,10 +66,10 @@ def train(argv: list[str]) -> int:
     check_own_files([*config_dirs, *search_path(overrides)])
     varied = frozenset(varied_keys(overrides))
     OmegaConf.register_new_resolver("seqlab.job", functools.partial(job_name, varied), replace=True)
-    OmegaConf.register_new_resolver("seqlab.direction", search.direction, replace=True)
+    OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # without it Hydra prints an error in several lines, and exits
     sys.argv = ["seqlab train", *options_first(list_overrides(argv))]
-    register_sweeper()
+    register_sweepers()
     try:
         return TrainCommand(Jobs(own_folders), varied).run()
     except InputError:
@@ -91,7 +93,7 @@ class TrainCommand:
         self.varied = varied
         self._has_begun = False
         self._config: DictConfig | None = None  # of the sweep
-        self._search: search.Study | None = None
+        self._search: Search | None = None
         self._server: Server | None = None  # forks the processes of the jobs
         self._signals: StopSignals | None = None
         self._uses_launcher = False  # a launcher carries out the jobs in processes of its own
@@ -143,19 +145,28 @@ class TrainCommand:
                 with contextlib.suppress(BrokenPipeError):
                     sweep.stop_watching()
                 sweep.log.remove()
-            if self._search is not None:
-                self._search.close()
-            if self._server is not None:
-                self._server.close()
+            try:
+                if self._search is not None:
+                    self._close_search(self._search)
+            finally:
+                if self._server is not None:
+                    self._server.close()
+
+    def _close_search(self, study: Search) -> None:
+        """Tells the study of the runs that have ended, and unlocks it."""
+        try:
+            if self.jobs.sweep is not None:
+                study.settle(self.jobs.sweep.progress)
+        except InputError as error:  # its storage fails: the next command finds the runs
+            print(f"seqlab: {error}", file=sys.stderr)
+        finally:
+            study.close()
 
     def _end_after(self, error: Exception) -> None:
-        """Ends the sweep after an error of its launcher, or of a search without a result; raises any other error."""
-        if self._search is not None and (refusal := search.explain_changed_space(error)) is not None:
-            raise StopSweep("refused", refusal) from error
-        by_launcher = self._is_of_launcher(error)
-        if self._config is None or not (by_launcher or search.is_no_result(error)):
+        """Ends the sweep after an error of its launcher; raises any other error."""
+        if self._config is None or not self._is_of_launcher(error):
             raise error
-        by_launcher &= not self._halted
+        by_launcher = not self._halted
         if by_launcher:
             kind = launchers.kind_of(self._config)
             text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -170,7 +181,6 @@ class TrainCommand:
             self._uses_launcher
             and not isinstance(error, (InputError, HydraException, OmegaConfBaseException, BrokenPipeError))
             and not is_of_composition(error)
-            and not search.is_no_result(error)
             and no_room(error) is None
         )
 
@@ -178,7 +188,7 @@ class TrainCommand:
         """Tells the jobs in other processes to stop; returns whether the sweep ends by itself once they have."""
         if self.jobs.sweep is None or self._config is None or not self._uses_launcher:
             return False
-        if self._search is not None or launchers.kind_of(self._config) == "submitit_slurm":  # its jobs may wait long
+        if launchers.kind_of(self._config) == "submitit_slurm":  # its jobs may wait long
             self.jobs.sweep.log.stop()
             return False
         self.jobs.sweep.log.halt()
@@ -216,9 +226,9 @@ class TrainCommand:
         pin_sweep_folder(config)
         if config.dry_run:
             config.hydra.launcher = launchers.BASIC  # its jobs are composed, not run
-        if search.is_search(config):
-            self._search = search.open_study(config, varied)
-        self.jobs.sweep = sweep = Sweep(config)
+        if is_search(config):
+            self._search = Search(config, varied)
+        self.jobs.sweep = sweep = Sweep(config, self._search.num_trials if self._search else None)
         if launchers.forks(config) and not config.dry_run:
             self._server = start_server(sweep.thread_variables())
             sweep.server = self._server.address if self._server else None
@@ -273,6 +283,11 @@ class TrainCommand:
         is_over = self._halted or self._config.dry_run or (sweep.fail_fast and sweep.progress.has_failure)
         return None if is_over else sweep
 
+    def open_search(self) -> Search:
+        """The search of the sweep, which was opened when the sweep began."""
+        assert self._search is not None
+        return self._search
+
     def _compose(self, config: DictConfig, job: PlannedJob) -> tuple[str, dict[str, Any]]:
         """The name of a job's folder, and its configuration."""
         try:
@@ -288,4 +303,7 @@ class TrainCommand:
         if config.dry_run:
             remove_unused_sweep(self.jobs.sweep.folder)
         else:
+            if self._search is not None:
+                self.jobs.sweep.read_log()
+                self._search.settle(self.jobs.sweep.progress)
             self.jobs.code = self.jobs.sweep.finish(None if self._search is None else self._search.best())

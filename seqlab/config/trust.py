@@ -30,6 +30,8 @@ ALLOWED: Final = (
     "lightning.pytorch.strategies",
     "lightning.pytorch.Trainer",
     "lightning.pytorch.trainer",
+    "optuna.pruners",
+    "optuna.samplers",
 )
 
 

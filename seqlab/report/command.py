@@ -10,11 +10,21 @@ from pathlib import Path
 from urllib.parse import quote
 
 from seqlab.errors import InputError
+from seqlab.report import expected
 from seqlab.report.curves import Curves
 from seqlab.report.document import BEGIN, END, write_into
 from seqlab.report.formats import FORMATS, WIDTH, as_markdown
 from seqlab.report.groups import Report
-from seqlab.report.output import check_picture, compare, load_curves, render, save_curves, save_plot, save_text
+from seqlab.report.output import (
+    check_picture,
+    compare,
+    load_curves,
+    render,
+    save_curves,
+    save_picture,
+    save_plot,
+    save_text,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY[,KEY]",
         help="choose the best value of these within each group, on validation: seeds that have every value choose, "
         "the others judge",
+    )
+    parser.add_argument(
+        "--expected",
+        action="store_true",
+        help="of searches (sweep=optuna) by random trials: the expected best validation value by the number of trials",
     )
     parser.add_argument(
         "--metric", metavar="NAME", help="compare this metric (default: test/perplexity, if all completed runs have it)"
@@ -88,6 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: As `compare`, `render`, `save_plot`, `save_curves` and `write_into` do.
     """
     _check_options(arguments)
+    if arguments.expected:
+        return _run_expected(arguments)
     report = compare(
         arguments.folders,
         by=_keys("--by", arguments.by),
@@ -106,6 +123,42 @@ def run(arguments: argparse.Namespace) -> int:
         curves = load_curves(report, arguments.curve_metric)
     files = _write_files(arguments, report, curves, size)
     _print_report(arguments, report, curves)
+    for path in files:
+        print(f"written: {path}", file=sys.stderr)
+    return 0
+
+
+def _run_expected(arguments: argparse.Namespace) -> int:
+    """Carries out ``seqlab report --expected``.
+
+    Raises:
+        InputError: An option does not go with it, or a search is not by random trials.
+    """
+    for name in (
+        "by",
+        "columns",
+        "tune",
+        "metric",
+        "baseline",
+        "into",
+        "curves",
+        "label",
+        "curve_metric",
+        "tensorboard",
+    ):
+        if getattr(arguments, name):
+            raise InputError(f"--{name.replace('_', '-')}: does not go with --expected; leave one of them out")
+    if arguments.format not in expected.FORMATS:
+        raise InputError(f"--format {arguments.format}: with --expected, expected one of {', '.join(expected.FORMATS)}")
+    searches = expected.compare_expected(arguments.folders)
+    files = []
+    if arguments.output:
+        save_text("--output", arguments.output, expected.render_expected(searches, arguments.format))
+        files.append(arguments.output)
+    if arguments.plot:
+        save_picture("--plot", arguments.plot, expected.draw_expected(searches, _size(arguments.size)))
+        files.append(arguments.plot)
+    _print(expected.render_expected(searches, "table" if arguments.output else arguments.format))
     for path in files:
         print(f"written: {path}", file=sys.stderr)
     return 0

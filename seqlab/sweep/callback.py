@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from seqlab.run.signals import SAME_REQUEST_SECONDS
 from seqlab.sweep.plan import PlannedJob
+from seqlab.sweep.search import Search
 from seqlab.sweep.sweep import StopSweep, Sweep
 
 
@@ -40,6 +41,9 @@ class SweepOwner(Protocol):
 
     def running_sweep(self) -> Sweep | None:
         """The sweep, with all that its jobs have told; None if no further job may begin, or in a dry run."""
+
+    def open_search(self) -> Search:
+        """The search of the sweep, which was opened when the sweep began."""
 
     def end_sweep(self, config: DictConfig) -> None:
         """Called when no job is left."""

@@ -21,9 +21,8 @@ EXTRAS: Final = {
         "submitit_local": "submitit",
         "submitit_slurm": "submitit",
     },
-    "hydra/sweeper": {"optuna": "optuna"},
 }
-"""The extra of this package that installs a launcher or a sweeper, by Hydra's group and name."""
+"""The extra of this package that installs a launcher, by Hydra's group and name."""
 
 _KINDS: Final = {
     "BasicLauncher": "basic",
@@ -48,7 +47,7 @@ def forks(config: DictConfig) -> bool:
 def jobs_at_once(config: DictConfig, jobs: int | None) -> int | None:
     """How many of a sweep's ``jobs`` (None: unknown) run at the same time; None: the cluster decides."""
     kind, launcher = kind_of(config), config.hydra.launcher
-    batch = config.hydra.sweeper.get("n_jobs")  # Optuna hands out this many jobs, and waits for all of them
+    batch = config.hydra.sweeper.get("n_jobs")  # a search hands out this many jobs, and waits for all of them
     most = min(limit for limit in (jobs, batch, 1 << 30) if limit is not None)
     if kind == "basic":
         return 1

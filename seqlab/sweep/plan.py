@@ -51,7 +51,7 @@ def plan_jobs(
     varied_keys: set[str] = set()
     for override in OverridesParser.create(config_loader=loader).parse_overrides(texts):
         key = override.get_key_element()
-        values_by_key[key] = list(_single_overrides(override))
+        values_by_key[key] = list(single_overrides(override))
         varied_keys.discard(key)
         if override.is_sweep_override():
             varied_keys.add(key)
@@ -62,7 +62,7 @@ def plan_jobs(
     ]
 
 
-def _single_overrides(override: Override) -> Iterator[str]:
+def single_overrides(override: Override) -> Iterator[str]:
     """One override for each value of an override."""
     key = override.get_key_element()
     if not override.is_sweep_override():

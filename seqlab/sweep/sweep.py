@@ -29,7 +29,6 @@ from seqlab.sweep.messages import JobMessages
 from seqlab.sweep.plan import plan_jobs
 from seqlab.sweep.progress import AS_MEANT, Job, Progress
 from seqlab.sweep.screen import Screen
-from seqlab.sweep.search import is_search
 from seqlab.sweep.tuning import Tuning, read_options
 
 _POLL_SECONDS: Final = 0.5
@@ -55,6 +54,7 @@ class Sweep:
 
     Args:
         config: the configuration that its jobs share, with Hydra's section.
+        num_jobs: the number of its jobs; None: that of its overrides.
 
     Attributes:
         folder: the sweep's folder.
@@ -67,8 +67,8 @@ class Sweep:
         server: the address of the server that the processes of its jobs are forked from; None: there is none.
     """
 
-    def __init__(self, config: DictConfig) -> None:
-        num_jobs = count_jobs(config)
+    def __init__(self, config: DictConfig, num_jobs: int | None = None) -> None:
+        num_jobs = count_jobs(config) if num_jobs is None else num_jobs
         self.folder = Path(config.hydra.sweep.dir)
         self.at_once = jobs_at_once(config, num_jobs)
         self.threads = threads_of_a_job(config, self.at_once)
@@ -258,10 +258,8 @@ class Sweep:
 
 
 def count_jobs(config: DictConfig) -> int | None:
-    """The number of jobs of a sweep or a search; None if another sweeper decides."""
+    """The number of jobs of a sweep; None if another sweeper decides."""
     sweeper = config.hydra.sweeper
-    if is_search(config):
-        return int(sweeper.n_trials)
     if not str(sweeper.get("_target_")).endswith(".JobSweeper"):
         return None
     loader = GlobalHydra.instance().config_loader()  # it resolves a glob over a group's choices

@@ -14,12 +14,13 @@ from omegaconf import DictConfig
 from seqlab.config.layers import list_overrides
 from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob, plan_jobs
+from seqlab.sweep.search_options import TARGET as TARGET_OF_SEARCH
 from seqlab.sweep.tuned import TunedSweep
 from seqlab.sweep.tuning import read_options
 
 TARGET: Final = "hydra_plugins.seqlab.JobSweeper"
 """The class's name in a configuration. Hydra takes plugins only from the package ``hydra_plugins``. There is no such
-module: :func:`register_sweeper` registers the class under this name."""
+module: :func:`register_sweepers` registers the class under this name."""
 
 
 @dataclass
@@ -109,11 +110,14 @@ def _with_lists(arguments: list[str], params: dict[str, str]) -> tuple[list[str]
     return [texts[0], *arguments], dict(text.split("=", 1) for text in texts[1:])
 
 
-def register_sweeper() -> None:
-    """Registers this sweeper as Hydra's own, in this process and in those that a launcher starts for it.
+def register_sweepers() -> None:
+    """Registers this sweeper as Hydra's own, and that of a search, in this process and in those that a launcher starts.
 
     A regular plugin would have to be in the package ``hydra_plugins``, where an editable install puts nothing.
     """
     classes: dict[str, Any] = Plugins.instance().class_name_to_class  # first: it registers Hydra's own sweeper again
     classes[TARGET] = JobSweeper
+    from seqlab.sweep.optuna_sweeper import OptunaSweeper  # itself a JobSweeper
+
+    classes[TARGET_OF_SEARCH] = OptunaSweeper
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")

@@ -120,7 +120,7 @@ class TunedSweep:
             else:
                 value = group.mean(verdict.kept[0], {number: job.value for number, job in progress.jobs.items()})
                 _say(f"{group}: chosen {_named(verdict.kept)}, mean {self.metric} {value:.4g}")
-        if (saved := _saved(progress)) is not None:
+        if (saved := describe_saving(progress)) is not None:
             _say(saved)
         by = [key_of(text) for text in self.tuning.groups[0].name]
         sweep.compare_by(
@@ -144,7 +144,7 @@ def _check_schedule(scheduler: Mapping[str, Any], share: float) -> None:
         raise unsteady(f"at {100 * share:g} % of the steps", share)
 
 
-def _saved(progress: Progress) -> str | None:
+def describe_saving(progress: Progress) -> str | None:
     """How many runs were pruned, and how much of the steps of a whole grid was trained; None without a pruned run."""
     pruned = [job for job in progress.jobs.values() if job.status == PRUNED and job.place.step and job.place.steps]
     if not pruned:

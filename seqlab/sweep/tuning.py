@@ -19,6 +19,7 @@ from seqlab.report.labels import sort_key
 from seqlab.run.events import FAILED
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import AS_MEANT, DONE, Job
+from seqlab.sweep.samplers import check_rungs, is_share
 
 SEED: Final = "seed"
 _HERE: Final = "hydra.sweeper"
@@ -62,18 +63,9 @@ class Options:
         seeds = list(self.fresh_seeds)
         if not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds) or len(set(seeds)) < len(seeds):
             raise InputError(f"{_HERE}.fresh_seeds={_text(seeds)}: expected different whole numbers, as in [4,5,6]")
-        shares = list(self.rungs)
-        if not all(_is_share(share) for share in shares) or shares != sorted(set(shares)):
-            raise InputError(
-                f"{_HERE}.rungs={_text(shares)}: expected rising shares of the training, above 0 and below 1, as in "
-                "[0.25,0.5]"
-            )
-        if not _is_share(self.keep):
+        check_rungs(self.rungs)
+        if not is_share(self.keep):
             raise InputError(f"{_HERE}.keep={self.keep}: expected the share of the settings that goes on, as in 0.5")
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1
 
 
 def _text(values: Sequence[Any]) -> str:
@@ -263,12 +255,17 @@ def read_options(sweeper: Mapping[str, Any]) -> Options | None:
     Raises:
         InputError: as :class:`Options`.
     """
-    lists: dict[str, list[Any]] = {name: _listed(name, sweeper.get(name)) for name in ("tune", "fresh_seeds", "rungs")}
+    lists: dict[str, list[Any]] = {name: listed(name, sweeper.get(name)) for name in ("tune", "fresh_seeds", "rungs")}
     options = Options(**lists, keep=sweeper.get("keep", 0.5))
     return options if options.tune else None
 
 
-def _listed(name: str, value: Any) -> list[Any]:
+def listed(name: str, value: Any) -> list[Any]:
+    """A list of the sweeper's configuration.
+
+    Raises:
+        InputError: it is a single value.
+    """
     if value is None:
         return []
     if isinstance(value, (str, int, float)):

@@ -8,7 +8,7 @@ from seqlab import tasks
 from seqlab.config.compose import compose_config
 from seqlab.config.metrics import DIRECTIONS, LOGGED, direction_of, logged_by, resolve_mode
 from seqlab.errors import InputError
-from seqlab.sweep.search import direction
+from seqlab.sweep.search_options import direction
 from tests.conftest import run_here, small
 
 ONE = ("trainer.max_steps=1", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")

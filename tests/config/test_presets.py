@@ -21,7 +21,9 @@ from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
 from seqlab.run.load import load_run
 from seqlab.sweep.launchers import EXTRAS, kind_of
-from seqlab.sweep.search import is_search
+from seqlab.sweep.samplers import build_pruner, build_sampler
+from seqlab.sweep.search_options import SearchOptions, is_search
+from seqlab.sweep.space import read_space
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, chosen
@@ -121,6 +123,8 @@ def test_no_group_is_left_out():
         "sweep",
         "trainer",
         "launcher",
+        "hydra/sweeper",
+        *("hydra/sweeper/sampler", "hydra/sweeper/pruner"),
         *("model/cell", "model/input", "model/encoder", "model/head"),  # each is trained below, or with each model
         *TRAINED,
     }
@@ -295,12 +299,25 @@ def test_each_launcher_is_one_of_hydras_with_settings_that_it_takes(name):
 
 
 def test_the_search_draws_keys_that_there_are():
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install 'seqlab[optuna]'")
     with initialize_config_module("seqlab.conf", version_base="1.3"):
         config = compose("train", overrides=["data=hello", "sweep=optuna"], return_hydra_config=True)
         assert config.hydra.mode.name == "MULTIRUN" and is_search(config)
         for key in config.hydra.sweeper.params:
             assert OmegaConf.select(config, key) is not None
+
+
+@pytest.mark.parametrize(("part", "name"), choices("hydra/sweeper/sampler", "hydra/sweeper/pruner"))
+def test_each_sampler_and_pruner_of_a_search_can_be_built(part, name):
+    pytest.importorskip("optuna", minversion="5", reason="pip install 'seqlab[optuna]'")
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        config = compose("train", overrides=["sweep=optuna", f"{part}={name}"], return_hydra_config=True)
+    options = SearchOptions.of(config)
+    space = read_space([], {"optimizer.lr": "0.1,0.2"})
+    if part.endswith("sampler"):
+        target, built = options.sampler["_target_"], build_sampler(options.sampler, space, 3)
+    else:
+        target, built = options.pruner["_target_"], build_pruner(options.pruner, [0.25, 0.5])
+    assert type(built).__name__ == target.rpartition(".")[2]
 
 
 @pytest.mark.parametrize("name", [name for name in GROUPS["sweep"] if name != "optuna"])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from seqlab.report.searches import read_search
 from seqlab.run.provenance import may_be_alive
 from seqlab.run.record import RECORD_NAME, read_record
 from tests.command import command_line, environment, seqlab, seqlab_started, shadow_all_modules
@@ -51,7 +52,7 @@ def needs(extra: str, plugin: str):
 
 
 JOBLIB = needs("joblib", "hydra_joblib_launcher")
-OPTUNA = needs("optuna", "hydra_optuna_sweeper")
+OPTUNA = pytest.mark.skipif(util.find_spec("optuna") is None, reason="pip install 'seqlab[optuna]'")
 LAUNCHERS = [
     pytest.param("joblib", ["hydra.launcher.n_jobs=3"], marks=JOBLIB),
     pytest.param("submitit_local", [], marks=needs("submitit", "hydra_submitit_launcher")),
@@ -205,8 +206,34 @@ def test_the_same_command_goes_on_with_a_search_that_was_killed(tmp_path):
     wait_for(lambda: read_record(first)["status"] == "interrupted")
     done = seqlab(*command, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "study x: 0 of 2 trials completed before" in done.stdout and "2 completed" in done.stdout
+    assert "study x: 0 of 2 trials done before" in done.stdout and "2 completed" in done.stdout
     assert len(list(runs.glob(f"*/{RECORD_NAME}"))) == 2
     assert (read_record(first)["status"], read_record(first)["resumes"]) == ("completed", 1)
     done = seqlab(*command, folder=tmp_path)
-    assert done.returncode == 0 and "study x: 2 of 2 trials completed before\nno job was begun" in done.stdout
+    assert done.returncode == 0 and "study x: 2 of 2 trials done before\nno job was begun" in done.stdout
+
+
+SEARCHES = [
+    pytest.param("joblib", ["hydra.launcher.n_jobs=2"], marks=JOBLIB),
+    pytest.param("submitit_local", [], marks=needs("submitit", "hydra_submitit_launcher")),
+    pytest.param("ray", ["hydra.launcher.ray.init.num_cpus=2"], marks=needs("ray", "hydra_ray_launcher")),
+]
+
+
+@OPTUNA
+@pytest.mark.parametrize(("launcher", "settings"), SEARCHES)
+def test_a_search_prunes_the_runs_of_each_launcher(tmp_path, launcher, settings):
+    command = ["train", *HELLO, "sweep=optuna", "name=x", "runtime.num_threads=1", "model.num_layers=1", *settings]
+    command += ["trainer.max_epochs=20", "trainer.check_val_every_n_epoch=5", f"launcher={launcher}", "logger=none"]
+    command += ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.rungs=[0.25]"]
+    command += ["optimizer.lr=interval(0.0,0.00001)", "hydra/sweeper/pruner=percentile"]
+    command += ["hydra.sweeper.pruner.percentile=0.0", "hydra.sweeper.pruner.n_startup_trials=2"]
+    done = seqlab(*command, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = read_search(tmp_path / "runs" / "x").trials
+    assert [trial.state for trial in trials[:2]] == ["complete", "complete"]
+    assert "pruned" in {trial.state for trial in trials[2:]}, done.stdout
+    for trial in trials:
+        record = read_record(tmp_path / "runs" / "x" / trial.run / RECORD_NAME)
+        assert record["status"] == {"complete": "completed"}.get(trial.state, trial.state)
+        assert ("test/loss" in record["metrics"]) == (trial.state == "complete")
