@@ -7,13 +7,12 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     sys.path.append(sys.path.pop(0))
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from seqlab import __version__
 from seqlab.errors import InputError
-from seqlab.imports import add_user_folders, quick_imports
+from seqlab.imports import quick_imports
 from seqlab.streams import is_unicode, print_any_text
 
 TRAIN_HELP = """\
@@ -29,6 +28,7 @@ Composes a configuration with Hydra and trains it; the run's folder is the last 
 -m, --multirun      sweep over the comma-separated values
 --config-dir DIR    a folder with more configuration groups, such as DIR/model/cell/my_cell.yaml
 --allow MODULE      let the configuration name classes of this module
+A file seqlab.toml of the working folder can hold both, and more: see the guide "A project of your own".
 Hydra's other options work too; see `seqlab train --hydra-help`.
 """
 
@@ -218,6 +218,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _open_run(args: argparse.Namespace) -> Path:
     """The run's folder, checked before anything slow is imported; then the user's own modules can be imported."""
     from seqlab.commands.run_folder import run_folder
+    from seqlab.config.project import use_project_modules
     from seqlab.config.trust import allow
     from seqlab.run.comparison import Present, changes_since_training
     from seqlab.run.record import read_record
@@ -225,7 +226,7 @@ def _open_run(args: argparse.Namespace) -> Path:
     run_dir = run_folder(args.run_dir)
     record = read_record(run_dir)
     allow(args.allow)
-    add_user_folders([os.getcwd()])
+    use_project_modules()
     for line in changes_since_training(record, Present()):
         print(f"seqlab: {line}", file=sys.stderr)
     return run_dir

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from seqlab.config.project import project_runs
 from seqlab.errors import InputError
 from seqlab.report.curves import Curves
 from seqlab.report.document import BEGIN, END, write_into
@@ -19,7 +20,12 @@ from seqlab.report.output import check_picture, compare, load_curves, render, sa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``seqlab report``."""
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder of several")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="a run, a sweep, or a folder of several (default: all runs, below runs or the project file's runs_dir)",
+    )
     parser.add_argument(
         "--by",
         metavar="KEY[,KEY]",
@@ -87,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: As `compare`, `render`, `save_plot`, `save_curves` and `write_into` do.
     """
+    arguments.folders = arguments.folders or [project_runs()]
     _check_options(arguments)
     report = compare(
         arguments.folders,
