@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     commands.add_parser("train", help="train a configuration, or with -m a sweep of them", add_help=False)
     _add_run_commands(commands)
+    _add_new(commands)
 
     from seqlab import report
 
@@ -130,6 +131,14 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     predict.add_argument("--json", action="store_true", help="print one JSON object a line")
 
 
+def _add_new(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    text = "write the class, the configuration file and the test of a cell, a task or a dataset of your own"
+    parser = commands.add_parser("new", help=text, description=text.capitalize() + ".")
+    parser.add_argument("kind", choices=("cell", "task", "dataset"), metavar="cell|task|dataset", help="what to write")
+    parser.add_argument("name", metavar="NAME", help="of the module and of the choice, such as my_cell")
+    parser.set_defaults(run=_new)
+
+
 def _command(
     commands: "argparse._SubParsersAction[_Parser]", name: str, run: object, text: str
 ) -> argparse.ArgumentParser:
@@ -146,6 +155,12 @@ def _path(text: str) -> Path:
     if not text.strip():  # an unset variable of the shell, which Path would take for the working folder
         raise argparse.ArgumentTypeError("the name is empty; give a folder, . for the working folder")
     return Path(text)
+
+
+def _new(args: argparse.Namespace) -> int:
+    from seqlab.commands.new import new
+
+    return new(args.kind, args.name)
 
 
 def _resume(args: argparse.Namespace) -> int:
