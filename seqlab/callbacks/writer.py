@@ -29,6 +29,11 @@ class Writer:
     def __init__(self, loggers: list[Any]) -> None:
         self.loggers = loggers
 
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Writes a number."""
+        for logger in self.loggers:
+            logger.log_metrics({name: value}, step=step)
+
     def add_text(self, name: str, text: str, step: int) -> None:
         """Writes a text in Markdown."""
         for logger in self.loggers:

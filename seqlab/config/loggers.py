@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.files import write_atomically
+from seqlab.run.layout import REPLACEMENT
 
 TENSORBOARD: Final = "TensorBoardLogger"
 CSV: Final = "CSVLogger"
@@ -49,10 +51,13 @@ def logger_settings(config: Mapping[str, Any], run_dir: Path, resumed_step: int 
         resumed_step: the step of the checkpoint that training resumes from; None for a new run.
     """
     kind, here = kind_of(config), str(run_dir)
-    name = f"{config['name']}/{run_dir.name}"
+    folder = run_dir.parent if run_dir.name == REPLACEMENT else run_dir
+    name = f"{config['name']}/{folder.name}"
     if kind == WANDB:
-        run_id = read_id(run_dir, kind) or secrets.token_hex(4)
-        save_id(run_dir, kind, run_id)
+        run_id = read_id(run_dir, kind)
+        if run_id is None and is_first_process():  # the others of several devices log nothing
+            run_id = secrets.token_hex(4)
+            save_id(run_dir, kind, run_id)
         quiet = {"console": "off"}  # what is printed is not recorded there: it may name files and values of the user's
         return {"save_dir": here, "id": run_id, **_unless_set(config, name=name, settings=quiet)}
     if kind == MLFLOW:

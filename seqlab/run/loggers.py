@@ -72,25 +72,28 @@ def _begin_table(logger: CSVLogger, config: Config, run_dir: Path, rows: int) ->
     with warnings.catch_warnings():  # that the folder is not empty
         warnings.simplefilter("ignore")
         experiment = logger.experiment
-    experiment.metrics += read_table(kept)[:rows]  # type: ignore[arg-type]
+    experiment.metrics += read_table(kept)[:rows]
     experiment.log_hparams(hparams_of(config))
     logger.save()
     kept.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def closing_logger(trainer: pl.Trainer) -> Iterator[None]:
-    """Ends the run in its logger with the block, as failed if that raises: no other process would."""
-    logger = trainer.logger
+def failing_logger(trainer: pl.Trainer) -> Iterator[None]:
+    """Ends the run in its logger as failed if the block raises: no other process would."""
     try:
         yield
     except BaseException:
         with contextlib.suppress(Exception):  # the block's own error counts
-            _close(logger, failed=True)
+            _close(trainer.logger, failed=True)
         raise
+
+
+def close_logger(trainer: pl.Trainer) -> None:
+    """Ends the run in its logger as complete, before the files of its folder move to another place."""
     try:
-        _close(logger, failed=False)
-    except Exception as error:  # anything: the run itself is complete
+        _close(trainer.logger, failed=False)
+    except Exception as error:  # anything: it is another program's, and the run itself has ended well
         log.warning("the logger could not be closed: %s: %s", type(error).__name__, error)
 
 
@@ -121,7 +124,9 @@ def log_results(trainer: pl.Trainer, config: Config, metrics: dict[str, float]) 
     its end that does not belong to the last step.
     """
     logger = trainer.logger
-    scalars = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
+    scalars: dict[str, Any] = {
+        name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()
+    }
     if isinstance(logger, TensorBoardLogger):
         logger.log_hyperparams(hparams_of(config), scalars, step=trainer.global_step)
         logger.finalize("success")

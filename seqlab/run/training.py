@@ -29,7 +29,7 @@ from seqlab.run.claim import Claim
 from seqlab.run.inputs import take_stamps
 from seqlab.run.layout import checkpoint_folder
 from seqlab.run.loaded import late_imports, record_imports
-from seqlab.run.loggers import begin_logger, closing_logger, log_results
+from seqlab.run.loggers import begin_logger, close_logger, failing_logger, log_results
 from seqlab.run.loops import evaluate_splits, fit_together
 from seqlab.run.parents import CONTINUES, INIT_FROM, MAY_CHANGE, copy_checkpoints, is_parent_checkpoint
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, ProgressSender
@@ -97,7 +97,7 @@ def execute(
     if pause_at is not None:  # after the checkpoint's callback, which saves first
         trainer.callbacks.append(PauseAtRung(pause_at))  # type: ignore[attr-defined]
 
-    with closing_logger(trainer):
+    with failing_logger(trainer):
         _train_and_test(claim, session, stop, progress)
 
 
@@ -122,6 +122,7 @@ def _train_and_test(claim: Claim, session: _Session, stop: StopRequest, progress
     progress.send(END)
     note_code(claim)  # again: threads other than this one import, too
     log_results(trainer, session.sized_config, metrics)
+    close_logger(trainer)
     _complete(claim, trainer, metrics, best)
 
 

@@ -14,7 +14,7 @@ from seqlab.callbacks.writer import Writer
 from seqlab.commands.evaluate import evaluate
 from seqlab.config import checks, loggers
 from seqlab.errors import InputError
-from seqlab.run import training
+from seqlab.run import replacement, training
 from tests.conftest import config_of, interrupted_here, resumed_here, run_here
 
 HELLO = (
@@ -85,6 +85,24 @@ def test_a_missing_extra_is_one_line_with_the_command_before_anything_begins(mon
     checks.check_settings(config)  # an evaluation logs nothing, and needs no extra
 
 
+def test_a_new_run_in_the_place_of_an_old_one_has_a_table_and_an_id_of_its_own(tmp_path):
+    run_here(tmp_path / "run", *HELLO, "logger=csv")
+    loggers.save_id(tmp_path / "run", loggers.WANDB, "old")
+    assert {"metrics.csv", "logger.json"} <= set(replacement.unowned_files(tmp_path / "run"))
+    config = config_of(*HELLO)
+    made = {"logger": {"_target_": "lightning.pytorch.loggers.WandbLogger"}}
+    (tmp_path / "run" / ".replacement").mkdir()
+    settings = loggers.logger_settings({**config, **made}, tmp_path / "run" / ".replacement", None)
+    assert settings["id"] != "old" and settings["name"] == "greeting/run"
+
+
+def test_only_the_first_of_several_devices_names_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    config = {**config_of(*HELLO), "logger": {"_target_": "lightning.pytorch.loggers.WandbLogger"}}
+    assert loggers.logger_settings(config, tmp_path, None)["id"] is None
+    assert not (tmp_path / loggers.ID_NAME).exists()
+
+
 def test_an_id_of_another_logger_is_not_taken_and_a_broken_one_is_refused(tmp_path):
     loggers.save_id(tmp_path, loggers.WANDB, "abc")
     assert loggers.read_id(tmp_path, loggers.WANDB) == "abc" and loggers.read_id(tmp_path, loggers.MLFLOW) is None
@@ -148,7 +166,8 @@ def test_figures_and_texts_reach_each_logger_that_takes_them(tmp_path):
     writer = Writer(boards)
     writer.add_figure("figure", figure, 1)
     writer.add_text("text", "words", 1)
+    writer.add_scalar("number", 2.5, 1)
     for board in boards:
         board.experiment.close()
         written = contents(Path(board.log_dir))
-        assert b"figure" in written and b"words" in written
+        assert b"figure" in written and b"words" in written and b"number" in written
