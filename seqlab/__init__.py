@@ -29,8 +29,9 @@ def train(
     Args:
         *overrides: overrides of the configuration, such as ``"experiment=hello"`` and ``"seed=2"``.
         cell: the class of a recurrent cell, instead of ``model/cell``; its module must be a file that can be imported.
-        allow: modules whose classes the configuration may name.
-        config_dir: a folder with more configuration groups.
+        allow: modules whose classes the configuration may name, beside those that ``seqlab.toml`` of the working
+            folder allows.
+        config_dir: a folder with more configuration groups, in place of that of ``seqlab.toml``.
         process: whether the run has a process of its own; false trains in this process, for a debugger.
 
     Returns:
@@ -59,7 +60,8 @@ def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Ru
 
     Args:
         run_dir: the run's folder.
-        allow: your own modules whose classes the run's configuration may name; they are found in the working folder.
+        allow: your own modules whose classes the run's configuration may name, beside those that ``seqlab.toml`` of
+            the working folder allows. They are found in that folder.
 
     Returns:
         The run, with ``config``, ``metrics``, ``model``, ``task`` and ``vocabulary``. Its methods ``generate``,
@@ -86,7 +88,8 @@ def runs(*folders: "str | os.PathLike[str]") -> "pd.DataFrame":
     """A table of all runs below some folders, with one row for each run.
 
     Args:
-        *folders: folders of runs, such as ``"runs/kjv_char_lstm"``.
+        *folders: folders of runs, such as ``"runs/kjv_char_lstm"``; none: the folder of all runs, ``runs`` or that of
+            the project file.
 
     Returns:
         A data frame with the columns ``run_dir``, ``status``, ``error``, ``num_parameters``, ``tokens_per_second``,

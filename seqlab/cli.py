@@ -7,13 +7,12 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     sys.path.append(sys.path.pop(0))
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from seqlab import __version__
 from seqlab.errors import InputError
-from seqlab.imports import add_user_folders, quick_imports
+from seqlab.imports import quick_imports
 from seqlab.streams import is_unicode, print_any_text
 
 TRAIN_HELP = """\
@@ -29,6 +28,7 @@ Composes a configuration with Hydra and trains it; the run's folder is the last 
 -m, --multirun      sweep over the comma-separated values
 --config-dir DIR    a folder with more configuration groups, such as DIR/model/cell/my_cell.yaml
 --allow MODULE      let the configuration name classes of this module
+A file seqlab.toml of the working folder can hold both, and more: see the guide "A project of your own".
 Hydra's other options work too; see `seqlab train --hydra-help`.
 """
 
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     commands.add_parser("train", help="train a configuration, or with -m a sweep of them", add_help=False)
     _add_run_commands(commands)
+    _add_new(commands)
 
     from seqlab import report
 
@@ -145,6 +146,14 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     states.add_argument("--units", metavar="N[,N]", help="the units to draw, from 0 (default: all)")
 
 
+def _add_new(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    text = "write the class, the configuration file and the test of a cell, a task or a dataset of your own"
+    parser = commands.add_parser("new", help=text, description=text.capitalize() + ".")
+    parser.add_argument("kind", choices=("cell", "task", "dataset"), metavar="cell|task|dataset", help="what to write")
+    parser.add_argument("name", metavar="NAME", help="of the module and of the choice, such as my_cell")
+    parser.set_defaults(run=_new)
+
+
 def _command(
     commands: "argparse._SubParsersAction[_Parser]", name: str, run: object, text: str
 ) -> argparse.ArgumentParser:
@@ -161,6 +170,12 @@ def _path(text: str) -> Path:
     if not text.strip():  # an unset variable of the shell, which Path would take for the working folder
         raise argparse.ArgumentTypeError("the name is empty; give a folder, . for the working folder")
     return Path(text)
+
+
+def _new(args: argparse.Namespace) -> int:
+    from seqlab.commands.new import new
+
+    return new(args.kind, args.name)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -265,6 +280,7 @@ def _states(args: argparse.Namespace) -> int:
 def _open_run(args: argparse.Namespace) -> Path:
     """The run's folder, checked before anything slow is imported; then the user's own modules can be imported."""
     from seqlab.commands.run_folder import run_folder
+    from seqlab.config.project import use_project_modules
     from seqlab.config.trust import allow
     from seqlab.run.comparison import Present, changes_since_training
     from seqlab.run.record import read_record
@@ -272,7 +288,7 @@ def _open_run(args: argparse.Namespace) -> Path:
     run_dir = run_folder(args.run_dir)
     record = read_record(run_dir)
     allow(args.allow)
-    add_user_folders([os.getcwd()])
+    use_project_modules()
     for line in changes_since_training(record, Present()):
         print(f"seqlab: {line}", file=sys.stderr)
     return run_dir

@@ -36,7 +36,7 @@ def command_line(*arguments: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's environment with one thread, and without what a test or the user may have set for seqlab."""
-    left_out = ("SEQLAB_ALLOW", "PYTHONPATH", "SEQLAB_MODULE_FOLDERS")
+    left_out = ("SEQLAB_ALLOW", "SEQLAB_PROJECT_ALLOW", "SEQLAB_RUNS", "PYTHONPATH", "SEQLAB_MODULE_FOLDERS")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "OMP_NUM_THREADS": "1", **variables}
 
@@ -182,7 +182,7 @@ def prepare_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(folder)
     patch.setattr(sys, "argv", sys.argv)
     patch.setattr(sys, "path", list(sys.path))
-    for name in ("PYTHONPATH", "PYTHONSAFEPATH", "SEQLAB_ALLOW"):
+    for name in ("PYTHONPATH", "PYTHONSAFEPATH", "SEQLAB_ALLOW", "SEQLAB_PROJECT_ALLOW"):
         patch.setenv(name, os.environ.get(name, ""))
     patch.setenv("HYDRA_FULL_ERROR", "1")
 

@@ -25,6 +25,7 @@ from seqlab.config.command_line import option_values, options_first, take_option
 from seqlab.config.compose import plain_config
 from seqlab.config.layers import list_overrides
 from seqlab.config.own_files import check_own_files
+from seqlab.config.project import read_project
 from seqlab.config.trust import ALLOW_VARIABLE, allow, check_targets, modules_below
 from seqlab.sweep.sweeper import register_sweepers
 
@@ -34,7 +35,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md",
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"`([\w/]+\.(?:py|yaml))`:$")
+FILE = re.compile(r"`([\w/]+\.(?:py|yaml|toml))`:$")
 NOT_RUN = re.compile(r"<!-- not run: \S.* -->$")
 VARIABLE = re.compile(r"[A-Z_]+=\S*$")
 OTHERS = ("make", "source", "pip", "tensorboard", "cd", "git")
@@ -181,7 +182,8 @@ def check_python(words: list[str]) -> None:
 def check_train(argv: list[str]) -> None:
     """Composes what ``seqlab train`` would, the first job of a sweep."""
     argv, allowed = take_option(argv, "--allow")
-    folders = option_values(argv, "--config-dir", "-cd")
+    project = read_project(Path.cwd())
+    folders = option_values(argv, "--config-dir", "-cd") or [*filter(None, [project.config_dir])]
     check_own_files(folders)
     overrides = [word for word in options_first(argv) if "=" in word and not word.startswith("-")]
     overrides = [first_value(override) for override in overrides]
@@ -190,7 +192,13 @@ def check_train(argv: list[str]) -> None:
     register_sweepers()
     with initialize_config_module("seqlab.conf", version_base="1.3"):
         config = plain_config(compose("train", overrides=list_overrides(overrides), return_hydra_config=True))
-    allow([*allowed, *(name for folder in folders for name in modules_below(config, Path(folder).resolve().parent))])
+    allow(
+        [
+            *allowed,
+            *project.allow,
+            *(name for folder in folders for name in modules_below(config, Path(folder).resolve().parent)),
+        ]
+    )
     check_targets(config)
 
 

@@ -62,6 +62,9 @@ def test_an_installed_wheel_trains_from_an_empty_folder(tmp_path):
     installed = {path.relative_to(target / "seqlab" / "conf") for path in target.glob("seqlab/conf/**/*.yaml")}
     assert installed == {path.relative_to(ROOT / "conf") for path in ROOT.glob("conf/**/*.yaml")}
 
+    templates = {path.name for path in target.glob("seqlab/templates/*.txt")}
+    assert templates == {path.name for path in ROOT.glob("seqlab/templates/*.txt")} != set()
+
     done = python("-m", "seqlab.cli", "train", "experiment=hello", "trainer.max_epochs=50", *ONE_THREAD)
     assert done.returncode == 0, done.stderr
     assert read_record(empty / done.stdout.splitlines()[-1])["status"] == "completed"

@@ -1,8 +1,14 @@
 """The arguments of ``seqlab bench``, and what they start. Torch is imported only when a benchmark runs."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
+
+from seqlab.config.project import use_project
+from seqlab.config.trust import allow
+from seqlab.errors import InputError
+from seqlab.imports import add_user_folders
 
 PARTS = ("main", "compile", "scaling", "lengths", "shapes", "memory", "all")
 
@@ -25,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     add: Any = parser.add_argument
     add("--part", default="all", choices=PARTS, help="what to measure of the engines")
-    add("--cells", type=_names, metavar="NAME[,NAME]", help="such as lstm,user_gru (default: all)")
+    add("--cells", type=_names, metavar="NAME[,NAME]", help="such as lstm,user_gru,my_cells.MyCell (default: all)")
+    add("--allow", action="append", default=[], metavar="MODULE", help="let --cells name classes of this module")
+    add("--config-dir", metavar="DIR", help="let --cells name the files of DIR/model/cell")
     add("--engines", type=_names, metavar="NAME[,NAME]", help="(default: all that serve the cell)")
     add("--sizes", type=_size, nargs="+", metavar="T,B,H[,I]", help="steps, rows, widths; one or more")
     add("--steps", type=_numbers, metavar="T[,T]", help="of the part scaling (default: 128 to 8192)")
@@ -41,12 +49,19 @@ def _run_training(args: argparse.Namespace) -> int:
 
 
 def _run_engine(args: argparse.Namespace) -> int:
+    allow(name for value in args.allow for name in value.split(","))
+    config_dir = use_project(args.config_dir, trusts_beside=True)
+    if args.config_dir is not None and not os.path.isdir(args.config_dir):
+        raise InputError(f"--config-dir {args.config_dir}: there is no such folder; give the folder above model/cell")
+    beside = [] if config_dir is None else [os.path.dirname(os.path.abspath(config_dir))]
+    add_user_folders([os.getcwd(), *beside])
     from seqlab.bench.engine.contenders import Size
     from seqlab.bench.engine.run import SIZES, STEPS, Options, run
 
     options = Options(
         part=args.part,
         cells=args.cells,
+        config_dir=config_dir,
         sizes=tuple(Size(*size) for size in args.sizes) if args.sizes else SIZES,
         engines=args.engines,
         steps=tuple(sorted(set(args.steps))) if args.steps else STEPS,

@@ -1,10 +1,10 @@
 """Base classes of callbacks that change nothing of a run."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
 
+from seqlab.callbacks.writer import Writer, writer_of
 from seqlab.errors import InputError
 
 
@@ -47,13 +47,13 @@ class AtTest(Observer):
     That test has no logger, so the observer writes to the training's.
 
     Attributes:
-        writer: TensorBoard's writer of the training; None without TensorBoard.
+        writer: the writer to the training's logger; None if that takes no texts and figures.
         last_step: the number of optimizer steps of the training.
     """
 
-    writer: Any | None = None
+    writer: Writer | None = None
     last_step: int = 0
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.writer = trainer.logger.experiment if isinstance(trainer.logger, TensorBoardLogger) else None
+        self.writer = writer_of(trainer)
         self.last_step = trainer.global_step

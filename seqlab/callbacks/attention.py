@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from seqlab.callbacks.at_test import AtTest, Observer
-from seqlab.callbacks.writer import check_num_examples, data_and_task, tensorboard_writer
+from seqlab.callbacks.writer import check_num_examples, data_and_task, validation_writer
 from seqlab.data.answers.module import AnswerData
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.translation.module import TranslationData
@@ -101,7 +101,7 @@ class AttentionMaps(Observer):
         self.num_examples = check_num_examples("attention", num_examples)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        writer = tensorboard_writer(trainer)
+        writer = validation_writer(trainer)
         if writer is None:
             return
         data, task = data_and_task(trainer, pl_module, TranslationData, TranslationTask)

@@ -1,5 +1,6 @@
 """Checkpoints from which a killed or stopped run resumes exactly."""
 
+import csv
 import os
 import time
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any, Final
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from seqlab.callbacks import loops
 from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
@@ -26,6 +27,8 @@ _IN_VALIDATION: Final = (
 # Modules whose callbacks leave a validation as it is: ours, Lightning's base class and its progress bars.
 _HARMLESS: Final = ("seqlab.", "lightning.pytorch.callbacks.callback", "lightning.pytorch.callbacks.progress")
 _EVENTS: Final = "events.out.tfevents.*"  # TensorBoard's files
+TABLE_NAME: Final = "metrics.csv"
+"""The file of Lightning's CSVLogger in a run's folder."""
 
 
 class RunCheckpoint(Checkpoint):
@@ -279,13 +282,24 @@ def _takes_part_in_validation(callback: pl.Callback) -> bool:
 def _flushed_events(trainer: pl.Trainer) -> dict[str, int]:
     """Writes all that was logged to TensorBoard's files, and returns each file's size in bytes.
 
-    Empty without TensorBoard, and on all processes but the first.
+    Of a CSVLogger's table it returns the number of rows. Empty with other loggers, and on all processes but the first.
     """
     logger = trainer.logger
+    if isinstance(logger, CSVLogger) and trainer.is_global_zero:
+        logger.save()
+        return {TABLE_NAME: len(read_table(Path(logger.log_dir) / TABLE_NAME))}
     if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero:
         return {}
     logger.experiment.flush()
     return {path.name: path.stat().st_size for path in Path(logger.log_dir).glob(_EVENTS)}
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSVLogger's table, without empty fields; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def rewind_events(folder: Path, sizes: Mapping[str, int]) -> None:

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 
 from seqlab.callbacks.at_test import AtTest
-from seqlab.callbacks.writer import check_num_examples, tensorboard_writer
+from seqlab.callbacks.writer import check_num_examples, validation_writer
 from seqlab.errors import InputError
 from seqlab.tasks import Examples, SequenceTask
 
@@ -20,7 +20,8 @@ log = logging.getLogger("seqlab")
 class ShowExamples(AtTest):
     """Shows the model's answers to the first examples of a split, as the task's ``examples`` writes them.
 
-    Each validation writes its examples to TensorBoard, tab Text. The test prints them at the end with ``print_test``.
+    Each validation writes its examples to the logger, in TensorBoard to its tab Text. The test prints them at the end
+    with ``print_test``.
     Random numbers come from a generator that is seeded with the step, so training draws the same with and without this
     callback. A log line names a task that shows no examples.
 
@@ -54,7 +55,7 @@ class ShowExamples(AtTest):
                 )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        writer = tensorboard_writer(trainer)
+        writer = validation_writer(trainer)
         if writer is not None and (examples := self._examples(trainer, pl_module, "validation", trainer.global_step)):
             writer.add_text(examples.name, examples.text, trainer.global_step)
 

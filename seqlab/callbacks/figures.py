@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import torch
 
 from seqlab.callbacks.at_test import Observer
-from seqlab.callbacks.writer import language_model, tensorboard_writer
+from seqlab.callbacks.writer import language_model, validation_writer
 from seqlab.nn.models.generation import evaluation
 from seqlab.nn.models.language_model import NextTokenModel
 
@@ -31,7 +31,7 @@ class StateFigure(Observer):
         language_model(pl_module, "StateFigure")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        writer = tensorboard_writer(trainer)
+        writer = validation_writer(trainer)
         if writer is None:
             return
         vocabulary = trainer.datamodule.vocabulary  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.callbacks.at_test import Observer
-from seqlab.callbacks.writer import tensorboard_writer
+from seqlab.callbacks.writer import validation_writer
 from seqlab.errors import InputError
 from seqlab.inside.draw import draw_norms_by_lag
 from seqlab.nn import norms_by_lag
@@ -45,11 +45,11 @@ class GradientsByLag(Observer):
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx == dataloader_idx == 0 and tensorboard_writer(trainer) is not None:
+        if batch_idx == dataloader_idx == 0 and validation_writer(trainer) is not None:
             self._batch = batch
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        writer, batch = tensorboard_writer(trainer), self._batch
+        writer, batch = validation_writer(trainer), self._batch
         self._batch = None
         if writer is None or batch is None or self._silent:
             return

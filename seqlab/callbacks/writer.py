@@ -1,9 +1,11 @@
-"""What callbacks that show a model share: TensorBoard's writer, the data and the task, checks."""
+"""What callbacks that show a model share: a writer of texts and figures, the data and the task, checks."""
 
+import io
+import logging
 from typing import Any, TypeVar
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from seqlab.errors import InputError
 from seqlab.nn.models.language_model import NextTokenModel
@@ -11,14 +13,75 @@ from seqlab.nn.models.language_model import NextTokenModel
 Data = TypeVar("Data", bound=pl.LightningDataModule)
 Task = TypeVar("Task", bound=pl.LightningModule)
 
+log = logging.getLogger("seqlab")
+_TAKE_TEXTS = (TensorBoardLogger, WandbLogger, MLFlowLogger)
 
-def tensorboard_writer(trainer: pl.Trainer) -> Any | None:
-    """TensorBoard's writer during a validation of a training; None at other times.
 
-    Also None without TensorBoard, and on all devices but the first.
+class Writer:
+    """Writes texts and figures to the loggers of a training that can take them.
+
+    TensorBoard shows them in its tabs Text and Images, Weights & Biases as tables and media, MLflow as artifacts.
+
+    Args:
+        loggers: the loggers, each a :class:`TensorBoardLogger`, a :class:`WandbLogger` or an :class:`MLFlowLogger`.
     """
-    fitting = trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.is_global_zero
-    return trainer.logger.experiment if fitting and isinstance(trainer.logger, TensorBoardLogger) else None
+
+    def __init__(self, loggers: list[Any]) -> None:
+        self.loggers = loggers
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Writes a number."""
+        for logger in self.loggers:
+            logger.log_metrics({name: value}, step=step)
+
+    def add_text(self, name: str, text: str, step: int) -> None:
+        """Writes a text in Markdown."""
+        for logger in self.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_text(name, columns=["step", "text"], data=[[str(step), text]], step=step)
+            elif isinstance(logger, MLFlowLogger):
+                logger.experiment.log_text(logger.run_id, text, f"{name}/{step}.md")
+            else:
+                logger.experiment.add_text(name, text, step)
+
+    def add_figure(self, name: str, figure: Any, step: int) -> None:
+        """Writes a Matplotlib figure."""
+        for logger in self.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(name, [_picture(figure)], step=step)
+            elif isinstance(logger, MLFlowLogger):
+                logger.experiment.log_figure(logger.run_id, figure, f"{name}/{step}.png")
+            else:
+                logger.experiment.add_figure(name, figure, step)
+
+
+def _picture(figure: Any) -> Any:
+    """A figure as Pillow's picture."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return Image.open(file)
+
+
+def writer_of(trainer: pl.Trainer) -> Writer | None:
+    """The writer of a training; None if it has no logger that takes texts and figures.
+
+    One line names a logger that does not. On all devices but the first there is no writer.
+    """
+    if not trainer.is_global_zero:
+        return None
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, _TAKE_TEXTS)]
+    for logger in trainer.loggers:
+        if logger not in loggers and not getattr(logger, "_seqlab_told", False):
+            log.info("%s takes no texts and figures: they are left out", type(logger).__name__)
+            logger._seqlab_told = True  # type: ignore[attr-defined]
+    return Writer(loggers) if loggers else None
+
+
+def validation_writer(trainer: pl.Trainer) -> Writer | None:
+    """:func:`writer_of` during a validation of a training; None at other times."""
+    return writer_of(trainer) if trainer.state.fn == "fit" and not trainer.sanity_checking else None
 
 
 def check_num_examples(callback: str, count: int) -> int:

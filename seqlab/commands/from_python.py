@@ -22,6 +22,7 @@ from seqlab.config.compose import plain_config
 from seqlab.config.hints import explain
 from seqlab.config.layers import list_overrides
 from seqlab.config.names import overrides_of
+from seqlab.config.project import use_project
 from seqlab.config.trust import allow, check_targets, targets
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
@@ -48,6 +49,7 @@ def train(
 ) -> Run:
     """See :func:`seqlab.train`."""
     allow(allowed)
+    config_dir = use_project(None if config_dir is None else os.fspath(config_dir))
     if cell is not None:
         overrides = [*overrides, *_cell_overrides(cell, overrides)]
     if varied := varied_keys(list(overrides)):
@@ -55,8 +57,8 @@ def train(
     run_dir, config, typed = _compose(overrides, config_dir)
     parent = config.get(INIT_FROM)
     overwrite = bool(config.get("overwrite"))
+    _add_user_folders(config, config_dir)
     if process:
-        _add_user_folders(config)
         code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
     else:
         code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
@@ -130,9 +132,9 @@ def _check_modules(config: dict[str, Any]) -> None:
             )
 
 
-def _add_user_folders(config: dict[str, Any]) -> None:
+def _add_user_folders(config: dict[str, Any], config_dir: str | None) -> None:
     """Lets the run's process import the user's modules that the configuration names and this process has imported."""
-    folders = [os.getcwd()]
+    folders = [os.getcwd(), *([] if config_dir is None else [os.path.dirname(os.path.abspath(config_dir))])]
     for _, target in targets(config):
         file = getattr(sys.modules.get(target.partition(".")[0]), "__file__", None)
         if file is not None and is_own(target.partition(".")[0], file):

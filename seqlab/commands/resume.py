@@ -11,9 +11,9 @@ from seqlab.config.checks import check_config
 from seqlab.config.hash import config_hash
 from seqlab.config.overrides import override
 from seqlab.config.paths import absolute_paths, moved_paths
+from seqlab.config.project import use_project_modules
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
-from seqlab.imports import add_user_folders
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
 from seqlab.run.folder import RunFolder
@@ -64,7 +64,7 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
         print(f"{run_dir} is complete already; its metrics are in {run_dir / RECORD_NAME}")
         return 0
     allow(allowed)
-    add_user_folders([os.getcwd()])
+    use_project_modules()
     if state.status == COMPLETED and latest is run:
         return _continue(run_dir, state, config, overrides)
     if not is_same:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from seqlab.commands.run_folder import run_folder
+from seqlab.config.project import project_runs, use_project_modules
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
-from seqlab.imports import add_user_folders, quick_imports
+from seqlab.imports import quick_imports
 from seqlab.report.collect import UNREADABLE, run_folders
 from seqlab.run.record import read_record
 
@@ -307,7 +308,7 @@ def load(run_dir: str | os.PathLike[str], *, allowed: Iterable[str] = ()) -> Run
     """See :func:`seqlab.load`."""
     run = Run(run_dir)
     allow(allowed)
-    add_user_folders([os.getcwd()])
+    use_project_modules()
     return run
 
 
@@ -315,7 +316,7 @@ def runs(folders: Sequence[str | os.PathLike[str]]) -> "pd.DataFrame":
     """See :func:`seqlab.runs`."""
     import pandas as pd
 
-    rows = [_row(folder) for folder in sorted(run_folders(folders))]
+    rows = [_row(folder) for folder in sorted(run_folders(folders or [project_runs()]))]
     results = dict.fromkeys(name for facts, _ in rows for name in facts)
     keys = dict.fromkeys(name for _, config in rows for name in config)
     differing = [key for key in keys if len({repr(config.get(key)) for _, config in rows}) > 1]

@@ -30,6 +30,7 @@ from seqlab.config.hydra_settings import check_hydra, check_typed, pin_sweep_fol
 from seqlab.config.layers import list_overrides
 from seqlab.config.names import job_name, varied_by
 from seqlab.config.own_files import check_own_files, search_path
+from seqlab.config.project import VARIABLES, use_project
 from seqlab.config.trust import allow, check_targets
 from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE, add_user_folders
@@ -45,7 +46,7 @@ from seqlab.sweep.search_options import direction, is_search
 from seqlab.sweep.sweep import StopSweep, Sweep
 from seqlab.sweep.sweeper import register_sweepers
 
-_CARRIED: Final = ("PYTHONSAFEPATH", "PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS")
+CARRIED: Final = (FOLDERS_VARIABLE, *VARIABLES, "PYTHONSAFEPATH", "PYTHONPATH", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS")
 """Environment variables that a launcher's processes need as well."""
 
 
@@ -58,6 +59,10 @@ def train(argv: list[str]) -> int:
     argv, allowed = take_option(argv, "--allow")
     allow(name for value in allowed for name in value.split(","))
     config_dirs = option_values(argv, "--config-dir", "-cd")
+    config_dir = use_project(config_dirs[-1] if config_dirs else None, trusts_beside=True)
+    if config_dir is not None and not config_dirs:
+        config_dirs = [config_dir]
+        argv = ["--config-dir", config_dir, *argv]
     own_folders = [Path(folder).resolve().parent for folder in config_dirs]
     os.environ.pop(FOLDERS_VARIABLE, None)
     add_user_folders([os.getcwd(), *map(str, own_folders)])
@@ -248,7 +253,7 @@ class TrainCommand:
         """Readies a launcher that runs jobs in processes of its own, and watches what they say."""
         for line in launchers.announce(config, sweep.at_once, sweep.threads):
             print(line, flush=True)
-        launchers.carry_environment(config, (FOLDERS_VARIABLE, *_CARRIED))
+        launchers.carry_environment(config, CARRIED)
         sweep.start_watching()
         self._uses_launcher = True
         if launchers.kind_of(config) == "ray":

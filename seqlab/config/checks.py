@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from seqlab.config.layers import check_layers
+from seqlab.config.loggers import check_extra
 from seqlab.config.metrics import check_metrics
 from seqlab.config.own_files import GLOBAL
 from seqlab.config.values import GROUPS, check_values
@@ -25,6 +26,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         InputError: names the key, its value, and what was expected.
     """
     check_settings(config)
+    check_extra(config)
     check_metrics(config)
 
 
@@ -42,6 +44,8 @@ def check_sweep(config: Mapping[str, Any], varied: Collection[str]) -> None:
     if groups & set(GLOBAL):  # their files may set any key
         return
     check_settings(config, groups)
+    if "logger" not in groups:
+        check_extra(config)
     if not groups & _GROUPS_OF_METRICS:
         check_metrics(config)
 

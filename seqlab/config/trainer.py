@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveragi
 
 from seqlab.callbacks import AtomicCheckpointIO, EpochLines, RichProgress, RunCheckpoint, TrainingMetrics
 from seqlab.config.build import Config, build
+from seqlab.config.loggers import check_extra, logger_settings
 from seqlab.errors import InputError
 
 _RUN_CHECKPOINTS: Final = ("best", "last", "previous")
@@ -117,10 +118,10 @@ def build_logger(config: Config, run_dir: Path, resumed_step: int | None = None)
     settings = {name: value for name, value in config["logger"].items() if name != "hparams"}
     if settings.get("_target_") is None:
         return False
-    if resumed_step is not None and settings["_target_"].endswith(".TensorBoardLogger"):
-        # Later steps are logged again: the process that was stopped had gone on after its last checkpoint.
-        settings["purge_step"] = resumed_step + 1
-    return build({"logger": settings}, "logger", save_dir=str(run_dir), name="", version="")
+    check_extra(config)
+    own = logger_settings(config, run_dir, resumed_step)
+    settings = {name: value for name, value in settings.items() if name not in own}
+    return build({"logger": settings}, "logger", **own)
 
 
 def resolve_accelerator(accelerator: str) -> str:

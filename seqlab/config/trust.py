@@ -1,7 +1,8 @@
 """The allow-list of modules whose classes a configuration may name in ``_target_``: a stored configuration may be
 anybody's.
 
-The command line (``--allow``) and the environment (``SEQLAB_ALLOW``) extend the list, a configuration never does.
+The command line (``--allow``), the environment (``SEQLAB_ALLOW``) and the user's project file extend the list, a
+configuration never does.
 """
 
 import importlib
@@ -15,6 +16,9 @@ from seqlab.errors import InputError
 from seqlab.imports import FOLDERS_VARIABLE
 
 ALLOW_VARIABLE: Final = "SEQLAB_ALLOW"
+PROJECT_ALLOW_VARIABLE: Final = "SEQLAB_PROJECT_ALLOW"
+"""The modules of the project file, apart from the user's own variable: another working folder's file replaces them."""
+
 ALLOWED: Final = (
     "seqlab.callbacks",
     "seqlab.data",
@@ -36,14 +40,19 @@ ALLOWED: Final = (
 
 
 def allowed_modules() -> tuple[str, ...]:
-    """The modules whose classes a configuration may name: those of `ALLOWED` and of ``SEQLAB_ALLOW``."""
-    return ALLOWED + tuple(filter(None, (name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(","))))
+    """The modules whose classes a configuration may name: those of `ALLOWED`, ``SEQLAB_ALLOW`` and the project file."""
+    names = [name for variable in (ALLOW_VARIABLE, PROJECT_ALLOW_VARIABLE) for name in _names(variable)]
+    return ALLOWED + tuple(dict.fromkeys(names))
 
 
 def allow(modules: Iterable[str]) -> None:
     """Extends the allow-list of this process and its children."""
-    names = [*filter(None, os.environ.get(ALLOW_VARIABLE, "").split(",")), *modules]
-    os.environ[ALLOW_VARIABLE] = ",".join(dict.fromkeys(names))
+    os.environ[ALLOW_VARIABLE] = ",".join(dict.fromkeys([*_names(ALLOW_VARIABLE), *modules]))
+
+
+def _names(variable: str) -> list[str]:
+    """The modules that an environment variable names."""
+    return [*filter(None, (name.strip() for name in os.environ.get(variable, "").split(",")))]
 
 
 def targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from seqlab.config.project import project_runs
 from seqlab.errors import InputError
 from seqlab.report import expected
 from seqlab.report.curves import Curves
@@ -29,7 +30,12 @@ from seqlab.report.output import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``seqlab report``."""
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder of several")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="a run, a sweep, or a folder of several (default: all runs, below runs or the project file's runs_dir)",
+    )
     parser.add_argument(
         "--by",
         metavar="KEY[,KEY]",
@@ -102,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: As `compare`, `render`, `save_plot`, `save_curves` and `write_into` do.
     """
+    arguments.folders = arguments.folders or [project_runs()]
     _check_options(arguments)
     if arguments.expected:
         return _run_expected(arguments)

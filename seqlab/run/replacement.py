@@ -34,6 +34,8 @@ _FILES: Final = (
     "data_spec.json",
     "tokenizer.json",
     "hparams.yaml",
+    "metrics.csv",
+    "logger.json",
     "classes.csv",
     "confusion.csv",
     "entities.csv",

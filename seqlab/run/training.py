@@ -13,10 +13,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqlab.callbacks import AtomicCheckpointIO, AtTest, RunCheckpoint, TrainingMetrics
-from seqlab.callbacks.checkpoint import rewind_events
+from seqlab.callbacks.checkpoint import TABLE_NAME, rewind_events
 from seqlab.callbacks.pause import PauseAtRung
 from seqlab.callbacks.report_progress import ReportProgress
 from seqlab.config import build
@@ -30,6 +29,7 @@ from seqlab.run.claim import Claim
 from seqlab.run.inputs import take_stamps
 from seqlab.run.layout import checkpoint_folder
 from seqlab.run.loaded import late_imports, record_imports
+from seqlab.run.loggers import begin_logger, close_logger, failing_logger, log_results
 from seqlab.run.loops import evaluate_splits, fit_together
 from seqlab.run.parents import CONTINUES, INIT_FROM, MAY_CHANGE, copy_checkpoints, is_parent_checkpoint
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, ProgressSender
@@ -93,10 +93,17 @@ def execute(
     if pause_at is not None and (rung := rung_at(claim.fields, pause_at)) is not None:
         raise Paused(rung)  # again: the sweep was stopped before it could decide
     session = _prepare(claim, stop, progress)
-    config, data, task, trainer = session.config, session.data, session.task, session.trainer
+    trainer = session.trainer
     if pause_at is not None:  # after the checkpoint's callback, which saves first
         trainer.callbacks.append(PauseAtRung(pause_at))  # type: ignore[attr-defined]
 
+    with failing_logger(trainer):
+        _train_and_test(claim, session, stop, progress)
+
+
+def _train_and_test(claim: Claim, session: _Session, stop: StopRequest, progress: ProgressSender) -> None:
+    """Trains on all devices; the first evaluates the best checkpoint, and completes the record."""
+    config, data, task, trainer = session.config, session.data, session.task, session.trainer
     late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
     with warnings.catch_warnings(), late:
         ignore_foreign_warnings()
@@ -114,7 +121,8 @@ def execute(
     stop.ignore()
     progress.send(END)
     note_code(claim)  # again: threads other than this one import, too
-    log_hparams(trainer, session.sized_config, metrics)
+    log_results(trainer, session.sized_config, metrics)
+    close_logger(trainer)
     _complete(claim, trainer, metrics, best)
 
 
@@ -164,6 +172,7 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
 
     device = _device_name(trainer)
     sized = {**config, "model": {**config["model"], **build.sized_model(config, data.spec)}}
+    begin_logger(trainer, sized, run_dir, resumption.checkpoint.get("events", {}).get(TABLE_NAME, 0))
     claim.note(device=device, num_parameters=num_parameters, config=sized, trains=True)
     log.info("%s parameters on %s, run folder %s", f"{num_parameters:,}", device, run_dir)
     return _Session(config, sized, data, model, task, trainer, resumption, reporter)
@@ -267,22 +276,3 @@ def _log_early_stopping(checkpoint: Mapping[str, Any]) -> None:
                 state["wait_count"],
                 state["patience"],
             )
-
-
-def log_hparams(trainer: pl.Trainer, config: build.Config, metrics: dict[str, float]) -> None:
-    """Logs the run's row for TensorBoard's HParams tab, and the test metrics as scalars.
-
-    The validation metrics of the best checkpoint get the prefix ``best/``. Under the name of the validation curve they
-    would add a point to its end that does not belong to the last step.
-    """
-    logger = trainer.logger
-    if not isinstance(logger, TensorBoardLogger):
-        return
-    hparams: dict[str, Any] = {}
-    for key in config["logger"]["hparams"]:
-        value = load.select(config, key)  # None if the model has no such key, such as a cell
-        name = key.removesuffix("._target_")
-        hparams[name] = value.rpartition(".")[2] if value and name != key else value
-    scalars = {name if name.startswith("test/") else f"best/{name}": value for name, value in metrics.items()}
-    logger.log_hyperparams(hparams, scalars, step=trainer.global_step)
-    logger.finalize("success")

@@ -25,7 +25,7 @@ def completing(monkeypatch):
         return attempt.note_end(0)
 
     monkeypatch.setattr(Start, "carry_out", carry_out)
-    monkeypatch.setattr(command, "add_user_folders", lambda folders: None)
+    monkeypatch.setattr(command, "use_project_modules", lambda: None)
     return trained
 
 

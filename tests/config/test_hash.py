@@ -119,6 +119,10 @@ NOT_COUNTED = {
     "logger._target_": "what it shows",
     "logger.default_hp_metric": "what it shows",
     "logger.hparams": "what it shows",
+    "logger.project": "what it shows",
+    "logger.offline": "what it shows",
+    "logger.experiment_name": "what it shows",
+    "logger.tracking_uri": "what it shows",
     "callbacks.checkpoint.every_n_steps": "how often it is kept",
     "callbacks.checkpoint.every_n_minutes": "how often it is kept",
     **{

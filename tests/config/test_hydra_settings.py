@@ -115,7 +115,8 @@ def test_a_folder_that_is_read_only_is_refused(tmp_path, monkeypatch):
 
 def test_a_sweep_does_not_vary_what_its_folder_goes_by(command):
     code, said, begun = command("-m", "name=a,b")
-    assert (code, begun) == (2, 0) and "name is varied, and hydra.sweep.dir=runs/${name} goes by it" in said
+    folder = "hydra.sweep.dir=${oc.env:SEQLAB_RUNS,runs}/${name}"
+    assert (code, begun) == (2, 0) and f"name is varied, and {folder} goes by it" in said
     code, said, begun = command("-m", "seed=1,2", "name=x${seed}")
     assert (code, begun) == (2, 0) and "seed is varied" in said
 

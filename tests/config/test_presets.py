@@ -199,7 +199,12 @@ def test_the_treebank_preset_is_the_paper_to_the_letter(monkeypatch):
 
 
 @pytest.mark.parametrize(("group", "name"), choices(*TRAINED))
-def test_each_choice_of_a_group_trains(tmp_path, text_file, group, name):
+def test_each_choice_of_a_group_trains(tmp_path, text_file, monkeypatch, group, name):
+    if group == "logger" and name in ("wandb", "mlflow"):
+        pytest.importorskip(name, reason=f"{name} is not installed (pip install 'seqlab[{name}]')")
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+        monkeypatch.chdir(tmp_path)
     preset = preset_of(group, name)
     if preset:
         overrides = [f"experiment={preset}", *ONE_BATCH]

@@ -141,9 +141,9 @@ def test_stopped_outside_training(tmp_path, alone, text_file, monkeypatch, place
 
 
 def test_a_request_while_the_run_completes_is_too_late(tmp_path, text_file, monkeypatch):
-    stop, log = StopRequest(), training.log_hparams
+    stop, log = StopRequest(), training.log_results
     monkeypatch.setattr(
-        training, "log_hparams", lambda *arguments: stop.handle(signal.SIGTERM, None) or log(*arguments)
+        training, "log_results", lambda *arguments: stop.handle(signal.SIGTERM, None) or log(*arguments)
     )
     carry_out(tmp_path, overrides_of(text_file, "trainer.max_steps=3"), stop=stop)
     assert read_record(tmp_path)["status"] == "completed"

@@ -170,7 +170,7 @@ def test_resume_goes_on_with_what_was_to_replace_a_run(run, monkeypatch):
 
     monkeypatch.setattr(resume, "carry_out", carry_out)
     monkeypatch.setattr(resume, "check_config", lambda _: None)
-    monkeypatch.setattr(resume, "add_user_folders", lambda _: None)
+    monkeypatch.setattr(resume, "use_project_modules", lambda: None)
     for named in (run.path, run.replacement.path):  # the run's process knows the one, the user the other
         assert resume.resume(named, [], []) == 1
     assert carried == [run.path, run.path]

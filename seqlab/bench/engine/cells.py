@@ -11,6 +11,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from seqlab.bench.engine.own_cells import own_cell, own_names
 from seqlab.errors import InputError
 from seqlab.nn import GatedCell, RecurrentCell
 from seqlab.nn.state import State
@@ -83,18 +84,29 @@ def _configured() -> dict[str, CellFactory]:
     return {name: kind for name, kind in kinds.items() if _is_made_from_sizes(kind)}
 
 
-def find_cells(names: Sequence[str] | None) -> dict[str, CellFactory]:
-    """The cells of these names, in their order; None: all cells.
+def find_cells(names: Sequence[str] | None, config_dir: str | None = None) -> dict[str, CellFactory]:
+    """The cells of these names, in their order; None: all cells that ship.
+
+    Args:
+        names: names of :func:`all_cells`, or of a user's own cells: see :mod:`seqlab.bench.engine.own_cells`.
+        config_dir: the user's configuration folder; None: there is none.
 
     Raises:
-        InputError: there is no cell of a name.
+        InputError: there is no cell of a name, or a user's own is refused.
     """
     cells = all_cells()
     for name in names or ():
-        if name not in cells:
-            close = difflib.get_close_matches(name, cells, 1)
-            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(cells)}"
-            raise InputError(f"--cells: there is no cell {name!r}; {mend}")
+        if name in cells:
+            continue
+        if "." not in name and name not in own_names(config_dir):
+            known = [*cells, *own_names(config_dir)]
+            close = difflib.get_close_matches(name, known, 1)
+            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            raise InputError(
+                f"--cells: there is no cell {name!r}; {mend} A class of your own is named with its module, as "
+                "my_cells.MyCell"
+            )
+        cells[name] = own_cell(name, config_dir)
     return cells if names is None else {name: cells[name] for name in names}
 
 

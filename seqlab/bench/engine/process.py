@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from seqlab.bench.engine.cells import all_cells, stock_of
+from seqlab.bench.engine.cells import CellFactory, find_cells, stock_of
 from seqlab.bench.engine.contenders import SEED, LayerContender, Setting, Size, recurrent_contender
+from seqlab.imports import put_user_folders_last
 from seqlab.nn import Recurrent
 
 KERNEL_CACHES = ("SEQLAB_KERNEL_CACHE", "TORCHINDUCTOR_CACHE_DIR")
@@ -76,14 +77,19 @@ def recompute_refusal() -> str | None:
     return "Recurrent takes no recompute"
 
 
-def make_contender(name: str, contender: str, size: Size, setting: Setting) -> LayerContender:
-    """A contender by name: an engine, then ``, recompute`` if its layer recomputes, or the ``torch.nn`` layer."""
+def make_contender(
+    name: str, contender: str, size: Size, setting: Setting, factory: CellFactory | None = None
+) -> LayerContender:
+    """A contender by name: an engine, then ``, recompute`` if its layer recomputes, or the ``torch.nn`` layer.
+
+    ``factory`` makes the cell; None: that of the cell's name.
+    """
     torch.manual_seed(SEED)
     x = setting.data(size)
     if contender == stock_of(name).name:
         stock = stock_of(name).layer(size.input_size, size.H, batch_first=True)
         return LayerContender(stock, lambda x: stock(x)[0], x, setting)
-    cell = all_cells()[name](size.input_size, size.H)
+    cell = (factory or find_cells([name])[name])(size.input_size, size.H)
     engine = contender.removesuffix(RECOMPUTED)
     options: dict[str, Any] = {"recompute": True} if engine != contender else {}
     return recurrent_contender(Recurrent(cell, engine, **options), x, setting)
@@ -96,12 +102,14 @@ def main(argv: Sequence[str]) -> int:
         torch.set_num_threads(task["threads"])
     setting = Setting(torch.device(task["device"]), task["precision"])
     sizes = [Size(*size) for size in task["sizes"]]
+    put_user_folders_last()
+    factory = find_cells([task["cell"]], task.get("config_dir"))[task["cell"]]
+    contenders = (make_contender(task["cell"], task["contender"], size, setting, factory) for size in sizes)
     if task["do"] == "first call":
-        answer: Any = _first_call(make_contender(task["cell"], task["contender"], sizes[0], setting), setting)
+        answer: Any = _first_call(next(contenders), setting)
     else:
         answer = [
-            {**size._asdict(), **_peak(make_contender(task["cell"], task["contender"], size, setting), setting)}
-            for size in sizes
+            {**size._asdict(), **_peak(contender, setting)} for size, contender in zip(sizes, contenders, strict=True)
         ]
     print(json.dumps(answer))
     return 0

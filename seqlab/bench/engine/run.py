@@ -42,7 +42,8 @@ class Options:
 
     Attributes:
         part: a name in `PARTS`, or all.
-        cells: names of cells; None: each part's own choice.
+        cells: names of cells, or of classes of the user's own; None: each part's own choice.
+        config_dir: a folder with more files of ``model/cell``; None: there is none.
         sizes: sizes of all parts but scaling.
         engines: names of engines; None: all that serve a cell.
         steps: values of T of the part scaling.
@@ -55,6 +56,7 @@ class Options:
 
     part: str = "all"
     cells: tuple[str, ...] | None = None
+    config_dir: str | None = None
     sizes: tuple[Size, ...] = SIZES
     engines: tuple[str, ...] | None = None
     steps: tuple[int, ...] = STEPS
@@ -120,7 +122,7 @@ class _Part:
     def cells(self) -> dict[str, CellFactory]:
         """The cells by name."""
         if self.options.cells is not None:
-            return find_cells(self.options.cells)
+            return find_cells(self.options.cells, self.options.config_dir)
         cells = find_cells(None)
         return {name: cells[name] for name in DEFAULT_CELLS.get(self.name, tuple(cells)) if name in cells}
 
@@ -136,6 +138,7 @@ class _Part:
         """The task of a fresh process, for :mod:`seqlab.bench.engine.process`."""
         return {
             "cell": cell,
+            "config_dir": self.options.config_dir,
             "contender": contender,
             "sizes": sizes,
             "precision": self.options.precision,
@@ -251,7 +254,7 @@ PARTS: dict[str, Callable[[_Part], dict[str, Any]]] = {
 
 def _prepare(options: Options) -> Setting:
     """Checks the options and sets PyTorch up."""
-    find_cells(options.cells)
+    find_cells(options.cells, options.config_dir)
     for name in options.engines or ():
         if name not in ("auto", *ENGINES):
             raise InputError(f"--engines: there is no engine {name!r}; known are auto, {', '.join(ENGINES)}")

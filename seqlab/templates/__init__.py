@@ -1,0 +1,1 @@
+"""The files that ``seqlab new`` writes: NAME stands for the name that the user gives, CLASS for the class's name."""
