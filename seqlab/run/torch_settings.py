@@ -52,10 +52,12 @@ def peak_memory() -> int:
 
 
 def ignore_foreign_warnings() -> None:
-    """Silences warnings of Lightning, each by its text, that the user of this project can do nothing about."""
+    """Silences warnings of Lightning and MLflow, each by its text, that the user of this project can do nothing about."""
     # Lightning 2.6 on torch 2.13 itself uses a deprecated pytree class.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # Training metrics are logged by the step, however long an epoch is.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    # MLflow 3.17's store on SQLAlchemy 2.1.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
     # Our metrics add up the sums of all devices themselves before they are logged.
     warnings.filterwarnings("ignore", message="It is recommended to use `self.log.*sync_dist=True")
