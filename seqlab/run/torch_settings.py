@@ -52,7 +52,7 @@ def peak_memory() -> int:
 
 
 def ignore_foreign_warnings() -> None:
-    """Silences warnings of Lightning and MLflow, each by its text, that the user of this project can do nothing about."""
+    """Silences warnings of Lightning and MLflow, each by its text, which the user can do nothing about."""
     # Lightning 2.6 on torch 2.13 itself uses a deprecated pytree class.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # Training metrics are logged by the step, however long an epoch is.
