@@ -41,15 +41,20 @@ class PauseAtRung(pl.Callback):
             self._pause_if_reached(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._pause(trainer, pl_module)
+        self.pause(trainer, pl_module)
 
     def _pause_if_reached(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         validation = _checkpoint(trainer).last_validation
         if validation is not None and validation[0] >= self.share * _total_steps(pl_module):
             self._check_rate(trainer, pl_module, validation[0])
-            self._pause(trainer, pl_module)
+            self.pause(trainer, pl_module)
 
-    def _pause(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def pause(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ends the training here.
+
+        Raises:
+            Paused: always.
+        """
         step, value = _checkpoint(trainer).last_validation or (trainer.global_step, math.nan)
         raise Paused({"share": self.share, "step": step, "steps": _total_steps(pl_module), "value": value})
 

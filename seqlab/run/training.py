@@ -94,14 +94,17 @@ def execute(
         raise Paused(rung)  # again: the sweep was stopped before it could decide
     session = _prepare(claim, stop, progress)
     config, data, task, trainer = session.config, session.data, session.task, session.trainer
-    if pause_at is not None:  # after the checkpoint's callback, which saves first
-        trainer.callbacks.append(PauseAtRung(pause_at))  # type: ignore[attr-defined]
+    pause = None if pause_at is None else PauseAtRung(pause_at)
+    if pause is not None:  # after the checkpoint's callback, which saves first
+        trainer.callbacks.append(pause)  # type: ignore[attr-defined]
 
     late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
     with warnings.catch_warnings(), late:
         ignore_foreign_warnings()
         with stop.deferred():
             fit_together(trainer, task, data, session.resumption.path)
+        if pause is not None:  # its training had ended before: Lightning has called no hook
+            pause.pause(trainer, task)
         if not trainer.is_global_zero:
             return
         if config.get(CONTINUES):

@@ -99,6 +99,8 @@ def test_a_training_that_ends_before_the_rung_is_paused_at_its_end_and_nothing_i
     config["callbacks"]["early_stopping"] |= {"patience": 0, "min_delta": 100.0}
     record = train(tmp_path / "run", config, 0.9)
     assert (record["rungs"][-1]["step"], record["metrics"]) == (2, {})
+    record = train(tmp_path / "run", config, 0.95)  # at a further rung, too
+    assert record["rungs"][1] == {**record["rungs"][0], "share": 0.95} and record["metrics"] == {}
     record = train(tmp_path / "run", config)
     assert record["status"] == "completed" and "test/loss" in record["metrics"]
 
