@@ -5,7 +5,6 @@ what a rung needs: where it was, and the judged metric there. Torch is not neede
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from seqlab.errors import InputError
@@ -58,17 +57,14 @@ def rung_at(record: Mapping[str, Any], share: float) -> dict[str, Any] | None:
     return next((rung for rung in reversed(rungs) if rung["share"] == share), None)
 
 
-def find_rung(run_dir: Path, share: float) -> tuple[State, dict[str, Any]] | None:
-    """The state of the run in a folder that has come to a rung, and where it was there; None if there is none.
+def find_rung(run: RunFolder, share: float) -> tuple[State, dict[str, Any]] | None:
+    """The state of a run that has come to a rung, and where it was there; None if it has not.
 
-    That is the run that is to replace the folder's, if it has come so far.
+    A run and the one that is to replace it are two: they may be of different code, so neither stands for the other.
 
     Raises:
         InputError: the run cannot be read.
     """
-    for run in (RunFolder(run_dir).replacement, RunFolder(run_dir)):
-        state = run.state()
-        rung = rung_at(state.record, share)
-        if rung is not None:
-            return state, rung
-    return None
+    state = run.state()
+    rung = rung_at(state.record, share)
+    return None if rung is None else (state, rung)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import judged_by
 from seqlab.run.events import PRUNED
@@ -38,7 +38,7 @@ class TunedSweep:
         self.metric, mode = judged_by(config)
         self.options = options
         self.config = config
-        self.tuning = Tuning(jobs, options, mode == "max")
+        self.tuning = Tuning(jobs, options, mode == "max", config.get("seed"))
         if options.rungs and not any(key_of(text).partition(".")[0] == "scheduler" for text in jobs[0].varied):
             _check_schedule(config.scheduler, options.rungs[-1])
 
@@ -80,11 +80,7 @@ class TunedSweep:
 
     def _close_rung(self, sweep: Sweep, share: float) -> None:
         jobs = sweep.progress.jobs
-        rungs = {
-            number: found[1]
-            for number, job in jobs.items()
-            if (found := find_rung(sweep.folder / job.folder, share)) is not None
-        }
+        rungs = {number: found[1] for number in jobs if (found := find_rung(sweep.run_of(number), share)) is not None}
         for verdict in self.tuning.close_rung(jobs, rungs):
             group = verdict.group
             if verdict.problem:
@@ -123,6 +119,8 @@ class TunedSweep:
         if (saved := describe_saving(progress)) is not None:
             _say(saved)
         by = [key_of(text) for text in self.tuning.groups[0].name]
+        if not all(_is_key(sweep, key) for key in by):
+            by = []  # the report finds the keys by which the runs differ
         sweep.compare_by(
             "".join(
                 f" {option} {shlex.quote(','.join(keys))}"
@@ -152,6 +150,14 @@ def describe_saving(progress: Progress) -> str | None:
     spared = sum(1 - (job.place.step or 0) / (job.place.steps or 1) for job in pruned)
     total = len(progress.jobs)
     return f"{len(pruned)} of {_runs(total)} were pruned, which saves {100 * spared / total:.0f} % of their steps"
+
+
+def _is_key(sweep: Sweep, key: str) -> bool:
+    """Whether the runs have the key in their configuration: a choice of experiments leaves none."""
+    configs = [
+        sweep.run_of(number).state().record["config"] for number, job in sweep.progress.jobs.items() if job.is_done
+    ]
+    return all(OmegaConf.select(OmegaConf.create(each), key.replace("/", ".")) is not None for each in configs[:1])
 
 
 def _named(settings: Sequence[Setting]) -> str:
