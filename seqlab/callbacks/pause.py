@@ -25,7 +25,8 @@ class PauseAtRung(pl.Callback):
 
     Raises:
         Paused: the rung is reached.
-        InputError: when training begins, the schedule would have changed the rate before the rung.
+        InputError: the schedule would have changed the rate before the rung, as a check when training begins says; or it
+            has, where the schedule is of another kind than those that ship.
     """
 
     def __init__(self, share: float) -> None:
@@ -47,6 +48,7 @@ class PauseAtRung(pl.Callback):
         validation = _checkpoint(trainer).last_validation
         if validation is not None and validation[0] >= self.share * _total_steps(pl_module):
             self._check_rate(trainer, pl_module, validation[0])
+            self._check_present_rate(trainer, validation[0])
             self.pause(trainer, pl_module)
 
     def pause(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -67,6 +69,19 @@ class PauseAtRung(pl.Callback):
         schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
         factors = [factor(step - 1) for each in schedules if isinstance(each, LambdaLR) for factor in each.lr_lambdas]
         if getattr(pl_module, "plateau", None) is not None or any(factor != 1 for factor in factors):
+            raise unsteady(f"at step {step}", self.share)
+
+    def _check_present_rate(self, trainer: pl.Trainer, step: int) -> None:
+        """Checks that schedules which only the training itself shows have left the rate as it was.
+
+        Raises:
+            InputError: one has changed it.
+        """
+        schedules = [
+            each.scheduler for each in trainer.lr_scheduler_configs if not isinstance(each.scheduler, LambdaLR)
+        ]
+        groups = [group for schedule in schedules for group in schedule.optimizer.param_groups]
+        if any(group["lr"] != group.get("initial_lr", group["lr"]) for group in groups):
             raise unsteady(f"at step {step}", self.share)
 
 

@@ -196,7 +196,8 @@ class Sweep:
         job, run = self.progress.jobs[number], self.run_of(number)
         if run.state().status == INTERRUPTED:
             with run.claim() as claim:
-                claim.prune(reason)
+                if claim.status == INTERRUPTED:  # still: nobody has taken it up meanwhile
+                    claim.prune(reason)
         replacement = job.is_replacement
         self.note("end", number, job.folder, status=PRUNED, error=reason, is_quiet=True, is_replacement=replacement)
 
