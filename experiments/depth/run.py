@@ -38,6 +38,7 @@ def main() -> int:
         "name=depth",
         f"hydra.sweep.dir={args.sweep_dir}",
         f"trainer.max_steps={args.steps}",
+        f"scheduler.warmup_steps={min(50, args.steps // 16)}",
         f"trainer.val_check_interval={max(1, args.steps // 4)}",
         "runtime.num_threads=1",
         "launcher=joblib",

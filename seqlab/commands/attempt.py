@@ -38,22 +38,26 @@ class Result:
     error: str | None = None
 
 
-def end_of(run_dir: Path, result: Result, metric: str, pause_at: float | None = None) -> dict[str, Any]:
-    """The fields of a job's event ``end``.
+def end_of(
+    run_dir: Path, result: Result, metric: str, pause_at: float | None = None, trained_in: Path | None = None
+) -> dict[str, Any]:
+    """The fields of a job's event ``end``, from the run that was attempted.
 
     Args:
         run_dir: the run's folder.
         result: the result of the attempt.
         metric: the metric that the sweep judges by.
         pause_at: the share of its steps at which the run was to be paused.
+        trained_in: the folder that it has trained in: ``run_dir``, or that of its replacement; None: nothing trained.
     """
     end: dict[str, Any] = {"status": result.status, "is_refused": result.code == 2 and result.status is None}
     if result.status is not None:  # a line has said so already
         end["is_quiet"] = True
     try:
-        if result.status is None and (paused := paused_at(run_dir, pause_at)) is not None:
-            return {**end, **paused}
-        state = _state_after(RunFolder(run_dir), result)
+        run = _run_after(run_dir, trained_in)
+        if result.status is None and (paused := paused_at(run, pause_at)) is not None:
+            return {**end, **paused, "is_replacement": run.path != run_dir}
+        state = run.state()
     except InputError as error:
         return {**end, "status": FAILED, "error": str(error)}
     if result.status is None:
@@ -69,15 +73,14 @@ def end_of(run_dir: Path, result: Result, metric: str, pause_at: float | None = 
     return {**end, "value": state.record["metrics"].get(metric)}
 
 
-def paused_at(run_dir: Path, share: float | None) -> dict[str, Any] | None:
-    """The fields of the event ``end`` of a job whose run, or the one that is to replace it, is paused at a rung, or was
-    pruned after it.
+def paused_at(run: RunFolder, share: float | None) -> dict[str, Any] | None:
+    """The fields of the event ``end`` of a job whose run is paused at a rung, or was pruned after it.
 
     Args:
-        run_dir: the run's folder.
+        run: the run.
         share: the share of the training that the rung is at; None: there is no rung.
     """
-    found = None if share is None else find_rung(run_dir, share)
+    found = None if share is None else find_rung(run, share)
     if found is None:
         return None
     state, rung = found
@@ -87,12 +90,10 @@ def paused_at(run_dir: Path, share: float | None) -> dict[str, Any] | None:
     return {"status": status, **{name: rung[name] for name in ("value", "step", "steps")}}
 
 
-def _state_after(run: RunFolder, result: Result) -> State:
-    """The state of the run that was attempted: a replacement's, if the replacement did not complete."""
-    state = run.state()
-    if result.code != 0 and result.status is None and result.error is None and state.status == COMPLETED:
-        return run.replacement.state()
-    return state
+def _run_after(run_dir: Path, trained_in: Path | None) -> RunFolder:
+    """The run that was attempted: the replacement, unless it has taken the place of the other by now."""
+    run = RunFolder(trained_in or run_dir)
+    return run if run.state().status != ABSENT else RunFolder(run_dir)
 
 
 def _reason(state: State, result: Result) -> str:

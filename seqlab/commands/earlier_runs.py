@@ -85,7 +85,7 @@ class EarlierRuns:
         """Notes the jobs whose runs an earlier command has paused at this rung, or pruned; returns their numbers."""
         numbers = set()
         for each in earlier:
-            if (end := paused_at(sweep.folder / each.folder, sweep.pause_at)) is not None:
+            if (end := paused_at(RunFolder(sweep.folder / each.folder), sweep.pause_at)) is not None:
                 sweep.note("end", number=each.job.number, folder=each.folder, **end, is_quiet=True)
                 numbers.add(each.job.number)
         return numbers

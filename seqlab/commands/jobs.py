@@ -171,7 +171,8 @@ class Jobs:
         began = time.monotonic()
         result = self._attempt(job, start)
         seconds = time.monotonic() - began
-        return {"seconds": seconds, **end_of(job.run_dir, result, job.config.optimize.metric, start.pause_at)}
+        metric = job.config.optimize.metric
+        return {"seconds": seconds, **end_of(job.run_dir, result, metric, start.pause_at, start.trained_in)}
 
     def _attempt(self, job: Job, start: Start) -> Result:
         """Carries out a configuration, and prints what went wrong. A job of a sweep that has completed is skipped.

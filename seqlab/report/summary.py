@@ -56,11 +56,15 @@ def summarise(
     if by is None:
         by = _default_keys(runs, [*columns, *tune], notes)
     check_keys("--by", by, runs)
-    if both := next((key for key in tune if is_below(key, [*by, *columns])), None):
-        raise InputError(f"--tune: {both} groups the runs by --by or --columns; a key is tuned or compared, not both")
     completed = [run for run in runs if run.status == "completed"]
     metric = _choose_metric(completed, runs, metric)
     measured = [run for run in completed if metric in run.metrics]
+    if tune:
+        by, columns = _without_tuned(by, tune, runs), _without_tuned(columns, tune, runs)
+        if both := next((key for key in tune if is_below(key, [*by, *columns])), None):
+            raise InputError(
+                f"--tune: {both} groups the runs by --by or --columns; a key is tuned or compared, not both"
+            )
     by = [*by, *_conflicting_keys(measured, [*by, *columns])]
     keys = [*(key for key in by if key not in columns), *columns]
     if CODE in keys:
@@ -69,7 +73,7 @@ def summarise(
         notes.append("Runs of one configuration read different data: kept apart by data_hash.")
     if len(measured) < len(completed):
         notes.append(f"{runs_text(len(completed) - len(measured))} completed without {metric}: not counted.")
-    deciding = _deciding_metric(measured, metric)
+    deciding = _deciding_metric(measured, metric, tunes=bool(tune))
     higher_is_better = _higher_is_better(metric, runs, notes)
     decided_by_highest = _higher_is_better(deciding, runs, []) if deciding else higher_is_better
     if tune:
@@ -109,17 +113,39 @@ def _default_keys(runs: Sequence[Run], columns: Sequence[str], notes: list[str])
     """The fewest differing keys that tell all configs apart; keys set on the command line are preferred."""
     readable = [run for run in runs if run.status != UNREADABLE]
     differing = [key for key in differing_keys(readable) if not is_below(key, columns)]
-    chosen: list[str] = []
-    cells: list[tuple[Any, ...]] = [tuple(run.identity(key) for key in columns) for run in readable]
-    swept = swept_keys(readable)
-    for key in sorted(differing, key=lambda key: _preference(key, swept)):
-        refined = [(*cell, run.identity(key)) for cell, run in zip(cells, readable, strict=True)]
-        if len(set(refined)) > len(set(cells)):
-            chosen.append(key)
-            cells = refined
+    chosen = _telling_apart(readable, differing, columns)
     if len(chosen) > MAX_DEFAULT_KEYS:
         notes.append(f"{len(chosen)} config keys differ independently; choose with --by KEY[,KEY].")
     return chosen
+
+
+def _telling_apart(runs: Sequence[Run], keys: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The fewest of some keys that, with the columns, tell the runs apart as all of them do."""
+    chosen: list[str] = []
+    cells: list[tuple[Any, ...]] = [tuple(run.identity(key) for key in columns) for run in runs]
+    swept = swept_keys(runs)
+    for key in sorted(keys, key=lambda key: _preference(key, swept)):
+        refined = [(*cell, run.identity(key)) for cell, run in zip(cells, runs, strict=True)]
+        if len(set(refined)) > len(set(cells)):
+            chosen.append(key)
+            cells = refined
+    return chosen
+
+
+def _without_tuned(keys: Sequence[str], tune: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """The keys, with those below it in place of one above a tuned key, as ``optimizer`` is above ``optimizer.lr``.
+
+    Of the keys below it, the fewest that tell the runs apart; the key itself where none but the tuned ones differ.
+    """
+    found: list[str] = []
+    for key in keys:
+        if key in tune or not any(is_below(tuned, [key]) for tuned in tune):
+            found.append(key)
+            continue
+        readable = [run for run in runs if run.status != UNREADABLE]
+        below = [each for each in differing_keys(readable) if is_below(each, [key]) and not is_below(each, tune)]
+        found += _telling_apart(readable, below, ()) or [key]
+    return found
 
 
 def _preference(key: str, swept: Collection[str]) -> tuple[bool, bool, bool, int, bool, str]:
@@ -154,12 +180,17 @@ def _choose_metric(completed: Sequence[Run], runs: Sequence[Run], metric: str | 
     return choice
 
 
-def _deciding_metric(completed: Sequence[Run], metric: str) -> str | None:
+def _deciding_metric(completed: Sequence[Run], metric: str, *, tunes: bool = False) -> str | None:
     """The metric that the best is chosen by: the runs' ``optimize.metric``, or a metric on validation that is shown.
 
+    Tuned values are chosen by the runs' common ``optimize.metric`` whatever is shown, as their sweep has chosen them.
     None where the runs have different ones, or one of them lacks it.
     """
-    goals = {metric} if metric.startswith("val/") else {str(run.value("optimize.metric")) for run in completed}
+    goals = {str(run.value("optimize.metric")) for run in completed}
+    if metric.startswith("val/") and not (
+        tunes and len(goals) == 1 and all(goals <= {*run.metrics} for run in completed)
+    ):
+        goals = {metric}
     goal = goals.pop() if len(goals) == 1 else MISSING
     return goal if goal != MISSING and all(goal in run.metrics for run in completed) else None
 
@@ -187,10 +218,10 @@ def _tuned_samples(
     runs: Sequence[Run], keys: Sequence[str], tune: Sequence[str], metric: str, deciding: str, higher_is_better: bool
 ) -> list[_Sample]:
     """The groups of all runs that were started, each with the runs that judge its choice."""
-    started = [run for run in runs if run.status != UNREADABLE and (run.status != "completed" or metric in run.metrics)]
+    started = [run for run in runs if run.status != UNREADABLE]
     samples = []
     for members in map(_latest_of_each_config, _runs_by_values(started, keys)):
-        choice, judging = choose(members, tune, deciding, higher_is_better)
+        choice, judging = choose(members, tune, deciding, higher_is_better, shown=metric)
         samples.append(_Sample(judging, _runs_by_values(members, tune), choice))
     return samples
 
@@ -318,7 +349,8 @@ def _higher_is_better(metric: str, runs: Sequence[Run], notes: list[str]) -> boo
     """Whether higher is better, by the metric's own direction, else the runs' ``optimize.mode``, else its name."""
     direction = direction_of(metric)
     name = metric.rpartition("/")[2]
-    judged = {str(run.value("optimize.mode")) for run in runs if str(run.value("optimize.metric")).endswith(f"/{name}")}
+    goals = ((str(run.value("optimize.metric")), str(run.value("optimize.mode"))) for run in runs)
+    judged = {mode for goal, mode in goals if goal.rpartition("/")[2] == name}
     if direction is not None or judged in ({"min"}, {"max"}):
         return (direction or judged.pop()) == "max"
     words = set(metric.rpartition("/")[2].lower().replace("-", "_").split("_"))

@@ -39,7 +39,7 @@ class Choice:
 
 
 def choose(
-    started: Sequence[Run], keys: Sequence[str], metric: str, higher_is_better: bool
+    started: Sequence[Run], keys: Sequence[str], metric: str, higher_is_better: bool, shown: str | None = None
 ) -> tuple[Choice, list[Run]]:
     """Chooses the values of the tuned keys with the best mean on validation.
 
@@ -50,6 +50,7 @@ def choose(
         keys: The tuned keys.
         metric: The metric that chooses.
         higher_is_better: Its direction.
+        shown: The metric that judges: runs without it choose all the same. None: the one that chooses.
 
     Returns:
         The choice, and the completed runs that judge it: of other seeds, or where there are none, of those that chose.
@@ -72,7 +73,7 @@ def choose(
     if not means:
         return Choice(None, tried, seeds, None, frozenset(), False, "no value completed with every seed"), []
     best = (max if higher_is_better else min)(means, key=lambda setting: means[setting].mean)
-    completed = [run for run in settings[best] if run.status == "completed"]
+    completed = [run for run in settings[best] if run.status == "completed" and (shown or metric) in run.metrics]
     fresh = [run for run in completed if run.seed not in seeds]
     choice = Choice(
         values={key: settings[best][0].value(key) for key in keys},

@@ -5,7 +5,6 @@ what a rung needs: where it was, and the judged metric there. Torch is not neede
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from seqlab.errors import InputError
@@ -26,12 +25,32 @@ class Paused(BaseException):
         self.rung = dict(rung)
 
 
-def unsteady(place: str, share: float) -> InputError:
-    """The error of a schedule that does not suit a rung, at ``place`` in the training."""
+def unsteady(place: str, share: float, *, warms_up: bool = False) -> InputError:
+    """The error of a schedule that does not suit a rung, at ``place`` in the training.
+
+    Args:
+        place: where the rate is not constant, such as "at step 10".
+        share: the share of the training that the rung is at.
+        warms_up: whether the warm-up is not over there; else the rate has begun to fall.
+    """
+    if warms_up:
+        return InputError(
+            f"hydra.sweeper.rungs: {place}, where runs are compared, the warm-up of the rate is not over: give a "
+            "smaller scheduler.warmup_steps, or a later first rung"
+        )
     return InputError(
         f"hydra.sweeper.rungs: {place}, where runs are compared, the schedule has changed the rate, and runs in the "
         "middle of a decay are no guide to how they end: take scheduler=wsd with a scheduler.decay_from of "
         f"{share:g} or more, whose rate is constant until then, or scheduler=constant"
+    )
+
+
+def late(step: int, share: float) -> InputError:
+    """The error of a rung whose first validation, at ``step``, comes after the rate has begun to fall."""
+    return InputError(
+        f"hydra.sweeper.rungs: the first validation after {100 * share:g} % of the steps is at step {step}, where the "
+        "rate has begun to fall: validate more often, by trainer.val_check_interval, or begin the decay later, by "
+        "scheduler.decay_from"
     )
 
 
@@ -58,17 +77,14 @@ def rung_at(record: Mapping[str, Any], share: float) -> dict[str, Any] | None:
     return next((rung for rung in reversed(rungs) if rung["share"] == share), None)
 
 
-def find_rung(run_dir: Path, share: float) -> tuple[State, dict[str, Any]] | None:
-    """The state of the run in a folder that has come to a rung, and where it was there; None if there is none.
+def find_rung(run: RunFolder, share: float) -> tuple[State, dict[str, Any]] | None:
+    """The state of a run that has come to a rung, and where it was there; None if it has not.
 
-    That is the run that is to replace the folder's, if it has come so far.
+    A run and the one that is to replace it are two: they may be of different code, so neither stands for the other.
 
     Raises:
         InputError: the run cannot be read.
     """
-    for run in (RunFolder(run_dir).replacement, RunFolder(run_dir)):
-        state = run.state()
-        rung = rung_at(state.record, share)
-        if rung is not None:
-            return state, rung
-    return None
+    state = run.state()
+    rung = rung_at(state.record, share)
+    return None if rung is None else (state, rung)

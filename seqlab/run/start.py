@@ -45,6 +45,7 @@ class Start:
         on_progress: called every ten seconds if there was progress.
         on_silence: called with the place and the seconds without progress, once there was none for long.
         was_stopped: whether somebody has asked the run to stop since.
+        trained_in: the folder that the run has trained in, its own or that of a replacement; None before it does.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Start:
     on_progress: Callable[[Place], None] = lambda place: None
     on_silence: Callable[[Place, float], None] | None = None
     was_stopped: bool = False
+    trained_in: Path | None = None
     _timeout: str | None = None  # why the process was ended
     _signals: SignalForwarding | None = None
 
@@ -74,9 +76,9 @@ class Start:
         Raises:
             OSError: the process could not be started.
         """
+        self.trained_in = run_dir = attempt.claim.run_dir
         if attempt.is_complete:
             return attempt.note_end(0)
-        run_dir = attempt.claim.run_dir
         try:
             with _high_descriptor(attempt.claim.fileno()) as descriptor:
                 code = self._run(self.server, run_dir, "--claim", str(descriptor), pass_fds=(descriptor,))

@@ -93,15 +93,17 @@ def execute(
     if pause_at is not None and (rung := rung_at(claim.fields, pause_at)) is not None:
         raise Paused(rung)  # again: the sweep was stopped before it could decide
     session = _prepare(claim, stop, progress)
-    trainer = session.trainer
-    if pause_at is not None:  # after the checkpoint's callback, which saves first
-        trainer.callbacks.append(PauseAtRung(pause_at))  # type: ignore[attr-defined]
+    pause = None if pause_at is None else PauseAtRung(pause_at)
+    if pause is not None:  # after the checkpoint's callback, which saves first
+        session.trainer.callbacks.append(pause)  # type: ignore[attr-defined]
 
-    with failing_logger(trainer):
-        _train_and_test(claim, session, stop, progress)
+    with failing_logger(session.trainer):
+        _train_and_test(claim, session, stop, progress, pause)
 
 
-def _train_and_test(claim: Claim, session: _Session, stop: StopRequest, progress: ProgressSender) -> None:
+def _train_and_test(
+    claim: Claim, session: _Session, stop: StopRequest, progress: ProgressSender, pause: PauseAtRung | None
+) -> None:
     """Trains on all devices; the first evaluates the best checkpoint, and completes the record."""
     config, data, task, trainer = session.config, session.data, session.task, session.trainer
     late = late_imports(lambda file: note_files(claim, [file])) if is_first_process() else contextlib.nullcontext()
@@ -109,6 +111,8 @@ def _train_and_test(claim: Claim, session: _Session, stop: StopRequest, progress
         ignore_foreign_warnings()
         with stop.deferred():
             fit_together(trainer, task, data, session.resumption.path)
+        if pause is not None:  # its training had ended before: Lightning has called no hook
+            pause.pause(trainer, task)
         if not trainer.is_global_zero:
             return
         if config.get(CONTINUES):

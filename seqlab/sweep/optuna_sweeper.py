@@ -82,7 +82,7 @@ class OptunaSweeper(JobSweeper):
         """Asks the pruner about the runs that were paused, and ends those that it prunes."""
         for planned in search.jobs():
             job = sweep.progress.jobs.get(planned.number)
-            if job is None or job.status != PAUSED or (found := find_rung(sweep.folder / job.folder, share)) is None:
+            if job is None or job.status != PAUSED or (found := find_rung(sweep.run_of(job.number), share)) is None:
                 continue
             rung = found[1]
             if not search.report_rung(job.number, step_of(share), rung):

@@ -7,7 +7,7 @@ event          meaning, for the job ``number`` in ``folder``
 ``progress``   how far the job is: ``stage``, ``step`` of ``steps``
 ``silence``    the same, and that there was no progress for ``seconds``
 ``end``        how the job ended: ``status``, ``value`` of the judged metric, ``error`` (one line),
-               ``step`` of ``steps`` where it was paused,
+               ``step`` of ``steps`` where it was paused, ``is_replacement``: it is to replace another run,
                ``trace`` (the whole error), ``seconds``, ``modules`` (the user's own, with hashes);
                ``is_refused``: because of wrong input; ``output``: what its supervisor printed;
                ``is_quiet``: no line is printed for it
@@ -51,6 +51,7 @@ class Job:
         is_silent: whether there was no progress for long.
         is_refused: whether its input was wrong.
         is_elsewhere: whether another command is at work in its folder, and this one has left it alone.
+        is_replacement: whether its run is paused in the folder of a replacement, beside the run that it is to replace.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Job:
     is_silent: bool = False
     is_refused: bool = False
     is_elsewhere: bool = False
+    is_replacement: bool = False
 
     @property
     def name(self) -> str:
@@ -117,7 +119,9 @@ class Progress:
             fields = {name: event[name] for name in names if event.get(name) is not None}
             if event.get("step") is not None:
                 fields["place"] = replace(job.place, step=event["step"], steps=event.get("steps"))
-            self.jobs[number] = replace(job, **fields, is_elsewhere=fields.get("status") == RUNNING)
+            fields["is_elsewhere"] = fields.get("status") == RUNNING
+            fields["is_replacement"] = bool(event.get("is_replacement"))
+            self.jobs[number] = replace(job, **fields)
 
     @property
     def ended(self) -> list[Job]:

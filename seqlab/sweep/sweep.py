@@ -193,12 +193,19 @@ class Sweep:
         Raises:
             AtWorkError: another process owns the run.
         """
-        folder = self.progress.jobs[number].folder
-        run = RunFolder(self.folder / folder).latest()
+        job, run = self.progress.jobs[number], self.run_of(number)
         if run.state().status == INTERRUPTED:
             with run.claim() as claim:
-                claim.prune(reason)
-        self.note("end", number, folder, status=PRUNED, error=reason, is_quiet=True)
+                if claim.status == INTERRUPTED:  # still: nobody has taken it up meanwhile
+                    claim.prune(reason)
+        replacement = job.is_replacement
+        self.note("end", number, job.folder, status=PRUNED, error=reason, is_quiet=True, is_replacement=replacement)
+
+    def run_of(self, number: int) -> RunFolder:
+        """The run of a job that has ended: that in its folder, or the one that is to replace it."""
+        job = self.progress.jobs[number]
+        run = RunFolder(self.folder / job.folder)
+        return run.replacement if job.is_replacement else run
 
     def compare_by(self, options: str) -> None:
         """The options of ``seqlab report`` that show what the sweep was for; printed at its end."""
@@ -218,14 +225,14 @@ class Sweep:
 
     def _is_at_work(self, job: Job) -> bool:
         try:
-            return RunFolder(self.folder / job.folder).state().status == RUNNING
+            return RunFolder(self.folder / job.folder).latest().state().status == RUNNING
         except InputError:
             return False
 
     def _end_of_lost(self, job: Job) -> dict[str, Any]:
         """The fields of the ``end`` of a job whose process is gone."""
         try:
-            state = RunFolder(self.folder / job.folder).state()
+            state = RunFolder(self.folder / job.folder).latest().state()
         except InputError as error:
             return {"status": FAILED, "error": str(error)}
         if state.status == COMPLETED:
@@ -265,7 +272,7 @@ def count_jobs(config: DictConfig) -> int | None:
     loader = GlobalHydra.instance().config_loader()  # it resolves a glob over a group's choices
     jobs = plan_jobs(OmegaConf.to_container(config.hydra.overrides.task), sweeper.get("params"), loader)  # type: ignore[arg-type]
     options = read_options(OmegaConf.to_container(sweeper))  # type: ignore[arg-type]
-    return len(jobs) if options is None else Tuning(jobs, options).num_jobs
+    return len(jobs) if options is None else Tuning(jobs, options, seed=config.get("seed")).num_jobs
 
 
 def show_in_tensorboard(sweep_dir: Path) -> None:

@@ -1,11 +1,12 @@
 """A sweep that tunes: batch after batch of jobs, and what is decided between them. Torch is not needed."""
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import judged_by
 from seqlab.run.events import PRUNED
@@ -38,9 +39,9 @@ class TunedSweep:
         self.metric, mode = judged_by(config)
         self.options = options
         self.config = config
-        self.tuning = Tuning(jobs, options, mode == "max")
+        self.tuning = Tuning(jobs, options, mode == "max", config.get("seed"))
         if options.rungs and not any(key_of(text).partition(".")[0] == "scheduler" for text in jobs[0].varied):
-            _check_schedule(config.scheduler, options.rungs[-1])
+            _check_schedule(config.scheduler, options.rungs, config.trainer.get("max_steps"))
 
     def batches(self) -> Iterator[tuple[list[PlannedJob], float | None]]:
         """The batches of jobs, each with the share of its steps at which a job is paused, None for its end."""
@@ -49,6 +50,8 @@ class TunedSweep:
             return
         for number, share in enumerate(self.options.rungs, start=1):
             jobs = self.tuning.alive_jobs()
+            if not jobs:
+                break
             _say(f"rung {number} of {len(self.options.rungs)}: {_runs(len(jobs))}, to {100 * share:g} % of the steps")
             yield self._open(jobs), share
             if (sweep := owner.get().running_sweep()) is None:
@@ -80,11 +83,7 @@ class TunedSweep:
 
     def _close_rung(self, sweep: Sweep, share: float) -> None:
         jobs = sweep.progress.jobs
-        rungs = {
-            number: found[1]
-            for number, job in jobs.items()
-            if (found := find_rung(sweep.folder / job.folder, share)) is not None
-        }
+        rungs = {number: found[1] for number in jobs if (found := find_rung(sweep.run_of(number), share)) is not None}
         for verdict in self.tuning.close_rung(jobs, rungs):
             group = verdict.group
             if verdict.problem:
@@ -123,6 +122,8 @@ class TunedSweep:
         if (saved := describe_saving(progress)) is not None:
             _say(saved)
         by = [key_of(text) for text in self.tuning.groups[0].name]
+        if not all(_is_key(sweep, key) for key in by):
+            by = []  # the report finds the keys by which the runs differ
         sweep.compare_by(
             "".join(
                 f" {option} {shlex.quote(','.join(keys))}"
@@ -132,16 +133,19 @@ class TunedSweep:
         )
 
 
-def _check_schedule(scheduler: Mapping[str, Any], share: float) -> None:
-    """Refuses a schedule that ships and changes the rate before the last rung; a run refuses any other by itself.
+def _check_schedule(scheduler: Mapping[str, Any], rungs: Sequence[float], max_steps: Any) -> None:
+    """Refuses a schedule that ships and whose rate is not constant at the rungs; a run refuses any other by itself.
 
     Raises:
-        InputError: it does.
+        InputError: it is such a schedule.
     """
     name = str(scheduler.get("_target_")).removeprefix("seqlab.tasks.schedules.")
-    decays_before = name == "WarmupStableDecay" and float(scheduler.get("decay_from") or 0) < share
+    decays_before = name == "WarmupStableDecay" and float(scheduler.get("decay_from") or 0) < rungs[-1]
     if name in ("Cosine", "Plateau") or decays_before:
-        raise unsteady(f"at {100 * share:g} % of the steps", share)
+        raise unsteady(f"at {100 * rungs[-1]:g} % of the steps", rungs[-1])
+    first = math.ceil(rungs[0] * max_steps) if isinstance(max_steps, int) and max_steps > 0 else None
+    if first is not None and first < int(scheduler.get("warmup_steps") or 0):
+        raise unsteady(f"at step {first}", rungs[0], warms_up=True)
 
 
 def describe_saving(progress: Progress) -> str | None:
@@ -152,6 +156,14 @@ def describe_saving(progress: Progress) -> str | None:
     spared = sum(1 - (job.place.step or 0) / (job.place.steps or 1) for job in pruned)
     total = len(progress.jobs)
     return f"{len(pruned)} of {_runs(total)} were pruned, which saves {100 * spared / total:.0f} % of their steps"
+
+
+def _is_key(sweep: Sweep, key: str) -> bool:
+    """Whether the runs have the key in their configuration: a choice of experiments leaves none."""
+    configs = [
+        sweep.run_of(number).state().record["config"] for number, job in sweep.progress.jobs.items() if job.is_done
+    ]
+    return all(OmegaConf.select(OmegaConf.create(each), key.replace("/", ".")) is not None for each in configs[:1])
 
 
 def _named(settings: Sequence[Setting]) -> str:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seqlab.errors import InputError
 from seqlab.report.labels import sort_key
+from seqlab.report.means import is_finite
 from seqlab.run.events import FAILED
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import AS_MEANT, DONE, Job
@@ -98,9 +99,9 @@ class Group:
         return [job for setting in (self.alive if settings is None else settings) for job in self.settings[setting]]
 
     def mean(self, setting: Setting, values: Mapping[int, float | None]) -> float:
-        """The mean over a setting's jobs; NaN where one has no finite value."""
+        """The mean over a setting's jobs; NaN where one has no value or has diverged, as in a report."""
         numbers = [values.get(job.number) for job in self.settings[setting]]
-        finite = [value for value in numbers if value is not None and math.isfinite(value)]
+        finite = [value for value in numbers if value is not None and is_finite(value)]
         return statistics.fmean(finite) if len(finite) == len(numbers) else math.nan
 
 
@@ -111,6 +112,7 @@ class Tuning:
         jobs: all jobs of the sweep, but those of fresh seeds.
         options: what is tuned.
         higher_is_better: the direction of the judged metric.
+        seed: the seed of jobs that are given none; None: unknown.
 
     Attributes:
         groups: the groups of jobs.
@@ -129,14 +131,17 @@ class Tuning:
         12
     """
 
-    def __init__(self, jobs: Sequence[PlannedJob], options: Options, higher_is_better: bool = False) -> None:
+    def __init__(
+        self, jobs: Sequence[PlannedJob], options: Options, higher_is_better: bool = False, seed: int | None = None
+    ) -> None:
         self.options = options
         self.higher_is_better = higher_is_better
         self._num_choosing = len(jobs)
-        _check_keys(jobs, options)
+        _check_keys(jobs, options, seed)
         groups: dict[tuple[str, ...], dict[Setting, list[PlannedJob]]] = {}
         for job in jobs:
-            setting = tuple(text for text in job.overrides if key_of(text) in options.tune)
+            tuned = {key_of(text): text for text in job.overrides if key_of(text) in options.tune}
+            setting = tuple(tuned[key] for key in dict.fromkeys(options.tune))
             name = tuple(text for text in job.varied if key_of(text) not in (*options.tune, SEED))
             groups.setdefault(name, {}).setdefault(setting, []).append(job)
         self.groups = [
@@ -158,8 +163,9 @@ class Tuning:
     def close_rung(self, jobs: Mapping[int, Job], rungs: Mapping[int, Rung]) -> list["Verdict"]:
         """Decides which settings go on after a rung.
 
-        In a group that has a run which was cut short, or is at work elsewhere, all go on. Settings that had completed
-        before the sweep had rungs go on for nothing. Settings with a failed run do not go on.
+        In a group that has a run which was cut short, or is at work elsewhere, all go on. Settings that have completed
+        go on for nothing: with other rungs, another share or other settings beside them, they might be pruned now,
+        while the report chooses among all that has completed. Settings with a failed run do not go on.
 
         Args:
             jobs: what has become of the sweep's jobs, by their numbers.
@@ -174,7 +180,8 @@ class Tuning:
             free = [setting for setting in group.alive if setting not in failed and _lacks_rung(group, setting, rungs)]
             able = [setting for setting in group.alive if setting not in (*failed, *free)]
             ranked = self._ranked(group, able, {number: rung["value"] for number, rung in rungs.items()})
-            kept = ranked[: max(1, math.ceil(len(ranked) * self.options.keep))]
+            kept = ranked[: max(1, math.ceil(len(ranked) * self.options.keep - 1e-9))]  # 0.55 of 20 are 11
+            kept += [setting for setting in able if setting not in kept and _is_complete(group, setting, jobs)]
             pruned = [setting for setting in able if setting not in kept]
             group.alive = [setting for setting in group.alive if setting in (*free, *kept)]
             verdicts.append(Verdict(group, tuple(group.alive), tuple(pruned), tuple(failed)))
@@ -226,7 +233,7 @@ class Tuning:
         """Settings with a finite mean, the best first; those that are equal keep their order."""
         sign = -1 if self.higher_is_better else 1
         means = {setting: group.mean(setting, values) for setting in settings}
-        finite = [setting for setting in settings if math.isfinite(means[setting])]
+        finite = [setting for setting in settings if is_finite(means[setting])]
         return sorted(finite, key=lambda setting: sign * means[setting])
 
 
@@ -273,12 +280,13 @@ def listed(name: str, value: Any) -> list[Any]:
     return list(value)
 
 
-def _check_keys(jobs: Sequence[PlannedJob], options: Options) -> None:
+def _check_keys(jobs: Sequence[PlannedJob], options: Options, seed: int | None) -> None:
     keys = {key_of(text) for job in jobs for text in job.overrides}
     for key in options.tune:
         if key not in keys:
             raise InputError(f"{_HERE}.tune: the sweep gives {key} no values to choose from; add them, as {key}=A,B")
-    seeds = {text.partition("=")[2] for job in jobs for text in job.overrides if key_of(text) == SEED}
+    given = [[text.partition("=")[2] for text in job.overrides if key_of(text) == SEED] for job in jobs]
+    seeds = {text for texts in given for text in texts or [str(seed)]}
     if both := [seed for seed in options.fresh_seeds if str(seed) in seeds]:
         raise InputError(
             f"{_HERE}.fresh_seeds: {', '.join(map(str, both))} is among the seeds that choose; chosen and judged with "

@@ -1,6 +1,7 @@
 """A run that is paused at a rung: where, what it keeps, and that it ends as if it had not been paused."""
 
 import contextlib
+import functools
 import signal
 
 import lightning.pytorch as pl
@@ -14,7 +15,7 @@ from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.rungs import Paused, find_paused
 from seqlab.run.signals import Stopped, StopRequest
 from seqlab.run.training import execute
-from seqlab.tasks.schedules import Plan, WarmupStableDecay
+from seqlab.tasks.schedules import Constant, Plan, WarmupStableDecay
 from tests.conftest import config_of
 
 HELLO = ("experiment=hello", "trainer=cpu", "runtime.num_threads=1", "logger=none", "trainer.max_epochs=8")
@@ -99,6 +100,8 @@ def test_a_training_that_ends_before_the_rung_is_paused_at_its_end_and_nothing_i
     config["callbacks"]["early_stopping"] |= {"patience": 0, "min_delta": 100.0}
     record = train(tmp_path / "run", config, 0.9)
     assert (record["rungs"][-1]["step"], record["metrics"]) == (2, {})
+    record = train(tmp_path / "run", config, 0.95)  # at a further rung, too
+    assert record["rungs"][1] == {**record["rungs"][0], "share": 0.95} and record["metrics"] == {}
     record = train(tmp_path / "run", config)
     assert record["status"] == "completed" and "test/loss" in record["metrics"]
 
@@ -116,8 +119,22 @@ def test_a_rate_that_changes_before_the_rung_is_refused_before_any_step(tmp_path
 
 def test_a_rate_that_changes_between_the_share_and_the_validation_is_refused_too(tmp_path):
     config = config_of(*HELLO, "trainer.check_val_every_n_epoch=4", "scheduler=wsd", "scheduler.decay_from=0.26")
-    with pytest.raises(InputError, match="at step 4"):
+    with pytest.raises(InputError, match=r"first validation after 25 % of the steps is at step 4.*val_check_interval"):
         train(tmp_path / "run", config, 0.25)
+
+
+def test_a_warm_up_that_is_not_over_at_the_rung_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"at step 2.* the warm-up of the rate is not over.*scheduler.warmup_steps"):
+        train(tmp_path / "run", config_of(*HELLO, EVERY_TWO, "scheduler=wsd", "scheduler.warmup_steps=6"), 0.25)
+
+
+@pytest.mark.parametrize(("first_change", "is_refused"), [(2, True), (6, False)])
+def test_a_schedule_of_another_kind_is_judged_by_the_rate_at_the_rung(tmp_path, monkeypatch, first_change, is_refused):
+    schedule = functools.partial(torch.optim.lr_scheduler.MultiStepLR, milestones=[first_change])
+    monkeypatch.setattr(Constant, "__call__", lambda _, optimizer, plan: schedule(optimizer))
+    refused = pytest.raises(InputError, match="at step 4") if is_refused else contextlib.nullcontext()
+    with refused:
+        assert train(tmp_path / "run", config_of(*HELLO, EVERY_TWO), 0.5)["rungs"][-1]["step"] == 4
 
 
 def test_a_rate_that_is_constant_until_the_rung_is_taken(tmp_path):

@@ -248,6 +248,7 @@ def test_fail_fast_ends_before_the_next_rung(sweep):
         ("hydra.sweeper.rungs=[25]", "above 0 and below 1"),
         ("hydra.sweeper.keep=1", "the share of the settings that goes on"),
         ("scheduler=cosine", "at 50 % of the steps.* take scheduler=wsd"),
+        ("trainer.max_steps=40 scheduler.warmup_steps=50", "at step 10.* the warm-up of the rate is not over"),
         ("scheduler=wsd scheduler.decay_from=0.4", "a scheduler.decay_from of 0.5 or more"),
     ],
 )
