@@ -25,8 +25,8 @@ class PauseAtRung(pl.Callback):
 
     Raises:
         Paused: the rung is reached.
-        InputError: the schedule would have changed the rate before the rung, as a check when training begins says; or it
-            has, where the schedule is of another kind than those that ship.
+        InputError: when training begins, the schedule would have changed the rate before the rung; at the rung, one of
+            another kind than those that ship has changed it.
     """
 
     def __init__(self, share: float) -> None:
