@@ -9,6 +9,7 @@ from typing import Any
 from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
 from seqlab.report.collect import UNREADABLE, Run
+from seqlab.report.columns import group_name
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near_hint
 from seqlab.report.conflicts import CODE, DATA, conflicting_keys
 from seqlab.report.differences import take_differences
@@ -23,6 +24,7 @@ from seqlab.report.warnings import mixed_keys, provenance, warnings
 HIGHER_IS_BETTER = frozenset({"accuracy", "f1", "bleu", "chrf", "rouge", "precision", "recall", "auc", "auroc"})
 LOWER_IS_BETTER = frozenset({"loss", "nll", "perplexity", "bits", "bpc", "error", "wer", "cer", "mse", "rmse", "mae"})
 MAX_DEFAULT_KEYS = 3
+_ROUNDING = 1e-12
 
 
 def summarise(
@@ -103,6 +105,7 @@ def summarise(
     mixed = mixed_keys([members for sample in samples for members in sample.settings])
     take_differences(report, baseline)
     notes += warnings(runs_of_groups, [*keys, *tune], mixed, report.provenance)
+    notes += _without_spread(report)
     report.command = _best_command(report, decided_by_highest)
     if len(measured) == 1:
         notes.append(f"Metrics: {', '.join(f'{name} {value:.5g}' for name, value in measured[0].metrics.items())}.")
@@ -328,6 +331,20 @@ def _mark_best(report: Report, higher_is_better: bool) -> None:
         best = (max if higher_is_better else min)(means.values())
         for number, mean in means.items():
             report.groups[number].best = mean == best
+
+
+def _without_spread(report: Report) -> list[str]:
+    """A note on groups whose values are all equal, in tests of differences: two such groups have a p-value of 0."""
+    if not any(group.difference and group.difference.p_value is not None for group in report.groups):
+        return []
+    equal = [group for group in report.groups if group.sd is not None and group.sd <= _ROUNDING * abs(group.mean or 0)]
+    if not equal:
+        return []
+    names = shortened(group_name(report, group) for group in equal)
+    return [
+        f"Runs of one group have exactly the same {report.metric} ({names}): where no seed changes a result, they are "
+        "one sample, and intervals and p-values say nothing."
+    ]
 
 
 def _best_command(report: Report, decided_by_highest: bool) -> Command | None:

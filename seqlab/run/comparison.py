@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from seqlab.run.code import code_differences
+from seqlab.run.events import FAILED, INTERRUPTED, PRUNED
 from seqlab.run.inputs import FileHashes, data_differences
 from seqlab.run.provenance import describe_commit, package_versions, seqlab_git
 
@@ -104,8 +105,13 @@ def version_differences(record: Mapping[str, Any], present: Present) -> list[str
 
 
 def changes_since_training(record: Mapping[str, Any], present: Present) -> list[str]:
-    """The lines that a command prints when it uses a trained run: what of code and versions has changed since."""
+    """The lines that a command prints when it uses a trained run: that its training has not come to its end, and what
+    of code and versions has changed since.
+    """
     lines = []
+    if (status := record.get("status")) in (FAILED, INTERRUPTED, PRUNED):
+        reason = "".join(f": {text}" for text in str(record.get("error") or "").strip().splitlines()[-1:])
+        lines.append(f"this run has not completed its training ({status}{reason})")
     if changed := present.code_differences(record.get("code")):
         lines.append(f"since this run was trained: {'; '.join(changed)}")
     if versions := version_differences(record, present):

@@ -170,3 +170,9 @@ def test_runs_that_nothing_tells_apart_are_no_pairs(tmp_path, depths, write_run,
     report = compare([tmp_path])
     assert [len(group.values) for group in report.groups] == [3 if depth == doubled else 2 for depth in (1, 2)]
     assert [group.difference for group in report.groups] == [None, None]
+
+
+def test_runs_that_no_seed_changes_are_no_sample(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [9.1, 9.1, 9.1], 2: [8.0, 8.1, 8.2]})], baseline={"model.num_layers": "2"})
+    (note,) = (note for note in report.notes if "exactly the same" in note)
+    assert "test/perplexity (model.num_layers=1)" in note

@@ -157,3 +157,10 @@ def test_a_run_that_goes_on_under_other_versions_says_so_and_keeps_both(stopped,
         assert attempt.is_resumed
     assert f"torch 1.0 (now {torch})" in capsys.readouterr().err
     assert [f'"torch": "{version}"' in events_of(run_dir) for version in ("1.0", torch)] == [True, True]
+
+
+@pytest.mark.parametrize(("status", "error"), [("pruned", "pruned at step 2 of 8"), ("interrupted", None)])
+def test_a_run_that_has_not_completed_is_told_where_it_is_used(status, error):
+    (line,) = changes_since_training({"status": status, "error": error}, Present())
+    assert line == f"this run has not completed its training ({status}{f': {error}' if error else ''})"
+    assert not changes_since_training({"status": "completed", "error": None}, Present())
