@@ -83,15 +83,21 @@ def check_keys(option: str, keys: Sequence[str], runs: Sequence["Run"]) -> None:
     Raises:
         InputError: The line names the nearest keys of the runs.
     """
-    keys_of_runs: set[str] = set()
-    for section in _distinct(runs):
-        for key in section.flat:
-            while key and key not in keys_of_runs:
-                keys_of_runs.add(key)
-                key = key.rpartition(".")[0]
+    keys_of_runs = config_keys(runs)
     for key in keys:
         if key not in keys_of_runs:
             raise InputError(f"{option}: no run has the config key {key!r}{near_hint(key, keys_of_runs)}")
+
+
+def config_keys(runs: Sequence["Run"]) -> set[str]:
+    """All keys of the runs' configs, with those above others."""
+    keys: set[str] = set()
+    for section in _distinct(runs):
+        for key in section.flat:
+            while key and key not in keys:
+                keys.add(key)
+                key = key.rpartition(".")[0]
+    return keys
 
 
 def near_hint(name: str, names: Iterable[str]) -> str:

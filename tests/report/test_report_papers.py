@@ -94,6 +94,9 @@ def test_pictures_have_the_form_of_their_name_and_the_size_that_is_asked_for(swe
         (["--size", "0x3"], "--size: expected WIDTHxHEIGHT"),
         (["--label", "Layers"], "--label: expected NAME=TEXT"),
         (["--label", "=Layers"], "--label: expected NAME=TEXT"),
+        (["--size", "4x3"], "--size: is that of the pictures; add --plot FILE"),
+        (["--label", "model.nm_layers=L"], "'model.nm_layers'; near: model.num_layers"),
+        (["--label", "3=three", "--label", "4=four"], "no key, value or metric of the report is called '4'"),
     ],
 )
 def test_wrong_options_are_one_line(sweep, capsys, arguments, words):
