@@ -65,7 +65,7 @@ def _splits(text: str) -> Iterator[tuple[str, str]]:
 
 def _shown(report: Report, metrics: Iterable[str]) -> dict[str, str]:
     """What the report calls its values, keys and metrics; a value by its whole text too."""
-    shown = {}
+    shown: dict[str, str] = {}
     for key in [*report.by, *report.tune]:
         # As the groups' labels, those of the values tried, and those of the runs that have failed.
         of_groups = [group.key[key] for group in report.groups if key in group.key]
