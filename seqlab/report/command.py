@@ -258,8 +258,8 @@ def _size(text: str | None) -> tuple[float, float]:
         width, height = map(float, text.lower().split("x"))
     except ValueError:
         width = height = 0.0
-    if not (1 <= width <= 100 and 1 <= height <= 100):
-        raise InputError(f"--size: expected WIDTHxHEIGHT in inches from 1 to 100, such as 3.3x2.5, got {text!r}")
+    if not (2 <= width <= 100 and 2 <= height <= 100):
+        raise InputError(f"--size: expected WIDTHxHEIGHT in inches from 2 to 100, such as 3.3x2.5, got {text!r}")
     return width, height
 
 
