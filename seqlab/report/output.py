@@ -44,6 +44,7 @@ def compare(
     runs, copies = collect(folders)
     report = summarise(runs, by, metric, columns=columns, baseline=baseline, tune=tune)
     report.names = dict(names or {})
+    report.has_named_baseline = bool(baseline)
     if copies:
         report.notes.append(f"Copies of the same run found in other folders: {copies}; each run counts once.")
     return report

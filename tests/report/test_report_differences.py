@@ -170,3 +170,9 @@ def test_runs_that_nothing_tells_apart_are_no_pairs(tmp_path, depths, write_run,
     report = compare([tmp_path])
     assert [len(group.values) for group in report.groups] == [3 if depth == doubled else 2 for depth in (1, 2)]
     assert [group.difference for group in report.groups] == [None, None]
+
+
+def test_a_baseline_that_is_the_best_too_is_called_the_baseline(tmp_path, depths):
+    folder = depths(tmp_path, {1: [8.0, 8.5], 2: [10.0, 12.0]})
+    assert "difference: from the baseline (" in render(compare([folder], baseline={"model.num_layers": "1"}))
+    assert "difference: from the best mean (" in render(compare([folder]))
