@@ -30,9 +30,16 @@ class Section:
         self._identities: dict[str, Any] = {}
 
     def value(self, key: str) -> Any:
-        """The value of a key; for a key above others, the mapping of those below it; else `MISSING`."""
+        """The value of a key; for a key above others, the mapping of those below it; else `MISSING`.
+
+        Of a list, as of a cell for each layer, ``_target_`` is the list of the entries'.
+        """
         if key in self.flat:
             return self.flat[key]
+        above, _, last = key.rpartition(".")
+        entries = self.flat.get(above)
+        if last == "_target_" and isinstance(entries, list) and any(isinstance(each, dict) for each in entries):
+            return [each.get(last) if isinstance(each, dict) else each for each in entries]
         if key not in self._below:
             below = {name[len(key) + 1 :]: value for name, value in self.flat.items() if name.startswith(key + ".")}
             self._below[key] = below or MISSING

@@ -140,12 +140,14 @@ def _common_arguments(values: Iterable[Any]) -> set[tuple[str, str]]:
     """The arguments, with their values, that all objects among config values have, those in lists too."""
     objects = [each for value in values for each in (value if isinstance(value, list) else [value])]
     sets = [{(name, full_text(entry)) for name, entry in flatten(each)} for each in objects if isinstance(each, dict)]
-    return set.intersection(*sets) if sets else set()
+    return set.intersection(*sets) if len(sets) > 1 else set()  # one alone is described in full
 
 
 def _short(key: str, value: Any, full: str, left_out: Collection[tuple[str, str]] = ()) -> str:
     if isinstance(value, str) and key.rpartition(".")[2] == "_target_":
         return value.rpartition(".")[2]
+    if isinstance(value, list) and key.rpartition(".")[2] == "_target_":  # of a cell for each layer
+        return ", ".join(_short(key, each, full_text(each)) for each in value)
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):  # a cell for each layer
         return f"[{', '.join(_short(key, each, full_text(each), left_out) for each in value)}]"
     if not isinstance(value, dict):

@@ -3,7 +3,9 @@
 import pytest
 
 from seqlab import cli
+from seqlab.errors import InputError
 from seqlab.report import compare, render
+from seqlab.report.labels import labels
 from seqlab.report.names import find_names
 
 
@@ -53,3 +55,26 @@ def test_a_label_of_what_is_not_shown_is_said(cells, capsys):
 def test_a_label_may_name_the_metric_of_curves(cells):
     report = compare([cells], by=["model.cell"])
     assert find_names(report, ["train/loss=T"], ["train/loss"]) == ({"train/loss": "T"}, [])
+
+
+def test_arguments_that_all_cells_have_are_left_out_where_the_values_still_differ():
+    lstm, gru = ({"_target_": f"seqlab.nn.{kind}", "bias": True} for kind in ("LSTMCell", "GRUCell"))
+    assert labels("model.cell", [[lstm, gru], gru]) == ["[LSTMCell, GRUCell]", "GRUCell"]
+    assert labels("model.cell", [gru, {**gru, "bias": False}]) == ["GRUCell(bias=true)", "GRUCell(bias=false)"]
+    assert labels("model.cell", [gru, gru]) == ["GRUCell(bias=true)"] * 2
+
+
+def test_a_cell_for_each_layer_has_a_class_for_each_beside_runs_of_one_cell(cells, write_run):
+    write_run(cells / "c", metrics={"test/perplexity": 1.0}, config={"model.cell._target_": "seqlab.nn.GRUCell"})
+    report = compare([cells / "a", cells / "c"], by=["model.cell._target_"])
+    assert sorted(report.labels_of("model.cell._target_")) == ["GRUCell", "LSTMCell, GRUCell"]
+
+
+def test_a_baseline_that_fits_no_group_names_those_that_there_are(tmp_path, depths):
+    with pytest.raises(InputError, match=r"fits 0 of 2 groups; expected just one; the groups have .*layers: 1, 2"):
+        compare([depths(tmp_path, {1: [1.0], 2: [2.0]})], baseline={"model.num_layers": "3"})
+
+
+def test_code_outside_of_git_is_told_as_such(tmp_path, write_run):
+    write_run(tmp_path, metrics=1.0, git={"commit": None, "dirty": None}, written={"checkpoint": "best.ckpt"})
+    assert "not recorded (no git repository was found)" in render(compare([tmp_path]))
