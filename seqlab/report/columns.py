@@ -171,7 +171,7 @@ def caption(report: Report) -> list[str]:
     if any(group.diverged for group in report.groups):
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
     if any(group.difference for group in report.groups) and report.baseline is not None:
-        origin = "the best mean" if report.baseline.best else "the baseline"
+        origin = "the baseline" if report.has_named_baseline else "the best mean"
         line = f"difference: from {origin} ({group_name(report, report.baseline)}), "
         line += "mean over pairs of runs with a common seed"
         num_intervals = sum(bool(group.difference and group.difference.interval) for group in report.groups)

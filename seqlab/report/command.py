@@ -16,6 +16,7 @@ from seqlab.report.curves import Curves
 from seqlab.report.document import BEGIN, END, write_into
 from seqlab.report.formats import FORMATS, WIDTH, as_markdown
 from seqlab.report.groups import Report
+from seqlab.report.names import check_names, find_names
 from seqlab.report.output import (
     check_picture,
     compare,
@@ -26,6 +27,7 @@ from seqlab.report.output import (
     save_plot,
     save_text,
 )
+from seqlab.report.style import SIZE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw learning curves of the groups, from their TensorBoard events, as .png, .pdf or .svg",
     )
-    parser.add_argument(
-        "--size", metavar="WIDTHxHEIGHT", default="8x5", help="of the pictures, in inches (default: 8x5)"
-    )
+    parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="of the pictures, in inches (default: 8x5)")
     parser.add_argument(
         "--label",
         action="append",
@@ -119,8 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
         metric=arguments.metric,
         baseline=_baseline(arguments.baseline),
         tune=_keys("--tune", arguments.tune) or (),
-        names=_names(arguments.label),
     )
+    _name(report, arguments)
     size = _size(arguments.size)
     curves = None
     # Before any text is written: the curves may add a note to the report.
@@ -175,6 +175,10 @@ def _check_options(arguments: argparse.Namespace) -> None:
     for option, path in (("--plot", arguments.plot), ("--curves", arguments.curves)):
         if path:
             check_picture(option, path)
+    _size(arguments.size)
+    if arguments.size and not (arguments.plot or arguments.curves):
+        raise InputError("--size: is that of the pictures; add --plot FILE or --curves FILE, or leave it out")
+    check_names(arguments.label)
     if arguments.curve_metric and not (arguments.curves or arguments.format == "html"):
         raise InputError("--curve-metric: draws nothing without --curves FILE or --format html")
     if arguments.tensorboard and len(arguments.folders) > 1:
@@ -239,23 +243,23 @@ def _baseline(texts: Sequence[str]) -> dict[str, str]:
     return baseline
 
 
-def _names(texts: Sequence[str]) -> dict[str, str]:
-    names = {}
-    for text in texts:
-        name, sign, shown = text.partition("=")
-        if not name.strip() or not sign or not shown.strip():
-            raise InputError(f"--label: expected NAME=TEXT, such as model.num_layers=Layers, got {text!r}")
-        names[name.strip().replace("/", ".") if "." not in name else name.strip()] = shown.strip()
-    return names
+def _name(report: Report, arguments: argparse.Namespace) -> None:
+    """Gives the report the names of ``--label``; a line says which of them it does not show."""
+    metrics = [arguments.curve_metric] if arguments.curve_metric else []
+    report.names, unused = find_names(report, arguments.label, metrics)
+    for name in unused:
+        print(f"--label {name}: not shown in this report", file=sys.stderr)
 
 
-def _size(text: str) -> tuple[float, float]:
+def _size(text: str | None) -> tuple[float, float]:
+    if text is None:
+        return SIZE
     try:
         width, height = map(float, text.lower().split("x"))
     except ValueError:
         width = height = 0.0
-    if not (1 <= width <= 100 and 1 <= height <= 100):
-        raise InputError(f"--size: expected WIDTHxHEIGHT in inches from 1 to 100, such as 3.3x2.5, got {text!r}")
+    if not (2 <= width <= 100 and 2 <= height <= 100):
+        raise InputError(f"--size: expected WIDTHxHEIGHT in inches from 2 to 100, such as 3.3x2.5, got {text!r}")
     return width, height
 
 

@@ -30,9 +30,16 @@ class Section:
         self._identities: dict[str, Any] = {}
 
     def value(self, key: str) -> Any:
-        """The value of a key; for a key above others, the mapping of those below it; else `MISSING`."""
+        """The value of a key; for a key above others, the mapping of those below it; else `MISSING`.
+
+        Of a list, as of a cell for each layer, ``_target_`` is the list of the entries'.
+        """
         if key in self.flat:
             return self.flat[key]
+        above, _, last = key.rpartition(".")
+        entries = self.flat.get(above)
+        if last == "_target_" and isinstance(entries, list) and any(isinstance(each, dict) for each in entries):
+            return [each.get(last) if isinstance(each, dict) else each for each in entries]
         if key not in self._below:
             below = {name[len(key) + 1 :]: value for name, value in self.flat.items() if name.startswith(key + ".")}
             self._below[key] = below or MISSING
@@ -83,15 +90,21 @@ def check_keys(option: str, keys: Sequence[str], runs: Sequence["Run"]) -> None:
     Raises:
         InputError: The line names the nearest keys of the runs.
     """
-    keys_of_runs: set[str] = set()
-    for section in _distinct(runs):
-        for key in section.flat:
-            while key and key not in keys_of_runs:
-                keys_of_runs.add(key)
-                key = key.rpartition(".")[0]
+    keys_of_runs = config_keys(runs)
     for key in keys:
         if key not in keys_of_runs:
             raise InputError(f"{option}: no run has the config key {key!r}{near_hint(key, keys_of_runs)}")
+
+
+def config_keys(runs: Sequence["Run"]) -> set[str]:
+    """All keys of the runs' configs, with those above others."""
+    keys: set[str] = set()
+    for section in _distinct(runs):
+        for key in section.flat:
+            while key and key not in keys:
+                keys.add(key)
+                key = key.rpartition(".")[0]
+    return keys
 
 
 def near_hint(name: str, names: Iterable[str]) -> str:

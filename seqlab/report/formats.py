@@ -1,4 +1,4 @@
-"""A report as a table for the terminal, and as csv, json, markdown and LaTeX."""
+"""A report as a table for the terminal, and as csv, json and markdown."""
 
 import csv
 import dataclasses
@@ -79,50 +79,6 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
     if listed:
         parts += [listed[0], "\n".join(f"- {_escaped(line.strip())}" for line in listed[1:])]
     return "\n\n".join(parts).strip() + "\n"
-
-
-def as_latex(report: Report) -> str:
-    """The tables for a paper, with the rules of the package booktabs; caption and notes as comments.
-
-    The best mean is bold. Nothing is rounded otherwise than in the other tables.
-    """
-    keys, tables = key_columns(report), []
-    if report.columns and report.groups:
-        tables.append(_latex_table(*cross_table(report), len(report.rows)))
-    elif report.groups:
-        if choices := choice_columns(report):
-            tables.append(_latex_table(*_table_of(keys, choices), len(keys)))
-        tables.append(_latex_table(*_table_of(keys, result_columns(report)), len(keys)))
-        if differences := difference_columns(report):
-            tables.append(_latex_table(*_table_of(keys, differences), len(keys)))
-    remarks = [f"% {line}" for line in ["\\usepackage{booktabs}", *caption(report), *report.notes]]
-    return "\n".join([*remarks, *tables]) + "\n"
-
-
-def _latex_table(titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> str:
-    lines = [f"\\begin{{tabular}}{{{'l' * keys}{'r' * (len(titles) - keys)}}}", "\\toprule"]
-    lines += [" & ".join(map(_latex_text, titles)) + r" \\", "\\midrule"]
-    for row in rows:
-        cells = [*map(_latex_text, row[:keys]), *map(_latex_number, row[keys:])]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
-
-
-def _latex_number(cell: str) -> str:
-    """A number in mathematics, bold if it has the star of the best; a text as it is."""
-    text, star, _ = cell.partition(" *")
-    if not re.fullmatch(r"[+-]?[\d,.]+(e[+-]\d+)?( ± [\d.e+-]+)?( #)?|\[[^\]]*\]|<0\.001", text):
-        return _latex_text(cell)
-    text = re.sub(r",(?=\d)", "{,}", text.replace(" ± ", r" \pm ").replace(" #", r"^{\#}"))
-    text = re.sub(r"e([+-])0*(\d+)", r" \\cdot 10^{\1\2}", text).replace("^{+", "^{")
-    return f"$\\mathbf{{{text}}}$" if star else f"${text}$"
-
-
-def _latex_text(text: str) -> str:
-    escaped = re.sub(r"([#$%&_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
-    for character, command in (("^", r"\^{}"), ("~", r"\~{}"), ("±", r"$\pm$"), ("<", r"$<$"), (">", r"$>$")):
-        escaped = escaped.replace(character, command)
-    return escaped
 
 
 def as_csv(report: Report) -> str:

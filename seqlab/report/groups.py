@@ -78,7 +78,8 @@ class Report:
     ``by`` has the keys of the rows, then those of the columns; ``tune`` the keys that are chosen within each group.
     ``names`` has the texts that tables and pictures show in place of a key, a value's label or a metric.
     ``deciding`` is the metric that the best group and the tuned values are chosen by, on validation; None where the
-    runs have no common one. ``runs`` has all runs, ``not_counted`` those that did not complete.
+    runs have no common one. ``has_named_baseline`` is false where the best group is the baseline for want of another.
+    ``runs`` has all runs, ``not_counted`` those that did not complete.
     """
 
     by: list[str]
@@ -94,6 +95,7 @@ class Report:
     tune: list[str] = field(default_factory=list)
     deciding: str | None = None
     names: dict[str, str] = field(default_factory=dict)
+    has_named_baseline: bool = False
 
     def name_of(self, text: str) -> str:
         """What is shown in place of a key, a value's label or a metric."""

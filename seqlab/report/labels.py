@@ -1,7 +1,7 @@
 """Config values and numbers as the text of a report's cells."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from seqlab.config.hash import canonical_json, flatten
@@ -20,11 +20,21 @@ def labels(key: str, values: Iterable[Any]) -> list[str]:
         ['GRUCell(bias=false)', 'null']
         >>> labels("model.cell", [[{"_target_": "seqlab.nn.GRUCell"}, {"_target_": "seqlab.nn.LSTMCell"}]])
         ['[GRUCell, LSTMCell]']
+
+    Arguments that are the same in all values are left out:
+
+        >>> labels("model.cell", [{"_target_": f"nn.{name}", "bias": True} for name in ("GRUCell", "LSTMCell")])
+        ['GRUCell', 'LSTMCell']
     """
     values = list(values)
     full = [full_text(value) for value in values]
-    short = [_short(key, value, text) for value, text in zip(values, full, strict=True)]
-    return short if len(set(short)) == len(set(full)) else full
+    kinds = len(set(full))
+    common = _common_arguments(values) if kinds > 1 else set()
+    for left_out in (common, set()) if common else (common,):
+        short = [_short(key, value, text, left_out) for value, text in zip(values, full, strict=True)]
+        if len(set(short)) == kinds:
+            return short
+    return full
 
 
 def listed(words: Sequence[str]) -> str:
@@ -126,15 +136,25 @@ def runs_text(count: int) -> str:
     return f"{count} run{'s' if count != 1 else ''}"
 
 
-def _short(key: str, value: Any, full: str) -> str:
+def _common_arguments(values: Iterable[Any]) -> set[tuple[str, str]]:
+    """The arguments, with their values, that all objects among config values have, those in lists too."""
+    objects = [each for value in values for each in (value if isinstance(value, list) else [value])]
+    sets = [{(name, full_text(entry)) for name, entry in flatten(each)} for each in objects if isinstance(each, dict)]
+    return set.intersection(*sets) if len(sets) > 1 else set()  # one alone is described in full
+
+
+def _short(key: str, value: Any, full: str, left_out: Collection[tuple[str, str]] = ()) -> str:
     if isinstance(value, str) and key.rpartition(".")[2] == "_target_":
         return value.rpartition(".")[2]
+    if isinstance(value, list) and key.rpartition(".")[2] == "_target_":  # of a cell for each layer
+        return ", ".join(_short(key, each, full_text(each)) for each in value)
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):  # a cell for each layer
-        return f"[{', '.join(_short(key, each, full_text(each)) for each in value)}]"
+        return f"[{', '.join(_short(key, each, full_text(each), left_out) for each in value)}]"
     if not isinstance(value, dict):
         return full
     flat = dict(flatten(value))
     name = str(flat.get("_target_", "")).rpartition(".")[2]
     arguments = [(name, entry) for name, entry in sorted(flat.items()) if not name.startswith("_")]
-    words = [f"{name}={full_text(entry)}" for name, entry in arguments]
+    texts = [(name, full_text(entry)) for name, entry in arguments]
+    words = [f"{name}={text}" for name, text in texts if (name, text) not in left_out]
     return f"{name}({', '.join(words)})" if words else name or full

@@ -9,8 +9,9 @@ from seqlab.errors import InputError
 from seqlab.files import write_atomically
 from seqlab.report.collect import collect
 from seqlab.report.curves import Curves, read_curves
-from seqlab.report.formats import FORMATS, WIDTH, as_csv, as_csv_of_groups, as_json, as_latex, as_markdown, as_table
+from seqlab.report.formats import FORMATS, WIDTH, as_csv, as_csv_of_groups, as_json, as_markdown, as_table
 from seqlab.report.groups import Report
+from seqlab.report.latex import as_latex
 from seqlab.report.style import PICTURES, SIZE, as_file
 from seqlab.report.summary import summarise
 
@@ -44,6 +45,7 @@ def compare(
     runs, copies = collect(folders)
     report = summarise(runs, by, metric, columns=columns, baseline=baseline, tune=tune)
     report.names = dict(names or {})
+    report.has_named_baseline = bool(baseline)
     if copies:
         report.notes.append(f"Copies of the same run found in other folders: {copies}; each run counts once.")
     return report

@@ -47,8 +47,10 @@ def as_html(report: Report, curves: Curves | None = None) -> str:
         parts += [f"<h2>{command_title(report)}</h2>", f"<pre><code>{escape(report.command.line)}</code></pre>"]
         parts.append(f'<p class="muted">{escape(" ".join(report.command.remarks))}</p>')
     left_out = not_counted(report, MAX_LISTED)
-    if left_out:
+    if len(left_out) > 1:
         parts.append(f"<details open><summary>{escape(left_out[0])}</summary><ul>{_items(left_out[1:])}</ul></details>")
+    elif left_out:  # only trials that were pruned, which are not listed
+        parts.append(f"<p>{escape(left_out[0])}</p>")
     parts.append(_origin(report))
     return SHELL.format(title=escape(title), style=STYLE, script=SCRIPT, body="\n".join(parts))
 
@@ -63,7 +65,8 @@ def as_part(report: Report) -> str:
         parts.append(_table(report))
     parts += [f"<p>{escape(line)}</p>" for line in caption(report)]
     left_out = not_counted(report, MAX_LISTED)
-    parts += [f"<p>{escape(left_out[0])}</p><ul>{_items(left_out[1:])}</ul>"] if left_out else []
+    parts += [f"<p>{escape(left_out[0])}</p>"] if left_out else []
+    parts += [f"<ul>{_items(left_out[1:])}</ul>"] if len(left_out) > 1 else []
     return f'<div class="seqlab-report">{"".join(parts)}</div>'
 
 

@@ -94,14 +94,7 @@ def _set_up_x(axes: Any, report: Report) -> tuple[list[float], bool]:
         axes.set_xlabel(report.name_of(key))
     ticks = dict(sorted(zip(places, names, strict=True)))
     thinned = list(ticks.items())[:: math.ceil(len(ticks) / MAX_TICKS)]
-    long = sum(len(name) for _, name in thinned) > 70
-    axes.set_xticks(
-        [place for place, _ in thinned],
-        [clipped(name) for _, name in thinned],
-        rotation=30 if long else 0,
-        ha="right" if long else "center",
-        rotation_mode="anchor",
-    )
+    axes.set_xticks([place for place, _ in thinned], [clipped(name) for _, name in thinned])
     width = max(ticks) - min(ticks) or 1.0
     margin = 0.12 * width if numeric else 0.6
     axes.set_xlim(min(ticks) - margin, max(ticks) + margin)

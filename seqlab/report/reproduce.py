@@ -54,7 +54,10 @@ def command_for(runs: Sequence[Run]) -> Command | None:
     own = _own_files(best.overrides)
     if own:
         remarks.append(f"It needs the --config-dir that holds {' and '.join(own)}.")
-    remarks.append(f"Code of the best run: {best.code}; {best.versions or 'versions unknown'}.")
+    code = best.code
+    if code == "unknown":
+        code = "not recorded (no git repository was found)"
+    remarks.append(f"Code of the best run: {code}; {best.versions or 'versions unknown'}.")
     return Command(shlex.join(["seqlab", "train", *words]), tuple(remarks))
 
 

@@ -4,6 +4,8 @@ import io
 import re
 from typing import Any, Final
 
+from seqlab.report.fit import fit_texts, scale_of
+
 SIZE: Final = (8.0, 5.0)
 """Width and height of a picture in inches: 1200 x 750 pixels as PNG."""
 DOTS_PER_INCH: Final = 150
@@ -28,9 +30,15 @@ def new_figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH)
+    scale = scale_of(figure)
+    pad = 0.15 if scale == 1 else 0.06
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=pad, h_pad=pad))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    axes.tick_params(labelsize=10 * scale)
+    axes.xaxis.label.set_fontsize(10 * scale)
+    axes.yaxis.label.set_fontsize(10 * scale)
     axes.grid(axis="y", color=PALE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -90,18 +98,42 @@ def unit_of(metric: str) -> str | None:
 
 
 def add_legend(figure: Any, axes: Any, title: str) -> None:
-    """Adds a legend beside the axes, with at most `MAX_IN_LEGEND` names."""
+    """Adds a legend, with at most `MAX_IN_LEGEND` names: beside the axes, or below them in a small figure."""
     handles, names = axes.get_legend_handles_labels()
-    texts = [clipped(name) for name in names[:MAX_IN_LEGEND]]
-    title += f"\n({MAX_IN_LEGEND} of {len(names)})" if len(names) > MAX_IN_LEGEND else ""
-    look = {"loc": "outside right center", "frameon": False, "fontsize": 9, "title_fontsize": 9}
-    figure.legend(handles[:MAX_IN_LEGEND], texts, title=title, **look)
+    texts = [clipped(name) for name in names]
+    size = 9 * scale_of(figure)
+    look = {"frameon": False, "fontsize": size, "title_fontsize": size}
+
+    def place(count: int, **more: Any) -> Any:
+        heading = title + (f"\n({count} of {len(names)})" if len(names) > count else "")
+        return figure.legend(handles[:count], texts[:count], title=heading, **look, **more)
+
+    most = min(MAX_IN_LEGEND, len(names))
+    if scale_of(figure) == 1:
+        place(most, loc="outside right center")
+        return
+    title = title.replace("\n", " ")
+    below = {"loc": "outside lower center", "columnspacing": 1.0, "handlelength": 1.5, "borderpad": 0.1}
+    # As many columns as there is width for, then as many names as leave height to the axes.
+    for count in range(most, 0, -1):
+        for columns in range(count, 0, -1):
+            legend = place(count, ncols=columns, **below)
+            box = legend.get_window_extent()
+            fits = box.width <= 0.96 * figure.bbox.width
+            if (fits and box.height <= 0.3 * figure.bbox.height) or count == columns == 1:
+                return
+            legend.remove()
+            if fits:
+                break  # fewer columns are higher still
 
 
 def add_titles(axes: Any, title: str, subtitle: str) -> None:
-    """Adds a bold title, and a subtitle in small print."""
-    axes.set_title(title, loc="left", pad=22, fontsize=13, fontweight="bold")
-    axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=9, color=GREY)
+    """Adds a bold title, and a subtitle in small print; then all texts are made to fit, so it is to be called last."""
+    scale = scale_of(axes.figure)
+    axes.set_title(title, loc="left", fontsize=13 * scale, fontweight="bold")
+    # Not in the layout, which would take the width of a long line from the axes.
+    small = axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=9 * scale, color=GREY, in_layout=False)
+    fit_texts(axes.figure, axes, small)
 
 
 def clipped(name: str) -> str:

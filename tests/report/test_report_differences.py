@@ -176,3 +176,9 @@ def test_runs_that_no_seed_changes_are_no_sample(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [9.1, 9.1, 9.1], 2: [8.0, 8.1, 8.2]})], baseline={"model.num_layers": "2"})
     (note,) = (note for note in report.notes if "exactly the same" in note)
     assert "test/perplexity (model.num_layers=1)" in note
+
+
+def test_a_baseline_that_is_the_best_too_is_called_the_baseline(tmp_path, depths):
+    folder = depths(tmp_path, {1: [8.0, 8.5], 2: [10.0, 12.0]})
+    assert "difference: from the baseline (" in render(compare([folder], baseline={"model.num_layers": "1"}))
+    assert "difference: from the best mean (" in render(compare([folder]))

@@ -1,5 +1,6 @@
 """The page: whole in itself, harmless whatever the runs are called, and with the report's numbers."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -223,3 +224,10 @@ def test_of_very_many_failed_runs_the_page_lists_some(tmp_path, write_run, monke
         write_run(tmp_path / str(number), seed=number, end="failed")
     text = Page(render(compare([tmp_path]), "html")).text
     assert "Not counted: 4 failed:" in text and text.count("RuntimeError") == 2 and "and 2 more" in text
+
+
+def test_a_list_of_no_runs_is_no_list(tmp_path, depths):
+    report = compare([depths(tmp_path, {1: [8.0, 8.5]})])
+    report.not_counted.append(dataclasses.replace(report.runs[0], status="pruned"))
+    for page in (render(report, "html"), report._repr_html_()):
+        assert "<p>Not counted: 1 pruned.</p>" in page and "<ul></ul>" not in page

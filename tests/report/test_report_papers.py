@@ -41,7 +41,10 @@ def test_latex_has_the_tables_with_the_best_in_bold(sweep):
     two = next(row for row in rows if row[0] == "2")
     assert r"$8.250 \pm 0.354$" in two and r"$\mathbf{0.8250}$" in two and "$[5.073, 11.427]$" in two
     assert any(line.startswith("% test/perplexity: mean ±") for line in text.splitlines())
-    assert all(line.startswith(("%", "\\", *"0123456789", "model")) for line in text.splitlines())
+    assert all(line.startswith(("%", "\\", *"0123456789", "model")) for line in text.splitlines() if line)
+    # Tables are paragraphs of their own, and comments speak of what is there.
+    assert text.count("\n\n\\begin{tabular}") == 2
+    assert "% Bold: best mean val/loss." in text and "tokens/s" not in text and "% *" not in text
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,9 @@ def test_pictures_have_the_form_of_their_name_and_the_size_that_is_asked_for(swe
         (["--size", "0x3"], "--size: expected WIDTHxHEIGHT"),
         (["--label", "Layers"], "--label: expected NAME=TEXT"),
         (["--label", "=Layers"], "--label: expected NAME=TEXT"),
+        (["--size", "4x3"], "--size: is that of the pictures; add --plot FILE"),
+        (["--label", "model.nm_layers=L"], "'model.nm_layers'; near: model.num_layers"),
+        (["--label", "3=three", "--label", "4=four"], "no key, value or metric of the report is called '4'"),
     ],
 )
 def test_wrong_options_are_one_line(sweep, capsys, arguments, words):
@@ -143,3 +149,20 @@ def test_no_format_is_unknown(sweep):
 def test_the_best_is_bold_in_a_latex_table_of_columns_too(sweep):
     (table,) = re.findall(r"\\begin.*?\\end", render(compare([sweep], by=[CELL], columns=[DEPTH]), "latex"), re.DOTALL)
     assert r"$\mathbf{8.250 \pm 0.354}$" in table and table.count("mathbf") == 1
+
+
+def test_a_latex_table_has_the_parameters_the_name_of_its_columns_and_the_meaning_of_its_marks(tmp_path, write_run):
+    for rate in (0.1, 0.2):
+        for depth in (1, 2):
+            config = {DEPTH: depth, "optimizer.lr": rate, "optimize.metric": "val/loss"}
+            metrics = {"val/loss": rate, "test/loss": rate}
+            write_run(tmp_path / f"{depth}{rate}", metrics=metrics, config=config, num_parameters=1234 * depth)
+    text = render(compare([tmp_path], by=[DEPTH], tune=["optimizer.lr"]), "latex")
+    assert rows_of(text)[0][1] == "chosen optimizer.lr" and rows_of(text)[1][1] == r"0.1$^{\wedge}$"
+    assert "\n{\\footnotesize $^{\\wedge}$ at the edge of the values tried" in text and "\\^{}" not in text
+    assert "\n{\\footnotesize $^{\\#}$ of the seeds that chose" in text
+    results = next(row for row in rows_of(text) if "parameters" in row)
+    row = rows_of(text)[rows_of(text).index(results) + 1]
+    assert row[results.index("parameters")] == "$1{,}234$"
+    table = render(compare([tmp_path], by=[DEPTH], columns=["optimizer.lr"]), "latex")
+    assert "& \\multicolumn{2}{c}{optimizer.lr} \\\\\n\\cmidrule(lr){2-3}\n" in table
