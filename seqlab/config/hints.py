@@ -5,6 +5,7 @@ import importlib.resources
 import re
 import shlex
 import traceback
+from typing import Final
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -16,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab.config.hash import flatten
 from seqlab.config.values import GROUPS
 from seqlab.sweep.launchers import EXTRAS
+
+_SWEEPER_KEYS: Final = tuple(f"hydra.sweeper.{name}" for name in ("tune", "fresh_seeds", "rungs", "keep", "n_trials"))
 
 
 def is_of_composition(error: BaseException) -> bool:
@@ -43,10 +46,18 @@ def explain(error: Exception) -> str:
         extra = EXTRAS.get(match[1], {}).get(match[2])
         if extra is not None:
             return f"{match[1]}={match[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
+    if match := re.search(
+        r"(Ambiguous value for argument|Sweeping over Hydra's configuration).*?'(([^'=]+)=([^']*))'", text
+    ):
+        several = "several values are a sweep: add -m; " if match[1].startswith("Ambiguous") else ""
+        return f"{match[2]}: {several}a list is written with brackets, {match[3]}=[{match[4]}]"
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {match[1]} is not set, and the configuration needs it; set it"
-    if "Available options in" in text:
-        return re.sub(r" _\w+", "", text)  # files with a leading underscore are no choices
+    if match := re.search(r"Could not find '([\w/]+)/([^'/]+)' Available options in '[^']*':(.*)", text):
+        choices = [name for name in match[3].split() if not name.startswith("_")]  # those are parts of choices
+        near = difflib.get_close_matches(match[2], choices, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{match[1]}={match[2]}: there is no such choice; {hint}the choices are {', '.join(choices)}"
     return text
 
 
@@ -58,7 +69,7 @@ def _explain_key(key: str) -> str:
     if choices := _choices_with(key):
         have = "have it" if len(choices) > 1 else "has it"
         return f"there is no configuration key {key} with the {group} that was chosen; {', '.join(choices)} {have}"
-    near = difflib.get_close_matches(key, keys, n=1)
+    near = difflib.get_close_matches(key, [*keys, *_SWEEPER_KEYS], n=1)
     section = "hydra" if key.startswith("hydra.") else "job"
     hint = f"did you mean {near[0]}?" if near else f"seqlab train --cfg {section} prints those there are"
     return f"there is no configuration key {key}; {hint}"
@@ -84,6 +95,13 @@ def _explain_grammar(override: str, text: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not value or not re.fullmatch(r"[+~]*[\w./@:-]+", key):
         return f"{override!r} can't be read as KEY=VALUE: {text}"
+    for opening, closing in ("[]", "{}", "()"):
+        if value.count(opening) > value.count(closing):
+            quoted = quote_override(key, value)
+            return (
+                f"{override} can't be read: a {opening} is not closed by a {closing}; in a name, it is quoted: "
+                f"{quoted}"
+            )
     return (
         f"{override} can't be read: {text.partition(' See http')[0]}; a value with special characters, as a file's "
         f"name may have, is quoted: {quote_override(key, value)}"
