@@ -99,8 +99,7 @@ def _explain_grammar(override: str, text: str) -> str:
         if value.count(opening) > value.count(closing):
             quoted = quote_override(key, value)
             return (
-                f"{override} can't be read: a {opening} is not closed by a {closing}; in a name, it is quoted: "
-                f"{quoted}"
+                f"{override} can't be read: a {opening} is not closed by a {closing}; in a name, it is quoted: {quoted}"
             )
     return (
         f"{override} can't be read: {text.partition(' See http')[0]}; a value with special characters, as a file's "
