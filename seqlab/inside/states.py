@@ -183,7 +183,8 @@ class States:
 
     def __repr__(self) -> str:
         layers = ", ".join(f"layer {layer.layer} {layer.direction}" for layer in self.layers)
-        parts = ", ".join([*self.layers[-1].states, *self.layers[-1].gates])
+        states = [name for layer in self.layers for name in layer.states]
+        parts = ", ".join(dict.fromkeys([*states, *(name for layer in self.layers for name in layer.gates)]))
         return f"<States of {len(self.labels)} tokens: {layers}; parts {parts}>"
 
 

@@ -9,7 +9,7 @@ from seqlab.config import build
 from seqlab.errors import InputError
 from seqlab.inside import States, rank_units
 from seqlab.inside.draw import draw_states, visible
-from seqlab.nn import record_states
+from seqlab.nn import Encoder, GRUCell, LSTMCell, record_states
 from tests.conftest import run_here, small
 
 QUICK = ("logger=none", "trainer.max_epochs=-1", "trainer.max_steps=1", "trainer.val_check_interval=1")
@@ -60,6 +60,12 @@ def test_states_of_a_character_model_give_its_logits(runs):
                 torch.testing.assert_close(layer["c"][t], parts[1][0])
     assert "layer 2 forward; parts h, c, i, f, g, o" in repr(states)
     assert run.states(text, gates=False).layers[0].gates == {}
+
+
+def test_the_parts_of_all_layers_are_named_where_their_cells_differ():
+    encoder = Encoder([LSTMCell, GRUCell], input_size=2, hidden_size=3)
+    states = States.from_calls("abc", record_states(encoder, lambda: encoder(torch.zeros(1, 3, 2))))
+    assert repr(states).endswith("parts h, c, i, f, g, o, r, z, n>")
 
 
 def test_an_unknown_word_is_read_as_unknown_and_said(runs, caplog):
