@@ -77,6 +77,7 @@ def _call(key: str, node: Config, function: Callable[..., Any], /, *args: Any, *
         raise InputError(f"{key} ({node['_target_']}) is too large for this machine: {_one_line(error)}") from error
 
 
+_MOST_TIMES: Final = 2  # by which the smallest model may exceed a budget
 _TOO_LARGE: Final = re.compile("allocate memory|out of memory|overflow", re.IGNORECASE)
 
 
@@ -231,6 +232,9 @@ def sized_model(config: Config, spec: Spec, notes_a_miss: bool = False) -> dict[
 
     A size that misses the budget by more than ``match_tolerance`` is taken too: a sweep over depths would otherwise
     stop at a model that is too small to meet it. ``notes_a_miss`` logs a line that says so.
+
+    Raises:
+        InputError: even the smallest model is far larger than the budget, or the model does not grow with its size.
     """
     model = {key: value for key, value in config["model"].items() if key not in MATCHING}
     if (budget := budget_of(config)) is not None:
@@ -240,9 +244,14 @@ def sized_model(config: Config, spec: Spec, notes_a_miss: bool = False) -> dict[
             raise
         except ValueError as error:
             raise InputError(f"model.match_parameters: {str(error).removeprefix('budget: ')}") from error
+        if fit.hidden_size == size_step(config) and fit.num_parameters > _MOST_TIMES * budget.num_parameters:
+            raise InputError(
+                f"model.match_parameters={budget.num_parameters}: the smallest model, of hidden size "
+                f"{fit.hidden_size}, has {fit.num_parameters:,} parameters; give a larger number"
+            )
         if notes_a_miss and (message := fit.misses(*budget)):
             share = fit.num_parameters / budget.num_parameters - 1
-            log.warning("model.match_parameters: %s; %d is taken, %+.1f %%", message, fit.hidden_size, 100 * share)
+            log.warning("model.match_parameters: %s; %d is taken, %+.2f %%", message, fit.hidden_size, 100 * share)
         model["hidden_size"] = fit.hidden_size
     return model
 

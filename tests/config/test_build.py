@@ -39,6 +39,14 @@ def test_match_parameters_meets_the_budget_at_every_depth(num_layers, cell):
     assert build.sized_model(config, SPEC)["hidden_size"] == model.encoder.layers[0].cell.hidden_size
 
 
+def test_a_budget_far_below_the_smallest_model_is_refused():
+    config = config_of("data=hello", "model.match_parameters=10")
+    with pytest.raises(
+        InputError, match=r"match_parameters=10: the smallest model, of hidden size 1, has \d+ parameters"
+    ):
+        build.sized_model(config, SPEC)
+
+
 def test_match_parameters_draws_no_random_number():
     config = config_of("data=hello", "model.match_parameters=200000")
     plain = config_of("data=hello", f"model.hidden_size={build.sized_model(config, SPEC)['hidden_size']}")
@@ -50,11 +58,11 @@ def test_match_parameters_draws_no_random_number():
 
 
 def test_a_budget_that_no_size_meets_takes_the_nearest_and_says_so_once(caplog):
-    config = config_of("data=hello", "model.match_parameters=70")
+    config = config_of("data=hello", "model.match_parameters=150")
     assert build.sized_model(config, SPEC)["hidden_size"] == 1 and not caplog.records
     size = count_parameters(build.build_model(config, SPEC))
     (record,) = caplog.records
-    assert f"the nearest are 1 with {size:,}; 1 is taken, {100 * (size / 70 - 1):+.1f} %" in record.getMessage()
+    assert f"the nearest are 1 with {size:,}; 1 is taken, {100 * (size / 150 - 1):+.2f} %" in record.getMessage()
 
 
 def test_a_tolerance_changes_what_is_said_and_not_what_is_trained(caplog):
