@@ -89,7 +89,7 @@ def shipped_leaves() -> list[tuple[str, object]]:
     leaves = []
     for path in sorted(CONF.rglob("*.yaml")):
         group = path.relative_to(CONF).parent.as_posix()
-        if group not in ("experiment", "sweep", "launcher"):
+        if group not in ("experiment", "sweep", "launcher") and not group.startswith("hydra/"):  # Hydra's own keys
             content = OmegaConf.to_container(OmegaConf.load(path))
             content = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
             leaves += flatten(content, "" if group == "." else group.replace("/", ".") + ".")

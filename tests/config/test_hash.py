@@ -141,7 +141,7 @@ def shipped_keys() -> list[tuple[str, str, object]]:
     leaves = []
     for path in sorted(CONF.rglob("*.yaml")):
         group, name = path.relative_to(CONF).parent.as_posix(), path.stem
-        if group in OF_THE_SWEEP:
+        if group in OF_THE_SWEEP or group.startswith("hydra/"):
             continue
         content = OmegaConf.to_container(OmegaConf.load(path))
         content.pop("defaults", None)

@@ -213,18 +213,12 @@ def test_the_same_command_goes_on_with_a_search_that_was_killed(tmp_path):
     assert done.returncode == 0 and "study x: 2 of 2 trials done before\nno job was begun" in done.stdout
 
 
-SEARCHES = [
-    pytest.param("joblib", ["hydra.launcher.n_jobs=2"], marks=JOBLIB),
-    pytest.param("submitit_local", [], marks=needs("submitit", "hydra_submitit_launcher")),
-    pytest.param("ray", ["hydra.launcher.ray.init.num_cpus=2"], marks=needs("ray", "hydra_ray_launcher")),
-]
-
-
+@JOBLIB
 @OPTUNA
-@pytest.mark.parametrize(("launcher", "settings"), SEARCHES)
-def test_a_search_prunes_the_runs_of_each_launcher(tmp_path, launcher, settings):
-    command = ["train", *HELLO, "sweep=optuna", "name=x", "runtime.num_threads=1", "model.num_layers=1", *settings]
-    command += ["trainer.max_epochs=20", "trainer.check_val_every_n_epoch=5", f"launcher={launcher}", "logger=none"]
+def test_a_search_prunes_runs_that_a_launcher_carries_out_batch_by_batch(tmp_path):
+    command = ["train", *HELLO, "sweep=optuna", "name=x", "runtime.num_threads=1", "model.num_layers=1"]
+    command += ["trainer.max_epochs=20", "trainer.check_val_every_n_epoch=5", "launcher=joblib", "logger=none"]
+    command += ["hydra.launcher.n_jobs=2"]
     command += ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.rungs=[0.25]"]
     command += ["optimizer.lr=interval(0.0,0.00001)", "hydra/sweeper/pruner=percentile"]
     command += ["hydra.sweeper.pruner.percentile=0.0", "hydra.sweeper.pruner.n_startup_trials=2"]
