@@ -13,7 +13,7 @@ from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine.methods import run_pre_hooks
 from seqlab.nn.layers.recurrent import Recurrent, flip_valid
 from seqlab.nn.state import State
-from seqlab.nn.unrolled import recurrent_layers
+from seqlab.nn.unrolled import StandIn, recurrent_layers
 
 
 @dataclass(frozen=True)
@@ -127,32 +127,15 @@ def _run(
     return output, new
 
 
-class _Recorder(RecurrentCell):
+class _Recorder(StandIn):
     """A cell that keeps its states and gates."""
 
     def __init__(self, cell: RecurrentCell, gates: bool) -> None:
-        super().__init__(cell.input_size, cell.hidden_size)
-        self.cell = cell
-        self.state_names = cell.state_names  # type: ignore[misc]
+        super().__init__(cell)
         # A step that was replaced on the instance is not the one of which its class tells the gates.
         replaced = any(name in vars(cell) for name in ("step", "pointwise", "coefficients"))
         self.gate_names = () if replaced or not gates else cell.gate_names  # type: ignore[misc]
-        self.states: list[State] = []
         self.gates_of: list[tuple[Tensor, ...]] = []
-
-    @property
-    def state_sizes(self) -> tuple[int, ...]:
-        return self.cell.state_sizes
-
-    @property
-    def output_size(self) -> int:
-        return self.cell.output_size
-
-    def initial_state(self, batch_size: int, *, like: Tensor) -> State:
-        return self.cell.initial_state(batch_size, like=like)
-
-    def check_output(self, output: Tensor, x: Tensor) -> None:
-        self.cell.check_output(output, x)
 
     def project(self, x: Tensor) -> Tensor:
         return self.cell.project(x)

@@ -83,17 +83,14 @@ def _run(
     return (flip_valid(joined, lengths) if reverse else joined), state
 
 
-class Recorder(RecurrentCell):
-    """A cell that keeps its states, and reads one of its parameters from a leaf of its own at every step."""
+class StandIn(RecurrentCell):
+    """Stands in a layer for another cell, of whose sizes it is, and keeps the states of a sequence."""
 
-    def __init__(self, cell: RecurrentCell, copied: str | None) -> None:
+    def __init__(self, cell: RecurrentCell) -> None:
         super().__init__(cell.input_size, cell.hidden_size)
         self.cell = cell
         self.state_names = cell.state_names  # type: ignore[misc]
         self.states: list[State] = []
-        self.copies: list[Tensor] = []
-        self._copied = copied
-        self._methods = _Methods(cell)
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -108,6 +105,16 @@ class Recorder(RecurrentCell):
 
     def check_output(self, output: Tensor, x: Tensor) -> None:
         self.cell.check_output(output, x)
+
+
+class Recorder(StandIn):
+    """A cell that keeps its states, and reads one of its parameters from a leaf of its own at every step."""
+
+    def __init__(self, cell: RecurrentCell, copied: str | None) -> None:
+        super().__init__(cell)
+        self.copies: list[Tensor] = []
+        self._copied = copied
+        self._methods = _Methods(cell)
 
     def step(self, gi: Tensor, state: State) -> State:
         if self._copied is not None:  # the copy is another leaf on the same memory

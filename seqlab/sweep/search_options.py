@@ -9,8 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab.config.compose import judged_by
 from seqlab.config.metrics import resolve_mode
 from seqlab.errors import InputError
-from seqlab.sweep.samplers import check_rungs
-from seqlab.sweep.tuning import listed
+from seqlab.sweep.sweeper_values import check_rungs, listed
 
 TARGET: Final = "hydra_plugins.seqlab.OptunaSweeper"
 """The name of the sweeper's class in a configuration; see :mod:`seqlab.sweep.sweeper`."""

@@ -20,7 +20,7 @@ from seqlab.report.means import is_finite
 from seqlab.run.events import FAILED
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import AS_MEANT, DONE, Job
-from seqlab.sweep.samplers import check_rungs, is_share
+from seqlab.sweep.sweeper_values import check_rungs, is_share, listed
 
 SEED: Final = "seed"
 _HERE: Final = "hydra.sweeper"
@@ -87,9 +87,12 @@ class Group:
 
     name: tuple[str, ...]
     settings: dict[Setting, list[PlannedJob]]
-    alive: list[Setting] = field(default_factory=list)
+    alive: list[Setting] = field(init=False)
     chosen: Setting | None = None
     fresh: list[PlannedJob] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.alive = list(self.settings)
 
     def __str__(self) -> str:
         return " ".join(self.name) or "the sweep"
@@ -145,11 +148,9 @@ class Tuning:
             name = tuple(text for text in job.varied if key_of(text) not in (*options.tune, SEED))
             groups.setdefault(name, {}).setdefault(setting, []).append(job)
         self.groups = [
-            Group(name, {setting: settings[setting] for setting in sorted(settings, key=_in_order)}, list(settings))
+            Group(name, {setting: settings[setting] for setting in sorted(settings, key=_in_order)})
             for name, settings in groups.items()
         ]
-        for group in self.groups:
-            group.alive = list(group.settings)
 
     @property
     def num_jobs(self) -> int:
@@ -265,19 +266,6 @@ def read_options(sweeper: Mapping[str, Any]) -> Options | None:
     lists: dict[str, list[Any]] = {name: listed(name, sweeper.get(name)) for name in ("tune", "fresh_seeds", "rungs")}
     options = Options(**lists, keep=sweeper.get("keep", 0.5))
     return options if options.tune else None
-
-
-def listed(name: str, value: Any) -> list[Any]:
-    """A list of the sweeper's configuration.
-
-    Raises:
-        InputError: it is a single value.
-    """
-    if value is None:
-        return []
-    if isinstance(value, (str, int, float)):
-        raise InputError(f"{_HERE}.{name}={value}: expected a list, as in [{value}]")
-    return list(value)
 
 
 def _check_keys(jobs: Sequence[PlannedJob], options: Options, seed: int | None) -> None:

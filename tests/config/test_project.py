@@ -51,13 +51,13 @@ def own_cell(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["seqlab.toml", "pyproject.toml"])
 def test_paths_are_relative_to_the_file_and_home_is_known(here, name, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", str(here / "me"))
     header = "" if name == "seqlab.toml" else "[tool.other]\nx = 1\n[tool.seqlab]\n"
     (here / name).write_text(
         f'{header}config_dir = "a/../conf"\nruns_dir = "/r"\ndata_dir = "~/d"\nallow = ["a.b", "c"]\n'
     )
     found = read_project(here)
-    assert (found.config_dir, found.runs_dir, found.data_dir) == (f"{here}/conf", "/r", "/home/me/d")
+    assert (found.config_dir, found.runs_dir, found.data_dir) == (f"{here}/conf", "/r", f"{here}/me/d")
     assert found.allow == ("a.b", "c") and name in found.name
 
 
