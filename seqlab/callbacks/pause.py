@@ -44,9 +44,6 @@ class PauseAtRung(pl.Callback):
         if trainer.state.fn == "fit":
             self._pause_if_reached(trainer, pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.pause(trainer, pl_module)
-
     def _pause_if_reached(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         validation = _checkpoint(trainer).last_validation
         if validation is not None and validation[0] >= self.share * _total_steps(pl_module):

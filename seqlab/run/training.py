@@ -111,7 +111,7 @@ def _train_and_test(
         ignore_foreign_warnings()
         with stop.deferred():
             fit_together(trainer, task, data, session.resumption.path)
-        if pause is not None:  # its training had ended before: Lightning has called no hook
+        if pause is not None:  # the training has ended before the rung, now or in an earlier attempt
             pause.pause(trainer, task)
         if not trainer.is_global_zero:
             return

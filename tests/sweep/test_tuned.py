@@ -198,6 +198,18 @@ def test_a_setting_that_had_completed_without_the_rung_goes_on_for_nothing(sweep
     assert sweep("hydra.sweeper.rungs=[0.25]") == (0, [(0.4, seed, share) for share in (0.25, 1) for seed in (1, 2)])
 
 
+def test_a_setting_of_which_one_seed_had_completed_without_the_rung_goes_on_with_the_others(sweep):
+    def stop(*_):
+        if sweep.count == 2:
+            raise KeyboardInterrupt
+
+    sweep.before = stop
+    assert sweep("hydra.sweeper.rungs=[]")[0] == 1 and statuses()[0.1, 1] == "completed"
+    sweep.before = lambda *_: None
+    assert sweep("hydra.sweeper.rungs=[0.25]")[0] == 0
+    assert statuses()[0.1, 2] == "completed" and statuses()[0.4, 2] == "pruned"
+
+
 def test_changed_code_trains_all_anew_and_old_results_stay_until_then(sweep, tmp_path, monkeypatch):
     sweep()
     (old,) = (path.parent for path in tmp_path.rglob("events.jsonl") if "lr=0.2,seed=1" in str(path))
