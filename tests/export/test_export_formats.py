@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from seqlab.nn import (
     LSTMCell,
     NextTokenModel,
     Tagger,
+    TokenHead,
+    TokenInput,
+    TransformerEncoder,
     Translator,
 )
 from tests.models import of_cell
@@ -125,6 +129,16 @@ def test_a_file_of_torch_is_loaded_without_seqlab(language_model, tmp_path):
     with torch.no_grad():
         expected = language_model(torch.tensor([[3, 1, 2]]))[0][0, -1]
     torch.testing.assert_close(torch.tensor(json.loads(done.stdout)), expected)
+
+
+def test_a_transformer_reads_on_from_its_context(tmp_path):
+    torch.manual_seed(0)
+    layers = partial(TransformerEncoder, hidden_size=4, num_layers=1, num_heads=2, context=3)
+    model = LanguageModel(partial(TokenInput, 7, 4), layers, partial(TokenHead, vocab_size=7)).eval()
+    for program in plan(model, {"vocab_size": 7}).programs:
+        path = tmp_path / f"{program.name}.pt2"
+        formats.write_torch(formats.trace(program), path)
+        assert check.compare(program, formats.TorchFile(path)).error < 2e-6
 
 
 def test_a_classifier_reads_on_with_its_pooling(tmp_path):
