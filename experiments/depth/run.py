@@ -13,7 +13,7 @@ from pathlib import Path
 PRESET = ("experiment=kjv_char_lstm", "model.match_parameters=400000", "model.match_tolerance=0.02")
 SCHEDULE = ("scheduler=wsd", "scheduler.decay_from=0.5")
 TUNE = (
-    "optimizer.lr=0.004,0.01,0.025",
+    "optimizer.lr=0.0016,0.004,0.01,0.025",
     "seed=1,2,3",
     "hydra.sweeper.tune=[optimizer.lr]",
     "hydra.sweeper.fresh_seeds=[4,5,6,7,8]",
