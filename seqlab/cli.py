@@ -126,7 +126,9 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     complete.add_argument("--words", type=positive, default=1, help="how many words each continuation has")
 
     predict = _command(commands, "predict", _predict, "ask a trained model about new input")
-    predict.add_argument("inputs", nargs="*", metavar="INPUT", help="one text each")
+    predict.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="one text each; a file each, where the data are numbers"
+    )
     predict.add_argument("--file", type=Path, metavar="FILE", help="a text file of further inputs, one a line")
     predict.add_argument("--json", action="store_true", help="print one JSON object a line")
 

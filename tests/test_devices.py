@@ -31,6 +31,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "classification": ["experiment=tiny_sentiment", "model.dropout=0", "data.batch_size=2"],
         "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
+        "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
@@ -69,7 +70,16 @@ def together(cases, tmp_path_factory) -> dict[str, list[dict]]:
     return {name: [rank[name] for rank in ranks] for name in cases}
 
 
-NAMES = ("language_model", "documents", "time_sum", "classification", "tagging", "translation", "answers")
+NAMES = (
+    "language_model",
+    "documents",
+    "time_sum",
+    "classification",
+    "tagging",
+    "translation",
+    "forecasting",
+    "answers",
+)
 
 
 def test_every_task_that_has_gradients_is_among_them(cases):

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from seqlab.config import build
 from seqlab.data.formats.blanks import is_blank
@@ -45,8 +45,8 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
 
     Args:
         run: the run.
-        inputs: texts.
-        file: a file of further inputs, one a line, in the encoding of the run's own data.
+        inputs: texts; or files, where the run's data are numbers (``Spec.reads_files``).
+        file: a file of further texts, one a line, in the encoding of the run's own data; or one more file.
 
     Returns:
         An answer for each input, in their order; those of the file last.
@@ -60,11 +60,12 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
         is_text = isinstance(run.model(), NextTokenModel)
         what = "continues text: use seqlab generate or complete" if is_text else "has no predict: write that method"
         raise InputError(f"{run.run_dir} trained a {task.__name__}, which {what}")
+    if run.spec.reads_files:
+        return _predict_files(run, answer, inputs, file)
     all_inputs = inputs_of(inputs, file, run.config["data"].get("encoding") or "utf-8")
     if not all_inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
-    parameters = inspect.signature(answer).parameters
-    options = {name: value for name, value in run.config["task"].items() if name in parameters}
+    options = _options(run, answer)
     model = run.model()
 
     def ask(texts: list[str]) -> list[Prediction]:
@@ -77,6 +78,29 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
     pieces = [pieces_of(each.text, run.vocabulary) for each in all_inputs]
     _warn_of_unknown(all_inputs, answers, pieces, run.vocabulary, reads_letters)
     return answers
+
+
+def _predict_files(
+    run: SavedRun, answer: Callable[..., Any], files: Sequence[str], file: Path | None
+) -> list[Prediction]:
+    """The answers to what files hold, read as those of training were; ``file`` is one more of them."""
+    paths = [Path(each).expanduser() for each in files] + ([] if file is None else [file])
+    if not paths:
+        raise InputError("there is nothing to predict; give a file like those of training: seqlab predict RUN_DIR FILE")
+    for path in paths:
+        if not path.is_file():
+            is_text = not path.exists() and len(path.parts) == 1 and not path.suffix
+            mend = "; this model reads files, not text" if is_text else ""
+            raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; give a file{mend}")
+    inputs = [each for path in paths for each in run.spec.read_inputs(path)]
+    answers: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs, **_options(run, answer))
+    return answers
+
+
+def _options(run: SavedRun, answer: Callable[..., Any]) -> dict[str, Any]:
+    """The keys of a run's task that are arguments of its ``predict``."""
+    parameters = inspect.signature(answer).parameters
+    return {name: value for name, value in run.config["task"].items() if name in parameters}
 
 
 def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") -> list[Input]:

@@ -208,8 +208,8 @@ class Run:
         """Asks the model about new input, as ``seqlab predict RUN_DIR`` does.
 
         Args:
-            *inputs: texts.
-            file: a text file of further inputs, one a line.
+            *inputs: texts; or files, where the run was trained on numbers.
+            file: a text file of further inputs, one a line; or one more file of numbers.
 
         Returns:
             An answer for each input, in their order.

@@ -103,7 +103,9 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
     if node.get("init") is not None and "init" not in _arguments("model", node):
         _call("model.init", node, initialize, model, **node["init"])
     if (vectors := spec.word_vectors()) is not None:
-        _call("model.input", node, load_vectors, model, vectors)
+        _call("model.input", node, input_of(model, "data.vectors").load_vectors, vectors)
+    if (statistics := spec.statistics()) is not None:
+        _call("model.input", node, input_of(model, "data of numbers").load_statistics, *statistics)
     return model
 
 
@@ -216,15 +218,20 @@ def _made(key: str, value: Any, **arguments: Any) -> Any:
     return build({key: target}, key, **own, **arguments)
 
 
-def load_vectors(model: torch.nn.Module, vectors: torch.Tensor) -> None:
-    """Gives the input of a model pretrained vectors.
+def input_of(model: torch.nn.Module, what: str) -> Input:
+    """The input of a model, for what the data gives to it.
+
+    Args:
+        model: the model.
+        what: what it is needed for, for the message.
 
     Raises:
-        ValueError: the model has no such input, or the vectors don't fit it.
+        InputError: the model has no input.
     """
-    if not isinstance(getattr(model, "input", None), Input):
-        raise ValueError(f"expected a model with an Input for data.vectors, got {type(model).__name__}")
-    model.input.load_vectors(vectors)  # type: ignore[union-attr, operator]
+    part = getattr(model, "input", None)
+    if not isinstance(part, Input):
+        raise InputError(f"model: {what} expects a model with an Input as model.input, got {type(model).__name__}")
+    return part
 
 
 def sized_model(config: Config, spec: Spec, notes_a_miss: bool = False) -> dict[str, Any]:

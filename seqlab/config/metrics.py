@@ -18,15 +18,24 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "entity_f1": "max",
     "bleu": "max",
     "chrf": "max",
+    "mae": "min",
+    "rmse": "min",
+    "crps": "min",
+    "mase": "min",
 }
 """Whether the lowest or the highest value of a metric is best, by its name behind ``val/`` or ``test/``."""
 
-PER_CLASS: Final = ("accuracy", "entity_f1")
-"""Metrics that are also logged for each tag or type: ``accuracy_NOUN``, ``entity_f1_PER``."""
+UNDIRECTED: Final[Mapping[str, str]] = {"coverage": "crps"}
+"""Metrics of which neither the lowest nor the highest value is best, and what decides instead."""
+
+PER_CLASS: Final = ("accuracy", "entity_f1", "mae", "rmse", "crps")
+"""Metrics that are also logged for each tag, type or target: ``accuracy_NOUN``, ``entity_f1_PER``, ``mae_wind``."""
 
 _TOKENS: Final = ("loss", "perplexity", "accuracy")
 _CLASSES: Final = ("loss", "accuracy", "macro_f1")
 _ENTITIES: Final = ("entity_precision", "entity_recall", "entity_f1", "entity_f1_*")
+_ERRORS: Final = ("mae", "rmse", "crps")  # of one target; of several, one for each target
+_ONE_TARGET: Final = ("seqlab.data.sine_data", "seqlab.data.threshold_data")
 LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "LanguageModelTask": (*_TOKENS, "bits_per_character"),
     "CountingTask": (*_TOKENS, "bits_per_character"),
@@ -34,6 +43,7 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "AnswerTask": _CLASSES,
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
+    "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }
 """The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""
 
@@ -72,6 +82,12 @@ def resolve_mode(metric: Any, mode: Any, key: str = "optimize.mode", metric_key:
     """
     if mode not in ("min", "max", None):
         raise InputError(f"{key} is {mode!r}; expected min or max, or null for the metric's own direction")
+    name = str(metric).rpartition("/")[2]
+    if name in UNDIRECTED:
+        raise InputError(
+            f"{metric_key}={metric}: neither its lowest nor its highest value is best; give one that decides, such as "
+            f"{str(metric).removesuffix(name)}{UNDIRECTED[name]}"
+        )
     direction = direction_of(str(metric))
     if mode is None and direction is None:
         raise InputError(
@@ -139,6 +155,8 @@ def logged_by(config: Mapping[str, Any]) -> list[str] | None:
         return None
     if _has_entities(config.get("data", {})) is False:
         names = [name for name in names if name not in _ENTITIES]
+    if (several := _has_several_targets(config.get("data", {}))) is not None:
+        names = [name for name in names if name not in _ERRORS] if several else _without_stars(names, _ERRORS)
     if config["task"].get("bleu_every_n_validations") != 1:
         names = [name for name in names if name not in ("bleu", "chrf")]
     return [f"val/{name}" for name in names]
@@ -155,6 +173,18 @@ def _has_entities(data: Mapping[str, Any]) -> bool | None:
     if "layer" in data:
         return bool(data["layer"] == "entities")
     return {"seqlab.data.ewt_data": False, "seqlab.data.wnut17_data": True}.get(str(data.get("_target_")))
+
+
+def _has_several_targets(data: Mapping[str, Any]) -> bool | None:
+    """Whether several targets are forecast; None where the configuration doesn't say."""
+    targets = data.get("targets")
+    if isinstance(targets, list):
+        return len(targets) > 1
+    return False if targets is not None or data.get("_target_") in _ONE_TARGET else None
+
+
+def _without_stars(names: Sequence[str], starred: Sequence[str]) -> list[str]:
+    return [name for name in names if name.removesuffix("_*") not in starred or name in starred]
 
 
 def _is_one_of(metric: str, names: Sequence[str]) -> bool:

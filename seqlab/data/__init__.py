@@ -20,11 +20,18 @@ from seqlab.data.core.cut import Cut
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
+from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
+from seqlab.data.forecasting.generated import Sine, Threshold
+from seqlab.data.forecasting.module import ForecastData
+from seqlab.data.forecasting.presets import series_data, sine_data, threshold_data
+from seqlab.data.forecasting.sources import SeriesFiles
+from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
 from seqlab.data.formats.sentences import TaggedSentence
+from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.language_model.batch import LanguageModelSpec
@@ -67,6 +74,9 @@ __all__ = [
     "ExampleData",
     "ExampleLoader",
     "Files",
+    "ForecastBatch",
+    "ForecastData",
+    "ForecastSpec",
     "Grammar",
     "Hello",
     "Hub",
@@ -84,6 +94,10 @@ __all__ = [
     "ParallelHub",
     "ParallelTables",
     "SentencePair",
+    "Series",
+    "SeriesFiles",
+    "SeriesFormat",
+    "Sine",
     "Source",
     "Spec",
     "StoryQuestion",
@@ -99,12 +113,14 @@ __all__ = [
     "TaggingData",
     "TaggingSpec",
     "TextFiles",
+    "Threshold",
     "TinySentiment",
     "TokenizerSettings",
     "TranslationBatch",
     "TranslationData",
     "TranslationSpec",
     "Vocabulary",
+    "WindowCut",
     "Windows",
     "WordReading",
     "WordVectors",
@@ -126,8 +142,11 @@ __all__ = [
     "parallel_data",
     "ptb_data",
     "read_spec",
+    "series_data",
+    "sine_data",
     "tagged_data",
     "text_data",
+    "threshold_data",
     "tiny_sentiment_data",
     "wnut17_data",
     "world_data",

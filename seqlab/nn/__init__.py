@@ -35,6 +35,8 @@ from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF, bio_constraints
 from seqlab.nn.models.decoder import Decoder
+from seqlab.nn.models.forecaster import Forecaster, QuantileHead
+from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
@@ -60,6 +62,8 @@ __all__ = [
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",
+    "Forecaster",
+    "FrameInput",
     "GRUCell",
     "GatedCell",
     "IRNNCell",
@@ -82,11 +86,13 @@ __all__ = [
     "NextTokenModel",
     "PeepholeLSTMCell",
     "Pooling",
+    "QuantileHead",
     "RNNCell",
     "Recurrent",
     "RecurrentCell",
     "SLSTMCell",
     "SequenceEncoder",
+    "Standardize",
     "TagHead",
     "Tagger",
     "TokenHead",

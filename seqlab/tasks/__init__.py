@@ -12,6 +12,7 @@ from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.examples import Examples
+from seqlab.tasks.forecasting import ForecastTask
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tagging import TaggingTask
@@ -22,6 +23,7 @@ __all__ = [
     "ClassificationTask",
     "CountingTask",
     "Examples",
+    "ForecastTask",
     "LanguageModelTask",
     "Prediction",
     "Scoring",

@@ -108,12 +108,12 @@ class SeriesTask(SequenceTask):
         metric.reset()
 '''
 YAMLS = {
-    "data/series": "_target_: series.SeriesData\nnum_rows: 48\nnum_steps: 12\nnoise: 0.05\nbatch_size: 16\n",
-    "model/series": "_target_: series.SeriesModel\nhidden_size: 12\n",
-    "task/series": "_target_: series.SeriesTask\n",
+    "data/waves": "_target_: series.SeriesData\nnum_rows: 48\nnum_steps: 12\nnoise: 0.05\nbatch_size: 16\n",
+    "model/waves": "_target_: series.SeriesModel\nhidden_size: 12\n",
+    "task/waves": "_target_: series.SeriesTask\n",
 }
 TRAIN = (
-    *("train", "--config-dir", "conf", "data=series", "model=series", "task=series"),
+    *("train", "--config-dir", "conf", "data=waves", "model=waves", "task=waves"),
     *("optimizer.lr=0.02", "logger=none", "trainer.val_check_interval=1.0", *ONE_THREAD),
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,6 +59,24 @@ class Spec:
         """Pretrained vectors that the model's input begins with, ``(vocab_size, size)``; None: none."""
         return None
 
+    def statistics(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of each feature in training, ``(F,)`` each, for the model's input; None: none.
+
+        They are saved with the weights, so a model reads and answers in the user's units, whatever it is asked about.
+        """
+        return None
+
+    reads_files: ClassVar[bool] = False
+    """Whether new input comes in files, as for data of numbers; otherwise it is text."""
+
+    def read_inputs(self, file: Path) -> list[Any]:
+        """Reads new input from a file, as training read its own; only where ``reads_files``.
+
+        Raises:
+            InputError: the file cannot be read, or is not like those of training; names the place.
+        """
+        raise NotImplementedError
+
     def data_arguments(self) -> dict[str, Any]:
         """The data options, beside ``vocabulary``, that give labels the same ids on other data: ``{"labels": [...]}``.
 
@@ -90,14 +109,27 @@ def read_spec(fields: Mapping[str, Any]) -> Spec:
 
 
 def pad(rows: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
-    """Rows of numbers as one tensor ``(B, T)`` int64, with zeros behind shorter rows, and their lengths ``(B,)``.
+    """Rows of numbers as one tensor, with zeros behind shorter rows, and their lengths ``(B,)``.
+
+    Args:
+        rows: one or more, each ``(T_b,)`` or, where a step has several numbers, ``(T_b, ...)``.
+
+    Returns:
+        The rows ``(B, T, ...)``: integers as int64, other numbers as float32; and the lengths ``(B,)`` int64.
 
     Example:
         >>> pad([np.array([3, 1]), np.array([2])])
         (tensor([[3, 1],
                 [2, 0]]), tensor([2, 1]))
+        >>> pad([np.array([[0.5, 1.0]]), np.array([[2.0, 3.0], [4.0, 5.0]])])[0].shape
+        torch.Size([2, 2, 2])
     """
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    padded = np.zeros((len(rows), lengths.max(initial=0)), dtype=np.int64)
+    padded = np.zeros((len(rows), lengths.max(initial=0), *rows[0].shape[1:]), dtype=kept_type(rows[0]))
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
     return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+def kept_type(values: NDArray[Any]) -> type[np.int64] | type[np.float32]:
+    """The type of numbers in a batch: float32 for floating-point values, int64 for integers."""
+    return np.float32 if np.issubdtype(values.dtype, np.floating) else np.int64

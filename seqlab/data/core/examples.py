@@ -194,14 +194,17 @@ class ExampleData(LightningDataModule, ABC):
         """What a model and a task need to know of the data, which is read on first use."""
 
     @property
-    @abstractmethod
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary; the main one where there are several."""
+        """The vocabulary; the main one where there are several. Data of numbers has none."""
+        raise InputError(f"{type(self).__name__} has no vocabulary")
 
     @property
     def vocabularies(self) -> dict[str, Vocabulary]:
-        """All vocabularies by their names, in the order of ``spec.vocabularies``; here ``vocabulary`` as "tokens"."""
-        return {"tokens": self.vocabulary}
+        """All vocabularies by their names, in the order of ``spec.vocabularies``; here ``vocabulary`` as "tokens".
+
+        Data of numbers has none, and ``spec.vocabularies`` is empty.
+        """
+        return {"tokens": self.vocabulary} if self.spec.vocabularies else {}
 
     @abstractmethod
     def lengths(self, split: str) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqlab.data.core.batch import pad
+from seqlab.data.core.batch import kept_type, pad
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Ragged:
     """Rows of different lengths, one after the other.
 
     Attributes:
-        values: ``(total,)``, the values of all rows, such as the token ids of a split's texts.
+        values: ``(total,)``, the values of all rows, such as the token ids of a split's texts; or ``(total, ...)``,
+            where each step has several numbers, such as the frames of series.
         starts: ``(N + 1,)`` int64; row n is ``values[starts[n] : starts[n + 1]]``.
 
     Example:
@@ -40,13 +41,13 @@ class Ragged:
         """The number of values in each row, ``(N,)``."""
         return np.diff(self.starts)
 
-    def row(self, number: int) -> NDArray[np.int64]:
-        """The values of one row, as int64."""
-        values: NDArray[np.int64] = self.values[self.starts[number] : self.starts[number + 1]].astype(np.int64)
-        return values
+    def row(self, number: int) -> NDArray[Any]:
+        """The values of one row: integers as int64, other numbers as float32."""
+        values: NDArray[Any] = self.values[self.starts[number] : self.starts[number + 1]]
+        return values.astype(kept_type(values))
 
     def pad(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The rows with these numbers as one tensor ``(B, T)`` int64 with zeros behind, and their lengths ``(B,)``."""
+        """The rows with these numbers as one tensor ``(B, T, ...)`` with zeros behind, and their lengths ``(B,)``."""
         return pad([self.row(number) for number in numbers])
 
     def first(self, limit: int) -> "Ragged":

@@ -88,6 +88,8 @@ def counted(count: int, what: str) -> str:
 
 
 def _singular(noun: str) -> str:
+    if noun == "series":
+        return noun
     if noun.endswith("ies"):
         return noun[:-3] + "y"
     return noun[:-2] if noun.endswith("sses") else noun.removesuffix("s")

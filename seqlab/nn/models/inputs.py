@@ -60,6 +60,16 @@ class Input(nn.Module):
         with torch.no_grad():
             weight.copy_(torch.where(vectors.isnan().to(weight.device), weight, vectors.to(weight)))
 
+    def load_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Takes the mean and the standard deviation of each feature in training, ``(F,)`` each.
+
+        Raises:
+            ValueError: this input does not standardise, or the numbers don't fit it.
+        """
+        raise ValueError(
+            f"statistics: expected an input that standardises, as FrameInput does, got {type(self).__name__}"
+        )
+
 
 class TokenInput(Input):
     """The vectors of tokens: x_t = D_w(D_e(E[w_t])).

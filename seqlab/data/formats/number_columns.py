@@ -1,0 +1,207 @@
+"""Columns of numbers in tables (csv, tsv, parquet) and arrays (npy): each value with its place."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.records import quoted_records
+from seqlab.data.formats.separators import NAMES, separator_of
+from seqlab.data.formats.text import read_lines
+from seqlab.errors import InputError
+
+MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "none"})
+"""What stands for a missing number in text, in any case."""
+
+_ENDINGS: Final = {".csv": ",", ".tsv": "\t"}
+_TABLES: Final = ".csv, .tsv, .parquet or .npy (csv and tsv also with .gz behind)"
+_MOST_NAMES: Final = 20  # of columns that a message lists
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, by name, and where each row stands.
+
+    Attributes:
+        values: the columns, each a list of text or numbers, or an array.
+        places: the place of each row, for messages.
+    """
+
+    values: dict[str, Sequence[Any] | NDArray[Any]]
+    places: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def column(self, name: str, option: str) -> Sequence[Any] | NDArray[Any]:
+        """One column.
+
+        Args:
+            name: its name.
+            option: the option that names it, for messages.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        if name not in self.values:
+            file = self.places[0].rpartition(":")[0] if self.places else "the file"
+            names = list(self.values)
+            shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+            raise InputError(f"{file}: there is no column {name!r}, which {option} names; it has {shown}")
+        return self.values[name]
+
+
+def read_columns(file: Path, encoding: str = "utf-8", separator: str | None = None) -> Columns:
+    """Reads a table: csv and tsv with a line of names, parquet, or npy with columns "0", "1", ...
+
+    Args:
+        file: the table.
+        encoding: of csv and tsv.
+        separator: what stands between two values; None: by the file's ending.
+
+    Raises:
+        InputError: the file has another ending or is broken, two columns share a name, or a row has more or fewer
+            values than there are names; names file and line.
+    """
+    name = file.name.lower()
+    ending = Path(name.removesuffix(".gz")).suffix
+    if name.endswith(".npy"):
+        return _of_array(file)
+    if name.endswith(".parquet"):
+        return _of_parquet(file)
+    if ending not in _ENDINGS and separator is None:
+        raise InputError(f"{file}: expected a file that ends in {_TABLES}, or data.separator= for text")
+    return _of_text(file, read_lines(file, encoding), separator_of(separator) or _ENDINGS[ending])
+
+
+def _of_text(file: Path, lines: Sequence[str], separator: str) -> Columns:
+    records = quoted_records(file, lines, separator)
+    first = next(records, None)
+    if first is None:
+        raise InputError(f"{file}:1: expected a line of column names, got an empty file")
+    names = [name.strip() for name in first.fields]
+    _check_names(f"{file}:{first.line}", names)
+    if all(_is_number(name) for name in names):
+        raise InputError(f"{file}:{first.line}: expected a line of column names, got numbers; put one at the top")
+    rows, places = [], []
+    for record in records:
+        if len(record.fields) != len(names):
+            here = f"{file}:{record.line}: expected {len(names)} values ({', '.join(names[:_MOST_NAMES])})"
+            others = [word for mark, word in NAMES.items() if mark not in (separator, " ") and mark in first.fields[0]]
+            mend = f"; give data.separator={others[0]}" if len(names) == 1 and others else ""
+            raise InputError(f"{here}, got {len(record.fields)}{mend}")
+        rows.append(record.fields)
+        places.append(f"{file}:{record.line}")
+    if len(names) == 1:
+        _check_blanks(file, lines, first.line, len(rows))
+    return Columns(dict(zip(names, zip(*rows, strict=True) if rows else ([] for _ in names), strict=True)), places)
+
+
+def _check_blanks(file: Path, lines: Sequence[str], first: int, rows: int) -> None:
+    """Refuses a blank line between the rows of a single column: it may be a missing value."""
+    filled = [number for number, line in enumerate(lines[first:], first + 1) if line.strip()]
+    if len(filled) == rows and filled and filled[-1] - first > rows:
+        blank = next(number for number in range(first + 1, filled[-1]) if not lines[number - 1].strip())
+        reads = "the line is blank, which may be a missing value where there is one column"
+        raise InputError(f"{file}:{blank}: {reads}; write NA, or leave the line out")
+
+
+def _of_parquet(file: Path) -> Columns:
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        table = pd.read_parquet(file)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = seems_to_be(file) or " ".join(str(error).split())
+        raise InputError(f"{file} is not a parquet file: {reason}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # an index is a column too, of times in most cases
+        table = table.reset_index()
+    names = [str(name) for name in table.columns]
+    _check_names(str(file), names)
+    places = [f"{file}:{row}" for row in range(1, len(table) + 1)]
+    return Columns({name: table[column].to_numpy() for name, column in zip(names, table, strict=True)}, places)
+
+
+def _of_array(file: Path) -> Columns:
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file} is not a npy file of numbers: {seems_to_be(file) or error}") from error
+    if array.ndim not in (1, 2) or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        wanted = "numbers (T,) or (T, F), a row a step"
+        raise InputError(f"{file}: expected {wanted}, got {array.dtype} of shape {array.shape}")
+    if np.iscomplexobj(array):
+        raise InputError(f"{file}: expected real numbers, got {array.dtype}; give their parts as two features")
+    table = array[:, None] if array.ndim == 1 else array
+    places = [f"{file}:{row}" for row in range(1, len(table) + 1)]
+    return Columns({str(number): table[:, number] for number in range(table.shape[1])}, places)
+
+
+def _check_names(place: str, names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{place}: {names.count(twice)} columns are named {twice!r}; rename them")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def numbers(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[str], decimal: str = ".") -> NDArray[Any]:
+    """A column as float64, with NaN for what is missing.
+
+    Args:
+        column: its values.
+        name: its name, for messages.
+        places: the place of each value.
+        decimal: the decimal mark of text, "." or ",".
+
+    Raises:
+        InputError: a value is no number, or is infinite; names its place.
+
+    Example:
+        >>> numbers(["1.5", "", "NA", "2e3"], "x", ["a:2", "a:3", "a:4", "a:5"]).tolist()
+        [1.5, nan, nan, 2000.0]
+    """
+    values = np.asarray(column)
+    if np.issubdtype(values.dtype, np.number) or values.dtype == bool:
+        made = values.astype(np.float64)
+    else:
+        made = np.fromiter(
+            (_number(value, name, place, decimal) for value, place in zip(column, places, strict=True)),
+            np.float64,
+            len(places),
+        )
+    if (infinite := np.flatnonzero(np.isinf(made))).size:
+        place = places[int(infinite[0])]
+        raise InputError(f"{place}: {name} is infinite; leave the value empty, or leave the row out")
+    return made
+
+
+def _number(value: Any, name: str, place: str, decimal: str) -> float:
+    if value is None:
+        return math.nan
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str):
+        if text.casefold() in MISSING:
+            return math.nan
+        text = text.replace(",", ".") if decimal == "," and text.count(",") == 1 and "." not in text else text
+    try:
+        if isinstance(text, str) and "_" in text:  # which Python takes for a digit separator
+            raise ValueError
+        return float(text)
+    except (TypeError, ValueError):
+        comma = isinstance(text, str) and decimal == "." and re.fullmatch(r"[+-]?\d+,\d+", text)
+        mend = "for decimal commas give data.decimal=','" if comma else "give a number, or leave the value empty"
+        raise InputError(f"{place}: {name} is {str(value)[:60]!r}, no number; {mend}") from None

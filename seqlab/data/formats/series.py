@@ -1,0 +1,166 @@
+"""Series of numbers in files: wide tables, long tables with an id, and arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.formats.number_columns import Columns, numbers, read_columns
+from seqlab.data.formats.separators import separator_of
+from seqlab.data.formats.times import Grid, check_forward, grid_of, read_times, shown
+from seqlab.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series: T steps of F numbers.
+
+    Attributes:
+        name: its id, or its file's name where a file is one series.
+        values: ``(T, F)`` float64; NaN is a missing value.
+        places: the place of each step, for messages; that of the row before for a step that the file has not.
+        times: ``(T,)`` datetime64 or float64, the time of each step; None where rows have none.
+        inserted: how many steps the file has not: gaps in its times.
+        grid: the times as equal steps; None where there are none, or rows come at any time.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    places: Sequence[str]
+    times: NDArray[Any] | None = None
+    inserted: int = 0
+    grid: Grid | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def when(self, step: int) -> str:
+        """The time of a step, from 0, for a message: of a later step than the series has, too."""
+        if self.grid is not None:
+            return shown(self.grid.times(np.array([step]))[0])
+        return f"step {step + 1}" if self.times is None or step >= len(self) else shown(self.times[step])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesFormat:
+    """How files hold series.
+
+    Args:
+        time: the column of times; None: rows follow each other, a step apart.
+        time_format: how dates are written, as for ``datetime.strptime``; None: as numbers or in ISO 8601.
+        id: the column that says which series a row is of; None: a file is one series.
+        time_gaps: whether rows may come at any times: the time since the row before, in commonest steps, is then one
+            more feature. Otherwise times make a grid, and a step that the file lacks is a missing value.
+        encoding: of csv and tsv.
+        separator: what stands between two values; None: by the file's ending.
+        decimal: the decimal mark, "." or ",".
+
+    Raises:
+        InputError: an option is wrong.
+    """
+
+    time: str | None = None
+    time_format: str | None = None
+    id: str | None = None
+    time_gaps: bool = False
+    encoding: str = "utf-8"
+    separator: str | None = None
+    decimal: str = "."
+
+    def __post_init__(self) -> None:
+        separator_of(self.separator)
+        if self.decimal not in (".", ","):
+            raise InputError(f"data.decimal={self.decimal!r} must be '.' or ','")
+        if self.time is None:
+            for option in ("time_format", "time_gaps"):
+                if getattr(self, option):
+                    raise InputError(
+                        f"data.{option}={getattr(self, option)} needs the column of times: give data.time="
+                    )
+
+
+def read_series(file: Path, form: SeriesFormat, features: Sequence[str], num_known: int = 0) -> list[Series]:
+    """Reads the series of a file.
+
+    Args:
+        file: csv, tsv, parquet or npy.
+        form: how it holds series.
+        features: the columns of numbers, in their order; empty: all but those of times and ids.
+        num_known: how many of them, the last ones, are known beforehand; with ``form.time_gaps`` the time since the
+            row before stands ahead of these.
+
+    Returns:
+        The series in the order of their first rows.
+
+    Raises:
+        InputError: the file is broken or lacks a column, a value is no number or infinite, a time runs backwards or
+            lies between two steps; names file and line.
+    """
+    columns = read_columns(file, form.encoding, form.separator)
+    if not len(columns):
+        raise InputError(f"{file} has no row; give it at least one")
+    names = list(features) or [name for name in columns.values if name not in (form.time, form.id)]
+    if not names:
+        raise InputError(f"{file}: there is no column of numbers beside those of data.time and data.id")
+    values = np.stack([numbers(columns.column(n, "the data"), n, columns.places, form.decimal) for n in names], 1)
+    times = None
+    if form.time is not None:
+        times = read_times(columns.column(form.time, "data.time"), form.time, columns.places, form.time_format)
+    return [_series(each, form, num_known) for each in _by_id(file, columns, form, values, times)]
+
+
+def feature_names(file: Path, form: SeriesFormat) -> list[str]:
+    """The columns of a file beside those of times and ids."""
+    columns = read_columns(file, form.encoding, form.separator)
+    return [name for name in columns.values if name not in (form.time, form.id)]
+
+
+def _by_id(file: Path, columns: Columns, form: SeriesFormat, values: Any, times: Any) -> list[Series]:
+    if form.id is None:
+        return [Series(file.stem, values, columns.places, times)]
+    ids = [str(each).strip() for each in columns.column(form.id, "data.id")]
+    rows: dict[str, list[int]] = {}
+    for number, name in enumerate(ids):
+        if not name or name == "nan":
+            raise InputError(f"{columns.places[number]}: {form.id} is empty; every row needs the id of its series")
+        rows.setdefault(name, []).append(number)
+    return [
+        Series(name, values[at], [columns.places[i] for i in at], None if times is None else times[at])
+        for name, at in rows.items()
+    ]
+
+
+def _series(series: Series, form: SeriesFormat, num_known: int) -> Series:
+    """A series with its times checked, and the steps that its file lacks as missing values."""
+    if series.times is None or form.time is None:
+        return series
+    check_forward(series.times, form.time, series.places)
+    if form.time_gaps:
+        gaps = np.diff(series.times, prepend=series.times[:1]).astype(np.float64)
+        commonest = _commonest(gaps[1:]) if len(gaps) > 1 else 1.0
+        place = series.values.shape[1] - num_known
+        return replace(series, values=np.insert(series.values, place, gaps / commonest, axis=1))
+    positions, grid = grid_of(series.times, form.time, series.places)
+    steps = int(positions[-1]) + 1
+    if steps == len(series):
+        return replace(series, grid=grid)
+    if steps > 100 * len(series):
+        at = int(np.diff(positions).argmax()) + 1
+        raise InputError(
+            f"{series.places[at]}: {form.time} jumps from {shown(series.times[at - 1])} to {shown(series.times[at])}: "
+            f"more than 99 of 100 steps of {grid} are missing; give data.time_gaps=true, or cut the series there"
+        )
+    before = np.searchsorted(positions, np.arange(steps), side="right") - 1  # the row at or before each step
+    values = np.full((steps, series.values.shape[1]), np.nan)
+    values[positions] = series.values
+    places = [series.places[row] for row in before]
+    times = grid.times(np.arange(steps))
+    return Series(series.name, values, places, times, steps - len(series), grid)
+
+
+def _commonest(values: NDArray[np.float64]) -> float:
+    different, counts = np.unique(values, return_counts=True)
+    return float(different[int(counts.argmax())])

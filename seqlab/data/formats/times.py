@@ -1,0 +1,219 @@
+"""Times of series: read strictly, checked to run forward, and placed on a grid of equal steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.formats.number_columns import numbers
+from seqlab.errors import InputError
+
+_FEWEST_DAYS: Final = 28  # between two times of a monthly series
+_UNITS: Final = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[str], pattern: str | None) -> Any:
+    """The times of a column: numbers as float64, dates as datetime64.
+
+    Dates are ISO 8601 (2026-11-29, 2026-11-29T18:30), or as ``pattern`` says. Others, such as 01/02/2026, may mean
+    either of two days, so they are refused without a pattern.
+
+    Args:
+        column: its values.
+        name: its name, for messages.
+        places: the place of each value.
+        pattern: the form of dates, as for ``datetime.strptime``; None: numbers or ISO 8601.
+
+    Raises:
+        InputError: a time is missing, or is neither a number nor a date of that form; names its place.
+
+    Example:
+        >>> read_times(["2026-01-31", "2026-02-28"], "day", ["a:2", "a:3"], None).astype("datetime64[D]").tolist()
+        [datetime.date(2026, 1, 31), datetime.date(2026, 2, 28)]
+        >>> read_times(["199001"], "month", ["a:2"], "%Y%m").astype("datetime64[M]").tolist()
+        [datetime.date(1990, 1, 1)]
+    """
+    values = np.asarray(column)
+    if np.issubdtype(values.dtype, np.datetime64):
+        made = values.astype("datetime64[ns]")
+        if np.isnat(made).any():
+            raise InputError(f"{places[int(np.flatnonzero(np.isnat(made))[0])]}: {name} is missing; every row needs it")
+        return made
+    if pattern is None and (np.issubdtype(values.dtype, np.number) or _all_numbers(column)):
+        made = numbers(column, name, places)
+        if np.isnan(made).any():
+            raise InputError(f"{places[int(np.flatnonzero(np.isnan(made))[0])]}: {name} is missing; every row needs it")
+        return made
+    return _dates([str(value).strip() for value in column], name, places, pattern)
+
+
+def _all_numbers(column: Sequence[Any] | NDArray[Any]) -> bool:
+    try:
+        for value in column:
+            float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _dates(texts: Sequence[str], name: str, places: Sequence[str], pattern: str | None) -> Any:
+    import pandas as pd
+
+    form = pattern or "ISO8601"
+    dates = pd.to_datetime(pd.Series(texts, dtype="object"), format=form, errors="coerce", utc=True)
+    wrong = np.flatnonzero(dates.isna().to_numpy())
+    if wrong.size:
+        first = int(wrong[0])
+        expected = f"a time of the form {pattern}" if pattern else "a number, 2026-11-29 or 2026-11-29T18:30"
+        mend = "mend it, or give data.time_format=" + ("" if pattern else ", such as '%d.%m.%Y'")
+        raise InputError(f"{places[first]}: {name} is {texts[first][:40]!r}; expected {expected}: {mend}")
+    return dates.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+
+
+def check_forward(times: NDArray[Any], name: str, places: Sequence[str]) -> None:
+    """Refuses times that stand still or run backwards.
+
+    Args:
+        times: the times of one series.
+        name: their column, for messages.
+        places: the place of each.
+
+    Raises:
+        InputError: naming the place.
+    """
+    wrong = np.flatnonzero(np.diff(times) <= np.zeros(1, dtype=np.diff(times[:1]).dtype))
+    if not wrong.size:
+        return
+    at = int(wrong[0]) + 1
+    if times[at] == times[at - 1]:
+        raise InputError(
+            f"{places[at]}: {name} {shown(times[at])} comes twice; leave one row out, or name the column that tells "
+            "several series apart by data.id="
+        )
+    raise InputError(
+        f"{places[at]}: {name} runs backwards, from {shown(times[at - 1])} to {shown(times[at])}; sort the rows by "
+        "time, or name the column that tells several series apart by data.id="
+    )
+
+
+def shown(time: Any) -> str:
+    """A time for a message: no more digits than it needs.
+
+    Example:
+        >>> shown(np.datetime64("2026-11-29T00:00", "ns")), shown(np.datetime64("2026-11-29T18:30", "ns")), shown(3.0)
+        ('2026-11-29', '2026-11-29 18:30', '3')
+    """
+    if isinstance(time, np.datetime64):
+        text = str(time.astype("datetime64[us]")).replace("T", " ")
+        for rest in (".000000", ":00", " 00:00"):
+            text = text.removesuffix(rest)
+        return text
+    return f"{float(time):.10g}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Equal steps of time, from the first time of a series on.
+
+    Attributes:
+        first: the first time.
+        step: from time to time: a number, nanoseconds of dates, or months.
+        months: whether the steps are months.
+        at_ends: whether the times are the last days of months.
+    """
+
+    first: Any
+    step: float = 1.0
+    months: bool = False
+    at_ends: bool = False
+
+    def times(self, positions: NDArray[np.int64]) -> Any:
+        """The times at these positions, from 0.
+
+        Example:
+            >>> grid = Grid(np.datetime64("2026-01-31", "ns"), 1, months=True, at_ends=True)
+            >>> grid.times(np.array([1, 2])).astype("datetime64[D]")
+            array(['2026-02-28', '2026-03-31'], dtype='datetime64[D]')
+        """
+        if not self.months:
+            steps = positions * self.step
+            return self.first + (steps.astype("timedelta64[ns]") if isinstance(self.first, np.datetime64) else steps)
+        month = self.first.astype("datetime64[M]")
+        months = month + (positions * int(self.step)).astype("timedelta64[M]")
+        if not self.at_ends:
+            return months.astype("datetime64[ns]") + (self.first - month.astype("datetime64[ns]"))
+        days = (months + 1).astype("datetime64[D]") - 1
+        return days.astype("datetime64[ns]") + (self.first - self.first.astype("datetime64[D]"))
+
+    def __str__(self) -> str:
+        """The step in words."""
+        if self.months:
+            return f"{int(self.step)} month{'s' * (self.step > 1)}"
+        if not isinstance(self.first, np.datetime64):
+            return f"{self.step:.10g}"
+        seconds = self.step / 1e9
+        for unit, size in _UNITS:
+            if seconds >= size and seconds % size == 0:
+                count = int(seconds // size)
+                return f"{count} {unit}{'s' * (count > 1)}"
+        return f"{seconds:.10g} seconds"
+
+
+def grid_of(times: NDArray[Any], name: str, places: Sequence[str]) -> tuple[NDArray[np.int64], Grid]:
+    """The position of each time on a grid of equal steps, from 0, and the grid.
+
+    A step is the commonest difference of two neighbours; months count as steps where all times are of the same day of
+    the month, or its last one.
+
+    Args:
+        times: the times of one series, which run forward.
+        name: their column, for messages.
+        places: the place of each.
+
+    Raises:
+        InputError: a time lies between two steps.
+
+    Example:
+        >>> times = np.array(["2026-01-31", "2026-02-28", "2026-04-30"], dtype="datetime64[ns]")
+        >>> positions, grid = grid_of(times, "day", ["a:2", "a:3", "a:4"])
+        >>> positions.tolist(), str(grid)
+        ([0, 1, 3], '1 month')
+    """
+    if len(times) < 2:
+        return np.zeros(len(times), dtype=np.int64), Grid(times[0])
+    if np.issubdtype(times.dtype, np.datetime64):
+        months = _months(times)
+        if months is not None:
+            step = int(np.gcd.reduce(np.diff(months)))
+            days = times.astype("datetime64[D]")
+            at_ends = bool(((days + 1).astype("datetime64[M]") != days.astype("datetime64[M]")).all())
+            return (months - months[0]) // step, Grid(times[0], step, months=True, at_ends=at_ends)
+        offsets = (times - times[0]).astype(np.int64).astype(np.float64)
+    else:
+        offsets = times - times[0]
+    differences, counts = np.unique(np.diff(offsets), return_counts=True)
+    grid = Grid(times[0], float(differences[int(counts.argmax())]))
+    positions = offsets / grid.step
+    whole = np.rint(positions)
+    off = np.flatnonzero(np.abs(positions - whole) > 1e-4)
+    if off.size or len(np.unique(whole)) < len(whole):
+        at = int(off[0]) if off.size else int(np.flatnonzero(np.diff(whole) == 0)[0]) + 1
+        raise InputError(
+            f"{places[at]}: {name} {shown(times[at])} lies between two steps of {grid}, the commonest step; mend it, "
+            "or give data.time_gaps=true, which takes the rows as they are and lets the model read the time since the "
+            "row before"
+        )
+    return whole.astype(np.int64), grid
+
+
+def _months(times: NDArray[Any]) -> NDArray[np.int64] | None:
+    """The months of the times, counted from 1970, if they are of a monthly series."""
+    days = times.astype("datetime64[D]")
+    if np.diff(days).astype(np.int64).min() < _FEWEST_DAYS or len({*(times - days).astype(np.int64).tolist()}) > 1:
+        return None
+    months = times.astype("datetime64[M]")
+    day_of_month = (days - months.astype("datetime64[D]")).astype(np.int64)
+    is_last = (days + 1).astype("datetime64[M]") != months
+    return months.astype(np.int64) if is_last.all() or len(np.unique(day_of_month)) == 1 else None

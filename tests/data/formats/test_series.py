@@ -1,0 +1,105 @@
+"""Series in tables and arrays: what is read, and what is refused with its place."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqlab.data.formats.series import SeriesFormat, read_series
+from seqlab.errors import InputError
+
+BY_DAY = SeriesFormat(time="day")
+
+
+def written(tmp_path, text, name="series.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_a_wide_table_is_one_series_with_its_columns_in_the_order_asked_for(tmp_path):
+    path = written(tmp_path, "day,load,wind\n2026-01-01,1.5,3\n2026-01-02,,4\n2026-01-03,2e1,NA\n")
+    (series,) = read_series(path, BY_DAY, ["wind", "load"])
+    np.testing.assert_array_equal(series.values, [[3, 1.5], [4, np.nan], [np.nan, 20]])
+    assert (series.name, str(series.grid), series.inserted) == ("series", "1 day", 0)
+    assert series.places[1].endswith("series.csv:3") and series.when(3) == "2026-01-04"
+
+
+def test_a_long_table_has_a_series_for_each_id_whose_rows_may_be_mixed(tmp_path):
+    path = written(tmp_path, "shop,day,sales\nb,1,10\na,1,1\nb,2,20\na,2,2\nb,3,30\n")
+    series = read_series(path, SeriesFormat(time="day", id="shop"), ["sales"])
+    assert [(each.name, each.values[:, 0].tolist()) for each in series] == [("b", [10, 20, 30]), ("a", [1, 2])]
+
+
+def test_steps_that_the_file_lacks_are_missing_values_on_a_grid_of_days_or_months(tmp_path):
+    path = written(tmp_path, "day,y\n2026-01-31,1\n2026-02-28,2\n2026-04-30,4\n")
+    (series,) = read_series(path, BY_DAY, ["y"])
+    np.testing.assert_array_equal(series.values[:, 0], [1, 2, np.nan, 4])
+    assert series.inserted == 1 and str(series.grid) == "1 month"
+    assert [series.when(step) for step in (2, 4)] == ["2026-03-31", "2026-05-31"]
+    path = written(tmp_path, "day,y\n0.0,1\n0.1,2\n0.2,3\n0.5,6\n")
+    (series,) = read_series(path, BY_DAY, ["y"])
+    np.testing.assert_array_equal(series.values[:, 0], [1, 2, 3, np.nan, np.nan, 6])
+
+
+def test_with_time_gaps_rows_stay_and_the_time_since_the_row_before_stands_ahead_of_what_is_known(tmp_path):
+    path = written(tmp_path, "day,y,holiday\n2026-01-01,1,0\n2026-01-02,2,1\n2026-01-03,3,0\n2026-01-03T12:00,4,1\n")
+    (series,) = read_series(path, SeriesFormat(time="day", time_gaps=True), ["y", "holiday"], num_known=1)
+    np.testing.assert_array_equal(series.values, [[1, 0, 0], [2, 1, 1], [3, 1, 0], [4, 0.5, 1]])
+
+
+def test_parquet_npy_and_other_text_hold_the_same_series(tmp_path):
+    values = np.array([[1.5, 2.0], [3.25, 4.0], [5.0, 6.5]])
+    frame = pd.DataFrame(values, columns=["x", "y"], index=pd.date_range("2026-01-01", periods=3, name="day"))
+    frame.to_parquet(tmp_path / "series.parquet")
+    np.save(tmp_path / "series.npy", values)
+    semicolons = "day;x;y\n01.01.2026;1,5;2\n02.01.2026;3,25;4\n03.01.2026;5;6,5\n"
+    german = SeriesFormat(time="day", time_format="%d.%m.%Y", separator="semicolon", decimal=",")
+    for path, form, names in (
+        (tmp_path / "series.parquet", BY_DAY, ["x", "y"]),
+        (tmp_path / "series.npy", SeriesFormat(), []),
+        (written(tmp_path, semicolons), german, ["x", "y"]),
+    ):
+        (series,) = read_series(path, form, names)
+        np.testing.assert_array_equal(series.values, values, err_msg=str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "error"),
+    [
+        ("day,y\n2026-01-02,1\n2026-01-01,2\n", BY_DAY, r"csv:3: day runs backwards.*data.id="),
+        ("day,y\n2026-01-02,1\n2026-01-02,2\n", BY_DAY, r"csv:3: day 2026-01-02 comes twice"),
+        ("day,y\n01/02/2026,1\n02/02/2026,2\n", BY_DAY, r"csv:2: day is '01/02/2026'.*data.time_format="),
+        ("day,y\n2026-01-01,1\n,2\n", BY_DAY, r"csv:3: day is ''"),
+        ("day,y\n1,1\n2,2\n3,3\n3.4,4\n", BY_DAY, r"csv:5: day 3.4 lies between two steps of 1.*time_gaps"),
+        ("day,y\n1,1\n2,2\n9000,3\n", BY_DAY, r"csv:4: day jumps from 2 to 9000"),
+        ("day,y\n1,inf\n2,2\n", BY_DAY, r"csv:2: y is infinite"),
+        ('day,y\n1,"1,5"\n2,2\n', BY_DAY, r"csv:2: y is '1,5', no number; for decimal commas"),
+        ("day,y\n1,1_000\n2,2\n", BY_DAY, r"csv:2: y is '1_000', no number"),
+        ("day,y\n1,low\n", BY_DAY, r"csv:2: y is 'low', no number"),
+        ("day,z\n1,1\n", BY_DAY, r"there is no column 'y', which the data names; it has day, z"),
+        ("date,y\n1,1\n", BY_DAY, r"there is no column 'day', which data.time names; it has date, y"),
+        ("day,y,y\n1,1,2\n", BY_DAY, r"csv:1: 2 columns are named 'y'"),
+        ("day,y\n1,1,7\n", BY_DAY, r"csv:2: expected 2 values \(day, y\), got 3"),
+        ("1,2\n3,4\n", SeriesFormat(), r"csv:1: expected a line of column names, got numbers"),
+        ("day,y\n", BY_DAY, r"has no row"),
+        ("y\n1\n\n3\n", SeriesFormat(), r"csv:3: the line is blank"),
+        ("", BY_DAY, r"csv:1: expected a line of column names, got an empty file"),
+        ("shop,y\na,1\n,2\n", SeriesFormat(id="shop"), r"csv:3: shop is empty"),
+    ],
+)
+def test_what_cannot_be_read_right_is_refused_with_its_line(tmp_path, text, form, error):
+    with pytest.raises(InputError, match=error):
+        read_series(written(tmp_path, text), form, ["y"])
+
+
+def test_other_files_are_refused_by_what_they_are(tmp_path):
+    np.save(tmp_path / "cube.npy", np.zeros((2, 3, 4)))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for name, error in (("cube.npy", r"expected numbers \(T,\) or \(T, F\)"), ("objects.npy", "is not a npy file")):
+        with pytest.raises(InputError, match=error):
+            read_series(tmp_path / name, SeriesFormat(), [])
+    for name, error in (("a.xlsx", "ends in .csv"), ("a.parquet", "is not a parquet file")):
+        with pytest.raises(InputError, match=error):
+            read_series(written(tmp_path, "text", name), SeriesFormat(), [])
+    with pytest.raises(InputError, match=r"data.time_gaps=True needs the column of times"):
+        SeriesFormat(time_gaps=True)
