@@ -29,6 +29,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
     few = text[-2:]
     uneven = {
         "classification": ["experiment=tiny_sentiment", "model.dropout=0", "data.batch_size=2"],
+        "dna": ["experiment=dna", "data.sizes=[61,21,21]", "data.batch_size=8"],
         "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
@@ -75,6 +76,7 @@ NAMES = (
     "documents",
     "time_sum",
     "classification",
+    "dna",
     "tagging",
     "translation",
     "forecasting",

@@ -11,13 +11,25 @@ from seqlab.data.answers.presets import answer_data, babi_data, world_data
 from seqlab.data.answers.sources import BabiFiles
 from seqlab.data.answers.world import World
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.dna import DnaData, DnaSpec
+from seqlab.data.classification.fasta import FastaFiles, FastaLabels
 from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
-from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sentiment_data
+from seqlab.data.classification.motifs import Motif, MotifGrammar, Production, Stretch
+from seqlab.data.classification.presets import (
+    fasta_data,
+    labelled_data,
+    mr_data,
+    splice_data,
+    splice_grammar_data,
+    tiny_sentiment_data,
+)
 from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.classification.splice import SpliceGrammar, SpliceJunctions
 from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
+from seqlab.data.core.folds import Folds
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
@@ -27,6 +39,8 @@ from seqlab.data.forecasting.presets import series_data, sine_data, threshold_da
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.bases import BaseReading
+from seqlab.data.formats.fasta import FastaRecord
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
@@ -64,6 +78,7 @@ __all__ = [
     "AnswerHub",
     "AnswerSpec",
     "BabiFiles",
+    "BaseReading",
     "Batch",
     "Batching",
     "CharacterVocabulary",
@@ -71,9 +86,15 @@ __all__ = [
     "ClassificationData",
     "ClassificationSpec",
     "Cut",
+    "DnaData",
+    "DnaSpec",
     "ExampleData",
     "ExampleLoader",
+    "FastaFiles",
+    "FastaLabels",
+    "FastaRecord",
     "Files",
+    "Folds",
     "ForecastBatch",
     "ForecastData",
     "ForecastSpec",
@@ -89,10 +110,13 @@ __all__ = [
     "LabelledText",
     "LanguageModelData",
     "LanguageModelSpec",
+    "Motif",
+    "MotifGrammar",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
+    "Production",
     "SentencePair",
     "Series",
     "SeriesFiles",
@@ -100,9 +124,12 @@ __all__ = [
     "Sine",
     "Source",
     "Spec",
+    "SpliceGrammar",
+    "SpliceJunctions",
     "StoryQuestion",
     "Stream",
     "StreamLoader",
+    "Stretch",
     "SubwordVocabulary",
     "TableFormat",
     "TagFormat",
@@ -129,6 +156,7 @@ __all__ = [
     "answer_data",
     "babi_data",
     "ewt_data",
+    "fasta_data",
     "from_options",
     "grammar_data",
     "hello_data",
@@ -144,6 +172,8 @@ __all__ = [
     "read_spec",
     "series_data",
     "sine_data",
+    "splice_data",
+    "splice_grammar_data",
     "tagged_data",
     "text_data",
     "threshold_data",

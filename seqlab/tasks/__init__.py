@@ -11,6 +11,7 @@ from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
 from seqlab.tasks.devices import global_mean
+from seqlab.tasks.dna import DnaTask
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
 from seqlab.tasks.language_model import LanguageModelTask
@@ -22,6 +23,7 @@ __all__ = [
     "AnswerTask",
     "ClassificationTask",
     "CountingTask",
+    "DnaTask",
     "Examples",
     "ForecastTask",
     "LanguageModelTask",

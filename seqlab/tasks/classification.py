@@ -71,6 +71,10 @@ class ClassificationTask(ClassTask):
         self.confusion[split] = self.metrics_of(split).counts()
         super().finish(split)
 
+    def probabilities(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The answer to texts as token numbers ``(B, T)``: the probability of each class, ``(B, C)`` on the CPU."""
+        return probabilities(self.model, inputs, lengths)
+
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each text, as the model reads it, with the probabilities of the classes."""
         batch = data.collate(split, list(range(min(count, len(data.lengths(split))))))
@@ -80,7 +84,7 @@ class ClassificationTask(ClassTask):
         ]
         labels = [row.label for row in data.rows(split)[: len(texts)]]
         rows, lines = [], []
-        answers = probabilities(self.model, batch.inputs, batch.lengths).tolist()
+        answers = self.probabilities(batch.inputs, batch.lengths).tolist()
         for text, label, values in zip(texts, labels, answers, strict=True):
             rows.append([text, label, *(f"{value:.3f}" for value in values[:_COLUMNS])])
             pairs = list(zip(self.labels, values, strict=True))

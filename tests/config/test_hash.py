@@ -211,6 +211,7 @@ def test_a_callback_that_observes_does_not_count_and_one_of_ones_own_does():
 OBSERVED = {
     "hello": ["trainer.max_epochs=4", "model.dropout=0.3", "model.num_layers=2"],
     "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
+    "dna": ["data.sizes=[60,30,30]", "trainer.max_epochs=2", "task.reverse_complement=both"],
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],

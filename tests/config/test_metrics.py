@@ -16,6 +16,7 @@ TRAINED = {
     "LanguageModelTask": ["experiment=hello"],
     "CountingTask": ["data=hello", "model=kneser_ney", "task=counting", "optimizer=none", "trainer.max_epochs=1"],
     "ClassificationTask": ["experiment=tiny_sentiment"],
+    "DnaTask": ["experiment=dna", "data.sizes=[60,30,30]"],
     "TaggingTask": ["experiment=grammar_tagger", "data.layer=entities", "data.sizes=[60,30,30]"],
     "AnswerTask": ["experiment=world_answers"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],

@@ -172,6 +172,11 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         for split in ("train", "test"):
             (tmp_path / "babi_en_1k" / f"qa1_a-name_{split}.txt").write_text(World((20, 1, 1)).text("train"))
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
+    if name.startswith("splice"):
+        (tmp_path / "dna").mkdir()
+        rows = "".join(f"n{n},{','.join('ACGT'[n % 4] * 60)},{('EI', 'IE', 'N')[n % 3]}\n" for n in range(60))
+        (tmp_path / "dna" / "splice.arff.gz").write_bytes(gzip.compress(f"@data\n{rows}".encode()))
+        monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     own = OWN_FILES[name](tmp_path) if name in OWN_FILES else []
     record = run_here(tmp_path / "run", f"experiment={name}", *own, *ONE_BATCH, *short_sample(name)).fields
     assert record["status"] == "completed" and record["config"]["name"] == name

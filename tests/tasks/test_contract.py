@@ -27,6 +27,7 @@ TASKS = {
         for preset, task in at_once().items()
         if task != "LanguageModelTask"
     },
+    "dna": ("experiment=dna", "model.hidden_size=8", "data.sizes=[200,40,40]", "task.reverse_complement=both"),
 }
 
 
