@@ -45,7 +45,7 @@ def at_once() -> dict[str, str]:
 
 def _is_at_once(preset: str) -> bool:
     data = chosen(preset).get("data")
-    if data is None or "kjv" in data:  # a book
+    if data is None or "kjv" in data or data == "cmudict":  # a book, a dictionary
         return False
     keys = declared_keys(OmegaConf.load(CONF / "data" / f"{data}.yaml")["_target_"])
     return keys is not None and not keys.files and keys.hub is None

@@ -12,6 +12,7 @@ from tests.data_parallel import trained
 from tests.numbers_language import of_numbers, write_numbers
 from tests.served import DEVICE
 from tests.shipped import shipped_tasks, task_of
+from tests.spelled_words import of_words
 
 STEPS = 12
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
@@ -32,6 +33,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "dna": ["experiment=dna", "data.sizes=[61,21,21]", "data.batch_size=8"],
         "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
+        "pronunciation": [each for each in of_words(tmp_path_factory.mktemp("words")) if "trainer" not in each],
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
@@ -79,6 +81,7 @@ NAMES = (
     "dna",
     "tagging",
     "translation",
+    "pronunciation",
     "forecasting",
     "answers",
 )

