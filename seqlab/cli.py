@@ -108,7 +108,8 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
     generate = _command(commands, "generate", _generate, "continue a prompt")
-    generate.add_argument("--prompt", required=True, help="the text to continue")
+    generate.add_argument("--prompt", help="the text to continue; music: a MIDI file, or train, validation or test")
+    generate.add_argument("--output", type=Path, metavar="FOLDER", help="music: where MIDI files and pictures go")
     generate.add_argument("--max-new-tokens", type=positive, default=200, metavar="N", help="the most tokens to add")
     choice = generate.add_mutually_exclusive_group()
     choice.add_argument("--greedy", action="store_true", help="always the likeliest token")
@@ -205,6 +206,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     run_dir = _open_run(args)
     with quick_imports():
+        from seqlab.commands.compose import is_music
         from seqlab.commands.generate import generate
         from seqlab.nn.models.generation import Sampling
         from seqlab.run.load import load_run
@@ -213,9 +215,28 @@ def _generate(args: argparse.Namespace) -> int:
         raise InputError(
             "--greedy takes the likeliest token, so --top-k and --top-p have nothing to choose; drop one side"
         )
+    run = load_run(run_dir)
+    if is_music(run):
+        return _compose(args, run)
+    if args.output is not None or args.prompt is None:
+        text = f"{run_dir} writes text: "
+        raise InputError(text + ("leave out --output" if args.prompt is not None else "give --prompt TEXT"))
     sampling = Sampling(args.greedy, args.temperature, args.top_k, args.top_p)
-    texts = generate(load_run(run_dir), args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
+    texts = generate(run, args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
     print(f"\n{'-' * 40}\n".join(texts))
+    return 0
+
+
+def _compose(args: argparse.Namespace, run: Any) -> int:
+    from seqlab.commands.compose import write_pieces
+
+    if args.greedy or args.top_k is not None or args.top_p is not None:
+        raise InputError("--greedy, --top-k and --top-p are for tokens; the notes of a frame are drawn one by one")
+    if args.output is None:
+        raise InputError(f"{run.run_dir} writes music: give --output FOLDER for the MIDI files")
+    frames = (args.max_new_tokens, args.temperature, args.num_samples, args.seed)
+    for file in write_pieces(run, args.prompt, args.output, *frames):
+        print(file)
     return 0
 
 

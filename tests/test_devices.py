@@ -32,6 +32,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
+        "music": ["experiment=canon", "data.sizes=[20,5,5]", "data.frames=20", "data.batch_size=4"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
@@ -78,6 +79,7 @@ NAMES = (
     "tagging",
     "translation",
     "forecasting",
+    "music",
     "answers",
 )
 

@@ -11,8 +11,10 @@ from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.callbacks.confusion import ConfusionMatrix
 from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure
+from seqlab.callbacks.forecasts import ForecastFigures
 from seqlab.callbacks.gradients import GradientsByLag
 from seqlab.callbacks.metrics import TrainingMetrics
+from seqlab.callbacks.piano_rolls import PianoRollFigures
 from seqlab.callbacks.progress import EpochLines, ProgressLines, RichProgress
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "AttentionMaps",
     "ConfusionMatrix",
     "EpochLines",
+    "ForecastFigures",
     "GradientsByLag",
     "Observer",
+    "PianoRollFigures",
     "ProgressLines",
     "RichProgress",
     "RunCheckpoint",

@@ -20,6 +20,7 @@ from seqlab.data.core.cut import Cut
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
+from seqlab.data.core.stream_data import Windows
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
 from seqlab.data.forecasting.generated import Sine, Threshold
 from seqlab.data.forecasting.module import ForecastData
@@ -36,9 +37,14 @@ from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.data.language_model.hub import Hub
-from seqlab.data.language_model.module import LanguageModelData, Windows
+from seqlab.data.language_model.module import LanguageModelData
 from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
 from seqlab.data.language_model.sources import Hello, KingJames, Source, TextFiles
+from seqlab.data.music.batch import MusicBatch, MusicSpec, RollStream
+from seqlab.data.music.generated import Canon
+from seqlab.data.music.module import MusicData
+from seqlab.data.music.presets import canon_data, chorales_data, midi_data, rolls_data
+from seqlab.data.music.sources import Chorales, MidiFiles, PianoRolls, Piece
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.hub import TaggedHub
@@ -66,7 +72,9 @@ __all__ = [
     "BabiFiles",
     "Batch",
     "Batching",
+    "Canon",
     "CharacterVocabulary",
+    "Chorales",
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
@@ -89,10 +97,17 @@ __all__ = [
     "LabelledText",
     "LanguageModelData",
     "LanguageModelSpec",
+    "MidiFiles",
+    "MusicBatch",
+    "MusicData",
+    "MusicSpec",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
+    "PianoRolls",
+    "Piece",
+    "RollStream",
     "SentencePair",
     "Series",
     "SeriesFiles",
@@ -128,6 +143,8 @@ __all__ = [
     "World",
     "answer_data",
     "babi_data",
+    "canon_data",
+    "chorales_data",
     "ewt_data",
     "from_options",
     "grammar_data",
@@ -137,11 +154,13 @@ __all__ = [
     "kjv_web_data",
     "labelled_data",
     "load_vocabulary",
+    "midi_data",
     "mr_data",
     "multi30k_data",
     "parallel_data",
     "ptb_data",
     "read_spec",
+    "rolls_data",
     "series_data",
     "sine_data",
     "tagged_data",

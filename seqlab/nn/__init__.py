@@ -36,6 +36,7 @@ from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF, bio_constraints
 from seqlab.nn.models.decoder import Decoder
 from seqlab.nn.models.forecaster import Forecaster, QuantileHead
+from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
 from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
@@ -63,7 +64,9 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Forecaster",
+    "FrameHead",
     "FrameInput",
+    "FrameModel",
     "GRUCell",
     "GatedCell",
     "IRNNCell",
@@ -104,6 +107,7 @@ __all__ = [
     "WindowModel",
     "WordInput",
     "bio_constraints",
+    "compose",
     "initialize",
     "match_parameters",
     "norms_by_distance",

@@ -14,6 +14,7 @@ from seqlab.tasks.devices import global_mean
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
 from seqlab.tasks.language_model import LanguageModelTask
+from seqlab.tasks.music import MusicTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tagging import TaggingTask
 from seqlab.tasks.translation import Scoring, TranslationTask
@@ -25,6 +26,7 @@ __all__ = [
     "Examples",
     "ForecastTask",
     "LanguageModelTask",
+    "MusicTask",
     "Prediction",
     "Scoring",
     "SequenceTask",

@@ -19,6 +19,7 @@ TRAINED = {
     "TaggingTask": ["experiment=grammar_tagger", "data.layer=entities", "data.sizes=[60,30,30]"],
     "AnswerTask": ["experiment=world_answers"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
+    "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
 

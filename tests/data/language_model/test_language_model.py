@@ -167,7 +167,7 @@ def test_training_text_shorter_than_the_batch_is_refused(tmp_path):
     data = from_options(LanguageModelData, three(tmp_path, "12345", "12345", "12345"), batch_size=5)
     with pytest.raises(InputError) as caught:
         data.train_dataloader()
-    assert "has 4 targets, fewer than data.batch_size=5 rows: give more text or data.batch_size=4" in str(caught.value)
+    assert "has 4 targets, fewer than data.batch_size=5 rows: give more data or data.batch_size=4" in str(caught.value)
 
 
 def test_the_evaluation_batch_is_clamped_with_a_log_line(tmp_path, caplog):
