@@ -24,7 +24,8 @@ from seqlab.data.core.stream_data import Windows
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
 from seqlab.data.forecasting.generated import Sine, Threshold
 from seqlab.data.forecasting.module import ForecastData
-from seqlab.data.forecasting.presets import series_data, sine_data, threshold_data
+from seqlab.data.forecasting.observed import ObservedSeries
+from seqlab.data.forecasting.presets import observed_data, series_data, sine_data, threshold_data
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
@@ -101,6 +102,7 @@ __all__ = [
     "MusicBatch",
     "MusicData",
     "MusicSpec",
+    "ObservedSeries",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
@@ -157,6 +159,7 @@ __all__ = [
     "midi_data",
     "mr_data",
     "multi30k_data",
+    "observed_data",
     "parallel_data",
     "ptb_data",
     "read_spec",
