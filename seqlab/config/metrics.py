@@ -19,6 +19,9 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "bleu": "max",
     "chrf": "max",
     "note_f1": "max",
+    "wer": "min",
+    "cer": "min",
+    "exact_match": "max",
     "mae": "min",
     "rmse": "min",
     "crps": "min",
@@ -44,6 +47,7 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "AnswerTask": _CLASSES,
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
+    "TranscriptionTask": ("loss", "wer", "cer", "exact_match"),
     "MusicTask": ("loss", "note_f1"),
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }

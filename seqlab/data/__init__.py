@@ -53,6 +53,12 @@ from seqlab.data.tagging.module import TaggingData
 from seqlab.data.tagging.presets import ewt_data, grammar_data, tagged_data, wnut17_data
 from seqlab.data.tagging.sources import TaggedFiles
 from seqlab.data.tagging.words import WordReading, WordVectors
+from seqlab.data.transcription.batch import Recording, TranscriptionBatch, TranscriptionSpec
+from seqlab.data.transcription.features import LogMel
+from seqlab.data.transcription.module import TranscriptionData
+from seqlab.data.transcription.presets import recordings_data, spoken_digits_data, synthetic_digits_data
+from seqlab.data.transcription.sources import Recordings, SpokenDigits, Utterance
+from seqlab.data.transcription.spoken import SyntheticDigits
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
@@ -98,6 +104,7 @@ __all__ = [
     "LabelledText",
     "LanguageModelData",
     "LanguageModelSpec",
+    "LogMel",
     "MidiFiles",
     "MusicBatch",
     "MusicData",
@@ -109,6 +116,8 @@ __all__ = [
     "ParallelTables",
     "PianoRolls",
     "Piece",
+    "Recording",
+    "Recordings",
     "RollStream",
     "SentencePair",
     "Series",
@@ -117,10 +126,12 @@ __all__ = [
     "Sine",
     "Source",
     "Spec",
+    "SpokenDigits",
     "StoryQuestion",
     "Stream",
     "StreamLoader",
     "SubwordVocabulary",
+    "SyntheticDigits",
     "TableFormat",
     "TagFormat",
     "TaggedFiles",
@@ -133,9 +144,13 @@ __all__ = [
     "Threshold",
     "TinySentiment",
     "TokenizerSettings",
+    "TranscriptionBatch",
+    "TranscriptionData",
+    "TranscriptionSpec",
     "TranslationBatch",
     "TranslationData",
     "TranslationSpec",
+    "Utterance",
     "Vocabulary",
     "WindowCut",
     "Windows",
@@ -163,9 +178,12 @@ __all__ = [
     "parallel_data",
     "ptb_data",
     "read_spec",
+    "recordings_data",
     "rolls_data",
     "series_data",
     "sine_data",
+    "spoken_digits_data",
+    "synthetic_digits_data",
     "tagged_data",
     "text_data",
     "threshold_data",

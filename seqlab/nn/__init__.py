@@ -34,6 +34,7 @@ from seqlab.nn.models.beams import Translations
 from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF, bio_constraints
+from seqlab.nn.models.ctc import SymbolHead, Transcriber, beam_labels, greedy_labels
 from seqlab.nn.models.decoder import Decoder
 from seqlab.nn.models.forecaster import Forecaster, QuantileHead
 from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
@@ -96,18 +97,22 @@ __all__ = [
     "SLSTMCell",
     "SequenceEncoder",
     "Standardize",
+    "SymbolHead",
     "TagHead",
     "Tagger",
     "TokenHead",
     "TokenInput",
+    "Transcriber",
     "TransformerEncoder",
     "Translations",
     "Translator",
     "UGRNNCell",
     "WindowModel",
     "WordInput",
+    "beam_labels",
     "bio_constraints",
     "compose",
+    "greedy_labels",
     "initialize",
     "match_parameters",
     "norms_by_distance",

@@ -17,6 +17,7 @@ from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.music import MusicTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.tagging import TaggingTask
+from seqlab.tasks.transcription import TranscriptionTask
 from seqlab.tasks.translation import Scoring, TranslationTask
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "StateCarry",
     "StepOutput",
     "TaggingTask",
+    "TranscriptionTask",
     "TranslationTask",
     "global_mean",
 ]
