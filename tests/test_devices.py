@@ -35,6 +35,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
         "music": ["experiment=canon", "data.sizes=[20,5,5]", "data.frames=20", "data.batch_size=4"],
         "transcription": of_tones(tmp_path_factory.mktemp("tones"), 26),
+        "captions": ["experiment=scenes", "data.sizes=[22,5,5]", "data.batch_size=6", "model.hidden_size=12"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
@@ -83,6 +84,7 @@ NAMES = (
     "forecasting",
     "music",
     "transcription",
+    "captions",
     "answers",
 )
 

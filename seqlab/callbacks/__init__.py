@@ -9,6 +9,7 @@ from seqlab.callbacks.attention import AnswerAttention, AttentionMaps
 from seqlab.callbacks.checkpoint import RunCheckpoint
 from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.callbacks.confusion import ConfusionMatrix
+from seqlab.callbacks.descriptions import DescriptionFigures
 from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure
 from seqlab.callbacks.forecasts import ForecastFigures
@@ -23,6 +24,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "AttentionMaps",
     "ConfusionMatrix",
+    "DescriptionFigures",
     "EpochLines",
     "ForecastFigures",
     "GradientsByLag",

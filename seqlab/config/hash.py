@@ -63,6 +63,7 @@ OBSERVERS: Final = (
     "seqlab.callbacks.AnswerAttention",
     "seqlab.callbacks.AttentionMaps",
     "seqlab.callbacks.ConfusionMatrix",
+    "seqlab.callbacks.DescriptionFigures",
     "seqlab.callbacks.ForecastFigures",
     "seqlab.callbacks.GradientsByLag",
     "seqlab.callbacks.PianoRollFigures",

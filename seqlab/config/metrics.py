@@ -48,6 +48,7 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
     "TranscriptionTask": ("loss", "wer", "cer", "exact_match"),
+    "CaptionTask": (*_TOKENS, "bleu", "exact_match"),
     "MusicTask": ("loss", "note_f1"),
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }

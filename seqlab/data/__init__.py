@@ -10,6 +10,12 @@ from seqlab.data.answers.module import AnswerData
 from seqlab.data.answers.presets import answer_data, babi_data, world_data
 from seqlab.data.answers.sources import BabiFiles
 from seqlab.data.answers.world import World
+from seqlab.data.captions.batch import CaptionBatch, CaptionSpec
+from seqlab.data.captions.module import CaptionData
+from seqlab.data.captions.pictures import NamedPicture
+from seqlab.data.captions.presets import pictures_data, scenes_data
+from seqlab.data.captions.scenes import Scenes
+from seqlab.data.captions.sources import Described, Pictures
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
 from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
@@ -80,12 +86,16 @@ __all__ = [
     "Batch",
     "Batching",
     "Canon",
+    "CaptionBatch",
+    "CaptionData",
+    "CaptionSpec",
     "CharacterVocabulary",
     "Chorales",
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
     "Cut",
+    "Described",
     "ExampleData",
     "ExampleLoader",
     "Files",
@@ -109,16 +119,19 @@ __all__ = [
     "MusicBatch",
     "MusicData",
     "MusicSpec",
+    "NamedPicture",
     "ObservedSeries",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
     "PianoRolls",
+    "Pictures",
     "Piece",
     "Recording",
     "Recordings",
     "RollStream",
+    "Scenes",
     "SentencePair",
     "Series",
     "SeriesFiles",
@@ -176,10 +189,12 @@ __all__ = [
     "multi30k_data",
     "observed_data",
     "parallel_data",
+    "pictures_data",
     "ptb_data",
     "read_spec",
     "recordings_data",
     "rolls_data",
+    "scenes_data",
     "series_data",
     "sine_data",
     "spoken_digits_data",

@@ -31,6 +31,7 @@ from seqlab.nn.layers.transformer import TransformerEncoder
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.beams import Translations
+from seqlab.nn.models.captioner import Captioner, FeatureInput, PictureInput
 from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF, bio_constraints
@@ -46,7 +47,7 @@ from seqlab.nn.models.ngram import KneserNey
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
-from seqlab.nn.models.translator import Translator
+from seqlab.nn.models.translator import EncoderDecoder, Translator
 from seqlab.nn.models.window import WindowModel
 from seqlab.nn.recording import LayerCall, record_states
 from seqlab.nn.size import match_parameters
@@ -58,12 +59,15 @@ __all__ = [
     "Attention",
     "AttentionPooling",
     "Bidirectional",
+    "Captioner",
     "CharacterEncoder",
     "ClassHead",
     "Classifier",
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",
+    "EncoderDecoder",
+    "FeatureInput",
     "Forecaster",
     "FrameHead",
     "FrameInput",
@@ -89,6 +93,7 @@ __all__ = [
     "ModuleCell",
     "NextTokenModel",
     "PeepholeLSTMCell",
+    "PictureInput",
     "Pooling",
     "QuantileHead",
     "RNNCell",

@@ -7,6 +7,7 @@ them.
 
 from seqlab.tasks.answer import AnswerTask
 from seqlab.tasks.base import SequenceTask, StepOutput
+from seqlab.tasks.captions import CaptionTask
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
@@ -22,6 +23,7 @@ from seqlab.tasks.translation import Scoring, TranslationTask
 
 __all__ = [
     "AnswerTask",
+    "CaptionTask",
     "ClassificationTask",
     "CountingTask",
     "Examples",

@@ -216,6 +216,7 @@ OBSERVED = {
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "canon": ["data.sizes=[8,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "recordings": ["trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "scenes": ["data.sizes=[16,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
     "translation": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.hidden_size=16"],
 }

@@ -21,6 +21,7 @@ TRAINED = {
     "AnswerTask": ["experiment=world_answers"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
     "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
+    "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],
     "TranscriptionTask": ["experiment=recordings"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
