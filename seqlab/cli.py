@@ -121,6 +121,15 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     generate.add_argument("--num-samples", type=positive, default=1, metavar="N", help="how many texts")
     generate.add_argument("--seed", type=int, default=0, help="of the random draws")
 
+    chat = _command(commands, "chat", _chat, "talk with a language model of conversations")
+    chat.add_argument("--page", action="store_true", help="on a page of this machine, not in the terminal")
+    chat.add_argument("--port", type=int, default=0, metavar="N", help="of the page; 0: a free one")
+    chat.add_argument("--temperature", type=float, default=0.7, metavar="X", help="below 1 sharpens, above 1 flattens")
+    chat.add_argument(
+        "--top-p", type=float, default=0.9, metavar="P", help="draw from the likeliest tokens that make up P"
+    )
+    chat.add_argument("--seed", type=int, default=0, help="of the random draws")
+
     complete = _command(commands, "complete", _complete, "list the likeliest continuations, as a search box does")
     complete.add_argument("text", help="the text to continue")
     complete.add_argument("-k", type=positive, default=10, help="how many")
@@ -237,6 +246,28 @@ def _compose(args: argparse.Namespace, run: Any) -> int:
     frames = (args.max_new_tokens, args.temperature, args.num_samples, args.seed)
     for file in write_pieces(run, args.prompt, args.output, *frames):
         print(file)
+    return 0
+
+
+def _chat(args: argparse.Namespace) -> int:
+    run_dir = _open_run(args)
+    with quick_imports():
+        from seqlab.commands.chat import page, talk
+        from seqlab.nn.models.generation import Sampling
+        from seqlab.run.load import load_run
+
+    sampling = Sampling(temperature=args.temperature, top_p=args.top_p)
+    run = load_run(run_dir)
+    if not args.page:
+        return talk(run, sampling, args.seed)
+    server = page(run, sampling, args.seed, args.port)
+    print(f"http://127.0.0.1:{server.server_port} (Ctrl-C ends)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.server_close()
     return 0
 
 

@@ -64,6 +64,7 @@ _PLACES: Final = ("cache_dir",)
 DECLARED: Final[Mapping[str, PathKeys]] = {
     "seqlab.data.answer_data": PathKeys(_SPLITS, hub="hub", names=_SPLITS),
     "seqlab.data.babi_data": _FOLDER,
+    "seqlab.data.dialogues_data": _FILES,
     "seqlab.data.ewt_data": _FOLDER,
     "seqlab.data.hub_data": PathKeys(hub="path", hub_files="data_files"),
     "seqlab.data.labelled_data": PathKeys(("path", *_SPLITS), hub="hub", names=_SPLITS),
@@ -83,6 +84,7 @@ DECLARED: Final[Mapping[str, PathKeys]] = {
     # The parts of these, for a configuration that combines them itself.
     "seqlab.data.AnswerHub": _SET,
     "seqlab.data.BabiFiles": _SOURCE,
+    "seqlab.data.Dialogues": _SOURCE,
     "seqlab.data.Files": _FILES,
     "seqlab.data.Hub": _SET,
     "seqlab.data.HubDataset": PathKeys(hub="path", hub_files="data_files"),

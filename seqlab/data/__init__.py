@@ -43,9 +43,18 @@ from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.language_model.conversations import Chitchat, Dialogues
 from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData
-from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
+from seqlab.data.language_model.presets import (
+    chitchat_data,
+    dialogues_data,
+    hello_data,
+    hub_data,
+    king_james_data,
+    ptb_data,
+    text_data,
+)
 from seqlab.data.language_model.sources import Hello, KingJames, Source, TextFiles
 from seqlab.data.music.batch import MusicBatch, MusicSpec, RollStream
 from seqlab.data.music.generated import Canon
@@ -90,12 +99,14 @@ __all__ = [
     "CaptionData",
     "CaptionSpec",
     "CharacterVocabulary",
+    "Chitchat",
     "Chorales",
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
     "Cut",
     "Described",
+    "Dialogues",
     "ExampleData",
     "ExampleLoader",
     "Files",
@@ -174,7 +185,9 @@ __all__ = [
     "answer_data",
     "babi_data",
     "canon_data",
+    "chitchat_data",
     "chorales_data",
+    "dialogues_data",
     "ewt_data",
     "from_options",
     "grammar_data",

