@@ -6,7 +6,6 @@ from seqlab.report.groups import Group, Report
 from seqlab.report.labels import (
     decimals_of,
     duration_text,
-    labels,
     listed,
     memory_text,
     number_text,
@@ -38,7 +37,7 @@ def choice_columns(report: Report) -> list[Column]:
     for key in report.tune:
         values = [choice.values[key] if choice and choice.values else "" for choice in choices]
         edges = [" ^" if choice and key in choice.at_edge else "" for choice in choices]
-        texts = [report.name_of(text) + edge for text, edge in zip(labels(key, values), edges, strict=True)]
+        texts = [report.name_of(text) + edge for text, edge in zip(report.texts(key, values), edges, strict=True)]
         columns.append((chosen_title(report.name_of(key)), texts))
     every = frozenset[Any]().union(*(choice.tried for choice in choices if choice))
     tried = [f"{len(choice.tried)}{'' if choice.tried == every else ' ~'}" if choice else "" for choice in choices]
@@ -233,7 +232,7 @@ def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
     heading = f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     lines = [f"{heading}:" if listed else f"{heading}."]
     for run in listed[:limit]:
-        cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
+        cell = "".join(f" {key}={report.texts(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
         seed = f" seed={run.seed}" if run.seed is not None and "seed" not in report.by else ""
         where = f" (on {run.host})" if run.status == "running" else ""
         lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))

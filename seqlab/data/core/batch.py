@@ -85,7 +85,8 @@ def read_spec(fields: Mapping[str, Any]) -> Spec:
         TypeError: the fields are not those of the subclass.
 
     Example:
-        >>> read_spec({"kind": "classification", "vocab_size": 9, "unit": "word", "labels": ["no", "yes"]}).output_names()
+        >>> spec = read_spec({"kind": "classification", "vocab_size": 9, "unit": "word", "labels": ["no", "yes"]})
+        >>> spec.output_names()
         {'labels': ['no', 'yes']}
     """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
