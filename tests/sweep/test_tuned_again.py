@@ -51,6 +51,16 @@ def test_a_run_that_was_pruned_before_does_not_stand_for_the_new_one_in_its_plac
     assert ("failed optimizer.lr=0.4" if how == "fail" else "nothing is pruned, since optimizer.lr=0.4 is") in out
 
 
+def test_what_becomes_of_runs_of_other_code_is_told_once(sweep, capfd):
+    sweep()
+    capfd.readouterr()
+    with other_code():
+        sweep("rerun_changed=true")
+    lines = [line for line in capfd.readouterr().err.splitlines() if "of other code or data" in line]
+    jobs = [line.count("seed=") + line.count(" and 2 more") * 2 for line in lines]
+    assert jobs == [6, 1] and "seed=7" in lines[1]  # all at the first rung; the chosen setting with its fresh seed
+
+
 def test_a_new_run_beside_the_old_one_decides_nothing_once_the_old_code_is_back(sweep):
     def stop(*_):
         if sweep.count == 4:  # when all new runs are paused
