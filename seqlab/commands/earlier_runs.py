@@ -100,9 +100,9 @@ class EarlierRuns:
             return
         if rerun == keep:
             raise InputError(
-                f"runs of this sweep are of other code or data ({describe_changes(changed)}): put that back, or rerun_changed=true runs "
-                "them again, and each old result stays until the new one completes; keep_changed=true keeps what has "
-                "completed as it is"
+                f"runs of this sweep are of other code or data ({describe_changes(changed)}): put that back, or "
+                "rerun_changed=true runs them again, and each old result stays until the new one completes; "
+                "keep_changed=true keeps what has completed as it is"
             )
         # A run is of one code: what has not completed can't go on, and begins anew either way.
         self._anew = {each.folder for each in changed if rerun or not each.is_complete}

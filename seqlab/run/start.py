@@ -77,6 +77,7 @@ class Start:
             OSError: the process could not be started.
         """
         self.trained_in = run_dir = attempt.claim.run_dir
+        attempt.pause_at = self.pause_at
         if attempt.is_complete:
             return attempt.note_end(0)
         try:

@@ -99,14 +99,23 @@ class TunedSweep:
 
     def _prune(self, sweep: Sweep, verdict: Verdict) -> None:
         """Prunes the runs of settings that do not go on, those beside a failed one, too."""
+        replaced = 0
         for job in verdict.group.jobs((*verdict.pruned, *verdict.failed)):
             state = sweep.progress.jobs[job.number]
             if state.status == PAUSED:
                 reason = f"pruned at step {state.place.step} of {state.place.steps}: other settings were better"
                 try:
                     sweep.prune(job.number, reason)
+                    replaced += state.is_replacement
                 except AtWorkError as error:  # somebody resumes it: it is theirs now
                     print(f"seqlab: {error}", file=sys.stderr, flush=True)
+        if replaced:
+            print(
+                f"seqlab: {_runs(replaced)} that {'is' if replaced == 1 else 'are'} pruned now began anew, to replace "
+                "what was there: the old results stay, and a report still reads them",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _choose(self, sweep: Sweep) -> None:
         progress = sweep.progress

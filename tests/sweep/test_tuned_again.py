@@ -1,5 +1,6 @@
 """A sweep that tunes, in a folder that has runs already: of other code, other rungs or other values."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,9 +57,13 @@ def test_what_becomes_of_runs_of_other_code_is_told_once(sweep, capfd):
     capfd.readouterr()
     with other_code():
         sweep("rerun_changed=true")
-    lines = [line for line in capfd.readouterr().err.splitlines() if "of other code or data" in line]
-    jobs = [line.count("seed=") + line.count(" and 2 more") * 2 for line in lines]
-    assert jobs == [6, 1] and "seed=7" in lines[1]  # all at the first rung; the chosen setting with its fresh seed
+    lines = capfd.readouterr().err.splitlines()
+    assert [re.findall(r"lr=(\S+),seed=(\d)|and (2) more|(2) runs that are pruned", line) for line in lines] == [
+        [*((rate, seed, "", "") for rate in ("0.1", "0.2") for seed in "12"), ("", "", "2", "")],  # before the first
+        *[[("", "", "", "2")]] * 2,  # at each rung, of what it prunes
+        [("0.2", "7", "", "")],  # with the fresh seed
+    ]
+    assert "a report still reads them" in lines[1]
 
 
 def test_a_new_run_beside_the_old_one_decides_nothing_once_the_old_code_is_back(sweep):
