@@ -37,7 +37,8 @@ def choice_columns(report: Report) -> list[Column]:
     for key in report.tune:
         values = [choice.values[key] if choice and choice.values else "" for choice in choices]
         edges = [" ^" if choice and key in choice.at_edge else "" for choice in choices]
-        texts = [report.name_of(text) + edge for text, edge in zip(report.texts(key, values), edges, strict=True)]
+        marks = [edge + (" =" if choice and choice.tied else "") for choice, edge in zip(choices, edges, strict=True)]
+        texts = [report.name_of(text) + mark for text, mark in zip(report.texts(key, values), marks, strict=True)]
         columns.append((chosen_title(report.name_of(key)), texts))
     every = frozenset[Any]().union(*(choice.tried for choice in choices if choice))
     tried = [f"{len(choice.tried)}{'' if choice.tried == every else ' ~'}" if choice else "" for choice in choices]
@@ -200,6 +201,8 @@ def _tuning_lines(report: Report) -> list[str]:
     ]
     if any(choice.at_edge for choice in choices):
         lines.append("^ at the edge of the values tried: a better one may lie beyond, try more.")
+    if any(choice.tied for choice in choices):
+        lines.append("= others have the same mean: of equal ones the first is chosen, by size or alphabet.")
     if len({choice.tried for choice in choices}) > 1:
         lines.append("~ not all values that other groups tried: less tuned.")
     if any(not choice.judged and not choice.problem for choice in choices):

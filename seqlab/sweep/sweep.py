@@ -30,7 +30,8 @@ from seqlab.sweep.plan import plan_jobs
 from seqlab.sweep.progress import AS_MEANT, Job, Progress
 from seqlab.sweep.screen import Screen
 from seqlab.sweep.sweeper_values import check_rungs, listed
-from seqlab.sweep.tuning import Tuning, read_options
+from seqlab.sweep.tuning import Tuning
+from seqlab.sweep.tuning_options import read_options
 
 _POLL_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 10.0  # for a job to stop whose supervisor is gone

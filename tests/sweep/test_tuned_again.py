@@ -7,11 +7,12 @@ from contextlib import contextmanager
 import pytest
 
 from seqlab import cli
-from seqlab.report import compare
+from seqlab.report import compare, render
 from seqlab.run.comparison import Differences
 from seqlab.sweep.plan import plan_jobs
 from seqlab.sweep.progress import Job
-from seqlab.sweep.tuning import Options, Tuning
+from seqlab.sweep.tuning import Tuning
+from seqlab.sweep.tuning_options import Options
 from tests.command import prepare_here
 from tests.sweep.test_tuned import Runs, loss_of
 
@@ -105,6 +106,28 @@ def test_of_equal_settings_of_several_keys_the_sweep_and_the_report_choose_the_s
     values = ("model.hidden_size=4,8", "optimizer.lr=0.1,0.2", "seed=1", "hydra.sweeper.rungs=[]")
     _, trained = sweep(*values, f"hydra.sweeper.tune=[{','.join(tune)}]")
     assert trained[-1] == (reported(*tune)["optimizer.lr"], 7, 1)
+
+
+def test_of_equal_choices_of_a_group_both_take_the_same_and_say_so(sweep, capfd):
+    sweep.loss = lambda config, share: 1.0
+    tune = ("hydra.sweeper.tune=[model/cell]", "hydra.sweeper.rungs=[]", "hydra.sweeper.fresh_seeds=[]")
+    # By their names ind_rnn is the first; by what they hold, as a report knows them, it is IRNNCell.
+    sweep("model/cell=ind_rnn,irnn", "optimizer.lr=0.1", "seed=1", *tune)
+    assert "chosen model/cell=irnn, mean val/loss 1, as is that of model/cell=ind_rnn: the first is taken" in (
+        capfd.readouterr().out
+    )
+    report = compare(["runs/t"], by=["seed"], tune=["model.cell"])
+    assert report.groups[0].choice.values["model.cell"]["_target_"] == "seqlab.nn.IRNNCell"
+    text = render(report, "table")
+    assert re.search(r"irnn =\s", text) and "= others have the same mean" in text
+
+
+def test_of_equal_settings_at_a_rung_a_line_names_those_that_are_pruned(sweep, capfd):
+    sweep.loss = lambda config, share: 1.0
+    sweep("seed=1", "hydra.sweeper.rungs=[0.5]")
+    out = capfd.readouterr().out
+    assert "pruned optimizer.lr=0.4 (as good as the last that goes on: optimizer.lr=0.4)" in out
+    assert "chosen optimizer.lr=0.1, mean val/loss 1, as is that of optimizer.lr=0.2: the first is taken" in out
 
 
 def test_the_seed_of_jobs_that_are_given_none_is_no_fresh_one(sweep, capfd):
