@@ -6,7 +6,6 @@ from seqlab.report.groups import Group, Report
 from seqlab.report.labels import (
     decimals_of,
     duration_text,
-    labels,
     listed,
     memory_text,
     number_text,
@@ -38,7 +37,8 @@ def choice_columns(report: Report) -> list[Column]:
     for key in report.tune:
         values = [choice.values[key] if choice and choice.values else "" for choice in choices]
         edges = [" ^" if choice and key in choice.at_edge else "" for choice in choices]
-        texts = [report.name_of(text) + edge for text, edge in zip(labels(key, values), edges, strict=True)]
+        marks = [edge + (" =" if choice and choice.tied else "") for choice, edge in zip(choices, edges, strict=True)]
+        texts = [report.name_of(text) + mark for text, mark in zip(report.texts(key, values), marks, strict=True)]
         columns.append((chosen_title(report.name_of(key)), texts))
     every = frozenset[Any]().union(*(choice.tried for choice in choices if choice))
     tried = [f"{len(choice.tried)}{'' if choice.tried == every else ' ~'}" if choice else "" for choice in choices]
@@ -201,6 +201,8 @@ def _tuning_lines(report: Report) -> list[str]:
     ]
     if any(choice.at_edge for choice in choices):
         lines.append("^ at the edge of the values tried: a better one may lie beyond, try more.")
+    if any(choice.tied for choice in choices):
+        lines.append("= others have the same mean: of equal ones the first is chosen, by size or alphabet.")
     if len({choice.tried for choice in choices}) > 1:
         lines.append("~ not all values that other groups tried: less tuned.")
     if any(not choice.judged and not choice.problem for choice in choices):
@@ -233,7 +235,7 @@ def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
     heading = f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     lines = [f"{heading}:" if listed else f"{heading}."]
     for run in listed[:limit]:
-        cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
+        cell = "".join(f" {key}={report.texts(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
         seed = f" seed={run.seed}" if run.seed is not None and "seed" not in report.by else ""
         where = f" (on {run.host})" if run.status == "running" else ""
         lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))

@@ -120,7 +120,7 @@ def as_csv_of_groups(report: Report) -> str:
     columns += ["difference", "difference_low", "difference_high", "pairs", "p", "detectable"]
     columns += ["mixed", "incomplete", "deciding", "deciding_mean"]
     if report.tune:
-        columns += [*map(chosen_title, report.tune), "tried", "at_edge", "choosing_seeds", "judged"]
+        columns += [*map(chosen_title, report.tune), "tried", "at_edge", "tied", "choosing_seeds", "judged"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
     for group in report.groups:
@@ -137,7 +137,7 @@ def as_csv_of_groups(report: Report) -> str:
         if choice := group.choice:
             chosen = choice.values or {}
             entry.update({chosen_title(key): full_text(chosen[key]) if key in chosen else None for key in report.tune})
-            entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)))
+            entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)), tied=choice.tied)
             entry.update(choosing_seeds=" ".join(map(str, choice.seeds)), judged="true" if choice.judged else "false")
         keys = [full_text(value) for value in group.key.values()]
         writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
@@ -280,6 +280,7 @@ def _entry(group: Group) -> dict[str, Any]:
             "values": choice.values,
             "tried": len(choice.tried),
             "at_edge": sorted(choice.at_edge),
+            "tied": choice.tied,
             "seeds": choice.seeds,
             "judged": choice.judged,
             "problem": choice.problem,

@@ -72,8 +72,9 @@ def _shown(report: Report, metrics: Iterable[str]) -> dict[str, str]:
         of_choices = [(group.choice.values or {}).get(key, "") for group in report.groups if group.choice]
         of_runs = [run.value(key) for run in report.runs]
         for values in (of_runs, of_choices, of_groups):
-            for value, label in zip(values, labels(key, values), strict=True):
-                shown |= {full_text(value): label, label: label}
+            by_class = labels(key, values)  # where a choice is shown as it was typed
+            for value, label, other in zip(values, report.texts(key, values), by_class, strict=True):
+                shown |= {full_text(value): label, other: label, label: label}
     shown.pop("", None)
     last = report.metric.rpartition("/")[2]
     named = [report.metric, report.deciding or report.metric, f"val/{last}", "val/loss", *metrics]

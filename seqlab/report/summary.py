@@ -8,6 +8,7 @@ from typing import Any
 
 from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
+from seqlab.report.choices import typed_choices
 from seqlab.report.collect import UNREADABLE, Run
 from seqlab.report.columns import group_name
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near_hint
@@ -100,6 +101,7 @@ def summarise(
         provenance=provenance([run for members in runs_of_groups for run in members]),
         notes=notes,
         runs=list(runs),
+        typed={key: typed_choices(key, runs) for key in [*keys, *tune]},
     )
     _mark_best(report, decided_by_highest)
     mixed = mixed_keys([members for sample in samples for members in sample.settings])

@@ -12,7 +12,7 @@ from torch import nn
 
 from seqlab.errors import InputError
 from seqlab.export import check, formats
-from seqlab.export.programs import plan
+from seqlab.export.kinds import plan
 from seqlab.nn import (
     Answerer,
     Classifier,
