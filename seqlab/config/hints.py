@@ -5,6 +5,7 @@ import importlib.resources
 import re
 import shlex
 import traceback
+from collections.abc import Sequence
 from typing import Final
 
 import hydra
@@ -37,7 +38,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override, text)
     if match := re.search(r"Could not override '([^']+)'", text):
-        return _explain_key(match[1])
+        return _explain_key(match[1], _overrides_at(error))
     if error.__cause__ is not None and (match := re.match(r"Error merging override (\S+)", text)):
         return f"{match[1]}: {str(error.__cause__).splitlines()[0]}"
     if match := re.search(r"Additional config directory '(.+)' not found", text):
@@ -61,9 +62,11 @@ def explain(error: Exception) -> str:
     return text
 
 
-def _explain_key(key: str) -> str:
-    """An override of a key that does not exist."""
-    keys, group = _keys(), key.partition(".")[0]
+def _explain_key(key: str, overrides: Sequence[str] = ()) -> str:
+    """An override of a key that does not exist, among all ``overrides``."""
+    keys, group, parent = _keys(), key.partition(".")[0], key.rpartition(".")[0]
+    if "." in parent and (whole := [text for text in overrides if text.startswith(f"{parent}=")]):
+        return f"{whole[0]} leaves no key {key}: give one of the two"
     if key in keys:  # it exists with the default choice
         return f"there is no configuration key {key} with the {group} that was chosen; leave it out"
     if choices := _choices_with(key):
@@ -82,6 +85,12 @@ def _file_read_at(error: Exception) -> str | None:
         return None
     variables = readers[-1].f_locals
     return str(variables.get("full_path") or variables.get("config_path"))
+
+
+def _overrides_at(error: Exception) -> list[str]:
+    """All overrides that Hydra was given."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((f.f_locals["overrides"] for f in frames if f.f_code.co_name == "load_configuration"), [])
 
 
 def _override_at(error: Exception) -> str | None:

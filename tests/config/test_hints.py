@@ -61,6 +61,12 @@ def test_a_key_of_another_choice_is_told_with_that_choice():
         compose_config(["data=hello", "model.num_layer=3"])
 
 
+def test_a_key_below_a_value_that_is_given_is_told_with_that_value():
+    with pytest.raises(InputError, match=r"data\.path=a\.csv leaves no key data\.path\.source: give one of the two"):
+        compose_config(["data=parallel", "data.path=a.csv", "data.path.source=a.de"])
+    assert compose_config(["data=parallel", "data.path.source=a.de"])["data"]["path"]["target"] is None
+
+
 def test_a_key_of_several_choices_is_told_with_all_of_them():
     with pytest.raises(InputError, match="; data=answers, data=classification, data=tagging have it"):
         compose_config(["data=text", "data.hub=x"])
