@@ -11,6 +11,7 @@ from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from lightning.fabric.utilities import registry
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from omegaconf import _utils, base
 
 
@@ -25,7 +26,8 @@ def be_quick() -> None:
     and a third of that where the same files were merged before, and only values differ.
 
     What is composed again, as by a sweep before its first job, is a copy. At each Trainer, Lightning looks for
-    callbacks among all installed packages.
+    callbacks among all installed packages. To place the parts of a small figure takes Matplotlib longer than to draw
+    them; no test looks at where a constrained layout puts them.
 
     Most of what a test makes is kept or freed by count: there is little for the collector of cycles to find.
     """
@@ -38,6 +40,7 @@ def be_quick() -> None:
     base.parse = _utils.parse = _parse_once
     ConfigStore.__deepcopy__ = lambda store, _: store
     registry.entry_points = functools.cache(registry.entry_points)
+    ConstrainedLayoutEngine.execute = lambda engine, figure: None
     gc.set_threshold(20_000, 20, 20)
 
 

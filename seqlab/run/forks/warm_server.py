@@ -58,7 +58,7 @@ class Server:
             raise
 
     def close(self) -> None:
-        """Ends the server. It tells its processes to stop, and waits for them; this process waits two seconds at most."""
+        """Ends the server. It tells its processes to stop, and waits for them; this process waits two seconds."""
         shutil.rmtree(self.folder, ignore_errors=True)
         assert self.process.stdin is not None
         self.process.stdin.close()
