@@ -48,10 +48,11 @@ def explain(error: Exception) -> str:
         if extra is not None:
             return f"{match[1]}={match[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
     if match := re.search(
-        r"(Ambiguous value for argument|Sweeping over Hydra's configuration).*?'(([^'=]+)=([^']*))'", text
+        r"(?:Ambiguous value for argument|Sweeping over Hydra's configuration).*?'(([^'=]+)=([^']*))'", text
     ):
-        several = "several values are a sweep: add -m; " if match[1].startswith("Ambiguous") else ""
-        return f"{match[2]}: {several}a list is written with brackets, {match[3]}=[{match[4]}]"
+        return f"{match[1]}: {_several_values(match[2], match[3])}"
+    if match := re.search(r"Sweep parameters '([^']+)' requires --multirun", text):
+        return f"{match[1]}: {_several_values(match[1].partition('=')[0], None)}"
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {match[1]} is not set, and the configuration needs it; set it"
     if match := re.search(r"Could not find '([\w/]+)/([^'/]+)' Available options in '[^']*':(.*)", text):
@@ -60,6 +61,17 @@ def explain(error: Exception) -> str:
         hint = f"did you mean {near[0]}? " if near else ""
         return f"{match[1]}={match[2]}: there is no such choice; {hint}the choices are {', '.join(choices)}"
     return text
+
+
+def _several_values(key: str, values: str | None) -> str:
+    """What is to be done about several values of a key, such as "1,2"; None: of a function, such as ``range(1,3)``."""
+    if key.startswith("hydra."):  # of the sweep itself, which can't be swept
+        many = "" if values is None or "(" in values else f"; a list is written with brackets, {key}=[{values}]"
+        return f"a key of the sweep itself takes one value{many}"
+    text = "several values are a sweep: add -m"
+    if values is None or ("." not in key and key != "model/cell"):
+        return text
+    return f"{text}; a list is written with brackets, {key.replace('/', '.')}=[{values}]"
 
 
 def _explain_key(key: str, overrides: Sequence[str] = ()) -> str:

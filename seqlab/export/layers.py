@@ -30,8 +30,15 @@ def scanned(model: nn.Module) -> nn.Module:
     """A copy of a model for export: it reads any number of steps, or one.
 
     Raises:
-        InputError: the step of a cell can't be captured.
+        InputError: the step of a cell can't be captured, or a cell has forward pre-hooks.
     """
+    for layer in model.modules():
+        if isinstance(layer, Recurrent) and layer.cell._forward_pre_hooks:
+            raise InputError(
+                f"{type(layer.cell).__name__} has a forward pre-hook, as pruning and the older weight_norm set one: an "
+                "exported step would run without it; make it permanent (torch.nn.utils.prune.remove, "
+                "remove_weight_norm), or take torch.nn.utils.parametrizations"
+            )
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     if isinstance(copied, Classifier):
         copied.tbptt_steps = None  # windows are for training: the answer is the same without
