@@ -19,6 +19,16 @@ def is_late(value: object) -> bool:
     return isinstance(value, str) and _LATE.fullmatch(value) is not None
 
 
+def referred_key(key: str, value: object) -> str | None:
+    """The dotted key that the value of a key refers to; None if it is no reference.
+
+    Example:
+        >>> referred_key("model.encoder.norm", "${..norm}"), referred_key("model.encoder.norm", "pre")
+        ('model.norm', None)
+    """
+    return ".".join(_target(tuple(key.split(".")), str(value))) if is_late(value) else None
+
+
 def references(group: Mapping[str, Any]) -> set[str]:
     """The keys of a group that its parts refer to.
 

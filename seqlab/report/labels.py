@@ -5,7 +5,8 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from seqlab.config.hash import canonical_json, flatten
-from seqlab.report.configs import MISSING, identity, referred_key
+from seqlab.config.parts import is_late
+from seqlab.report.configs import MISSING, identity
 
 MAX_NAMED = 6
 
@@ -166,7 +167,7 @@ def _objects(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
 def _references(values: Iterable[Any]) -> set[tuple[str, str]]:
     """The arguments of objects that refer to keys above them, with the references."""
     arguments = (argument for each in _objects(values) for argument in flatten(each))
-    return {(name, entry) for name, entry in arguments if referred_key(name, entry)}
+    return {(name, entry) for name, entry in arguments if is_late(entry)}
 
 
 def _common_arguments(values: Iterable[Any]) -> set[tuple[str, str]]:
