@@ -1,9 +1,16 @@
 """The configuration of ``seqlab train``, composed for a script."""
 
+import copy
+
 import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException
 
 from seqlab.config.compose import compose_config
 from seqlab.errors import InputError
+from seqlab.sweep.sweeper import register_sweepers
 
 
 def test_a_configuration_is_that_of_the_command_resolved():
@@ -23,3 +30,19 @@ def test_a_wrong_override_is_one_line(override, words):
     with pytest.raises(InputError, match=words) as caught:
         compose_config([override])
     assert "\n" not in str(caught.value)
+
+
+def test_a_sweepers_own_settings_are_known_once_it_is_registered(monkeypatch):
+    """Whatever was composed before in this process, and is remembered by the tests."""
+    Plugins.instance()  # it imports the module of Hydra's own sweeper anew
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", copy.deepcopy(store.repo))
+    store.store(group="hydra/sweeper", name="basic", node=BasicSweeperConf, provider="hydra")
+    tuned = {"overrides": ["data=hello", "hydra.sweeper.tune=[seed]"], "return_hydra_config": True}
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        with pytest.raises(ConfigCompositionException, match=r"hydra\.sweeper\.tune"):
+            compose("train", **tuned)
+        register_sweepers()
+        assert compose("train", **tuned).hydra.sweeper.tune == ["seed"]
