@@ -25,9 +25,14 @@ def labels(key: str, values: Iterable[Any]) -> list[str]:
 
         >>> labels("model.cell", [{"_target_": f"nn.{name}", "bias": True} for name in ("GRUCell", "LSTMCell")])
         ['GRUCell', 'LSTMCell']
+
+    A text that reads like another value is in quotes:
+
+        >>> labels("data.column", ["1", 1, "text"])
+        ['"1"', '1', 'text']
     """
     values = list(values)
-    full = [full_text(value) for value in values]
+    full = _apart(values, [full_text(value) for value in values])
     kinds = len(set(full))
     common = _common_arguments(values) if kinds > 1 else set()
     for left_out in (common, set()) if common else (common,):
@@ -60,7 +65,8 @@ def find_label(key: str, text: str, values: Sequence[Any]) -> set[int]:
         {0}
     """
     shown = labels(key, values)
-    return {number for number, value in enumerate(values) if text in (shown[number], full_text(value))}
+    found = {number for number, label in enumerate(shown) if text == label}
+    return found or {number for number, value in enumerate(values) if text == full_text(value)}
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
@@ -134,6 +140,15 @@ def shortened(names: Iterable[str], limit: int = MAX_NAMED) -> str:
 def runs_text(count: int) -> str:
     """A number of runs in words: ``1 run``, ``2 runs``."""
     return f"{count} run{'s' if count != 1 else ''}"
+
+
+def _apart(values: Sequence[Any], texts: Sequence[str]) -> list[str]:
+    """The texts of config values, those in quotes that would be taken for a value of another type."""
+    others = {text for value, text in zip(values, texts, strict=True) if not isinstance(value, str)}
+    return [
+        canonical_json(value) if isinstance(value, str) and text in others else text
+        for value, text in zip(values, texts, strict=True)
+    ]
 
 
 def _common_arguments(values: Iterable[Any]) -> set[tuple[str, str]]:
