@@ -9,6 +9,7 @@ from seqlab.report.labels import (
     listed,
     memory_text,
     number_text,
+    shortened,
     sort_key,
     whole_text,
 )
@@ -170,6 +171,10 @@ def caption(report: Report) -> list[str]:
     lines.append(f"tokens/s: median; time: mean time of training{memory}.")
     if any(group.diverged for group in report.groups):
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
+    undecided = [group for group in report.groups if not (group.validation or group.mixed or group.choice)]
+    if report.deciding and undecided:
+        names = shortened(group_name(report, group) for group in undecided)
+        lines.append(f"{report.name_of(report.deciding)} is not finite in a run of {names}: it is never the best.")
     if any(group.difference for group in report.groups) and report.baseline is not None:
         origin = "the baseline" if report.has_named_baseline else "the best mean"
         line = f"difference: from {origin} ({group_name(report, report.baseline)}), "
