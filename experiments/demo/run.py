@@ -5,7 +5,6 @@
 
 import argparse
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,9 @@ from seqlab.commands.generate import generate
 from seqlab.nn.models.generation import Sampling
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
 
@@ -50,17 +52,6 @@ def main() -> int:
     print(f"\nplot:         {plot}\ntry:          seqlab complete {best} 'And God sa'")
     print(f"TensorBoard:  {Path(sys.executable).parent / 'tensorboard'} --logdir {args.sweep_dir}")
     return 0
-
-
-def seqlab(*arguments: str) -> int:
-    """The command as a user would type it, in the environment of this script."""
-    print("$ seqlab " + " ".join(arguments), flush=True)
-    process = subprocess.Popen([sys.executable, "-m", "seqlab.cli", *arguments])
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # of the terminal, which tells the command too: it saves, and ends
-            continue
 
 
 def best_run(sweep_dir: Path) -> Path:
