@@ -150,6 +150,11 @@ def mean_text(group: Group, decimals: int | None, has_star: bool = True) -> str:
     return number_text(group.mean, decimals) + spread + marks
 
 
+def cell_lines(cell: str) -> list[str]:
+    """The lines of a cell in the terminal: the names of mixed keys stand one below the other, which leaves room."""
+    return cell.replace(", ", ",\n").split("\n") if cell.startswith("mixed: ") else [cell]
+
+
 def group_name(report: Report, group: Group) -> str:
     """A group's keys and values: ``model.num_layers=2``."""
     number = next(number for number, other in enumerate(report.groups) if other is group)

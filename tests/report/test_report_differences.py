@@ -132,6 +132,17 @@ def test_groups_that_mix_settings_have_their_name_and_no_number(tmp_path, write_
     assert [row["mixed"] for row in csv.DictReader(io.StringIO(render(report, "csv-groups")))] == ["optimizer.lr"] * 2
 
 
+def test_the_names_of_many_mixed_keys_push_no_column_out_of_the_terminal(tmp_path, write_run):
+    keys = [f"model.a_key_with_a_long_name_{number}" for number in range(4)]
+    for depth, value in ((1, 0), (2, 0), (2, 1)):
+        config = {"model.num_layers": depth, **dict.fromkeys(keys, value if depth == 2 else 0)}
+        write_run(tmp_path / f"{depth}{value}", metrics=2.5, config=config)
+    lines = [line.split() for line in render(compare([tmp_path], by=["model.num_layers"])).splitlines()]
+    assert lines[1][:2] == ["model.num_layers", "n"] and lines[3][:2] == ["1", "1"] and "2.500" in lines[3]
+    assert lines[4] == ["2", "2", "mixed:", f"{keys[0]},"]
+    assert lines[5:8] == [[f"{keys[1]},"], [f"{keys[2]},"], [keys[3]]]
+
+
 def test_csv_and_json_have_the_differences(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0]})])
     found = difference_of(report, 1)
