@@ -27,7 +27,7 @@ def be_quick() -> None:
 
     What is composed again, as by a sweep before its first job, is a copy. At each Trainer, Lightning looks for
     callbacks among all installed packages. To place the parts of a small figure takes Matplotlib longer than to draw
-    them; no test looks at where a constrained layout puts them.
+    them; the tests that look at where they are put take :data:`constrained_layout`.
 
     Most of what a test makes is kept or freed by count: there is little for the collector of cycles to find.
     """
@@ -43,6 +43,8 @@ def be_quick() -> None:
     ConstrainedLayoutEngine.execute = lambda engine, figure: None
     gc.set_threshold(20_000, 20, 20)
 
+
+constrained_layout = ConstrainedLayoutEngine.execute
 
 _load = config_repository.ConfigRepository.load_config
 _make_map = defaults_list._create_interpolation_map

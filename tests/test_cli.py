@@ -296,6 +296,20 @@ def test_options_may_stand_between_overrides(arguments):
     assert (args.run_dir, args.overrides, args.allow) == (Path("RUN"), ["seed=2", "name=x"], ["mine"])
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "RUN", "--file", "a", "--file=b"],
+        ["generate", "RUN", "--prompt", "a", "--seed", "1", "--seed", "0"],
+        ["report", "--metric", "val/loss", "--metric", "test/loss"],
+    ],
+)
+def test_an_option_of_one_value_is_given_once(arguments):
+    with pytest.raises(InputError, match=rf"{arguments[-2] if '=' not in arguments[-1] else '--file'} is given twice"):
+        cli._parser().parse_args(arguments)
+    assert cli._parser().parse_args(["resume", "RUN", "--allow", "a", "--allow", "b"]).allow == ["a", "b"]
+
+
 def test_an_option_that_there_is_not_takes_no_override_along():
     with pytest.raises(InputError, match="--alow"):
         cli._parser().parse_args(["resume", "RUN", "--alow", "mine", "seed=2"])

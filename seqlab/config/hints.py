@@ -76,6 +76,8 @@ def _several_values(key: str, values: str | None) -> str:
 
 def _explain_key(key: str, overrides: Sequence[str] = ()) -> str:
     """An override of a key that does not exist, among all ``overrides``."""
+    if "/" in key and not key.startswith("hydra/"):
+        return _explain_group(key)
     keys, group, parent = _keys(), key.partition(".")[0], key.rpartition(".")[0]
     if "." in parent and (whole := [text for text in overrides if text.startswith(f"{parent}=")]):
         return f"{whole[0]} leaves no key {key}: give one of the two"
@@ -97,6 +99,20 @@ def _file_read_at(error: Exception) -> str | None:
         return None
     variables = readers[-1].f_locals
     return str(variables.get("full_path") or variables.get("config_path"))
+
+
+def _explain_group(group: str) -> str:
+    """A choice of a group that does not exist, or that the other choices leave no place for."""
+    root = importlib.resources.files("seqlab.conf")
+    if root.joinpath(group).is_dir():
+        above = group.rpartition("/")[0]
+        return (
+            f"{group} is chosen, by an experiment or the command line, and the {above} that was chosen has none: "
+            f"choose another {above}, or leave the experiment out"
+        )
+    groups = [f"{folder.name}/{each.name}" for folder in root.iterdir() if folder.is_dir() for each in folder.iterdir()]
+    near = difflib.get_close_matches(group, [name for name in groups if root.joinpath(name).is_dir()], n=1)
+    return f"there is no group {group}; " + (f"did you mean {near[0]}?" if near else "the reference lists them")
 
 
 def _overrides_at(error: Exception) -> list[str]:
