@@ -11,6 +11,7 @@ from seqlab.errors import InputError
 from seqlab.sweep.search_options import direction
 from tests.conftest import run_here, small
 from tests.spelled_words import of_words
+from tests.tones import of_tones
 
 ONE = ("trainer.max_steps=1", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
 TRAINED = {
@@ -22,6 +23,9 @@ TRAINED = {
     "AnswerTask": ["experiment=world_answers"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
     "PronunciationTask": [],
+    "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
+    "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],
+    "TranscriptionTask": ["experiment=recordings"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
 
@@ -47,6 +51,8 @@ def test_what_a_task_is_said_to_log_is_what_it_logs(task, tmp_path):
     overrides = [*TRAINED[task], "logger=none", *ONE]
     if task == "PronunciationTask":
         overrides = [each for each in of_words(tmp_path) if "max_epochs" not in each] + overrides
+    if task == "TranscriptionTask":
+        overrides += of_tones(tmp_path, 20)
     if task == "TranslationTask":
         for side, words in (("source", "a b c d"), ("target", "x y z w")):
             lines = "".join(f"{words} {words[: 1 + 2 * (number % 4)]}\n" for number in range(40))
