@@ -102,7 +102,7 @@ from seqlab.data.translation.presets import (
 )
 from seqlab.data.translation.pronunciations import CmuDict, PronunciationFiles
 from seqlab.data.translation.sources import ParallelFiles, ParallelTables
-from seqlab.data.translation.spoken import PronunciationBatch, PronunciationData
+from seqlab.data.translation.spoken import PronunciationBatch, PronunciationData, PronunciationSpec
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
@@ -177,6 +177,7 @@ __all__ = [
     "PronunciationBatch",
     "PronunciationData",
     "PronunciationFiles",
+    "PronunciationSpec",
     "Recording",
     "Recordings",
     "RollStream",

@@ -34,6 +34,7 @@ class CaptionTask(TranslationTask):
     """
 
     model: Captioner  # type: ignore[assignment]
+    spec: CaptionSpec  # type: ignore[assignment]
 
     def finish(self, split: str) -> None:
         metrics = self.metrics_of(split)
@@ -53,7 +54,7 @@ class CaptionTask(TranslationTask):
         """Shows the descriptions of pictures, by beam search, beside the references."""
         rows = data.rows(split)[:count]
         pictures = np.stack([row.values for row in rows])
-        texts = describe(self.model, self.spec, data.vocabulary, pictures, **self.search)  # type: ignore[arg-type]
+        texts = describe(self.model, self.spec, data.vocabulary, pictures, **self.search)
         shown = [[row.place, text, " / ".join(row.texts)] for row, text in zip(rows, texts, strict=True)]
         lines = tuple(f"{text}  (reference: {reference})" for _, text, reference in shown)
         return Examples("descriptions", table(["picture", "description", "references"], shown), lines)

@@ -47,7 +47,7 @@ class DnaTask(ClassificationTask):
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
 
     Raises:
-        InputError: an option is out of range, or the data is not DNA.
+        InputError: an option is out of range.
     """
 
     def __init__(
@@ -62,10 +62,6 @@ class DnaTask(ClassificationTask):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, spec, optimizer, schedule, label_smoothing, metric, mode)
-        if not isinstance(spec, DnaSpec):
-            raise InputError(
-                "task=dna is for sequences of DNA, such as data=fasta; for other texts give task=classification"
-            )
         self.spec = spec
         self.turns, self.averages = _uses(reverse_complement)
 

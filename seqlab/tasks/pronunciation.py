@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from seqlab.data.translation.batch import TranslationSpec
-from seqlab.data.translation.spoken import PronunciationBatch
+from seqlab.data.translation.spoken import PronunciationBatch, PronunciationSpec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.nn.models.translator import Translator
 from seqlab.tasks.examples import Examples, table
@@ -34,6 +33,7 @@ class PronunciationTask(TranslationTask):
         InputError: an option is out of range, or not every validation logs ``metric``.
     """
 
+    spec: PronunciationSpec
     scores = ("wer", "per")
     every_key = "wer_every_n_validations"
 
@@ -59,7 +59,7 @@ class PronunciationTask(TranslationTask):
     @staticmethod
     def predict(
         model: Translator,
-        spec: TranslationSpec,
+        spec: PronunciationSpec,
         vocabularies: Mapping[str, Vocabulary],
         inputs: Sequence[str],
         beam_size: int = 5,

@@ -189,7 +189,7 @@ def some_digits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def some_junctions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (folder / "dna").mkdir()
-    rows = "".join(f"n{n},{','.join('ACGT'[n % 4] * 60)},{('EI', 'IE', 'N')[n % 3]}\n" for n in range(60))
+    rows = "".join(f"n{n},{','.join('A' * n + 'C' * (60 - n))},{('EI', 'IE', 'N')[n % 3]}\n" for n in range(60))
     (folder / "dna" / "splice.arff.gz").write_bytes(gzip.compress(f"@data\n{rows}".encode()))
     monkeypatch.setenv("SEQLAB_DATA", str(folder))
     return []

@@ -101,10 +101,12 @@ def test_wrong_options_and_other_data_are_refused(made):
     task_of, _ = made
     with pytest.raises(InputError, match=r"task\.reverse_complement=always must be one of none, train, predict, both"):
         task_of("always")
-    config = config_of("experiment=tiny_sentiment", "task=dna")
-    texts = build.build_data(config)
-    with pytest.raises(InputError, match=r"task=dna is for sequences of DNA, such as data=fasta"):
-        build.build_task(config, texts.spec, build.build_model(config, texts.spec))
+    texts, bases = ("experiment=tiny_sentiment", "task=dna"), ("experiment=dna", *TINY[1:], "task=classification")
+    for overrides, kinds in ((texts, "dna, .* of kind classification"), (bases, "classification, .* of kind dna")):
+        config = config_of(*overrides)
+        spec = build.build_data(config).spec
+        with pytest.raises(InputError, match=rf"for data of kind {kinds}"):
+            build.build_task(config, spec, build.build_model(config, spec))
 
 
 @pytest.fixture(scope="module")

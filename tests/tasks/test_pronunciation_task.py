@@ -13,6 +13,7 @@ from seqlab.run import load
 from seqlab.tasks import PronunciationTask
 from seqlab.tasks.scores import pronunciation_scores
 from tests.conftest import config_of, run_here
+from tests.numbers_language import of_numbers, write_numbers
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 from tests.spelled_words import SOUNDS, of_words
 
@@ -92,6 +93,15 @@ def test_the_words_that_are_shown_have_all_their_pronunciations(run_dir):
     words = data.source.read("test")
     several = next(n for n, word in enumerate(words) if len(word.pronunciations) > 1)
     assert shown.lines[several].endswith(f"(data: {' | '.join(words[several].pronunciations)})")
+
+
+def test_a_task_for_other_pairs_is_refused(tmp_path):
+    words, sentences = config_of(*of_words(tmp_path)), config_of(*of_numbers(write_numbers(tmp_path)))
+    for config, task in ((words, sentences["task"]), (sentences, words["task"])):
+        mixed = {**config, "task": task, "optimize": sentences["optimize"]}
+        spec = build.build_data(config).spec
+        with pytest.raises(InputError, match=rf"is of kind {spec.kind}: choose a task and data of one kind"):
+            build.build_task(mixed, spec, build.build_model(config, spec))
 
 
 def test_validation_scores_when_asked_to_and_a_metric_that_is_not_logged_is_refused(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import cut_rows, few
 from seqlab.data.core.options import check_whole_number
 from seqlab.errors import InputError
@@ -74,13 +75,23 @@ class Folds:
         test = [row for row, number in zip(rows, numbers, strict=True) if number == self.fold]
         others = [row for row, number in zip(rows, numbers, strict=True) if number != self.fold]
         if not test or len(others) < 2:
-            different = len(rows) if same is None else len(set(map(same, rows)))
-            raise InputError(f"{name}: {few(different, 'different rows')} for data.folds={self.folds}")
-        shares = (1 - self.validation_share, self.validation_share)
-        parts = cut_rows(
-            others, shares, self.split_seed, name, same=same, stratum=stratum, splits=("train", "validation")
-        )
+            raise InputError(f"{name}: {_few(rows, same)} for data.folds={self.folds}")
+        share = self.validation_share
+        try:
+            parts = cut_rows(
+                others, (1 - share, share), self.split_seed, name, same=same, stratum=stratum, splits=SPLITS[:2]
+            )
+        except InputError as error:
+            mend = "give another share, or more rows"
+            raise InputError(
+                f"{name}: {_few(others, same)} beside fold {self.fold} for train and validation with "
+                f"data.validation_share={share}; {mend}"
+            ) from error
         return {**parts, "test": test}
+
+
+def _few(rows: Sequence[Row], same: Callable[[Row], Hashable] | None) -> str:
+    return few(len(rows) if same is None else len(set(map(same, rows))), "different rows")
 
 
 def deal(

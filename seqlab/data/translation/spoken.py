@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.examples import Batching
@@ -12,7 +13,7 @@ from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.data.formats.phonemes import Pronounced
-from seqlab.data.translation.batch import TranslationBatch
+from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.module import TranslationData
 from seqlab.data.translation.pronunciations import PronunciationSource
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary
@@ -29,6 +30,13 @@ class PronunciationBatch(TranslationBatch):
     """
 
     pronunciations: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class PronunciationSpec(TranslationSpec):
+    """What a model and a task need to know of words and their pronunciations."""
+
+    kind: ClassVar[str] = "pronunciation"
 
 
 class PronunciationData(TranslationData):
@@ -83,6 +91,11 @@ class PronunciationData(TranslationData):
             "target": [phonemes for word in words for phonemes in word.pronunciations],
         }
         return {side: vocabulary_of(texts[side], settings) for side, settings in self._settings_of.items()}
+
+    @cached_property
+    def spec(self) -> PronunciationSpec:
+        """What a model and a task need to know."""
+        return PronunciationSpec(**vars(super().spec))
 
     @cached_property
     def _words(self) -> dict[str, Sequence[Pronounced]]:

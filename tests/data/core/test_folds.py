@@ -64,3 +64,8 @@ def test_wrong_options_are_refused(options, words):
 def test_too_few_different_rows_are_refused():
     with pytest.raises(InputError, match=r"rows: 2 different rows are too few for data\.folds=5"):
         cut(4, [("x", "a"), ("x", "a"), ("y", "b")])
+    alike = [("x", "a"), ("x", "a"), ("x", "a"), *(("y", "b"),) * 2]
+    with pytest.raises(
+        InputError, match=r"rows: 1 different row is too few beside fold 1 .*data\.validation_share=0\.1"
+    ):
+        Folds(2, 1).cut(alike, "rows", lambda row: row[0], lambda row: row[1])
