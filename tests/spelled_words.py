@@ -24,7 +24,7 @@ def of_words(folder: Path, *overrides: str) -> list[str]:
         f"data.path={write_words(folder)}",
         "data.split=[0.7,0.15,0.15]",
         "data.batch_size=8",
-        "data.eval_batch_size=5",
+        "data.eval_batch_size=6",
         "model.hidden_size=16",
         "model.embedding_size=8",
         "scheduler.warmup_steps=5",

@@ -12,7 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import lightning.pytorch as pl
 import torch
@@ -301,27 +301,17 @@ def task_class(config: Config) -> type[pl.LightningModule]:
 
 def _check_kind(config: Config, spec: Spec) -> None:
     """Refuses a task whose class says that it takes facts about data of another kind."""
-    taken = _spec_taken(task_class(config))
-    if taken is None or taken is Spec:
+    try:
+        taken = get_type_hints(task_class(config).__init__).get("spec")
+    except Exception:  # hints of a class of the user's own may name what is imported for types alone
+        return
+    if not isinstance(taken, type) or not issubclass(taken, Spec) or taken is Spec:
         return
     if not isinstance(spec, taken) or spec.kind != taken.kind:
         raise InputError(
             f"task ({config['task']['_target_']}) is for data of kind {taken.kind}, and data "
             f"({config['data']['_target_']}) is of kind {spec.kind}: choose a task and data of one kind"
         )
-
-
-def _spec_taken(task: type) -> type[Spec] | None:
-    """The class of the facts that a task takes: the hint of its attribute or argument ``spec``, the nearest base's."""
-    for each in task.__mro__:
-        for holder in (each, vars(each).get("__init__")):
-            try:
-                hint = None if holder is None else inspect.get_annotations(holder, eval_str=True).get("spec")
-            except Exception:  # hints of a class of the user's own may name what is imported for types alone
-                continue
-            if isinstance(hint, type) and issubclass(hint, Spec):
-                return hint
-    return None
 
 
 def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.LightningModule:

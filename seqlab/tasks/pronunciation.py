@@ -1,17 +1,18 @@
 """Letters to sounds: the pronunciation of a word by an encoder-decoder."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from seqlab.data.translation.spoken import PronunciationBatch, PronunciationSpec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.nn.models.translator import Translator
+from seqlab.tasks.base import OptimizerFactory, Schedule
 from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.scores import pronunciation_scores
-from seqlab.tasks.translation import TranslationTask, decode, translate
+from seqlab.tasks.translation import Scoring, TranslationTask, decode, translate
 
 
 class PronunciationTask(TranslationTask):
@@ -33,9 +34,21 @@ class PronunciationTask(TranslationTask):
         InputError: an option is out of range, or not every validation logs ``metric``.
     """
 
-    spec: PronunciationSpec
     scores = ("wer", "per")
     every_key = "wer_every_n_validations"
+
+    def __init__(
+        self,
+        model: Translator,
+        spec: PronunciationSpec,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        label_smoothing: float = 0.0,
+        scoring: Scoring = Scoring(),
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__(model, spec, optimizer, schedule, label_smoothing, scoring, metric, mode)
 
     def references_of(self, batch: PronunciationBatch) -> Sequence[tuple[str, ...]]:
         return batch.pronunciations
@@ -57,7 +70,7 @@ class PronunciationTask(TranslationTask):
         return Examples("pronunciations", table(["word", "pronunciation", "data"], rows), lines)
 
     @staticmethod
-    def predict(
+    def predict(  # type: ignore[override]
         model: Translator,
         spec: PronunciationSpec,
         vocabularies: Mapping[str, Vocabulary],
