@@ -214,6 +214,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.projection_size": or_null(COUNT),
     "model.output_dropout": DROPPED,
     "model.word_dropout": DROPPED,
+    "model.num_places": COUNT,
     "model.init.uniform": or_null(POSITIVE),
     "model.init.orthogonal": FLAG,
     "model.init.forget_bias": or_null(Number(least=-math.inf)),

@@ -41,7 +41,7 @@ from seqlab.nn.models.forecaster import Forecaster, QuantileHead
 from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
 from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
-from seqlab.nn.models.inputs import Input, TokenInput, WordInput
+from seqlab.nn.models.inputs import Input, PlacedInput, TokenInput, WordInput
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
 from seqlab.nn.models.ngram import KneserNey
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
@@ -94,6 +94,7 @@ __all__ = [
     "NextTokenModel",
     "PeepholeLSTMCell",
     "PictureInput",
+    "PlacedInput",
     "Pooling",
     "QuantileHead",
     "RNNCell",

@@ -1,6 +1,7 @@
 """What is exported of each kind of model, before it becomes a file: the copy answers as the model does."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -16,10 +17,13 @@ from seqlab.export.kinds.ports import answer_with_forward
 from seqlab.export.programs import Export
 from seqlab.nn import (
     Answerer,
+    ClassHead,
     Classifier,
+    Encoder,
     GRUCell,
     LanguageModel,
     LSTMCell,
+    PlacedInput,
     RNNCell,
     SLSTMCell,
     Tagger,
@@ -90,6 +94,16 @@ def test_a_copy_answers_as_its_model(name):
         for port, output in zip(program.outputs, outputs, strict=True):
             lengths = [program.cases[-1].get(length, length) for length in port.shape]
             assert (list(output.shape), output.dtype) == (lengths, port.dtype)
+
+
+def test_a_classifier_that_tells_places_apart_is_exported_for_whole_rows():
+    torch.manual_seed(0)
+    places, encoder = partial(PlacedInput, 11, 4, num_places=2), partial(Encoder, GRUCell, hidden_size=4)
+    export = planned(Classifier(places, encoder, partial(ClassHead, num_classes=3)), vocab_size=11, num_classes=3)
+    (forward,) = export.programs
+    assert "places" in export.left_out["step"]
+    with torch.no_grad():
+        assert check.compare(forward, forward.module).error < 2e-6
 
 
 @pytest.mark.parametrize("name", ["dot", "no attention", "additive"])

@@ -11,6 +11,7 @@ from seqlab.export.kinds.kind import Kind
 from seqlab.export.kinds.ports import (
     BOTH_DIRECTIONS,
     INT,
+    WHOLE_ROWS,
     Call,
     answer_with_forward,
     cases,
@@ -63,6 +64,8 @@ def plan(model: Classifier, sizes: Mapping[str, Any]) -> Export:
     )
     if model.encoder.bidirectional:
         return Export("classification", [forward], {"step": BOTH_DIRECTIONS})
+    if model.input.reads_whole:
+        return Export("classification", [forward], {"step": WHOLE_ROWS})
 
     def empty(rows: int) -> tuple[Any, Any]:
         like = next(model.encoder.parameters())

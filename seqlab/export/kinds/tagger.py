@@ -10,6 +10,7 @@ from seqlab.export.kinds.kind import Files, Kind
 from seqlab.export.kinds.ports import (
     BOTH_DIRECTIONS,
     INT,
+    WHOLE_ROWS,
     Call,
     cases,
     lengths_port,
@@ -68,6 +69,8 @@ def plan(model: Tagger, sizes: Mapping[str, Any]) -> Export:
     )
     if model.encoder.bidirectional:
         return Export("tagging", [forward], {"step": BOTH_DIRECTIONS})
+    if model.input.reads_whole:
+        return Export("tagging", [forward], {"step": WHOLE_ROWS})
     if model.head.crf is not None:
         return Export("tagging", [forward], {"step": "a CRF chooses the tags of a whole sentence at once"})
 

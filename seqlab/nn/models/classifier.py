@@ -32,7 +32,8 @@ class Classifier(nn.Module):
 
     Raises:
         TypeError: a part is no factory of such a part, or ``tbptt_steps`` no integer.
-        ValueError: what the parts refuse, or ``tbptt_steps`` meets a bidirectional encoder, which reads from the end.
+        ValueError: what the parts refuse, or ``tbptt_steps`` meets a bidirectional encoder, which reads from the end,
+            or an input that reads whole rows.
 
     Example:
         >>> from functools import partial
@@ -57,6 +58,9 @@ class Classifier(nn.Module):
         self.encoder = make_encoder("encoder", encoder, self.input.output_size, SequenceEncoder)
         if tbptt_steps is not None and self.encoder.bidirectional:
             raise ValueError("tbptt_steps: expected None with bidirectional=True, whose backward direction begins last")
+        if tbptt_steps is not None and self.input.reads_whole:
+            name = type(self.input).__name__
+            raise ValueError(f"tbptt_steps: expected None with {name}, which reads whole rows, not windows")
         self.head = make_part("head", head, ClassHead, encoder=self.encoder)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:

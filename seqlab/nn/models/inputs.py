@@ -1,7 +1,7 @@
 """Inputs: the part of a model that turns what the data gives into vectors, one a step."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ class Input(nn.Module):
 
     Attributes:
         embedding: The embedding, where there is one; an output layer may share its matrix.
+        reads_whole: Whether a row has to be read from its first step on, never in windows or step by step.
 
     Example:
         >>> class Features(Input):  # what the data has as vectors already, such as the frames of speech
@@ -33,6 +34,8 @@ class Input(nn.Module):
         >>> Features(40)(torch.zeros(2, 7, 40)).shape
         torch.Size([2, 7, 40])
     """
+
+    reads_whole: ClassVar[bool] = False
 
     def __init__(self, output_size: int) -> None:
         super().__init__()
@@ -104,10 +107,56 @@ class TokenInput(Input):
 
     def forward(self, tokens: Tensor) -> Tensor:
         check_tokens("inputs", tokens, empty=True)
-        x = functional.dropout(self.embedding(tokens), self.embedding_dropout, self.training)
+        x = functional.dropout(self.vectors(tokens), self.embedding_dropout, self.training)
         if self.training and self.word_dropout:
             x = x * functional.dropout(torch.ones_like(x[:, :, :1]), self.word_dropout)
         return x
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """The vectors of tokens ``(B, T)`` before any dropout, ``(B, T, embedding_size)``."""
+        vectors: Tensor = self.embedding(tokens)
+        return vectors
+
+
+class PlacedInput(TokenInput):
+    """The vectors of tokens and of their places, added (Gehring et al. 2017): x_t = D_w(D_e(E[w_t] + P[t])).
+
+    For sequences that are aligned, such as the bases around a junction: what a token means depends on where it stands.
+    Places are counted from a row's first step, so rows are read whole: a language model and windows are refused.
+
+    Args:
+        vocab_size, embedding_size, embedding_dropout, word_dropout: See :class:`TokenInput`.
+        num_places: The number of places that have a vector; further steps have that of the last.
+
+    Raises:
+        TypeError: a size is no integer.
+        ValueError: a size or probability is out of range, or, when called, ``tokens`` are not integers ``(B, T)``.
+
+    Example:
+        >>> input = PlacedInput(9, 4, num_places=2)
+        >>> x = input(torch.tensor([[1, 1, 1]]))
+        >>> torch.equal(x[0, 0], x[0, 1]), torch.equal(x[0, 1], x[0, 2])
+        (False, True)
+    """
+
+    reads_whole = True
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        *,
+        num_places: int,
+        embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(vocab_size, embedding_size, embedding_dropout=embedding_dropout, word_dropout=word_dropout)
+        self.places = nn.Embedding(check_size("num_places", num_places), embedding_size)
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        steps = torch.arange(tokens.size(1), device=tokens.device)
+        places: Tensor = self.places(steps.clamp(max=self.places.num_embeddings - 1))
+        return super().vectors(tokens) + places
 
 
 class WordInput(Input):

@@ -82,7 +82,7 @@ class LanguageModel(NextTokenModel):
 
     Raises:
         TypeError: a part is no factory of such a part.
-        ValueError: what the parts refuse, such as tied weights of unequal widths.
+        ValueError: what the parts refuse, such as tied weights of unequal widths; or the input reads whole rows alone.
 
     Example:
         >>> import torch
@@ -99,6 +99,9 @@ class LanguageModel(NextTokenModel):
     def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., TokenHead]) -> None:
         super().__init__()
         self.input = make_part("input", input, Input)
+        if self.input.reads_whole:
+            name = type(self.input).__name__
+            raise ValueError(f"input: {name} reads whole rows, and a language model reads windows: give TokenInput")
         self.encoder = make_encoder("encoder", encoder, self.input.output_size, SequenceEncoder)
         sizes = {"input_size": self.encoder.output_size, "embedding": self.input.embedding}
         self.head = make_part("head", head, TokenHead, **sizes)

@@ -12,6 +12,7 @@ from seqlab.nn import (
     GRUCell,
     Input,
     LanguageModel,
+    PlacedInput,
     Tagger,
     TagHead,
     TokenHead,
@@ -41,6 +42,25 @@ def test_a_model_reads_the_vectors_of_any_input(steps):
     logits.sum().backward()
     tagger = Tagger(partial(Features, 5), ENCODER, partial(TagHead, tags=["O", "X"]))
     assert tagger(x, lengths=lengths).shape == (3, 7, 2)
+
+
+def test_places_are_added_to_tokens_and_steps_beyond_the_last_share_its_vector():
+    places = PlacedInput(9, 4, num_places=3)
+    tokens = torch.tensor([[1, 1, 2, 5, 1], [7, 0, 0, 0, 0]])
+    expected = places.embedding.weight[tokens] + places.places.weight[torch.tensor([0, 1, 2, 2, 2])]
+    assert torch.equal(places(tokens), expected)
+    assert places(tokens[:, :0]).shape == (2, 0, 4)
+    with pytest.raises(ValueError, match="num_places"):
+        PlacedInput(9, 4, num_places=0)
+
+
+def test_what_reads_whole_rows_is_refused_in_windows():
+    places = partial(PlacedInput, 9, 4, num_places=3)
+    with pytest.raises(ValueError, match=r"PlacedInput reads whole rows, and a language model reads windows"):
+        LanguageModel(places, ENCODER, partial(TokenHead, vocab_size=9))
+    with pytest.raises(ValueError, match=r"tbptt_steps: expected None with PlacedInput"):
+        Classifier(places, ENCODER, partial(ClassHead, num_classes=2), tbptt_steps=2)
+    Classifier(places, ENCODER, partial(ClassHead, num_classes=2))
 
 
 def test_weights_are_tied_to_an_embedding_alone():
