@@ -59,7 +59,7 @@ TRAINED = (
     "logger",
 )
 # What a sweep is for, where it is not any data and a language model.
-SWEPT = {"babi": "data=babi", "window": "model=window"}
+SWEPT = {"babi": "data=babi", "expressivity": "experiment=parity", "window": "model=window"}
 
 # Choices that are for sentence pairs.
 TRANSLATING = ("translator", "translation")
@@ -99,13 +99,28 @@ def own_stories(folder: Path) -> list[str]:
     return [f"data.train={write(folder / 'train.txt', text)}", f"data.test={write(folder / 'test.txt', text)}"]
 
 
-OWN_FILES = {
+def own_series(folder: Path) -> list[str]:
+    rows = ["id,x,number\n", *(f"{step // 3},{step % 7},{step // 3}\n" for step in range(120))]
+    return [f"data.path={write(folder / 'a.csv', ''.join(rows))}"]
+
+
+def own_numbers(folder: Path) -> list[str]:
+    return [*own_series(folder), "data.id=id", "data.targets=number"]
+
+
+def own_forecasts(folder: Path) -> list[str]:
+    return [*own_series(folder), "data.targets=x", "data.covariates=number"]
+
+
+OWN_NUMBERS = {"forecasting": own_forecasts, "regression": own_numbers}
+OWN_TEXTS = {
     "text": own_text,
     "classification": own_classes,
     "tagging": own_tags,
     "translation": own_pairs,
     "answers": own_stories,
 }
+OWN_FILES = {**OWN_TEXTS, **OWN_NUMBERS}
 
 
 @pytest.fixture
@@ -376,7 +391,7 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
             assert len(set(found)) == len(several)
 
 
-@pytest.mark.parametrize("name", OWN_FILES)
+@pytest.mark.parametrize("name", OWN_TEXTS)
 def test_a_preset_for_ones_own_files_trains_unk_where_words_are_the_unit(tmp_path, name):
     data = build.build_data(config_of(f"experiment={name}", *OWN_FILES[name](tmp_path)))
     data.prepare_data()
