@@ -1,6 +1,7 @@
 """Regression from the configuration to the record: loss and metrics by hand, exact resume, predictions from a file."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from seqlab.cli import main
 from seqlab.config import build
+from seqlab.data import RegressionSpec
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.record import read_record
@@ -29,7 +31,7 @@ def test_metrics_are_in_the_users_units_whatever_the_batches():
     for part in (slice(0, 4), slice(4, 5), slice(5, 30)):
         metrics.update(numbers[part], targets[part], stds, means)
     found = {name: float(value) for name, value in metrics.compute().items()}
-    error, y = (numbers - targets).double().numpy(), targets.double().numpy()
+    error, y = (numbers.double() - targets.double()).numpy(), targets.double().numpy()
     for column, name in enumerate(("load", "wind")):
         mse = np.square(error[:, column]).mean()
         assert found[f"mse_{name}"] == pytest.approx(mse) and found[f"rmse_{name}"] == pytest.approx(mse**0.5)
@@ -105,7 +107,8 @@ def test_files_that_cannot_be_answered_are_refused_in_one_line(scales, capsys, t
 
 def test_evaluation_on_other_files_keeps_the_units_of_training(scales, tmp_path, capsys):
     rows = (scales / "beams.csv").read_text().splitlines()
-    (tmp_path / "some.csv").write_text("\n".join(rows[:150]) + "\n")
+    turned = [",".join([*row.split(",")[::-1], "0"]) for row in rows[1:150]]  # another order, and a column more
+    (tmp_path / "some.csv").write_text("spread,weight,x,id,more\n" + "\n".join(turned) + "\n")
     assert main(["evaluate", str(scales / "run"), f"data.path={tmp_path / 'some.csv'}"]) == 0
     lines = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("test/"))
     stds = load.load_run(scales / "run").model().target_stds.tolist()
@@ -141,8 +144,20 @@ def test_the_adding_problem_is_learned_at_a_short_length_and_judged_at_a_longer_
     assert "20 steps each" in capsys.readouterr().err
 
 
+class Answered(RegressionSpec):
+    """Numbers that are asked of a model which is for classes."""
+
+    def model_arguments(self):
+        return {"vocab_size": 3, "num_classes": 2}
+
+    def statistics(self):
+        return None
+
+
 def test_a_model_whose_head_takes_no_statistics_is_told():
     config = config_of(*ADDING)
     spec = build.build_data(config).spec
-    with pytest.raises(InputError, match="model"):
-        build.build_model(config_of(*ADDING, "model=forecaster"), spec)
+    assert build.build_model(config, spec).target_stds.tolist() == [1.0]
+    answered = Answered(**{field.name: getattr(spec, field.name) for field in fields(spec)})
+    with pytest.raises(InputError, match=r"a model whose head has load_statistics, as NumberHead has, got Labeller"):
+        build.build_model(config_of("experiment=parity"), answered)

@@ -32,7 +32,7 @@ class RegressionSpec(Spec):
     """What a regressor needs to know of its data, and what it takes to read further series like those of training.
 
     Attributes:
-        columns: the columns that are read of each step.
+        columns: the columns of a user's files that are read of each step; empty where the data are no files of columns.
         features: the names of the numbers of a frame.
         targets: the names of the numbers that are asked.
         missing: what is done about missing inputs: "refuse", "forward" or "mask".
@@ -63,6 +63,9 @@ class RegressionSpec(Spec):
             "observed": self.missing == "mask",
         }
 
+    def data_arguments(self) -> dict[str, Any]:
+        return {"features": list(self.columns), "targets": list(self.targets)} if self.columns else {}
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
@@ -70,4 +73,4 @@ class RegressionSpec(Spec):
         return torch.tensor(self.target_means), torch.tensor(self.target_stds)
 
     def read_inputs(self, file: Path) -> list[Series]:
-        return read_series(file, SeriesFormat(**self.format), self.columns)
+        return read_series(file, SeriesFormat(**self.format), self.columns or self.features)

@@ -65,7 +65,7 @@ class RegressionData(ExampleData):
         for split in SPLITS:  # a missing value is refused
             self._inputs(split)
         return RegressionSpec(
-            columns=tuple(getattr(self.source, "columns", self.source.features)),
+            columns=tuple(getattr(self.source, "columns", ())),
             features=tuple(self.source.features),
             targets=tuple(self.source.targets),
             missing=self.missing,
@@ -152,7 +152,7 @@ class AddingData(DrawnData):
     def spec(self) -> RegressionSpec:
         """What a model and a task need to know."""
         return RegressionSpec(
-            columns=self.source.features,
+            columns=(),
             features=self.source.features,
             targets=self.source.targets,
             missing="refuse",
