@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from lightning.fabric.utilities import registry
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from omegaconf import _utils, base
+from omegaconf import OmegaConf, _utils, base
 
 
 def be_quick() -> None:
@@ -27,7 +27,7 @@ def be_quick() -> None:
 
     What is composed again, as by a sweep before its first job, is a copy. At each Trainer, Lightning looks for
     callbacks among all installed packages. To place the parts of a small figure takes Matplotlib longer than to draw
-    them; no test looks at where a constrained layout puts them.
+    them; the tests that look at where they are put take :data:`constrained_layout`.
 
     Most of what a test makes is kept or freed by count: there is little for the collector of cycles to find.
     """
@@ -43,6 +43,8 @@ def be_quick() -> None:
     ConstrainedLayoutEngine.execute = lambda engine, figure: None
     gc.set_threshold(20_000, 20, 20)
 
+
+constrained_layout = ConstrainedLayoutEngine.execute
 
 _load = config_repository.ConfigRepository.load_config
 _make_map = defaults_list._create_interpolation_map
@@ -78,7 +80,7 @@ def _compose_once(loader, config_name, overrides, run_mode, *rest, **named):
         return _compose(loader, config_name, overrides, run_mode, *rest, **named)
     if any("searchpath" in override for override in overrides):
         return _compose(loader, config_name, overrides, run_mode, **named)
-    sources = tuple((source.provider, source.path) for source in loader.get_sources())
+    sources = _sources_of(loader)
     key = (config_name, tuple(overrides), run_mode, *sorted(named.items()), sources, os.getcwd())
     if key not in _composed:
         if len(_composed) >= 200:  # of some 50 kB each
@@ -94,11 +96,24 @@ _merged = {}
 
 
 def _sources_of(repository):
-    """Where a composition's files come from; None if some are the user's, which may change."""
+    """What a composition is made from, beside its choices; None if some files are the user's, which may change.
+
+    It is where the files lie, and what stands in Hydra's store, where a sweep puts the settings of its own sweeper.
+    """
     sources = repository.get_sources()
     if not all(source.scheme() in ("pkg", "structured") for source in sources):
         return None
-    return tuple((source.provider, source.path) for source in sources)
+    places = tuple((source.provider, source.path) for source in sources)
+    return places, tuple(_stored(ConfigStore.instance().repo))
+
+
+def _stored(nodes, group=""):
+    """Each node of Hydra's store: its name, who put it there, and the class of its settings."""
+    for name, node in nodes.items():
+        if isinstance(node, dict):
+            yield from _stored(node, f"{group}{name}/")
+        else:
+            yield f"{group}{name}", node.provider, OmegaConf.get_type(node.node)
 
 
 def _choose_once(repo, config_name, overrides_list, **named):

@@ -1,6 +1,8 @@
 """From overrides to the plain values of a run's configuration. Torch is not needed."""
 
 import contextlib
+import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from seqlab.config.hints import explain, is_of_composition
 from seqlab.config.layers import SHIPPED, Sources, complete_model, list_overrides
 from seqlab.config.metrics import resolve_mode
 from seqlab.config.paths import absolute_paths
+from seqlab.config.values import TOP, VALUES
 from seqlab.errors import InputError
 
 
@@ -53,7 +56,29 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
     check_config(plain)
+    _check_read(composed)
     return absolute_paths(plain)
+
+
+def _check_read(composed: DictConfig) -> None:
+    """Refuses keys outside of classes' arguments that nothing reads: they are unknown, and no value refers to them.
+
+    Raises:
+        InputError: there is one; names it.
+    """
+    config = _without_hydra(composed)
+    unknown = [str(key) for key in config if key not in TOP]
+    for group, others in (("optimize", {"metric", "mode"}), ("runtime", set())):
+        known = others | {key.partition(".")[2] for key in VALUES if key.startswith(f"{group}.")}
+        unknown += [f"{group}.{name}" for name in config.get(group) or () if name not in known]
+    texts = [OmegaConf.to_yaml(composed)]
+    if unknown and HydraConfig.initialized():
+        texts.append(OmegaConf.to_yaml(HydraConfig.get()))
+    for key in unknown:
+        if not any(re.search(rf"\$\{{[^}}]*(?<!\w){re.escape(key)}(?!\w)", text) for text in texts):
+            near = difflib.get_close_matches(key, [*TOP, *VALUES], n=1)
+            hint = f"did you mean {near[0]}?" if near else "leave it out, or refer to it as ${" + key + "}"
+            raise InputError(f"{key}: nothing reads this key; {hint}")
 
 
 def judged_by(composed: DictConfig) -> tuple[str, str]:

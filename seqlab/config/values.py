@@ -249,6 +249,12 @@ GROUPS: Final = {
 }
 """The groups of keys at the top, each with an example of how to choose it."""
 
+TOP: Final = frozenset(
+    {*GROUPS, "init_from", "name", "seed", "optimize", "launcher"}
+    | {"dry_run", "fail_fast", "overwrite", "rerun_changed", "keep_changed"}
+)
+"""The keys at the top."""
+
 
 def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> None:
     """Refuses values that the keys of the shipped configuration don't take.

@@ -9,6 +9,7 @@ from seqlab.report.labels import (
     listed,
     memory_text,
     number_text,
+    shortened,
     sort_key,
     whole_text,
 )
@@ -149,6 +150,11 @@ def mean_text(group: Group, decimals: int | None, has_star: bool = True) -> str:
     return number_text(group.mean, decimals) + spread + marks
 
 
+def cell_lines(cell: str) -> list[str]:
+    """The lines of a cell in the terminal: the names of mixed keys stand one below the other, which leaves room."""
+    return cell.replace(", ", ",\n").split("\n") if cell.startswith("mixed: ") else [cell]
+
+
 def group_name(report: Report, group: Group) -> str:
     """A group's keys and values: ``model.num_layers=2``."""
     number = next(number for number, other in enumerate(report.groups) if other is group)
@@ -170,6 +176,10 @@ def caption(report: Report) -> list[str]:
     lines.append(f"tokens/s: median; time: mean time of training{memory}.")
     if any(group.diverged for group in report.groups):
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
+    undecided = [group for group in report.groups if not (group.validation or group.mixed or group.choice)]
+    if report.deciding and undecided:
+        names = shortened(group_name(report, group) for group in undecided)
+        lines.append(f"{report.name_of(report.deciding)} is not finite in a run of {names}: it is never the best.")
     if any(group.difference for group in report.groups) and report.baseline is not None:
         origin = "the baseline" if report.has_named_baseline else "the best mean"
         line = f"difference: from {origin} ({group_name(report, report.baseline)}), "

@@ -3,12 +3,12 @@
 import difflib
 import itertools
 import marshal
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqlab.config.hash import canonical_json, comparable, deciding_values, flatten
+from seqlab.config.parts import referred_key
 from seqlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 
 MISSING = "-"
 """The value of a config key that a run does not have."""
-
-
-_REFERENCE = re.compile(r"\$\{\.\.(\w+)\}")
-
-
-def referred_key(key: str, value: Any) -> str | None:
-    """The key that an option of a part refers to; None where its value is no reference.
-
-    Example:
-        >>> referred_key("model.encoder.norm", "${..norm}")
-        'model.norm'
-    """
-    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    return f"{key.rpartition('.')[0].rpartition('.')[0]}.{match[1]}" if match else None
 
 
 class Section:
@@ -50,10 +36,19 @@ class Section:
         Of a list, as of a cell for each layer, ``_target_`` is the list of the entries'. An option of a part that
         refers to a key of the model has that key's value.
         """
+        value, passed = self._written(key), {key}
+        while (referred := referred_key(key, value)) is not None and referred not in passed:
+            target = self._written(referred)
+            if target == MISSING:  # a size that the data gives
+                break
+            key, value = referred, target
+            passed.add(key)
+        return value
+
+    def _written(self, key: str) -> Any:
+        """The same, without following a reference."""
         if key in self.flat:
-            value = self.flat[key]
-            referred = referred_key(key, value)
-            return value if referred is None or self.value(referred) == MISSING else self.value(referred)
+            return self.flat[key]
         above, _, last = key.rpartition(".")
         entries = self.flat.get(above)
         if last == "_target_" and isinstance(entries, list) and any(isinstance(each, dict) for each in entries):
@@ -69,8 +64,8 @@ class Section:
             self._identities[key] = identity(comparable(key, self.value(key)))
         return self._identities[key]
 
-    def stated(self, key: str) -> Any:
-        """The identity of a key's value as it stands: a reference is not followed; else `MISSING`."""
+    def written_identity(self, key: str) -> Any:
+        """The identity of a key's value as it stands, a reference as it is written; else `MISSING`."""
         value = self.flat.get(key, MISSING)
         return value if value == MISSING or referred_key(key, value) else self.identity(key)
 
@@ -154,7 +149,7 @@ def differing_keys(runs: Sequence["Run"]) -> list[str]:
         for key in dict.fromkeys(key for section in sections if section for key in section.flat):
             if not any(section and key in section.deciding for section in sections):
                 continue
-            values = {section.stated(key) if section else MISSING for section in sections}
+            values = {section.written_identity(key) if section else MISSING for section in sections}
             if len(values) > 1 and not _is_seed(key, runs):
                 differing.append(key)
     return differing

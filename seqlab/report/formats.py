@@ -13,6 +13,7 @@ from seqlab.report.collect import Run
 from seqlab.report.columns import (
     Column,
     caption,
+    cell_lines,
     choice_columns,
     chosen_title,
     command_title,
@@ -202,7 +203,7 @@ def _fitting(
 
 
 def _fits(console: Any, titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, key_width: int) -> bool:
-    longest = [max(cells, key=len) for cells in zip(*rows, strict=True)]
+    longest = [max((line for cell in cells for line in cell_lines(cell)), key=len) for cells in zip(*rows, strict=True)]
     probe = _rich_table(titles, [longest], keys, [False], key_width)  # as wide as the whole table, and faster
     unlimited = console.options.update(width=10_000)  # otherwise rich's answer is at most the console's width
     # Not rich's minimum, for which it would break numbers at their spaces: only columns of keys may be narrower.
@@ -234,7 +235,8 @@ def _rich_table(
         else:
             table.add_column(Text(title), justify="right", no_wrap=True)
     for row, is_best in zip(rows, best, strict=True):
-        table.add_row(*map(Text, row), style="bold green" if is_best else None)
+        cells = (Text("\n".join(cell_lines(cell))) for cell in row)
+        table.add_row(*cells, style="bold green" if is_best else None)
     return table
 
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from seqlab.config.hash import canonical_json, flatten
-from seqlab.report.configs import MISSING, identity, referred_key
+from seqlab.config.parts import is_late
+from seqlab.report.configs import MISSING, identity
 
 MAX_NAMED = 6
 
@@ -35,9 +36,14 @@ def labels(key: str, values: Iterable[Any], typed: Mapping[Hashable, str] | None
 
         >>> labels("model.encoder", [{"_target_": "nn.Encoder", "norm": "${..norm}"}])
         ['Encoder']
+
+    A text that reads like another value is in quotes:
+
+        >>> labels("data.column", ["1", 1, "text"])
+        ['"1"', '1', 'text']
     """
     values = list(values)
-    full = [full_text(value) for value in values]
+    full = _apart(values, [full_text(value) for value in values])
     kinds = len(set(full))
     if typed:
         texts = [_typed_text(key, value, text, typed) for value, text in zip(values, full, strict=True)]
@@ -74,8 +80,9 @@ def find_label(key: str, text: str, values: Sequence[Any], typed: Mapping[Hashab
         >>> find_label("model.cell._target_", "GRUCell", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
         {0}
     """
-    spellings = zip(labels(key, values, typed), labels(key, values), map(full_text, values), strict=True)
-    return {number for number, texts in enumerate(spellings) if text in texts}
+    shown = zip(labels(key, values, typed), labels(key, values), strict=True)
+    found = {number for number, texts in enumerate(shown) if text in texts}
+    return found or {number for number, value in enumerate(values) if text == full_text(value)}
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
@@ -166,7 +173,16 @@ def _objects(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
 def _references(values: Iterable[Any]) -> set[tuple[str, str]]:
     """The arguments of objects that refer to keys above them, with the references."""
     arguments = (argument for each in _objects(values) for argument in flatten(each))
-    return {(name, entry) for name, entry in arguments if referred_key(name, entry)}
+    return {(name, entry) for name, entry in arguments if is_late(entry)}
+
+
+def _apart(values: Sequence[Any], texts: Sequence[str]) -> list[str]:
+    """The texts of config values, those in quotes that would be taken for a value of another type."""
+    others = {text for value, text in zip(values, texts, strict=True) if not isinstance(value, str)}
+    return [
+        canonical_json(value) if isinstance(value, str) and text in others else text
+        for value, text in zip(values, texts, strict=True)
+    ]
 
 
 def _common_arguments(values: Iterable[Any]) -> set[tuple[str, str]]:

@@ -22,6 +22,7 @@ from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, INTERRUPTED, PRUNED, RUNNING
 from seqlab.run.folder import RunFolder
+from seqlab.run.layout import RECORD_NAME
 from seqlab.run.provenance import may_be_alive, this_process
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
@@ -261,9 +262,10 @@ class Sweep:
         print(self.progress.summary(str(self.folder)))
         if search_line is not None:
             print(search_line)
-        print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}{self._report_options}")
-        if self.logs_to_tensorboard:
-            show_in_tensorboard(self.folder)
+        if any(self.folder.glob(f"*/{RECORD_NAME}")):  # else there is nothing to compare or show
+            print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}{self._report_options}")
+            if self.logs_to_tensorboard:
+                show_in_tensorboard(self.folder)
         print(self.folder, flush=True)
         return self.progress.exit_code
 

@@ -131,6 +131,8 @@ NOT_COUNTED = {
         for key in (
             "progress.every_n_minutes",
             *(f"examples.{name}" for name in ("num_examples", "print_test", "prompt", "num_tokens", "temperature")),
+            *("examples.num_frames", "descriptions.num_examples", "forecasts.num_examples"),
+            *(f"piano_rolls.{name}" for name in ("num_examples", "num_frames", "prompt_frames")),
             *("state_figure.text", "attention.num_examples", "gradients.num_rows", "gradients.positions"),
         )
     },

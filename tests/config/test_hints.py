@@ -75,3 +75,10 @@ def test_a_key_of_several_choices_is_told_with_all_of_them():
 def test_a_cell_that_was_given_as_a_value_is_told_the_group():
     with pytest.raises(InputError, match="did you mean model/cell=gru"):
         compose_config(["data=hello", "model.cell=gru"])
+
+
+def test_a_group_without_a_place_among_the_other_choices_is_told():
+    with pytest.raises(InputError, match=r"model/cell is chosen, .* and the model that was chosen has none"):
+        compose_config(["experiment=hello", "model=window"])
+    with pytest.raises(InputError, match=r"there is no group model/cel; did you mean model/cell\?"):
+        compose_config(["experiment=hello", "model/cel=gru"])

@@ -135,7 +135,12 @@ def test_examples_show_the_last_steps_and_what_was_right():
     shown = task.examples(data, "test", 2, torch.Generator())
     head, _, *rows = shown.text.splitlines()
     assert head == "| last tokens | true | predicted | right |" and len(rows) == len(shown.lines) == 2
-    assert rows[0].startswith("| `... ") and rows[0].count(" . ") > 5 and " of 10 |" in rows[0] and "of 10 right)" in shown.lines[0]
+    assert (
+        rows[0].startswith("| `... ")
+        and rows[0].count(" . ") > 5
+        and " of 10 |" in rows[0]
+        and "of 10 right)" in shown.lines[0]
+    )
 
 
 def test_a_model_for_other_data_is_refused_by_name():

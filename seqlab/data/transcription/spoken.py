@@ -99,7 +99,7 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
             mend = "pip install 'seqlab[speech]'"
             raise InputError(f"the digits are spoken by eSpeak NG, which is not installed: {mend}") from error
         orders = {split: self.orders(split) for split in SPLITS}
-        asked = f"digits 1 {release} {self.rate} {self.generator_seed} {orders}"
+        asked = f"digits 2 {release} {self.rate} {self.generator_seed} {orders}"
         key = hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
         folder = build_once(self._cache, key, lambda into: self._write(into, orders))
         readings = {}
@@ -116,15 +116,20 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
         return readings
 
     def _write(self, folder: Path, orders: dict[str, list[Order]]) -> None:
+        """Has all utterances spoken, in one order, and keeps them by split."""
+        every = [order for split in SPLITS for order in orders[split]]
+        lines = "".join(f"{each.voice}\t{each.speed}\t{each.pitch}\t{each.text}\n" for each in every)
+        raw = folder / "raw.npz"
+        # By its path: the program needs nothing of this package, which would take seconds to import.
+        command = [sys.executable, "-P", str(Path(__file__).with_name("espeak.py")), str(raw)]
+        done = subprocess.run(command, input=lines, text=True, capture_output=True)
+        if done.returncode:
+            raise InputError(f"eSpeak NG failed: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+        with np.load(raw, allow_pickle=False) as spoken:
+            values, starts, rate = spoken["values"], spoken["starts"], int(spoken["rate"])
+        raw.unlink()
+        sounds = [resampled(values[first:end], rate, self.rate) for first, end in itertools.pairwise(starts)]
         for split in SPLITS:
-            lines = "".join(f"{each.voice}\t{each.speed}\t{each.pitch}\t{each.text}\n" for each in orders[split])
-            command = [sys.executable, "-P", "-m", "seqlab.data.transcription.espeak", str(folder / f"{split}.raw.npz")]
-            done = subprocess.run(command, input=lines, text=True, capture_output=True)
-            if done.returncode:
-                raise InputError(f"eSpeak NG failed: {done.stderr.strip().splitlines()[-1:]}")
-            with np.load(folder / f"{split}.raw.npz", allow_pickle=False) as spoken:
-                values, starts, rate = spoken["values"], spoken["starts"], int(spoken["rate"])
-            sounds = [resampled(values[first:end], rate, self.rate) for first, end in itertools.pairwise(starts)]
-            (folder / f"{split}.raw.npz").unlink()
-            whole = np.concatenate(sounds).round().clip(-(2**15), 2**15 - 1).astype(np.int16)
-            np.savez(folder / f"{split}.npz", values=whole, starts=np.cumsum([0, *map(len, sounds)]))
+            own, sounds = sounds[: len(orders[split])], sounds[len(orders[split]) :]
+            whole = np.concatenate(own).round().clip(-(2**15), 2**15 - 1).astype(np.int16)
+            np.savez(folder / f"{split}.npz", values=whole, starts=np.cumsum([0, *map(len, own)]))
