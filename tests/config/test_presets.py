@@ -32,7 +32,7 @@ from seqlab.nn.size import count_parameters
 from seqlab.run.load import load_run
 from seqlab.sweep.launchers import EXTRAS, kind_of
 from seqlab.sweep.samplers import build_pruner, build_sampler
-from seqlab.sweep.search_options import SearchOptions, is_search
+from seqlab.sweep.search_options import SearchOptions, direction, is_search
 from seqlab.sweep.space import read_space
 from seqlab.sweep.sweeper import register_sweepers
 from tests.conftest import config_of, run_here, small
@@ -219,8 +219,9 @@ OWN_FILES = {
 
 @pytest.fixture(autouse=True, scope="module")
 def sweepers():
-    """The keys of the project's own sweepers, which a command registers."""
+    """What a command registers: the keys of the project's own sweepers, and a value that the search asks for."""
     register_sweepers()
+    OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
 
 
 @pytest.fixture
