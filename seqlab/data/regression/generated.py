@@ -16,7 +16,7 @@ class Adding(EmbeddedSource):
     Example:
         >>> frames, sums = Adding().draw(np.random.default_rng(0), 1, 5)
         >>> frames[0, :, 1].tolist(), bool(sums[0, 0] == frames[0, frames[0, :, 1] == 1, 0].sum())
-        ([1.0, 0.0, 0.0, 1.0, 0.0], True)
+        ([1.0, 0.0, 1.0, 0.0, 0.0], True)
     """
 
     targets = ("sum",)

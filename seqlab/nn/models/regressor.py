@@ -33,6 +33,7 @@ class NumberHead(nn.Module):
         ValueError: a size, probability or choice is out of range.
 
     Example:
+        >>> import torch
         >>> from seqlab.nn import Encoder, GRUCell
         >>> head = NumberHead(Encoder(GRUCell, 3, 4), num_targets=2)
         >>> head.load_statistics(torch.tensor([100.0, 0.0]), torch.tensor([10.0, 1.0]))
@@ -79,6 +80,7 @@ class Regressor(nn.Module):
         ValueError: what the parts refuse.
 
     Example:
+        >>> import torch
         >>> from functools import partial
         >>> from seqlab.nn import Encoder, FrameInput, GRUCell
         >>> encoder = partial(Encoder, GRUCell, hidden_size=6)
