@@ -36,6 +36,8 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "music": ["experiment=canon", "data.sizes=[20,5,5]", "data.frames=20", "data.batch_size=4"],
         "transcription": of_tones(tmp_path_factory.mktemp("tones"), 26, "model.output_dropout=0"),
         "captions": ["experiment=scenes", "data.sizes=[22,5,5]", "data.batch_size=6", "model.hidden_size=12"],
+        "labelling": ["experiment=parity", "data=dyck", "data.length=9", "data.sizes=[45,9,9]", "data.batch_size=8"],
+        "regression": ["experiment=adding", "data.length=9", "data.sizes=[45,9,9]", "data.batch_size=8"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
@@ -85,6 +87,8 @@ NAMES = (
     "music",
     "transcription",
     "captions",
+    "labelling",
+    "regression",
     "answers",
 )
 

@@ -23,6 +23,7 @@ from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sent
 from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
 from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
 from seqlab.data.core.cut import Cut
+from seqlab.data.core.drawn import DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
@@ -42,6 +43,21 @@ from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
+from seqlab.data.labelling.automata import Dyck, ModularArithmetic, Parity, Permutations
+from seqlab.data.labelling.batch import LabellingBatch, LabellingSpec
+from seqlab.data.labelling.memory import AssociativeRecall, Copy, DelayedRecall, SelectiveCopy
+from seqlab.data.labelling.module import LabellingData
+from seqlab.data.labelling.presets import (
+    copy_data,
+    delayed_recall_data,
+    dyck_data,
+    modular_data,
+    mqar_data,
+    parity_data,
+    permutation_data,
+    selective_copy_data,
+)
+from seqlab.data.labelling.sources import LabelGenerator
 from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.data.language_model.conversations import Chitchat, Dialogues
 from seqlab.data.language_model.hub import Hub
@@ -61,6 +77,11 @@ from seqlab.data.music.generated import Canon
 from seqlab.data.music.module import MusicData
 from seqlab.data.music.presets import canon_data, chorales_data, midi_data, rolls_data
 from seqlab.data.music.sources import Chorales, MidiFiles, PianoRolls, Piece
+from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
+from seqlab.data.regression.generated import Adding
+from seqlab.data.regression.module import AddingData, RegressionData
+from seqlab.data.regression.presets import adding_data, numbered_series_data
+from seqlab.data.regression.sources import NumberedSeries, NumberedSeriesFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.hub import TaggedHub
@@ -87,10 +108,13 @@ from seqlab.data.vocabulary.words import WordVocabulary
 
 __all__ = [
     "IGNORE_INDEX",
+    "Adding",
+    "AddingData",
     "AnswerBatch",
     "AnswerData",
     "AnswerHub",
     "AnswerSpec",
+    "AssociativeRecall",
     "BabiFiles",
     "Batch",
     "Batching",
@@ -104,9 +128,14 @@ __all__ = [
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
+    "Copy",
     "Cut",
+    "DelayedRecall",
     "Described",
     "Dialogues",
+    "DrawnData",
+    "Draws",
+    "Dyck",
     "ExampleData",
     "ExampleLoader",
     "Files",
@@ -119,30 +148,43 @@ __all__ = [
     "HubDataset",
     "KingJames",
     "KingJamesToWorldEnglish",
+    "LabelGenerator",
     "LabelledHub",
     "LabelledLines",
     "LabelledTables",
     "LabelledText",
+    "LabellingBatch",
+    "LabellingData",
+    "LabellingSpec",
     "LanguageModelData",
     "LanguageModelSpec",
     "LogMel",
     "MidiFiles",
+    "ModularArithmetic",
     "MusicBatch",
     "MusicData",
     "MusicSpec",
     "NamedPicture",
+    "NumberedSeries",
+    "NumberedSeriesFiles",
     "ObservedSeries",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
+    "Parity",
+    "Permutations",
     "PianoRolls",
     "Pictures",
     "Piece",
     "Recording",
     "Recordings",
+    "RegressionBatch",
+    "RegressionData",
+    "RegressionSpec",
     "RollStream",
     "Scenes",
+    "SelectiveCopy",
     "SentencePair",
     "Series",
     "SeriesFiles",
@@ -182,12 +224,16 @@ __all__ = [
     "WordVectors",
     "WordVocabulary",
     "World",
+    "adding_data",
     "answer_data",
     "babi_data",
     "canon_data",
     "chitchat_data",
     "chorales_data",
+    "copy_data",
+    "delayed_recall_data",
     "dialogues_data",
+    "dyck_data",
     "ewt_data",
     "from_options",
     "grammar_data",
@@ -198,16 +244,22 @@ __all__ = [
     "labelled_data",
     "load_vocabulary",
     "midi_data",
+    "modular_data",
+    "mqar_data",
     "mr_data",
     "multi30k_data",
+    "numbered_series_data",
     "observed_data",
     "parallel_data",
+    "parity_data",
+    "permutation_data",
     "pictures_data",
     "ptb_data",
     "read_spec",
     "recordings_data",
     "rolls_data",
     "scenes_data",
+    "selective_copy_data",
     "series_data",
     "sine_data",
     "spoken_digits_data",

@@ -14,9 +14,11 @@ from seqlab.tasks.counting import CountingTask
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
+from seqlab.tasks.labelling import LabellingTask
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.music import MusicTask
 from seqlab.tasks.prediction import Prediction
+from seqlab.tasks.regression import RegressionTask
 from seqlab.tasks.tagging import TaggingTask
 from seqlab.tasks.transcription import TranscriptionTask
 from seqlab.tasks.translation import Scoring, TranslationTask
@@ -28,9 +30,11 @@ __all__ = [
     "CountingTask",
     "Examples",
     "ForecastTask",
+    "LabellingTask",
     "LanguageModelTask",
     "MusicTask",
     "Prediction",
+    "RegressionTask",
     "Scoring",
     "SequenceTask",
     "StateCarry",

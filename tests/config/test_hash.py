@@ -215,6 +215,8 @@ OBSERVED = {
     "hello": ["trainer.max_epochs=4", "model.dropout=0.3", "model.num_layers=2"],
     "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
+    "parity": ["data.sizes=[128,16,16]", "data.length=12", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "adding": ["data.sizes=[100,16,16]", "data.length=12", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "canon": ["data.sizes=[8,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "recordings": ["trainer.max_epochs=2", "model.output_dropout=0.3"],

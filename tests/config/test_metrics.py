@@ -23,6 +23,8 @@ TRAINED = {
     "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
     "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],
     "TranscriptionTask": ["experiment=recordings"],
+    "LabellingTask": ["experiment=parity", "data.sizes=[64,8,8]"],
+    "RegressionTask": ["experiment=adding", "data.length=20", "data.sizes=[50,8,8]"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
 

@@ -32,7 +32,7 @@ from seqlab.nn.size import count_parameters
 from seqlab.run.load import load_run
 from seqlab.sweep.launchers import EXTRAS, kind_of
 from seqlab.sweep.samplers import build_pruner, build_sampler
-from seqlab.sweep.search_options import SearchOptions, is_search
+from seqlab.sweep.search_options import SearchOptions, direction, is_search
 from seqlab.sweep.space import read_space
 from seqlab.sweep.sweeper import register_sweepers
 from tests.conftest import config_of, run_here, small
@@ -68,7 +68,7 @@ TRAINED = (
     "logger",
 )
 # What a sweep is for, where it is not any data and a language model.
-SWEPT = {"babi": "data=babi", "window": "model=window"}
+SWEPT = {"babi": "data=babi", "expressivity": "experiment=parity", "window": "model=window"}
 
 # Choices that are for sentence pairs.
 TRANSLATING = ("translator", "translation")
@@ -114,6 +114,11 @@ def own_stories(folder: Path) -> list[str]:
 def own_series(folder: Path) -> list[str]:
     path = write(folder / "a.csv", "".join(["t,y\n", *(f"{t},{t % 7}\n" for t in range(200))]))
     return [f"data.path={path}", "data.time=t"]
+
+
+def own_numbers(folder: Path) -> list[str]:
+    rows = ["id,x,number\n", *(f"{step // 3},{step % 7},{step // 3}\n" for step in range(120))]
+    return [f"data.path={write(folder / 'a.csv', ''.join(rows))}", "data.id=id", "data.targets=number"]
 
 
 def own_midi(folder: Path) -> list[str]:
@@ -203,6 +208,7 @@ OWN_FILES = {
     "midi": own_midi,
     "pictures": own_pictures,
     "recordings": lambda folder: of_tones(folder, 20)[1:],
+    "regression": own_numbers,
     "text": own_text,
     "classification": own_classes,
     "tagging": own_tags,
@@ -213,8 +219,9 @@ OWN_FILES = {
 
 @pytest.fixture(autouse=True, scope="module")
 def sweepers():
-    """The keys of the project's own sweepers, which a command registers."""
+    """What a command registers: the keys of the project's own sweepers, and a value that the search asks for."""
     register_sweepers()
+    OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
 
 
 @pytest.fixture
@@ -489,7 +496,10 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
             assert len(set(found)) == len(several)
 
 
-@pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - {"forecasting", "midi"}))  # which have no tokens
+WITHOUT_TOKENS = {"forecasting", "midi", "regression"}
+
+
+@pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - WITHOUT_TOKENS))
 def test_a_preset_for_ones_own_files_trains_unk_where_words_are_the_unit(tmp_path, name):
     data = build.build_data(config_of(f"experiment={name}", *OWN_FILES[name](tmp_path)))
     data.prepare_data()

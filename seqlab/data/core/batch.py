@@ -66,6 +66,10 @@ class Spec:
         """
         return None
 
+    def target_statistics(self) -> tuple[Tensor, Tensor] | None:
+        """The same of each target, ``(K,)``, for a head that answers in the user's units; None: none."""
+        return None
+
     reads_files: ClassVar[bool] = False
     """Whether new input comes in files, as for data of numbers; otherwise it is text."""
 

@@ -15,7 +15,8 @@ from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.summary import SplitSummary, counted, percent
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec, features_of, format_values
 from seqlab.data.forecasting.sources import SeriesSource
-from seqlab.data.forecasting.windows import MISSING_CHOICES, WindowCut, filled, naive_scales
+from seqlab.data.forecasting.windows import WindowCut, naive_scales
+from seqlab.data.formats.missing import MISSING_CHOICES, filled
 from seqlab.data.formats.series import Series
 from seqlab.errors import InputError
 
