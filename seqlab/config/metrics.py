@@ -18,6 +18,10 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "entity_f1": "max",
     "bleu": "max",
     "chrf": "max",
+    "note_f1": "max",
+    "wer": "min",
+    "cer": "min",
+    "exact_match": "max",
     "mae": "min",
     "rmse": "min",
     "crps": "min",
@@ -43,6 +47,9 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "AnswerTask": _CLASSES,
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
+    "TranscriptionTask": ("loss", "wer", "cer", "exact_match"),
+    "CaptionTask": (*_TOKENS, "bleu", "exact_match"),
+    "MusicTask": ("loss", "note_f1"),
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }
 """The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""

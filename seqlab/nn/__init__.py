@@ -31,11 +31,14 @@ from seqlab.nn.layers.transformer import TransformerEncoder
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.beams import Translations
+from seqlab.nn.models.captioner import Captioner, FeatureInput, PictureInput
 from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF, bio_constraints
+from seqlab.nn.models.ctc import SymbolHead, Transcriber, beam_labels, greedy_labels
 from seqlab.nn.models.decoder import Decoder
 from seqlab.nn.models.forecaster import Forecaster, QuantileHead
+from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
 from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
@@ -44,7 +47,7 @@ from seqlab.nn.models.ngram import KneserNey
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
-from seqlab.nn.models.translator import Translator
+from seqlab.nn.models.translator import EncoderDecoder, Translator
 from seqlab.nn.models.window import WindowModel
 from seqlab.nn.recording import LayerCall, record_states
 from seqlab.nn.size import match_parameters
@@ -56,14 +59,19 @@ __all__ = [
     "Attention",
     "AttentionPooling",
     "Bidirectional",
+    "Captioner",
     "CharacterEncoder",
     "ClassHead",
     "Classifier",
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",
+    "EncoderDecoder",
+    "FeatureInput",
     "Forecaster",
+    "FrameHead",
     "FrameInput",
+    "FrameModel",
     "GRUCell",
     "GatedCell",
     "IRNNCell",
@@ -85,6 +93,7 @@ __all__ = [
     "ModuleCell",
     "NextTokenModel",
     "PeepholeLSTMCell",
+    "PictureInput",
     "Pooling",
     "QuantileHead",
     "RNNCell",
@@ -93,17 +102,22 @@ __all__ = [
     "SLSTMCell",
     "SequenceEncoder",
     "Standardize",
+    "SymbolHead",
     "TagHead",
     "Tagger",
     "TokenHead",
     "TokenInput",
+    "Transcriber",
     "TransformerEncoder",
     "Translations",
     "Translator",
     "UGRNNCell",
     "WindowModel",
     "WordInput",
+    "beam_labels",
     "bio_constraints",
+    "compose",
+    "greedy_labels",
     "initialize",
     "match_parameters",
     "norms_by_distance",

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_input, check_is_first, check_lengths
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.methods import run_pre_hooks
 from seqlab.nn.layers.order import flip_valid, resets_between, resets_in_order
 from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.state import State
-from seqlab.nn.unrolled import StandIn, recurrent_layers
+from seqlab.nn.unrolled import StandIn, recurrent_layers, run_hooks
 
 
 @dataclass(frozen=True)
@@ -99,9 +98,9 @@ def _run(
     if lengths is not None:
         lengths = check_lengths(lengths, x)
     resets = None if is_first is None else resets_in_order(check_is_first(is_first, x), lengths, layer.reverse)
-    run_pre_hooks(layer.cell, x, state)
-    recorder = _Recorder(layer.cell, gates)
     flipped = flip_valid(x, lengths) if layer.reverse else x
+    run_hooks(layer.cell, flipped, state)
+    recorder = _Recorder(layer.cell, gates)
     output, new = Recurrent(recorder, "loop")(flipped, state, lengths, resets_between(resets, 0, x.size(1)))
     if layer.reverse:
         output = flip_valid(output, lengths)

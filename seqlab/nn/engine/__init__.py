@@ -4,7 +4,7 @@ Each engine is a module with the two functions of :class:`Engine`. An engine nev
 ``loop`` is the reference, and the others are tested against it.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -73,10 +73,10 @@ def run(
         UnsupportedError: the engine can't run what the cell does now. Nothing has been computed then.
     """
     engine = ENGINES[name]
-    options: dict[str, Any] = {} if resets is None else {"resets": resets}
-    if engine in (scan, parallel):
-        options["auto"] = auto
-    return engine.run(cell, x, state, lengths, **options)
+    flags = (True,) if auto and engine in (scan, parallel) else ()
+    if resets is None:  # an engine that knows no resets serves where there are none
+        return engine.run(cell, x, state, lengths, *flags)
+    return engine.run(cell, x, state, lengths, *flags, resets=resets)
 
 
 # The orders of "auto", as measured by `seqlab bench engine` in both precisions; experiments/speed has the tables.

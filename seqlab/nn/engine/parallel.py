@@ -167,9 +167,7 @@ def _spreads_to(shape: tuple[int, ...], part: object) -> bool:
     return all(size in (1, full) for size, full in zip(reversed(part.shape), reversed(shape), strict=False))
 
 
-def _scan(
-    a: Tensor, b: Tensor, h: Tensor, dtype: torch.dtype, resets: Resets | None
-) -> tuple[Tensor, State]:
+def _scan(a: Tensor, b: Tensor, h: Tensor, dtype: torch.dtype, resets: Resets | None) -> tuple[Tensor, State]:
     # Sums over thousands of steps need more than the 8 bits of a bfloat16.
     wide = torch.promote_types(dtype, torch.float32)
     a, b = a.to(wide), b.to(wide)

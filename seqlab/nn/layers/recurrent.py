@@ -158,9 +158,7 @@ class Recurrent(nn.Module):
         dtype = state_dtype(x)
         return tuple(part.to(dtype) for part in state)
 
-    def _run(
-        self, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None
-    ) -> tuple[Tensor, State]:
+    def _run(self, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None) -> tuple[Tensor, State]:
         """On the engine for this call; under "auto" on the next one where that can't run what the cell does now."""
         if resets is not None:
             state, resets = resets.begin(state)
@@ -242,9 +240,7 @@ class Recurrent(nn.Module):
         size = math.isqrt(x.size(1) - 1) + 1
         outputs, versions = [], _versions(self.cell)
 
-        def run_stretch(
-            x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None
-        ) -> tuple[Tensor, State]:
+        def run_stretch(x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None) -> tuple[Tensor, State]:
             if _versions(self.cell) != versions:  # autograd sees no change of what it has not kept
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "

@@ -210,9 +210,7 @@ def _replay(
     return output.to(_output_dtype(x)), tuple(final)
 
 
-def _arguments(
-    cell: GatedCell, ready: ReadyStep, gi: Tensor, state: State, dtype: torch.dtype
-) -> list[Tensor | None]:
+def _arguments(cell: GatedCell, ready: ReadyStep, gi: Tensor, state: State, dtype: torch.dtype) -> list[Tensor | None]:
     """The operation's tensors, in the dtype in which it computes: [gi, weight_hh, bias_hh, *state, *extras]."""
     autocast = torch.is_autocast_enabled(gi.device.type)
     with torch.autocast(gi.device.type, enabled=False) if autocast else nullcontext():
