@@ -27,8 +27,7 @@ class Resets(NamedTuple):
         A mask may have the first column alone. Whether the others hold a reset is looked at on a CPU only, where that
         needs no wait.
         """
-        if state is not self.initial:
-            state = reset_rows(state, self.mask[:, 0], self.initial)
+        state = reset_rows(state, self.mask[:, 0], self.initial)
         later = self.mask[:, 1:]
         if not later.size(1) or (readable(later) and not later.any()):
             return state, None

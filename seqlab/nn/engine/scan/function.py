@@ -53,8 +53,8 @@ class Scan(torch.autograd.Function):
     """The operation ``(gi, weight_hh, bias_hh, *state, *initial, *extras) -> (*states of all steps, *final state)``.
 
     gi is ``(N, G*H)``, with N the rows of all steps; weight_hh ``(G*H, H)``; bias_hh ``(G*H,)``; each part of the state
-    ``(B, size)``; ``initial``, the state from which rows begin anew, is there with resets only. The results are ``(N, size)`` for each part of the state that the output reads, and ``(B, size)`` for
-    each part of the final state.
+    ``(B, size)``; ``initial``, the state from which rows begin anew, is there with resets only. The results are
+    ``(N, size)`` for each part of the state that the output reads, and ``(B, size)`` for each part of the final state.
 
     The backward pass runs the adjoint of each step, from the last to the first. The weight's gradient is one product
     over all steps, at the end. If the backward pass is itself to be differentiated, it runs the step over the sequence

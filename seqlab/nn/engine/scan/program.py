@@ -45,7 +45,8 @@ class Backward:
         gh_sum: the sum of ``gh`` over its rows, ``(G*H,)``, which is the gradient of the bias; None without a bias.
         state: the gradient of each part of the initial state, ``(B, size)``.
         extras: the gradient of each extra, in its shape, or None.
-        initial: the gradient of each part of the states from which rows begin anew, ``(B, size)``; empty without resets.
+        initial: the gradient of each part of the states from which rows begin anew, ``(B, size)``; empty without
+            resets.
     """
 
     gi: Tensor
