@@ -150,6 +150,7 @@ class Encoder(SequenceEncoder):
         pre = self.norm == "pre" and self.connection.shortcut
         outputs: list[Tensor] = []
         states: list[NestedState] = []
+        resets = () if is_first is None else (is_first,)  # a layer put in place of one here need not know them
         seen = x  # what the next layer sees
         for index, layer in enumerate(self.layers):
             read = seen
@@ -157,7 +158,7 @@ class Encoder(SequenceEncoder):
                 read = self.norms[index - 1](outputs[-1]) if pre else outputs[-1]
                 passed = functional.dropout(read, self.dropout, self.training)
                 seen = torch.cat((seen, passed), 2) if self.connection.collects else passed
-            output, new = layer(seen, None if state is None else state[index], lengths, is_first)
+            output, new = layer(seen, None if state is None else state[index], lengths, *resets)
             if outputs:
                 output = self.connection.join(index, output, outputs[-1], read)
             if self.norm != "none" and not pre:

@@ -253,8 +253,9 @@ class Recurrent(nn.Module):
             stretch = x[:, start : start + size]
             valid = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
             here = None if resets is None else resets.between(start, start + size)
-            options = {"use_reentrant": False, "preserve_rng_state": True}
-            output, state = checkpoint(run_stretch, stretch, state, valid, here, **options)
+            output, state = checkpoint(
+                run_stretch, stretch, state, valid, here, use_reentrant=False, preserve_rng_state=True
+            )
             outputs.append(output)
         return torch.cat(outputs, 1), state
 
