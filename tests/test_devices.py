@@ -31,6 +31,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "classification": ["experiment=tiny_sentiment", "model.dropout=0", "data.batch_size=2"],
         "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
+        "series_classification": ["experiment=waveforms", "data.sizes=[61,13,13]", "data.batch_size=8"],
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
@@ -77,6 +78,7 @@ NAMES = (
     "classification",
     "tagging",
     "translation",
+    "series_classification",
     "forecasting",
     "answers",
 )

@@ -13,10 +13,12 @@ from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure
 from seqlab.callbacks.gradients import GradientsByLag
 from seqlab.callbacks.metrics import TrainingMetrics
+from seqlab.callbacks.over_time import AnswersOverTime
 from seqlab.callbacks.progress import EpochLines, ProgressLines, RichProgress
 
 __all__ = [
     "AnswerAttention",
+    "AnswersOverTime",
     "AtTest",
     "AtomicCheckpointIO",
     "AttentionMaps",

@@ -43,6 +43,7 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "AnswerTask": _CLASSES,
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
+    "SeriesClassificationTask": _CLASSES,
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }
 """The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""

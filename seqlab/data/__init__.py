@@ -27,7 +27,9 @@ from seqlab.data.forecasting.presets import series_data, sine_data, threshold_da
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.clips import Clip, ClipFormat
 from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
 from seqlab.data.formats.sentences import TaggedSentence
@@ -39,6 +41,21 @@ from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData, Windows
 from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
 from seqlab.data.language_model.sources import Hello, KingJames, Source, TextFiles
+from seqlab.data.series_classification.archive import ArchiveSeries
+from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec
+from seqlab.data.series_classification.digits import DigitPixels, MovingDigit, MovingDigits
+from seqlab.data.series_classification.generated import Waveforms, waveform_posteriors
+from seqlab.data.series_classification.module import SeriesClassData
+from seqlab.data.series_classification.presets import (
+    basic_motions_data,
+    clips_data,
+    digit_pixels_data,
+    gunpoint_data,
+    labelled_series_data,
+    moving_digits_data,
+    waveforms_data,
+)
+from seqlab.data.series_classification.sources import ClipFiles, LabelledSeriesFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.hub import TaggedHub
@@ -63,6 +80,7 @@ __all__ = [
     "AnswerData",
     "AnswerHub",
     "AnswerSpec",
+    "ArchiveSeries",
     "BabiFiles",
     "Batch",
     "Batching",
@@ -70,7 +88,11 @@ __all__ = [
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
+    "Clip",
+    "ClipFiles",
+    "ClipFormat",
     "Cut",
+    "DigitPixels",
     "ExampleData",
     "ExampleLoader",
     "Files",
@@ -85,16 +107,23 @@ __all__ = [
     "KingJamesToWorldEnglish",
     "LabelledHub",
     "LabelledLines",
+    "LabelledSeries",
+    "LabelledSeriesFiles",
     "LabelledTables",
     "LabelledText",
     "LanguageModelData",
     "LanguageModelSpec",
+    "MovingDigit",
+    "MovingDigits",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
     "SentencePair",
     "Series",
+    "SeriesClassBatch",
+    "SeriesClassData",
+    "SeriesClassSpec",
     "SeriesFiles",
     "SeriesFormat",
     "Sine",
@@ -120,6 +149,7 @@ __all__ = [
     "TranslationData",
     "TranslationSpec",
     "Vocabulary",
+    "Waveforms",
     "WindowCut",
     "Windows",
     "WordReading",
@@ -128,15 +158,21 @@ __all__ = [
     "World",
     "answer_data",
     "babi_data",
+    "basic_motions_data",
+    "clips_data",
+    "digit_pixels_data",
     "ewt_data",
     "from_options",
     "grammar_data",
+    "gunpoint_data",
     "hello_data",
     "hub_data",
     "king_james_data",
     "kjv_web_data",
     "labelled_data",
+    "labelled_series_data",
     "load_vocabulary",
+    "moving_digits_data",
     "mr_data",
     "multi30k_data",
     "parallel_data",
@@ -148,6 +184,8 @@ __all__ = [
     "text_data",
     "threshold_data",
     "tiny_sentiment_data",
+    "waveform_posteriors",
+    "waveforms_data",
     "wnut17_data",
     "world_data",
 ]

@@ -22,6 +22,7 @@ from seqlab.nn.gradients import (
     truncation_bias,
 )
 from seqlab.nn.lags import norms_by_lag
+from seqlab.nn.layers.bag import BagEncoder
 from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
@@ -41,6 +42,7 @@ from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
 from seqlab.nn.models.ngram import KneserNey
+from seqlab.nn.models.pictures import ConvFrameInput
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
@@ -55,10 +57,12 @@ __all__ = [
     "Answerer",
     "Attention",
     "AttentionPooling",
+    "BagEncoder",
     "Bidirectional",
     "CharacterEncoder",
     "ClassHead",
     "Classifier",
+    "ConvFrameInput",
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",

@@ -15,6 +15,7 @@ from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.prediction import Prediction
+from seqlab.tasks.series_classification import SeriesClassificationTask
 from seqlab.tasks.tagging import TaggingTask
 from seqlab.tasks.translation import Scoring, TranslationTask
 
@@ -28,6 +29,7 @@ __all__ = [
     "Prediction",
     "Scoring",
     "SequenceTask",
+    "SeriesClassificationTask",
     "StateCarry",
     "StepOutput",
     "TaggingTask",

@@ -68,7 +68,15 @@ MISTAKES = {
     "+experiment.seed=3": "'# @package _global_'",
 }
 CHECKED_WHERE_USED = {  # names and paths, which only files and data can judge; metrics, of which test_metrics.py is
-    *("optimize.metric", "optimize.mode", "data.targets", "data.covariates", "data.known"),
+    *(
+        "optimize.metric",
+        "optimize.mode",
+        "data.targets",
+        "data.covariates",
+        "data.known",
+        "data.features",
+        "data.file",
+    ),
     *(f"callbacks.{key}" for key in ("checkpoint.metric", "checkpoint.mode")),
     *(f"callbacks.early_stopping.{key}" for key in ("monitor", "mode")),
     *(f"data.{key}" for key in ("path", "train", "validation", "test", "hub", "name", "revision")),

@@ -213,6 +213,7 @@ OBSERVED = {
     "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "waveforms": ["data.sizes=[60,12,12]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
     "translation": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.hidden_size=16"],
 }

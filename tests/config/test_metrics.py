@@ -18,6 +18,7 @@ TRAINED = {
     "ClassificationTask": ["experiment=tiny_sentiment"],
     "TaggingTask": ["experiment=grammar_tagger", "data.layer=entities", "data.sizes=[60,30,30]"],
     "AnswerTask": ["experiment=world_answers"],
+    "SeriesClassificationTask": ["experiment=waveforms", "data.sizes=[60,12,12]"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }

