@@ -58,8 +58,23 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
+class _Once(argparse._StoreAction):
+    """The value of an option that is given once: argparse would take the last of several."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        given = vars(namespace).setdefault("_given", set())
+        if option_string is not None and self.dest in given:
+            parser.error(f"{option_string} is given twice; give it once")
+        given.add(self.dest)
+        super().__call__(parser, namespace, values, option_string)
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake in one line, as every command does; argparse would print its usage first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("action", None, _Once)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -108,7 +123,8 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
     generate = _command(commands, "generate", _generate, "continue a prompt")
-    generate.add_argument("--prompt", required=True, help="the text to continue")
+    generate.add_argument("--prompt", help="the text to continue; music: a MIDI file, or train, validation or test")
+    generate.add_argument("--output", type=Path, metavar="FOLDER", help="music: where MIDI files and pictures go")
     generate.add_argument("--max-new-tokens", type=positive, default=200, metavar="N", help="the most tokens to add")
     choice = generate.add_mutually_exclusive_group()
     choice.add_argument("--greedy", action="store_true", help="always the likeliest token")
@@ -119,6 +135,15 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     generate.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that make up P")
     generate.add_argument("--num-samples", type=positive, default=1, metavar="N", help="how many texts")
     generate.add_argument("--seed", type=int, default=0, help="of the random draws")
+
+    chat = _command(commands, "chat", _chat, "talk with a language model of conversations")
+    chat.add_argument("--page", action="store_true", help="on a page of this machine, not in the terminal")
+    chat.add_argument("--port", type=int, default=0, metavar="N", help="of the page; 0: a free one")
+    chat.add_argument("--temperature", type=float, default=0.7, metavar="X", help="below 1 sharpens, above 1 flattens")
+    chat.add_argument(
+        "--top-p", type=float, default=0.9, metavar="P", help="draw from the likeliest tokens that make up P"
+    )
+    chat.add_argument("--seed", type=int, default=0, help="of the random draws")
 
     complete = _command(commands, "complete", _complete, "list the likeliest continuations, as a search box does")
     complete.add_argument("text", help="the text to continue")
@@ -205,6 +230,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     run_dir = _open_run(args)
     with quick_imports():
+        from seqlab.commands.compose import is_music
         from seqlab.commands.generate import generate
         from seqlab.nn.models.generation import Sampling
         from seqlab.run.load import load_run
@@ -213,9 +239,50 @@ def _generate(args: argparse.Namespace) -> int:
         raise InputError(
             "--greedy takes the likeliest token, so --top-k and --top-p have nothing to choose; drop one side"
         )
+    run = load_run(run_dir)
+    if is_music(run):
+        return _compose(args, run)
+    if args.output is not None or args.prompt is None:
+        text = f"{run_dir} writes text: "
+        raise InputError(text + ("leave out --output" if args.prompt is not None else "give --prompt TEXT"))
     sampling = Sampling(args.greedy, args.temperature, args.top_k, args.top_p)
-    texts = generate(load_run(run_dir), args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
+    texts = generate(run, args.prompt, args.max_new_tokens, sampling, args.num_samples, args.seed)
     print(f"\n{'-' * 40}\n".join(texts))
+    return 0
+
+
+def _compose(args: argparse.Namespace, run: Any) -> int:
+    from seqlab.commands.compose import write_pieces
+
+    if args.greedy or args.top_k is not None or args.top_p is not None:
+        raise InputError("--greedy, --top-k and --top-p are for tokens; the notes of a frame are drawn one by one")
+    if args.output is None:
+        raise InputError(f"{run.run_dir} writes music: give --output FOLDER for the MIDI files")
+    frames = (args.max_new_tokens, args.temperature, args.num_samples, args.seed)
+    for file in write_pieces(run, args.prompt, args.output, *frames):
+        print(file)
+    return 0
+
+
+def _chat(args: argparse.Namespace) -> int:
+    run_dir = _open_run(args)
+    with quick_imports():
+        from seqlab.commands.chat import page, talk
+        from seqlab.nn.models.generation import Sampling
+        from seqlab.run.load import load_run
+
+    sampling = Sampling(temperature=args.temperature, top_p=args.top_p)
+    run = load_run(run_dir)
+    if not args.page:
+        return talk(run, sampling, args.seed)
+    server = page(run, sampling, args.seed, args.port)
+    print(f"http://127.0.0.1:{server.server_port} (Ctrl-C ends)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.server_close()
     return 0
 
 

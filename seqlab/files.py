@@ -161,10 +161,15 @@ def _pattern(path: Path) -> str:
     return str(escaped)
 
 
-def files_below(folder: Path) -> list[Path]:
-    """The absolute paths of all files below a folder, sorted, without hidden files and folders."""
+def files_below(folder: Path, regular: bool = True) -> list[Path]:
+    """The absolute paths of all files below a folder, sorted, without hidden files and folders.
+
+    Args:
+        folder: the folder.
+        regular: whether links to what is not there, pipes and devices are left out.
+    """
     paths: list[Path] = []
     for place, folders, names in os.walk(os.path.abspath(folder)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return paths
+    return [path for path in paths if path.is_file()] if regular else paths

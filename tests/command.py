@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import pytest
 
+from seqlab.commands import train as train_command
 from seqlab.run import supervisor, training_process
 from seqlab.run.claim import Claim
 from seqlab.run.forks.client import ForkedProcess
@@ -187,6 +189,19 @@ def prepare_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("HYDRA_FULL_ERROR", "1")
 
 
+class NoServer:
+    """In the place of a sweep's warm server where no run needs a process: it starts nothing, but must be closed."""
+
+    address, _is_closed = "/no/server", False
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    def __del__(self) -> None:
+        if not self._is_closed:
+            warnings.warn("a sweep has not closed its server", ResourceWarning, stacklevel=2)
+
+
 def replace_training(patch: pytest.MonkeyPatch, train: Callable[[Claim], int | None]) -> list[tuple[int, str]]:
     """Has each run do what ``train(claim)`` says instead of training in a process of its own.
 
@@ -198,6 +213,7 @@ def replace_training(patch: pytest.MonkeyPatch, train: Callable[[Claim], int | N
         The runs as they come: the seed, and whether the run was ``begun`` or ``resumed``.
     """
     attempts: list[tuple[int, str]] = []
+    patch.setattr(train_command, "start_server", lambda _: NoServer())
 
     def carry_out(start: Start, attempt: supervisor.Attempt) -> int:
         attempts.append((attempt.claim.fields["config"]["seed"], "resumed" if attempt.is_resumed else "begun"))

@@ -12,8 +12,11 @@ from seqlab.nn import GatedCell, LinearCell, RecurrentCell
 from tests.conftest import config_of
 
 CONF = Path(conf.__file__).parent
-PACKAGED = frozenset({"basic_motions", "digit_pixels", "gunpoint", "moving_digits"})
-"""The choices of ``data`` that read a package which need not be installed, beside the books."""
+OF_PACKAGES = (
+    *("basic_motions", "chitchat", "chorales", "digit_pixels", "gunpoint", "moving_digits", "observed"),
+    "synthetic_digits",
+)
+"""Data that come with the packages of extras."""
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("[!_]*.yaml"))
 
 
@@ -47,7 +50,7 @@ def at_once() -> dict[str, str]:
 
 def _is_at_once(preset: str) -> bool:
     data = chosen(preset).get("data")
-    if data is None or "kjv" in data or data in PACKAGED:  # a book, or another package
+    if data is None or "kjv" in data or data in OF_PACKAGES:  # a book, or what takes long to make
         return False
     keys = declared_keys(OmegaConf.load(CONF / "data" / f"{data}.yaml")["_target_"])
     return keys is not None and not keys.files and keys.hub is None

@@ -130,7 +130,7 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         ),
         (["generate", "RUN", "--prompt", "h", "--greedy", "--temperature", "2"], "not allowed with argument --greedy"),
         (["generate", "RUN", "--prompt", "h", "--greedy", "--top-k", "2"], "nothing to choose"),
-        (["generate", "RUN"], "the following arguments are required: --prompt"),
+        (["generate", "RUN"], "writes text: give --prompt TEXT"),
         (["complete", "RUN", "z"], "lacks: 'z'"),
         (["complete", "RUN", "h", "-k", "few"], "-k: expected a whole number, 1 or more, got 'few'"),
         (["generate", "nowhere", "--prompt", "h"], "nowhere: there is no such folder"),
@@ -150,7 +150,11 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
             ["train", "model.num_layers=1,2"],
             "several values are a sweep: add -m; a list is written with brackets, model.",
         ),
+        (["train", "seed=1,2"], "seed=1,2: several values are a sweep: add -m\n"),
+        (["train", "seed=range(1,3)"], "seed=range(1,3): several values are a sweep: add -m\n"),
+        (["train", "model/cell=lstm,gru"], "add -m; a list is written with brackets, model.cell=[lstm,gru]\n"),
         (["train", "-m", "hydra.sweeper.fresh_seeds=4,5"], "with brackets, hydra.sweeper.fresh_seeds=[4,5]"),
+        (["train", "hydra.sweeper.fresh_seeds=4,5"], "takes one value; a list is written with brackets"),
         (["train", "-m", "hydra.sweeper.fresh_seed=[4]"], "did you mean hydra.sweeper.fresh_seeds?"),
         (["train", "model.cell=[lstm,gru"], "a [ is not closed by a ]"),
         (["train", "data=hello", "data.batch_size=???"], "data.batch_size: a value is needed"),
@@ -290,6 +294,20 @@ def test_a_run_that_is_under_way_is_not_started_twice(tmp_path, command):
 def test_options_may_stand_between_overrides(arguments):
     args = cli._parser().parse_args(["resume", *arguments])
     assert (args.run_dir, args.overrides, args.allow) == (Path("RUN"), ["seed=2", "name=x"], ["mine"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "RUN", "--file", "a", "--file=b"],
+        ["generate", "RUN", "--prompt", "a", "--seed", "1", "--seed", "0"],
+        ["report", "--metric", "val/loss", "--metric", "test/loss"],
+    ],
+)
+def test_an_option_of_one_value_is_given_once(arguments):
+    with pytest.raises(InputError, match=rf"{arguments[-2] if '=' not in arguments[-1] else '--file'} is given twice"):
+        cli._parser().parse_args(arguments)
+    assert cli._parser().parse_args(["resume", "RUN", "--allow", "a", "--allow", "b"]).allow == ["a", "b"]
 
 
 def test_an_option_that_there_is_not_takes_no_override_along():

@@ -12,6 +12,7 @@ from tests.data_parallel import trained
 from tests.numbers_language import of_numbers, write_numbers
 from tests.served import DEVICE
 from tests.shipped import shipped_tasks, task_of
+from tests.tones import of_tones
 
 STEPS = 12
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
@@ -33,6 +34,9 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
         "series_classification": ["experiment=waveforms", "data.sizes=[61,13,13]", "data.batch_size=8"],
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
+        "music": ["experiment=canon", "data.sizes=[20,5,5]", "data.frames=20", "data.batch_size=4"],
+        "transcription": of_tones(tmp_path_factory.mktemp("tones"), 26, "model.output_dropout=0"),
+        "captions": ["experiment=scenes", "data.sizes=[22,5,5]", "data.batch_size=6", "model.hidden_size=12"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
@@ -80,6 +84,9 @@ NAMES = (
     "translation",
     "series_classification",
     "forecasting",
+    "music",
+    "transcription",
+    "captions",
     "answers",
 )
 

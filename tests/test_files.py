@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from seqlab.files import write_atomically
+from seqlab.files import files_below, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
@@ -39,3 +39,13 @@ def test_a_link_keeps_pointing_at_its_file(tmp_path):
     write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "disk" / "file").read_bytes() == b"new"
+
+
+def test_the_files_below_a_folder_are_those_that_can_be_read_to_their_end(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("a")
+    (tmp_path / "b").symlink_to(tmp_path / "sub" / "a")
+    (tmp_path / "c").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "d")
+    assert [path.name for path in files_below(tmp_path)] == ["b", "a"]
+    assert [path.name for path in files_below(tmp_path, regular=False)] == ["b", "c", "d", "a"]

@@ -5,7 +5,6 @@ and after training, and writes three plots and the README's tables. ``--steps 20
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +26,9 @@ from seqlab.nn import LanguageModel
 from seqlab.nn.gradients import norms_by_distance, state_gradients, step_gradients, truncation_bias
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -83,8 +85,7 @@ def train(sweep_dir: Path, steps: int, seeds: str) -> int:
     command += ["model.num_layers=1", "model.hidden_size=128", "model.match_parameters=null", "optimizer.lr=0.004"]
     command += [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", "runtime.num_threads=1"]
     command += ["logger=none", f"hydra.sweep.dir={sweep_dir}"]
-    print("$ seqlab " + " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", "seqlab.cli", *command]).returncode
+    return seqlab(*command)
 
 
 def measure_runs(sweep_dir: Path, steps: int, seeds: list[int]) -> Results:

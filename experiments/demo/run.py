@@ -1,11 +1,13 @@
-"""The demo: language models of three depths on the King James text, compared, sampled and ready for TensorBoard.
+"""The demo: how deep? Language models of the King James text with 400,000 parameters: one layer, four plain ones, and
+four with residual connections, compared, sampled and ready for TensorBoard.
 
-``make demo`` runs it. ``--steps`` shortens it; a second call continues what a first one left, and skips what is done.
+``make demo`` runs it. It tunes nothing: each stack has the learning rate that the depth study chose for it under the
+same steps and schedule. ``--steps`` shortens it; a second call continues what a first one left, and skips what is done.
 """
 
 import argparse
+import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,28 +19,42 @@ from seqlab.nn.models.generation import Sampling
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
+
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
+STEPS = 800
+SCHEDULE = ("scheduler=wsd", "scheduler.decay_from=0.5")  # constant to the half, then down in a line
+STACKS = (  # connection, depth, and the rate that experiments/depth chose for them
+    ("none", 1, 0.01),
+    ("none", 4, 0.004),
+    ("residual", 4, 0.01),
+)
+SEEDS = "11,12"  # none of the study's
+BY = "model.num_layers,model.connect"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, help="training steps of each run, other than the preset's")
-    parser.add_argument("--sweep-dir", type=Path, default=Path("runs/kjv_char_lstm"))
+    parser.add_argument("--steps", type=int, default=STEPS, help="training steps of each run")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at once, one thread each")
+    parser.add_argument("--sweep-dir", type=Path, default=Path("runs/demo"))
     args = parser.parse_args()
-
-    command = ["train", "-m", "experiment=kjv_char_lstm", "model.num_layers=1,2,3", "seed=1,2"]
-    if args.steps is not None:
-        command += [f"trainer.max_steps={args.steps}", f"trainer.val_check_interval={max(1, args.steps // 2)}"]
     started = time.perf_counter()
-    if seqlab(*command, f"hydra.sweep.dir={args.sweep_dir}"):
-        print("the same command goes on with what is left", file=sys.stderr)
-        return 1
+    each = (
+        *("experiment=kjv_char_lstm", "name=demo", *SCHEDULE, f"seed={SEEDS}", f"hydra.sweep.dir={args.sweep_dir}"),
+        *(f"trainer.max_steps={args.steps}", f"trainer.val_check_interval={max(1, args.steps // 2)}"),
+        *("runtime.num_threads=1", "launcher=joblib", f"hydra.launcher.n_jobs={args.jobs}"),
+    )
+    for connect, depth, rate in STACKS:
+        stack = (f"model.connect={connect}", f"model.num_layers={depth}", f"optimizer.lr={rate}")
+        if seqlab("train", "-m", *each, *stack):
+            print("the same command goes on with what is left", file=sys.stderr)
+            return 1
     print(f"\nsix runs in {time.perf_counter() - started:.0f} s\n")
 
     plot = args.sweep_dir / "depth.png"
-    seqlab(
-        "report", str(args.sweep_dir), "--by", "model.num_layers", "--metric", "test/perplexity", "--plot", str(plot)
-    )
+    seqlab("report", str(args.sweep_dir), "--by", BY, "--metric", "test/perplexity", "--plot", str(plot))
 
     best = best_run(args.sweep_dir)
     print(f"\nThree samples from the best run, {best}:\n")
@@ -50,17 +66,6 @@ def main() -> int:
     print(f"\nplot:         {plot}\ntry:          seqlab complete {best} 'And God sa'")
     print(f"TensorBoard:  {Path(sys.executable).parent / 'tensorboard'} --logdir {args.sweep_dir}")
     return 0
-
-
-def seqlab(*arguments: str) -> int:
-    """The command as a user would type it, in the environment of this script."""
-    print("$ seqlab " + " ".join(arguments), flush=True)
-    process = subprocess.Popen([sys.executable, "-m", "seqlab.cli", *arguments])
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # of the terminal, which tells the command too: it saves, and ends
-            continue
 
 
 def best_run(sweep_dir: Path) -> Path:

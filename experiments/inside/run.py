@@ -5,7 +5,6 @@ and looks for units that follow five labels. ``--seeds 1 --steps 100 --tokens 20
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -23,6 +22,9 @@ from seqlab.inside import LABELS, States, UnitRanking, rank_units
 from seqlab.inside.draw import visible
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -68,8 +70,7 @@ def train(sweep_dir: Path, steps: int | None, seeds: str) -> int:
     command = ["train", "-m", "experiment=kjv_char_lstm", "model.num_layers=1,2", f"seed={seeds}"]
     command += ["runtime.num_threads=1", "logger=none", f"hydra.sweep.dir={sweep_dir}"]
     command += [] if steps is None else [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"]
-    print("$ seqlab " + " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", "seqlab.cli", *command]).returncode
+    return seqlab(*command)
 
 
 def look_inside(sweep_dir: Path, seeds: str, steps: int | None, tokens: int) -> list[Found]:

@@ -8,7 +8,6 @@ scikit-learn (``pip install 'seqlab[motions]'``).
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,9 @@ from seqlab.config.compose import compose_config
 from seqlab.data import SeriesClassData, waveform_posteriors
 from seqlab.errors import InputError
 from seqlab.run.folder import RunFolder, start_run
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 PRESETS = ("basic_motions", "gunpoint", "waveforms")
 WINDOWS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 1.0)  # of warping, as shares of a series
@@ -51,11 +53,6 @@ def main() -> int:
         if code := seqlab("report", str(folder), "--by", "model._target_", "--metric", "test/accuracy"):
             return code
     return 0
-
-
-def seqlab(*arguments: str) -> int:
-    print("$ seqlab " + " ".join(arguments), flush=True)
-    return subprocess.call([sys.executable, "-m", "seqlab.cli", *arguments])
 
 
 def baselines(preset: str, folder: Path) -> None:

@@ -9,7 +9,6 @@ Called again, it goes on where it was stopped; ``--report`` trains nothing. Need
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,9 @@ from seqlab.config.compose import compose_config
 from seqlab.data import SeriesClassData
 from seqlab.errors import InputError
 from seqlab.run.folder import RunFolder, start_run
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 PRESETS = ("sequential_digits", "permuted_digits")
 STRENGTHS = (
@@ -60,11 +62,6 @@ def main() -> int:
         if code := seqlab("report", str(folder), "--by", by, "--metric", "test/accuracy"):
             return code
     return 0
-
-
-def seqlab(*arguments: str) -> int:
-    print("$ seqlab " + " ".join(arguments), flush=True)
-    return subprocess.call([sys.executable, "-m", "seqlab.cli", *arguments])
 
 
 def baselines(overrides: tuple[str, ...], folder: Path) -> None:

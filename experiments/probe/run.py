@@ -7,7 +7,6 @@ Needs the treebank under SEQLAB_DATA. ``--sentences 300 --epochs 1 --seeds 1`` i
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,6 +27,9 @@ from seqlab.nn import LanguageModel, record_states
 from seqlab.nn.models.generation import evaluation
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -95,8 +97,7 @@ def train(sweep_dir: Path, files: dict[str, Path], epochs: int, seeds: str) -> i
     command += [f"model.num_layers={LAYERS}", "model.hidden_size=100", "model.embedding_size=100", "model.dropout=0.1"]
     command += ["optimizer.lr=0.005", "scheduler=cosine", f"trainer.max_epochs={epochs}", "trainer.gradient_clip_val=1"]
     command += ["callbacks.examples=null", "logger=none", "runtime.num_threads=1", f"hydra.sweep.dir={sweep_dir}"]
-    print("$ seqlab " + " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", "seqlab.cli", *command]).returncode
+    return seqlab(*command)
 
 
 def probe_runs(sweep_dir: Path, epochs: int, seeds: str, splits: dict[str, Sentences], count: int) -> Results:

@@ -9,11 +9,13 @@ stopped; ``--report`` trains nothing. Needs scikit-learn (``pip install 'seqlab[
 
 import argparse
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 SWEEPS = {
     "network": ("seed=1,2,3",),
@@ -45,11 +47,6 @@ def main() -> int:
         shutil.copyfile(first, Path(__file__).parent / FIGURE)
         print(f"{first} copied to {Path(__file__).parent / FIGURE}")
     return 0
-
-
-def seqlab(*arguments: str) -> int:
-    print("$ seqlab " + " ".join(arguments), flush=True)
-    return subprocess.call([sys.executable, "-m", "seqlab.cli", *arguments])
 
 
 if __name__ == "__main__":

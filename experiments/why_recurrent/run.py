@@ -7,7 +7,6 @@ trainer.limit_val_batches=5 trainer.limit_test_batches=5`` is a quick trial. Nee
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +23,9 @@ from seqlab.nn import Encoder, LanguageModel, LSTMCell, RNNCell, TokenHead, Toke
 from seqlab.nn.size import count_parameters
 from seqlab.run.load import SPEC_NAME
 from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -80,8 +82,7 @@ def main() -> int:
     for sweep in () if args.no_training else SWEEPS:
         command = ["train", "-m", *sweep, "runtime.num_threads=1", "logger=none", f"hydra.sweep.dir={args.sweep_dir}"]
         command += args.overrides
-        print("$ seqlab " + " ".join(command), flush=True)
-        if code := subprocess.run([sys.executable, "-m", "seqlab.cli", *command]).returncode:
+        if code := seqlab(*command):
             return code
     rows = read_rows(args.sweep_dir)
     if not rows:

@@ -9,11 +9,14 @@ from seqlab.callbacks.attention import AnswerAttention, AttentionMaps
 from seqlab.callbacks.checkpoint import RunCheckpoint
 from seqlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from seqlab.callbacks.confusion import ConfusionMatrix
+from seqlab.callbacks.descriptions import DescriptionFigures
 from seqlab.callbacks.examples import ShowExamples
 from seqlab.callbacks.figures import StateFigure
+from seqlab.callbacks.forecasts import ForecastFigures
 from seqlab.callbacks.gradients import GradientsByLag
 from seqlab.callbacks.metrics import TrainingMetrics
 from seqlab.callbacks.over_time import AnswersOverTime
+from seqlab.callbacks.piano_rolls import PianoRollFigures
 from seqlab.callbacks.progress import EpochLines, ProgressLines, RichProgress
 
 __all__ = [
@@ -23,9 +26,12 @@ __all__ = [
     "AtomicCheckpointIO",
     "AttentionMaps",
     "ConfusionMatrix",
+    "DescriptionFigures",
     "EpochLines",
+    "ForecastFigures",
     "GradientsByLag",
     "Observer",
+    "PianoRollFigures",
     "ProgressLines",
     "RichProgress",
     "RunCheckpoint",

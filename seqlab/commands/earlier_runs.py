@@ -33,7 +33,7 @@ class EarlierRuns:
         self._keys: dict[int, str] = {}  # the memo's key of each job, by its number
         self._sources: ConfigSources | None = None  # the files that the jobs are composed from
         self._digest: str | None = None  # of the sources, when the sweep began
-        self._told: set[str] = set()  # names of folders whose runs' other differences were told
+        self._told: set[str] = set()  # names of folders whose runs' differences were told
 
     def choose_jobs(
         self,
@@ -64,11 +64,11 @@ class EarlierRuns:
         earlier = find_existing_runs(sweep.folder, jobs, self._keys, Memo(sweep.folder), compose, Present())
         for line in describe_notices(each for each in earlier if each.folder not in self._told):
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
-        self._told |= {each.folder for each in earlier}
         self._compared = {each.folder for each in earlier}
         changed = [each for each in earlier if each.has_changed]
         overwrite = bool(config.overwrite)
         self._begin_changed_anew(changed, rerun=overwrite or bool(config.rerun_changed), keep=bool(config.keep_changed))
+        self._told |= {each.folder for each in earlier}
         anew = self._compared if overwrite else self._anew
         complete = {each.job.number: each for each in earlier if each.is_complete and each.folder not in anew}
         for number, each in complete.items():
@@ -98,17 +98,18 @@ class EarlierRuns:
         """
         if not changed:
             return
-        line = describe_changes(changed)
         if rerun == keep:
             raise InputError(
-                f"runs of this sweep are of other code or data ({line}): put that back, or rerun_changed=true runs "
-                "them again, and each old result stays until the new one completes; keep_changed=true keeps what has "
-                "completed as it is"
+                f"runs of this sweep are of other code or data ({describe_changes(changed)}): put that back, or "
+                "rerun_changed=true runs them again, and each old result stays until the new one completes; "
+                "keep_changed=true keeps what has completed as it is"
             )
         # A run is of one code: what has not completed can't go on, and begins anew either way.
         self._anew = {each.folder for each in changed if rerun or not each.is_complete}
-        action = "run again" if rerun else "kept as they are where they have completed"
-        print(f"seqlab: runs of other code or data ({line}) are {action}", file=sys.stderr, flush=True)
+        # At each rung of a sweep, the old run is there until the new one completes.
+        if line := describe_changes(each for each in changed if each.folder not in self._told):
+            action = "run again" if rerun else "kept as they are where they have completed"
+            print(f"seqlab: runs of other code or data ({line}) are {action}", file=sys.stderr, flush=True)
 
     def remember(self, run_dir: Path, config: dict[str, Any], number: int) -> None:
         """Keeps what a job was composed to in the sweep's memo, unless one of the sources was edited meanwhile."""

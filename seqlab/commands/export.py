@@ -12,10 +12,10 @@ from seqlab import __version__
 from seqlab.commands.evaluate import evaluation_data
 from seqlab.config import build
 from seqlab.config.trainer import build_evaluator
-from seqlab.data import AnswerSpec, ClassificationSpec, Spec, TaggingSpec, TranslationSpec
 from seqlab.errors import InputError
 from seqlab.export import check, folder, formats, int8
-from seqlab.export.programs import Export, Program, plan
+from seqlab.export.kinds import plan, use_files
+from seqlab.export.programs import Export, Program
 from seqlab.run.load import SavedRun
 from seqlab.run.loops import disable_lightning_signals
 from seqlab.run.torch_settings import ignore_foreign_warnings
@@ -71,7 +71,7 @@ def export(
             "left_out": planned.left_out,
             "initial_state": folder.write_initial_state(files, planned.initial),
             "vocabularies": folder.write_vocabularies(files, run.vocabularies),
-            **_names_of(run.spec),
+            **run.spec.output_names(),
         }
         if quantized:
             metadata["int8"] = _quantize(run, planned, files)
@@ -135,19 +135,6 @@ def _facts(run: SavedRun, planned: Export, format: str) -> dict[str, Any]:
     }
 
 
-def _names_of(spec: Spec) -> dict[str, Any]:
-    """What the numbers of an answer mean."""
-    if isinstance(spec, ClassificationSpec):
-        return {"labels": spec.labels}
-    if isinstance(spec, TaggingSpec):
-        return {"tags": spec.tags, "max_word_length": spec.max_word_length}
-    if isinstance(spec, AnswerSpec):
-        return {"answers": spec.answers}
-    if isinstance(spec, TranslationSpec):
-        return {"bos_id": spec.bos, "eos_id": spec.eos}
-    return {}
-
-
 def _quantize(run: SavedRun, planned: Export, files: Path) -> dict[str, Any]:
     """Writes the 8-bit files, and measures both kinds on the validation split of the run's data."""
     sizes = {}
@@ -168,7 +155,7 @@ def _measured(run: SavedRun, data: Any, planned: Export, files: Path, end: str) 
     """The validation metrics of the run's task with the files in place of the model."""
     programs = {program.name: formats.OnnxFile(files / f"{program.name}{end}", program) for program in planned.programs}
     model = run.fresh_model()
-    task = build.build_task(run.config, data.spec, int8.stand_in(model, programs))
+    task = build.build_task(run.config, data.spec, use_files(model, programs))
     with warnings.catch_warnings(), torch.no_grad():
         ignore_foreign_warnings()
         evaluator = build_evaluator(run.config, ())

@@ -137,7 +137,7 @@ class Jobs:
         assert job.number is not None
         print(f"{sweep.label(job.number)} {' '.join(job.overrides)}", flush=True)
         note("start")
-        start = Start(server=sweep.server, pause_at=sweep.pause_at)
+        start = Start(server=sweep.server, pause_at=sweep.pause_at, last_rung=sweep.last_rung)
         end = self._timed_attempt(job, start)
         note("end", **end)
         if start.was_stopped:
@@ -155,6 +155,7 @@ class Jobs:
             to_file=True,
             server=local_server(sweep.server, sweep.environment()),
             pause_at=sweep.pause_at,
+            last_rung=sweep.last_rung,
             give_up=sweep.is_halted,
             on_progress=lambda place: note("progress", **asdict(place)),
             on_silence=lambda place, seconds: note("silence", **asdict(place), seconds=seconds),

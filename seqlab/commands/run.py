@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from seqlab.commands.run_folder import run_folder
+from seqlab.config.hash import flatten
+from seqlab.config.parts import referred_key
 from seqlab.config.project import project_runs, use_project_modules
 from seqlab.config.trust import allow
 from seqlab.errors import InputError
@@ -334,15 +336,6 @@ def _row(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
     except InputError as error:
         return {"run_dir": folder, "status": UNREADABLE, "error": str(error)}, {}
     facts = {"run_dir": folder, **{name: record[name] for name in _FACTS}, **record["metrics"]}
-    return facts, _leaves(record["config"])
-
-
-def _leaves(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """The values of a configuration by their dotted keys."""
-    leaves: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= _leaves(value, f"{above}{name}.")
-        else:
-            leaves[f"{above}{name}"] = value
-    return leaves
+    config = dict(flatten(record["config"]))
+    referred = {name: config.get(referred_key(name, value) or name, value) for name, value in config.items()}
+    return facts, referred

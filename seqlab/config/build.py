@@ -12,7 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import lightning.pytorch as pl
 import torch
@@ -299,8 +299,26 @@ def task_class(config: Config) -> type[pl.LightningModule]:
     return cls
 
 
+def _check_kind(config: Config, spec: Spec) -> None:
+    """Refuses a task whose class says that it takes facts about data of another kind."""
+    try:
+        taken = get_type_hints(task_class(config).__init__).get("spec")
+    except Exception:  # hints of a class of the user's own may name what is imported for types alone
+        return
+    if isinstance(taken, type) and issubclass(taken, Spec) and not isinstance(spec, taken):
+        raise InputError(
+            f"task ({config['task']['_target_']}) is for data of kind {taken.kind}, and data "
+            f"({config['data']['_target_']}) is of kind {spec.kind}: choose a task and data of one kind"
+        )
+
+
 def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.LightningModule:
-    """The LightningModule around ``model``, with its optimizer and schedule."""
+    """The LightningModule around ``model``, with its optimizer and schedule.
+
+    Raises:
+        InputError: the task is for data of another kind; or as :func:`build`.
+    """
+    _check_kind(config, spec)
     optimizer = build(config, "optimizer") if config["optimizer"].get("_target_") else None
     schedule = build(config, "scheduler")
     # This call is for its errors alone: here they become one line, in Lightning's setup a traceback.

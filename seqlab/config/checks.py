@@ -72,6 +72,9 @@ def check_settings(config: Mapping[str, Any], skipped: Collection[str] = ()) -> 
     if "model" not in skipped:
         check_layers(config["model"])
     trainer = config["trainer"]
+    for key in ("max_epochs", "max_steps") if "trainer" not in skipped else ():
+        if trainer.get(key) == 0:
+            raise InputError(f"trainer.{key}=0: nothing would be trained; give 1 or more")
     if "trainer" not in skipped and trainer.get("max_epochs", 1) is None and trainer.get("max_steps", -1) == -1:
         raise InputError("trainer.max_epochs=null with trainer.max_steps=-1: training would never end; give one")
     if not {"optimizer", "trainer"} & set(skipped) and config["optimizer"].get("_target_") is None:

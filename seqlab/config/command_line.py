@@ -35,7 +35,8 @@ def options_first(argv: list[str]) -> list[str]:
     """A command line with the options before the overrides: Hydra accepts no option between overrides.
 
     Raises:
-        InputError: Hydra has no such option, an option has no value, or two options exclude each other.
+        InputError: Hydra has no such option, an option has no value or is given twice, or two options exclude each
+            other.
 
     Example:
         >>> options_first(["seed=1,2", "-m", "name=x", "--config-dir", "conf", "model.num_layers=2"])
@@ -44,6 +45,7 @@ def options_first(argv: list[str]) -> list[str]:
     parser = get_args_parser()
     options, overrides = [], []
     exclusive: dict[str, str] = {}
+    given: set[str] = set()
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -56,6 +58,9 @@ def options_first(argv: list[str]) -> list[str]:
             near = difflib.get_close_matches(name, [*parser._option_string_actions, "--allow"], n=1)
             hint = f"did you mean {near[0]}?" if near else "seqlab train --help lists them"
             raise InputError(f"there is no option {name}; {hint}")
+        if action.nargs is None and action.dest in given:  # of several values, Hydra would take the last
+            raise InputError(f"{name} is given twice; give it once")
+        given.add(action.dest)
         options.append(word)
         if action.dest in _EXCLUSIVE:
             exclusive[action.dest] = name

@@ -1,6 +1,8 @@
 """From overrides to the plain values of a run's configuration. Torch is not needed."""
 
 import contextlib
+import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from seqlab.config.hints import explain, is_of_composition
 from seqlab.config.layers import SHIPPED, Sources, complete_model, list_overrides
 from seqlab.config.metrics import resolve_mode
 from seqlab.config.paths import absolute_paths
+from seqlab.config.values import TOP, VALUES
 from seqlab.errors import InputError
 
 
@@ -45,14 +48,37 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
         InputError: a value is missing, can't be resolved, or is refused by :mod:`seqlab.config.checks`.
     """
     try:
-        missing = OmegaConf.missing_keys(_without_hydra(composed))
+        config = _without_hydra(composed)
+        missing = OmegaConf.missing_keys(config)
         if missing:
             raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
-        plain = plain_values(composed)
+        plain = _resolved(config, composed)
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
     check_config(plain)
+    _check_read(composed)
     return absolute_paths(plain)
+
+
+def _check_read(composed: DictConfig) -> None:
+    """Refuses keys outside of classes' arguments that nothing reads: they are unknown, and no value refers to them.
+
+    Raises:
+        InputError: there is one; names it.
+    """
+    config = _without_hydra(composed)
+    unknown = [str(key) for key in config if key not in TOP]
+    for group, others in (("optimize", {"metric", "mode"}), ("runtime", set())):
+        known = others | {key.partition(".")[2] for key in VALUES if key.startswith(f"{group}.")}
+        unknown += [f"{group}.{name}" for name in config.get(group) or () if name not in known]
+    texts = [OmegaConf.to_yaml(composed)]
+    if unknown and HydraConfig.initialized():
+        texts.append(OmegaConf.to_yaml(HydraConfig.get()))
+    for key in unknown:
+        if not any(re.search(rf"\$\{{[^}}]*(?<!\w){re.escape(key)}(?!\w)", text) for text in texts):
+            near = difflib.get_close_matches(key, [*TOP, *VALUES], n=1)
+            hint = f"did you mean {near[0]}?" if near else "leave it out, or refer to it as ${" + key + "}"
+            raise InputError(f"{key}: nothing reads this key; {hint}")
 
 
 def judged_by(composed: DictConfig) -> tuple[str, str]:
@@ -70,7 +96,11 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
     An ``optimize.mode`` of null becomes the metric's own direction, also where a value refers to it. A wrong one stays
     as it is, for :func:`~seqlab.config.checks.check_config` to refuse.
     """
-    config = _without_hydra(composed)
+    return _resolved(_without_hydra(composed), composed)
+
+
+def _resolved(config: DictConfig, composed: DictConfig) -> dict[str, Any]:
+    """The plain values of ``config``, which is ``composed`` without Hydra's section."""
     optimize = config.get("optimize")
     if isinstance(optimize, DictConfig) and "metric" in optimize and "mode" in optimize:
         with contextlib.suppress(InputError):

@@ -5,6 +5,7 @@ import importlib.resources
 import re
 import shlex
 import traceback
+from collections.abc import Sequence
 from typing import Final
 
 import hydra
@@ -37,7 +38,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override, text)
     if match := re.search(r"Could not override '([^']+)'", text):
-        return _explain_key(match[1])
+        return _explain_key(match[1], _overrides_at(error))
     if error.__cause__ is not None and (match := re.match(r"Error merging override (\S+)", text)):
         return f"{match[1]}: {str(error.__cause__).splitlines()[0]}"
     if match := re.search(r"Additional config directory '(.+)' not found", text):
@@ -47,10 +48,11 @@ def explain(error: Exception) -> str:
         if extra is not None:
             return f"{match[1]}={match[2]} is not installed; it comes with: pip install 'seqlab[{extra}]'"
     if match := re.search(
-        r"(Ambiguous value for argument|Sweeping over Hydra's configuration).*?'(([^'=]+)=([^']*))'", text
+        r"(?:Ambiguous value for argument|Sweeping over Hydra's configuration).*?'(([^'=]+)=([^']*))'", text
     ):
-        several = "several values are a sweep: add -m; " if match[1].startswith("Ambiguous") else ""
-        return f"{match[2]}: {several}a list is written with brackets, {match[3]}=[{match[4]}]"
+        return f"{match[1]}: {_several_values(match[2], match[3])}"
+    if match := re.search(r"Sweep parameters '([^']+)' requires --multirun", text):
+        return f"{match[1]}: {_several_values(match[1].partition('=')[0], None)}"
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return f"the environment variable {match[1]} is not set, and the configuration needs it; set it"
     if match := re.search(r"Could not find '([\w/]+)/([^'/]+)' Available options in '[^']*':(.*)", text):
@@ -61,9 +63,24 @@ def explain(error: Exception) -> str:
     return text
 
 
-def _explain_key(key: str) -> str:
-    """An override of a key that does not exist."""
-    keys, group = _keys(), key.partition(".")[0]
+def _several_values(key: str, values: str | None) -> str:
+    """What is to be done about several values of a key, such as "1,2"; None: of a function, such as ``range(1,3)``."""
+    if key.startswith("hydra."):  # of the sweep itself, which can't be swept
+        many = "" if values is None or "(" in values else f"; a list is written with brackets, {key}=[{values}]"
+        return f"a key of the sweep itself takes one value{many}"
+    text = "several values are a sweep: add -m"
+    if values is None or ("." not in key and key != "model/cell"):
+        return text
+    return f"{text}; a list is written with brackets, {key.replace('/', '.')}=[{values}]"
+
+
+def _explain_key(key: str, overrides: Sequence[str] = ()) -> str:
+    """An override of a key that does not exist, among all ``overrides``."""
+    if "/" in key and not key.startswith("hydra/"):
+        return _explain_group(key)
+    keys, group, parent = _keys(), key.partition(".")[0], key.rpartition(".")[0]
+    if "." in parent and (whole := [text for text in overrides if text.startswith(f"{parent}=")]):
+        return f"{whole[0]} leaves no key {key}: give one of the two"
     if key in keys:  # it exists with the default choice
         return f"there is no configuration key {key} with the {group} that was chosen; leave it out"
     if choices := _choices_with(key):
@@ -82,6 +99,26 @@ def _file_read_at(error: Exception) -> str | None:
         return None
     variables = readers[-1].f_locals
     return str(variables.get("full_path") or variables.get("config_path"))
+
+
+def _explain_group(group: str) -> str:
+    """A choice of a group that does not exist, or that the other choices leave no place for."""
+    root = importlib.resources.files("seqlab.conf")
+    if root.joinpath(group).is_dir():
+        above = group.rpartition("/")[0]
+        return (
+            f"{group} is chosen, by an experiment or the command line, and the {above} that was chosen has none: "
+            f"choose another {above}, or leave the experiment out"
+        )
+    groups = [f"{folder.name}/{each.name}" for folder in root.iterdir() if folder.is_dir() for each in folder.iterdir()]
+    near = difflib.get_close_matches(group, [name for name in groups if root.joinpath(name).is_dir()], n=1)
+    return f"there is no group {group}; " + (f"did you mean {near[0]}?" if near else "the reference lists them")
+
+
+def _overrides_at(error: Exception) -> list[str]:
+    """All overrides that Hydra was given."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((f.f_locals["overrides"] for f in frames if f.f_code.co_name == "load_configuration"), [])
 
 
 def _override_at(error: Exception) -> str | None:

@@ -19,6 +19,16 @@ def is_late(value: object) -> bool:
     return isinstance(value, str) and _LATE.fullmatch(value) is not None
 
 
+def referred_key(key: str, value: object) -> str | None:
+    """The dotted key that the value of a key refers to; None if it is no reference.
+
+    Example:
+        >>> referred_key("model.encoder.norm", "${..norm}"), referred_key("model.encoder.norm", "pre")
+        ('model.norm', None)
+    """
+    return ".".join(_target(tuple(key.split(".")), str(value))) if is_late(value) else None
+
+
 def references(group: Mapping[str, Any]) -> set[str]:
     """The keys of a group that its parts refer to.
 
@@ -65,7 +75,10 @@ def _resolved(config: Mapping[str, Any], path: tuple[str, ...], through: tuple[t
     for name in path:
         if not isinstance(node, Mapping) or name not in node:
             origin = ".".join(through[-1] if through else path[:1])
-            raise InputError(f"{origin} refers to {'.'.join(path)}, which neither the configuration nor the data has")
+            mend = "; choose a model that is for this data" if path[0] == "model" else ""
+            raise InputError(
+                f"{origin} refers to {'.'.join(path)}, which neither the configuration nor the data has{mend}"
+            )
         node = node[name]
     if is_late(node):
         if path in through:

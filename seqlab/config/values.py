@@ -73,11 +73,17 @@ VALUES: Final[Mapping[str, Kind]] = {
     "callbacks.answers.num_examples": COUNT,
     "callbacks.attention.num_examples": COUNT,
     "callbacks.examples.num_examples": COUNT,
+    "callbacks.descriptions.num_examples": COUNT,
+    "callbacks.forecasts.num_examples": COUNT,
+    "callbacks.piano_rolls.num_examples": COUNT,
+    "callbacks.piano_rolls.num_frames": COUNT,
+    "callbacks.piano_rolls.prompt_frames": COUNT,
     "callbacks.examples.print_test": FLAG,
     "callbacks.checkpoint.every_n_steps": or_null(COUNT),
     "callbacks.checkpoint.every_n_minutes": or_null(POSITIVE),
     "callbacks.progress.every_n_minutes": POSITIVE,
     "callbacks.examples.prompt": or_null(TEXT),
+    "callbacks.examples.num_frames": COUNT,
     "callbacks.examples.num_tokens": or_null(Whole(1, 1_000_000)),
     "callbacks.examples.temperature": or_null(POSITIVE),
     "callbacks.early_stopping.patience": FROM_ZERO,
@@ -130,6 +136,19 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.vectors": or_null(TEXT),
     "data.vectors_size": or_null(COUNT),
     "data.root": or_null(TEXT),
+    "data.transpose": FROM_ZERO,
+    "data.steps_per_quarter": COUNT,
+    "data.frames": Whole(2),
+    "data.delay": COUNT,
+    "data.num_mels": COUNT,
+    "data.window": POSITIVE,
+    "data.hop": POSITIVE,
+    "data.stack": COUNT,
+    "data.rate": COUNT,
+    "data.digits": COUNT,
+    "data.strings": COUNT,
+    "data.string_seed": SEED,
+    "data.picture_size": Several(COUNT),
     "data.horizon": COUNT,
     "data.context": COUNT,
     "data.test_steps": or_null(COUNT),
@@ -160,7 +179,9 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.feature_size": COUNT,
     "model.attention_size": or_null(COUNT),
     "model.channels": Several(COUNT),
+    "model.place_size": COUNT,
     "model.window_size": COUNT,
+    "model.observed": FLAG,
     "model.normalize": Text(("none", "window", "last")),
     "model.quantiles": Several(Number(most=1, above=True, below=True)),
     "model.order": Whole(1, 100),
@@ -215,6 +236,12 @@ GROUPS: Final = {
     "logger": "logger=none",
 }
 """The groups of keys at the top, each with an example of how to choose it."""
+
+TOP: Final = frozenset(
+    {*GROUPS, "init_from", "name", "seed", "optimize", "launcher"}
+    | {"dry_run", "fail_fast", "overwrite", "rerun_changed", "keep_changed"}
+)
+"""The keys at the top."""
 
 
 def check_values(config: Mapping[str, Any], skipped: Collection[str] = ()) -> None:

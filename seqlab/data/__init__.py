@@ -10,6 +10,12 @@ from seqlab.data.answers.module import AnswerData
 from seqlab.data.answers.presets import answer_data, babi_data, world_data
 from seqlab.data.answers.sources import BabiFiles
 from seqlab.data.answers.world import World
+from seqlab.data.captions.batch import CaptionBatch, CaptionSpec
+from seqlab.data.captions.module import CaptionData
+from seqlab.data.captions.pictures import NamedPicture
+from seqlab.data.captions.presets import pictures_data, scenes_data
+from seqlab.data.captions.scenes import Scenes
+from seqlab.data.captions.sources import Described, Pictures
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
 from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
@@ -20,10 +26,12 @@ from seqlab.data.core.cut import Cut
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
+from seqlab.data.core.stream_data import Windows
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
 from seqlab.data.forecasting.generated import Sine, Threshold
 from seqlab.data.forecasting.module import ForecastData
-from seqlab.data.forecasting.presets import series_data, sine_data, threshold_data
+from seqlab.data.forecasting.observed import ObservedSeries
+from seqlab.data.forecasting.presets import observed_data, series_data, sine_data, threshold_data
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
@@ -37,10 +45,24 @@ from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
 from seqlab.data.language_model.batch import LanguageModelSpec
+from seqlab.data.language_model.conversations import Chitchat, Dialogues
 from seqlab.data.language_model.hub import Hub
-from seqlab.data.language_model.module import LanguageModelData, Windows
-from seqlab.data.language_model.presets import hello_data, hub_data, king_james_data, ptb_data, text_data
+from seqlab.data.language_model.module import LanguageModelData
+from seqlab.data.language_model.presets import (
+    chitchat_data,
+    dialogues_data,
+    hello_data,
+    hub_data,
+    king_james_data,
+    ptb_data,
+    text_data,
+)
 from seqlab.data.language_model.sources import Hello, KingJames, Source, TextFiles
+from seqlab.data.music.batch import MusicBatch, MusicSpec, RollStream
+from seqlab.data.music.generated import Canon
+from seqlab.data.music.module import MusicData
+from seqlab.data.music.presets import canon_data, chorales_data, midi_data, rolls_data
+from seqlab.data.music.sources import Chorales, MidiFiles, PianoRolls, Piece
 from seqlab.data.series_classification.archive import ArchiveSeries
 from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec
 from seqlab.data.series_classification.digits import DigitPixels, MovingDigit, MovingDigits
@@ -63,6 +85,12 @@ from seqlab.data.tagging.module import TaggingData
 from seqlab.data.tagging.presets import ewt_data, grammar_data, tagged_data, wnut17_data
 from seqlab.data.tagging.sources import TaggedFiles
 from seqlab.data.tagging.words import WordReading, WordVectors
+from seqlab.data.transcription.batch import Recording, TranscriptionBatch, TranscriptionSpec
+from seqlab.data.transcription.features import LogMel
+from seqlab.data.transcription.module import TranscriptionData
+from seqlab.data.transcription.presets import recordings_data, spoken_digits_data, synthetic_digits_data
+from seqlab.data.transcription.sources import Recordings, SpokenDigits, Utterance
+from seqlab.data.transcription.spoken import SyntheticDigits
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
@@ -84,7 +112,13 @@ __all__ = [
     "BabiFiles",
     "Batch",
     "Batching",
+    "Canon",
+    "CaptionBatch",
+    "CaptionData",
+    "CaptionSpec",
     "CharacterVocabulary",
+    "Chitchat",
+    "Chorales",
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
@@ -92,6 +126,8 @@ __all__ = [
     "ClipFiles",
     "ClipFormat",
     "Cut",
+    "Described",
+    "Dialogues",
     "DigitPixels",
     "ExampleData",
     "ExampleLoader",
@@ -113,12 +149,26 @@ __all__ = [
     "LabelledText",
     "LanguageModelData",
     "LanguageModelSpec",
+    "LogMel",
+    "MidiFiles",
     "MovingDigit",
     "MovingDigits",
+    "MusicBatch",
+    "MusicData",
+    "MusicSpec",
+    "NamedPicture",
+    "ObservedSeries",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
+    "PianoRolls",
+    "Pictures",
+    "Piece",
+    "Recording",
+    "Recordings",
+    "RollStream",
+    "Scenes",
     "SentencePair",
     "Series",
     "SeriesClassBatch",
@@ -129,10 +179,12 @@ __all__ = [
     "Sine",
     "Source",
     "Spec",
+    "SpokenDigits",
     "StoryQuestion",
     "Stream",
     "StreamLoader",
     "SubwordVocabulary",
+    "SyntheticDigits",
     "TableFormat",
     "TagFormat",
     "TaggedFiles",
@@ -145,9 +197,13 @@ __all__ = [
     "Threshold",
     "TinySentiment",
     "TokenizerSettings",
+    "TranscriptionBatch",
+    "TranscriptionData",
+    "TranscriptionSpec",
     "TranslationBatch",
     "TranslationData",
     "TranslationSpec",
+    "Utterance",
     "Vocabulary",
     "Waveforms",
     "WindowCut",
@@ -159,7 +215,11 @@ __all__ = [
     "answer_data",
     "babi_data",
     "basic_motions_data",
+    "canon_data",
+    "chitchat_data",
+    "chorales_data",
     "clips_data",
+    "dialogues_data",
     "digit_pixels_data",
     "ewt_data",
     "from_options",
@@ -172,14 +232,22 @@ __all__ = [
     "labelled_data",
     "labelled_series_data",
     "load_vocabulary",
+    "midi_data",
     "moving_digits_data",
     "mr_data",
     "multi30k_data",
+    "observed_data",
     "parallel_data",
+    "pictures_data",
     "ptb_data",
     "read_spec",
+    "recordings_data",
+    "rolls_data",
+    "scenes_data",
     "series_data",
     "sine_data",
+    "spoken_digits_data",
+    "synthetic_digits_data",
     "tagged_data",
     "text_data",
     "threshold_data",

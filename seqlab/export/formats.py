@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from seqlab.errors import InputError
-from seqlab.export.layers import first_line
+from seqlab.export.layers import first_line, quick_tracing
 from seqlab.export.programs import Program
 
 FORMATS: Final = {"onnx": ".onnx", "torch": ".pt2"}
@@ -58,7 +58,7 @@ def trace(program: Program) -> torch.export.ExportedProgram:
 
     shapes = tuple(map(free, program.inputs))
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), quick_tracing():
             graph = torch.export.export(program.module, arguments, dynamic_shapes=shapes, strict=False)
     except InputError:
         raise
@@ -82,7 +82,7 @@ def write_onnx(graph: torch.export.ExportedProgram, program: Program, path: Path
     import onnx_ir as ir
 
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), quick_tracing():
             converted: Any = torch.onnx.export(
                 graph,
                 dynamo=True,

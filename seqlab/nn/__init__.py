@@ -32,21 +32,24 @@ from seqlab.nn.layers.transformer import TransformerEncoder
 from seqlab.nn.models.answerer import Answerer
 from seqlab.nn.models.attention import Attention
 from seqlab.nn.models.beams import Translations
+from seqlab.nn.models.captioner import Captioner, FeatureInput, PictureInput
 from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.clips import ConvFrameInput
 from seqlab.nn.models.crf import CRF, bio_constraints
+from seqlab.nn.models.ctc import SymbolHead, Transcriber, beam_labels, greedy_labels
 from seqlab.nn.models.decoder import Decoder
 from seqlab.nn.models.forecaster import Forecaster, QuantileHead
+from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
 from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
 from seqlab.nn.models.ngram import KneserNey
-from seqlab.nn.models.pictures import ConvFrameInput
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
-from seqlab.nn.models.translator import Translator
+from seqlab.nn.models.translator import EncoderDecoder, Translator
 from seqlab.nn.models.window import WindowModel
 from seqlab.nn.recording import LayerCall, record_states
 from seqlab.nn.size import match_parameters
@@ -59,6 +62,7 @@ __all__ = [
     "AttentionPooling",
     "BagEncoder",
     "Bidirectional",
+    "Captioner",
     "CharacterEncoder",
     "ClassHead",
     "Classifier",
@@ -66,8 +70,12 @@ __all__ = [
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",
+    "EncoderDecoder",
+    "FeatureInput",
     "Forecaster",
+    "FrameHead",
     "FrameInput",
+    "FrameModel",
     "GRUCell",
     "GatedCell",
     "IRNNCell",
@@ -89,6 +97,7 @@ __all__ = [
     "ModuleCell",
     "NextTokenModel",
     "PeepholeLSTMCell",
+    "PictureInput",
     "Pooling",
     "QuantileHead",
     "RNNCell",
@@ -97,17 +106,22 @@ __all__ = [
     "SLSTMCell",
     "SequenceEncoder",
     "Standardize",
+    "SymbolHead",
     "TagHead",
     "Tagger",
     "TokenHead",
     "TokenInput",
+    "Transcriber",
     "TransformerEncoder",
     "Translations",
     "Translator",
     "UGRNNCell",
     "WindowModel",
     "WordInput",
+    "beam_labels",
     "bio_constraints",
+    "compose",
+    "greedy_labels",
     "initialize",
     "match_parameters",
     "norms_by_distance",

@@ -241,7 +241,12 @@ def _visit_steps(
     if copies:
         torch.autograd.backward(value, inputs=copies)
     if not visited:
-        raise ValueError(f"parameter: {parameter} took part in no step that the loss depends on")
+        mend = (
+            "; a forward pre-hook of its cell may compute with it once a call, as pruning does: make that permanent on "
+            "a copy of the model, as by torch.nn.utils.prune.remove"
+        )
+        mend = mend if recurrent_layers(model)[layer].cell._forward_pre_hooks else ""
+        raise ValueError(f"parameter: {parameter} took part in no step that the loss depends on{mend}")
     return copies[0].detach(), len(copies)
 
 

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_input, check_lengths
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.engine.methods import run_pre_hooks
 from seqlab.nn.layers.recurrent import Recurrent, flip_valid
 from seqlab.nn.state import State
-from seqlab.nn.unrolled import StandIn, recurrent_layers
+from seqlab.nn.unrolled import StandIn, recurrent_layers, run_hooks
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def _run(
     check_input(x, layer.cell.input_size)
     if lengths is not None:
         lengths = check_lengths(lengths, x)
-    run_pre_hooks(layer.cell, x, state)
-    recorder = _Recorder(layer.cell, gates)
     flipped = flip_valid(x, lengths) if layer.reverse else x
+    run_hooks(layer.cell, flipped, state)
+    recorder = _Recorder(layer.cell, gates)
     output, new = Recurrent(recorder, "loop")(flipped, state, lengths)
     if layer.reverse:
         output = flip_valid(output, lengths)

@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from seqlab.nn.arguments import check_input, check_lengths, check_size
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.recurrent import Recurrent, flip_valid
+from seqlab.nn.engine.methods import run_pre_hooks
+from seqlab.nn.layers.recurrent import Recurrent, flip_valid, state_dtype
 from seqlab.nn.state import State, detach
 
 
@@ -51,12 +52,26 @@ def unrolled(
             recorders[name] = Recorder(layer.cell, (copied or {}).get(name))
             stand_in = Recurrent(recorders[name], "loop")
             # The instance's attribute goes before the class's method, and hooks on the layer go on working.
-            vars(layer)["forward"] = partial(_run, stand_in, layer.reverse, tbptt_steps)
+            vars(layer)["forward"] = partial(_run, layer.cell, stand_in, layer.reverse, tbptt_steps)
             stack.callback(vars(layer).pop, "forward")
         yield recorders
 
 
+def run_hooks(cell: RecurrentCell, x: Tensor, state: State | None) -> None:
+    """Runs a cell's forward pre-hooks, such as those of pruning, as the forward pass of its layer does.
+
+    Args:
+        cell: the cell.
+        x: what the layer reads, ``(B, T, I)``, in the order of its steps.
+        state: the state before the first step; None: the initial one.
+    """
+    if cell._forward_pre_hooks:
+        state = cell.initial_state(x.size(0), like=x) if state is None else state
+        run_pre_hooks(cell, x, tuple(part.to(state_dtype(x)) for part in state))
+
+
 def _run(
+    cell: RecurrentCell,
     stand_in: Recurrent,
     reverse: bool,
     tbptt_steps: int | None,
@@ -70,6 +85,7 @@ def _run(
         lengths = check_lengths(lengths, x)
     if reverse:
         x = flip_valid(x, lengths)
+    run_hooks(cell, x, state)
     outputs: list[Tensor] = []
     size = tbptt_steps or x.size(1)
     for start in range(0, x.size(1), size):

@@ -6,10 +6,10 @@ from seqlab.report.groups import Group, Report
 from seqlab.report.labels import (
     decimals_of,
     duration_text,
-    labels,
     listed,
     memory_text,
     number_text,
+    shortened,
     sort_key,
     whole_text,
 )
@@ -38,7 +38,8 @@ def choice_columns(report: Report) -> list[Column]:
     for key in report.tune:
         values = [choice.values[key] if choice and choice.values else "" for choice in choices]
         edges = [" ^" if choice and key in choice.at_edge else "" for choice in choices]
-        texts = [report.name_of(text) + edge for text, edge in zip(labels(key, values), edges, strict=True)]
+        marks = [edge + (" =" if choice and choice.tied else "") for choice, edge in zip(choices, edges, strict=True)]
+        texts = [report.name_of(text) + mark for text, mark in zip(report.texts(key, values), marks, strict=True)]
         columns.append((chosen_title(report.name_of(key)), texts))
     every = frozenset[Any]().union(*(choice.tried for choice in choices if choice))
     tried = [f"{len(choice.tried)}{'' if choice.tried == every else ' ~'}" if choice else "" for choice in choices]
@@ -149,6 +150,11 @@ def mean_text(group: Group, decimals: int | None, has_star: bool = True) -> str:
     return number_text(group.mean, decimals) + spread + marks
 
 
+def cell_lines(cell: str) -> list[str]:
+    """The lines of a cell in the terminal: the names of mixed keys stand one below the other, which leaves room."""
+    return cell.replace(", ", ",\n").split("\n") if cell.startswith("mixed: ") else [cell]
+
+
 def group_name(report: Report, group: Group) -> str:
     """A group's keys and values: ``model.num_layers=2``."""
     number = next(number for number, other in enumerate(report.groups) if other is group)
@@ -170,6 +176,10 @@ def caption(report: Report) -> list[str]:
     lines.append(f"tokens/s: median; time: mean time of training{memory}.")
     if any(group.diverged for group in report.groups):
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
+    undecided = [group for group in report.groups if not (group.validation or group.mixed or group.choice)]
+    if report.deciding and undecided:
+        names = shortened(group_name(report, group) for group in undecided)
+        lines.append(f"{report.name_of(report.deciding)} is not finite in a run of {names}: it is never the best.")
     if any(group.difference for group in report.groups) and report.baseline is not None:
         origin = "the baseline" if report.has_named_baseline else "the best mean"
         line = f"difference: from {origin} ({group_name(report, report.baseline)}), "
@@ -201,6 +211,8 @@ def _tuning_lines(report: Report) -> list[str]:
     ]
     if any(choice.at_edge for choice in choices):
         lines.append("^ at the edge of the values tried: a better one may lie beyond, try more.")
+    if any(choice.tied for choice in choices):
+        lines.append("= others have the same mean: of equal ones the first is chosen, by size or alphabet.")
     if len({choice.tried for choice in choices}) > 1:
         lines.append("~ not all values that other groups tried: less tuned.")
     if any(not choice.judged and not choice.problem for choice in choices):
@@ -233,7 +245,7 @@ def not_counted(report: Report, limit: int = MAX_LISTED) -> list[str]:
     heading = f"Not counted: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     lines = [f"{heading}:" if listed else f"{heading}."]
     for run in listed[:limit]:
-        cell = "".join(f" {key}={labels(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
+        cell = "".join(f" {key}={report.texts(key, [run.value(key)])[0]}" for key in report.by) if run.config else ""
         seed = f" seed={run.seed}" if run.seed is not None and "seed" not in report.by else ""
         where = f" (on {run.host})" if run.status == "running" else ""
         lines.append(f"  {run.status}{where} {run.path}{cell}{seed}" + (f": {run.error}" if run.error else ""))

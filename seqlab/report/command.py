@@ -40,14 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--by",
+        action="append",
         metavar="KEY[,KEY]",
         help="group by these config keys, such as model.num_layers (default: those that tell the runs apart)",
     )
     parser.add_argument(
-        "--columns", metavar="KEY[,KEY]", help="group by these too, and show a table with --by down and these across"
+        "--columns",
+        action="append",
+        metavar="KEY[,KEY]",
+        help="group by these too, and show a table with --by down and these across",
     )
     parser.add_argument(
         "--tune",
+        action="append",
         metavar="KEY[,KEY]",
         help="choose the best value of these within each group, on validation: seeds that have every value choose, "
         "the others judge",
@@ -224,9 +229,10 @@ def _print_report(arguments: argparse.Namespace, report: Report, curves: Curves 
             print(note, file=sys.stderr)
 
 
-def _keys(option: str, text: str | None) -> list[str] | None:
-    if text is None:
+def _keys(option: str, texts: Sequence[str] | None) -> list[str] | None:
+    if texts is None:
         return None
+    text = ",".join(texts)
     keys = list(dict.fromkeys(key.strip().replace("/", ".") for key in text.split(",") if key.strip()))
     if not keys:
         raise InputError(f"{option}: expected config keys, separated by commas, got {text!r}")
@@ -239,7 +245,10 @@ def _baseline(texts: Sequence[str]) -> dict[str, str]:
         key, sign, value = text.partition("=")
         if not key or not sign:
             raise InputError(f"--baseline: expected KEY=VALUE, such as model.num_layers=1, got {text!r}")
-        baseline[key.strip().replace("/", ".")] = value.strip()
+        key = key.strip().replace("/", ".")
+        if key in baseline:
+            raise InputError(f"--baseline: {key} is given twice; the baseline is one group, with one value of each key")
+        baseline[key] = value.strip()
     return baseline
 
 

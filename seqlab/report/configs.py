@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqlab.config.hash import canonical_json, comparable, deciding_values, flatten
+from seqlab.config.parts import referred_key
 from seqlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,8 +33,20 @@ class Section:
     def value(self, key: str) -> Any:
         """The value of a key; for a key above others, the mapping of those below it; else `MISSING`.
 
-        Of a list, as of a cell for each layer, ``_target_`` is the list of the entries'.
+        Of a list, as of a cell for each layer, ``_target_`` is the list of the entries'. An option of a part that
+        refers to a key of the model has that key's value.
         """
+        value, passed = self._written(key), {key}
+        while (referred := referred_key(key, value)) is not None and referred not in passed:
+            target = self._written(referred)
+            if target == MISSING:  # a size that the data gives
+                break
+            key, value = referred, target
+            passed.add(key)
+        return value
+
+    def _written(self, key: str) -> Any:
+        """The same, without following a reference."""
         if key in self.flat:
             return self.flat[key]
         above, _, last = key.rpartition(".")
@@ -50,6 +63,11 @@ class Section:
         if key not in self._identities:
             self._identities[key] = identity(comparable(key, self.value(key)))
         return self._identities[key]
+
+    def written_identity(self, key: str) -> Any:
+        """The identity of a key's value as it stands, a reference as it is written; else `MISSING`."""
+        value = self.flat.get(key, MISSING)
+        return value if value == MISSING or referred_key(key, value) else self.identity(key)
 
 
 class Sections:
@@ -131,7 +149,7 @@ def differing_keys(runs: Sequence["Run"]) -> list[str]:
         for key in dict.fromkeys(key for section in sections if section for key in section.flat):
             if not any(section and key in section.deciding for section in sections):
                 continue
-            values = {section.identity(key) if section and key in section.flat else MISSING for section in sections}
+            values = {section.written_identity(key) if section else MISSING for section in sections}
             if len(values) > 1 and not _is_seed(key, runs):
                 differing.append(key)
     return differing

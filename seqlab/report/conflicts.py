@@ -74,7 +74,9 @@ def _contents(runs: Sequence["Run"]) -> dict[str, str]:
 def _settings(section: Section) -> frozenset[tuple[str, Any]]:
     """The settings that decide the content of the data. In shipped data, the seed is only of the order in training."""
     ships = declared_keys(str(section.flat.get("data._target_"))) is not None
-    return frozenset((key, section.identity(key)) for key in section.deciding if not (ships and key == "data.seed"))
+    return frozenset(
+        (key, section.written_identity(key)) for key in section.deciding if not (ships and key == "data.seed")
+    )
 
 
 class Places:

@@ -5,7 +5,7 @@ from typing import cast as typed
 
 from seqlab.errors import InputError
 from seqlab.report.groups import Difference, Group, Report
-from seqlab.report.labels import find_label, labels, shortened
+from seqlab.report.labels import find_label, shortened
 from seqlab.report.means import Mean, is_finite, mean_of
 from seqlab.report.significance import detectable, holm, p_value
 
@@ -56,14 +56,12 @@ def _chosen_group(report: Report, choice: Mapping[str, str]) -> Group:
             raise InputError(
                 f"--baseline: {key!r} is no key of the groups ({', '.join(report.by) or 'there are none'})"
             )
-        matches = find_label(key, value, [group.key[key] for group in report.groups])
+        matches = find_label(key, value, [group.key[key] for group in report.groups], report.typed.get(key))
         groups = [group for group in groups if any(group is report.groups[number] for number in matches)]
     if len(groups) != 1:
         text = ", ".join(f"{key}={value}" for key, value in choice.items())
-        values = {
-            key: shortened(dict.fromkeys(labels(key, [each.key[key] for each in report.groups]))) for key in choice
-        }
-        there = "; ".join(f"{key}: {names}" for key, names in values.items())
+        values = {key: report.texts(key, [each.key[key] for each in report.groups]) for key in choice}
+        there = "; ".join(f"{key}: {shortened(dict.fromkeys(texts))}" for key, texts in values.items())
         raise InputError(
             f"--baseline: {text} fits {len(groups)} of {len(report.groups)} groups; expected just one; "
             f"the groups have {there}"

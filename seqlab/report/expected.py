@@ -9,16 +9,19 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from seqlab.errors import InputError
+from seqlab.report.collect import collect
+from seqlab.report.conflicts import CODE, DATA
 from seqlab.report.labels import decimals_of, number_text
 from seqlab.report.means import is_finite
 from seqlab.report.searches import RANDOM, SearchRecord, Trial, read_search
 from seqlab.report.style import COLORS, SIZE, add_legend, add_titles, line_style, new_figure, unit_of
+from seqlab.run.layout import RECORD_NAME
 
 FORMATS: Final = ("table", "markdown", "csv", "json")
 _ROUND: Final = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
@@ -122,6 +125,18 @@ def _check(folder: Path, record: SearchRecord, counted: Sequence[Trial]) -> None
             f"{folder}: its trials were drawn from different intervals or choices, and --expected needs one "
             f"distribution: {mend}"
         )
+    _check_one_content(folder, {trial.run for trial in counted}, mend)
+
+
+def _check_one_content(folder: Path, names: Collection[str], mend: str) -> None:
+    """Refuses trials whose runs, of these names, executed different code of the user's own or read different data."""
+    if not any((folder / name / RECORD_NAME).is_file() for name in names if name):
+        return
+    runs = [run for run in collect([folder])[0] if Path(run.path).name in names]
+    for key, what in ((CODE, "executed different code"), (DATA, "read different data")):
+        if len({run.identity(key) for run in runs}) > 1:
+            contents = ", ".join(sorted({str(run.value(key)) for run in runs}))
+            raise InputError(f"{folder}: its trials {what} ({contents}), and --expected needs one distribution: {mend}")
 
 
 def compare_expected(folders: Iterable[str | Path]) -> list[ExpectedBest]:

@@ -13,6 +13,7 @@ from seqlab.report.collect import Run
 from seqlab.report.columns import (
     Column,
     caption,
+    cell_lines,
     choice_columns,
     chosen_title,
     command_title,
@@ -120,7 +121,7 @@ def as_csv_of_groups(report: Report) -> str:
     columns += ["difference", "difference_low", "difference_high", "pairs", "p", "detectable"]
     columns += ["mixed", "incomplete", "deciding", "deciding_mean"]
     if report.tune:
-        columns += [*map(chosen_title, report.tune), "tried", "at_edge", "choosing_seeds", "judged"]
+        columns += [*map(chosen_title, report.tune), "tried", "at_edge", "tied", "choosing_seeds", "judged"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
     for group in report.groups:
@@ -137,7 +138,7 @@ def as_csv_of_groups(report: Report) -> str:
         if choice := group.choice:
             chosen = choice.values or {}
             entry.update({chosen_title(key): full_text(chosen[key]) if key in chosen else None for key in report.tune})
-            entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)))
+            entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)), tied=choice.tied)
             entry.update(choosing_seeds=" ".join(map(str, choice.seeds)), judged="true" if choice.judged else "false")
         keys = [full_text(value) for value in group.key.values()]
         writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
@@ -202,7 +203,7 @@ def _fitting(
 
 
 def _fits(console: Any, titles: Sequence[str], rows: Sequence[Sequence[str]], keys: int, key_width: int) -> bool:
-    longest = [max(cells, key=len) for cells in zip(*rows, strict=True)]
+    longest = [max((line for cell in cells for line in cell_lines(cell)), key=len) for cells in zip(*rows, strict=True)]
     probe = _rich_table(titles, [longest], keys, [False], key_width)  # as wide as the whole table, and faster
     unlimited = console.options.update(width=10_000)  # otherwise rich's answer is at most the console's width
     # Not rich's minimum, for which it would break numbers at their spaces: only columns of keys may be narrower.
@@ -234,7 +235,8 @@ def _rich_table(
         else:
             table.add_column(Text(title), justify="right", no_wrap=True)
     for row, is_best in zip(rows, best, strict=True):
-        table.add_row(*map(Text, row), style="bold green" if is_best else None)
+        cells = (Text("\n".join(cell_lines(cell))) for cell in row)
+        table.add_row(*cells, style="bold green" if is_best else None)
     return table
 
 
@@ -280,6 +282,7 @@ def _entry(group: Group) -> dict[str, Any]:
             "values": choice.values,
             "tried": len(choice.tried),
             "at_edge": sorted(choice.at_edge),
+            "tied": choice.tied,
             "seeds": choice.seeds,
             "judged": choice.judged,
             "problem": choice.problem,

@@ -1,5 +1,6 @@
 """The data of a report: its groups of runs, and how they compare."""
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +77,8 @@ class Report:
     """A comparison of runs, for `render` and `save_plot`.
 
     ``by`` has the keys of the rows, then those of the columns; ``tune`` the keys that are chosen within each group.
-    ``names`` has the texts that tables and pictures show in place of a key, a value's label or a metric.
+    ``names`` has the texts that tables and pictures show in place of a key, a value's label or a metric, ``typed``
+    what was typed for the values of a key that is a group, by their identity.
     ``deciding`` is the metric that the best group and the tuned values are chosen by, on validation; None where the
     runs have no common one. ``has_named_baseline`` is false where the best group is the baseline for want of another.
     ``runs`` has all runs, ``not_counted`` those that did not complete.
@@ -95,6 +97,7 @@ class Report:
     tune: list[str] = field(default_factory=list)
     deciding: str | None = None
     names: dict[str, str] = field(default_factory=dict)
+    typed: dict[str, dict[Hashable, str]] = field(default_factory=dict)
     has_named_baseline: bool = False
 
     def name_of(self, text: str) -> str:
@@ -103,7 +106,11 @@ class Report:
 
     def labels_of(self, key: str) -> list[str]:
         """The text of each group's value of a key."""
-        return [self.name_of(text) for text in labels(key, (group.key[key] for group in self.groups))]
+        return [self.name_of(text) for text in self.texts(key, (group.key[key] for group in self.groups))]
+
+    def texts(self, key: str, values: Iterable[Any]) -> list[str]:
+        """Short texts for values of a key, before `name_of`."""
+        return labels(key, values, self.typed.get(key))
 
     def _repr_html_(self) -> str:
         """The report in a notebook."""

@@ -1,17 +1,23 @@
 """Config values and numbers as the text of a report's cells."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seqlab.config.hash import canonical_json, flatten
-from seqlab.report.configs import MISSING
+from seqlab.config.parts import is_late
+from seqlab.report.configs import MISSING, identity
 
 MAX_NAMED = 6
 
 
-def labels(key: str, values: Iterable[Any]) -> list[str]:
+def labels(key: str, values: Iterable[Any], typed: Mapping[Hashable, str] | None = None) -> list[str]:
     """Short texts for the values of a config key; whole texts where two short ones would be equal.
+
+    Args:
+        key: the dotted key.
+        values: its values.
+        typed: what was typed for values that are choices of a group, by their identity; taken if all have one.
 
     Example:
         >>> labels("model.cell._target_", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
@@ -25,12 +31,27 @@ def labels(key: str, values: Iterable[Any]) -> list[str]:
 
         >>> labels("model.cell", [{"_target_": f"nn.{name}", "bias": True} for name in ("GRUCell", "LSTMCell")])
         ['GRUCell', 'LSTMCell']
+
+    So are references to keys of the model, which has its own values for them:
+
+        >>> labels("model.encoder", [{"_target_": "nn.Encoder", "norm": "${..norm}"}])
+        ['Encoder']
+
+    A text that reads like another value is in quotes:
+
+        >>> labels("data.column", ["1", 1, "text"])
+        ['"1"', '1', 'text']
     """
     values = list(values)
-    full = [full_text(value) for value in values]
+    full = _apart(values, [full_text(value) for value in values])
     kinds = len(set(full))
-    common = _common_arguments(values) if kinds > 1 else set()
-    for left_out in (common, set()) if common else (common,):
+    if typed:
+        texts = [_typed_text(key, value, text, typed) for value, text in zip(values, full, strict=True)]
+        if None not in texts and len(set(texts)) == kinds:
+            return [text for text in texts if text is not None]
+    references = _references(values)
+    common = references | (_common_arguments(values) if kinds > 1 else set())
+    for left_out in (common, references, set()):
         short = [_short(key, value, text, left_out) for value, text in zip(values, full, strict=True)]
         if len(set(short)) == kinds:
             return short
@@ -52,15 +73,16 @@ def full_text(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def find_label(key: str, text: str, values: Sequence[Any]) -> set[int]:
-    """The places of the values of a config key that a text names, by their label or whole.
+def find_label(key: str, text: str, values: Sequence[Any], typed: Mapping[Hashable, str] | None = None) -> set[int]:
+    """The places of the values of a config key that a text names: as it was typed, by its class, or whole.
 
     Example:
         >>> find_label("model.cell._target_", "GRUCell", ["seqlab.nn.GRUCell", "seqlab.nn.LSTMCell"])
         {0}
     """
-    shown = labels(key, values)
-    return {number for number, value in enumerate(values) if text in (shown[number], full_text(value))}
+    shown = zip(labels(key, values, typed), labels(key, values), strict=True)
+    found = {number for number, texts in enumerate(shown) if text in texts}
+    return found or {number for number, value in enumerate(values) if text == full_text(value)}
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
@@ -136,10 +158,36 @@ def runs_text(count: int) -> str:
     return f"{count} run{'s' if count != 1 else ''}"
 
 
+def _typed_text(key: str, value: Any, full: str, typed: Mapping[Hashable, str]) -> str | None:
+    if isinstance(value, (dict, list)):
+        return typed.get(identity(value))
+    return _short(key, value, full)
+
+
+def _objects(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The objects among config values, those in lists too."""
+    for value in values:
+        yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict))
+
+
+def _references(values: Iterable[Any]) -> set[tuple[str, str]]:
+    """The arguments of objects that refer to keys above them, with the references."""
+    arguments = (argument for each in _objects(values) for argument in flatten(each))
+    return {(name, entry) for name, entry in arguments if is_late(entry)}
+
+
+def _apart(values: Sequence[Any], texts: Sequence[str]) -> list[str]:
+    """The texts of config values, those in quotes that would be taken for a value of another type."""
+    others = {text for value, text in zip(values, texts, strict=True) if not isinstance(value, str)}
+    return [
+        canonical_json(value) if isinstance(value, str) and text in others else text
+        for value, text in zip(values, texts, strict=True)
+    ]
+
+
 def _common_arguments(values: Iterable[Any]) -> set[tuple[str, str]]:
     """The arguments, with their values, that all objects among config values have, those in lists too."""
-    objects = [each for value in values for each in (value if isinstance(value, list) else [value])]
-    sets = [{(name, full_text(entry)) for name, entry in flatten(each)} for each in objects if isinstance(each, dict)]
+    sets = [{(name, full_text(entry)) for name, entry in flatten(each)} for each in _objects(values)]
     return set.intersection(*sets) if len(sets) > 1 else set()  # one alone is described in full
 
 

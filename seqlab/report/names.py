@@ -1,6 +1,6 @@
 """The texts that a user wants shown in place of keys, values and metrics."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seqlab.errors import InputError
 from seqlab.report.configs import config_keys, near_hint
@@ -33,7 +33,8 @@ def find_names(report: Report, texts: Sequence[str], metrics: Iterable[str] = ()
         Name to text, and the names of keys and metrics that the runs have but the report does not show.
 
     Raises:
-        InputError: A name is no key, value or metric; the line has the nearest.
+        InputError: A name is no key, value or metric, and the line has the nearest; a name is given twice; or two
+            values of a key would be shown alike.
     """
     if not texts:
         return {}, []
@@ -44,7 +45,8 @@ def find_names(report: Report, texts: Sequence[str], metrics: Iterable[str] = ()
         for name, label in _splits(text):
             spellings = (name, name.replace("/", "."))
             if known := next((each for each in spellings if each in shown), None):
-                names[shown[known]] = label
+                if names.setdefault(shown[known], label) != label:
+                    raise InputError(f"--label: {name} is given twice, as {names[shown[known]]!r} and {label!r}")
                 break
             if any(each in elsewhere for each in spellings):
                 unused.append(name)
@@ -53,7 +55,20 @@ def find_names(report: Report, texts: Sequence[str], metrics: Iterable[str] = ()
             name = next(_splits(text))[0]
             hint = near_hint(name, shown)
             raise InputError(f"--label: no key, value or metric of the report is called {name!r}{hint}")
+    _check_apart(report, names)
     return names, unused
+
+
+def _check_apart(report: Report, names: Mapping[str, str]) -> None:
+    """Refuses names by which two values of a key would be shown alike."""
+    for key in report.by:
+        shown: dict[str, str] = {}
+        for text in labels(key, [group.key[key] for group in report.groups]):
+            other = shown.setdefault(names.get(text, text), text)
+            if other != text:
+                raise InputError(
+                    f"--label: {other} and {text} of {key} would both be shown as {names.get(text, text)!r}"
+                )
 
 
 def _splits(text: str) -> Iterator[tuple[str, str]]:
@@ -72,8 +87,9 @@ def _shown(report: Report, metrics: Iterable[str]) -> dict[str, str]:
         of_choices = [(group.choice.values or {}).get(key, "") for group in report.groups if group.choice]
         of_runs = [run.value(key) for run in report.runs]
         for values in (of_runs, of_choices, of_groups):
-            for value, label in zip(values, labels(key, values), strict=True):
-                shown |= {full_text(value): label, label: label}
+            by_class = labels(key, values)  # where a choice is shown as it was typed
+            for value, label, other in zip(values, report.texts(key, values), by_class, strict=True):
+                shown |= {full_text(value): label, other: label, label: label}
     shown.pop("", None)
     last = report.metric.rpartition("/")[2]
     named = [report.metric, report.deciding or report.metric, f"val/{last}", "val/loss", *metrics]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -118,15 +118,21 @@ def _cross_table(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    """All columns in one table; a click on a title sorts the rows by that column."""
-    keys = key_columns(report)
-    numbers = [
+    """All columns in one table; a click on a title sorts the rows by that column. What all rows share stands above."""
+    by = report.differing or report.by
+    columns_of_keys = dict(zip(report.by, key_columns(report), strict=True))
+    keys = [columns_of_keys[key] for key in by]
+    all_numbers = [
         *choice_columns(report),
         *result_columns(report),
         *_renamed(difference_columns(report)),
         *cost_columns(report),
     ]
-    ranks = [_ranks([group.key[key] for group in report.groups]) for key in report.by]
+    values_of_groups = [_sort_values(report, group) for group in report.groups]
+    shared = [column for column in all_numbers if _is_shared(report, column, values_of_groups)]
+    numbers = [column for column in all_numbers if column not in shared]
+    shared = [*(column for key, column in columns_of_keys.items() if key not in by), *shared]
+    ranks = [_ranks([group.key[key] for group in report.groups]) for key in by]
     head = "".join(
         f"<th{_key_class(place < len(keys))} scope='col'><button>{_broken(title)}</button></th>"
         for place, (title, _) in enumerate([*keys, *numbers])
@@ -137,14 +143,29 @@ def _table(report: Report) -> str:
             f'<th class="key" scope="row" data-value="{of_key[number]}">{escape(cells[number])}</th>'
             for of_key, (_, cells) in zip(ranks, keys, strict=True)
         ]
-        values = _sort_values(report, group)
         for title, cells in numbers:
-            value = values.get(title)
+            value = values_of_groups[number].get(title)
             data = "" if value is None else f' data-value="{value!r}"'
             row.append(f"<td{data}>{escape(cells[number])}</td>")
         body += f"<tr{' class=best' if group.best else ''}>{''.join(row)}</tr>\n"
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="scroll">{table}</div>'
+    return f'{_shared_line(shared)}<div class="scroll">{table}</div>'
+
+
+def _is_shared(report: Report, column: Column, values: Sequence[Mapping[str, float | None]]) -> bool:
+    """Whether a column has one value in all rows, not only one text. The metric stays in the table."""
+    title, cells = column
+    if len(cells) < 2 or title == report.name_of(report.metric):
+        return False
+    return len({(text, each.get(title)) for text, each in zip(cells, values, strict=True)}) == 1
+
+
+def _shared_line(columns: Sequence[Column]) -> str:
+    """The columns that have one value in all rows, as a line."""
+    if not columns:
+        return ""
+    texts = [f"{title} {cells[0] or 'unknown'}" for title, cells in columns]
+    return f'<p class="muted">The same in all rows: {escape("; ".join(texts))}.</p>'
 
 
 def _renamed(columns: Sequence[Column]) -> list[Column]:

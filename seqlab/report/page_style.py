@@ -43,9 +43,12 @@ th, td { padding: .4rem .55rem; text-align: right; white-space: nowrap; border-b
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--shade); font-weight: 600; vertical-align: bottom; white-space: normal; }
 th.key { text-align: left; }
+/* The first column stays where a wide table is scrolled. */
+th.key:first-child { position: sticky; left: 0; z-index: 1; }
+tbody th.key:first-child { background: var(--page); }
 th[scope="colgroup"] { text-align: center; }
 tbody th.key { font-weight: 400; max-width: 22rem; white-space: normal; overflow-wrap: anywhere; }
-tbody tr:hover > * { background: var(--shade); }
+tbody tr:hover > *, tbody tr:hover > th.key:first-child { background: var(--shade); }
 tr.best > th.key, tr.best > td, td.best { color: var(--best); font-weight: 600; }
 th button { all: unset; cursor: pointer; }
 th button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
@@ -60,8 +63,10 @@ pre { margin: .5rem 0; padding: .7rem 1rem; background: var(--shade); border: 1p
 details { margin: 1rem 0; }
 summary { cursor: pointer; }
 details li { overflow-wrap: anywhere; }
-@media (max-width: 40rem) { main { padding: 1rem .6rem 3rem; } th, td { padding: .35rem .5rem; } }
-@media print { .scroll { overflow: visible; } th button::after { content: ""; } }
+@media (max-width: 40rem) { main { padding: 1rem .6rem 3rem; } th, td { padding: .35rem .5rem; }
+  tbody th.key { max-width: 9rem; } }
+@media print { .scroll { overflow: visible; } th.key:first-child { position: static; }
+  th button::after { content: ""; } }
 """
 
 SCRIPT: Final = """

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqlab.config.metrics import direction_of
 from seqlab.errors import InputError
+from seqlab.report.choices import typed_choices
 from seqlab.report.collect import UNREADABLE, Run
 from seqlab.report.columns import group_name
 from seqlab.report.configs import MISSING, check_keys, differing_keys, is_below, near_hint
@@ -55,6 +56,8 @@ def summarise(
     notes: list[str] = []
     check_keys("--columns", columns, runs)
     check_keys("--tune", tune, runs)
+    if "seed" in tune:
+        raise InputError("--tune: seed: seeds repeat a run, and choose or judge other keys; leave it out")
     if by is None:
         by = _default_keys(runs, [*columns, *tune], notes)
     check_keys("--by", by, runs)
@@ -100,6 +103,7 @@ def summarise(
         provenance=provenance([run for members in runs_of_groups for run in members]),
         notes=notes,
         runs=list(runs),
+        typed={key: typed_choices(key, runs) for key in [*keys, *tune]},
     )
     _mark_best(report, decided_by_highest)
     mixed = mixed_keys([members for sample in samples for members in sample.settings])
@@ -318,13 +322,15 @@ def _average(function: Any, numbers: Iterable[float | None]) -> float | None:
 def _mark_best(report: Report, higher_is_better: bool) -> None:
     """Marks the groups with the best mean of the deciding metric, if there are several.
 
-    A group with a diverged seed has no fair mean.
+    A group with a seed that diverged, on either metric, has no fair mean.
     """
     if len(report.groups) < 2:
         return
     means = {}
     for number, group in enumerate(report.groups):
-        decided = group.validation.mean if report.deciding and group.validation else group.mean
+        decided = group.mean
+        if report.deciding:
+            decided = group.validation.mean if group.validation else None
         if decided is not None and group.mean is not None and not group.diverged:
             means[number] = decided
     if means:

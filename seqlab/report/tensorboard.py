@@ -27,7 +27,7 @@ from seqlab.report.hparams import (
     short_names,
     start_time,
 )
-from seqlab.report.labels import labels, runs_text
+from seqlab.report.labels import runs_text
 from seqlab.report.layout import LOWER, MEAN, UPPER, is_curve, layout_summary
 from seqlab.run.record import RECORD_NAME
 
@@ -119,7 +119,7 @@ def _averaged(report: Report) -> tuple[dict[str, _Curves], set[str]]:
 
 def _names(report: Report) -> list[str]:
     """The name of each group's folder; all differ."""
-    columns = [labels(key, (group.key[key] for group in report.groups)) for key in report.by]
+    columns = [report.texts(key, (group.key[key] for group in report.groups)) for key in report.by]
     keys = short_names(report.by)
     names: list[str] = []
     for number in range(len(report.groups)):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seqlab.config.hash import canonical_json
 from seqlab.report.collect import Run
 from seqlab.report.labels import sort_key
 from seqlab.report.means import Mean, is_finite, mean_of
@@ -24,6 +25,7 @@ class Choice:
         tried: All settings that were started.
         seeds: The seeds that chose.
         validation: The mean of the deciding metric over these seeds.
+        tied: The number of other values with the same mean; of equal ones, the first by :func:`in_order` is chosen.
         at_edge: The keys whose chosen number is the least or the greatest of several that were tried.
         judged: Whether other seeds judge the chosen values; if only one was tried, all seeds do.
         problem: Why nothing could be chosen.
@@ -36,6 +38,24 @@ class Choice:
     at_edge: frozenset[str]
     judged: bool
     problem: str = ""
+    tied: int = 0
+
+
+def in_order(values: Mapping[str, Any]) -> list[tuple[int, float, str]]:
+    """A key for sorting the values of tuned keys: numbers by size, then texts.
+
+    Of equal values, a report and a sweep take the first.
+
+    Args:
+        values: the values in a run's configuration, by their keys.
+
+    Example:
+        >>> rates = [{"optimizer.lr": rate, "model.norm": "pre"} for rate in (10, 9.5, 1)]
+        >>> [values["optimizer.lr"] for values in sorted(rates, key=in_order)]
+        [1, 9.5, 10]
+    """
+    texts = (canonical_json(value) if isinstance(value, (dict, list)) else value for _, value in sorted(values.items()))
+    return [sort_key(value) for value in texts]
 
 
 def choose(
@@ -56,7 +76,7 @@ def choose(
         The choice, and the completed runs that judge it: of other seeds, or where there are none, of those that chose.
     """
     settings: dict[Setting, list[Run]] = {}
-    for run in sorted(started, key=lambda run: [sort_key(run.value(key)) for key in keys]):
+    for run in sorted(started, key=lambda run: in_order({key: run.value(key) for key in keys})):
         settings.setdefault(tuple(run.identity(key) for key in keys), []).append(run)
     tried = frozenset(settings)
     seeds_of = [{run.seed for run in runs if run.seed is not None} for runs in settings.values()]
@@ -82,6 +102,7 @@ def choose(
         validation=means[best],
         at_edge=frozenset(key for key in keys if _is_at_edge(key, settings[best][0], started)),
         judged=bool(fresh) or len(settings) == 1,
+        tied=sum(mean.mean == means[best].mean for mean in means.values()) - 1,
     )
     return choice, fresh if fresh and len(settings) > 1 else completed
 

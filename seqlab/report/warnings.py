@@ -32,12 +32,13 @@ def provenance(runs: Sequence[Run]) -> Provenance:
 
 
 def mixed_keys(groups: Sequence[Sequence[Run]]) -> dict[str, list[Any]]:
-    """The config keys that differ within a group, with their values."""
+    """The config keys that differ within a group, with their values; not those below another one."""
     mixed: dict[str, dict[Any, Any]] = {}
     for group in groups:
         for key in differing_keys(group):
             mixed.setdefault(key, {}).update((run.identity(key), run.value(key)) for run in group)
-    return {key: list(values.values()) for key, values in mixed.items()}
+    uppermost = [key for key in mixed if not is_below(key, mixed.keys() - {key})]
+    return {key: list(mixed[key].values()) for key in uppermost}
 
 
 def warnings(
@@ -73,7 +74,7 @@ def warnings(
 
 def _other_settings(runs: Sequence[Run], by: Sequence[str], mixed: Mapping[str, Any]) -> list[str]:
     """The settings that differ from group to group beside the groups' keys: each could explain the results."""
-    others = [key for key in differing_keys(runs) if not is_below(key, by) and key not in mixed and key != DATA]
+    others = [key for key in differing_keys(runs) if not is_below(key, [*by, *mixed]) and key != DATA]
     data_keys = [key for key in others if key.startswith("data.")]
     other_keys = [key for key in others if key not in data_keys]
     notes = [f"Differing in step with {', '.join(by)}: {shortened(other_keys)}."] if other_keys else []

@@ -163,7 +163,8 @@ def _compare_files(
 def _change(entry: Mapping[str, Any], file: str, content: str | None) -> str:
     """How a present file differs from its recorded entry, in words; ``content`` is its present hash."""
     if content is None:
-        return f"{short_path(file)} is gone, or cannot be read"
+        mend = f" (if it has moved, give its new path by {entry['key']})" if entry["key"] else ""
+        return f"{short_path(file)} is gone, or cannot be read{mend}"
     if os.path.realpath(file) == os.path.realpath(entry["path"]):
         return f"{short_path(file)} has changed"
     return f"{short_path(file)} differs from the recorded {short_path(entry['path'])}"

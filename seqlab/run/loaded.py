@@ -229,7 +229,12 @@ _normalized: Final = cache(os.path.abspath)
 def _is_library(module: object) -> bool:
     """Whether a module is certainly not the user's own: a quick answer for most of the thousands that are loaded."""
     file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-    return isinstance(file, str) and os.path.isabs(file) and _is_installed(_normalized(file))
+    return isinstance(file, str) and _is_library_file(file)
+
+
+@cache
+def _is_library_file(path: str) -> bool:
+    return os.path.isabs(path) and _is_installed(_normalized(path))
 
 
 @cache

@@ -25,13 +25,14 @@ class Paused(BaseException):
         self.rung = dict(rung)
 
 
-def unsteady(place: str, share: float, *, warms_up: bool = False) -> InputError:
+def unsteady(place: str, share: float, *, changed: int | None = None, warms_up: bool = False) -> InputError:
     """The error of a schedule that does not suit a rung, at ``place`` in the training.
 
     Args:
-        place: where the rate is not constant, such as "at step 10".
-        share: the share of the training that the rung is at.
-        warms_up: whether the warm-up is not over there; else the rate has begun to fall.
+        place: where the rung is, such as "at step 10".
+        share: the share of the training that the last rung is at.
+        changed: the step, from 0, at which the rate first differs from that after the warm-up; None: unknown.
+        warms_up: whether the warm-up is not over there; else the rate has changed before.
     """
     if warms_up:
         return InputError(
@@ -39,9 +40,10 @@ def unsteady(place: str, share: float, *, warms_up: bool = False) -> InputError:
             "smaller scheduler.warmup_steps, or a later first rung"
         )
     return InputError(
-        f"hydra.sweeper.rungs: {place}, where runs are compared, the schedule has changed the rate, and runs in the "
-        "middle of a decay are no guide to how they end: take scheduler=wsd with a scheduler.decay_from of "
-        f"{share:g} or more, whose rate is constant until then, or scheduler=constant"
+        f"hydra.sweeper.rungs: {place}, where runs are compared, the schedule has changed the rate"
+        f"{'' if changed is None else f', from step {changed + 1} on'}, and runs in the middle of a decay are no guide "
+        f"to how they end: take scheduler=wsd with a scheduler.decay_from of {share:g} or more, whose rate is constant "
+        "until then, or scheduler=constant"
     )
 
 

@@ -42,6 +42,7 @@ class Start:
         give_up: asked once a second; True: nobody waits for the run any more, and it is stopped.
         job_timeout: seconds without progress after which the run is ended as failed; None: no limit.
         pause_at: the share of its steps at which the run is paused; None: it is not.
+        last_rung: the last share at which its sweep pauses it.
         on_progress: called every ten seconds if there was progress.
         on_silence: called with the place and the seconds without progress, once there was none for long.
         was_stopped: whether somebody has asked the run to stop since.
@@ -55,6 +56,7 @@ class Start:
     give_up: Callable[[], bool] | None = None
     job_timeout: float | None = None
     pause_at: float | None = None
+    last_rung: float | None = None
     on_progress: Callable[[Place], None] = lambda place: None
     on_silence: Callable[[Place, float], None] | None = None
     was_stopped: bool = False
@@ -77,6 +79,7 @@ class Start:
             OSError: the process could not be started.
         """
         self.trained_in = run_dir = attempt.claim.run_dir
+        attempt.pause_at = self.pause_at
         if attempt.is_complete:
             return attempt.note_end(0)
         try:
@@ -98,7 +101,7 @@ class Start:
         """Runs the run's own process; returns its exit code, negative for the signal that ended it."""
         arguments = ["train", str(run_dir), "--supervisor", str(os.getpid()), *options]
         if self.pause_at is not None:
-            arguments += ["--pause-at", repr(self.pause_at)]
+            arguments += ["--pause-at", repr(self.pause_at), "--last-rung", repr(self.last_rung or self.pause_at)]
         environment = {**os.environ, **self.environment}
         with (
             self._output(run_dir) as stream,

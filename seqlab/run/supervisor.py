@@ -21,6 +21,7 @@ from seqlab.run.folder import RunFolder
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.process_end import note_end, say
 from seqlab.run.refusal import changed_inputs, refusal, shortened
+from seqlab.run.rungs import rung_at
 from seqlab.run.state import State
 
 _STOPPED_WORDS: Final = {FAILED: "failed", INTERRUPTED: "was interrupted", PRUNED: "was pruned"}
@@ -35,12 +36,14 @@ class Attempt:
         claim: the claim on the folder that trains: the run's own folder, or that of its replacement.
         replaced: the claim on the run that is replaced when the attempt completes; None: it trains in place.
         is_resumed: whether it continues an earlier attempt.
+        pause_at: the share of its steps at which it is paused, as a sweep does; None: it is not.
     """
 
     run_dir: Path
     claim: Claim
     replaced: Claim | None = None
     is_resumed: bool = False
+    pause_at: float | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -55,7 +58,7 @@ class Attempt:
 
     def release(self) -> None:
         """Gives up the claims, and prints where a new run is that has stopped before it could replace the old one."""
-        if self.replaced is not None and self.claim.status in _STOPPED_WORDS:
+        if self.replaced is not None and self.claim.status in _STOPPED_WORDS and not self._is_paused():
             say(
                 f"the run in {self.run_dir} is unchanged; the new run that was to replace it "
                 f"{_STOPPED_WORDS[self.claim.status]} and stays in {self.claim.run_dir}: give the same command again, "
@@ -64,6 +67,10 @@ class Attempt:
         for claim in (self.claim, self.replaced):
             if claim is not None:
                 claim.release()
+
+    def _is_paused(self) -> bool:
+        """Whether it has come to where it was to be paused: its sweep goes on with it, or prunes it."""
+        return self.pause_at is not None and rung_at(self.claim.state().record, self.pause_at) is not None
 
     def note_end(self, code: int, timeout: str | None = None) -> int:
         """Notes how the run's process ended, if the process could not do that itself, and replaces the old run.

@@ -72,7 +72,7 @@ def execute(
     claim: Claim,
     stop: StopRequest | None = None,
     progress: ProgressSender | None = None,
-    pause_at: float | None = None,
+    pause: PauseAtRung | None = None,
 ) -> None:
     """Trains a claimed run, evaluates its best checkpoint on validation and test, and completes it.
 
@@ -82,18 +82,17 @@ def execute(
         claim: the claim on the run, which has begun or is resumed.
         stop: asks the run to stop; None: nothing does.
         progress: receives the run's progress; None: nobody does.
-        pause_at: the share of the steps at which the run is paused, before anything is tested; None: it is not.
+        pause: where the run is paused, before anything is tested; None: it is not.
 
     Raises:
         Stopped: the run was asked to stop, and has saved its training.
-        Paused: the run has come to ``pause_at``, and has saved its training.
+        Paused: the run has come to ``pause``, and has saved its training.
     """
     stop = stop or StopRequest()
     progress = progress or ProgressSender()
-    if pause_at is not None and (rung := rung_at(claim.fields, pause_at)) is not None:
+    if pause is not None and (rung := rung_at(claim.fields, pause.share)) is not None:
         raise Paused(rung)  # again: the sweep was stopped before it could decide
     session = _prepare(claim, stop, progress)
-    pause = None if pause_at is None else PauseAtRung(pause_at)
     if pause is not None:  # after the checkpoint's callback, which saves first
         session.trainer.callbacks.append(pause)  # type: ignore[attr-defined]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from seqlab.callbacks.metrics import DivergedError
+from seqlab.callbacks.pause import PauseAtRung
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.run import load
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--claim", type=int, metavar="FD", help="the open events file, inherited from the supervisor")
     parser.add_argument("--supervisor", type=int, metavar="PID", help="the process that claimed the run")
     parser.add_argument("--pause-at", type=float, metavar="SHARE", help="pause after this share of the steps")
+    parser.add_argument("--last-rung", type=float, metavar="SHARE", help="the last share at which its sweep pauses it")
     parser.add_argument("--progress", type=int, metavar="FD", help="a pipe on which to report progress")
     args = parser.parse_args(argv)
     is_first = is_first_process()
@@ -46,10 +48,11 @@ def main(argv: list[str] | None = None) -> int:
                 write_stack_on_crash(args.run_dir)
         logging.basicConfig(level=logging.INFO if is_first else logging.ERROR, format="%(message)s", stream=sys.stdout)
         _quiet_lightning()
+        pause = None if args.pause_at is None else PauseAtRung(args.pause_at, args.last_rung)
         try:
             if is_first:
-                return _train(args.run_dir, args.claim, ProgressSender(args.progress), stop, args.pause_at)
-            return _train_as_worker(args.run_dir, stop, args.pause_at)
+                return _train(args.run_dir, args.claim, ProgressSender(args.progress), stop, pause)
+            return _train_as_worker(args.run_dir, stop, pause)
         except LostClaimError as error:
             if not is_first:  # the supervisor of the first process says so
                 _say(error)
@@ -74,12 +77,14 @@ def train_in_this_process(claim: Claim) -> None:
         raise
 
 
-def _train(run_dir: Path, descriptor: int, progress: ProgressSender, stop: StopRequest, pause_at: float | None) -> int:
+def _train(
+    run_dir: Path, descriptor: int, progress: ProgressSender, stop: StopRequest, pause: PauseAtRung | None
+) -> int:
     """Trains in the run's first process, which notes how the run ended; returns the exit code."""
     claim: Claim | None = None
     try:
         claim = Claim.inherit(run_dir, descriptor)
-        execute(claim, stop, progress, pause_at)
+        execute(claim, stop, progress, pause)
     except LostClaimError:
         raise
     except BaseException as error:  # an exit, too, which the user's code may call for
@@ -101,13 +106,13 @@ def _train(run_dir: Path, descriptor: int, progress: ProgressSender, stop: StopR
     return 0
 
 
-def _train_as_worker(run_dir: Path, stop: StopRequest, pause_at: float | None) -> int:
+def _train_as_worker(run_dir: Path, stop: StopRequest, pause: PauseAtRung | None) -> int:
     """Trains in a worker process, which reports its error to the first process; returns the exit code."""
     claim: Claim | None = None
     try:
         claim = join_run(run_dir)
         check_same_seqlab()
-        execute(claim, stop, pause_at=pause_at)
+        execute(claim, stop, pause=pause)
     except LostClaimError:
         raise
     except BaseException as error:

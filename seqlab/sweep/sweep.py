@@ -22,6 +22,7 @@ from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED, FAILED, INTERRUPTED, PRUNED, RUNNING
 from seqlab.run.folder import RunFolder
+from seqlab.run.layout import RECORD_NAME
 from seqlab.run.provenance import may_be_alive, this_process
 from seqlab.sweep.launchers import jobs_at_once, threads_of_a_job
 from seqlab.sweep.log import SweepLog
@@ -29,7 +30,9 @@ from seqlab.sweep.messages import JobMessages
 from seqlab.sweep.plan import plan_jobs
 from seqlab.sweep.progress import AS_MEANT, Job, Progress
 from seqlab.sweep.screen import Screen
-from seqlab.sweep.tuning import Tuning, read_options
+from seqlab.sweep.sweeper_values import check_rungs, listed
+from seqlab.sweep.tuning import Tuning
+from seqlab.sweep.tuning_options import read_options
 
 _POLL_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 10.0  # for a job to stop whose supervisor is gone
@@ -64,6 +67,7 @@ class Sweep:
         progress: its jobs, as far as this process knows.
         log: the events of jobs in other processes.
         pause_at: the share of its steps at which each job is paused now; None: jobs run to their end.
+        last_rung: the last of such shares; None: jobs are not paused.
         server: the address of the server that the processes of its jobs are forked from; None: there is none.
     """
 
@@ -77,6 +81,7 @@ class Sweep:
         self.progress = Progress(*judged_by(config), num_jobs, self.at_once)
         self.log = SweepLog(self.folder.absolute(), secrets.token_hex(4))
         self.pause_at: float | None = None
+        self.last_rung = max(check_rungs(listed("rungs", config.hydra.sweeper.get("rungs"))), default=None)
         self.server: str | None = None
         self._messages = JobMessages(self.progress)
         self._command = this_process()
@@ -257,9 +262,10 @@ class Sweep:
         print(self.progress.summary(str(self.folder)))
         if search_line is not None:
             print(search_line)
-        print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}{self._report_options}")
-        if self.logs_to_tensorboard:
-            show_in_tensorboard(self.folder)
+        if any(self.folder.glob(f"*/{RECORD_NAME}")):  # else there is nothing to compare or show
+            print(f"compare them with: seqlab report {shlex.quote(str(self.folder))}{self._report_options}")
+            if self.logs_to_tensorboard:
+                show_in_tensorboard(self.folder)
         print(self.folder, flush=True)
         return self.progress.exit_code
 

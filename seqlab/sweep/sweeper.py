@@ -16,7 +16,7 @@ from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob, plan_jobs
 from seqlab.sweep.search_options import TARGET as TARGET_OF_SEARCH
 from seqlab.sweep.tuned import TunedSweep
-from seqlab.sweep.tuning import read_options
+from seqlab.sweep.tuning_options import read_options
 
 TARGET: Final = "hydra_plugins.seqlab.JobSweeper"
 """The class's name in a configuration. Hydra takes plugins only from the package ``hydra_plugins``. There is no such

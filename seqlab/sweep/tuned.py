@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.compose import judged_by
+from seqlab.report.configs import MISSING, Sections
 from seqlab.run.events import PRUNED
 from seqlab.run.ownership import AtWorkError
 from seqlab.run.rungs import find_rung, unsteady
@@ -16,7 +17,8 @@ from seqlab.sweep.callback import owner
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import PAUSED, Progress
 from seqlab.sweep.sweep import Sweep
-from seqlab.sweep.tuning import Options, Setting, Tuning, Verdict, key_of
+from seqlab.sweep.tuning import Setting, Tuning, Verdict, key_of
+from seqlab.sweep.tuning_options import Options
 
 
 class TunedSweep:
@@ -91,7 +93,8 @@ class TunedSweep:
                 continue
             parts = [f"goes on with {_named(verdict.kept)}" if verdict.kept else "nothing goes on"]
             if verdict.pruned:
-                parts.append(f"pruned {_named(verdict.pruned)}")
+                equal = f" (as good as the last that goes on: {_named(verdict.tied)})" if verdict.tied else ""
+                parts.append(f"pruned {_named(verdict.pruned)}{equal}")
             if verdict.failed:
                 parts.append(f"failed {_named(verdict.failed)}")
             _say(f"{group}: {'; '.join(parts)}")
@@ -99,18 +102,27 @@ class TunedSweep:
 
     def _prune(self, sweep: Sweep, verdict: Verdict) -> None:
         """Prunes the runs of settings that do not go on, those beside a failed one, too."""
+        replaced = 0
         for job in verdict.group.jobs((*verdict.pruned, *verdict.failed)):
             state = sweep.progress.jobs[job.number]
             if state.status == PAUSED:
                 reason = f"pruned at step {state.place.step} of {state.place.steps}: other settings were better"
                 try:
                     sweep.prune(job.number, reason)
+                    replaced += state.is_replacement
                 except AtWorkError as error:  # somebody resumes it: it is theirs now
                     print(f"seqlab: {error}", file=sys.stderr, flush=True)
+        if replaced:
+            print(
+                f"seqlab: {_runs(replaced)} that {'is' if replaced == 1 else 'are'} pruned now began anew, to replace "
+                "what was there: the old results stay, and a report still reads them",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _choose(self, sweep: Sweep) -> None:
         progress = sweep.progress
-        for verdict in self.tuning.choose(progress.jobs):
+        for verdict in self.tuning.choose(progress.jobs, lambda number: self._tuned_values(sweep, number)):
             group = verdict.group
             if verdict.problem:
                 _say(f"{group}: nothing is chosen, {verdict.problem}")
@@ -118,7 +130,8 @@ class TunedSweep:
                 _say(f"{group}: nothing can be chosen, no setting has completed with every seed")
             else:
                 value = group.mean(verdict.kept[0], {number: job.value for number, job in progress.jobs.items()})
-                _say(f"{group}: chosen {_named(verdict.kept)}, mean {self.metric} {value:.4g}")
+                equal = f", as is that of {_named(verdict.tied)}: the first is taken" if verdict.tied else ""
+                _say(f"{group}: chosen {_named(verdict.kept)}, mean {self.metric} {value:.4g}{equal}")
         if (saved := describe_saving(progress)) is not None:
             _say(saved)
         by = [key_of(text) for text in self.tuning.groups[0].name]
@@ -131,6 +144,13 @@ class TunedSweep:
                 if keys
             )
         )
+
+    def _tuned_values(self, sweep: Sweep, number: int) -> dict[str, Any]:
+        """The values of the tuned keys in the configuration of a job's run, as a report reads them."""
+        sections = Sections().of(sweep.run_of(number).state().record["config"])
+        keys = [key.replace("/", ".") for key in self.options.tune]
+        parts = {key: sections.get(key.partition(".")[0]) for key in keys}
+        return {key: MISSING if part is None else part.value(key) for key, part in parts.items()}
 
 
 def _check_schedule(scheduler: Mapping[str, Any], rungs: Sequence[float], max_steps: Any) -> None:

@@ -8,22 +8,20 @@ and trained with fresh seeds: they judge it, as `seqlab report --tune` shows. No
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seqlab.errors import InputError
-from seqlab.report.labels import sort_key
 from seqlab.report.means import is_finite
+from seqlab.report.tuning import in_order
 from seqlab.run.events import FAILED
 from seqlab.sweep.plan import PlannedJob
 from seqlab.sweep.progress import AS_MEANT, DONE, Job
-from seqlab.sweep.sweeper_values import check_rungs, is_share, listed
+from seqlab.sweep.tuning_options import HERE, SEED, Options
 
-SEED: Final = "seed"
-_HERE: Final = "hydra.sweeper"
 _SAME_SHARE: Final = 0.02  # runs are compared whose shares at a rung differ by no more
 
 Setting = tuple[str, ...]
@@ -31,46 +29,6 @@ Setting = tuple[str, ...]
 
 Rung = Mapping[str, Any]
 """Where a run was at a rung, as in its record: ``step`` of ``steps``, and ``value`` of the judged metric."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a sweeper is told of tuning.
-
-    Args:
-        tune: the keys whose values are chosen within each group.
-        fresh_seeds: the seeds with which a chosen setting is trained anew.
-        rungs: the shares of the training after which settings are compared, rising.
-        keep: the share of the settings that goes on at each rung.
-
-    Raises:
-        InputError: a value is wrong, or belongs to tuning where nothing is tuned.
-    """
-
-    tune: Sequence[str] = ()
-    fresh_seeds: Sequence[int] = ()
-    rungs: Sequence[float] = ()
-    keep: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("fresh_seeds", "rungs"):
-            if getattr(self, name) and not self.tune:
-                raise InputError(
-                    f"{_HERE}.{name}={_text(getattr(self, name))}: nothing is tuned; name the keys whose values are to "
-                    f"be chosen, as in {_HERE}.tune=[optimizer.lr]"
-                )
-        if SEED in self.tune:
-            raise InputError(f"{_HERE}.tune: a seed is not tuned; the seeds of the sweep choose among the other keys")
-        seeds = list(self.fresh_seeds)
-        if not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds) or len(set(seeds)) < len(seeds):
-            raise InputError(f"{_HERE}.fresh_seeds={_text(seeds)}: expected different whole numbers, as in [4,5,6]")
-        check_rungs(self.rungs)
-        if not is_share(self.keep):
-            raise InputError(f"{_HERE}.keep={self.keep}: expected the share of the settings that goes on, as in 0.5")
-
-
-def _text(values: Sequence[Any]) -> str:
-    return f"[{','.join(map(str, values))}]"
 
 
 @dataclass
@@ -125,6 +83,7 @@ class Tuning:
 
     Example:
         >>> from seqlab.sweep.plan import plan_jobs
+        >>> from seqlab.sweep.tuning_options import Options
         >>> jobs = plan_jobs(["model.num_layers=1,2", "optimizer.lr=0.1,0.2", "seed=1,2"])
         >>> tuning = Tuning(jobs, Options(tune=["optimizer.lr"], fresh_seeds=[3, 4]))
         >>> [(str(group), list(group.settings)) for group in tuning.groups]  # doctest: +NORMALIZE_WHITESPACE
@@ -180,19 +139,28 @@ class Tuning:
             failed = [setting for setting in group.alive if _has_failed(group, setting, jobs)]
             free = [setting for setting in group.alive if setting not in failed and _lacks_rung(group, setting, rungs)]
             able = [setting for setting in group.alive if setting not in (*failed, *free)]
-            ranked = self._ranked(group, able, {number: rung["value"] for number, rung in rungs.items()})
-            kept = ranked[: max(1, math.ceil(len(ranked) * self.options.keep - 1e-9))]  # 0.55 of 20 are 11
-            kept += [setting for setting in able if setting not in kept and _is_complete(group, setting, jobs)]
+            values = {number: rung["value"] for number, rung in rungs.items()}
+            ranked = self._ranked(group, able, values)
+            best = ranked[: max(1, math.ceil(len(ranked) * self.options.keep - 1e-9))]  # 0.55 of 20 are 11
+            kept = best + [setting for setting in able if setting not in best and _is_complete(group, setting, jobs)]
             pruned = [setting for setting in able if setting not in kept]
+            tied = self._equal(group, best[-1], pruned, values) if best else []
             group.alive = [setting for setting in group.alive if setting in (*free, *kept)]
-            verdicts.append(Verdict(group, tuple(group.alive), tuple(pruned), tuple(failed)))
+            verdicts.append(Verdict(group, tuple(group.alive), tuple(pruned), tuple(failed), tied=tuple(tied)))
         return verdicts
 
-    def choose(self, jobs: Mapping[int, Job]) -> list["Verdict"]:
+    def choose(
+        self, jobs: Mapping[int, Job], values_of: Callable[[int], Mapping[str, Any]] | None = None
+    ) -> list["Verdict"]:
         """Chooses a setting in each group, and plans its jobs with fresh seeds.
 
         A setting with a run that has not completed, or has no finite value, can't be chosen. Nothing is chosen in a
         group with a run that was cut short or is at work elsewhere: the same command goes on with it.
+
+        Args:
+            jobs: what has become of the sweep's jobs, by their numbers.
+            values_of: gives the values of the tuned keys in the configuration of a job, by its number. By these, the
+                first of settings with the same mean is chosen, as by the report. None: by their overrides.
         """
         verdicts = []
         for group, numbers in zip(self.groups, self._fresh_numbers(), strict=True):
@@ -200,12 +168,18 @@ class Tuning:
                 verdicts.append(Verdict(group, problem=problem))
                 continue
             able = [setting for setting in group.alive if _is_complete(group, setting, jobs)]
-            ranked = self._ranked(group, able, {number: job.value for number, job in jobs.items()})
+            values = {number: job.value for number, job in jobs.items()}
+            ranked = self._ranked(group, able, values)
             failed = tuple(setting for setting in group.alive if setting not in ranked)
             if ranked:
-                group.chosen = ranked[0]
+                equal = self._equal(group, ranked[0], ranked, values)
+                if values_of is not None and len(equal) > 1:
+                    equal.sort(key=lambda setting: in_order(values_of(group.settings[setting][0].number)))
+                group.chosen = equal[0]
                 group.fresh = self._with_fresh_seeds(group, group.chosen, numbers)
-            verdicts.append(Verdict(group, tuple(ranked[:1]), (), failed))
+                verdicts.append(Verdict(group, (group.chosen,), (), failed, tied=tuple(equal[1:])))
+            else:
+                verdicts.append(Verdict(group, (), (), failed))
         return verdicts
 
     def plan_fresh(self) -> list[PlannedJob]:
@@ -230,6 +204,13 @@ class Tuning:
         """The jobs with fresh seeds of all settings that were chosen."""
         return [job for group in self.groups for job in group.fresh]
 
+    def _equal(
+        self, group: Group, one: Setting, settings: Sequence[Setting], values: Mapping[int, float | None]
+    ) -> list[Setting]:
+        """Those of some settings whose mean is that of one."""
+        mean = group.mean(one, values)
+        return [setting for setting in settings if group.mean(setting, values) == mean]
+
     def _ranked(self, group: Group, settings: Sequence[Setting], values: Mapping[int, float | None]) -> list[Setting]:
         """Settings with a finite mean, the best first; those that are equal keep their order."""
         sign = -1 if self.higher_is_better else 1
@@ -248,6 +229,7 @@ class Verdict:
         pruned: the settings that are pruned.
         failed: the settings that can't go on or be chosen, because a run failed or has no finite value.
         problem: why nothing was decided.
+        tied: other settings whose mean is that of the last that goes on, or of the chosen one.
     """
 
     group: Group
@@ -255,29 +237,19 @@ class Verdict:
     pruned: tuple[Setting, ...] = ()
     failed: tuple[Setting, ...] = ()
     problem: str = ""
-
-
-def read_options(sweeper: Mapping[str, Any]) -> Options | None:
-    """What a sweeper's configuration says of tuning; None if it tunes nothing.
-
-    Raises:
-        InputError: as :class:`Options`.
-    """
-    lists: dict[str, list[Any]] = {name: listed(name, sweeper.get(name)) for name in ("tune", "fresh_seeds", "rungs")}
-    options = Options(**lists, keep=sweeper.get("keep", 0.5))
-    return options if options.tune else None
+    tied: tuple[Setting, ...] = ()
 
 
 def _check_keys(jobs: Sequence[PlannedJob], options: Options, seed: int | None) -> None:
     keys = {key_of(text) for job in jobs for text in job.overrides}
     for key in options.tune:
         if key not in keys:
-            raise InputError(f"{_HERE}.tune: the sweep gives {key} no values to choose from; add them, as {key}=A,B")
+            raise InputError(f"{HERE}.tune: the sweep gives {key} no values to choose from; add them, as {key}=A,B")
     given = [[text.partition("=")[2] for text in job.overrides if key_of(text) == SEED] for job in jobs]
     seeds = {text for texts in given for text in texts or [str(seed)]}
     if both := [seed for seed in options.fresh_seeds if str(seed) in seeds]:
         raise InputError(
-            f"{_HERE}.fresh_seeds: {', '.join(map(str, both))} is among the seeds that choose; chosen and judged with "
+            f"{HERE}.fresh_seeds: {', '.join(map(str, both))} is among the seeds that choose; chosen and judged with "
             "the same seeds, the best of several looks better than it is: give other seeds"
         )
 
@@ -288,8 +260,8 @@ def key_of(text: str) -> str:
 
 
 def _in_order(setting: Setting) -> list[Any]:
-    """As the report sorts the values of tuned keys, so that both choose the same of two that are equal."""
-    return [sort_key(OverridesParser.create().parse_override(text).value()) for text in setting]
+    """As the report sorts the values of tuned keys, as far as overrides tell."""
+    return in_order({key_of(text): OverridesParser.create().parse_override(text).value() for text in setting})
 
 
 def _with_seed(job: PlannedJob, seed: int, number: int) -> PlannedJob:

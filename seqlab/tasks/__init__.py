@@ -7,6 +7,7 @@ them.
 
 from seqlab.tasks.answer import AnswerTask
 from seqlab.tasks.base import SequenceTask, StepOutput
+from seqlab.tasks.captions import CaptionTask
 from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
@@ -14,18 +15,22 @@ from seqlab.tasks.devices import global_mean
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
 from seqlab.tasks.language_model import LanguageModelTask
+from seqlab.tasks.music import MusicTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.series_classification import SeriesClassificationTask
 from seqlab.tasks.tagging import TaggingTask
+from seqlab.tasks.transcription import TranscriptionTask
 from seqlab.tasks.translation import Scoring, TranslationTask
 
 __all__ = [
     "AnswerTask",
+    "CaptionTask",
     "ClassificationTask",
     "CountingTask",
     "Examples",
     "ForecastTask",
     "LanguageModelTask",
+    "MusicTask",
     "Prediction",
     "Scoring",
     "SequenceTask",
@@ -33,6 +38,7 @@ __all__ = [
     "StateCarry",
     "StepOutput",
     "TaggingTask",
+    "TranscriptionTask",
     "TranslationTask",
     "global_mean",
 ]

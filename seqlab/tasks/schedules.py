@@ -4,8 +4,10 @@ The configuration makes a schedule, which is then called with the optimizer and 
 epochs divides the step by the steps of an epoch. So the rate depends on the step alone, also in a resumed run.
 """
 
+import copy
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -164,6 +166,71 @@ class Plateau:
             threshold=self.threshold,
             min_lr=self.min_lr,
         )
+
+
+def rate_factors(
+    schedule: Callable[[Optimizer, Plan], LRScheduler | ReduceLROnPlateau], optimizer: Optimizer, plan: Plan, steps: int
+) -> list[tuple[float, ...]]:
+    """What a schedule multiplies the optimizer's rates by at the first steps, for each group of parameters.
+
+    The optimizer and its own schedule stay as they are. A schedule that watches the training is taken for constant.
+
+    Args:
+        schedule: makes the schedule.
+        optimizer: the optimizer.
+        plan: the plan of the training.
+        steps: the number of steps.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+        >>> cyclic = lambda optimizer, plan: torch.optim.lr_scheduler.CyclicLR(optimizer, 2.0, 4.0, step_size_up=2)
+        >>> rate_factors(cyclic, optimizer, Plan(8, 8), steps=5)
+        [(1.0,), (1.5,), (2.0,), (1.5,), (1.0,)]
+    """
+    own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    stand_in = copy.copy(optimizer)
+    stand_in.param_groups = [
+        {name: value for name, value in group.items() if name != "initial_lr"} | {"params": [], "lr": rate}
+        for group, rate in zip(optimizer.param_groups, own, strict=True)
+    ]
+    factors = []
+    with warnings.catch_warnings():  # a schedule warns of steps that the optimizer has not made
+        warnings.simplefilter("ignore")
+        made = schedule(stand_in, plan)
+        if isinstance(made, ReduceLROnPlateau):
+            return [(1.0,) * len(own)] * steps
+        if isinstance(made, LambdaLR):  # quicker than step by step
+            return [tuple(float(each(step)) for each in made.lr_lambdas) for step in range(steps)]
+        for _ in range(steps):
+            rates = [float(group["lr"]) for group in stand_in.param_groups]
+            factors.append(tuple(rate / first if first else 1.0 + rate for rate, first in zip(rates, own, strict=True)))
+            made.step()
+    return factors
+
+
+def first_change(factors: Iterable[float]) -> int | None:
+    """The first step, from 0, whose rate is neither the full one nor that of a warm-up before it; None: there is none.
+
+    Args:
+        factors: each step's rate, over the full one. A warm-up is a rise to 1 from the first step on.
+
+    Example:
+        >>> first_change([0.5, 1.0, 1.0]), first_change([1.0, 0.5, 1.0]), first_change([0.2, 0.1, 1.0])
+        (None, 1, 1)
+    """
+    was_full, before = False, -math.inf
+    for step, factor in enumerate(factors):
+        is_full = is_full_rate(factor)
+        if not is_full and (was_full or factor > 1 or factor < before):
+            return step
+        was_full, before = was_full or is_full, factor
+    return None
+
+
+def is_full_rate(factor: float) -> bool:
+    """Whether a factor of the rate is 1, up to rounding."""
+    return math.isclose(factor, 1.0, rel_tol=1e-6)
 
 
 def _by_step(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], float]) -> LambdaLR:

@@ -1,13 +1,14 @@
 """A run that is paused at a rung: where, what it keeps, and that it ends as if it had not been paused."""
 
 import contextlib
-import functools
 import signal
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from torch.optim import lr_scheduler as schedulers
 
+from seqlab.callbacks.pause import PauseAtRung
 from seqlab.errors import InputError
 from seqlab.run import training
 from seqlab.run.claim import Claim
@@ -22,7 +23,7 @@ HELLO = ("experiment=hello", "trainer=cpu", "runtime.num_threads=1", "logger=non
 EVERY_TWO = "trainer.check_val_every_n_epoch=2"
 
 
-def train(folder, config, pause_at: float | None = None) -> dict:
+def train(folder, config, pause_at: float | None = None, last_share: float | None = None) -> dict:
     """Begins or continues a run in this process; returns its record."""
     with contextlib.ExitStack() as stack:
         if RunFolder(folder).has_checkpoint():
@@ -31,7 +32,7 @@ def train(folder, config, pause_at: float | None = None) -> dict:
         else:
             claim = stack.enter_context(start_run(folder, config))
         try:
-            execute(claim, pause_at=pause_at)
+            execute(claim, pause=None if pause_at is None else PauseAtRung(pause_at, last_share))
         except Paused as paused:
             claim.pause(paused.rung)
     return RunFolder(folder).state().record
@@ -89,7 +90,7 @@ def test_a_run_that_is_interrupted_at_the_very_validation_of_the_rung_has_come_t
     monkeypatch.setattr(training, "build_trainer", build_trainer)
     with start_run(tmp_path / "run", config) as claim:
         with pytest.raises(Stopped):
-            execute(claim, stop, pause_at=0.5)
+            execute(claim, stop, pause=PauseAtRung(0.5))
         claim.interrupt("stopped")
     monkeypatch.undo()
     assert train(tmp_path / "run", config, 0.5)["rungs"] == [expected]
@@ -128,13 +129,41 @@ def test_a_warm_up_that_is_not_over_at_the_rung_is_named(tmp_path):
         train(tmp_path / "run", config_of(*HELLO, EVERY_TWO, "scheduler=wsd", "scheduler.warmup_steps=6"), 0.25)
 
 
-@pytest.mark.parametrize(("first_change", "is_refused"), [(2, True), (6, False)])
-def test_a_schedule_of_another_kind_is_judged_by_the_rate_at_the_rung(tmp_path, monkeypatch, first_change, is_refused):
-    schedule = functools.partial(torch.optim.lr_scheduler.MultiStepLR, milestones=[first_change])
+class Watching(schedulers.MultiplicativeLR):
+    """A schedule that the training itself decides: it does nothing without parameters."""
+
+    def step(self, *_):
+        super().step()
+        for group in self.optimizer.param_groups:
+            group["lr"] *= 0.5 if group["params"] else 1.0
+
+
+OTHER_KINDS = {
+    "steps": (lambda each: schedulers.MultiStepLR(each, [2]), "at step 4.* from step 3 on"),
+    "steps, later": (lambda each: schedulers.MultiStepLR(each, [4]), None),
+    # Full again at the last step before the rung.
+    "restarts": (lambda each: schedulers.CosineAnnealingWarmRestarts(each, 4), "at step 4.* from step 2 on"),
+    "cyclic": (lambda each: schedulers.LambdaLR(each, lambda step: 1 - step % 3 / 3), "at step 4.* from step 2 on"),
+    "up again": (lambda each: schedulers.LambdaLR(each, lambda step: [0.5, 0.2, 1, 1][step % 4]), "from step 2 on"),
+    "warm-up": (lambda each: schedulers.LinearLR(each, 0.3, total_iters=3), None),
+    "warm-up, not over": (lambda each: schedulers.LinearLR(each, 0.3, total_iters=4), "at step 4.* is not over"),
+    "watching": (lambda each: Watching(each, lambda step: 1.0), "at step 4"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_a_schedule_of_another_kind_is_judged_by_all_rates_up_to_the_rung(tmp_path, monkeypatch, kind):
+    schedule, words = OTHER_KINDS[kind]
     monkeypatch.setattr(Constant, "__call__", lambda _, optimizer, plan: schedule(optimizer))
-    refused = pytest.raises(InputError, match="at step 4") if is_refused else contextlib.nullcontext()
-    with refused:
+    with pytest.raises(InputError, match=words) if words else contextlib.nullcontext():
         assert train(tmp_path / "run", config_of(*HELLO, EVERY_TWO), 0.5)["rungs"][-1]["step"] == 4
+
+
+def test_a_rate_that_changes_before_the_last_rung_is_refused_at_the_first(tmp_path):
+    config = config_of(*HELLO, EVERY_TWO, "scheduler=wsd", "scheduler.decay_from=0.5")
+    with pytest.raises(InputError, match=r"at step 6.* from step 6 on.*decay_from of 0.75 or more"):
+        train(tmp_path / "run", config, 0.25, 0.75)
+    assert train(tmp_path / "other", config, 0.25, 0.5)["rungs"][-1]["step"] == 2
 
 
 def test_a_rate_that_is_constant_until_the_rung_is_taken(tmp_path):

@@ -78,6 +78,7 @@ def test_the_table_has_a_row_a_run_and_what_differs_first(folder):
     assert list(table["run_dir"]) == [str(folder / "a"), str(folder / "b")]
     assert list(table["status"]) == ["completed", "completed"]
     assert list(table["model.hidden_size"]) == [seqlab.load(folder / "a").config["model"]["hidden_size"], 5]
+    assert list(table["model.encoder.hidden_size"]) == list(table["model.hidden_size"])  # to which it refers
     assert table["test/loss"].notna().all()
     columns = list(table.columns)
     assert len(set(columns)) == len(columns)

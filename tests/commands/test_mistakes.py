@@ -10,7 +10,7 @@ MISTAKES = {
     "trainer.limit_train_batches=0.0001": "limit_train_batches",
     "trainer.val_check_interval=100000": "val_check_interval",
     "trainer.max_epochs=-1": "training would never end: set trainer.max_epochs or trainer.max_steps",
-    "trainer.max_epochs=0": "has no checkpoint",
+    "task=tagging,callbacks.examples=null": "task (seqlab.tasks.TaggingTask) is for data of kind tagging, and data",
     "callbacks.examples.prompt=XYZ": "lacks: 'X', 'Y', 'Z'",
     "trainer.limit_val_batches=0.0001": "trainer: You requested to check 0.0001 of the `val_dataloader`",
     "data.path=nofile.txt": "nofile.txt: there is no such file",

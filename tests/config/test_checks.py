@@ -55,6 +55,8 @@ MISTAKES = {
     "callbacks.examples.temperature=0": "callbacks.examples.temperature=0: expected a number, above 0",
     "callbacks.examples.num_tokens=0": "callbacks.examples.num_tokens=0: expected a whole number, from 1 to 1000000",
     "callbacks.checkpoint.every_n_minutes=0": "callbacks.checkpoint.every_n_minutes=0: expected a number, above 0",
+    "trainer.max_epochs=0": "trainer.max_epochs=0: nothing would be trained; give 1 or more",
+    "trainer.max_steps=0": "trainer.max_steps=0: nothing would be trained; give 1 or more",
     "trainer.max_epochs=null": "trainer.max_epochs=null with trainer.max_steps=-1",
     "callbacks.examples=3": "callbacks.examples=3: expected keys, its class in callbacks.examples._target_, or null",
     "callbacks.examples._target_=''": "callbacks.examples._target_='': expected the name of a class",
@@ -68,15 +70,8 @@ MISTAKES = {
     "+experiment.seed=3": "'# @package _global_'",
 }
 CHECKED_WHERE_USED = {  # names and paths, which only files and data can judge; metrics, of which test_metrics.py is
-    *(
-        "optimize.metric",
-        "optimize.mode",
-        "data.targets",
-        "data.covariates",
-        "data.known",
-        "data.features",
-        "data.file",
-    ),
+    *("optimize.metric", "optimize.mode"),
+    *(f"data.{key}" for key in ("targets", "covariates", "known", "audio", "speaker", "picture", "features", "file")),
     *(f"callbacks.{key}" for key in ("checkpoint.metric", "checkpoint.mode")),
     *(f"callbacks.early_stopping.{key}" for key in ("monitor", "mode")),
     *(f"data.{key}" for key in ("path", "train", "validation", "test", "hub", "name", "revision")),

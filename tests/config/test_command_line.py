@@ -30,6 +30,7 @@ def test_options_go_first(given, read):
         (["--cfg", "jobs"], ["--cfg jobs: expected one of job, hydra, all"]),
         (["-x"], ["no option -x"]),
         (["-m", "a=1,2", "--cfg", "job"], ["-m and --cfg", "leave the others out"]),
+        (["--config-dir", "conf", "a=1", "-cd=other"], ["-cd is given twice"]),
     ],
 )
 def test_a_mistake_in_an_option_is_one_line(given, words):

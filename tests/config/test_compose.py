@@ -1,9 +1,18 @@
 """The configuration of ``seqlab train``, composed for a script."""
 
+import copy
+import re
+
 import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException
 
 from seqlab.config.compose import compose_config
+from seqlab.config.values import TOP, VALUES
 from seqlab.errors import InputError
+from seqlab.sweep.sweeper import register_sweepers
 
 
 def test_a_configuration_is_that_of_the_command_resolved():
@@ -23,3 +32,46 @@ def test_a_wrong_override_is_one_line(override, words):
     with pytest.raises(InputError, match=words) as caught:
         compose_config([override])
     assert "\n" not in str(caught.value)
+
+
+def test_a_sweepers_own_settings_are_known_once_it_is_registered(monkeypatch):
+    """Whatever was composed before in this process, and is remembered by the tests."""
+    Plugins.instance()  # it imports the module of Hydra's own sweeper anew
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", copy.deepcopy(store.repo))
+    store.store(group="hydra/sweeper", name="basic", node=BasicSweeperConf, provider="hydra")
+    tuned = {"overrides": ["data=hello", "hydra.sweeper.tune=[seed]"], "return_hydra_config": True}
+    with initialize_config_module("seqlab.conf", version_base="1.3"):
+        with pytest.raises(ConfigCompositionException, match=r"hydra\.sweeper\.tune"):
+            compose("train", **tuned)
+        register_sweepers()
+        assert compose("train", **tuned).hydra.sweeper.tune == ["seed"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("+sed=1", "sed: nothing reads this key; did you mean seed?"),
+        ("+mine={a:1}", "mine: nothing reads this key; leave it out"),
+        ("+optimize.goal=1", "optimize.goal: nothing reads"),
+        ("+runtime.num_thread=2", "did you mean runtime.num_threads?"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused(override, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        compose_config(["experiment=hello", override])
+
+
+def test_a_key_of_ones_own_may_be_referred_to():
+    config = compose_config(["experiment=hello", "+width={all: 8}", "model.hidden_size=${width.all}"])
+    assert config["model"]["hidden_size"] == 8 and config["width"] == {"all": 8}
+    assert compose_config(["experiment=hello", "+tag=x", "hydra.sweep.dir=runs/${tag}"])["tag"] == "x"
+
+
+def test_the_keys_at_the_top_are_known():
+    shipped = compose_config()
+    assert shipped.keys() == TOP
+    assert {f"runtime.{name}" for name in shipped["runtime"]} <= VALUES.keys()
+    assert shipped["optimize"].keys() == {"metric", "mode"}

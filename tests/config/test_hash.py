@@ -28,6 +28,7 @@ from seqlab.run.record import read_record
 from tests.conftest import run_here
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import shipped_tasks, task_of
+from tests.tones import of_tones
 
 CONFIG = {
     "seed": 1,
@@ -130,6 +131,8 @@ NOT_COUNTED = {
         for key in (
             "progress.every_n_minutes",
             *(f"examples.{name}" for name in ("num_examples", "print_test", "prompt", "num_tokens", "temperature")),
+            *("examples.num_frames", "descriptions.num_examples", "forecasts.num_examples"),
+            *(f"piano_rolls.{name}" for name in ("num_examples", "num_frames", "prompt_frames")),
             *("state_figure.text", "attention.num_examples", "gradients.num_rows", "gradients.positions"),
         )
     },
@@ -214,6 +217,9 @@ OBSERVED = {
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "waveforms": ["data.sizes=[60,12,12]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "canon": ["data.sizes=[8,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "recordings": ["trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "scenes": ["data.sizes=[16,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
     "translation": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.hidden_size=16"],
 }
@@ -228,6 +234,8 @@ def test_the_observers_of_every_task_are_among_them():
 @pytest.mark.parametrize("preset", OBSERVED)
 def test_observers_leave_what_is_trained_bit_for_bit_as_it_was(tmp_path, preset):
     overrides = [f"experiment={preset}", *OBSERVED[preset], "trainer.check_val_every_n_epoch=1"]
+    if preset == "recordings":
+        overrides += [text for text in of_tones(tmp_path, 20) if text.startswith("data.")]
     if preset == "translation":
         overrides += [text for text in of_numbers(write_numbers(tmp_path)) if text.startswith("data.")]
     overrides += ["trainer.max_steps=-1", "trainer.val_check_interval=1.0", "trainer.limit_test_batches=1"]

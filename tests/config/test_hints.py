@@ -61,6 +61,12 @@ def test_a_key_of_another_choice_is_told_with_that_choice():
         compose_config(["data=hello", "model.num_layer=3"])
 
 
+def test_a_key_below_a_value_that_is_given_is_told_with_that_value():
+    with pytest.raises(InputError, match=r"data\.path=a\.csv leaves no key data\.path\.source: give one of the two"):
+        compose_config(["data=parallel", "data.path=a.csv", "data.path.source=a.de"])
+    assert compose_config(["data=parallel", "data.path.source=a.de"])["data"]["path"]["target"] is None
+
+
 def test_a_key_of_several_choices_is_told_with_all_of_them():
     with pytest.raises(InputError, match="; data=answers, data=classification, data=tagging have it"):
         compose_config(["data=text", "data.hub=x"])
@@ -69,3 +75,10 @@ def test_a_key_of_several_choices_is_told_with_all_of_them():
 def test_a_cell_that_was_given_as_a_value_is_told_the_group():
     with pytest.raises(InputError, match="did you mean model/cell=gru"):
         compose_config(["data=hello", "model.cell=gru"])
+
+
+def test_a_group_without_a_place_among_the_other_choices_is_told():
+    with pytest.raises(InputError, match=r"model/cell is chosen, .* and the model that was chosen has none"):
+        compose_config(["experiment=hello", "model=window"])
+    with pytest.raises(InputError, match=r"there is no group model/cel; did you mean model/cell\?"):
+        compose_config(["experiment=hello", "model/cel=gru"])

@@ -10,6 +10,7 @@ from seqlab.config.metrics import DIRECTIONS, LOGGED, UNDIRECTED, direction_of, 
 from seqlab.errors import InputError
 from seqlab.sweep.search_options import direction
 from tests.conftest import run_here, small
+from tests.tones import of_tones
 
 ONE = ("trainer.max_steps=1", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
 TRAINED = {
@@ -20,6 +21,9 @@ TRAINED = {
     "AnswerTask": ["experiment=world_answers"],
     "SeriesClassificationTask": ["experiment=waveforms", "data.sizes=[60,12,12]"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
+    "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
+    "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],
+    "TranscriptionTask": ["experiment=recordings"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
 
@@ -43,6 +47,8 @@ def test_every_task_that_ships_says_what_it_logs():
 @pytest.mark.parametrize("task", TRAINED)
 def test_what_a_task_is_said_to_log_is_what_it_logs(task, tmp_path):
     overrides = [*TRAINED[task], "logger=none", *ONE]
+    if task == "TranscriptionTask":
+        overrides += of_tones(tmp_path, 20)
     if task == "TranslationTask":
         for side, words in (("source", "a b c d"), ("target", "x y z w")):
             lines = "".join(f"{words} {words[: 1 + 2 * (number % 4)]}\n" for number in range(40))

@@ -12,7 +12,7 @@ from torch import nn
 
 from seqlab.errors import InputError
 from seqlab.export import check, formats
-from seqlab.export.programs import plan
+from seqlab.export.kinds import plan
 from seqlab.nn import (
     Answerer,
     Classifier,
@@ -35,7 +35,7 @@ pytest.importorskip("onnxscript", reason="exports need pip install 'seqlab[expor
 
 
 class OwnCell(GatedCell):
-    """A cell of a user's own, with parameters of its own and a state of two widths."""
+    """A cell of a user's own: parameters of its own, a state of two widths, and operations in place."""
 
     num_gates, state_names = 2, ("h", "slow")
 
@@ -53,17 +53,18 @@ class OwnCell(GatedCell):
 
     def pointwise(self, gi, gh, state):
         keep, write = (gi + gh).chunk(2, -1)
-        slow = state[1] * self.rate.sigmoid() + write.repeat(1, 3).tanh()
+        slow = (state[1] * self.rate.sigmoid()).add_(write.repeat(1, 3).tanh_())
         return keep.sigmoid() * state[0] + slow[:, : self.hidden_size].tanh(), slow
 
 
-def onnx_of(model, sizes, folder):
-    """The programs of a model, each written as ONNX and compared with the model."""
+def onnx_of(model, sizes, folder, graphs=None):
+    """The programs of a model, each written as ONNX and compared with the model; ``graphs`` gets what was traced."""
     export = plan(model.eval(), sizes)
-    files = {}
+    graphs, files = {} if graphs is None else graphs, {}
     for program in export.programs:
         path = folder / f"{program.name}.onnx"
-        formats.write_onnx(formats.trace(program), program, path)
+        graphs[program.name] = formats.trace(program)
+        formats.write_onnx(graphs[program.name], program, path)
         files[program.name] = formats.OnnxFile(path, program)
         assert check.compare(program, files[program.name]).error < 2e-6
     return export, files
@@ -78,12 +79,12 @@ def language_model():
 
 @pytest.fixture(scope="module")
 def exported(language_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported")
-    return folder, *onnx_of(language_model, {"vocab_size": 11}, folder)
+    folder, graphs = tmp_path_factory.mktemp("exported"), {}
+    return folder, *onnx_of(language_model, {"vocab_size": 11}, folder, graphs), graphs
 
 
 def test_a_language_model_reads_on_from_its_state_in_any_batch(exported, language_model):
-    folder, export, _ = exported
+    folder, export, *_ = exported
     step = onnxruntime.InferenceSession(str(folder / "step.onnx"))
     program = next(each for each in export.programs if each.name == "step")
     tokens = np.array([[1, 2, 3, 4, 10], [0, 10, 9, 8, 7]])
@@ -100,7 +101,7 @@ def test_a_language_model_reads_on_from_its_state_in_any_batch(exported, languag
 
 
 def test_a_file_names_its_axes_and_says_nothing_of_this_machine(exported):
-    folder, export, files = exported
+    folder, export, files, _ = exported
     assert list(export.initial) == [f"state_layer{number}_{name}" for number in (0, 1) for name in ("h", "slow")]
     shapes = {each.name: each.shape for each in files["forward"].session.get_inputs()}
     assert shapes["tokens"] == ["batch", "time"] and shapes["state_layer0_slow"] == ["batch", 15]
@@ -109,11 +110,11 @@ def test_a_file_names_its_axes_and_says_nothing_of_this_machine(exported):
         assert b".py" not in path.read_bytes()
 
 
-def test_a_file_of_torch_is_loaded_without_seqlab(language_model, tmp_path):
-    export = plan(language_model, {"vocab_size": 11})
+def test_a_file_of_torch_is_loaded_without_seqlab(exported, language_model, tmp_path):
+    _, export, _, graphs = exported
     for program in export.programs:
         path = tmp_path / f"{program.name}.pt2"
-        formats.write_torch(formats.trace(program), path)
+        formats.write_torch(graphs[program.name], path)
         assert check.compare(program, formats.TorchFile(path)).error < 2e-6
         assert str(tmp_path.home()).encode() not in path.read_bytes() and b"site-packages" not in path.read_bytes()
     program = (

@@ -3,13 +3,13 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 
 from seqlab import nn as seqlab_nn
 from seqlab.errors import InputError
 from seqlab.export.formats import quiet
 from seqlab.export.layers import scanned
-from seqlab.nn import CRF, Encoder, GatedCell, LSTMCell, ModuleCell, RecurrentCell, RNNCell, TagHead
+from seqlab.nn import CRF, Encoder, GatedCell, LSTMCell, ModuleCell, Recurrent, RecurrentCell, RNNCell, TagHead
 from seqlab.nn.models.crf import bio_constraints
 from seqlab.nn.state import NestedState
 
@@ -49,6 +49,15 @@ class EverythingCell(GatedCell):
         h = self.norm((keep * self.scale).sigmoid() * state[0] + (write + self.shift).tanh() * self.constants[0])
         h = self.drop(h) + gi.new_full((gi.size(0), 1), 0.01) + GLOBAL * torch.tensor(0.5)
         return h, 0.5 * torch.cat((h, h.cos()), -1) + 0.5 * state[1]
+
+
+def test_a_pre_hook_of_a_cell_is_refused_and_its_mend_works():
+    layer = Recurrent(LSTMCell(3, 4))
+    prune.random_unstructured(layer.cell, "weight_hh", amount=0.5)
+    with pytest.raises(InputError, match=r"LSTMCell has a forward pre-hook.*prune\.remove"):
+        scanned(nn.Sequential(layer))
+    prune.remove(layer.cell, "weight_hh")
+    assert scanned(nn.Sequential(layer))(torch.zeros(1, 2, 3))[0].shape == (1, 2, 4)
 
 
 class SwappingCell(RecurrentCell):

@@ -4,15 +4,30 @@ import copy
 
 import pytest
 import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 from torch import nn
 
 from seqlab.errors import InputError
-from seqlab.export import check, int8
+from seqlab.export import check, kinds
 from seqlab.export.formats import quiet
-from seqlab.export.programs import plan
-from seqlab.nn import Answerer, Classifier, GRUCell, LanguageModel, LSTMCell, RNNCell, SLSTMCell, Tagger, Translator
+from seqlab.export.kinds import plan, use_files
+from seqlab.export.kinds.ports import answer_with_forward
+from seqlab.export.programs import Export
+from seqlab.nn import (
+    Answerer,
+    Classifier,
+    GRUCell,
+    LanguageModel,
+    LSTMCell,
+    RNNCell,
+    SLSTMCell,
+    Tagger,
+    Translator,
+)
 from seqlab.nn.models.window import WindowModel
 from tests.models import of_cell
+from tests.shipped import CONF
 
 
 def planned(model, **sizes):
@@ -82,13 +97,13 @@ def test_a_translator_is_measured_by_its_files(name):
     torch.manual_seed(0)
     model, sizes = MODELS[name]()
     files = {program.name: program.module for program in planned(model, **sizes).programs}
-    stand_in = int8.stand_in(copy.deepcopy(model), files)
+    of_files = use_files(copy.deepcopy(model), files)
     source, lengths, inputs = torch.randint(11, (3, 5)), torch.tensor([5, 2, 1]), torch.randint(13, (3, 4))
     with torch.no_grad():
-        expected, found = (each.logits(each.features(source, lengths, inputs)[0]) for each in (model, stand_in))
+        expected, found = (each.logits(each.features(source, lengths, inputs)[0]) for each in (model, of_files))
         torch.testing.assert_close(found, expected)
         answers = [
-            each.beam_search(source, lengths, beam_size=3, max_length=6, bos=1, eos=2) for each in (model, stand_in)
+            each.beam_search(source, lengths, beam_size=3, max_length=6, bos=1, eos=2) for each in (model, of_files)
         ]
     assert torch.equal(answers[0].tokens, answers[1].tokens)
 
@@ -100,15 +115,15 @@ def test_other_models_are_measured_by_their_files():
         forward = planned(model, **sizes).programs[0]
         arguments = forward.sample(forward.cases[3], torch.Generator().manual_seed(0))
         marked = {"forward": lambda *given, run=forward.module: (run(*given)[0] + 1, *run(*given)[1:])}
-        stand_in = int8.stand_in(copy.deepcopy(model), marked)
+        of_files = use_files(copy.deepcopy(model), marked)
         if name == "sLSTM":
             tokens, lengths, _ = arguments
-            expected, found = model(tokens, None, lengths)[0], stand_in(tokens, None, lengths)[0]
+            expected, found = model(tokens, None, lengths)[0], of_files(tokens, None, lengths)[0]
         elif name == "tagger, crf":
             words, lengths, _ = arguments
-            expected, found = model(words, lengths=lengths), stand_in(words, lengths=lengths)
+            expected, found = model(words, lengths=lengths), of_files(words, lengths=lengths)
         else:
-            expected, found = model(*arguments), stand_in(*arguments)
+            expected, found = model(*arguments), of_files(*arguments)
         torch.testing.assert_close(found, expected + 1, msg=name)
 
 
@@ -124,6 +139,30 @@ def test_weights_that_are_tied_stay_one():
     model, sizes = language_model(cell=GRUCell, tie_weights=True)
     copy = planned(model, **sizes).programs[0].module.model
     assert copy.head.output.weight is copy.input.embedding.weight
+
+
+class Doubler(nn.Module):
+    """A model of another kind."""
+
+    def forward(self, x):
+        return 2 * x
+
+
+def test_another_kind_of_model_is_a_line(monkeypatch):
+    def plan_of(model, sizes):
+        return Export("doubling", [], {"step": f"there are {sizes['count']}"})
+
+    with pytest.raises(InputError, match="a Doubler can't be exported"):
+        plan(Doubler(), {})
+    monkeypatch.setattr(kinds, "KINDS", [*kinds.KINDS, kinds.Kind(Doubler, plan_of, answer_with_forward)])
+    assert plan(Doubler(), {"count": 3}).left_out == {"step": "there are 3"}
+    assert use_files(Doubler(), {"forward": lambda x: (x + 1,)})(torch.ones(1)).tolist() == [2.0]
+
+
+def test_every_model_that_ships_is_of_a_kind():
+    models = [get_class(OmegaConf.load(file)["_target_"]) for file in sorted((CONF / "model").glob("*.yaml"))]
+    found = [[kind for kind in kinds.KINDS if issubclass(model, kind.model)] for model in models]
+    assert {len(each) for each in found} == {1} and {each for (each,) in found} == {*kinds.KINDS}
 
 
 class RowsCell(GRUCell):

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrizations, parametrize, prune
 
 from seqlab.nn import (
     Bidirectional,
@@ -22,6 +22,8 @@ from seqlab.nn import (
     Recurrent,
     RecurrentCell,
     RNNCell,
+    norms_by_lag,
+    record_states,
 )
 from seqlab.nn.gradients import (
     norms_by_distance,
@@ -334,6 +336,35 @@ def test_a_parametrized_parameter_is_refused_and_its_mend_works():
     plain = copy.deepcopy(layer)
     parametrize.remove_parametrizations(plain.cell, "weight_hh")
     assert step_gradients(plain, lambda: loss(plain), "cell.weight_hh")[1:].flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pre_hooks_of_a_cell_run_as_in_the_forward_pass(reverse):
+    layer, x = Recurrent(LSTMCell(3, 4).double(), reverse=reverse), torch.randn(2, 5, 3, dtype=torch.float64)
+    prune.random_unstructured(layer.cell, "weight_hh", amount=0.5)
+    plain = Recurrent(LSTMCell(3, 4).double(), reverse=reverse)
+    with torch.no_grad():
+        layer.cell.weight_hh_orig.mul_(3)  # the hook computes weight_hh from it at the next call
+        plain.load_state_dict(
+            {name.replace("_orig", ""): value for name, value in layer.state_dict().items() if "mask" not in name}
+        )
+        plain.cell.weight_hh.mul_(layer.cell.weight_hh_mask)
+    seen = []
+    layer.cell.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
+    measures = [
+        lambda each: state_gradients(each, lambda: layer_loss(each, x), 2)["c"],
+        lambda each: step_gradients(each, lambda: layer_loss(each, x), "cell.weight_ih"),
+        lambda each: norms_by_lag(each, lambda: each(x)[0].sum(2))["h"],
+        lambda each: record_states(each, lambda: each(x))[""][0].output,
+        lambda each: layer_loss(each, x),
+    ]
+    for measure in measures:
+        torch.testing.assert_close(measure(layer), measure(plain), equal_nan=True, **EXACT)
+    for arguments in seen:  # once a call, with what the forward pass gives
+        torch.testing.assert_close(arguments, seen[-1], rtol=0, atol=0)
+    assert len(seen) == len(measures)
+    with pytest.raises(ValueError, match=r"weight_hh_orig took part in no step.*prune.remove"):
+        step_gradients(layer, lambda: layer_loss(layer, x), "cell.weight_hh_orig")
 
 
 def layer_loss(layer, x):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from seqlab import cli
 from seqlab.errors import InputError
 from seqlab.report import compare, render
+from seqlab.report.command import _baseline
 from seqlab.report.means import mean_of, t_quantile
 from seqlab.report.significance import detectable, p_value
 
@@ -130,6 +132,17 @@ def test_groups_that_mix_settings_have_their_name_and_no_number(tmp_path, write_
     assert [row["mixed"] for row in csv.DictReader(io.StringIO(render(report, "csv-groups")))] == ["optimizer.lr"] * 2
 
 
+def test_the_names_of_many_mixed_keys_push_no_column_out_of_the_terminal(tmp_path, write_run):
+    keys = [f"model.a_key_with_a_long_name_{number}" for number in range(4)]
+    for depth, value in ((1, 0), (2, 0), (2, 1)):
+        config = {"model.num_layers": depth, **dict.fromkeys(keys, value if depth == 2 else 0)}
+        write_run(tmp_path / f"{depth}{value}", metrics=2.5, config=config)
+    lines = [line.split() for line in render(compare([tmp_path], by=["model.num_layers"])).splitlines()]
+    assert lines[1][:2] == ["model.num_layers", "n"] and lines[3][:2] == ["1", "1"] and "2.500" in lines[3]
+    assert lines[4] == ["2", "2", "mixed:", f"{keys[0]},"]
+    assert lines[5:8] == [[f"{keys[1]},"], [f"{keys[2]},"], [keys[3]]]
+
+
 def test_csv_and_json_have_the_differences(tmp_path, depths):
     report = compare([depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 9.0]})])
     found = difference_of(report, 1)
@@ -182,3 +195,20 @@ def test_a_baseline_that_is_the_best_too_is_called_the_baseline(tmp_path, depths
     folder = depths(tmp_path, {1: [8.0, 8.5], 2: [10.0, 12.0]})
     assert "difference: from the baseline (" in render(compare([folder], baseline={"model.num_layers": "1"}))
     assert "difference: from the best mean (" in render(compare([folder]))
+
+
+def test_a_key_of_the_baseline_that_is_given_twice_is_refused(tmp_path, depths, capsys):
+    folder = str(depths(tmp_path, {1: [1.0], 2: [2.0]}))
+    with pytest.raises(InputError, match=r"model\.num_layers is given twice"):
+        _baseline(["model.num_layers=1", "model/num_layers=2"])
+    assert cli.main(["report", folder, "--by", "model.num_layers", "--by", "seed", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("model.num_layers,seed,")
+
+
+def test_a_key_that_is_mixed_whole_is_not_told_by_its_parts_too(tmp_path, write_run):
+    cells = [{"_target_": "nn.A"}, [{"_target_": "nn.A"}, {"_target_": "nn.B"}], {"_target_": "nn.B", "bias": False}]
+    for number, cell in enumerate(cells):
+        write_run(tmp_path / str(number), metrics=float(number), config={"model.cell": cell})
+    report = compare([tmp_path], by=["model.num_layers"])
+    assert report.groups[0].mixed == ("model.cell",)
+    assert not [note for note in report.notes if "model.cell._target_" in note]

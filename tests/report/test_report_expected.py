@@ -115,3 +115,19 @@ def test_options_of_other_reports_and_folders_without_a_search_are_refused(repor
             (tmp_path / "empty" / "search.json").write_text(content)
         assert cli.main(["report", "a", "empty", "--expected"]) == 2
         assert re.search(words, capsys.readouterr().err)
+
+
+def test_trials_of_different_code_are_refused(report, tmp_path, write_run):
+    rows = [replace(trial, run=f"run{trial.number}") for trial in trials(VALUES)]
+
+    def write(trial: Trial, version: str) -> None:
+        code = {"hash": version, "files": [{"module": "my_cells", "path": "/x/my_cells.py", "sha256": version * 64}]}
+        folder = tmp_path / "a" / trial.run
+        write_run(folder, metrics={"val/loss": trial.value}, seed=trial.number, written={"code": code})
+
+    for trial in rows:
+        write(trial, "a")
+    assert report({"a": rows})[0] == 0
+    write(rows[0], "b")
+    status, _, err = report({"a": rows})
+    assert status == 2 and "different code" in err and "my_cells aaaaaa, my_cells bbbbbb" in err

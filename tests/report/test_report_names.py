@@ -52,6 +52,30 @@ def test_a_label_of_what_is_not_shown_is_said(cells, capsys):
     assert captured.err == "--label optimizer.lr: not shown in this report\n" and "Cell" in captured.out
 
 
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["model.num_layers=a", "model.num_layers=b"], "model.num_layers is given twice, as 'a' and 'b'"),
+        (["1=deep", "2=deep"], "1 and 2 of model.num_layers would both be shown as 'deep'"),
+        (["1=2"], "1 and 2 of model.num_layers would both be shown as '2'"),
+    ],
+)
+def test_labels_that_hide_what_differs_are_refused(tmp_path, depths, texts, words):
+    report = compare([depths(tmp_path, {1: [1.0], 2: [2.0]})], by=["model.num_layers"])
+    with pytest.raises(InputError, match=words):
+        find_names(report, texts)
+    assert find_names(report, ["1=one", "1=one"])[0] == {"1": "one"}
+
+
+def test_a_text_that_reads_like_a_number_is_told_from_it(tmp_path, write_run):
+    for place, value in enumerate(["1", 1, "true", True]):
+        write_run(tmp_path / str(place), metrics=float(place), config={"data.column": value})
+    report = compare([tmp_path], by=["data.column"])
+    assert sorted(report.labels_of("data.column")) == ['"1"', '"true"', "1", "true"]
+    for text in ("1", '"1"'):
+        assert compare([tmp_path], by=["data.column"], baseline={"data.column": text}).baseline is not None
+
+
 def test_a_label_may_name_the_metric_of_curves(cells):
     report = compare([cells], by=["model.cell"])
     assert find_names(report, ["train/loss=T"], ["train/loss"]) == ({"train/loss": "T"}, [])

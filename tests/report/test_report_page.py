@@ -52,6 +52,8 @@ def sweep(tmp_path, depths, write_events):
         train_seconds=61.0,
         peak_memory_bytes=5 * 10**8,
     )
+    # Where all rows have one value, it stands above the table.
+    depths(tmp_path / "sweep", {10: [9.0]}, num_parameters=5678, tokens_per_second=9.5, train_seconds=9.0)
     for name in ("1-1", "1-2", "2-1", "2-2", "10-1"):
         write_events(folder / name, {"val/loss": {1: 3.0, 2: 2.0}})
     return folder
@@ -60,7 +62,7 @@ def sweep(tmp_path, depths, write_events):
 def test_the_page_holds_the_table_and_what_sorts_it(sweep):
     page = Page(render(compare([sweep]), "html"))
     titles = ["parameters", "tokens/s", "time", "memory"]
-    costs = ["1,234", "10", "1m 01s", "500 MB"]
+    costs, others = ["1,234", "10", "1m 01s", "500 MB"], ["5,678", "10", "9.0s", ""]
     assert page.rows == [
         [
             "model.num_layers",
@@ -74,7 +76,7 @@ def test_the_page_holds_the_table_and_what_sorts_it(sweep):
         ],
         ["1", "2", "11.000 ± 1.414", "[-1.706, 23.706]", "+2.750", "[-6.780, 12.280]", "2", *costs],
         ["2", "2", "8.250 ± 0.354 *", "[5.073, 11.427]", "baseline", "", "", *costs],
-        ["10", "1", "9.000", "", "+1.000", "", "1", *costs],
+        ["10", "1", "9.000", "", "+1.000", "", "1", *others],
     ]
     values = [attributes.get("data-value") for tag, attributes in page.elements if tag in ("th", "td")]
     first_row = values[len(page.rows[0]) :][: len(page.rows[0])]
@@ -87,6 +89,43 @@ def test_the_page_holds_the_table_and_what_sorts_it(sweep):
     ranks = [values[len(page.rows[0]) * row] for row in (1, 2, 3)]
     assert ranks == ["0", "1", "2"]
     assert values[len(page.rows[0]) * 3 + 3] is None
+
+
+def test_columns_with_one_value_stand_above_the_table(tmp_path, write_run):
+    for depth in (1, 2):
+        for seed in (1, 2):
+            write_run(
+                tmp_path / f"{depth}-{seed}",
+                seed=seed,
+                metrics=2.0 * seed,
+                config={"model.cell": "lstm", "model.num_layers": depth},
+                num_parameters=1234,
+                tokens_per_second=10.1 + depth / 10,
+            )
+    report = compare([tmp_path], by=["model.cell", "model.num_layers"])
+    for text in (render(report, "html"), report._repr_html_()):
+        page = Page(text)
+        # The speeds differ, though not as they are shown; the metric stays whatever it is.
+        assert page.rows[0] == [
+            "model.num_layers",
+            "test/perplexity",
+            "difference",
+            "its 95 % interval",
+            "pairs",
+            "tokens/s",
+        ]
+        assert "The same in all rows: model.cell lstm; n 2; 95 % interval" in page.text
+        assert "; parameters 1,234; time unknown." in page.text
+    alone = Page(render(compare([tmp_path / "1-1"], by=["model.cell"]), "html"))
+    assert alone.rows[0][:2] == ["model.cell", "n"] and "The same in all rows" not in alone.text
+
+
+def test_a_wide_table_scrolls_by_itself_beside_its_first_column(sweep):
+    text = render(compare([sweep]), "html")
+    assert '<div class="scroll"><table' in text
+    rules = dict(re.findall(r"^([^{}@/]+?) \{ ([^}]*)", text, re.MULTILINE))
+    assert "position: sticky; left: 0" in rules["th.key:first-child"]
+    assert "background" in rules["tbody th.key:first-child"]  # or numbers would show through
 
 
 def test_the_page_needs_nothing_from_anywhere(sweep):

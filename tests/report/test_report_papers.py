@@ -117,6 +117,27 @@ def test_csv_has_a_line_a_run(sweep):
     assert all(Path(line["path"], "run.json").is_file() for line in lines)
 
 
+def test_a_line_of_latex_does_not_begin_with_what_the_rule_above_takes_for_an_argument(tmp_path, write_run):
+    cells = [{"_target_": "seqlab.nn.LSTMCell"}, {"_target_": "seqlab.nn.GRUCell"}]
+    for number, cell in enumerate([cells, cells[0], "*starred", "a\n\nb|c"]):
+        write_run(tmp_path / str(number), metrics=1.0 + number, config={"model.cell": cell})
+    text = render(compare([tmp_path], by=["model.cell"]), "latex")
+    first = [row[0] for row in rows_of(text)]
+    assert {"{}[LSTMCell, GRUCell]", "LSTMCell", "{}*starred", "a b$|$c"} <= set(first)
+    assert not [line for line in text.splitlines() if line.startswith(("[", "*"))]
+
+
+def test_a_comment_of_latex_stays_one_line(tmp_path, write_run):
+    for number, name in enumerate(["a\nb", "c"]):
+        for seed in (1, 2):
+            config = {"data.name": name, "optimize.metric": "val/loss"}
+            write_run(
+                tmp_path / f"{number}{seed}", seed=seed, metrics={"val/loss": number + seed / 10.0}, config=config
+            )
+    text = render(compare([tmp_path], by=["data.name"]), "latex")
+    assert "from the best mean (data.name=a b)" in text
+
+
 def test_csv_tells_the_runs_that_chose_from_those_that_judged(tmp_path, write_run):
     for rate in (0.1, 0.2):
         for seed in range(1, 5 if rate == 0.1 else 3):
@@ -135,8 +156,8 @@ def test_csv_tells_the_runs_that_chose_from_those_that_judged(tmp_path, write_ru
 
 def test_a_key_may_be_spelled_as_it_was_swept(sweep, capsys):
     assert cli.main(["report", str(sweep), "--by", "model/cell,model.num_layers"]) == 0
-    out = capsys.readouterr().out
-    assert "GRUCell" in out
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert any(row[:2] == ["gru", "2"] for row in rows)
 
 
 def test_no_format_is_unknown(sweep):
@@ -149,6 +170,15 @@ def test_no_format_is_unknown(sweep):
 def test_the_best_is_bold_in_a_latex_table_of_columns_too(sweep):
     (table,) = re.findall(r"\\begin.*?\\end", render(compare([sweep], by=[CELL], columns=[DEPTH]), "latex"), re.DOTALL)
     assert r"$\mathbf{8.250 \pm 0.354}$" in table and table.count("mathbf") == 1
+
+
+def test_a_latex_table_of_columns_keeps_the_sizes_of_groups_and_the_tests_against_a_baseline(sweep, write_run):
+    config = {DEPTH: 2, CELL: "seqlab.nn.GRUCell", "optimize.metric": "val/loss"}
+    write_run(sweep / "2-3", seed=3, metrics={"test/perplexity": 9.0, "val/loss": 0.9}, config=config)
+    text = render(compare([sweep], by=[CELL], columns=[DEPTH]), "latex")
+    assert r"$\mathbf{8.500 \pm 0.500}$ (n=3)" in text and "difference" not in text
+    named = render(compare([sweep], by=[CELL], columns=[DEPTH], baseline={DEPTH: "1"}), "latex")
+    assert named.count("\\begin{tabular}") == 2 and "& p &" in named and "% difference: from the baseline" in named
 
 
 def test_a_latex_table_has_the_parameters_the_name_of_its_columns_and_the_meaning_of_its_marks(tmp_path, write_run):

@@ -6,6 +6,12 @@ from seqlab.report import compare
 from seqlab.report.curves import Curves
 from seqlab.report.plot import draw
 from seqlab.report.plot_curves import draw_curves
+from tests.quick import constrained_layout
+
+
+@pytest.fixture(autouse=True)
+def laid_out(monkeypatch):
+    monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", constrained_layout)
 
 
 def outside(figure):

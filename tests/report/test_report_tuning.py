@@ -215,6 +215,23 @@ def test_higher_may_be_better(tmp_path, write_run):
     assert report.groups[0].choice.values == {RATE: 0.2} and report.groups[0].mean == pytest.approx(0.3)
 
 
+def test_a_group_without_a_finite_validation_is_not_the_best_by_its_test(tmp_path, write_run):
+    for depth, loss in {1: 9.0, 2: float("nan")}.items():
+        for seed in (1, 2):
+            metrics = {"val/loss": loss if seed == 1 else 9.0, "test/loss": 5.0 + seed}
+            config = {"model.num_layers": depth, "optimize.metric": "val/loss"}
+            write_run(tmp_path / f"{depth}-{seed}", seed=seed, metrics=metrics, config=config)
+    report = compare([tmp_path], by=["model.num_layers"], metric="test/loss")
+    assert [group.best for group in report.groups] == [True, False]
+    assert "val/loss is not finite in a run of model.num_layers=2: it is never the best." in render(report)
+
+
+def test_seeds_are_not_tuned(tmp_path, write_run):
+    write_run(tmp_path / "1", metrics=1.0)
+    with pytest.raises(InputError, match="--tune: seed"):
+        compare([tmp_path], tune=["seed"])
+
+
 def test_without_tuning_the_best_is_by_validation_and_the_test_stands_beside(tmp_path, write):
     for depth, validation, test in ((1, 4.0, 9.0), (2, 5.0, 3.0)):
         write(tmp_path, depth, 0.1, 1, validation, test)

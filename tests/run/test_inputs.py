@@ -65,7 +65,10 @@ def test_neither_place_nor_name_is_content_and_order_is(texts):
     (texts / "new").mkdir()
     (texts / "a.txt").rename(texts / "new" / "one.txt")
     (texts / "b.txt").rename(texts / "new" / "two.txt")
-    assert differences(record) == ["a.txt is gone, or cannot be read", "b.txt is gone, or cannot be read"]
+    mend = "(if it has moved, give its new path by data.path)"
+    assert differences(record) == [f"{name} is gone, or cannot be read {mend}" for name in ("a.txt", "b.txt")]
+    unnamed = {**record, "data_files": [{**record["data_files"][0], "key": None}]}  # by no key of the configuration
+    assert differences(unnamed) == ["a.txt is gone, or cannot be read"]
     moved = absolute_paths(config_of("data=text", "data.path=new/*.txt", *SMALL))
     assert differences(record, config=moved) == []
     turned = absolute_paths(config_of("data=text", "data.path=[new/two.txt,new/one.txt]", *SMALL))

@@ -368,3 +368,10 @@ def test_the_folder_of_a_server_is_its_user_s_alone_and_goes_with_it(tmp_path, m
     assert not server.folder.exists()
     with pytest.raises(NoServerError):
         forked(server, "end", "return", "3")
+
+
+def test_a_server_that_ends_late_is_waited_for_in_the_background(monkeypatch):
+    monkeypatch.setattr(warm_server, "_CLOSE_SECONDS", 0.0)
+    with Server(server_environment(), MODULE) as server:
+        pass
+    wait_for(lambda: server.process.returncode == 0)  # or it would be a zombie, of which Python warns

@@ -134,6 +134,17 @@ def test_a_job_whose_process_was_lost_is_told_by_its_folder(tmp_path, monkeypatc
     assert f"failed: {tmp_path}/b: broken" in out and f"failed: {tmp_path}/c: its process is gone" in out
 
 
+def test_a_sweep_without_a_run_offers_no_report(tmp_path, capsys):
+    sweep = sweep_of(tmp_path)  # of which the launcher could begin no job
+    sweep.finish()
+    out, err = capsys.readouterr()
+    assert "no job was begun" in out and "seqlab report" not in out and not err
+    with start_run(tmp_path / "a", {"seed": 1}) as claim:
+        claim.complete({"val/loss": 2.5})
+    sweep.finish()
+    assert f"seqlab report {tmp_path}" in capsys.readouterr().out
+
+
 def test_a_job_that_another_command_is_at_work_in_is_not_waited_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("seqlab.sweep.sweep.time.sleep", Mock(side_effect=AssertionError("it waits")))
     sweep = sweep_of(tmp_path, "logger=none")

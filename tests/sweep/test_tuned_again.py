@@ -1,16 +1,18 @@
 """A sweep that tunes, in a folder that has runs already: of other code, other rungs or other values."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from seqlab import cli
-from seqlab.report import compare
+from seqlab.report import compare, render
 from seqlab.run.comparison import Differences
 from seqlab.sweep.plan import plan_jobs
 from seqlab.sweep.progress import Job
-from seqlab.sweep.tuning import Options, Tuning
+from seqlab.sweep.tuning import Tuning
+from seqlab.sweep.tuning_options import Options
 from tests.command import prepare_here
 from tests.sweep.test_tuned import Runs, loss_of
 
@@ -49,6 +51,20 @@ def test_a_run_that_was_pruned_before_does_not_stand_for_the_new_one_in_its_plac
     out = capfd.readouterr().out
     assert f"[3/3] {words}" in out and "[3/3] pruned" not in out
     assert ("failed optimizer.lr=0.4" if how == "fail" else "nothing is pruned, since optimizer.lr=0.4 is") in out
+
+
+def test_what_becomes_of_runs_of_other_code_is_told_once(sweep, capfd):
+    sweep()
+    capfd.readouterr()
+    with other_code():
+        sweep("rerun_changed=true")
+    lines = capfd.readouterr().err.splitlines()
+    assert [re.findall(r"lr=(\S+),seed=(\d)|and (2) more|(2) runs that are pruned", line) for line in lines] == [
+        [*((rate, seed, "", "") for rate in ("0.1", "0.2") for seed in "12"), ("", "", "2", "")],  # before the first
+        *[[("", "", "", "2")]] * 2,  # at each rung, of what it prunes
+        [("0.2", "7", "", "")],  # with the fresh seed
+    ]
+    assert "a report still reads them" in lines[1]
 
 
 def test_a_new_run_beside_the_old_one_decides_nothing_once_the_old_code_is_back(sweep):
@@ -90,6 +106,28 @@ def test_of_equal_settings_of_several_keys_the_sweep_and_the_report_choose_the_s
     values = ("model.hidden_size=4,8", "optimizer.lr=0.1,0.2", "seed=1", "hydra.sweeper.rungs=[]")
     _, trained = sweep(*values, f"hydra.sweeper.tune=[{','.join(tune)}]")
     assert trained[-1] == (reported(*tune)["optimizer.lr"], 7, 1)
+
+
+def test_of_equal_choices_of_a_group_both_take_the_same_and_say_so(sweep, capfd):
+    sweep.loss = lambda config, share: 1.0
+    tune = ("hydra.sweeper.tune=[model/cell]", "hydra.sweeper.rungs=[]", "hydra.sweeper.fresh_seeds=[]")
+    # By their names ind_rnn is the first; by what they hold, as a report knows them, it is IRNNCell.
+    sweep("model/cell=ind_rnn,irnn", "optimizer.lr=0.1", "seed=1", *tune)
+    assert "chosen model/cell=irnn, mean val/loss 1, as is that of model/cell=ind_rnn: the first is taken" in (
+        capfd.readouterr().out
+    )
+    report = compare(["runs/t"], by=["seed"], tune=["model.cell"])
+    assert report.groups[0].choice.values["model.cell"]["_target_"] == "seqlab.nn.IRNNCell"
+    text = render(report, "table")
+    assert re.search(r"irnn =\s", text) and "= others have the same mean" in text
+
+
+def test_of_equal_settings_at_a_rung_a_line_names_those_that_are_pruned(sweep, capfd):
+    sweep.loss = lambda config, share: 1.0
+    sweep("seed=1", "hydra.sweeper.rungs=[0.5]")
+    out = capfd.readouterr().out
+    assert "pruned optimizer.lr=0.4 (as good as the last that goes on: optimizer.lr=0.4)" in out
+    assert "chosen optimizer.lr=0.1, mean val/loss 1, as is that of optimizer.lr=0.2: the first is taken" in out
 
 
 def test_the_seed_of_jobs_that_are_given_none_is_no_fresh_one(sweep, capfd):

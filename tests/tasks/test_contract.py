@@ -14,6 +14,7 @@ from seqlab.testing import check_task
 from tests.conftest import config_of, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, shipped_tasks
+from tests.tones import of_tones
 
 TASKS = {
     "language_model": ("model.hidden_size=8", "data.tbptt_steps=8", "model.output_dropout=0.2"),
@@ -22,6 +23,7 @@ TASKS = {
         "data.tbptt_steps=8",
     ),
     "translation": ("model.hidden_size=8",),
+    "transcription": ("model.hidden_size=8",),
     **{
         preset: (f"experiment={preset}", "model.hidden_size=8")
         for preset, task in at_once().items()
@@ -40,13 +42,14 @@ def data_of(config: dict[str, Any]) -> Any:
 def test_each_task_keeps_it(name, text_file, tmp_path):
     text = dict.fromkeys(("language_model", "transformer"), lambda: small(text_file))
     texts = {**text, "translation": lambda: of_numbers(write_numbers(tmp_path))}
+    texts["transcription"] = lambda: of_tones(tmp_path, 20)
     config = config_of(*texts.get(name, list)(), *TASKS[name])
     data = data_of(config)
     check_task(lambda: build.build_task(config, data.spec, build.build_model(config, data.spec)), data)
 
 
 def test_no_task_is_left_out():
-    missing = shipped_tasks() - {"LanguageModelTask", "TranslationTask", *at_once().values()}
+    missing = shipped_tasks() - {"LanguageModelTask", "TranslationTask", "TranscriptionTask", *at_once().values()}
     assert not missing, f"write a preset for {sorted(missing)} whose data needs no files, or name overrides in TASKS"
 
 

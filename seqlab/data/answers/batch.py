@@ -70,6 +70,9 @@ class AnswerSpec(Spec):
     def data_arguments(self) -> dict[str, Any]:
         return {"answers": list(self.answers)}
 
+    def output_names(self) -> dict[str, Any]:
+        return {"answers": list(self.answers)}
+
 
 class EncodedStories:
     """Questions with their stories as token ids. Each different sentence and question is kept once.

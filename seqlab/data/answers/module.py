@@ -142,6 +142,8 @@ class AnswerData(ExampleData):
                 )
             if share := self._stories[split].unknown:
                 notes.append(f"{percent(share)} of the words of its sentences read as {UNKNOWN}")
+            if split == "train":
+                notes += self._answers.without_rows(answers)
             if split == "train" and (alike := alike_names(self.answers)):
                 notes.append(f"answers that differ little: {shortened(alike)}")
             if self.max_sentences is not None and (cut := self._num_cut[split]):

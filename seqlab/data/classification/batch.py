@@ -50,3 +50,6 @@ class ClassificationSpec(Spec):
 
     def data_arguments(self) -> dict[str, Any]:
         return {"labels": list(self.labels)}
+
+    def output_names(self) -> dict[str, Any]:
+        return {"labels": list(self.labels)}

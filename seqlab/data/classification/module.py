@@ -151,6 +151,8 @@ class ClassificationData(ExampleData):
                 )
             if unknown := self._unknown.get(split):
                 notes.append(f"{percent(unknown)} of the {self.vocabulary.unit}s read as {UNKNOWN}")
+            if split == "train":
+                notes += self._labels.without_rows(named)
             if split == "train" and alike:
                 notes.append(f"classes whose names differ little: {shortened(alike)}")
             notes += [shared[split]] if split in shared else []

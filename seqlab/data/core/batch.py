@@ -90,6 +90,13 @@ class Spec:
         """
         return {}
 
+    def output_names(self) -> dict[str, Any]:
+        """What the numbers in a model's answers stand for, beside the vocabularies: ``{"labels": [...]}``.
+
+        ``seqlab export`` writes them beside the files.
+        """
+        return {}
+
 
 def read_spec(fields: Mapping[str, Any]) -> Spec:
     """Makes a spec from its saved values.
@@ -102,8 +109,9 @@ def read_spec(fields: Mapping[str, Any]) -> Spec:
         TypeError: the fields are not those of the subclass.
 
     Example:
-        >>> read_spec({"kind": "classification", "vocab_size": 9, "unit": "word", "labels": ["no", "yes"]}).labels
-        ('no', 'yes')
+        >>> spec = read_spec({"kind": "classification", "vocab_size": 9, "unit": "word", "labels": ["no", "yes"]})
+        >>> spec.output_names()
+        {'labels': ['no', 'yes']}
     """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     kind = values.pop("kind", None)

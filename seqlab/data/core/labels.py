@@ -260,6 +260,20 @@ class Labels:
             )
         return targets
 
+    def without_rows(self, names: Iterable[str]) -> list[str]:
+        """A note, in a list, on the labels of which training has no row; an empty list if it has rows of each.
+
+        Args:
+            names: the labels that occur in training.
+
+        Example:
+            >>> Labels(["neg", "pos", "posi"], "class", "data.labels").without_rows(["pos", "neg", "pos"])
+            ['no row of posi, of data.labels']
+        """
+        lacking = self.number_of.keys() - set(names)
+        shown = shortened([name for name in self.names if name in lacking])
+        return [f"no row of {shown}, of {self.option}"] if lacking else []
+
     def check_training(self, names: Sequence[str], place: Callable[[int], str], mend: str) -> None:
         """Refuses a training row whose label is not among those that an option gives.
 

@@ -86,12 +86,25 @@ class Stream:
         """Windows in an epoch, the same for every row and device."""
         return self.num_windows
 
-    def window(self, index: int) -> Batch:
-        """One window of this device's rows.
+    def window(self, index: int) -> Any:
+        """One window of this device's rows, a :class:`Batch`.
 
         Args:
             index: from 0 to ``len(self) - 1``.
         """
+        positions, length, is_first = self._place(index)
+        block = self._tokens[positions].astype(np.int64)
+        targets = np.where(self._steps[:-1] < length[:, None], block[:, 1:], IGNORE_INDEX)
+        return Batch(
+            inputs=torch.from_numpy(np.ascontiguousarray(block[:, :-1])),
+            targets=torch.from_numpy(targets),
+            is_first=torch.from_numpy(is_first),
+            lengths=torch.from_numpy(length) if self.restarts else None,
+            window=index,
+        )
+
+    def _place(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Where a window stands: its steps and one more, ``(B, T + 1)``; its lengths; which of its rows begin anew."""
         if not 0 <= index < self.num_windows:
             raise IndexError(f"window {index} of {self.num_windows}")
         position = self._row_first + index
@@ -100,17 +113,8 @@ class Stream:
         segment = np.searchsorted(self._first_window, place, side="right") - 1
         start = self._starts[segment] + (place - self._first_window[segment]) * self.tbptt_steps
         length = np.where(inside, np.minimum(self._ends[segment] - start, self.tbptt_steps), 0)
-
-        positions = np.minimum(start[:, None] + self._steps, self.num_targets)  # (B, T+1)
-        block = self._tokens[positions].astype(np.int64)
-        targets = np.where(self._steps[:-1] < length[:, None], block[:, 1:], IGNORE_INDEX)
-        return Batch(
-            inputs=torch.from_numpy(np.ascontiguousarray(block[:, :-1])),
-            targets=torch.from_numpy(targets),
-            is_first=torch.from_numpy(inside & (start == self._starts[segment])),
-            lengths=torch.from_numpy(length) if self.restarts else None,
-            window=index,
-        )
+        positions = np.minimum(start[:, None] + self._steps, self.num_targets)
+        return positions, length, inside & (start == self._starts[segment])
 
 
 def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None) -> NDArray[np.int64]:
@@ -194,12 +198,12 @@ class StreamLoader:
     def __len__(self) -> int:
         return len(self.stream)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         if not self._loaded:
             self._cursor = 0
         return self._windows()
 
-    def _windows(self) -> Iterator[Batch]:
+    def _windows(self) -> Iterator[Any]:
         while self._cursor < len(self.stream):
             batch = self.stream.window(self._cursor)
             self._cursor += 1

@@ -63,8 +63,9 @@ class Sine(_Generated):
 class Threshold(_Generated):
     r"""A threshold autoregression (SETAR, Tong & Lim 1980), which no linear model follows.
 
-    .. math::  y_t = \begin{cases} 0.6\,y_{t-1} + 1.2 + \sigma\epsilon_t & \text{if } y_{t-2} \le 0 \\
-                                   -0.8\,y_{t-1} - 0.6 + \sigma\epsilon_t & \text{otherwise} \end{cases}
+    .. math::  y_t = 0.6\,y_{t-1} + 1.2 + \sigma\epsilon_t \quad \text{where } y_{t-2} \leq 0
+
+    .. math::  y_t = -0.8\,y_{t-1} - 0.6 + \sigma\epsilon_t \quad \text{elsewhere}
 
     The best one-step forecast is the formula without its noise, whose mean absolute error is
     :math:`\sigma\sqrt{2/\pi}`.

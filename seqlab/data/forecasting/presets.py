@@ -5,10 +5,20 @@ from typing import Any
 from seqlab.data.core.options import from_options, take
 from seqlab.data.forecasting.generated import Sine, Threshold
 from seqlab.data.forecasting.module import ForecastData
+from seqlab.data.forecasting.observed import ObservedSeries
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.series import SeriesFormat
+
+
+def observed_data(**options: Any) -> ForecastData:
+    """``data=observed``: a series that comes with statsmodels.
+
+    Args:
+        **options: of ``ObservedSeries``, ``WindowCut``, ``ForecastData`` and ``Batching``.
+    """
+    return _windows_of(take(ObservedSeries, options), options)
 
 
 def series_data(path: Paths | None = None, **options: Any) -> ForecastData:

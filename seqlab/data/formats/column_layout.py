@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from seqlab.data.core.labels import strip_label
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.column_split import BLANKS, Split, split_at_blanks, splitter
+from seqlab.data.formats.separators import shared_marks
 from seqlab.errors import InputError
 
 DOCUMENT_START: Final = "-DOCSTART-"  # a line of its own in CoNLL-2003, and not a word
@@ -138,9 +139,11 @@ class ColumnLayout:
             if isinstance(column, str):
                 if names.count(column) != 1:
                     lack = "two columns" if column in names else "no column"
+                    marks = shared_marks([self.lines[self.header]], self.form.separator) if len(names) == 1 else []
+                    mend = f"data.separator={marks[0]}" if marks else f"data.{option}=NAME, or its number from 0"
                     raise InputError(
                         f"{self.file}:{self.header + 1}: there is {lack} {column!r} among "
-                        f"{', '.join(map(repr, names))}: give data.{option}=NAME, or its number from 0"
+                        f"{', '.join(map(repr, names))}: give {mend}"
                     )
                 column = names.index(column)
             numbers.append(column)

@@ -11,7 +11,7 @@ from seqlab.data.formats.column_hints import check_first_line, mark_of, warn_of_
 from seqlab.data.formats.column_layout import DOCUMENT_START, ColumnLayout, Columns
 from seqlab.data.formats.conllu import CONLLU_COLUMNS, NO_WORD_ID
 from seqlab.data.formats.sentences import Block, TaggedSentence
-from seqlab.data.formats.separators import NAMES
+from seqlab.data.formats.separators import NAMES, shared_marks
 from seqlab.errors import InputError
 
 COMMENTS = "lines of comments"
@@ -149,6 +149,8 @@ class _ColumnReader:
         if min(width, expected) >= _FREE_COLUMNS:
             mend = "data.word_column=NUMBER and data.tag_column=NUMBER from the front"
             return f"{message}; where sentences differ in their columns, as in CoNLL-2009 and 2012, give {mend}"
+        if form.separator is None and (others := shared_marks([self._layout.lines[first - 1], line], "\t")):
+            return f"{message}; give data.separator={others[0]}"
         if form.separator is None:
             return f"{message}; words with spaces take data.separator=tab"
         return message

@@ -1,6 +1,7 @@
 """Rows of a Hugging Face data set, in three splits, whatever is made of them."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
@@ -10,6 +11,7 @@ import numpy as np
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
+from seqlab.data.core.reading import Reading
 from seqlab.data.core.summary import agree, counted
 from seqlab.data.formats.hub_sets import HubDataset, LoadedSet, load_set
 from seqlab.data.formats.swallowed import rows_within
@@ -40,10 +42,13 @@ class HubRows:
             are ``missing``.
         shuffle_seed: of the shuffling of a training split before it is cut; None: it stays in its order.
         as_text: columns that are read as text from csv files, which have no types.
+        leave_out: returns the numbers of those of the chosen rows that are left out, and why, as a phrase such as "rows
+            without a label". They are left out before a cut. None: no row is.
 
     Raises:
         InputError: ``split`` is wrong, or two splits have one name; on first use: the data set, its configuration or a
-            named split is missing, cannot be reached, needs a loading script, or has too few rows to cut.
+            named split is missing, cannot be reached, needs a loading script, has too few rows to cut, or all its rows
+            are left out.
     """
 
     def __init__(
@@ -56,11 +61,13 @@ class HubRows:
         split: Sequence[float] | None = DEFAULT_SPLIT,
         shuffle_seed: int | None = None,
         as_text: Sequence[str] = (),
+        leave_out: Callable[[Any], Mapping[int, str]] | None = None,
     ) -> None:
         self._set = HubDataset.of(data_set)
         self._fractions = None if split is None else check_fractions(split)
         self._choose, self._options, self._files = choose, options, files
         self._shuffle_seed, self._as_text = shuffle_seed, tuple(as_text)
+        self._leave_out = leave_out
         self._names = {split: name or split for split, name in self._set.splits.items()}
         for other, later in combinations(SPLITS, 2):
             if self._names[later] == self._names[other] != CUT:
@@ -68,7 +75,8 @@ class HubRows:
                     f"{options}.{other} and {options}.{later} are both {self._names[later]!r}: the same rows in two "
                     f"splits; give another, or {CUT} for one that is to be cut from train"
                 )
-        self._origins: dict[str, tuple[str, Any]] = {}  # of each split that was cut: which split's rows, their numbers
+        self._origins: dict[str, tuple[str, Any]] = {}  # of a split of some rows of one: that one's name, their numbers
+        self._left_out: dict[str, Counter[str]] = {}
 
     def __str__(self) -> str:
         return str(self._set)
@@ -77,6 +85,10 @@ class HubRows:
         """The files that the data set is read from."""
         return self._set.files(self._loaded)
 
+    def rows(self, split: str) -> Any:
+        """The rows of a split, as a ``datasets.Dataset``."""
+        return self._splits[split]
+
     def features(self, split: str) -> Mapping[str, Any]:
         """The type of each column of a split, as ``datasets`` holds it."""
         features: Mapping[str, Any] = self._splits[split].features
@@ -84,10 +96,13 @@ class HubRows:
 
     def read(self, split: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         """The values of some columns of a split, row by row."""
-        rows = self._splits[split]
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            yield from zip(*(part[column] for column in columns), strict=True)
+        yield from read_columns(self._splits[split], columns)
+
+    def left_out(self, split: str) -> Counter[str]:
+        """How many rows of a split were left out, by reason; "train" includes those left out before a cut."""
+        counts = Reading[Any](left_out=self._left_out.get(split, Counter()))
+        is_cut = self._fractions is not None and bool(self.missing) and split == "train"
+        return counts.before_the_cut() if is_cut else counts.left_out
 
     def place(self, split: str, number: int) -> str:
         """The place of a row in the data set, for messages; rows in messages count from 1.
@@ -138,7 +153,23 @@ class HubRows:
                 raise InputError(
                     f"the data set {self} has no split {name!r} but {', '.join(map(repr, loaded))}: {mend}{other}"
                 )
-        return {split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded}
+        chosen = {split: self._choose(loaded[name]) for split, name in self._names.items() if name in loaded}
+        return {split: self._without_left_out(split, rows) for split, rows in chosen.items()}
+
+    def _without_left_out(self, split: str, rows: Any) -> Any:
+        reasons = self._leave_out(rows) if self._leave_out is not None else {}
+        if not reasons:
+            return rows
+        self._left_out[split] = Counter(reasons.values())
+        kept = np.array([number for number in range(len(rows)) if number not in reasons], np.int64)
+        if not len(kept):
+            omitted = ", ".join(counted(count, reason) for reason, count in self._left_out[split].items())
+            raise InputError(
+                f"the split {self._names[split]!r} of the data set {self} is empty, for {omitted} were left out: "
+                f"give {self._options}.{split}=SPLIT"
+            )
+        self._origins[split] = (self._names[split], kept)
+        return rows.select(kept)
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
@@ -164,10 +195,11 @@ class HubRows:
             self.warn_of_cut(split, size, *([] if self._shuffle_seed is None else ["drawn from train"]))
             parts[split] = order[stop : stop + size]
             stop += size
+        _, kept = self._origins.get("train", ("", None))
         for split, numbers in parts.items():
             in_order = self._shuffle_seed is None
             splits[split] = rows.select(range(numbers[0], numbers[-1] + 1) if in_order else numbers)
-            self._origins[split] = (self._names["train"], numbers)
+            self._origins[split] = (self._names["train"], numbers if kept is None else kept[numbers])
         return splits
 
     def too_few(self, count: int) -> InputError:
@@ -207,6 +239,13 @@ class HubSource:
     def files(self) -> list[str]:
         """The files that the data set is read from."""
         return self._hub.files()
+
+
+def read_columns(rows: Any, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns of a ``datasets.Dataset``, row by row."""
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        yield from zip(*(part[column] for column in columns), strict=True)
 
 
 def select_columns(rows: Any, columns: Mapping[str, str], data_set: object) -> Any:

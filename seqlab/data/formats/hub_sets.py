@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.formats.paths import check_readable
 from seqlab.errors import InputError
 from seqlab.files import files_below
 
@@ -80,10 +81,18 @@ def load_set(data_set: HubDataset, option: str, local: str, as_text: Sequence[st
         as_text: columns that are read as text from csv files, which have no types.
 
     Raises:
-        InputError: the data set is missing, cannot be reached, is broken, or needs a loading script.
+        InputError: the data set is missing, cannot be reached, is broken, or needs a loading script; a file of its
+            folder cannot be read; or it is a format without files.
     """
     import datasets
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
+    if (
+        data_set.path in _PACKAGED_DATASETS_MODULES and not data_set.data_files
+    ):  # of the working folder, it would read all
+        raise InputError(f"{data_set.path} is a format of files, and none are given: give local files {local}")
+    if (folder := Path(data_set.path).expanduser()).is_dir():  # ``datasets`` would leave such files out
+        check_readable(files_below(folder, regular=False), f"the data set {data_set}")
     try:
         if (saved := _saved_to_disk(data_set.path)) is not None:
             return LoadedSet(_load_saved(saved, data_set, option), [], None)

@@ -35,7 +35,6 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
             such file.
     """
     files: list[Path] = []
-    refused: list[str] = []
     items = [paths] if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable) else paths
     for item in items:
         if not isinstance(item, (str, os.PathLike)):  # YAML reads a bare 2024 as a number
@@ -48,16 +47,29 @@ def expand_paths(paths: Paths, option: str) -> list[Path]:
         named = matches(path)
         if not named:
             raise InputError(f"{option}={item}: there is no such file, seen from {Path.cwd()}")
-        refused += [f"{match} {reason}" for match in named if (reason := _unreadable(match))]
         files += named
-    if refused:
-        shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
-        are = agree(len(refused), "is no file", "are no files")
-        raise InputError(f"{option}: {len(refused)} of {len(files)} {are} that can be read: {shown}")
+    check_readable(files, option)
     _check_once({option: files})
     if empty := [str(file) for file in files if not file.stat().st_size]:
         log.warning("%s: %d of %d files are empty: %s", option, len(empty), len(files), ", ".join(empty[:_SHOWN]))
     return files
+
+
+def check_readable(files: Sequence[Path], what: str) -> None:
+    """Refuses files that cannot be read, such as links to what is not there.
+
+    Args:
+        files: the files.
+        what: the option that gives them, or what they are, for messages.
+
+    Raises:
+        InputError: one of them cannot be read; names each.
+    """
+    refused = [f"{file} {reason}" for file in files if (reason := _unreadable(file))]
+    if refused:
+        shown = "; ".join(refused[:_SHOWN]) + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
+        are = agree(len(refused), "is no file", "are no files")
+        raise InputError(f"{what}: {len(refused)} of {len(files)} {are} that can be read: {shown}")
 
 
 def _unreadable(path: Path) -> str | None:

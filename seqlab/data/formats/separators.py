@@ -1,6 +1,7 @@
 """The options that say how a table of separated values is written: ``data.separator`` and its neighbours."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,17 @@ def separator_of(text: str | None) -> str | None:
             f"data.separator={text!r} must be a character, or one of {', '.join(SEPARATORS)}; null: by the file"
         )
     return separator
+
+
+def shared_marks(lines: Sequence[str], but: str | None = None) -> list[str]:
+    """The names of separators other than ``but`` that stand in all of some lines, and in each equally often.
+
+    Example:
+        >>> shared_marks(["word,tag", "a cat,NOUN"]), shared_marks(["a,b", "a,b,c"])
+        (['comma'], [])
+    """
+    counts = {mark: {line.count(mark) for line in lines} for mark in NAMES if mark not in (" ", but)}
+    return [NAMES[mark] for mark, numbers in counts.items() if len(numbers) == 1 and numbers != {0}]
 
 
 @dataclass(frozen=True, kw_only=True)

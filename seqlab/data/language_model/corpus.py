@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.pieces import Piece
+from seqlab.data.core.summary import percent
 from seqlab.data.language_model.sources import Source
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
@@ -124,8 +125,8 @@ def _log_unknown(vocabulary: Vocabulary, split: str, counts: Counter[str]) -> No
     share = sum(counts[token] for token in unknown) / counts.total()
     shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     log.warning(
-        "%s: %d different %ss (%.2g %% of the split) read as %s: %s",
-        *(split, len(unknown), vocabulary.unit, 100 * share, UNKNOWN, shown),
+        "%s: %d different %ss (%s of the split) read as %s: %s",
+        *(split, len(unknown), vocabulary.unit, percent(share), UNKNOWN, shown),
     )
 
 

@@ -8,6 +8,7 @@ from seqlab.data.core.cut import DEFAULT_SPLIT
 from seqlab.data.core.options import from_options, published_folder, take
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.language_model.conversations import Chitchat, Dialogues
 from seqlab.data.language_model.hub import Hub
 from seqlab.data.language_model.module import LanguageModelData
 from seqlab.data.language_model.sources import Hello, KingJames, TextFiles
@@ -21,6 +22,28 @@ def hello_data(**options: Any) -> LanguageModelData:
         **options: of ``LanguageModelData`` and its parts.
     """
     return from_options(LanguageModelData, Hello(), **options)
+
+
+def chitchat_data(**options: Any) -> LanguageModelData:
+    """``data=chitchat``: the chitchat dataset.
+
+    Args:
+        **options: of ``Chitchat``, ``LanguageModelData`` and its parts.
+    """
+    return from_options(LanguageModelData, take(Chitchat, options), **options)
+
+
+def dialogues_data(**options: Any) -> LanguageModelData:
+    """``data=dialogues``: the user's own conversations.
+
+    Args:
+        **options: of ``Files``, ``Dialogues``, ``LanguageModelData`` and its parts.
+
+    Raises:
+        InputError: no file is given, or an option is wrong.
+    """
+    files = take(Files, options)
+    return from_options(LanguageModelData, take(Dialogues, options, files), **options)
 
 
 def king_james_data(split: Sequence[float] = DEFAULT_SPLIT, **options: Any) -> LanguageModelData:

@@ -97,6 +97,9 @@ class TaggingSpec(Spec):
     def data_arguments(self) -> dict[str, Any]:
         return {"tags": list(self.tags), "vectors": None}
 
+    def output_names(self) -> dict[str, Any]:
+        return {"tags": list(self.tags), "max_word_length": self.max_word_length}
+
 
 class EncodedSentences:
     """Sentences as numbers of words, and each different word as numbers of letters.

@@ -8,9 +8,8 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import LABELLED_SPLIT
 from seqlab.data.core.labels import strip_label
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
-from seqlab.data.formats.hub_rows import HubRows, HubSource, select_columns
+from seqlab.data.formats.hub_rows import HubRows, HubSource, read_columns, select_columns
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.errors import InputError
@@ -22,8 +21,9 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
     """Tagged sentences of a Hugging Face data set, in two columns: lists of words, and lists of as many tags.
 
     Where the data set names its tags, a tag's number reads as its name, and a number below 0 marks a hidden tag. Where
-    it does not, -100 does, which PyTorch's losses ignore. A sentence with a hidden tag is left out and counted. A split
-    that the data set lacks is cut from its training split, which is shuffled first. Words and tags are stripped.
+    it does not, -100 does, which PyTorch's losses ignore. A sentence with a hidden tag is left out and counted, before
+    a cut. A split that the data set lacks is cut from its training split, which is shuffled first. Words and tags are
+    stripped.
 
     Args:
         data_set: the data set, or its name.
@@ -49,29 +49,34 @@ class TaggedHub(HubSource, RowSource[TaggedSentence]):
         self._words = "tokens" if word_column is None else str(word_column)
         self._tags = "tags" if tag_column is None else str(tag_column)
         files = "as data.path=FILE in place of data.hub"
-        self._hub = HubRows(data_set, self._choose, files=files, split=split, shuffle_seed=split_seed)
+        self._hub = HubRows(
+            data_set, self._choose, files=files, split=split, shuffle_seed=split_seed, leave_out=self._hidden
+        )
 
     def _read_splits(self) -> dict[str, Reading[TaggedSentence]]:
         return {split: self._read(split) for split in SPLITS}
 
     def _read(self, split: str) -> Reading[TaggedSentence]:
-        names = getattr(self._hub.features(split)[self._tags].feature, "names", None)
-        reading = Reading[TaggedSentence]()
-        for number, (words, tags) in enumerate(self._hub.read(split, self._words, self._tags)):
-            place = self._hub.place(split, number)
-            hidden = [
-                tag for tag in tags or () if isinstance(tag, int) and (tag == _IGNORED if names is None else tag < 0)
-            ]
-            if hidden:
-                reading.left_out[f"sentences with a hidden tag ({hidden[0]})"] += 1
-            else:
-                reading.rows.append(self._sentence(words, tags, names, place))
-        if (hidden_in_all := reading.left_out.total()) and not reading.rows:
-            raise InputError(
-                f"all tags of the {split} split of {self} are hidden ({counted(hidden_in_all, 'sentences')}): "
-                f"give data.{split}=SPLIT"
-            )
-        return reading
+        names = self._tag_names(self._hub.rows(split))
+        rows = enumerate(self._hub.read(split, self._words, self._tags))
+        sentences = [
+            self._sentence(words, tags, names, self._hub.place(split, number)) for number, (words, tags) in rows
+        ]
+        return Reading(sentences, self._hub.left_out(split))
+
+    def _tag_names(self, rows: Any) -> Sequence[str] | None:
+        return getattr(rows.features[self._tags].feature, "names", None)
+
+    def _hidden(self, rows: Any) -> dict[int, str]:
+        """The numbers of the rows with a hidden tag, and why they are left out."""
+        names = self._tag_names(rows)
+        hidden: dict[int, str] = {}
+        for number, (tags,) in enumerate(read_columns(rows, [self._tags])):
+            for tag in tags or ():
+                if isinstance(tag, int) and (tag == _IGNORED if names is None else tag < 0):
+                    hidden[number] = f"sentences with a hidden tag ({tag})"
+                    break
+        return hidden
 
     def _choose(self, rows: Any) -> Any:
         columns = {"data.word_column": self._words, "data.tag_column": self._tags}

@@ -177,6 +177,8 @@ class TaggingData(ExampleData):
             their = agree(len(broken), "its", "their")
             lack = f"{agree(len(broken), 'lacks', 'lack')} {their} beginning or {their} end"
             yield f"{counted(len(broken), 'entities')} {lack}, first in {broken[0]}"
+        if split == "train":
+            yield from self._tags.labels.without_rows(frequencies)
         if split == "train" and self._num_cut:
             their = agree(self._num_cut, "its", "their")
             yield f"{counted(self._num_cut, 'sentences')} cut to {their} first {self.max_length} words"

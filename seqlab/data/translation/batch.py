@@ -64,3 +64,6 @@ class TranslationSpec(Spec):
 
     def model_arguments(self) -> dict[str, Any]:
         return {"source_vocab_size": self.source_size, "target_vocab_size": self.target_size + 2}
+
+    def output_names(self) -> dict[str, Any]:
+        return {"bos_id": self.bos, "eos_id": self.eos}

@@ -34,7 +34,9 @@ def parallel_data(
     """
     options["path"] = path
     skip_empty = options.get("skip_empty", False)
-    source = _hub_source(_named(hub), options) if _named(hub).get("path") else _file_source(_named(hub), options)
+    source = (
+        _hub_source(_named(hub), options, skip_empty) if _named(hub).get("path") else _file_source(_named(hub), options)
+    )
     return from_options(TranslationData, source, **{**options, "skip_empty": skip_empty})
 
 
@@ -79,7 +81,7 @@ def _one_file(name: str, files: Any) -> Any:
     return next(iter(sides.values()), None)
 
 
-def _hub_source(hub: dict[str, Any], options: dict[str, Any]) -> ParallelSource:
+def _hub_source(hub: dict[str, Any], options: dict[str, Any], skip_empty: bool) -> ParallelSource:
     """A source of the hub. The options that it uses are removed."""
     files, cut = take(Files, options), take(Cut, options)
     for name, value in files.named().items():
@@ -96,7 +98,7 @@ def _hub_source(hub: dict[str, Any], options: dict[str, Any]) -> ParallelSource:
         if side not in hub:
             raise InputError(f"data.hub.path={hub['path']}: give data.hub.{side}=LANGUAGE too, or the column's name")
     data_set = take(HubDataset, hub)
-    return ParallelHub(data_set, **hub, split=cut.split, split_seed=cut.split_seed)
+    return ParallelHub(data_set, **hub, split=cut.split, split_seed=cut.split_seed, skip_empty=skip_empty)
 
 
 def multi30k_data(

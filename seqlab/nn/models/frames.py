@@ -80,7 +80,7 @@ class FrameInput(Input):
         standardize: m and s; see :class:`Standardize`.
 
     Raises:
-        TypeError: a size is no integer, or, when called, ``frames`` are no floating-point numbers.
+        TypeError: a size is no integer, or, when called, ``frames`` are no float32 or float64.
         ValueError: a size or probability is out of range, or, when called, ``frames`` have another shape.
 
     Example:
@@ -117,6 +117,9 @@ class FrameInput(Input):
     def forward(self, frames: Tensor) -> Tensor:
         if not frames.is_floating_point():
             raise TypeError(f"frames: expected floating-point numbers, got {frames.dtype}")
+        if frames.dtype in (torch.bfloat16, torch.float16):  # 340.12 would be 340 before its mean is taken away
+            mend = "give float32, as trainer.precision=bf16-mixed does"
+            raise TypeError(f"frames: {frames.dtype} has too few digits for numbers in their own units; {mend}")
         if frames.dim() != 3 or frames.size(2) != self.num_features:
             raise ValueError(f"frames: expected shape (B, T, {self.num_features}), got {tuple(frames.shape)}")
         x: Tensor = self.standardize(frames)

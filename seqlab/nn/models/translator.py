@@ -18,73 +18,19 @@ from seqlab.nn.models.inputs import Input, InputFactory
 from seqlab.nn.models.parts import make_part
 
 
-class Translator(nn.Module):
-    """An encoder-decoder (Sutskever et al. 2014; Cho et al. 2014), with attention after Luong et al. (2015).
+class EncoderDecoder(nn.Module):
+    """What writes an answer to a source, token by token: the half that all such models share.
 
-        k_1..k_T, z = encoder(input(x));   P(y_{s+1} | y_1..y_s, x) = decoder(y_1..y_s, bridge(z), k_1..k_T)
-
-    ``model(source (B, T), source_lengths (B,), target_inputs (B, S), target_lengths=None) -> logits (B, S, V)``, with
-    V tokens of the target: teacher forcing, where ``target_inputs`` begin with the token that begins an answer, and
-    logits s are for the token after input s. Padding is on the right, of any token number, and changes nothing; logits
-    past ``target_lengths (B,)`` are the output layer's bias. ``features`` and ``logits`` are its two halves, for those
-    who need the logits of some steps only.
-
-    ``encode(source, source_lengths) -> (memory, state)`` and ``step(tokens (N,), state, memory) -> (logits (N, V),
-    state, weights (N, T) or None)`` write token by token, :meth:`greedy` and :meth:`beam_search`
-    whole answers.
-
-    How the states of the two halves meet is in :class:`~seqlab.nn.models.decoder.Bridge`.
-
-    Args:
-        input: The factory of the input, such as a ``functools.partial`` of :class:`TokenInput` for the source's tokens.
-        encoder: The factory of the encoder, called ``encoder(input_size=input.output_size)``: a ``functools.partial``
-            of :class:`Encoder` with all other options.
-        head: The factory of the decoder, called ``head(memory_size=encoder.output_size)``: a ``functools.partial`` of
-            :class:`Decoder` with all other options. The model keeps what it makes as ``decoder``.
-
-    Raises:
-        TypeError: a part is no factory of such a part.
-        ValueError: what the parts refuse, such as a bidirectional decoder, or the encoder has norms or a highway's
-            gates without attention.
-
-    Example:
-        >>> from functools import partial
-        >>> from seqlab.nn import Encoder, GRUCell, TokenHead, TokenInput
-        >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
-        >>> layers = partial(Encoder, GRUCell, hidden_size=4, num_layers=2)
-        >>> target, output = partial(TokenInput, 11, 4), partial(TokenHead, vocab_size=11)
-        >>> decoder = partial(Decoder, target, layers, output, feature_size=4)
-        >>> model = Translator(partial(TokenInput, 9, 4), encoder, decoder)
-        >>> source, lengths = torch.tensor([[3, 4, 5], [6, 7, 0]]), torch.tensor([3, 2])
-        >>> model(source, lengths, torch.tensor([[1, 5], [1, 6]])).shape
-        torch.Size([2, 2, 11])
-        >>> answers = model.beam_search(source, lengths, beam_size=3, max_length=8, bos=1, eos=2)
-        >>> answers.scores.shape, len(answers.best())
-        (torch.Size([2, 3]), 2)
+    ``model(source, source_lengths, target_inputs (B, S), target_lengths=None) -> logits (B, S, V)``, with V tokens of
+    the target: teacher forcing, where ``target_inputs`` begin with the token that begins an answer, and logits s are
+    for the token after input s. A subclass defines :meth:`encode` and has a ``decoder``.
     """
 
-    def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., Decoder]) -> None:
-        super().__init__()
-        self.input = make_part("input", input, Input)
-        self.encoder = make_encoder("encoder", encoder, self.input.output_size, Encoder)
-        self.decoder = make_part("head", head, Decoder, memory_size=self.encoder.output_size)
-        gates = self.encoder.connect == "highway" and self.encoder.num_layers > 1
-        if self.decoder.attention is None and (gates or self.encoder.norm != "none"):
-            option = "connect" if gates else "norm"
-            value = getattr(self.encoder, option)
-            raise ValueError(
-                f'encoder: expected {option}="none" without attention, got {value!r}: only final states are read, and '
-                "what changes the last layer's outputs would learn nothing"
-            )
-        self.bridge = Bridge(self.encoder, self.decoder.recurrent)
+    decoder: Decoder
 
     def encode(self, source: Tensor, source_lengths: Tensor | None = None) -> tuple[Memory | None, DecoderState]:
-        """Read ``source (B, T)``: what attention reads, None without it, and the decoder's first state."""
-        output, final = self.encoder(self.input(source), lengths=source_lengths)
-        attention = self.decoder.attention
-        memory = None if attention is None else attention.prepare(output, source_lengths)
-        initial = self.decoder.recurrent.initial_state(source.size(0), like=output)
-        return memory, self.decoder.start(self.bridge(final, initial))
+        """Read the sources: what attention reads, None without it, and the decoder's first state."""
+        raise NotImplementedError(f"{type(self).__name__} must define encode")
 
     def step(
         self, tokens: Tensor, state: DecoderState, memory: Memory | None
@@ -172,3 +118,72 @@ class Translator(nn.Module):
             _, _, weights = self.decoder(inputs, start, memory)
             past = torch.arange(inputs.size(1), device=source.device) > answers.lengths[:, :1]
             return answers._replace(attention=typed(Tensor, weights).masked_fill(past.unsqueeze(2), 0.0))
+
+
+class Translator(EncoderDecoder):
+    """An encoder-decoder (Sutskever et al. 2014; Cho et al. 2014), with attention after Luong et al. (2015).
+
+        k_1..k_T, z = encoder(input(x));   P(y_{s+1} | y_1..y_s, x) = decoder(y_1..y_s, bridge(z), k_1..k_T)
+
+    ``model(source (B, T), source_lengths (B,), target_inputs (B, S), target_lengths=None) -> logits (B, S, V)``, with
+    V tokens of the target: teacher forcing, where ``target_inputs`` begin with the token that begins an answer, and
+    logits s are for the token after input s. Padding is on the right, of any token number, and changes nothing; logits
+    past ``target_lengths (B,)`` are the output layer's bias. ``features`` and ``logits`` are its two halves, for those
+    who need the logits of some steps only.
+
+    ``encode(source, source_lengths) -> (memory, state)`` and ``step(tokens (N,), state, memory) -> (logits (N, V),
+    state, weights (N, T) or None)`` write token by token, :meth:`greedy` and :meth:`beam_search`
+    whole answers.
+
+    How the states of the two halves meet is in :class:`~seqlab.nn.models.decoder.Bridge`.
+
+    Args:
+        input: The factory of the input, such as a ``functools.partial`` of :class:`TokenInput` for the source's tokens.
+        encoder: The factory of the encoder, called ``encoder(input_size=input.output_size)``: a ``functools.partial``
+            of :class:`Encoder` with all other options.
+        head: The factory of the decoder, called ``head(memory_size=encoder.output_size)``: a ``functools.partial`` of
+            :class:`Decoder` with all other options. The model keeps what it makes as ``decoder``.
+
+    Raises:
+        TypeError: a part is no factory of such a part.
+        ValueError: what the parts refuse, such as a bidirectional decoder, or the encoder has norms or a highway's
+            gates without attention.
+
+    Example:
+        >>> from functools import partial
+        >>> from seqlab.nn import Encoder, GRUCell, TokenHead, TokenInput
+        >>> encoder = partial(Encoder, GRUCell, hidden_size=4, bidirectional=True)
+        >>> layers = partial(Encoder, GRUCell, hidden_size=4, num_layers=2)
+        >>> target, output = partial(TokenInput, 11, 4), partial(TokenHead, vocab_size=11)
+        >>> decoder = partial(Decoder, target, layers, output, feature_size=4)
+        >>> model = Translator(partial(TokenInput, 9, 4), encoder, decoder)
+        >>> source, lengths = torch.tensor([[3, 4, 5], [6, 7, 0]]), torch.tensor([3, 2])
+        >>> model(source, lengths, torch.tensor([[1, 5], [1, 6]])).shape
+        torch.Size([2, 2, 11])
+        >>> answers = model.beam_search(source, lengths, beam_size=3, max_length=8, bos=1, eos=2)
+        >>> answers.scores.shape, len(answers.best())
+        (torch.Size([2, 3]), 2)
+    """
+
+    def __init__(self, input: InputFactory, encoder: EncoderFactory, head: Callable[..., Decoder]) -> None:
+        super().__init__()
+        self.input = make_part("input", input, Input)
+        self.encoder = make_encoder("encoder", encoder, self.input.output_size, Encoder)
+        self.decoder = make_part("head", head, Decoder, memory_size=self.encoder.output_size)
+        gates = self.encoder.connect == "highway" and self.encoder.num_layers > 1
+        if self.decoder.attention is None and (gates or self.encoder.norm != "none"):
+            option = "connect" if gates else "norm"
+            value = getattr(self.encoder, option)
+            raise ValueError(
+                f'encoder: expected {option}="none" without attention, got {value!r}: only final states are read, and '
+                "what changes the last layer's outputs would learn nothing"
+            )
+        self.bridge = Bridge(self.encoder, self.decoder.recurrent)
+
+    def encode(self, source: Tensor, source_lengths: Tensor | None = None) -> tuple[Memory | None, DecoderState]:
+        """Read ``source (B, T)``: what attention reads, None without it, and the decoder's first state."""
+        output, final = self.encoder(self.input(source), lengths=source_lengths)
+        attention = self.decoder.attention
+        memory = None if attention is None else attention.prepare(output, source_lengths)
+        initial = self.decoder.recurrent.initial_state(source.size(0), like=output)
+        return memory, self.decoder.start(self.bridge(final, initial))

@@ -1,12 +1,12 @@
 """Starts and ends the server that run processes are forked from. Torch is not needed."""
 
-import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -58,12 +58,14 @@ class Server:
             raise
 
     def close(self) -> None:
-        """Ends the server. It tells its processes to stop, and waits for them."""
+        """Ends the server. It tells its processes to stop, and waits for them; this process waits two seconds."""
         shutil.rmtree(self.folder, ignore_errors=True)
         assert self.process.stdin is not None
         self.process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self.process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:  # it still starts, or waits for a process that saves: no zombie is left of it
+            threading.Thread(target=self.process.wait, daemon=True).start()
 
     def __enter__(self) -> "Server":
         return self

@@ -231,6 +231,13 @@ def test_a_training_label_that_is_not_among_those_given_is_refused_before_traini
         data.setup("fit")
 
 
+def test_a_class_that_is_given_and_has_no_row_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "a,x\nb,y\n" * 10)
+    train, validation, _ = labelled_data(tmp_path / "a.csv", labels=["x", "y", "z", "why"]).summaries()
+    assert train.line() == "train: 16 rows; 2 classes: x 8, y 8; no row of z, why, of data.labels"
+    assert "data.labels" not in validation.line()
+
+
 def test_an_empty_line_of_a_file_a_class_is_told_with_its_place(tmp_path):
     (tmp_path / "pos").write_text("good\n\nfine\nwell\n")
     (tmp_path / "neg").write_text("bad\nworse\nworst\nawful\n")

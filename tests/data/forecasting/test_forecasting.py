@@ -5,7 +5,17 @@ import pytest
 import torch
 
 from seqlab.config import build
-from seqlab.data import Batching, ForecastData, SeriesFiles, SeriesFormat, Sine, Threshold, WindowCut, series_data
+from seqlab.data import (
+    Batching,
+    ForecastData,
+    ObservedSeries,
+    SeriesFiles,
+    SeriesFormat,
+    Sine,
+    Threshold,
+    WindowCut,
+    series_data,
+)
 from seqlab.errors import InputError
 from tests.conftest import config_of
 
@@ -145,3 +155,15 @@ def test_the_choices_of_a_configuration_make_them(tmp_path):
     assert data.spec.targets == ("y",) and data.input_files() == [str(file)]
     with pytest.raises(TypeError, match="neither SeriesFiles nor WindowCut nor ForecastData takes it"):
         series_data(str(file), horizon=1, context=2, colour="red")
+
+
+def test_observed_series_come_with_their_times():
+    pytest.importorskip("statsmodels", reason="the extra `series` is not installed")
+    firsts = {"co2": ("1958-03-01", 12), "elnino": ("1950-01-01", 12), "sunspots": ("1700", 1), "nile": ("1871", 1)}
+    for name, (first, season) in firsts.items():
+        options = (f"data.name={name}", f"data.season={season}", "data.horizon=3")
+        data = build.build_data(config_of("data=observed", *options))
+        (series,) = data.series
+        assert series.when(0) == first and data.spec.targets == (name,) and len(series) >= 100
+    with pytest.raises(InputError, match=r"data.name=gold must be one of co2"):
+        ObservedSeries("gold")

@@ -5,7 +5,18 @@ from pathlib import Path
 import datasets
 import pytest
 
-from seqlab.data import AnswerHub, Hub, HubDataset, ParallelHub, TaggedHub, from_options, hub_data, labelled_data
+from seqlab.data import (
+    AnswerHub,
+    Hub,
+    HubDataset,
+    ParallelHub,
+    TaggedHub,
+    from_options,
+    hub_data,
+    labelled_data,
+    parallel_data,
+    tagged_data,
+)
 from seqlab.data.formats.hub_rows import HubRows
 from seqlab.errors import InputError
 
@@ -190,3 +201,56 @@ def test_a_saved_split_without_rows_is_named(tmp_path):
     with pytest.raises(InputError, match=r"the validation split of .*saved is empty"):
         labelled_data(hub=str(folder)).prepare_data()
     assert len(labelled_data(hub=str(folder), validation="cut").rows("validation")) == 6
+
+
+def splits_of(rows: list[dict]) -> dict[str, datasets.Dataset]:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {"train": datasets.Dataset.from_dict(columns)}
+
+
+def test_pairs_with_an_empty_side_are_left_out_before_the_cut(tmp_path):
+    pairs = [{"de": f"Satz {i}", "en": " " if i % 5 == 0 else f"phrase {i}"} for i in range(100)]
+    for name, rows in {"one": [{"translation": pair} for pair in pairs], "two": pairs}.items():
+        datasets.DatasetDict(splits_of(rows)).save_to_disk(tmp_path / name)
+        data = parallel_data(hub={"path": str(tmp_path / name), "source": "de", "target": "en"}, skip_empty=True)
+        train, *others = data.summaries()
+        assert train.left_out == {"pairs with an empty side (before the cut)": 20}
+        assert [split.left_out for split in others] == [{}, {}]
+        assert data.spec.num_pairs == {"train": 64, "validation": 8, "test": 8}
+        for split in ("train", "validation", "test"):
+            for pair in data.rows(split):
+                assert pair.source == f"Satz {int(pair.place.rsplit(' ', 1)[1]) - 1}"
+
+
+def test_sentences_with_a_hidden_tag_are_left_out_before_the_cut(tmp_path):
+    rows = [{"tokens": ["a", f"b{i}"], "tags": [0, -100 if i % 5 == 0 else 1]} for i in range(100)]
+    datasets.DatasetDict(splits_of(rows)).save_to_disk(tmp_path)
+    data = tagged_data(hub=str(tmp_path))
+    assert data.summaries()[0].left_out == {"sentences with a hidden tag (-100) (before the cut)": 20}
+    assert data.spec.num_sentences == {"train": 64, "validation": 8, "test": 8}
+    hub = TaggedHub(str(tmp_path))
+    for sentence in hub.read("test"):
+        assert sentence.words[1] == f"b{int(sentence.place(1).split('train row ')[1].split(',')[0]) - 1}"
+
+
+def test_a_data_set_of_hidden_tags_alone_is_refused(tmp_path):
+    datasets.DatasetDict(splits_of([{"tokens": ["a"], "tags": [-100]}] * 9)).save_to_disk(tmp_path)
+    with pytest.raises(
+        InputError, match=r"'train' .* is empty, for 9 sentences with a hidden tag .* data\.train=SPLIT"
+    ):
+        tagged_data(hub=str(tmp_path)).prepare_data()
+
+
+@pytest.mark.parametrize("name", ["csv", "text", "parquet"])
+def test_a_format_without_files_does_not_read_the_working_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"train.{name}").write_text(NA)
+    with pytest.raises(InputError, match=rf"{name} is a format of files, and none are given: .* data\.path=FILE"):
+        labelled_data(hub=name).prepare_data()
+
+
+def test_a_folder_with_a_file_that_cannot_be_read_is_refused(tmp_path):
+    path = Path(csv_set(tmp_path, NA))
+    (path / "more.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(InputError, match=r"1 of 2 is no file .*set/more\.csv is a link to what is not there"):
+        labelled_data(hub=str(path)).prepare_data()

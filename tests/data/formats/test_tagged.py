@@ -134,7 +134,12 @@ def test_a_data_set_of_the_hub_with_tags_as_text(hub):
         ([(["a"], ["X"]), (["a", "b"], ["X"])], None, {}, "train row 2: expected a tag for each of 2 words, got 1"),
         ([(["a", " "], ["X", "Y"])], None, {}, "train row 1, word 2: expected a word and its tag, got ' ' and 'Y'"),
         ([(["a", "b"], [0, None])], ["X"], {}, "train row 1, word 2: expected a word and its tag, got 'b' and None"),
-        ([(["a"], [-1]), (["b"], [-1])], ["X"], {}, r"all tags of the train split .* hidden \(2 .*data\.train=SPLIT"),
+        (
+            [(["a"], [-1]), (["b"], [-1])],
+            ["X"],
+            {},
+            r"'train' .* is empty, for 2 sentences with a hidden tag .*data\.train=SPLIT",
+        ),
         ([(["a"], ["X"])], None, {"tag_column": "ner"}, r"no column 'ner' but .*'tags'.*: give data\.tag_column=NAME"),
         ([(["a"], ["X"])], None, {"word_column": "text"}, r"'text' .* holds no lists: give data\.word_column=NAME"),
     ],

@@ -327,6 +327,15 @@ def test_a_file_of_one_column_or_of_json_is_told_what_it_seems_to_be(tmp_path):
     assert read(tmp_path, "{ O\n[ X\n") == [(("{", "["), ("O", "X"))]
 
 
+def test_a_table_that_another_separator_reads_is_told_which(tmp_path):
+    with pytest.raises(InputError, match=r"no column 'word' among 'word,tag': give data\.separator=comma"):
+        read(tmp_path, "word,tag\na,X\nb,Y\n", header=True, word_column="word", tag_column="tag")
+    with pytest.raises(InputError, match=r":2: expected 2 columns as in line 1, got 1; give data\.separator=semicolon"):
+        read(tmp_path, "No #;word;tag\n1;a;X\n;b;Y\n")
+    with pytest.raises(InputError, match=r"words with spaces take data\.separator=tab"):
+        read(tmp_path, "a X\nb c Y\n")
+
+
 def test_marks_in_small_letters_are_told(tmp_path):
     (tmp_path / "a").write_text("w B-PER\nx i-PER\ny O\n\n" * 5)
     with pytest.raises(InputError, match=r"a:2: expected a mark in capitals, such as 'I-PER', got 'i-PER'"):

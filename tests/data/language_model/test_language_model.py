@@ -95,6 +95,12 @@ def test_a_character_that_training_lacks_reads_as_unk_with_a_log_line(tmp_path, 
     assert "validation: 1 different characters (20 % of the split) read as <unk>: '\u00e9'" in caplog.text
 
 
+def test_a_split_of_unknown_characters_is_told_as_100_percent(tmp_path, caplog):
+    data = from_options(LanguageModelData, three(tmp_path, "ab\n" * 9, "xyz", "xy"), batch_size=1)
+    data.prepare_data()
+    assert "(100 % of the split) read as <unk>" in caplog.text
+
+
 @pytest.mark.parametrize(("validation", "test"), [("caf\u00e9", "a"), ("a", "caf\u00e9")])
 def test_either_evaluation_split_makes_unk_needed(tmp_path, validation, test):
     data = from_options(
@@ -167,7 +173,7 @@ def test_training_text_shorter_than_the_batch_is_refused(tmp_path):
     data = from_options(LanguageModelData, three(tmp_path, "12345", "12345", "12345"), batch_size=5)
     with pytest.raises(InputError) as caught:
         data.train_dataloader()
-    assert "has 4 targets, fewer than data.batch_size=5 rows: give more text or data.batch_size=4" in str(caught.value)
+    assert "has 4 targets, fewer than data.batch_size=5 rows: give more data or data.batch_size=4" in str(caught.value)
 
 
 def test_the_evaluation_batch_is_clamped_with_a_log_line(tmp_path, caplog):

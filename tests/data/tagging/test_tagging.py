@@ -156,6 +156,7 @@ def test_the_spec_is_read_back_from_plain_values_and_keeps_no_vectors(folder):
         "num_characters": 9,
         "unknown_index": 2,
     }
+    assert again.output_names() == {"tags": ["N", "V"], "max_word_length": None}
 
 
 def test_a_saved_runs_words_letters_and_tags_are_kept_on_other_data(folder, tmp_path):

@@ -140,6 +140,7 @@ def test_the_spec_is_read_back():
     fields = {"kind": "translation", "source_size": 9, "target_size": 5, "unit": "word", "num_pairs": {"train": 3}}
     assert read_spec(fields) == spec and spec.vocabularies == ("source", "target")
     assert spec.model_arguments() == {"source_vocab_size": 9, "target_vocab_size": 7} and spec.data_arguments() == {}
+    assert spec.output_names() == {"bos_id": 5, "eos_id": 6}
 
 
 def test_bucketed_lengths_waste_little_padding():

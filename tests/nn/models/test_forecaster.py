@@ -107,8 +107,11 @@ def test_wrong_parts_and_frames_are_refused():
     input = FrameInput(3, 4)
     with pytest.raises(ValueError, match=r"frames: expected shape \(B, T, 3\), got \(2, 5, 4\)"):
         input(torch.zeros(2, 5, 4))
-    with pytest.raises(TypeError, match="floating-point"):
-        input(torch.zeros(2, 5, 3, dtype=torch.int64))
+    for kind, error in ((torch.int64, "floating-point"), (torch.bfloat16, "too few digits")):
+        with pytest.raises(TypeError, match=error):
+            input(torch.zeros(2, 5, 3, dtype=kind))
+    with torch.autocast("cpu", torch.bfloat16):  # which leaves the frames as they are
+        assert input(torch.zeros(2, 5, 3)).shape == (2, 5, 4)
     for mean, std, error in (
         (torch.zeros(2), torch.ones(2), "3 finite numbers"),
         (torch.full((3,), float("nan")), torch.ones(3), "3 finite numbers"),

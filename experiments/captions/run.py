@@ -1,0 +1,49 @@
+"""The captioning study: scenes with combinations that training has never seen, with and without attention, and blind.
+
+One command trains three seeds of each setting and prints a table. Called again, it goes on where it was stopped.
+"""
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+
+from seqlab.run.record import read_record
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
+
+SETTINGS = {
+    "attention": ("model.attention=general",),
+    "the mean of the places alone": ("model.attention=null",),
+    "blank pictures": ("data.noise=100",),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/captions"))
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
+    args = parser.parse_args()
+    for number, overrides in enumerate(SETTINGS.values()):
+        sweep = ("experiment=scenes", "seed=1,2,3", f"hydra.sweep.dir={args.runs / str(number)}", *overrides)
+        if code := seqlab("train", "-m", *sweep, "task.bleu_every_n_validations=1", *args.overrides):
+            print("the same command goes on with what is left", file=sys.stderr)
+            return code
+    names = ("val/exact_match", "val/bleu", "test/exact_match", "test/bleu")
+    print("| | n | seen combinations, exact | BLEU | unseen, exact | BLEU |\n| :-- | --: | --: | --: | --: | --: |")
+    for number, setting in enumerate(SETTINGS):
+        records = [read_record(path) for path in sorted((args.runs / str(number)).glob("*/run.json"))]
+        metrics = [record["metrics"] for record in records if record["status"] == "completed"]
+        figures = " | ".join(spread([each[name] for each in metrics]) for name in names)
+        print(f"| {setting} | {len(metrics)} | {figures} |")
+    return 0
+
+
+def spread(values: list[float]) -> str:
+    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3g}{deviation}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The forecasting study: recurrent forecasters beside seasonal-naive, drift and linear AR, on made and observed series.
+
+One command trains three seeds of each, and prints a table. Called again, it goes on where it was stopped.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from seqlab.run.record import read_record
+
+OBSERVED = ("experiment=co2_forecast", "model.normalize=last")
+SERIES = {
+    "sine": ("experiment=sine_forecast",),
+    "threshold": ("experiment=threshold_forecast",),
+    "co2": OBSERVED,
+    "elnino": (*OBSERVED, "data.name=elnino"),
+    "sunspots": (*OBSERVED, "data.name=sunspots", "data.horizon=5", "data.context=33", "data.season=11"),
+}
+SEEDS = "seed=1,2,3"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/forecasting"))
+    parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
+    args = parser.parse_args()
+    rows = []
+    for name in args.series:
+        overrides = (*SERIES[name], *args.overrides)
+        sweep = ("train", "-m", *overrides, SEEDS, f"hydra.sweep.dir={args.runs / name}", "logger=none")
+        if code := subprocess.call([sys.executable, "-m", "seqlab.cli", *sweep]):
+            print("the same command goes on with what is left", file=sys.stderr)
+            return code
+        rows.append(row(name, args.runs / name, overrides))
+    print("| series | n | recurrent MASE | seasonal-naive | drift | linear AR | recurrent MAE | linear AR |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | --: |")
+    print("\n".join(rows))
+    return 0
+
+
+def row(name: str, folder: Path, overrides: tuple[str, ...]) -> str:
+    records = [read_record(path) for path in sorted(folder.glob("*/run.json"))]
+    metrics = [record["metrics"] for record in records if record["status"] == "completed"]
+    script = Path(__file__).with_name("baselines.py")
+    found = subprocess.run([sys.executable, str(script), *overrides], check=True, capture_output=True, text=True)
+    baselines = json.loads(found.stdout.splitlines()[-1])
+    mase, mae = ([each[f"test/{key}"] for each in metrics] for key in ("mase", "mae"))
+    others = " | ".join(f"{baselines[each]['mase']:.3f}" for each in ("seasonal-naive", "drift", "linear AR"))
+    linear = f"{baselines['linear AR']['mae']:.4g} ({baselines['linear AR']['lags']} lags)"
+    return f"| {name} | {len(metrics)} | {spread(mase)} | {others} | {spread(mae)} | {linear} |"
+
+
+def spread(values: list[float]) -> str:
+    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4g}{deviation}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

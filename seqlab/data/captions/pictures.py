@@ -1,0 +1,57 @@
+"""Pictures as arrays: read from files, brought to one size."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.formats.kinds import seems_to_be
+from seqlab.errors import InputError
+
+
+class NamedPicture(NamedTuple):
+    """A new picture: its file's name, and the array that a captioner reads."""
+
+    name: str
+    values: NDArray[np.float32]
+
+
+def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Reads a picture ``(C, H, W)`` of colours from 0 to 1, or the features ``(L, F)`` of a npy file.
+
+    A picture of another size is scaled, without regard to its proportions; transparency is put on black.
+
+    Args:
+        file: a picture that Pillow reads, or a npy file.
+        size: (3, H, W) or (1, H, W) for pictures in colour or grey, (L, F) for features.
+
+    Raises:
+        InputError: the file is not there or broken, or features have another shape.
+    """
+    if not file.is_file():
+        raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a picture")
+    if len(size) == 2:
+        return _features(file, size)
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as picture:
+            scaled = picture.convert("RGB" if size[0] == 3 else "L").resize(
+                (size[2], size[1]), Image.Resampling.BILINEAR
+            )
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = seems_to_be(file) or " ".join(str(error).split())[:200]
+        raise InputError(f"{file} is no picture that can be read: {reason}") from error
+    values: NDArray[np.float32] = np.asarray(scaled, dtype=np.float32) / np.float32(255)
+    return values.transpose(2, 0, 1).copy() if values.ndim == 3 else values[None]
+
+
+def _features(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
+    try:
+        values: NDArray[Any] = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file} is not a npy file of numbers: {seems_to_be(file) or error}") from error
+    if values.shape != size or not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
+        raise InputError(f"{file}: expected finite floats of shape {size}, got {values.dtype} of shape {values.shape}")
+    return values.astype(np.float32)

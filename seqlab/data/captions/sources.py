@@ -1,0 +1,144 @@
+"""Where pictures with descriptions come from: a user's folder in the form of COCO, or a table."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.captions.pictures import read_picture
+from seqlab.data.core.cut import Cut, cut_rows
+from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.formats.number_columns import read_columns
+from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """A picture and its descriptions.
+
+    Attributes:
+        values: ``(C, H, W)`` float32 from 0 to 1; or features ``(L, F)``.
+        texts: one description or more.
+        place: where it comes from, for messages.
+    """
+
+    values: NDArray[np.float32]
+    texts: tuple[str, ...]
+    place: str
+
+
+class PictureSource(Protocol):
+    """The contract of a source of pictures. A source may also have ``files()``, the files that it reads."""
+
+    picture_size: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """The source's name in messages."""
+
+    def read(self, split: str) -> Sequence[Described]:
+        """The pictures of "train", "validation" or "test"."""
+
+
+class Pictures(FileSource, RowSource[Described]):
+    """Pictures with descriptions: a table of both, or a file in the form of COCO's captions.
+
+    A table has a row for each description, and names the picture relative to its own folder. A json file has "images"
+    with ``id`` and ``file_name``, and "annotations" with ``image_id`` and ``caption``; pictures are looked for in
+    ``folder``. All descriptions of a picture are in one split.
+
+    Args:
+        files: csv, tsv, parquet or json: those of one set, which is cut into splits, or those of each split.
+        folder: the folder of the pictures; None: that of the file.
+        picture: the column of picture files.
+        text: the column of descriptions.
+        cut: how one set is cut.
+        picture_size: (3, H, W) or (1, H, W), to which pictures are scaled; (L, F) for features in npy files.
+        encoding: of csv and tsv.
+
+    Raises:
+        InputError: as other sources of files; on first use: a picture cannot be read, or a description is empty.
+    """
+
+    def __init__(
+        self,
+        files: Files | Paths = Files(),
+        folder: str | Path | None = None,
+        picture: str = "picture",
+        text: str = "text",
+        cut: Cut = Cut(),
+        picture_size: Sequence[int] = (3, 64, 64),
+        encoding: str = "utf-8",
+    ) -> None:
+        self._files = Files.of(files).expanded("pictures")
+        self._folder = None if folder is None else Path(folder).expanduser()
+        self._picture, self._text, self._cut, self._encoding = picture, text, cut, encoding
+        sizes = tuple(picture_size)
+        if len(sizes) not in (2, 3) or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise InputError(f"data.picture_size={list(sizes)} must be [3,H,W], [1,H,W], or [L,F] for features")
+        if len(sizes) == 3 and sizes[0] not in (1, 3):
+            raise InputError(f"data.picture_size={list(sizes)}: a picture has 3 channels, or 1 in grey")
+        self.picture_size = sizes
+        cut.check_use("path" in self._files)
+
+    def _read_splits(self) -> dict[str, Reading[Described]]:
+        rows = {name: [each for file in files for each in self._rows(file)] for name, files in self._files.items()}
+        if "path" in rows:
+            same = (lambda row: row.values.tobytes()) if self._cut.split_unique else None
+            rows = cut_rows(rows["path"], self._cut.split, self._cut.split_seed, str(self), "pictures", same)
+        return {split: Reading(list(each)) for split, each in rows.items()}
+
+    def _rows(self, file: Path) -> list[Described]:
+        folder = self._folder or file.parent
+        texts: dict[str, list[str]] = {}
+        places: dict[str, str] = {}
+        for name, text, place in self._pairs(file):
+            if not text.strip():
+                raise InputError(f"{place}: the description is empty; write one, or leave it out")
+            texts.setdefault(name, []).append(" ".join(text.split()))
+            places.setdefault(name, place)
+        rows = []
+        for name, described in texts.items():
+            try:
+                values = read_picture(folder / name, self.picture_size)
+            except InputError as error:
+                raise InputError(f"{places[name]}: {error}") from error
+            rows.append(Described(values, tuple(described), places[name]))
+        return rows
+
+    def _pairs(self, file: Path) -> list[tuple[str, str, str]]:
+        """The name of a picture, a description of it, and the place of the pair."""
+        if file.name.lower().endswith(".json"):
+            return _coco_pairs(file)
+        columns = read_columns(file, self._encoding)
+        names = columns.column(self._picture, "data.picture")
+        texts = columns.column(self._text, "data.text")
+        return [(str(name), str(text), place) for name, text, place in zip(names, texts, columns.places, strict=True)]
+
+    def files(self) -> list[Path]:
+        """The tables, and the pictures that they name."""
+        tables = super().files()
+        return [
+            *tables,
+            *dict.fromkeys((self._folder or t.parent) / name for t in tables for name, _, _ in self._pairs(t)),
+        ]
+
+
+def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        captions = [(each["image_id"], str(each["caption"])) for each in content["annotations"]]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as json: {' '.join(str(error).split())}") from error
+    except (KeyError, TypeError) as error:
+        wanted = '"images" with id and file_name, and "annotations" with image_id and caption'
+        raise InputError(f"{file}: expected {wanted}; {error} is not there") from error
+    unknown = next((number for number, _ in captions if number not in names), None)
+    if unknown is not None:
+        raise InputError(f"{file}: a caption is of the image {unknown}, which is not among the images")
+    return [(names[number], text, f"{file}, caption {place}") for place, (number, text) in enumerate(captions, start=1)]

@@ -1,0 +1,94 @@
+"""Sound in wav files: read, mixed to one channel, and brought to one rate."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.data.formats.kinds import seems_to_be
+from seqlab.errors import InputError
+
+_FULL_SCALE: Final = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.int64): 2.0**31}
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A sound of one channel.
+
+    Attributes:
+        samples: ``(N,)`` float32 between -1 and 1.
+        changed: what was done to it on the way, as phrases: "resampled", "mixed from several channels".
+    """
+
+    samples: NDArray[np.float32]
+    changed: tuple[str, ...] = ()
+
+
+def read_wav(file: Path, rate: int) -> Sound:
+    """Reads a wav file as one channel at ``rate``.
+
+    Several channels are mixed to their mean. Another rate is changed by a polyphase filter. What was changed is said in
+    ``Sound.changed``.
+
+    Args:
+        file: the file: PCM of 8, 16, 24 or 32 bits, or floating point.
+        rate: samples a second.
+
+    Raises:
+        InputError: the file is not there, no wav file, compressed, empty, or has values that are not finite.
+    """
+    from scipy.io import wavfile
+
+    if not file.is_file():
+        raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a wav file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that hold no sound, such as a title
+            its_rate, values = wavfile.read(file)
+    except (ValueError, OSError, EOFError) as error:
+        reason = seems_to_be(file) or " ".join(str(error).split())[:200]
+        raise InputError(f"{file} is no wav file that can be read: {reason}; convert it to PCM of 16 bits") from error
+    if not values.size:
+        raise InputError(f"{file} has no sound")
+    changed = []
+    samples = _scaled(values)
+    if not np.isfinite(samples).all():
+        raise InputError(f"{file} has values that are not finite")
+    if samples.ndim == 2:
+        if samples.shape[1] > 1:
+            changed.append("mixed from several channels")
+        samples = samples.mean(1)
+    if its_rate != rate:
+        samples = resampled(samples, its_rate, rate)
+        changed.append("resampled")
+    return Sound(samples.astype(np.float32), tuple(changed))
+
+
+def _scaled(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The values between -1 and 1; those of 8 bits are unsigned in wav files."""
+    if values.dtype == np.uint8:
+        return (values.astype(np.float64) - 128.0) / 128.0
+    return values.astype(np.float64) / _FULL_SCALE.get(values.dtype, 1.0)
+
+
+def resampled(samples: NDArray[Any], rate: int, wanted: int) -> NDArray[np.float64]:
+    """A sound at another rate, by a polyphase filter that leaves out what the new rate cannot hold.
+
+    Args:
+        samples: ``(N,)``.
+        rate: its samples a second.
+        wanted: those of the result.
+
+    Example:
+        >>> len(resampled(np.zeros(44_100), 44_100, 8_000))
+        8000
+    """
+    from scipy.signal import resample_poly
+
+    common = math.gcd(rate, wanted)
+    made: NDArray[np.float64] = resample_poly(samples.astype(np.float64), wanted // common, rate // common)
+    return made

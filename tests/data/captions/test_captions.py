@@ -1,0 +1,116 @@
+"""Pictures with descriptions: scenes that mean one sentence, a user's own files, and what cannot be read."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seqlab.config import build
+from seqlab.data import CaptionData, Pictures, Scenes
+from seqlab.data.captions.pictures import read_picture
+from seqlab.data.captions.scenes import COLOURS, HELD_OUT, SHAPES, Scene, draw
+from seqlab.errors import InputError
+from tests.conftest import config_of
+
+SPLITS = ("train", "validation", "test")
+
+
+def test_scenes_of_the_test_have_combinations_that_the_others_never_have():
+    scenes = {split: Scenes(sizes=(300, 60, 60)).scenes(split) for split in SPLITS}
+    for split, made in scenes.items():
+        held_out = [bool({scene.first, scene.second} & HELD_OUT) for scene in made]
+        assert all(held_out) if split == "test" else not any(held_out)
+    words = {split: {word for scene in made for word in scene.text.split()} for split, made in scenes.items()}
+    assert words["test"] <= words["train"]
+
+
+def test_a_scene_is_drawn_as_its_sentence_says():
+    for scene in Scenes(sizes=(60, 1, 1)).scenes("train"):
+        (x1, y1), (x2, y2) = scene.places
+        along, across = (x2 - x1, y2 - y1) if scene.relation == "left of" else (y2 - y1, x2 - x1)
+        assert along >= 12 and abs(across) <= 2
+        picture = draw(scene)
+        for (colour, shape), (x, y) in zip((scene.first, scene.second), scene.places, strict=True):
+            if shape != "ring":
+                np.testing.assert_allclose(picture[:, y, x], COLOURS[colour])
+    pictures = [draw(Scene(("red", shape), ("red", shape), "above", ((9, 9), (9, 22)))) for shape in SHAPES]
+    assert len({picture.tobytes() for picture in pictures}) == len(SHAPES)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(12):
+        Image.new("RGB", (20, 10), (20 * number, 0, 255)).save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,picture {'small' if number < 6 else 'large'}" for number in range(12)]
+    rows += ["0.png,a second description"]
+    (tmp_path / "table.csv").write_text("picture,text\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+def data_of(file, *overrides):
+    return build.build_data(config_of("data=pictures", f"data.path={file}", "data.picture_size=[3,8,16]", *overrides))
+
+
+def test_each_description_is_an_example_of_training_and_each_picture_one_of_the_test(folder):
+    data = data_of(folder / "table.csv", "data.split=[0.5,0.25,0.25]")
+    texts = {split: [row.texts for row in data.rows(split)] for split in SPLITS}
+    assert [len(texts[split]) for split in SPLITS] == [6, 3, 3]
+    examples = sum(len(each) for each in texts["train"])
+    assert len(data.lengths("train")) == examples and len(data.lengths("test")) == 3
+    batch = data.collate("train", list(range(examples)))
+    assert batch.source.shape == (examples, 3, 8, 16) and float(batch.source[:, 2].min()) == 1.0
+    written = [data.vocabulary.decode(row[row >= 0][:-1].tolist()) for row in batch.targets]
+    assert written == [text for each in texts["train"] for text in each]
+    assert data.collate("test", [0, 1]).references == tuple(texts["test"][:2])
+    assert len(data.input_files()) == 13
+
+
+def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path):
+    images = [{"id": 7 + number, "file_name": f"{number}.png"} for number in range(12)]
+    captions = [{"image_id": 7 + number, "caption": f"picture\n{number}"} for number in range(12)]
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps({"images": images, "annotations": [*captions, {"image_id": 7, "caption": "zero"}]}))
+    data = data_of(file, f"data.folder={folder}")
+    texts = [row.texts for split in SPLITS for row in data.rows(split)]
+    assert ("picture 0", "zero") in texts and len(texts) == 12
+    for change, error in (
+        ({"images": images}, "annotations.*is not there"),
+        ({"images": images, "annotations": [{"image_id": 1, "caption": "x"}]}, "of the image 1, which is not among"),
+    ):
+        file.write_text(json.dumps(change))
+        with pytest.raises(InputError, match=error):
+            data_of(file, f"data.folder={folder}").spec  # noqa: B018
+    file.write_text("{")
+    with pytest.raises(InputError, match="cannot be read as json"):
+        data_of(file).spec  # noqa: B018
+
+
+def test_features_and_grey_pictures_are_read_in_the_size_that_is_asked_for(folder):
+    grey = read_picture(folder / "3.png", (1, 5, 5))
+    assert grey.shape == (1, 5, 5) and grey.dtype == np.float32 and 0 < float(grey[0, 0, 0]) < 1
+    np.save(folder / "a.npy", np.ones((4, 6), dtype=np.float32))
+    assert read_picture(folder / "a.npy", (4, 6)).shape == (4, 6)
+    for name, size, error in (
+        ("a.npy", (4, 7), r"expected finite floats of shape \(4, 7\)"),
+        ("table.csv", (3, 8, 8), "is no picture that can be read"),
+        ("none.png", (3, 8, 8), "is not there; give a picture"),
+    ):
+        with pytest.raises(InputError, match=error):
+            read_picture(folder / name, size)
+
+
+def test_what_cannot_be_meant_is_refused_with_its_place(folder):
+    text = (folder / "table.csv").read_text()
+    for before, after, error in (
+        ("3.png,picture small", "3.png,", r"table.csv:5: the description is empty"),
+        ("3.png,", "33.png,", r"table.csv:5: .*33.png is not there"),
+        ("picture,text", "image,text", "there is no column 'picture', which data.picture names"),
+    ):
+        (folder / "table.csv").write_text(text.replace(before, after, 1))
+        with pytest.raises(InputError, match=error):
+            data_of(folder / "table.csv").spec  # noqa: B018
+    for size, error in (([2, 8, 8], "3 channels, or 1 in grey"), ([8], r"must be \[3,H,W\]")):
+        with pytest.raises(InputError, match=error):
+            Pictures(folder / "table.csv", picture_size=size)
+    assert isinstance(build.build_data(config_of("data=scenes")), CaptionData)

@@ -1,0 +1,79 @@
+"""Captioning from the configuration to the record: it learns, is asked about a file, and resumes exactly."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seqlab.cli import main
+from seqlab.config import build
+from seqlab.data import Scenes
+from seqlab.run.load import load_run
+from seqlab.tasks import CaptionTask
+from seqlab.tasks.captions import scored
+from tests.conftest import run_here
+from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
+
+ONE = ("runtime.num_threads=1", "runtime.keep_freed_memory=false")
+SMALL = ("experiment=scenes", "data.sizes=[64,8,8]", "model.hidden_size=24", "model.place_size=16", *ONE)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "run"
+    overrides = ("data.sizes=[1000,60,20]", "data.batch_size=16", "trainer.max_epochs=12", "optimizer.lr=0.005")
+    sizes = ("model.hidden_size=48", "model.place_size=32", "task.label_smoothing=0")
+    return folder, run_here(folder, *SMALL, *overrides, *sizes).fields["metrics"]
+
+
+def test_it_sees_more_than_the_grammar_alone_tells(trained):
+    _, metrics = trained
+    blind = (math.log(40 * 39) + math.log(2)) / 8.5  # nats a token who knows the grammar and no picture, at the least
+    assert metrics["val/loss"] < 0.95 * blind
+
+
+def test_a_picture_is_described_from_its_file_as_it_is_from_the_data(trained, tmp_path, capsys):
+    folder, _ = trained
+    run = load_run(folder)
+    data = build.build_data(run.config)
+    row = Scenes(sizes=(1, 1, 1), noise=0.0).read("test")[0]
+    picture = (row.values.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "scene.png")
+    assert main(["predict", str(folder), str(tmp_path / "scene.png"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    task = build.build_task(run.config, run.spec, run.model())
+    (named,) = run.spec.read_inputs(tmp_path / "scene.png")
+    np.testing.assert_allclose(named.values, row.values, atol=0.003)
+    options = {key: run.config["task"][key] for key in ("beam_size", "length_penalty", "max_length")}
+    (again,) = CaptionTask.predict(run.model(), run.spec, {"target": data.vocabulary}, [named], **options)
+    assert answer == {"picture": "scene.png", "text": again.values["text"]} and answer["text"].startswith("a ")
+    assert task.examples(data, "test", 2, None).lines[0].count("(reference: a ") == 1
+    assert main(["predict", str(folder), str(tmp_path / "none.png")]) == 2
+    assert "none.png is not there" in capsys.readouterr().err
+
+
+def test_a_description_may_equal_any_reference():
+    scores, _ = scored(["a b c d", "a b c"], [["x y", "a b c d"], ["a c"]], lowercase=False)
+    assert scores["exact_match"] == 0.5 and 0 < scores["bleu"] < 100
+    assert scored(["a b c d"], [["a b c d", "z"]], False)[0] == {"bleu": pytest.approx(100), "exact_match": 1.0}
+
+
+def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_left_alone(tmp_path, monkeypatch):
+    overrides = [*SMALL, "trainer.max_epochs=2", "trainer.val_check_interval=1", "logger=none", "data.batch_size=16"]
+    overrides += ["model.output_dropout=0.2", "task.bleu_every_n_validations=2"]
+    carry_out(tmp_path / "alone", overrides)
+    original = CaptionTask.training_step
+
+    def stopping(self, batch, batch_idx):
+        if self.trainer.global_step == 5:
+            monkeypatch.setattr(CaptionTask, "training_step", original)
+            raise StoppedError
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(CaptionTask, "training_step", stopping)
+    with pytest.raises(StoppedError):
+        carry_out(tmp_path / "continued", overrides)
+    carry_out(tmp_path / "continued", overrides, resume=True)
+    assert_the_same_end(tmp_path / "alone", tmp_path / "continued")
