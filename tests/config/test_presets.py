@@ -75,6 +75,9 @@ TRANSLATING = ("translator", "translation")
 # Choices that are for recordings.
 TRANSCRIBING = ("transcriber", "transcription")
 
+# Choices that are for clips
+OF_CLIPS = ("clip_classifier",)
+
 # Choices that are for counting, and so for each other.
 COUNTING = (("model", "kneser_ney"), ("task", "counting"), ("optimizer", "none"))
 
@@ -388,6 +391,8 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, trained, monkeypatch
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
     elif name in TRANSCRIBING:
         overrides = of_tones(tmp_path, 20, *ONE_BATCH)
+    elif name in OF_CLIPS:
+        overrides = ["experiment=clips", *own_clips(tmp_path), *ONE_BATCH]
     elif (group, name) in COUNTING:
         overrides = ["experiment=kjv_kneser_ney", "data=text", f"data.path={text_file}", *ONE_BATCH, SHORT_SAMPLE]
     else:
@@ -518,7 +523,10 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
             assert len(set(found)) == len(several)
 
 
-@pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - {"forecasting", "midi"}))  # which have no tokens
+WITHOUT_TOKENS = {"clips", "forecasting", "midi", "series_classification"}
+
+
+@pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - WITHOUT_TOKENS))
 def test_a_preset_for_ones_own_files_trains_unk_where_words_are_the_unit(tmp_path, name):
     data = build.build_data(config_of(f"experiment={name}", *OWN_FILES[name](tmp_path)))
     data.prepare_data()
