@@ -134,6 +134,7 @@ NOT_COUNTED = {
             *("examples.num_frames", "descriptions.num_examples", "forecasts.num_examples"),
             *(f"piano_rolls.{name}" for name in ("num_examples", "num_frames", "prompt_frames")),
             *("state_figure.text", "attention.num_examples", "gradients.num_rows", "gradients.positions"),
+            "answers.num_examples",
         )
     },
 }
