@@ -34,6 +34,7 @@ from seqlab.sweep.launchers import EXTRAS, kind_of
 from seqlab.sweep.samplers import build_pruner, build_sampler
 from seqlab.sweep.search_options import SearchOptions, is_search
 from seqlab.sweep.space import read_space
+from seqlab.sweep.sweeper import register_sweepers
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, chosen
@@ -247,6 +248,12 @@ OWN_FILES = {
     "translation": own_pairs,
     "answers": own_stories,
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def sweepers():
+    """The keys of the project's own sweepers, which a command registers."""
+    register_sweepers()
 
 
 @pytest.fixture
