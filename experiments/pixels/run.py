@@ -26,17 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
 
 PRESETS = ("sequential_digits", "permuted_digits")
-STRENGTHS = (
-    0.001,
-    0.003,
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-    1.0,
-    3.0,
-    10.0,
-)  # C of scikit-learn: the inverse of the penalty's weight
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: 1 / the penalty's weight
 
 
 def main() -> int:
