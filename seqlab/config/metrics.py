@@ -62,6 +62,7 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "MusicTask": ("loss", "note_f1"),
     "LabellingTask": ("loss", "accuracy", "last_accuracy", "sequence_accuracy"),
     "RegressionTask": ("loss", *_OF_NUMBERS, *(f"{name}_*" for name in _OF_NUMBERS)),
+    "SeriesClassificationTask": _CLASSES,
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }
 """The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""

@@ -36,7 +36,9 @@ from seqlab.data.forecasting.presets import observed_data, series_data, sine_dat
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.clips import Clip, ClipFormat
 from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
 from seqlab.data.formats.sentences import TaggedSentence
@@ -82,6 +84,21 @@ from seqlab.data.regression.generated import Adding
 from seqlab.data.regression.module import AddingData, RegressionData
 from seqlab.data.regression.presets import adding_data, numbered_series_data
 from seqlab.data.regression.sources import NumberedSeries, NumberedSeriesFiles
+from seqlab.data.series_classification.archive import ArchiveSeries
+from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec
+from seqlab.data.series_classification.digits import DigitPixels, MovingDigit, MovingDigits
+from seqlab.data.series_classification.generated import Waveforms, waveform_posteriors
+from seqlab.data.series_classification.module import SeriesClassData
+from seqlab.data.series_classification.presets import (
+    basic_motions_data,
+    clips_data,
+    digit_pixels_data,
+    gunpoint_data,
+    labelled_series_data,
+    moving_digits_data,
+    waveforms_data,
+)
+from seqlab.data.series_classification.sources import ClipFiles, LabelledSeriesFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.hub import TaggedHub
@@ -114,6 +131,7 @@ __all__ = [
     "AnswerData",
     "AnswerHub",
     "AnswerSpec",
+    "ArchiveSeries",
     "AssociativeRecall",
     "BabiFiles",
     "Batch",
@@ -128,11 +146,15 @@ __all__ = [
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
+    "Clip",
+    "ClipFiles",
+    "ClipFormat",
     "Copy",
     "Cut",
     "DelayedRecall",
     "Described",
     "Dialogues",
+    "DigitPixels",
     "DrawnData",
     "Draws",
     "Dyck",
@@ -151,6 +173,8 @@ __all__ = [
     "LabelGenerator",
     "LabelledHub",
     "LabelledLines",
+    "LabelledSeries",
+    "LabelledSeriesFiles",
     "LabelledTables",
     "LabelledText",
     "LabellingBatch",
@@ -161,6 +185,8 @@ __all__ = [
     "LogMel",
     "MidiFiles",
     "ModularArithmetic",
+    "MovingDigit",
+    "MovingDigits",
     "MusicBatch",
     "MusicData",
     "MusicSpec",
@@ -187,6 +213,9 @@ __all__ = [
     "SelectiveCopy",
     "SentencePair",
     "Series",
+    "SeriesClassBatch",
+    "SeriesClassData",
+    "SeriesClassSpec",
     "SeriesFiles",
     "SeriesFormat",
     "Sine",
@@ -218,6 +247,7 @@ __all__ = [
     "TranslationSpec",
     "Utterance",
     "Vocabulary",
+    "Waveforms",
     "WindowCut",
     "Windows",
     "WordReading",
@@ -227,24 +257,30 @@ __all__ = [
     "adding_data",
     "answer_data",
     "babi_data",
+    "basic_motions_data",
     "canon_data",
     "chitchat_data",
     "chorales_data",
+    "clips_data",
     "copy_data",
     "delayed_recall_data",
     "dialogues_data",
+    "digit_pixels_data",
     "dyck_data",
     "ewt_data",
     "from_options",
     "grammar_data",
+    "gunpoint_data",
     "hello_data",
     "hub_data",
     "king_james_data",
     "kjv_web_data",
     "labelled_data",
+    "labelled_series_data",
     "load_vocabulary",
     "midi_data",
     "modular_data",
+    "moving_digits_data",
     "mqar_data",
     "mr_data",
     "multi30k_data",
@@ -268,6 +304,8 @@ __all__ = [
     "text_data",
     "threshold_data",
     "tiny_sentiment_data",
+    "waveform_posteriors",
+    "waveforms_data",
     "wnut17_data",
     "world_data",
 ]

@@ -19,6 +19,7 @@ from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.music import MusicTask
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.regression import RegressionTask
+from seqlab.tasks.series_classification import SeriesClassificationTask
 from seqlab.tasks.tagging import TaggingTask
 from seqlab.tasks.transcription import TranscriptionTask
 from seqlab.tasks.translation import Scoring, TranslationTask
@@ -37,6 +38,7 @@ __all__ = [
     "RegressionTask",
     "Scoring",
     "SequenceTask",
+    "SeriesClassificationTask",
     "StateCarry",
     "StepOutput",
     "TaggingTask",

@@ -72,6 +72,7 @@ MISTAKES = {
 CHECKED_WHERE_USED = {  # names and paths, which only files and data can judge; metrics, of which test_metrics.py is
     *("optimize.metric", "optimize.mode"),
     *(f"data.{key}" for key in ("targets", "covariates", "known", "features", "audio", "speaker", "picture")),
+    *(f"data.{key}" for key in ("targets", "covariates", "known", "audio", "speaker", "picture", "features", "file")),
     *(f"callbacks.{key}" for key in ("checkpoint.metric", "checkpoint.mode")),
     *(f"callbacks.early_stopping.{key}" for key in ("monitor", "mode")),
     *(f"data.{key}" for key in ("path", "train", "validation", "test", "hub", "name", "revision")),

