@@ -17,14 +17,26 @@ from seqlab.data.captions.presets import pictures_data, scenes_data
 from seqlab.data.captions.scenes import Scenes
 from seqlab.data.captions.sources import Described, Pictures
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.dna import DnaData, DnaSpec
+from seqlab.data.classification.fasta import FastaFiles, FastaLabels
 from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
-from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sentiment_data
+from seqlab.data.classification.motifs import Motif, MotifGrammar, Production, Stretch
+from seqlab.data.classification.presets import (
+    fasta_data,
+    labelled_data,
+    mr_data,
+    splice_data,
+    splice_grammar_data,
+    tiny_sentiment_data,
+)
 from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.classification.splice import SpliceGrammar, SpliceJunctions
 from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.drawn import DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
+from seqlab.data.core.folds import Folds
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.core.stream_data import Windows
@@ -36,11 +48,14 @@ from seqlab.data.forecasting.presets import observed_data, series_data, sine_dat
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.bases import BaseReading
 from seqlab.data.formats.clips import Clip, ClipFormat
+from seqlab.data.formats.fasta import FastaRecord
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
+from seqlab.data.formats.phonemes import Pronounced
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
@@ -116,8 +131,16 @@ from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
-from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
+from seqlab.data.translation.presets import (
+    cmudict_data,
+    kjv_web_data,
+    multi30k_data,
+    parallel_data,
+    pronunciation_data,
+)
+from seqlab.data.translation.pronunciations import CmuDict, PronunciationFiles
 from seqlab.data.translation.sources import ParallelFiles, ParallelTables
+from seqlab.data.translation.spoken import PronunciationBatch, PronunciationData, PronunciationSpec
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
@@ -134,6 +157,7 @@ __all__ = [
     "ArchiveSeries",
     "AssociativeRecall",
     "BabiFiles",
+    "BaseReading",
     "Batch",
     "Batching",
     "Canon",
@@ -149,18 +173,25 @@ __all__ = [
     "Clip",
     "ClipFiles",
     "ClipFormat",
+    "CmuDict",
     "Copy",
     "Cut",
     "DelayedRecall",
     "Described",
     "Dialogues",
     "DigitPixels",
+    "DnaData",
+    "DnaSpec",
     "DrawnData",
     "Draws",
     "Dyck",
     "ExampleData",
     "ExampleLoader",
+    "FastaFiles",
+    "FastaLabels",
+    "FastaRecord",
     "Files",
+    "Folds",
     "ForecastBatch",
     "ForecastData",
     "ForecastSpec",
@@ -185,6 +216,8 @@ __all__ = [
     "LogMel",
     "MidiFiles",
     "ModularArithmetic",
+    "Motif",
+    "MotifGrammar",
     "MovingDigit",
     "MovingDigits",
     "MusicBatch",
@@ -203,6 +236,12 @@ __all__ = [
     "PianoRolls",
     "Pictures",
     "Piece",
+    "Production",
+    "Pronounced",
+    "PronunciationBatch",
+    "PronunciationData",
+    "PronunciationFiles",
+    "PronunciationSpec",
     "Recording",
     "Recordings",
     "RegressionBatch",
@@ -221,10 +260,13 @@ __all__ = [
     "Sine",
     "Source",
     "Spec",
+    "SpliceGrammar",
+    "SpliceJunctions",
     "SpokenDigits",
     "StoryQuestion",
     "Stream",
     "StreamLoader",
+    "Stretch",
     "SubwordVocabulary",
     "SyntheticDigits",
     "TableFormat",
@@ -262,12 +304,14 @@ __all__ = [
     "chitchat_data",
     "chorales_data",
     "clips_data",
+    "cmudict_data",
     "copy_data",
     "delayed_recall_data",
     "dialogues_data",
     "digit_pixels_data",
     "dyck_data",
     "ewt_data",
+    "fasta_data",
     "from_options",
     "grammar_data",
     "gunpoint_data",
@@ -290,6 +334,7 @@ __all__ = [
     "parity_data",
     "permutation_data",
     "pictures_data",
+    "pronunciation_data",
     "ptb_data",
     "read_spec",
     "recordings_data",
@@ -298,6 +343,8 @@ __all__ = [
     "selective_copy_data",
     "series_data",
     "sine_data",
+    "splice_data",
+    "splice_grammar_data",
     "spoken_digits_data",
     "synthetic_digits_data",
     "tagged_data",
