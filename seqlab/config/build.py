@@ -106,6 +106,13 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
         _call("model.input", node, input_of(model, "data.vectors").load_vectors, vectors)
     if (statistics := spec.statistics()) is not None:
         _call("model.input", node, input_of(model, "data of numbers").load_statistics, *statistics)
+    if (statistics := spec.target_statistics()) is not None:
+        if (load := getattr(getattr(model, "head", None), "load_statistics", None)) is None:
+            raise InputError(
+                f"model: numbers that are answered expect a model whose head has load_statistics, as NumberHead has, "
+                f"got {type(model).__name__}"
+            )
+        _call("model.head", node, load, *statistics)
     return model
 
 

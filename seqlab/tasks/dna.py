@@ -17,8 +17,8 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
 from seqlab.tasks.base import OptimizerFactory, Schedule, StepOutput
-from seqlab.tasks.classes import class_prediction
-from seqlab.tasks.classification import ClassificationTask, probabilities
+from seqlab.tasks.classes import class_prediction, probabilities
+from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.prediction import Prediction
 
 log = logging.getLogger("seqlab")

@@ -135,6 +135,7 @@ NOT_COUNTED = {
             *("examples.num_frames", "descriptions.num_examples", "forecasts.num_examples"),
             *(f"piano_rolls.{name}" for name in ("num_examples", "num_frames", "prompt_frames")),
             *("state_figure.text", "attention.num_examples", "gradients.num_rows", "gradients.positions"),
+            "answers.num_examples",
         )
     },
 }
@@ -217,7 +218,10 @@ OBSERVED = {
     "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
     "dna": ["data.sizes=[60,30,30]", "trainer.max_epochs=2", "task.reverse_complement=both"],
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
+    "parity": ["data.sizes=[128,16,16]", "data.length=12", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "adding": ["data.sizes=[100,16,16]", "data.length=12", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "waveforms": ["data.sizes=[60,12,12]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "canon": ["data.sizes=[8,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "recordings": ["trainer.max_epochs=2", "model.output_dropout=0.3"],
     "scenes": ["data.sizes=[16,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],

@@ -21,11 +21,14 @@ TRAINED = {
     "DnaTask": ["experiment=dna", "data.sizes=[60,30,30]"],
     "TaggingTask": ["experiment=grammar_tagger", "data.layer=entities", "data.sizes=[60,30,30]"],
     "AnswerTask": ["experiment=world_answers"],
+    "SeriesClassificationTask": ["experiment=waveforms", "data.sizes=[60,12,12]"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
     "PronunciationTask": [],
     "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
     "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],
     "TranscriptionTask": ["experiment=recordings"],
+    "LabellingTask": ["experiment=parity", "data.sizes=[64,8,8]"],
+    "RegressionTask": ["experiment=adding", "data.length=20", "data.sizes=[50,8,8]"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
 

@@ -66,8 +66,17 @@ class Spec:
         """
         return None
 
+    def target_statistics(self) -> tuple[Tensor, Tensor] | None:
+        """The same of each target, ``(K,)``, for a head that answers in the user's units; None: none."""
+        return None
+
     reads_files: ClassVar[bool] = False
     """Whether new input comes in files, as for data of numbers; otherwise it is text."""
+
+    @property
+    def reads_folders(self) -> bool:
+        """Whether new input may come in folders, such as a folder of pictures; only where ``reads_files``."""
+        return False
 
     def read_inputs(self, file: Path) -> list[Any]:
         """Reads new input from a file, as training read its own; only where ``reads_files``.
