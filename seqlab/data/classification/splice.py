@@ -80,7 +80,7 @@ class SpliceGrammar(EmbeddedSource):
     Example:
         >>> source = SpliceGrammar(sizes=(2, 1, 1))
         >>> [(row.text[17:39], row.label) for row in source.read("train")]
-        [('CCAAGGGCTTGGGCAGCCCTTC', 'N'), ('TCGCCGCGGTAGTTATTTATGC', 'EI')]
+        [('CCAAGGGCTTGGGCAGCCCTTC', 'N'), ('CGCCGCGGTAGTTATTTATGCG', 'EI')]
         >>> source.decide([row.text for row in source.read("train")])
         ['N', 'EI']
     """
