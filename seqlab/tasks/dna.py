@@ -34,7 +34,7 @@ class DnaTask(ClassificationTask):
     of its class. In training ("train"), each sequence of a batch is replaced by its reverse complement with probability
     1/2. In evaluation and prediction ("predict"), the probabilities are the mean of those of both strands,
 
-    .. math::  p(c \mid x) = \tfrac{1}{2} \bigl( p_\theta(c \mid x) + p_\theta(c \mid \bar{x}) \bigr),
+    .. math::  p(c \mid x) = \frac{1}{2} \left( p_\theta(c \mid x) + p_\theta(c \mid \bar{x}) \right),
 
     so that a sequence and its reverse complement have the same answer. "both" is both, "none" neither. A sequence is
     cut to ``max_length`` first.
