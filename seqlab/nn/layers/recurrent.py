@@ -40,10 +40,10 @@ class Recurrent(nn.Module):
     keeps the state that came in, and a reversed layer begins at each row's own last step. The state is returned in the
     dtype of ``x``, and in float32 under a 16-bit autocast, so that carrying it loses nothing.
 
-    ``is_first (B, T)`` is true at the steps at which a segment of a row begins, such as an episode or a document; ``(B,)``
-    stands for the first step. There the state becomes the cell's ``initial_state``, so that a row is as its segments
-    run apart, in values and gradients. A reversed layer begins anew at a segment's other end: the state that is given
-    belongs to the row's last segment. Past a row's length ``is_first`` is not looked at.
+    ``is_first (B, T)`` is true at the steps at which a segment of a row begins, such as an episode or a document;
+    ``(B,)`` stands for the first step. There the state becomes the cell's ``initial_state``, so that a row is as its
+    segments run apart, in values and gradients. A reversed layer begins anew at a segment's other end: the state that
+    is given belongs to the row's last segment. Past a row's length ``is_first`` is not looked at.
 
     "auto" takes the engine that a table in :mod:`seqlab.nn.engine` holds for the fastest, and logs its choice, which
     ``layer.engine`` names. The table knows the cell, the device, the precision, and whether rows have lengths of their
