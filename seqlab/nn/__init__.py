@@ -22,6 +22,7 @@ from seqlab.nn.gradients import (
     truncation_bias,
 )
 from seqlab.nn.lags import norms_by_lag
+from seqlab.nn.layers.bag import BagEncoder
 from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
@@ -34,6 +35,7 @@ from seqlab.nn.models.beams import Translations
 from seqlab.nn.models.captioner import Captioner, FeatureInput, PictureInput
 from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.clips import ConvFrameInput
 from seqlab.nn.models.crf import CRF, bio_constraints
 from seqlab.nn.models.ctc import SymbolHead, Transcriber, beam_labels, greedy_labels
 from seqlab.nn.models.decoder import Decoder
@@ -42,9 +44,11 @@ from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
 from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
+from seqlab.nn.models.labeller import Labeller, StepHead
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
 from seqlab.nn.models.ngram import KneserNey
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
+from seqlab.nn.models.regressor import NumberHead, Regressor
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
 from seqlab.nn.models.translator import EncoderDecoder, Translator
@@ -58,11 +62,13 @@ __all__ = [
     "Answerer",
     "Attention",
     "AttentionPooling",
+    "BagEncoder",
     "Bidirectional",
     "Captioner",
     "CharacterEncoder",
     "ClassHead",
     "Classifier",
+    "ConvFrameInput",
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",
@@ -79,6 +85,7 @@ __all__ = [
     "Input",
     "KneserNey",
     "LSTMCell",
+    "Labeller",
     "LanguageModel",
     "LastPooling",
     "LayerCall",
@@ -92,6 +99,7 @@ __all__ = [
     "MinLSTMCell",
     "ModuleCell",
     "NextTokenModel",
+    "NumberHead",
     "PeepholeLSTMCell",
     "PictureInput",
     "Pooling",
@@ -99,9 +107,11 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "RecurrentCell",
+    "Regressor",
     "SLSTMCell",
     "SequenceEncoder",
     "Standardize",
+    "StepHead",
     "SymbolHead",
     "TagHead",
     "Tagger",

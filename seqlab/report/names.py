@@ -40,7 +40,8 @@ def find_names(report: Report, texts: Sequence[str], metrics: Iterable[str] = ()
         return {}, []
     shown = _shown(report, metrics)
     elsewhere = {*config_keys(report.runs), *(name for run in report.runs for name in run.metrics)}
-    names, unused = {}, []
+    names: dict[str, str] = {}
+    unused = []
     for text in texts:
         for name, label in _splits(text):
             spellings = (name, name.replace("/", "."))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from seqlab.data.captions.batch import CaptionSpec
 from seqlab.data.captions.pictures import NamedPicture
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.nn.models.captioner import Captioner
+from seqlab.tasks.base import OptimizerFactory, Schedule
 from seqlab.tasks.devices import gathered
 from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
-from seqlab.tasks.translation import TranslationTask, check_search, decode, translate
+from seqlab.tasks.translation import Scoring, TranslationTask, check_search, decode, translate
 
 logger = logging.getLogger("seqlab")
 
@@ -34,6 +35,19 @@ class CaptionTask(TranslationTask):
     """
 
     model: Captioner  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        model: Captioner,
+        spec: CaptionSpec,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        label_smoothing: float = 0.0,
+        scoring: Scoring = Scoring(),
+        metric: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        super().__init__(model, spec, optimizer, schedule, label_smoothing, scoring, metric, mode)  # type: ignore[arg-type]
 
     def finish(self, split: str) -> None:
         metrics = self.metrics_of(split)

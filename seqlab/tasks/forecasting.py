@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from seqlab.data.core.batch import pad
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
-from seqlab.data.forecasting.windows import filled
+from seqlab.data.formats.missing import filled
 from seqlab.data.formats.series import Series
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError

@@ -1,6 +1,5 @@
-"""Windows of series: the origins of each split, and the numbers around an origin."""
+"""Windows of series: the origins of each split, and the scale of errors."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +8,6 @@ from numpy.typing import NDArray
 from seqlab.data.core.options import check_limit, check_whole_number
 from seqlab.data.formats.series import Series
 from seqlab.errors import InputError
-
-MISSING_CHOICES = ("refuse", "forward", "mask")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,44 +65,6 @@ class WindowCut:
         if split == "train":
             first = min(self.context, max(1, end - self.horizon))
         return np.arange(first, end - self.horizon + 1, self.stride if split == "train" else self.eval_stride)
-
-
-def filled(
-    series: Series, names: Sequence[str], missing: str, means: Sequence[float], until: int
-) -> NDArray[np.float32]:
-    """The inputs of a series, ``(T, F)``, with missing values handled as the user chose.
-
-    Args:
-        series: the series.
-        names: of its features, for messages.
-        missing: "refuse" raises; "forward" carries the last value on, and takes the mean of training before the first;
-            "mask" leaves NaN for the model.
-        means: the mean of each feature in training.
-        until: steps from there on may be missing, for nothing of them is read.
-
-    Raises:
-        InputError: a value is missing and ``missing`` is "refuse"; names its place and the choices.
-    """
-    values = series.values.copy()
-    gaps = np.isnan(values)
-    if missing == "refuse" and gaps[:until].any():
-        step, feature = map(int, np.argwhere(gaps[:until])[0])
-        raise InputError(
-            f"{series.places[step]}: {names[feature]} is missing{_after(series, step)}, and "
-            f"{int(gaps[:until].sum()):,} of {gaps[:until].size:,} values of {series.name} are; give "
-            "data.missing=forward, which carries the last value on, or data.missing=mask, which tells the model what "
-            "is missing"
-        )
-    if missing == "forward" and gaps.any():
-        rows = np.where(gaps, -1, np.arange(len(values))[:, None])
-        rows = np.maximum.accumulate(rows, 0)
-        carried = np.take_along_axis(values, rows.clip(0), 0)
-        values = np.where(rows < 0, np.asarray(means), carried)
-    return values.astype(np.float32)
-
-
-def _after(series: Series, step: int) -> str:
-    return ", or a step after this row" if series.inserted and np.isnan(series.values[step]).all() else ""
 
 
 def naive_scales(series: Series, num_targets: int, end: int, season: int) -> NDArray[np.float32]:
