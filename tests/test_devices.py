@@ -39,7 +39,13 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
         "music": ["experiment=canon", "data.sizes=[20,5,5]", "data.frames=20", "data.batch_size=4"],
         "transcription": of_tones(tmp_path_factory.mktemp("tones"), 26, "model.output_dropout=0"),
-        "captions": ["experiment=scenes", "model.embedding_dropout=0", "data.sizes=[22,5,5]", "data.batch_size=6", "model.hidden_size=12"],
+        "captions": [
+            "experiment=scenes",
+            "model.embedding_dropout=0",
+            "data.sizes=[22,5,5]",
+            "data.batch_size=6",
+            "model.hidden_size=12",
+        ],
         "labelling": ["experiment=parity", "data=dyck", "data.length=9", "data.sizes=[45,9,9]", "data.batch_size=8"],
         "regression": ["experiment=adding", "data.length=9", "data.sizes=[45,9,9]", "data.batch_size=8"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
@@ -47,6 +53,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
     uneven["classification"] += ["callbacks.examples.print_test=false"]
     uneven["tagging"] += ["data.batch_size=8"]
     uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=6"]
+    uneven["captions"] += ["model.embedding_dropout=0"]
     uneven["pronunciation"] += ["model.embedding_dropout=0", "model.output_dropout=0"]
     uneven["answers"] += ["data.stories=[20,4,5]", "data.questions=3", "data.batch_size=8"]
     return {
