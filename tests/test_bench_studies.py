@@ -42,6 +42,10 @@ def test_each_contender_of_the_adding_study_is_told_apart_and_judged_at_the_rate
     assert lines[-1].endswith("| 0.17 | |")
     expected = [f"| 600 | {each.name} | {each.rates.split(',')[1]} | 0.02, 0.04 | 1.0 |" for each in study.CONTENDERS]
     assert lines[2:-1] == expected
+    recurrent = (
+        study.runs_below(tmp_path).query("`model.cell._target_` == 'seqlab.nn.GRUCell'").dropna(axis=1, how="all")
+    )
+    assert study.table(recurrent)[2:-1] == expected[2:3]
 
 
 def test_the_table_of_expressivity_has_a_row_a_task_and_says_which_cells_did_not_run(tmp_path):

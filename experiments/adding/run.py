@@ -62,6 +62,8 @@ def main() -> int:
             if length in contender.lengths and (code := seqlab(*command_of(contender, length, args.sweep_dir, each))):
                 print("the same command goes on with what is left", file=sys.stderr)
                 return code
+    if not args.sweep_dir.is_dir():
+        parser.error(f"--sweep-dir: there are no runs in {args.sweep_dir} yet; train some first, without --report")
     runs = runs_below(args.sweep_dir)
     lines = table(runs[runs["status"] == "completed"])
     print("\n".join(lines))
@@ -99,7 +101,7 @@ def of(runs: pd.DataFrame, contender: Contender) -> "pd.Series[bool]":
     """Which runs are a contender's."""
     kinds = {"min_gru": "MinGRUCell", "gru": "GRUCell", "lstm": "LSTMCell", "ind_rnn": "IndRNNCell"}
     is_kind = runs["model.cell._target_"] == f"seqlab.nn.{kinds[contender.kind]}"
-    if contender.kind != "min_gru":
+    if contender.kind != "min_gru" or not is_kind.any():
         return is_kind
     return is_kind & (runs["model.cell.memory"].notna() == contender.memory)
 
