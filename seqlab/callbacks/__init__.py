@@ -15,11 +15,13 @@ from seqlab.callbacks.figures import StateFigure
 from seqlab.callbacks.forecasts import ForecastFigures
 from seqlab.callbacks.gradients import GradientsByLag
 from seqlab.callbacks.metrics import TrainingMetrics
+from seqlab.callbacks.over_time import AnswersOverTime
 from seqlab.callbacks.piano_rolls import PianoRollFigures
 from seqlab.callbacks.progress import EpochLines, ProgressLines, RichProgress
 
 __all__ = [
     "AnswerAttention",
+    "AnswersOverTime",
     "AtTest",
     "AtomicCheckpointIO",
     "AttentionMaps",

@@ -10,7 +10,9 @@ import torch
 
 from seqlab.callbacks.at_test import AtTest
 from seqlab.files import write_atomically
+from seqlab.tasks.classes import SequenceClassTask
 from seqlab.tasks.classification import ClassificationTask
+from seqlab.tasks.series_classification import SeriesClassificationTask
 from seqlab.tasks.tagging import TaggingTask
 
 MOST_NAMED: Final = 50
@@ -32,7 +34,7 @@ class ConfusionMatrix(AtTest):
         InputError: before training: the task neither classifies nor tags.
     """
 
-    tasks = (ClassificationTask, TaggingTask)
+    tasks = (ClassificationTask, TaggingTask, SeriesClassificationTask)
     folder: Path | None = None
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -40,7 +42,7 @@ class ConfusionMatrix(AtTest):
         self.folder = Path(trainer.default_root_dir)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, (ClassificationTask, TaggingTask))
+        assert isinstance(pl_module, (SequenceClassTask, TaggingTask))
         names = pl_module.tags if isinstance(pl_module, TaggingTask) else pl_module.labels
         confusion = pl_module.confusion["test"]
         if self.writer is not None:

@@ -88,7 +88,7 @@ def _predict_files(
     if not paths:
         raise InputError("there is nothing to predict; give a file like those of training: seqlab predict RUN_DIR FILE")
     for path in paths:
-        if not path.is_file():
+        if not (path.is_file() or (path.is_dir() and run.spec.reads_folders)):
             is_text = not path.exists() and len(path.parts) == 1 and not path.suffix
             mend = "; this model reads files, not text" if is_text else ""
             raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; give a file{mend}")

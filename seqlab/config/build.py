@@ -312,7 +312,9 @@ def _check_kind(config: Config, spec: Spec) -> None:
         taken = get_type_hints(task_class(config).__init__).get("spec")
     except Exception:  # hints of a class of the user's own may name what is imported for types alone
         return
-    if isinstance(taken, type) and issubclass(taken, Spec) and not isinstance(spec, taken):
+    if not isinstance(taken, type) or not issubclass(taken, Spec) or taken is Spec:
+        return
+    if not isinstance(spec, taken) or spec.kind != taken.kind:
         raise InputError(
             f"task ({config['task']['_target_']}) is for data of kind {taken.kind}, and data "
             f"({config['data']['_target_']}) is of kind {spec.kind}: choose a task and data of one kind"

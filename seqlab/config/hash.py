@@ -61,6 +61,7 @@ SHARES_OR_COUNTS: Final = frozenset(
 
 OBSERVERS: Final = (
     "seqlab.callbacks.AnswerAttention",
+    "seqlab.callbacks.AnswersOverTime",
     "seqlab.callbacks.AttentionMaps",
     "seqlab.callbacks.ConfusionMatrix",
     "seqlab.callbacks.DescriptionFigures",

@@ -13,6 +13,7 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "accuracy": "max",
     "last_accuracy": "max",
     "sequence_accuracy": "max",
+    "bayes_accuracy": "max",
     "unseen_accuracy": "max",
     "macro_f1": "max",
     "entity_precision": "max",
@@ -23,6 +24,7 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "note_f1": "max",
     "wer": "min",
     "cer": "min",
+    "per": "min",
     "exact_match": "max",
     "mae": "min",
     "rmse": "min",
@@ -54,17 +56,26 @@ LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "LanguageModelTask": (*_TOKENS, "bits_per_character"),
     "CountingTask": (*_TOKENS, "bits_per_character"),
     "ClassificationTask": _CLASSES,
+    "DnaTask": (*_CLASSES, "bayes_accuracy"),
     "AnswerTask": _CLASSES,
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
+    "PronunciationTask": (*_TOKENS, "wer", "per"),
     "TranscriptionTask": ("loss", "wer", "cer", "exact_match"),
     "CaptionTask": (*_TOKENS, "bleu", "exact_match"),
     "MusicTask": ("loss", "note_f1"),
     "LabellingTask": ("loss", "accuracy", "last_accuracy", "sequence_accuracy"),
     "RegressionTask": ("loss", *_OF_NUMBERS, *(f"{name}_*" for name in _OF_NUMBERS)),
+    "SeriesClassificationTask": _CLASSES,
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }
 """The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""
+
+_SCORED: Final[Mapping[str, Sequence[str]]] = {
+    "bleu_every_n_validations": ("bleu", "chrf"),
+    "wer_every_n_validations": ("wer", "per"),
+}
+"""Scores that not every validation logs, by the key of the task that says which ones do."""
 
 _REQUIRE_METRIC: Final = (".EarlyStopping", ".RunCheckpoint")
 _SHIPPED: Final = ("seqlab.", "lightning.", "torch.", "torchmetrics.")
@@ -148,13 +159,13 @@ def _check_logged(key: str, metric: Any, config: Mapping[str, Any]) -> None:
     names = logged_by(config)
     if names is None or _is_one_of(metric, names):
         return
-    task = str(config["task"]["_target_"]).rpartition(".")[2]
     lowered = metric.lower()
     near = difflib.get_close_matches(lowered, names, n=1) or difflib.get_close_matches(f"val/{lowered}", names, n=1)
     hint = f"did you mean {near[0]}? It" if near else "it"
     logs = f"{hint} logs {', '.join(names)}"
-    if metric in ("val/bleu", "val/chrf") and task == "TranslationTask":
-        raise InputError(f"{key}={metric} is needed at every validation: give task.bleu_every_n_validations=1")
+    for every, scores in _SCORED.items():
+        if metric in (f"val/{score}" for score in scores) and every in config["task"]:
+            raise InputError(f"{key}={metric} is needed at every validation: give task.{every}=1")
     raise InputError(f"{key}={metric} is not logged by validation, which decides; {logs}")
 
 
@@ -178,6 +189,10 @@ def logged_by(config: Mapping[str, Any]) -> list[str] | None:
         names = [name for name in names if name not in _OF_TARGETS] if several else _without_stars(names, _OF_TARGETS)
     if config["task"].get("bleu_every_n_validations") != 1:
         names = [name for name in names if name not in ("bleu", "chrf")]
+        names = [name for name in names if name not in _ERRORS] if several else _without_stars(names, _ERRORS)
+    for every, scores in _SCORED.items():
+        if every in config["task"] and config["task"][every] != 1:
+            names = [name for name in names if name not in scores]
     return [f"val/{name}" for name in names]
 
 

@@ -17,14 +17,26 @@ from seqlab.data.captions.presets import pictures_data, scenes_data
 from seqlab.data.captions.scenes import Scenes
 from seqlab.data.captions.sources import Described, Pictures
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.dna import DnaData, DnaSpec
+from seqlab.data.classification.fasta import FastaFiles, FastaLabels
 from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
-from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sentiment_data
+from seqlab.data.classification.motifs import Motif, MotifGrammar, Production, Stretch
+from seqlab.data.classification.presets import (
+    fasta_data,
+    labelled_data,
+    mr_data,
+    splice_data,
+    splice_grammar_data,
+    tiny_sentiment_data,
+)
 from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.classification.splice import SpliceGrammar, SpliceJunctions
 from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.drawn import DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
+from seqlab.data.core.folds import Folds
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.core.stream_data import Windows
@@ -36,9 +48,14 @@ from seqlab.data.forecasting.presets import observed_data, series_data, sine_dat
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.bases import BaseReading
+from seqlab.data.formats.clips import Clip, ClipFormat
+from seqlab.data.formats.fasta import FastaRecord
 from seqlab.data.formats.hub_sets import HubDataset
+from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
+from seqlab.data.formats.phonemes import Pronounced
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
@@ -82,6 +99,21 @@ from seqlab.data.regression.generated import Adding
 from seqlab.data.regression.module import AddingData, RegressionData
 from seqlab.data.regression.presets import adding_data, numbered_series_data
 from seqlab.data.regression.sources import NumberedSeries, NumberedSeriesFiles
+from seqlab.data.series_classification.archive import ArchiveSeries
+from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec
+from seqlab.data.series_classification.digits import DigitPixels, MovingDigit, MovingDigits
+from seqlab.data.series_classification.generated import Waveforms, waveform_posteriors
+from seqlab.data.series_classification.module import SeriesClassData
+from seqlab.data.series_classification.presets import (
+    basic_motions_data,
+    clips_data,
+    digit_pixels_data,
+    gunpoint_data,
+    labelled_series_data,
+    moving_digits_data,
+    waveforms_data,
+)
+from seqlab.data.series_classification.sources import ClipFiles, LabelledSeriesFiles
 from seqlab.data.tagging.batch import TaggingBatch, TaggingSpec
 from seqlab.data.tagging.grammar import Grammar
 from seqlab.data.tagging.hub import TaggedHub
@@ -99,8 +131,16 @@ from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
-from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
+from seqlab.data.translation.presets import (
+    cmudict_data,
+    kjv_web_data,
+    multi30k_data,
+    parallel_data,
+    pronunciation_data,
+)
+from seqlab.data.translation.pronunciations import CmuDict, PronunciationFiles
 from seqlab.data.translation.sources import ParallelFiles, ParallelTables
+from seqlab.data.translation.spoken import PronunciationBatch, PronunciationData, PronunciationSpec
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
@@ -114,8 +154,10 @@ __all__ = [
     "AnswerData",
     "AnswerHub",
     "AnswerSpec",
+    "ArchiveSeries",
     "AssociativeRecall",
     "BabiFiles",
+    "BaseReading",
     "Batch",
     "Batching",
     "Canon",
@@ -128,17 +170,28 @@ __all__ = [
     "ClassificationBatch",
     "ClassificationData",
     "ClassificationSpec",
+    "Clip",
+    "ClipFiles",
+    "ClipFormat",
+    "CmuDict",
     "Copy",
     "Cut",
     "DelayedRecall",
     "Described",
     "Dialogues",
+    "DigitPixels",
+    "DnaData",
+    "DnaSpec",
     "DrawnData",
     "Draws",
     "Dyck",
     "ExampleData",
     "ExampleLoader",
+    "FastaFiles",
+    "FastaLabels",
+    "FastaRecord",
     "Files",
+    "Folds",
     "ForecastBatch",
     "ForecastData",
     "ForecastSpec",
@@ -151,6 +204,8 @@ __all__ = [
     "LabelGenerator",
     "LabelledHub",
     "LabelledLines",
+    "LabelledSeries",
+    "LabelledSeriesFiles",
     "LabelledTables",
     "LabelledText",
     "LabellingBatch",
@@ -161,6 +216,10 @@ __all__ = [
     "LogMel",
     "MidiFiles",
     "ModularArithmetic",
+    "Motif",
+    "MotifGrammar",
+    "MovingDigit",
+    "MovingDigits",
     "MusicBatch",
     "MusicData",
     "MusicSpec",
@@ -177,6 +236,12 @@ __all__ = [
     "PianoRolls",
     "Pictures",
     "Piece",
+    "Production",
+    "Pronounced",
+    "PronunciationBatch",
+    "PronunciationData",
+    "PronunciationFiles",
+    "PronunciationSpec",
     "Recording",
     "Recordings",
     "RegressionBatch",
@@ -187,15 +252,21 @@ __all__ = [
     "SelectiveCopy",
     "SentencePair",
     "Series",
+    "SeriesClassBatch",
+    "SeriesClassData",
+    "SeriesClassSpec",
     "SeriesFiles",
     "SeriesFormat",
     "Sine",
     "Source",
     "Spec",
+    "SpliceGrammar",
+    "SpliceJunctions",
     "SpokenDigits",
     "StoryQuestion",
     "Stream",
     "StreamLoader",
+    "Stretch",
     "SubwordVocabulary",
     "SyntheticDigits",
     "TableFormat",
@@ -218,6 +289,7 @@ __all__ = [
     "TranslationSpec",
     "Utterance",
     "Vocabulary",
+    "Waveforms",
     "WindowCut",
     "Windows",
     "WordReading",
@@ -227,24 +299,32 @@ __all__ = [
     "adding_data",
     "answer_data",
     "babi_data",
+    "basic_motions_data",
     "canon_data",
     "chitchat_data",
     "chorales_data",
+    "clips_data",
+    "cmudict_data",
     "copy_data",
     "delayed_recall_data",
     "dialogues_data",
+    "digit_pixels_data",
     "dyck_data",
     "ewt_data",
+    "fasta_data",
     "from_options",
     "grammar_data",
+    "gunpoint_data",
     "hello_data",
     "hub_data",
     "king_james_data",
     "kjv_web_data",
     "labelled_data",
+    "labelled_series_data",
     "load_vocabulary",
     "midi_data",
     "modular_data",
+    "moving_digits_data",
     "mqar_data",
     "mr_data",
     "multi30k_data",
@@ -254,6 +334,7 @@ __all__ = [
     "parity_data",
     "permutation_data",
     "pictures_data",
+    "pronunciation_data",
     "ptb_data",
     "read_spec",
     "recordings_data",
@@ -262,12 +343,16 @@ __all__ = [
     "selective_copy_data",
     "series_data",
     "sine_data",
+    "splice_data",
+    "splice_grammar_data",
     "spoken_digits_data",
     "synthetic_digits_data",
     "tagged_data",
     "text_data",
     "threshold_data",
     "tiny_sentiment_data",
+    "waveform_posteriors",
+    "waveforms_data",
     "wnut17_data",
     "world_data",
 ]

@@ -22,6 +22,7 @@ from seqlab.nn.gradients import (
     truncation_bias,
 )
 from seqlab.nn.lags import norms_by_lag
+from seqlab.nn.layers.bag import BagEncoder
 from seqlab.nn.layers.bidirectional import Bidirectional
 from seqlab.nn.layers.encoder import Encoder
 from seqlab.nn.layers.init import initialize
@@ -34,6 +35,7 @@ from seqlab.nn.models.beams import Translations
 from seqlab.nn.models.captioner import Captioner, FeatureInput, PictureInput
 from seqlab.nn.models.characters import CharacterEncoder
 from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.clips import ConvFrameInput
 from seqlab.nn.models.crf import CRF, bio_constraints
 from seqlab.nn.models.ctc import SymbolHead, Transcriber, beam_labels, greedy_labels
 from seqlab.nn.models.decoder import Decoder
@@ -60,11 +62,13 @@ __all__ = [
     "Answerer",
     "Attention",
     "AttentionPooling",
+    "BagEncoder",
     "Bidirectional",
     "Captioner",
     "CharacterEncoder",
     "ClassHead",
     "Classifier",
+    "ConvFrameInput",
     "CoupledLSTMCell",
     "Decoder",
     "Encoder",

@@ -36,6 +36,7 @@ _FILES: Final = (
     "hparams.yaml",
     "metrics.csv",
     "logger.json",
+    "answers.png",
     "classes.csv",
     "confusion.csv",
     "entities.csv",

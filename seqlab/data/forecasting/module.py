@@ -12,17 +12,16 @@ from seqlab.data.core.batch import SPLITS, pad
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, percent
-from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec, features_of, format_values
+from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec, features_of
 from seqlab.data.forecasting.sources import SeriesSource
 from seqlab.data.forecasting.windows import WindowCut, naive_scales
-from seqlab.data.formats.missing import MISSING_CHOICES, filled
+from seqlab.data.formats.missing import check_missing, filled
 from seqlab.data.formats.series import Series
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
-
-_DIGITS = 2.0**-24  # the relative error of a number in float32
 
 
 class ForecastData(ExampleData):
@@ -62,9 +61,7 @@ class ForecastData(ExampleData):
         self.source = source
         self.cut = cut
         self.season = check_whole_number("data.season", season, 1)
-        if missing not in MISSING_CHOICES:
-            raise InputError(f"data.missing={missing} must be one of {', '.join(MISSING_CHOICES)}")
-        self.missing = missing
+        self.missing = check_missing(missing)
 
     @cached_property
     def series(self) -> Sequence[Series]:
@@ -95,7 +92,7 @@ class ForecastData(ExampleData):
             missing=self.missing,
             means=tuple(means.tolist()),
             stds=tuple(stds.tolist()),
-            format=format_values(self.source.format),
+            format=self.source.format.plain(),
         )
         self._inputs  # noqa: B018 - a missing value is refused
         return spec
@@ -104,18 +101,7 @@ class ForecastData(ExampleData):
     def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and deviation of each feature over the training parts."""
         parts = np.concatenate([series.values[: self._train_end(series)] for series in self.series])
-        names = self._names
-        for number, name in enumerate(names):
-            if np.isnan(parts[:, number]).all():
-                raise InputError(f"{self.source}: {name} has no value in the training part; leave the column out")
-        means, stds = np.nanmean(parts, 0), np.nanstd(parts, 0)
-        for name, mean, std in zip(names, means, stds, strict=True):
-            if 0 < std < 1000 * _DIGITS * abs(mean):
-                raise InputError(
-                    f"{self.source}: {name} is {mean:.10g} give or take {std:.3g}, which float32 cannot resolve; "
-                    "subtract a constant from it"
-                )
-        return means, np.where(stds > 0, stds, 1.0)
+        return feature_statistics(parts, self._names, self.source)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -189,17 +175,12 @@ class ForecastData(ExampleData):
             notes.append(f"steps differ from series to series ({', '.join(steps[:4])})")
         if short := sum(self._train_end(series) < self.cut.context + self.cut.horizon for series in self.series):
             notes.append(f"{counted(short, 'series')} shorter than data.context={self.cut.context}")
-        constant = [n for n, std in zip(self._names, self._raw_stds, strict=True) if std == 0]
-        if constant:
+        parts = np.concatenate([series.values[: self._train_end(series)] for series in self.series])
+        if constant := constant_features(parts, self._names):
             notes.append(f"constant: {', '.join(constant[:4])}")
         if nowhere := sum(bool(np.isnan(scales).any()) for scales in self._scales):
             notes.append(f"no MASE for {counted(nowhere, 'series')}, whose seasonal differences are all 0 or unknown")
         return notes
-
-    @property
-    def _raw_stds(self) -> list[float]:
-        parts = np.concatenate([series.values[: self._train_end(series)] for series in self.series])
-        return [float(value) for value in np.nanstd(parts, 0)]
 
     def lengths(self, split: str) -> NDArray[np.int64]:
         """The number of steps before the origin that each window reads, ``(N,)``."""

@@ -1,4 +1,4 @@
-"""Windows of series: the origins of each split, and the numbers around an origin."""
+"""Windows of series: the origins of each split, and the scale of errors."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Missing values of series: refused, carried forward, or left for the model."""
+"""Missing values of series: refused, carried forward, or left for the model to be told of."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,17 @@ from seqlab.data.formats.series import Series
 from seqlab.errors import InputError
 
 MISSING_CHOICES = ("refuse", "forward", "mask")
+
+
+def check_missing(choice: str) -> str:
+    """Checks that ``data.missing`` is one of the choices, and returns it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if choice not in MISSING_CHOICES:
+        raise InputError(f"data.missing={choice} must be one of {', '.join(MISSING_CHOICES)}")
+    return choice
 
 
 def filled(

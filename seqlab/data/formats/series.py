@@ -1,9 +1,9 @@
 """Series of numbers in files: wide tables, long tables with an id, and arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from seqlab.data.formats.number_columns import Columns, numbers, read_columns
 from seqlab.data.formats.separators import separator_of
 from seqlab.data.formats.times import Grid, check_forward, grid_of, read_times, shown
 from seqlab.errors import InputError
+
+TIME_GAP: Final = "the time since the row before"
+"""The name of the feature that ``SeriesFormat.time_gaps`` adds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,10 @@ class SeriesFormat:
                         f"data.{option}={getattr(self, option)} needs the column of times: give data.time="
                     )
 
+    def plain(self) -> dict[str, Any]:
+        """The fields as plain values, which make the same format again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 def read_series(file: Path, form: SeriesFormat, features: Sequence[str], num_known: int = 0) -> list[Series]:
     """Reads the series of a file.
@@ -99,7 +106,13 @@ def read_series(file: Path, form: SeriesFormat, features: Sequence[str], num_kno
         InputError: the file is broken or lacks a column, a value is no number or infinite, a time runs backwards or
             lies between two steps; names file and line.
     """
-    columns = read_columns(file, form.encoding, form.separator)
+    return series_of(file, read_columns(file, form.encoding, form.separator), form, features, num_known)
+
+
+def series_of(
+    file: Path, columns: Columns, form: SeriesFormat, features: Sequence[str], num_known: int = 0
+) -> list[Series]:
+    """The series in the columns of a file; see :func:`read_series`."""
     if not len(columns):
         raise InputError(f"{file} has no row; give it at least one")
     names = list(features) or [name for name in columns.values if name not in (form.time, form.id)]
@@ -121,16 +134,25 @@ def feature_names(file: Path, form: SeriesFormat) -> list[str]:
 def _by_id(file: Path, columns: Columns, form: SeriesFormat, values: Any, times: Any) -> list[Series]:
     if form.id is None:
         return [Series(file.stem, values, columns.places, times)]
-    ids = [str(each).strip() for each in columns.column(form.id, "data.id")]
-    rows: dict[str, list[int]] = {}
-    for number, name in enumerate(ids):
-        if not name or name == "nan":
-            raise InputError(f"{columns.places[number]}: {form.id} is empty; every row needs the id of its series")
-        rows.setdefault(name, []).append(number)
     return [
         Series(name, values[at], [columns.places[i] for i in at], None if times is None else times[at])
-        for name, at in rows.items()
+        for name, at in rows_by_id(columns, form.id).items()
     ]
+
+
+def rows_by_id(columns: Columns, id_column: str) -> dict[str, list[int]]:
+    """The numbers of the rows of each series, in the order of their first rows.
+
+    Raises:
+        InputError: there is no such column, or a row has no id.
+    """
+    rows: dict[str, list[int]] = {}
+    for number, each in enumerate(columns.column(id_column, "data.id")):
+        name = str(each).strip()
+        if not name or name == "nan":
+            raise InputError(f"{columns.places[number]}: {id_column} is empty; every row needs the id of its series")
+        rows.setdefault(name, []).append(number)
+    return rows
 
 
 def _series(series: Series, form: SeriesFormat, num_known: int) -> Series:

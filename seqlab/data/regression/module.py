@@ -14,7 +14,7 @@ from seqlab.data.core.drawn import Drawn, DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.summary import SplitSummary, counted, percent
-from seqlab.data.formats.missing import MISSING_CHOICES, filled
+from seqlab.data.formats.missing import check_missing, filled
 from seqlab.data.formats.series import SeriesFormat
 from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
 from seqlab.data.regression.generated import Adding
@@ -43,9 +43,7 @@ class RegressionData(ExampleData):
     def __init__(self, source: NumberedSource, batching: Batching = Batching(), missing: str = "refuse") -> None:
         super().__init__(batching)
         self.source = source
-        if missing not in MISSING_CHOICES:
-            raise InputError(f"data.missing={missing} must be one of {', '.join(MISSING_CHOICES)}")
-        self.missing = missing
+        self.missing = check_missing(missing)
 
     def rows(self, split: str) -> Sequence[NumberedSeries]:
         """The series of a split, with their numbers."""

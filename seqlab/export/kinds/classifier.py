@@ -32,12 +32,12 @@ def plan(model: Classifier, sizes: Mapping[str, Any]) -> Export:
     copied = scanned(model)
     num_classes, real = model.head.output.out_features, real_dtype(model)
     embedding = model.input.embedding
-    width = model.input.output_size
+    step_shape = model.input.step_shape
 
     def inputs(lengths: Sizes, generator: torch.Generator) -> Tensor:
         if embedding is not None:
             return random_tokens(embedding.num_embeddings, lengths, generator)
-        return torch.randn(lengths["batch"], lengths["time"], width, generator=generator).to(real)
+        return torch.randn(lengths["batch"], lengths["time"], *step_shape, generator=generator).to(real)
 
     def sample(lengths: Sizes, generator: torch.Generator) -> Arguments:
         return inputs(lengths, generator), random_lengths(lengths, generator)
@@ -49,7 +49,8 @@ def plan(model: Classifier, sizes: Mapping[str, Any]) -> Export:
     if embedding is not None:
         read = token_port("inputs")
     else:
-        read = Port("inputs", real, ("batch", "time", width), "a vector a step; padding on the right")
+        what = "a vector a step" if len(step_shape) == 1 else "a picture a step"
+        read = Port("inputs", real, ("batch", "time", *step_shape), f"{what}; padding on the right")
     logits = Port("logits", real, ("batch", num_classes), "scores of the classes; softmax makes them P")
     forward = Program(
         "forward",

@@ -107,6 +107,10 @@ class FrameInput(Input):
         self.standardize = Standardize(num_features)
         self.projection = None if embedding_size is None else nn.Linear(width, embedding_size)
 
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        return (self.num_features,)
+
     def load_statistics(self, mean: Tensor, std: Tensor) -> None:
         self.standardize.load(mean, std)
 

@@ -39,6 +39,11 @@ class Input(nn.Module):
         self.output_size = check_size("output_size", output_size)
         self.embedding: nn.Embedding | None = None
 
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The shape of what is read at each step: () for a token's number, else that of a step's numbers."""
+        return () if self.embedding is not None else (self.output_size,)
+
     def load_vectors(self, vectors: Tensor) -> None:
         """Gives the embedding pretrained vectors.
 

