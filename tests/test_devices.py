@@ -12,6 +12,7 @@ from tests.data_parallel import trained
 from tests.numbers_language import of_numbers, write_numbers
 from tests.served import DEVICE
 from tests.shipped import shipped_tasks, task_of
+from tests.spelled_words import of_words
 from tests.tones import of_tones
 
 STEPS = 12
@@ -30,18 +31,23 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
     few = text[-2:]
     uneven = {
         "classification": ["experiment=tiny_sentiment", "model.dropout=0", "data.batch_size=2"],
+        "dna": ["experiment=dna", "data.sizes=[61,21,21]", "data.batch_size=8"],
         "tagging": ["experiment=grammar_tagger", "model.word_dropout=0", "data.sizes=[61,21,21]", "model.decoder=crf"],
         "translation": [*of_numbers(numbers), "data.eval_batch_size=6", "task.bleu_every_n_validations=1"],
         "series_classification": ["experiment=waveforms", "data.sizes=[61,13,13]", "data.batch_size=8"],
+        "pronunciation": [each for each in of_words(tmp_path_factory.mktemp("words")) if "trainer" not in each],
         "forecasting": ["experiment=sine_forecast", "data.steps=240", "data.batch_size=8"],
         "music": ["experiment=canon", "data.sizes=[20,5,5]", "data.frames=20", "data.batch_size=4"],
         "transcription": of_tones(tmp_path_factory.mktemp("tones"), 26, "model.output_dropout=0"),
-        "captions": ["experiment=scenes", "data.sizes=[22,5,5]", "data.batch_size=6", "model.hidden_size=12"],
+        "captions": ["experiment=scenes", "model.embedding_dropout=0", "data.sizes=[22,5,5]", "data.batch_size=6", "model.hidden_size=12"],
+        "labelling": ["experiment=parity", "data=dyck", "data.length=9", "data.sizes=[45,9,9]", "data.batch_size=8"],
+        "regression": ["experiment=adding", "data.length=9", "data.sizes=[45,9,9]", "data.batch_size=8"],
         "answers": ["experiment=world_answers", "model.embedding_dropout=0", "model.output_dropout=0"],
     }
     uneven["classification"] += ["callbacks.examples.print_test=false"]
     uneven["tagging"] += ["data.batch_size=8"]
     uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=6"]
+    uneven["pronunciation"] += ["model.embedding_dropout=0", "model.output_dropout=0"]
     uneven["answers"] += ["data.stories=[20,4,5]", "data.questions=3", "data.batch_size=8"]
     return {
         "language_model": [
@@ -80,13 +86,17 @@ NAMES = (
     "documents",
     "time_sum",
     "classification",
+    "dna",
     "tagging",
     "translation",
     "series_classification",
+    "pronunciation",
     "forecasting",
     "music",
     "transcription",
     "captions",
+    "labelling",
+    "regression",
     "answers",
 )
 

@@ -259,6 +259,24 @@ def test_an_engine_that_ignores_lengths_is_caught(monkeypatch):
         check_cell(LSTMCell)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_engine_that_ignores_resets_is_caught(monkeypatch, reverse):
+    def off(cell, x, state, lengths, resets=None):
+        return right(cell, x, state, lengths, resets if (lengths is None) == reverse else None)
+
+    right = native.run
+    monkeypatch.setattr(native, "run", off)
+    with pytest.raises(AssertionError, match=f"resets: native against each segment .*reverse={reverse}: off by"):
+        check_cell(LSTMCell)
+
+
+def test_a_reference_that_ignores_resets_is_caught(monkeypatch):
+    right = loop.run
+    monkeypatch.setattr(loop, "run", lambda cell, x, state, lengths, resets=None: right(cell, x, state, lengths))
+    with pytest.raises(AssertionError, match="resets: loop against each segment by itself, lengths None"):
+        check_cell(TinyCell)
+
+
 def test_an_engine_with_another_gradient_is_caught(monkeypatch):
     def off(cell, x, state, lengths):
         output, final = right(cell, x, state, lengths)

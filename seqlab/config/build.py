@@ -106,6 +106,13 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
         _call("model.input", node, input_of(model, "data.vectors").load_vectors, vectors)
     if (statistics := spec.statistics()) is not None:
         _call("model.input", node, input_of(model, "data of numbers").load_statistics, *statistics)
+    if (statistics := spec.target_statistics()) is not None:
+        if (load := getattr(getattr(model, "head", None), "load_statistics", None)) is None:
+            raise InputError(
+                f"model: numbers that are answered expect a model whose head has load_statistics, as NumberHead has, "
+                f"got {type(model).__name__}"
+            )
+        _call("model.head", node, load, *statistics)
     return model
 
 
@@ -305,7 +312,9 @@ def _check_kind(config: Config, spec: Spec) -> None:
         taken = get_type_hints(task_class(config).__init__).get("spec")
     except Exception:  # hints of a class of the user's own may name what is imported for types alone
         return
-    if isinstance(taken, type) and issubclass(taken, Spec) and not isinstance(spec, taken):
+    if not isinstance(taken, type) or not issubclass(taken, Spec) or taken is Spec:
+        return
+    if not isinstance(spec, taken) or spec.kind != taken.kind:
         raise InputError(
             f"task ({config['task']['_target_']}) is for data of kind {taken.kind}, and data "
             f"({config['data']['_target_']}) is of kind {spec.kind}: choose a task and data of one kind"

@@ -11,6 +11,9 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "perplexity": "min",
     "bits_per_character": "min",
     "accuracy": "max",
+    "last_accuracy": "max",
+    "sequence_accuracy": "max",
+    "bayes_accuracy": "max",
     "unseen_accuracy": "max",
     "macro_f1": "max",
     "entity_precision": "max",
@@ -21,39 +24,58 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "note_f1": "max",
     "wer": "min",
     "cer": "min",
+    "per": "min",
     "exact_match": "max",
     "mae": "min",
     "rmse": "min",
     "crps": "min",
     "mase": "min",
+    "mse": "min",
+    "r2": "max",
 }
 """Whether the lowest or the highest value of a metric is best, by its name behind ``val/`` or ``test/``."""
 
 UNDIRECTED: Final[Mapping[str, str]] = {"coverage": "crps"}
 """Metrics of which neither the lowest nor the highest value is best, and what decides instead."""
 
-PER_CLASS: Final = ("accuracy", "entity_f1", "mae", "rmse", "crps")
-"""Metrics that are also logged for each tag, type or target: ``accuracy_NOUN``, ``entity_f1_PER``, ``mae_wind``."""
+PER_CLASS: Final = (
+    *("accuracy", "entity_f1", "mae", "rmse", "crps", "mse", "r2"),
+    *("loss", "last_accuracy", "sequence_accuracy"),
+)
+"""Metrics that are also logged for each tag, type, target or length: ``accuracy_NOUN``, ``entity_f1_PER``,
+``mae_wind``, ``accuracy_1024``."""
 
 _TOKENS: Final = ("loss", "perplexity", "accuracy")
 _CLASSES: Final = ("loss", "accuracy", "macro_f1")
 _ENTITIES: Final = ("entity_precision", "entity_recall", "entity_f1", "entity_f1_*")
 _ERRORS: Final = ("mae", "rmse", "crps")  # of one target; of several, one for each target
-_ONE_TARGET: Final = ("seqlab.data.sine_data", "seqlab.data.threshold_data")
+_OF_NUMBERS: Final = ("mse", "rmse", "mae", "r2")  # likewise
+_OF_TARGETS: Final = (*_ERRORS, "mse", "r2")
+_ONE_TARGET: Final = ("seqlab.data.adding_data", "seqlab.data.sine_data", "seqlab.data.threshold_data")
 LOGGED: Final[Mapping[str, Sequence[str]]] = {
     "LanguageModelTask": (*_TOKENS, "bits_per_character"),
     "CountingTask": (*_TOKENS, "bits_per_character"),
     "ClassificationTask": _CLASSES,
+    "DnaTask": (*_CLASSES, "bayes_accuracy"),
     "AnswerTask": _CLASSES,
     "TaggingTask": ("loss", "accuracy", "unseen_accuracy", "accuracy_*", *_ENTITIES),
     "TranslationTask": (*_TOKENS, "bleu", "chrf"),
+    "PronunciationTask": (*_TOKENS, "wer", "per"),
     "TranscriptionTask": ("loss", "wer", "cer", "exact_match"),
     "CaptionTask": (*_TOKENS, "bleu", "exact_match"),
     "MusicTask": ("loss", "note_f1"),
+    "LabellingTask": ("loss", "accuracy", "last_accuracy", "sequence_accuracy"),
+    "RegressionTask": ("loss", *_OF_NUMBERS, *(f"{name}_*" for name in _OF_NUMBERS)),
     "SeriesClassificationTask": _CLASSES,
     "ForecastTask": ("loss", "mase", *_ERRORS, *(f"{name}_*" for name in _ERRORS), "coverage"),
 }
 """The metrics that the validation of each shipped task may log; ``*`` stands for a tag or a type of entities."""
+
+_SCORED: Final[Mapping[str, Sequence[str]]] = {
+    "bleu_every_n_validations": ("bleu", "chrf"),
+    "wer_every_n_validations": ("wer", "per"),
+}
+"""Scores that not every validation logs, by the key of the task that says which ones do."""
 
 _REQUIRE_METRIC: Final = (".EarlyStopping", ".RunCheckpoint")
 _SHIPPED: Final = ("seqlab.", "lightning.", "torch.", "torchmetrics.")
@@ -137,13 +159,13 @@ def _check_logged(key: str, metric: Any, config: Mapping[str, Any]) -> None:
     names = logged_by(config)
     if names is None or _is_one_of(metric, names):
         return
-    task = str(config["task"]["_target_"]).rpartition(".")[2]
     lowered = metric.lower()
     near = difflib.get_close_matches(lowered, names, n=1) or difflib.get_close_matches(f"val/{lowered}", names, n=1)
     hint = f"did you mean {near[0]}? It" if near else "it"
     logs = f"{hint} logs {', '.join(names)}"
-    if metric in ("val/bleu", "val/chrf") and task == "TranslationTask":
-        raise InputError(f"{key}={metric} is needed at every validation: give task.bleu_every_n_validations=1")
+    for every, scores in _SCORED.items():
+        if metric in (f"val/{score}" for score in scores) and every in config["task"]:
+            raise InputError(f"{key}={metric} is needed at every validation: give task.{every}=1")
     raise InputError(f"{key}={metric} is not logged by validation, which decides; {logs}")
 
 
@@ -164,9 +186,13 @@ def logged_by(config: Mapping[str, Any]) -> list[str] | None:
     if _has_entities(config.get("data", {})) is False:
         names = [name for name in names if name not in _ENTITIES]
     if (several := _has_several_targets(config.get("data", {}))) is not None:
-        names = [name for name in names if name not in _ERRORS] if several else _without_stars(names, _ERRORS)
+        names = [name for name in names if name not in _OF_TARGETS] if several else _without_stars(names, _OF_TARGETS)
     if config["task"].get("bleu_every_n_validations") != 1:
         names = [name for name in names if name not in ("bleu", "chrf")]
+        names = [name for name in names if name not in _ERRORS] if several else _without_stars(names, _ERRORS)
+    for every, scores in _SCORED.items():
+        if every in config["task"] and config["task"][every] != 1:
+            names = [name for name in names if name not in scores]
     return [f"val/{name}" for name in names]
 
 
@@ -184,7 +210,7 @@ def _has_entities(data: Mapping[str, Any]) -> bool | None:
 
 
 def _has_several_targets(data: Mapping[str, Any]) -> bool | None:
-    """Whether several targets are forecast; None where the configuration doesn't say."""
+    """Whether several targets are forecast or answered; None where the configuration doesn't say."""
     targets = data.get("targets")
     if isinstance(targets, list):
         return len(targets) > 1

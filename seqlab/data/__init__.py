@@ -17,13 +17,26 @@ from seqlab.data.captions.presets import pictures_data, scenes_data
 from seqlab.data.captions.scenes import Scenes
 from seqlab.data.captions.sources import Described, Pictures
 from seqlab.data.classification.batch import ClassificationBatch, ClassificationSpec
+from seqlab.data.classification.dna import DnaData, DnaSpec
+from seqlab.data.classification.fasta import FastaFiles, FastaLabels
 from seqlab.data.classification.hub import LabelledHub
 from seqlab.data.classification.module import ClassificationData
-from seqlab.data.classification.presets import labelled_data, mr_data, tiny_sentiment_data
+from seqlab.data.classification.motifs import Motif, MotifGrammar, Production, Stretch
+from seqlab.data.classification.presets import (
+    fasta_data,
+    labelled_data,
+    mr_data,
+    splice_data,
+    splice_grammar_data,
+    tiny_sentiment_data,
+)
 from seqlab.data.classification.sources import LabelledLines, LabelledTables, TinySentiment
+from seqlab.data.classification.splice import SpliceGrammar, SpliceJunctions
 from seqlab.data.core.batch import IGNORE_INDEX, Batch, Spec, read_spec
 from seqlab.data.core.cut import Cut
+from seqlab.data.core.drawn import DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
+from seqlab.data.core.folds import Folds
 from seqlab.data.core.options import from_options
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.data.core.stream_data import Windows
@@ -35,15 +48,33 @@ from seqlab.data.forecasting.presets import observed_data, series_data, sine_dat
 from seqlab.data.forecasting.sources import SeriesFiles
 from seqlab.data.forecasting.windows import WindowCut
 from seqlab.data.formats.babi import StoryQuestion
+from seqlab.data.formats.bases import BaseReading
 from seqlab.data.formats.clips import Clip, ClipFormat
+from seqlab.data.formats.fasta import FastaRecord
 from seqlab.data.formats.hub_sets import HubDataset
 from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair
 from seqlab.data.formats.paths import Files
+from seqlab.data.formats.phonemes import Pronounced
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.data.formats.tables import LabelledText, TableFormat
 from seqlab.data.formats.tag_files import TagFormat
+from seqlab.data.labelling.automata import Dyck, ModularArithmetic, Parity, Permutations
+from seqlab.data.labelling.batch import LabellingBatch, LabellingSpec
+from seqlab.data.labelling.memory import AssociativeRecall, Copy, DelayedRecall, SelectiveCopy
+from seqlab.data.labelling.module import LabellingData
+from seqlab.data.labelling.presets import (
+    copy_data,
+    delayed_recall_data,
+    dyck_data,
+    modular_data,
+    mqar_data,
+    parity_data,
+    permutation_data,
+    selective_copy_data,
+)
+from seqlab.data.labelling.sources import LabelGenerator
 from seqlab.data.language_model.batch import LanguageModelSpec
 from seqlab.data.language_model.conversations import Chitchat, Dialogues
 from seqlab.data.language_model.hub import Hub
@@ -63,6 +94,11 @@ from seqlab.data.music.generated import Canon
 from seqlab.data.music.module import MusicData
 from seqlab.data.music.presets import canon_data, chorales_data, midi_data, rolls_data
 from seqlab.data.music.sources import Chorales, MidiFiles, PianoRolls, Piece
+from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
+from seqlab.data.regression.generated import Adding
+from seqlab.data.regression.module import AddingData, RegressionData
+from seqlab.data.regression.presets import adding_data, numbered_series_data
+from seqlab.data.regression.sources import NumberedSeries, NumberedSeriesFiles
 from seqlab.data.series_classification.archive import ArchiveSeries
 from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec
 from seqlab.data.series_classification.digits import DigitPixels, MovingDigit, MovingDigits
@@ -95,8 +131,16 @@ from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
-from seqlab.data.translation.presets import kjv_web_data, multi30k_data, parallel_data
+from seqlab.data.translation.presets import (
+    cmudict_data,
+    kjv_web_data,
+    multi30k_data,
+    parallel_data,
+    pronunciation_data,
+)
+from seqlab.data.translation.pronunciations import CmuDict, PronunciationFiles
 from seqlab.data.translation.sources import ParallelFiles, ParallelTables
+from seqlab.data.translation.spoken import PronunciationBatch, PronunciationData, PronunciationSpec
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, load_vocabulary
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
@@ -104,12 +148,16 @@ from seqlab.data.vocabulary.words import WordVocabulary
 
 __all__ = [
     "IGNORE_INDEX",
+    "Adding",
+    "AddingData",
     "AnswerBatch",
     "AnswerData",
     "AnswerHub",
     "AnswerSpec",
     "ArchiveSeries",
+    "AssociativeRecall",
     "BabiFiles",
+    "BaseReading",
     "Batch",
     "Batching",
     "Canon",
@@ -125,13 +173,25 @@ __all__ = [
     "Clip",
     "ClipFiles",
     "ClipFormat",
+    "CmuDict",
+    "Copy",
     "Cut",
+    "DelayedRecall",
     "Described",
     "Dialogues",
     "DigitPixels",
+    "DnaData",
+    "DnaSpec",
+    "DrawnData",
+    "Draws",
+    "Dyck",
     "ExampleData",
     "ExampleLoader",
+    "FastaFiles",
+    "FastaLabels",
+    "FastaRecord",
     "Files",
+    "Folds",
     "ForecastBatch",
     "ForecastData",
     "ForecastSpec",
@@ -141,34 +201,55 @@ __all__ = [
     "HubDataset",
     "KingJames",
     "KingJamesToWorldEnglish",
+    "LabelGenerator",
     "LabelledHub",
     "LabelledLines",
     "LabelledSeries",
     "LabelledSeriesFiles",
     "LabelledTables",
     "LabelledText",
+    "LabellingBatch",
+    "LabellingData",
+    "LabellingSpec",
     "LanguageModelData",
     "LanguageModelSpec",
     "LogMel",
     "MidiFiles",
+    "ModularArithmetic",
+    "Motif",
+    "MotifGrammar",
     "MovingDigit",
     "MovingDigits",
     "MusicBatch",
     "MusicData",
     "MusicSpec",
     "NamedPicture",
+    "NumberedSeries",
+    "NumberedSeriesFiles",
     "ObservedSeries",
     "PairFormat",
     "ParallelFiles",
     "ParallelHub",
     "ParallelTables",
+    "Parity",
+    "Permutations",
     "PianoRolls",
     "Pictures",
     "Piece",
+    "Production",
+    "Pronounced",
+    "PronunciationBatch",
+    "PronunciationData",
+    "PronunciationFiles",
+    "PronunciationSpec",
     "Recording",
     "Recordings",
+    "RegressionBatch",
+    "RegressionData",
+    "RegressionSpec",
     "RollStream",
     "Scenes",
+    "SelectiveCopy",
     "SentencePair",
     "Series",
     "SeriesClassBatch",
@@ -179,10 +260,13 @@ __all__ = [
     "Sine",
     "Source",
     "Spec",
+    "SpliceGrammar",
+    "SpliceJunctions",
     "SpokenDigits",
     "StoryQuestion",
     "Stream",
     "StreamLoader",
+    "Stretch",
     "SubwordVocabulary",
     "SyntheticDigits",
     "TableFormat",
@@ -212,6 +296,7 @@ __all__ = [
     "WordVectors",
     "WordVocabulary",
     "World",
+    "adding_data",
     "answer_data",
     "babi_data",
     "basic_motions_data",
@@ -219,9 +304,14 @@ __all__ = [
     "chitchat_data",
     "chorales_data",
     "clips_data",
+    "cmudict_data",
+    "copy_data",
+    "delayed_recall_data",
     "dialogues_data",
     "digit_pixels_data",
+    "dyck_data",
     "ewt_data",
+    "fasta_data",
     "from_options",
     "grammar_data",
     "gunpoint_data",
@@ -233,19 +323,28 @@ __all__ = [
     "labelled_series_data",
     "load_vocabulary",
     "midi_data",
+    "modular_data",
     "moving_digits_data",
+    "mqar_data",
     "mr_data",
     "multi30k_data",
+    "numbered_series_data",
     "observed_data",
     "parallel_data",
+    "parity_data",
+    "permutation_data",
     "pictures_data",
+    "pronunciation_data",
     "ptb_data",
     "read_spec",
     "recordings_data",
     "rolls_data",
     "scenes_data",
+    "selective_copy_data",
     "series_data",
     "sine_data",
+    "splice_data",
+    "splice_grammar_data",
     "spoken_digits_data",
     "synthetic_digits_data",
     "tagged_data",

@@ -21,7 +21,8 @@ from torch.nn.utils import parametrize
 
 from seqlab.errors import InputError
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.recurrent import Recurrent, flip_valid
+from seqlab.nn.layers.order import flip_valid
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.crf import CRF
 from seqlab.nn.models.tag_head import TagHead
@@ -107,7 +108,14 @@ class _Scanned(nn.Module):
     def initial_state(self, batch_size: int, *, like: Tensor) -> State:
         return self.cell.initial_state(batch_size, like=like)
 
-    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State | None = None, lengths: Tensor | None = None, is_first: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        if is_first is not None:
+            raise InputError(
+                "is_first: an exported layer begins anew at the beginning of a call alone; call it once for each "
+                "segment, with the initial state"
+            )
         if state is None:
             state = self.cell.initial_state(x.size(0), like=x)
         # A streaming step has one for good. A free length is no int while it is exported.

@@ -44,9 +44,11 @@ from seqlab.nn.models.frame_model import FrameHead, FrameModel, compose
 from seqlab.nn.models.frames import FrameInput, Standardize
 from seqlab.nn.models.heads import AnswerHead, ClassHead, TokenHead
 from seqlab.nn.models.inputs import Input, TokenInput, WordInput
+from seqlab.nn.models.labeller import Labeller, StepHead
 from seqlab.nn.models.language_model import LanguageModel, NextTokenModel
 from seqlab.nn.models.ngram import KneserNey
 from seqlab.nn.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, Pooling
+from seqlab.nn.models.regressor import NumberHead, Regressor
 from seqlab.nn.models.tag_head import TagHead
 from seqlab.nn.models.tagger import Tagger
 from seqlab.nn.models.translator import EncoderDecoder, Translator
@@ -83,6 +85,7 @@ __all__ = [
     "Input",
     "KneserNey",
     "LSTMCell",
+    "Labeller",
     "LanguageModel",
     "LastPooling",
     "LayerCall",
@@ -96,6 +99,7 @@ __all__ = [
     "MinLSTMCell",
     "ModuleCell",
     "NextTokenModel",
+    "NumberHead",
     "PeepholeLSTMCell",
     "PictureInput",
     "Pooling",
@@ -103,9 +107,11 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "RecurrentCell",
+    "Regressor",
     "SLSTMCell",
     "SequenceEncoder",
     "Standardize",
+    "StepHead",
     "SymbolHead",
     "TagHead",
     "Tagger",

@@ -82,6 +82,22 @@ def check_lengths(lengths: Tensor, x: Tensor) -> Tensor:
     return lengths.to(device=x.device, dtype=torch.int64)
 
 
+def check_is_first(is_first: Tensor, x: Tensor) -> Tensor:
+    """``is_first``: truth values ``(B,)`` or ``(B, T)`` on the device of ``x``."""
+    if not isinstance(is_first, Tensor):
+        raise TypeError(f"is_first: expected a boolean tensor, got {type(is_first).__name__}; use torch.tensor(...)")
+    if is_first.dtype != torch.bool:
+        raise TypeError(f"is_first: expected a boolean tensor, got {is_first.dtype}; use is_first.bool()")
+    if is_first.shape not in (x.shape[:1], x.shape[:2]):
+        rows, steps = x.shape[:2]
+        raise ValueError(
+            f"is_first: expected shape ({rows},), for the first step, or ({rows}, {steps}), got {tuple(is_first.shape)}"
+        )
+    if is_first.device != x.device:
+        raise ValueError(f"is_first: expected a tensor on {x.device}, where x is, got {is_first.device}")
+    return is_first
+
+
 def method_of(module: nn.Module, name: str) -> object:
     """The function that a module's class defines for ``name``, also where the module is parametrized."""
     return getattr(type_before_parametrizations(module), name)

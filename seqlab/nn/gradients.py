@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_lengths
-from seqlab.nn.layers.recurrent import flip_valid
+from seqlab.nn.layers.order import flip_valid
 from seqlab.nn.unrolled import recurrent_layers, unrolled
 
 Loss = Callable[[], Tensor]

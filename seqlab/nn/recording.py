@@ -8,9 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from seqlab.nn.arguments import check_input, check_lengths
+from seqlab.nn.arguments import check_input, check_is_first, check_lengths
 from seqlab.nn.cells.base import RecurrentCell
-from seqlab.nn.layers.recurrent import Recurrent, flip_valid
+from seqlab.nn.layers.order import flip_valid, resets_between, resets_in_order
+from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.state import State
 from seqlab.nn.unrolled import StandIn, recurrent_layers, run_hooks
 
@@ -90,15 +91,17 @@ def _run(
     x: Tensor,
     state: State | None = None,
     lengths: Tensor | None = None,
+    is_first: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """The forward pass of :class:`Recurrent` on the "loop" engine."""
     check_input(x, layer.cell.input_size)
     if lengths is not None:
         lengths = check_lengths(lengths, x)
+    resets = None if is_first is None else resets_in_order(check_is_first(is_first, x), lengths, layer.reverse)
     flipped = flip_valid(x, lengths) if layer.reverse else x
     run_hooks(layer.cell, flipped, state)
     recorder = _Recorder(layer.cell, gates)
-    output, new = Recurrent(recorder, "loop")(flipped, state, lengths)
+    output, new = Recurrent(recorder, "loop")(flipped, state, lengths, resets_between(resets, 0, x.size(1)))
     if layer.reverse:
         output = flip_valid(output, lengths)
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from seqlab.nn.arguments import check_input, check_lengths, check_size
+from seqlab.nn.arguments import check_input, check_is_first, check_lengths, check_size
 from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine.methods import run_pre_hooks
-from seqlab.nn.layers.recurrent import Recurrent, flip_valid, state_dtype
+from seqlab.nn.layers.order import flip_valid, resets_between, resets_in_order
+from seqlab.nn.layers.recurrent import Recurrent, state_dtype
 from seqlab.nn.state import State, detach
 
 
@@ -78,11 +79,13 @@ def _run(
     x: Tensor,
     state: State | None = None,
     lengths: Tensor | None = None,
+    is_first: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """The forward pass of :class:`Recurrent`, window by window, the state detached between them."""
     check_input(x, stand_in.cell.input_size)
     if lengths is not None:
         lengths = check_lengths(lengths, x)
+    resets = None if is_first is None else resets_in_order(check_is_first(is_first, x), lengths, reverse)
     if reverse:
         x = flip_valid(x, lengths)
     run_hooks(cell, x, state)
@@ -92,7 +95,7 @@ def _run(
         window = x[:, start : start + size]
         left = None if lengths is None else (lengths - start).clamp(0, window.size(1))
         before = detach(state) if start and state is not None else state
-        output, state = stand_in(window, before, left)
+        output, state = stand_in(window, before, left, resets_between(resets, start, start + size))
         outputs.append(output)
     assert state is not None
     joined = torch.cat(outputs, 1)

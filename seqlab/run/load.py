@@ -17,6 +17,7 @@ from seqlab.config.overrides import override
 from seqlab.config.paths import moved_paths
 from seqlab.config.trust import check_definitions
 from seqlab.data import Spec, read_spec
+from seqlab.data.core.batch import spec_kinds
 from seqlab.data.vocabulary.base import Vocabulary, load_vocabulary
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, write_atomically
@@ -122,7 +123,7 @@ def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:
 def _load_spec(path: Path, config: Mapping[str, Any]) -> Spec:
     try:
         fields = json.loads(path.read_text())
-        if fields.get("kind") not in {spec.kind for spec in Spec.__subclasses__()}:
+        if fields.get("kind") not in spec_kinds():
             check_definitions({"data": config["data"]})  # imports the user's module that defines this kind
         return read_spec(fields)
     except InputError:

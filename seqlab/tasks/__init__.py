@@ -12,11 +12,15 @@ from seqlab.tasks.carry import StateCarry
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.counting import CountingTask
 from seqlab.tasks.devices import global_mean
+from seqlab.tasks.dna import DnaTask
 from seqlab.tasks.examples import Examples
 from seqlab.tasks.forecasting import ForecastTask
+from seqlab.tasks.labelling import LabellingTask
 from seqlab.tasks.language_model import LanguageModelTask
 from seqlab.tasks.music import MusicTask
 from seqlab.tasks.prediction import Prediction
+from seqlab.tasks.pronunciation import PronunciationTask
+from seqlab.tasks.regression import RegressionTask
 from seqlab.tasks.series_classification import SeriesClassificationTask
 from seqlab.tasks.tagging import TaggingTask
 from seqlab.tasks.transcription import TranscriptionTask
@@ -27,11 +31,15 @@ __all__ = [
     "CaptionTask",
     "ClassificationTask",
     "CountingTask",
+    "DnaTask",
     "Examples",
     "ForecastTask",
+    "LabellingTask",
     "LanguageModelTask",
     "MusicTask",
     "Prediction",
+    "PronunciationTask",
+    "RegressionTask",
     "Scoring",
     "SequenceTask",
     "SeriesClassificationTask",

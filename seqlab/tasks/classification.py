@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import torch
+from torch import Tensor
 
 from seqlab.data.classification.batch import ClassificationSpec
 from seqlab.data.core.batch import pad
@@ -50,6 +51,10 @@ class ClassificationTask(SequenceClassTask):
     ) -> None:
         super().__init__(model, spec.labels, optimizer, schedule, label_smoothing, metric, mode)
 
+    def probabilities(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The answer to texts as token numbers ``(B, T)``: the probability of each class, ``(B, C)`` on the CPU."""
+        return probabilities(self.model, inputs, lengths)
+
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each text, as the model reads it, with the probabilities of the classes."""
         batch = data.collate(split, list(range(min(count, len(data.lengths(split))))))
@@ -59,7 +64,7 @@ class ClassificationTask(SequenceClassTask):
         ]
         labels = [row.label for row in data.rows(split)[: len(texts)]]
         rows, lines = [], []
-        answers = probabilities(self.model, batch.inputs, batch.lengths).tolist()
+        answers = self.probabilities(batch.inputs, batch.lengths).tolist()
         for text, label, values in zip(texts, labels, answers, strict=True):
             rows.append([text, label, *(f"{value:.3f}" for value in values[:_COLUMNS])])
             pairs = list(zip(self.labels, values, strict=True))

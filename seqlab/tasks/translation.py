@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -105,6 +105,8 @@ class TranslationTask(SequenceTask):
     """
 
     perplexity = True
+    scores: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
+    every_key: ClassVar[str] = "bleu_every_n_validations"  # of the configuration
     model: Translator
 
     def __init__(
@@ -119,16 +121,14 @@ class TranslationTask(SequenceTask):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, optimizer, schedule, metric, mode)
-        if metric in ("val/bleu", "val/chrf") and scoring.bleu_every_n_validations != 1:
-            raise InputError(
-                f"optimize.metric={metric} is needed at every validation: give task.bleu_every_n_validations=1"
-            )
+        if metric in (f"val/{name}" for name in self.scores) and scoring.bleu_every_n_validations != 1:
+            raise InputError(f"optimize.metric={metric} is needed at every validation: give task.{self.every_key}=1")
         self.spec = spec
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.scoring = scoring
         self.eval_metrics = nn.ModuleDict({split: TokenMetrics() for split in ("val", "test")})
         self.hypotheses: dict[str, list[str]] = {}
-        self._references: dict[str, list[str]] = {}
+        self._references: dict[str, list[Any]] = {}
         self._validations = 0
 
     @property
@@ -195,7 +195,12 @@ class TranslationTask(SequenceTask):
         search = {**self.search, "beam_size": beam_size}
         translations = translate(self.model, self.spec, batch.source, batch.source_lengths, **search)
         self.hypotheses[split] += [decode(self.spec, vocabulary, tokens) for tokens in translations.best()]
-        self._references[split] += batch.references
+        self._references[split] += self.references_of(batch)
+
+    def references_of(self, batch: Any) -> Sequence[Any]:
+        """What the translations of a batch are scored against."""
+        references: Sequence[str] = batch.references
+        return references
 
     def _forget(self, split: str) -> None:
         self.hypotheses[split], self._references[split] = [], []
@@ -209,10 +214,15 @@ class TranslationTask(SequenceTask):
             [text for part in gathered(texts[split]) for text in part] for texts in (self.hypotheses, self._references)
         )
         if hypotheses:
-            scores, signatures = score(hypotheses, references, self.scoring.lowercase_scores)
+            scores = self.score(split, hypotheses, references)
             self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
-            shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
-            logger.info("%s: %s", split, shown)
+
+    def score(self, split: str, hypotheses: Sequence[str], references: Sequence[Any]) -> dict[str, float]:
+        """The scores of a translated split by their names, which are those of ``scores``."""
+        scores, signatures = score(hypotheses, references, self.scoring.lowercase_scores)
+        shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
+        logger.info("%s: %s", split, shown)
+        return scores
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each source with its translation by beam search and the reference."""

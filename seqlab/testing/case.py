@@ -42,9 +42,10 @@ class Case:
         lengths: Tensor | None = None,
         backend: str = "loop",
         reverse: bool = False,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """The output and the state of the cell's layer."""
-        output, new = Recurrent(self.cell, backend, reverse)(x, state, lengths)
+        output, new = Recurrent(self.cell, backend, reverse)(x, state, lengths, is_first)
         return output, new
 
     def agree(self, what: str, actual: Tensor, expected: Tensor) -> None:

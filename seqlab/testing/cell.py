@@ -14,6 +14,7 @@ from seqlab.nn.engine import available
 from seqlab.nn.state import select_rows
 from seqlab.testing.case import Case, CellFactory, gradients_of, leaves_of
 from seqlab.testing.parts import part
+from seqlab.testing.resets import check_resets
 
 TwinFactory = Callable[[int, int], nn.Module]
 
@@ -42,6 +43,7 @@ def check_cell(
     - state_dict: a second cell that loads it computes the same.
     - gates: each of the cell's ``gate_names`` has a value, and that is one that the step itself computes.
     - engines: every engine that serves the cell agrees with ``loop`` in outputs, states and gradients.
+    - resets: on every engine, a row that begins anew inside the sequence is as its segments run apart, gradients too.
 
     The global random state is left as it was.
 
@@ -80,6 +82,7 @@ def check_cell(
             "state_dict": lambda: _check_state_dict(case, cell_factory),
             "gates": lambda: _check_gates(case),
             "engines": lambda: _check_engines(case),
+            "resets": lambda: check_resets(case),
         }
         for name, check in checks.items():
             with part(name, "cell"):

@@ -71,6 +71,7 @@ MISTAKES = {
 }
 CHECKED_WHERE_USED = {  # names and paths, which only files and data can judge; metrics, of which test_metrics.py is
     *("optimize.metric", "optimize.mode"),
+    *(f"data.{key}" for key in ("targets", "covariates", "known", "features", "audio", "speaker", "picture")),
     *(f"data.{key}" for key in ("targets", "covariates", "known", "audio", "speaker", "picture", "features", "file")),
     *(f"callbacks.{key}" for key in ("checkpoint.metric", "checkpoint.mode")),
     *(f"callbacks.early_stopping.{key}" for key in ("monitor", "mode")),
@@ -81,7 +82,7 @@ CHECKED_WHERE_USED = {  # names and paths, which only files and data can judge; 
     *(f"data.{key}" for key in ("format", "comments", "hub.path", "hub.name", "hub.revision", "hub.data_files")),
     *(f"data.hub.{key}" for key in ("source", "target", "column", "train", "validation", "test")),
     *(f"data.{split}.{side}" for split in ("path", "train", "validation", "test") for side in ("source", "target")),
-    *("model.unit", "model.attention", "model.backend", "model.pooling", "model.decoder"),
+    *("model.unit", "model.halvings", "model.attention", "model.backend", "model.pooling", "model.decoder"),
     *("model.cell.nonlinearity", "model.cell.candidate", "model.cell.forget"),
     *("model.cell.state_names", "model.cell.state_sizes"),
 }

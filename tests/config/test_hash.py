@@ -28,6 +28,7 @@ from seqlab.run.record import read_record
 from tests.conftest import run_here
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import shipped_tasks, task_of
+from tests.spelled_words import of_words
 from tests.tones import of_tones
 
 CONFIG = {
@@ -215,13 +216,17 @@ def test_a_callback_that_observes_does_not_count_and_one_of_ones_own_does():
 OBSERVED = {
     "hello": ["trainer.max_epochs=4", "model.dropout=0.3", "model.num_layers=2"],
     "tiny_sentiment": ["trainer.max_epochs=2", "model.dropout=0.3"],
+    "dna": ["data.sizes=[60,30,30]", "trainer.max_epochs=2", "task.reverse_complement=both"],
     "grammar_tagger": ["data.sizes=[60,30,30]", "trainer.max_epochs=2"],
+    "parity": ["data.sizes=[128,16,16]", "data.length=12", "trainer.max_epochs=2", "model.output_dropout=0.3"],
+    "adding": ["data.sizes=[100,16,16]", "data.length=12", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "sine_forecast": ["data.steps=200", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "waveforms": ["data.sizes=[60,12,12]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "canon": ["data.sizes=[8,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "recordings": ["trainer.max_epochs=2", "model.output_dropout=0.3"],
     "scenes": ["data.sizes=[16,4,4]", "trainer.max_epochs=2", "model.output_dropout=0.3"],
     "world_answers": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.dropout=0.3"],
+    "pronunciation": ["trainer.limit_train_batches=2"],
     "translation": ["trainer.max_epochs=2", "trainer.limit_train_batches=2", "model.hidden_size=16"],
 }
 
@@ -235,6 +240,8 @@ def test_the_observers_of_every_task_are_among_them():
 @pytest.mark.parametrize("preset", OBSERVED)
 def test_observers_leave_what_is_trained_bit_for_bit_as_it_was(tmp_path, preset):
     overrides = [f"experiment={preset}", *OBSERVED[preset], "trainer.check_val_every_n_epoch=1"]
+    if preset == "pronunciation":
+        overrides += of_words(tmp_path)[1:]
     if preset == "recordings":
         overrides += [text for text in of_tones(tmp_path, 20) if text.startswith("data.")]
     if preset == "translation":

@@ -10,6 +10,7 @@ from seqlab.config.metrics import DIRECTIONS, LOGGED, UNDIRECTED, direction_of, 
 from seqlab.errors import InputError
 from seqlab.sweep.search_options import direction
 from tests.conftest import run_here, small
+from tests.spelled_words import of_words
 from tests.tones import of_tones
 
 ONE = ("trainer.max_steps=1", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
@@ -17,13 +18,17 @@ TRAINED = {
     "LanguageModelTask": ["experiment=hello"],
     "CountingTask": ["data=hello", "model=kneser_ney", "task=counting", "optimizer=none", "trainer.max_epochs=1"],
     "ClassificationTask": ["experiment=tiny_sentiment"],
+    "DnaTask": ["experiment=dna", "data.sizes=[60,30,30]"],
     "TaggingTask": ["experiment=grammar_tagger", "data.layer=entities", "data.sizes=[60,30,30]"],
     "AnswerTask": ["experiment=world_answers"],
     "SeriesClassificationTask": ["experiment=waveforms", "data.sizes=[60,12,12]"],
     "ForecastTask": ["experiment=sine_forecast", "data.steps=200"],
+    "PronunciationTask": [],
     "MusicTask": ["experiment=canon", "data.sizes=[8,4,4]"],
     "CaptionTask": ["experiment=scenes", "data.sizes=[8,4,4]", "task.bleu_every_n_validations=1"],
     "TranscriptionTask": ["experiment=recordings"],
+    "LabellingTask": ["experiment=parity", "data.sizes=[64,8,8]"],
+    "RegressionTask": ["experiment=adding", "data.length=20", "data.sizes=[50,8,8]"],
     "TranslationTask": ["data=parallel", "model=translator", "task=translation", "callbacks=translation"],
 }
 
@@ -47,6 +52,8 @@ def test_every_task_that_ships_says_what_it_logs():
 @pytest.mark.parametrize("task", TRAINED)
 def test_what_a_task_is_said_to_log_is_what_it_logs(task, tmp_path):
     overrides = [*TRAINED[task], "logger=none", *ONE]
+    if task == "PronunciationTask":
+        overrides = [each for each in of_words(tmp_path) if "max_epochs" not in each] + overrides
     if task == "TranscriptionTask":
         overrides += of_tones(tmp_path, 20)
     if task == "TranslationTask":

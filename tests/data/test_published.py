@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from seqlab.data import babi_data, ewt_data, mr_data, multi30k_data, ptb_data, wnut17_data
+from seqlab.data import babi_data, ewt_data, mr_data, multi30k_data, ptb_data, splice_data, wnut17_data
 from seqlab.errors import InputError
 
 READS = {
@@ -13,6 +13,7 @@ READS = {
     ewt_data: "data=ewt_pos reads ud_english_ewt/en_ewt-ud-{train,dev,test}.conllu.gz",
     wnut17_data: "data=wnut17 reads wnut17/{wnut17train.conll,emerging.dev.conll,emerging.test.annotated}",
     multi30k_data: "data=multi30k reads multi30k/{train,val,test_2016_flickr}.{de,en}.gz",
+    splice_data: "data=splice reads dna/splice.arff.gz",
     babi_data: "data=babi reads babi_en_1k/qa1_*_{train,test}.txt",
 }
 

@@ -51,11 +51,12 @@ def results(
     lengths: Sequence[int] | None = None,
     reverse: bool = False,
     recompute: bool = False,
+    is_first: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Everything that a layer gives, by name; the loss weighs each number of it otherwise."""
     x, state = x.clone().requires_grad_(), tuple(part.clone().requires_grad_() for part in state)
     counts = None if lengths is None else torch.tensor(lengths, device=x.device)
-    output, final = Recurrent(cell, backend, reverse, recompute)(x, state, counts)
+    output, final = Recurrent(cell, backend, reverse, recompute)(x, state, counts, is_first)
     draw = torch.Generator().manual_seed(7)
     weights = [torch.randn(part.shape, generator=draw, dtype=torch.float64) for part in (output, *final)]
     loss = torch.stack(
@@ -86,12 +87,14 @@ def assert_agrees(
     lengths: Sequence[int] | None = None,
     reverse: bool = False,
     backend: str = "scan",
+    is_first: Tensor | None = None,
+    recompute: bool = False,
 ) -> None:
     """``backend`` and ``loop`` give the same to 1e-10, in float64, from a carried state."""
     x, state = batch(cell.double(), rows, steps)
-    expected = results(cell, "loop", x, state, lengths, reverse)
+    expected = results(cell, "loop", x, state, lengths, reverse, is_first=is_first)
     assert all(each.isfinite().all() for each in expected.values()), "the cell itself overflows: nothing is compared"
-    assert_same(results(cell, backend, x, state, lengths, reverse), expected)
+    assert_same(results(cell, backend, x, state, lengths, reverse, recompute, is_first), expected)
 
 
 def assert_as_near_as_loop(cell: RecurrentCell, rows: int, steps: int) -> None:

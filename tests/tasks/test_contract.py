@@ -14,6 +14,7 @@ from seqlab.testing import check_task
 from tests.conftest import config_of, small
 from tests.numbers_language import of_numbers, write_numbers
 from tests.shipped import at_once, shipped_tasks
+from tests.spelled_words import of_words
 from tests.tones import of_tones
 
 TASKS = {
@@ -23,12 +24,14 @@ TASKS = {
         "data.tbptt_steps=8",
     ),
     "translation": ("model.hidden_size=8",),
+    "pronunciation": ("model.hidden_size=8",),
     "transcription": ("model.hidden_size=8",),
     **{
         preset: (f"experiment={preset}", "model.hidden_size=8")
         for preset, task in at_once().items()
         if task != "LanguageModelTask"
     },
+    "dna": ("experiment=dna", "model.hidden_size=8", "data.sizes=[200,40,40]", "task.reverse_complement=both"),
 }
 
 
@@ -42,6 +45,7 @@ def data_of(config: dict[str, Any]) -> Any:
 def test_each_task_keeps_it(name, text_file, tmp_path):
     text = dict.fromkeys(("language_model", "transformer"), lambda: small(text_file))
     texts = {**text, "translation": lambda: of_numbers(write_numbers(tmp_path))}
+    texts["pronunciation"] = lambda: of_words(tmp_path)
     texts["transcription"] = lambda: of_tones(tmp_path, 20)
     config = config_of(*texts.get(name, list)(), *TASKS[name])
     data = data_of(config)
@@ -49,7 +53,13 @@ def test_each_task_keeps_it(name, text_file, tmp_path):
 
 
 def test_no_task_is_left_out():
-    missing = shipped_tasks() - {"LanguageModelTask", "TranslationTask", "TranscriptionTask", *at_once().values()}
+    missing = shipped_tasks() - {
+        "LanguageModelTask",
+        "PronunciationTask",
+        "TranslationTask",
+        "TranscriptionTask",
+        *at_once().values(),
+    }
     assert not missing, f"write a preset for {sorted(missing)} whose data needs no files, or name overrides in TASKS"
 
 

@@ -1,7 +1,7 @@
 """Where labelled texts come from: an example, tables, a file a class. ``hub`` has Hugging Face data sets."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -153,7 +153,11 @@ def same_text(row: LabelledText) -> str:
 
 
 def cut_reading(
-    whole: Reading[LabelledText], cut: Cut, name: str, shares: Mapping[str, float] | None = None
+    whole: Reading[LabelledText],
+    cut: Cut,
+    name: str,
+    shares: Mapping[str, float] | None = None,
+    same: Callable[[LabelledText], str] = same_text,
 ) -> dict[str, Reading[LabelledText]]:
     """Shuffles and cuts rows, so that each split has its share of every class.
 
@@ -162,6 +166,7 @@ def cut_reading(
         cut: how they are cut.
         name: where the rows come from, for messages.
         shares: the share of each split, training first; None: those of ``cut``, for all three.
+        same: a key that is equal for rows that ``cut.split_unique`` keeps together.
 
     Returns:
         The rows of each split. The first also has what was left out before the cut.
@@ -181,7 +186,7 @@ def cut_reading(
         list(shares.values()),
         cut.split_seed,
         name,
-        same=same_text if cut.split_unique else None,
+        same=same if cut.split_unique else None,
         stratum=lambda row: row.label,
         splits=splits,
     )

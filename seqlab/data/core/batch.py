@@ -66,6 +66,10 @@ class Spec:
         """
         return None
 
+    def target_statistics(self) -> tuple[Tensor, Tensor] | None:
+        """The same of each target, ``(K,)``, for a head that answers in the user's units; None: none."""
+        return None
+
     reads_files: ClassVar[bool] = False
     """Whether new input comes in files, as for data of numbers; otherwise it is text."""
 
@@ -115,10 +119,21 @@ def read_spec(fields: Mapping[str, Any]) -> Spec:
     """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     kind = values.pop("kind", None)
-    for subclass in Spec.__subclasses__():
-        if subclass.kind == kind:
-            return subclass(**values)
-    raise ValueError(f"there is no kind of data {kind!r}")
+    subclass = spec_kinds().get(str(kind))
+    if subclass is None:
+        raise ValueError(f"there is no kind of data {kind!r}")
+    return subclass(**values)
+
+
+def spec_kinds() -> dict[str, type[Spec]]:
+    """The kinds of specs that have been imported, by their names; of a name that two have, the first."""
+    kinds: dict[str, type[Spec]] = {}
+    pending: list[type[Spec]] = Spec.__subclasses__()
+    while pending:
+        subclass = pending.pop(0)
+        kinds.setdefault(subclass.kind, subclass)
+        pending += subclass.__subclasses__()
+    return kinds
 
 
 def pad(rows: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,10 @@ class ExampleLoader(Generic[B]):
         device: the rank of this device and the number of devices.
         epoch_batches: batches after which the trainer ends an epoch (``limit_train_batches``); None: all of them.
 
+    Attributes:
+        fresh: whether each epoch has examples of its own, for data that are drawn: those of epoch e are numbered from
+            e N on, for N examples in an epoch. False unless it is set.
+
     Raises:
         InputError: ``batch_size`` does not divide over the devices, or there are fewer examples than devices.
 
@@ -77,6 +81,7 @@ class ExampleLoader(Generic[B]):
         self.batch_size = batch_size
         self.seed = seed
         self.bucket_batches = bucket_batches
+        self.fresh = False
         self._rank, self._world_size = device
         if batch_size % self._world_size:
             raise InputError(
@@ -106,7 +111,7 @@ class ExampleLoader(Generic[B]):
         batches = np.split(order, np.arange(1, self.num_batches) * self.batch_size)
         if random is not None and self.bucket_batches > 1:
             batches = [batches[index] for index in random.permutation(len(batches))]
-        return batches
+        return [numbers + epoch * len(self.lengths) for numbers in batches] if self.fresh else batches
 
     def __iter__(self) -> Iterator[B]:
         if self._begun:

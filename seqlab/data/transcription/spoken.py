@@ -29,7 +29,11 @@ VOICES = {
     "test": ("m8", "f5", "adam", "linda", "pablo", "rob", "steph", "travis"),
 }
 SPEEDS = {"train": (140, 160, 180), "validation": (150, 170), "test": (130, 155, 195)}  # words a minute
-NOISES = {"train": (0.0, 0.003, 0.01), "validation": (0.005,), "test": (0.002, 0.02)}  # deviation, of full scale
+NOISES = {
+    "train": (0.0, 0.004, 0.012, 0.03),
+    "validation": (0.006, 0.016),
+    "test": (0.002, 0.02),
+}  # deviation, of full scale
 
 
 class Order(NamedTuple):
@@ -61,7 +65,7 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
 
     def __init__(
         self,
-        sizes: Sequence[int] = (2500, 200, 400),
+        sizes: Sequence[int] = (4000, 200, 400),
         digits: int = 5,
         generator_seed: int = 0,
         rate: int = 8000,

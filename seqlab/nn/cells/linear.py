@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from seqlab.nn.arguments import check_choice
+from seqlab.nn.arguments import check_choice, check_size
 from seqlab.nn.cells.base import GatedCell
 from seqlab.nn.state import State
 
@@ -67,10 +67,12 @@ class MinGRUCell(LinearCell):
         bias: Whether the products have biases.
         candidate: g, "linear": the identity of the paper's section 3; or "positive": that of its log-space form,
             x + 0.5 for x >= 0 and sigmoid(x) below, which keeps the state positive.
+        memory: T: the units begin with memories of 2 to T steps, spread evenly. The biases of z begin as -log u with u
+            from U(1, T - 1), the chrono initialisation of Tallec & Ollivier (2018). None: as all other biases.
 
     Raises:
-        TypeError: a size is no integer.
-        ValueError: a size is below 1, or ``candidate`` is another.
+        TypeError: a size or ``memory`` is no integer.
+        ValueError: a size is below 1, ``candidate`` is another, or ``memory`` is below 2 or comes without biases.
 
     Example:
         >>> cell = MinGRUCell(3, 4, candidate="positive")
@@ -82,9 +84,26 @@ class MinGRUCell(LinearCell):
     num_gates = 2
     gate_names = ("z", "g")
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, candidate: str = "linear") -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        candidate: str = "linear",
+        memory: int | None = None,
+    ) -> None:
         self.candidate = check_choice("candidate", candidate, ("linear", "positive"))
+        self.memory = memory
+        if memory is not None and (check_size("memory", memory) < 2 or not bias):
+            raise ValueError(f"memory: expected 2 steps or more, and bias=True, got {memory} and bias={bias}")
         super().__init__(input_size, hidden_size, bias)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew from U(-1/sqrt(H), 1/sqrt(H)), and with ``memory`` the biases of z from it."""
+        super().reset_parameters()
+        if self.memory is not None and self.bias_ih is not None:
+            with torch.no_grad():
+                self.bias_ih[: self.hidden_size].uniform_(1.0, self.memory - 1.0).log_().neg_()
 
     def coefficients(self, gi: Tensor) -> tuple[Tensor, Tensor]:
         z, candidate = gi.chunk(2, -1)
@@ -96,7 +115,8 @@ class MinGRUCell(LinearCell):
         return z.sigmoid(), _candidate(candidate, self.candidate)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, candidate={self.candidate!r}"
+        memory = "" if self.memory is None else f", memory={self.memory}"
+        return f"{super().extra_repr()}, candidate={self.candidate!r}{memory}"
 
 
 class MinLSTMCell(LinearCell):

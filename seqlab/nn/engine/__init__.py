@@ -13,6 +13,7 @@ from seqlab.nn.arguments import check_choice
 from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.cells.stock import LSTMCell
 from seqlab.nn.engine import loop, native, parallel, scan
+from seqlab.nn.engine.resets import Resets
 from seqlab.nn.state import State
 
 
@@ -22,7 +23,9 @@ class Engine(Protocol):
     def refusal(self, cell: RecurrentCell) -> str | None:
         """Why the engine can't serve ``cell`` as it is built; None if it can."""
 
-    def run(self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def run(
+        self, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, *, resets: Resets | None = None
+    ) -> tuple[Tensor, State]:
         """Run all steps, from the first to the last; padded steps keep the state and output zero.
 
         Args:
@@ -30,6 +33,7 @@ class Engine(Protocol):
             x: the input ``(B, T, I)``.
             state: the initial state, ``(B, size)`` each.
             lengths: the valid steps of each row, ``(B,)``; None if all are.
+            resets: the steps before which rows begin anew; given only if there may be some.
 
         Returns:
             The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
@@ -43,7 +47,13 @@ ENGINES: dict[str, Engine] = {"native": native, "parallel": parallel, "scan": sc
 
 
 def run(
-    name: str, cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool
+    name: str,
+    cell: RecurrentCell,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    auto: bool,
+    resets: Resets | None = None,
 ) -> tuple[Tensor, State]:
     """Run an engine by its name.
 
@@ -54,6 +64,7 @@ def run(
         state: the initial state, ``(B, size)`` each.
         lengths: the valid steps of each row, ``(B,)``; None if all are.
         auto: whether "auto" chose the engine: then it also declines what would be slower than ``loop``.
+        resets: the steps before which rows begin anew; None if there are none.
 
     Returns:
         The output ``(B, T, output_size)`` and the final state, ``(B, size)`` each.
@@ -62,11 +73,10 @@ def run(
         UnsupportedError: the engine can't run what the cell does now. Nothing has been computed then.
     """
     engine = ENGINES[name]
-    if auto and engine is scan:
-        return scan.run(cell, x, state, lengths, True)
-    if auto and engine is parallel:
-        return parallel.run(cell, x, state, lengths, True)
-    return engine.run(cell, x, state, lengths)
+    flags = (True,) if auto and engine in (scan, parallel) else ()
+    if resets is None:  # an engine that knows no resets serves where there are none
+        return engine.run(cell, x, state, lengths, *flags)
+    return engine.run(cell, x, state, lengths, *flags, resets=resets)
 
 
 # The orders of "auto", as measured by `seqlab bench engine` in both precisions; experiments/speed has the tables.
@@ -82,7 +92,7 @@ def preference(cell: RecurrentCell, device: str, low: bool, packed: bool) -> tup
         cell: the cell.
         device: the type of the device, as "cpu".
         low: whether products are computed in 16 bits.
-        packed: whether the rows differ in length.
+        packed: whether the rows differ in length, or begin anew inside the sequence.
     """
     if device != "cpu" or not scan.compiles():
         names: tuple[str, ...] = _UNCOMPILED
@@ -114,7 +124,7 @@ def candidates(cell: RecurrentCell, device: str = "cpu", low: bool = False, pack
         cell: the cell.
         device: the type of the device, as "cpu".
         low: whether products are computed in 16 bits.
-        packed: whether the rows differ in length.
+        packed: whether the rows differ in length, or begin anew inside the sequence.
     """
     names = preference(cell, device, low, packed)
     served = [name for name in names if name != "loop" and ENGINES[name].refusal(cell) is None]
@@ -129,7 +139,7 @@ def choose(cell: RecurrentCell, backend: str, device: str = "cpu", low: bool = F
         backend: the engine's name; or "auto" for the first of :func:`preference` that serves ``cell``.
         device: the type of the device, as "cpu".
         low: whether products are computed in 16 bits.
-        packed: whether the rows differ in length.
+        packed: whether the rows differ in length, or begin anew inside the sequence.
 
     Raises:
         ValueError: ``backend`` is no engine, or an engine that can't serve ``cell``; the message says why.

@@ -39,6 +39,76 @@ def linear_scan(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     return states, last
 
 
+def begin_anew(a: Tensor, b: Tensor, mask: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+    """Coefficients with which rows begin anew: ``h_t = a_t * initial + b_t`` where ``mask`` says so.
+
+    The factor is zero there, and ``a_t * initial`` part of the summand.
+
+    Args:
+        a: the factors ``(B, T, H)``.
+        b: the summands ``(B, T, H)``.
+        mask: ``(B, T)`` bool.
+        initial: the states from which rows begin ``(B, H)``.
+
+    Returns:
+        The factors and the summands for :func:`linear_scan`.
+
+    Example:
+        >>> a, b = torch.full((1, 3, 1), 0.5), torch.ones(1, 3, 1)
+        >>> a, b = begin_anew(a, b, torch.tensor([[False, True, False]]), torch.full((1, 1), 4.0))
+        >>> a.flatten().tolist(), b.flatten().tolist()
+        ([0.5, 0.0, 0.5], [1.0, 3.0, 1.0])
+    """
+    if a.device.type == "cpu" and not torch.compiler.is_compiling():
+        cut, summands, _ = _BeginAnew.apply(a, b, mask, initial)  # type: ignore[no-untyped-call]
+        return cut, summands
+    where = mask.unsqueeze(2)
+    return a.masked_fill(where, 0.0), torch.where(where, a * initial.unsqueeze(1) + b, b)
+
+
+class _BeginAnew(torch.autograd.Function):
+    """:func:`begin_anew` on a CPU: ``(a, b, mask, initial) -> (factors, summands, a at the R resets (R, H))``.
+
+    Resets are few, so all but one copy of ``a`` is the work of some rows. ``a`` at the resets is a result so that a
+    second derivative knows where it comes from.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, mask: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        steps = mask.flatten().nonzero().squeeze(1)  # (R,)
+        rows = steps.div(mask.size(1), rounding_mode="floor")
+        cut = a.clone(memory_format=torch.contiguous_format)
+        flat = cut.flatten(0, 1)
+        factors, first = flat.index_select(0, steps), initial.index_select(0, rows)
+        flat.index_fill_(0, steps, 0.0)
+        if first.any() or not factors.isfinite().all():
+            b = b.flatten(0, 1).index_add(0, steps, factors * first).view_as(b)
+        else:  # nothing is added, and nothing need be copied
+            b = b.view_as(b)
+        ctx.save_for_backward(steps, rows, initial, factors)
+        return cut, b, factors
+
+    @staticmethod
+    def backward(
+        ctx: Any, to_cut: Tensor | None, to_b: Tensor | None, to_factors: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        steps, rows, initial, factors = ctx.saved_tensors
+        if to_cut is None or to_b is None:
+            raise AssertionError("a scan gives the gradients of both")
+        at_resets = to_b.flatten(0, 1).index_select(0, steps)  # (R, H)
+        to_a_there = at_resets * initial.index_select(0, rows)
+        if to_factors is not None:
+            to_a_there = to_a_there + to_factors
+        to_initial = torch.zeros_like(initial).index_add(0, rows, at_resets * factors)
+        if torch.is_grad_enabled():
+            to_a = to_cut.flatten(0, 1).index_copy(0, steps, to_a_there).view_as(to_cut)
+        else:  # nobody else has this gradient: ``cut`` goes to one scan, whose adjoint has made it for this node
+            to_a = to_cut.contiguous()
+            to_a.flatten(0, 1).index_copy_(0, steps, to_a_there)
+        return to_a, to_b, None, to_initial
+
+
 @torch.library.custom_op("seqlab::linear_scan", mutates_args=())
 def _forward(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     states = torch.empty_like(b, memory_format=torch.contiguous_format)

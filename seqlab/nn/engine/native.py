@@ -13,6 +13,7 @@ from seqlab.nn.cells import stock as cells
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.cells.stock import GRUCell, LSTMCell, RNNCell
 from seqlab.nn.engine.errors import UnsupportedError
+from seqlab.nn.engine.resets import Resets, Segments, find_segments
 from seqlab.nn.state import State
 
 _Kernel = Callable[..., Any]
@@ -56,7 +57,9 @@ def refusal(cell: RecurrentCell) -> str | None:
     return None
 
 
-def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def run(
+    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None = None
+) -> tuple[Tensor, State]:
     """Run ``cell`` over a batch by its kernel; padded steps keep the state and output zero.
 
     Args:
@@ -64,6 +67,8 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
         x: the input ``(B, T, I)``.
         state: the initial state, ``(B, H)`` each.
         lengths: the valid steps of each row, ``(B,)``; None if all are.
+        resets: the steps before which rows begin anew; None if there are none. The kernel then runs the stretches
+            between them as rows of their own.
 
     Returns:
         The output ``(B, T, H)`` and the final state, ``(B, H)`` each.
@@ -86,14 +91,23 @@ def run(cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None) ->
     if autocast and device == "cpu" and torch.get_autocast_dtype("cpu") == torch.float16:
         # oneDNN trains no float16 LSTM: under float16 autocast on a CPU, the kernel runs in the weights' own dtype.
         with torch.autocast("cpu", enabled=False):
-            return _run(cell, weights, x.to(dtype), state, lengths)
-    return _run(cell, weights, x, state, lengths)
+            return _run(cell, weights, x.to(dtype), state, lengths, resets)
+    return _run(cell, weights, x, state, lengths, resets)
 
 
 def _run(
-    cell: GatedCell, weights: list[Tensor], x: Tensor, state: State, lengths: Tensor | None
+    cell: GatedCell,
+    weights: list[Tensor],
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    resets: Resets | None,
 ) -> tuple[Tensor, State]:
     options = _options(weights, x)
+    if resets is not None:
+        segments = find_segments(resets, lengths)
+        if segments is not None:
+            return _run_segments(_kernel(cell), options, x, state, resets.initial, segments)
     if lengths is None:
         return _run_dense(_kernel(cell), options, x, state)
     return _run_packed(_kernel(cell), options, x, state, lengths)
@@ -127,6 +141,19 @@ def _run_packed(kernel: _Kernel, options: _Options, x: Tensor, state: State, len
     output = valid.new_zeros(x.size(0), *valid.shape[1:]).index_copy(0, order, valid)
     new = zip(state, final, strict=True)
     return output, tuple(old.index_copy(0, order, part.squeeze(0).to(old.dtype)) for old, part in new)
+
+
+def _run_segments(
+    kernel: _Kernel, options: _Options, x: Tensor, state: State, initial: State, segments: Segments
+) -> tuple[Tensor, State]:
+    """Run each row's segments as rows of their own, longest first, in one packed sequence."""
+    first = tuple(torch.cat(parts).index_select(0, segments.source) for parts in zip(state, initial, strict=True))
+    data = x.flatten(0, 1).index_select(0, segments.places)
+    data, *final = kernel(data, segments.counts, _to_kernel(first), *options)
+    output = data.new_zeros(x.size(0) * x.size(1), data.size(1)).index_copy(0, segments.places, data)
+    new = (part.squeeze(0).to(old.dtype).index_select(0, segments.last) for part, old in zip(final, state, strict=True))
+    ends = tuple(old.index_copy(0, segments.rows, part) for old, part in zip(state, new, strict=True))
+    return output.view(*x.shape[:2], -1), ends
 
 
 def _kernel(cell: GatedCell) -> _Kernel:

@@ -13,8 +13,9 @@ from seqlab.nn.cells.linear import LinearCell
 from seqlab.nn.engine import loop
 from seqlab.nn.engine.capture import Capture
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.linear_scan import linear_scan
+from seqlab.nn.engine.linear_scan import begin_anew, linear_scan
 from seqlab.nn.engine.methods import ships
+from seqlab.nn.engine.resets import Resets
 from seqlab.nn.engine.scan.step import cut
 from seqlab.nn.engine.scan.trace import refuse_draws
 from seqlab.nn.engine.watch import watch_of
@@ -42,7 +43,12 @@ def refusal(cell: RecurrentCell) -> str | None:
 
 
 def run(
-    cell: RecurrentCell, x: Tensor, state: State, lengths: Tensor | None, auto: bool = False
+    cell: RecurrentCell,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    auto: bool = False,
+    resets: Resets | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a batch by scans over many steps each; padded steps keep the state and output zero.
 
@@ -52,6 +58,7 @@ def run(
         state: the initial state ``(h,)``, h ``(B, H)``.
         lengths: the valid steps of each row, ``(B,)``; None if all are.
         auto: whether "auto" chose this engine: then, if ``project`` changes the cell, the steps may run on ``loop``.
+        resets: the steps before which rows begin anew; None if there are none.
 
     Returns:
         The output ``(B, T, H)`` and the final state ``(h,)``.
@@ -78,12 +85,12 @@ def run(
                 logger.warning(
                     "%s: its steps run on loop, since its project has changed what they read: %s", name, error
                 )
-                return loop.run_projected(cell, gi, x, state, lengths)
+                return loop.run_projected(cell, gi, x, state, lengths, resets)
         a, b, dtype = _coefficients(cell, gi, x, state[0])
     if lengths is None:
-        return _scan(a, b, state[0], dtype)
+        return _scan(a, b, state[0], dtype, resets)
     padding = (torch.arange(x.size(1), device=x.device) >= lengths.unsqueeze(1)).unsqueeze(2)  # (B, T, 1)
-    output, final = _scan(a.masked_fill(padding, 1.0), b.masked_fill(padding, 0.0), state[0], dtype)
+    output, final = _scan(a.masked_fill(padding, 1.0), b.masked_fill(padding, 0.0), state[0], dtype, resets)
     return output.masked_fill(padding, 0.0), final
 
 
@@ -160,10 +167,13 @@ def _spreads_to(shape: tuple[int, ...], part: object) -> bool:
     return all(size in (1, full) for size, full in zip(reversed(part.shape), reversed(shape), strict=False))
 
 
-def _scan(a: Tensor, b: Tensor, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, State]:
+def _scan(a: Tensor, b: Tensor, h: Tensor, dtype: torch.dtype, resets: Resets | None) -> tuple[Tensor, State]:
     # Sums over thousands of steps need more than the 8 bits of a bfloat16.
     wide = torch.promote_types(dtype, torch.float32)
-    output, last = linear_scan(a.to(wide), b.to(wide), h.to(wide))
+    a, b = a.to(wide), b.to(wide)
+    if resets is not None:
+        a, b = begin_anew(a, b, resets.mask, resets.initial[0].to(wide))
+    output, last = linear_scan(a, b, h.to(wide))
     if output.requires_grad and dtype == wide:
         output = output.clone()  # the scan saves its output for the adjoint, and the caller may write into this one
     return output.to(dtype), (last.to(dtype),)

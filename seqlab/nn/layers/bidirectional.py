@@ -67,11 +67,16 @@ class Bidirectional(nn.Module):
         return (layers[0].initial_state(batch_size, like=like), layers[1].initial_state(batch_size, like=like))
 
     def forward(
-        self, x: Tensor, state: tuple[State, State] | None = None, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: tuple[State, State] | None = None,
+        lengths: Tensor | None = None,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, tuple[State, State]]:
         if state is not None and not (isinstance(state, tuple) and len(state) == 2):
             raise ValueError(f"state: expected the pair (forward, backward) of states, got {describe(state)}")
         forward, backward = state if state is not None else (None, None)
-        left, forward = self.forward_layer(x, forward, lengths)
-        right, backward = self.backward_layer(x, backward, lengths)
+        resets = () if is_first is None else (is_first,)  # a layer put in place of one here need not know them
+        left, forward = self.forward_layer(x, forward, lengths, *resets)
+        right, backward = self.backward_layer(x, backward, lengths, *resets)
         return torch.cat((left, right), 2), (typed(State, forward), typed(State, backward))

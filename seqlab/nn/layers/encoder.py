@@ -137,7 +137,11 @@ class Encoder(SequenceEncoder):
         return tuple(layer.initial_state(batch_size, like=like) for layer in self._typed_layers())
 
     def forward(
-        self, x: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: tuple[NestedState, ...] | None = None,
+        lengths: Tensor | None = None,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
         if state is not None and not (isinstance(state, tuple) and len(state) == self.num_layers):
             expected = f"a tuple with one entry for each of {self.num_layers} layers"
@@ -146,6 +150,7 @@ class Encoder(SequenceEncoder):
         pre = self.norm == "pre" and self.connection.shortcut
         outputs: list[Tensor] = []
         states: list[NestedState] = []
+        resets = () if is_first is None else (is_first,)  # a layer put in place of one here need not know them
         seen = x  # what the next layer sees
         for index, layer in enumerate(self.layers):
             read = seen
@@ -153,7 +158,7 @@ class Encoder(SequenceEncoder):
                 read = self.norms[index - 1](outputs[-1]) if pre else outputs[-1]
                 passed = functional.dropout(read, self.dropout, self.training)
                 seen = torch.cat((seen, passed), 2) if self.connection.collects else passed
-            output, new = layer(seen, None if state is None else state[index], lengths)
+            output, new = layer(seen, None if state is None else state[index], lengths, *resets)
             if outputs:
                 output = self.connection.join(index, output, outputs[-1], read)
             if self.norm != "none" and not pre:

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from seqlab.nn.arguments import check_input, check_lengths, check_state
+from seqlab.nn.arguments import check_input, check_is_first, check_lengths, check_state
 from seqlab.nn.cells.base import RecurrentCell
 from seqlab.nn.engine import candidates, choose, run
 from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.methods import run_pre_hooks
 from seqlab.nn.engine.repeat import repeat_refusal
+from seqlab.nn.engine.resets import Resets
 from seqlab.nn.engine.weights import tensor_refusal
+from seqlab.nn.layers.order import flip_valid, resets_in_order
 from seqlab.nn.state import State
 
 logger = logging.getLogger("seqlab")
@@ -79,6 +81,7 @@ class Recurrent(nn.Module):
         self._backend = backend
         self._choices: dict[object, tuple[str, ...]] = {}
         self._warned: set[str] = set()
+        self._told_of_resets = False
         self.last_run: LastRun | None = None
         self.kept_to_loop: str | None = None  # why it runs on "loop" for good
         self._engine = choose(cell, backend)
@@ -116,43 +119,64 @@ class Recurrent(nn.Module):
         """The cell's state before the first step, of the device and dtype of ``like``."""
         return self.cell.initial_state(batch_size, like=like)
 
-    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        is_first: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
         cell = self.cell
         check_input(x, cell.input_size)
-        if state is None:
-            state = cell.initial_state(x.size(0), like=x)
-        check_state(state, cell.state_names, cell.state_sizes, x)
         if lengths is not None:
             lengths = check_lengths(lengths, x)
-        dtype = state_dtype(x)
-        state = tuple(part.to(dtype) for part in state)
+        resets = None
+        if is_first is not None:
+            mask = resets_in_order(check_is_first(is_first, x), lengths, self.reverse)
+            resets = Resets(mask, self._checked("initial_state", cell.initial_state(x.size(0), like=x), x))
+        if state is not None:
+            state = self._checked("state", state, x)
+        elif resets is not None:
+            state = resets.initial
+        else:
+            state = self._checked("state", cell.initial_state(x.size(0), like=x), x)
         if self.reverse:
             x = flip_valid(x, lengths)
         run_pre_hooks(cell, x, state)
         if self.recompute and torch.is_grad_enabled() and x.size(1) > 1 and self._repeats(x):
-            output, state = self._run_in_stretches(x, state, lengths)
+            output, state = self._run_in_stretches(x, state, lengths, resets)
         else:
-            output, state = self._run(x, state, lengths)
+            output, state = self._run(x, state, lengths, resets)
         if self.reverse:
             output = flip_valid(output, lengths)
+        dtype = state_dtype(x)
         return _rows_first(output), tuple(part.to(dtype) for part in state)
 
-    def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def _checked(self, name: str, state: State, x: Tensor) -> State:
+        """A state of the cell for the rows of ``x``, in the dtype in which it is carried."""
+        check_state(state, self.cell.state_names, self.cell.state_sizes, x, name)
+        dtype = state_dtype(x)
+        return tuple(part.to(dtype) for part in state)
+
+    def _run(self, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None) -> tuple[Tensor, State]:
         """On the engine for this call; under "auto" on the next one where that can't run what the cell does now."""
-        names = self._engines_for(x, lengths)
+        if resets is not None:
+            state, resets = resets.begin(state)
+        auto, names = self._backend == "auto", self._engines_for(x, lengths, resets)
         if torch.compiler.is_compiling():
-            return run(names[0], self.cell, x, state, lengths, self._backend == "auto")
-        reason = (mode_refusal() or tensor_refusal(self.cell, x, *state)) if names[0] != "loop" else self.kept_to_loop
+            return run(names[0], self.cell, x, state, lengths, auto, resets)
+        tensors = (x, *state, *(() if resets is None else resets.initial))
+        reason = (mode_refusal() or tensor_refusal(self.cell, *tensors)) if names[0] != "loop" else self.kept_to_loop
         if reason is not None:
-            if self._backend != "auto":
+            if not auto:
                 names = ("loop",)  # what it is to do is not to be watched, and no engine is at fault
             names = names[-1:]
         for name in names:
             try:
-                output, new = run(name, self.cell, x, state, lengths, self._backend == "auto")
+                output, new = run(name, self.cell, x, state, lengths, auto, resets)
             except UnsupportedError as error:
                 reason = str(error)
-                if self._backend != "auto":
+                if not auto:
                     kind = type(self.cell).__name__
                     raise ValueError(f'backend: {name} can\'t run this {kind}: {reason}; use backend="auto"') from None
                 self._warn(name, reason)
@@ -160,14 +184,23 @@ class Recurrent(nn.Module):
                     self.keep_to_loop(reason)
             else:
                 self.last_run = LastRun(name, reason if name == "loop" else None)
+                if resets is not None and auto:
+                    self._log_resets(name)
                 return output, new
         raise AssertionError("loop serves every cell")
+
+    def _log_resets(self, name: str) -> None:
+        """Logs once which engine runs sequences with resets, where that is another than without."""
+        if not self._told_of_resets and name != self.chosen_engine:
+            kind, usual = type(self.cell).__name__, self.chosen_engine
+            logger.info('%s: backend "auto" runs sequences with resets on %s, others on %s', kind, name, usual)
+        self._told_of_resets = True
 
     def keep_to_loop(self, reason: str) -> None:
         """Run on "loop" from now on, as a layer that has had to step aside for good, or a run that is resumed did."""
         self.kept_to_loop = reason
 
-    def _engines_for(self, x: Tensor, lengths: Tensor | None) -> tuple[str, ...]:
+    def _engines_for(self, x: Tensor, lengths: Tensor | None, resets: Resets | None) -> tuple[str, ...]:
         if self._backend != "auto":
             return (self._engine,)
         if torch.compiler.is_exporting() or self.kept_to_loop is not None:
@@ -179,7 +212,7 @@ class Recurrent(nn.Module):
             return ("loop",)
         device = x.device.type
         low = x.dtype in _SHORT or (torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) in _SHORT)
-        return self._chosen(device, low, lengths is not None)
+        return self._chosen(device, low, lengths is not None or resets is not None)
 
     def _chosen(self, device: str, low: bool, packed: bool) -> tuple[str, ...]:
         if self._backend != "auto":
@@ -201,23 +234,28 @@ class Recurrent(nn.Module):
             logger.warning("%s: recompute has no effect: %s", type(self.cell).__name__, reason)
         return reason is None
 
-    def _run_in_stretches(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def _run_in_stretches(
+        self, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None
+    ) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1
         outputs, versions = [], _versions(self.cell)
 
-        def run_stretch(x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        def run_stretch(x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None) -> tuple[Tensor, State]:
             if _versions(self.cell) != versions:  # autograd sees no change of what it has not kept
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"recompute runs the steps of {type(self.cell).__name__} again, and a parameter or buffer of it is "
                     "not what it was in the forward pass"
                 )
-            return self._run(x, state, lengths)
+            return self._run(x, state, lengths, resets)
 
         for start in range(0, x.size(1), size):
             stretch = x[:, start : start + size]
-            steps = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))  # valid ones
-            output, state = checkpoint(run_stretch, stretch, state, steps, use_reentrant=False, preserve_rng_state=True)
+            valid = None if lengths is None else (lengths - start).clamp(0, stretch.size(1))
+            here = None if resets is None else resets.between(start, start + size)
+            output, state = checkpoint(
+                run_stretch, stretch, state, valid, here, use_reentrant=False, preserve_rng_state=True
+            )
             outputs.append(output)
         return torch.cat(outputs, 1), state
 
@@ -235,22 +273,6 @@ def _versions(cell: RecurrentCell) -> list[int]:
     """How often each parameter and buffer was written."""
     tensors = (*cell.parameters(), *cell.buffers())
     return [0 if each.is_inference() else each._version for each in tensors]
-
-
-def flip_valid(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Reverse time in each row's valid part and leave its padding in place: its own inverse; ``x (B, T, F)``.
-
-    Example:
-        >>> flip_valid(torch.tensor([[[1], [2], [3], [0]]]), torch.tensor([3])).flatten().tolist()
-        [3, 2, 1, 0]
-    """
-    if lengths is None:
-        return x.flip(1)
-    rows, steps = x.shape[:2]
-    t = torch.arange(steps, device=x.device)
-    mirrored = lengths.unsqueeze(1) - 1 - t  # (B, T)
-    index = torch.where(mirrored >= 0, mirrored, t) + steps * torch.arange(rows, device=x.device).unsqueeze(1)
-    return x.flatten(0, 1).index_select(0, index.flatten()).view_as(x)
 
 
 def _rows_first(output: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_input, check_lengths, check_size, check_state
+from seqlab.nn.arguments import check_dropout, check_input, check_is_first, check_lengths, check_size, check_state
+from seqlab.nn.layers.order import resets_in_order
 from seqlab.nn.layers.recurrent import state_dtype
 from seqlab.nn.layers.sequence import SequenceEncoder, without_padding
 from seqlab.nn.state import NestedState, State, describe
@@ -97,16 +98,21 @@ class TransformerEncoder(SequenceEncoder):
         return () if self.bidirectional else (past, *[past * self.hidden_size] * self.num_layers)
 
     def forward(
-        self, x: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: tuple[NestedState, ...] | None = None,
+        lengths: Tensor | None = None,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         check_input(x, self.input_size)
         if lengths is not None:
             lengths = check_lengths(lengths, x)
+        segments = None if is_first is None else _number_segments(check_is_first(is_first, x), x, lengths)
         if self.bidirectional:
             if state:
                 raise ValueError(f"state: expected none, as later steps are read too, got {describe(state)}")
             nothing = x.new_zeros(x.size(0), 0)
-            return self._run(x, nothing, [nothing] * self.num_layers, lengths)
+            return self._run(x, nothing, [nothing] * self.num_layers, lengths, segments)
         names = ("valid", *(f"layer {number}" for number in range(1, self.num_layers + 1)))
         parts = self.initial_state(x.size(0), like=x) if state is None else typed(State, state)
         check_state(parts, names, self._state_sizes(), x)
@@ -117,16 +123,23 @@ class TransformerEncoder(SequenceEncoder):
             used = int(valid.detach().sum(1).max())
         start = self.context - 1 - used
         memories = [each.view(x.size(0), -1, self.hidden_size)[:, start:] if used else each[:, :0] for each in inputs]
-        return self._run(x, valid[:, start:], memories, lengths)
+        return self._run(x, valid[:, start:], memories, lengths, segments)
 
-    def _run(self, x: Tensor, valid: Tensor, memories: list[Tensor], lengths: Tensor | None) -> tuple[Tensor, State]:
-        """``valid (B, M)`` and ``memories (B, M, d)``: which steps came before, and what each layer read there."""
+    def _run(
+        self, x: Tensor, valid: Tensor, memories: list[Tensor], lengths: Tensor | None, segments: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """``valid (B, M)`` and ``memories (B, M, d)``: which steps came before, and what each layer read there.
+
+        ``segments (B, T)`` numbers the segment of each step, from 0 for the one that those steps belong to.
+        """
         past, dtype = valid.size(1), state_dtype(x)
         steps = torch.arange(x.size(1), device=x.device)
         now = steps.expand(x.size(0), -1) < (x.size(1) if lengths is None else lengths.unsqueeze(1))  # (B, T)
         seen = torch.cat((valid > 0, now), 1)  # (B, M + T)
         h = self.project(without_padding(x, lengths))
-        scores = self._scores(past, x.size(1), seen).to(h.dtype)
+        if segments is not None:
+            segments = functional.pad(segments, (past, 0))  # (B, M + T)
+        scores = self._scores(past, x.size(1), seen, segments).to(h.dtype)
         read = []
         for layer, memory in zip(self.layers, memories, strict=True):
             whole = torch.cat((memory.to(h.dtype), h), 1) if past else h
@@ -136,16 +149,23 @@ class TransformerEncoder(SequenceEncoder):
         if self.bidirectional:
             return output, ()
         ends = now.sum(1) + past
+        if segments is not None:  # resets past a row's end are not counted, so its last segment has the highest number
+            seen = seen & (segments == segments[:, -1:])
         return output, self._remembered(seen, read, ends, dtype)
 
-    def _scores(self, past: int, steps: int, seen: Tensor) -> Tensor:
-        """What is added to the scores: ``(B * num_heads, T, M + T)``, -inf where a step does not attend."""
+    def _scores(self, past: int, steps: int, seen: Tensor, segments: Tensor | None) -> Tensor:
+        """What is added to the scores: ``(B * num_heads, T, M + T)``, -inf where a step does not attend.
+
+        Only distances count, so a segment that attends to itself alone is read as if it stood at the beginning.
+        """
         ago = torch.arange(past, past + steps, device=seen.device).unsqueeze(1) - torch.arange(
             past + steps, device=seen.device
         )  # (T, M + T)
         least = -(self.context - 1) if self.bidirectional else 0
         bias = self.distance_scores[:, ago.clamp(least, self.context - 1) - least]  # (num_heads, T, M + T)
         allowed = seen.unsqueeze(1)  # (B, 1, M + T)
+        if segments is not None:
+            allowed = allowed & (segments.unsqueeze(1) == segments[:, past:].unsqueeze(2))  # (B, T, M + T)
         if not self.bidirectional:
             allowed = allowed & (ago >= 0) & (ago < self.context)
         allowed = allowed | (ago == 0)  # padding attends to itself: a row without any score would be NaN
@@ -165,6 +185,12 @@ class TransformerEncoder(SequenceEncoder):
 
     def extra_repr(self) -> str:
         return f"bidirectional={self.bidirectional}, context={self.context}"
+
+
+def _number_segments(is_first: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """How many segments have begun up to each step: ``(B, T)``."""
+    begun = resets_in_order(is_first, lengths, False).long().cumsum(1)
+    return begun.expand(-1, x.size(1))
 
 
 class _Layer(nn.TransformerEncoderLayer):

@@ -1,6 +1,5 @@
 """The captioner: a picture, read as a grid of places, and a decoder that describes it."""
 
-import itertools
 from collections.abc import Callable
 from typing import cast as typed
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from seqlab.nn.arguments import check_dropout, check_size
 from seqlab.nn.cells.base import RecurrentCell
+from seqlab.nn.layers.batch_norm import PictureNorm
 from seqlab.nn.layers.recurrent import Recurrent
 from seqlab.nn.models.attention import Memory
 from seqlab.nn.models.decoder import Decoder, DecoderState
@@ -19,14 +19,16 @@ from seqlab.nn.state import NestedState
 
 
 class PictureInput(Input):
-    """The places of a picture: k_l = ReLU(CNN(x))_l + p_l, with a learned vector p_l for each place l.
+    """The places of a picture: k_l = CNN(x)_l + p_l, with a learned vector p_l for each place l.
 
-    ``input(pictures (B, C, H, W)) -> (B, L, output_size)``: three convolutions of stride 2 and width 3, so that L is
-    ceil(H / 8) ceil(W / 8). Colours are floats from 0 to 1; they are moved to -1 to 1.
+    ``input(pictures (B, C, H, W)) -> (B, L, output_size)``. Each halving of the sides is a convolution of stride 2 and
+    another of stride 1, both of width 3, each with batch normalisation and a ReLU; after h of them, L is
+    ceil(H / 2^h) ceil(W / 2^h). Colours are floats from 0 to 1; they are moved to -1 to 1.
 
     Args:
         picture_size: (C, H, W).
         feature_size: The width of a place.
+        halvings: How often the sides are halved; the first has half as many features, and at least 8.
         input_dropout: The probability of the dropout on places, in [0, 1).
 
     Raises:
@@ -35,31 +37,36 @@ class PictureInput(Input):
 
     Example:
         >>> PictureInput((3, 32, 32), 16)(torch.zeros(2, 3, 32, 32)).shape
-        torch.Size([2, 16, 16])
+        torch.Size([2, 64, 16])
     """
 
-    def __init__(self, picture_size: tuple[int, int, int], feature_size: int, *, input_dropout: float = 0.0) -> None:
+    def __init__(
+        self, picture_size: tuple[int, int, int], feature_size: int, *, halvings: int = 2, input_dropout: float = 0.0
+    ) -> None:
         super().__init__(check_size("feature_size", feature_size))
         channels, height, width = (check_size("picture_size", size) for size in picture_size)
         self.picture_size = (channels, height, width)
         self.input_dropout = check_dropout("input_dropout", input_dropout)
-        sizes = (channels, max(feature_size // 4, 8), max(feature_size // 2, 8), feature_size)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in itertools.pairwise(sizes)
-        )
-        for _ in range(3):
-            height, width = -(-height // 2), -(-width // 2)
-        self.places = nn.Parameter(torch.zeros(height * width, feature_size))
+        layers: list[nn.Module] = []
+        before = channels
+        for halving in range(check_size("halvings", halvings)):
+            half = max(feature_size // 2, 8) if halving == 0 and halvings > 1 else feature_size
+            layers += [*_convolution(before, half, 2), *_convolution(half, feature_size, 1)]
+            before, height, width = feature_size, -(-height // 2), -(-width // 2)
+        self.convolutions = nn.Sequential(*layers)
+        self.places = nn.Parameter(0.02 * torch.randn(height * width, feature_size))
 
     def forward(self, pictures: Tensor) -> Tensor:
         if not pictures.is_floating_point() or pictures.shape[1:] != self.picture_size:
             wanted = f"floats of shape (B, {', '.join(map(str, self.picture_size))})"
             raise ValueError(f"pictures: expected {wanted}, got {pictures.dtype} {tuple(pictures.shape)}")
-        x = 2 * pictures - 1
-        for convolution in self.convolutions:
-            x = convolution(x).relu()
-        places: Tensor = x.flatten(2).transpose(1, 2) + self.places
+        places: Tensor = self.convolutions(2 * pictures - 1).flatten(2).transpose(1, 2) + self.places
         return nn.functional.dropout(places, self.input_dropout, self.training)
+
+
+def _convolution(before: int, after: int, stride: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+    return convolution, PictureNorm(after), nn.ReLU()
 
 
 class FeatureInput(Input):

@@ -268,6 +268,18 @@ def test_an_unknown_candidate_is_refused(cell):
         cell(3, 4, candidate="tanh")
 
 
+def test_a_min_gru_begins_with_memories_up_to_those_that_are_asked_for():
+    torch.manual_seed(0)
+    cell = MinGRUCell(3, 1000, memory=50)
+    z, candidate = (bias.detach() for bias in cell.bias_ih.chunk(2))
+    steps = 1 / z.sigmoid()  # after so many steps a constant gate has left 1/e of the state, or a little less
+    assert 2 <= steps.min() < 2.5 and 49.5 < steps.max() <= 50 and steps.mean() == pytest.approx(26, abs=2)
+    assert candidate.abs().max() <= 1000**-0.5 and "memory=50" in repr(cell)
+    for wrong in ({"memory": 1}, {"memory": 9, "bias": False}):
+        with pytest.raises(ValueError, match="memory: expected 2 steps or more, and bias=True"):
+            MinGRUCell(3, 4, **wrong)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("factory", CELLS)

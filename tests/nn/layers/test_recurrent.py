@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from seqlab.nn import Bidirectional, GRUCell, LSTMCell, Recurrent
-from seqlab.nn.layers.recurrent import flip_valid
+from seqlab.nn.layers.order import flip_valid
 from seqlab.nn.state import reset_rows
 
 

@@ -25,7 +25,7 @@ def model_of(cell=GRUCell, attention="general", input=None):
     output = partial(TokenHead, vocab_size=9)
     options = {"feature_size": 6, "attention": attention}
     decoder = partial(Decoder, partial(TokenInput, 9, 5), layers, output, **options)
-    return Captioner(input or partial(PictureInput, (3, 16, 24), 8), decoder).eval()
+    return Captioner(input or partial(PictureInput, (3, 16, 24), 8, halvings=3), decoder).eval()
 
 
 @pytest.mark.parametrize("cell", [GRUCell, LSTMCell, SLSTMCell])
@@ -53,7 +53,7 @@ def test_every_parameter_has_a_gradient():
 
 
 def test_places_know_where_they_are_and_sizes_are_checked():
-    input = PictureInput((3, 16, 24), 8)
+    input = PictureInput((3, 16, 24), 8, halvings=3)
     assert input(torch.zeros(2, 3, 16, 24)).shape == (2, 6, 8)
     torch.nn.init.normal_(input.places)
     places = input(torch.zeros(1, 3, 16, 24))[0]
@@ -61,6 +61,9 @@ def test_places_know_where_they_are_and_sizes_are_checked():
     for pictures in (torch.zeros(2, 3, 24, 16), torch.zeros(2, 3, 16, 24, dtype=torch.uint8)):
         with pytest.raises(ValueError, match=r"pictures: expected floats of shape \(B, 3, 16, 24\)"):
             input(pictures)
+    assert PictureInput((1, 5, 7), 8)(torch.zeros(1, 1, 5, 7)).shape == (1, 2 * 2, 8)
+    with pytest.raises(ValueError, match="halvings"):
+        PictureInput((3, 16, 24), 8, halvings=0)
     features = model_of(input=partial(FeatureInput, (5, 4), 8))
     assert features(torch.rand(2, 5, 4), None, torch.tensor([[7], [7]])).shape == (2, 1, 9)
     with pytest.raises(ValueError, match=r"features: expected shape \(B, 5, 4\)"):

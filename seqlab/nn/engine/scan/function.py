@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from seqlab.nn.engine.scan.program import Forward, Program
 from seqlab.nn.engine.scan.replay import replay
-from seqlab.nn.engine.scan.schedule import Packing, Schedule
+from seqlab.nn.engine.scan.schedule import Packing, Schedule, reset_places
 from seqlab.nn.engine.scan.step import Step
 
-_GI, _WEIGHT, _REST = 2, 6, 8  # the places of gi, weight_hh and (*state, *extras) among the operation's arguments
+_GI, _WEIGHT, _REST = 2, 6, 8  # the places of gi, weight_hh and the rest among the operation's arguments
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Plan:
         schedule: which rows run at which step.
         packing: the maps of rows of unequal lengths; None for rows of one length.
         low: the dtype in which autocast computes products; None without autocast.
+        resets: which scheduled rows begin anew before which step, ``(steps, B)`` bool; None if none does.
     """
 
     program: Program
@@ -35,14 +36,25 @@ class Plan:
     schedule: Schedule
     packing: Packing | None
     low: torch.dtype | None
+    resets: Tensor | None = None
+
+    def with_initial(self, initial: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]] | None:
+        """The resets with the states from which those rows begin; None if there are none."""
+        return None if self.resets is None else (self.resets, initial)
+
+    def split(self, rest: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+        """The last arguments of the operation apart: the state, the initial state of resets (if any), the extras."""
+        count = len(self.program.layout.state_sizes)
+        first_extra = count if self.resets is None else 2 * count
+        return rest[:count], rest[count:first_extra], rest[first_extra:]
 
 
 class Scan(torch.autograd.Function):
-    """The operation ``(gi, weight_hh, bias_hh, *state, *extras) -> (*states of all steps, *final state)``.
+    """The operation ``(gi, weight_hh, bias_hh, *state, *initial, *extras) -> (*states of all steps, *final state)``.
 
     gi is ``(N, G*H)``, with N the rows of all steps; weight_hh ``(G*H, H)``; bias_hh ``(G*H,)``; each part of the state
-    ``(B, size)``. The results are ``(N, size)`` for each part of the state that the output reads, and ``(B, size)`` for
-    each part of the final state.
+    ``(B, size)``; ``initial``, the state from which rows begin anew, is there with resets only. The results are
+    ``(N, size)`` for each part of the state that the output reads, and ``(B, size)`` for each part of the final state.
 
     The backward pass runs the adjoint of each step, from the last to the first. The weight's gradient is one product
     over all steps, at the end. If the backward pass is itself to be differentiated, it runs the step over the sequence
@@ -74,14 +86,13 @@ class Scan(torch.autograd.Function):
             bias_ih: its bias, or None.
             weight: weight_hh; None without a recurrent product.
             bias: bias_hh, or None.
-            rest: the parts of the state, then the extras.
+            rest: the parts of the state, those of the initial state if there are resets, then the extras.
         """
         program, schedule, packing = plan.program, plan.schedule, plan.packing
-        count, rows = len(program.layout.state_sizes), schedule.rows
-        state, extras = rest[:count], rest[count:]
+        rows, (state, initial, extras) = schedule.rows, plan.split(rest)
         # The program writes what the adjoint needs into gi. A user's gi is copied first.
         buffer = gi.clone() if x is None else gi
-        result = program.forward(schedule, buffer, weight, bias, state, extras, save)
+        result = program.forward(schedule, buffer, weight, bias, state, extras, save, plan.with_initial(initial))
         if packing is None:
             final = [part[rows + schedule.steps - 1 :: schedule.steps].clone() for part in result.states]
         else:
@@ -110,7 +121,7 @@ class Scan(torch.autograd.Function):
             results = _differentiable(plan, origin, weight, bias, rest, gradients, needed)
         else:
             forward = Forward(states, kept, kept_shared)
-            results = _adjoint(plan, gi, weight, rest[count:], forward, gradients, needed)
+            results = _adjoint(plan, gi, weight, rest, forward, gradients, needed)
         return tuple(result if is_needed else None for result, is_needed in zip(results, needed, strict=True))
 
 
@@ -137,22 +148,27 @@ def _adjoint(
     plan: Plan,
     gi: Tensor,
     weight: Tensor | None,
-    extras: Sequence[Tensor],
+    rest: Sequence[Tensor],
     forward: Forward,
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     """The gradients of the operation's arguments, by the compiled adjoint."""
-    program = plan.program
+    program, (_, initial, extras) = plan.program, plan.split(rest)
     dense = [materialize(gradient) for gradient in gradients]
     dnext, dfinal = dense[: program.sequences], dense[program.sequences :]
-    backward = program.backward(plan.schedule, gi, weight, extras, forward, dnext, dfinal)
+    resets = plan.with_initial(initial)
+    backward = program.backward(plan.schedule, gi, weight, extras, forward, dnext, dfinal, resets)
     dweight = None
     if weight is not None and needed[_WEIGHT]:
         before = _states_before(forward.states[0], plan.schedule, plan.packing)
+        if plan.resets is not None:
+            packed, scheduled = reset_places(plan.resets, plan.schedule)
+            before.index_copy_(0, packed, initial[0].index_select(0, scheduled))
         dweight = weight_gradient(backward.gh, before, plan.low)
     dextras = backward.extras or [None] * len(extras)
-    return [None, None, backward.gi, None, None, None, dweight, backward.gh_sum, *backward.state, *dextras]
+    own = [None, None, backward.gi, None, None, None, dweight, backward.gh_sum]
+    return [*own, *backward.state, *backward.initial, *dextras]
 
 
 def _differentiable(
@@ -165,12 +181,12 @@ def _differentiable(
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     """The gradients of the operation's arguments, by the step under autograd: they can be differentiated again."""
-    count, schedule, packing = len(plan.program.layout.state_sizes), plan.schedule, plan.packing
+    schedule, packing = plan.schedule, plan.packing
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views of the arguments, so that autograd stops at them and does not go on to what they were made from.
         inputs = [None if each is None else each.view_as(each) for each in (_gi(plan, *origin), weight, bias, *rest)]
-        gi, state, extras = typed(Tensor, inputs[0]), inputs[3 : 3 + count], inputs[3 + count :]
+        gi, (state, initial, extras) = typed(Tensor, inputs[0]), plan.split(typed(list[Tensor], inputs[3:]))
         steps, rows, valid = schedule.steps, schedule.rows, None
         if packing is None:
             by_step = gi.view(rows, steps, -1).transpose(0, 1)  # (T, B, G*H)
@@ -178,9 +194,8 @@ def _differentiable(
             by_step = gi.new_zeros(steps * rows, gi.size(-1)).index_copy(0, packing.slot, gi).view(steps, rows, -1)
             valid = torch.zeros(steps * rows, dtype=torch.bool, device="cpu")
             valid = valid.index_fill(0, packing.slot, True).view(steps, rows, 1)
-        states, final = replay(
-            plan.step, by_step, inputs[1], inputs[2], typed(list[Tensor], state), typed(list[Tensor], extras), valid
-        )
+        resets = plan.with_initial(initial)
+        states, final = replay(plan.step, by_step, inputs[1], inputs[2], state, extras, valid, resets)
         outputs = [*map(partial(_in_order, packing=packing), states[: plan.program.sequences]), *final]
         pairs = [(each, gradient) for each, gradient in zip(outputs, gradients, strict=True) if each.requires_grad]
         arguments = (_GI, _WEIGHT, _WEIGHT + 1, *range(_REST, _REST + len(rest)))

@@ -45,6 +45,8 @@ class Backward:
         gh_sum: the sum of ``gh`` over its rows, ``(G*H,)``, which is the gradient of the bias; None without a bias.
         state: the gradient of each part of the initial state, ``(B, size)``.
         extras: the gradient of each extra, in its shape, or None.
+        initial: the gradient of each part of the states from which rows begin anew, ``(B, size)``; empty without
+            resets.
     """
 
     gi: Tensor
@@ -52,6 +54,7 @@ class Backward:
     gh_sum: Tensor | None
     state: list[Tensor]
     extras: list[Tensor | None]
+    initial: list[Tensor]
 
 
 class Program:
@@ -104,6 +107,7 @@ class Program:
         state: Sequence[Tensor],
         extras: Sequence[Tensor],
         save: bool,
+        resets: tuple[Tensor, Sequence[Tensor]] | None = None,
     ) -> Forward:
         """Run all steps of a schedule.
 
@@ -115,6 +119,8 @@ class Program:
             state: the initial state, ``(B, size)`` each.
             extras: the tensors that all rows share.
             save: whether to save what the adjoint needs.
+            resets: which rows begin anew before which step, ``(steps, B)`` bool, and the states from which they do,
+                ``(B, size)`` each; None if none does.
         """
         layout, new = self.layout, gi.new_empty
         states = [new(schedule.rows + len(gi), size) for size in layout.state_sizes]
@@ -130,6 +136,10 @@ class Program:
             padded_bias = torch.nn.functional.pad(shaped, (0, self.padded - layout.hidden_size)).contiguous()
             arguments.bias = padded_bias.data_ptr()
         arguments.save = save
+        if resets is not None:
+            self._set_resets(arguments, *resets)
+            held = [torch.empty_like(part) for part in resets[1]]
+            arguments.held[:] = [part.data_ptr() for part in held]
         scratch, packed = self._buffers(schedule, gi)
         arguments.scratch, arguments.packed = scratch.data_ptr(), packed.data_ptr()
         self.library.seqlab_forward(ctypes.byref(arguments))
@@ -144,6 +154,7 @@ class Program:
         saved: Forward,
         dnext: Sequence[Tensor],
         dfinal: Sequence[Tensor],
+        resets: tuple[Tensor, Sequence[Tensor]] | None = None,
     ) -> Backward:
         """Run the adjoints of all steps, from the last to the first.
 
@@ -155,17 +166,20 @@ class Program:
             saved: the results of the forward pass.
             dnext: the gradients to the states of all steps, ``(N, size)`` each.
             dfinal: the gradients to the final state, ``(B, size)`` each.
+            resets: those of the forward pass.
         """
         layout, first = self.layout, saved.states[0]
         count, gates = first.size(0) - schedule.rows, layout.num_gates * layout.hidden_size
         dgi = first.new_empty(count, gates)
         dgh = dgi if layout.shared_gradient or not self.recurrent else first.new_empty(count, gates)
+        widths = (self.padded, *layout.state_sizes[1:])
         dstate = [
             torch.nn.functional.pad(part, (0, width - part.size(1))).contiguous()
             if width > part.size(1)
             else part.clone(memory_format=torch.contiguous_format)
-            for part, width in zip(dfinal, (self.padded, *layout.state_sizes[1:]), strict=True)
+            for part, width in zip(dfinal, widths, strict=True)
         ]
+        dinitial = [] if resets is None else [first.new_zeros(schedule.rows, width) for width in widths]
         total = sum(layout.sums)
         sums = first.new_zeros(schedule.threads, 2, total)
         extra_numbers = self._as_numbers(extras)
@@ -173,6 +187,9 @@ class Program:
         arguments.dnext[: len(dnext)] = [part.data_ptr() for part in dnext]
         arguments.dstate[:] = [part.data_ptr() for part in dstate]
         arguments.dgi, arguments.dgh, arguments.sums = dgi.data_ptr(), dgh.data_ptr(), sums.data_ptr()
+        if resets is not None:
+            self._set_resets(arguments, *resets)
+            arguments.dinitial[:] = [part.data_ptr() for part in dinitial]
         scratch, packed = self._buffers(schedule, first)
         arguments.scratch, arguments.packed = scratch.data_ptr(), packed.data_ptr()
         self.library.seqlab_backward(ctypes.byref(arguments))
@@ -182,8 +199,9 @@ class Program:
         if self.post is not None:
             shaped = [part.view(shape) for part, shape in zip(parts, layout.sum_shapes, strict=True)]
             dextras = typed(list[Tensor | None], self.post(*extras, *shaped))
-        dstate[0] = dstate[0][:, : layout.hidden_size]
-        return Backward(dgi, dgh, gh_sum, dstate, dextras)
+        for parts in (dstate, dinitial):
+            parts[:1] = [part[:, : layout.hidden_size] for part in parts[:1]]
+        return Backward(dgi, dgh, gh_sum, dstate, dextras, dinitial)
 
     def _as_numbers(self, extras: Sequence[Tensor]) -> list[Tensor]:
         """The extras in the program's dtype; truth values become 0 and 1."""
@@ -210,6 +228,10 @@ class Program:
         arguments.extra[: len(extras)] = [extra.data_ptr() for extra in extras]
         arguments.kept, arguments.kept_shared = kept.data_ptr(), kept_shared.data_ptr()
         return arguments
+
+    def _set_resets(self, arguments: ctypes.Structure, flags: Tensor, initial: Sequence[Tensor]) -> None:
+        arguments.reset = flags.data_ptr()
+        arguments.initial[:] = [part.data_ptr() for part in initial]
 
     def _buffers(self, schedule: Schedule, like: Tensor) -> tuple[Tensor, Tensor]:
         """Memory for products and scratch, and memory for the packed weights."""

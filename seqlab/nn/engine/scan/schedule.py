@@ -124,3 +124,25 @@ def pack(lengths: Sequence[int], steps: int, groups: int, columns: int) -> Packi
     position = t * rows + order[scheduled]
     schedule = Schedule(longest, rows, groups, columns, first, count, base, 1)
     return Packing(schedule, order, position, t * rows + scheduled, previous, last)
+
+
+def reset_flags(mask: Tensor, schedule: Schedule) -> Tensor:
+    """Which scheduled rows begin anew before which step, as the kernel reads it: ``(steps, B)``.
+
+    Args:
+        mask: the same as ``(B, T)``; false at the first step and at padding.
+        schedule: the blocks of rows.
+    """
+    return mask[:, : schedule.steps].t().ne(0).contiguous()  # whatever byte stands for true in mask, here it is 1
+
+
+def reset_places(flags: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """Where the R resets stand among the rows of gi and among the scheduled rows, ``(R,)`` each.
+
+    Args:
+        flags: of :func:`reset_flags`.
+        schedule: the blocks of rows.
+    """
+    t, scheduled = flags.nonzero(as_tuple=True)
+    group = torch.searchsorted(schedule.base, scheduled, right=True) - 1
+    return schedule.first[t, group] + (scheduled - schedule.base[group]) * schedule.stride, scheduled

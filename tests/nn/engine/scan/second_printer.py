@@ -211,8 +211,8 @@ class SecondProgram:
     def load(self) -> None:
         pass
 
-    def _blocks(self, schedule: Schedule) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """For each step and group: its rows, where their previous states stand, and their initial rows."""
+    def _blocks(self, schedule: Schedule) -> list[tuple[int, Tensor, Tensor, Tensor]]:
+        """For each step and group: the step, its rows, where their previous states stand, and their initial rows."""
         blocks = []
         for t in range(schedule.steps):
             for group in range(schedule.groups):
@@ -221,7 +221,7 @@ class SecondProgram:
                 rows = first + k * schedule.stride
                 before = schedule.rows + int(schedule.first[t - 1, group]) + k * schedule.stride if t else base + k
                 if len(k):
-                    blocks.append((rows, before, base + k))
+                    blocks.append((t, rows, before, base + k))
         return blocks
 
     def forward(
@@ -233,6 +233,7 @@ class SecondProgram:
         state: Sequence[Tensor],
         extras: Sequence[Tensor],
         save: bool,
+        resets: tuple[Tensor, Sequence[Tensor]] | None = None,
     ) -> Forward:
         layout = self.layout
         states = [gi.new_full((schedule.rows + len(gi), size), torch.nan) for size in layout.state_sizes]
@@ -240,18 +241,17 @@ class SecondProgram:
             whole[: schedule.rows] = part
         kept = gi.new_full((len(gi), layout.kept * layout.hidden_size), torch.nan)
         kept_shared = gi.new_full((len(gi), layout.kept_shared), torch.nan)
-        for rows, before, _ in self._blocks(schedule):
+        for t, rows, before, first in self._blocks(schedule):
             memory = self._memory(len(rows), extras)
             memory.buffers["gi", None] = gi[rows]
+            previous = self._previous(states, t, before, first, resets)
             if self.recurrent:
                 assert weight is not None
-                product = states[0][before] @ weight.T
+                product = previous[0] @ weight.T
                 memory.buffers["gh", None] = product if bias is None else product + bias
             for index, part in enumerate(states):
-                memory.buffers["previous", index], memory.buffers["next", index] = (
-                    part[before],
-                    part[schedule.rows + rows],
-                )
+                memory.buffers["previous", index] = previous[index]
+                memory.buffers["next", index] = part[schedule.rows + rows]
             memory.buffers["kept", None], memory.buffers["kept_shared", None] = kept[rows], kept_shared[rows]
             memory.run(self.lowered.step_and_keep if save else self.lowered.step)
             for index, part in enumerate(states):
@@ -269,22 +269,22 @@ class SecondProgram:
         saved: Forward,
         dnext: Sequence[Tensor],
         dfinal: Sequence[Tensor],
+        resets: tuple[Tensor, Sequence[Tensor]] | None = None,
     ) -> Backward:
         layout, states = self.layout, saved.states
         count, gates = len(states[0]) - schedule.rows, layout.num_gates * layout.hidden_size
         dgi = states[0].new_full((count, gates), torch.nan)
         dgh = dgi if layout.shared_gradient or not self.recurrent else dgi.clone()
         dstate, sums = [part.clone() for part in dfinal], states[0].new_zeros(sum(layout.sums))
-        for rows, before, initial in reversed(self._blocks(schedule)):
+        dinitial = [] if resets is None else [torch.zeros_like(part) for part in dstate]
+        for t, rows, before, first in reversed(self._blocks(schedule)):
             memory = self._memory(len(rows), extras)
             if layout.gi_needed:
                 memory.buffers["gi", None] = gi[rows]
-            for index, part in enumerate(states):
-                memory.buffers["previous", index], memory.buffers["next", index] = (
-                    part[before],
-                    part[schedule.rows + rows],
-                )
-                memory.buffers["dstate", index] = dstate[index][initial]
+            for index, previous in enumerate(self._previous(states, t, before, first, resets)):
+                memory.buffers["previous", index] = previous
+                memory.buffers["next", index] = states[index][schedule.rows + rows]
+                memory.buffers["dstate", index] = dstate[index][first]
             for index, part in enumerate(dnext):
                 memory.buffers["dnext", index] = part[rows]
             kept, shared = saved.kept, saved.kept_shared
@@ -296,15 +296,34 @@ class SecondProgram:
             if dgh is not dgi:
                 dgh[rows] = memory.buffers["dgh", None]
             for index, part in enumerate(dstate):
-                part[initial] = memory.buffers["dstate", index]
+                part[first] = memory.buffers["dstate", index]
             if self.recurrent:
                 assert weight is not None
-                dstate[0][initial] += dgh[rows] @ weight
+                dstate[0][first] += dgh[rows] @ weight
+            if resets is not None:
+                anew = first[resets[0][t, first]]
+                for part, total in zip(dstate, dinitial, strict=True):
+                    total[anew] += part[anew]
+                    part[anew] = 0
         parts = list(torch.split(sums, list(layout.sums)))
         gh_sum = parts.pop(0) if layout.sum_gh else None
         shaped = [part.view(shape) for part, shape in zip(parts, layout.sum_shapes, strict=True)]
         learned = [] if self.post is None else list(self.post(*extras, *shaped))
-        return Backward(dgi, dgh, gh_sum, dstate, learned)
+        return Backward(dgi, dgh, gh_sum, dstate, learned, dinitial)
+
+    def _previous(
+        self,
+        states: Sequence[Tensor],
+        t: int,
+        before: Tensor,
+        first: Tensor,
+        resets: tuple[Tensor, Sequence[Tensor]] | None,
+    ) -> list[Tensor]:
+        """The states before step t of the rows of a block: where a row begins anew, its initial ones."""
+        if resets is None:
+            return [part[before] for part in states]
+        anew = resets[0][t, first].unsqueeze(1)
+        return [torch.where(anew, part[first], old[before]) for part, old in zip(resets[1], states, strict=True)]
 
     def _memory(self, count: int, extras: Sequence[Tensor]) -> Rows:
         memory = Rows(self.lowered, count, self.dtype)

@@ -19,6 +19,7 @@ ODD = (
     *(odd.Views, odd.Slices, odd.Activations, odd.Choices, odd.Sums, odd.Norms, odd.Learned, odd.Passing),
     *(odd.WithoutInput, odd.WithoutProduct, odd.Wide),
 )
+SOME_FIRST = torch.rand(5, 6, generator=torch.Generator().manual_seed(0)) < 0.3
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def second(monkeypatch):
 def test_a_second_printer_agrees_with_autograd(second, make):
     torch.manual_seed(1)
     cell = make(3, 11)
-    for lengths in (None, RAGGED):
-        assert_agrees(cell, lengths=lengths)
+    for lengths, is_first in ((None, None), (RAGGED, None), (RAGGED, SOME_FIRST)):
+        assert_agrees(cell, lengths=lengths, is_first=is_first)
     assert programs_of(cell), execution._warned
 
 

@@ -26,6 +26,8 @@
 //   dstate (B, STRIDE): the gradient to the state after a step, which its adjoint replaces by that to the state before
 //   packed: W_hh in panels, for the product; sums (threads, 2, SUMS): the sums, and those of the last FLUSH steps
 //   scratch (B, G * HP), which holds gh, then (threads, SCRATCH)
+//   reset (T, B): whether a row begins anew before a step, which is never the first; initial (B, SIZE): the states from
+//   which rows do, and dinitial (B, STRIDE) their gradients; held (B, SIZE): what these states stand for during a step
 // Work:
 //   group   rows that run through the whole sequence by themselves; base: where a group's initial rows begin
 //   block   the rows of a group at one step: first and count; stride: the distance between its rows, and
@@ -177,6 +179,56 @@ static Pointers pointers_at(const Arguments& a, long t, long group, long directi
   return p;
 }
 
+// The first row of a block, from `row` on, that begins anew before step t; `end` if there is none.
+static long next_reset(const Arguments& a, long t, long group, long row, long end) {
+  if (!a.reset || row >= end) return end;
+  const unsigned char* flags = a.reset + t * a.rows + a.base[group];
+  const void* found = std::memchr(flags + row, 1, end - row);
+  return found ? static_cast<const unsigned char*>(found) - flags : end;
+}
+
+// Puts initial states in the place of the states before step t, in the rows that begin anew, or takes them out again:
+// the units of a thread's share, for another thread may still be at the step before.
+static void exchange(const Arguments& a, const Pointers& p, long t, long group, long count, const Share& share,
+                     bool put) {
+  for (long row = next_reset(a, t, group, 0, count); row < count; row = next_reset(a, t, group, row + 1, count))
+    for (long s = 0; s < NS; ++s) {
+      real* state = const_cast<real*>(p.previous[s]) + row * p.previous_stride * SIZE[s];  // a part of a.state
+      real* held = a.held[s] + (a.base[group] + row) * SIZE[s];
+      const real* initial = a.initial[s] + (a.base[group] + row) * SIZE[s];
+      for (long offset = 0; offset < SIZE[s]; offset += H)
+        for (long i = offset + share.unit_begin; i < offset + share.unit_end && i < SIZE[s]; ++i) {
+          if (put) held[i] = state[i];
+          state[i] = put ? initial[i] : held[i];
+        }
+    }
+}
+
+// The pointers for the rows from `row` to `stop`, which one call can run: p for the rows up to the next reset, or
+// `anew` for one reset, whose state before stands among the initial ones.
+static const Pointers& next_rows(const Arguments& a, const Pointers& p, long t, long group, long row, long end,
+                                 long& stop, Pointers& anew) {
+  stop = next_reset(a, t, group, row, end);
+  if (stop > row) return p;
+  stop = row + 1;
+  anew = p;
+  anew.previous_stride = 0;
+  for (long s = 0; s < NS; ++s) anew.previous[s] = a.initial[s] + (a.base[group] + row) * SIZE[s];
+  return anew;
+}
+
+// Moves the gradient to the state before step t, in the rows that begin anew, to their initial states.
+static void give_to_initial(const Arguments& a, const Pointers& p, long t, long group, long begin, long end,
+                            long unit_begin, long unit_end) {
+  for (long row = next_reset(a, t, group, begin, end); row < end; row = next_reset(a, t, group, row + 1, end))
+    for (long s = 0; s < NS; ++s) {
+      real* from = p.dstate[s] + row * STRIDE[s];
+      real* to = a.dinitial[s] + (a.base[group] + row) * STRIDE[s];
+      for (long offset = 0; offset < SIZE[s]; offset += H)
+        for (long i = offset + unit_begin; i < offset + unit_end && i < SIZE[s]; ++i) to[i] += from[i], from[i] = 0;
+    }
+}
+
 // The rows of a block that a thread runs if the step needs whole rows.
 static void rows_of(long count, long column, long columns, long& begin, long& end) {
   begin = count * column / columns;
@@ -190,6 +242,11 @@ static void run_forward(const Arguments& a, long group, long column, long column
     const long count = a.count[t * a.groups + group];
     if (!count) break;  // rows are sorted by length, so no later block has rows
     Pointers p = pointers_at(a, t, group, 1);
+    const bool anew = next_reset(a, t, group, 0, count) < count;
+    if (anew) {
+      exchange(a, p, t, group, count, share, true);
+      if (RECURRENT) barrier.wait();
+    }
     if (RECURRENT) {
       for (long panel = share.panel_begin; panel < share.panel_end; ++panel)
         for (long gate = 0; gate < G; ++gate) {
@@ -215,6 +272,7 @@ static void run_forward(const Arguments& a, long group, long column, long column
     else
       step(p, begin, end, unit_begin, unit_end, scratch);
     if (RECURRENT || WHOLE_ROWS_FORWARD) barrier.wait();
+    if (anew) exchange(a, p, t, group, count, share, false);
   }
 }
 
@@ -233,7 +291,13 @@ static void run_backward(const Arguments& a, long group, long column, long colum
       rows_of(count, column, columns, begin, end);
       unit_begin = 0, unit_end = H;
     }
-    adjoint(p, begin, end, unit_begin, unit_end, scratch);
+    // Now and not at the end of the step after: another thread may have run these rows there.
+    if (t + 1 < a.steps) give_to_initial(a, p, t + 1, group, begin, end, unit_begin, unit_end);
+    Pointers anew;
+    for (long row = begin, stop; row < end; row = stop) {
+      const Pointers& rows = next_rows(a, p, t, group, row, end, stop, anew);
+      adjoint(rows, row, stop, unit_begin, unit_end, scratch);
+    }
     if (RECURRENT || WHOLE_ROWS_BACKWARD) barrier.wait();
     if (RECURRENT) {
       for (long panel = share.panel_begin; panel < share.panel_end; ++panel) {
