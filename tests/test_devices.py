@@ -53,6 +53,7 @@ def cases(tmp_path_factory, text_file) -> dict[str, list[str]]:
     uneven["classification"] += ["callbacks.examples.print_test=false"]
     uneven["tagging"] += ["data.batch_size=8"]
     uneven["translation"] += ["data.batch_size=6", "trainer.val_check_interval=6"]
+    uneven["captions"] += ["model.embedding_dropout=0"]
     uneven["pronunciation"] += ["model.embedding_dropout=0", "model.output_dropout=0"]
     uneven["answers"] += ["data.stories=[20,4,5]", "data.questions=3", "data.batch_size=8"]
     return {

@@ -51,7 +51,7 @@ def measured(data: ForecastData) -> dict[str, dict[str, Any]]:
     forecasts = {"seasonal-naive": seasonal_naive(past, data.season, horizon), "drift": drift(past, horizon)}
     results: dict[str, dict[str, Any]] = {name: errors(each, came, scales) for name, each in forecasts.items()}
     choices = {}
-    for lags in [lags for lags in LAGS if lags <= data.cut.context]:
+    for lags in sorted({*(lags for lags in LAGS if lags <= data.cut.context), data.cut.context}):
         for penalty in PENALTIES:
             weights = fitted(*splits["train"][:2], lags, penalty)
             held_out, truth, _ = splits["validation"]

@@ -82,12 +82,12 @@ class _BeginAnew(torch.autograd.Function):
         flat = cut.flatten(0, 1)
         factors, first = flat.index_select(0, steps), initial.index_select(0, rows)
         flat.index_fill_(0, steps, 0.0)
-        if first.any() or not factors.isfinite().all():
-            b = b.flatten(0, 1).index_add(0, steps, factors * first).view_as(b)
-        else:  # nothing is added, and nothing need be copied
-            b = b.view_as(b)
+        added = factors * first
+        summands = b.view_as(b)  # where nothing is added, nothing need be copied
+        if added.any():  # of an infinite factor and a zero it is no number, which counts
+            summands = b.flatten(0, 1).index_add(0, steps, added).view_as(b)
         ctx.save_for_backward(steps, rows, initial, factors)
-        return cut, b, factors
+        return cut, summands, factors
 
     @staticmethod
     def backward(

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from seqlab.nn.state import State, reset_rows
 
@@ -13,8 +12,8 @@ class Resets(NamedTuple):
     """The steps before which the state of a row becomes its initial state.
 
     Attributes:
-        mask: ``(B, T)`` bool, in the order in which the steps run. For an engine it is false at the first step, whose
-            state the caller has chosen, and past each row's length.
+        mask: ``(B, T)`` bool, in the order in which the steps run; false past each row's length. Where it is true at
+            the first step, an engine is given the initial state there already: to look at that column changes nothing.
         initial: the initial state, ``(B, size)`` each.
     """
 
@@ -29,9 +28,7 @@ class Resets(NamedTuple):
         """
         state = reset_rows(state, self.mask[:, 0], self.initial)
         later = self.mask[:, 1:]
-        if not later.size(1) or (readable(later) and not later.any()):
-            return state, None
-        return state, Resets(functional.pad(later, (1, 0)), self.initial)
+        return state, None if not later.size(1) or (readable(later) and not later.any()) else self
 
     def between(self, start: int, end: int) -> "Resets | None":
         """The resets before the steps from ``start`` up to ``end``; None where the mask says nothing of them."""
@@ -39,11 +36,10 @@ class Resets(NamedTuple):
         return Resets(mask, self.initial) if mask.size(1) else None
 
     def steps(self) -> list[bool]:
-        """Whether any row begins anew, for each step; true for all later steps where that can't be read."""
+        """Whether any row begins anew, for each step after the first; true for all where that can't be read."""
         if torch.compiler.is_compiling() or torch.compiler.is_exporting() or self.mask.is_meta:
             return [step > 0 for step in range(self.mask.size(1))]
-        flags: list[bool] = self.mask.any(0).tolist()
-        return flags
+        return [False, *self.mask[:, 1:].any(0).tolist()]
 
 
 class Segments(NamedTuple):

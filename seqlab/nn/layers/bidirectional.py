@@ -14,8 +14,9 @@ class Bidirectional(nn.Module):
     """Two cells with weights of their own, one run from each end: y_t = [forward_t; backward_t] (Schuster & Paliwal
     1997).
 
-    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, forward size + backward size), (forward,
-    backward))``: the state is a pair of the cells' states. Otherwise as :class:`Recurrent`, which both directions are.
+    ``layer(x (B, T, I), state=None, lengths=None, is_first=None) -> (output (B, T, forward size + backward size),
+    (forward, backward))``: the state is a pair of the cells' states. Otherwise as :class:`Recurrent`, which both
+    directions are: where ``is_first`` cuts a row, the one begins anew after the cut, the other before it.
 
     Args:
         forward_cell: The cell that runs from the first step to the last.

@@ -56,8 +56,10 @@ class Encoder(SequenceEncoder):
     does: on what one layer hands to the next, never on ``x``, on the output or on what a sum or a gate takes of
     y_{l-1}.
 
-    ``encoder(x (B, T, input_size), state=None, lengths=None) -> (output (B, T, output_size), state)``. The state is a
-    tuple with one entry a layer: the cell's state, or for a bidirectional layer the pair (forward, backward) of them.
+    ``encoder(x (B, T, input_size), state=None, lengths=None, is_first=None) -> (output (B, T, output_size), state)``.
+    The state is a tuple with one entry a layer: the cell's state, or for a bidirectional layer the pair (forward,
+    backward) of them. ``is_first``, ``(B,)`` or ``(B, T)`` bool, resets every layer where a segment begins, as in
+    :class:`Recurrent`.
 
     Args:
         cell: The factory of the cells, called ``cell(input width, hidden_size)`` once for each layer and direction, the

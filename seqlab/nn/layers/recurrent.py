@@ -34,16 +34,21 @@ class LastRun(NamedTuple):
 class Recurrent(nn.Module):
     """A cell run over time: ``state_t = cell(x_t, state_{t-1})`` for t = 1..T, or from T to 1 with ``reverse=True``.
 
-    ``layer(x (B, T, I), state=None, lengths=None) -> (output (B, T, output_size), state)``, with ``state`` a tuple of
-    ``(B, size)`` tensors; without one, the cell's ``initial_state``. ``lengths (B,)`` counts the valid steps of each
-    row, padding on the right: a padded step keeps the old state and outputs zero, a row of length 0 keeps the state
-    that came in, and a reversed layer begins at each row's own last step. The state is returned in the dtype of ``x``,
-    and in float32 under a 16-bit autocast, so that carrying it loses nothing.
+    ``layer(x (B, T, I), state=None, lengths=None, is_first=None) -> (output (B, T, output_size), state)``, with
+    ``state`` a tuple of ``(B, size)`` tensors; without one, the cell's ``initial_state``. ``lengths (B,)`` counts the
+    valid steps of each row, padding on the right: a padded step keeps the old state and outputs zero, a row of length 0
+    keeps the state that came in, and a reversed layer begins at each row's own last step. The state is returned in the
+    dtype of ``x``, and in float32 under a 16-bit autocast, so that carrying it loses nothing.
+
+    ``is_first (B, T)`` is true at the steps at which a segment of a row begins, such as an episode or a document;
+    ``(B,)`` stands for the first step. There the state becomes the cell's ``initial_state``, so that a row is as its
+    segments run apart, in values and gradients. A reversed layer begins anew at a segment's other end: the state that
+    is given belongs to the row's last segment. Past a row's length ``is_first`` is not looked at.
 
     "auto" takes the engine that a table in :mod:`seqlab.nn.engine` holds for the fastest, and logs its choice, which
     ``layer.engine`` names. The table knows the cell, the device, the precision, and whether rows have lengths of their
-    own. Under "auto", a single step without gradients on a CPU, and an exported model, run on "loop". A choice never
-    changes a result beyond rounding.
+    own or begin anew inside the sequence. Under "auto", a single step without gradients on a CPU, and an exported
+    model, run on "loop". A choice never changes a result beyond rounding.
 
     With ``recompute``, a layer keeps the input and the state every ``ceil(sqrt(T))`` steps for the backward pass, and
     runs each stretch between them a second time when its gradients are due (Chen et al. 2016): the memory for the gates
@@ -57,9 +62,9 @@ class Recurrent(nn.Module):
         recompute: Whether steps are run a second time for the backward pass, to save memory.
 
     Raises:
-        TypeError: ``cell`` is no cell, or, when called, ``x`` or ``lengths`` have a wrong type.
-        ValueError: the named engine can't serve the cell, or, when called, ``x``, ``state`` or ``lengths`` have a wrong
-            shape or range.
+        TypeError: ``cell`` is no cell, or, when called, ``x``, ``lengths`` or ``is_first`` have a wrong type.
+        ValueError: the named engine can't serve the cell, or, when called, ``x``, ``state``, ``lengths`` or
+            ``is_first`` have a wrong shape or range.
 
     Example:
         >>> from seqlab.nn import LSTMCell
@@ -67,6 +72,9 @@ class Recurrent(nn.Module):
         >>> output, (h, c) = layer(torch.randn(2, 5, 3), lengths=torch.tensor([5, 2]))
         >>> bool((output[1, 2:] == 0).all()), torch.equal(output[1, 1], h[1])
         (True, True)
+        >>> x, is_first = torch.randn(1, 5, 3), torch.tensor([[True, False, True, False, False]])
+        >>> torch.allclose(layer(x, is_first=is_first)[0][:, 2:], layer(x[:, 2:])[0], atol=1e-6)
+        True
     """
 
     def __init__(

@@ -22,6 +22,9 @@ class SequenceEncoder(nn.Module):
     comes before. A sequence read in pieces, the state handed on, gives what it gives read at once, unless the encoder
     is ``bidirectional``: then a step sees those after it.
 
+    The encoders that ship also take ``is_first``, ``(B,)`` or ``(B, T)`` bool, which cuts rows into segments that know
+    nothing of each other. Models do not ask for it, so another encoder need not have it.
+
     Another kind of encoder derives from it and defines ``initial_state`` and ``forward``.
 
     Args:

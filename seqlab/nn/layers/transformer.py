@@ -35,8 +35,10 @@ class TransformerEncoder(SequenceEncoder):
     - ``bidirectional``: every step attends to all steps of its row; distances of ``context`` and more share r of
       ``context - 1``. There is no state: the tuple is empty.
 
-    ``encoder(x (B, T, input_size), state=None, lengths=None) -> (output (B, T, hidden_size), state)``; padding, beyond
-    ``lengths (B,)``, is attended to by no valid step, and its output is zero.
+    ``encoder(x (B, T, input_size), state=None, lengths=None, is_first=None) -> (output (B, T, hidden_size), state)``;
+    padding, beyond ``lengths (B,)``, is attended to by no valid step, and its output is zero. Where ``is_first``,
+    ``(B,)`` or ``(B, T)`` bool, says that a segment begins, no step on the one side attends to any on the other, and
+    the state is that of the last segment.
 
     Args:
         input_size: The width of x.
@@ -50,9 +52,9 @@ class TransformerEncoder(SequenceEncoder):
         context: The number of steps that a step of one direction attends to, itself among them.
 
     Raises:
-        TypeError: a size is no integer, or, when called, ``x`` or ``lengths`` have a wrong type.
+        TypeError: a size is no integer, or, when called, ``x``, ``lengths`` or ``is_first`` have a wrong type.
         ValueError: a size or probability is out of range, ``hidden_size`` is no multiple of ``num_heads``, or, when
-            called, ``x``, ``state`` or ``lengths`` have a wrong shape or range.
+            called, ``x``, ``state``, ``lengths`` or ``is_first`` have a wrong shape or range.
 
     Example:
         >>> encoder = TransformerEncoder(input_size=3, hidden_size=8, num_layers=2, num_heads=2, context=4).eval()

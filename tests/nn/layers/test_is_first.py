@@ -18,7 +18,7 @@ from seqlab.nn import (
     step_gradients,
 )
 from seqlab.nn.layers.order import resets_in_order
-from seqlab.nn.state import map_state
+from seqlab.nn.state import map_state, reset_rows
 from tests.nn.covering import covering
 
 LENGTHS = torch.tensor([7, 0, 1, 5])
@@ -227,6 +227,24 @@ def test_an_exported_layer_says_that_it_takes_no_resets():
     encoder = scanned(Encoder(GRUCell, 3, 4))
     with pytest.raises(InputError, match="is_first: an exported layer begins anew at the beginning of a call alone"):
         encoder(torch.randn(4, 7, 3), is_first=IS_FIRST)
+
+
+@pytest.mark.parametrize("export", [False, True])
+def test_a_step_that_is_streamed_from_reset_states_reads_segments_apart(export):
+    torch.manual_seed(0)
+    encoder = Encoder([LearnedStart, LSTMCell], 3, 4).eval().requires_grad_(False)
+    x, initial = torch.randn(4, 7, 3), encoder.initial_state(4, like=torch.zeros(1))
+    expected, end = encoder(x, None, None, IS_FIRST)
+    step = scanned(encoder) if export else encoder
+    outputs, state = [], initial
+    for t in range(7):
+        if export:  # an exported step is given the state that is meant
+            output, state = step(x[:, t : t + 1], reset_rows(state, IS_FIRST[:, t], initial))
+        else:
+            output, state = step(x[:, t : t + 1], state, None, IS_FIRST[:, t])
+        outputs.append(output)
+    torch.testing.assert_close(torch.cat(outputs, 1), expected)
+    torch.testing.assert_close(state, end)
 
 
 def test_shapes_alone_can_be_run():

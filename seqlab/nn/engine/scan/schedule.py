@@ -130,10 +130,11 @@ def reset_flags(mask: Tensor, schedule: Schedule) -> Tensor:
     """Which scheduled rows begin anew before which step, as the kernel reads it: ``(steps, B)``.
 
     Args:
-        mask: the same as ``(B, T)``; false at the first step and at padding.
+        mask: the same as ``(B, T)``; false at padding.
         schedule: the blocks of rows.
     """
-    return mask[:, : schedule.steps].t().ne(0).contiguous()  # whatever byte stands for true in mask, here it is 1
+    flags = torch.empty(schedule.steps, mask.size(0), dtype=torch.bool, device="cpu")
+    return torch.ne(mask[:, : schedule.steps].t(), 0, out=flags)  # whatever byte is true in mask, here it is 1
 
 
 def reset_places(flags: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:

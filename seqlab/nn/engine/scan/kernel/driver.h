@@ -26,8 +26,9 @@
 //   dstate (B, STRIDE): the gradient to the state after a step, which its adjoint replaces by that to the state before
 //   packed: W_hh in panels, for the product; sums (threads, 2, SUMS): the sums, and those of the last FLUSH steps
 //   scratch (B, G * HP), which holds gh, then (threads, SCRATCH)
-//   reset (T, B): whether a row begins anew before a step, which is never the first; initial (B, SIZE): the states from
-//   which rows do, and dinitial (B, STRIDE) their gradients; held (B, SIZE): what these states stand for during a step
+//   reset (T, B): whether a row begins anew before a step, which is not looked at for the first; initial (B, SIZE): the
+//   states from which rows do, and dinitial (B, STRIDE) their gradients; held (B, SIZE): what these states stand for
+//   during a step
 // Work:
 //   group   rows that run through the whole sequence by themselves; base: where a group's initial rows begin
 //   block   the rows of a group at one step: first and count; stride: the distance between its rows, and
@@ -181,7 +182,7 @@ static Pointers pointers_at(const Arguments& a, long t, long group, long directi
 
 // The first row of a block, from `row` on, that begins anew before step t; `end` if there is none.
 static long next_reset(const Arguments& a, long t, long group, long row, long end) {
-  if (!a.reset || row >= end) return end;
+  if (!a.reset || !t || row >= end) return end;
   const unsigned char* flags = a.reset + t * a.rows + a.base[group];
   const void* found = std::memchr(flags + row, 1, end - row);
   return found ? static_cast<const unsigned char*>(found) - flags : end;
