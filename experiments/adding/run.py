@@ -26,10 +26,7 @@ SEEDS = "seed=1,2,3"
 
 @dataclass(frozen=True)
 class Contender:
-    """A cell, the lengths that it is tried at, and its overrides; rates are chosen on validation.
-
-    ``own`` may name the length as ``{length}``.
-    """
+    """A cell, the lengths that it is tried at, and its overrides; rates are chosen on validation."""
 
     name: str
     kind: str
@@ -39,14 +36,13 @@ class Contender:
     memory: bool = False
 
 
+WITHOUT = ("~model.cell.memory",)
 CONTENDERS = (
-    Contender("minGRU", "min_gru", (600, 2000, 5000), "0.01,0.03"),
-    Contender(
-        "minGRU, memories up to T", "min_gru", (600, 2000, 5000), "0.01,0.03", ("model.cell.memory={length}",), True
-    ),
-    Contender("GRU", "gru", (600,), "0.001,0.003,0.01"),
-    Contender("LSTM, forget bias 5", "lstm", (600,), "0.001,0.003,0.01", ("model.init.forget_bias=5",)),
-    Contender("IndRNN, two layers", "ind_rnn", (600,), "0.0003,0.001,0.003", ("model.num_layers=2",)),
+    Contender("minGRU", "min_gru", (600, 2000), "0.01,0.03", ("model.cell.memory=null",)),
+    Contender("minGRU, memories up to T", "min_gru", (600, 2000, 5000), "0.01,0.03", memory=True),
+    Contender("GRU", "gru", (600,), "0.001,0.003,0.01", WITHOUT),
+    Contender("LSTM, forget bias 5", "lstm", (600,), "0.001,0.003,0.01", (*WITHOUT, "model.init.forget_bias=5")),
+    Contender("IndRNN, two layers", "ind_rnn", (600,), "0.0003,0.001,0.003", (*WITHOUT, "model.num_layers=2")),
 )
 
 
@@ -66,6 +62,8 @@ def main() -> int:
             if length in contender.lengths and (code := seqlab(*command_of(contender, length, args.sweep_dir, each))):
                 print("the same command goes on with what is left", file=sys.stderr)
                 return code
+    if not args.sweep_dir.is_dir():
+        parser.error(f"--sweep-dir: there are no runs in {args.sweep_dir} yet; train some first, without --report")
     runs = runs_below(args.sweep_dir)
     lines = table(runs[runs["status"] == "completed"])
     print("\n".join(lines))
@@ -78,9 +76,9 @@ def main() -> int:
 
 def command_of(contender: Contender, length: int, folder: Path, each: tuple[str, ...]) -> list[str]:
     """The command that trains a contender at a length."""
-    own = [text.format(length=length) for text in contender.own]
-    shape = [f"model/cell={contender.kind}", f"data.length={length}", *own, f"optimizer.lr={contender.rates}", SEEDS]
-    return ["train", "-m", "experiment=adding", *shape, f"hydra.sweep.dir={folder}", *each]
+    shape = [f"model/cell={contender.kind}", f"data.length={length}", *contender.own]
+    rates, place = f"optimizer.lr={contender.rates}", f"hydra.sweep.dir={folder}"
+    return ["train", "-m", "experiment=adding", *shape, rates, SEEDS, place, *each]
 
 
 def table(runs: pd.DataFrame) -> list[str]:
@@ -103,7 +101,7 @@ def of(runs: pd.DataFrame, contender: Contender) -> "pd.Series[bool]":
     """Which runs are a contender's."""
     kinds = {"min_gru": "MinGRUCell", "gru": "GRUCell", "lstm": "LSTMCell", "ind_rnn": "IndRNNCell"}
     is_kind = runs["model.cell._target_"] == f"seqlab.nn.{kinds[contender.kind]}"
-    if contender.kind != "min_gru":
+    if contender.kind != "min_gru" or not is_kind.any():
         return is_kind
     return is_kind & (runs["model.cell.memory"].notna() == contender.memory)
 

@@ -50,6 +50,8 @@ def main() -> int:
         if code := seqlab(*command, *args.overrides):
             print("the same command goes on with what is left", file=sys.stderr)
             return code
+    if not args.sweep_dir.is_dir():
+        parser.error(f"--sweep-dir: there are no runs in {args.sweep_dir} yet; train some first, without --report")
     runs = runs_below(args.sweep_dir)
     lines = table(runs[runs["status"] == "completed"])
     print("\n".join(lines))

@@ -15,7 +15,7 @@ _MOST_DEGREES: Final = 6  # 720 elements; a table of the products of 5,040 would
 
 
 class Parity(Generated):
-    r"""Random bits; the label of each step is the parity of the bits so far: :math:`y_t = x_1 + \dots + x_t \bmod 2`.
+    r"""Random bits; the label of each step is the parity of the bits so far: :math:`y_t = \sum_{s \le t} x_s` modulo 2.
 
     The smallest task that needs a state (Minsky & Papert 1969; as a test of recurrent networks Hochreiter &
     Schmidhuber 1997, Delétang et al. 2023). A cell that is linear in its state with factors between 0 and 1 cannot do
