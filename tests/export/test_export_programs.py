@@ -19,7 +19,9 @@ from seqlab.nn import (
     Answerer,
     ClassHead,
     Classifier,
+    ConvFrameInput,
     Encoder,
+    FrameInput,
     GRUCell,
     LanguageModel,
     LSTMCell,
@@ -47,6 +49,10 @@ def classifier(**options):
     return of_cell(Classifier, 11, 3, cell=GRUCell, hidden_size=4, **options), {"vocab_size": 11, "num_classes": 3}
 
 
+def of_frames(input):
+    return Classifier(input, partial(Encoder, GRUCell, hidden_size=4), partial(ClassHead, num_classes=3)), {}
+
+
 def tagger(**options):
     letters = {"num_characters": options.get("num_characters")}
     return of_cell(Tagger, 11, ["A", "B"], cell=RNNCell, hidden_size=4, **options), {"vocab_size": 11, **letters}
@@ -70,6 +76,8 @@ MODELS = {
     "max": lambda: classifier(pooling="max", tbptt_steps=2),
     "mean": lambda: classifier(pooling="mean"),
     "attention": lambda: classifier(pooling="attention"),
+    "frames": lambda: of_frames(partial(FrameInput, 3, 5, observed=True)),
+    "clips": lambda: of_frames(partial(ConvFrameInput, 2, 6, 5, 4, channels=[3])),
     "both ways": lambda: classifier(pooling="max", bidirectional=True),
     "tagger": lambda: tagger(bidirectional=False, num_characters=5, character_hidden_size=3),
     "tagger, crf": lambda: tagger(bidirectional=False, decoder="crf"),

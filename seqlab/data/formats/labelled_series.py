@@ -58,8 +58,14 @@ def number_names(file: Path, form: SeriesFormat, label: str | None = None) -> li
     """
     if is_ts(file):
         return [str(number) for number in range(_cases(file, form)[0].series.values.shape[1])]
+    if label is not None:
+        _check_labels(file)
     columns = read_columns(file, form.encoding, form.separator)
-    names = [name for name in columns.values if name not in (form.time, form.id, label)]
+    others = {"data.label": label, "data.id": form.id, "data.time": form.time}
+    for option, name in others.items():
+        if name is not None:  # else a column of texts would be taken for numbers
+            columns.column(name, option)
+    names = [name for name in columns.values if name not in others.values()]
     if not names:
         raise InputError(f"{file}: there is no column of numbers beside those of times, ids and labels")
     return names
@@ -104,11 +110,7 @@ def read_labelled(
     """
     if is_ts(file):
         return _of_cases(file, form, features, names)
-    if file.name.lower().endswith(".npy"):
-        raise InputError(
-            f"{file} holds numbers without labels; give a table with a line for each file, its name and its label, as "
-            "data.path=TABLE data.file=COLUMN"
-        )
+    _check_labels(file)
     columns = read_columns(file, form.encoding, form.separator)
     all_series = series_of(file, columns, form, features)
     labels = [str(each) for each in _labels(columns, form, label, names, not file.name.lower().endswith(_TYPED))]
@@ -126,6 +128,14 @@ def read_labelled(
             )
         made.append(LabelledSeries(series, labels[first], columns.places[first]))
     return made
+
+
+def _check_labels(file: Path) -> None:
+    if file.name.lower().endswith(".npy"):
+        raise InputError(
+            f"{file} holds numbers without labels; give a table with a line for each file, its name and its label, as "
+            "data.path=TABLE data.file=COLUMN"
+        )
 
 
 def _labels(columns: Columns, form: SeriesFormat, label: str, names: LabelNames, written: bool) -> list[str]:

@@ -84,6 +84,9 @@ class SeriesClassSpec(Spec):
         names = {"features": columns_of(self.features)} if self.features else {}
         return {"labels": list(self.labels), **names}
 
+    def output_names(self) -> dict[str, Any]:
+        return {"labels": list(self.labels), **({"features": list(self.features)} if self.features else {})}
+
     def read_inputs(self, file: Path) -> list[Series] | list[Clip]:
         if not self.has_pictures:
             return read_numbers(file, SeriesFormat(**self.format), columns_of(self.features), by_place=True)

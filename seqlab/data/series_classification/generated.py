@@ -82,7 +82,7 @@ def waveform_posteriors(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Example:
         >>> waveform_posteriors(np.maximum(6 - np.abs(np.arange(1, 22) - 15), 0)[None].astype(float)).round(2).tolist()
-        [[0.5, 0.0, 0.5]]
+        [[0.59, 0.0, 0.41]]
     """
     shares = np.linspace(0, 1, 201)[:, None]
     triangles = _triangles()

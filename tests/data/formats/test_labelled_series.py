@@ -31,6 +31,8 @@ def test_a_long_table_has_a_series_and_a_class_for_each_id_and_its_gaps_are_miss
     np.testing.assert_array_equal(b.values, [[1, 5], [3, 7]])
     np.testing.assert_array_equal(a.values, [[2, 6], [4, 8]])  # a's commonest step is 2
     assert number_names(path, BY_ID, "label") == ["x", "y"]
+    with pytest.raises(InputError, match=r"no column 'class', which data.label names; it has id, t, label, x, y"):
+        number_names(path, BY_ID, "class")
 
 
 def test_a_file_without_ids_is_one_series_and_labels_of_parquet_may_be_numbers(tmp_path):

@@ -67,6 +67,7 @@ def test_a_cut_gives_each_split_its_share_of_every_class_and_statistics_are_thos
         summary[0].line().startswith(f"train: 6 series, {len(train)} steps; ") and "run 3, walk 3" in summary[0].line()
     )
     assert data.spec.model_arguments() == {"num_features": 2, "observed": False, "num_classes": 2}
+    assert data.spec.output_names() == {"labels": list(data.labels), "features": ["x", "y"]}
     assert data.spec.majority == {"train": 0.5, "validation": 0.5, "test": 0.5}
 
 
@@ -185,6 +186,7 @@ def test_clips_are_pictures_a_step_with_the_statistics_of_their_channels(tmp_pat
     torch.testing.assert_close(mean, torch.tensor(train.mean((0, 2, 3)), dtype=torch.float32))
     torch.testing.assert_close(std, torch.tensor(train.std((0, 2, 3)), dtype=torch.float32))
     assert data.spec.model_arguments() == {"num_channels": 2, "height": 4, "width": 5, "num_classes": 2}
+    assert data.spec.output_names() == {"labels": list(data.labels)}
     batch = data.collate("train", [0, 1])
     assert batch.inputs.shape == (2, 3, 2, 4, 5) and batch.inputs.dtype == torch.float32
     np.testing.assert_array_equal(batch.inputs[1], data.rows("train")[1].values)
