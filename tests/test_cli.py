@@ -143,9 +143,9 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         (["train", "model/cell=lsmt"], "model/cell=lsmt: there is no such choice; did you mean lstm? the choices are "),
         (
             ["train", "data=helo"],
-            "data=helo: there is no such choice; did you mean hello? the choices are answers, babi,",
+            "data=helo: there is no such choice; did you mean hello? the choices are adding, answers,",
         ),
-        (["train", "experiment=zzz"], "experiment=zzz: there is no such choice; the choices are answers, babi,"),
+        (["train", "experiment=zzz"], "experiment=zzz: there is no such choice; the choices are adding, answers,"),
         (
             ["train", "model.num_layers=1,2"],
             "several values are a sweep: add -m; a list is written with brackets, model.",

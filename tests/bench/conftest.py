@@ -27,7 +27,9 @@ def bench(tmp_path, capsys):
 
     def run(*arguments: str):
         file = tmp_path / "made" / "results.json"
-        code = cli.main(["bench", "engine", "--json", str(file), "--rounds", "2", *arguments])
+        usual = {"--json": str(file), "--rounds": "2"}
+        given = [word for option in usual.items() if option[0] not in arguments for word in option]
+        code = cli.main(["bench", "engine", *given, *arguments])
         written = json.loads(file.read_text()) if file.exists() else None
         return code, written, *capsys.readouterr()
 

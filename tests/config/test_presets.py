@@ -568,8 +568,7 @@ def test_each_sweep_names_keys_that_there_are_and_values_that_compose(name):
             assert len(set(found)) == len(several)
 
 
-WITHOUT_TOKENS = {"forecasting", "midi", "regression"}
-WITHOUT_TOKENS = {"clips", "forecasting", "midi", "series_classification"}
+WITHOUT_TOKENS = {"clips", "forecasting", "midi", "regression", "series_classification"}
 
 
 @pytest.mark.parametrize("name", sorted(OWN_FILES.keys() - WITHOUT_TOKENS))

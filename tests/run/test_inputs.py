@@ -111,7 +111,7 @@ def test_vectors_vocabularies_and_published_folders_are_read_too(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "ptb").rename(elsewhere / "ptb")
-    assert [text.endswith("cannot be read") for text in differences(record)] == [True] * 3
+    assert ["cannot be read" in text for text in differences(record)] == [True] * 3
     assert differences(record, config=config_of("data=ptb", f"data.root={elsewhere}")) == []
 
     (tmp_path / "a.txt").write_text(TEXT)
