@@ -155,6 +155,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.num_mels": COUNT,
     "data.window": POSITIVE,
     "data.hop": POSITIVE,
+    "data.subtract_mean": FLAG,
     "data.stack": COUNT,
     "data.rate": COUNT,
     "data.digits": COUNT,

@@ -24,6 +24,8 @@ class LogMel:
         window: seconds of a window (Hann).
         hop: seconds from one window to the next.
         stack: so many frames side by side make one step, which makes sequences shorter.
+        subtract_mean: whether each band's mean over the recording is subtracted, which takes out much of what a voice
+            and a microphone add to all frames alike. Only a whole recording has that mean, and no part of a stream.
 
     Raises:
         InputError: an option is out of range.
@@ -38,10 +40,13 @@ class LogMel:
     window: float = 0.025
     hop: float = 0.01
     stack: int = 3
+    subtract_mean: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rate", "num_mels", "stack"):
             check_whole_number(f"data.{name}", getattr(self, name), 1)
+        if not isinstance(self.subtract_mean, bool):
+            raise InputError(f"data.subtract_mean={self.subtract_mean} must be true or false")
         if not (0 < self.hop <= self.window) or self.rate * self.hop < 1:
             raise InputError(f"data.hop={self.hop} must be above 0, and at most data.window={self.window}")
 
@@ -54,7 +59,8 @@ class LogMel:
         """The frames of a sound, ``(T, num_features)`` float32; a sound shorter than a step has none.
 
         The energy of band m is the sum of the window's power spectrum under a triangle of the mel scale (O'Shaughnessy
-        1987), and the frame its natural logarithm.
+        1987), and the frame its natural logarithm; of which, with ``subtract_mean``, the mean over all frames is
+        subtracted.
         """
         size, hop = round(self.rate * self.window), round(self.rate * self.hop)
         length = 1 << (size - 1).bit_length()
@@ -67,6 +73,8 @@ class LogMel:
         power = spectrum.abs().square().T  # (T, length / 2 + 1)
         energies = power @ mel_bands(self.rate, length, self.num_mels)
         frames = (energies + _FLOOR).log()
+        if self.subtract_mean:
+            frames = frames - frames.mean(0)
         steps = len(frames) // self.stack
         return frames[: steps * self.stack].reshape(steps, self.num_features).numpy()
 

@@ -1,5 +1,6 @@
 """Utterances and what is said in them, as a LightningDataModule."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -99,7 +100,7 @@ class TranscriptionData(ExampleData):
         means, stds = self._statistics
         for split, rows in self._rows.items():
             self._check_alignable(split, rows)
-        form = {name: getattr(self.features, name) for name in ("rate", "num_mels", "window", "hop", "stack")}
+        form = dataclasses.asdict(self.features)
         return TranscriptionSpec(
             vocab_size=len(self.vocabulary),
             unit=self.vocabulary.unit,
