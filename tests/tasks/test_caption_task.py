@@ -23,8 +23,8 @@ SMALL = ("experiment=scenes", "data.sizes=[64,8,8]", "model.hidden_size=24", "mo
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes") / "run"
-    overrides = ("data.sizes=[1000,60,20]", "data.batch_size=16", "trainer.max_epochs=12", "optimizer.lr=0.005")
-    sizes = ("model.hidden_size=48", "model.place_size=32", "task.label_smoothing=0")
+    overrides = ("data.sizes=[800,60,20]", "data.batch_size=16", "trainer.max_epochs=6", "optimizer.lr=0.005")
+    sizes = ("model.hidden_size=48", "model.place_size=24", "model.embedding_dropout=0")
     return folder, run_here(folder, *SMALL, *overrides, *sizes).fields["metrics"]
 
 
