@@ -59,7 +59,7 @@ def compare(program: Program, file: Callable[..., tuple[Tensor, ...]], seed: int
                     f"the exported {place} gives {port.name} as {output.dtype} {tuple(output.shape)}, the model as "
                     f"{wanted.dtype} {tuple(wanted.shape)}: nothing was written"
                 )
-            largest = max(largest, _difference(output, wanted, port.units))
+            largest = max(largest, difference(output, wanted, port.units))
         if not largest <= TOLERANCE:
             raise InputError(
                 f"the exported {place} differs from the model by {largest:.2g}, more than {TOLERANCE:g}: nothing was "
@@ -68,8 +68,14 @@ def compare(program: Program, file: Callable[..., tuple[Tensor, ...]], seed: int
     return Agreement(len(program.cases), largest)
 
 
-def _difference(output: Tensor, expected: Tensor, units: tuple[Tensor, Tensor] | None) -> float:
-    """The largest difference of two tensors, relative where they are above 1; infinite where one is not finite."""
+def difference(output: Tensor, expected: Tensor, units: tuple[Tensor, Tensor] | None = None) -> float:
+    """The largest difference of two tensors, relative where they are above 1; infinite where one is not finite.
+
+    Args:
+        output: a tensor.
+        expected: another of the same shape.
+        units: a mean and a deviation; "above 1" is then more than a deviation away from the mean.
+    """
     if output.dtype == torch.bool or not output.is_floating_point():
         return 0.0 if torch.equal(output, expected) else float("inf")
     if not output.numel():

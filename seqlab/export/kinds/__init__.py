@@ -1,7 +1,7 @@
 """The kinds of models that can be exported, a module each; a new one is a module with a :class:`Kind`, and a line here.
 
-``ports`` and ``state`` have what several share, ``rows`` what all share that answer a row or each of its steps, ``writing``
-what all share that write.
+``ports`` and ``state`` have what several share. ``rows`` is for models that answer a row or each of its steps,
+``writing`` for those that write an answer token by token.
 """
 
 from collections.abc import Mapping

@@ -5,13 +5,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from seqlab.errors import InputError
+from seqlab.export.check import TOLERANCE, difference
 from seqlab.export.kinds.ports import (
     BOTH_DIRECTIONS,
     INT,
@@ -30,6 +31,7 @@ from seqlab.export.layers import scanned
 from seqlab.export.programs import Arguments, Export, Port, Program, Sizes
 from seqlab.nn import FrameInput
 
+NOT_BY_STEPS: Final = "read step by step, the model gives other answers than for whole sequences"
 Sample: TypeAlias = Callable[[Sizes, torch.Generator], tuple[Tensor, ...]]
 
 
@@ -72,6 +74,8 @@ def plan_rows(model: Any, rows: Rows) -> Export:
     if why is not None:
         return Export(rows.task, [forward], {"step": why}, names=names)
     step, initial = _step(model, copied, rows)
+    if not _reads_on(forward, step, initial, rows):
+        return Export(rows.task, [forward], {"step": NOT_BY_STEPS}, names=names)
     return Export(rows.task, [forward, step], initial=initial, names=names)
 
 
@@ -243,6 +247,23 @@ def _step(model: Any, copied: Any, rows: Rows) -> tuple[Program, dict[str, Tenso
         cases("time"),
     )
     return step, state.initial(before)
+
+
+def _reads_on(forward: Program, step: Program, initial: Mapping[str, Tensor], rows: Rows) -> bool:
+    """Whether the model gives step by step what it gives for whole rows: the parts of a user's own may not."""
+    inputs, _, *rest = forward.sample({"batch": 2, "time": 5}, torch.Generator().manual_seed(0))
+    more = rest[: len(rows.more)]
+    state = tuple(value.expand(2, *value.shape[1:]) for value in initial.values())
+    begins = [state] if len(rest) > len(more) else []  # forward takes a state
+    with torch.no_grad():
+        whole: Tensor = forward.reference(inputs, torch.full((2,), inputs.size(1)), *more, *begins)[0]
+        answers = []
+        for place in range(inputs.size(1)):
+            answer, *values = step.reference(inputs[:, place], *more, state)
+            state = tuple(values)
+            answers.append(answer)
+    answer = answers[-1] if rows.finish is not None else torch.stack(answers, 1)
+    return answer.shape == whole.shape and difference(answer, whole, rows.answer.units) <= TOLERANCE
 
 
 def _pairs(before: tuple[Port, ...], after: tuple[Port, ...]) -> list[tuple[str, str]]:

@@ -152,30 +152,28 @@ class Forecaster(nn.Module):
             own = (standardize(frames)[..., targets] - level) / scale
             frames = torch.cat((standardize.inverse(own, targets), frames[..., self.head.num_targets :]), 2)
         output, _ = self.encoder(self.input(frames), lengths=lengths)
-        return self.finish(self.head.pooling.part(output, lengths), future, level, scale)
-
-    def finish(
-        self, part: Part, future: Tensor | None = None, level: Tensor | None = None, scale: Tensor | None = None
-    ) -> Tensor:
-        """The quantiles ``(B, H, K, Q)`` from what the head's ``pooling`` has made of the encoder's outputs.
-
-        Args:
-            part: what it has made of them.
-            future: ``(B, H, N)``, what is known beforehand; None without such features.
-            level: ``(B, 1, K)``, each window's own level, if it has one.
-            scale: ``(B, 1, K)``, its scale.
-        """
-        if future is None:
-            future = part[0].new_zeros(part[0].size(0), self.head.horizon, 0)
-        quantiles = self.head.finish(part, self._known(future))
+        quantiles: Tensor = self.head(output, lengths, self._known(future, frames))
         if level is not None and scale is not None:
             quantiles = quantiles * scale.unsqueeze(-1) + level.unsqueeze(-1)
+        return self._in_units(quantiles)
+
+    def finish(self, part: Part, future: Tensor | None = None) -> Tensor:
+        """The quantiles ``(B, H, K, Q)`` from what the head's ``pooling`` has made of the encoder's outputs.
+
+        It is for a model that reads step by step, with ``normalize="none"``: a window has no level before its end.
+        """
+        return self._in_units(self.head.finish(part, self._known(future, part[0])))
+
+    def _in_units(self, quantiles: Tensor) -> Tensor:
+        """Quantiles in standardised units as numbers in those of the targets."""
         standardize, targets = self.input.standardize, slice(0, self.head.num_targets)
         mean, std = standardize.mean[targets], standardize.std[targets]
         return quantiles * std.unsqueeze(-1) + mean.unsqueeze(-1)
 
-    def _known(self, future: Tensor) -> Tensor:
+    def _known(self, future: Tensor | None, like: Tensor) -> Tensor:
         """The features known beforehand, standardised; a missing one is its mean in training."""
+        if future is None:
+            return like.new_zeros(like.size(0), self.head.horizon, 0)
         if not self.head.num_known:
             return future
         standardize = self.input.standardize
