@@ -18,7 +18,8 @@ def plan(model: FrameModel, sizes: Mapping[str, Any]) -> Export:
     answer = Port("logits", real_dtype(model), shape, "scores of the features of the next frame; sigmoid makes them P")
 
     def carry(model: FrameModel, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return model(inputs, state, lengths)
+        answers, new = model(inputs, state, lengths)
+        return answers, new
 
     return plan_rows(model, Rows("music", "the logits of the frame after each one", answer, carry=carry))
 

@@ -75,7 +75,8 @@ def plan_rows(model: Any, rows: Rows) -> Export:
         return Export(rows.task, [forward], {"step": why}, names=names)
     step, initial = _step(model, copied, rows)
     if not _reads_on(forward, step, initial, rows):
-        return Export(rows.task, [forward], {"step": NOT_BY_STEPS}, names=names)
+        begins = initial if forward.state else {}
+        return Export(rows.task, [forward], {"step": NOT_BY_STEPS}, begins, names)
     return Export(rows.task, [forward, step], initial=initial, names=names)
 
 
@@ -171,9 +172,11 @@ def _forward(model: Any, copied: Any, rows: Rows, in_pieces: bool) -> Program:
     state = State(lambda count: _encoder_state(model, count))
     before, after = state.ports(state_names(model.encoder, state))
 
+    reads: Callable[..., tuple[Tensor, Any]] = carry
+
     class Piece(Call):
         def forward(self, inputs: Tensor, lengths: Tensor, state_: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            answers, new = carry(self.model, inputs, lengths, state.nested(state_))
+            answers, new = reads(self.model, inputs, lengths, state.nested(state_))
             return separate(answers, *state.flat(new))
 
     def sample_piece(lengths: Sizes, generator: torch.Generator) -> Arguments:

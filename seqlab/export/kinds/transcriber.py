@@ -19,7 +19,8 @@ def plan(model: Transcriber, sizes: Mapping[str, Any]) -> Export:
     answer = Port("logits", real_dtype(model), ("batch", model.head.num_symbols), text)
 
     def carry(model: Transcriber, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return model(inputs, lengths, state)
+        answers, new = model(inputs, lengths, state)
+        return answers, new
 
     gives = "the logits of the symbols of each frame"
     return plan_rows(model, Rows("transcription", gives, answer, carry=carry, names={"blank_id": model.blank}))
