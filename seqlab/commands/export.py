@@ -71,6 +71,7 @@ def export(
             "left_out": planned.left_out,
             "initial_state": folder.write_initial_state(files, planned.initial),
             "vocabularies": folder.write_vocabularies(files, run.vocabularies),
+            **planned.names,
             **run.spec.output_names(),
         }
         if quantized:

@@ -11,7 +11,10 @@ from seqlab.errors import InputError
 from seqlab.export.programs import Program
 
 TOLERANCE: Final = 1e-4
-"""The largest difference between a file's output and the model's, relative to 1 and to the largest value."""
+"""The largest difference between a file's output and the model's, relative to values above 1."""
+
+_DIGITS: Final = 0.01
+"""Of an answer in a user's units, the share of a value below which differences are those of float32's last digits."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Agreement:
 
     Attributes:
         cases: on how many random inputs, of different sizes, they were compared.
-        error: the largest difference, relative to the values where these are above 1.
+        error: the largest difference, relative to the values where these are above 1; of answers in a user's units,
+            with the mean of training taken away and by its deviation.
     """
 
     cases: int
@@ -55,7 +59,7 @@ def compare(program: Program, file: Callable[..., tuple[Tensor, ...]], seed: int
                     f"the exported {place} gives {port.name} as {output.dtype} {tuple(output.shape)}, the model as "
                     f"{wanted.dtype} {tuple(wanted.shape)}: nothing was written"
                 )
-            largest = max(largest, _difference(output, wanted))
+            largest = max(largest, difference(output, wanted, port.units))
         if not largest <= TOLERANCE:
             raise InputError(
                 f"the exported {place} differs from the model by {largest:.2g}, more than {TOLERANCE:g}: nothing was "
@@ -64,15 +68,24 @@ def compare(program: Program, file: Callable[..., tuple[Tensor, ...]], seed: int
     return Agreement(len(program.cases), largest)
 
 
-def _difference(output: Tensor, expected: Tensor) -> float:
-    """The largest difference of two tensors, relative where they are above 1; infinite where one is not finite."""
+def difference(output: Tensor, expected: Tensor, units: tuple[Tensor, Tensor] | None = None) -> float:
+    """The largest difference of two tensors, relative where they are above 1; infinite where one is not finite.
+
+    Args:
+        output: a tensor.
+        expected: another of the same shape.
+        units: a mean and a deviation; "above 1" is then more than a deviation away from the mean.
+    """
     if output.dtype == torch.bool or not output.is_floating_point():
         return 0.0 if torch.equal(output, expected) else float("inf")
     if not output.numel():
         return 0.0
     one, other = output.double(), expected.double()
+    mean, std = (torch.zeros(()), torch.ones(())) if units is None else units
+    scale = torch.maximum((other - mean).abs(), std.double())
+    scale = torch.maximum(scale, _DIGITS * other.abs())
     same = (one == other) | (one.isnan() & other.isnan())
-    error = ((one - other).abs() / other.abs().clamp(min=1)).masked_fill(same, 0.0)
+    error = ((one - other).abs() / scale).masked_fill(same, 0.0)
     return float(error.nan_to_num(nan=float("inf")).max())
 
 

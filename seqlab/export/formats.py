@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import logging
 import re
 import warnings
@@ -56,7 +57,7 @@ def trace(program: Program) -> torch.export.ExportedProgram:
             return tuple(map(free, port))
         return {place: axes[name] for place, name in enumerate(port.shape) if isinstance(name, str)}
 
-    shapes = tuple(map(free, program.inputs))
+    shapes = _as_taken(program.module, tuple(map(free, program.inputs)))
     try:
         with torch.no_grad(), quiet(), quick_tracing():
             graph = torch.export.export(program.module, arguments, dynamic_shapes=shapes, strict=False)
@@ -71,6 +72,13 @@ def trace(program: Program) -> torch.export.ExportedProgram:
             for node in module.graph.nodes:
                 node.meta.pop("stack_trace", None)  # it names the folders of this machine
     return graph
+
+
+def _as_taken(module: torch.nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shapes of arguments as ``torch.export`` wants them: those that ``*arguments`` takes are one tuple."""
+    kinds = [each.kind for each in inspect.signature(module.forward).parameters.values()]
+    named = sum(kind != inspect.Parameter.VAR_POSITIONAL for kind in kinds)
+    return (*shapes[:named], shapes[named:]) if shapes[named:] else shapes
 
 
 def write_onnx(graph: torch.export.ExportedProgram, program: Program, path: Path) -> None:

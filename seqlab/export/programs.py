@@ -23,12 +23,15 @@ class Port:
         dtype: its type.
         shape: its axes; a name is a free length, the same wherever it stands.
         text: what it holds.
+        units: of an answer in a user's units, its mean and its deviation in training, which broadcast with it; a file
+            is compared with its model in these.
     """
 
     name: str
     dtype: torch.dtype
     shape: tuple[str | int, ...]
     text: str
+    units: tuple[Tensor, Tensor] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass
@@ -72,9 +75,11 @@ class Export:
         programs: its programs.
         left_out: programs that it can't have, each with the reason.
         initial: the state before the first step, one row of each part, by the name of the input.
+        names: what the numbers of an answer stand for, as far as the model and not its data knows it.
     """
 
     task: str
     programs: list[Program]
     left_out: dict[str, str] = field(default_factory=dict)
     initial: dict[str, Tensor] = field(default_factory=dict)
+    names: dict[str, Any] = field(default_factory=dict)

@@ -15,13 +15,20 @@ from seqlab.export import check, formats
 from seqlab.export.kinds import plan
 from seqlab.nn import (
     Answerer,
+    Captioner,
     Classifier,
+    Decoder,
+    Encoder,
+    Forecaster,
+    FrameInput,
     GatedCell,
     GRUCell,
     KneserNey,
     LanguageModel,
     LSTMCell,
     NextTokenModel,
+    PictureInput,
+    QuantileHead,
     Tagger,
     TokenHead,
     TokenInput,
@@ -177,6 +184,30 @@ def test_an_answerer_reads_stories_of_any_size(tmp_path):
     torch.manual_seed(0)
     model = of_cell(Answerer, 11, 4, cell=GRUCell, hidden_size=4, unit="word")
     onnx_of(model, {"vocab_size": 11, "num_answers": 4}, tmp_path)
+
+
+def test_a_forecaster_has_gaps_and_what_is_known_beforehand(tmp_path):
+    torch.manual_seed(0)
+    head = partial(QuantileHead, num_targets=1, num_known=1, horizon=3)
+    encoder = partial(Encoder, GRUCell, hidden_size=4)
+    model = Forecaster(partial(FrameInput, 3, observed=True), encoder, head, normalize="last")
+    _, files = onnx_of(model, {}, tmp_path)
+    assert list(files) == ["forward"]
+    frames = torch.randn(2, 6, 3).masked_fill(torch.rand(2, 6, 3) < 0.3, torch.nan)
+    future = torch.randn(2, 3, 1)
+    with torch.no_grad():
+        expected = model(frames, torch.tensor([6, 2]), future)
+    torch.testing.assert_close(files["forward"](frames, torch.tensor([6, 2]), future)[0], expected)
+
+
+def test_a_captioner_sees_and_writes(tmp_path):
+    torch.manual_seed(0)
+    layers, output = partial(Encoder, GRUCell, hidden_size=4), partial(TokenHead, vocab_size=7)
+    head = partial(Decoder, partial(TokenInput, 7, 4), layers, output, feature_size=4)
+    model = Captioner(partial(PictureInput, (3, 6, 6), 4), head)
+    export, _ = onnx_of(model, {"picture_size": (3, 6, 6), "target_vocab_size": 7}, tmp_path)
+    encode, step = export.programs
+    assert {port.name for port in step.flat_inputs} == {port.name for port in encode.outputs} | {"token"}
 
 
 def test_what_is_no_network_is_refused():

@@ -63,6 +63,9 @@ class CaptionSpec(Spec):
     def model_arguments(self) -> dict[str, Any]:
         return {"picture_size": self.picture_size, "target_vocab_size": self.target_size + 2}
 
+    def output_names(self) -> dict[str, Any]:
+        return {"bos_id": self.bos, "eos_id": self.eos}
+
     def read_inputs(self, file: Path) -> list[NamedPicture]:
         """The picture of a file, brought to the size of training's; or the features of a npy file."""
         return [NamedPicture(file.name, read_picture(file, self.picture_size))]

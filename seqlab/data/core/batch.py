@@ -95,7 +95,7 @@ class Spec:
         return {}
 
     def output_names(self) -> dict[str, Any]:
-        """What the numbers in a model's answers stand for, beside the vocabularies: ``{"labels": [...]}``.
+        """What the numbers that a model reads and answers stand for, beside the vocabularies: ``{"labels": [...]}``.
 
         ``seqlab export`` writes them beside the files.
         """

@@ -86,6 +86,10 @@ class ForecastSpec(Spec):
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
+    def output_names(self) -> dict[str, Any]:
+        names = {"targets": list(self.targets), "features": list(self.features), "known": list(self.known)}
+        return {**names, "horizon": self.horizon, "context": self.context}
+
     def read_inputs(self, file: Path) -> list[Series]:
         return read_series(file, SeriesFormat(**self.format), self.columns, len(self.known))
 

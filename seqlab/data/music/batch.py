@@ -91,6 +91,9 @@ class MusicSpec(Spec):
     def model_arguments(self) -> dict[str, Any]:
         return {"num_features": self.num_keys}
 
+    def output_names(self) -> dict[str, Any]:
+        return {"pitches": list(self.keys), "steps_per_quarter": self.steps_per_quarter}
+
     def read_inputs(self, file: Path) -> list[tuple[str, NDArray[np.uint8]]]:
         """The piece of a MIDI file, with its name."""
         return [(file.name, read_midi(file, self.steps_per_quarter, self.keys))]

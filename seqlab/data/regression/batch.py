@@ -72,5 +72,8 @@ class RegressionSpec(Spec):
     def target_statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.target_means), torch.tensor(self.target_stds)
 
+    def output_names(self) -> dict[str, Any]:
+        return {"targets": list(self.targets), "features": list(self.features)}
+
     def read_inputs(self, file: Path) -> list[Series]:
         return read_series(file, SeriesFormat(**self.format), self.columns or self.features)

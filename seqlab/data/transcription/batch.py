@@ -64,6 +64,9 @@ class TranscriptionSpec(Spec):
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
+    def output_names(self) -> dict[str, Any]:
+        return {"frames": dict(self.features)}
+
     def read_inputs(self, file: Path) -> list[Recording]:
         """The recording of a wav file; one of another rate or with several channels is changed as in training."""
         form = LogMel(**self.features)

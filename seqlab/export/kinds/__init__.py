@@ -1,6 +1,7 @@
 """The kinds of models that can be exported, a module each; a new one is a module with a :class:`Kind`, and a line here.
 
-``ports`` and ``state`` have what several share.
+``ports`` and ``state`` have what several share. ``rows`` is for models that answer a row or each of its steps,
+``writing`` for those that write an answer token by token.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,19 @@ from typing import Any, Final
 from torch import nn
 
 from seqlab.errors import InputError
-from seqlab.export.kinds import answerer, classifier, language_model, tagger, translator
+from seqlab.export.kinds import (
+    answerer,
+    captioner,
+    classifier,
+    forecaster,
+    frame_model,
+    labeller,
+    language_model,
+    regressor,
+    tagger,
+    transcriber,
+    translator,
+)
 from seqlab.export.kinds.kind import Files, Kind
 from seqlab.export.programs import Export
 from seqlab.nn import KneserNey
@@ -20,7 +33,19 @@ KINDS: Final[list[Kind]] = [
     tagger.KIND,
     translator.KIND,
     answerer.KIND,
+    labeller.KIND,
+    regressor.KIND,
+    forecaster.KIND,
+    frame_model.KIND,
+    transcriber.KIND,
+    captioner.KIND,
 ]
+
+REFUSED: Final[dict[type[nn.Module], str]] = {
+    KneserNey: "an n-gram model is a table of counts that is searched, not a network: it can't be exported; "
+    "seqlab generate and complete run it",
+}
+"""Models that ship and can't be exported, with the reason."""
 
 
 def plan(model: nn.Module, sizes: Mapping[str, Any]) -> Export:
@@ -48,11 +73,9 @@ def use_files(model: nn.Module, files: Files) -> nn.Module:
 
 
 def _kind_of(model: nn.Module) -> Kind:
-    if isinstance(model, KneserNey):
-        raise InputError(
-            "an n-gram model is a table of counts that is searched, not a network: it can't be exported; "
-            "seqlab generate and complete run it"
-        )
+    for refused, reason in REFUSED.items():
+        if isinstance(model, refused):
+            raise InputError(reason)
     for kind in KINDS:
         if isinstance(model, kind.model):
             return kind

@@ -11,7 +11,7 @@ from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_enco
 from seqlab.nn.models.frames import FrameInput
 from seqlab.nn.models.inputs import InputFactory
 from seqlab.nn.models.parts import make_part
-from seqlab.nn.models.pooling import make_pooling
+from seqlab.nn.models.pooling import Part, make_pooling
 
 NORMALIZE = ("none", "window", "last")
 
@@ -64,10 +64,15 @@ class QuantileHead(nn.Module):
         self.output = nn.Linear(encoder.output_size + horizon * num_known, horizon * num_targets * len(self.quantiles))
 
     def forward(self, output: Tensor, lengths: Tensor | None, future: Tensor) -> Tensor:
-        if future.shape != (output.size(0), self.horizon, self.num_known):
-            wanted = (output.size(0), self.horizon, self.num_known)
+        return self.finish(self.pooling.part(output, lengths), future)
+
+    def finish(self, part: Part, future: Tensor) -> Tensor:
+        """The quantiles from what ``pooling`` has made of the outputs."""
+        pooled = self.pooling.finish(part)
+        if future.shape != (pooled.size(0), self.horizon, self.num_known):
+            wanted = (pooled.size(0), self.horizon, self.num_known)
             raise ValueError(f"future: expected shape {wanted}, got {tuple(future.shape)}")
-        features = torch.cat((self.pooling(output, lengths), future.flatten(1)), 1)
+        features = torch.cat((pooled, future.flatten(1)), 1)
         values: Tensor = self.output(functional.dropout(features, self.output_dropout, self.training))
         return values.view(-1, self.horizon, self.num_targets, len(self.quantiles)).sort(-1).values
 
@@ -137,26 +142,38 @@ class Forecaster(nn.Module):
         return self.input.standardize.std[: self.head.num_targets]
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None, future: Tensor | None = None) -> Tensor:
-        targets, known = slice(0, self.head.num_targets), self.head.num_known
-        if future is None:
-            future = frames.new_zeros(frames.size(0), self.head.horizon, known)
-            if known:
-                raise ValueError(f"future: expected the {known} features that are known beforehand, got None")
-        standardize = self.input.standardize
+        if future is None and self.head.num_known:
+            known = self.head.num_known
+            raise ValueError(f"future: expected the {known} features that are known beforehand, got None")
+        targets, standardize = slice(0, self.head.num_targets), self.input.standardize
         level = scale = None
         if self.normalize != "none":
             level, scale = self._window(standardize(frames)[..., targets], lengths)
             own = (standardize(frames)[..., targets] - level) / scale
             frames = torch.cat((standardize.inverse(own, targets), frames[..., self.head.num_targets :]), 2)
         output, _ = self.encoder(self.input(frames), lengths=lengths)
-        quantiles: Tensor = self.head(output, lengths, self._known(future))
+        quantiles: Tensor = self.head(output, lengths, self._known(future, frames))
         if level is not None and scale is not None:
             quantiles = quantiles * scale.unsqueeze(-1) + level.unsqueeze(-1)
+        return self._in_units(quantiles)
+
+    def finish(self, part: Part, future: Tensor | None = None) -> Tensor:
+        """The quantiles ``(B, H, K, Q)`` from what the head's ``pooling`` has made of the encoder's outputs.
+
+        It is for a model that reads step by step, with ``normalize="none"``: a window has no level before its end.
+        """
+        return self._in_units(self.head.finish(part, self._known(future, part[0])))
+
+    def _in_units(self, quantiles: Tensor) -> Tensor:
+        """Quantiles in standardised units as numbers in those of the targets."""
+        standardize, targets = self.input.standardize, slice(0, self.head.num_targets)
         mean, std = standardize.mean[targets], standardize.std[targets]
         return quantiles * std.unsqueeze(-1) + mean.unsqueeze(-1)
 
-    def _known(self, future: Tensor) -> Tensor:
+    def _known(self, future: Tensor | None, like: Tensor) -> Tensor:
         """The features known beforehand, standardised; a missing one is its mean in training."""
+        if future is None:
+            return like.new_zeros(like.size(0), self.head.horizon, 0)
         if not self.head.num_known:
             return future
         standardize = self.input.standardize

@@ -10,7 +10,7 @@ from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_enco
 from seqlab.nn.models.frames import Standardize
 from seqlab.nn.models.inputs import Input, InputFactory
 from seqlab.nn.models.parts import make_part
-from seqlab.nn.models.pooling import make_pooling
+from seqlab.nn.models.pooling import Part, make_pooling
 
 
 class NumberHead(nn.Module):
@@ -59,7 +59,11 @@ class NumberHead(nn.Module):
         self.standardize.load(mean, std)
 
     def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
-        pooled = functional.dropout(self.pooling(output, lengths), self.output_dropout, self.training)
+        return self.finish(self.pooling.part(output, lengths))
+
+    def finish(self, part: Part) -> Tensor:
+        """The numbers ``(B, K)`` from what ``pooling`` has made of the outputs."""
+        pooled = functional.dropout(self.pooling.finish(part), self.output_dropout, self.training)
         return self.standardize.inverse(self.output(pooled))
 
 

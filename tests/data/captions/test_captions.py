@@ -64,6 +64,8 @@ def test_each_description_is_an_example_of_training_and_each_picture_one_of_the_
     assert written == [text for each in texts["train"] for text in each]
     assert data.collate("test", [0, 1]).references == tuple(texts["test"][:2])
     assert len(data.input_files()) == 13
+    size = len(data.vocabulary)
+    assert data.spec.output_names() == {"bos_id": size, "eos_id": size + 1}
 
 
 def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path):

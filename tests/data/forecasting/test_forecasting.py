@@ -104,6 +104,8 @@ def test_what_is_known_beforehand_comes_with_the_steps_to_forecast(tmp_path):
         "horizon": 2,
         "observed": False,
     }
+    names = {"targets": ["y"], "features": ["y", "wind", "holiday"], "known": ["holiday"]}
+    assert data.spec.output_names() == {**names, "horizon": 2, "context": data.spec.context}
 
 
 def test_columns_and_numbers_that_cannot_be_meant_are_refused(tmp_path):

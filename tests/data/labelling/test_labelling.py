@@ -196,6 +196,7 @@ def test_the_test_may_have_longer_sequences_and_several_lengths():
     assert data.spec.test_lengths == (8, 20) and rows_of(data, "test") == rows_of(
         data_of(length=8, sizes=(32, 10, 10)), "test"
     )
+    assert data.spec.output_names() == {"labels": list(data.spec.labels)}
     lines = [summary.line() for summary in data.summaries()]
     assert "other sequences in each epoch" in lines[0] and "8 and 20 steps each" in lines[2]
     assert "the commonest label is right in 0.5, 0.5" in lines[2]

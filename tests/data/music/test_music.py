@@ -117,6 +117,7 @@ def test_midi_files_are_cut_or_come_in_splits(tmp_path):
     splits = [f"data.{name}={tmp_path}/{n}.mid" for name, n in (("train", 1), ("validation", 2), ("test", 3))]
     data = build.build_data(config_of("data=midi", *splits))
     assert data.spec.steps_per_quarter == 4 and len(data.steps("train")) == 16
+    assert data.spec.output_names() == {"pitches": list(PIANO), "steps_per_quarter": 4}
 
 
 def test_published_rolls_keep_their_splits(tmp_path):

@@ -43,6 +43,7 @@ def test_a_long_table_gives_each_series_its_frames_and_its_number(tmp_path):
     assert [len(data.lengths(split)) for split in ("train", "validation", "test")] == [16, 2, 2]
     assert data.spec.features == data.spec.columns == ("x", "y") and data.spec.targets == ("weight",)
     assert data.spec.model_arguments() == {"num_features": 2, "num_targets": 1, "observed": False}
+    assert data.spec.output_names() == {"targets": ["weight"], "features": ["x", "y"]}
     assert data.input_files() == [str(tmp_path / "a.csv")]
 
 

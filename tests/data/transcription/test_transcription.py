@@ -112,6 +112,7 @@ def test_recordings_come_with_what_is_said_in_them(table):
     torch.testing.assert_close(mean, frames.mean(0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(std, frames.std(0, correction=0), rtol=1e-4, atol=1e-4)
     assert len(data.input_files()) == 21
+    assert data.spec.output_names()["frames"]["rate"] == 8000
     unique = of_table(table, "data.speaker=who", "data.split_unique=true", "data.split=[0.5,0.25,0.25]")
     speakers = [{row.speaker for row in unique.rows(split)} for split in SPLITS]
     assert not speakers[0] & speakers[1] and not speakers[1] & speakers[2] and not speakers[0] & speakers[2]
