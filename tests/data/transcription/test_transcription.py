@@ -191,3 +191,14 @@ def test_the_synthesiser_says_the_same_each_time(tmp_path):
         assert one.text == other.text and 0.2 < len(one.samples) / 8000 < 6 and np.abs(one.samples).max() > 0.05
     overrides = ("data=synthetic_digits", "data.sizes=[4,1,1]", f"data.cache_dir={tmp_path / 'one'}")
     assert build.build_data(config_of(*overrides)).spec.unit == "word"
+
+
+def test_bands_that_never_change_are_told_of_and_divided_by_one(tmp_path):
+    rows = ["audio,text"]
+    for number in range(20):
+        written(tmp_path / f"{number}.wav", np.zeros(1600 + 80 * number))
+        rows.append(f"{number}.wav,a")
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    data = of_table(tmp_path / "table.csv", "data.num_mels=3", "data.stack=1")
+    assert data.spec.stds == (1, 1, 1)
+    assert "3 of 3 numbers of a step never change" in data.summaries()[0].line()
