@@ -175,5 +175,5 @@ def test_what_never_changes_is_told_of_and_divided_by_one(tmp_path):
 
 def test_a_summary_refuses_what_is_missing_as_training_does(tmp_path):
     path = write(tmp_path / "a.csv", [f"s{n},,{n},{n}" if n == 3 else f"s{n},1,{n},{n}" for n in range(20)])
-    with pytest.raises(InputError, match="a.csv:5: x is missing"):
+    with pytest.raises(InputError, match=r"a.csv:5: x is missing"):
         data_of(path).summaries()
