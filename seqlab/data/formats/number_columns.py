@@ -54,8 +54,10 @@ class Columns:
             option: the option that names it, for messages.
 
         Raises:
-            InputError: there is no such column.
+            InputError: there is no such column, or the name is no text.
         """
+        if not isinstance(name, str):
+            raise InputError(f"{option}={name} must be a column's name, in quotes where it looks like something else")
         if name not in self.values:
             file = self.places[0].rpartition(":")[0] if self.places else "the file"
             names = list(self.values)

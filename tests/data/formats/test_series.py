@@ -93,6 +93,8 @@ def test_parquet_npy_and_other_text_hold_the_same_series(tmp_path):
         ("day,y\n", BY_DAY, r"has no row"),
         ("y\n1\n\n3\n", SeriesFormat(), r"csv:3: the line is blank"),
         ("", BY_DAY, r"csv:1: expected a line of column names, got an empty file"),
+        ("shop,y\na,1\n", SeriesFormat(id=["shop"]), r"data.id=\['shop'\] must be a column's name"),
+        ("0,y\na,1\n", SeriesFormat(id=0), r"data.id=0 must be a column's name, in quotes"),
         ("shop,y\na,1\n,2\n", SeriesFormat(id="shop"), r"csv:3: shop is empty"),
     ],
 )
