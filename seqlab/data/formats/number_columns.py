@@ -124,7 +124,8 @@ def _of_text(file: Path, lines: Sequence[str], separator: str) -> Columns:
         places.append(f"{file}:{record.line}")
     if len(names) == 1:
         _check_blanks(file, lines, first.line, len(rows))
-    columns = dict(zip(names, zip(*rows, strict=True) if rows else ([] for _ in names), strict=True))
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
+    columns: dict[str, Sequence[Any] | NDArray[Any]] = dict(zip(names, by_column, strict=True))
     return Columns(columns, places, frozenset({""}.intersection(names)))
 
 
