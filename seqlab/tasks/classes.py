@@ -1,5 +1,6 @@
 """What tasks share that give each example one of several classes."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.data.core.summary import counted
 from seqlab.nn.models.classifier import Classifier
 from seqlab.nn.models.generation import evaluation
 from seqlab.tasks.base import (
@@ -21,6 +23,8 @@ from seqlab.tasks.base import (
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.metrics import OpenClassMetrics
 from seqlab.tasks.prediction import Prediction
+
+log = logging.getLogger("seqlab")
 
 
 class ClassTask(SequenceTask):
@@ -140,6 +144,24 @@ def probabilities(model: Classifier, inputs: Tensor, lengths: Tensor) -> Tensor:
     with evaluation(model):
         logits: Tensor = model(inputs.to(device), lengths.to(device))
         return logits.float().softmax(-1).cpu()
+
+
+def first_tokens(rows: Sequence[Any], max_length: int | None, unit: str) -> list[Any]:
+    """Rows of tokens cut as training cuts them. A log line counts those that are longer.
+
+    Args:
+        rows: the tokens of each text.
+        max_length: the most tokens of a row; None: no limit.
+        unit: what the rows are, in the plural, for the line.
+
+    Example:
+        >>> first_tokens([[1, 2, 3], [4]], 2, "texts")
+        [[1, 2], [4]]
+    """
+    longer = sum(len(row) > max_length for row in rows) if max_length is not None else 0
+    if longer:
+        log.warning("%d of %s read to token %d alone, as in training", longer, counted(len(rows), unit), max_length)
+    return [row[:max_length] for row in rows]
 
 
 def class_prediction(

@@ -12,7 +12,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
 from seqlab.tasks.base import OptimizerFactory, Schedule
-from seqlab.tasks.classes import SequenceClassTask, class_prediction, probabilities
+from seqlab.tasks.classes import SequenceClassTask, class_prediction, first_tokens, probabilities
 from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 
@@ -94,7 +94,7 @@ class ClassificationTask(SequenceClassTask):
         for number, row in enumerate(rows, start=1):
             if not len(row):
                 raise InputError(f"text {number} is empty; give it at least one {vocabulary.unit}")
-        rows = [row[: spec.max_length] for row in rows]
+        rows = first_tokens(rows, spec.max_length, "texts")
         return [
             class_prediction(text, "label", spec.labels, values)
             for text, values in zip(inputs, probabilities(model, *pad(rows)).tolist(), strict=True)

@@ -17,7 +17,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
 from seqlab.tasks.base import OptimizerFactory, Schedule, StepOutput
-from seqlab.tasks.classes import class_prediction, probabilities
+from seqlab.tasks.classes import class_prediction, first_tokens, probabilities
 from seqlab.tasks.classification import ClassificationTask
 from seqlab.tasks.prediction import Prediction
 
@@ -114,7 +114,8 @@ class DnaTask(ClassificationTask):
         """
         averages = _uses(reverse_complement)[1]
         _warn_of_unseen(spec, inputs)
-        rows = [vocabularies["tokens"].encode(each.sequence, each.place)[: spec.max_length] for each in inputs]
+        rows = [vocabularies["tokens"].encode(each.sequence, each.place) for each in inputs]
+        rows = first_tokens(rows, spec.max_length, "records")
         order = np.argsort([len(row) for row in rows], kind="stable")
         answers: dict[int, Prediction] = {}
         for numbers in _chunks(order.tolist(), [len(row) for row in rows]):

@@ -227,7 +227,14 @@ def _forecast(model: Forecaster, spec: ForecastSpec, series: Series) -> Predicti
     inputs, lengths = pad([frames[max(0, origin - spec.context) : origin]])
     future = inputs.new_zeros(1, spec.horizon, 0)
     if spec.known:
-        future = torch.from_numpy(frames[None, origin : origin + spec.horizon, -len(spec.known) :])
+        ahead = frames[origin : origin + spec.horizon, -len(spec.known) :]
+        if spec.missing == "refuse" and (gaps := np.argwhere(np.isnan(ahead))).size:
+            step, feature = gaps[0]
+            raise InputError(
+                f"{series.places[origin + step]}: {spec.known[feature]} is missing in a row to forecast, where it is "
+                "to be known"
+            )
+        future = torch.from_numpy(ahead[None])
     quantiles = answers(model, inputs, lengths, future)[0]
     probabilities = model.head.quantiles
     values: dict[str, Any] = {"series": series.name}

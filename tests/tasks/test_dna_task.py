@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -157,6 +158,15 @@ def test_what_cannot_be_answered_is_one_line(run_dir, tmp_path, capsys, content,
     assert main(["predict", str(run_dir), str(tmp_path / "new.fa")]) == 2
     shown = capsys.readouterr()
     assert not shown.out and len(shown.err.splitlines()) == 1 and re.search(words, shown.err)
+
+
+def test_records_that_are_cut_as_in_training_are_told(made, caplog):
+    task, data = made
+    spec = replace(data.spec, max_length=4)
+    records = [FastaRecord(name, name, letters, "a.fa:1") for name, letters in (("a", "ACGTT"), ("b", "ACGT"))]
+    one, other = DnaTask.predict(task("none").model, spec, {"tokens": data.vocabulary}, records)
+    assert one.values["probabilities"] == other.values["probabilities"]
+    assert "1 of 2 records read to token 4 alone, as in training" in caplog.text
 
 
 def test_letters_that_training_never_saw_are_told(made, caplog):

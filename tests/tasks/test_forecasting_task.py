@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import torch
 from seqlab.cli import main
 from seqlab.config import build
 from seqlab.data import ForecastBatch
+from seqlab.data.forecasting.batch import ForecastSpec
+from seqlab.data.formats.series import Series, SeriesFormat
 from seqlab.errors import InputError
+from seqlab.nn import Encoder, Forecaster, FrameInput, GRUCell, QuantileHead
 from seqlab.run import load
 from seqlab.run.record import read_record
 from seqlab.tasks import ForecastTask
@@ -187,3 +191,21 @@ def test_evaluation_measures_other_series_by_the_models_own_scale(monthly, tmp_p
 def test_another_kind_of_data_is_refused_by_name():
     with pytest.raises(InputError, match="model"):
         build.build_model(config_of(*SMALL, "model=classifier"), build.build_data(config_of(*SMALL)).spec)
+
+
+def test_what_is_to_be_known_at_the_steps_to_forecast_may_be_missing_only_where_the_model_is_told():
+    head = partial(QuantileHead, num_targets=1, horizon=2, num_known=1)
+    values = np.array([[1.0, 0.0], [2.0, 1.0], [np.nan, 0.0], [np.nan, np.nan]])
+    series = Series("a", values, ["a:2", "a:3", "a:4", "a:5"])
+    for missing in ("refuse", "mask"):
+        spec = ForecastSpec(
+            *(("y",), (), ("holiday",), 2, 4, 1, missing, (0.0, 0.0), (1.0, 1.0), SeriesFormat().plain())
+        )
+        input = partial(FrameInput, 2, observed=missing == "mask")
+        model = Forecaster(input, partial(Encoder, GRUCell, hidden_size=3), head)
+        if missing == "mask":
+            (answer,) = ForecastTask.predict(model, spec, {}, [series])
+            assert np.isfinite(answer.values["y"]["0.5"]).all()
+            continue
+        with pytest.raises(InputError, match="a:5: holiday is missing in a row to forecast"):
+            ForecastTask.predict(model, spec, {}, [series])

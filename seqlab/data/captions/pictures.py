@@ -20,14 +20,16 @@ class NamedPicture(NamedTuple):
 def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
     """Reads a picture ``(C, H, W)`` of colours from 0 to 1, or the features ``(L, F)`` of a npy file.
 
-    A picture of another size is scaled, without regard to its proportions; transparency is put on black.
+    A picture of another size is scaled, without regard to its proportions; transparency is put on black, 16 bits of
+    grey become 8, and a photograph is turned as its camera says.
 
     Args:
         file: a picture that Pillow reads, or a npy file.
         size: (3, H, W) or (1, H, W) for pictures in colour or grey, (L, F) for features.
 
     Raises:
-        InputError: the file is not there or broken, or features have another shape.
+        InputError: the file is not there or broken, has several pictures or pixels of another kind, or features have
+            another shape.
     """
     if not file.is_file():
         raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a picture")
@@ -37,14 +39,34 @@ def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
 
     try:
         with Image.open(file) as picture:
-            scaled = picture.convert("RGB" if size[0] == 3 else "L").resize(
-                (size[2], size[1]), Image.Resampling.BILINEAR
-            )
+            plain = _plain(file, picture).convert("RGB" if size[0] == 3 else "L")
+            scaled = plain.resize((size[2], size[1]), Image.Resampling.BILINEAR)
+    except InputError:
+        raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = seems_to_be(file) or " ".join(str(error).split())[:200]
         raise InputError(f"{file} is no picture that can be read: {reason}") from error
     values: NDArray[np.float32] = np.asarray(scaled, dtype=np.float32) / np.float32(255)
     return values.transpose(2, 0, 1).copy() if values.ndim == 3 else values[None]
+
+
+def _plain(file: Path, picture: Any) -> Any:
+    """A picture of 8 bits without transparency, upright: Pillow's own conversion drops alpha and clips 16 bits."""
+    from PIL import Image, ImageOps
+
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # a photograph with others of it behind
+        raise InputError(f"{file} has {picture.n_frames} pictures; save the one that is described as a file of its own")
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise InputError(
+            f"{file} has the mode {picture.mode}, whose white is not known; save it as grey of 8 or 16 bits"
+        )
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
+    return picture
 
 
 def _features(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:

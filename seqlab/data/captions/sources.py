@@ -1,6 +1,7 @@
 """Where pictures with descriptions come from: a user's folder in the form of COCO, or a table."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from seqlab.data.captions.pictures import read_picture
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.number_columns import read_columns
+from seqlab.data.formats.number_columns import is_missing, read_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +120,12 @@ class Pictures(FileSource, RowSource[Described]):
         columns = read_columns(file, self._encoding)
         names = columns.column(self._picture, "data.picture")
         texts = columns.column(self._text, "data.text")
-        return [(str(name), str(text), place) for name, text, place in zip(names, texts, columns.places, strict=True)]
+        pairs = []
+        for name, text, place in zip(names, texts, columns.places, strict=True):
+            if is_missing(name):
+                raise InputError(f"{place}: {self._picture} is empty; every row names a picture")
+            pairs.append((str(name), "" if is_missing(text) else str(text), place))
+        return pairs
 
     def files(self) -> list[Path]:
         """The tables, and the pictures that they name."""
@@ -131,13 +139,22 @@ class Pictures(FileSource, RowSource[Described]):
 def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        captions = [(each["image_id"], str(each["caption"])) for each in content["annotations"]]
+        images = [(image["id"], str(image["file_name"])) for image in content["images"]]
+        captions = [(each["image_id"], str(each["caption"] or "")) for each in content["annotations"]]
+        names = dict(images)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read as json: {' '.join(str(error).split())}") from error
     except (KeyError, TypeError) as error:
         wanted = '"images" with id and file_name, and "annotations" with image_id and caption'
         raise InputError(f"{file}: expected {wanted}; {error} is not there") from error
+    for number, name in images:
+        if names[number] != name:
+            raise InputError(
+                f"{file}: the image {number} is {name}, and {names[number]} too; give each an id of its own"
+            )
+    described = {number for number, _ in captions}
+    if without := [name for number, name in images if number not in described]:
+        log.warning("%s: images without a caption are left out: %d, such as %s", file, len(without), without[0])
     unknown = next((number for number, _ in captions if number not in names), None)
     if unknown is not None:
         raise InputError(f"{file}: a caption is of the image {unknown}, which is not among the images")

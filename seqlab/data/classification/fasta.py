@@ -19,7 +19,7 @@ from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.bases import BaseReading, strand_key
 from seqlab.data.formats.fasta import FastaRecord, read_fasta
-from seqlab.data.formats.number_columns import read_columns
+from seqlab.data.formats.number_columns import is_missing, read_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
 from seqlab.data.formats.tables import LabelledText
 from seqlab.errors import InputError
@@ -187,6 +187,8 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
         ids, labels = columns.column(self._labels.id, "data.id"), columns.column(self._labels.label, "data.label")
         table: dict[str, _Labelled] = {}
         for key, value, place in zip(ids, labels, columns.places, strict=True):
+            if is_missing(key):
+                raise InputError(f"{place}: {self._labels.id} is empty; every row names a record")
             name, plain = str(_plain(key)).strip(), _plain(value)
             label = names.name(plain, place, written=isinstance(plain, str))
             if (other := table.setdefault(name, _Labelled(label, place))).label != label:

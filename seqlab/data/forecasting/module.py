@@ -148,6 +148,7 @@ class ForecastData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many windows each split holds, of how many series, and what is missing in them."""
+        self.spec  # noqa: B018 - a missing value is refused
         windows = self._windows
         summaries = []
         for split in SPLITS:

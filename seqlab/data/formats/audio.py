@@ -1,6 +1,7 @@
 """Sound in wav files: read, mixed to one channel, and brought to one rate."""
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from seqlab.data.formats.kinds import seems_to_be
 from seqlab.errors import InputError
 
-_FULL_SCALE: Final = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.int64): 2.0**31}
+_FULL_SCALE: Final = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.int64): 2.0**63}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +47,16 @@ def read_wav(file: Path, rate: int) -> Sound:
     if not file.is_file():
         raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a wav file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that hold no sound, such as a title
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", wavfile.WavFileWarning)
             its_rate, values = wavfile.read(file)
     except (ValueError, OSError, EOFError) as error:
         reason = seems_to_be(file) or " ".join(str(error).split())[:200]
         raise InputError(f"{file} is no wav file that can be read: {reason}; convert it to PCM of 16 bits") from error
     if not values.size:
         raise InputError(f"{file} has no sound")
+    if any(map(_is_cut_off, (str(each.message) for each in told))):
+        raise InputError(f"{file} ends before the sound that its header promises; get the whole file, or save it anew")
     changed = []
     samples = _scaled(values)
     if not np.isfinite(samples).all():
@@ -66,6 +69,15 @@ def read_wav(file: Path, rate: int) -> Sound:
         samples = resampled(samples, its_rate, rate)
         changed.append("resampled")
     return Sound(samples.astype(np.float32), tuple(changed))
+
+
+def _is_cut_off(warning: str) -> bool:
+    """Whether a warning tells of an end that comes too early; others tell of chunks without sound, such as a title.
+
+    A program that writes into a pipe does not know the length, and promises the most that there can be.
+    """
+    match = re.search(r"EOF.*expected (\d+) bytes", warning)
+    return match is not None and int(match[1]) < 2**31 - 2**16
 
 
 def _scaled(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -109,7 +109,8 @@ def _of_array(path: Path) -> NDArray[Any]:
             "array.transpose(0, 3, 1, 2)"
         )
     if array.dtype != np.uint8:
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is not finite
+            array = array.astype(np.float32)
         wrong = np.argwhere(~np.isfinite(array))
         if wrong.size:
             raise InputError(f"{path}: frame {int(wrong[0][0]) + 1} has a value that is not finite; mend or drop it")
@@ -146,6 +147,8 @@ def _of_folder(folder: Path) -> NDArray[Any]:
             raise
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
             raise InputError(f"{file} is not a picture that can be read ({error}); save it anew") from error
+        if frames and frame.dtype != frames[0].dtype:
+            raise InputError(f"{file}: its pixels have other bits than those of {files[0].name}; save all frames alike")
         if frames and frame.shape != frames[0].shape:
             raise InputError(
                 f"{file}: a frame of {_shape(frame)}, and {_shape(frames[0])} in {files[0].name}; the frames of a clip "

@@ -65,7 +65,7 @@ def number_names(file: Path, form: SeriesFormat, label: str | None = None) -> li
     for option, name in others.items():
         if name is not None:  # else a column of texts would be taken for numbers
             columns.column(name, option)
-    names = [name for name in columns.values if name not in others.values()]
+    names = columns.others(others.values())
     if not names:
         raise InputError(f"{file}: there is no column of numbers beside those of times, ids and labels")
     return names

@@ -1,8 +1,9 @@
 """Columns of numbers in tables (csv, tsv, parquet) and arrays (npy): each value with its place."""
 
+import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +17,13 @@ from seqlab.data.formats.separators import NAMES, separator_of
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
 MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """What stands for a missing number in text, in any case."""
 
+_LARGEST: Final = float(np.finfo(np.float32).max)
+_NO_VALUES: Final = ("None", "nan", "NaT", "<NA>")  # how what is no text says that it is missing
 _ENDINGS: Final = {".csv": ",", ".tsv": "\t"}
 _TABLES: Final = ".csv, .tsv, .parquet or .npy (csv and tsv also with .gz behind)"
 _MOST_NAMES: Final = 20  # of columns that a message lists
@@ -31,10 +36,12 @@ class Columns:
     Attributes:
         values: the columns, each a list of text or numbers, or an array.
         places: the place of each row, for messages.
+        unnamed: the columns without a name, such as the row numbers that pandas writes.
     """
 
     values: dict[str, Sequence[Any] | NDArray[Any]]
     places: Sequence[str]
+    unnamed: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -47,14 +54,31 @@ class Columns:
             option: the option that names it, for messages.
 
         Raises:
-            InputError: there is no such column.
+            InputError: there is no such column, or the name is no text.
         """
+        if not isinstance(name, str):
+            raise InputError(f"{option}={name} must be a column's name, in quotes where it looks like something else")
         if name not in self.values:
             file = self.places[0].rpartition(":")[0] if self.places else "the file"
             names = list(self.values)
             shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
             raise InputError(f"{file}: there is no column {name!r}, which {option} names; it has {shown}")
         return self.values[name]
+
+    def others(self, used: Collection[str | None]) -> list[str]:
+        """The names of the columns that have no other use. A log line tells of those without a name: they are left out.
+
+        Args:
+            used: the columns that have one.
+        """
+        unnamed = [name for name in self.values if name in self.unnamed and name not in used]
+        if unnamed:
+            log.warning(
+                "%s: a column without a name is left out, such as the row numbers that pandas writes; give it a name "
+                "to have it read",
+                self.places[0].rpartition(":")[0] if self.places else "the file",
+            )
+        return [name for name in self.values if name not in used and name not in unnamed]
 
 
 def read_columns(file: Path, encoding: str = "utf-8", separator: str | None = None) -> Columns:
@@ -100,7 +124,9 @@ def _of_text(file: Path, lines: Sequence[str], separator: str) -> Columns:
         places.append(f"{file}:{record.line}")
     if len(names) == 1:
         _check_blanks(file, lines, first.line, len(rows))
-    return Columns(dict(zip(names, zip(*rows, strict=True) if rows else ([] for _ in names), strict=True)), places)
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
+    columns: dict[str, Sequence[Any] | NDArray[Any]] = dict(zip(names, by_column, strict=True))
+    return Columns(columns, places, frozenset({""}.intersection(names)))
 
 
 def _check_blanks(file: Path, lines: Sequence[str], first: int, rows: int) -> None:
@@ -121,12 +147,15 @@ def _of_parquet(file: Path) -> Columns:
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = seems_to_be(file) or " ".join(str(error).split())
         raise InputError(f"{file} is not a parquet file: {reason}") from error
+    unnamed = 0
     if not isinstance(table.index, pd.RangeIndex):  # an index is a column too, of times in most cases
+        unnamed = sum(name is None for name in table.index.names)
         table = table.reset_index()
     names = [str(name) for name in table.columns]
     _check_names(str(file), names)
     places = [f"{file}:{row}" for row in range(1, len(table) + 1)]
-    return Columns({name: table[column].to_numpy() for name, column in zip(names, table, strict=True)}, places)
+    columns = {name: table[column].to_numpy() for name, column in zip(names, table, strict=True)}
+    return Columns(columns, places, frozenset(names[:1] if unnamed == 1 and names[0] == "index" else ()))
 
 
 def _of_array(file: Path) -> Columns:
@@ -134,7 +163,7 @@ def _of_array(file: Path) -> Columns:
         array = np.load(file, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{file} is not a npy file of numbers: {seems_to_be(file) or error}") from error
-    if array.ndim not in (1, 2) or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+    if array.ndim not in (1, 2) or array.dtype.kind not in "biufc":
         wanted = "numbers (T,) or (T, F), a row a step"
         raise InputError(f"{file}: expected {wanted}, got {array.dtype} of shape {array.shape}")
     if np.iscomplexobj(array):
@@ -168,14 +197,14 @@ def numbers(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[st
         decimal: the decimal mark of text, "." or ",".
 
     Raises:
-        InputError: a value is no number, or is infinite; names its place.
+        InputError: a value is no number, or is infinite or too large for float32; names its place.
 
     Example:
         >>> numbers(["1.5", "", "NA", "2e3"], "x", ["a:2", "a:3", "a:4", "a:5"]).tolist()
         [1.5, nan, nan, 2000.0]
     """
     values = np.asarray(column)
-    if np.issubdtype(values.dtype, np.number) or values.dtype == bool:
+    if values.dtype.kind in "biuf":
         made = values.astype(np.float64)
     else:
         made = np.fromiter(
@@ -186,7 +215,22 @@ def numbers(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[st
     if (infinite := np.flatnonzero(np.isinf(made))).size:
         place = places[int(infinite[0])]
         raise InputError(f"{place}: {name} is infinite; leave the value empty, or leave the row out")
+    if (large := np.flatnonzero(np.abs(made) > _LARGEST)).size:
+        place, value = places[int(large[0])], made[large[0]]
+        raise InputError(
+            f"{place}: {name} is {value:g}, too large for float32; give it in a larger unit, or leave it empty"
+        )
     return made
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a column is missing: no text but white space, or what stands for nothing in typed tables.
+
+    Example:
+        >>> [is_missing(value) for value in ("", " ", None, float("nan"), "None", 0)]
+        [True, True, True, True, False, False]
+    """
+    return not value.strip() if isinstance(value, str) else str(value) in _NO_VALUES
 
 
 def _number(value: Any, name: str, place: str, decimal: str) -> float:
@@ -196,10 +240,15 @@ def _number(value: Any, name: str, place: str, decimal: str) -> float:
     if isinstance(text, str):
         if text.casefold() in MISSING:
             return math.nan
-        text = text.replace(",", ".") if decimal == "," and text.count(",") == 1 and "." not in text else text
+        if decimal == "," and "." in text:  # 1.234 is a thousand and more, or a little above one
+            mend = "take points out of its numbers" if "," in text else "write all decimals alike, and no other points"
+            raise InputError(f"{place}: {name} is {text[:60]!r}, and data.decimal=',': {mend}")
+        text = text.replace(",", ".") if decimal == "," and text.count(",") == 1 else text
     try:
         if isinstance(text, str) and "_" in text:  # which Python takes for a digit separator
             raise ValueError
+        if isinstance(text, (np.datetime64, np.timedelta64)):  # which count nanoseconds
+            raise TypeError
         return float(text)
     except (TypeError, ValueError):
         comma = isinstance(text, str) and decimal == "." and re.fullmatch(r"[+-]?\d+,\d+", text)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.number_columns import Columns, numbers, read_columns
+from seqlab.data.formats.number_columns import Columns, is_missing, numbers, read_columns
 from seqlab.data.formats.separators import separator_of
 from seqlab.data.formats.times import Grid, check_forward, grid_of, read_times, shown
 from seqlab.errors import InputError
@@ -115,7 +115,7 @@ def series_of(
     """The series in the columns of a file; see :func:`read_series`."""
     if not len(columns):
         raise InputError(f"{file} has no row; give it at least one")
-    names = list(features) or [name for name in columns.values if name not in (form.time, form.id)]
+    names = list(features) or columns.others((form.time, form.id))
     if not names:
         raise InputError(f"{file}: there is no column of numbers beside those of data.time and data.id")
     values = np.stack([numbers(columns.column(n, "the data"), n, columns.places, form.decimal) for n in names], 1)
@@ -127,8 +127,7 @@ def series_of(
 
 def feature_names(file: Path, form: SeriesFormat) -> list[str]:
     """The columns of a file beside those of times and ids."""
-    columns = read_columns(file, form.encoding, form.separator)
-    return [name for name in columns.values if name not in (form.time, form.id)]
+    return read_columns(file, form.encoding, form.separator).others((form.time, form.id))
 
 
 def _by_id(file: Path, columns: Columns, form: SeriesFormat, values: Any, times: Any) -> list[Series]:
@@ -149,7 +148,7 @@ def rows_by_id(columns: Columns, id_column: str) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
     for number, each in enumerate(columns.column(id_column, "data.id")):
         name = str(each).strip()
-        if not name or name == "nan":
+        if is_missing(each) or name == "nan":
             raise InputError(f"{columns.places[number]}: {id_column} is empty; every row needs the id of its series")
         rows.setdefault(name, []).append(number)
     return rows

@@ -1,5 +1,7 @@
 """Times of series: read strictly, checked to run forward, and placed on a grid of equal steps."""
 
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +12,10 @@ from numpy.typing import NDArray
 from seqlab.data.formats.number_columns import numbers
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
+_ZONE: Final = re.compile(r"\d{2}:?\d{2}(?:[.,]\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
+_DAYS_AS_NUMBERS: Final = {"%Y%m%d": (19000101, 21001231), "%Y%m": (190001, 210012)}
 _FEWEST_DAYS: Final = 28  # between two times of a monthly series
 _UNITS: Final = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -18,7 +24,8 @@ def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence
     """The times of a column: numbers as float64, dates as datetime64.
 
     Dates are ISO 8601 (2026-11-29, 2026-11-29T18:30), or as ``pattern`` says. Others, such as 01/02/2026, may mean
-    either of two days, so they are refused without a pattern.
+    either of two days, so they are refused without a pattern. Times whose zones are all the same are read as they
+    stand; those of several zones in UTC, which a log line says.
 
     Args:
         column: its values.
@@ -27,7 +34,8 @@ def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence
         pattern: the form of dates, as for ``datetime.strptime``; None: numbers or ISO 8601.
 
     Raises:
-        InputError: a time is missing, or is neither a number nor a date of that form; names its place.
+        InputError: a time is missing, or is neither a number nor a date of that form, some have a zone and others none,
+            or a date lies outside the years 1678 to 2261; names its place.
 
     Example:
         >>> read_times(["2026-01-31", "2026-02-28"], "day", ["a:2", "a:3"], None).astype("datetime64[D]").tolist()
@@ -37,14 +45,15 @@ def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence
     """
     values = np.asarray(column)
     if np.issubdtype(values.dtype, np.datetime64):
-        made = values.astype("datetime64[ns]")
-        if np.isnat(made).any():
-            raise InputError(f"{places[int(np.flatnonzero(np.isnat(made))[0])]}: {name} is missing; every row needs it")
-        return made
+        if np.isnat(values).any():
+            missing = int(np.flatnonzero(np.isnat(values))[0])
+            raise InputError(f"{places[missing]}: {name} is missing; every row needs it")
+        return _nanoseconds(values, name, places)
     if pattern is None and (np.issubdtype(values.dtype, np.number) or _all_numbers(column)):
         made = numbers(column, name, places)
         if np.isnan(made).any():
             raise InputError(f"{places[int(np.flatnonzero(np.isnan(made))[0])]}: {name} is missing; every row needs it")
+        _warn_of_dates(made, name, places)
         return made
     return _dates([str(value).strip() for value in column], name, places, pattern)
 
@@ -69,7 +78,53 @@ def _dates(texts: Sequence[str], name: str, places: Sequence[str], pattern: str 
         expected = f"a time of the form {pattern}" if pattern else "a number, 2026-11-29 or 2026-11-29T18:30"
         mend = "mend it, or give data.time_format=" + ("" if pattern else ", such as '%d.%m.%Y'")
         raise InputError(f"{places[first]}: {name} is {texts[first][:40]!r}; expected {expected}: {mend}")
-    return dates.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    zone = _zone(texts, name, places) if pattern is None or "%z" in pattern else "UTC"
+    return _nanoseconds(dates.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(), name, places)
+
+
+def _zone(texts: Sequence[str], name: str, places: Sequence[str]) -> str:
+    """The zone in which dates are read: their own where all have the same, else UTC."""
+    matches = [_ZONE.search(text) for text in texts]
+    zones = [match[1].upper() if match else "" for match in matches]
+    own = list(dict.fromkeys(zones))
+    if "" in own and len(own) > 1:
+        at = next(number for number, zone in enumerate(zones) if zone != zones[0])
+        raise InputError(
+            f"{places[at]}: {name} is {texts[at][:40]!r}, and {texts[0][:40]!r} at {places[0]}: give all times a zone, "
+            "or none"
+        )
+    if len(own) > 1:
+        shown = ", ".join(sorted(own)[:4])
+        log.warning("%s: %s has times of several zones (%s); all are read in UTC", places[0], name, shown)
+    if len(own) > 1 or own[0] in ("", "Z"):
+        return "UTC"
+    digits = own[0][1:].replace(":", "").ljust(4, "0")
+    return f"{own[0][0]}{digits[:2]}:{digits[2:]}"
+
+
+def _nanoseconds(values: NDArray[Any], name: str, places: Sequence[str]) -> Any:
+    """Dates in nanoseconds, which hold the years 1678 to 2261."""
+    years = values.astype("datetime64[Y]").astype(np.int64) + 1970
+    if (beyond := np.flatnonzero((years < 1678) | (years > 2261))).size:
+        at = int(beyond[0])
+        raise InputError(
+            f"{places[at]}: {name} is of the year {years[at]}; dates are read from 1678 to 2261: give times "
+            "as numbers, such as years"
+        )
+    return values.astype("datetime64[ns]")
+
+
+def _warn_of_dates(times: NDArray[np.float64], name: str, places: Sequence[str]) -> None:
+    """Warns of numbers such as 20261129, whose differences are no days."""
+    for form, (least, most) in _DAYS_AS_NUMBERS.items():
+        months = times // 100 if form == "%Y%m%d" else times
+        days = times % 100 if form == "%Y%m%d" else np.ones(1)
+        whole = (times >= least) & (times <= most) & (times % 1 == 0) & (months % 100 >= 1) & (months % 100 <= 12)
+        if len(times) > 1 and (whole & (days >= 1) & (days <= 31)).all():
+            log.warning(
+                "%s: %s looks like dates (%.0f) and is read as numbers: give data.time_format=%s if they are dates",
+                *(places[0], name, times[0], form),
+            )
 
 
 def check_forward(times: NDArray[Any], name: str, places: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ from seqlab.data.core.batch import SPLITS, pad
 from seqlab.data.core.drawn import Drawn, DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
+from seqlab.data.core.labels import shortened
+from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, percent
 from seqlab.data.formats.missing import check_missing, filled
 from seqlab.data.formats.series import SeriesFormat
@@ -20,8 +22,6 @@ from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
 from seqlab.data.regression.generated import Adding
 from seqlab.data.regression.sources import NumberedSeries, NumberedSource
 from seqlab.errors import InputError
-
-_DIGITS = 2.0**-24  # the relative error of a number in float32
 
 
 class RegressionData(ExampleData):
@@ -57,8 +57,8 @@ class RegressionData(ExampleData):
                 raise InputError(f"the {split} split of {self.source} has no series; give it one")
         frames = np.concatenate([row.series.values for row in self.rows("train")])
         targets = np.stack([row.targets for row in self.rows("train")])
-        means, stds = _statistics(frames, self.source.features, str(self.source))
-        target_means, target_stds = _statistics(targets, self.source.targets, str(self.source))
+        means, stds = feature_statistics(frames, self.source.features, self.source)
+        target_means, target_stds = feature_statistics(targets, self.source.targets, self.source)
         self._means = means.tolist()
         for split in SPLITS:  # a missing value is refused
             self._inputs(split)
@@ -103,6 +103,7 @@ class RegressionData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many series and steps each split holds, what is missing, and the spread of the targets."""
+        self.spec  # noqa: B018 - a missing value is refused
         summaries = []
         for split in SPLITS:
             rows = self.rows(split)
@@ -115,6 +116,10 @@ class RegressionData(ExampleData):
             if inserted := sum(row.series.inserted for row in rows):
                 notes.append(f"{counted(inserted, 'steps')} in gaps of the times")
             targets = np.stack([row.targets for row in rows])
+            if split == "train":
+                constant = constant_features(np.concatenate([row.series.values for row in rows]), self.source.features)
+                constant += constant_features(targets, self.source.targets)
+                notes += [f"constant: {shortened(constant)}"] if constant else []
             for name, values in zip(self.source.targets, targets.T, strict=True):
                 notes.append(f"{name} {values.mean():.4g} ± {values.std():.4g}")
             summaries.append(SplitSummary(split, {"series": len(rows), "steps": steps}, notes=tuple(notes)))
@@ -186,20 +191,3 @@ class AddingData(DrawnData):
 def _batch(inputs: list[NDArray[Any]], targets: list[NDArray[Any]]) -> RegressionBatch:
     frames, lengths = pad(inputs)
     return RegressionBatch(frames, lengths, torch.from_numpy(np.stack(targets).astype(np.float32)))
-
-
-def _statistics(
-    values: NDArray[np.float64], names: Sequence[str], where: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation of each column; a deviation of 0 counts as 1."""
-    for number, name in enumerate(names):
-        if np.isnan(values[:, number]).all():
-            raise InputError(f"{where}: {name} has no value in training; leave the column out")
-    means, stds = np.nanmean(values, 0), np.nanstd(values, 0)
-    for name, mean, std in zip(names, means, stds, strict=True):
-        if 0 < std < 1000 * _DIGITS * abs(mean):
-            raise InputError(
-                f"{where}: {name} is {mean:.10g} give or take {std:.3g}, which float32 cannot resolve; "
-                "subtract a constant from it"
-            )
-    return means, np.where(stds > 0, stds, 1.0)

@@ -133,14 +133,16 @@ class SeriesClassData(ExampleData):
         rows = self._rows["train"]
         if not self.has_pictures:
             return feature_statistics(np.concatenate([row.values for row in rows]), self.source.features, self.source)
+        channels = range(self._frame[0])
+        first = np.array([rows[0].values[0, channel, 0, 0] for channel in channels], dtype=np.float64)
         sums, squares, count = np.zeros(self._frame[0]), np.zeros(self._frame[0]), 0
         for row in rows:
-            values = row.values.astype(np.float64)
+            values = row.values - first[:, None, None]  # so that a channel that never changes has a deviation of 0
             sums += values.sum((0, 2, 3))
             squares += (values**2).sum((0, 2, 3))
             count += values.size // self._frame[0]
-        means = sums / count
-        stds = np.sqrt(np.maximum(squares / count - means**2, 0))
+        means = first + sums / count
+        stds = np.sqrt(np.maximum(squares / count - (sums / count) ** 2, 0))
         for channel, (mean, std) in enumerate(zip(means.tolist(), stds.tolist(), strict=True)):
             check_resolved(f"channel {channel}", mean, std, self.source)
         return means, np.where(stds > 0, stds, 1.0)

@@ -91,8 +91,8 @@ class TranscriptionData(ExampleData):
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         frames = self._frames["train"].values.astype(np.float64)
-        deviations = frames.std(0)
-        return frames.mean(0), np.where(deviations > 0, deviations, 1.0)
+        changes = frames.max(0) > frames.min(0)  # the deviation of equal numbers may be 1e-15, which is no scale
+        return frames.mean(0), np.where(changes, frames.std(0), 1.0)
 
     @cached_property
     def spec(self) -> TranscriptionSpec:
@@ -134,6 +134,10 @@ class TranscriptionData(ExampleData):
             tokens = self._tokens[split].values
             if self.vocabulary.unknown_id is not None and (unknown := (tokens == self.vocabulary.unknown_id).mean()):
                 notes.append(f"{percent(float(unknown))} of the {self.vocabulary.unit}s read as {UNKNOWN}")
+            frames = self._frames[split].values
+            if split == "train" and (same := int((frames.max(0) == frames.min(0)).sum())):
+                mend = "a longer data.window or fewer data.num_mels may help"
+                notes.append(f"{same} of {frames.shape[1]} numbers of a step never change: {mend}")
             speakers = {row.speaker for row in rows} - {None}
             counts = {"utterances": len(rows), "seconds": seconds} | ({"speakers": len(speakers)} if speakers else {})
             summaries.append(SplitSummary(split, counts, notes=tuple(notes)))

@@ -15,7 +15,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.audio import read_wav
-from seqlab.data.formats.number_columns import read_columns
+from seqlab.data.formats.number_columns import is_missing, read_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.errors import InputError
 
@@ -100,7 +100,11 @@ class Recordings(FileSource, RowSource[Utterance]):
         speakers = [None] * len(columns) if self._speaker is None else columns.column(self._speaker, "data.speaker")
         rows = []
         for name, text, speaker, place in zip(names, texts, speakers, columns.places, strict=True):
-            if not str(text).strip():
+            if is_missing(name):
+                raise InputError(f"{place}: {self._audio} is empty; every row names a wav file")
+            if self._speaker is not None and is_missing(speaker):
+                raise InputError(f"{place}: {self._speaker} is empty; say who speaks, or leave out data.speaker")
+            if is_missing(text):
                 raise InputError(f"{place}: {self._text} is empty; write what is said, or leave the row out")
             try:
                 sound = read_wav(table.parent / str(name), self.rate)

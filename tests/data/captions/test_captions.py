@@ -68,7 +68,7 @@ def test_each_description_is_an_example_of_training_and_each_picture_one_of_the_
     assert data.spec.output_names() == {"bos_id": size, "eos_id": size + 1}
 
 
-def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path):
+def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path, caplog):
     images = [{"id": 7 + number, "file_name": f"{number}.png"} for number in range(12)]
     captions = [{"image_id": 7 + number, "caption": f"picture\n{number}"} for number in range(12)]
     file = tmp_path / "captions.json"
@@ -76,8 +76,16 @@ def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path):
     data = data_of(file, f"data.folder={folder}")
     texts = [row.texts for split in SPLITS for row in data.rows(split)]
     assert ("picture 0", "zero") in texts and len(texts) == 12
+    file.write_text(json.dumps({"images": [*images, {"id": 1, "file_name": "bare.png"}], "annotations": captions}))
+    data_of(file, f"data.folder={folder}").spec  # noqa: B018
+    assert "images without a caption are left out: 1, such as bare.png" in caplog.text
     for change, error in (
         ({"images": images}, "annotations.*is not there"),
+        (
+            {"images": [*images, {"id": 7, "file_name": "b.png"}], "annotations": captions},
+            "image 7 is 0.png, and b.png",
+        ),
+        ({"images": images, "annotations": [{"image_id": 7, "caption": None}]}, "caption 1: the description is empty"),
         ({"images": images, "annotations": [{"image_id": 1, "caption": "x"}]}, "of the image 1, which is not among"),
     ):
         file.write_text(json.dumps(change))
@@ -100,6 +108,30 @@ def test_features_and_grey_pictures_are_read_in_the_size_that_is_asked_for(folde
     ):
         with pytest.raises(InputError, match=error):
             read_picture(folder / name, size)
+
+
+def test_pictures_of_any_kind_look_as_they_do_in_a_viewer(tmp_path):
+    deep = np.array([[0, 1 << 15], [0x4000, 0xFFFF]], dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for channels in (1, 3):
+        np.testing.assert_allclose(read_picture(tmp_path / "deep.png", (channels, 2, 2))[0], deep / 65535, atol=0.005)
+    pixels = np.full((2, 2, 4), (200, 100, 50, 255), dtype=np.uint8)
+    pixels[0, 0, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    clear = read_picture(tmp_path / "clear.png", (3, 2, 2))
+    assert clear[:, 0, 0].tolist() == [0, 0, 0] and clear[0, 1, 1] == np.float32(200 / 255)
+    upright = Image.fromarray(np.repeat(np.array([[0, 255]], dtype=np.uint8), 8, 1).repeat(8, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    upright.save(tmp_path / "turned.jpg", exif=exif)
+    turned = read_picture(tmp_path / "turned.jpg", (1, 2, 2))[0].round()
+    assert turned.tolist() == [[0, 0], [1, 1]]
+    frames = [Image.new("L", (2, 2), grey) for grey in (0, 255)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
+    for name, error in (("film.gif", "has 2 pictures; save the one"), ("float.tiff", "has the mode F")):
+        with pytest.raises(InputError, match=error):
+            read_picture(tmp_path / name, (1, 2, 2))
 
 
 def test_what_cannot_be_meant_is_refused_with_its_place(folder):

@@ -62,6 +62,7 @@ def test_what_is_no_clip_is_refused_by_name(tmp_path):
         "none.npy": (np.zeros((0, 4, 4)), r"none of them 0"),
         "last.npy": (np.zeros((2, 8, 9, 3)), r"looks like \(T, H, W, C\).*array.transpose\(0, 3, 1, 2\)"),
         "nan.npy": (np.stack([np.zeros((2, 2)), np.full((2, 2), np.nan)]), r"frame 2 has a value that is not finite"),
+        "huge.npy": (np.full((1, 2, 2), 1e39), r"frame 1 has a value that is not finite"),
         "complex.npy": (np.zeros((2, 2, 2), dtype=complex), r"got complex128"),
     }
     for name, (array, error) in arrays.items():
@@ -89,11 +90,13 @@ def test_pictures_that_differ_or_are_none_are_refused_by_name(tmp_path):
 
     clear = np.zeros((4, 4, 4))
     (folder("text") / "notes.txt").write_text("walk")
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(folder("bits") / "2.png")
     (folder("broken") / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
     for path, error in (
         (folder("size", ("2.png", np.zeros((5, 4)))), r"2.png: a frame of 5 x 4 pixels in grey, and 4 x 4 .* 1.png"),
         (folder("colour", ("2.png", np.zeros((4, 4, 3)))), r"4 x 4 pixels in colour, and 4 x 4 pixels in grey"),
         (folder("alpha", ("2.png", clear)), r"2.png is partly transparent"),
+        (tmp_path / "bits", r"2.png: its pixels have other bits than those of 1.png"),
         (tmp_path / "text", r"1 of 2 files are no pictures, such as notes.txt"),
         (tmp_path / "broken", r"2.png is not a picture that can be read"),
     ):

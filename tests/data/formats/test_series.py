@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqlab.data.formats.series import SeriesFormat, read_series
+from seqlab.data.formats.number_columns import numbers
+from seqlab.data.formats.series import SeriesFormat, feature_names, read_series
 from seqlab.errors import InputError
 
 BY_DAY = SeriesFormat(time="day")
@@ -75,6 +76,14 @@ def test_parquet_npy_and_other_text_hold_the_same_series(tmp_path):
         ("day,y\n1,inf\n2,2\n", BY_DAY, r"csv:2: y is infinite"),
         ('day,y\n1,"1,5"\n2,2\n', BY_DAY, r"csv:2: y is '1,5', no number; for decimal commas"),
         ("day,y\n1,1_000\n2,2\n", BY_DAY, r"csv:2: y is '1_000', no number"),
+        (
+            "day;y\n1;1.234\n",
+            SeriesFormat(time="day", separator=";", decimal=","),
+            r"csv:2: y is '1.234', and data.dec",
+        ),
+        ("day,y\n1,1e39\n", BY_DAY, r"csv:2: y is 1e\+39, too large for float32"),
+        ("day,y\n1500-01-01,1\n", BY_DAY, r"csv:2: day is of the year 1500"),
+        ("day,y\n2026-01-01T00:00,1\n2026-01-01T02:00+01:00,2\n", BY_DAY, r"csv:3: day is.*a zone, or none"),
         ("day,y\n1,low\n", BY_DAY, r"csv:2: y is 'low', no number"),
         ("day,z\n1,1\n", BY_DAY, r"there is no column 'y', which the data names; it has day, z"),
         ("date,y\n1,1\n", BY_DAY, r"there is no column 'day', which data.time names; it has date, y"),
@@ -84,6 +93,8 @@ def test_parquet_npy_and_other_text_hold_the_same_series(tmp_path):
         ("day,y\n", BY_DAY, r"has no row"),
         ("y\n1\n\n3\n", SeriesFormat(), r"csv:3: the line is blank"),
         ("", BY_DAY, r"csv:1: expected a line of column names, got an empty file"),
+        ("shop,y\na,1\n", SeriesFormat(id=["shop"]), r"data.id=\['shop'\] must be a column's name"),
+        ("0,y\na,1\n", SeriesFormat(id=0), r"data.id=0 must be a column's name, in quotes"),
         ("shop,y\na,1\n,2\n", SeriesFormat(id="shop"), r"csv:3: shop is empty"),
     ],
 )
@@ -103,3 +114,46 @@ def test_other_files_are_refused_by_what_they_are(tmp_path):
             read_series(written(tmp_path, "text", name), SeriesFormat(), [])
     with pytest.raises(InputError, match=r"data.time_gaps=True needs the column of times"):
         SeriesFormat(time_gaps=True)
+
+
+def test_times_of_one_zone_are_read_as_they_stand_and_those_of_several_in_utc(tmp_path, caplog):
+    months = "day,y\n2026-01-01T00:00+0100,1\n2026-02-01T00:00+0100,2\n"
+    (series,) = read_series(written(tmp_path, months), BY_DAY, ["y"])
+    assert series.when(2) == "2026-03-01" and not caplog.records
+    by_form = SeriesFormat(time="day", time_format="%d.%m.%Y %H:%M %z")
+    (series,) = read_series(written(tmp_path, "day,y\n01.02.2026 00:00 +0530,1\n"), by_form, ["y"])
+    assert series.when(0) == "2026-02-01"
+    summer = "day,y\n2026-03-29T00:00+01:00,1\n2026-03-30T01:00+02:00,2\n"
+    (series,) = read_series(written(tmp_path, summer), BY_DAY, ["y"])
+    assert series.when(1) == "2026-03-29 23:00"
+    assert [record.message.partition("csv:")[2] for record in caplog.records] == [
+        "2: day has times of several zones (+01:00, +02:00); all are read in UTC"
+    ]
+
+
+def test_dates_that_read_as_numbers_are_told(tmp_path, caplog):
+    path = written(tmp_path, "day,y\n20260131,1\n20260201,2\n")
+    read_series(path, SeriesFormat(time="day", time_gaps=True), ["y"])
+    assert "day looks like dates (20260131) and is read as numbers: give data.time_format=%Y%m%d" in caplog.text
+    caplog.clear()
+    read_series(path, SeriesFormat(time="day", time_format="%Y%m%d"), ["y"])
+    read_series(written(tmp_path, "day,y\n1990,1\n1991,2\n"), BY_DAY, ["y"])
+    assert not caplog.records
+
+
+def test_row_numbers_without_a_name_are_no_feature_and_a_row_without_an_id_has_none(tmp_path, caplog):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "id": ["a", "a", None]})[::2]
+    frame.index = [4, 7]
+    frame.to_parquet(tmp_path / "series.parquet")
+    for path in (written(tmp_path, ",x\n0,1\n1,2\n"), tmp_path / "series.parquet"):
+        caplog.clear()
+        assert feature_names(path, SeriesFormat(id="id")) == ["x"]
+        assert "a column without a name is left out" in caplog.text
+    with pytest.raises(InputError, match=r"parquet:2: id is empty"):
+        read_series(tmp_path / "series.parquet", SeriesFormat(id="id"), ["x"])
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "timedelta64[ns]"])
+def test_times_are_no_numbers(kind):
+    with pytest.raises(InputError, match=r"a:1: x is .*no number"):
+        numbers(np.array([5, "NaT"], dtype=kind), "x", ["a:1", "a:2"])

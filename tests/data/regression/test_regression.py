@@ -166,3 +166,15 @@ def test_the_choices_of_a_configuration_make_them(tmp_path):
     own = ("data=numbered_series", f"data.path={path}", "data.id=id", "data.targets=weight", "data.features=x")
     data = build.build_data(config_of(*own))
     assert isinstance(data, RegressionData) and data.spec.columns == ("x",)
+
+
+def test_what_never_changes_is_told_of_and_divided_by_one(tmp_path):
+    data = data_of(write(tmp_path / "a.csv", [f"s{n},0.1,{n},0.7" for n in range(20)]))
+    assert data.spec.stds[0] == data.spec.target_stds[0] == 1
+    assert "constant: x, weight" in data.summaries()[0].line()
+
+
+def test_a_summary_refuses_what_is_missing_as_training_does(tmp_path):
+    path = write(tmp_path / "a.csv", [f"s{n},,{n},{n}" if n == 3 else f"s{n},1,{n},{n}" for n in range(20)])
+    with pytest.raises(InputError, match=r"a.csv:5: x is missing"):
+        data_of(path).summaries()

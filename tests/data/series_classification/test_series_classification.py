@@ -197,6 +197,18 @@ def test_clips_are_pictures_a_step_with_the_statistics_of_their_channels(tmp_pat
         data.spec.read_inputs(tmp_path / "other.npy")
 
 
+def test_a_channel_that_never_changes_is_divided_by_one(tmp_path):
+    table = write_clips(tmp_path)
+    for number, file in enumerate(sorted(tmp_path.glob("*.npy"))):
+        clip = np.full((3, 2, 4, 5), 0.1)
+        clip[:, 1] = number
+        np.save(file, clip)
+    data = SeriesClassData(ClipFiles(table), Batching(4))
+    assert data.spec.stds[0] == 1 and data.spec.means[0] == pytest.approx(0.1)
+    values = np.concatenate([row.values[:, 1] for row in data.rows("train")])
+    assert (data.spec.means[1], data.spec.stds[1]) == pytest.approx((values.mean(), values.std()))
+
+
 def test_clips_of_other_sizes_are_refused_unless_they_are_scaled(tmp_path):
     table = write_clips(tmp_path)
     np.save(tmp_path / "4.npy", np.zeros((3, 8, 9), dtype=np.uint8))

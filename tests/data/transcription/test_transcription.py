@@ -4,6 +4,7 @@ import io
 import tarfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.io import wavfile
@@ -48,6 +49,11 @@ def test_what_is_no_wav_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "text.wav").write_text("RIFF, but not really a wave")
     (tmp_path / "empty.wav").write_bytes(b"")
     written(tmp_path / "silent.wav", np.zeros(0))
+    whole = written(tmp_path / "whole.wav", tone(440)).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[:5001])
+    endless = b"\xff" * 4  # of a length that was not known when the header was written
+    (tmp_path / "pipe.wav").write_bytes(whole[:4] + endless + whole[8:40] + endless + whole[44:])
+    assert len(read_wav(tmp_path / "pipe.wav", 8000).samples) == 4000
     written(tmp_path / "nan.wav", np.full(100, np.nan), kind=np.float32)
     for name, error in (
         ("text.wav", "is no wav file that can be read"),
@@ -55,6 +61,7 @@ def test_what_is_no_wav_file_is_refused_in_one_line(tmp_path):
         ("silent.wav", "has no sound"),
         ("nan.wav", "not finite"),
         ("none.wav", "is not there; give a wav file"),
+        ("cut.wav", "ends before the sound that its header promises"),
     ):
         with pytest.raises(InputError, match=error) as refused:
             read_wav(tmp_path / name, 8000)
@@ -132,6 +139,11 @@ def test_what_cannot_be_transcribed_is_refused_with_its_place(table):
         table.write_text(text.replace(before, after, 1))
         with pytest.raises(InputError, match=error):
             of_table(table).spec  # noqa: B018
+    typed = pd.read_csv(io.StringIO(text), dtype=str)
+    for column in ("text", "audio", "who"):
+        typed.assign(**{column: [None, *typed[column][1:]]}).to_parquet(table.with_suffix(".parquet"))
+        with pytest.raises(InputError, match=rf"table.parquet:1: {column} is empty"):
+            of_table(table.with_suffix(".parquet"), "data.speaker=who").spec  # noqa: B018
     table.write_text(text)
     written(table.parent / "0.wav", tone(300, seconds=0.001))
     assert of_table(table, "data.unit=word", "data.stack=1").spec.vocab_size == 3  # padded to a window
@@ -196,3 +208,14 @@ def test_the_synthesiser_says_the_same_each_time(tmp_path):
         assert one.text == other.text and 0.2 < len(one.samples) / 8000 < 6 and np.abs(one.samples).max() > 0.05
     overrides = ("data=synthetic_digits", "data.sizes=[4,1,1]", f"data.cache_dir={tmp_path / 'one'}")
     assert build.build_data(config_of(*overrides)).spec.unit == "word"
+
+
+def test_bands_that_never_change_are_told_of_and_divided_by_one(tmp_path):
+    rows = ["audio,text"]
+    for number in range(20):
+        written(tmp_path / f"{number}.wav", np.zeros(1600 + 80 * number))
+        rows.append(f"{number}.wav,a")
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    data = of_table(tmp_path / "table.csv", "data.num_mels=3", "data.stack=1")
+    assert data.spec.stds == (1, 1, 1)
+    assert "3 of 3 numbers of a step never change" in data.summaries()[0].line()
