@@ -58,6 +58,9 @@ class LayerNormLSTMCell(GatedCell):
     def reset_parameters(self) -> None:
         """Draw the weights anew from U(-1/sqrt(H), 1/sqrt(H)); the norms' weights are 1 again, their biases 0."""
         super().reset_parameters()
+        self.initialize()
+
+    def initialize(self) -> None:
         _reset_norms(self)
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
@@ -120,6 +123,9 @@ class LayerNormGRUCell(GatedCell):
     def reset_parameters(self) -> None:
         """Draw the weights anew from U(-1/sqrt(H), 1/sqrt(H)); the norms' weights are 1 again, their biases 0."""
         super().reset_parameters()
+        self.initialize()
+
+    def initialize(self) -> None:
         _reset_norms(self)
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
