@@ -63,10 +63,14 @@ class QuantileHead(nn.Module):
         self.pooling = make_pooling(pooling, encoder, None)
         self.output = nn.Linear(encoder.output_size + horizon * num_known, horizon * num_targets * len(self.quantiles))
 
-    def forward(self, output: Tensor, lengths: Tensor | None, future: Tensor) -> Tensor:
-        if future.shape != (output.size(0), self.horizon, self.num_known):
-            wanted = (output.size(0), self.horizon, self.num_known)
+    def check_future(self, future: Tensor, rows: int) -> None:
+        """Refuses what is known beforehand in another shape than ``(rows, H, N)``."""
+        wanted = (rows, self.horizon, self.num_known)
+        if future.shape != wanted:
             raise ValueError(f"future: expected shape {wanted}, got {tuple(future.shape)}")
+
+    def forward(self, output: Tensor, lengths: Tensor | None, future: Tensor) -> Tensor:
+        self.check_future(future, output.size(0))
         features = torch.cat((self.pooling(output, lengths), future.flatten(1)), 1)
         values: Tensor = self.output(functional.dropout(features, self.output_dropout, self.training))
         return values.view(-1, self.horizon, self.num_targets, len(self.quantiles)).sort(-1).values
@@ -142,6 +146,7 @@ class Forecaster(nn.Module):
             future = frames.new_zeros(frames.size(0), self.head.horizon, known)
             if known:
                 raise ValueError(f"future: expected the {known} features that are known beforehand, got None")
+        self.head.check_future(future, frames.size(0))  # before statistics of N features would spread one to all
         standardize = self.input.standardize
         level = scale = None
         if self.normalize != "none":
