@@ -58,10 +58,10 @@ class LayerNormLSTMCell(GatedCell):
     def reset_parameters(self) -> None:
         """Draw the weights anew from U(-1/sqrt(H), 1/sqrt(H)); the norms' weights are 1 again, their biases 0."""
         super().reset_parameters()
-        self.initialize()
+        _reset_norms(self)
 
     def initialize(self) -> None:
-        _reset_norms(self)
+        _reset_norms(self, biases=False)  # which stand in for the gates' own
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         gi = _normalize(gi, self.norm_weight_ih, self.norm_bias_ih, self.eps)
@@ -123,10 +123,10 @@ class LayerNormGRUCell(GatedCell):
     def reset_parameters(self) -> None:
         """Draw the weights anew from U(-1/sqrt(H), 1/sqrt(H)); the norms' weights are 1 again, their biases 0."""
         super().reset_parameters()
-        self.initialize()
+        _reset_norms(self)
 
     def initialize(self) -> None:
-        _reset_norms(self)
+        _reset_norms(self, biases=False)  # which stand in for the gates' own
 
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         gates_i, ni = self._normalized(gi, self.norm_weight_ih, self.norm_bias_ih)
@@ -167,10 +167,12 @@ def _add_norms(cell: nn.Module, sizes: dict[str, int], bias: bool) -> None:
         cell.register_parameter(f"norm_bias_{name}", nn.Parameter(torch.zeros(size)) if bias else None)
 
 
-def _reset_norms(cell: nn.Module) -> None:
+def _reset_norms(cell: nn.Module, biases: bool = True) -> None:
     for name, parameter in cell.named_parameters():
-        if name.startswith("norm_"):
-            nn.init.constant_(parameter, 1.0 if name.startswith("norm_weight") else 0.0)
+        if name.startswith("norm_weight"):
+            nn.init.ones_(parameter)
+        elif name.startswith("norm_bias") and biases:
+            nn.init.zeros_(parameter)
 
 
 def _check_eps(eps: float) -> float:

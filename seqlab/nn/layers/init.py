@@ -21,9 +21,10 @@ def initialize(
     Args:
         module: The model, or a part of it.
         uniform: a: every parameter, embeddings and biases too, is drawn from U(-a, a) (Zaremba et al. 2014). What
-            begins as it does for a reason stays so: the gains of norms at 1 and their biases at 0, in cells too, the
-            gates of a highway at their bias, a Transformer's scores of distances, and what a cell's own options set,
-            such as the ``memory`` of a :class:`MinGRUCell` and the identity of an :class:`IRNNCell`.
+            begins as it does for a reason stays so: the norms between layers and pictures with gains of 1 and biases of
+            0, the norms in cells with gains of 1, the gates of a highway with their bias, a Transformer with its scores
+            of distances, and a cell with what its own options set, such as the ``memory`` of a :class:`MinGRUCell` and
+            the identity of an :class:`IRNNCell`.
         orthogonal: Whether each gate's block of every cell's ``weight_hh`` is a random orthogonal matrix (Saxe et al.
             2014).
         forget_bias: b: for every forget gate, b_ih + b_hh = b (Jozefowicz et al. 2015 take 1); in a layer-normalised

@@ -117,7 +117,7 @@ def test_uniform_leaves_what_begins_as_it_does_for_a_reason():
     scores, first = reads.distance_scores.detach().clone(), pictures.convolutions[0].weight.detach().clone()
     model = nn.ModuleList([normalised, remembers, identity, reads, pictures])
     initialize(model, uniform=0.01)
-    assert torch.equal(normalised.norm_weight_c, torch.ones(4)) and not normalised.norm_bias_hh.any()
+    assert torch.equal(normalised.norm_weight_c, torch.ones(4)) and normalised.norm_bias_hh.all()
     z, rest = remembers.bias_ih.detach().chunk(2)
     assert -math.log(49) <= z.min() < -3.5 and z.max() <= 0 and rest.abs().max() <= 0.01
     assert torch.equal(identity.weight_hh, 0.5 * torch.eye(4)) and not identity.bias_hh.any()
