@@ -117,6 +117,12 @@ class RecurrentCell(nn.Module, ABC):
         """The state before the first step, of the device and dtype of ``like``: zeros; override it to learn it."""
         return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
 
+    def initialize(self) -> None:
+        """Sets the parameters that the cell begins with for a reason, in place, once all others have been drawn anew.
+
+        :func:`~seqlab.nn.initialize` calls it after ``uniform``; here there are none.
+        """
+
     def forward(self, x: Tensor, state: State | None = None) -> State:
         check_input(x, self.input_size, axes="B")
         if state is None:

@@ -101,6 +101,9 @@ class MinGRUCell(LinearCell):
     def reset_parameters(self) -> None:
         """Draw every parameter anew from U(-1/sqrt(H), 1/sqrt(H)), and with ``memory`` the biases of z from it."""
         super().reset_parameters()
+        self.initialize()
+
+    def initialize(self) -> None:
         if self.memory is not None and self.bias_ih is not None:
             with torch.no_grad():
                 self.bias_ih[: self.hidden_size].uniform_(1.0, self.memory - 1.0).log_().neg_()

@@ -60,6 +60,9 @@ class LayerNormLSTMCell(GatedCell):
         super().reset_parameters()
         _reset_norms(self)
 
+    def initialize(self) -> None:
+        _reset_norms(self, biases=False)  # which stand in for the gates' own
+
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         gi = _normalize(gi, self.norm_weight_ih, self.norm_bias_ih, self.eps)
         gh = _normalize(gh, self.norm_weight_hh, self.norm_bias_hh, self.eps)
@@ -122,6 +125,9 @@ class LayerNormGRUCell(GatedCell):
         super().reset_parameters()
         _reset_norms(self)
 
+    def initialize(self) -> None:
+        _reset_norms(self, biases=False)  # which stand in for the gates' own
+
     def pointwise(self, gi: Tensor, gh: Tensor, state: State) -> State:
         gates_i, ni = self._normalized(gi, self.norm_weight_ih, self.norm_bias_ih)
         gates_h, nh = self._normalized(gh, self.norm_weight_hh, self.norm_bias_hh)
@@ -161,10 +167,12 @@ def _add_norms(cell: nn.Module, sizes: dict[str, int], bias: bool) -> None:
         cell.register_parameter(f"norm_bias_{name}", nn.Parameter(torch.zeros(size)) if bias else None)
 
 
-def _reset_norms(cell: nn.Module) -> None:
+def _reset_norms(cell: nn.Module, biases: bool = True) -> None:
     for name, parameter in cell.named_parameters():
-        if name.startswith("norm_"):
-            nn.init.constant_(parameter, 1.0 if name.startswith("norm_weight") else 0.0)
+        if name.startswith("norm_weight"):
+            nn.init.ones_(parameter)
+        elif name.startswith("norm_bias") and biases:
+            nn.init.zeros_(parameter)
 
 
 def _check_eps(eps: float) -> float:

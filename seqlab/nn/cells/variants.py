@@ -271,6 +271,9 @@ class IRNNCell(RNNCell):
 
     def reset_parameters(self) -> None:
         """Start anew from the scaled identity, zero biases and small random input weights."""
+        self.initialize()
+
+    def initialize(self) -> None:
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
         nn.init.normal_(self.weight_ih, std=self.input_std)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqlab.nn.engine.batched import is_batched
+
 _CHUNK = 32  # steps; from T = 256 to 16,384, 16 and 64 are about as fast, and 4 takes 1.5 times as long
 # From this many elements a step, the plain loop is as fast: a CPU core is bound by memory, and the chunked scan reads
 # ``a`` and ``b`` twice. Other devices should gain more from fewer operations; that has not been measured.
@@ -96,13 +98,14 @@ class _BeginAnew(torch.autograd.Function):
         steps, rows, initial, factors = ctx.saved_tensors
         if to_cut is None or to_b is None:
             raise AssertionError("a scan gives the gradients of both")
-        at_resets = to_b.flatten(0, 1).index_select(0, steps)  # (R, H)
+        wide = (-1, to_b.size(2))  # not flatten, which knows no batch of gradients
+        at_resets = to_b.reshape(wide).index_select(0, steps)  # (R, H)
         to_a_there = at_resets * initial.index_select(0, rows)
         if to_factors is not None:
             to_a_there = to_a_there + to_factors
         to_initial = torch.zeros_like(initial).index_add(0, rows, at_resets * factors)
-        if torch.is_grad_enabled():
-            to_a = to_cut.flatten(0, 1).index_copy(0, steps, to_a_there).view_as(to_cut)
+        if torch.is_grad_enabled() or is_batched(to_cut):
+            to_a = to_cut.reshape(wide).index_copy(0, steps, to_a_there).view(to_cut.shape)
         else:  # nobody else has this gradient: ``cut`` goes to one scan, whose adjoint has made it for this node
             to_a = to_cut.contiguous()
             to_a.flatten(0, 1).index_copy_(0, steps, to_a_there)

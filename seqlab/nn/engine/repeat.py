@@ -1,5 +1,7 @@
 """Whether a cell's steps may be run a second time, so that less is saved for the backward pass."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -46,3 +48,12 @@ def repeat_refusal(cell: RecurrentCell, x: Tensor) -> str | None:
     ):
         return "its project may mix rows or steps"
     return None
+
+
+def versions(cell: RecurrentCell, given: Sequence[Tensor]) -> list[int]:
+    """How often each parameter and buffer of a cell was written, and each tensor that a call is given.
+
+    The steps that are run a second time read all of them again.
+    """
+    tensors = (*cell.parameters(), *cell.buffers(), *given)
+    return [0 if each.is_inference() else each._version for each in tensors]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from seqlab.nn.engine.batched import is_batched
 from seqlab.nn.state import State, reset_rows
 
 
@@ -37,7 +38,7 @@ class Resets(NamedTuple):
 
     def steps(self) -> list[bool]:
         """Whether any row begins anew, for each step after the first; true for all where that can't be read."""
-        if torch.compiler.is_compiling() or torch.compiler.is_exporting() or self.mask.is_meta:
+        if not _has_values(self.mask):
             return [step > 0 for step in range(self.mask.size(1))]
         return [False, *self.mask[:, 1:].any(0).tolist()]
 
@@ -89,4 +90,11 @@ def find_segments(resets: Resets, lengths: Tensor | None) -> Segments | None:
 
 def readable(mask: Tensor) -> bool:
     """Whether the values of ``mask`` can be looked at now, without waiting for a device."""
-    return mask.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.compiler.is_exporting())
+    return mask.device.type == "cpu" and _has_values(mask)
+
+
+def _has_values(mask: Tensor) -> bool:
+    """Whether ``mask`` has values of its own: not in a graph, on "meta", or as many masks at once under ``vmap``."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or mask.is_meta:
+        return False
+    return not is_batched(mask)

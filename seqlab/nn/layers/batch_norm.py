@@ -16,6 +16,9 @@ class PictureNorm(nn.BatchNorm2d):
     batches of training, as moving averages, afterwards. In data-parallel training each device has its share of the
     batch; PyTorch's layer would take the statistics of the share, and its ``SyncBatchNorm`` needs GPUs.
 
+    Raises:
+        ValueError: when called in training, a channel has a single value on all devices together.
+
     Example:
         >>> PictureNorm(3)(torch.randn(4, 3, 8, 8)).mean((0, 2, 3)).abs().max().item() < 1e-6
         True
@@ -33,6 +36,8 @@ class PictureNorm(nn.BatchNorm2d):
         count = x.new_tensor([x.numel() / x.size(1)])
         total = _summed(torch.cat([x.sum((0, 2, 3)), count]))
         number = total[-1].detach()
+        if x.numel() <= x.size(1) and number <= 1:  # a large share need not be waited for
+            raise ValueError(f"input: expected more than 1 value a channel in training, got {tuple(input.shape)}")
         mean = total[:-1] / number
         centred = x - mean[:, None, None]
         var = _summed(centred.square().sum((0, 2, 3))) / number

@@ -5,6 +5,9 @@ from torch import Tensor, nn
 
 from seqlab.nn.cells.base import GatedCell, RecurrentCell
 from seqlab.nn.layers.connections import Connection
+from seqlab.nn.layers.transformer import TransformerEncoder
+
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
 
 def initialize(
@@ -17,8 +20,11 @@ def initialize(
 
     Args:
         module: The model, or a part of it.
-        uniform: a: every parameter, embeddings and biases too, is drawn from U(-a, a) (Zaremba et al. 2014). The norms
-            between layers keep gains of 1 and biases of 0, and the gates of a highway their bias.
+        uniform: a: every parameter, embeddings and biases too, is drawn from U(-a, a) (Zaremba et al. 2014). What
+            begins as it does for a reason stays so: the norms between layers and pictures with gains of 1 and biases of
+            0, the norms in cells with gains of 1, the gates of a highway with their bias, a Transformer with its scores
+            of distances, and a cell with what its own options set, such as the ``memory`` of a :class:`MinGRUCell` and
+            the identity of an :class:`IRNNCell`.
         orthogonal: Whether each gate's block of every cell's ``weight_hh`` is a random orthogonal matrix (Saxe et al.
             2014).
         forget_bias: b: for every forget gate, b_ih + b_hh = b (Jozefowicz et al. 2015 take 1); in a layer-normalised
@@ -45,9 +51,9 @@ def initialize(
             for parameter in module.parameters():
                 parameter.uniform_(-uniform, uniform)
             for part in module.modules():
-                if isinstance(part, nn.LayerNorm):
+                if isinstance(part, _NORMS):
                     part.reset_parameters()
-                elif isinstance(part, Connection):
+                elif isinstance(part, (Connection, RecurrentCell, TransformerEncoder)):
                     part.initialize()
         for weight in weights:
             for block in torch.split(weight, weight.size(1)):

@@ -39,7 +39,8 @@ def resets_in_order(is_first: Tensor, lengths: Tensor | None, reverse: bool) -> 
         >>> resets_in_order(is_first, None, reverse=True).tolist()  # of the steps 4, 3, 2, 1
         [[False, False, True, False]]
     """
-    mask = is_first.unsqueeze(1) if is_first.dim() == 1 else is_first
+    # A copy: it is read once more in the backward pass, and the caller may write the next batch into his own by then.
+    mask = (is_first.unsqueeze(1) if is_first.dim() == 1 else is_first).clone()
     if lengths is not None:
         mask = mask & (torch.arange(mask.size(1), device=mask.device) < lengths.unsqueeze(1))
     if not reverse:

@@ -14,7 +14,7 @@ from seqlab.nn.engine import candidates, choose, run
 from seqlab.nn.engine.dynamo import mode_refusal
 from seqlab.nn.engine.errors import FinalError, UnsupportedError
 from seqlab.nn.engine.methods import run_pre_hooks
-from seqlab.nn.engine.repeat import repeat_refusal
+from seqlab.nn.engine.repeat import repeat_refusal, versions
 from seqlab.nn.engine.resets import Resets
 from seqlab.nn.engine.weights import tensor_refusal
 from seqlab.nn.layers.order import flip_valid, resets_in_order
@@ -246,14 +246,15 @@ class Recurrent(nn.Module):
         self, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None
     ) -> tuple[Tensor, State]:
         size = math.isqrt(x.size(1) - 1) + 1
-        outputs, versions = [], _versions(self.cell)
+        given = (x, *state, *(() if resets is None else resets.initial))
+        outputs, before = [], versions(self.cell, given)
 
         def run_stretch(x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None) -> tuple[Tensor, State]:
-            if _versions(self.cell) != versions:  # autograd sees no change of what it has not kept
+            if versions(self.cell, given) != before:  # autograd sees no change of what it has not kept
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"recompute runs the steps of {type(self.cell).__name__} again, and a parameter or buffer of it is "
-                    "not what it was in the forward pass"
+                    f"recompute runs the steps of {type(self.cell).__name__} again, and its input, its first state, or "
+                    "a parameter or buffer of it is not what it was in the forward pass"
                 )
             return self._run(x, state, lengths, resets)
 
@@ -275,12 +276,6 @@ class Recurrent(nn.Module):
 
     def extra_repr(self) -> str:
         return f"engine={self.engine!r}, reverse={self.reverse}, recompute={self.recompute}"
-
-
-def _versions(cell: RecurrentCell) -> list[int]:
-    """How often each parameter and buffer was written."""
-    tensors = (*cell.parameters(), *cell.buffers())
-    return [0 if each.is_inference() else each._version for each in tensors]
 
 
 def _rows_first(output: Tensor) -> Tensor:

@@ -87,9 +87,17 @@ class TransformerEncoder(SequenceEncoder):
         self.project = nn.Linear(input_size, hidden_size)
         self.layers = nn.ModuleList(_Layer(hidden_size, num_heads, inner, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)
-        distances = torch.arange(-(context - 1) if bidirectional else 0, context).abs()
-        slopes = 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads)
-        self.distance_scores = nn.Parameter(-slopes.unsqueeze(1) * distances)  # r, (num_heads, distances)
+        self.distance_scores = nn.Parameter(
+            torch.empty(num_heads, (2 if bidirectional else 1) * context - bidirectional)
+        )
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Sets r, ``(num_heads, distances)``, as it is at first."""
+        distances = torch.arange(-(self.context - 1) if self.bidirectional else 0, self.context).abs()
+        slopes = 2.0 ** (-8.0 * torch.arange(1, self.num_heads + 1) / self.num_heads)
+        with torch.no_grad():
+            self.distance_scores.copy_(-slopes.unsqueeze(1) * distances)
 
     def initial_state(self, batch_size: int, *, like: Tensor) -> State:
         """An empty context, of the device and dtype of ``like``."""
@@ -122,7 +130,7 @@ class TransformerEncoder(SequenceEncoder):
         # What no row remembers need not be read. On a GPU the host would have to wait to know; a graph can't.
         used = 0 if state is None else self.context - 1
         if state is not None and x.device.type == "cpu" and not torch.compiler.is_exporting():
-            used = int(valid.detach().sum(1).max())
+            used = int((valid > 0).sum(1).max())  # not a sum of the ones: 16 bits hold no 301
         start = self.context - 1 - used
         memories = [each.view(x.size(0), -1, self.hidden_size)[:, start:] if used else each[:, :0] for each in inputs]
         return self._run(x, valid[:, start:], memories, lengths, segments)

@@ -81,7 +81,7 @@ class FeatureInput(Input):
 
     Raises:
         TypeError: a size is no integer.
-        ValueError: a size or probability is out of range, or, when called, features have another shape.
+        ValueError: a size or probability is out of range, or, when called, features have another shape or type.
 
     Example:
         >>> FeatureInput((49, 512), 16)(torch.zeros(2, 49, 512)).shape
@@ -95,9 +95,9 @@ class FeatureInput(Input):
         self.projection = nn.Linear(self.picture_size[1], feature_size)
 
     def forward(self, features: Tensor) -> Tensor:
-        if features.shape[1:] != self.picture_size:
-            wanted = f"(B, {', '.join(map(str, self.picture_size))})"
-            raise ValueError(f"features: expected shape {wanted}, got {tuple(features.shape)}")
+        if not features.is_floating_point() or features.shape[1:] != self.picture_size:
+            wanted = f"floats of shape (B, {', '.join(map(str, self.picture_size))})"
+            raise ValueError(f"features: expected {wanted}, got {features.dtype} {tuple(features.shape)}")
         places: Tensor = self.projection(features)
         return nn.functional.dropout(places, self.input_dropout, self.training)
 

@@ -63,15 +63,19 @@ class QuantileHead(nn.Module):
         self.pooling = make_pooling(pooling, encoder, None)
         self.output = nn.Linear(encoder.output_size + horizon * num_known, horizon * num_targets * len(self.quantiles))
 
+    def check_future(self, future: Tensor, rows: int) -> None:
+        """Refuses what is known beforehand in another shape than ``(rows, H, N)``."""
+        wanted = (rows, self.horizon, self.num_known)
+        if future.shape != wanted:
+            raise ValueError(f"future: expected shape {wanted}, got {tuple(future.shape)}")
+
     def forward(self, output: Tensor, lengths: Tensor | None, future: Tensor) -> Tensor:
         return self.finish(self.pooling.part(output, lengths), future)
 
     def finish(self, part: Part, future: Tensor) -> Tensor:
         """The quantiles from what ``pooling`` has made of the outputs."""
         pooled = self.pooling.finish(part)
-        if future.shape != (pooled.size(0), self.horizon, self.num_known):
-            wanted = (pooled.size(0), self.horizon, self.num_known)
-            raise ValueError(f"future: expected shape {wanted}, got {tuple(future.shape)}")
+        self.check_future(future, pooled.size(0))
         features = torch.cat((pooled, future.flatten(1)), 1)
         values: Tensor = self.output(functional.dropout(features, self.output_dropout, self.training))
         return values.view(-1, self.horizon, self.num_targets, len(self.quantiles)).sort(-1).values
@@ -142,10 +146,12 @@ class Forecaster(nn.Module):
         return self.input.standardize.std[: self.head.num_targets]
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None, future: Tensor | None = None) -> Tensor:
-        if future is None and self.head.num_known:
-            known = self.head.num_known
+        targets, known = slice(0, self.head.num_targets), self.head.num_known
+        if future is None and known:
             raise ValueError(f"future: expected the {known} features that are known beforehand, got None")
-        targets, standardize = slice(0, self.head.num_targets), self.input.standardize
+        if future is not None:  # before statistics of N features would spread one to all
+            self.head.check_future(future, frames.size(0))
+        standardize = self.input.standardize
         level = scale = None
         if self.normalize != "none":
             level, scale = self._window(standardize(frames)[..., targets], lengths)

@@ -185,3 +185,20 @@ def test_a_project_of_each_step_alone_is_run_again(compiled_quickly, caplog, cha
     plain, again = (results(cell, "loop", x, state, None, False, recompute) for recompute in (False, True))
     assert_same(again, plain)
     assert "recompute" not in caplog.text
+
+
+@pytest.mark.parametrize(("make", "backend"), [(GRUCell, "native"), (MinGRUCell, "parallel"), (GRUCell, "loop")])
+def test_what_the_caller_overwrites_before_the_backward_pass_is_never_read_anew(make, backend):
+    cell, is_first = cell_of(make), torch.arange(35).view(5, 7) % 3 == 0
+    layer, (x, state) = Recurrent(cell, backend, recompute=True), batch(cell, 5, 7)
+
+    def gradient(write):
+        given, mask = tuple(part.clone() for part in state), is_first.clone()
+        output, _ = layer(x, given, None, mask)
+        write(*given, mask)
+        return torch.autograd.grad(output.pow(2).sum(), cell.weight_ih)[0]
+
+    expected = gradient(lambda h, mask: None)
+    torch.testing.assert_close(gradient(lambda h, mask: mask.logical_not_()), expected, rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="its first state, or a parameter or buffer of it is not what it was"):
+        gradient(lambda h, mask: h.zero_())

@@ -208,3 +208,39 @@ def test_a_compiled_and_an_exported_model_follow_masks_they_were_not_made_with()
     for mask, output in zip(masks, expected, strict=True):
         torch.testing.assert_close(compiled(x, state, None, mask)[0], output, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(exported(x, state, None, mask)[0], output, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", ["native", "auto", "loop"])
+def test_many_masks_at_once_are_as_each_by_itself(engine):
+    layer, masks, x = Recurrent(cell_of(GRUCell), engine), torch.stack([MASKS["at some"], MASKS["at all"]]), None
+    x = torch.randn(2, 5, 6, 3).double()
+
+    def loss(x, mask):
+        return layer(x, None, None, mask)[0].pow(2).sum()
+
+    together = torch.func.vmap(torch.func.grad(loss))(x, masks)
+    torch.testing.assert_close(together, torch.stack([*map(torch.func.grad(loss), x, masks)]), rtol=1e-10, atol=1e-10)
+
+
+def test_many_gradients_at_once_are_as_each_by_itself():
+    cell = cell_of(MinGRUCell)
+    x, weights = batch(cell, 5, 6)[0].requires_grad_(), torch.randn(2, 5, 6, 5).double()
+    output, _ = Recurrent(cell, "parallel")(x, is_first=MASKS["at some"])
+    (together,) = torch.autograd.grad(output, x, weights, retain_graph=True, is_grads_batched=True)
+    apart = [torch.autograd.grad(output, x, each, retain_graph=True)[0] for each in weights]
+    torch.testing.assert_close(together, torch.stack(apart), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", ["native", "loop"])
+@pytest.mark.parametrize("mask", ["at some", "at the first"])
+def test_a_mask_may_be_overwritten_before_the_backward_pass(engine, mask):
+    cell, mask = cell_of(GRUCell), MASKS[mask].clone()
+    x, state = batch(cell, 5, 6)
+
+    def gradient(after):
+        given = mask.clone()
+        output, _ = Recurrent(cell, engine)(x, state, None, given)
+        after(given)
+        return torch.autograd.grad(output.pow(2).sum(), cell.start)[0]
+
+    torch.testing.assert_close(gradient(torch.Tensor.logical_not_), gradient(torch.Tensor.clone), rtol=0, atol=0)

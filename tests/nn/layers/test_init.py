@@ -1,13 +1,27 @@
 """Initialisation by configuration."""
 
 import copy
+import math
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from seqlab.nn import Encoder, GRUCell, LanguageModel, LSTMCell, RecurrentCell, RNNCell, initialize
+from seqlab.nn import (
+    Encoder,
+    GRUCell,
+    IRNNCell,
+    LanguageModel,
+    LayerNormLSTMCell,
+    LSTMCell,
+    MinGRUCell,
+    PictureInput,
+    RecurrentCell,
+    RNNCell,
+    TransformerEncoder,
+    initialize,
+)
 from tests.models import of_cell
 
 
@@ -94,3 +108,22 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_changed(module, arguments
     with pytest.raises(ValueError, match=message):
         initialize(module, **({"uniform": 0.5} | arguments))
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_uniform_leaves_what_begins_as_it_does_for_a_reason():
+    normalised, remembers = LayerNormLSTMCell(3, 4), MinGRUCell(3, 400, memory=50)
+    identity, reads = IRNNCell(3, 4, scale=0.5), TransformerEncoder(3, 8, num_heads=2, context=5)
+    pictures = PictureInput((3, 8, 8), 8)
+    scores, first = reads.distance_scores.detach().clone(), pictures.convolutions[0].weight.detach().clone()
+    model = nn.ModuleList([normalised, remembers, identity, reads, pictures])
+    initialize(model, uniform=0.01)
+    assert torch.equal(normalised.norm_weight_c, torch.ones(4)) and normalised.norm_bias_hh.all()
+    z, rest = remembers.bias_ih.detach().chunk(2)
+    assert -math.log(49) <= z.min() < -3.5 and z.max() <= 0 and rest.abs().max() <= 0.01
+    assert torch.equal(identity.weight_hh, 0.5 * torch.eye(4)) and not identity.bias_hh.any()
+    assert torch.equal(reads.distance_scores, scores) and torch.equal(reads.norm.weight, torch.ones(8))
+    norm = pictures.convolutions[1]
+    assert torch.equal(norm.weight, torch.ones_like(norm.weight)) and not norm.bias.any()
+    assert not torch.equal(pictures.convolutions[0].weight, first)
+    for weight in (normalised.weight_hh, remembers.weight_ih, pictures.convolutions[0].weight):
+        assert weight.abs().max() <= 0.01

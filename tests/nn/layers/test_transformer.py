@@ -203,3 +203,18 @@ def test_states_that_do_not_fit_are_refused_and_so_are_models_that_read_cells():
     recurrent = partial(Encoder, GRUCell, hidden_size=8)
     with pytest.raises(TypeError, match=r"encoder: expected recurrent layers, .* it made TransformerEncoder"):
         Translator(partial(TokenInput, 9, 6), layers, recurrent)
+
+
+def test_a_context_is_counted_whole_in_16_bits_too():
+    torch.manual_seed(0)
+    encoder = TransformerEncoder(3, 8, num_heads=2, context=400).bfloat16()
+    nn.init.zeros_(encoder.distance_scores)
+    x = torch.zeros(1, 302, 3).bfloat16()
+    x[0, 0] = 300.0  # the oldest step, which a context of 300 steps would not reach
+    whole, _ = encoder(x)
+    _, state = encoder(x[:, :301])
+    forgotten = tuple(part.clone() for part in state)
+    forgotten[0][0, -301] = 0
+    last, other = (encoder(x[:, 301:], each)[0] for each in (state, forgotten))
+    assert not torch.equal(last, other)
+    assert (last - whole[:, 301:]).abs().max() < (last - other).abs().max()

@@ -66,5 +66,6 @@ def test_places_know_where_they_are_and_sizes_are_checked():
         PictureInput((3, 16, 24), 8, halvings=0)
     features = model_of(input=partial(FeatureInput, (5, 4), 8))
     assert features(torch.rand(2, 5, 4), None, torch.tensor([[7], [7]])).shape == (2, 1, 9)
-    with pytest.raises(ValueError, match=r"features: expected shape \(B, 5, 4\)"):
-        features.input(torch.rand(2, 4, 4))
+    for wrong in (torch.rand(2, 4, 4), torch.ones(2, 5, 4, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"features: expected floats of shape \(B, 5, 4\)"):
+            features.input(wrong)

@@ -10,9 +10,9 @@ from seqlab.nn import Encoder, Forecaster, FrameInput, GRUCell, QuantileHead
 MEAN, STD = torch.tensor([5.0, -2.0, 1.0]), torch.tensor([2.0, 0.5, 4.0])
 
 
-def forecaster(normalize="none", num_known=0, observed=False, **options):
+def forecaster(normalize="none", num_known=0, observed=False, num_targets=2, **options):
     torch.manual_seed(0)
-    head = partial(QuantileHead, num_targets=2, horizon=3, num_known=num_known, quantiles=[0.1, 0.5, 0.9])
+    head = partial(QuantileHead, num_targets=num_targets, horizon=3, num_known=num_known, quantiles=[0.1, 0.5, 0.9])
     input = partial(FrameInput, 3, observed=observed, **options)
     model = Forecaster(input, partial(Encoder, GRUCell, hidden_size=5), head, normalize=normalize)
     model.input.load_statistics(MEAN, STD)
@@ -81,6 +81,8 @@ def test_what_is_known_beforehand_is_standardised_and_changes_the_answer():
         model(x)
     with pytest.raises(ValueError, match=r"future: expected shape \(4, 3, 1\)"):
         model(x, None, future[:, :2])
+    with pytest.raises(ValueError, match=r"future: expected shape \(4, 3, 2\), got \(4, 3, 1\)"):
+        forecaster(num_targets=1, num_known=2)(x, None, future)
 
 
 def test_statistics_are_saved_with_the_weights():

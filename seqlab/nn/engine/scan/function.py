@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqlab.nn.engine.batched import is_batched
 from seqlab.nn.engine.scan.program import Forward, Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.schedule import Packing, Schedule, reset_places
@@ -117,7 +118,7 @@ class Scan(torch.autograd.Function):
         gi, *origin, weight, bias, kept, kept_shared = saved[:8]
         states, rest = saved[8 : 8 + count], saved[8 + count :]
         needed = ctx.needs_input_grad
-        if torch.is_grad_enabled() or any(_is_batched(gradient) for gradient in gradients):
+        if torch.is_grad_enabled() or any(map(is_batched, gradients)):
             results = _differentiable(plan, origin, weight, bias, rest, gradients, needed)
         else:
             forward = Forward(states, kept, kept_shared)
@@ -136,12 +137,6 @@ def materialize(tensor: Tensor) -> Tensor:
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     return tensor.resolve_neg().contiguous()
-
-
-def _is_batched(tensor: Tensor) -> bool:
-    """Whether a gradient is a batch of gradients, as with ``is_grads_batched``."""
-    functorch = torch._C._functorch
-    return functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
 
 
 def _adjoint(
