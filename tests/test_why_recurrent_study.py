@@ -47,6 +47,9 @@ def test_in_the_full_net_each_step_depends_on_each_token(study):
         assert (model(other) != whole).any(-1).all()
 
 
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
 def test_the_table_tells_the_kinds_apart_and_marks_the_best_on_validation(study, tmp_path):
     def record(name, model, validation, test, status="completed"):
         with start_run(tmp_path / name, {"seed": 1, "model": model}) as claim:
@@ -61,7 +64,7 @@ def test_the_table_tells_the_kinds_apart_and_marks_the_best_on_validation(study,
     record("e", {"_target_": "seqlab.nn.KneserNey", "order": 6}, 147.0, 140.0, status="running")
     rows = study.read_rows(tmp_path)
     assert [(row.kind, row.seen) for row in rows] == [("n-gram", 4), ("window", 2), ("window", 8), ("lstm", None)]
-    lines = study.with_table(f"before\n{study.BEGIN}\nold\n{study.END}\nafter", study.table(rows)).splitlines()
+    lines = study.with_table(f"before\n{BEGIN}\nold\n{END}\nafter", study.table(rows)).splitlines()
     assert "| window | 2 | 1,000 | 151.0 | 139.0 | 60 s |" in lines
     assert "| window | 8 | 1,000 | 150.0 | **140.0** | 60 s |" in lines
     assert "| lstm | all | 1,000 | 120.0 | **115.0** | 60 s |" in lines

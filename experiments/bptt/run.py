@@ -29,9 +29,9 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 CELLS = {"rnn": "#0072B2", "gru": "#D55E00", "lstm": "#009E73"}  # Okabe and Ito's colours
 WHEN = ("untrained", "trained")
 ROWS, STEPS, WARM_UP = 64, 128, 64  # sequences, their steps, and the steps before them that set the state
@@ -74,7 +74,7 @@ def main() -> int:
     draw_truncation(results, args.output / "truncation.png")
     readme = args.output / "README.md"
     template = readme if readme.exists() else HERE / "README.md"
-    write_atomically(readme, with_tables(template.read_text(), tables(results)).encode())
+    write_atomically(readme, with_table(template.read_text(), tables(results), "tables").encode())
     print(f"{time.perf_counter() - started:.0f} s; plots and tables: {args.output}")
     return 0
 
@@ -271,15 +271,6 @@ def geometric(values: list[float]) -> str:
 def markdown(header: list[str], rows: list[list[str]]) -> str:
     rule = [":--", ":--"] + ["--:"] * (len(header) - 2)
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
-
-
-def with_tables(text: str, new: str) -> str:
-    """``text`` with what stands between the markers replaced."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md: expected the markers {BEGIN} and {END}, in that order; put them back")
-    return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
 PARTS: Final = ("grammar", "splice")
@@ -57,7 +58,7 @@ def main() -> int:
             return 1
         make = grammar_table if part == "grammar" else splice_table
         table = make(runs_of(folder, args.seeds), known, args.set)
-        write_atomically(readme, with_table(readme.read_text(), part, table).encode())
+        write_atomically(readme, with_table(readme.read_text(), table, part).encode())
         print(f"\n{table}\n")
     return 0
 
@@ -237,12 +238,6 @@ def of_fold(fold: int, data: list[str]) -> dict[str, float]:
 
 def spread(values: np.ndarray) -> str:
     return f"{values.mean():.2f}" if len(values) < 2 else f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
-
-
-def with_table(text: str, part: str, content: str) -> str:
-    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from seqlab.files import write_atomically
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 LENGTHS = (64, 1024)
 TASKS = {
     "parity": ("parity_data", Parity()),
@@ -56,9 +56,7 @@ def main() -> int:
     lines = table(runs[runs["status"] == "completed"])
     print("\n".join(lines))
     template = args.output if args.output.exists() else HERE / "README.md"
-    head, _, rest = template.read_text().partition(BEGIN)
-    text = "\n\n".join((f"{head}{BEGIN}", "\n".join(lines), END + rest.partition(END)[2]))
-    write_atomically(args.output, text.encode())
+    write_atomically(args.output, with_table(template.read_text(), "\n".join(lines)).encode())
     return 0
 
 

@@ -25,9 +25,9 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 LOOKED_FOR: Final = ("position_in_line", "position_in_sentence", "position_in_word", "after_space", "in_name")
 SHOWN: Final = 150  # characters of the picture
 
@@ -60,7 +60,7 @@ def main() -> int:
     draw(next(each for each in found if each.layers == 1), args.output / "units.png")
     readme = args.output / "README.md"
     template = readme if readme.exists() else HERE / "README.md"
-    write_atomically(readme, with_tables(template.read_text(), table(found)).encode())
+    write_atomically(readme, with_table(template.read_text(), table(found), "tables").encode())
     print(f"{time.perf_counter() - started:.0f} s; plot and table: {args.output}")
     return 0
 
@@ -149,11 +149,6 @@ def draw(found: Found, file: Path) -> None:
             axes.tick_params(labelbottom=row == len(LOOKED_FOR) - 1)
     figure.suptitle(f"The unit that follows each label best; {found.layers} layer, seed {found.seed}, held-out text")
     figure.savefig(file)
-
-
-def with_tables(text: str, content: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":

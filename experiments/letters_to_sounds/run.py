@@ -22,9 +22,9 @@ from seqlab.tasks.scores import pronunciation_scores
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 LEAST: Final = (1, 2, 4)  # how often training must have seen a context
 LONGER: Final = (
     "model.hidden_size=512",
@@ -65,8 +65,7 @@ def main() -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     readme = args.output / "README.md"
     text = (readme if readme.exists() else HERE / "README.md").read_text()
-    before, _, rest = text.partition(BEGIN)
-    write_atomically(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}".encode())
+    write_atomically(readme, with_table(text, table).encode())
     print(f"\n{table}\n")
     return 0
 

@@ -30,9 +30,9 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 SPLITS: Final = {"train": "train", "validation": "dev", "test": "test"}
 TARGETS: Final = {"word before": -1, "word read": 0, "word to come": 1}
 LAYERS = 2
@@ -63,7 +63,7 @@ def main() -> int:
     draw(results, args.output / "layers.png")
     readme = args.output / "README.md"
     template = readme if readme.exists() else HERE / "README.md"
-    write_atomically(readme, with_table(template.read_text(), table(results)).encode())
+    write_atomically(readme, with_table(template.read_text(), table(results), "tables").encode())
     print(f"{time.perf_counter() - started:.0f} s; plot and table: {args.output}")
     return 0
 
@@ -233,11 +233,6 @@ def draw(results: Results, file: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", fontsize=8)
     figure.savefig(file)
-
-
-def with_table(text: str, content: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from matplotlib.ticker import ScalarFormatter
 
 from seqlab.files import write_atomically
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tables import with_table
+
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 BOTH = "forward+backward"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 COLUMNS = {
@@ -49,18 +51,9 @@ def main() -> int:
     draw(results, args.output / "speed.png")
     readme = args.output / "README.md"
     template = readme if readme.exists() else HERE / "README.md"
-    write_atomically(readme, with_tables(template.read_text(), tables(results)).encode())
+    write_atomically(readme, with_table(template.read_text(), tables(results), "tables").encode())
     print(f"results: {file}\nplot:    {args.output / 'speed.png'}\ntables:  {readme}")
     return code
-
-
-def with_tables(text: str, new: str) -> str:
-    """``text`` with what stands between the markers replaced."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md: expected the markers {BEGIN} and {END}, in that order; put them back")
-    return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
 
 
 def tables(results: dict[str, Any]) -> str:

@@ -26,9 +26,9 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import with_table
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 SWEEPS = (
     ("experiment=ptb_kneser_ney", "model.order=5,4,3,2,6"),
     ("experiment=ptb_recurrent", "model/cell=lstm,rnn", "trainer.precision=bf16-mixed"),
@@ -183,15 +183,6 @@ def table(rows: list[Row]) -> str:
     ]
     rule = [":--"] + ["--:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in (header, rule, *body))
-
-
-def with_table(text: str, new: str) -> str:
-    """``text`` with what stands between the markers replaced."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md: expected the markers {BEGIN} and {END}, in that order; put them back")
-    return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

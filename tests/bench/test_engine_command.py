@@ -164,14 +164,17 @@ def test_the_study_puts_the_tables_between_the_markers_and_leaves_the_rest(tmp_p
         "native"
     ]
     text = (folder / "README.md").read_text()
-    new = study.with_tables(text, study.tables(results))
+    new = study.with_table(text, study.tables(results), "tables")
     line = next(line for line in new.splitlines() if line.startswith("| lstm | native | nn.LSTM |"))
     assert line.split(" | ")[3] == f"{ratio['stock']:.2f}"
-    emptied = study.with_tables(new, "@@")
+    emptied = study.with_table(new, "@@", "tables")
     assert emptied.count("@@") == 1 and "| lstm | native |" not in emptied
-    outside = [part.partition(study.BEGIN)[0] + part.partition(study.END)[2] for part in (text, new)]
+    begin, end = "<!-- tables: begin -->", "<!-- tables: end -->"
+    outside = [part.partition(begin)[0] + part.partition(end)[2] for part in (text, new)]
     assert outside[0] == outside[1] and "## Verdict" in outside[0]
     study.draw(results, tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit, match="expected the markers"):
-        study.with_tables("no markers", "X")
+        study.with_table("no markers", "X")
+    with pytest.raises(SystemExit, match="expected the markers"):
+        study.with_table(f"before {begin} and all that is behind it", "X", "tables")

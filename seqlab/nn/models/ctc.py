@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from seqlab.nn.arguments import check_dropout, check_size
+from seqlab.nn.arguments import check_size
 from seqlab.nn.layers.sequence import EncoderFactory, SequenceEncoder, make_encoder
 from seqlab.nn.models.inputs import Input, InputFactory
+from seqlab.nn.models.labeller import StepHead
 from seqlab.nn.models.parts import make_part
 from seqlab.nn.state import NestedState
 
@@ -17,7 +17,7 @@ _Prefix: TypeAlias = tuple[int, ...]
 _Ends: TypeAlias = tuple[float, float]  # log P of the paths that end in a blank, and of those that end in a label
 
 
-class SymbolHead(nn.Module):
+class SymbolHead(StepHead):
     """Scores of the tokens and the blank at each step: P(s | y) = softmax(W D_o(y) + b).
 
     ``head(y (..., input_size)) -> logits (..., num_symbols)``; the last symbol is the blank.
@@ -38,14 +38,8 @@ class SymbolHead(nn.Module):
     """
 
     def __init__(self, input_size: int, num_symbols: int, *, output_dropout: float = 0.0) -> None:
-        super().__init__()
-        self.num_symbols = check_size("num_symbols", num_symbols)
-        self.output_dropout = check_dropout("output_dropout", output_dropout)
-        self.output = nn.Linear(check_size("input_size", input_size), num_symbols)
-
-    def forward(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.output(functional.dropout(features, self.output_dropout, self.training))
-        return scores
+        super().__init__(input_size, check_size("num_symbols", num_symbols), output_dropout=output_dropout)
+        self.num_symbols = num_symbols
 
 
 class Transcriber(nn.Module):
