@@ -11,7 +11,7 @@ import seqlab
 
 STUDIES = Path(seqlab.__file__).parents[1] / "experiments"
 COMMAND = STUDIES / "command.py"
-CALLERS = ("bptt", "demo", "inside", "probe", "why_recurrent")
+CALLERS = [path.parent.name for path in sorted(STUDIES.glob("*/run.py")) if "from command import" in path.read_text()]
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +29,32 @@ def load(script):
     return module
 
 
-def test_studies_find_the_command_from_any_folder(tmp_path, monkeypatch):
+@pytest.mark.parametrize("study", CALLERS)
+def test_studies_find_the_command_from_any_folder(study, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for study in CALLERS:
-        assert Path(inspect.getfile(load(STUDIES / study / "run.py").seqlab)) == COMMAND, study
+    monkeypatch.syspath_prepend(STUDIES / study)  # as Python does for a script
+    try:
+        module = load(STUDIES / study / "run.py")
+    except ModuleNotFoundError as error:
+        pytest.skip(f"it needs {error.name}, which is not installed")
+    assert Path(inspect.getfile(module.seqlab)) == COMMAND
+
+
+def test_a_mean_stands_with_its_deviation_where_there_is_one():
+    tables = load(STUDIES / "tables.py")
+    assert tables.spread([2.0, 4.0], ".1f") == "3.0 ± 1.4"
+    assert (tables.spread([2.0]), tables.spread([])) == ("2.000", "not run")
+
+
+def test_a_table_is_written_where_its_marks_are_and_beside_the_readme_if_asked(tmp_path, capsys):
+    tables = load(STUDIES / "tables.py")
+    template, output = tmp_path / "README.md", tmp_path / "out.md"
+    template.write_text("above\n<!-- table: begin -->\nold\n<!-- table: end -->\nbelow\n")
+    for content in ("one", "two"):
+        tables.write_table([content, "line"], output, template)
+    assert output.read_text() == "above\n<!-- table: begin -->\n\ntwo\nline\n\n<!-- table: end -->\nbelow\n"
+    assert "old" in template.read_text()
+    assert capsys.readouterr().out == "one\nline\ntwo\nline\n"
 
 
 def test_ctrl_c_ends_no_study_before_its_command(monkeypatch, capsys):

@@ -1,10 +1,10 @@
 """The captioning study: scenes with combinations that training has never seen, with and without attention, and blind.
 
-One command trains three seeds of each setting and prints a table. Called again, it goes on where it was stopped.
+One command trains three seeds of each setting and writes the table into README.md. Called again, it goes on where it
+was stopped; ``--report`` trains nothing.
 """
 
 import argparse
-import statistics
 import sys
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import spread, write_table
 
+HERE = Path(__file__).parent
 SETTINGS = {
     "attention": ("model.attention=general",),
     "the mean of the places alone": ("model.attention=null",),
@@ -23,26 +25,27 @@ SETTINGS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/captions"))
+    parser.add_argument("--output", type=Path, default=HERE / "README.md", help="the file for the table")
+    parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
-    for number, overrides in enumerate(SETTINGS.values()):
+    for number, overrides in () if args.report else enumerate(SETTINGS.values()):
         sweep = ("experiment=scenes", "seed=1,2,3", f"hydra.sweep.dir={args.runs / str(number)}", *overrides)
         if code := seqlab("train", "-m", *sweep, "task.bleu_every_n_validations=1", *args.overrides):
             print("the same command goes on with what is left", file=sys.stderr)
             return code
     names = ("val/exact_match", "val/bleu", "test/exact_match", "test/bleu")
-    print("| | n | seen combinations, exact | BLEU | unseen, exact | BLEU |\n| :-- | --: | --: | --: | --: | --: |")
+    lines = [
+        "| | n | seen combinations, exact | BLEU | unseen, exact | BLEU |",
+        "| :-- | --: | --: | --: | --: | --: |",
+    ]
     for number, setting in enumerate(SETTINGS):
         records = [read_record(path) for path in sorted((args.runs / str(number)).glob("*/run.json"))]
         metrics = [record["metrics"] for record in records if record["status"] == "completed"]
-        figures = " | ".join(spread([each[name] for each in metrics]) for name in names)
-        print(f"| {setting} | {len(metrics)} | {figures} |")
+        figures = " | ".join(spread([each[name] for each in metrics], ".3g") for name in names)
+        lines.append(f"| {setting} | {len(metrics)} | {figures} |")
+    write_table(lines, args.output, HERE / "README.md")
     return 0
-
-
-def spread(values: list[float]) -> str:
-    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3g}{deviation}"
 
 
 if __name__ == "__main__":

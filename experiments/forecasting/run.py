@@ -1,17 +1,22 @@
 """The forecasting study: recurrent forecasters beside seasonal-naive, drift and linear AR, on made and observed series.
 
-One command trains three seeds of each, and prints a table. Called again, it goes on where it was stopped.
+One command trains three seeds of each, and writes the table into README.md. Called again, it goes on where it was
+stopped; ``--report`` trains nothing.
 """
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 from seqlab.run.record import read_record
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import seqlab
+from tables import spread, write_table
+
+HERE = Path(__file__).parent
 OBSERVED = ("experiment=co2_forecast", "model.normalize=last")
 SERIES = {
     "sine": ("experiment=sine_forecast",),
@@ -26,20 +31,23 @@ SEEDS = "seed=1,2,3"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/forecasting"))
+    parser.add_argument("--output", type=Path, default=HERE / "README.md", help="the file for the table")
+    parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
-    rows = []
+    lines = [
+        "| series | n | recurrent MASE | seasonal-naive | drift | linear AR | recurrent MAE | linear AR |",
+        "| :-- | --: | --: | --: | --: | --: | --: | --: |",
+    ]
     for name in args.series:
         overrides = (*SERIES[name], *args.overrides)
-        sweep = ("train", "-m", *overrides, SEEDS, f"hydra.sweep.dir={args.runs / name}", "logger=none")
-        if code := subprocess.call([sys.executable, "-m", "seqlab.cli", *sweep]):
+        sweep = (*overrides, SEEDS, f"hydra.sweep.dir={args.runs / name}", "logger=none")
+        if not args.report and (code := seqlab("train", "-m", *sweep)):
             print("the same command goes on with what is left", file=sys.stderr)
             return code
-        rows.append(row(name, args.runs / name, overrides))
-    print("| series | n | recurrent MASE | seasonal-naive | drift | linear AR | recurrent MAE | linear AR |")
-    print("| :-- | --: | --: | --: | --: | --: | --: | --: |")
-    print("\n".join(rows))
+        lines.append(row(name, args.runs / name, overrides))
+    write_table(lines, args.output, HERE / "README.md")
     return 0
 
 
@@ -52,12 +60,7 @@ def row(name: str, folder: Path, overrides: tuple[str, ...]) -> str:
     mase, mae = ([each[f"test/{key}"] for each in metrics] for key in ("mase", "mae"))
     others = " | ".join(f"{baselines[each]['mase']:.3f}" for each in ("seasonal-naive", "drift", "linear AR"))
     linear = f"{baselines['linear AR']['mae']:.4g} ({baselines['linear AR']['lags']} lags)"
-    return f"| {name} | {len(metrics)} | {spread(mase)} | {others} | {spread(mae)} | {linear} |"
-
-
-def spread(values: list[float]) -> str:
-    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4g}{deviation}"
+    return f"| {name} | {len(metrics)} | {spread(mase, '.4g')} | {others} | {spread(mae, '.4g')} | {linear} |"
 
 
 if __name__ == "__main__":

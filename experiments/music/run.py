@@ -1,12 +1,11 @@
 """The music study: chorales and folk tunes by recurrent models of frames, and what they write.
 
-One command trains three seeds of each preset, prints a table, writes pieces of the first seed, and measures how near
-they are to the chorales. Called again, it goes on where it was stopped. ``--published`` adds the piano rolls below
-SEQLAB_DATA.
+One command trains three seeds of each preset, writes pieces of the first seed, measures how near they are to the
+chorales, and writes the tables into README.md. Called again, it goes on where it was stopped; ``--report`` trains
+nothing. ``--published`` adds the piano rolls below SEQLAB_DATA.
 """
 
 import argparse
-import statistics
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,7 +22,9 @@ from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import spread, write_table
 
+HERE = Path(__file__).parent
 AT_ONCE, PUBLISHED = ("canon", "chorales"), ("jsb_chorales", "nottingham")
 PROMPT = 8
 
@@ -31,20 +32,24 @@ PROMPT = 8
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/music"))
+    parser.add_argument("--output", type=Path, default=HERE / "README.md", help="the file for the tables")
     parser.add_argument("--published", action="store_true")
+    parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
     presets = AT_ONCE + (PUBLISHED if args.published else ())
-    for preset in presets:
+    for preset in () if args.report else presets:
         sweep = (f"experiment={preset}", "seed=1,2,3", f"hydra.sweep.dir={args.runs / preset}", *args.overrides)
         if code := seqlab("train", "-m", *sweep):
             print("the same command goes on with what is left", file=sys.stderr)
             return code
-    print("| preset | n | test NLL a frame | keys by their own share | test note F1 |\n| :-- | --: | --: | --: | --: |")
-    for preset in presets:
-        print(row(preset, args.runs / preset))
+    lines = [
+        "| preset | n | test NLL a frame | keys by their own share | test note F1 |",
+        "| :-- | --: | --: | --: | --: |",
+    ]
+    write_table([*lines, *(row(preset, args.runs / preset) for preset in presets)], args.output, HERE / "README.md")
     first = first_run(args.runs / "chorales")
-    distances(first)
+    write_table(distances(first), args.output, HERE / "README.md", "distances")
     return seqlab(
         "generate", str(first), "--output", str(args.runs / "pieces"), "--num-samples", "3", "--max-new-tokens", "120"
     )
@@ -61,6 +66,8 @@ def first_run(folder: Path) -> Path:
 
 def row(preset: str, folder: Path) -> str:
     runs = runs_of(folder)
+    if not runs:
+        return f"| {preset} | 0 | not run | | |"
     nll, f1 = ([record["metrics"][f"test/{name}"] for _, record in runs] for name in ("loss", "note_f1"))
     data: Any = build.build_data(load_run(runs[0][0]).config)
     return f"| {preset} | {len(runs)} | {spread(nll)} | {unigram(data):.3f} | {spread(f1)} |"
@@ -74,7 +81,7 @@ def unigram(data: Any) -> float:
     return float(-(test * np.log(share) + (1 - test) * np.log(1 - share)).sum(1).mean())
 
 
-def distances(run_dir: Path) -> None:
+def distances(run_dir: Path) -> list[str]:
     """How near pieces are to the chorales of the test: Jensen-Shannon divergence of chords and of their successions."""
     run = load_run(run_dir)
     data: Any = build.build_data(run.config)
@@ -90,7 +97,7 @@ def distances(run_dir: Path) -> None:
     order = np.random.default_rng(0)
     shuffled = [order.permutation(roll) for roll in test]
     by_key = [np.stack([order.permutation(column) for column in roll.T], 1) for roll in test]
-    print("\n| pieces | chords | chord to chord |\n| :-- | --: | --: |")
+    lines = ["| pieces | chords | chord to chord |", "| :-- | --: | --: |"]
     training = [piece.roll for piece in data.pieces["train"]]
     for name, rolls in (
         ("chorales of training", training),
@@ -98,7 +105,8 @@ def distances(run_dir: Path) -> None:
         ("the test, frames shuffled", shuffled),
         ("the test, each key shuffled", by_key),
     ):
-        print(f"| {name} | {divergence(rolls, test, 1):.3f} | {divergence(rolls, test, 2):.3f} |")
+        lines.append(f"| {name} | {divergence(rolls, test, 1):.3f} | {divergence(rolls, test, 2):.3f} |")
+    return lines
 
 
 def divergence(rolls: list[NDArray[Any]], others: list[NDArray[Any]], order: int) -> float:
@@ -117,11 +125,6 @@ def counts(rolls: list[NDArray[Any]], order: int) -> Counter[Any]:
         sets = [frozenset(((np.flatnonzero(frame) + 21) % 12).tolist()) for frame in roll]
         found.update(tuple(map(tuple, map(sorted, sets[i : i + order]))) for i in range(len(sets) - order + 1))
     return found
-
-
-def spread(values: list[float]) -> str:
-    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{deviation}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The studies of the test bench: their commands make configurations, and their tables tell runs apart."""
+"""Studies: their commands make configurations, their tables tell runs apart, their baselines are what they say."""
 
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import seqlab
@@ -61,3 +62,44 @@ def test_the_table_of_expressivity_has_a_row_a_task_and_says_which_cells_did_not
     assert "| 0.167 | not run | not run | not run | 0.500 ± 0.000; 0.250 ± 0.000 | not run |" in rows["S3"]
     assert "0.250 ± 0.000 (2); 0.125 ± 0.000 (2)" in rows["S5"]
     assert rows["copy"].count("not run") == len(study.CELLS)
+
+
+def test_the_table_of_the_chat_has_both_cells_and_the_counted_models(tmp_path):
+    study = load("chat")
+    for seed, perplexity in ((1, 80.0), (2, 82.0)):
+        record(
+            tmp_path / f"lstm-{seed}",
+            config_of("experiment=chat", f"seed={seed}", "model/cell=lstm"),
+            {"val/perplexity": perplexity, "test/perplexity": perplexity + 2},
+        )
+    counted = config_of("experiment=chat_kneser_ney", "model.order=3")
+    record(tmp_path / "counted", counted, {"val/perplexity": 90.0, "test/perplexity": 91.0})
+    lines = study.table(study.runs_below(tmp_path))
+    assert lines[2:4] == [
+        "| LSTM | 2 | 81.0 ± 1.4 | 83.0 ± 1.4 | 1.0 ± 0 |",
+        "| GRU | 0 | not run | not run | not run |",
+    ]
+    assert "| Kneser-Ney, 3 words | 1 | 90.0 | 91.0 | 1.0 |" in lines
+    assert len(lines) == 4 + len(study.ORDERS)
+
+
+def test_the_templates_of_the_speech_study_warp_as_the_textbook_does():
+    study = load("speech")
+    draw = np.random.default_rng(0)
+    sounds = [draw.normal(size=(draw.integers(1, 9), 3)) for _ in range(8)]
+    templates = study.Templates(sounds, list("abcdefgh"))
+
+    def distance(one, other):
+        totals = np.full((len(one) + 1, len(other) + 1), np.inf)
+        totals[0, 0] = 0.0
+        for i, row in enumerate(one):
+            for j, column in enumerate(other):
+                step = min(totals[i, j], totals[i, j + 1], totals[i + 1, j])
+                totals[i + 1, j + 1] = np.linalg.norm(row - column) + step
+        return totals[-1, -1] / (len(one) + len(other))
+
+    for sound in (draw.normal(size=(5, 3)), draw.normal(size=(1, 3)), sounds[3]):
+        expected = [distance(sound, each) for each in sounds]
+        np.testing.assert_allclose(templates.distances(sound), expected, atol=1e-6)
+    assert templates.error(sounds, list("abcdefgh")) == 0.0
+    assert templates.error(sounds[:2], ["a", "c"]) == 0.5
