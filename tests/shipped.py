@@ -44,8 +44,14 @@ def task_of(*overrides: str) -> str:
 
 @functools.cache
 def at_once() -> dict[str, str]:
-    """The presets that train at once, with small data that comes with the package; for each the name of its task."""
-    return {preset: task_of(f"experiment={preset}") for preset in PRESETS if _is_at_once(preset)}
+    """The presets that train at once, with small data that comes with the package; for each the name of its task.
+
+    Read from the files: each test module that makes a list of these would otherwise compose them all as it is imported.
+    """
+    default = next(entry["task"] for entry in OmegaConf.load(CONF / "train.yaml")["defaults"] if "task" in entry)
+    tasks_ = {preset: chosen(preset).get("task", default) for preset in PRESETS if _is_at_once(preset)}
+    targets = {task: OmegaConf.load(CONF / "task" / f"{task}.yaml")["_target_"] for task in set(tasks_.values())}
+    return {preset: targets[task].rpartition(".")[2] for preset, task in tasks_.items()}
 
 
 def _is_at_once(preset: str) -> bool:
