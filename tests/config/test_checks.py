@@ -74,6 +74,7 @@ CHECKED_WHERE_USED = {  # names and paths, which only files and data can judge; 
     *(f"data.{key}" for key in ("targets", "covariates", "known", "features", "audio", "speaker", "picture")),
     *(f"data.{key}" for key in ("targets", "covariates", "known", "audio", "speaker", "picture", "features", "file")),
     *(f"callbacks.{key}" for key in ("checkpoint.metric", "checkpoint.mode")),
+    "data.test_voices",
     *(f"callbacks.early_stopping.{key}" for key in ("monitor", "mode")),
     *(f"data.{key}" for key in ("path", "train", "validation", "test", "hub", "name", "revision")),
     *(f"data.{key}" for key in ("story", "question", "answer", "answers", "folder", "task", "text", "label")),

@@ -36,6 +36,16 @@ NOISES = {
 }  # deviation, of full scale
 
 
+def _further(voices: Sequence[str]) -> tuple[str, ...]:
+    """Voices for the test, if they are names, and none of them is in training or validation."""
+    if isinstance(voices, str) or not voices or not all(isinstance(each, str) and each for each in voices):
+        raise InputError(f"data.test_voices={voices} must be a list of voices, such as [gustave,victor]")
+    for split in ("train", "validation"):
+        if heard := sorted(set(voices) & set(VOICES[split])):
+            raise InputError(f"data.test_voices: {split} has {', '.join(heard)}; name other voices of eSpeak NG")
+    return tuple(voices)
+
+
 class Order(NamedTuple):
     """What the synthesiser is asked for: a text in a voice at a speed and pitch, and the noise that is added."""
 
@@ -56,6 +66,8 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
         sizes: the utterances of training, validation and test.
         digits: the most digits of an utterance; each has one to so many.
         generator_seed: of texts, voices and noise, which runs of different seeds share.
+        test_voices: the voices of the test, by eSpeak NG's names, none of training or validation; None: eight that are
+            kept for it.
         rate: samples a second.
         cache_dir: the folder of the sounds; None: as for tokens.
 
@@ -68,6 +80,7 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
         sizes: Sequence[int] = (4000, 200, 400),
         digits: int = 5,
         generator_seed: int = 0,
+        test_voices: Sequence[str] | None = None,
         rate: int = 8000,
         cache_dir: str | Path | None = None,
     ) -> None:
@@ -77,6 +90,7 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
         self.digits = check_whole_number("data.digits", digits, 1)
         self.rate = check_whole_number("data.rate", rate, 4000)
         self.generator_seed = generator_seed
+        self.voices = VOICES if test_voices is None else {**VOICES, "test": _further(test_voices)}
         self._cache = cache_folder(cache_dir)
 
     def __str__(self) -> str:
@@ -88,7 +102,7 @@ class SyntheticDigits(EmbeddedSource, RowSource[Utterance]):
         made = []
         for _ in range(self.sizes[split]):
             words = [DIGITS[int(each)] for each in draw.integers(10, size=int(draw.integers(1, self.digits + 1)))]
-            voice = f"{draw.choice(ACCENTS)}+{draw.choice(VOICES[split])}"
+            voice = f"{draw.choice(ACCENTS)}+{draw.choice(self.voices[split])}"
             speed = int(draw.choice(SPEEDS[split]))
             noise = float(draw.choice(NOISES[split]))
             made.append(Order(" ".join(words), voice, speed, int(draw.integers(35, 66)), noise))

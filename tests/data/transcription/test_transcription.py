@@ -197,6 +197,17 @@ def test_synthetic_digits_have_voices_of_their_own_in_each_split(tmp_path):
     for field in ("voice", "speed", "noise"):
         used = [{str(getattr(order, field)).rpartition("+")[2] for order in each} for each in orders.values()]
         assert not used[0] & used[1] and not used[1] & used[2] and not used[0] & used[2], field
+    other = SyntheticDigits(sizes=(60, 30, 30), test_voices=["victor"], cache_dir=tmp_path)
+    assert [other.orders(split) == orders[split] for split in SPLITS] == [True, True, False]
+    assert {order.voice.rpartition("+")[2] for order in other.orders("test")} == {"victor"}
+    for wrong, error in (
+        (["m1"], "train has m1"),
+        (["victor", "f4"], "validation has f4"),
+        ("victor", "list"),
+        ([], "list"),
+    ):
+        with pytest.raises(InputError, match=error):
+            SyntheticDigits(test_voices=wrong)
 
 
 @pytest.mark.slow
