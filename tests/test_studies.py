@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 import seqlab
+from seqlab.errors import InputError
 from seqlab.run.folder import start_run
+from seqlab.run.provenance import seqlab_git
+from seqlab.run.record import read_record
 from tests.conftest import config_of
 
 STUDIES = Path(seqlab.__file__).parents[1] / "experiments"
 
 
-def load(name):
-    script = STUDIES / name / "run.py"
+def load(name, file="run.py"):
+    script = STUDIES / name / file
     if not script.is_file():
         pytest.skip("experiments/ is not beside the package")
     spec = importlib.util.spec_from_file_location(f"{name}_study", script)
@@ -103,3 +106,33 @@ def test_the_templates_of_the_speech_study_warp_as_the_textbook_does():
         np.testing.assert_allclose(templates.distances(sound), expected, atol=1e-6)
     assert templates.error(sounds, list("abcdefgh")) == 0.0
     assert templates.error(sounds[:2], ["a", "c"]) == 0.5
+
+
+def test_a_table_counts_each_seed_of_a_setting_once(tmp_path):
+    tables = load(".", "tables.py")
+    for seed in (10, 9, 2):
+        for fold in (0, 1):
+            config = {"seed": seed, "trainer": {"max_steps": 800}, "data": {"fold": fold}}
+            record(tmp_path / f"seed={seed},fold={fold}", config, {"test/loss": 1.0})
+    with start_run(tmp_path / "broken", {"seed": 2, "data": {"fold": 0}}) as claim:
+        claim.fail("broken")
+    seeds = [each["seed"] for each in tables.completed(tmp_path, "data.fold").values()]
+    assert seeds == [2, 2, 9, 9, 10, 10]
+    trial = {"seed": 2, "trainer": {"max_steps": 3}, "data": {"fold": 0}}
+    record(tmp_path / "trial", trial, {"test/loss": 9.0})
+    with pytest.raises(SystemExit, match=r"seed=2,fold=0 and .*trial .* differ in trainer\.max_steps\."):
+        tables.completed(tmp_path, "data.fold")
+    assert tables.completed(tmp_path / "nowhere") == {}
+
+
+def test_a_baseline_is_measured_once_and_never_stands_beside_runs_on_other_data(tmp_path):
+    tables = load(".", "tables.py")
+    config, folder = {"seed": 1, "data": {"path": "a.tsv", "split": [0.5, 0.5]}}, tmp_path / "copy"
+    assert not tables.is_measured(folder, config["data"])
+    tables.leave_record(folder, config, ["data=a"], {"test/loss": 1.0}, num_parameters=3, seconds=2.0)
+    assert tables.is_measured(folder, config["data"])
+    left = read_record(folder)
+    assert (left["num_parameters"], left["train_seconds"], left["metrics"]) == (3, 2.0, {"test/loss": 1.0})
+    assert left["seqlab_git"] == seqlab_git()
+    with pytest.raises(InputError, match=r"copy was measured on other data \(data\.path\); remove it"):
+        tables.is_measured(folder, {**config["data"], "path": "b.tsv"})

@@ -18,7 +18,7 @@ from seqlab.files import write_atomically
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import with_table
+from tables import completed, with_table
 
 HERE = Path(__file__).parent
 LENGTHS = (64, 1024)
@@ -52,6 +52,8 @@ def main() -> int:
             return code
     if not args.sweep_dir.is_dir():
         parser.error(f"--sweep-dir: there are no runs in {args.sweep_dir} yet; train some first, without --report")
+    varied = ("data._target_", "data.degree", "model.cell._target_")
+    completed(args.sweep_dir, *varied)  # refuses two runs of one setting and seed
     runs = runs_below(args.sweep_dir)
     lines = table(runs[runs["status"] == "completed"])
     print("\n".join(lines))
