@@ -113,6 +113,7 @@ def with_table(text: str, content: str, name: str = "table") -> str:
 def write_table(lines: Sequence[str], output: Path, template: Path, name: str = "table") -> None:
     """Prints a table, and writes it into ``output``, which begins as the ``template`` where it is not there yet."""
     print("\n".join(lines))
+    output.parent.mkdir(parents=True, exist_ok=True)
     text = (output if output.exists() else template).read_text()
     write_atomically(output, with_table(text, "\n".join(lines), name).encode())
 
