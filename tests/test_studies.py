@@ -57,13 +57,14 @@ def test_the_table_of_expressivity_has_a_row_a_task_and_says_which_cells_did_not
     for data, value in (("s3", 0.5), ("s5", 0.25), ("parity", 1.0)):
         for seed in (1, 2) if data == "s5" else (1, 2, 3):
             config = config_of("sweep=expressivity", f"data={data}", "model/cell=min_gru", f"seed={seed}")
-            metrics = {"test/accuracy_64": value, "test/accuracy_1024": value / 2}
+            metrics = {"test/accuracy_64": value, "test/accuracy_1024": float("nan") if data == "parity" else value / 2}
             record(tmp_path / f"{data}-{seed}", config, metrics)
     lines = study.table(study.runs_below(tmp_path))
     assert len(lines) == 2 + len(study.TASKS)
     rows = {line.split(" | ")[0].strip("| "): line for line in lines}
     assert "| 0.167 | not run | not run | not run | 0.500 ± 0.000; 0.250 ± 0.000 | not run |" in rows["S3"]
     assert "0.250 ± 0.000 (2); 0.125 ± 0.000 (2)" in rows["S5"]
+    assert "1.000 ± 0.000; not tested" in rows["parity"]
     assert rows["copy"].count("not run") == len(study.CELLS)
 
 

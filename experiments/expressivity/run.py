@@ -75,8 +75,13 @@ def table(runs: pd.DataFrame) -> list[str]:
 
 
 def figure(runs: pd.DataFrame, length: int) -> str:
-    """Mean and deviation of the accuracy at a length, and the number of seeds where that is not three."""
-    values: Any = runs[f"test/accuracy_{length}"]
+    """Mean and deviation of the accuracy at a length, and the number of seeds where that is not three.
+
+    A run whose test was cut short (``trainer.limit_test_batches``) has met no sequence of the greater length.
+    """
+    values: Any = runs[f"test/accuracy_{length}"].dropna()
+    if not len(values):
+        return "not tested"
     spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
     seeds = "" if len(values) == 3 else f" ({len(values)})"
     return f"{values.mean():.3f}{spread}{seeds}"
