@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 import seqlab
+from seqlab.errors import InputError
 from seqlab.run.folder import start_run
+from seqlab.run.provenance import seqlab_git
+from seqlab.run.record import read_record
 from tests.conftest import config_of
 
 STUDIES = Path(seqlab.__file__).parents[1] / "experiments"
 
 
-def load(name):
-    script = STUDIES / name / "run.py"
+def load(name, file="run.py"):
+    script = STUDIES / name / file
     if not script.is_file():
         pytest.skip("experiments/ is not beside the package")
     spec = importlib.util.spec_from_file_location(f"{name}_study", script)
@@ -54,13 +57,14 @@ def test_the_table_of_expressivity_has_a_row_a_task_and_says_which_cells_did_not
     for data, value in (("s3", 0.5), ("s5", 0.25), ("parity", 1.0)):
         for seed in (1, 2) if data == "s5" else (1, 2, 3):
             config = config_of("sweep=expressivity", f"data={data}", "model/cell=min_gru", f"seed={seed}")
-            metrics = {"test/accuracy_64": value, "test/accuracy_1024": value / 2}
+            metrics = {"test/accuracy_64": value, "test/accuracy_1024": float("nan") if data == "parity" else value / 2}
             record(tmp_path / f"{data}-{seed}", config, metrics)
     lines = study.table(study.runs_below(tmp_path))
     assert len(lines) == 2 + len(study.TASKS)
     rows = {line.split(" | ")[0].strip("| "): line for line in lines}
     assert "| 0.167 | not run | not run | not run | 0.500 ± 0.000; 0.250 ± 0.000 | not run |" in rows["S3"]
     assert "0.250 ± 0.000 (2); 0.125 ± 0.000 (2)" in rows["S5"]
+    assert "1.000 ± 0.000; not tested" in rows["parity"]
     assert rows["copy"].count("not run") == len(study.CELLS)
 
 
@@ -103,3 +107,33 @@ def test_the_templates_of_the_speech_study_warp_as_the_textbook_does():
         np.testing.assert_allclose(templates.distances(sound), expected, atol=1e-6)
     assert templates.error(sounds, list("abcdefgh")) == 0.0
     assert templates.error(sounds[:2], ["a", "c"]) == 0.5
+
+
+def test_a_table_counts_each_seed_of_a_setting_once(tmp_path):
+    tables = load(".", "tables.py")
+    for seed in (10, 9, 2):
+        for fold in (0, 1):
+            config = {"seed": seed, "trainer": {"max_steps": 800}, "data": {"fold": fold}}
+            record(tmp_path / f"seed={seed},fold={fold}", config, {"test/loss": 1.0})
+    with start_run(tmp_path / "broken", {"seed": 2, "data": {"fold": 0}}) as claim:
+        claim.fail("broken")
+    seeds = [each["seed"] for each in tables.completed(tmp_path, "data.fold").values()]
+    assert seeds == [2, 2, 9, 9, 10, 10]
+    trial = {"seed": 2, "trainer": {"max_steps": 3}, "data": {"fold": 0}}
+    record(tmp_path / "trial", trial, {"test/loss": 9.0})
+    with pytest.raises(SystemExit, match=r"seed=2,fold=0 and .*trial .* differ in trainer\.max_steps\."):
+        tables.completed(tmp_path, "data.fold")
+    assert tables.completed(tmp_path / "nowhere") == {}
+
+
+def test_a_baseline_is_measured_once_and_never_stands_beside_runs_on_other_data(tmp_path):
+    tables = load(".", "tables.py")
+    config, folder = {"seed": 1, "data": {"path": "a.tsv", "split": [0.5, 0.5]}}, tmp_path / "copy"
+    assert not tables.is_measured(folder, config["data"])
+    tables.leave_record(folder, config, ["data=a"], {"test/loss": 1.0}, num_parameters=3, seconds=2.0)
+    assert tables.is_measured(folder, config["data"])
+    left = read_record(folder)
+    assert (left["num_parameters"], left["train_seconds"], left["metrics"]) == (3, 2.0, {"test/loss": 1.0})
+    assert left["seqlab_git"] == seqlab_git()
+    with pytest.raises(InputError, match=r"copy was measured on other data \(data\.path\); remove it"):
+        tables.is_measured(folder, {**config["data"], "path": "b.tsv"})

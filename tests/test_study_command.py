@@ -48,7 +48,7 @@ def test_a_mean_stands_with_its_deviation_where_there_is_one():
 
 def test_a_table_is_written_where_its_marks_are_and_beside_the_readme_if_asked(tmp_path, capsys):
     tables = load(STUDIES / "tables.py")
-    template, output = tmp_path / "README.md", tmp_path / "out.md"
+    template, output = tmp_path / "README.md", tmp_path / "tables" / "out.md"
     template.write_text("above\n<!-- table: begin -->\nold\n<!-- table: end -->\nbelow\n")
     for content in ("one", "two"):
         tables.write_table([content, "line"], output, template)

@@ -54,5 +54,9 @@ def test_the_command_leaves_a_record_beside_the_runs(baseline, tmp_path, monkeyp
     assert record["status"] == "completed" and record["config"]["model"]["_target_"] == "most_frequent_tag"
     assert record["config"]["model"]["unknown"] == "O" and 0.0 < record["metrics"]["test/entity_f1"] < 0.5
     assert "test/entity_f1" in capsys.readouterr().out
+    assert baseline.main(["experiment=grammar_tagger", "data.sizes=[200,20,50]"]) == 0
+    assert "is there already" in capsys.readouterr().out
+    assert baseline.main(["experiment=grammar_tagger", "data.sizes=[200,20,60]"]) == 2
+    assert "was measured on other data (data.sizes)" in capsys.readouterr().err
     assert baseline.main(["data=tagging", "data.path=none.conll"]) == 2
     assert "there is no such file" in capsys.readouterr().err

@@ -14,11 +14,10 @@ import pandas as pd
 
 from seqlab import runs as runs_below
 from seqlab.data import Adding
-from seqlab.files import write_atomically
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import with_table
+from tables import completed, write_table
 
 HERE = Path(__file__).parent
 SEEDS = "seed=1,2,3"
@@ -64,11 +63,10 @@ def main() -> int:
                 return code
     if not args.sweep_dir.is_dir():
         parser.error(f"--sweep-dir: there are no runs in {args.sweep_dir} yet; train some first, without --report")
+    varied = ("data.length", "model.cell._target_", "model.cell.memory", "optimizer.lr")
+    completed(args.sweep_dir, *varied)  # refuses two runs of one setting and seed
     runs = runs_below(args.sweep_dir)
-    lines = table(runs[runs["status"] == "completed"])
-    print("\n".join(lines))
-    template = args.output if args.output.exists() else HERE / "README.md"
-    write_atomically(args.output, with_table(template.read_text(), "\n".join(lines)).encode())
+    write_table(table(runs[runs["status"] == "completed"]), args.output, HERE / "README.md")
     return 0
 
 

@@ -23,9 +23,12 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import AnswerData
 from seqlab.errors import InputError
-from seqlab.run.folder import start_run
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tables import is_measured, leave_record
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
+KINDS = ("most_frequent_answer", "bag_of_words")
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -40,6 +43,9 @@ def main() -> int:
             overrides = [*args.overrides, f"data.task={task}"]
             config = compose_config(overrides)
             folder = args.run_dir or Path("runs") / str(config["name"])
+            if all(is_measured(folder / kind / f"task{task}", config["data"]) for kind in KINDS):
+                print(f"task {task}: measured already")
+                continue
             print(f"task {task}: " + measure(config, overrides, folder), flush=True)
     except InputError as error:
         print(f"baseline: {error}", file=sys.stderr)
@@ -59,7 +65,10 @@ def measure(config: dict[str, Any], overrides: list[str], folder: Path) -> str:
         return float(model.score(texts[name], answers[name]))
 
     line = []
-    for kind in ("most_frequent_answer", "bag_of_words"):
+    for kind in KINDS:
+        run_dir = folder / kind / f"task{config['data']['task']}"
+        if is_measured(run_dir, config["data"]):
+            continue
         started = time.perf_counter()
         if kind == "bag_of_words":
             models = [fit(texts["train"], answers["train"], strength) for strength in STRENGTHS]
@@ -73,9 +82,7 @@ def measure(config: dict[str, Any], overrides: list[str], folder: Path) -> str:
         config = {**config, "model": settings}
         measured = {f"{name}/accuracy": accuracy(model, name) for name in ("val", "test")}
         seconds = time.perf_counter() - started
-        with start_run(folder / kind / f"task{config['data']['task']}", config, overrides) as claim:
-            claim.note(num_parameters=size, device="cpu")
-            claim.complete(measured, train_seconds=seconds)
+        leave_record(run_dir, config, overrides, measured, num_parameters=size, seconds=seconds)
         line.append(f"{kind} test {measured['test/accuracy']:.3f}")
     return "  ".join(line)
 

@@ -8,11 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqlab.run.record import read_record
-
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import spread, write_table
+from tables import completed, spread, write_table
 
 HERE = Path(__file__).parent
 SETTINGS = {
@@ -40,8 +38,7 @@ def main() -> int:
         "| :-- | --: | --: | --: | --: | --: |",
     ]
     for number, setting in enumerate(SETTINGS):
-        records = [read_record(path) for path in sorted((args.runs / str(number)).glob("*/run.json"))]
-        metrics = [record["metrics"] for record in records if record["status"] == "completed"]
+        metrics = [record["metrics"] for record in completed(args.runs / str(number)).values()]
         figures = " | ".join(spread([each[name] for each in metrics], ".3g") for name in names)
         lines.append(f"| {setting} | {len(metrics)} | {figures} |")
     write_table(lines, args.output, HERE / "README.md")

@@ -14,7 +14,7 @@ from seqlab import runs as runs_below
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import spread, write_table
+from tables import completed, spread, write_table
 
 HERE = Path(__file__).parent
 ORDERS = (2, 3, 4, 5)
@@ -38,6 +38,7 @@ def main() -> int:
             return code
     if not args.runs.is_dir():
         parser.error(f"--runs: there are no runs in {args.runs} yet; train some first, without --report")
+    completed(args.runs, "model._target_", "model.cell._target_", "model.order")  # refuses two of one setting and seed
     runs = runs_below(args.runs)
     write_table(table(runs[runs["status"] == "completed"]), args.output, HERE / "README.md")
     return 0

@@ -22,7 +22,9 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import ClassificationData
 from seqlab.errors import InputError
-from seqlab.run.folder import start_run
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tables import is_measured, leave_record
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
 NGRAMS = (1, 2)
@@ -34,6 +36,10 @@ def main() -> int:
     args = parser.parse_args()
     try:
         config = compose_config(args.overrides)
+        run_dir = Path("runs") / str(config["name"]) / "bag_of_words"
+        if is_measured(run_dir, config["data"]):
+            print(f"{run_dir} is there already; remove it to measure it again")
+            return 0
         data = build.build_data(config)
         data.prepare_data()
     except InputError as error:
@@ -55,7 +61,6 @@ def main() -> int:
         "C": chosen,
         "ngrams": list(NGRAMS),
     }
-    run_dir = Path("runs") / str(config["name"]) / "bag_of_words"
     measured: dict[str, float] = {}
     for name, split in (("val", "validation"), ("test", "test")):
         predicted = model.predict(texts[split])
@@ -64,9 +69,8 @@ def main() -> int:
         )
         measured[f"{name}/accuracy"] = float(model.score(texts[split], labels[split]))
         measured[f"{name}/macro_f1"] = float(f1_score(labels[split], predicted, average="macro"))
-    with start_run(run_dir, config, args.overrides) as claim:
-        claim.note(num_parameters=int(model[-1].coef_.size + model[-1].intercept_.size), device="cpu")
-        claim.complete(measured, train_seconds=time.perf_counter() - started)
+    size, seconds = int(model[-1].coef_.size + model[-1].intercept_.size), time.perf_counter() - started
+    leave_record(run_dir, config, args.overrides, measured, num_parameters=size, seconds=seconds)
     print("  ".join(f"{name} {value:.4f}" for name, value in measured.items()) + f"  C {chosen}")
     print(run_dir)
     return 0

@@ -14,11 +14,10 @@ import pandas as pd
 
 from seqlab import runs as runs_below
 from seqlab.data import AssociativeRecall, Copy, Dyck, ModularArithmetic, Parity, Permutations, SelectiveCopy
-from seqlab.files import write_atomically
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import with_table
+from tables import completed, write_table
 
 HERE = Path(__file__).parent
 LENGTHS = (64, 1024)
@@ -52,11 +51,10 @@ def main() -> int:
             return code
     if not args.sweep_dir.is_dir():
         parser.error(f"--sweep-dir: there are no runs in {args.sweep_dir} yet; train some first, without --report")
+    varied = ("data._target_", "data.degree", "model.cell._target_")
+    completed(args.sweep_dir, *varied)  # refuses two runs of one setting and seed
     runs = runs_below(args.sweep_dir)
-    lines = table(runs[runs["status"] == "completed"])
-    print("\n".join(lines))
-    template = args.output if args.output.exists() else HERE / "README.md"
-    write_atomically(args.output, with_table(template.read_text(), "\n".join(lines)).encode())
+    write_table(table(runs[runs["status"] == "completed"]), args.output, HERE / "README.md")
     return 0
 
 
@@ -77,8 +75,13 @@ def table(runs: pd.DataFrame) -> list[str]:
 
 
 def figure(runs: pd.DataFrame, length: int) -> str:
-    """Mean and deviation of the accuracy at a length, and the number of seeds where that is not three."""
-    values: Any = runs[f"test/accuracy_{length}"]
+    """Mean and deviation of the accuracy at a length, and the number of seeds where that is not three.
+
+    A run whose test was cut short (``trainer.limit_test_batches``) has met no sequence of the greater length.
+    """
+    values: Any = runs[f"test/accuracy_{length}"].dropna()
+    if not len(values):
+        return "not tested"
     spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
     seeds = "" if len(values) == 3 else f" ({len(values)})"
     return f"{values.mean():.3f}{spread}{seeds}"

@@ -10,11 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from seqlab.run.record import read_record
-
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import spread, write_table
+from tables import completed, spread, write_table
 
 HERE = Path(__file__).parent
 OBSERVED = ("experiment=co2_forecast", "model.normalize=last")
@@ -52,8 +50,7 @@ def main() -> int:
 
 
 def row(name: str, folder: Path, overrides: tuple[str, ...]) -> str:
-    records = [read_record(path) for path in sorted(folder.glob("*/run.json"))]
-    metrics = [record["metrics"] for record in records if record["status"] == "completed"]
+    metrics = [record["metrics"] for record in completed(folder).values()]
     script = Path(__file__).with_name("baselines.py")
     found = subprocess.run([sys.executable, str(script), *overrides], check=True, capture_output=True, text=True)
     baselines = json.loads(found.stdout.splitlines()[-1])

@@ -17,12 +17,11 @@ from contexts import WIDEST, Contexts, pairs_of
 from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.files import write_atomically
-from seqlab.run.record import read_record
 from seqlab.tasks.scores import pronunciation_scores
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import with_table
+from tables import completed, with_table
 
 HERE = Path(__file__).parent
 LEAST: Final = (1, 2, 4)  # how often training must have seen a context
@@ -76,8 +75,7 @@ def train(overrides: list[str], folder: Path) -> int:
 
 
 def row_of(name: str, folder: Path, seeds: str) -> str:
-    records = [read_record(path) for path in sorted(folder.glob("*/run.json"))]
-    records = [r for r in records if r["status"] == "completed" and str(r["config"]["seed"]) in seeds.split(",")]
+    records = [each for each in completed(folder).values() if str(each["config"]["seed"]) in seeds.split(",")]
     columns = [[100 * record["metrics"][f"test/{rate}"] for record in records] for rate in ("wer", "per")]
     minutes = [record["train_seconds"] / 60 for record in records]
     spreads = " | ".join(spread(np.array(column)) for column in columns)

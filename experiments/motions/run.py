@@ -20,10 +20,10 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import SeriesClassData, waveform_posteriors
 from seqlab.errors import InputError
-from seqlab.run.folder import RunFolder, start_run
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import is_measured, leave_record
 
 PRESETS = ("basic_motions", "gunpoint", "waveforms")
 WINDOWS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 1.0)  # of warping, as shares of a series
@@ -37,16 +37,17 @@ def main() -> int:
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/motions"))
     parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
     for preset in args.presets:
         folder = args.sweep_dir / preset
         if not args.report:
             sweep = ("train", "-m", f"experiment={preset}", "seed=1,2,3", f"hydra.sweep.dir={folder}")
-            if code := seqlab(*sweep, "runtime.num_threads=1"):
+            if code := seqlab(*sweep, "runtime.num_threads=1", *args.overrides):
                 print("the same command goes on with what is left", file=sys.stderr)
                 return code
             try:
-                baselines(preset, folder)
+                baselines(preset, folder, args.overrides)
             except InputError as error:
                 print(f"motions: {error}", file=sys.stderr)
                 return 2
@@ -55,13 +56,13 @@ def main() -> int:
     return 0
 
 
-def baselines(preset: str, folder: Path) -> None:
+def baselines(preset: str, folder: Path, overrides: Sequence[str] = ()) -> None:
     """Measures the baselines of a preset that are not there yet, and leaves a record of each in the folder."""
-    config = compose_config([f"experiment={preset}"])
+    config = compose_config([f"experiment={preset}", *overrides])
     made = {"nearest_neighbour_euclidean": euclidean, "nearest_neighbour_dtw": dtw, "dtw_window_by_train": dtw_tuned}
     if preset == "waveforms":
         made = {"bayes_rule": bayes, "logistic_regression": logistic}
-    missing = {name: answer for name, answer in made.items() if RunFolder(folder / name).state().status != "completed"}
+    missing = {name: answer for name, answer in made.items() if not is_measured(folder / name, config["data"])}
     if not missing:
         return
     data = build.build_data(config)
@@ -71,9 +72,8 @@ def baselines(preset: str, folder: Path) -> None:
         started = time.perf_counter()
         accuracy, note = answer(data)
         config["model"] = {"_target_": name, "note": note}
-        with start_run(folder / name, config) as claim:
-            claim.note(num_parameters=0, device="cpu")
-            claim.complete({"test/accuracy": accuracy}, train_seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        leave_record(folder / name, config, overrides, {"test/accuracy": accuracy}, seconds=seconds)
         print(f"{preset}, {name}: test accuracy {accuracy:.4f}  {note}", flush=True)
 
 

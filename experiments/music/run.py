@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from seqlab.config import build
 from seqlab.nn import compose
 from seqlab.run.load import load_run
-from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import spread, write_table
+from tables import completed, spread, write_table
 
 HERE = Path(__file__).parent
 AT_ONCE, PUBLISHED = ("canon", "chorales"), ("jsb_chorales", "nottingham")
@@ -48,28 +47,23 @@ def main() -> int:
         "| :-- | --: | --: | --: | --: |",
     ]
     write_table([*lines, *(row(preset, args.runs / preset) for preset in presets)], args.output, HERE / "README.md")
-    first = first_run(args.runs / "chorales")
+    chorales = list(completed(args.runs / "chorales"))
+    if not chorales:
+        print(f"distances: no run of the chorales has completed in {args.runs / 'chorales'}", file=sys.stderr)
+        return 0
+    first = chorales[0]
     write_table(distances(first), args.output, HERE / "README.md", "distances")
     return seqlab(
         "generate", str(first), "--output", str(args.runs / "pieces"), "--num-samples", "3", "--max-new-tokens", "120"
     )
 
 
-def runs_of(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    records = [(path.parent, read_record(path)) for path in sorted(folder.glob("*/run.json"))]
-    return [(run, record) for run, record in records if record["status"] == "completed"]
-
-
-def first_run(folder: Path) -> Path:
-    return min(runs_of(folder), key=lambda pair: int(pair[1]["seed"]))[0]
-
-
 def row(preset: str, folder: Path) -> str:
-    runs = runs_of(folder)
+    runs = completed(folder)
     if not runs:
         return f"| {preset} | 0 | not run | | |"
-    nll, f1 = ([record["metrics"][f"test/{name}"] for _, record in runs] for name in ("loss", "note_f1"))
-    data: Any = build.build_data(load_run(runs[0][0]).config)
+    nll, f1 = ([record["metrics"][f"test/{name}"] for record in runs.values()] for name in ("loss", "note_f1"))
+    data: Any = build.build_data(load_run(next(iter(runs))).config)
     return f"| {preset} | {len(runs)} | {spread(nll)} | {unigram(data):.3f} | {spread(f1)} |"
 
 

@@ -20,10 +20,10 @@ from seqlab.config import build
 from seqlab.config.compose import compose_config
 from seqlab.data import SeriesClassData
 from seqlab.errors import InputError
-from seqlab.run.folder import RunFolder, start_run
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
+from tables import is_measured, leave_record
 
 PRESETS = ("sequential_digits", "permuted_digits")
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: 1 / the penalty's weight
@@ -34,10 +34,11 @@ def main() -> int:
     parser.add_argument("--images", choices=("digits", "mnist"), default="digits")
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/pixels"))
     parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
     for preset in PRESETS:
         folder = args.sweep_dir / args.images / preset
-        data = (f"experiment={preset}", f"data.images={args.images}")
+        data = (f"experiment={preset}", f"data.images={args.images}", *args.overrides)
         if not args.report:
             sweep = ("model/cell=gru,lstm", "seed=1,2,3", f"hydra.sweep.dir={folder}", "runtime.num_threads=1")
             if code := seqlab("train", "-m", *data, *sweep):
@@ -56,10 +57,10 @@ def main() -> int:
 
 def baselines(overrides: tuple[str, ...], folder: Path) -> None:
     """Measures the baselines that are not there yet, and leaves a record of each in the folder."""
-    names = ("majority", "logistic_regression")
-    if all(RunFolder(folder / name).state().status == "completed" for name in names):
-        return
     config = compose_config(overrides)
+    names = [name for name in ("majority", "logistic_regression") if not is_measured(folder / name, config["data"])]
+    if not names:
+        return
     data = build.build_data(config)
     data.prepare_data()
     assert isinstance(data, SeriesClassData)
@@ -68,8 +69,6 @@ def baselines(overrides: tuple[str, ...], folder: Path) -> None:
         values[split] = np.stack([row.values[:, 0] for row in data.rows(split)])
         labels[split] = [row.label for row in data.rows(split)]
     for name in names:
-        if RunFolder(folder / name).state().status == "completed":
-            continue
         started = time.perf_counter()
         if name == "majority":
             commonest = Counter(labels["train"]).most_common(1)[0][0]
@@ -80,9 +79,8 @@ def baselines(overrides: tuple[str, ...], folder: Path) -> None:
         else:
             measured, note, size = regression(values, labels)
         config["model"] = {"_target_": name, "note": note}
-        with start_run(folder / name, config, overrides) as claim:
-            claim.note(num_parameters=size, device="cpu")
-            claim.complete(measured, train_seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        leave_record(folder / name, config, overrides, measured, num_parameters=size, seconds=seconds)
         print(f"{folder.name}, {name}: {measured}  {note}", flush=True)
 
 

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from seqlab import load
 from seqlab.config import build
 from seqlab.config.compose import compose_config
-from seqlab.run.record import read_record
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
-from tables import spread, write_table
+from tables import completed, spread, write_table
 
 Floats = NDArray[np.floating[Any]]
 HERE = Path(__file__).parent
@@ -55,8 +54,7 @@ def main() -> int:
     lines = ["| digits | n | test WER | exact match | nearest template, errors |", "| :-- | --: | --: | --: | --: |"]
     for name, overrides in settings.items():
         folder = args.runs / name.replace(", ", "-").replace(" ", "_")
-        records = [read_record(path) for path in sorted(folder.glob("*/run.json"))]
-        metrics = [record["metrics"] for record in records if record["status"] == "completed"]
+        metrics = [record["metrics"] for record in completed(folder).values()]
         if not metrics:
             lines.append(f"| {name} | 0 | not run | | |")
             continue

@@ -21,8 +21,10 @@ from seqlab.config.compose import compose_config
 from seqlab.data import TaggingData
 from seqlab.data.tagging.batch import as_read
 from seqlab.errors import InputError
-from seqlab.run.folder import start_run
 from seqlab.tasks.tag_metrics import EntityMetrics, TagMetrics
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tables import is_measured, leave_record
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         config = compose_config(args.overrides)
+        run_dir = Path("runs") / str(config["name"]) / "most_frequent_tag"
+        if is_measured(run_dir, config["data"]):
+            print(f"{run_dir} is there already; remove it to measure it again")
+            return 0
         data = build.build_data(config)
         data.prepare_data()
     except InputError as error:
@@ -40,15 +46,13 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     words, overall = most_frequent(data)
     config["model"] = {"_target_": "most_frequent_tag", "unknown": overall}
-    run_dir = Path("runs") / str(config["name"]) / "most_frequent_tag"
     measured = {
         f"{name}/{metric}": value
         for name, split in (("val", "validation"), ("test", "test"))
         for metric, value in score(data, split, words, overall).items()
     }
-    with start_run(run_dir, config, args.overrides) as claim:
-        claim.note(num_parameters=len(words), device="cpu")
-        claim.complete(measured, train_seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    leave_record(run_dir, config, args.overrides, measured, num_parameters=len(words), seconds=seconds)
     each = tuple(f"{name}/{metric}_" for name in ("val", "test") for metric in ("accuracy", "entity_f1"))
     print("  ".join(f"{name} {value:.4f}" for name, value in measured.items() if not name.startswith(each)))
     print(run_dir)

@@ -30,11 +30,13 @@ FIGURE = "answers.png"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/video"))
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="the folder for the figure")
     parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
     for name, keys in () if args.report else SWEEPS.items():
         each = (f"hydra.sweep.dir={args.sweep_dir / name}", "runtime.num_threads=1")
-        if code := seqlab("train", "-m", "experiment=moving_digits", *keys, *each):
+        if code := seqlab("train", "-m", "experiment=moving_digits", *keys, *each, *args.overrides):
             print("the same command goes on with what is left", file=sys.stderr)
             return code
     folders = [str(args.sweep_dir / name) for name in SWEEPS]
@@ -44,8 +46,9 @@ def main() -> int:
     figures = sorted((args.sweep_dir / "network").glob(f"*/{FIGURE}"))
     first = next((path for path in figures if read_record(path.parent)["seed"] == 1), None)
     if first is not None:
-        shutil.copyfile(first, Path(__file__).parent / FIGURE)
-        print(f"{first} copied to {Path(__file__).parent / FIGURE}")
+        args.output.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(first, args.output / FIGURE)
+        print(f"{first} copied to {args.output / FIGURE}")
     return 0
 
 

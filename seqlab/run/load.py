@@ -22,6 +22,7 @@ from seqlab.data.vocabulary.base import Vocabulary, load_vocabulary
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, write_atomically
 from seqlab.nn import NextTokenModel
+from seqlab.run.events import COMPLETED
 from seqlab.run.layout import checkpoint_folder
 from seqlab.run.record import read_record
 
@@ -158,7 +159,9 @@ def best_checkpoint(run_dir: Path) -> Path:
     if best.exists():
         return best
     if not last.exists():
-        raise InputError(f"{run_dir} has no checkpoint: the run has not reached its first validation")
+        ended = read_record(run_dir)["status"] == COMPLETED
+        why = "a baseline's record has none, or they are gone" if ended else "it has not reached its first validation"
+        raise InputError(f"{run_dir} has no checkpoint: {why}")
     if load_checkpoint(last).get("run", {}).get("best_position") is not None:
         raise InputError(f"{best} is gone, and {last.name} has other weights: restore it from a copy, or train again")
     return last

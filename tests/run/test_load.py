@@ -36,8 +36,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def load(folder, monkeypatch):
-    monkeypatch.setattr(saved, "read_record", lambda _: {"config": config_of()})
+def load(folder, monkeypatch, status="running"):
+    monkeypatch.setattr(saved, "read_record", lambda _: {"config": config_of(), "status": status})
     return saved.load_run(folder)
 
 
@@ -79,6 +79,8 @@ def test_a_run_that_has_only_begun_is_told_as_that(folder, monkeypatch):
     (folder / "data_spec.json").unlink()
     with pytest.raises(InputError, match="has not reached its first validation"):
         load(folder, monkeypatch)
+    with pytest.raises(InputError, match="a baseline's record has none"):
+        load(folder, monkeypatch, "completed")
 
 
 def test_a_missing_vocabulary_is_told_by_its_file(folder, monkeypatch):

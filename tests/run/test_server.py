@@ -178,6 +178,17 @@ def test_its_exit_code_is_that_of_a_process_of_its_own(server, tmp_path, how, co
     assert own.returncode == code
 
 
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) == signal.SIG_IGN, reason="what started the tests ignores SIGINT")
+def test_an_interrupt_before_its_module_begins_ends_it_as_one_of_its_own(server, tmp_path):
+    many = {f"VARIABLE_{number}": "1" for number in range(20_000)}  # so that it is told to end while it begins
+    with open(tmp_path / "err", "wb") as err:
+        process = forked(server, "sleep", str(tmp_path / "pid"), env=many, stderr=err)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == -signal.SIGINT
+    said = (tmp_path / "err").read_text()
+    assert not said or "forked.py" in said  # on a machine this slow, its module has begun
+
+
 def test_what_it_left_for_its_end_is_done(server, tmp_path):
     with open(tmp_path / "out", "wb") as out:
         assert forked(server, "last", str(tmp_path / "told"), stdout=out).wait(30) == 0

@@ -167,7 +167,7 @@ class ForkServer:
         if pid == 0:
             end_with_parent(server)
             self._detach(connection)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGINT})  # run_module unblocks it
             return request
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         request.close()
