@@ -18,7 +18,7 @@ from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
 from seqlab.run.folder import RunFolder
 from seqlab.run.layout import EVENTS_NAME, RECORD_NAME, REPLACEMENT
-from seqlab.run.parents import CONTINUES, continued_config, continued_folder
+from seqlab.run.parents import CONTINUES, continued_config, continued_folder, remove_unused
 from seqlab.run.start import Start
 from seqlab.run.state import State
 from seqlab.sweep.sweep import show_in_tensorboard
@@ -109,7 +109,11 @@ def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: li
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     all_overrides = [*(state.record["overrides"] or []), *overrides]
     print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)
-    return _finish(folder, carry_out(folder, config, all_overrides, Start(), parent=config[CONTINUES], **origin))
+    is_new = not folder.exists()
+    code = carry_out(folder, config, all_overrides, Start(), parent=config[CONTINUES], **origin)
+    if code == 2 and is_new:
+        remove_unused(folder, config)
+    return _finish(folder, code)
 
 
 def _finish(run_dir: Path, code: int) -> int:

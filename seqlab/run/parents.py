@@ -105,6 +105,20 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
                 shutil.copyfileobj(original, copy)
 
 
+def remove_unused(folder: Path, config: Mapping[str, Any]) -> None:
+    """Removes the folder of a run that was to continue another and was refused before it had trained.
+
+    What has trained beyond its parent stays.
+
+    Args:
+        folder: the folder, which this command has made.
+        config: the configuration of the run.
+    """
+    last = RunFolder(folder).checkpoints / "last.ckpt"
+    if folder.is_dir() and (not last.exists() or is_parent_checkpoint(config, last)):
+        shutil.rmtree(folder)
+
+
 def is_parent_checkpoint(config: Mapping[str, Any], checkpoint: Path | None) -> bool:
     """Whether a checkpoint is still that of the parent: the run has saved none of its own."""
     return checkpoint is not None and checkpoint_hash(checkpoint) == config[CONTINUES]["checkpoint"]

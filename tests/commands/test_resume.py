@@ -65,6 +65,26 @@ def test_so_does_one_that_is_named_as_the_working_folder(tmp_path, completing, m
     assert RunFolder(tmp_path / "run+max_epochs=60").state().status == "completed"
 
 
+@pytest.mark.parametrize("has_trained", [False, True])
+def test_a_refused_continuation_leaves_nothing_but_what_has_trained(tmp_path, monkeypatch, has_trained):
+    run_dir, folder = run_of(tmp_path, "complete"), tmp_path / "run+max_epochs=60"
+
+    def carry_out(self, attempt):
+        (attempt.run_dir / "checkpoints").mkdir()
+        weights = b"more weights" if has_trained else b"weights"  # of the parent
+        (attempt.run_dir / "checkpoints" / "last.ckpt").write_bytes(weights)
+        attempt.claim.fail("refused")
+        return attempt.note_end(2)
+
+    monkeypatch.setattr(Start, "carry_out", carry_out)
+    monkeypatch.setattr(command, "use_project_modules", lambda: None)
+    assert resume(run_dir, ["trainer.max_epochs=60"], []) == 2
+    assert folder.exists() == has_trained
+    if has_trained:  # nor is it taken away by a later command that is refused
+        monkeypatch.setattr(Start, "carry_out", lambda self, attempt: attempt.claim.fail("refused") or 2)
+        assert resume(run_dir, ["trainer.max_epochs=60"], []) == 2 and folder.exists()
+
+
 def test_a_completed_run_without_more_to_do_is_left_alone(tmp_path, completing, capsys):
     run_dir = run_of(tmp_path, "complete")
     assert resume(run_dir, ["trainer.devices=2"], []) == 0

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.kinds import other_kind, seems_to_be
 from seqlab.errors import InputError
 
 
@@ -44,7 +44,7 @@ def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
     except InputError:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = seems_to_be(file) or " ".join(str(error).split())[:200]
+        reason = other_kind(file, "an image") or f"it is broken, or cut off ({' '.join(str(error).split())[:200]})"
         raise InputError(f"{file} is no picture that can be read: {reason}") from error
     values: NDArray[np.float32] = np.asarray(scaled, dtype=np.float32) / np.float32(255)
     return values.transpose(2, 0, 1).copy() if values.ndim == 3 else values[None]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from seqlab.data.captions.pictures import read_picture
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.number_columns import is_missing, read_columns
+from seqlab.data.formats.number_columns import is_missing, written_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.separators import Writing
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -62,6 +63,7 @@ class Pictures(FileSource, RowSource[Described]):
         cut: how one set is cut.
         picture_size: (3, H, W) or (1, H, W), to which pictures are scaled; (L, F) for features in npy files.
         encoding: of csv and tsv.
+        separator, quoting: see :class:`~seqlab.data.formats.separators.Writing`.
 
     Raises:
         InputError: as other sources of files; on first use: a picture cannot be read, or a description is empty.
@@ -76,10 +78,13 @@ class Pictures(FileSource, RowSource[Described]):
         cut: Cut = Cut(),
         picture_size: Sequence[int] = (3, 64, 64),
         encoding: str = "utf-8",
+        separator: str | None = None,
+        quoting: str | None = None,
     ) -> None:
         self._files = Files.of(files).expanded("pictures")
         self._folder = None if folder is None else Path(folder).expanduser()
-        self._picture, self._text, self._cut, self._encoding = picture, text, cut, encoding
+        self._picture, self._text, self._cut = picture, text, cut
+        self._writing = Writing(encoding=encoding, separator=separator, quoting=quoting)
         sizes = tuple(picture_size)
         if len(sizes) not in (2, 3) or not all(isinstance(size, int) and size > 0 for size in sizes):
             raise InputError(f"data.picture_size={list(sizes)} must be [3,H,W], [1,H,W], or [L,F] for features")
@@ -117,7 +122,7 @@ class Pictures(FileSource, RowSource[Described]):
         """The name of a picture, a description of it, and the place of the pair."""
         if file.name.lower().endswith(".json"):
             return _coco_pairs(file)
-        columns = read_columns(file, self._encoding)
+        columns = written_columns(file, self._writing)
         names = columns.column(self._picture, "data.picture")
         texts = columns.column(self._text, "data.text")
         pairs = []
@@ -136,6 +141,10 @@ class Pictures(FileSource, RowSource[Described]):
         ]
 
 
+def _reason(error: KeyError | TypeError) -> str:
+    return f"{error} is not there" if isinstance(error, KeyError) else "it has another form"
+
+
 def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -146,7 +155,7 @@ def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
         raise InputError(f"{file} cannot be read as json: {' '.join(str(error).split())}") from error
     except (KeyError, TypeError) as error:
         wanted = '"images" with id and file_name, and "annotations" with image_id and caption'
-        raise InputError(f"{file}: expected {wanted}; {error} is not there") from error
+        raise InputError(f"{file}: expected {wanted}; {_reason(error)}") from error
     for number, name in images:
         if names[number] != name:
             raise InputError(
@@ -157,5 +166,5 @@ def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
         log.warning("%s: images without a caption are left out: %d, such as %s", file, len(without), without[0])
     unknown = next((number for number, _ in captions if number not in names), None)
     if unknown is not None:
-        raise InputError(f"{file}: a caption is of the image {unknown}, which is not among the images")
+        raise InputError(f"{file}: a caption is of the image {unknown!r}, which is not among the images")
     return [(names[number], text, f"{file}, caption {place}") for place, (number, text) in enumerate(captions, start=1)]

@@ -97,6 +97,7 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
         reading: which letters are bases.
         skip_empty: whether records without a base are left out and counted, instead of refused.
         encoding: the files' encoding, and that of the table.
+        separator: of the table, if it is text: what stands between two values; None: by its ending.
 
     Raises:
         InputError: both or neither of ``path`` and the three splits are given, folds where each split has its files, or
@@ -112,12 +113,13 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
         reading: BaseReading = BaseReading(),
         skip_empty: bool = False,
         encoding: str = "utf-8",
+        separator: str | None = None,
     ) -> None:
         self._files: dict[str, list[Path]] = Files.of(files).expanded("labelled sequences")
         table = labels.label_table
         self._table = None if table is None else expand_paths(table, "data.label_table")[0]
         self._labels, self._cut, self._folds, self._reading = labels, cut, folds, reading
-        self._skip_empty, self._encoding = skip_empty, encoding
+        self._skip_empty, self._encoding, self._separator = skip_empty, encoding, separator
         cut.check_use("path" in self._files)
         if folds.folds is not None and "path" not in self._files:
             raise InputError(f"data.folds={folds.folds} is for rows that are cut, and each split has its own files")
@@ -183,7 +185,7 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
         raise InputError(f"{record.place}: {where}; {mend}")
 
     def _read_table(self, file: Path, names: LabelNames) -> "dict[str, _Labelled]":
-        columns = read_columns(file, self._encoding)
+        columns = read_columns(file, self._encoding, self._separator)
         ids, labels = columns.column(self._labels.id, "data.id"), columns.column(self._labels.label, "data.label")
         table: dict[str, _Labelled] = {}
         for key, value, place in zip(ids, labels, columns.places, strict=True):

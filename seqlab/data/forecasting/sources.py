@@ -81,7 +81,8 @@ class SeriesFiles(FileSource):
     def read(self) -> list[Series]:
         """The series of all files, in their order."""
         names = (*self.targets, *self.covariates, *self.known)
-        return [series for file in self.files() for series in read_series(file, self.format, names, len(self.known))]
+        count, no_others = len(self.known), None if self._targets else "data.targets"
+        return [series for file in self.files() for series in read_series(file, self.format, names, count, no_others)]
 
 
 def _names(option: str, value: Sequence[str] | str | None) -> tuple[str, ...]:

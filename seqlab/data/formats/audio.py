@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.kinds import other_kind
 from seqlab.errors import InputError
 
 _FULL_SCALE: Final = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.int64): 2.0**63}
@@ -51,7 +51,7 @@ def read_wav(file: Path, rate: int) -> Sound:
             warnings.simplefilter("always", wavfile.WavFileWarning)
             its_rate, values = wavfile.read(file)
     except (ValueError, OSError, EOFError) as error:
-        reason = seems_to_be(file) or " ".join(str(error).split())[:200]
+        reason = other_kind(file, "a wav") or " ".join(str(error).split())[:200]
         raise InputError(f"{file} is no wav file that can be read: {reason}; convert it to PCM of 16 bits") from error
     if not values.size:
         raise InputError(f"{file} has no sound")

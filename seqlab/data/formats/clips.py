@@ -92,6 +92,25 @@ def frame_files(folder: Path) -> list[Path]:
     return sorted((file for file in folder.iterdir() if not file.name.startswith(".")), key=_natural)
 
 
+def value_type(path: Path) -> str:
+    """The type of a clip's values, whose scale goes with it: bytes, integers, floats or booleans.
+
+    Args:
+        path: a clip that :func:`read_clip` reads.
+    """
+    if path.is_dir():
+        from PIL import Image
+
+        with Image.open(frame_files(path)[0]) as picture:
+            return "integers of 16 bits" if picture.mode.startswith("I;16") else "bytes"
+    values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    if values.dtype == np.uint8:
+        return "bytes"
+    if values.dtype.kind in "iu":
+        return f"integers of {8 * values.dtype.itemsize} bits"
+    return "booleans" if values.dtype == bool else "floats"
+
+
 def _of_array(path: Path) -> NDArray[Any]:
     if not path.name.lower().endswith(".npy"):
         raise InputError(f"{path}: a clip is a .npy file or a folder of pictures; {_instead(path)}")

@@ -1,5 +1,6 @@
 """The kind of a file that is no plain text, by its first bytes, and how to make text of it."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -84,6 +85,22 @@ def kind_of_file(file: Path) -> str:
     except OSError:
         return ""
     return "" if kind is None else f"it is {kind.name}: {kind.mend}"
+
+
+def other_kind(file: Path, but: str) -> str:
+    """A phrase that names what a file is, where sound or pictures were expected; empty where this is not known.
+
+    Args:
+        file: the file.
+        but: how the names of the expected kinds begin: a broken file of such a kind is no other.
+    """
+    if seems_to_be(file).startswith("it seems"):
+        return "it seems to be text"
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        kind = kind_of(stream.read(_READ_AT_ONCE))
+        if kind is not None and not kind.name.startswith(but):
+            return f"it is {kind.name}"
+    return ""
 
 
 def seems_to_be(file: Path) -> str:

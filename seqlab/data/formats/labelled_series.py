@@ -71,7 +71,9 @@ def number_names(file: Path, form: SeriesFormat, label: str | None = None) -> li
     return names
 
 
-def read_numbers(file: Path, form: SeriesFormat, features: Sequence[str], by_place: bool = False) -> list[Series]:
+def read_numbers(
+    file: Path, form: SeriesFormat, features: Sequence[str], by_place: bool = False, no_others: str | None = None
+) -> list[Series]:
     """Reads the series of a file, whatever their labels.
 
     Args:
@@ -79,13 +81,18 @@ def read_numbers(file: Path, form: SeriesFormat, features: Sequence[str], by_pla
         form: how it holds series.
         features: their names, in order; ``.npy`` and ``.ts`` number them "0", "1", ...
         by_place: whether a file that only numbers its features may stand for others of as many features.
+        no_others: the option that names the columns, if the file may have no others; None: it may.
 
     Raises:
-        InputError: the file is broken, or lacks a feature; names file and line.
+        InputError: the file is broken, lacks a feature or has one too many; names file and line.
     """
     if is_ts(file):
-        return [_chosen(case.series, features, case.place, by_place) for case in _cases(file, form)]
+        return [
+            _chosen(case.series, features, case.place, by_place, no_others is not None) for case in _cases(file, form)
+        ]
     columns = read_columns(file, form.encoding, form.separator)
+    if no_others is not None:
+        columns.check_no_others([*features, form.id, form.time], no_others)
     numbered = file.name.lower().endswith(".npy")
     if by_place and numbered and not all(name in columns.values for name in features):
         _check_count(str(file), len(columns.values), features)
@@ -94,7 +101,7 @@ def read_numbers(file: Path, form: SeriesFormat, features: Sequence[str], by_pla
 
 
 def read_labelled(
-    file: Path, form: SeriesFormat, label: str, features: Sequence[str], names: LabelNames
+    file: Path, form: SeriesFormat, label: str, features: Sequence[str], names: LabelNames, no_others: str | None = None
 ) -> list[LabelledSeries]:
     """Reads the series of a file, and the class of each.
 
@@ -104,14 +111,17 @@ def read_labelled(
         label: the column of labels, of which all rows of a series have the same; a ts file has none.
         features: the columns of numbers, in order.
         names: makes the names of the classes.
+        no_others: the option that names the columns, if the file may have no others; None: it may.
 
     Raises:
         InputError: the file is broken, lacks a column, or a series has no label or two; names file and line.
     """
     if is_ts(file):
-        return _of_cases(file, form, features, names)
+        return _of_cases(file, form, features, names, no_others is not None)
     _check_labels(file)
     columns = read_columns(file, form.encoding, form.separator)
+    if no_others is not None:
+        columns.check_no_others([*features, form.id, form.time, label], no_others)
     all_series = series_of(file, columns, form, features)
     labels = [str(each) for each in _labels(columns, form, label, names, not file.name.lower().endswith(_TYPED))]
     rows = rows_by_id(columns, form.id) if form.id is not None else {file.stem: list(range(len(columns)))}
@@ -146,13 +156,15 @@ def _labels(columns: Columns, form: SeriesFormat, label: str, names: LabelNames,
     return found
 
 
-def _of_cases(file: Path, form: SeriesFormat, features: Sequence[str], names: LabelNames) -> list[LabelledSeries]:
+def _of_cases(
+    file: Path, form: SeriesFormat, features: Sequence[str], names: LabelNames, exact: bool
+) -> list[LabelledSeries]:
     made = []
     for case in _cases(file, form):
         if case.label is None:
             raise InputError(f"{case.place}: the file has no labels (@classLabel false); give one that has")
         label = names.name(case.label, case.place, written=True)
-        made.append(LabelledSeries(_chosen(case.series, features, case.place, False), label, case.place))
+        made.append(LabelledSeries(_chosen(case.series, features, case.place, False, exact), label, case.place))
     return made
 
 
@@ -164,7 +176,7 @@ def _cases(file: Path, form: SeriesFormat) -> list[Case]:
     return read_ts(file, form.encoding)
 
 
-def _chosen(series: Series, features: Sequence[str], place: str, by_place: bool) -> Series:
+def _chosen(series: Series, features: Sequence[str], place: str, by_place: bool, exact: bool) -> Series:
     """A series of a .ts file, with these features alone."""
     available = [str(number) for number in range(series.values.shape[1])]
     unknown = next((name for name in features if name not in available), None)
@@ -174,6 +186,10 @@ def _chosen(series: Series, features: Sequence[str], place: str, by_place: bool)
             return series
         raise InputError(
             f"{place}: there is no dimension {unknown!r}, which the data names; it has {', '.join(available)}"
+        )
+    if exact and len(available) > len(features):
+        raise InputError(
+            f"{place}: {len(available)} numbers a step, and {len(features)} in the first file; give all series the same"
         )
     chosen = [available.index(name) for name in features]
     return Series(series.name, series.values[:, chosen], series.places)

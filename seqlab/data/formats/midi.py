@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.kinds import other_kind
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -50,8 +50,8 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
         raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a MIDI file")
     content = file.read_bytes()
     if content[:4] != b"MThd":
-        kind = seems_to_be(file)
-        raise InputError(f"{file} is no MIDI file, which begins with MThd{f': it {kind}' if kind else ''}")
+        kind = other_kind(file, "a MIDI")
+        raise InputError(f"{file} is no MIDI file, which begins with MThd{f': {kind}' if kind else ''}")
     library = music21()
     try:
         midi = library.midi.MidiFile()

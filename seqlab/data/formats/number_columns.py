@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.formats.kinds import seems_to_be
-from seqlab.data.formats.records import quoted_records
-from seqlab.data.formats.separators import NAMES, separator_of
+from seqlab.data.formats.records import plain_records, quoted_records
+from seqlab.data.formats.separators import NAMES, Writing, separator_of
+from seqlab.data.formats.swallowed import check_no_rows_within
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
 
@@ -62,8 +63,30 @@ class Columns:
             file = self.places[0].rpartition(":")[0] if self.places else "the file"
             names = list(self.values)
             shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-            raise InputError(f"{file}: there is no column {name!r}, which {option} names; it has {shown}")
+            others = (
+                [word for mark, word in NAMES.items() if mark != " " and mark in names[0]] if len(names) == 1 else []
+            )
+            mend = f": give data.separator={others[0]}" if others else ""
+            raise InputError(f"{file}: there is no column {name!r}, which {option} names; it has {shown}{mend}")
         return self.values[name]
+
+    def check_no_others(self, used: Collection[str | None], option: str) -> None:
+        """Refuses a column that has no use, where the first file has decided which columns are read.
+
+        Args:
+            used: the columns that have one.
+            option: the option that names columns, for the message.
+
+        Raises:
+            InputError: naming the column.
+        """
+        other = next((name for name in self.values if name not in used and name not in self.unnamed), None)
+        if other is not None:
+            file = self.places[0].rpartition(":")[0] if self.places else "the file"
+            raise InputError(
+                f"{file} has a column {other!r}, which the first file lacks; name the columns that are read by "
+                f"{option}=, or give all files the same"
+            )
 
     def others(self, used: Collection[str | None]) -> list[str]:
         """The names of the columns that have no other use. A log line tells of those without a name: they are left out.
@@ -81,13 +104,22 @@ class Columns:
         return [name for name in self.values if name not in used and name not in unnamed]
 
 
-def read_columns(file: Path, encoding: str = "utf-8", separator: str | None = None) -> Columns:
+def read_columns(
+    file: Path,
+    encoding: str = "utf-8",
+    separator: str | None = None,
+    quoting: str | None = None,
+    has_quoting: bool = False,
+) -> Columns:
     """Reads a table: csv and tsv with a line of names, parquet, or npy with columns "0", "1", ...
 
     Args:
         file: the table.
         encoding: of csv and tsv.
         separator: what stands between two values; None: by the file's ending.
+        quoting: "standard": values in double quotes may contain separators and line breaks; "none": quotes are ordinary
+            characters; None: standard, but a value that contains rows is refused.
+        has_quoting: whether the data has this option, which messages then name.
 
     Raises:
         InputError: the file has another ending or is broken, two columns share a name, or a row has more or fewer
@@ -101,11 +133,18 @@ def read_columns(file: Path, encoding: str = "utf-8", separator: str | None = No
         return _of_parquet(file)
     if ending not in _ENDINGS and separator is None:
         raise InputError(f"{file}: expected a file that ends in {_TABLES}, or data.separator= for text")
-    return _of_text(file, read_lines(file, encoding), separator_of(separator) or _ENDINGS[ending])
+    mark = separator_of(separator) or _ENDINGS[ending]
+    return _of_text(file, read_lines(file, encoding), mark, quoting, has_quoting)
 
 
-def _of_text(file: Path, lines: Sequence[str], separator: str) -> Columns:
-    records = quoted_records(file, lines, separator)
+def written_columns(file: Path, writing: Writing) -> Columns:
+    """As :func:`read_columns`, for data with all options of writing but ``header``."""
+    return read_columns(file, writing.encoding, writing.separator, writing.quoting, has_quoting=True)
+
+
+def _of_text(file: Path, lines: Sequence[str], separator: str, quoting: str | None, has_quoting: bool) -> Columns:
+    is_plain = quoting == "none"
+    records = plain_records(lines, separator) if is_plain else quoted_records(file, lines, separator, 0, has_quoting)
     first = next(records, None)
     if first is None:
         raise InputError(f"{file}:1: expected a line of column names, got an empty file")
@@ -120,6 +159,8 @@ def _of_text(file: Path, lines: Sequence[str], separator: str) -> Columns:
             others = [word for mark, word in NAMES.items() if mark not in (separator, " ") and mark in first.fields[0]]
             mend = f"; give data.separator={others[0]}" if len(names) == 1 and others else ""
             raise InputError(f"{here}, got {len(record.fields)}{mend}")
+        if record.num_lines > 1 and quoting is None:
+            check_no_rows_within(file, record, lines, separator, len(names), has_quoting)
         rows.append(record.fields)
         places.append(f"{file}:{record.line}")
     if len(names) == 1:

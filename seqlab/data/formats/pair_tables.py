@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqlab.data.core.labels import short_repr, strip_label
-from seqlab.data.formats.records import quoted_records
+from seqlab.data.formats.records import plain_records, quoted_records
 from seqlab.data.formats.separated import names_again, same_names, warn_of_names
 from seqlab.data.formats.separators import Writing
 from seqlab.data.formats.tables import check_record, ending_of, json_lines, parquet_rows
@@ -122,10 +122,8 @@ def _like_name(value: str) -> bool:
 
 def _separated(file: Path, lines: Sequence[str], separator: str, quoting: str) -> Iterator[tuple[int, list[str]]]:
     """The first line and the values of each row that is not blank."""
-    if quoting == "none":
-        yield from ((number, line.split(separator)) for number, line in enumerate(lines, start=1) if line.strip())
-        return
-    for record in quoted_records(file, lines, separator):
+    is_plain = quoting == "none"
+    for record in plain_records(lines, separator) if is_plain else quoted_records(file, lines, separator):
         yield record.line, record.fields
 
 

@@ -19,7 +19,26 @@ class Record(NamedTuple):
     num_lines: int
 
 
-def quoted_records(file: Path, lines: Sequence[str], separator: str, start: int = 0) -> Iterator[Record]:
+def plain_records(lines: Sequence[str], separator: str, start: int = 0) -> Iterator[Record]:
+    """The records of a file whose quotes are ordinary characters: a line each, without blank ones.
+
+    Args:
+        lines: all its lines, without their ends.
+        separator: what stands between two values.
+        start: the number of lines to skip at the beginning.
+
+    Example:
+        >>> [record.fields for record in plain_records(['a,"b', "", "c,d"], ",")]
+        [['a', '"b'], ['c', 'd']]
+    """
+    for number, line in enumerate(lines[start:], start + 1):
+        if line.strip():
+            yield Record(number, line.split(separator), 1)
+
+
+def quoted_records(
+    file: Path, lines: Sequence[str], separator: str, start: int = 0, has_option: bool = True
+) -> Iterator[Record]:
     """The records of a file, as the csv module splits them, without blank lines.
 
     That module can read neither a lone carriage return in a value nor a separator of several characters. Other
@@ -30,6 +49,7 @@ def quoted_records(file: Path, lines: Sequence[str], separator: str, start: int 
         lines: all its lines, without their ends.
         separator: what stands between two values.
         start: the number of lines to skip at the beginning.
+        has_option: whether the data has the option ``quoting``, which messages then name.
 
     Raises:
         InputError: a quote is not closed, or closes in the middle of a value; names the line in which it opens.
@@ -60,9 +80,9 @@ def quoted_records(file: Path, lines: Sequence[str], separator: str, start: int 
         if opens is None:
             raise InputError(f"{file}:{line}: {error}") from error
         reason = "is never closed" if "unexpected end" in str(error) else "closes in the middle of a value"
+        option = "where quotes are characters of the texts, give data.quoting=none; otherwise " if has_option else ""
         raise InputError(
-            f"{file}:{opens}: a quote opens here that {reason}; where quotes are characters of the texts, give "
-            "data.quoting=none; otherwise write a quote within quotes twice"
+            f"{file}:{opens}: a quote opens here that {reason}; {option}write a quote within quotes twice"
         ) from error
     finally:
         csv.field_size_limit(limit)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seqlab.data.core.labels import strip_label
-from seqlab.data.formats.records import Record, quoted_records
+from seqlab.data.formats.records import Record, plain_records, quoted_records
 from seqlab.data.formats.separators import NAMES
 from seqlab.data.formats.swallowed import Suspect, check_swallowed, suspects_of, values_of
 from seqlab.errors import InputError
@@ -45,10 +45,11 @@ def read_separated(file: Path, lines: Sequence[str], form: Separated) -> Iterato
             the first line; a quote is not closed, or its value seems to contain rows; names file and line.
     """
     start = _separator_line(file, lines, form)
-    records: Iterator[Record] = quoted_records(file, lines, form.separator, start)
-    if form.quoting == "none":
-        numbered = enumerate(lines[start:], start + 1)
-        records = (Record(number, line.split(form.separator), 1) for number, line in numbered if line.strip())
+    records = (
+        plain_records(lines, form.separator, start)
+        if form.quoting == "none"
+        else quoted_records(file, lines, form.separator, start)
+    )
     first = next(records, None)
     if first is None:
         expected = "a line of column names" if form.header else "a row"

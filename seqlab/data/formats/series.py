@@ -89,7 +89,9 @@ class SeriesFormat:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def read_series(file: Path, form: SeriesFormat, features: Sequence[str], num_known: int = 0) -> list[Series]:
+def read_series(
+    file: Path, form: SeriesFormat, features: Sequence[str], num_known: int = 0, no_others: str | None = None
+) -> list[Series]:
     """Reads the series of a file.
 
     Args:
@@ -98,15 +100,19 @@ def read_series(file: Path, form: SeriesFormat, features: Sequence[str], num_kno
         features: the columns of numbers, in their order; empty: all but those of times and ids.
         num_known: how many of them, the last ones, are known beforehand; with ``form.time_gaps`` the time since the
             row before stands ahead of these.
+        no_others: the option that names the columns, if the file may have no others; None: it may.
 
     Returns:
         The series in the order of their first rows.
 
     Raises:
-        InputError: the file is broken or lacks a column, a value is no number or infinite, a time runs backwards or
-            lies between two steps; names file and line.
+        InputError: the file is broken, lacks a column or has one too many, a value is no number or infinite, a time
+            runs backwards or lies between two steps; names file and line.
     """
-    return series_of(file, read_columns(file, form.encoding, form.separator), form, features, num_known)
+    columns = read_columns(file, form.encoding, form.separator)
+    if no_others is not None:
+        columns.check_no_others([*features, form.id, form.time], no_others)
+    return series_of(file, columns, form, features, num_known)
 
 
 def series_of(

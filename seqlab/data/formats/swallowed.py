@@ -74,6 +74,45 @@ def check_swallowed(file: Path, suspect: Suspect, classes: Counter[str]) -> None
         )
 
 
+def check_no_rows_within(
+    file: Path, record: Record, lines: Sequence[str], separator: str, width: int, has_option: bool
+) -> None:
+    """Refuses a record one of whose values contains rows of the table, where rows have no labels to know them by.
+
+    A line after the first of a value is taken for a row if it has as many values as one, none of them empty or behind a
+    space, as prose has it after a comma.
+
+    Args:
+        file: the file, for messages.
+        record: the record.
+        lines: all lines of the file.
+        separator: what stands between two values.
+        width: the number of values of a row.
+        has_option: whether the data has the option ``quoting``, which the message then names.
+
+    Raises:
+        InputError: most further lines of a value are rows; names the line in which its quote opens.
+    """
+    line = record.line
+    for field in record.fields if width > 1 else ():
+        more = field.count("\n")
+        inside = [values_of(text, separator) for text in lines[line : line + more] if text.strip()]
+        rows = [values for values in inside if len(values) == width and not any(map(_like_prose, values))]
+        if more and 2 * len(rows) > len(inside):
+            options = ", or give data.quoting=none, where quotes are characters of the texts" if has_option else ""
+            reads = " (data.quoting=standard reads the value as it stands)" if has_option else ""
+            raise InputError(
+                f"{file}:{line}: a quote opens here whose value spans {more + 1} lines, {len(rows)} of which would be "
+                f"rows of their own: close the quote{options}{reads}"
+            )
+        line += more
+
+
+def _like_prose(value: str) -> bool:
+    """Whether what stands behind a separator is no value of a row: nothing, or what begins with a space."""
+    return not value or value[0].isspace()
+
+
 def rows_within(value: str, separator: str, width: int, classes: Collection[str] | None = None) -> int:
     """How many lines of a value are rows of its table, if most of them are; else 0. For values of another reader.
 

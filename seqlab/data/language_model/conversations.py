@@ -5,17 +5,19 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece
 from seqlab.data.core.reading import EmbeddedSource
+from seqlab.data.core.summary import equal_rows
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.text import codec_name, read_lines
 from seqlab.errors import InputError
 
 Turns = tuple[str, ...]
+_TABLES: Final = (".csv", ".json", ".parquet", ".tsv")  # whose lines are no turns
 
 
 class _Conversations:
@@ -33,6 +35,11 @@ class _Conversations:
         for split in SPLITS:
             digest.update(json.dumps([split, self._conversations[split]]).encode())
         return digest.hexdigest()
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """Which conversations of a split stand in another one too, for its summary."""
+        shared = equal_rows(self._conversations, "conversations")
+        return (shared[split],) if split in shared else ()
 
     def read(self, split: str) -> Iterator[Piece]:
         """The conversations of a split, each a document."""
@@ -107,13 +114,17 @@ class Dialogues(FileSource, _Conversations):
         for split, rows in splits.items():
             if not rows:
                 raise InputError(
-                    f"{self}: {len(read['path'])} conversations are too few to cut; the {split} split is empty"
+                    f"{self}: too few conversations to cut ({len(read['path'])}); the {split} split is empty"
                 )
         return splits
 
     def _of(self, file: Path) -> list[Turns]:
+        ending = Path(file.name.lower().removesuffix(".gz")).suffix
+        if ending in _TABLES:
+            mend = "a jsonl file with a conversation a line, or text with a turn a line"
+            raise InputError(f"{file}: conversations are not read from {ending} files; give {mend}")
         lines = read_lines(file, self._encoding)
-        found = _of_json(file, lines) if file.name.lower().removesuffix(".gz").endswith(".jsonl") else _of_text(lines)
+        found = _of_json(file, lines) if ending == ".jsonl" else _of_text(lines)
         for line, turns in found:
             if len(turns) < 2:
                 mend = "give each conversation two turns or more, and a blank line before the next one"

@@ -1,5 +1,6 @@
 """Pieces of music as a LightningDataModule: streams of piano rolls, cut into windows."""
 
+import hashlib
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.stream_data import StreamData, Windows
-from seqlab.data.core.summary import SplitSummary, counted
+from seqlab.data.core.summary import SplitSummary, counted, equal_rows
 from seqlab.data.music.batch import MusicSpec, RollStream
 from seqlab.data.music.sources import PIANO, Piece, PieceSource
 from seqlab.errors import InputError
@@ -82,10 +83,11 @@ class MusicData(StreamData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many pieces and frames each split holds, and how many of its frames are silent."""
+        shared = equal_rows({split: map(_digest, self.pieces[split]) for split in SPLITS}, "pieces")
         summaries = []
         for split in SPLITS:
             rolls, steps = self._rolls[split], self.steps(split)
-            notes = []
+            notes = [shared[split]] if split in shared else []
             if len(rolls) > len(self.pieces[split]):
                 notes.append(f"{counted(len(rolls) - len(self.pieces[split]), 'pieces')} of them transposed")
             if silent := int((steps.sum(1) == 0).sum()):
@@ -119,3 +121,8 @@ def _fits(roll: NDArray[np.uint8], shift: int) -> bool:
     """Whether a roll can be moved by so many keys without one leaving the keyboard."""
     sounding = np.flatnonzero(roll.any(0))
     return not sounding.size or (sounding[0] + shift >= 0 and sounding[-1] + shift < roll.shape[1])
+
+
+def _digest(piece: Piece) -> bytes:
+    """A value that is equal for equal rolls."""
+    return hashlib.sha256(piece.roll.tobytes()).digest()

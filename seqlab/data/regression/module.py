@@ -15,7 +15,7 @@ from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import shortened
 from seqlab.data.core.statistics import constant_features, feature_statistics
-from seqlab.data.core.summary import SplitSummary, counted, percent
+from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.formats.missing import check_missing, filled
 from seqlab.data.formats.series import SeriesFormat
 from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
@@ -104,11 +104,14 @@ class RegressionData(ExampleData):
     def summaries(self) -> list[SplitSummary]:
         """How many series and steps each split holds, what is missing, and the spread of the targets."""
         self.spec  # noqa: B018 - a missing value is refused
+        shared = equal_rows(
+            {split: (row.series.values.tobytes() for row in self.rows(split)) for split in SPLITS}, "series"
+        )
         summaries = []
         for split in SPLITS:
             rows = self.rows(split)
             steps = int(self.lengths(split).sum())
-            notes = []
+            notes = [shared[split]] if split in shared else []
             if missing := sum(int(np.isnan(row.series.values).sum()) for row in rows):
                 share = missing / (steps * len(self.source.features))
                 done = {"forward": "carried forward", "mask": "told to the model"}[self.missing]

@@ -112,7 +112,8 @@ class NumberedSeriesFiles(FileSource, RowSource[NumberedSeries]):
 
     def _read(self, file: Path) -> list[NumberedSeries]:
         count = len(self.targets)
-        all_series = read_series(file, self.format, (*self.columns, *self.targets), count)
+        no_others = None if self._features else "data.features"
+        all_series = read_series(file, self.format, (*self.columns, *self.targets), count, no_others)
         return [
             NumberedSeries(
                 replace(series, values=series.values[:, :-count]),

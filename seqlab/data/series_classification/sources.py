@@ -13,7 +13,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip
+from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip, value_type
 from seqlab.data.formats.labelled_series import LabelledSeries, number_names, read_labelled, read_numbers
 from seqlab.data.formats.named_files import NamedFile, check_named_once, read_named_files
 from seqlab.data.formats.paths import Files, FileSource, Paths, check_distinct, expand_paths
@@ -219,7 +219,16 @@ class LabelledSeriesFiles(_LabelledFiles[LabelledSeries]):
         return self._cut_splits(
             {
                 name: [
-                    row for file in files for row in read_labelled(file, self.format, self._label, self._columns, names)
+                    row
+                    for file in files
+                    for row in read_labelled(
+                        file,
+                        self.format,
+                        self._label,
+                        self._columns,
+                        names,
+                        no_others=None if self._chosen else "data.features",
+                    )
                 ]
                 for name, files in self._files.items()
             }
@@ -228,7 +237,7 @@ class LabelledSeriesFiles(_LabelledFiles[LabelledSeries]):
     def _one(self, row: NamedFile) -> LabelledSeries:
         """The series of a file that a table names."""
         _check_file(row)
-        series = read_numbers(row.path, self.format, self._columns)
+        series = read_numbers(row.path, self.format, self._columns, no_others=None if self._chosen else "data.features")
         if len(series) > 1:
             raise InputError(f"{row.place}: {row.path} holds {len(series)} series; each file that a table names is one")
         return LabelledSeries(series[0], row.label, row.place)
@@ -289,7 +298,24 @@ class ClipFiles(_LabelledFiles[Clip]):
         return [*super().files(), *(file for files in inner for file in files)]
 
     def _read_splits(self) -> dict[str, Reading[Clip]]:
-        return self._cut_splits({name: [self._one(row) for row in rows] for name, rows in self._named.items()})
+        clips = {name: [self._one(row) for row in rows] for name, rows in self._named.items()}
+        _check_value_types([row for rows in self._named.values() for row in rows])
+        return self._cut_splits(clips)
 
     def _one(self, row: NamedFile) -> Clip:
         return Clip(row.path.stem, read_clip(row.path, self.format), row.label, row.place)
+
+
+def _check_value_types(rows: Sequence[NamedFile]) -> None:
+    """Refuses clips whose values have different types: white may be 255 in one, and 1 in the other.
+
+    Raises:
+        InputError: naming two of them.
+    """
+    first, kind = rows[0], value_type(rows[0].path)
+    for row in rows[1:]:
+        if (other := value_type(row.path)) != kind:
+            raise InputError(
+                f"{row.place}: the values of {row.path.name} are {other}, and those of {first.path.name} {kind}: save "
+                "all clips with values of one type and scale"
+            )

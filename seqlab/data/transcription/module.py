@@ -1,6 +1,7 @@
 """Utterances and what is said in them, as a LightningDataModule."""
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.ragged import Ragged
-from seqlab.data.core.summary import SplitSummary, counted, percent
+from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.transcription.batch import TranscriptionBatch, TranscriptionSpec
 from seqlab.data.transcription.features import LogMel
 from seqlab.data.transcription.sources import Utterance, UtteranceSource
@@ -124,13 +125,15 @@ class TranscriptionData(ExampleData):
                 )
 
     def summaries(self) -> list[SplitSummary]:
-        """How many utterances each split holds, how long they are, and what was done to their sound."""
+        """How many utterances each split holds, how long they are, which of them another split has, and changes."""
         self.spec  # noqa: B018
+        shared = equal_rows({split: map(_digest, rows) for split, rows in self._rows.items()}, "recordings")
         summaries = []
         for split, rows in self._rows.items():
             seconds = round(sum(len(row.samples) for row in rows) / self.source.rate)
             changed = Counter(phrase for row in rows for phrase in row.changed)
-            notes = [f"{counted(count, 'recordings')} {phrase}" for phrase, count in sorted(changed.items())]
+            notes = [shared[split]] if split in shared else []
+            notes += [f"{counted(count, 'recordings')} {phrase}" for phrase, count in sorted(changed.items())]
             tokens = self._tokens[split].values
             if self.vocabulary.unknown_id is not None and (unknown := (tokens == self.vocabulary.unknown_id).mean()):
                 notes.append(f"{percent(float(unknown))} of the {self.vocabulary.unit}s read as {UNKNOWN}")
@@ -160,3 +163,8 @@ class TranscriptionData(ExampleData):
         inputs, lengths = self._frames[split].pad(numbers)
         targets, target_lengths = self._tokens[split].pad(numbers)
         return TranscriptionBatch(inputs, lengths, targets, target_lengths)
+
+
+def _digest(row: Utterance) -> bytes:
+    """A value that is equal for equal sounds."""
+    return hashlib.sha256(row.samples.tobytes()).digest()

@@ -15,8 +15,9 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.audio import read_wav
-from seqlab.data.formats.number_columns import is_missing, read_columns
+from seqlab.data.formats.number_columns import is_missing, written_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.separators import Writing
 from seqlab.errors import InputError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -65,6 +66,7 @@ class Recordings(FileSource, RowSource[Utterance]):
         speaker: the column that says who speaks; None: not known.
         rate: samples a second.
         encoding: of csv and tsv.
+        separator, quoting: see :class:`~seqlab.data.formats.separators.Writing`.
 
     Raises:
         InputError: as other sources of files; on first use: a wav file cannot be read, or a text is empty.
@@ -79,10 +81,13 @@ class Recordings(FileSource, RowSource[Utterance]):
         speaker: str | None = None,
         rate: int = 16000,
         encoding: str = "utf-8",
+        separator: str | None = None,
+        quoting: str | None = None,
     ) -> None:
         self._files = Files.of(files).expanded("recordings")
+        self._writing = Writing(encoding=encoding, separator=separator, quoting=quoting)
         self._audio, self._text, self._speaker = audio, text, speaker
-        self._cut, self.rate, self._encoding = cut, rate, encoding
+        self._cut, self.rate = cut, rate
         cut.check_use("path" in self._files)
         if cut.split_unique and speaker is None:
             raise InputError("data.split_unique=true keeps each speaker in one split: name the column by data.speaker=")
@@ -95,7 +100,7 @@ class Recordings(FileSource, RowSource[Utterance]):
         return {split: Reading(list(each)) for split, each in rows.items()}
 
     def _rows(self, table: Path) -> list[Utterance]:
-        columns = read_columns(table, self._encoding)
+        columns = written_columns(table, self._writing)
         names, texts = columns.column(self._audio, "data.audio"), columns.column(self._text, "data.text")
         speakers = [None] * len(columns) if self._speaker is None else columns.column(self._speaker, "data.speaker")
         rows = []
@@ -120,7 +125,7 @@ class Recordings(FileSource, RowSource[Utterance]):
         named = [
             table.parent / str(name)
             for table in tables
-            for name in read_columns(table, self._encoding).column(self._audio, "data.audio")
+            for name in written_columns(table, self._writing).column(self._audio, "data.audio")
         ]
         return [*tables, *named]
 

@@ -148,3 +148,20 @@ def test_what_cannot_be_meant_is_refused_with_its_place(folder):
         with pytest.raises(InputError, match=error):
             Pictures(folder / "table.csv", picture_size=size)
     assert isinstance(build.build_data(config_of("data=scenes")), CaptionData)
+
+
+def test_quoted_lines_that_are_rows_are_refused_and_a_broken_picture_is_called_so(folder):
+    table = folder / "table.csv"
+    lines = table.read_text().splitlines()
+    lines[2], lines[5] = lines[2].replace(",", ',"'), lines[5] + '"'
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"table.csv:3: a quote opens here whose value spans 4 lines, 3 of which"):
+        data_of(table).spec  # noqa: B018
+    assert sum(len(data_of(table, "data.quoting=none").rows(split)) for split in SPLITS) == 12
+    assert sum(len(data_of(table, "data.quoting=standard").rows(split)) for split in SPLITS) == 9
+    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:45])
+    with pytest.raises(InputError, match=r"0.png is no picture that can be read: it is broken, or cut off"):
+        read_picture(folder / "0.png", (3, 8, 8))
+    (folder / "1.png").write_bytes(b"%PDF-1.7 and more")
+    with pytest.raises(InputError, match=r"no picture that can be read: it is a PDF file$"):
+        read_picture(folder / "1.png", (3, 8, 8))

@@ -52,6 +52,11 @@ def test_classes_stand_in_headers_or_in_a_table_of_any_kind(tmp_path, file):
         of_table = fasta_data(file, label_table=tmp_path / f"a.{ending}", id="name", label="kind")
         assert every(of_table) == expected
         assert of_table.input_files() == [str(file), str(tmp_path / f"a.{ending}")]
+    table.to_csv(tmp_path / "b.csv", index=False, sep=";")
+    with pytest.raises(InputError, match=r"no column 'name'.*give data.separator=semicolon"):
+        fasta_data(file, label_table=tmp_path / "b.csv", id="name", label="kind").spec  # noqa: B018
+    written = fasta_data(file, label_table=tmp_path / "b.csv", id="name", label="kind", separator="semicolon")
+    assert every(written) == expected
 
 
 def test_numbers_are_names_and_classes_too(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seqlab.data import SeriesFiles
 from seqlab.data.formats.number_columns import numbers
 from seqlab.data.formats.series import SeriesFormat, feature_names, read_series
 from seqlab.errors import InputError
@@ -157,3 +158,17 @@ def test_row_numbers_without_a_name_are_no_feature_and_a_row_without_an_id_has_n
 def test_times_are_no_numbers(kind):
     with pytest.raises(InputError, match=r"a:1: x is .*no number"):
         numbers(np.array([5, "NaT"], dtype=kind), "x", ["a:1", "a:2"])
+
+
+def test_a_column_that_the_first_of_several_files_lacks_is_refused(tmp_path):
+    files = [written(tmp_path, "x\n1\n2\n"), written(tmp_path, "x,y\n1,2\n3,4\n", "more.csv")]
+    with pytest.raises(InputError, match=r"more.csv has a column 'y', which the first file lacks; .* data.targets="):
+        SeriesFiles(files).read()
+    assert [series.values.shape for series in SeriesFiles(files, targets="x").read()] == [(2, 1), (2, 1)]
+
+
+def test_a_quote_is_refused_without_an_option_that_series_do_not_have(tmp_path):
+    path = written(tmp_path, 'x,y\n1,"2\n3,4\n5,6"\n')
+    with pytest.raises(InputError, match=r"series.csv:2: a quote opens here whose value spans 3 lines") as refused:
+        read_series(path, SeriesFormat(), ["x"])
+    assert "quoting" not in str(refused.value)

@@ -51,7 +51,9 @@ def test_files_of_splits_keep_their_order_and_rows_restart_at_conversations(text
         ("a.jsonl", '{"turns": ["a", "b"]}\n{"turn": []}\n', r'a.jsonl:2: expected an object with "turns"'),
         ("a.jsonl", '{"turns": ["a", ""]}\n', r'a.jsonl:1: "turns" must be a list of texts'),
         ("a.jsonl", "hello\n", r'a.jsonl:1: expected an object with "turns"'),
-        ("a.txt", "a\nb\n", "1 conversations are too few to cut"),
+        ("a.txt", "a\nb\n", r"too few conversations to cut \(1\)"),
+        ("a.csv", "a,b\nc,d\n\ne,f\ng,h\n", "conversations are not read from .csv files; give a jsonl"),
+        ("a.json", '[{"turns": ["a", "b"]}]\n', "conversations are not read from .json files; give a jsonl"),
     ],
 )
 def test_what_is_no_conversation_is_refused_with_its_line(tmp_path, name, content, error):
@@ -71,3 +73,11 @@ def test_messages_of_one_sender_are_one_turn_and_a_conversation_is_in_one_split(
     assert sum(map(len, texts.values())) == 59 and all(texts.values())
     assert texts["train"][0] == ("Hello how are you?\nfine\ngood\n", True)
     assert build.build_data(config_of("data=chitchat")).source.fingerprint()
+
+
+def test_conversations_that_stand_in_two_splits_are_told_of(text, tmp_path):
+    part = tmp_path / "part.txt"
+    part.write_text("\n\n".join("\n".join(turns) for turns in [*TALKS[:2], ("new", "one")]))
+    source = Dialogues(Files(train=text, validation=part, test=tmp_path / "talks.txt.gz"))
+    assert source.notes("train") == () and source.notes("validation") == ("2 of 3 conversations stand in train too",)
+    assert source.notes("test") == ("40 of 40 conversations stand in train too, 2 in validation",)

@@ -177,3 +177,8 @@ def test_chorales_of_one_tune_stay_in_one_split(tmp_path, monkeypatch):
 
 def test_a_tune_is_known_in_any_key():
     assert tune_of([60, 62, 64, 64, 65]) == tune_of([62, 64, 66, 67]) != tune_of([60, 61, 64, 65])
+
+
+def test_pieces_that_stand_in_two_splits_are_told_of():
+    train, validation, _ = (summary.line() for summary in MusicData(Pieces(5, 2)).summaries())
+    assert "stand" not in train and "2 of 2 pieces stand in train too" in validation

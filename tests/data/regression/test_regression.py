@@ -178,3 +178,16 @@ def test_a_summary_refuses_what_is_missing_as_training_does(tmp_path):
     path = write(tmp_path / "a.csv", [f"s{n},,{n},{n}" if n == 3 else f"s{n},1,{n},{n}" for n in range(20)])
     with pytest.raises(InputError, match=r"a.csv:5: x is missing"):
         data_of(path).summaries()
+
+
+def test_equal_series_are_told_of_and_a_column_that_only_some_files_have_is_refused(tmp_path):
+    whole = long_table(tmp_path / "a.csv")
+    part = write(tmp_path / "b.csv", whole.read_text().splitlines()[1:6])
+    other = write(tmp_path / "other.csv", part.read_text().splitlines()[1:])
+    data = data_of(Files(train=whole, validation=part, test=other))
+    lines = [summary.line() for summary in data.summaries()]
+    assert "2 of 2 series stand in train too, 2 in validation" in lines[2] and "stand" not in lines[0]
+    more = write(tmp_path / "c.csv", ["r0,1,2,3,4"] * 3, "id,x,y,z,weight")
+    with pytest.raises(InputError, match=r"c.csv has a column 'z', which the first file lacks; .* data.features="):
+        data_of([whole, more]).spec  # noqa: B018
+    assert data_of([whole, more], features=["x", "y"]).spec.columns == ("x", "y")

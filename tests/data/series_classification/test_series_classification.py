@@ -307,3 +307,28 @@ def test_the_choices_of_a_configuration_make_them(tmp_path, series):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
     assert isinstance(build.build_data(config_of("data=digit_pixels")).source, DigitPixels)
     assert isinstance(build.build_data(config_of("data=moving_digits")).source, MovingDigits)
+
+
+@pytest.mark.parametrize("odd", [np.float32, np.int64, bool])
+def test_clips_whose_values_have_another_type_are_refused(tmp_path, odd):
+    table = write_clips(tmp_path)
+    first, other = np.load(tmp_path / "0.npy"), np.load(tmp_path / "3.npy")
+    assert first.dtype == other.dtype == np.uint8
+    np.save(tmp_path / "3.npy", other.astype(odd))
+    with pytest.raises(InputError, match=r"csv:5: the values of 3.npy are \w.*, and those of 0.npy bytes: save all"):
+        clips_data(path=table).spec  # noqa: B018
+
+
+def test_columns_that_only_some_files_have_are_refused_unless_columns_are_named(tmp_path, series):
+    whole = long_table(tmp_path / "long.csv", series)
+    wide = [(f"w{n}", label, np.column_stack([values, values[:, 0]])) for n, (_, label, values) in enumerate(series)]
+    both = [whole, long_table(tmp_path / "wide.csv", wide)]
+    with pytest.raises(InputError, match=r"wide.csv has a column 'z', which the first file lacks; .* data.features="):
+        data_of(tmp_path, series, files=both).spec  # noqa: B018
+    assert data_of(tmp_path, series, files=both, features=["x", "y"]).spec.features == ("x", "y")
+    for number, (_, _, values) in enumerate(series):
+        np.save(tmp_path / f"{number}.npy", values if number != 3 else values[:, [0, 1, 1]])
+    table = tmp_path / "named.csv"
+    table.write_text("file,label\n" + "".join(f"{n}.npy,{label}\n" for n, (_, label, _) in enumerate(series)))
+    with pytest.raises(InputError, match=r"3.npy has a column '2', which the first file lacks"):
+        SeriesClassData(LabelledSeriesFiles(table, file="file"), Batching(4)).spec  # noqa: B018

@@ -230,3 +230,38 @@ def test_bands_that_never_change_are_told_of_and_divided_by_one(tmp_path):
     data = of_table(tmp_path / "table.csv", "data.num_mels=3", "data.stack=1")
     assert data.spec.stds == (1, 1, 1)
     assert "3 of 3 numbers of a step never change" in data.summaries()[0].line()
+
+
+def test_quoted_lines_that_are_rows_are_refused_and_tables_are_read_as_they_are_written(table):
+    lines = table.read_text().splitlines()
+    audio, text = (lines[0].split(",").index(name) for name in ("audio", "text"))
+    rows = [f"{row.split(',')[audio]},{row.split(',')[text]}" for row in lines[1:]]
+    opened, closed = rows[1].replace(",", ',"'), rows[4] + '"'
+    table.write_text("\n".join(["audio,text", rows[0], opened, *rows[2:4], closed, *rows[5:]]) + "\n")
+    with pytest.raises(
+        InputError, match=r"csv:3: a quote opens here whose value spans 4 lines, 3 of which would be rows"
+    ):
+        of_table(table).spec  # noqa: B018
+    plain = of_table(table, "data.quoting=none")
+    assert sum(len(plain.rows(split)) for split in SPLITS) == len(rows)
+    lone = rows[1].replace(",", ',"') + '\n, and so on"'  # prose, not a row
+    table.write_text(
+        "\n".join(["audio;text", *(row.replace(",", ";", 1) for row in [rows[0], lone, *rows[2:]])]) + "\n"
+    )
+    with pytest.raises(InputError, match=r"csv:4: .*give data\.separator=semicolon"):
+        of_table(table).spec  # noqa: B018
+    written = of_table(table, "data.separator=semicolon")
+    texts = [row.text for split in SPLITS for row in written.rows(split)]
+    assert len(texts) == len(rows) and sum("\n" in text for text in texts) == 1
+
+
+def test_recordings_that_stand_in_two_splits_are_told_of(table):
+    part = table.with_name("part.csv")
+    part.write_text("\n".join(table.read_text().splitlines()[:3]) + "\n")
+    last = table.with_name("last.csv")
+    last.write_text("\n".join(table.read_text().splitlines()[i] for i in (0, 2)) + "\n")
+    files = (f"data.train={table}", f"data.validation={part}", f"data.test={last}")
+    data = build.build_data(config_of("data=recordings", *files, "data.rate=8000"))
+    _, validation, test = (summary.line() for summary in data.summaries())
+    assert "2 of 2 recordings stand in train too" in validation
+    assert "1 of 1 recording stands in train too, 1 in validation" in test
