@@ -13,7 +13,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip
+from seqlab.data.formats.clips import Clip, ClipFormat, check_scales, frame_files, read_clip
 from seqlab.data.formats.labelled_series import LabelledSeries, number_names, read_labelled, read_numbers
 from seqlab.data.formats.named_files import NamedFile, check_named_once, read_named_files
 from seqlab.data.formats.paths import Files, FileSource, Paths, check_distinct, expand_paths
@@ -289,7 +289,9 @@ class ClipFiles(_LabelledFiles[Clip]):
         return [*super().files(), *(file for files in inner for file in files)]
 
     def _read_splits(self) -> dict[str, Reading[Clip]]:
-        return self._cut_splits({name: [self._one(row) for row in rows] for name, rows in self._named.items()})
+        clips = {name: [self._one(row) for row in rows] for name, rows in self._named.items()}
+        check_scales(clip for rows in clips.values() for clip in rows)
+        return self._cut_splits(clips)
 
     def _one(self, row: NamedFile) -> Clip:
         return Clip(row.path.stem, read_clip(row.path, self.format), row.label, row.place)
