@@ -189,7 +189,6 @@ def logged_by(config: Mapping[str, Any]) -> list[str] | None:
         names = [name for name in names if name not in _OF_TARGETS] if several else _without_stars(names, _OF_TARGETS)
     if config["task"].get("bleu_every_n_validations") != 1:
         names = [name for name in names if name not in ("bleu", "chrf")]
-        names = [name for name in names if name not in _ERRORS] if several else _without_stars(names, _ERRORS)
     for every, scores in _SCORED.items():
         if every in config["task"] and config["task"][every] != 1:
             names = [name for name in names if name not in scores]

@@ -12,6 +12,7 @@ from seqlab.data.core.batch import pad
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
 from seqlab.data.formats.missing import filled
 from seqlab.data.formats.series import Series
+from seqlab.data.formats.times import shown_alike
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.forecaster import Forecaster
@@ -239,7 +240,7 @@ def _forecast(model: Forecaster, spec: ForecastSpec, series: Series) -> Predicti
     probabilities = model.head.quantiles
     values: dict[str, Any] = {"series": series.name}
     if series.grid is not None:
-        values["times"] = [series.when(step) for step in range(origin, origin + spec.horizon)]
+        values["times"] = shown_alike(series.grid.times(np.arange(origin, origin + spec.horizon)))
     for number, target in enumerate(spec.targets):
         values[target] = {
             f"{probability:g}": [float(f"{value:.7g}") for value in quantiles[:, number, place].tolist()]

@@ -162,6 +162,12 @@ def test_metrics_of_a_tag_or_of_an_option_are_taken(overrides, monkeypatch):
     assert compose_config(overrides)["optimize"]["mode"] == "max"
 
 
+@pytest.mark.parametrize("metric", ["val/mae", "val/mae_1"])
+def test_a_forecast_may_be_judged_by_a_target_that_only_the_file_names(metric):
+    overrides = ["experiment=forecasting", "data.path=arrays.npy", f"optimize.metric={metric}"]
+    assert compose_config(overrides)["optimize"]["mode"] == "min"
+
+
 @pytest.mark.parametrize(
     "own", [["task._target_=mine.Task"], ["+callbacks.mine._target_=mine.Extra"]], ids=["task", "callback"]
 )

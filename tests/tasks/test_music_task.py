@@ -55,6 +55,23 @@ def test_the_loss_is_the_mean_over_frames_of_the_sum_over_keys_and_metrics_do_no
     assert float(found["note_f1"]) == pytest.approx(both / int(predicted.sum() + true.sum()))
 
 
+@pytest.mark.parametrize("rows", [1, 3, 16])
+def test_each_piece_is_measured_from_its_beginning_however_many_are_read_at_once(rows):
+    config = config_of(*SMALL, f"data.eval_batch_size={rows}", "data.tbptt_steps=5")
+    data = build.build_data(config)
+    torch.manual_seed(0)
+    task = build.build_task(config, data.spec, build.build_model(config, data.spec)).eval()
+    for batch in data.test_dataloader():
+        task.evaluate(batch, "test")
+    alone = [
+        answer.values["nll"]
+        for answer in MusicTask.predict(
+            task.model, data.spec, {}, [(piece.name, piece.roll) for piece in data.pieces["test"]]
+        )
+    ]
+    assert float(task.eval_metrics["test"].compute()["loss"]) == pytest.approx(sum(alone) / len(alone), rel=1e-5)
+
+
 def test_a_network_with_memory_comes_nearer_to_the_least_loss_than_one_without_could(tmp_path):
     metrics = run_here(tmp_path, "experiment=canon", "trainer.max_epochs=25", "data.sizes=[200,8,20]", *ONE).fields[
         "metrics"

@@ -165,7 +165,7 @@ def clips(tmp_path_factory):
     return folder
 
 
-def test_a_users_clips_are_learned_drawn_and_classified_from_folders_and_arrays(clips, capsys):
+def test_a_users_clips_are_learned_drawn_and_classified_from_folders_and_arrays(clips, capsys, caplog):
     record = read_record(clips / "run")
     assert record["metrics"]["test/accuracy"] == 1.0 and (clips / "run" / "answers.png").exists()
     frames = np.zeros((4, 8, 8), dtype=np.uint8)
@@ -174,6 +174,9 @@ def test_a_users_clips_are_learned_drawn_and_classified_from_folders_and_arrays(
     assert main(["predict", str(clips / "run"), str(clips / "clip1"), str(clips / "own.npy"), "--json"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(answer["sequence"], answer["label"]) for answer in answers] == [("clip1", "left"), ("own", "right")]
+    np.save(clips / "unit.npy", frames / 255)
+    assert main(["predict", str(clips / "run"), str(clips / "unit.npy")]) == 0
+    assert "unit.npy: its values are from 0 to 1" in caplog.text and capsys.readouterr().out
     np.save(clips / "large.npy", np.zeros((4, 9, 9)))
     for path, error in (
         (clips / "large.npy", "different shapes: 1 x 8 x 8 and 1 x 9 x 9"),

@@ -45,7 +45,7 @@ def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = other_kind(file, "an image") or f"it is broken, or cut off ({' '.join(str(error).split())[:200]})"
-        raise InputError(f"{file} is no picture that can be read: {reason}") from error
+        raise InputError(f"{file} is no picture that can be read: {reason}; give one, such as png or jpg") from error
     values: NDArray[np.float32] = np.asarray(scaled, dtype=np.float32) / np.float32(255)
     return values.transpose(2, 0, 1).copy() if values.ndim == 3 else values[None]
 

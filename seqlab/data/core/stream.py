@@ -28,12 +28,16 @@ class Stream:
     ``is_first``. ``Batch.lengths`` then holds the number of valid steps. The first token of a document is still a
     target, in the last window of the document before it.
 
+    With ``whole``, a row also begins where a document does: at the boundary that is nearest to where it would begin
+    without. No document is cut, so that each is read from its own beginning, whatever B is. A row may then own nothing.
+
     Args:
         tokens: ``(N,)`` unsigned integers, in memory or memory-mapped.
         batch_size: B, the rows over all devices.
         tbptt_steps: T, the steps of a window.
         boundaries: the positions at which documents begin, ``(D,)``, ascending; None: rows never restart.
         rows: the rows of this device; None: all.
+        whole: whether rows begin at boundaries alone.
 
     Raises:
         InputError: ``batch_size`` or ``tbptt_steps`` is below 1, or there are fewer targets than rows.
@@ -53,6 +57,7 @@ class Stream:
         tbptt_steps: int,
         boundaries: NDArray[Any] | None = None,
         rows: range | None = None,
+        whole: bool = False,
     ) -> None:
         if batch_size < 1 or tbptt_steps < 1:
             raise InputError(f"batch_size and tbptt_steps must be 1 or more, not {batch_size} and {tbptt_steps}")
@@ -69,8 +74,8 @@ class Stream:
         self.restarts = boundaries is not None
         self._tokens = np.asarray(tokens)  # a plain view: indexing a memmap costs several times as much
 
-        edges = np.arange(batch_size + 1, dtype=np.int64) * self.num_targets // batch_size
-        starts = _segment_starts(self.num_targets, batch_size, boundaries)
+        edges = _row_edges(self.num_targets, batch_size, boundaries if whole else None)
+        starts = _segment_starts(self.num_targets, edges, boundaries)
         # A segment runs from one restart to the next; row b's segments follow each other from `_row_segment[b]` on.
         self._starts = starts
         self._ends = np.append(starts[1:], self.num_targets)
@@ -109,7 +114,7 @@ class Stream:
             raise IndexError(f"window {index} of {self.num_windows}")
         position = self._row_first + index
         inside = position <= self._row_last
-        place = np.minimum(position, self._row_last)
+        place = np.maximum(np.minimum(position, self._row_last), 0)  # the last of row 0 is -1 if it owns nothing
         segment = np.searchsorted(self._first_window, place, side="right") - 1
         start = self._starts[segment] + (place - self._first_window[segment]) * self.tbptt_steps
         length = np.where(inside, np.minimum(self._ends[segment] - start, self.tbptt_steps), 0)
@@ -117,28 +122,45 @@ class Stream:
         return positions, length, inside & (start == self._starts[segment])
 
 
-def _segment_starts(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None) -> NDArray[np.int64]:
-    """The positions at which rows begin and, with ``boundaries``, documents."""
-    starts = np.arange(batch_size, dtype=np.int64) * num_targets // batch_size
+def _row_edges(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None) -> NDArray[np.int64]:
+    """Where each row begins, and the end, ``(B + 1,)``; at the nearest of the boundaries, if there are any."""
+    edges = np.arange(batch_size + 1, dtype=np.int64) * num_targets // batch_size
     if boundaries is None:
-        return starts
-    inside = np.asarray(boundaries, dtype=np.int64)
-    return np.union1d(starts, inside[inside < num_targets])
+        return edges
+    places = np.append(_inside(num_targets, boundaries), num_targets)
+    after = np.searchsorted(places, edges)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(edges - places[before] < places[after] - edges, places[before], places[after])
+    nearest[0] = 0
+    return nearest
 
 
-def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None = None) -> int:
+def _segment_starts(num_targets: int, edges: NDArray[np.int64], boundaries: NDArray[Any] | None) -> NDArray[np.int64]:
+    """The positions at which rows begin and, with ``boundaries``, documents."""
+    starts = np.unique(edges[edges < num_targets])
+    return starts if boundaries is None else np.union1d(starts, _inside(num_targets, boundaries))
+
+
+def _inside(num_targets: int, boundaries: NDArray[Any]) -> NDArray[np.int64]:
+    places = np.asarray(boundaries, dtype=np.int64)
+    return places[places < num_targets]
+
+
+def longest_run(num_targets: int, batch_size: int, boundaries: NDArray[Any] | None = None, whole: bool = False) -> int:
     """The most targets of a row between two restarts. A longer window would only add padding.
 
     Args:
         num_targets: the targets in the text.
         batch_size: the rows over all devices.
         boundaries: the positions at which documents begin; None: rows never restart.
+        whole: whether rows begin at boundaries alone.
 
     Example:
-        >>> longest_run(10, 4), longest_run(10, 1, np.array([0, 7]))
-        (3, 7)
+        >>> longest_run(10, 4), longest_run(10, 1, np.array([0, 7])), longest_run(10, 4, np.array([0, 7]), whole=True)
+        (3, 7, 7)
     """
-    starts = _segment_starts(num_targets, batch_size, boundaries)
+    edges = _row_edges(num_targets, batch_size, boundaries if whole else None)
+    starts = _segment_starts(num_targets, edges, boundaries)
     return int(np.diff(np.append(starts, num_targets)).max())
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seqlab.data.core.loading import batches_trained, device_of
 from seqlab.data.core.options import check_limit, check_whole_number
 from seqlab.data.core.stream import Stream, StreamLoader, device_rows, longest_run
+from seqlab.data.core.summary import counted
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -25,7 +26,8 @@ class Windows:
         eval_batch_size: the rows of validation and test; None: ``batch_size``. A split with fewer targets has fewer.
         tbptt_steps: the steps of a window, over which gradients flow back; at most those of the longest row.
         eval_steps: the steps of a window in validation and test; None: ``tbptt_steps``.
-        restart_documents: whether rows restart where a document begins.
+        restart_documents: whether rows restart where a document begins. In validation and test each document is then
+            read whole, by one row, so that what is measured does not depend on the number of rows.
 
     Raises:
         InputError: a number is not a whole number of at least 1.
@@ -66,7 +68,7 @@ class StreamData(LightningDataModule, ABC):
         self.eval_batch_size = windows.batch_size if windows.eval_batch_size is None else windows.eval_batch_size
         self.eval_steps = windows.tbptt_steps if windows.eval_steps is None else windows.eval_steps
         self.restart_documents = windows.restart_documents
-        self._clamped: set[str] = set()  # splits whose shorter windows a log line has reported
+        self._clamped: set[tuple[str, str]] = set()  # what of which split a log line has reported as smaller
 
     @abstractmethod
     def steps(self, split: str) -> NDArray[Any]:
@@ -79,17 +81,18 @@ class StreamData(LightningDataModule, ABC):
     def _stream(self, split: str, batch_size: int, steps: int, option: str) -> Stream:
         rows = device_rows(batch_size, *device_of(self.trainer))
         boundaries = self.documents(split) if self.restart_documents else None
+        whole = boundaries is not None and split != "train"
         values = self.steps(split)
-        longest = longest_run(len(values) - 1, batch_size, boundaries)
+        longest = longest_run(len(values) - 1, batch_size, boundaries, whole)
         if steps > longest:
-            if split not in self._clamped:
-                self._clamped.add(split)
+            if (split, "steps") not in self._clamped:
+                self._clamped.add((split, "steps"))
                 log.warning(
                     "%s: data.%s %d instead of %d, the longest row's targets: more would be padding",
                     *(split, option, longest, steps),
                 )
             steps = longest
-        return self.stream(values, batch_size, steps, boundaries, rows)
+        return self.stream(values, batch_size, steps, boundaries, rows, whole)
 
     def train_dataloader(self) -> StreamLoader:
         """The training windows.
@@ -119,6 +122,13 @@ class StreamData(LightningDataModule, ABC):
         fill = (len(self.steps(split)) - 1) // world_size * world_size
         if fill == 0:
             raise InputError(f"the {split} split of {self.source} is too short to be shared by {world_size} devices")
-        if fill < self.eval_batch_size:
-            log.warning("%s: batch size %d instead of %d, all the split can fill", split, fill, self.eval_batch_size)
-        return StreamLoader(self._stream(split, min(fill, self.eval_batch_size), self.eval_steps, "eval_steps"))
+        size, held = min(fill, self.eval_batch_size), "all the split can fill"
+        if self.restart_documents:  # an equal number of rows for each device
+            number = len(self.documents(split))
+            most = -(-number // world_size) * world_size
+            if most < size:
+                size, held = most, f"for {counted(number, 'documents')}, each read whole"
+        if size < self.eval_batch_size and (split, "rows") not in self._clamped:
+            self._clamped.add((split, "rows"))
+            log.warning("%s: batch size %d instead of %d, %s", split, size, self.eval_batch_size, held)
+        return StreamLoader(self._stream(split, size, self.eval_steps, "eval_steps"))

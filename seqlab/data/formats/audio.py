@@ -51,8 +51,10 @@ def read_wav(file: Path, rate: int) -> Sound:
             warnings.simplefilter("always", wavfile.WavFileWarning)
             its_rate, values = wavfile.read(file)
     except (ValueError, OSError, EOFError) as error:
-        reason = other_kind(file, "a wav") or " ".join(str(error).split())[:200]
-        raise InputError(f"{file} is no wav file that can be read: {reason}; convert it to PCM of 16 bits") from error
+        kind = other_kind(file, "a wav")
+        reason = kind or " ".join(str(error).split())[:200]
+        mend = "give a wav file" if kind else "convert it to PCM of 16 bits"
+        raise InputError(f"{file} is no wav file that can be read: {reason}; {mend}") from error
     if not values.size:
         raise InputError(f"{file} has no sound")
     if any(map(_is_cut_off, (str(each.message) for each in told))):

@@ -1,7 +1,8 @@
 """Clips: frames one after the other, as arrays in .npy files or as folders of pictures."""
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,13 @@ from torch.nn import functional
 
 from seqlab.data.formats.kinds import seems_to_be
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
+
+UNIT: Final = "0 to 1"
+BYTES: Final = "0 to 255"
+SCALES: Final = (UNIT, BYTES)
+"""How the values of pictures are counted."""
 
 PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 """The endings of files that are frames of a folder."""
@@ -67,7 +75,7 @@ class Clip:
 
 
 def read_clip(path: Path, form: ClipFormat = ClipFormat()) -> NDArray[Any]:
-    """The frames of a clip, ``(T, C, H, W)``, uint8 or float32.
+    """The frames of a clip, ``(T, C, H, W)``, uint8 or float32: pictures from 0 to 255, arrays as they are.
 
     Args:
         path: a ``.npy`` file of shape ``(T, H, W)`` or ``(T, C, H, W)``, or a folder of pictures, whose order is that
@@ -85,6 +93,55 @@ def read_clip(path: Path, form: ClipFormat = ClipFormat()) -> NDArray[Any]:
         torch.from_numpy(frames.astype(np.float32)), tuple(form.frame_size), mode="bilinear", antialias=True
     ).numpy()
     return np.rint(scaled).clip(0, 255).astype(np.uint8) if frames.dtype == np.uint8 else scaled
+
+
+def check_scales(clips: Iterable[Clip]) -> None:
+    """Refuses clips of which some have values from 0 to 255, as pictures have, and some from 0 to 1.
+
+    Raises:
+        InputError: names one clip of each scale.
+    """
+    of_scale: dict[str, str] = {}
+    for clip in clips:
+        if scale := _scale(clip.values):
+            of_scale.setdefault(scale, clip.place)
+    if len(of_scale) == len(SCALES):
+        raise InputError(
+            f"{of_scale[UNIT]}: its values are from {UNIT}, and from {BYTES} at {of_scale[BYTES]}, as those of "
+            "pictures are; save the array anew, as np.round(255 * array).astype(np.uint8)"
+        )
+
+
+def warn_of_scale(clip: Clip, means: Sequence[float], stds: Sequence[float]) -> None:
+    """Warns of a clip with values from 0 to 255 where those of training were from 0 to 1, or the other way round.
+
+    Args:
+        clip: the clip.
+        means: the mean of each channel in training.
+        stds: its deviation.
+    """
+    if all(0 <= mean <= 1 and std <= 0.5 for mean, std in zip(means, stds, strict=True)):
+        trained = UNIT
+    elif min(means) >= 0 and max(mean + std for mean, std in zip(means, stds, strict=True)) > 5:
+        trained = BYTES
+    else:
+        return
+    scale = _scale(clip.values)
+    if scale not in (None, trained):
+        mend = "array / 255, frames of pictures too" if trained == UNIT else "255 * array"
+        log.warning(
+            "%s: its values are from %s, and those of training seem to be from %s; if so, give it as %s",
+            *(clip.place, scale, trained, mend),
+        )
+
+
+def _scale(values: NDArray[Any]) -> str | None:
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 255:
+        return None
+    if high > 20:
+        return BYTES
+    return UNIT if values.dtype != np.uint8 and 0 < high <= 1 else None
 
 
 def frame_files(folder: Path) -> list[Path]:

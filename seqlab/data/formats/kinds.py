@@ -10,6 +10,7 @@ _TABLE: Final = "export the table as CSV (UTF-8)"
 _TEXT: Final = "save its text as plain text (UTF-8)"
 _READ: Final = "rename it to end in .parquet, and read it as a table of data=classification or data=parallel"
 _DATASETS: Final = "load it by the library that wrote it and save it as parquet, csv or jsonl"
+_ENDINGS_OF_TEXT: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".md")
 _READ_AT_ONCE: Final = 1 << 16  # bytes
 _TAR_AT: Final = 257  # the position of a tar archive's mark
 
@@ -117,5 +118,9 @@ def seems_to_be(file: Path) -> str:
             beginning = stream.read(_READ_AT_ONCE)
     except OSError:
         return ""
-    plain = b"\0" not in beginning and beginning.strip()
-    return "it seems to be text: give it the ending of what it holds, such as .csv, .tsv or .jsonl" if plain else ""
+    if b"\0" in beginning or not beginning.strip():
+        return ""
+    named = file.suffix.lower() in _ENDINGS_OF_TEXT
+    return "it seems to be text" + (
+        "" if named else ": give it the ending of what it holds, such as .csv, .tsv or .jsonl"
+    )

@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,10 +63,8 @@ class Columns:
             file = self.places[0].rpartition(":")[0] if self.places else "the file"
             names = list(self.values)
             shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-            others = (
-                [word for mark, word in NAMES.items() if mark != " " and mark in names[0]] if len(names) == 1 else []
-            )
-            mend = f": give data.separator={others[0]}" if others else ""
+            others = [word for mark, word in NAMES.items() if mark != " " and len(names) == 1 and mark in names[0]]
+            mend = f"; give data.separator={others[0]}" if others else ""
             raise InputError(f"{file}: there is no column {name!r}, which {option} names; it has {shown}{mend}")
         return self.values[name]
 
@@ -249,7 +247,7 @@ def numbers(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[st
         made = values.astype(np.float64)
     else:
         made = np.fromiter(
-            (_number(value, name, place, decimal) for value, place in zip(column, places, strict=True)),
+            (_number(value, name, place, decimal, column) for value, place in zip(column, places, strict=True)),
             np.float64,
             len(places),
         )
@@ -274,7 +272,7 @@ def is_missing(value: Any) -> bool:
     return not value.strip() if isinstance(value, str) else str(value) in _NO_VALUES
 
 
-def _number(value: Any, name: str, place: str, decimal: str) -> float:
+def _number(value: Any, name: str, place: str, decimal: str, column: Iterable[Any]) -> float:
     if value is None:
         return math.nan
     text = value.strip() if isinstance(value, str) else value
@@ -294,4 +292,6 @@ def _number(value: Any, name: str, place: str, decimal: str) -> float:
     except (TypeError, ValueError):
         comma = isinstance(text, str) and decimal == "." and re.fullmatch(r"[+-]?\d+,\d+", text)
         mend = "for decimal commas give data.decimal=','" if comma else "give a number, or leave the value empty"
+        if not comma and not any(re.match(r"\s*[+-]?[.,]?\d", str(other)) for other in column):
+            mend = f"nor is another of its column: if that says which series a row is of, give data.id={name}"
         raise InputError(f"{place}: {name} is {str(value)[:60]!r}, no number; {mend}") from None

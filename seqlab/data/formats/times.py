@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -166,6 +166,26 @@ def shown(time: Any) -> str:
             text = text.removesuffix(rest)
         return text
     return f"{float(time):.10g}"
+
+
+def shown_alike(times: Iterable[Any]) -> list[str]:
+    """Times of one series, all to the minute, second or fraction that one of them needs.
+
+    Example:
+        >>> shown_alike([np.datetime64("2026-11-29T18:30", "ns"), np.datetime64("2026-11-30T00:00", "ns")])
+        ['2026-11-29 18:30', '2026-11-30 00:00']
+        >>> shown_alike([1.0, 2.5])
+        ['1', '2.5']
+    """
+    times = list(times)
+    if not all(isinstance(time, np.datetime64) for time in times):
+        return [shown(time) for time in times]
+    texts = [str(time.astype("datetime64[us]")).replace("T", " ") for time in times]
+    for rest in (".000000", ":00", " 00:00"):
+        if not all(text.endswith(rest) for text in texts):
+            break
+        texts = [text.removesuffix(rest) for text in texts]
+    return texts
 
 
 @dataclass(frozen=True)

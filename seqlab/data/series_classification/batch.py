@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.data.core.batch import Spec
-from seqlab.data.formats.clips import Clip, ClipFormat, read_clip
+from seqlab.data.formats.clips import Clip, ClipFormat, read_clip, warn_of_scale
 from seqlab.data.formats.labelled_series import read_numbers
 from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat
 from seqlab.errors import InputError
@@ -94,7 +94,9 @@ class SeriesClassSpec(Spec):
         if frames.shape[1:] != self.frame:
             shapes = " and ".join(shown_frame(shape) for shape in (self.frame, frames.shape[1:]))
             raise InputError(f"{file}: training's frames and these have different shapes: {shapes}")
-        return [Clip(file.stem, frames, "", str(file))]
+        clip = Clip(file.stem, frames, "", str(file))
+        warn_of_scale(clip, self.means, self.stds)
+        return [clip]
 
 
 def columns_of(features: Sequence[str]) -> list[str]:

@@ -103,7 +103,7 @@ def test_features_and_grey_pictures_are_read_in_the_size_that_is_asked_for(folde
     assert read_picture(folder / "a.npy", (4, 6)).shape == (4, 6)
     for name, size, error in (
         ("a.npy", (4, 7), r"expected finite floats of shape \(4, 7\)"),
-        ("table.csv", (3, 8, 8), "is no picture that can be read"),
+        ("table.csv", (3, 8, 8), "it seems to be text; give a picture"),
         ("none.png", (3, 8, 8), "is not there; give a picture"),
     ):
         with pytest.raises(InputError, match=error):
@@ -163,5 +163,5 @@ def test_quoted_lines_that_are_rows_are_refused_and_a_broken_picture_is_called_s
     with pytest.raises(InputError, match=r"0.png is no picture that can be read: it is broken, or cut off"):
         read_picture(folder / "0.png", (3, 8, 8))
     (folder / "1.png").write_bytes(b"%PDF-1.7 and more")
-    with pytest.raises(InputError, match=r"no picture that can be read: it is a PDF file$"):
+    with pytest.raises(InputError, match=r"no picture that can be read: it is a PDF file; give one, such as png"):
         read_picture(folder / "1.png", (3, 8, 8))

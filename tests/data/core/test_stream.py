@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqlab.data import IGNORE_INDEX, Stream, StreamLoader
-from seqlab.data.core.stream import device_rows
+from seqlab.data.core.stream import device_rows, longest_run
 from seqlab.errors import InputError
 
 BATCH_SIZES = pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 20])
@@ -219,3 +219,26 @@ def test_a_cursor_knows_no_rank():
         next(iter(loader))
         states.append(loader.state_dict())
     assert states[0] == states[1] == states[2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("boundaries", [[0], [0, 30], [0, 1, 2, 3, 40], [0, 10, 20, 30, 40], [0, 7, 39, 41]])
+def test_no_document_is_cut_where_rows_hold_whole_ones(batch_size, boundaries):
+    stream = Stream(np.arange(42), batch_size, 4, np.array(boundaries), whole=True)
+    seen, begun = [], []
+    for index in range(len(stream)):
+        batch = stream.window(index)
+        owned = batch.targets != IGNORE_INDEX
+        assert torch.equal(owned.sum(1), batch.lengths)
+        assert torch.equal(batch.targets[owned], batch.inputs[owned] + 1)
+        seen += batch.targets[owned].tolist()
+        begun += batch.inputs[batch.is_first, 0].tolist()
+    assert sorted(seen) == list(range(1, 42))
+    assert sorted(begun) == [place for place in boundaries if place < 41]  # rows begin nowhere else
+    lengths = np.diff([*(place for place in boundaries if place < 41), 41])
+    assert longest_run(41, batch_size, np.array(boundaries), whole=True) == lengths.max()
+
+
+def test_whole_documents_are_shared_among_the_rows():
+    stream = Stream(np.arange(101), 4, 100, np.arange(0, 100, 5), whole=True)
+    assert [stream.window(index).lengths.tolist() for index in range(len(stream))] == [[5] * 4] * 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqlab.data.formats.clips import ClipFormat, read_clip
+from seqlab.data.formats.clips import Clip, ClipFormat, check_scales, read_clip, warn_of_scale
 from seqlab.errors import InputError
 
 
@@ -102,3 +102,31 @@ def test_pictures_that_differ_or_are_none_are_refused_by_name(tmp_path):
     ):
         with pytest.raises(InputError, match=error):
             read_clip(path)
+
+
+def _clip(name, values):
+    return Clip(name, np.asarray(values).reshape(-1, 1, 1, 2), "", f"{name}.npy")
+
+
+def test_clips_of_two_scales_are_refused_and_those_of_one_are_not():
+    byte, real = _clip("byte", np.array([0, 200], np.uint8)), _clip("real", np.array([0.0, 0.9], np.float32))
+    black, other = _clip("black", np.zeros(2, np.uint8)), _clip("other", np.array([-3.0, 300.0], np.float32))
+    check_scales([byte, black, _clip("wide", np.array([0.0, 255.0], np.float32))])
+    check_scales([real, black, other])
+    with pytest.raises(InputError, match=r"real.npy.*0 to 1.*0 to 255 at byte.npy.*astype\(np.uint8\)"):
+        check_scales([black, byte, real])
+
+
+@pytest.mark.parametrize(
+    ("means", "stds", "values", "warned"),
+    [
+        ((0.1,), (0.3,), [0, 200], "0 to 255, and those of training seem to be from 0 to 1"),
+        ((30.0,), (60.0,), [0.0, 1.0], "0 to 1, and those of training seem to be from 0 to 255"),
+        ((0.1,), (0.3,), [0.0, 1.0], None),
+        ((30.0,), (60.0,), [0, 200], None),
+        ((0.0,), (1.0,), [0.0, 1.0], None),
+    ],
+)
+def test_a_new_clip_of_another_scale_than_trainings_is_told(caplog, means, stds, values, warned):
+    warn_of_scale(_clip("new", np.array(values, np.float32)), means, stds)
+    assert (warned in caplog.text) if warned else not caplog.text

@@ -56,7 +56,7 @@ def test_what_is_no_wav_file_is_refused_in_one_line(tmp_path):
     assert len(read_wav(tmp_path / "pipe.wav", 8000).samples) == 4000
     written(tmp_path / "nan.wav", np.full(100, np.nan), kind=np.float32)
     for name, error in (
-        ("text.wav", "is no wav file that can be read"),
+        ("text.wav", "is no wav file that can be read: it seems to be text; give a wav file"),
         ("empty.wav", "is no wav file that can be read"),
         ("silent.wav", "has no sound"),
         ("nan.wav", "not finite"),
