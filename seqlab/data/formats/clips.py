@@ -95,20 +95,20 @@ def read_clip(path: Path, form: ClipFormat = ClipFormat()) -> NDArray[Any]:
     return np.rint(scaled).clip(0, 255).astype(np.uint8) if frames.dtype == np.uint8 else scaled
 
 
-def check_scales(clips: Iterable[Clip]) -> None:
-    """Refuses clips of which some have values from 0 to 255, as pictures have, and some from 0 to 1.
+def warn_of_two_scales(clips: Iterable[Clip]) -> None:
+    """Warns where some clips have values from 0 to 255, as pictures have, and some from 0 to 1.
 
-    Raises:
-        InputError: names one clip of each scale.
+    It may be right, as rain on a dry and on a wet day is, so nothing is refused.
     """
     of_scale: dict[str, str] = {}
     for clip in clips:
         if scale := _scale(clip.values):
             of_scale.setdefault(scale, clip.place)
     if len(of_scale) == len(SCALES):
-        raise InputError(
-            f"{of_scale[UNIT]}: its values are from {UNIT}, and from {BYTES} at {of_scale[BYTES]}, as those of "
-            "pictures are; save the array anew, as np.round(255 * array).astype(np.uint8)"
+        log.warning(
+            "%s: its values are from %s, and from %s at %s, as those of pictures are; if one kind is meant, save the "
+            "array anew, as np.round(255 * array).astype(np.uint8)",
+            *(of_scale[UNIT], UNIT, BYTES, of_scale[BYTES]),
         )
 
 

@@ -13,7 +13,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.clips import Clip, ClipFormat, check_scales, frame_files, read_clip, value_type
+from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip, value_type, warn_of_two_scales
 from seqlab.data.formats.labelled_series import LabelledSeries, number_names, read_labelled, read_numbers
 from seqlab.data.formats.named_files import NamedFile, check_named_once, read_named_files
 from seqlab.data.formats.paths import Files, FileSource, Paths, check_distinct, expand_paths
@@ -300,7 +300,7 @@ class ClipFiles(_LabelledFiles[Clip]):
     def _read_splits(self) -> dict[str, Reading[Clip]]:
         clips = {name: [self._one(row) for row in rows] for name, rows in self._named.items()}
         _check_value_types([row for rows in self._named.values() for row in rows])
-        check_scales(clip for rows in clips.values() for clip in rows)
+        warn_of_two_scales(clip for rows in clips.values() for clip in rows)
         return self._cut_splits(clips)
 
     def _one(self, row: NamedFile) -> Clip:

@@ -103,7 +103,7 @@ def test_features_and_grey_pictures_are_read_in_the_size_that_is_asked_for(folde
     assert read_picture(folder / "a.npy", (4, 6)).shape == (4, 6)
     for name, size, error in (
         ("a.npy", (4, 7), r"expected finite floats of shape \(4, 7\)"),
-        ("table.csv", (3, 8, 8), "it seems to be text; give a picture"),
+        ("table.csv", (3, 8, 8), "it seems to be text; give one, such as png"),
         ("none.png", (3, 8, 8), "is not there; give a picture"),
     ):
         with pytest.raises(InputError, match=error):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqlab.data.formats.clips import Clip, ClipFormat, check_scales, read_clip, warn_of_scale
+from seqlab.data.formats.clips import Clip, ClipFormat, read_clip, warn_of_scale, warn_of_two_scales
 from seqlab.errors import InputError
 
 
@@ -108,13 +108,15 @@ def _clip(name, values):
     return Clip(name, np.asarray(values).reshape(-1, 1, 1, 2), "", f"{name}.npy")
 
 
-def test_clips_of_two_scales_are_refused_and_those_of_one_are_not():
+def test_clips_of_two_scales_are_told_and_those_of_one_are_not(caplog):
     byte, real = _clip("byte", np.array([0, 200], np.uint8)), _clip("real", np.array([0.0, 0.9], np.float32))
     black, other = _clip("black", np.zeros(2, np.uint8)), _clip("other", np.array([-3.0, 300.0], np.float32))
-    check_scales([byte, black, _clip("wide", np.array([0.0, 255.0], np.float32))])
-    check_scales([real, black, other])
-    with pytest.raises(InputError, match=r"real.npy.*0 to 1.*0 to 255 at byte.npy.*astype\(np.uint8\)"):
-        check_scales([black, byte, real])
+    warn_of_two_scales([byte, black, _clip("wide", np.array([0.0, 255.0], np.float32))])
+    warn_of_two_scales([real, black, other])
+    assert not caplog.messages
+    warn_of_two_scales([black, byte, real])
+    (line,) = caplog.messages
+    assert line.startswith("real.npy: its values are from 0 to 1, and from 0 to 255 at byte.npy")
 
 
 @pytest.mark.parametrize(
