@@ -1,6 +1,8 @@
 """Where pronunciations come from: CMU's dictionary, or a user's tables. All those of a word are in one split."""
 
+import logging
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,11 +19,16 @@ from seqlab.data.formats.phonemes import Pronounced, by_word, plain_phonemes
 from seqlab.data.vocabulary.base import lower
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
 CMUDICT_SPLIT: Final = (0.86, 0.04, 0.10)
 """The shares of the words that training, validation and test have: those of published figures, nearly."""
 
 REPEATED: Final = "rows that repeat a pronunciation"
 _NAMES: Final = frozenset({"phonemes", "phones", "phoneme", "pronunciation", "pronunciations", "ipa", "arpabet"})
+
+
+_VARIANT: Final = re.compile(r"(.*[^\s(])\([1-9]\d?\)")  # as CMU's dictionary numbers the pronunciations of a word
 
 
 class PronunciationSource(Protocol):
@@ -79,7 +86,8 @@ class CmuDict(EmbeddedSource, RowSource[Pronounced]):
 class PronunciationFiles(FileSource, RowSource[Pronounced]):
     """Tables with a column of words and one of phonemes with spaces between them: tsv, csv, jsonl or parquet.
 
-    Several rows of a word are its pronunciations. Tables of one set are shuffled and cut by words.
+    Several rows of a word are its pronunciations, also those of ``word(1)``, ``word(2)`` and so on. Tables of one set
+    are shuffled and cut by words.
 
     Args:
         files: the tables of each split; or those of one set (``path``), which is cut.
@@ -117,6 +125,8 @@ class PronunciationFiles(FileSource, RowSource[Pronounced]):
         return {name: Reading(words, _repeated(count)) for name, (words, count) in whole.items()}
 
     def _rows(self, files: Iterable[Path]) -> Iterable[tuple[str, str, str]]:
+        variants: list[str] = []
+        single = True  # whether each pronunciation so far is without a space
         for file in files:
             for number, (word, phonemes, place) in enumerate(read_pairs(file, self._form)):
                 if not number and not self._form.named and phonemes.strip().lower() in _NAMES:
@@ -127,7 +137,20 @@ class PronunciationFiles(FileSource, RowSource[Pronounced]):
                     if is_blank(text):
                         raise InputError(f"{place}: the {side} is empty; give it one, or leave the row out")
                 word = word.strip()
+                single = single and len(phonemes.split()) == 1
+                if (variant := _VARIANT.fullmatch(word)) is not None:
+                    variants.append(word)
+                    word = variant[1]
                 yield lower(word) if self._lowercase else word, plain_phonemes(phonemes, self._stress), place
+        if variants:
+            log.warning(
+                "%s: numbers in brackets behind words mark further pronunciations, and are left out: %d, such as in %s",
+                *(self, len(variants), variants[0]),
+            )
+        if single:
+            log.warning(
+                "%s: no pronunciation has a space, so that each is one phoneme: write spaces between phonemes", self
+            )
 
 
 def _cut(

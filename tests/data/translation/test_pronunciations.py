@@ -108,6 +108,19 @@ def test_files_of_each_split_are_read_as_they_are_and_words_in_two_are_told(tmp_
         pronunciation_data(**{split: tmp_path / f"{split}.csv" for split in SPLITS}, max_words=5)
 
 
+def test_numbered_variants_are_pronunciations_of_their_word_and_phonemes_without_spaces_are_told_of(tmp_path, caplog):
+    file = tmp_path / "cmu.tsv"
+    rows = [f"{word}\t{phonemes}\n{word}(1)\t{phonemes} X\n" for word, phonemes in dict(rows_of(30)).items()]
+    file.write_text("".join(rows))
+    data = pronunciation_data(path=file)
+    words = {word: said for split in SPLITS for word, said in words_of(data, split).items()}
+    assert set(words) == {word for word, _ in rows_of(30)} and all(len(said) == 2 for said in words.values())
+    assert "30, such as in a(1)" in caplog.text and "no pronunciation has a space" not in caplog.text
+    file.write_text("".join(f"{word}\t{phonemes.replace(' ', '')}\n" for word, phonemes in dict(rows_of(30)).items()))
+    assert words_of(pronunciation_data(path=file), "train")
+    assert "no pronunciation has a space" in caplog.text
+
+
 def test_what_is_read_decides_the_fingerprint(file, tmp_path):
     data = pronunciation_data(file)
     assert data.fingerprint() == pronunciation_data(file).fingerprint()
