@@ -33,18 +33,22 @@ def main() -> int:
     try:
         data = build.build_data(compose_config(args.overrides))
         data.prepare_data()
+        if not isinstance(data, ForecastData):
+            raise InputError("these are baselines of forecasts: give experiment=forecasting, or another of its presets")
+        results = measured(data)
     except InputError as error:
         print(f"baselines: {error}", file=sys.stderr)
         return 2
-    assert isinstance(data, ForecastData)
-    print(json.dumps(measured(data)))
+    print(json.dumps(results))
     return 0
 
 
 def measured(data: ForecastData) -> dict[str, dict[str, Any]]:
     """MAE and MASE on the test of each baseline, and what was chosen for the linear one."""
     if len(data.spec.targets) != 1 or data.spec.known:
-        raise InputError("the baselines forecast one target from its own past")
+        raise InputError(
+            "the baselines forecast one target from its own past: give one data.targets=, and no data.known"
+        )
     splits = {split: windows_of(data, split) for split in ("train", "validation", "test")}
     past, came, scales = splits["test"]
     horizon = came.shape[1]

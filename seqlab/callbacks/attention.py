@@ -117,17 +117,20 @@ class AttentionMaps(Observer):
             columns = [source.decode([token]) for token in source_tokens]
             rows = [target.decode([token]) if token < task.spec.bos else "<bos>" for token in tokens]
             weights = translations.attention[number, : len(tokens) + 1, : len(source_tokens)]
-            figure = draw_alignment(columns, [*rows, "<eos>"], weights)
+            figure = draw_alignment(columns, [*rows, "<eos>"], weights, task.sides)
             writer.add_figure(f"attention/{number + 1}", figure, trainer.global_step)
 
 
-def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor) -> Any:
+def draw_alignment(
+    source: Sequence[str], target: Sequence[str], weights: Tensor, sides: tuple[str, str] = ("source", "translation")
+) -> Any:
     """Draws the attention of a translation.
 
     Args:
         source: the tokens of the source, the columns.
         target: the tokens of the translation, the rows.
         weights: the weights of attention, ``(target tokens, source tokens)``.
+        sides: the names of the two axes.
 
     Returns:
         The Matplotlib figure.
@@ -139,8 +142,8 @@ def draw_alignment(source: Sequence[str], target: Sequence[str], weights: Tensor
     axes.imshow(weights.float().cpu().numpy(), aspect="auto", cmap="Greys", vmin=0, vmax=1)
     axes.set_xticks(range(len(source)), [_visible(token) for token in source], rotation=90, fontsize=8)
     axes.set_yticks(range(len(target)), [_visible(token) for token in target], fontsize=8)
-    axes.set_xlabel("source")
-    axes.set_ylabel("translation")
+    axes.set_xlabel(sides[0])
+    axes.set_ylabel(sides[1])
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     return figure

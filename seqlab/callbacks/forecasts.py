@@ -73,9 +73,11 @@ def draw_forecast(
         axes.plot(past, before[:, number], color="black", linewidth=1)
         axes.plot(steps, came[:, number].numpy(), color="black", linewidth=1, linestyle="--", label="came")
         axes.plot(steps, q[:, median], color="tab:blue", label="forecast")
-        axes.fill_between(steps, q[:, 0], q[:, -1], color="tab:blue", alpha=0.2, linewidth=0)
+        axes.fill_between(
+            steps, q[:, 0], q[:, -1], color="tab:blue", alpha=0.2, linewidth=0, label="outermost quantiles"
+        )
         axes.set_ylabel(name)
     figure.axes[0].set_title(title)
-    figure.axes[0].legend(loc="upper left", fontsize="small")
+    figure.axes[0].legend(loc="best", fontsize="small")
     figure.axes[-1].set_xlabel("step from the origin")
     return figure

@@ -149,6 +149,9 @@ def _add_titles(axes: Any, report: Report) -> None:
     else:
         subtitle += ". Small dots: seeds. Error bars: "
         subtitle += "95 % interval of the mean (Student t)." if _shows_interval(report) else "± sample sd."
+    if mixed := sum(bool(group.mixed) for group in report.groups):
+        what = "1 group is" if mixed == 1 else f"{mixed} groups are"
+        subtitle += f"{'' if subtitle.endswith('.') else '.'} {what} not drawn: other settings differ within."
     metric = report.name_of(report.metric)
     title = f"{metric} by {report.name_of(report.by[0])}" if report.by else metric
     add_titles(axes, title, subtitle)

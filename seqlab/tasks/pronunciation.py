@@ -1,5 +1,6 @@
 """Letters to sounds: the pronunciation of a word by an encoder-decoder."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
 from seqlab.tasks.scores import pronunciation_scores
 from seqlab.tasks.translation import Scoring, TranslationTask, decode, translate
+
+log = logging.getLogger("seqlab")
 
 
 class PronunciationTask(TranslationTask):
@@ -35,6 +38,7 @@ class PronunciationTask(TranslationTask):
     """
 
     scores = ("wer", "per")
+    sides = ("letters", "phonemes")
     every_key = "wer_every_n_validations"
 
     def __init__(
@@ -92,6 +96,10 @@ class PronunciationTask(TranslationTask):
             InputError: a word is empty, or an option is out of range.
         """
         words = [word.strip() for word in inputs]
+        for word in words:
+            if unknown := vocabularies["source"].unknown(word):
+                letters = ", ".join(map(repr, unknown))
+                log.warning("%s: training has no word with %s, so what stands for it is a guess", word, letters)
         answers = TranslationTask.predict(model, spec, vocabularies, words, beam_size, length_penalty, max_length)
         return [
             Prediction(

@@ -106,6 +106,7 @@ class TranslationTask(SequenceTask):
 
     perplexity = True
     scores: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
+    sides: ClassVar[tuple[str, str]] = ("source", "translation")  # what is read and written, for figures
     every_key: ClassVar[str] = "bleu_every_n_validations"  # of the configuration
     model: Translator
 

@@ -62,6 +62,15 @@ def test_three_seeds_show_the_interval(tmp_path, depths):
     assert any("95 % interval of the mean (Student t)" in text.get_text() for text in axes.texts)
 
 
+def test_a_group_of_runs_with_other_settings_is_not_drawn_and_the_picture_says_so(tmp_path, depths, write_run):
+    sweep = depths(tmp_path, {1: [10.0, 12.0], 2: [8.0, 8.5]})
+    _, axes = drawn(compare([sweep]))
+    assert not any("not drawn" in text.get_text() for text in axes.texts)
+    write_run(tmp_path / "other", metrics=9.0, config={"model.num_layers": 2, "optimizer.lr": 0.7})
+    _, axes = drawn(compare([tmp_path], by=["model.num_layers"]))
+    assert any("1 group is not drawn: other settings differ" in text.get_text() for text in axes.texts)
+
+
 def test_wide_ranges_are_drawn_on_log_axes_and_say_so(tmp_path, write_run):
     for number, (rate, result) in enumerate([(0.001, 9000.0), (0.01, 300.0), (1, 100.0)]):
         write_run(tmp_path / str(number), metrics=result, config={"optimizer.lr": rate})

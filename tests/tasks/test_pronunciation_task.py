@@ -81,6 +81,7 @@ def test_new_words_are_pronounced_and_letters_that_training_never_saw_are_told(r
     assert all(set(answer["pronunciation"].split()) <= set(SOUNDS.values()) for answer in answers)
     assert main(["predict", str(run_dir), "abba", "zz"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"abba  {answers[0]['pronunciation']}"
+    assert "zz: training has no word with 'z'" in caplog.text and "abba: training" not in caplog.text
     assert "text 2: the model's vocabulary of 6 has none of its characters: 'z'" in caplog.text
 
 

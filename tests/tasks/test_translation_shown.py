@@ -10,7 +10,7 @@ from seqlab.callbacks import attention
 from seqlab.callbacks.attention import draw_alignment
 from seqlab.config import build
 from seqlab.run import load
-from seqlab.tasks import TranslationTask
+from seqlab.tasks import PronunciationTask, TranslationTask
 from seqlab.tasks.translation import translate
 from tests.conftest import config_of, run_here
 from tests.numbers_language import of_numbers, write_numbers
@@ -46,7 +46,8 @@ def test_a_budget_is_met_with_both_vocabularies_counted(numbers):
 
 def test_a_map_has_a_row_a_written_token_and_a_column_a_read_one():
     weights = torch.tensor([[0.75, 0.25, 0.0], [0.0, 0.5, 0.5]])
-    axes = draw_alignment(["Ein", " Haus", "$\x14"], ["a", "<eos>"], weights).axes[0]
+    axes = draw_alignment(["Ein", " Haus", "$\x14"], ["a", "<eos>"], weights, PronunciationTask.sides).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("letters", "phonemes")
     assert axes.images[0].get_array().tolist() == weights.tolist()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Ein", "\u2423Haus", "\\$\ufffd"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "<eos>"]
@@ -59,12 +60,13 @@ def test_each_map_is_of_its_own_sentence(tmp_path, numbers, monkeypatch):
     run = load.load_run(tmp_path)
     data, model = build.build_data(run.config), run.model()
     assert len(drawn) == 3
-    for number, (read, written, weights) in enumerate(drawn):
+    for number, (read, written, weights, sides) in enumerate(drawn):
         batch = data.collate("validation", [number])
         found = translate(model, run.spec, batch.source, batch.source_lengths, 5, 1.0, None)
         assert read == data.vocabulary.pieces(data.rows("validation")[number].source)
         assert written == [run.vocabularies["target"].tokens[token] for token in found.best()[0]] + ["<eos>"]
         torch.testing.assert_close(weights, found.attention[0, : len(written)], rtol=0, atol=1e-5)
+        assert sides == ("source", "translation")
 
 
 def test_it_prints_the_tests_translations_where_it_is_asked_to(tmp_path, numbers, capsys):

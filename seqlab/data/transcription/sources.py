@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.summary import counted
 from seqlab.data.formats.audio import read_wav
 from seqlab.data.formats.number_columns import is_missing, written_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths
@@ -96,6 +97,12 @@ class Recordings(FileSource, RowSource[Utterance]):
         rows = {name: [each for file in files for each in self._rows(file)] for name, files in self._files.items()}
         if "path" in rows:
             same = (lambda row: row.speaker) if self._cut.split_unique else None
+            speakers = {row.speaker for row in rows["path"]}
+            if same is not None and len(speakers) < len(SPLITS):
+                raise InputError(
+                    f"{self}: {counted(len(speakers), 'speakers')} cannot be kept apart in {len(SPLITS)} splits; leave "
+                    "out data.split_unique, or give data.train=, data.validation= and data.test="
+                )
             rows = cut_rows(rows["path"], self._cut.split, self._cut.split_seed, str(self), "recordings", same)
         return {split: Reading(list(each)) for split, each in rows.items()}
 

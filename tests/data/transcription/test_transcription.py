@@ -149,6 +149,10 @@ def test_what_cannot_be_transcribed_is_refused_with_its_place(table):
     assert of_table(table, "data.unit=word", "data.stack=1").spec.vocab_size == 3  # padded to a window
     with pytest.raises(InputError, match=r"keeps each speaker in one split: name the column by data.speaker="):
         of_table(table, "data.split_unique=true")
+    table.write_text(text.replace(",2\n", ",1\n").replace(",3\n", ",0\n"))
+    with pytest.raises(InputError, match=r"2 speakers cannot be kept apart in 3 splits; .*data.train="):
+        of_table(table, "data.speaker=who", "data.split_unique=true").spec  # noqa: B018
+    table.write_text(text)
     with pytest.raises(InputError, match=r"there is no column 'said', which data.text names"):
         of_table(table, "data.text=said").spec  # noqa: B018
 
