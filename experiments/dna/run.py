@@ -114,7 +114,7 @@ def by_place(strength: float) -> Pipeline:
 def by_words(strength: float) -> Pipeline:
     """Words of one to six bases, counted, wherever they stand."""
     words = CountVectorizer(analyzer="char", ngram_range=(1, 6), lowercase=False, min_df=5)
-    return make_pipeline(words, Scaled(), LogisticRegression(C=strength, max_iter=2000))
+    return make_pipeline(words, Scaled(), LogisticRegression(C=strength, max_iter=2000, tol=1e-3))
 
 
 class Places:
@@ -177,7 +177,7 @@ def grammar_table(records: list[dict[str, Any]], known: Known, extra: list[str])
         "logistic regression, bases by place": by_place,
     }
     for name, make in baselines.items():
-        figures = known.get([name, *overrides], lambda make=make: fitted(make))
+        figures = known.get([name, records[0]["config"]["data"]], lambda make=make: fitted(make))
         accuracy = 100 * figures["right"] / figures["rows"]
         lines.append(f"| {name} (C = {figures['C']:g}) | {accuracy:.2f} | {accuracy - bayes:+.2f} |")
     majority = max(records[0]["data"]["test"]["classes"].values()) / sum(records[0]["data"]["test"]["classes"].values())
@@ -204,8 +204,9 @@ def splice_table(records: list[dict[str, Any]], known: Known, extra: list[str]) 
         sizes[fold] = rows
         right.setdefault(record["config"]["seed"], []).append(round(rows * record["metrics"]["test/accuracy"]))
     data = [each for each in extra if each.startswith("data.")]
+    read = {record["config"]["data"]["fold"]: record["config"]["data"] for record in records}
     baseline = [
-        known.get(["bases by place", fold, *data], lambda fold=fold: of_fold(fold, data)) for fold in sorted(sizes)
+        known.get(["bases by place", read[fold]], lambda fold=fold: of_fold(fold, data)) for fold in sorted(sizes)
     ]
     if any(len(folds) != len(sizes) for folds in right.values()):
         raise SystemExit(f"runs are missing: by seed there are {[len(folds) for folds in right.values()]} folds")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seqlab import load
 from seqlab.config import build
 from seqlab.config.compose import compose_config
+from seqlab.files import write_atomically
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command import seqlab
@@ -71,12 +72,11 @@ def main() -> int:
 def further(folder: Path) -> str:
     """The line of a test that nothing was chosen by: the trained networks hear further voices."""
     found = []
-    for path in sorted(folder.glob("*/run.json")):
-        if read_record(path)["status"] == "completed":
-            kept = path.parent / "further.json"
-            if not kept.exists():
-                kept.write_text(json.dumps(load(path.parent).evaluate(*FURTHER)))
-            found.append(json.loads(kept.read_text()))
+    for run_dir in completed(folder):
+        kept = run_dir / "further.json"
+        if not kept.exists():
+            write_atomically(kept, json.dumps(load(run_dir).evaluate(*FURTHER)).encode())
+        found.append(json.loads(kept.read_text()))
     wer, exact = ([each[f"test/{key}"] for each in found] for key in ("wer", "exact_match"))
     return f"| the same, further voices | {len(found)} | {spread(wer, '.4f')} | {spread(exact, '.4f')} | |"
 

@@ -85,9 +85,9 @@ class SpliceGrammar(EmbeddedSource):
         ['N', 'EI']
     """
 
-    def __init__(self, sizes: Sequence[int] = (80_000, 2_000, 10_000), grammar_seed: int = 0) -> None:
+    def __init__(self, sizes: Sequence[int] = (160_000, 2_000, 10_000), grammar_seed: int = 0) -> None:
         if isinstance(sizes, str) or len(sizes) != len(SPLITS):
-            raise InputError(f"data.sizes={sizes} must be three numbers of sequences, such as [80000,2000,10000]")
+            raise InputError(f"data.sizes={sizes} must be three numbers of sequences, such as [160000,2000,10000]")
         self._sizes = {
             split: check_whole_number("data.sizes", size, 1) for split, size in zip(SPLITS, sizes, strict=True)
         }
