@@ -83,8 +83,6 @@ def sweepers():
     """What a command registers: the keys of the project's own sweepers, and a value that the search asks for."""
     register_sweepers()
     OmegaConf.register_new_resolver("seqlab.direction", direction, replace=True)
-    """The keys of the project's own sweepers, which a command registers."""
-    register_sweepers()
 
 
 @pytest.fixture
