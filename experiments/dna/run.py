@@ -114,7 +114,7 @@ def by_place(strength: float) -> Pipeline:
 def by_words(strength: float) -> Pipeline:
     """Words of one to six bases, counted, wherever they stand."""
     words = CountVectorizer(analyzer="char", ngram_range=(1, 6), lowercase=False, min_df=5)
-    return make_pipeline(words, Scaled(), LogisticRegression(C=strength, max_iter=2000, tol=1e-3))
+    return make_pipeline(words, Scaled(), LogisticRegression(C=strength, max_iter=2000))
 
 
 class Places:
