@@ -108,15 +108,24 @@ def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:
 def remove_unused(folder: Path, config: Mapping[str, Any]) -> None:
     """Removes the folder of a run that was to continue another and was refused before it had trained.
 
-    What has trained beyond its parent stays.
+    What has trained beyond its parent stays, and so does what another command is at work on: it may have begun the same
+    run in the meantime.
 
     Args:
-        folder: the folder, which this command has made.
+        folder: the folder, which was not there before.
         config: the configuration of the run.
     """
-    last = RunFolder(folder).checkpoints / "last.ckpt"
-    if folder.is_dir() and (not last.exists() or is_parent_checkpoint(config, last)):
-        shutil.rmtree(folder)
+    run = RunFolder(folder)
+    if not folder.is_dir():
+        return
+    try:
+        claim = run.claim(patience=0)
+    except (InputError, OSError):
+        return
+    with claim:
+        last = run.checkpoints / "last.ckpt"
+        if not last.exists() or is_parent_checkpoint(config, last):
+            shutil.rmtree(folder)
 
 
 def is_parent_checkpoint(config: Mapping[str, Any], checkpoint: Path | None) -> bool:

@@ -85,6 +85,22 @@ def test_a_refused_continuation_leaves_nothing_but_what_has_trained(tmp_path, mo
         assert resume(run_dir, ["trainer.max_epochs=60"], []) == 2 and folder.exists()
 
 
+def test_a_refused_continuation_leaves_the_same_run_to_a_command_that_began_it_meanwhile(tmp_path, monkeypatch):
+    run_dir, begun = run_of(tmp_path, "complete"), []
+
+    def beaten(folder, config, *_, **__):
+        begun.append(start_run(folder, config))
+        return 2
+
+    monkeypatch.setattr(command, "carry_out", beaten)
+    monkeypatch.setattr(command, "use_project_modules", lambda: None)
+    assert resume(run_dir, ["trainer.max_epochs=60"], []) == 2
+    (claim,) = begun
+    claim.complete({"val/loss": 1.0})
+    claim.release()
+    assert RunFolder(tmp_path / "run+max_epochs=60").state().status == "completed"
+
+
 def test_a_completed_run_without_more_to_do_is_left_alone(tmp_path, completing, capsys):
     run_dir = run_of(tmp_path, "complete")
     assert resume(run_dir, ["trainer.devices=2"], []) == 0
