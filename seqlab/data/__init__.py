@@ -121,6 +121,7 @@ from seqlab.data.tagging.module import TaggingData
 from seqlab.data.tagging.presets import ewt_data, grammar_data, tagged_data, wnut17_data
 from seqlab.data.tagging.sources import TaggedFiles
 from seqlab.data.tagging.words import WordReading, WordVectors
+from seqlab.data.transcription.augment import Augmentation
 from seqlab.data.transcription.batch import Recording, TranscriptionBatch, TranscriptionSpec
 from seqlab.data.transcription.features import LogMel
 from seqlab.data.transcription.module import TranscriptionData
@@ -156,6 +157,7 @@ __all__ = [
     "AnswerSpec",
     "ArchiveSeries",
     "AssociativeRecall",
+    "Augmentation",
     "BabiFiles",
     "BaseReading",
     "Batch",

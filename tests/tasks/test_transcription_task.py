@@ -77,6 +77,7 @@ def test_it_learns_to_write_down_tones_and_says_what_a_new_recording_holds(train
 
 def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_left_alone(overrides, tmp_path, monkeypatch):
     more = [*overrides, "trainer.max_epochs=2", "trainer.val_check_interval=2", "logger=none"]
+    more += ["data.warp=0.2", "data.stretch=0.2", "data.mask_steps=2"]
     carry_out(tmp_path / "alone", more)
     original = TranscriptionTask.training_step
 

@@ -86,11 +86,22 @@ def mel_bands(rate: int, length: int, num_mels: int) -> Tensor:
     mel(f) = 2595 log10(1 + f / 700) (O'Shaughnessy 1987). The bands overlap by half, from 20 Hz to rate / 2.
     """
     frequencies = torch.linspace(0, rate / 2, length // 2 + 1)
-    edges = torch.linspace(_mel(20.0), _mel(rate / 2), num_mels + 2)
-    hertz = 700 * (10 ** (edges / 2595) - 1)
+    hertz = _edges(rate, num_mels)
     rising = (frequencies[:, None] - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
     falling = (hertz[2:] - frequencies[:, None]) / (hertz[2:] - hertz[1:-1])
     return torch.minimum(rising, falling).clamp(min=0)
+
+
+def band_centres(rate: int, num_mels: int) -> NDArray[np.float64]:
+    """The frequency in Hz at which each band is highest, ``(num_mels,)``."""
+    centres: NDArray[np.float64] = _edges(rate, num_mels)[1:-1].double().numpy()
+    return centres
+
+
+def _edges(rate: int, num_mels: int) -> Tensor:
+    """Where the bands begin and end, in Hz: the highest place of each is the beginning of the next."""
+    edges = torch.linspace(_mel(20.0), _mel(rate / 2), num_mels + 2)
+    return 700 * (10 ** (edges / 2595) - 1)
 
 
 def _mel(frequency: float) -> float:

@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.examples import Batching, ExampleData
+from seqlab.data.core.batch import SPLITS, pad
+from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.ragged import Ragged
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
+from seqlab.data.transcription.augment import Augmentation
 from seqlab.data.transcription.batch import TranscriptionBatch, TranscriptionSpec
 from seqlab.data.transcription.features import LogMel
 from seqlab.data.transcription.sources import Utterance, UtteranceSource
@@ -33,6 +35,7 @@ class TranscriptionData(ExampleData):
         features: how sound becomes frames; its rate is the source's.
         tokens: how what is said is split into tokens.
         batching: how utterances are put into batches.
+        augmentation: how each utterance of training is changed, in each epoch anew.
         vocabulary: a saved vocabulary to use instead: ``tokenizer.json``, or the folder that holds it.
 
     Raises:
@@ -46,12 +49,14 @@ class TranscriptionData(ExampleData):
         features: LogMel = LogMel(),
         tokens: TokenizerSettings = TokenizerSettings(),
         batching: Batching = Batching(),
+        augmentation: Augmentation = Augmentation(),
         vocabulary: str | Path | None = None,
     ) -> None:
         super().__init__(batching)
         if features.rate != source.rate:
             raise InputError(f"data.rate={features.rate}: {source} has {source.rate} samples a second")
         self.source, self.features, self.settings = source, features, tokens
+        self.augmentation = augmentation
         self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
 
     @cached_property
@@ -117,7 +122,7 @@ class TranscriptionData(ExampleData):
             ids = tokens.row(number)
             if not len(ids):
                 raise InputError(f"{row.place}: nothing is said; write what is said, or leave the recording out")
-            needed = len(ids) + int((ids[1:] == ids[:-1]).sum())
+            needed = _needed(ids)
             if needed > frames[number]:
                 raise InputError(
                     f"{row.place}: {row.text[:40]!r} needs {needed} frames, and the sound has {frames[number]}: check "
@@ -160,9 +165,30 @@ class TranscriptionData(ExampleData):
 
     def collate(self, split: str, numbers: list[int]) -> TranscriptionBatch:
         """The batch of the utterances with these numbers."""
-        inputs, lengths = self._frames[split].pad(numbers)
-        targets, target_lengths = self._tokens[split].pad(numbers)
-        return TranscriptionBatch(inputs, lengths, targets, target_lengths)
+        return TranscriptionBatch(*self._frames[split].pad(numbers), *self._tokens[split].pad(numbers))
+
+    def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
+        """A loader of a split; see :meth:`ExampleData.loader`. That of training changes its utterances."""
+        loader = super().loader(split, batch_size, seed)
+        if split == "train" and seed is not None and self.augmentation:
+            loader.fresh, loader.collate = True, self._changed
+        return loader
+
+    def _changed(self, numbers: list[int]) -> TranscriptionBatch:
+        """The batch of training's utterances with these numbers, which go on from epoch to epoch, each changed."""
+        frames, tokens = self._frames["train"], self._tokens["train"]
+        rows = [number % len(frames.lengths) for number in numbers]
+        changed = []
+        for row, number in zip(rows, numbers, strict=True):
+            random = np.random.default_rng([self.seed, number])
+            least = _needed(tokens.row(row))
+            changed.append(self.augmentation.change(frames.row(row), self.features, random, least))
+        return TranscriptionBatch(*pad(changed), *tokens.pad(rows))
+
+
+def _needed(ids: NDArray[np.int64]) -> int:
+    """The fewest frames in which CTC can say these tokens: one each, and one more between two equal ones."""
+    return len(ids) + int((ids[1:] == ids[:-1]).sum())
 
 
 def _digest(row: Utterance) -> bytes:
