@@ -28,7 +28,7 @@ class Augmentation:
 
     Example:
         >>> frames = np.random.default_rng(0).normal(size=(30, 120)).astype(np.float32)
-        >>> changed = Augmentation(stretch=0.2).change(frames, LogMel(), np.random.default_rng(1))
+        >>> changed = Augmentation(warp=0.2, mask_bands=8).change(frames, LogMel(), np.random.default_rng(1))
         >>> changed.shape, changed.dtype
         ((30, 120), dtype('float32'))
     """
