@@ -15,7 +15,7 @@ from seqlab.errors import InputError
 
 LAYERS, COUNT, FROM_ZERO, FLAG, TEXT = Whole(1, 10_000), Whole(1), Whole(0), Flag(), Text()
 SEED, POSITIVE, NOT_NEGATIVE = Whole(0, 2**32 - 1), Number(above=True), Number()
-SHARE, DROPPED = Number(most=1), Number(most=1, below=True)
+SHARE, BELOW_ONE = Number(most=1), Number(most=1, below=True)
 CONNECTED = Text(("none", "residual", "highway", "dense"))  # as seqlab.nn.layers.connections has them
 SHARE_OR_COUNT = Either((Number(most=1), FROM_ZERO))
 
@@ -52,7 +52,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "trainer.enable_progress_bar": FLAG,
     "trainer.enable_model_summary": FLAG,
     "optimizer.lr": NOT_NEGATIVE,
-    "optimizer.betas": Several(DROPPED, 2),
+    "optimizer.betas": Several(BELOW_ONE, 2),
     "optimizer.weight_decay": NOT_NEGATIVE,
     "optimizer.momentum": NOT_NEGATIVE,
     "scheduler.warmup_steps": FROM_ZERO,
@@ -63,7 +63,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "scheduler.threshold": NOT_NEGATIVE,
     "scheduler.min_lr": NOT_NEGATIVE,
     "scheduler.epochs": FROM_ZERO,
-    "task.label_smoothing": DROPPED,
+    "task.label_smoothing": BELOW_ONE,
     "task.reverse_complement": Text(("none", "train", "predict", "both")),
     "task.reduction": Text(("mean", "time_sum")),
     "task.beam_size": COUNT,
@@ -156,8 +156,8 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.window": POSITIVE,
     "data.hop": POSITIVE,
     "data.subtract_mean": FLAG,
-    "data.warp": DROPPED,
-    "data.stretch": DROPPED,
+    "data.warp": BELOW_ONE,
+    "data.stretch": BELOW_ONE,
     "data.mask_bands": FROM_ZERO,
     "data.mask_steps": FROM_ZERO,
     "data.stack": COUNT,
@@ -221,7 +221,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.hops": COUNT,
     "model.tbptt_steps": or_null(COUNT),
     "model.match_parameters": or_null(COUNT),
-    "model.match_tolerance": DROPPED,
+    "model.match_tolerance": BELOW_ONE,
     "model.bidirectional": FLAG,
     "model.shared": FLAG,
     "model.match": FLAG,
@@ -236,12 +236,12 @@ VALUES: Final[Mapping[str, Kind]] = {
     "model.constrained": FLAG,
     "model.connect": CONNECTED,
     "model.norm": Text(("none", "pre", "post")),
-    "model.dropout": DROPPED,
-    "model.embedding_dropout": DROPPED,
-    "model.input_dropout": DROPPED,
+    "model.dropout": BELOW_ONE,
+    "model.embedding_dropout": BELOW_ONE,
+    "model.input_dropout": BELOW_ONE,
     "model.projection_size": or_null(COUNT),
-    "model.output_dropout": DROPPED,
-    "model.word_dropout": DROPPED,
+    "model.output_dropout": BELOW_ONE,
+    "model.word_dropout": BELOW_ONE,
     "model.num_places": COUNT,
     "model.init.uniform": or_null(POSITIVE),
     "model.init.orthogonal": FLAG,
