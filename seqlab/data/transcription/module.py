@@ -170,7 +170,7 @@ class TranscriptionData(ExampleData):
     def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
         """A loader of a split; see :meth:`ExampleData.loader`. That of training changes its utterances."""
         loader = super().loader(split, batch_size, seed)
-        if split == "train" and seed is not None and self.augmentation:
+        if split == "train" and self.augmentation:
             loader.fresh, loader.collate = True, self._changed
         return loader
 

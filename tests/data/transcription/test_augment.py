@@ -1,5 +1,7 @@
 """Recordings changed in training: what each change does, and that nothing else is changed."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,28 @@ def test_training_alone_is_changed_in_each_epoch_anew_and_equally_for_one_seed(t
     for option in ("warp=1.0", "stretch=-0.1", "mask_bands=-1", "mask_steps=2.5"):
         with pytest.raises(InputError, match=f"data.{option.partition('=')[0]}"):
             of_table(table, f"data.{option}")
+
+
+def test_each_changed_recording_keeps_what_is_said_in_it_and_the_steps_that_that_needs(table):
+    data = of_table(table, "data.stretch=0.9", "data.split=[0.6,0.2,0.2]", "data.batch_size=4", "data.stack=1")
+    spellings, shortest = set(), set()
+    loader = data.train_dataloader()
+    for _ in range(5):
+        for batch in loader:
+            for frames, length, ids, count in zip(
+                batch.inputs, batch.lengths, batch.targets, batch.target_lengths, strict=True
+            ):
+                text = data.vocabulary.decode(ids[:count].tolist())
+                band = int(frames[:length].mean(0).argmax())
+                assert text == ("low" if band < 20 else "high high")  # tones of 300 and 2500 Hz
+                spellings.add(text)
+    tight = of_table(table, "data.stretch=0.9", "data.split=[0.6,0.2,0.2]", "data.batch_size=4", "data.stack=3")
+    loader = tight.train_dataloader()
+    for _ in range(5):
+        for batch in loader:
+            for length, ids, count in zip(batch.lengths, batch.targets, batch.target_lengths, strict=True):
+                said = ids[:count].tolist()
+                needed = len(said) + sum(one == other for one, other in itertools.pairwise(said))
+                assert length >= needed
+                shortest.add(int(length) - needed)
+    assert spellings == {"low", "high high"} and 0 in shortest

@@ -135,6 +135,7 @@ def test_what_cannot_be_transcribed_is_refused_with_its_place(table):
             f"0.wav,{'high ' * 20}",
             r"table.csv:2: 'high high .*' needs \d+ frames, and the sound has",
         ),
+        ("0.wav,high high", f"0.wav,{'h' * 6}", r"'hhhhhh' needs 11 frames, and the sound has 10"),  # a blank between
     ):
         table.write_text(text.replace(before, after, 1))
         with pytest.raises(InputError, match=error):
