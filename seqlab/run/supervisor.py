@@ -172,7 +172,7 @@ def _open_replacement(
         if differing or not (state.is_stopped or is_empty):
             if state.is_stopped and state.has_checkpoint:
                 say(
-                    f"dropped the unfinished run that was to replace the one in {run_dir}: it differs in "
+                    f"dropped the unfinished run that was to replace the one in {run_dir}; what differs: "
                     f"{shortened(differing)}"
                 )
             claim.release()

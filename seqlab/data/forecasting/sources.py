@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Protocol
 
 from seqlab.data.formats.paths import Files, FileSource, Paths
-from seqlab.data.formats.series import Series, SeriesFormat, feature_names, read_series
+from seqlab.data.formats.series import Series, SeriesFormat, feature_names, read_series, warn_of_equal_ids
 from seqlab.errors import InputError
 
 
@@ -82,7 +82,9 @@ class SeriesFiles(FileSource):
         """The series of all files, in their order."""
         names = (*self.targets, *self.covariates, *self.known)
         count, no_others = len(self.known), None if self._targets else "data.targets"
-        return [series for file in self.files() for series in read_series(file, self.format, names, count, no_others)]
+        read = {file: read_series(file, self.format, names, count, no_others) for file in self.files()}
+        warn_of_equal_ids(self.format, {file: [each.name for each in rows] for file, rows in read.items()})
+        return [series for rows in read.values() for series in rows]
 
 
 def _names(option: str, value: Sequence[str] | str | None) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Series of numbers in files: wide tables, long tables with an id, and arrays."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,8 @@ from seqlab.data.formats.number_columns import Columns, is_missing, numbers, rea
 from seqlab.data.formats.separators import separator_of
 from seqlab.data.formats.times import Grid, check_forward, grid_of, read_times, shown
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
 
 TIME_GAP: Final = "the time since the row before"
 """The name of the feature that ``SeriesFormat.time_gaps`` adds."""
@@ -134,6 +137,29 @@ def series_of(
 def feature_names(file: Path, form: SeriesFormat) -> list[str]:
     """The columns of a file beside those of times and ids."""
     return read_columns(file, form.encoding, form.separator).others((form.time, form.id))
+
+
+def warn_of_equal_ids(form: SeriesFormat, names: Mapping[Path, Sequence[str]]) -> None:
+    """Warns where two files of one split hold series of one id.
+
+    Each file may number its own series, or a file may go on where another ends, so nothing is refused.
+
+    Args:
+        form: how the files hold series; without ``form.id``, a series has its file's name.
+        names: the names of the series of each file.
+    """
+    if form.id is None:
+        return
+    first: dict[str, Path] = {}
+    again = [(name, file) for file, each in names.items() for name in each if first.setdefault(name, file) != file]
+    if again:
+        name, file = again[0]
+        count = "" if len(again) == 1 else f"; so do {len(again)} ids in all"
+        log.warning(
+            "%s: the %s %s stands in %s too%s. In each file it is a series of its own; where one file continues "
+            "another, give their rows as one file",
+            *(file, form.id, name, first[name], count),
+        )
 
 
 def _by_id(file: Path, columns: Columns, form: SeriesFormat, values: Any, times: Any) -> list[Series]:

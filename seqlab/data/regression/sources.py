@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.paths import Files, FileSource, Paths
-from seqlab.data.formats.series import Series, SeriesFormat, feature_names, read_series
+from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, feature_names, read_series, warn_of_equal_ids
 from seqlab.errors import InputError
-
-TIME_GAP = "the time since the row before"
-"""The feature that ``data.time_gaps`` adds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +102,15 @@ class NumberedSeriesFiles(FileSource, RowSource[NumberedSeries]):
         return (*self.columns, TIME_GAP) if self.format.time_gaps else self.columns
 
     def _read_splits(self) -> Mapping[str, Reading[NumberedSeries]]:
-        rows = {name: [each for file in files for each in self._read(file)] for name, files in self._files.items()}
+        rows = {name: self._read_all(files) for name, files in self._files.items()}
         if "path" in rows:
             rows = cut_rows(rows["path"], self._cut.split, self._cut.split_seed, str(self), "series")
         return {split: Reading(part) for split, part in rows.items()}
+
+    def _read_all(self, files: Sequence[Path]) -> list[NumberedSeries]:
+        read = {file: self._read(file) for file in files}
+        warn_of_equal_ids(self.format, {file: [each.series.name for each in rows] for file, rows in read.items()})
+        return [each for rows in read.values() for each in rows]
 
     def _read(self, file: Path) -> list[NumberedSeries]:
         count = len(self.targets)

@@ -1,6 +1,7 @@
 """Where labelled sequences come from: a user's own series, or a user's own clips."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,10 @@ from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip, 
 from seqlab.data.formats.labelled_series import LabelledSeries, number_names, read_labelled, read_numbers
 from seqlab.data.formats.named_files import NamedFile, check_named_once, read_named_files
 from seqlab.data.formats.paths import Files, FileSource, Paths, check_distinct, expand_paths
-from seqlab.data.formats.series import TIME_GAP, SeriesFormat
+from seqlab.data.formats.series import TIME_GAP, SeriesFormat, warn_of_equal_ids
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
 
 _SHARE = ", or data.train= and data.test= with data.validation_share=0.2, which cuts validation from train"
 
@@ -214,25 +217,17 @@ class LabelledSeriesFiles(_LabelledFiles[LabelledSeries]):
 
     def _read_splits(self) -> dict[str, Reading[LabelledSeries]]:
         if self._file is not None:
-            return self._cut_splits({name: [self._one(row) for row in rows] for name, rows in self._named.items()})
+            named = {name: [self._one(row) for row in rows] for name, rows in self._named.items()}
+            _warn_of_value_types([row for rows in self._named.values() for row in rows])
+            return self._cut_splits(named)
         names = LabelNames(self._label)
-        return self._cut_splits(
-            {
-                name: [
-                    row
-                    for file in files
-                    for row in read_labelled(
-                        file,
-                        self.format,
-                        self._label,
-                        self._columns,
-                        names,
-                        no_others=None if self._chosen else "data.features",
-                    )
-                ]
-                for name, files in self._files.items()
-            }
-        )
+        return self._cut_splits({name: self._read_all(files, names) for name, files in self._files.items()})
+
+    def _read_all(self, files: Sequence[Path], names: LabelNames) -> list[LabelledSeries]:
+        no_others = None if self._chosen else "data.features"
+        read = {file: read_labelled(file, self.format, self._label, self._columns, names, no_others) for file in files}
+        warn_of_equal_ids(self.format, {file: [each.name for each in rows] for file, rows in read.items()})
+        return [each for rows in read.values() for each in rows]
 
     def _one(self, row: NamedFile) -> LabelledSeries:
         """The series of a file that a table names."""
@@ -246,6 +241,21 @@ class LabelledSeriesFiles(_LabelledFiles[LabelledSeries]):
 def _check_file(row: NamedFile) -> None:
     if row.path.is_dir():
         raise InputError(f"{row.place}: {row.path} is a folder; a series has a file (for pictures give data=clips)")
+
+
+def _warn_of_value_types(rows: Sequence[NamedFile]) -> None:
+    """Warns where some arrays hold integers, as a recorder writes them, and some floats, as of -1 to 1."""
+    kinds: dict[str, NamedFile] = {}
+    for row in rows:
+        if row.path.suffix.lower() == ".npy" and row.path.is_file():
+            kinds.setdefault(value_type(row.path), row)
+    if len(kinds) > 1:
+        (kind, first), (other, row) = [*kinds.items()][:2]
+        log.warning(
+            "%s: the values of %s are %s, and those of %s %s: both are read as they are; if their scales differ, save "
+            "all with values of one type",
+            *(row.place, row.path.name, other, first.path.name, kind),
+        )
 
 
 class ClipFiles(_LabelledFiles[Clip]):

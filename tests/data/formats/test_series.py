@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqlab.data import SeriesFiles
+from seqlab.data import Files, LabelledSeriesFiles, NumberedSeriesFiles, SeriesFiles
 from seqlab.data.formats.number_columns import numbers
 from seqlab.data.formats.series import SeriesFormat, feature_names, read_series
 from seqlab.errors import InputError
@@ -174,3 +174,26 @@ def test_a_quote_is_refused_without_an_option_that_series_do_not_have(tmp_path):
     with pytest.raises(InputError, match=r"series.csv:2: a quote opens here whose value spans 3 lines") as refused:
         read_series(path, SeriesFormat(), ["x"])
     assert "quoting" not in str(refused.value)
+
+
+SOURCES = {
+    "forecasting": lambda train, rest: SeriesFiles(train, SeriesFormat(id="id"), targets="x").read(),
+    "classification": lambda train, rest: LabelledSeriesFiles(
+        Files(train=train, **rest), SeriesFormat(id="id"), label="y"
+    ).read("train"),
+    "regression": lambda train, rest: NumberedSeriesFiles(
+        Files(train=train, **rest), SeriesFormat(id="id"), targets="y"
+    ).read("train"),
+}
+
+
+@pytest.mark.parametrize("read", SOURCES.values(), ids=SOURCES)
+def test_an_id_that_two_files_of_a_split_have_is_told(tmp_path, caplog, read):
+    """Files of other splits may number their series alike."""
+    one = written(tmp_path, "id,x,y\na,1,0\nb,2,1\nb,3,1\n")
+    other = written(tmp_path, "id,x,y\nb,2,1\nb,4,1\nc,2,0\na,4,0\n", "more.csv")
+    apart = written(tmp_path, "id,x,y\nd,2,1\n", "apart.csv")
+    rest = {name: written(tmp_path, "id,x,y\na,2,1\n", f"{name}.csv") for name in ("validation", "test")}
+    assert len(read([one, apart], rest)) == 3 and "In each file" not in caplog.text
+    assert len(read([one, other], rest)) == 5
+    assert f"more.csv: the id b stands in {one} too; so do 2 ids in all. In each file it is a series" in caplog.text

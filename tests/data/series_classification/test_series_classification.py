@@ -149,6 +149,18 @@ def test_files_that_a_table_names_are_series_of_any_length(tmp_path):
         LabelledSeriesFiles(table, features=["x", "label"])
 
 
+def test_arrays_of_integers_beside_floats_are_told(tmp_path, caplog):
+    table, arrays = tmp_path / "index.csv", [np.array([[0.25], [0.5]]), np.array([[8192], [16384]], dtype=np.int16)]
+    for name, kinds in (("floats", [0]), ("both", [0, 1])):
+        for row in range(8):
+            np.save(tmp_path / f"{row}.npy", arrays[kinds[row % len(kinds)]] + row)
+        table.write_text("file,label\n" + "".join(f"{row}.npy,{'ab'[row % 2]}\n" for row in range(8)))
+        caplog.clear()
+        LabelledSeriesFiles(Files(path=table), file="file", cut=Cut([0.5, 0.25, 0.25], 1)).read("train")
+        told = "index.csv:3: the values of 1.npy are integers of 16 bits, and those of 0.npy floats" in caplog.text
+        assert told == (name == "both")
+
+
 def test_what_cannot_be_classified_is_refused(tmp_path, series):
     alone = [(name, "walk", values) for name, _, values in series]
     with pytest.raises(InputError, match=r"has one class \(walk\); two or more"):
