@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ def read_wav(file: Path, rate: int) -> Sound:
         kind = other_kind(file, "a wav")
         reason = kind or " ".join(str(error).split())[:200]
         mend = "give a wav file" if kind else "convert it to PCM of 16 bits"
+        if "sound" in kind:
+            mend = f"convert it, such as by ffmpeg -i {shlex.quote(file.name)} {shlex.quote(file.stem + '.wav')}"
         raise InputError(f"{file} is no wav file that can be read: {reason}; {mend}") from error
     if not values.size:
         raise InputError(f"{file} has no sound")

@@ -10,6 +10,7 @@ _TABLE: Final = "export the table as CSV (UTF-8)"
 _TEXT: Final = "save its text as plain text (UTF-8)"
 _READ: Final = "rename it to end in .parquet, and read it as a table of data=classification or data=parallel"
 _DATASETS: Final = "load it by the library that wrote it and save it as parquet, csv or jsonl"
+_SOUND: Final = "give a file of text"
 _ENDINGS_OF_TEXT: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".md")
 _READ_AT_ONCE: Final = 1 << 16  # bytes
 _TAR_AT: Final = 257  # the position of a tar archive's mark
@@ -51,6 +52,16 @@ _KINDS: Final[dict[bytes, Kind]] = {
 }
 _BZIP2: Final = re.compile(rb"BZh[1-9]1AY&SY")
 _PICKLE: Final = re.compile(rb"\x80[\x02-\x05][\x95\x8a\x7d\x5d\x28\x63]")
+_SOUNDS: Final = {
+    "MP3": re.compile(
+        rb"ID3[\x02-\x04]\x00|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]"
+    ),  # a tag, or a frame of layer III
+    "FLAC": re.compile(rb"fLaC\x00"),
+    "Ogg": re.compile(rb"OggS\x00"),
+    "AIFF": re.compile(rb"FORM....AIF[FC]", re.DOTALL),
+    "AU": re.compile(rb"\.snd\x00"),
+    "MP4": re.compile(rb"\x00\x00\x00[\x08-\x80]ftyp"),
+}
 _ZIP: Final = b"PK\x03\x04"
 _IN_ZIP: Final = {  # bytes in an archive that tell its kind
     b"xl/": Kind("an Excel workbook (xlsx)", _TABLE),
@@ -72,6 +83,9 @@ def kind_of(beginning: bytes) -> Kind | None:
         return next((kind for mark, kind in _IN_ZIP.items() if mark in beginning), Kind("packed by zip", _UNPACK))
     if beginning[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return _TAR
+    for name, pattern in _SOUNDS.items():
+        if pattern.match(beginning):
+            return Kind(f"{name} sound", _SOUND)
     if _PICKLE.match(beginning):
         return Kind("a pickle of Python", _DATASETS)
     kind = next((kind for mark, kind in _KINDS.items() if beginning.startswith(mark)), None)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqlab.data import BabiFiles, Files, LanguageModelData, TextFiles, labelled_data, parallel_data, tagged_data
+from seqlab.data.formats.kinds import kind_of_file
 from seqlab.errors import InputError
 
 TABLE = "text,label\n" + "".join(f"the film {i} was {'good' if i % 2 else 'bad'},{i % 2}\n" for i in range(40))
@@ -67,6 +68,10 @@ KINDS = {
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500, r"an old Office file \(xls, doc\): export"),
     "pickle": (pickle.dumps([1, "a"]), "a pickle of Python"),
     "numpy": (numpy_file(), "a NumPy file"),
+    "mp3": (b"ID3\x04\0\0\0\0\0\x21TSSE" + b"\0" * 300, "MP3 sound: give a file of text"),
+    "mp3 without a tag": (b"\xff\xfb\x90\x64\0\x0f" + b"\0" * 300, "MP3 sound"),
+    "m4a": (b"\0\0\0\x1cftypM4A \0\0\2\0", "MP4 sound"),
+    "flac": (b"fLaC\0\0\0\x22\x10\0", "FLAC sound"),
     "git lfs": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
         "a pointer of Git LFS.*: run git lfs pull",
@@ -124,6 +129,10 @@ def test_a_table_under_a_wrong_name_is_told_what_it_is(tmp_path, name, content, 
 
 def test_text_that_begins_like_a_packed_file_is_text(tmp_path):
     (tmp_path / "a.txt").write_text("BZhang wrote this.\nPAR1 is a word.\n" * 20)
+    for number, text in enumerate(("ID3 is a tag.\n", "OggSound\n", "fLaC it is\n", "\ufeffGood.\n")):
+        file = tmp_path / f"{number}.txt"
+        file.write_text(text * 20, encoding="utf-16" if text[0] == "\ufeff" else "utf-8")
+        assert kind_of_file(file) == ""
     assert LanguageModelData(TextFiles(tmp_path / "a.txt")).summaries()[0].counts["documents"] == 1
 
 

@@ -55,11 +55,13 @@ def test_what_is_no_wav_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "pipe.wav").write_bytes(whole[:4] + endless + whole[8:40] + endless + whole[44:])
     assert len(read_wav(tmp_path / "pipe.wav", 8000).samples) == 4000
     written(tmp_path / "nan.wav", np.full(100, np.nan), kind=np.float32)
+    (tmp_path / "a b.mp3").write_bytes(b"ID3\x04\0" + b"\0" * 300)
     for name, error in (
         ("text.wav", "is no wav file that can be read: it seems to be text; give a wav file"),
         ("empty.wav", "is no wav file that can be read"),
         ("silent.wav", "has no sound"),
         ("nan.wav", "not finite"),
+        ("a b.mp3", r"it is MP3 sound; convert it, such as by ffmpeg -i 'a b\.mp3' 'a b\.wav'"),
         ("none.wav", "is not there; give a wav file"),
         ("cut.wav", "ends before the sound that its header promises"),
     ):
