@@ -1,7 +1,7 @@
 """Traces a step and its adjoint to one graph of ATen operations; PyTorch derives the adjoint."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -157,7 +157,6 @@ def _joint(
 ) -> fx.GraphModule:
     """The graph of a step and its adjoint for a batch of ``rows``; with ``lines``, each node knows the user's line."""
     from torch._functorch.aot_autograd import aot_export_joint_simple
-    from torch._functorch.compile_utils import fx_graph_cse
 
     with torch.inference_mode(False), torch.device("cpu"):
         examples = [torch.zeros(rows, size, dtype=dtype, requires_grad=True) for size in sizes]
@@ -193,12 +192,36 @@ def _joint(
         if name_of(node) in ("_assert_tensor_metadata", "_assert_scalar"):
             joint.graph.erase_node(node)
     joint.graph.eliminate_dead_code()
-    joint.graph = fx_graph_cse(joint.graph)
+    _compute_once(joint.graph)
     _add_missing_gradients(joint.graph, len(examples), flags)
     for node in joint.graph.nodes:
         if node.op == "get_attr":
             _inline_constant(joint, node)
     return joint
+
+
+def _compute_once(graph: fx.Graph) -> None:
+    """Computes once what the graph computes several times, other than its results: two of them are two tensors.
+
+    PyTorch's own pass does the same, and imports the whole of its compiler for it, half a second in each process.
+    """
+    results = set(graph.output_node().all_input_nodes)
+    first: dict[Hashable, fx.Node] = {}
+    for node in graph.nodes:
+        if node.op == "call_function" and node not in results:
+            same = first.setdefault((node.target, _key(node.args), _key(node.kwargs)), node)
+            if same is not node:
+                node.replace_all_uses_with(same)
+                graph.erase_node(node)
+
+
+def _key(value: Any) -> Hashable:
+    """A key of arguments: 1, 1.0 and True are three, and so are 0.0 and -0.0."""
+    if isinstance(value, dict):
+        return dict, *((name, _key(each)) for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple, *map(_key, value)
+    return type(value), repr(value) if isinstance(value, float) else value
 
 
 def _inline_constant(module: fx.GraphModule, node: fx.Node) -> None:
