@@ -10,6 +10,7 @@ from typing import Any
 from seqlab.config import build
 from seqlab.config.checks import check_settings
 from seqlab.config.trust import check_targets
+from seqlab.data.core.examples import ExampleData
 from seqlab.errors import InputError
 from seqlab.run import content, load
 from seqlab.run.loops import evaluate_splits
@@ -60,8 +61,12 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     prepare_process(run.config)
     changed = content.changed_data_files(run)
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
-    data_config = {**run.config["data"], **vocabulary, **run.spec.data_arguments()}
+    arguments = run.spec.data_arguments()
+    _check_arguments(run, arguments, overrides)
+    data_config = {**run.config["data"], **vocabulary, **arguments}
     data = build.build_data({**run.config, "data": data_config})
+    if isinstance(data, ExampleData):
+        data.trained = run.spec
     data.prepare_data()
     data.setup("test")
     if not changed and content.is_other_data(run, data, overrides):
@@ -77,6 +82,21 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
             f"{run.run_dir} was trained on data with {trained}, this data has {offered}: give data like it"
         )
     return data
+
+
+def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides: list[str]) -> None:
+    """Refuses an override of what the trained model decides, such as the columns that it reads."""
+    for name, trained in arguments.items():
+        given = run.config["data"].get(name)
+        if any(each.lstrip("+~").startswith(f"data.{name}=") for each in overrides) and not _is_same(given, trained):
+            raise InputError(
+                f"data.{name}={given}: a run is evaluated with that of its training, {trained}; leave it out, or give "
+                "files with those names"
+            )
+
+
+def _is_same(given: Any, trained: Any) -> bool:
+    return list(given) == list(trained) if isinstance(given, (list, tuple)) else [given] == list(trained)
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:

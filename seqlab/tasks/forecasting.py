@@ -1,5 +1,6 @@
 """Forecasting of series: quantiles of what comes."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from torchmetrics import Metric
 
 from seqlab.data.core.batch import pad
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec
-from seqlab.data.formats.missing import filled
+from seqlab.data.formats.missing import filled, warn_of_nothing
 from seqlab.data.formats.series import Series
 from seqlab.data.formats.times import shown_alike
 from seqlab.data.vocabulary.base import Vocabulary
@@ -21,6 +22,8 @@ from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutp
 from seqlab.tasks.devices import global_mean
 from seqlab.tasks.examples import Examples, table
 from seqlab.tasks.prediction import Prediction
+
+log = logging.getLogger("seqlab")
 
 
 def pinball(quantiles: Tensor, targets: Tensor, probabilities: Tensor) -> Tensor:
@@ -224,6 +227,7 @@ def answers(model: Forecaster, inputs: Tensor, lengths: Tensor, future: Tensor) 
 
 def _forecast(model: Forecaster, spec: ForecastSpec, series: Series) -> Prediction:
     origin = _origin(spec, series)
+    warn_of_nothing(series, spec.targets, max(0, origin - spec.context), origin)
     frames = filled(series, spec.features, spec.missing, model.input.standardize.mean.tolist(), origin)
     inputs, lengths = pad([frames[max(0, origin - spec.context) : origin]])
     future = inputs.new_zeros(1, spec.horizon, 0)
@@ -264,6 +268,12 @@ def _origin(spec: ForecastSpec, series: Series) -> int:
             raise InputError(
                 f"{series.places[-1]}: series {series.name} has {len(series) - origin} rows after its last target; "
                 f"give {spec.horizon}, the horizon, with {', '.join(spec.known)} and empty targets"
+            )
+        if (beyond := len(series) - origin - spec.horizon) > 0:
+            log.warning(
+                "%s: the forecast of series %s begins here, after its last target, and %d rows after its %d steps are "
+                "not read; leave them out, or fill in the targets that were seen",
+                *(series.places[origin], series.name, beyond, spec.horizon),
             )
     if not origin:
         raise InputError(f"{series.places[0]}: series {series.name} has no step with a target; give at least one")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from seqlab.data.core.batch import pad
-from seqlab.data.formats.missing import filled
+from seqlab.data.formats.missing import filled, warn_of_nothing
 from seqlab.data.formats.series import Series
 from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
 from seqlab.data.vocabulary.base import Vocabulary
@@ -156,6 +156,8 @@ class RegressionTask(SequenceTask):
         Raises:
             InputError: a series has missing values that training refused.
         """
+        for each in inputs:
+            warn_of_nothing(each, spec.features)
         frames = [filled(each, spec.features, spec.missing, spec.means, len(each)) for each in inputs]
         numbers: list[list[float]] = []
         for start in range(0, len(frames), _AT_ONCE):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqlab.data.core.batch import pad
 from seqlab.data.formats.clips import Clip
-from seqlab.data.formats.missing import filled
+from seqlab.data.formats.missing import filled, warn_of_nothing
 from seqlab.data.formats.series import Series
 from seqlab.data.series_classification.batch import SeriesClassSpec
 from seqlab.data.vocabulary.base import Vocabulary
@@ -106,4 +106,5 @@ def _frames(spec: SeriesClassSpec, sequence: Series | Clip) -> NDArray[np.float3
         raise InputError(f"{sequence.name} has no step; give it at least one")
     if isinstance(sequence, Clip):
         return sequence.values.astype(np.float32)
+    warn_of_nothing(sequence, spec.features)
     return filled(sequence, spec.features, spec.missing, spec.means, len(sequence))

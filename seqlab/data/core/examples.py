@@ -184,7 +184,14 @@ class ExampleData(LightningDataModule, ABC):
 
     Args:
         batching: how examples are put into batches.
+
+    Attributes:
+        trained: the spec of the trained model that these data are for, from which they take what training decided, such
+            as the means that stand for missing values; None where they are for training. It is set before anything is
+            read.
     """
+
+    trained: Any = None
 
     def __init__(self, batching: Batching = Batching()) -> None:
         super().__init__()

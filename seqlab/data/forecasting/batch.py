@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.data.core.batch import Spec
-from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, read_series
+from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, read_series, warn_of_other_steps
 
 
 @dataclass
@@ -48,6 +48,8 @@ class ForecastSpec(Spec):
         means: the mean of each feature in training.
         stds: its standard deviation.
         format: how files hold series, by the fields of ``SeriesFormat``.
+        steps: the steps of time of training's series, in words; empty where they have no times, or come at any times.
+        from_files: whether the series are read from the user's own files, by these names of columns.
     """
 
     kind: ClassVar[str] = "forecasting"
@@ -63,6 +65,8 @@ class ForecastSpec(Spec):
     means: tuple[float, ...]
     stds: tuple[float, ...]
     format: dict[str, Any]
+    steps: tuple[str, ...] = ()
+    from_files: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,6 +87,10 @@ class ForecastSpec(Spec):
             "observed": self.missing == "mask",
         }
 
+    def data_arguments(self) -> dict[str, Any]:
+        names = {"targets": self.targets, "covariates": self.covariates, "known": self.known}
+        return {name: list(columns) for name, columns in names.items()} if self.from_files else {}
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
@@ -91,7 +99,9 @@ class ForecastSpec(Spec):
         return {**names, "horizon": self.horizon, "context": self.context}
 
     def read_inputs(self, file: Path) -> list[Series]:
-        return read_series(file, SeriesFormat(**self.format), self.columns, len(self.known))
+        all_series = read_series(file, SeriesFormat(**self.format), self.columns, len(self.known))
+        warn_of_other_steps(all_series, self.steps)
+        return all_series
 
 
 def features_of(

@@ -15,10 +15,10 @@ from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, percent
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec, features_of
-from seqlab.data.forecasting.sources import SeriesSource
+from seqlab.data.forecasting.sources import SeriesFiles, SeriesSource
 from seqlab.data.forecasting.windows import WindowCut, naive_scales
 from seqlab.data.formats.missing import check_missing, filled
-from seqlab.data.formats.series import Series
+from seqlab.data.formats.series import Series, steps_of, warn_of_other_steps
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -93,7 +93,11 @@ class ForecastData(ExampleData):
             means=tuple(means.tolist()),
             stds=tuple(stds.tolist()),
             format=self.source.format.plain(),
+            steps=steps_of(self.series),
+            from_files=isinstance(self.source, SeriesFiles),
         )
+        if self.trained is not None:
+            warn_of_other_steps(self.series, self.trained.steps)
         self._inputs  # noqa: B018 - a missing value is refused
         return spec
 
@@ -114,7 +118,7 @@ class ForecastData(ExampleData):
 
     @cached_property
     def _inputs(self) -> list[NDArray[np.float32]]:
-        means = self._statistics[0].tolist()
+        means = self._statistics[0].tolist() if self.trained is None else self.trained.means
         return [filled(series, self._names, self.missing, means, len(series)) for series in self.series]
 
     @cached_property
@@ -172,7 +176,7 @@ class ForecastData(ExampleData):
         notes = []
         if inserted := sum(series.inserted for series in self.series):
             notes.append(f"{counted(inserted, 'steps')} in gaps of the times")
-        if len(steps := sorted({str(series.grid) for series in self.series})) > 1:
+        if len(steps := steps_of(self.series)) > 1:
             notes.append(f"steps differ from series to series ({', '.join(steps[:4])})")
         if short := sum(self._train_end(series) < self.cut.context + self.cut.horizon for series in self.series):
             notes.append(f"{counted(short, 'series')} shorter than data.context={self.cut.context}")

@@ -1,12 +1,15 @@
 """Missing values of series: refused, carried forward, or left for the model to be told of."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.series import Series
+from seqlab.data.formats.series import TIME_GAP, Series
 from seqlab.errors import InputError
+
+log = logging.getLogger("seqlab")
 
 MISSING_CHOICES = ("refuse", "forward", "mask")
 
@@ -54,6 +57,23 @@ def filled(
         carried = np.take_along_axis(values, rows.clip(0), 0)
         values = np.where(rows < 0, np.asarray(means), carried)
     return values.astype(np.float32)
+
+
+def warn_of_nothing(series: Series, names: Sequence[str], first: int = 0, end: int | None = None) -> None:
+    """Warns of a series without a single value among those that a model reads: its answer is about nothing.
+
+    Args:
+        series: the series.
+        names: of its features.
+        first: the first step that is read.
+        end: the step after the last one; None: all are read.
+    """
+    numbers = [number for number, name in enumerate(names) if name != TIME_GAP]
+    if np.isnan(series.values[first:end, numbers]).all():
+        log.warning(
+            "%s: series %s has no value in the steps that are read: the answer is what the model says of nothing",
+            *(series.places[first], series.name),
+        )
 
 
 def _after(series: Series, step: int) -> str:

@@ -1,7 +1,7 @@
 """Series of numbers in files: wide tables, long tables with an id, and arrays."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -58,8 +58,9 @@ class SeriesFormat:
         time: the column of times; None: rows follow each other, a step apart.
         time_format: how dates are written, as for ``datetime.strptime``; None: as numbers or in ISO 8601.
         id: the column that says which series a row is of; None: a file is one series.
-        time_gaps: whether rows may come at any times: the time since the row before, in commonest steps, is then one
-            more feature. Otherwise times make a grid, and a step that the file lacks is a missing value.
+        time_gaps: whether rows may come at any times: the time since the row before is then one more feature, in
+            seconds where times are dates, else in the numbers' own unit, and 0 at the first row. Otherwise times make a
+            grid, and a step that the file lacks is a missing value.
         encoding: of csv and tsv.
         separator: what stands between two values; None: by the file's ending.
         decimal: the decimal mark, "." or ",".
@@ -130,7 +131,8 @@ def series_of(
     values = np.stack([numbers(columns.column(n, "the data"), n, columns.places, form.decimal) for n in names], 1)
     times = None
     if form.time is not None:
-        times = read_times(columns.column(form.time, "data.time"), form.time, columns.places, form.time_format)
+        column = columns.column(form.time, "data.time")
+        times = read_times(column, form.time, columns.places, form.time_format, form.decimal)
     return [_series(each, form, num_known) for each in _by_id(file, columns, form, values, times)]
 
 
@@ -159,6 +161,30 @@ def warn_of_equal_ids(form: SeriesFormat, names: Mapping[Path, Sequence[str]]) -
             "%s: the %s %s stands in %s too%s. In each file it is a series of its own; where one file continues "
             "another, give their rows as one file",
             *(file, form.id, name, first[name], count),
+        )
+
+
+def steps_of(all_series: Iterable[Series]) -> tuple[str, ...]:
+    """The different steps of time of series, in words; none where they have no times, or rows come at any times.
+
+    A series of one row has no step.
+    """
+    return tuple(sorted({str(each.grid) for each in all_series if each.grid is not None and len(each) > 1}))
+
+
+def warn_of_other_steps(all_series: Sequence[Series], trained: Sequence[str]) -> None:
+    """Warns of series whose steps of time are none of training's: a model knows steps, not times.
+
+    Args:
+        all_series: the series.
+        trained: the steps of training's series, from :func:`steps_of`; empty: they had none.
+    """
+    others = [each for each in all_series if trained and steps_of([each]) and str(each.grid) not in trained]
+    if others:
+        log.warning(
+            "%s: the steps of series %s are of %s, and those of training of %s: to the model a step is a step; give "
+            "series like those of training",
+            *(others[0].places[0], others[0].name, others[0].grid, ", ".join(trained[:4])),
         )
 
 
@@ -192,10 +218,10 @@ def _series(series: Series, form: SeriesFormat, num_known: int) -> Series:
         return series
     check_forward(series.times, form.time, series.places)
     if form.time_gaps:
-        gaps = np.diff(series.times, prepend=series.times[:1]).astype(np.float64)
-        commonest = _commonest(gaps[1:]) if len(gaps) > 1 else 1.0
+        gaps = np.diff(series.times, prepend=series.times[:1])
+        unit = np.timedelta64(1, "s") if np.issubdtype(gaps.dtype, np.timedelta64) else 1.0  # the same for all series
         place = series.values.shape[1] - num_known
-        return replace(series, values=np.insert(series.values, place, gaps / commonest, axis=1))
+        return replace(series, values=np.insert(series.values, place, gaps / unit, axis=1))
     positions, grid = grid_of(series.times, form.time, series.places)
     steps = int(positions[-1]) + 1
     if steps == len(series):
@@ -212,8 +238,3 @@ def _series(series: Series, form: SeriesFormat, num_known: int) -> Series:
     places = [series.places[row] for row in before]
     times = grid.times(np.arange(steps))
     return Series(series.name, values, places, times, steps - len(series), grid)
-
-
-def _commonest(values: NDArray[np.float64]) -> float:
-    different, counts = np.unique(values, return_counts=True)
-    return float(different[int(counts.argmax())])

@@ -14,13 +14,17 @@ from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
 
-_ZONE: Final = re.compile(r"\d{2}:?\d{2}(?:[.,]\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
+_ZONE: Final = re.compile(
+    r"(?:[T\s]\d{2}|\d:\d{2})(?::?\d{2})*(?:[.,]\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE
+)  # after a time of day: 2026-11 is a month
 _DAYS_AS_NUMBERS: Final = {"%Y%m%d": (19000101, 21001231), "%Y%m": (190001, 210012)}
 _FEWEST_DAYS: Final = 28  # between two times of a monthly series
 _UNITS: Final = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[str], pattern: str | None) -> Any:
+def read_times(
+    column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[str], pattern: str | None, decimal: str = "."
+) -> Any:
     """The times of a column: numbers as float64, dates as datetime64.
 
     Dates are ISO 8601 (2026-11-29, 2026-11-29T18:30), or as ``pattern`` says. Others, such as 01/02/2026, may mean
@@ -32,6 +36,7 @@ def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence
         name: its name, for messages.
         places: the place of each value.
         pattern: the form of dates, as for ``datetime.strptime``; None: numbers or ISO 8601.
+        decimal: the decimal mark of numbers.
 
     Raises:
         InputError: a time is missing, or is neither a number nor a date of that form, some have a zone and others none,
@@ -49,8 +54,8 @@ def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence
             missing = int(np.flatnonzero(np.isnat(values))[0])
             raise InputError(f"{places[missing]}: {name} is missing; every row needs it")
         return _nanoseconds(values, name, places)
-    if pattern is None and (np.issubdtype(values.dtype, np.number) or _all_numbers(column)):
-        made = numbers(column, name, places)
+    if pattern is None and (np.issubdtype(values.dtype, np.number) or _all_numbers(column, decimal)):
+        made = numbers(column, name, places, decimal)
         if np.isnan(made).any():
             raise InputError(f"{places[int(np.flatnonzero(np.isnan(made))[0])]}: {name} is missing; every row needs it")
         _warn_of_dates(made, name, places)
@@ -58,10 +63,10 @@ def read_times(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence
     return _dates([str(value).strip() for value in column], name, places, pattern)
 
 
-def _all_numbers(column: Sequence[Any] | NDArray[Any]) -> bool:
+def _all_numbers(column: Sequence[Any] | NDArray[Any], decimal: str) -> bool:
     try:
         for value in column:
-            float(value)
+            float(value.replace(decimal, ".") if isinstance(value, str) else value)
     except (TypeError, ValueError):
         return False
     return True
@@ -265,22 +270,39 @@ def grid_of(times: NDArray[Any], name: str, places: Sequence[str]) -> tuple[NDAr
             days = times.astype("datetime64[D]")
             at_ends = bool(((days + 1).astype("datetime64[M]") != days.astype("datetime64[M]")).all())
             return (months - months[0]) // step, Grid(times[0], step, months=True, at_ends=at_ends)
-        offsets = (times - times[0]).astype(np.int64).astype(np.float64)
+        offsets, resolution = (times - times[0]).astype(np.int64).astype(np.float64), 1.0
     else:
-        offsets = times - times[0]
-    differences, counts = np.unique(np.diff(offsets), return_counts=True)
-    grid = Grid(times[0], float(differences[int(counts.argmax())]))
-    positions = offsets / grid.step
-    whole = np.rint(positions)
-    off = np.flatnonzero(np.abs(positions - whole) > 1e-4)
-    if off.size or len(np.unique(whole)) < len(whole):
-        at = int(off[0]) if off.size else int(np.flatnonzero(np.diff(whole) == 0)[0]) + 1
+        offsets, resolution = times - times[0], float(np.spacing(np.abs(times).max()))
+    gaps = np.diff(offsets)
+    differences, counts = np.unique(gaps, return_counts=True)
+    commonest = float(differences[int(counts.argmax())])
+    # Neighbours first: where times are long numbers, a step that is off by a rounding is off by whole steps at the end.
+    positions = np.concatenate([[0.0], np.cumsum(np.rint(gaps / commonest))])
+    exact = _exact_step(offsets, positions, commonest, resolution)
+    grid = Grid(times[0], exact)
+    off = np.flatnonzero(np.abs(offsets / exact - positions) > 1e-4 + 2 * resolution / exact)
+    if off.size or (np.diff(positions) == 0).any():
+        at = int(off[0]) if off.size else int(np.flatnonzero(np.diff(positions) == 0)[0]) + 1
         raise InputError(
             f"{places[at]}: {name} {shown(times[at])} lies between two steps of {grid}, the commonest step; mend it, "
             "or give data.time_gaps=true, which takes the rows as they are and lets the model read the time since the "
             "row before"
         )
-    return whole.astype(np.int64), grid
+    return positions.astype(np.int64), grid
+
+
+def _exact_step(
+    offsets: NDArray[np.float64], positions: NDArray[np.float64], commonest: float, resolution: float
+) -> float:
+    """The step without the rounding of times, if one serves them all: 0.1 where two times differ by 0.09999990463."""
+    if positions[-1] == 0:
+        return commonest
+    mean = float(offsets[-1] / positions[-1])
+    for digits in range(1, 16):
+        step = float(f"{mean:.{digits}g}")
+        if np.abs(positions * step - offsets).max() <= 2 * resolution:
+            return step
+    return commonest
 
 
 def _months(times: NDArray[Any]) -> NDArray[np.int64] | None:

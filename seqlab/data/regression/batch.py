@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlab.data.core.batch import Spec
-from seqlab.data.formats.series import Series, SeriesFormat, read_series
+from seqlab.data.formats.series import Series, SeriesFormat, read_series, warn_of_other_steps
 
 
 @dataclass
@@ -41,6 +41,7 @@ class RegressionSpec(Spec):
         target_means: the same of each target.
         target_stds: the same of each target.
         format: how files hold series, by the fields of ``SeriesFormat``.
+        steps: the steps of time of training's series, in words; empty where they have no times, or come at any times.
     """
 
     kind: ClassVar[str] = "regression"
@@ -55,6 +56,7 @@ class RegressionSpec(Spec):
     target_means: tuple[float, ...]
     target_stds: tuple[float, ...]
     format: dict[str, Any]
+    steps: tuple[str, ...] = ()
 
     def model_arguments(self) -> dict[str, Any]:
         return {
@@ -76,4 +78,6 @@ class RegressionSpec(Spec):
         return {"targets": list(self.targets), "features": list(self.features)}
 
     def read_inputs(self, file: Path) -> list[Series]:
-        return read_series(file, SeriesFormat(**self.format), self.columns or self.features)
+        all_series = read_series(file, SeriesFormat(**self.format), self.columns or self.features)
+        warn_of_other_steps(all_series, self.steps)
+        return all_series

@@ -17,7 +17,7 @@ from seqlab.data.core.labels import shortened
 from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.formats.missing import check_missing, filled
-from seqlab.data.formats.series import SeriesFormat
+from seqlab.data.formats.series import SeriesFormat, steps_of, warn_of_other_steps
 from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
 from seqlab.data.regression.generated import Adding
 from seqlab.data.regression.sources import NumberedSeries, NumberedSource
@@ -59,9 +59,11 @@ class RegressionData(ExampleData):
         targets = np.stack([row.targets for row in self.rows("train")])
         means, stds = feature_statistics(frames, self.source.features, self.source)
         target_means, target_stds = feature_statistics(targets, self.source.targets, self.source)
-        self._means = means.tolist()
+        self._means = means.tolist() if self.trained is None else self.trained.means
         for split in SPLITS:  # a missing value is refused
             self._inputs(split)
+            if self.trained is not None:
+                warn_of_other_steps([row.series for row in self.rows(split)], self.trained.steps)
         return RegressionSpec(
             columns=tuple(getattr(self.source, "columns", ())),
             features=tuple(self.source.features),
@@ -72,6 +74,7 @@ class RegressionData(ExampleData):
             target_means=tuple(target_means.tolist()),
             target_stds=tuple(target_stds.tolist()),
             format=asdict(self.source.format),
+            steps=steps_of(row.series for row in self.rows("train")),
         )
 
     def _inputs(self, split: str) -> list[NDArray[np.float32]]:
@@ -118,6 +121,8 @@ class RegressionData(ExampleData):
                 notes.append(f"{counted(missing, 'values')} missing ({percent(share)}), {done}")
             if inserted := sum(row.series.inserted for row in rows):
                 notes.append(f"{counted(inserted, 'steps')} in gaps of the times")
+            if len(lengths := steps_of(row.series for row in rows)) > 1:
+                notes.append(f"steps differ from series to series ({', '.join(lengths[:4])})")
             targets = np.stack([row.targets for row in rows])
             if split == "train":
                 constant = constant_features(np.concatenate([row.series.values for row in rows]), self.source.features)

@@ -11,7 +11,7 @@ from torch import Tensor
 from seqlab.data.core.batch import Spec
 from seqlab.data.formats.clips import Clip, ClipFormat, read_clip, warn_of_scale
 from seqlab.data.formats.labelled_series import read_numbers
-from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat
+from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, warn_of_other_steps
 from seqlab.errors import InputError
 
 
@@ -43,6 +43,7 @@ class SeriesClassSpec(Spec):
         features: the names of the features; empty where steps are pictures.
         missing: what is done about missing inputs: "refuse", "forward" or "mask".
         format: how files hold series or clips, by the fields of ``SeriesFormat`` or ``ClipFormat``.
+        steps: the steps of time of training's series, in words; empty where they have no times, or come at any times.
         num_examples: the number of sequences in each split.
         majority: for each split, the share of the class that is commonest in training: the accuracy of always giving
             that class.
@@ -58,6 +59,7 @@ class SeriesClassSpec(Spec):
     features: tuple[str, ...]
     missing: str
     format: dict[str, Any]
+    steps: tuple[str, ...] = ()
     num_examples: dict[str, int] | None = None
     majority: dict[str, float] | None = None
 
@@ -89,7 +91,9 @@ class SeriesClassSpec(Spec):
 
     def read_inputs(self, file: Path) -> list[Series] | list[Clip]:
         if not self.has_pictures:
-            return read_numbers(file, SeriesFormat(**self.format), columns_of(self.features), by_place=True)
+            all_series = read_numbers(file, SeriesFormat(**self.format), columns_of(self.features), by_place=True)
+            warn_of_other_steps(all_series, self.steps)
+            return all_series
         frames = read_clip(file, ClipFormat(**self.format))
         if frames.shape[1:] != self.frame:
             shapes = " and ".join(shown_frame(shape) for shape in (self.frame, frames.shape[1:]))

@@ -18,6 +18,7 @@ from seqlab.data.core.statistics import check_resolved, constant_features, featu
 from seqlab.data.core.summary import SplitSummary, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.missing import check_missing, filled
+from seqlab.data.formats.series import steps_of, warn_of_other_steps
 from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec, columns_of, shown_frame
 from seqlab.data.series_classification.sources import LabelledRow, LabelledSource, same_values
 from seqlab.errors import InputError
@@ -121,10 +122,14 @@ class SeriesClassData(ExampleData):
             features=tuple(self.source.features),
             missing=self.missing,
             format=self.source.format.plain(),
+            steps=() if self.has_pictures else steps_of(map(_series, self._rows["train"])),
             num_examples={split: len(targets) for split, targets in self._targets.items()},
             majority=majority_shares(self._targets),
         )
         self._inputs  # noqa: B018 - a missing value is refused
+        if self.trained is not None and not self.has_pictures:
+            for rows in self._rows.values():
+                warn_of_other_steps([*map(_series, rows)], self.trained.steps)
         return spec
 
     @cached_property
@@ -152,7 +157,8 @@ class SeriesClassData(ExampleData):
         """The inputs of series, with missing values handled; pictures are made when they are asked for."""
         if self.has_pictures:
             return {}
-        means, names = self._statistics[0].tolist(), self.source.features
+        means = self._statistics[0].tolist() if self.trained is None else self.trained.means
+        names = self.source.features
         return {
             split: [filled(_series(row), names, self.missing, means, len(row)) for row in rows]
             for split, rows in self._rows.items()
@@ -208,6 +214,8 @@ class SeriesClassData(ExampleData):
             notes.append(f"{counted(missing, 'values')} missing ({percent(share)}), {done}")
         if inserted := sum(each.inserted for each in series):
             notes.append(f"{counted(inserted, 'steps')} in gaps of the times")
+        if len(steps := steps_of(series)) > 1:
+            notes.append(f"steps differ from series to series ({', '.join(steps[:4])})")
         if split == "train":
             constant = constant_features(np.concatenate([each.values for each in series]), self.source.features)
             notes += [f"constant: {shortened(constant)}"] if constant else []

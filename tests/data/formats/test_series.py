@@ -46,7 +46,8 @@ def test_steps_that_the_file_lacks_are_missing_values_on_a_grid_of_days_or_month
 def test_with_time_gaps_rows_stay_and_the_time_since_the_row_before_stands_ahead_of_what_is_known(tmp_path):
     path = written(tmp_path, "day,y,holiday\n2026-01-01,1,0\n2026-01-02,2,1\n2026-01-03,3,0\n2026-01-03T12:00,4,1\n")
     (series,) = read_series(path, SeriesFormat(time="day", time_gaps=True), ["y", "holiday"], num_known=1)
-    np.testing.assert_array_equal(series.values, [[1, 0, 0], [2, 1, 1], [3, 1, 0], [4, 0.5, 1]])
+    day = 86_400
+    np.testing.assert_array_equal(series.values, [[1, 0, 0], [2, day, 1], [3, day, 0], [4, day / 2, 1]])
 
 
 def test_parquet_npy_and_other_text_hold_the_same_series(tmp_path):
@@ -174,6 +175,20 @@ def test_a_quote_is_refused_without_an_option_that_series_do_not_have(tmp_path):
     with pytest.raises(InputError, match=r"series.csv:2: a quote opens here whose value spans 3 lines") as refused:
         read_series(path, SeriesFormat(), ["x"])
     assert "quoting" not in str(refused.value)
+
+
+def test_gaps_of_all_series_have_one_unit(tmp_path):
+    """A model that reads the time since the row before can tell fast series from slow ones."""
+    path = written(
+        tmp_path,
+        "id,t,x\n" + "".join(f"{name},{step * row},1\n" for name, step in (("a", 1), ("b", 10)) for row in range(3)),
+    )
+    fast, slow = read_series(path, SeriesFormat(time="t", id="id", time_gaps=True), ["x"])
+    assert fast.values[:, 1].tolist() == [0, 1, 1] and slow.values[:, 1].tolist() == [0, 10, 10]
+    (tail,) = read_series(
+        written(tmp_path, "t,x\n5,1\n5.25,1\n9,1\n", "tail.csv"), SeriesFormat(time="t", time_gaps=True), ["x"]
+    )
+    assert tail.values[:, 1].tolist() == [0, 0.25, 3.75]
 
 
 SOURCES = {

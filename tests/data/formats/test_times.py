@@ -1,0 +1,62 @@
+"""Times that were read as something else: months as zones, long numbers as other steps, commas as texts."""
+
+import numpy as np
+import pytest
+
+from seqlab.data.formats.times import grid_of, read_times
+from seqlab.errors import InputError
+
+
+def read(texts, pattern=None, decimal="."):
+    return read_times(texts, "t", [f"a:{number + 2}" for number in range(len(texts))], pattern, decimal)
+
+
+def grid(times):
+    return grid_of(np.asarray(times), "t", [f"a:{number + 2}" for number in range(len(times))])
+
+
+@pytest.mark.parametrize(
+    "texts", [["1900-06", "1901-06"], ["2000-01", "2000-02", "2000-03"], ["2026-11-29", "2026-11-30"]]
+)
+def test_a_month_or_a_day_is_no_zone(texts, caplog):
+    times = read(texts)
+    assert [str(time)[: len(texts[0])] for time in times] == texts and not caplog.text
+    assert [str(time)[10:16] for time in times] == ["T00:00"] * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-11-29T18+01", 18),
+        ("2026-11-29 18:30+01:00", 18),
+        ("2026-11-29 18:30:05.250 +0100", 18),
+        ("20261129T183005+01", 18),
+        ("2026-11-29T18:30Z", 18),
+        ("2026-11-29T18:30", 18),
+    ],
+)
+def test_a_zone_after_a_time_of_day_is_one_and_times_stand_as_written(text, hour):
+    (time,) = read([text])
+    assert int(str(time)[11:13]) == hour
+
+
+def test_times_may_have_decimal_commas():
+    assert read(["0,0", "0,5", "1"], decimal=",").tolist() == [0.0, 0.5, 1.0]
+    with pytest.raises(InputError, match=r"a:2: t is '0,0'"):
+        read(["0,0", "0,5"])
+
+
+def test_steps_of_long_numbers_are_not_those_of_their_rounding():
+    """Ten a second for two hours, as seconds since 1970: neighbours differ by 0.09999990463 or 0.1000001431."""
+    times = np.round(1_700_000_000 + np.arange(72_000) / 10, 1)
+    positions, found = grid(np.delete(times, [5, 6, 50_000]))
+    assert found.step == 0.1 and str(found) == "0.1"
+    assert positions.tolist() == np.delete(np.arange(72_000), [5, 6, 50_000]).tolist()
+    np.testing.assert_allclose(found.times(np.array([71_999])), times[-1:], atol=1e-6)
+    positions, found = grid([0.0, 0.1, 0.2, 0.30000000000000004, 0.4])
+    assert found.step == 0.1 and positions.tolist() == [0, 1, 2, 3, 4]
+    assert grid([1.0, 2.0, 3.00005])[1].step == 1.0
+    with pytest.raises(InputError, match=r"a:5: t 3\.01 lies between two steps of 1"):
+        grid([0.0, 1.0, 2.0, 3.01])
+    with pytest.raises(InputError, match="lies between two steps of 1"):  # and no drift is taken for a step
+        grid(np.cumsum([0.0, 1.0, 1.0, *[1.003] * 200, *[1.0] * 300]))
