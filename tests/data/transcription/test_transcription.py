@@ -150,6 +150,10 @@ def test_recordings_come_with_what_is_said_in_them(table):
     unique = of_table(table, "data.speaker=who", "data.split_unique=true", "data.split=[0.5,0.25,0.25]")
     speakers = [{row.speaker for row in unique.rows(split)} for split in SPLITS]
     assert not speakers[0] & speakers[1] and not speakers[1] & speakers[2] and not speakers[0] & speakers[2]
+    marks = ["\n", *[" \n", "\u00a0\n", "\u200b\n", "\n"] * 5]  # white space, and a character of no width
+    table.write_text("".join(map("".join, zip(table.read_text().splitlines(), marks, strict=True))))
+    padded = of_table(table, "data.speaker=who", "data.split_unique=true", "data.split=[0.5,0.25,0.25]")
+    assert [{row.speaker for row in padded.rows(split)} for split in SPLITS] == speakers
 
 
 def test_what_cannot_be_transcribed_is_refused_with_its_place(table):
