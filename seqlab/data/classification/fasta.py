@@ -14,12 +14,13 @@ from seqlab.data.classification.sources import cut_reading
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.folds import Folds
 from seqlab.data.core.inputs import flat
-from seqlab.data.core.labels import LabelNames
+from seqlab.data.core.labels import LabelNames, strip_label
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.bases import BaseReading, strand_key
 from seqlab.data.formats.fasta import FastaRecord, read_fasta
-from seqlab.data.formats.number_columns import is_missing, read_columns
+from seqlab.data.formats.ids import read_ids
+from seqlab.data.formats.number_columns import read_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
 from seqlab.data.formats.tables import LabelledText
 from seqlab.errors import InputError
@@ -171,7 +172,7 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
     def _label_of(self, record: FastaRecord, names: LabelNames, table: "Mapping[str, _Labelled] | None") -> str | None:
         """The class of a record; None for one that is to be left out."""
         if table is not None:
-            if (labelled := table.get(record.name)) is not None:
+            if (labelled := table.get(strip_label(record.name))) is not None:
                 labelled.records += 1
                 return labelled.label
             where = f"{record.name!r} is not in the column {self._labels.id} of {self._table}"
@@ -186,12 +187,11 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
 
     def _read_table(self, file: Path, names: LabelNames) -> "dict[str, _Labelled]":
         columns = read_columns(file, self._encoding, self._separator)
-        ids, labels = columns.column(self._labels.id, "data.id"), columns.column(self._labels.label, "data.label")
+        ids = read_ids(columns, self._labels.id, "data.id", "every row names a record")
+        labels = columns.column(self._labels.label, "data.label")
         table: dict[str, _Labelled] = {}
-        for key, value, place in zip(ids, labels, columns.places, strict=True):
-            if is_missing(key):
-                raise InputError(f"{place}: {self._labels.id} is empty; every row names a record")
-            name, plain = str(_plain(key)).strip(), _plain(value)
+        for name, value, place in zip(ids, labels, columns.places, strict=True):
+            plain: Any = value.item() if isinstance(value, np.generic) else value
             label = names.name(plain, place, written=isinstance(plain, str))
             if (other := table.setdefault(name, _Labelled(label, place))).label != label:
                 raise InputError(
@@ -222,8 +222,3 @@ class _Labelled:
     label: str
     place: str
     records: int = 0
-
-
-def _plain(value: Any) -> Any:
-    """A value of a column as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seqlab.data.formats.kinds import other_kind
 from seqlab.errors import InputError
 
-_FULL_SCALE: Final = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.int64): 2.0**63}
+_MOST: Final = 16.0  # of floating point: sound that goes a little beyond 1 is common, 24 dB beyond it is another scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,8 @@ def read_wav(file: Path, rate: int) -> Sound:
         rate: samples a second.
 
     Raises:
-        InputError: the file is not there, no wav file, compressed, empty, or has values that are not finite.
+        InputError: the file is not there, no wav file, compressed, empty, or has values that are not finite or far
+            beyond -1 to 1.
     """
     from scipy.io import wavfile
 
@@ -66,6 +67,10 @@ def read_wav(file: Path, rate: int) -> Sound:
     samples = _scaled(values)
     if not np.isfinite(samples).all():
         raise InputError(f"{file} has values that are not finite")
+    peak = float(np.abs(samples).max())
+    if peak > _MOST:
+        mend = "divide them by their full scale, such as 32768 for those of 16 bits, and save it anew"
+        raise InputError(f"{file} has values up to {peak:g}, and a wav file of floating point holds -1 to 1: {mend}")
     if samples.ndim == 2:
         if samples.shape[1] > 1:
             changed.append("mixed from several channels")
@@ -86,10 +91,12 @@ def _is_cut_off(warning: str) -> bool:
 
 
 def _scaled(values: NDArray[Any]) -> NDArray[np.float64]:
-    """The values between -1 and 1; those of 8 bits are unsigned in wav files."""
-    if values.dtype == np.uint8:
-        return (values.astype(np.float64) - 128.0) / 128.0
-    return values.astype(np.float64) / _FULL_SCALE.get(values.dtype, 1.0)
+    """The values between -1 and 1, in either byte order; those of 8 bits are unsigned in wav files."""
+    scaled = values.astype(np.float64)
+    if values.dtype.kind == "f":
+        return scaled
+    full_scale = 2.0 ** (8 * values.dtype.itemsize - 1)
+    return (scaled - full_scale if values.dtype.kind == "u" else scaled) / full_scale
 
 
 def resampled(samples: NDArray[Any], rate: int, wanted: int) -> NDArray[np.float64]:

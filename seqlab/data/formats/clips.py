@@ -235,9 +235,12 @@ def _of_folder(folder: Path) -> NDArray[Any]:
 
 
 def _frame(file: Path, picture: Any) -> NDArray[Any]:
-    """A picture as ``(C, H, W)``: one channel of grey or three of colour."""
+    """A picture as ``(C, H, W)``: one channel of grey or three of colour, upright as a viewer shows it."""
+    from PIL import ImageOps
+
     if getattr(picture, "n_frames", 1) > 1:
         raise InputError(f"{file} has {picture.n_frames} pictures; save each as a file of its own")
+    picture = ImageOps.exif_transpose(picture)
     if "transparency" in picture.info:
         picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
     mode = picture.mode

@@ -2,9 +2,11 @@
 
 import logging
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,25 @@ log = logging.getLogger("seqlab")
 
 _LATE = Fraction(1, 8)  # of a step
 _MOST_STEPS = 1 << 20  # of a piece: a wrong time signature can make a file of any length
+_DRUMS: Final = 10  # the channel of drums, counted from 1
+
+
+class _Note(NamedTuple):
+    """A note: its MIDI pitch, and when it begins and ends, in quarter notes."""
+
+    pitch: int
+    start: Fraction
+    end: Fraction
+
+
+class _Key(NamedTuple):
+    """What one key of a channel does in a track: the tick of each event, and whether it strikes the key."""
+
+    ticks: list[int]
+    strikes: list[bool]
+
+
+_Keys = dict[tuple[int, int], _Key]  # by channel and pitch
 
 
 def music21() -> Any:
@@ -35,8 +56,9 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
     """The piano roll of a MIDI file, ``(T, K)`` of 0 and 1: which keys sound at each step.
 
     A step is looked at an eighth of its length after its beginning, so that a note counts that is played a little late.
-    Tempo, loudness, instruments and voices are left out, and so are drums. A log line says how many notes are too short
-    to sound at any step.
+    A key sounds from the first of overlapping notes to the end of the last. Tempo, loudness, instruments and voices are
+    left out, and so are drums (channel 10). Log lines say how many notes are too short to sound at any step, and how
+    many are never ended, which sound to the end of their track.
 
     Args:
         file: a MIDI file.
@@ -44,7 +66,8 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
         keys: the MIDI pitches of a roll, such as ``range(21, 109)`` of a piano.
 
     Raises:
-        InputError: the file is not there or no MIDI file, has no note, or a note is outside of ``keys``.
+        InputError: the file is not there or no MIDI file, counts time in other units than quarter notes,
+            has no note but drums, or a note is outside of ``keys``.
     """
     if not file.is_file():
         raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a MIDI file")
@@ -56,16 +79,74 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
     try:
         midi = library.midi.MidiFile()
         midi.readstr(content)
-        score = library.midi.translate.midiFileToStream(midi, quantizePost=False)
+        tracks = [_keys_of(track.events) for track in midi.tracks]
     except Exception as error:  # music21 raises errors of many kinds for a broken file
         raise InputError(f"{file} is a broken MIDI file: {' '.join(str(error).split())[:200]}") from error
-    roll, unheard = roll_of(score, str(file), steps_per_quarter, keys)
+    quarter = midi.ticksPerQuarterNote
+    if midi.ticksPerSecond or not quarter:
+        raise InputError(f"{file} does not count time in ticks of a quarter note; save it with these, as 480 a quarter")
+    notes, num_unended = _notes_of(tracks, quarter)
+    if not notes and any(channel == _DRUMS for keys_of_track, _ in tracks for channel, _ in keys_of_track):
+        raise InputError(f"{file} has no note but those of drums (channel 10), which are left out; leave out the file")
+    if num_unended:
+        log.warning("%s: notes that are never ended, and sound to the end of their track: %d", file, num_unended)
+    roll, unheard = _roll(notes, str(file), steps_per_quarter, keys)
     if unheard:
         log.warning(
             "%s: notes too short to sound at any step: %d; a larger data.steps_per_quarter has more of them",
             *(file, unheard),
         )
     return roll
+
+
+def _notes_of(tracks: Iterable[tuple[_Keys, int]], quarter: int) -> tuple[list[_Note], int]:
+    """The notes of all tracks without drums, and how many of them are never ended."""
+    notes = []
+    num_unended = 0
+    for keys, last_tick in tracks:
+        for (channel, pitch), key in keys.items():
+            if channel == _DRUMS:
+                continue
+            spans, unended = _spans(key)
+            num_unended += len(unended)
+            spans += [(start, last_tick) for start in unended]
+            notes += [_Note(pitch, Fraction(start, quarter), Fraction(end, quarter)) for start, end in spans]
+    return notes, num_unended
+
+
+def _keys_of(events: Iterable[Any]) -> tuple[_Keys, int]:
+    """What each key of a track does, and the tick at which the track ends."""
+    keys: defaultdict[tuple[int, int], _Key] = defaultdict(lambda: _Key([], []))
+    tick = 0
+    for event in events:
+        if event.isDeltaTime():
+            tick += event.time
+        elif event.isNoteOn() or event.isNoteOff():
+            key = keys[event.channel, event.pitch]
+            key.ticks.append(tick)
+            key.strikes.append(event.isNoteOn())
+    return dict(keys), tick
+
+
+def _spans(key: _Key) -> tuple[list[tuple[int, int]], Sequence[int]]:
+    """The first and last tick of each note of a key, and the first ticks of notes that are never ended.
+
+    Notes end in the order in which they began. Where that leaves a note without its end, as in files that strike a
+    sounding key again and end it once, an end is that of all notes that began before it.
+    """
+    for ends_all in (False, True):
+        spans: list[tuple[int, int]] = []
+        sounding: list[int] = []
+        for tick, strikes in zip(key.ticks, key.strikes, strict=True):
+            if strikes:
+                sounding.append(tick)
+                continue
+            earlier = sum(start < tick for start in sounding) if ends_all else 1
+            spans += [(start, tick) for start in sounding[: max(earlier, 1)]]
+            del sounding[: max(earlier, 1)]
+        if not sounding:
+            break
+    return spans, sounding
 
 
 def roll_of(score: Any, name: str, steps_per_quarter: int, keys: range) -> tuple[NDArray[np.uint8], int]:
@@ -75,28 +156,39 @@ def roll_of(score: Any, name: str, steps_per_quarter: int, keys: range) -> tuple
         InputError: there is no note, or a note is outside of ``keys``.
     """
     notes = []
-    end = Fraction(0)
     for element in score.flatten().notes:
         if "Unpitched" in element.classes or "PercussionChord" in element.classes:
             continue
-        start = _fraction(element.offset) * steps_per_quarter
-        stop = start + _fraction(element.quarterLength) * steps_per_quarter
-        end = max(end, stop)
-        notes += [(int(pitch.midi), math.ceil(start - _LATE), math.ceil(stop - _LATE)) for pitch in element.pitches]
+        start = _fraction(element.offset)
+        end = start + _fraction(element.quarterLength)
+        notes += [_Note(int(pitch.midi), start, end) for pitch in element.pitches]
+    return _roll(notes, name, steps_per_quarter, keys)
+
+
+def _roll(notes: Sequence[_Note], name: str, steps_per_quarter: int, keys: range) -> tuple[NDArray[np.uint8], int]:
+    """The piano roll of notes, and how many of them sound at no step."""
     if not notes:
         raise InputError(f"{name} has no note")
-    outside = next((pitch for pitch, _, _ in notes if pitch not in keys), None)
+    outside = next((note.pitch for note in notes if note.pitch not in keys), None)
     if outside is not None:
         wanted = f"{keys.start} to {keys.stop - 1}"
         raise InputError(f"{name}: the pitch {outside} is outside of {wanted}; transpose the piece")
-    steps = max(math.ceil(end - _LATE), 1)
+    steps = max(_step(max(note.end for note in notes), steps_per_quarter), 1)
     if steps > _MOST_STEPS:
         more = f"more than {_MOST_STEPS:,}"
         raise InputError(f"{name} has {steps:,} steps, {more}; give a smaller data.steps_per_quarter")
     roll = np.zeros((steps, len(keys)), dtype=np.uint8)
-    for pitch, first, last in notes:
-        roll[first:last, pitch - keys.start] = 1
-    return roll, sum(first >= last for _, first, last in notes)
+    unheard = 0
+    for note in notes:
+        first, last = _step(note.start, steps_per_quarter), _step(note.end, steps_per_quarter)
+        roll[first:last, note.pitch - keys.start] = 1
+        unheard += first >= last
+    return roll, unheard
+
+
+def _step(quarters: Fraction, steps_per_quarter: int) -> int:
+    """The first step that is looked at no earlier than a time."""
+    return math.ceil(quarters * steps_per_quarter - _LATE)
 
 
 def _fraction(quarters: Any) -> Fraction:

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.number_columns import Columns, is_missing, numbers, read_columns
+from seqlab.data.formats.ids import read_ids
+from seqlab.data.formats.number_columns import Columns, numbers, read_columns
 from seqlab.data.formats.separators import separator_of
 from seqlab.data.formats.times import Grid, check_forward, grid_of, read_times, shown
 from seqlab.errors import InputError
@@ -204,10 +205,8 @@ def rows_by_id(columns: Columns, id_column: str) -> dict[str, list[int]]:
         InputError: there is no such column, or a row has no id.
     """
     rows: dict[str, list[int]] = {}
-    for number, each in enumerate(columns.column(id_column, "data.id")):
-        name = str(each).strip()
-        if is_missing(each) or name == "nan":
-            raise InputError(f"{columns.places[number]}: {id_column} is empty; every row needs the id of its series")
+    ids = read_ids(columns, id_column, "data.id", "every row needs the id of its series")
+    for number, name in enumerate(ids):
         rows.setdefault(name, []).append(number)
     return rows
 

@@ -16,6 +16,7 @@ from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.audio import read_wav
+from seqlab.data.formats.ids import read_ids
 from seqlab.data.formats.number_columns import is_missing, written_columns
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.separators import Writing
@@ -109,21 +110,20 @@ class Recordings(FileSource, RowSource[Utterance]):
     def _rows(self, table: Path) -> list[Utterance]:
         columns = written_columns(table, self._writing)
         names, texts = columns.column(self._audio, "data.audio"), columns.column(self._text, "data.text")
-        speakers = [None] * len(columns) if self._speaker is None else columns.column(self._speaker, "data.speaker")
+        speakers: Sequence[str | None] = [None] * len(columns)
+        if self._speaker is not None:
+            speakers = read_ids(columns, self._speaker, "data.speaker", "say who speaks, or leave out data.speaker")
         rows = []
         for name, text, speaker, place in zip(names, texts, speakers, columns.places, strict=True):
             if is_missing(name):
                 raise InputError(f"{place}: {self._audio} is empty; every row names a wav file")
-            if self._speaker is not None and is_missing(speaker):
-                raise InputError(f"{place}: {self._speaker} is empty; say who speaks, or leave out data.speaker")
             if is_missing(text):
                 raise InputError(f"{place}: {self._text} is empty; write what is said, or leave the row out")
             try:
                 sound = read_wav(table.parent / str(name), self.rate)
             except InputError as error:
                 raise InputError(f"{place}: {error}") from error
-            who = None if speaker is None else str(speaker)
-            rows.append(Utterance(sound.samples, str(text).strip(), place, sound.changed, who))
+            rows.append(Utterance(sound.samples, str(text).strip(), place, sound.changed, speaker))
         return rows
 
     def files(self) -> list[Path]:

@@ -152,6 +152,9 @@ def test_a_table_is_told_where_it_and_the_records_do_not_match(tmp_path, file, c
     (tmp_path / "t.csv").write_text("id,label\ns0,x\ns1,y\ns0,y\n")
     with pytest.raises(InputError, match=r"t\.csv:4: 's0' is y here and x at .*t\.csv:2; give it one class"):
         fasta_data(file, label_table=tmp_path / "t.csv").prepare_data()
+    (tmp_path / "t.csv").write_text("id,label\ns0,x\n\u200bs0\u00a0,y\n")
+    with pytest.raises(InputError, match=r"t\.csv:3: 's0' is y here and x at .*t\.csv:2; give it one class"):
+        fasta_data(file, label_table=tmp_path / "t.csv").prepare_data()
     (tmp_path / "t.csv").write_text("id,label\ns0,x\n ,y\n")
     with pytest.raises(InputError, match=r"t\.csv:3: id is empty; every row names a record"):
         fasta_data(file, label_table=tmp_path / "t.csv").prepare_data()

@@ -31,6 +31,19 @@ def test_colours_are_channels_and_whole_alpha_is_dropped(tmp_path):
     np.testing.assert_array_equal(frames, np.stack([pixels.transpose(2, 0, 1)] * 2))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_frames_are_turned_upright_as_a_viewer_shows_them(tmp_path, kind):
+    pixels = np.array([[0, 100, 200], [50, 150, 250]], dtype=kind)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    (tmp_path / "clip").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "clip" / "1.png", exif=exif)
+    Image.fromarray(np.rot90(pixels, -1).copy()).save(tmp_path / "clip" / "2.png")
+    turned, upright = read_clip(tmp_path / "clip")
+    assert turned.shape == (1, 3, 2)
+    np.testing.assert_array_equal(turned, upright)
+
+
 def test_arrays_with_and_without_channels_keep_their_numbers(tmp_path):
     clip = np.random.default_rng(0).random((5, 4, 6))
     np.save(tmp_path / "grey.npy", clip)

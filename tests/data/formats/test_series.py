@@ -32,6 +32,14 @@ def test_a_long_table_has_a_series_for_each_id_whose_rows_may_be_mixed(tmp_path)
     assert [(each.name, each.values[:, 0].tolist()) for each in series] == [("b", [10, 20, 30]), ("a", [1, 2])]
 
 
+def test_ids_are_one_where_white_space_and_characters_of_no_width_alone_differ(tmp_path):
+    path = written(tmp_path, "shop,sales\ncaf\u00e9,1\n\u200bcafe\u0301\u00a0,2\n")
+    (series,) = read_series(path, SeriesFormat(id="shop"), ["sales"])
+    assert series.values[:, 0].tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"csv:3: shop is empty; every row needs the id"):
+        read_series(written(tmp_path, "shop,sales\na,1\n\u200b,2\n"), SeriesFormat(id="shop"), ["sales"])
+
+
 def test_steps_that_the_file_lacks_are_missing_values_on_a_grid_of_days_or_months(tmp_path):
     path = written(tmp_path, "day,y\n2026-01-31,1\n2026-02-28,2\n2026-04-30,4\n")
     (series,) = read_series(path, BY_DAY, ["y"])

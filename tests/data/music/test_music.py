@@ -1,5 +1,7 @@
 """Pieces of music: what is read of files, how streams are cut, and what is never predicted."""
 
+import struct
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -90,6 +92,88 @@ def test_what_is_written_as_midi_reads_back_the_same(tmp_path, caplog):
     assert coarse.shape == (6, 88) and coarse[0:2, 39].all() and coarse[1, 43] and not coarse[2:, 43].any()
     with pytest.raises(InputError, match="nothing sounds"):
         write_midi(roll * 0, tmp_path / "silent.mid", 1, PIANO)
+
+
+ON, OFF = 64, 0  # velocities
+
+
+def midi_of(file, *tracks, form=1, division=480):
+    """A MIDI file of tracks, each the events (tick, channel from 1, key, velocity) in order, in running status."""
+    chunks = []
+    for events in tracks:
+        now, content, status = 0, b"", None
+        for tick, channel, key, velocity in events:
+            wait = tick - now
+            content += bytes([wait >> 7 | 128, wait & 127])
+            content += b"" if status == channel else bytes([0x90 | channel - 1])
+            content += bytes([key, velocity])
+            now, status = tick, channel
+        content += b"\x00\xff\x2f\x00"
+        chunks.append(b"MTrk" + struct.pack(">I", len(content)) + content)
+    file.write_bytes(b"MThd" + struct.pack(">IHHH", 6, form, len(tracks), division) + b"".join(chunks))
+    return file
+
+
+def sounding(file):
+    """The steps of a sixteenth at which each key sounds."""
+    roll = read_midi(file, 4, PIANO)
+    return {key + 21: np.flatnonzero(roll[:, key]).tolist() for key in np.flatnonzero(roll.any(0)).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("tracks", "form"),
+    [
+        (
+            [
+                [
+                    (0, 1, 60, ON),
+                    (0, 10, 36, ON),
+                    (0, 2, 64, ON),
+                    (480, 10, 36, OFF),
+                    (480, 1, 60, OFF),
+                    (960, 2, 64, OFF),
+                ]
+            ],
+            0,
+        ),
+        ([[(0, 10, 36, ON), (0, 1, 60, ON), (480, 1, 60, OFF)], [(0, 2, 64, ON), (960, 2, 64, OFF)]], 1),
+    ],
+)
+def test_notes_that_are_struck_together_with_a_drum_are_kept_and_drums_are_not(tmp_path, tracks, form):
+    file = midi_of(tmp_path / "a.mid", *tracks, form=form)
+    assert sounding(file) == {60: [0, 1, 2, 3], 64: [*range(8)]}
+
+
+@pytest.mark.parametrize(
+    ("events", "steps"),
+    [
+        ([(0, ON), (480, ON), (500, OFF), (960, OFF)], range(8)),  # legato
+        ([(0, ON), (480, ON), (480, OFF), (960, OFF)], range(8)),
+        ([(0, ON), (480, OFF), (480, ON), (960, OFF)], range(8)),
+        ([(0, ON), (240, ON), (480, OFF), (960, ON), (1440, OFF)], [*range(4), *range(8, 12)]),  # two notes end at once
+        ([(0, OFF), (0, ON), (480, OFF), (480, OFF), (960, ON), (1440, OFF)], [*range(4), *range(8, 12)]),
+    ],
+)
+def test_a_key_sounds_from_the_first_of_overlapping_notes_to_the_end_of_the_last(tmp_path, events, steps, caplog):
+    file = midi_of(tmp_path / "a.mid", [(tick, 1, 60, velocity) for tick, velocity in events])
+    assert sounding(file) == {60: list(steps)} and not caplog.text
+    halves = [(0, 1, 60, ON), (500, 1, 60, OFF)], [(480, 1, 60, ON), (960, 1, 60, OFF)]
+    assert sounding(midi_of(tmp_path / "b.mid", *halves)) == {60: [*range(8)]}
+
+
+def test_a_note_that_is_never_ended_sounds_to_the_end_of_its_track_and_is_counted(tmp_path, caplog):
+    file = midi_of(tmp_path / "a.mid", [(0, 1, 60, ON), (480, 1, 62, ON), (960, 1, 62, OFF)])
+    assert sounding(file) == {60: [*range(8)], 62: [4, 5, 6, 7]}
+    assert "notes that are never ended, and sound to the end of their track: 1" in caplog.text
+
+
+def test_files_without_a_melody_or_quarter_notes_are_refused(tmp_path):
+    drum, note = ([(0, channel, 36, ON), (480, channel, 36, OFF)] for channel in (10, 1))
+    with pytest.raises(InputError, match=r"no note but those of drums \(channel 10\).*leave out the file"):
+        read_midi(midi_of(tmp_path / "drums.mid", drum), 4, PIANO)
+    for division in (0, 0xE719):  # 25 frames a second of 25 ticks
+        with pytest.raises(InputError, match="save it with these, as 480 a quarter"):
+            read_midi(midi_of(tmp_path / "film.mid", note, division=division), 4, PIANO)
 
 
 def test_files_that_are_no_music_are_refused_in_one_line(tmp_path):

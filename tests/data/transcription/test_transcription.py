@@ -1,6 +1,7 @@
 """Recordings: what is heard of a wav file, frames of sound, and what cannot be transcribed."""
 
 import io
+import struct
 import tarfile
 
 import numpy as np
@@ -34,6 +35,30 @@ def test_a_sound_is_the_same_in_every_width(tmp_path, kind):
     sound = read_wav(written(tmp_path / "a.wav", tone(440), kind=kind), 8000)
     np.testing.assert_allclose(sound.samples, tone(440), atol=0.01 if kind is np.uint8 else 1e-4)
     assert sound.samples.dtype == np.float32 and sound.changed == ()
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(("kind", "bits"), [("u", 8), ("i", 16), ("i", 24), ("i", 32), ("i", 64), ("f", 32), ("f", 64)])
+def test_a_sound_is_the_same_in_either_byte_order(tmp_path, order, kind, bits):
+    size = bits // 8
+    scaled = tone(440) * (1 if kind == "f" else 2.0 ** (bits - 1)) + (128 if kind == "u" else 0)
+    content = scaled.astype(f"{order}{kind}{4 if bits == 24 else size}").tobytes()
+    if bits == 24:
+        used = slice(1, 4) if order == ">" else slice(0, 3)
+        content = np.frombuffer(content, np.uint8).reshape(-1, 4)[:, used].tobytes()
+    form = struct.pack(f"{order}4sIHHIIHH", b"fmt ", 16, 3 if kind == "f" else 1, 1, 8000, 8000 * size, size, bits)
+    body = b"WAVE" + form + b"data" + struct.pack(f"{order}I", len(content)) + content
+    name = b"RIFF" if order == "<" else b"RIFX"
+    (tmp_path / "a.wav").write_bytes(name + struct.pack(f"{order}I", len(body)) + body)
+    np.testing.assert_allclose(read_wav(tmp_path / "a.wav", 8000).samples, tone(440), atol=0.01 if bits == 8 else 1e-4)
+
+
+def test_floats_a_little_beyond_1_are_read_and_those_of_another_scale_refused(tmp_path):
+    loud = read_wav(written(tmp_path / "loud.wav", 3 * tone(440), kind=np.float32), 8000)
+    assert loud.samples.max() == pytest.approx(1.5, abs=0.01)
+    written(tmp_path / "raw.wav", np.array([0.0, 9.0, -2048.0]), kind=np.float32)
+    with pytest.raises(InputError, match=r"raw.wav has values up to 2048, .* -1 to 1: divide them by .* 32768"):
+        read_wav(tmp_path / "raw.wav", 8000)
 
 
 def test_another_rate_and_several_channels_are_changed_and_that_is_said(tmp_path):
@@ -125,6 +150,10 @@ def test_recordings_come_with_what_is_said_in_them(table):
     unique = of_table(table, "data.speaker=who", "data.split_unique=true", "data.split=[0.5,0.25,0.25]")
     speakers = [{row.speaker for row in unique.rows(split)} for split in SPLITS]
     assert not speakers[0] & speakers[1] and not speakers[1] & speakers[2] and not speakers[0] & speakers[2]
+    marks = ["\n", *[" \n", "\u00a0\n", "\u200b\n", "\n"] * 5]  # white space, and a character of no width
+    table.write_text("".join(map("".join, zip(table.read_text().splitlines(), marks, strict=True))))
+    padded = of_table(table, "data.speaker=who", "data.split_unique=true", "data.split=[0.5,0.25,0.25]")
+    assert [{row.speaker for row in padded.rows(split)} for split in SPLITS] == speakers
 
 
 def test_what_cannot_be_transcribed_is_refused_with_its_place(table):
