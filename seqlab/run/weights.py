@@ -59,7 +59,7 @@ def load_initial_weights(
             if name in theirs and name in weights and name not in fitting
         ],
         "not in that run, initialised anew": [name for name in ours if name in weights and name not in theirs],
-        "statistics and facts of the data, kept from this run's own": [name for name in ours if name in own],
+        "statistics and facts of the data, not taken": [name for name in ours if name in own],
         "not in this model, left out": [name for name in theirs if name not in ours],
     }
     for what, names in lists.items():
