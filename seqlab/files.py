@@ -22,6 +22,16 @@ class DamagedFileError(ValueError):
     """A file's content differs from what was written."""
 
 
+def is_file_name(text: str | os.PathLike[str]) -> bool:
+    """Whether a text is the name of a file that is there; a name without a suffix may as well be a word.
+
+    Example:
+        >>> is_file_name(__file__), is_file_name("I saw it at 3.30")
+        (True, False)
+    """
+    return bool(os.path.splitext(text)[1]) and os.path.isfile(os.path.expanduser(text))
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Replaces (or creates) a file in one step: a reader sees the old content or the new one, never a part.
 

@@ -1,5 +1,6 @@
 """``seqlab generate`` and ``seqlab complete``: text from a trained language model."""
 
+import logging
 import math
 import re
 
@@ -8,9 +9,12 @@ import torch
 from seqlab.data.formats.text import plain_text
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
+from seqlab.files import is_file_name
 from seqlab.nn.models.generation import Sampling, beam_search
 from seqlab.nn.models.generation import generate as generate_tokens
 from seqlab.run.load import SavedRun
+
+log = logging.getLogger("seqlab")
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
@@ -122,6 +126,8 @@ def encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
         InputError: the prompt has no token, or characters or words that the vocabulary lacks.
     """
     prompt = read_prompt(prompt)
+    if is_file_name(prompt):
+        log.warning("the prompt is %r, the name of a file: the name is continued, and not what the file holds", prompt)
     if not vocabulary.pieces(prompt):
         raise InputError("the prompt is empty; give at least one character, such as --prompt 'In the '")
     if unknown := vocabulary.unknown(prompt):

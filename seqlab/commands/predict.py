@@ -2,7 +2,9 @@
 
 import inspect
 import logging
+import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,6 +15,7 @@ from seqlab.data.formats.tables import without_surrogates
 from seqlab.data.formats.text import plain_text, read_lines
 from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
 from seqlab.errors import InputError
+from seqlab.files import is_file_name
 from seqlab.nn import NextTokenModel
 from seqlab.run.load import SavedRun
 from seqlab.tasks import Prediction
@@ -37,7 +40,7 @@ class Input(NamedTuple):
     place: str
 
 
-def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> list[Prediction]:
+def predict(run: SavedRun, inputs: Sequence[str | os.PathLike[str]], file: Path | None = None) -> list[Prediction]:
     """The answers of a run's best checkpoint to new input, by its task's own ``predict``.
 
     Inputs of like lengths share a chunk, so that little is padded. A log line names an input without a token that the
@@ -52,7 +55,8 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
         An answer for each input, in their order; those of the file last.
 
     Raises:
-        InputError: there is no input, an input is empty, or the task answers none.
+        InputError: there is no input, an input is empty, is no text, or names a file where texts are expected, or the
+            task answers none.
     """
     task = build.task_class(run.config)
     answer = getattr(task, "predict", None)
@@ -60,9 +64,10 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
         is_text = isinstance(run.model(), NextTokenModel)
         what = "continues text: use seqlab generate or complete" if is_text else "has no predict: write that method"
         raise InputError(f"{run.run_dir} trained a {task.__name__}, which {what}")
+    _check_types(inputs)
     if run.spec.reads_files:
         return _predict_files(run, answer, inputs, file)
-    all_inputs = inputs_of(inputs, file, run.config["data"].get("encoding") or "utf-8")
+    all_inputs = inputs_of(_texts(inputs), file, run.config["data"].get("encoding") or "utf-8")
     if not all_inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
     options = _options(run, answer)
@@ -80,8 +85,29 @@ def predict(run: SavedRun, inputs: Sequence[str], file: Path | None = None) -> l
     return answers
 
 
+def _check_types(inputs: Sequence[object]) -> None:
+    for number, each in enumerate(inputs, start=1):
+        if not isinstance(each, (str, os.PathLike)):
+            mend = "give each input as an argument of its own, those of a list by run.predict(*items)"
+            raise InputError(
+                f"input {number}: expected a text or the name of a file, got {type(each).__name__}; {mend}"
+            )
+
+
+def _texts(inputs: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The inputs, none of which names a file: its name would be answered, and not what it holds."""
+    texts = []
+    for number, each in enumerate(inputs, start=1):
+        if isinstance(each, os.PathLike) or is_file_name(each):
+            name = os.fspath(each)
+            mend = f"to have each of its lines read, give --file {shlex.quote(name)}"
+            raise InputError(f"text {number} is {name!r}, the name of a file; {mend}")
+        texts.append(each)
+    return texts
+
+
 def _predict_files(
-    run: SavedRun, answer: Callable[..., Any], files: Sequence[str], file: Path | None
+    run: SavedRun, answer: Callable[..., Any], files: Sequence[str | os.PathLike[str]], file: Path | None
 ) -> list[Prediction]:
     """The answers to what files hold, read as those of training were; ``file`` is one more of them."""
     paths = [Path(each).expanduser() for each in files] + ([] if file is None else [file])

@@ -206,18 +206,21 @@ class Run:
             from seqlab.commands.generate import complete
         return complete(self._saved, text, count, num_words)
 
-    def predict(self, *inputs: str, file: str | os.PathLike[str] | None = None) -> "list[Prediction]":
+    def predict(
+        self, *inputs: str | os.PathLike[str], file: str | os.PathLike[str] | None = None
+    ) -> "list[Prediction]":
         """Asks the model about new input, as ``seqlab predict RUN_DIR`` does.
 
         Args:
-            *inputs: texts; or files, where the run was trained on numbers.
+            *inputs: texts; or files, where the run was trained on numbers. Those of a list: ``run.predict(*items)``.
             file: a text file of further inputs, one a line; or one more file of numbers.
 
         Returns:
             An answer for each input, in their order.
 
         Raises:
-            InputError: the task answers no input, there is no input, or an input is empty.
+            InputError: the task answers no input, there is no input, or an input is empty, is no text, or names a file
+                where texts are expected (``file=`` reads its lines).
         """
         with quick_imports():
             from seqlab.commands.predict import predict

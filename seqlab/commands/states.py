@@ -14,6 +14,7 @@ from seqlab.config import build
 from seqlab.data.formats.text import plain_text
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
+from seqlab.files import is_file_name
 from seqlab.inside.labels import LABELS, Label
 from seqlab.inside.states import States
 from seqlab.inside.units import UnitRanking, rank_units
@@ -41,6 +42,8 @@ def states_of(run: SavedRun, text: str, *, model: nn.Module | None = None, gates
         InputError: the text is empty, has tokens that the model can't read, or no recurrent layer reads its tokens.
     """
     text = plain_text(text)
+    if model is None and is_file_name(text):
+        log.warning("the text is %r, the name of a file: the name is read, and not what the file holds", text)
     model = run.model() if model is None else model
     labels, call = _reading(run, model, text)
     if not labels:

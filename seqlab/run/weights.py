@@ -24,6 +24,9 @@ def load_initial_weights(
 ) -> None:
     """Loads the weights of another run's best checkpoint where names and shapes agree, and logs the others.
 
+    What the data decides is no weight: each module names such buffers in ``data_buffers``, as ``Standardize`` does its
+    statistics. Those of this run stay.
+
     Args:
         task: the task, with its model.
         parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
@@ -42,24 +45,32 @@ def load_initial_weights(
     _check_vocabularies(run, vocabularies)
     warn_of_other_classes(run.spec, spec)
     theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
-    fitting = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
+    own = _data_buffers(task).intersection(ours)
+    weights = ours.keys() - own
+    fitting = {name: value for name, value in theirs.items() if name in weights and ours[name].shape == value.shape}
     if not fitting:
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
     task.load_state_dict(fitting, strict=False)
-    log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(ours))
+    log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(weights))
     lists = {
         "of another shape, initialised anew": [
             f"{name} {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here"
             for name in ours
-            if name in theirs and name not in fitting
+            if name in theirs and name in weights and name not in fitting
         ],
-        "not in that run, initialised anew": [name for name in ours if name not in theirs],
+        "not in that run, initialised anew": [name for name in ours if name in weights and name not in theirs],
+        "statistics and facts of the data, not taken": [name for name in ours if name in own],
         "not in this model, left out": [name for name in theirs if name not in ours],
     }
     for what, names in lists.items():
         if names:
             more = f" and {len(names) - _MAX_NAMED} more" if names[_MAX_NAMED:] else ""
             log.info("    %s: %s%s", what, ", ".join(names[:_MAX_NAMED]), more)
+
+
+def _data_buffers(task: pl.LightningModule) -> set[str]:
+    """The names of the buffers that the data decides, by each module's ``data_buffers``."""
+    return {f"{path}.{name}" for path, module in task.named_modules() for name in getattr(module, "data_buffers", ())}
 
 
 def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:

@@ -110,6 +110,16 @@ def test_a_prompt_is_read_as_a_file_of_it_would_be(runs, unit):
     )
 
 
+def test_a_prompt_that_names_a_file_is_told(runs, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    vocabulary = load.load_run(runs / "character").vocabulary
+    encode_prompt(vocabulary, "moor.ran")
+    assert "file" not in caplog.text
+    (tmp_path / "moor.ran").touch()
+    encode_prompt(vocabulary, "moor.ran")
+    assert "the prompt is 'moor.ran', the name of a file" in caplog.text
+
+
 def test_a_prompt_that_is_not_utf_8_is_one_line(runs, capsys):
     for arguments in (
         ["generate", str(runs / "word"), "--prompt", "the \udce9t"],

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+import seqlab
 from seqlab.cli import main
 from seqlab.commands.predict import MOST_CHARACTERS, inputs_of, predict
 from seqlab.data.core.batch import Spec, read_spec
@@ -214,3 +215,20 @@ def test_a_file_that_is_no_text_or_a_table_is_told(run_dir, tmp_path, caplog):
     (tmp_path / "a.csv").write_text("text,label\nI love this film,positive\n")
     assert len(predict(load_run(run_dir), [], tmp_path / "a.csv")) == 2
     assert "a.csv: each line is one text as it stands" in caplog.text
+
+
+def test_the_name_of_a_file_is_not_classified_and_a_list_is_not_an_input(run_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.txt").write_text("I love this film\n")
+    (tmp_path / "good").touch()  # without a suffix, it may as well be a word
+    assert main(["predict", str(run_dir), "boring", "good.txt"]) == 2
+    shown = capsys.readouterr()
+    assert "text 2 is 'good.txt', the name of a file; " in shown.err and "give --file good.txt" in shown.err
+    assert shown.err.count("\n") == 1 and not shown.out
+    run = seqlab.load(run_dir)
+    assert len(run.predict("good", "bad.txt", "I saw good.txt" + "x" * 300)) == 3
+    with pytest.raises(InputError, match=r"text 1 is .*good\.txt', the name of a file"):
+        run.predict(tmp_path / "good.txt")
+    with pytest.raises(InputError, match=r"input 1: expected a text .*, got list; .* run\.predict\(\*items\)"):
+        run.predict(["I love this film", "boring"])
+    assert len(run.predict(*["I love this film", "boring"], file="good.txt")) == 3

@@ -73,6 +73,8 @@ def test_an_unknown_word_is_read_as_unknown_and_said(runs, caplog):
     known = run.vocabulary.tokens[0]
     states = run.states(f"{known} zzz")
     assert states.labels == (known, "zzz") and "'zzz'" in caplog.text
+    run.states(__file__)
+    assert f"the text is '{__file__}', the name of a file" in caplog.text
     other = run.states(f"{known} <unk>")
     assert torch.equal(states.part("h"), other.part("h")) and states.layers[0].gates.keys() == {"r", "z", "n"}
 

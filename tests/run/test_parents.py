@@ -9,9 +9,10 @@ import torch
 from seqlab.config.hash import config_hash
 from seqlab.data import ClassificationSpec
 from seqlab.errors import InputError
+from seqlab.nn import CRF, bio_constraints
 from seqlab.run import training, weights
 from seqlab.run.folder import RunFolder, start_run
-from seqlab.run.load import load_checkpoint
+from seqlab.run.load import load_checkpoint, load_run
 from seqlab.run.parents import CONTINUES, INIT_FROM, continued_config, continued_folder, resolve_init_from
 from tests.conftest import config_of, run_here, small
 
@@ -151,6 +152,36 @@ def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, 
     assert config_hash(config) != config_hash(plain)
     elsewhere = {**config, INIT_FROM: {**config[INIT_FROM], "run": "/elsewhere"}}
     assert config_hash(config) == config_hash(elsewhere)
+
+
+def test_a_run_that_begins_with_anothers_weights_keeps_the_statistics_of_its_own_data(tmp_path, caplog):
+    for name, scale, start in (("one", 1.0, 0.0), ("other", 1.8, 32.0)):
+        rows = [f"s{n},{scale * (n + step) + start},{scale * n + start}" for n in range(20) for step in range(2)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,x,y", *rows]) + "\n")
+
+    def options(name: str) -> list[str]:
+        own = (f"data.path={tmp_path / name}.csv", "data.id=id", "data.targets=y", "model.hidden_size=4")
+        return ["experiment=regression", *SHORT, *own, "trainer.max_steps=1", "optimizer.lr=1e-12"]
+
+    run_here(tmp_path / "parent", *options("one"))
+    config = resolve_init_from(config_of(*options("other"), f"init_from={tmp_path / 'parent'}"))
+    with caplog.at_level("INFO", logger="seqlab"), start_run(tmp_path / "new", config) as claim:
+        training.execute(claim)
+    spec = load_run(tmp_path / "new").spec
+    ours, theirs = weights_of(tmp_path / "new"), weights_of(tmp_path / "parent", "best.ckpt")
+    for part, (mean, std) in (("input", spec.statistics()), ("head", spec.target_statistics())):
+        names = [f"model.{part}.standardize.{name}" for name in ("mean", "std")]
+        assert [ours.pop(name).tolist() for name in names] == [mean.tolist(), std.tolist()]
+        assert theirs[names[0]].item() < mean.item() - 32
+        assert ", ".join(names) in caplog.text
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-9)
+    assert f"{len(ours)} of this model's {len(ours)} tensors" in caplog.text
+
+
+def test_which_tags_may_follow_which_is_kept_too():
+    crf = CRF(3, bio_constraints(["O", "B-x", "I-x"]))
+    assert sorted(dict(crf.named_buffers())) == sorted(crf.data_buffers)
 
 
 def test_weights_of_other_tokens_are_refused(tmp_path, text_file, short):

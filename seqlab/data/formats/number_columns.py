@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.number_marks import marks_mend, warn_of_thousands
 from seqlab.data.formats.records import plain_records, quoted_records
 from seqlab.data.formats.separators import NAMES, Writing, separator_of
 from seqlab.data.formats.swallowed import check_no_rows_within
@@ -27,6 +28,7 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 _NO_VALUES: Final = ("None", "nan", "NaT", "<NA>")  # how what is no text says that it is missing
 _ENDINGS: Final = {".csv": ",", ".tsv": "\t"}
 _TABLES: Final = ".csv, .tsv, .parquet or .npy (csv and tsv also with .gz behind)"
+_NO_NAME: Final = re.compile(r"|Unnamed: \d+(\.\d+)*")  # pandas' name of a column without one
 _MOST_NAMES: Final = 20  # of columns that a message lists
 
 
@@ -37,7 +39,7 @@ class Columns:
     Attributes:
         values: the columns, each a list of text or numbers, or an array.
         places: the place of each row, for messages.
-        unnamed: the columns without a name, such as the row numbers that pandas writes.
+        unnamed: the columns without a name, such as the row numbers that pandas writes, and then reads as "Unnamed: 0".
     """
 
     values: dict[str, Sequence[Any] | NDArray[Any]]
@@ -95,9 +97,9 @@ class Columns:
         unnamed = [name for name in self.values if name in self.unnamed and name not in used]
         if unnamed:
             log.warning(
-                "%s: a column without a name is left out, such as the row numbers that pandas writes; give it a name "
-                "to have it read",
+                "%s: a column without a name is left out%s, such as pandas' row numbers; name it to have it read",
                 self.places[0].rpartition(":")[0] if self.places else "the file",
+                "".join(f" ({name})" for name in unnamed if name),
             )
         return [name for name in self.values if name not in used and name not in unnamed]
 
@@ -165,7 +167,7 @@ def _of_text(file: Path, lines: Sequence[str], separator: str, quoting: str | No
         _check_blanks(file, lines, first.line, len(rows))
     by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
     columns: dict[str, Sequence[Any] | NDArray[Any]] = dict(zip(names, by_column, strict=True))
-    return Columns(columns, places, frozenset({""}.intersection(names)))
+    return Columns(columns, places, frozenset(filter(_NO_NAME.fullmatch, names)))
 
 
 def _check_blanks(file: Path, lines: Sequence[str], first: int, rows: int) -> None:
@@ -194,7 +196,8 @@ def _of_parquet(file: Path) -> Columns:
     _check_names(str(file), names)
     places = [f"{file}:{row}" for row in range(1, len(table) + 1)]
     columns = {name: table[column].to_numpy() for name, column in zip(names, table, strict=True)}
-    return Columns(columns, places, frozenset(names[:1] if unnamed == 1 and names[0] == "index" else ()))
+    rows = names[:1] if unnamed == 1 and names[0] == "index" else ()
+    return Columns(columns, places, frozenset(filter(_NO_NAME.fullmatch, names)).union(rows))
 
 
 def _of_array(file: Path) -> Columns:
@@ -251,6 +254,7 @@ def numbers(column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[st
             np.float64,
             len(places),
         )
+        warn_of_thousands(column, name, places, decimal)
     if (infinite := np.flatnonzero(np.isinf(made))).size:
         place = places[int(infinite[0])]
         raise InputError(f"{place}: {name} is infinite; leave the value empty, or leave the row out")
@@ -280,7 +284,7 @@ def _number(value: Any, name: str, place: str, decimal: str, column: Iterable[An
         if text.casefold() in MISSING:
             return math.nan
         if decimal == "," and "." in text:  # 1.234 is a thousand and more, or a little above one
-            mend = "take points out of its numbers" if "," in text else "write all decimals alike, and no other points"
+            mend = marks_mend(text, decimal) or "write all decimals alike, and no other points"
             raise InputError(f"{place}: {name} is {text[:60]!r}, and data.decimal=',': {mend}")
         text = text.replace(",", ".") if decimal == "," and text.count(",") == 1 else text
     try:
@@ -290,8 +294,8 @@ def _number(value: Any, name: str, place: str, decimal: str, column: Iterable[An
             raise TypeError
         return float(text)
     except (TypeError, ValueError):
-        comma = isinstance(text, str) and decimal == "." and re.fullmatch(r"[+-]?\d+,\d+", text)
-        mend = "for decimal commas give data.decimal=','" if comma else "give a number, or leave the value empty"
-        if not comma and not any(re.match(r"\s*[+-]?[.,]?\d", str(other)) for other in column):
+        mend = marks_mend(text, decimal) if isinstance(text, str) else ""
+        if not mend and not any(re.match(r"\s*[+-]?[.,]?\d", str(other)) for other in column):
             mend = f"nor is another of its column: if that says which series a row is of, give data.id={name}"
-        raise InputError(f"{place}: {name} is {str(value)[:60]!r}, no number; {mend}") from None
+        reason = f"no number; {mend or 'give a number, or leave the value empty'}"
+        raise InputError(f"{place}: {name} is {str(value)[:60]!r}, {reason}") from None

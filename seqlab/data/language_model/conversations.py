@@ -12,11 +12,14 @@ from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece
 from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.core.summary import equal_rows
+from seqlab.data.formats.markup import warn_of_markup
 from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.tables import ending_of
 from seqlab.data.formats.text import codec_name, read_lines
 from seqlab.errors import InputError
 
 Turns = tuple[str, ...]
+_JSON_LINES: Final = (".jsonl", ".ndjson")
 _TABLES: Final = (".csv", ".json", ".parquet", ".tsv")  # whose lines are no turns
 
 
@@ -84,8 +87,8 @@ class Chitchat(EmbeddedSource, _Conversations):
 class Dialogues(FileSource, _Conversations):
     """A user's own conversations.
 
-    In a text file each line is a turn, and a blank line stands between two conversations. In jsonl each line is a
-    conversation: an object with "turns", a list of texts.
+    In a text file each line is a turn, and a blank line stands between two conversations. In jsonl
+    (.jsonl or .ndjson) each line is a conversation: an object with "turns", a list of texts.
 
     Args:
         files: the files of one set, which is cut so that each conversation is whole, or those of each split.
@@ -119,12 +122,15 @@ class Dialogues(FileSource, _Conversations):
         return splits
 
     def _of(self, file: Path) -> list[Turns]:
-        ending = Path(file.name.lower().removesuffix(".gz")).suffix
+        ending = ending_of(file)
         if ending in _TABLES:
             mend = "a jsonl file with a conversation a line, or text with a turn a line"
             raise InputError(f"{file}: conversations are not read from {ending} files; give {mend}")
         lines = read_lines(file, self._encoding)
-        found = _of_json(file, lines) if ending == ".jsonl" else _of_text(lines)
+        if ending not in _JSON_LINES:
+            mend = "give plain text with a turn a line, or a file that ends in .jsonl, a conversation a line"
+            warn_of_markup([file], self._encoding, mend)
+        found = _of_json(file, lines) if ending in _JSON_LINES else _of_text(lines)
         for line, turns in found:
             if len(turns) < 2:
                 mend = "give each conversation two turns or more, and a blank line before the next one"

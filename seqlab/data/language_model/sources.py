@@ -9,6 +9,7 @@ from typing import Protocol
 from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
 from seqlab.data.core.reading import EmbeddedSource
+from seqlab.data.formats.markup import warn_of_markup
 from seqlab.data.formats.paths import Files, FileSource, Paths
 from seqlab.data.formats.text import codec_name, read_documents
 from seqlab.errors import InputError
@@ -129,7 +130,11 @@ class TextFiles(FileSource):
         self._positions: dict[str, tuple[int, int]] | None = None
 
     def fingerprint(self) -> str:
-        """A digest of the bytes of all files, of the split of each file, and of encoding and shares."""
+        """A digest of the bytes of all files, of the split of each file, and of encoding and shares.
+
+        A log line tells of files that hold no plain text, such as tables and JSON.
+        """
+        warn_of_markup(self.files(), self._encoding)
         digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
         for name, files in self._files.items():
             for file in files:

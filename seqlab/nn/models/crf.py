@@ -5,7 +5,7 @@ neither rows without steps nor constraints.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,7 @@ class CRF(nn.Module):
         9.0
     """
 
+    data_buffers: ClassVar[tuple[str, ...]] = ("allowed", "allowed_start", "allowed_end")
     allowed: Tensor | None
     allowed_start: Tensor | None
     allowed_end: Tensor | None

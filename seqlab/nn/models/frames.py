@@ -1,5 +1,7 @@
 """Inputs for sequences of numbers: frames of features, standardised by what training saw."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,7 +14,8 @@ class Standardize(nn.Module):
     """z = (x - m) / s for each feature, with m and s of training.
 
     ``standardize(x (..., F)) -> z (..., F)``. The statistics are buffers: they are saved with the weights, so a trained
-    model takes numbers in the user's units. Before :meth:`load` they are 0 and 1, which change nothing.
+    model takes numbers in the user's units. They belong to the data (``data_buffers``): a run that begins with
+    another's weights keeps its own. Before :meth:`load` they are 0 and 1, which change nothing.
 
     Args:
         num_features: F.
@@ -25,6 +28,7 @@ class Standardize(nn.Module):
         (tensor([[1., 2.]]), tensor([[1.]]))
     """
 
+    data_buffers: ClassVar[tuple[str, ...]] = ("mean", "std")
     mean: Tensor
     std: Tensor
 

@@ -185,3 +185,34 @@ def test_a_long_value_is_shortened_in_a_message(tmp_path):
     assert "a.json:1: expected text in 'text', got ['a text'" in refusal(path) and len(refusal(path)) < 250
     path.write_text(json.dumps({"text": "a", "label": ["a"] * 10_000}) + "\n")
     assert "a.json:1: expected a label in 'label', got ['a'" in refusal(path) and len(refusal(path)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "what"),
+    [
+        ("a.jsonl", "", "JSON"),
+        ("a.csv.gz", "text,label", "a table"),
+        ("a.TSV", "text\tlabel", "a table"),
+        ("a.html", "<p>", "HTML"),
+        ("a.txt", '{"text": "one"}', "JSON"),
+        ("a.log", '\ufeff \n ["one", "two"]', "JSON"),
+        ("a.gz", '{"text": "one"}', "JSON"),
+        ("a.txt", '<?xml version="1.0"?>', "XML"),
+        ("a.txt", "[1]", ""),
+        ("a.txt", "{}", ""),
+        ("a.txt", '{"so", he said', ""),
+        ("a.md", "# A title, with a comma\tand a tab", ""),
+        ("a.py", '"""A module."""', ""),
+        ("a.txt", "<unk> is a token", ""),
+    ],
+    ids=str,
+)
+def test_text_that_is_read_with_its_markup_is_told(tmp_path, caplog, name, line, what):
+    content = f"{line}\n{'one two three.' * 9}\n".encode() * 9
+    (tmp_path / "plain.txt").write_text("plain\n" * 9)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    data = LanguageModelData(TextFiles([tmp_path / "plain.txt", path]), cache_dir=tmp_path / "cache")
+    assert data.spec.vocab_size
+    told = [record.message for record in caplog.records if "markup" in record.message]
+    assert [f"{path} is {what}: its text is read as it stands" in message for message in told] == [True] * bool(what)

@@ -10,6 +10,7 @@ from seqlab.data.formats.series import SeriesFormat, feature_names, read_series
 from seqlab.errors import InputError
 
 BY_DAY = SeriesFormat(time="day")
+SEMICOLONS, COMMAS = (SeriesFormat(time="day", separator=";", decimal=mark) for mark in ".,")
 
 
 def written(tmp_path, text, name="series.csv"):
@@ -85,11 +86,18 @@ def test_parquet_npy_and_other_text_hold_the_same_series(tmp_path):
         ("day,y\n1,1\n2,2\n9000,3\n", BY_DAY, r"csv:4: day jumps from 2 to 9000"),
         ("day,y\n1,inf\n2,2\n", BY_DAY, r"csv:2: y is infinite"),
         ('day,y\n1,"1,5"\n2,2\n', BY_DAY, r"csv:2: y is '1,5', no number; for decimal commas"),
+        ('day,y\n1,"1,000"\n2,2\n', BY_DAY, r"'1,000', no number; thousands separators are not read: .*; for decimal"),
+        ('day,y\n1,"12,345.6"\n', BY_DAY, r"csv:2: y is '12,345.6', no number; thousands separators are not read: \w+"),
+        ("day,y\n1,1 000\n", BY_DAY, r"y is '1 000', no number; thousands separators are not read: .* without them$"),
+        ("day;y\n1;1.234,5\n", SEMICOLONS, r"y is '1.234,5', no number; thousands .*, and give data.decimal=','"),
+        ("day;y\n1;1.234,5\n", COMMAS, r"y is '1.234,5', and data.decimal=',': thousands .* without them$"),
+        ("day;y\n1;1,234,567\n", COMMAS, r"y is '1,234,567', no number; thousands separators are not read"),
+        ("day;y\n1;12.34\n", COMMAS, r"y is '12.34', and data.decimal=',': write all decimals alike"),
         ("day,y\n1,1_000\n2,2\n", BY_DAY, r"csv:2: y is '1_000', no number"),
         (
             "day;y\n1;1.234\n",
-            SeriesFormat(time="day", separator=";", decimal=","),
-            r"csv:2: y is '1.234', and data.dec",
+            COMMAS,
+            r"csv:2: y is '1.234', and data.decimal=',': thousands .*; a decimal point must be",
         ),
         ("day,y\n1,1e39\n", BY_DAY, r"csv:2: y is 1e\+39, too large for float32"),
         ("day,y\n1500-01-01,1\n", BY_DAY, r"csv:2: day is of the year 1500"),
@@ -157,12 +165,44 @@ def test_row_numbers_without_a_name_are_no_feature_and_a_row_without_an_id_has_n
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "id": ["a", "a", None]})[::2]
     frame.index = [4, 7]
     frame.to_parquet(tmp_path / "series.parquet")
-    for path in (written(tmp_path, ",x\n0,1\n1,2\n"), tmp_path / "series.parquet"):
+    twice = pd.DataFrame({"Unnamed: 0.1": [0, 1], "Unnamed: 0": [0, 1], "x": [1, 2]})  # as pandas reads them again
+    twice.to_parquet(tmp_path / "twice.parquet")
+    again = written(tmp_path, twice.to_csv(), "again.csv")
+    for path in (written(tmp_path, ",x\n0,1\n1,2\n"), tmp_path / "series.parquet", tmp_path / "twice.parquet", again):
         caplog.clear()
         assert feature_names(path, SeriesFormat(id="id")) == ["x"]
         assert "a column without a name is left out" in caplog.text
+        assert ("left out (Unnamed: 0.1) (Unnamed: 0), such" in caplog.text) == (path.stem in ("twice", "again"))
+    assert feature_names(written(tmp_path, "index,Unnamed: x,x\n0,1,2\n"), SeriesFormat()) == [
+        "index",
+        "Unnamed: x",
+        "x",
+    ]
+    (series,) = read_series(again, SeriesFormat(), ["Unnamed: 0"])  # it is named, so it is read
+    assert series.values[:, 0].tolist() == [0, 1]
     with pytest.raises(InputError, match=r"parquet:2: id is empty"):
         read_series(tmp_path / "series.parquet", SeriesFormat(id="id"), ["x"])
+
+
+@pytest.mark.parametrize(
+    ("values", "thousands"),
+    [
+        (["1,000", "", "-12,345"], True),
+        (["950", "1,000"], True),
+        (["1,000", "1,5"], False),
+        (["0,125", "1,250"], False),
+        (["1000", "1,250"], False),
+        (["950", "7"], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_decimal_commas_that_may_separate_thousands_are_told(caplog, values, thousands):
+    made = numbers(values, "y", [f"a:{row}" for row in range(len(values))], decimal=",")
+    assert len(made) == len(values) and (not thousands or abs(made[-1]) < 13)
+    assert (
+        "a:0: all commas of y have three digits behind them, such as 1,000, read as 1.000" in caplog.text
+    ) == thousands
 
 
 @pytest.mark.parametrize("kind", ["datetime64[ns]", "timedelta64[ns]"])

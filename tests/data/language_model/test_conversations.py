@@ -22,15 +22,23 @@ def text(tmp_path):
     return path
 
 
-def test_each_conversation_is_a_document_whole_in_one_split_wherever_it_stands(text, tmp_path):
-    lines = tmp_path / "talks.jsonl"
-    lines.write_text("".join(json.dumps({"turns": turns}) + "\n" for turns in reversed(TALKS)))
-    sources = [Dialogues(path, (0.6, 0.2, 0.2)) for path in (text, lines)]
+def test_each_conversation_is_a_document_whole_in_one_split_wherever_it_stands(text, tmp_path, caplog):
+    lines = [tmp_path / name for name in ("talks.jsonl", "talks.NDJSON", "talks.ndjson.gz")]
+    content = "".join(json.dumps({"turns": turns}) + "\n" for turns in reversed(TALKS)).encode()
+    for path in lines:
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    sources = [Dialogues(path, (0.6, 0.2, 0.2)) for path in (text, *lines)]
     splits = [{split: set(source.read(split)) for split in ("train", "validation", "test")} for source in sources]
-    assert splits[0] == splits[1]
+    assert splits == splits[:1] * 4 and not caplog.text
     assert sum(map(len, splits[0].values())) == 40 and all(splits[0].values())
     assert ("hello 7\nhi 7\nbye\n", True) in set.union(*splits[0].values())
     assert Dialogues(text).fingerprint() != Dialogues(text, (0.6, 0.2, 0.2)).fingerprint()
+
+
+def test_turns_that_look_like_json_are_told(tmp_path, caplog):
+    (tmp_path / "talks.txt").write_text("\n\n".join(f'{{"a": {i}}}\n{{"b": 2}}' for i in range(80)))
+    assert Dialogues(tmp_path / "talks.txt").fingerprint()
+    assert "talks.txt is JSON: its text is read as it stands" in caplog.text and "ends in .jsonl" in caplog.text
 
 
 def test_files_of_splits_keep_their_order_and_rows_restart_at_conversations(text, tmp_path):
