@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from seqlab.data.core.options import check_seed
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.generation import Sampling, evaluation
@@ -48,7 +49,7 @@ class Conversation:
         seed: int = 0,
     ) -> None:
         self.model, self.vocabulary, self.sampling = model, vocabulary, sampling
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(check_seed("seed", seed))
         self.end = end_of_turn(vocabulary)
         try:
             sampling.draw(torch.zeros(1, 2), torch.Generator())

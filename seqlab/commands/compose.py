@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seqlab.callbacks.piano_rolls import draw_roll
 from seqlab.config import build
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.options import check_seed
 from seqlab.data.formats.midi import write_midi
 from seqlab.data.music.batch import MusicSpec
 from seqlab.errors import InputError
@@ -62,7 +63,7 @@ def write_pieces(
             raise InputError(f"{file} is there already; give another --output")
     model = run.model()
     assert isinstance(model, FrameModel)
-    draws = torch.Generator().manual_seed(seed)
+    draws = torch.Generator().manual_seed(check_seed("seed", seed))
     files = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, start in zip(names, starts, strict=True):

@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from seqlab.data.core.options import check_seed, check_whole_number
 from seqlab.data.formats.text import plain_text
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
@@ -40,6 +41,9 @@ def generate(
     Raises:
         InputError: the prompt is empty or has characters that the vocabulary lacks, or an option is out of range.
     """
+    check_whole_number("max_new_tokens", max_new_tokens, 1)
+    check_whole_number("num_samples", num_samples, 1)
+    check_seed("seed", seed)
     start = encode_prompt(run.vocabulary, prompt)
     try:
         tokens = generate_tokens(
@@ -68,8 +72,10 @@ def complete(run: SavedRun, text: str, count: int = 10, num_words: int = 1) -> l
         num_words: the words of each continuation.
 
     Raises:
-        InputError: the text is empty or has characters that the vocabulary lacks.
+        InputError: the text is empty or has characters that the vocabulary lacks, or a number is below 1.
     """
+    check_whole_number("count", count, 1)
+    check_whole_number("num_words", num_words, 1)
     text = read_prompt(text)
     start = encode_prompt(run.vocabulary, text)
     by_word = run.vocabulary.unit == "word"

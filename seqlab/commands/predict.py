@@ -149,7 +149,8 @@ def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") 
         lines = [] if file is None else read_lines(file, encoding)
     except InputError as error:
         if "data.encoding" in str(error):  # the mend names a key of training, which predict has not
-            raise InputError(f"{error}; here it is that of the run's data, {encoding}: convert the file") from error
+            what = re.split(r"[;:] [^;:]*data\.encoding=", str(error))[0]
+            raise InputError(f"{what}; the run's data is {encoding}: convert the file to that") from error
         raise
     if file is not None and file.name.lower().removesuffix(".gz").endswith(_TABLES):
         log.warning("%s: each line is one text as it stands, names and values of columns too", file)

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from seqlab.commands.carry_out import carry_out
 from seqlab.commands.run_folder import run_folder
@@ -17,11 +17,14 @@ from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
 from seqlab.run.folder import RunFolder
-from seqlab.run.layout import EVENTS_NAME, RECORD_NAME, REPLACEMENT
+from seqlab.run.layout import CODE_COPIES, EVENTS_NAME, RECORD_NAME, REPLACEMENT
 from seqlab.run.parents import CONTINUES, continued_config, continued_folder, remove_unused
+from seqlab.run.refusal import changed_inputs
 from seqlab.run.start import Start
 from seqlab.run.state import State
 from seqlab.sweep.sweep import show_in_tensorboard
+
+_OF_TRAIN: Final = ("overwrite", "rerun_changed", "keep_changed", "dry_run", "fail_fast")
 
 
 def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
@@ -41,6 +44,9 @@ def resume(run_dir: Path, overrides: list[str], allowed: list[str]) -> int:
     Raises:
         InputError: an override would change what the run computes, or the folder holds no run.
     """
+    for text in overrides:
+        if text.partition("=")[0].lstrip("+") in _OF_TRAIN:
+            raise InputError(f"{text} is an option of seqlab train: seqlab resume continues a run; leave it out")
     if run_dir.name in ("", ".."):  # the working folder, or one above
         run_dir = Path(os.path.abspath(run_dir))
     if run_dir.name == REPLACEMENT:
@@ -105,7 +111,13 @@ def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: li
     if continuation.status == COMPLETED and continuation.record["config_hash"] == config_hash(config):
         print(f"{folder} is complete already; its metrics are in {folder / RECORD_NAME}")
         return 0
-    # Data and code must be the parent's, as for a resumed run.
+    # Data and code must be the parent's, as for a resumed run, also code that is imported in the midst of training.
+    if changed := changed_inputs(run_dir, state, config):
+        copies = f" (copies of the code are in {run_dir / CODE_COPIES})" if (run_dir / CODE_COPIES).is_dir() else ""
+        raise InputError(
+            f"{run_dir}: data or code has changed since this run began: {'; '.join(changed)}; restore it{copies} to "
+            f"train on, or begin another run from its weights: seqlab train ... init_from={run_dir}"
+        )
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     all_overrides = [*(state.record["overrides"] or []), *overrides]
     print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)

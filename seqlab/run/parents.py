@@ -63,7 +63,7 @@ def continued_config(run_dir: Path, state: State, config: dict[str, Any]) -> dic
         )
     for key in changed:
         if 0 <= float(after[key] if after[key] is not None else -1) <= float(before[key] or 0):
-            raise InputError(f"{key}={after[key]}: the run has completed with {before[key]}; give a larger value")
+            raise InputError(f"{key}={after[key]}: the completed run had {before[key]}; give a larger value")
     last = RunFolder(run_dir).checkpoints / "last.ckpt"
     return {**config, CONTINUES: {"run": str(run_dir.resolve()), "checkpoint": checkpoint_hash(last)}}
 

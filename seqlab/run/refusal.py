@@ -17,7 +17,7 @@ _MAX_NAMED: Final = 4
 
 def refusal(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | None:
     """Why ``config`` must not train in a folder whose run has this state; None if it may."""
-    overwrite = "overwrite=true trains a new run, which replaces it once it completes"
+    overwrite = "seqlab train ... overwrite=true trains a new run, which replaces it once it completes"
     is_same = state.record["config_hash"] == config_hash(config)
     if state.status == COMPLETED:
         run = "this same run" if is_same else "another run"

@@ -43,6 +43,24 @@ def test_a_run_is_its_record_its_model_and_what_that_says(folder):
         run.predict("h")
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda run: run.generate("h", -3), "max_new_tokens=-3 must be a whole number, 1 or more"),
+        (lambda run: run.generate("h", 2.5), r"max_new_tokens=2\.5 must be"),
+        (lambda run: run.generate("h", 4, num_samples=0), "num_samples=0 must be"),
+        (lambda run: run.generate("h", 4, seed=10**30), "seed=1000.* must be a whole number below"),
+        (lambda run: run.generate("h", 4, seed=-1), "seed=-1 must be"),
+        (lambda run: run.generate("h", 4, top_k=2.5), r"top_k is 2\.5"),
+        (lambda run: run.complete("h", count=0), "count=0 must be"),
+        (lambda run: run.complete("h", num_words=-1), "num_words=-1 must be"),
+    ],
+)
+def test_numbers_out_of_range_are_named_as_in_the_shell(folder, ask, message):
+    with pytest.raises(InputError, match=message):
+        ask(seqlab.load(folder / "a"))
+
+
 def test_a_run_is_read_once(folder, monkeypatch):
     read = []
     original = load.load_checkpoint

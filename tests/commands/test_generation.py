@@ -61,6 +61,7 @@ def test_top_p_counts_what_temperature_and_top_k_have_left():
         ({"temperature": 0.0}, "temperature is 0.0; expected a number above 0"),
         ({"temperature": math.nan}, "temperature is nan"),
         ({"top_k": 0}, "top_k is 0; expected a number of tokens, 1 or more"),
+        ({"top_k": 2.5}, "top_k is 2.5; expected a number of tokens"),
         ({"top_p": 0.0}, r"top_p is 0.0; expected a probability in \(0, 1\]"),
         ({"top_p": 1.5}, "top_p is 1.5"),
     ],
@@ -68,6 +69,14 @@ def test_top_p_counts_what_temperature_and_top_k_have_left():
 def test_a_filter_out_of_range_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         filter_logits(torch.zeros(3), **arguments)
+
+
+@pytest.mark.parametrize("temperature", [1e-37, 1e-39, 1e-44, 1e-300])
+@pytest.mark.parametrize("top_p", [None, 0.9])
+def test_a_temperature_that_numbers_cannot_hold_takes_the_likeliest(temperature, top_p):
+    logits = torch.tensor([[3.0, -math.inf, 7.5, 7.4], [-2000.0, -1.0, -1.5, -9.0]])
+    probabilities = filter_logits(logits, temperature, None, top_p).softmax(-1)
+    assert probabilities.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
 
 
 @pytest.mark.parametrize("cell", [GRUCell, LSTMCell])

@@ -185,8 +185,11 @@ def test_a_file_is_read_in_the_encoding_of_the_training_data_and_texts_are_cut_a
 
 def test_a_file_in_another_encoding_than_the_runs_is_refused_with_what_can_be_done(run_dir, tmp_path):
     (tmp_path / "f.txt").write_bytes("gut\ncaf\u00e9\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"f\.txt:2: .*that of the run's data, utf-8: convert the file"):
+    with pytest.raises(
+        InputError, match=r"f\.txt:2: .* is not utf-8; the run's data is utf-8: convert the file"
+    ) as told:
         predict(load_run(run_dir), [], tmp_path / "f.txt")
+    assert "data.encoding" not in str(told.value)  # a key of training
 
 
 @pytest.mark.parametrize("command", [["generate", "--prompt"], ["complete"]])

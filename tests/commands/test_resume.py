@@ -1,5 +1,6 @@
 """``seqlab resume``: which runs it goes on with, and which it begins anew beside."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from seqlab.commands import resume as command
 from seqlab.commands.resume import resume
 from seqlab.errors import InputError
 from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.loaded import LoadedFile
 from seqlab.run.start import Start
+from seqlab.run.training_inputs import note_files
 from tests.conftest import config_of
 
 HELLO = ("experiment=hello", "trainer.max_epochs=2")
@@ -114,6 +117,37 @@ def test_an_interrupted_run_goes_on_and_refuses_what_changes_its_result(tmp_path
     assert RunFolder(run_dir).state().status == "interrupted" and not completing
     assert resume(run_dir, ["trainer.accelerator=cpu"], []) == 0
     assert completing == [("run", True)]
+
+
+@pytest.mark.parametrize("end", ["complete", "interrupt"])
+@pytest.mark.parametrize("option", ["overwrite=true", "+dry_run=true", "rerun_changed=true"])
+def test_options_of_train_alone_are_refused(tmp_path, completing, end, option):
+    run_dir = run_of(tmp_path, end)
+    with pytest.raises(InputError, match=rf"{re.escape(option)} is an option of seqlab train.*leave it out"):
+        resume(run_dir, [option], [])
+    assert not completing
+
+
+def test_code_that_is_imported_in_the_midst_of_training_must_be_the_parents_too(tmp_path, completing, monkeypatch):
+    """Nothing has imported it when the new run begins."""
+    run_dir = tmp_path / "run"
+    helper = tmp_path / "late_helper.py"
+    helper.write_text("ALPHA = 0.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    file = LoadedFile.of("late_helper", str(helper), helper.read_bytes())
+    with start_run(run_dir, config_of(*HELLO), HELLO) as claim:
+        (run_dir / "checkpoints").mkdir()
+        (run_dir / "checkpoints" / "last.ckpt").write_bytes(b"weights")
+        note_files(claim, [file])
+        claim.complete({"val/loss": 2.0})
+    helper.write_text("ALPHA = 0.9\n")
+    with pytest.raises(
+        InputError, match=rf"late_helper\.py has changed; restore it .*{re.escape(str(run_dir / 'code'))}"
+    ):
+        resume(run_dir, ["trainer.max_epochs=60"], [])
+    assert not completing and not (tmp_path / "run+max_epochs=60").exists()
+    helper.write_text("ALPHA = 0.5\n")
+    assert resume(run_dir, ["trainer.max_epochs=60"], []) == 0
 
 
 @pytest.mark.parametrize(("code", "lines"), [(0, 1), (1, 1), (2, 0)])

@@ -104,6 +104,17 @@ def check_whole_number(option: str, value: Any, least: int) -> int:
     return value
 
 
+def check_seed(option: str, value: Any) -> int:
+    """Checks that an option is a seed of random draws, and returns it.
+
+    Raises:
+        InputError: it is no whole number from 0 to 2**63 - 1.
+    """
+    if check_whole_number(option, value, 0) >= 2**63:
+        raise InputError(f"{option}={value} must be a whole number below 2**63")
+    return int(value)
+
+
 def check_limit(option: str, value: Any) -> int | None:
     """Checks that an option is None, for no limit, or a whole number of at least 1, and returns it.
 

@@ -33,11 +33,14 @@ def filter_logits(
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; expected a number above 0 (or ask for greedy)")
-    if top_k is not None and top_k < 1:
+    if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
         raise ValueError(f"top_k is {top_k}; expected a number of tokens, 1 or more")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; expected a probability in (0, 1]")
-    logits = logits / temperature
+    scaled = logits / temperature
+    if not scaled.isfinite().all():  # a tiny temperature: of the likeliest token, all are infinitely far
+        scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, torch.finfo(logits.dtype).tiny)
+    logits = scaled
     if top_k is not None and top_k < logits.size(-1):
         least = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < least, -math.inf)
