@@ -73,16 +73,20 @@ def _data_buffers(task: pl.LightningModule) -> set[str]:
     return {f"{path}.{name}" for path, module in task.named_modules() for name in getattr(module, "data_buffers", ())}
 
 
+_OF_INPUTS: Final = ("features", "covariates", "known")
+
+
 def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
     """Warns if the classes differ although their number agrees, so that the output layer's weights fit."""
     here = ours.data_arguments()
     for what, there in theirs.data_arguments().items():
         if isinstance(there, list) and len(there) == len(here.get(what) or ()) and there != here[what]:
             log.warning(
-                "init_from: its %s are %s, but here they are %s: the output layer begins with weights for the former",
+                "init_from: its %s are %s, but here they are %s: the %s layer begins with weights for the former",
                 what,
                 ", ".join(map(str, there[:_MAX_NAMED])),
                 ", ".join(map(str, here[what][:_MAX_NAMED])),
+                "input" if what in _OF_INPUTS else "output",
             )
 
 

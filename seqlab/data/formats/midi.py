@@ -75,17 +75,18 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
     if content[:4] != b"MThd":
         kind = other_kind(file, "a MIDI")
         raise InputError(f"{file} is no MIDI file, which begins with MThd{f': {kind}' if kind else ''}")
+    whole = _whole(content, file)
     library = music21()
     try:
         midi = library.midi.MidiFile()
-        midi.readstr(content)
+        midi.readstr(whole)
         tracks = [_keys_of(track.events) for track in midi.tracks]
     except Exception as error:  # music21 raises errors of many kinds for a broken file
         raise InputError(f"{file} is a broken MIDI file: {' '.join(str(error).split())[:200]}") from error
-    quarter = midi.ticksPerQuarterNote
-    if midi.ticksPerSecond or not quarter:
-        raise InputError(f"{file} does not count time in ticks of a quarter note; save it with these, as 480 a quarter")
-    notes, num_unended = _notes_of(tracks, quarter)
+    ends = [track.events[-1].type for track in midi.tracks if track.events]
+    if open_tracks := len(midi.tracks) - ends.count(library.midi.MetaEvents.END_OF_TRACK):
+        log.warning("%s: tracks that are damaged, whose end is not read: %d; save the file anew", file, open_tracks)
+    notes, num_unended = _notes_of(tracks, midi.ticksPerQuarterNote)
     if not notes and any(channel == _DRUMS for keys_of_track, _ in tracks for channel, _ in keys_of_track):
         raise InputError(f"{file} has no note but those of drums (channel 10), which are left out; leave out the file")
     if num_unended:
@@ -97,6 +98,33 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
             *(file, unheard),
         )
     return roll
+
+
+def _whole(content: bytes, file: Path) -> bytes:
+    """The header and the tracks of a MIDI file, without chunks of other kinds; music21 reads what there is of a track.
+
+    Raises:
+        InputError: the file is cut off, or its header is of a kind that is not read.
+    """
+    chunks, place = [], 0
+    while place + 8 <= len(content):
+        name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "big")
+        chunk = content[place + 8 : place + 8 + size]
+        if len(chunk) < size:
+            raise InputError(f"{file} ends before the music that it promises; get the whole file, or save it anew")
+        chunks.append((name, chunk))
+        place += 8 + size
+    header, tracks = chunks[0][1] if chunks else b"", [chunk for name, chunk in chunks if name == b"MTrk"]
+    form, announced, division = (int.from_bytes(header[at : at + 2], "big") for at in (0, 2, 4))
+    if len(header) < 6 or len(tracks) < announced:
+        raise InputError(f"{file} ends before the music that it promises; get the whole file, or save it anew")
+    if form > 1:
+        raise InputError(f"{file} is of format {form}, whose tracks are pieces of their own; save each as a file")
+    if division == 0 or division >= 0x8000:
+        raise InputError(f"{file} does not count time in ticks of a quarter note; save it with these, as 480 a quarter")
+    numbers = b"".join(number.to_bytes(2, "big") for number in (form, len(tracks), division))
+    parts = [b"MThd", len(numbers).to_bytes(4, "big"), numbers]
+    return b"".join([*parts, *(b"MTrk" + len(track).to_bytes(4, "big") + track for track in tracks)])
 
 
 def _notes_of(tracks: Iterable[tuple[_Keys, int]], quarter: int) -> tuple[list[_Note], int]:

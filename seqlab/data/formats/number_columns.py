@@ -189,7 +189,8 @@ def _of_parquet(file: Path) -> Columns:
         reason = seems_to_be(file) or " ".join(str(error).split())
         raise InputError(f"{file} is not a parquet file: {reason}") from error
     unnamed = 0
-    if not isinstance(table.index, pd.RangeIndex):  # an index is a column too, of times in most cases
+    # An index is a column too, of times in most cases; pandas makes a range of even numbers, whatever their name.
+    if not isinstance(table.index, pd.RangeIndex) or table.index.name is not None:
         unnamed = sum(name is None for name in table.index.names)
         table = table.reset_index()
     names = [str(name) for name in table.columns]
@@ -277,7 +278,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _number(value: Any, name: str, place: str, decimal: str, column: Iterable[Any]) -> float:
-    if value is None:
+    if not isinstance(value, str) and str(value) in _NO_VALUES:
         return math.nan
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str):

@@ -166,11 +166,44 @@ def warn_of_equal_ids(form: SeriesFormat, names: Mapping[Path, Sequence[str]]) -
 
 
 def steps_of(all_series: Iterable[Series]) -> tuple[str, ...]:
-    """The different steps of time of series, in words; none where they have no times, or rows come at any times.
+    """The different steps of time of series, in words; none where they have no times.
 
-    A series of one row has no step.
+    Rows that come at any times have the kind of these: seconds of dates, or numbers. A series of one row has no step.
+
+    Raises:
+        InputError: the times of some series are dates, and of others numbers.
     """
-    return tuple(sorted({str(each.grid) for each in all_series if each.grid is not None and len(each) > 1}))
+    some = [each for each in all_series if each.times is not None]
+    dates, others = (next((each for each in some if _has_dates(each) == kind), None) for kind in (True, False))
+    if dates is not None and others is not None:
+        raise InputError(
+            f"{others.places[0]}: the times of series {others.name} are numbers, and those of {dates.name} at "
+            f"{dates.places[0]} dates; give all times in one form"
+        )
+    return tuple(sorted({_step_of(each) for each in some if len(each) > 1}))
+
+
+def steps_of_training(splits: Mapping[str, Sequence[Series]], trained: Sequence[str] | None) -> tuple[str, ...]:
+    """The steps of the training series. Series of any split are told whose steps are none of these, or of ``trained``.
+
+    Raises:
+        InputError: the times of some series are dates, and of others numbers.
+    """
+    steps = steps_of(splits["train"])
+    steps_of(each for rows in splits.values() for each in rows)
+    for rows in splits.values():
+        warn_of_other_steps(rows, steps if trained is None else trained)
+    return steps
+
+
+def _has_dates(series: Series) -> bool:
+    return series.times is not None and np.issubdtype(series.times.dtype, np.datetime64)
+
+
+def _step_of(series: Series) -> str:
+    if series.grid is not None:
+        return str(series.grid)
+    return "any length, in seconds of dates" if _has_dates(series) else "any length, in numbers"
 
 
 def warn_of_other_steps(all_series: Sequence[Series], trained: Sequence[str]) -> None:
@@ -180,12 +213,12 @@ def warn_of_other_steps(all_series: Sequence[Series], trained: Sequence[str]) ->
         all_series: the series.
         trained: the steps of training's series, from :func:`steps_of`; empty: they had none.
     """
-    others = [each for each in all_series if trained and steps_of([each]) and str(each.grid) not in trained]
+    others = [each for each in all_series if trained and steps_of([each]) and _step_of(each) not in trained]
     if others:
         log.warning(
-            "%s: the steps of series %s are of %s, and those of training of %s: to the model a step is a step; give "
-            "series like those of training",
-            *(others[0].places[0], others[0].name, others[0].grid, ", ".join(trained[:4])),
+            "%s: the steps of series %s are of %s, and those of training of %s: what a step means is known from "
+            "training alone; give series like those",
+            *(others[0].places[0], others[0].name, _step_of(others[0]), ", ".join(trained[:4])),
         )
 
 

@@ -17,6 +17,7 @@ log = logging.getLogger("seqlab")
 _ZONE: Final = re.compile(
     r"(?:[T\s]\d{2}|\d:\d{2})(?::?\d{2})*(?:[.,]\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE
 )  # after a time of day: 2026-11 is a month
+_ZONE_OF_PATTERN: Final = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _DAYS_AS_NUMBERS: Final = {"%Y%m%d": (19000101, 21001231), "%Y%m": (190001, 210012)}
 _FEWEST_DAYS: Final = 28  # between two times of a monthly series
 _UNITS: Final = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -25,7 +26,7 @@ _UNITS: Final = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minut
 def read_times(
     column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[str], pattern: str | None, decimal: str = "."
 ) -> Any:
-    """The times of a column: numbers as float64, dates as datetime64.
+    """The times of a column: numbers as float64 (float32 where the column is that), dates as datetime64.
 
     Dates are ISO 8601 (2026-11-29, 2026-11-29T18:30), or as ``pattern`` says. Others, such as 01/02/2026, may mean
     either of two days, so they are refused without a pattern. Times whose zones are all the same are read as they
@@ -59,7 +60,7 @@ def read_times(
         if np.isnan(made).any():
             raise InputError(f"{places[int(np.flatnonzero(np.isnan(made))[0])]}: {name} is missing; every row needs it")
         _warn_of_dates(made, name, places)
-        return made
+        return made.astype(np.float32) if values.dtype == np.float32 else made  # which tells how exact they are
     return _dates([str(value).strip() for value in column], name, places, pattern)
 
 
@@ -83,13 +84,18 @@ def _dates(texts: Sequence[str], name: str, places: Sequence[str], pattern: str 
         expected = f"a time of the form {pattern}" if pattern else "a number, 2026-11-29 or 2026-11-29T18:30"
         mend = "mend it, or give data.time_format=" + ("" if pattern else ", such as '%d.%m.%Y'")
         raise InputError(f"{places[first]}: {name} is {texts[first][:40]!r}; expected {expected}: {mend}")
-    zone = _zone(texts, name, places) if pattern is None or "%z" in pattern else "UTC"
+    zone = "UTC"
+    if pattern is None or "%z" in pattern:
+        zone = _zone(texts, name, places, pattern is not None and pattern.endswith("%z"))
     return _nanoseconds(dates.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(), name, places)
 
 
-def _zone(texts: Sequence[str], name: str, places: Sequence[str]) -> str:
-    """The zone in which dates are read: their own where all have the same, else UTC."""
-    matches = [_ZONE.search(text) for text in texts]
+def _zone(texts: Sequence[str], name: str, places: Sequence[str], has_zone: bool) -> str:
+    """The zone in which dates are read: their own where all have the same, else UTC.
+
+    ``has_zone``: they end with one, by their pattern.
+    """
+    matches = [(_ZONE_OF_PATTERN if has_zone else _ZONE).search(text) for text in texts]
     zones = [match[1].upper() if match else "" for match in matches]
     own = list(dict.fromkeys(zones))
     if "" in own and len(own) > 1:
@@ -272,7 +278,7 @@ def grid_of(times: NDArray[Any], name: str, places: Sequence[str]) -> tuple[NDAr
             return (months - months[0]) // step, Grid(times[0], step, months=True, at_ends=at_ends)
         offsets, resolution = (times - times[0]).astype(np.int64).astype(np.float64), 1.0
     else:
-        offsets, resolution = times - times[0], float(np.spacing(np.abs(times).max()))
+        offsets, resolution = times.astype(np.float64) - float(times[0]), float(np.spacing(np.abs(times).max()))
     gaps = np.diff(offsets)
     differences, counts = np.unique(gaps, return_counts=True)
     commonest = float(differences[int(counts.argmax())])

@@ -17,7 +17,7 @@ from seqlab.data.core.labels import shortened
 from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.formats.missing import check_missing, filled
-from seqlab.data.formats.series import SeriesFormat, steps_of, warn_of_other_steps
+from seqlab.data.formats.series import SeriesFormat, steps_of, steps_of_training
 from seqlab.data.regression.batch import RegressionBatch, RegressionSpec
 from seqlab.data.regression.generated import Adding
 from seqlab.data.regression.sources import NumberedSeries, NumberedSource
@@ -62,8 +62,7 @@ class RegressionData(ExampleData):
         self._means = means.tolist() if self.trained is None else self.trained.means
         for split in SPLITS:  # a missing value is refused
             self._inputs(split)
-            if self.trained is not None:
-                warn_of_other_steps([row.series for row in self.rows(split)], self.trained.steps)
+        series = {split: [row.series for row in self.rows(split)] for split in SPLITS}
         return RegressionSpec(
             columns=tuple(getattr(self.source, "columns", ())),
             features=tuple(self.source.features),
@@ -74,7 +73,7 @@ class RegressionData(ExampleData):
             target_means=tuple(target_means.tolist()),
             target_stds=tuple(target_stds.tolist()),
             format=asdict(self.source.format),
-            steps=steps_of(row.series for row in self.rows("train")),
+            steps=steps_of_training(series, None if self.trained is None else self.trained.steps),
         )
 
     def _inputs(self, split: str) -> list[NDArray[np.float32]]:

@@ -18,7 +18,7 @@ from seqlab.data.core.statistics import check_resolved, constant_features, featu
 from seqlab.data.core.summary import SplitSummary, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.missing import check_missing, filled
-from seqlab.data.formats.series import steps_of, warn_of_other_steps
+from seqlab.data.formats.series import steps_of, steps_of_training
 from seqlab.data.series_classification.batch import SeriesClassBatch, SeriesClassSpec, columns_of, shown_frame
 from seqlab.data.series_classification.sources import LabelledRow, LabelledSource, same_values
 from seqlab.errors import InputError
@@ -122,15 +122,16 @@ class SeriesClassData(ExampleData):
             features=tuple(self.source.features),
             missing=self.missing,
             format=self.source.format.plain(),
-            steps=() if self.has_pictures else steps_of(map(_series, self._rows["train"])),
+            steps=() if self.has_pictures else self._steps(),
             num_examples={split: len(targets) for split, targets in self._targets.items()},
             majority=majority_shares(self._targets),
         )
         self._inputs  # noqa: B018 - a missing value is refused
-        if self.trained is not None and not self.has_pictures:
-            for rows in self._rows.values():
-                warn_of_other_steps([*map(_series, rows)], self.trained.steps)
         return spec
+
+    def _steps(self) -> tuple[str, ...]:
+        series = {split: [*map(_series, rows)] for split, rows in self._rows.items()}
+        return steps_of_training(series, None if self.trained is None else self.trained.steps)
 
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,7 +6,7 @@ import pytest
 
 from seqlab.data import Files, LabelledSeriesFiles, NumberedSeriesFiles, SeriesFiles
 from seqlab.data.formats.number_columns import numbers
-from seqlab.data.formats.series import SeriesFormat, feature_names, read_series
+from seqlab.data.formats.series import SeriesFormat, feature_names, read_series, steps_of
 from seqlab.errors import InputError
 
 BY_DAY = SeriesFormat(time="day")
@@ -237,6 +237,29 @@ def test_gaps_of_all_series_have_one_unit(tmp_path):
         written(tmp_path, "t,x\n5,1\n5.25,1\n9,1\n", "tail.csv"), SeriesFormat(time="t", time_gaps=True), ["x"]
     )
     assert tail.values[:, 1].tolist() == [0, 0.25, 3.75]
+
+
+def test_dates_and_numbers_are_not_times_of_one_run(tmp_path):
+    dates = written(tmp_path, "t,x\n2026-01-01,1\n2026-01-02,2\n2026-01-04,2\n")
+    hours = written(tmp_path, "t,x\n0,1\n24,2\n72,2\n", "hours.csv")
+    form = SeriesFormat(time="t", time_gaps=True)
+    series = [each for file in (dates, hours) for each in read_series(file, form, ["x"])]
+    with pytest.raises(
+        InputError, match=r"hours.csv:2: the times of series hours are numbers, and those of series at .*dates"
+    ):
+        steps_of(series)
+    assert steps_of(series[:1]) == ("any length, in seconds of dates",)
+    grids = [read_series(file, SeriesFormat(time="t"), ["x"])[0] for file in (dates, hours)]
+    assert [steps_of([each]) for each in grids] == [("1 day",), ("24",)]
+
+
+def test_a_named_index_of_even_numbers_and_missing_booleans_are_read_from_parquet(tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "on": pd.array([True, None, False], "boolean")})
+    frame.index = pd.RangeIndex(1900, 1903, name="year")
+    frame.to_parquet(tmp_path / "a.parquet")
+    (series,) = read_series(tmp_path / "a.parquet", SeriesFormat(time="year"), ["x", "on"])
+    assert series.times.tolist() == [1900, 1901, 1902]
+    np.testing.assert_array_equal(series.values, [[1, 1], [2, np.nan], [3, 0]])
 
 
 SOURCES = {

@@ -40,6 +40,19 @@ def test_a_zone_after_a_time_of_day_is_one_and_times_stand_as_written(text, hour
     assert int(str(time)[11:13]) == hour
 
 
+def test_a_zone_may_stand_right_behind_the_digits_of_a_pattern():
+    (time,) = read(["202601010000+0100"], "%Y%m%d%H%M%z")
+    assert str(time)[:16] == "2026-01-01T00:00"
+
+
+def test_times_of_four_bytes_are_meant_as_they_are_written():
+    times = read_times(
+        np.arange(3000, dtype=np.float32) * np.float32(0.1), "t", [f"a:{row}" for row in range(3000)], None
+    )
+    positions, found = grid(times)
+    assert found.step == 0.1 and positions.tolist() == [*range(3000)]
+
+
 def test_times_may_have_decimal_commas():
     assert read(["0,0", "0,5", "1"], decimal=",").tolist() == [0.0, 0.5, 1.0]
     with pytest.raises(InputError, match=r"a:2: t is '0,0'"):

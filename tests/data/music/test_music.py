@@ -176,20 +176,40 @@ def test_files_without_a_melody_or_quarter_notes_are_refused(tmp_path):
             read_midi(midi_of(tmp_path / "film.mid", note, division=division), 4, PIANO)
 
 
-def test_files_that_are_no_music_are_refused_in_one_line(tmp_path):
+def test_files_that_are_no_music_are_refused_in_one_line(tmp_path, caplog):
     (tmp_path / "text.mid").write_text("do re mi")
-    (tmp_path / "broken.mid").write_bytes(b"MThd\x00\x00\x00\x06\x00\x01\x00")
+    (tmp_path / "header.mid").write_bytes(b"MThd\x00\x00\x00\x06\x00\x01\x00")
+    whole = midi_of(tmp_path / "whole.mid", *[[(0, 1, 60, ON), (480, 1, 60, OFF)]] * 2).read_bytes()
+    (tmp_path / "broken.mid").write_bytes(b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\3\0\x90\x3c")
+    (tmp_path / "cut.mid").write_bytes(whole[:-9])
+    (tmp_path / "fewer.mid").write_bytes(whole[:11] + b"\3" + whole[12:])
+    (tmp_path / "format2.mid").write_bytes(whole[:9] + b"\2" + whole[10:])
     write_midi(np.eye(88, dtype=np.uint8), tmp_path / "all.mid", 1, PIANO)
     for name, error in (
         ("text.mid", "is no MIDI file"),
-        ("broken.mid", "is a broken MIDI file"),
+        ("broken.mid", "has no note"),
+        ("header.mid", "ends before the music that it promises"),
+        ("cut.mid", "ends before the music that it promises"),
+        ("fewer.mid", "ends before the music that it promises"),
+        ("format2.mid", "is of format 2, whose tracks are pieces of their own"),
         ("none.mid", "is not there; give a MIDI file"),
     ):
         with pytest.raises(InputError, match=error) as refused:
             read_midi(tmp_path / name, 1, PIANO)
         assert "\n" not in str(refused.value)
+    assert "broken.mid: tracks that are damaged, whose end is not read: 1" in caplog.text
     with pytest.raises(InputError, match="the pitch 108 is outside of 21 to 107; transpose"):
         read_midi(tmp_path / "all.mid", 1, range(21, 108))
+
+
+def test_all_tracks_are_read_and_chunks_of_other_kinds_left_out(tmp_path):
+    """A header may be longer than today's, and announce fewer tracks than there are."""
+    tracks = [[(0, 1, key, ON), (480, 1, key, OFF)] for key in (60, 64)]
+    whole = midi_of(tmp_path / "a.mid", *tracks).read_bytes()
+    other = b"XFIH" + struct.pack(">I", 5) + b"hello"
+    file = tmp_path / "b.mid"
+    file.write_bytes(whole[:7] + b"\x08" + whole[8:11] + b"\1" + whole[12:14] + b"\0\0" + other + whole[14:])
+    assert sounding(file) == sounding(tmp_path / "a.mid") == {60: [*range(4)], 64: [*range(4)]}
 
 
 def test_midi_files_are_cut_or_come_in_splits(tmp_path):
