@@ -48,7 +48,7 @@ class ForecastSpec(Spec):
         means: the mean of each feature in training.
         stds: its standard deviation.
         format: how files hold series, by the fields of ``SeriesFormat``.
-        steps: the steps of time of training's series, in words; empty where they have no times, or come at any times.
+        steps: the steps of time of training's series, in words, by ``steps_of``; empty where they have no times.
         from_files: whether the series are read from the user's own files, by these names of columns.
     """
 

@@ -41,7 +41,7 @@ class RegressionSpec(Spec):
         target_means: the same of each target.
         target_stds: the same of each target.
         format: how files hold series, by the fields of ``SeriesFormat``.
-        steps: the steps of time of training's series, in words; empty where they have no times, or come at any times.
+        steps: the steps of time of training's series, in words, by ``steps_of``; empty where they have no times.
     """
 
     kind: ClassVar[str] = "regression"

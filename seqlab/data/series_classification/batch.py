@@ -43,7 +43,7 @@ class SeriesClassSpec(Spec):
         features: the names of the features; empty where steps are pictures.
         missing: what is done about missing inputs: "refuse", "forward" or "mask".
         format: how files hold series or clips, by the fields of ``SeriesFormat`` or ``ClipFormat``.
-        steps: the steps of time of training's series, in words; empty where they have no times, or come at any times.
+        steps: the steps of time of training's series, in words, by ``steps_of``; empty where they have no times.
         num_examples: the number of sequences in each split.
         majority: for each split, the share of the class that is commonest in training: the accuracy of always giving
             that class.
