@@ -174,7 +174,7 @@ def alone(tmp_path_factory, table):
     return folder
 
 
-@pytest.mark.parametrize("steps", [[3], [9], [10], [4, 13, 26]], ids=str)  # an epoch has 9 batches
+@pytest.mark.parametrize("steps", [[3, 10, 26], [9, 13]], ids=str)  # an epoch has 9 batches
 def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, table, monkeypatch, steps):
     original = ClassificationTask.training_step
     for number, step in enumerate(steps):

@@ -73,7 +73,7 @@ def test_each_piece_is_measured_from_its_beginning_however_many_are_read_at_once
 
 
 def test_a_network_with_memory_comes_nearer_to_the_least_loss_than_one_without_could(tmp_path):
-    metrics = run_here(tmp_path, "experiment=canon", "trainer.max_epochs=25", "data.sizes=[200,8,20]", *ONE).fields[
+    metrics = run_here(tmp_path, "experiment=canon", "trainer.max_epochs=20", "data.sizes=[200,8,20]", *ONE).fields[
         "metrics"
     ]
     least = Canon(sizes=(200, 8, 20)).least_loss("test")
