@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 be_quick()
 
 LONG_FILES = frozenset((Path(__file__).parent / "long_files.txt").read_text().split())
-"""Files of tests that take over four seconds each: `make test-fast` leaves them out, as it does slow tests."""
+"""Files of tests that take over one and a half seconds: `make test-fast` leaves them out, as it does slow tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
