@@ -88,15 +88,16 @@ def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides
     """Refuses an override of what the trained model decides, such as the columns that it reads."""
     for name, trained in arguments.items():
         given = run.config["data"].get(name)
-        if any(each.lstrip("+~").startswith(f"data.{name}=") for each in overrides) and not _is_same(given, trained):
+        given = [given] if isinstance(given, (str, int)) else given
+        if (
+            trained is not None
+            and any(each.lstrip("+~").startswith(f"data.{name}=") for each in overrides)
+            and given != trained
+        ):
             raise InputError(
                 f"data.{name}={given}: a run is evaluated with that of its training, {trained}; leave it out, or give "
                 "files with those names"
             )
-
-
-def _is_same(given: Any, trained: Any) -> bool:
-    return list(given) == list(trained) if isinstance(given, (list, tuple)) else [given] == list(trained)
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:

@@ -17,9 +17,9 @@ from seqlab.errors import InputError
 from seqlab.report import tensorboard as board
 from seqlab.run.events import ABSENT, COMPLETED
 from seqlab.run.folder import RunFolder
-from seqlab.run.layout import CODE_COPIES, EVENTS_NAME, RECORD_NAME, REPLACEMENT
+from seqlab.run.layout import EVENTS_NAME, RECORD_NAME, REPLACEMENT
 from seqlab.run.parents import CONTINUES, continued_config, continued_folder, remove_unused
-from seqlab.run.refusal import changed_inputs
+from seqlab.run.refusal import changes
 from seqlab.run.start import Start
 from seqlab.run.state import State
 from seqlab.sweep.sweep import show_in_tensorboard
@@ -112,12 +112,9 @@ def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: li
         print(f"{folder} is complete already; its metrics are in {folder / RECORD_NAME}")
         return 0
     # Data and code must be the parent's, as for a resumed run, also code that is imported in the midst of training.
-    if changed := changed_inputs(run_dir, state, config):
-        copies = f" (copies of the code are in {run_dir / CODE_COPIES})" if (run_dir / CODE_COPIES).is_dir() else ""
-        raise InputError(
-            f"{run_dir}: data or code has changed since this run began: {'; '.join(changed)}; restore it{copies} to "
-            f"train on, or begin another run from its weights: seqlab train ... init_from={run_dir}"
-        )
+    if text := changes(run_dir, state, config):
+        another = f"or begin another run from its weights: seqlab train ... init_from={run_dir}"
+        raise InputError(f"{text} to continue the run, {another}")
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     all_overrides = [*(state.record["overrides"] or []), *overrides]
     print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)

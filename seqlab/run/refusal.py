@@ -37,13 +37,21 @@ def refusal(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | Non
             f"{run_dir} holds another run, {state.status}, which differs in {differing}; seqlab resume continues "
             f"it, or {overwrite}"
         )
-    if changed := changed_inputs(run_dir, state, config):
-        copies = f" (copies of the code are in {run_dir / CODE_COPIES})" if _has_code_to_restore(run_dir, state) else ""
-        return (
-            f"{run_dir}: data or code has changed since this run, {state.status}, began: {'; '.join(changed)}; restore "
-            f"it{copies} to continue the run, or {overwrite}"
-        )
+    if text := changes(run_dir, state, config):
+        return f"{text} to continue the run, or {overwrite}"
     return None
+
+
+def changes(run_dir: Path, state: State, config: Mapping[str, Any]) -> str | None:
+    """What has changed in the data and the user's code since a run began, and to restore it; None: nothing."""
+    changed = changed_inputs(run_dir, state, config)
+    if not changed:
+        return None
+    copies = f" (copies of the code are in {run_dir / CODE_COPIES})" if _has_code_to_restore(run_dir, state) else ""
+    return (
+        f"{run_dir}: data or code has changed since this run, {state.status}, began: {'; '.join(changed)}; "
+        f"restore it{copies}"
+    )
 
 
 def changed_inputs(run_dir: Path, state: State, config: Mapping[str, Any]) -> list[str]:

@@ -77,6 +77,12 @@ def test_a_temperature_that_numbers_cannot_hold_takes_the_likeliest(temperature,
     logits = torch.tensor([[3.0, -math.inf, 7.5, 7.4], [-2000.0, -1.0, -1.5, -9.0]])
     probabilities = filter_logits(logits, temperature, None, top_p).softmax(-1)
     assert probabilities.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
+    assert filter_logits(torch.zeros(4), temperature).softmax(-1).tolist() == [0.25] * 4
+
+
+def test_a_token_that_cannot_come_leaves_the_others_as_they_are():
+    logits = torch.tensor([-math.inf, 0.3, -2.7])
+    assert torch.equal(filter_logits(logits, 0.7), logits / 0.7)
 
 
 @pytest.mark.parametrize("cell", [GRUCell, LSTMCell])

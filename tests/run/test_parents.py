@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.config.hash import config_hash
-from seqlab.data import ClassificationSpec
+from seqlab.data import ClassificationSpec, RegressionSpec
 from seqlab.errors import InputError
 from seqlab.nn import CRF, bio_constraints
 from seqlab.run import training, weights
@@ -221,3 +221,12 @@ def test_weights_of_an_output_layer_for_other_classes_are_told(caplog):
     assert not caplog.text
     weights.warn_of_other_classes(one, other)
     assert "its labels are a, b, but here they are b, a: the output layer begins with weights for" in caplog.text
+
+
+def test_weights_of_an_input_layer_for_other_columns_are_told(caplog):
+    one, other = (
+        RegressionSpec(names, names, ("y",), "refuse", (0.0, 0.0), (1.0, 1.0), (0.0,), (1.0,), {})
+        for names in (("a", "b"), ("b", "a"))
+    )
+    weights.warn_of_other_classes(one, other)
+    assert "its features are a, b, but here they are b, a: the input layer begins with weights for" in caplog.text

@@ -1,12 +1,14 @@
 """What training decided stays for files that come later: columns, values for what is missing, steps of time."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from seqlab.cli import main
-from tests.conftest import run_here
+from seqlab.config import build
+from tests.conftest import config_of, run_here
 
 SMALL = ("model.hidden_size=4", "trainer.max_epochs=1", "trainer.max_steps=2", "logger=none")
 
@@ -94,3 +96,43 @@ def test_missing_values_are_filled_with_the_means_of_training(preset, tmp_path, 
     (tmp_path / "nothing.csv").write_text(f"id,t,x,{label}\n1,0,,\n1,1,,\n")
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "nothing.csv")]) == 0
     assert "nothing.csv:2: series 1 has no value in the steps that are read" in caplog.text
+
+
+def test_a_forecast_begins_before_gaps_that_are_filled_with_the_means_of_training(tmp_path):
+    """Of the model's training, and not of the file that it is evaluated on."""
+    rows = [f"{step},{'' if step < 3 else 50 + step % 5}" for step in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["t,y", *rows]) + "\n")
+    overrides = ("experiment=forecasting", f"data.path={tmp_path / 'a.csv'}", "data.time=t", "data.missing=forward")
+    data = build.build_data(config_of(*overrides, "data.horizon=2", "data.context=8"))
+    own = data.spec.means[0]
+    assert data.collate("train", [0]).inputs[0, 0].item() == pytest.approx(own) and 50 < own < 55
+    other = build.build_data(config_of(*overrides, "data.horizon=2", "data.context=8"))
+    other.trained = replace(data.spec, means=(7.0,))
+    assert other.collate("train", [0]).inputs[0, 0].item() == 7.0
+
+
+def test_rows_behind_what_is_forecast_are_told(tmp_path, caplog):
+    """As where the last target that was seen is missing, too."""
+    text = [f"{step},{step % 4},{step % 2}" for step in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["t,y,known", *text]) + "\n")
+    run_here(
+        tmp_path / "run",
+        *("experiment=forecasting", f"data.path={tmp_path / 'a.csv'}", "data.time=t", "data.targets=y"),
+        *("data.known=known", "data.horizon=2", "data.context=8", *SMALL),
+    )
+    for name, gaps, told in (("right", (20, 21), False), ("late", (19, 20, 21), True)):
+        rows = [f"{step},{'' if step in gaps else step % 4},{step % 2}" for step in range(22)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["t,y,known", *rows]) + "\n")
+        caplog.clear()
+        assert main(["predict", str(tmp_path / "run"), str(tmp_path / f"{name}.csv")]) == 0
+        assert ("late.csv:21: the forecast of series late begins here" in caplog.text) == told
+
+
+def test_splits_of_other_steps_than_trainings_are_told_before_training(tmp_path, caplog):
+    for name, step in (("train", 1), ("validation", 1), ("test", 7)):
+        rows = [f"{series},{step * row},{row},{series % 2}" for series in range(4) for row in range(5)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,t,x,label", *rows]) + "\n")
+    splits = [f"data.{split}={tmp_path / split}.csv" for split in ("train", "validation", "test")]
+    build.build_data(config_of("experiment=series_classification", *splits, "data.id=id", "data.time=t")).prepare_data()
+    assert "test.csv:2: the steps of series 0 are of 7, and those of training of 1" in caplog.text
+    assert "validation.csv" not in caplog.text

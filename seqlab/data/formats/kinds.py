@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 _UNPACK: Final = "unpack it, or pack it with gzip"
 _TABLE: Final = "export the table as CSV (UTF-8)"
 _TEXT: Final = "save its text as plain text (UTF-8)"
+_OTHER: Final = "give a file of text"
 _READ: Final = "rename it to end in .parquet, and read it as a table of data=classification or data=parallel"
 _DATASETS: Final = "load it by the library that wrote it and save it as parquet, csv or jsonl"
-_SOUND: Final = "give a file of text"
 _ENDINGS_OF_TEXT: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".md")
 _READ_AT_ONCE: Final = 1 << 16  # bytes
 _TAR_AT: Final = 257  # the position of a tar archive's mark
@@ -44,8 +44,8 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": Kind("an old Office file (xls, doc)", f"{_TABLE}, or {_TEXT}"),
     b"%PDF-": Kind("a PDF file", _TEXT),
     b"{\\rtf": Kind("an RTF file", _TEXT),
-    b"\x89PNG\r\n": Kind("an image (PNG)", "give a file of text"),
-    b"\xff\xd8\xff": Kind("an image (JPEG)", "give a file of text"),
+    b"\x89PNG\r\n": Kind("an image (PNG)", _OTHER),
+    b"\xff\xd8\xff": Kind("an image (JPEG)", _OTHER),
     b"version https://git-lfs.github.com/spec/": Kind(
         "a pointer of Git LFS, without the file that it stands for", "run git lfs pull"
     ),
@@ -53,9 +53,8 @@ _KINDS: Final[dict[bytes, Kind]] = {
 _BZIP2: Final = re.compile(rb"BZh[1-9]1AY&SY")
 _PICKLE: Final = re.compile(rb"\x80[\x02-\x05][\x95\x8a\x7d\x5d\x28\x63]")
 _SOUNDS: Final = {
-    "MP3": re.compile(
-        rb"ID3[\x02-\x04]\x00|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]"
-    ),  # a tag, or a frame of layer III
+    # a tag, or a frame of layer III
+    "MP3": re.compile(rb"ID3[\x02-\x04]\x00|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]"),
     "FLAC": re.compile(rb"fLaC\x00"),
     "Ogg": re.compile(rb"OggS\x00"),
     "AIFF": re.compile(rb"FORM....AIF[FC]", re.DOTALL),
@@ -85,7 +84,7 @@ def kind_of(beginning: bytes) -> Kind | None:
         return _TAR
     for name, pattern in _SOUNDS.items():
         if pattern.match(beginning):
-            return Kind(f"{name} sound", _SOUND)
+            return Kind(f"{name} sound", _OTHER)
     if _PICKLE.match(beginning):
         return Kind("a pickle of Python", _DATASETS)
     kind = next((kind for mark, kind in _KINDS.items() if beginning.startswith(mark)), None)

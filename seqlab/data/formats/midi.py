@@ -66,8 +66,8 @@ def read_midi(file: Path, steps_per_quarter: int, keys: range) -> NDArray[np.uin
         keys: the MIDI pitches of a roll, such as ``range(21, 109)`` of a piano.
 
     Raises:
-        InputError: the file is not there or no MIDI file, counts time in other units than quarter notes,
-            has no note but drums, or a note is outside of ``keys``.
+        InputError: the file is not there, no MIDI file, cut off, or of pieces beside each other (format 2), counts time
+            in other units than quarter notes, has no note but drums, or a note is outside of ``keys``.
     """
     if not file.is_file():
         raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a MIDI file")
@@ -110,7 +110,7 @@ def _whole(content: bytes, file: Path) -> bytes:
     while place + 8 <= len(content):
         name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "big")
         chunk = content[place + 8 : place + 8 + size]
-        if len(chunk) < size:
+        if len(chunk) < size and name == b"MTrk":
             raise InputError(f"{file} ends before the music that it promises; get the whole file, or save it anew")
         chunks.append((name, chunk))
         place += 8 + size

@@ -210,6 +210,8 @@ def test_all_tracks_are_read_and_chunks_of_other_kinds_left_out(tmp_path):
     file = tmp_path / "b.mid"
     file.write_bytes(whole[:7] + b"\x08" + whole[8:11] + b"\1" + whole[12:14] + b"\0\0" + other + whole[14:])
     assert sounding(file) == sounding(tmp_path / "a.mid") == {60: [*range(4)], 64: [*range(4)]}
+    file.write_bytes(whole + b"TAG of another program, and no chunk")
+    assert sounding(file) == sounding(tmp_path / "a.mid")
 
 
 def test_midi_files_are_cut_or_come_in_splits(tmp_path):
