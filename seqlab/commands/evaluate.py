@@ -86,14 +86,11 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
 
 def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides: list[str]) -> None:
     """Refuses an override of what the trained model decides, such as the columns that it reads."""
+    names = {text.lstrip("+").partition("=")[0].removeprefix("data.") for text in overrides}
     for name, trained in arguments.items():
         given = run.config["data"].get(name)
         given = [given] if isinstance(given, (str, int)) else given
-        if (
-            trained is not None
-            and any(each.lstrip("+~").startswith(f"data.{name}=") for each in overrides)
-            and given != trained
-        ):
+        if name in names and trained is not None and given != trained:
             raise InputError(
                 f"data.{name}={given}: a run is evaluated with that of its training, {trained}; leave it out, or give "
                 "files with those names"

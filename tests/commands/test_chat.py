@@ -71,6 +71,8 @@ def test_it_never_says_unk_nor_nothing_and_a_turn_ends(run, monkeypatch):
         hot.reply(" \n ")
     with pytest.raises(InputError, match="temperature"):
         Conversation(run.language_model(), run.vocabulary, Sampling(temperature=0.0))
+    with pytest.raises(InputError, match="seed=-1 must be a whole number, 0 or more"):
+        Conversation(run.language_model(), run.vocabulary, seed=-1)
 
 
 def test_the_terminal_talks_until_an_empty_line(run, monkeypatch, capsys):

@@ -132,6 +132,7 @@ def test_options_of_text_are_refused_for_music_and_those_of_music_for_text(train
         ([], "writes music: give --output FOLDER"),
         (["--output", str(tmp_path), "--prompt", "none.mid"], "none.mid is not there; give a MIDI file"),
         (["--output", str(tmp_path), "--temperature", "0"], "temperature: expected a number above 0"),
+        (["--output", str(tmp_path), "--seed", "-1"], "seed=-1 must be a whole number, 0 or more"),
     ):
         assert main(["generate", str(trained), *options]) == 2
         assert error in capsys.readouterr().err

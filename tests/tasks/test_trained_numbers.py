@@ -8,6 +8,9 @@ import pytest
 
 from seqlab.cli import main
 from seqlab.config import build
+from seqlab.data.formats.missing import warn_of_nothing
+from seqlab.data.formats.series import TIME_GAP, Series
+from seqlab.errors import InputError
 from tests.conftest import config_of, run_here
 
 SMALL = ("model.hidden_size=4", "trainer.max_epochs=1", "trainer.max_steps=2", "logger=none")
@@ -89,6 +92,7 @@ def test_missing_values_are_filled_with_the_means_of_training(preset, tmp_path, 
     target = ("data.targets=y",) if preset == "regression" else ()
     run_here(tmp_path / "run", f"experiment={preset}", *splits, *given, *target, *SMALL)
     own = evaluated(tmp_path / "run", capsys)
+    assert evaluated(tmp_path / "run", capsys, *target) == own
     beside_others = evaluated(tmp_path / "run", capsys, f"data.train={tmp_path / 'other.csv'}")
     assert {key: value for key, value in own.items() if key.startswith("test/")} == {
         key: value for key, value in beside_others.items() if key.startswith("test/")
@@ -133,6 +137,23 @@ def test_splits_of_other_steps_than_trainings_are_told_before_training(tmp_path,
         rows = [f"{series},{step * row},{row},{series % 2}" for series in range(4) for row in range(5)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["id,t,x,label", *rows]) + "\n")
     splits = [f"data.{split}={tmp_path / split}.csv" for split in ("train", "validation", "test")]
-    build.build_data(config_of("experiment=series_classification", *splits, "data.id=id", "data.time=t")).prepare_data()
+    overrides = ("experiment=series_classification", *splits, "data.id=id", "data.time=t")
+    build.build_data(config_of(*overrides)).prepare_data()
     assert "test.csv:2: the steps of series 0 are of 7, and those of training of 1" in caplog.text
     assert "validation.csv" not in caplog.text
+    days = [f"{series},2026-01-0{row + 1},{row},{series % 2}" for series in range(4) for row in range(5)]
+    (tmp_path / "test.csv").write_text("\n".join(["id,t,x,label", *days]) + "\n")
+    for more in ("data.time_gaps=false", "data.time_gaps=true"):
+        with pytest.raises(
+            InputError, match=r"the times of series 0 are numbers, and those of 0 at .*test\.csv:2 dates"
+        ):
+            build.build_data(config_of(*overrides, more)).prepare_data()
+
+
+def test_the_time_since_the_row_before_is_no_value_of_a_series(caplog):
+    series = Series("a", np.array([[np.nan, 0.0], [np.nan, 2.0]]), ["a:2", "a:3"])
+    warn_of_nothing(series, ["x", TIME_GAP])
+    assert "a:2: series a has no value" in caplog.text
+    caplog.clear()
+    warn_of_nothing(Series("a", np.array([[np.nan, 0.0], [1.0, 2.0]]), ["a:2", "a:3"]), ["x", TIME_GAP])
+    assert not caplog.text

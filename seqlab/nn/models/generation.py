@@ -38,9 +38,8 @@ def filter_logits(
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; expected a probability in (0, 1]")
     scaled = logits / temperature
-    if (
-        logits.isfinite() & ~scaled.isfinite()
-    ).any():  # a tiny temperature: of the likeliest token, all are infinitely far
+    overflown = logits.isfinite() & ~scaled.isfinite()
+    if overflown.any():  # a tiny temperature: of the likeliest token, all are infinitely far
         scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, torch.finfo(logits.dtype).tiny)
     logits = scaled
     if top_k is not None and top_k < logits.size(-1):

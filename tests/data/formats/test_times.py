@@ -69,6 +69,7 @@ def test_steps_of_long_numbers_are_not_those_of_their_rounding():
     positions, found = grid([0.0, 0.1, 0.2, 0.30000000000000004, 0.4])
     assert found.step == 0.1 and positions.tolist() == [0, 1, 2, 3, 4]
     assert grid([1.0, 2.0, 3.00005])[1].step == 1.0
+    assert [grid([0.0, step, 3 * step])[1].step for step in (12.0, 0.25, 1 / 3, 1234.5)] == [12.0, 0.25, 1 / 3, 1234.5]
     with pytest.raises(InputError, match=r"a:5: t 3\.01 lies between two steps of 1"):
         grid([0.0, 1.0, 2.0, 3.01])
     with pytest.raises(InputError, match="lies between two steps of 1"):  # and no drift is taken for a step
