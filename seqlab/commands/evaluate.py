@@ -90,11 +90,9 @@ def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides
     for name, trained in arguments.items():
         given = run.config["data"].get(name)
         given = [given] if isinstance(given, (str, int)) else given
-        if name in names and trained is not None and given != trained:
-            raise InputError(
-                f"data.{name}={given}: a run is evaluated with that of its training, {trained}; leave it out, or give "
-                "files with those names"
-            )
+        if name in names and given != trained:
+            own = "" if trained is None else f", {trained}"
+            raise InputError(f"data.{name}={given}: a run is evaluated with that of its training{own}; leave it out")
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:

@@ -159,6 +159,8 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_words_and_tags(tmp_path, fi
     run_here(tmp_path / "run", *of_files(files, "logger=none"))
     first = evaluate(tmp_path / "run", [])
     assert evaluate(tmp_path / "run", ["data.vectors=null"]) == first
+    with pytest.raises(InputError, match=r"data\.vectors=\['x'\]: a run is evaluated with that of its training; leave"):
+        evaluate(tmp_path / "run", ["data.vectors=x"])
     with pytest.raises(InputError, match=r"data\.tags=\['X'\]: a run is evaluated with that of its training"):
         evaluate(tmp_path / "run", ["data.tags=[X]"])
     assert first == read_record(tmp_path / "run")["metrics"]
