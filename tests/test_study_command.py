@@ -1,5 +1,6 @@
-"""The `seqlab` command as studies call it: found from any folder, and waited for through Ctrl-C."""
+"""The `seqlab` command as studies call it: found from any folder, given their overrides, waited for through Ctrl-C."""
 
+import argparse
 import importlib.util
 import inspect
 import sys
@@ -38,6 +39,40 @@ def test_studies_find_the_command_from_any_folder(study, tmp_path, monkeypatch):
     except ModuleNotFoundError as error:
         pytest.skip(f"it needs {error.name}, which is not installed")
     assert Path(inspect.getfile(module.seqlab)) == COMMAND
+
+
+@pytest.mark.parametrize(
+    ("study", "options", "word"),
+    [
+        ("adding", "--lengths 600", "data.length=600"),
+        ("chat", "--cells gru", "model/cell=gru"),
+        ("dna", "--part grammar", "experiment=dna"),
+        ("forecasting", "--series sine", "experiment=sine_forecast"),
+        ("letters_to_sounds", "--seeds 1", "experiment=cmudict"),
+        ("motions", "--presets waveforms,gunpoint", "experiment=waveforms"),
+    ],
+)
+def test_overrides_behind_an_option_of_several_values_are_overrides(study, options, word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(STUDIES / study)
+    try:
+        module = load(STUDIES / study / "run.py")
+    except ModuleNotFoundError as error:
+        pytest.skip(f"it needs {error.name}, which is not installed")
+    commands = []
+    monkeypatch.setattr(module, "seqlab", lambda *words: commands.append(words) or 7)
+    monkeypatch.setattr(sys, "argv", ["run.py", *options.split(), "trainer.max_epochs=1", "data.batch_size=8"])
+    assert module.main() != 0
+    assert {word, "trainer.max_epochs=1", "data.batch_size=8"} <= set(commands[0])
+
+
+def test_an_option_of_several_values_says_which_there_are():
+    some_of = load(COMMAND).some_of
+    assert some_of({"sine": 1, "co2": 2})("co2, sine,co2") == ["co2", "sine"]
+    assert some_of((600, 2000))("2000,600") == [2000, 600]
+    for text in ("600,700", "600,"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"600, 2000, with commas between them, got '(700|)'"):
+            some_of((600, 2000))(text)
 
 
 def test_a_mean_stands_with_its_deviation_where_there_is_one():

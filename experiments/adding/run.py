@@ -16,11 +16,12 @@ from seqlab import runs as runs_below
 from seqlab.data import Adding
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from command import seqlab
+from command import seqlab, some_of
 from tables import completed, write_table
 
 HERE = Path(__file__).parent
 SEEDS = "seed=1,2,3"
+LENGTHS = (600, 2000, 5000)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at once, one thread each")
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/adding_study"))
     parser.add_argument("--output", type=Path, default=HERE / "README.md", help="the file for the table")
-    parser.add_argument("--lengths", type=int, nargs="*", default=(600, 2000, 5000), help="of those of the study")
+    parser.add_argument("--lengths", type=some_of(LENGTHS), default=LENGTHS, metavar="T[,T]", help="these alone")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of seqlab train")
     args = parser.parse_args()

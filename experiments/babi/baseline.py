@@ -2,7 +2,7 @@
 
     python experiments/babi/baseline.py experiment=babi
 
-takes the overrides of ``seqlab train``, goes through all 20 tasks of bAbI (``--tasks 1 2`` for some), reads the very
+takes the overrides of ``seqlab train``, goes through all 20 tasks of bAbI (``--tasks 1,2`` for some), reads the very
 splits of the runs, chooses the regularisation on validation alone, and leaves two records a task below ``runs/<name>``
 (``--run-dir`` for another folder), so that ``seqlab report`` has them beside the models. Needs scikit-learn.
 """
@@ -25,17 +25,19 @@ from seqlab.data import AnswerData
 from seqlab.errors import InputError
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command import some_of
 from tables import is_measured, leave_record
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of scikit-learn: the inverse of the penalty's weight
 KINDS = ("most_frequent_answer", "bag_of_words")
+TASKS = range(1, 21)
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="of seqlab train")
-    parser.add_argument("--tasks", nargs="+", type=int, default=list(range(1, 21)), metavar="N")
+    parser.add_argument("--tasks", type=some_of(TASKS), default=TASKS, metavar="N[,N]")
     parser.add_argument("--run-dir", type=Path, help="default: runs/<name>")
     args = parser.parse_args()
     try:

@@ -13,7 +13,7 @@ import pandas as pd
 from seqlab import runs as runs_below
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from command import seqlab
+from command import seqlab, some_of
 from tables import completed, spread, write_table
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ CELLS = {"lstm": "LSTM", "gru": "GRU"}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/chat"))
-    parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS), help="train these alone")
+    parser.add_argument("--cells", type=some_of(CELLS), default=list(CELLS), metavar="NAME[,NAME]", help="train these")
     parser.add_argument("--output", type=Path, default=HERE / "README.md", help="the file for the table")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of the recurrent runs")

@@ -2,7 +2,7 @@
 
 Trains with ``seqlab train`` (what is there already is not trained again), fits tuned baselines on the very same splits,
 and writes the tables into README.md. Needs scikit-learn; ``--part splice`` needs SEQLAB_DATA.
-``--part grammar --seeds 1 --sweep-dir runs/dna_try --output runs/dna_try --set trainer.max_epochs=1
+``--part grammar --seeds 1 --sweep-dir runs/dna_try --output runs/dna_try trainer.max_epochs=1
 data.sizes=[4000,400,1000]`` is a quick trial: with all sequences the baselines alone take minutes.
 """
 
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/dna_study"))
     parser.add_argument("--part", choices=PARTS, help="one part alone")
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further overrides, for a trial")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides, for a trial")
     args = parser.parse_args()
 
     args.output.mkdir(parents=True, exist_ok=True)
@@ -54,10 +54,10 @@ def main() -> int:
         folder = args.sweep_dir / part
         preset = {"grammar": "dna", "splice": "splice"}[part]
         folds = [] if part == "grammar" else [f"data.fold={','.join(map(str, range(FOLDS)))}"]
-        if train([f"experiment={preset}", *folds, f"seed={args.seeds}", *args.set], folder):
+        if train([f"experiment={preset}", *folds, f"seed={args.seeds}", *args.overrides], folder):
             return 1
         make = grammar_table if part == "grammar" else splice_table
-        table = make(runs_of(folder, args.seeds), known, args.set)
+        table = make(runs_of(folder, args.seeds), known, args.overrides)
         write_atomically(readme, with_table(readme.read_text(), table, part).encode())
         print(f"\n{table}\n")
     return 0

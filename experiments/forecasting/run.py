@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from command import seqlab
+from command import seqlab, some_of
 from tables import completed, spread, write_table
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/forecasting"))
     parser.add_argument("--output", type=Path, default=HERE / "README.md", help="the file for the table")
     parser.add_argument("--report", action="store_true", help="train nothing")
-    parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
+    parser.add_argument("--series", type=some_of(SERIES), default=list(SERIES), metavar="NAME[,NAME]")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
     args = parser.parse_args()
     lines = [

