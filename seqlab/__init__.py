@@ -92,9 +92,10 @@ def runs(*folders: "str | os.PathLike[str]") -> "pd.DataFrame":
             the project file.
 
     Returns:
-        A data frame with the columns ``run_dir``, ``status``, ``error``, ``num_parameters``, ``tokens_per_second``,
-        ``train_seconds``, ``peak_memory_bytes``, then the metrics (``test/loss``), then the configuration keys
-        (``model.num_layers``); the keys in which the runs differ come first.
+        A data frame with the columns ``run_dir``, ``status``, ``error``, ``num_parameters``, ``tokens_per_second``
+        (frames, where the data are numbers), ``train_seconds``, ``peak_memory_bytes``, then the metrics
+        (``test/loss``), then the configuration keys (``model.num_layers``); the keys in which the runs differ come
+        first.
 
     Raises:
         InputError: a folder does not exist, or holds no run.

@@ -210,7 +210,7 @@ def state_of(run_dir: Path) -> dict[str, Any]:
     state["curves"] = {
         tag: [(point.step, point.value) for point in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
-        if tag != "train/tokens_per_second"
+        if not tag.endswith("_per_second")
     }
     return state
 

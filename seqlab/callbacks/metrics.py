@@ -21,10 +21,13 @@ class DivergedError(RuntimeError):
 class TrainingMetrics(pl.Callback):
     """Logs the training every ``trainer.log_every_n_steps`` steps.
 
-    It logs loss, perplexity (of tasks that have one), learning rate, gradient norm and tokens per second. Loss and
+    It logs loss, perplexity (of tasks that have one), learning rate, gradient norm and speed. Loss and
     perplexity cover what all devices predicted since the last record; they are summed in float64 on the device, so that
-    nothing waits for it between records. The rate counts the tokens read, and the time from the end of one step to the
-    end of the next, without validations and samples.
+    nothing waits for it between records. The speed counts the tokens, or frames, that are read, and the time from the
+    end of one step to the end of the next, without validations and samples.
+
+    Attributes:
+        tokens_per_second: the speed of the run so far, in what the task ``reads``; None before the first record.
 
     Raises:
         DivergedError: the loss of a record, or of a validation, is not finite or above ``HIGHEST_LOSS``.
@@ -55,6 +58,12 @@ class TrainingMetrics(pl.Callback):
     def rate(self) -> float:
         """The learning rate of the last optimizer step; NaN before the first."""
         return self._rate
+
+    def speed(self, task: pl.LightningModule) -> dict[str, str]:
+        """The speed of the run so far by its unit, ``{"tokens/s": "1,200"}``; empty before the first record."""
+        if self.tokens_per_second is None:
+            return {}
+        return {f"{_reads(task)}/s": f"{self.tokens_per_second:,.0f}"}
 
     def running_loss(self) -> float | None:
         """The loss of this device since the last record; right after a record, that one. None before the first step."""
@@ -144,7 +153,7 @@ class TrainingMetrics(pl.Callback):
             self._run_tokens += timed_tokens
             self._run_seconds += self._timed_seconds
             self.tokens_per_second = self._run_tokens / self._run_seconds
-            metrics["train/tokens_per_second"] = timed_tokens / self._timed_seconds
+            metrics[f"train/{_reads(pl_module)}_per_second"] = timed_tokens / self._timed_seconds
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
         self._reset(pl_module.device)
@@ -154,6 +163,11 @@ class TrainingMetrics(pl.Callback):
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._timed_tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._timed_seconds = 0.0
+
+
+def _reads(task: pl.LightningModule) -> str:
+    assert isinstance(task, SequenceTask)
+    return task.reads
 
 
 def _check_loss(name: str, loss: float, step: int) -> None:

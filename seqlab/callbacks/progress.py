@@ -15,7 +15,7 @@ from seqlab.tasks.base import SequenceTask
 
 
 class RichProgress(RichProgressBar):
-    """Lightning's Rich bar (epoch, steps, elapsed, time left) with the training loss and tokens per second.
+    """Lightning's Rich bar (epoch, steps, elapsed, time left) with the training loss and the speed.
 
     Args:
         refresh_rate: the number of batches between two updates of the bar.
@@ -29,13 +29,12 @@ class RichProgress(RichProgressBar):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TrainingMetrics) and callback.loss is not None:
                 items["loss"] = callback.loss
-                if callback.tokens_per_second is not None:
-                    items["tokens/s"] = f"{callback.tokens_per_second:,.0f}"
+                items |= callback.speed(pl_module)
         return items
 
 
 class EpochLines(pl.Callback):
-    """Prints a line for each validation: epoch, step, the judged metric, the perplexity and tokens per second.
+    """Prints a line for each validation: epoch, step, the judged metric, the perplexity and the speed.
 
     Args:
         metric: the judged metric.
@@ -53,8 +52,8 @@ class EpochLines(pl.Callback):
             if name in metrics:
                 parts.append(f"{name} {float(metrics[name]):.4g}")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, TrainingMetrics) and callback.tokens_per_second is not None:
-                parts.append(f"{callback.tokens_per_second:,.0f} tokens/s")
+            if isinstance(callback, TrainingMetrics):
+                parts += [f"{speed} {unit}" for unit, speed in callback.speed(pl_module).items()]
         print("  ".join(parts), flush=True)
 
 

@@ -42,6 +42,7 @@ class Run:
     metrics: dict[str, float] = field(default_factory=dict)
     num_parameters: float | None = None
     tokens_per_second: float | None = None
+    reads: str = "tokens"
     train_seconds: float | None = None
     peak_memory_bytes: float | None = None
     started_at: str = ""
@@ -62,6 +63,12 @@ class Run:
         """A hashable stand-in for the value, equal where the values are."""
         section = self.config.get(key.partition(".")[0])
         return MISSING if section is None else section.identity(key)
+
+
+def speed_unit(runs: Iterable[Run]) -> str:
+    """The unit of the runs' speeds: ``tokens/s``, ``frames/s``, or both where there are both."""
+    units = {run.reads for run in runs if run.tokens_per_second is not None}
+    return ", ".join(f"{unit}/s" for unit in sorted(units or {"tokens"}))
 
 
 def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
@@ -167,6 +174,7 @@ class _Reader:
             metrics={sys.intern(name): value for name, value in record["metrics"].items() if value is not None},
             num_parameters=record["num_parameters"],
             tokens_per_second=record["tokens_per_second"],
+            reads=sys.intern(str(record["reads"] or "tokens")),
             train_seconds=record["train_seconds"],
             peak_memory_bytes=record["peak_memory_bytes"],
             started_at=record["started_at"] or "",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from seqlab.report.collect import speed_unit
 from seqlab.report.groups import Group, Report
 from seqlab.report.labels import (
     decimals_of,
@@ -92,11 +93,16 @@ def cost_columns(report: Report) -> list[Column]:
     groups = report.groups
     columns = [
         ("parameters", [whole_text(group.num_parameters) for group in groups]),
-        ("tokens/s", [whole_text(group.tokens_per_second) for group in groups]),
+        (speed_title(report), [whole_text(group.tokens_per_second) for group in groups]),
         ("time", [duration_text(group.train_seconds) for group in groups]),
         ("memory", [memory_text(group.peak_memory_bytes) for group in groups]),
     ]
     return [(title, cells) for title, cells in columns if title != "memory" or any(cells)]
+
+
+def speed_title(report: Report) -> str:
+    """The title of the column with the groups' speeds."""
+    return speed_unit(run for group in report.groups for run in group.runs)
 
 
 def difference_columns(report: Report) -> list[Column]:
@@ -173,7 +179,7 @@ def caption(report: Report) -> list[str]:
     if any(group.best for group in report.groups):
         lines.append(_best_line(report))
     memory = "; memory: highest peak" if any(group.peak_memory_bytes is not None for group in report.groups) else ""
-    lines.append(f"tokens/s: median; time: mean time of training{memory}.")
+    lines.append(f"{speed_title(report)}: median; time: mean time of training{memory}.")
     if any(group.diverged for group in report.groups):
         lines.append("Diverged seeds (not finite) are left out of the mean, and bar their group from being best.")
     undecided = [group for group in report.groups if not (group.validation or group.mixed or group.choice)]

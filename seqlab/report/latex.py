@@ -12,6 +12,7 @@ from seqlab.report.columns import (
     difference_columns,
     key_columns,
     result_columns,
+    speed_title,
 )
 from seqlab.report.groups import Report
 
@@ -51,7 +52,9 @@ def as_latex(report: Report) -> str:
     if report.groups:
         parts = [choice_columns(report), results, differences]
         tables += [_table(report, *_rows(keys, part), len(keys)) for part in parts if part]
-    lines = [line for line in caption(report) if not line.startswith("tokens/s:") and line[0] not in _MARKS]
+    lines = [
+        line for line in caption(report) if not line.startswith(f"{speed_title(report)}:") and line[0] not in _MARKS
+    ]
     lines = [line for line in lines if differences or not line.startswith(("difference:", "Name a baseline"))]
     lines = [f"Bold: {line.removeprefix('* ')}" if line.startswith("* ") else line for line in lines]
     remarks = "\n".join(f"% {_in_one_line(line)}" for line in ["\\usepackage{booktabs}", *lines, *report.notes])

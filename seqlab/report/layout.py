@@ -10,7 +10,7 @@ MEAN, LOWER, UPPER = "mean/", "mean-sd/", "mean+sd/"
 
 _ORDER: Final = ("val", "train", "test", "speed")
 _TITLES: Final = {"val": "validation", "train": "training"}
-_SPEED: Final = ("train/tokens_per_second",)
+_SPEED: Final = "_per_second"
 
 
 def is_curve(tag: str) -> bool:
@@ -49,7 +49,7 @@ def layout_summary(tags: Iterable[str], averaged: Iterable[str]) -> Any:
 
 
 def _section(tag: str) -> str:
-    return "speed" if tag in _SPEED else tag.partition("/")[0]
+    return "speed" if tag.startswith("train/") and tag.endswith(_SPEED) else tag.partition("/")[0]
 
 
 def _in_order(tags: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from seqlab.report.columns import (
     key_columns,
     not_counted,
     result_columns,
+    speed_title,
 )
 from seqlab.report.curves import Curves
 from seqlab.report.groups import Group, Report
@@ -193,7 +194,7 @@ def _sort_values(report: Report, group: Group) -> dict[str, float | None]:
         "its 95 % interval": difference.interval[0] if difference and difference.interval else None,
         "pairs": difference.n if difference else None,
         "parameters": group.num_parameters,
-        "tokens/s": group.tokens_per_second,
+        speed_title(report): group.tokens_per_second,
         "time": group.train_seconds,
         "memory": group.peak_memory_bytes,
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seqlab.report.collect import Run
+from seqlab.report.collect import Run, speed_unit
 from seqlab.report.configs import differing_keys, is_below
 from seqlab.report.conflicts import DATA
 from seqlab.report.labels import full_text, runs_text, shortened
@@ -65,10 +65,14 @@ def warnings(
         notes.append(f"The runs used different versions: {'; '.join(_versions(origin.versions))}.")
     if len(origin.devices) > 1:
         devices = shortened(sorted(origin.devices))
-        notes.append(f"The runs used {len(origin.devices)} devices ({devices}): tokens/s and time do not compare.")
+        notes.append(
+            f"The runs used {len(origin.devices)} devices ({devices}): {speed_unit(runs)} and time do not compare."
+        )
     if len(origin.hosts) > 1:
         hosts = shortened(sorted(origin.hosts))
-        notes.append(f"The runs ran on {len(origin.hosts)} hosts ({hosts}): tokens/s and time may not compare.")
+        notes.append(
+            f"The runs ran on {len(origin.hosts)} hosts ({hosts}): {speed_unit(runs)} and time may not compare."
+        )
     return notes
 
 

@@ -27,6 +27,7 @@ The keys, in order:
 ``attempts``                 of each attempt its versions, its process and how it ended
 ``num_parameters``           the model's size
 ``tokens_per_second``        the speed of training
+``reads``                    what is counted there: ``tokens``, or ``frames`` of numbers
 ``peak_memory_bytes``        the most memory used
 ``started_at``, ``ended_at`` ISO 8601, UTC
 ``train_seconds``            the time spent in training

@@ -39,6 +39,7 @@ from seqlab.run.torch_settings import ignore_foreign_warnings, peak_memory, prep
 from seqlab.run.training_inputs import check_same_code, note_code, note_data, note_files
 from seqlab.run.weights import load_initial_weights
 from seqlab.run.workers import publish_code_hash, wait_for_file
+from seqlab.tasks.base import SequenceTask
 
 log = logging.getLogger("seqlab")
 
@@ -126,7 +127,7 @@ def _train_and_test(
     note_code(claim)  # again: threads other than this one import, too
     log_results(trainer, session.sized_config, metrics)
     close_logger(trainer)
-    _complete(claim, trainer, metrics, best)
+    _complete(claim, trainer, task, metrics, best)
 
 
 def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Session:
@@ -241,14 +242,18 @@ def _device_name(trainer: pl.Trainer) -> str:
     return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
 
 
-def _complete(claim: Claim, trainer: pl.Trainer, metrics: dict[str, float], best: Path) -> None:
+def _complete(
+    claim: Claim, trainer: pl.Trainer, task: pl.LightningModule, metrics: dict[str, float], best: Path
+) -> None:
     """Completes the record, and removes the checkpoint that only a resume would need."""
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    assert isinstance(task, SequenceTask)
     training = next(callback for callback in callbacks if isinstance(callback, TrainingMetrics))
     claim.complete(
         metrics,
         best.relative_to(claim.run_dir),
         tokens_per_second=training.tokens_per_second,
+        reads=task.reads,
         peak_memory_bytes=peak_memory(),
         train_seconds=training.train_seconds,
     )

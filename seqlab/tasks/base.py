@@ -52,7 +52,7 @@ class StepOutput(TypedDict):
             :func:`~seqlab.tasks.global_mean`. A task without gradient steps leaves it out.
         nll: the sum of the loss terms, detached; logged, divided by ``tokens``, as ``train/loss``.
         tokens: the number of those terms, an integer.
-        steps: the number of tokens read, an integer, where more are read than predicted; for the logged rate.
+        steps: the number of tokens, or frames, that are read, an integer, where it is another; for the logged speed.
     """
 
     loss: NotRequired[Tensor]
@@ -77,11 +77,13 @@ class SequenceTask(pl.LightningModule):
         mode: ``min`` where a lower ``metric`` is better, ``max`` where a higher one is.
 
     Attributes:
+        reads: what ``steps`` of the training step counts, in the plural; the logged speed has it in its name.
         perplexity: whether the exponential of the loss is logged too; for a loss per token.
         gradient_norm: the L2 norm of the gradient over all parameters, before clipping. It is measured at every step
             with ``gradient_clip_val``, otherwise at the steps that are logged.
     """
 
+    reads: ClassVar[str] = "tokens"
     perplexity: ClassVar[bool] = False
     eval_metrics: nn.ModuleDict
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from seqlab.data.captions.batch import CaptionSpec
+from seqlab.data.captions.batch import CaptionBatch, CaptionSpec
 from seqlab.data.captions.pictures import NamedPicture
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.nn.models.captioner import Captioner
@@ -48,6 +49,10 @@ class CaptionTask(TranslationTask):
         mode: Literal["min", "max"] = "min",
     ) -> None:
         super().__init__(model, spec, optimizer, schedule, label_smoothing, scoring, metric, mode)  # type: ignore[arg-type]
+
+    def num_read(self, batch: CaptionBatch, written: Tensor) -> Tensor:  # type: ignore[override]
+        """The tokens of the descriptions: a picture has none."""
+        return written
 
     def finish(self, split: str) -> None:
         metrics = self.metrics_of(split)

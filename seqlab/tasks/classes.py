@@ -62,7 +62,7 @@ class ClassTask(SequenceTask):
         raise NotImplementedError
 
     def num_read(self, batch: Any) -> Tensor:
-        """The number of tokens that the model reads of a batch, a scalar."""
+        """The number of tokens, or frames, that the model reads of a batch, a scalar."""
         raise NotImplementedError
 
     def training_step(self, batch: Any, batch_idx: int) -> StepOutput:

@@ -133,6 +133,7 @@ class ForecastTask(SequenceTask):
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
     """
 
+    reads = "frames"
     model: Forecaster
     probabilities: Tensor
 

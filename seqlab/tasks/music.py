@@ -77,6 +77,7 @@ class MusicTask(SequenceTask):
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
     """
 
+    reads = "frames"
     model: FrameModel
 
     def __init__(

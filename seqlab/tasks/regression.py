@@ -96,6 +96,7 @@ class RegressionTask(SequenceTask):
         optimizer, schedule, metric, mode: see :class:`~seqlab.tasks.SequenceTask`.
     """
 
+    reads = "frames"
     model: Regressor
 
     def __init__(

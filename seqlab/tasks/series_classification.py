@@ -43,6 +43,8 @@ class SeriesClassificationTask(SequenceClassTask):
         InputError: ``label_smoothing`` is not in [0, 1).
     """
 
+    reads = "frames"
+
     def __init__(
         self,
         model: Classifier,

@@ -86,6 +86,7 @@ class TranscriptionTask(SequenceTask):
         InputError: ``beam_size`` is below 1.
     """
 
+    reads = "frames"
     model: Transcriber
 
     def __init__(

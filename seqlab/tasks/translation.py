@@ -148,6 +148,10 @@ class TranslationTask(SequenceTask):
     def carry_on(self, state: Any) -> None:
         self._validations = state
 
+    def num_read(self, batch: TranslationBatch, written: Tensor) -> Tensor:
+        """The number of tokens that the model reads of a batch: those of the sources, and the ``written`` ones."""
+        return batch.source_lengths.sum() + written
+
     def training_step(self, batch: TranslationBatch, batch_idx: int) -> StepOutput:
         log_p, targets = self._log_probabilities(batch)
         nll = F.nll_loss(log_p, targets, reduction="sum")
@@ -160,7 +164,7 @@ class TranslationTask(SequenceTask):
             "loss": global_mean(loss / tokens, tokens),
             "nll": nll.detach(),
             "tokens": tokens,
-            "steps": batch.source_lengths.sum() + tokens,
+            "steps": self.num_read(batch, tokens),
         }
 
     def evaluate(self, batch: TranslationBatch, split: str) -> None:

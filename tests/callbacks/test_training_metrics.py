@@ -5,12 +5,16 @@ import math
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from seqlab import tasks
 from seqlab.callbacks import TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
 from seqlab.config.trainer import build_trainer
-from tests.conftest import config_of, small
+from seqlab.run.record import read_record
+from tests.conftest import config_of, run_here, small
+from tests.shipped import shipped_tasks
 
 
 def fitted(tmp_path, text_file, *overrides):
@@ -135,6 +139,24 @@ def test_a_classifiers_rate_counts_the_tokens_it_reads_and_it_has_no_perplexity(
     # Batches of two sentences of four words.
     assert log and all(values["train/tokens_per_second"] == 8 for values in log.values())
     assert all("train/loss" in values and "train/perplexity" not in values for values in log.values())
+
+
+def test_where_the_data_are_numbers_the_speed_is_of_frames(tmp_path, capsys):
+    overrides = ("experiment=waveforms", "data.sizes=[64,16,16]", "model.hidden_size=4", "trainer.max_epochs=1")
+    run_here(tmp_path, *overrides, "trainer.log_every_n_steps=1", "callbacks.examples=null", "callbacks.confusion=null")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch 1  ")]
+    assert line.endswith(" frames/s") and "tokens" not in line
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"]
+    assert [tag for tag in tags if "per_second" in tag] == ["train/frames_per_second"]
+    record = read_record(tmp_path)
+    assert record["reads"] == "frames" and record["tokens_per_second"] > 0
+
+
+def test_the_tasks_of_numbers_read_frames():
+    numbers = {"ForecastTask", "MusicTask", "RegressionTask", "SeriesClassificationTask", "TranscriptionTask"}
+    assert {name: getattr(tasks, name).reads for name in shipped_tasks()} == {
+        name: "frames" if name in numbers else "tokens" for name in shipped_tasks()
+    }
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 1e30])

@@ -96,6 +96,16 @@ def test_the_best_group_is_marked_in_the_metric_s_direction(tmp_path, metric, be
     assert [line.split()[0] for line in marked] == [str(best)]
 
 
+def test_the_speed_of_runs_that_read_frames_is_in_frames(tmp_path, depths, write_run):
+    depths(tmp_path, {1: [10.0], 2: [8.1]}, tokens_per_second=10.5, reads="frames")
+    for format_name in ("table", "markdown", "html"):
+        text = render(compare([tmp_path]), format_name)
+        assert "frames/s: median" in text and "tokens/s" not in text
+    assert "frames/s" not in render(compare([tmp_path]), "latex")
+    write_run(tmp_path / "3", metrics=1.0, tokens_per_second=2.0, config={"model.num_layers": 3})
+    assert "frames/s, tokens/s: median" in render(compare([tmp_path]))
+
+
 # Formats
 
 
@@ -113,6 +123,7 @@ def test_csv_json_and_markdown_tell_the_same_numbers(tmp_path, depths):
     table = render(report, "markdown").partition("\n\n")[0]
     lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
     assert lines[0] == ["model.num_layers", "n", "test/perplexity", "95 % interval", "parameters", "tokens/s", "time"]
+    assert "tokens/s: median" in render(report, "markdown")
     for group, row, entry, line in zip(report.groups, rows, groups, lines[2:], strict=True):
         low, high = group.interval
         assert row["model.num_layers"] == str(entry["key"]["model.num_layers"]) == line[0]

@@ -107,7 +107,7 @@ def curves(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(point.step, point.value) for point in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
-        if tag != "train/tokens_per_second"
+        if not tag.endswith("_per_second")
     }
 
 

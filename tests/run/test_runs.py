@@ -22,7 +22,7 @@ from tests.run.owners import taken_by_another
 
 KEYS = {
     *("schema", "status", "config", "config_hash", "overrides", "seed", "git", "versions", "device"),
-    *("num_parameters", "tokens_per_second", "peak_memory_bytes", "started_at", "ended_at"),
+    *("num_parameters", "tokens_per_second", "reads", "peak_memory_bytes", "started_at", "ended_at"),
     *("checkpoint", "error", "metrics"),
 }
 MEASURED = ("loss", "perplexity", "bits_per_character", "accuracy")

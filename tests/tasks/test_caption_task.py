@@ -54,6 +54,15 @@ def test_a_picture_is_described_from_its_file_as_it_is_from_the_data(trained, tm
     assert "none.png is not there" in capsys.readouterr().err
 
 
+def test_the_speed_counts_the_words_that_are_written(trained):
+    run = load_run(trained[0])
+    data = build.build_data(run.config)
+    batch = data.collate("train", [0, 1, 2])
+    words = sum(len(data.vocabulary.encode(row.texts[0])) for row in data.rows("train")[:3])
+    output = build.build_task(run.config, run.spec, run.model()).training_step(batch, 0)
+    assert output["steps"] == output["tokens"] == words + 3  # each has its end
+
+
 def test_a_description_may_equal_any_reference():
     scores, _ = scored(["a b c d", "a b c"], [["x y", "a b c d"], ["a c"]], lowercase=False)
     assert scores["exact_match"] == 0.5 and 0 < scores["bleu"] < 100
