@@ -73,7 +73,7 @@ class CaptionTask(TranslationTask):
         rows = data.rows(split)[:count]
         pictures = np.stack([row.values for row in rows])
         texts = describe(self.model, self.spec, data.vocabulary, pictures, **self.search)  # type: ignore[arg-type]
-        shown = [[row.place, text, " / ".join(row.texts)] for row, text in zip(rows, texts, strict=True)]
+        shown = [[row.name or row.place, text, " / ".join(row.texts)] for row, text in zip(rows, texts, strict=True)]
         lines = tuple(f"{text}  (reference: {reference})" for _, text, reference in shown)
         return Examples("descriptions", table(["picture", "description", "references"], shown), lines)
 

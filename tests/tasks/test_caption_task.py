@@ -13,7 +13,7 @@ from seqlab.data import Scenes
 from seqlab.run.load import load_run
 from seqlab.tasks import CaptionTask
 from seqlab.tasks.captions import scored
-from tests.conftest import run_here
+from tests.conftest import config_of, run_here
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
 ONE = ("runtime.num_threads=1", "runtime.keep_freed_memory=false")
@@ -61,6 +61,21 @@ def test_the_speed_counts_the_words_that_are_written(trained):
     words = sum(len(data.vocabulary.encode(row.texts[0])) for row in data.rows("train")[:3])
     output = build.build_task(run.config, run.spec, run.model()).training_step(batch, 0)
     assert output["steps"] == output["tokens"] == words + 3  # each has its end
+
+
+def test_shown_descriptions_name_the_pictures_file(tmp_path):
+    rows = ["picture,text"]
+    for number in range(3):
+        Image.new("RGB", (16, 8), (80 * number, 0, 0)).save(tmp_path / f"red{number}.png")
+        rows.append(f"red{number}.png,a red of {number}")
+    (tmp_path / "captions.csv").write_text("\n".join(rows) + "\n")
+    sizes = ("data.picture_size=[3,8,16]", "model.hidden_size=8", "model.place_size=8", "data.split=[0.4,0.3,0.3]")
+    config = config_of("experiment=pictures", f"data.path={tmp_path / 'captions.csv'}", *sizes)
+    data = build.build_data(config)
+    task = build.build_task(config, data.spec, build.build_model(config, data.spec))
+    table = task.examples(data, "test", 3, None).text
+    (row,) = data.rows("test")
+    assert f"| {row.name} |" in table and row.name.endswith(".png") and "captions.csv" not in table
 
 
 def test_a_description_may_equal_any_reference():

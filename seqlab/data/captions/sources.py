@@ -29,11 +29,13 @@ class Described:
         values: ``(C, H, W)`` float32 from 0 to 1; or features ``(L, F)``.
         texts: one description or more.
         place: where it comes from, for messages.
+        name: the name of its file, as the table has it; empty: it has none, and is shown by its place.
     """
 
     values: NDArray[np.float32]
     texts: tuple[str, ...]
     place: str
+    name: str = ""
 
 
 class PictureSource(Protocol):
@@ -115,7 +117,7 @@ class Pictures(FileSource, RowSource[Described]):
                 values = read_picture(folder / name, self.picture_size)
             except InputError as error:
                 raise InputError(f"{places[name]}: {error}") from error
-            rows.append(Described(values, tuple(described), places[name]))
+            rows.append(Described(values, tuple(described), places[name], name))
         return rows
 
     def _pairs(self, file: Path) -> list[tuple[str, str, str]]:
