@@ -19,6 +19,7 @@ def carry_out(
     start: Start,
     *,
     overwrite: bool = False,
+    notice: str | None = None,
     **fields: Any,
 ) -> int:
     """Begins a run in its folder, or goes on with it, in a process of its own.
@@ -29,6 +30,7 @@ def carry_out(
         overrides: of the command line, for the record.
         start: how the process is started.
         overwrite: whether the new run replaces one that the folder holds, once the new one completes.
+        notice: a line to print once nothing refuses the run and its folder is claimed.
         **fields: further fields of the record, such as ``parent``.
 
     Returns:
@@ -47,6 +49,8 @@ def carry_out(
         with open_attempt(run_dir, config, overrides, overwrite=overwrite, **fields) as attempt:
             board.remove_row(attempt.claim.run_dir)
             try:
+                if notice is not None:
+                    print(notice, flush=True)
                 return start.carry_out(attempt)
             except BaseException as error:
                 if not isinstance(error, Exception) and not start.has_started:

@@ -117,9 +117,9 @@ def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: li
         raise InputError(f"{text} to continue the run, {another}")
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     all_overrides = [*(state.record["overrides"] or []), *overrides]
-    print(f"{run_dir} has completed; it goes on as a new run in {folder}", flush=True)
+    notice = f"{run_dir} has completed; it goes on as a new run in {folder}"
     is_new = not folder.exists()
-    code = carry_out(folder, config, all_overrides, Start(), parent=config[CONTINUES], **origin)
+    code = carry_out(folder, config, all_overrides, Start(), notice=notice, parent=config[CONTINUES], **origin)
     if code == 2 and is_new:
         remove_unused(folder, config)
     return _finish(folder, code)

@@ -32,9 +32,9 @@ def completing(monkeypatch):
     return trained
 
 
-def run_of(tmp_path, end: str):
+def run_of(tmp_path, end: str, **own):
     run_dir = tmp_path / "run"
-    with start_run(run_dir, config_of(*HELLO), HELLO) as claim:
+    with start_run(run_dir, {**config_of(*HELLO), **own}, HELLO) as claim:
         (run_dir / "checkpoints").mkdir()
         (run_dir / "checkpoints" / "last.ckpt").write_bytes(b"weights")
         claim.complete({"val/loss": 2.0}) if end == "complete" else claim.interrupt()
@@ -53,6 +53,19 @@ def test_a_completed_run_goes_on_as_a_new_one_in_a_folder_beside(tmp_path, compl
     assert sorted((path, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()) == before
     assert resume(run_dir, ["trainer.max_epochs=60"], []) == 0  # again: it is there
     assert len(completing) == 1 and "is complete already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("refused", ["its class", "its folder"])
+def test_a_new_run_is_announced_only_where_nothing_refuses_it(tmp_path, completing, capsys, refused):
+    own = {"scheduler": {"_target_": "my_schedules.Mine"}} if refused == "its class" else {}
+    run_dir = run_of(tmp_path, "complete", **own)
+    if refused == "its folder":
+        with start_run(tmp_path / "run+max_epochs=60", config_of(*HELLO)) as claim:
+            claim.complete({"val/loss": 3.0})
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="--allow my_schedules" if own else "max_epochs=60 holds another run"):
+        resume(run_dir, ["trainer.max_epochs=60"], [])
+    assert capsys.readouterr().out == "" and not completing and sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_record_of_a_run_stands_for_its_folder(tmp_path, completing):
