@@ -1,11 +1,13 @@
 """One engine held against ``loop``: outputs, final states, and the gradients of all that a layer is given or learns."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from seqlab.nn import GatedCell, Recurrent, RecurrentCell
+from seqlab.nn import GatedCell, LSTMCell, Recurrent, RecurrentCell
+from seqlab.nn.engine.scan import execution
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.watch import watch_of
 
@@ -142,3 +144,26 @@ def assert_layer_agrees(
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
     return found[0][0]
+
+
+def both(
+    function: Callable[[Recurrent, Tensor], Iterable[Tensor]],
+    make: Callable[[int, int], RecurrentCell] = LSTMCell,
+) -> list[Tensor]:
+    """What a function of a layer and of x gives on "auto", as it does on "loop"."""
+    torch.manual_seed(0)
+    cell = make(3, 5).double()
+    found = []
+    for backend in ("auto", "loop"):
+        x, _ = batch(cell, 5, 6)
+        found.append([*function(Recurrent(copy.deepcopy(cell), backend), x)])
+    assert len(found[0]) == len(found[1]) > 0
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    return found[0]
+
+
+def assert_compiled_agrees(cell: RecurrentCell, **how: object) -> None:
+    """The same of a cell whose step is compiled."""
+    assert_agrees(cell, **how)
+    assert programs_of(cell), execution._warned

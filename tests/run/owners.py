@@ -50,3 +50,14 @@ def taken_by_another(run_dir: Path) -> None:
     claim_from_elsewhere(run_dir, max(numbers, default=0) + 1)
     for number in numbers:
         (run_dir / f".claim-{number}").unlink()
+
+
+def claims(file: Path) -> list[str]:
+    """The names of the claims beside a run's events."""
+    return sorted(path.name for path in file.parent.glob(".claim-*"))
+
+
+def counter(file: Path) -> int:
+    """The counter of the one claim, which its owner raises."""
+    (name,) = claims(file)
+    return json.loads((file.parent / name).read_text())["counter"]

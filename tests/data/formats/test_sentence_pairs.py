@@ -16,8 +16,8 @@ from seqlab.data import (
     multi30k_data,
     parallel_data,
 )
-from seqlab.data.formats.pair_tables import PairFormat, read_pairs
 from seqlab.errors import InputError
+from tests.data.formats.pairs import texts
 
 PAIRS = [(f"Satz {i} Ä", f"sentence {i} ä" + " so" * (i % 4)) for i in range(40)]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -47,10 +47,6 @@ def thrice(files: dict[str, Path]) -> dict[str, dict[str, Path]]:
             copies[split][side].parent.mkdir(exist_ok=True)
             copies[split][side].write_bytes(path.read_bytes())
     return copies
-
-
-def texts(source, split: str) -> list[tuple[str, str]]:
-    return [(pair.source, pair.target) for pair in source.read(split)]
 
 
 @pytest.mark.parametrize(("name", "encoding"), [("a.*", "utf-8"), ("b.*.gz", "utf-8"), ("c.*", "latin-1")])
@@ -262,71 +258,6 @@ def test_each_file_of_the_configuration_makes_its_data(folder, hub, monkeypatch)
     assert len(bibles.source.read("test")) == pytest.approx(3_110, rel=0.05)
 
 
-def make_files(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        content = f"{name}\n".encode()
-        (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-
-
-PAIRED = {
-    "folders": ("src/*", "tgt/*", {"src/b": "tgt/b", "src/a": "tgt/a"}),
-    "languages": ("*.de", "*.en", {"x.de": "x.en", "a.de": "a.en"}),
-    "sorted orders that differ": ("*.x.txt", "*.y.txt", {"a-b.x.txt": "a-b.y.txt", "a.x.txt": "a.y.txt"}),
-    "the language first": ("de*.txt", "en*.txt", {"de1.txt": "en1.txt", "de10.txt": "en10.txt", "de2.txt": "en2.txt"}),
-    "both": ("de/*", "en/*", {"de/part1.de": "en/part1.en", "de/part2.de": "en/part2.en"}),
-    "folders below": ("de/**/*.txt", "en/**/*.txt", {"de/a/1.txt": "en/a/1.txt", "de/b/1.txt": "en/b/1.txt"}),
-    "gzip on one side": ("*.de", "*.en.gz", {"x.de": "x.en.gz", "y.de": "y.en.gz"}),
-    "a country": ("*.de_DE", "*.en_US", {"x.de_DE": "x.en_US", "y.de_DE": "y.en_US"}),
-    "a language pair in the name": ("*de-en.de", "*de-en.en", {"a.de-en.de": "a.de-en.en", "b.de-en.de": "b.de-en.en"}),
-}
-
-
-@pytest.mark.parametrize("case", PAIRED)
-def test_files_of_patterns_pair_up_by_their_names_and_each_pair_is_told(tmp_path, caplog, case):
-    caplog.set_level("INFO", "seqlab")
-    sources, targets, pairs = PAIRED[case]
-    make_files(tmp_path, *pairs, *pairs.values())
-    given = {"source": str(tmp_path / sources), "target": str(tmp_path / targets)}
-    source = from_options(ParallelFiles, given, split=(0.4, 0.3, 0.3))
-    found = {pair.source: pair.target for pair in source._read_all()["path"]}
-    assert found == pairs
-    for one, other in pairs.items():
-        assert f"path: {tmp_path / one} with {tmp_path / other}" in caplog.text
-
-
-UNPAIRED = {
-    "other names": (("a.de", "b.de"), ("another.en", "first.en"), "do not tell which file goes with which"),
-    "other numbers": (("part1.de", "part2.de"), ("part3.en", "part4.en"), r"no file goes with|do not tell"),
-    "numbers that are shifted": (("1.de", "2.de"), ("2.en", "3.en"), r"no file goes with .*1\.de.*3\.en"),
-    "a partner missing": (("a.de", "b.de", "c.de"), ("a.en", "b.en"), r"no file goes with .*c\.de"),
-    "a partner missing on each side": (("a.de", "b.de"), ("b.en", "c.en"), r"no file goes with .*a\.de.*c\.en"),
-    "two of a name": (("a.de", "b.de"), ("a.en", "a.en.gz"), "do not tell|no file goes with"),
-}
-
-
-@pytest.mark.parametrize("case", UNPAIRED)
-def test_names_that_do_not_pair_are_refused_unless_they_are_lists(tmp_path, case):
-    sources, targets, words = UNPAIRED[case]
-    make_files(tmp_path, *sources, *targets)
-    with pytest.raises(InputError, match=words) as caught:
-        ParallelFiles({"source": str(tmp_path / "*.de"), "target": str(tmp_path / "*.en*")})
-    assert "as lists in the same order" in str(caught.value)
-    lists = {"source": [tmp_path / name for name in sources], "target": [tmp_path / name for name in targets]}
-    if len(sources) == len(targets):
-        found = ParallelFiles(lists)._read_all()["path"]
-        assert [pair.source for pair in found] == list(sources)
-
-
-def test_lists_against_the_names_are_refused_and_two_single_files_are_a_list(tmp_path):
-    make_files(tmp_path, "a.de", "b.de", "a.en", "b.en", "other.txt")
-    with pytest.raises(InputError, match=r"the lists put .*a\.de beside .*b\.en, but by its name it goes with .*a\.en"):
-        ParallelFiles({side: [tmp_path / name for name in names] for side, names in
-                       (("source", ("a.de", "b.de")), ("target", ("b.en", "a.en")))})  # fmt: skip
-    single = ParallelFiles({"source": tmp_path / "a.de", "target": tmp_path / "other.txt"})
-    assert single._read_all()["path"][0][:2] == ("a.de", "other.txt")
-
-
 def test_a_file_on_both_sides_or_in_two_splits_is_refused(folder):
     one = folder / "a.de"
     (folder / "link.en").symlink_to(one)
@@ -347,80 +278,6 @@ def test_equal_pairs_in_two_splits_are_told_and_can_be_kept_together(folder):
     assert not any("too" in note for one in unique.summaries() for note in one.notes)
     with pytest.raises(InputError, match=r"data\.split_unique=true is for rows that are cut"):
         parallel_data(**thrice(sides(folder, "e.*")), split_unique=True)
-
-
-ROWS = [(f"Sentence {i}.", f"Phrase {i}.") for i in range(40)]
-
-
-@pytest.mark.parametrize(
-    "name", ["pairs.tsv", "pairs.txt.gz", "named.tsv", "named.csv", "pairs.jsonl", "pairs.parquet"]
-)
-def test_two_columns_of_one_file_are_pairs(tmp_path, name):
-    columns: dict[str, str | int] = {"source": "de", "target": "en"}
-    if name.startswith("named") or name.endswith(("jsonl", "parquet")):
-        lines = ["en,id,de", *(f'"{b}",{i},{a}' for i, (a, b) in enumerate(ROWS))]
-        if name == "named.tsv":
-            lines = [line.replace('"', "").replace(",", "\t") for line in lines]
-    else:
-        columns = {"source": 0, "target": 1}
-        lines = [f"{a}\t{b}\tattribution {i}" for i, (a, b) in enumerate(ROWS)]
-    path = tmp_path / name
-    if name.endswith("parquet"):
-        datasets.Dataset.from_dict({"de": [a for a, _ in ROWS], "en": [b for _, b in ROWS]}).to_parquet(str(path))
-    elif name.endswith("jsonl"):
-        path.write_text("".join(f'{{"de": "{a}", "en": "{b}"}}\n' for a, b in ROWS))
-    else:
-        content = "".join(line + "\n" for line in lines).encode()
-        path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    data = parallel_data(path, **columns, split=[0.5, 0.25, 0.25])
-    every = [pair for split in ("train", "validation", "test") for pair in texts(data.source, split)]
-    assert sorted(every) == sorted(ROWS) and data.spec.num_pairs["train"] == 20
-    both = parallel_data({"source": path, "target": path}, **columns)
-    assert len(both.source.read("train")) == 36
-
-
-QUOTES = {
-    "a stray quote": ('"Hi," he said.\tHallo\nb "x"\tc\n', None, [('"Hi," he said.', "Hallo"), ('b "x"', "c")]),
-    "a spreadsheet's": ('"He said ""hi"""\tb\nc\td\n', None, [('He said "hi"', "b"), ("c", "d")]),
-    "asked for": ('"a"\tb\nc\td\n', "none", [('"a"', "b"), ("c", "d")]),
-    "the other": ('"a"\tb\nc\td\n', "standard", [("a", "b"), ("c", "d")]),
-    "a lone CR and a form feed": ("a\rb\x0c\tc\n", None, [("a\rb\x0c", "c")]),
-    "blank lines": ("\na\tb\n \nc\td\n\n", None, [("a", "b"), ("c", "d")]),
-}
-
-
-@pytest.mark.parametrize("case", QUOTES)
-def test_quotes_of_a_table_of_pairs_are_read_as_the_file_shows_or_as_told(tmp_path, case):
-    content, quoting, rows = QUOTES[case]
-    (tmp_path / "a.tsv").write_bytes(content.encode())
-    form = PairFormat(0, 1, quoting=quoting)
-    assert [row[:2] for row in read_pairs(tmp_path / "a.tsv", form)] == rows
-
-
-BROKEN_TABLES = {
-    "quotes that read both ways": (
-        'a\tb\n"c"\td\n',
-        (0, 1),
-        r"a\.tsv:2: .*data\.quoting=none or data\.quoting=standard",
-    ),
-    "a ragged row": ("a\tb\n\nc\n", (0, 1), r"a\.tsv:3: expected 2 columns as in the first line, got 1"),
-    "no such number": ("a\tb\n", (0, 5), r"a\.tsv:1: there is no column number 5"),
-    "no such name": (
-        "de\ten\nx\ty\n",
-        ("de", "fr"),
-        r"a\.tsv:1: there is no column 'fr' but 'de', 'en': give data\.target",
-    ),
-    "two of a name": ("de\tde\ten\nx\ty\tz\n", ("de", "en"), r"a\.tsv:1: 2 columns are named 'de'"),
-    "the same column": ("de\ten\nx\ty\n", ("de", 0), r"a\.tsv:1: data\.source and data\.target name the same column"),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN_TABLES)
-def test_a_broken_table_of_pairs_is_one_line_with_its_line(tmp_path, case):
-    content, columns, words = BROKEN_TABLES[case]
-    (tmp_path / "a.tsv").write_text(content)
-    with pytest.raises(InputError, match=words):
-        list(read_pairs(tmp_path / "a.tsv", PairFormat(*columns)))
 
 
 @pytest.mark.parametrize(
@@ -446,20 +303,3 @@ def test_the_fingerprint_follows_content_and_order(folder):
     one = fingerprint(list)
     assert fingerprint(list) == one != fingerprint(lambda lines: lines[::-1])
     assert one != fingerprint(lambda lines: [*lines[:9], lines[9].replace("9", "8"), *lines[10:]])
-
-
-def test_lines_of_names_of_a_table_of_pairs_are_told_or_refused(tmp_path, caplog):
-    rows = "".join(f"ein {i} haus\ta {i} house\n" for i in range(40))
-    table = tmp_path / "a.tsv"
-    table.write_text("de\ten\n" + rows)
-    parallel_data(path=table, source=0, target=1).prepare_data()
-    assert "a.tsv:1: the first line looks like column names (de, en), and is read as a pair" in caplog.text
-    caplog.clear()
-    assert len(parallel_data(path=table, source=0, target=1, header=True).rows("train")) == 36
-    assert "looks like" not in caplog.text
-    table.write_text("de\ten\n" + rows + "EN\tDE \n" + rows)
-    with pytest.raises(InputError, match=r"a\.tsv:42: the column names come again, in another order \(EN, DE"):
-        parallel_data(path=table, source="de", target="en").prepare_data()
-    table.write_text("Das ist ein Haus\tThis is a house\n" + rows)
-    parallel_data(path=table, source=0, target=1, header=True).prepare_data()
-    assert "left out as column names (Das ist ein Haus, This is a house): if it is a row" in caplog.text

@@ -1,12 +1,10 @@
-"""Gradients in every layout, of every result, in every mode of autograd: what ``loop`` gives."""
+"""Gradients in every layout and of every loss: what ``loop`` gives."""
 
-import copy
 from functools import lru_cache
 
 import pytest
 import torch
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from seqlab.nn import (
     Bidirectional,
@@ -18,13 +16,10 @@ from seqlab.nn import (
     PeepholeLSTMCell,
     Recurrent,
 )
-from tests.nn.agreement import RAGGED, Same, assert_layer_agrees, batch, small_cell
+from tests.nn.agreement import RAGGED, Same, assert_layer_agrees, batch
 from tests.nn.covering import covering
 
-
-@pytest.fixture(autouse=True)
-def fresh(compiled_quickly):
-    """Each step is compiled, the same ones once a session."""
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 def spread(values):
@@ -159,255 +154,6 @@ def test_losses_of_any_kind_give_the_gradients_of_loop(make, loss):
     assert layers[0].forward_layer.last_run.engine == "scan"
 
 
-# Derivatives beyond the first, and other ways to a derivative
-
-
-def both(function, make=LSTMCell, cell=None):
-    """A function of a layer and of x, on "auto" and on "loop"."""
-    torch.manual_seed(0)
-    cell = (make(3, 5) if cell is None else cell).double()
-    found = []
-    for backend in ("auto", "loop"):
-        x, _ = batch(cell, 5, 6)
-        found.append([*function(Recurrent(copy.deepcopy(cell), backend), x)])
-    assert len(found[0]) == len(found[1]) > 0
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
-    return found[0]
-
-
-@pytest.mark.parametrize("make", [LSTMCell, GRUCell, LayerNormLSTMCell, PeepholeLSTMCell, MinGRUCell])
-def test_a_gradient_penalty_trains_every_weight(make):
-    def penalty(layer, x):
-        found = []
-        for counts in (None, torch.tensor(RAGGED)):
-            layer.zero_grad()
-            x = x.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(layer(x, lengths=counts)[0].sin().sum(), x, create_graph=True)
-            slope.square().sum().backward()
-            leaves = (x, *layer.cell.parameters())
-            found += [torch.zeros_like(each) if each.grad is None else each.grad for each in leaves]
-            assert any(each.abs().sum() > 0 for each in found[1 - len(leaves) :])
-        return found
-
-    both(penalty, make)
-
-
-def test_a_penalty_where_the_projection_is_the_users_own():
-    class Squashed(LSTMCell):
-        def project(self, x):
-            return super().project(x).tanh()
-
-    def penalty(layer, x):
-        (slope,) = torch.autograd.grad(layer(x.requires_grad_())[0].sin().sum(), x, create_graph=True)
-        return torch.autograd.grad(
-            slope.square().sum(), [x, *layer.cell.parameters()], allow_unused=True, materialize_grads=True
-        )
-
-    both(penalty, Squashed)
-
-
-def test_third_derivatives():
-    def third(layer, x):
-        value = layer(x.requires_grad_())[0].sin().sum()
-        for _ in range(3):
-            (slope,) = torch.autograd.grad(value, x, create_graph=True)
-            value = slope.pow(2).sum()
-        return torch.autograd.grad(value, layer.cell.weight_hh)
-
-    both(third)
-
-
-def test_a_hessian():
-    def hessian(layer, x):
-        return [torch.autograd.functional.hessian(lambda part: layer(part)[0].square().sum(), x[:1, :3])]
-
-    both(hessian)
-
-
-def test_a_product_of_the_hessian_and_a_vector_trains():
-    def product(layer, x):
-        gradients = torch.autograd.grad(layer(x)[0].square().sum(), list(layer.cell.parameters()), create_graph=True)
-        return torch.autograd.grad(sum(each.sin().sum() for each in gradients), list(layer.cell.parameters()))
-
-    both(product)
-
-
-def test_a_step_of_meta_learning():
-    def learn(layer, x):
-        cell = layer.cell
-        output, _ = layer(x)
-        (inner,) = torch.autograd.grad(output.square().sum(), cell.weight_hh, create_graph=True)
-        weights = dict(layer.named_parameters()) | {"cell.weight_hh": cell.weight_hh - 0.1 * inner}
-        outer = torch.func.functional_call(layer, weights, (x,))[0].sin().sum()
-        return torch.autograd.grad(outer, list(cell.parameters()))
-
-    both(learn)
-
-
-def test_batches_of_gradients():
-    def batched(layer, x):
-        output, _ = layer(x.requires_grad_())
-        pushes = torch.eye(5, dtype=x.dtype).view(5, 1, 1, 5).expand(5, 5, 6, 5)
-        return torch.autograd.grad(output, [x, *layer.cell.parameters()], pushes, is_grads_batched=True)
-
-    both(batched)
-
-
-@pytest.mark.parametrize("vectorize", [False, True])
-def test_a_jacobian(vectorize):
-    def jacobian(layer, x):
-        return [torch.autograd.functional.jacobian(lambda part: layer(part)[0][:, -1], x[:2, :3], vectorize=vectorize)]
-
-    both(jacobian)
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own use of it
-@pytest.mark.parametrize("backend", ["auto", "scan", "native"])
-def test_transforms_of_functions(backend):
-    torch.manual_seed(0)
-    cell = LSTMCell(3, 5).double()
-    x, _ = batch(cell, 5, 6)
-    tangent, found = torch.ones_like(x), []
-    for name in (backend, "loop"):
-        layer = Recurrent(cell, name)
-        layer(x)  # which it also does after an ordinary call
-
-        def loss(weights, part, layer=layer):
-            return torch.func.functional_call(layer, weights, (part,))[0].sin().sum()
-
-        def last(part, layer=layer):
-            return layer(part)[0][:, -1]
-
-        weights = dict(layer.named_parameters())
-        rows = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, x.unsqueeze(1))
-        found.append(
-            [
-                *torch.func.grad(loss)(weights, x).values(),
-                *rows.values(),
-                *torch.func.jvp(last, (x,), (tangent,)),
-                torch.func.vmap(last)(x.unsqueeze(1)),
-                torch.func.jacrev(last)(x[:1]),
-                torch.func.jacfwd(last)(x[:1]),
-                torch.func.hessian(lambda part, last=last: last(part).sin().sum())(x[:1, :2]),
-            ]
-        )
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own use of it
-def test_forward_mode_by_hand():
-    def forward(layer, x):
-        with torch.autograd.forward_ad.dual_level():
-            output, _ = layer(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
-            return list(torch.autograd.forward_ad.unpack_dual(output))
-
-    both(forward)
-
-
-def test_gradients_that_gather_over_calls():
-    def gather(layer, x):
-        for _ in range(3):
-            layer(x)[0].square().sum().backward()
-        return [each.grad for each in layer.cell.parameters()]
-
-    both(gather)
-
-
-def test_a_backward_pass_of_some_leaves():
-    def some(layer, x):
-        output, final = layer(x.requires_grad_())
-        output.sum().backward(retain_graph=True, inputs=[layer.cell.weight_hh])
-        final[0].sum().backward(inputs=[x])
-        assert layer.cell.weight_ih.grad is None
-        return [x.grad, layer.cell.weight_hh.grad]
-
-    both(some)
-
-
-def test_hooks_on_weights_and_results():
-    def double(parameter):
-        parameter.grad.mul_(2)
-
-    def hooked(layer, x):
-        layer.cell.weight_hh.register_hook(lambda gradient: gradient.clamp(-0.1, 0.1))
-        layer.cell.bias_ih.register_post_accumulate_grad_hook(double)
-        output, final = layer(x.requires_grad_())
-        output.register_hook(lambda gradient: gradient * 0.5)
-        final[1].register_hook(lambda gradient: gradient.t().contiguous().t())
-        (output.sin().sum() + final[1].sum()).backward()
-        return [x.grad, *(each.grad for each in layer.cell.parameters())]
-
-    both(hooked)
-
-
-@pytest.mark.usefixtures("traced_anew")
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpoint_around_a_first_call(reentrant):
-    def checkpointed(layer, x):
-        output, final = checkpoint(layer, x.requires_grad_(), use_reentrant=reentrant)
-        (output.sin().sum() + final[1].sum()).backward()
-        return [x.grad, *(each.grad for each in layer.cell.parameters())]
-
-    both(checkpointed)
-
-
-@pytest.mark.usefixtures("traced_anew")
-def test_hooks_on_what_is_saved_around_a_first_call():
-    """They see what this call saves, and nothing of what the engine looks at first."""
-    cell = LSTMCell(3, 5).double()
-    x, _ = batch(cell, 5, 6)
-    counts = []
-    for _ in range(2):
-        packed = []
-        layer = Recurrent(cell)
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda tensor, packed=packed: packed.append(tensor.shape) or tensor.numpy(force=True), torch.from_numpy
-        ):
-            output, _ = layer(x)
-        output.sin().sum().backward()
-        counts.append(packed)
-        assert layer.last_run.engine == "scan"
-    assert counts[0] == counts[1]
-    with torch.autograd.graph.save_on_cpu():
-        assert_layer_agrees(Recurrent(LSTMCell(3, 5).double()))
-
-
-@pytest.mark.usefixtures("traced_anew")
-def test_saved_tensors_may_be_forbidden_where_nothing_is_saved():
-    cell = LSTMCell(3, 5).double()
-    x, _ = batch(cell, 5, 6)
-    with torch.autograd.graph.disable_saved_tensors_hooks("none here"):
-        assert_layer_agrees(Recurrent(cell))
-    with torch.no_grad():
-        assert Recurrent(cell)(x)[0].grad_fn is None
-
-
-@pytest.mark.usefixtures("traced_anew")
-@pytest.mark.parametrize("make", [LSTMCell, PeepholeLSTMCell])
-def test_inference_mode_first_and_training_after(make):
-    torch.manual_seed(0)
-    layer = Recurrent(make(3, 5).double())
-    x, state = batch(layer.cell, 5, 6)
-    with torch.inference_mode():
-        inferred, final = layer(x, state)
-        assert inferred.is_inference()
-        layer(x, final)  # a state of inference mode's own
-    assert_layer_agrees(layer)
-    torch.testing.assert_close(inferred.clone(), Recurrent(layer.cell, "loop")(x, state)[0])
-
-
-@pytest.mark.usefixtures("traced_anew")
-def test_anomaly_detection():
-    with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
-        layer = Recurrent(LSTMCell(3, 5).double())
-        assert_layer_agrees(layer)
-    assert layer.last_run.engine == "loop" and "anomaly" in layer.last_run.reason
-    assert_layer_agrees(layer)
-    assert layer.last_run.engine == "scan"
-
-
 def test_weights_with_gradients_and_input_without_and_the_other_way_round():
     torch.manual_seed(0)
     cell = PeepholeLSTMCell(3, 5).double()
@@ -415,44 +161,6 @@ def test_weights_with_gradients_and_input_without_and_the_other_way_round():
         for name, each in cell.named_parameters():
             each.requires_grad_(name in learned)
         assert_layer_agrees(Recurrent(cell))
-
-
-def test_a_state_that_is_carried_and_cut_or_not():
-    def windows(layer, x):
-        state, losses = None, []
-        for start in (0, 2, 4):
-            output, state = layer(x[:, start : start + 2].requires_grad_(), state)
-            losses.append(output.sin().sum())
-            if start == 2:
-                state = tuple(part.detach() for part in state)
-        return torch.autograd.grad(sum(losses), list(layer.cell.parameters()))
-
-    both(windows)
-
-
-def test_recompute_repeats_draws_and_does_not_repeat_less():
-    cell = small_cell(lambda self, gi, gh, state: (functional.dropout((gi + gh).tanh(), 0.5),))
-    found = []
-    for recompute in (False, True):
-        torch.manual_seed(2)
-        x, _ = batch(cell, 5, 6)
-        output, _ = Recurrent(cell, recompute=recompute)(x.requires_grad_())
-        found.append([output, *torch.autograd.grad(output.square().sum(), [x, *cell.parameters()])])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-
-
-def test_recompute_of_a_step_with_a_number_that_has_changed_since_is_noticed_or_right():
-    """A counter of calls outside the step: the second pass sees what the first did, or says that it does not."""
-    cell = small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() * self.alpha,), alpha=0.5)
-    found = []
-    for recompute in (False, True):
-        cell.alpha = 0.5
-        x, _ = batch(cell, 5, 6)
-        output, _ = Recurrent(cell, recompute=recompute)(x.requires_grad_())
-        found.append([output, *torch.autograd.grad(output.square().sum(), [x, *cell.parameters()])])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def test_a_stack_in_both_directions_with_dropout_is_the_same_from_the_same_seed():

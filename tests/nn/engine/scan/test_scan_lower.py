@@ -11,7 +11,7 @@ from seqlab.nn.engine import scan
 from seqlab.nn.engine.scan import build, execution, readiness
 from seqlab.nn.engine.scan.arguments import FIELDS, structure_text, structure_type
 from tests.nn.agreement import RAGGED, assert_agrees, programs_of
-from tests.nn.engine.scan import test_scan_emit as odd
+from tests.nn.engine.scan import odd_cells as odd
 from tests.nn.engine.scan.second_printer import SecondProgram
 
 SHIPPED = (RNNCell, GRUCell, LSTMCell, LayerNormLSTMCell, PeepholeLSTMCell, SLSTMCell)
