@@ -18,7 +18,10 @@ _ZONE: Final = re.compile(
     r"(?:[T\s]\d{2}|\d:\d{2})(?::?\d{2})*(?:[.,]\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE
 )  # after a time of day: 2026-11 is a month
 _ZONE_OF_PATTERN: Final = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
+_INTEGER: Final = re.compile(r"\s*[+-]?\d+\s*")
 _DAYS_AS_NUMBERS: Final = {"%Y%m%d": (19000101, 21001231), "%Y%m": (190001, 210012)}
+_LONGEST: Final = 1e19  # from it, whole numbers are shown with a power of ten
+_EXACT: Final = 2.0**53  # below it, floats tell all integers apart
 _FEWEST_DAYS: Final = 28  # between two times of a monthly series
 _UNITS: Final = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -27,6 +30,8 @@ def read_times(
     column: Sequence[Any] | NDArray[Any], name: str, places: Sequence[str], pattern: str | None, decimal: str = "."
 ) -> Any:
     """The times of a column: numbers as float64 (float32 where the column is that), dates as datetime64.
+
+    Integers that float64 cannot tell apart, such as nanoseconds since 1970, are int64.
 
     Dates are ISO 8601 (2026-11-29, 2026-11-29T18:30), or as ``pattern`` says. Others, such as 01/02/2026, may mean
     either of two days, so they are refused without a pattern. Times whose zones are all the same are read as they
@@ -60,6 +65,8 @@ def read_times(
         if np.isnan(made).any():
             raise InputError(f"{places[int(np.flatnonzero(np.isnan(made))[0])]}: {name} is missing; every row needs it")
         _warn_of_dates(made, name, places)
+        if (integers := _integers(column, made)) is not None:
+            return integers
         return made.astype(np.float32) if values.dtype == np.float32 else made  # which tells how exact they are
     return _dates([str(value).strip() for value in column], name, places, pattern)
 
@@ -71,6 +78,16 @@ def _all_numbers(column: Sequence[Any] | NDArray[Any], decimal: str) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _integers(column: Sequence[Any] | NDArray[Any], made: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """A column as integers, where its numbers as floats, ``made``, may not tell them apart; None: not all are."""
+    if np.abs(made).max(initial=0.0) < _EXACT or not all(_INTEGER.fullmatch(str(value)) for value in column):
+        return None
+    try:
+        return np.array([int(value) for value in column], dtype=np.int64)
+    except OverflowError:
+        return None
 
 
 def _dates(texts: Sequence[str], name: str, places: Sequence[str], pattern: str | None) -> Any:
@@ -170,13 +187,17 @@ def shown(time: Any) -> str:
     Example:
         >>> shown(np.datetime64("2026-11-29T00:00", "ns")), shown(np.datetime64("2026-11-29T18:30", "ns")), shown(3.0)
         ('2026-11-29', '2026-11-29 18:30', '3')
+        >>> shown(np.int64(1_700_000_000_000_000_020))
+        '1700000000000000020'
     """
     if isinstance(time, np.datetime64):
         text = str(time.astype("datetime64[us]")).replace("T", " ")
         for rest in (".000000", ":00", " 00:00"):
             text = text.removesuffix(rest)
         return text
-    return f"{float(time):.10g}"
+    if float(time).is_integer() and abs(time) < _LONGEST:
+        return str(int(time))
+    return f"{float(time):.{np.finfo(time.dtype if isinstance(time, np.floating) else float).precision}g}"
 
 
 def shown_alike(times: Iterable[Any]) -> list[str]:
@@ -225,6 +246,8 @@ class Grid:
         """
         if not self.months:
             steps = positions * self.step
+            if isinstance(self.first, np.integer):  # beyond what floats tell apart
+                return self.first + np.rint(steps).astype(np.int64)
             return self.first + (steps.astype("timedelta64[ns]") if isinstance(self.first, np.datetime64) else steps)
         month = self.first.astype("datetime64[M]")
         months = month + (positions * int(self.step)).astype("timedelta64[M]")
@@ -277,6 +300,8 @@ def grid_of(times: NDArray[Any], name: str, places: Sequence[str]) -> tuple[NDAr
             at_ends = bool(((days + 1).astype("datetime64[M]") != days.astype("datetime64[M]")).all())
             return (months - months[0]) // step, Grid(times[0], step, months=True, at_ends=at_ends)
         offsets, resolution = (times - times[0]).astype(np.int64).astype(np.float64), 1.0
+    elif np.issubdtype(times.dtype, np.integer):
+        offsets, resolution = (times - times[0]).astype(np.float64), 1.0
     else:
         offsets, resolution = times.astype(np.float64) - float(times[0]), float(np.spacing(np.abs(times).max()))
     gaps = np.diff(offsets)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from seqlab.data.formats.times import grid_of, read_times
+from seqlab.data.formats.series import SeriesFormat, read_series
+from seqlab.data.formats.times import check_forward, grid_of, read_times, shown
 from seqlab.errors import InputError
 
 
@@ -51,6 +52,53 @@ def test_times_of_four_bytes_are_meant_as_they_are_written():
     )
     positions, found = grid(times)
     assert found.step == 0.1 and positions.tolist() == [*range(3000)]
+
+
+NANOSECONDS = [1_700_000_000_000_000_000 + 20 * number for number in range(6)]  # whose floats are 256 apart
+
+
+@pytest.mark.parametrize("form", ["text", "int64", "uint64", "object"])
+def test_nanoseconds_since_1970_are_told_apart(form):
+    column = [f" {each}" for each in NANOSECONDS] if form == "text" else np.array(NANOSECONDS, dtype=form)
+    times = read(column)
+    assert times.tolist() == NANOSECONDS
+    places = [f"a:{number}" for number in range(6)]
+    check_forward(times, "t", places)
+    positions, found = grid(np.delete(times, [2]))
+    assert positions.tolist() == [0, 1, 3, 4, 5] and str(found) == "20"
+    assert found.times(np.arange(8)).tolist() == [*NANOSECONDS, NANOSECONDS[5] + 20, NANOSECONDS[5] + 40]
+    with pytest.raises(InputError, match=f"a:1: t {NANOSECONDS[1]} comes twice"):
+        check_forward(times[[1, 1]], "t", places)
+    with pytest.raises(InputError, match=f"runs backwards, from {NANOSECONDS[1]} to {NANOSECONDS[0]}"):
+        check_forward(times[[1, 0]], "t", places)
+
+
+def test_the_time_since_the_row_before_is_exact_in_nanoseconds(tmp_path):
+    rows = [f"{time},{number}" for number, time in enumerate(NANOSECONDS)]
+    (tmp_path / "a.csv").write_text("\n".join(["t,x", *rows]) + "\n")
+    (series,) = read_series(tmp_path / "a.csv", SeriesFormat(time="t", time_gaps=True), ["x"])
+    assert series.values[:, 1].tolist() == [0.0, *[20.0] * 5]
+
+
+def test_times_that_floats_hold_stay_floats_and_what_no_integer_holds_too():
+    assert read(["9007199254740991", "1"]).dtype == read(["1e18", "2000000000000000000"]).dtype == np.float64
+    assert read(["9007199254740993"]).dtype == np.int64
+    assert read(["9223372036854775808", "1"]).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (1_700_000_000_123.0, "1700000000123"),
+        (1_700_000_000.25, "1700000000.25"),
+        (np.float32(0.1), "0.1"),
+        (0.1 + 0.2, "0.3"),
+        (np.int64(NANOSECONDS[1]), "1700000000000000020"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_a_time_is_shown_with_the_digits_that_it_needs(time, text):
+    assert shown(time) == text
 
 
 def test_times_may_have_decimal_commas():
