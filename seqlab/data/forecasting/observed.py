@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from seqlab.data.core.reading import EmbeddedSource
+from seqlab.data.formats.grids import Grid
 from seqlab.data.formats.series import Series, SeriesFormat
-from seqlab.data.formats.times import Grid
 from seqlab.errors import InputError
 
 NAMES: Final = ("co2", "elnino", "sunspots", "nile")

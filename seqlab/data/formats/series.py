@@ -9,10 +9,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from seqlab.data.formats.grids import Grid, grid_of
 from seqlab.data.formats.ids import read_ids
 from seqlab.data.formats.number_columns import Columns, numbers, read_columns
 from seqlab.data.formats.separators import separator_of
-from seqlab.data.formats.times import Grid, check_forward, grid_of, read_times, shown
+from seqlab.data.formats.times import check_forward, read_times, shown
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from seqlab.data.formats.grids import grid_of
 from seqlab.data.formats.series import SeriesFormat, read_series
-from seqlab.data.formats.times import check_forward, grid_of, read_times, shown
+from seqlab.data.formats.times import check_forward, read_times, shown
 from seqlab.errors import InputError
 
 
