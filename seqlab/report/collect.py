@@ -28,8 +28,8 @@ class Run:
     """One run, from its record.
 
     ``config`` has the record's config by its top-level keys. ``code``, ``versions``, ``data``, ``device`` and ``host``
-    are texts, equal where the code, the versions and so on are. ``modules`` has the hash of each of the user's own
-    modules, None where it is unknown.
+    are texts, equal where the code, the versions and so on are. ``reads`` is what ``tokens_per_second`` counts, empty
+    where it is unknown. ``modules`` has the hash of each of the user's own modules, None where it is unknown.
     """
 
     path: str
@@ -42,7 +42,7 @@ class Run:
     metrics: dict[str, float] = field(default_factory=dict)
     num_parameters: float | None = None
     tokens_per_second: float | None = None
-    reads: str = "tokens"
+    reads: str = ""
     train_seconds: float | None = None
     peak_memory_bytes: float | None = None
     started_at: str = ""
@@ -67,8 +67,10 @@ class Run:
 
 def speed_unit(runs: Iterable[Run]) -> str:
     """The unit of the runs' speeds: ``tokens/s``, ``frames/s``, or both where there are both."""
-    units = {run.reads for run in runs if run.tokens_per_second is not None}
-    return ", ".join(f"{unit}/s" for unit in sorted(units or {"tokens"}))
+    runs = list(runs)
+    units = {run.reads or "tokens" for run in runs if run.tokens_per_second is not None}
+    units = units or {run.reads for run in runs if run.reads} or {"tokens"}  # too short to be measured; baselines alone
+    return ", ".join(f"{unit}/s" for unit in sorted(units))
 
 
 def collect(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], int]:
@@ -174,7 +176,7 @@ class _Reader:
             metrics={sys.intern(name): value for name, value in record["metrics"].items() if value is not None},
             num_parameters=record["num_parameters"],
             tokens_per_second=record["tokens_per_second"],
-            reads=sys.intern(str(record["reads"] or "tokens")),
+            reads=sys.intern(str(record["reads"] or "")),
             train_seconds=record["train_seconds"],
             peak_memory_bytes=record["peak_memory_bytes"],
             started_at=record["started_at"] or "",

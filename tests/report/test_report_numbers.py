@@ -102,8 +102,16 @@ def test_the_speed_of_runs_that_read_frames_is_in_frames(tmp_path, depths, write
         text = render(compare([tmp_path]), format_name)
         assert "frames/s: median" in text and "tokens/s" not in text
     assert "frames/s" not in render(compare([tmp_path]), "latex")
+    write_run(tmp_path / "3", metrics=1.0, config={"model.num_layers": 3})  # a baseline
+    assert "frames/s: median" in render(compare([tmp_path]))
     write_run(tmp_path / "3", metrics=1.0, tokens_per_second=2.0, config={"model.num_layers": 3})
     assert "frames/s, tokens/s: median" in render(compare([tmp_path]))
+
+
+def test_runs_that_were_too_short_for_a_speed_say_what_they_read(tmp_path, depths, write_run):
+    depths(tmp_path, {1: [10.0], 2: [8.1]}, reads="frames")
+    write_run(tmp_path / "3", metrics=1.0, config={"model.num_layers": 3})
+    assert "frames/s: median" in render(compare([tmp_path]))
 
 
 # Formats
