@@ -10,7 +10,7 @@ from seqlab.data import labelled_data
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import cut_rows
 from seqlab.errors import InputError
-from tests.data.formats.tables import PLAIN, jsonl, read, refusal, write
+from tests.data.formats.table_rows import PLAIN, jsonl, read, refusal, write
 
 
 def test_numbers_that_are_equal_are_one_class_whatever_their_type(tmp_path):

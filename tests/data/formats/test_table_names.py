@@ -1,6 +1,6 @@
 """The line of column names: found, missing, above other lines, or come again."""
 
-from tests.data.formats.tables import PLAIN, ROWS, read, refusal, write
+from tests.data.formats.table_rows import PLAIN, ROWS, read, refusal, write
 
 
 def test_a_first_line_of_names_is_told_where_there_should_be_none(tmp_path, caplog):

@@ -12,7 +12,7 @@ import pytest
 from seqlab.data import labelled_data
 from seqlab.data.formats.separated import Separated, read_separated
 from seqlab.errors import InputError
-from tests.data.formats.tables import PLAIN, ROWS, jsonl, read, refusal, write
+from tests.data.formats.table_rows import PLAIN, ROWS, jsonl, read, refusal, write
 
 VARIANTS = {
     "as it is": ("a.csv", PLAIN, {}),
