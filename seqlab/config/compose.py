@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -49,9 +49,9 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     """
     try:
         config = _without_hydra(composed)
-        missing = OmegaConf.missing_keys(config)
+        missing = sorted(_missing(OmegaConf.to_container(config)))
         if missing:
-            raise InputError(f"{', '.join(sorted(missing))}: a value is needed; give it on the command line")
+            raise InputError(f"{', '.join(missing)}: a value is needed; give it on the command line")
         plain = _resolved(config, composed)
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
@@ -60,19 +60,30 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     return absolute_paths(plain)
 
 
+def _missing(values: Any, above: str = "") -> Iterator[str]:
+    """The dotted keys of the values that are still ``???``."""
+    if values == "???":
+        yield above
+    elif isinstance(values, dict | list):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            place = f"[{key}]" if isinstance(values, list) else f".{key}"
+            yield from _missing(value, f"{above}{place}".lstrip("."))
+
+
 def _check_read(composed: DictConfig) -> None:
     """Refuses keys outside of classes' arguments that nothing reads: they are unknown, and no value refers to them.
 
     Raises:
         InputError: there is one; names it.
     """
-    config = _without_hydra(composed)
-    unknown = [str(key) for key in config if key not in TOP]
+    unknown = [str(key) for key in composed if key not in {"hydra", *TOP}]
     for group, others in (("optimize", {"metric", "mode"}), ("runtime", set())):
         known = others | {key.partition(".")[2] for key in VALUES if key.startswith(f"{group}.")}
-        unknown += [f"{group}.{name}" for name in config.get(group) or () if name not in known]
+        unknown += [f"{group}.{name}" for name in composed.get(group) or () if name not in known]
+    if not unknown:
+        return
     texts = [OmegaConf.to_yaml(composed)]
-    if unknown and HydraConfig.initialized():
+    if HydraConfig.initialized():
         texts.append(OmegaConf.to_yaml(HydraConfig.get()))
     for key in unknown:
         if not any(re.search(rf"\$\{{[^}}]*(?<!\w){re.escape(key)}(?!\w)", text) for text in texts):

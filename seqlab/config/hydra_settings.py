@@ -4,6 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -46,12 +47,9 @@ def check_hydra(composed: DictConfig, varied: Collection[str] = ()) -> None:
         InputError: a file sets a key of `FIXED`, or the folder can't be made.
         OSError: there is no room for the folder.
     """
-    shipped = OmegaConf.merge(
-        {"hydra": OmegaConf.structured(HydraConf)},
-        {"hydra": OmegaConf.load(str(files("seqlab.conf").joinpath("train.yaml"))).hydra},
-    )
+    shipped = _shipped_values()
     for key, reason in FIXED.items():
-        if (value := _raw(composed, key)) != _raw(shipped, key):
+        if (value := _raw(composed, key)) != shipped[key]:
             raise InputError(
                 f"{key}={value}, by a file of the configuration: it is not to be set: {reason}; leave it out"
             )
@@ -63,6 +61,16 @@ def check_hydra(composed: DictConfig, varied: Collection[str] = ()) -> None:
             f"folder; give one value for {shared[0]}"
         )
     check_folder(key, OmegaConf.select(composed, key), make=not composed.get("dry_run"))
+
+
+@cache
+def _shipped_values() -> dict[str, Any]:
+    """The values of `FIXED` that seqlab ships with, as they are written."""
+    shipped = OmegaConf.merge(
+        {"hydra": OmegaConf.structured(HydraConf)},
+        {"hydra": OmegaConf.load(str(files("seqlab.conf").joinpath("train.yaml"))).hydra},
+    )
+    return {key: _raw(shipped, key) for key in FIXED}
 
 
 def pin_sweep_folder(composed: DictConfig) -> None:

@@ -183,7 +183,9 @@ def late_imports(callback: Callable[[LoadedFile], object]) -> Iterator[None]:
 def loaded_files() -> list[LoadedFile]:
     """The user's own files that this process has loaded as modules, in the order of their names."""
     files: dict[str, LoadedFile] = {}
-    for key, module in sorted((key, module) for key, module in sys.modules.copy().items() if not _is_library(module)):
+    modules = sys.modules.copy()
+    for key in sorted(key for key, module in modules.items() if not _is_library(key, module)):
+        module = modules[key]
         origin = _name_and_file(key, module)
         if origin is None or not is_own(*origin):
             continue
@@ -226,10 +228,18 @@ def _absolute(path: str) -> str:
 _normalized: Final = cache(os.path.abspath)
 
 
-def _is_library(module: object) -> bool:
+def _is_library(key: str, module: object) -> bool:
     """Whether a module is certainly not the user's own: a quick answer for most of the thousands that are loaded."""
+    if _libraries.get(key) is module:
+        return True
     file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-    return isinstance(file, str) and _is_library_file(file)
+    if isinstance(file, str) and _is_library_file(file):
+        _libraries[key] = module
+        return True
+    return False
+
+
+_libraries: Final[dict[str, object]] = {}
 
 
 @cache
