@@ -2,13 +2,11 @@
 
 import copy
 import gc
-import logging
 import shutil
 import threading
 
 import pytest
 import torch
-import torch._dynamo
 from torch import Tensor, fx
 
 from seqlab.nn.engine.scan import trace
@@ -18,17 +16,6 @@ from seqlab.nn.engine.scan import trace
 def frozen():
     """What was imported is not looked through at each collection."""
     gc.freeze()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unlogged():
-    """PyTorch's tracers write no log for tools, and keep no shapes for a next capture, whose symbols are its own.
-
-    Either is for what compiles large models over and over: here they take a tenth of a first call's time.
-    """
-    with pytest.MonkeyPatch.context() as patch, torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
-        patch.setattr(logging.getLogger("torch.__trace"), "handlers", [])
-        yield
 
 
 @pytest.fixture(scope="session")

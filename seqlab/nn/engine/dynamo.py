@@ -90,6 +90,7 @@ def translate(function: types.FunctionType, arguments: dict[str, Any], constants
         allow_unspec_int_on_nn_module=not constants,
         automatic_dynamic_shapes=True,
         automatic_dynamic_local_pgo=False,
+        fake_tensor_cache_enabled=False,  # it takes longer to ask than it spares: each capture has symbols of its own
     )
     with quiet(), options, _own_globals(), ExitStack() as stack:
         stack.enter_context(get_metrics_context())
@@ -257,6 +258,9 @@ def quiet() -> Iterator[None]:
             logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")
         ]
         enabled = [each for each in loggers if not each.disabled]
+        # Its handler leaves at the first record where nobody asked for traces. Until then, each is made.
+        structured = logging.getLogger("torch.__trace")
+        handlers, structured.handlers = structured.handlers, []
         _traces.append(None)
         try:
             # A caller's hooks on saved tensors, as of a checkpoint, must not see the tensors that a trace saves.
@@ -269,6 +273,7 @@ def quiet() -> Iterator[None]:
                 yield
         finally:
             _traces.pop()
+            structured.handlers = handlers
             for each in enabled:
                 each.disabled = False
             random.setstate(states[0])

@@ -3,6 +3,7 @@
 import copy
 import gc
 import io
+import logging
 import os
 import pickle
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 import seqlab
 from seqlab.nn import GRUCell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, Recurrent
@@ -228,6 +230,19 @@ def test_autocast_that_comes_and_goes():
         bound = 3e-2 if low else 1e-5
         torch.testing.assert_close(output, expected, rtol=bound, atol=bound)
         output.sum().backward()
+
+
+def test_nothing_is_written_for_tools_that_nobody_asked_for(monkeypatch):
+    """PyTorch's tracers would describe each graph for a log, and throw it away: a tenth of a first call's time."""
+    log, described = logging.getLogger("torch.__trace"), []
+    handlers = [logging.NullHandler()]
+    monkeypatch.setattr(log, "handlers", handlers)
+    monkeypatch.setattr(GraphModule, "print_readable", lambda *_, **__: described.append(1) or "")
+    layer = Recurrent(PeepholeLSTMCell(3, 5), "scan")
+    layer(torch.zeros(2, 3, 3))
+    assert layer.last_run.engine == "scan"
+    assert not described
+    assert log.handlers is handlers
 
 
 def test_a_mode_that_sees_each_operation():
