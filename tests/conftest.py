@@ -183,7 +183,7 @@ def text_file(tmp_path_factory) -> Path:
     draw = random.Random(0)
     words = ["".join(draw.choice("abcdefg") for _ in range(draw.randint(1, 6))) for _ in range(50)]
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("\n".join(" ".join(draw.choice(words) for _ in range(8)) for _ in range(600)))
+    path.write_text("\n".join(" ".join(draw.choice(words) for _ in range(8)) for _ in range(200)))
     return path
 
 
