@@ -177,13 +177,18 @@ def quiet_lightning():
         yield
 
 
-@pytest.fixture(scope="session")
-def text_file(tmp_path_factory) -> Path:
-    """Six hundred lines of made-up words, the same on every machine."""
+def made_up_lines(count: int) -> list[str]:
+    """Lines of eight made-up words, the same on every machine."""
     draw = random.Random(0)
     words = ["".join(draw.choice("abcdefg") for _ in range(draw.randint(1, 6))) for _ in range(50)]
+    return [" ".join(draw.choice(words) for _ in range(8)) for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory) -> Path:
+    """Two hundred lines. More would be for evaluations, which take most of a small run's time as it is."""
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("\n".join(" ".join(draw.choice(words) for _ in range(8)) for _ in range(200)))
+    path.write_text("\n".join(made_up_lines(200)))
     return path
 
 

@@ -8,8 +8,10 @@ import torch
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, replacing, replacing_sealed
 from seqlab.run.load import find_resumption, last_step, load_checkpoint, load_run
+from tests.run import test_exact_resume as exact_resume
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out, overrides_of, stop_at
 
+text_file = exact_resume.text_file  # a fixture
 STEPS = ("trainer.max_steps=60", "trainer.val_check_interval=20", "callbacks.checkpoint.every_n_steps=8", "logger=none")
 
 

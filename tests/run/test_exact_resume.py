@@ -21,7 +21,7 @@ from seqlab.run.record import read_record
 from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask
 from tests.command import ONE_THREAD, ForkedCommand, seqlab, seqlab_started, wait_for
-from tests.conftest import config_of, small
+from tests.conftest import config_of, made_up_lines, small
 
 COSINE = (
     "scheduler=cosine",
@@ -61,10 +61,10 @@ SETTINGS = {"cosine": COSINE, "plateau": PLATEAU, "rising": RISING, "accumulated
 
 
 @pytest.fixture(scope="module")
-def text_file(tmp_path_factory, text_file) -> Path:
-    """Half of the small text: an epoch of 40 windows."""
-    path = tmp_path_factory.mktemp("text") / "half.txt"
-    path.write_text("\n".join(text_file.read_text().splitlines()[:300]))
+def text_file(tmp_path_factory) -> Path:
+    """A text whose epoch has 40 windows."""
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(made_up_lines(300)))
     return path
 
 

@@ -10,10 +10,19 @@ from seqlab.callbacks import RunCheckpoint
 from seqlab.errors import InputError
 from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
+from tests.conftest import made_up_lines
 from tests.run import test_exact_resume as exact_resume
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, overrides_of, stop_at
 
 ACCUMULATED = ("model.dropout=0.3", "scheduler=cosine", "trainer.accumulate_grad_batches=3")
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    """A text whose epoch has 80 windows: 27 steps."""
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(made_up_lines(600)))
+    return path
 
 
 @pytest.fixture
