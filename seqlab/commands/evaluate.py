@@ -10,6 +10,7 @@ from typing import Any
 from seqlab.config import build
 from seqlab.config.checks import check_settings
 from seqlab.config.trust import check_targets
+from seqlab.data import Spec
 from seqlab.data.core.examples import ExampleData
 from seqlab.errors import InputError
 from seqlab.run import content, load
@@ -81,7 +82,17 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
         raise InputError(
             f"{run.run_dir} was trained on data with {trained}, this data has {offered}: give data like it"
         )
+    _check_reading(run, data.spec)
     return data
+
+
+def _check_reading(run: load.SavedRun, spec: Spec) -> None:
+    """Refuses data that are read by other options than those of training: their numbers would mean something else."""
+    trained, offered = run.spec.read_by(), spec.read_by()
+    changed = [name for name in trained if trained[name] != offered.get(name)]
+    if changed:
+        there, here = (", ".join(f"{name} {each.get(name)}" for name in changed) for each in (trained, offered))
+        raise InputError(f"{run.run_dir} was trained on data with {there}, this data has {here}: give data read alike")
 
 
 def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides: list[str]) -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from scipy.io import wavfile
 
 from seqlab.cli import main
+from seqlab.commands.evaluate import evaluate
 from seqlab.config import build
 from seqlab.errors import InputError
 from seqlab.tasks import TranscriptionTask
@@ -73,6 +74,14 @@ def test_it_learns_to_write_down_tones_and_says_what_a_new_recording_holds(train
     assert [answer["text"] for answer in answers] == ["low high", "mid mid"]
     assert main(["predict", str(folder), str(tmp_path / "none.wav")]) == 2
     assert "none.wav is not there" in capsys.readouterr().err
+
+
+def test_a_run_is_evaluated_with_the_frames_of_its_training(trained):
+    folder, metrics = trained
+    assert evaluate(folder, ["data.eval_batch_size=5"]) == pytest.approx(metrics, rel=1e-6)
+    trained_on = r"trained on data with hop 0\.\d+, this data has hop 0\.021: give data read alike"
+    with pytest.raises(InputError, match=trained_on):
+        evaluate(folder, ["data.hop=0.021"])
 
 
 def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_left_alone(overrides, tmp_path, monkeypatch):

@@ -94,6 +94,13 @@ class Spec:
         """
         return {}
 
+    def read_by(self) -> dict[str, Any]:
+        """By what options files become numbers, beside the vocabularies: those that keep the numbers' meaning.
+
+        ``seqlab evaluate`` refuses data that are read by others than the trained model's.
+        """
+        return {}
+
     def output_names(self) -> dict[str, Any]:
         """What the numbers that a model reads and answers stand for, beside the vocabularies: ``{"labels": [...]}``.
 

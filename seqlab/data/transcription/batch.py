@@ -64,6 +64,9 @@ class TranscriptionSpec(Spec):
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
+    def read_by(self) -> dict[str, Any]:
+        return dict(self.features)
+
     def output_names(self) -> dict[str, Any]:
         return {"frames": dict(self.features)}
 
