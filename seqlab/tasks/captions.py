@@ -49,6 +49,11 @@ class CaptionTask(TranslationTask):
     ) -> None:
         super().__init__(model, spec, optimizer, schedule, label_smoothing, scoring, metric, mode)  # type: ignore[arg-type]
 
+    @property
+    def search(self) -> dict[str, Any]:
+        search = super().search
+        return {**search, "max_length": search["max_length"] or 2 * self.spec.longest}  # type: ignore[attr-defined]
+
     def finish(self, split: str) -> None:
         metrics = self.metrics_of(split)
         values: dict[str, Any] = metrics.compute()

@@ -5,15 +5,17 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from seqlab.cli import main
 from seqlab.config import build
-from seqlab.data import Scenes
+from seqlab.data import CaptionSpec, Scenes
+from seqlab.data.captions.pictures import NamedPicture
 from seqlab.run.load import load_run
 from seqlab.tasks import CaptionTask
 from seqlab.tasks.captions import scored
-from tests.conftest import run_here
+from tests.conftest import config_of, run_here
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
 ONE = ("runtime.num_threads=1", "runtime.keep_freed_memory=false")
@@ -52,6 +54,26 @@ def test_a_picture_is_described_from_its_file_as_it_is_from_the_data(trained, tm
     assert task.examples(data, "test", 2, None).lines[0].count("(reference: a ") == 1
     assert main(["predict", str(folder), str(tmp_path / "none.png")]) == 2
     assert "none.png is not there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained_on", [None, 3])
+def test_the_test_describes_pictures_as_predict_does_however_long_a_description_would_be(trained_on):
+    config = config_of(*SMALL)
+    data = build.build_data(config)
+    if trained_on is not None:  # data that are read for the evaluation of a run
+        data.trained = CaptionSpec(len(data.vocabulary), "word", (3, 32, 32), trained_on)
+    task = build.build_task(config, data.spec, build.build_model(config, data.spec)).eval()
+    with torch.no_grad():
+        task.model.decoder.head.output.bias[data.spec.eos] = -1e4  # it goes on for as long as it may
+    batch = data.collate("test", [0, 1])
+    task._trainer = type("Trainer", (), {"datamodule": data})()
+    task.on_test_epoch_start()
+    task.evaluate(batch, "test")
+    pictures = [NamedPicture(row.place, row.values) for row in data.rows("test")[:2]]
+    answers = CaptionTask.predict(task.model, data.spec, {"target": data.vocabulary}, pictures)
+    assert task.hypotheses["test"] == [answer.values["text"] for answer in answers]
+    longest = trained_on or max(len(row.texts[0].split()) for row in data.rows("train"))
+    assert all(0 < len(text.split()) <= 2 * longest for text in task.hypotheses["test"])
 
 
 def test_a_description_may_equal_any_reference():
