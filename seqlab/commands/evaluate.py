@@ -1,14 +1,16 @@
 """``seqlab evaluate``: the metrics of a run's best checkpoint, on its own data or another."""
 
+import json
 import logging
 import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seqlab.config import build
 from seqlab.config.checks import check_settings
+from seqlab.config.paths import absolute_paths
 from seqlab.config.trust import check_targets
 from seqlab.data import Spec
 from seqlab.data.core.examples import ExampleData
@@ -64,6 +66,7 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     arguments = run.spec.data_arguments()
     _check_arguments(run, arguments, overrides)
+    _check_cut(run)
     data_config = {**run.config["data"], **vocabulary, **arguments}
     data = build.build_data({**run.config, "data": data_config})
     if isinstance(data, ExampleData):
@@ -104,6 +107,27 @@ def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides
         if name in names and given != trained:
             own = "" if trained is None else f", {trained}"
             raise InputError(f"data.{name}={given}: a run is evaluated with that of its training{own}; leave it out")
+
+
+_CHOICES: Final = ("path", "train", "validation", "test", "hub", "root", "name")  # which data are read
+_CUTS: Final = (  # which of their rows are in the test
+    *("split", "split_seed", "split_unique", "folds", "fold", "validation_share", "ignore_label"),
+    *("test_steps", "validation_steps"),
+)
+
+
+def _check_cut(run: load.SavedRun) -> None:
+    """Refuses to cut the data of the training anew: the test would hold rows that the model was trained on."""
+    trained, given = run.record["config"]["data"], absolute_paths(run.config)["data"]
+    if any(trained.get(name) != given.get(name) for name in _CHOICES):
+        return
+    for name in _CUTS:
+        if trained.get(name) != given.get(name):
+            before, now = (json.dumps(data.get(name)) for data in (trained, given))
+            raise InputError(
+                f"data.{name}={now}: the data of the training, cut anew, would have rows in the test that the model "
+                f"was trained on; leave it out (it was {before}), or give other data"
+            )
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:
