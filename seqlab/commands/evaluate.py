@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from seqlab.config import build
 from seqlab.config.checks import check_settings
@@ -16,6 +16,7 @@ from seqlab.data import Spec
 from seqlab.data.core.examples import ExampleData
 from seqlab.errors import InputError
 from seqlab.run import content, load
+from seqlab.run.inputs import other_cut
 from seqlab.run.loops import evaluate_splits
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 
@@ -109,25 +110,15 @@ def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides
             raise InputError(f"data.{name}={given}: a run is evaluated with that of its training{own}; leave it out")
 
 
-_CHOICES: Final = ("path", "train", "validation", "test", "hub", "root", "name")  # which data are read
-_CUTS: Final = (  # which of their rows are in the test
-    *("split", "split_seed", "split_unique", "folds", "fold", "validation_share", "ignore_label"),
-    *("test_steps", "validation_steps"),
-)
-
-
 def _check_cut(run: load.SavedRun) -> None:
     """Refuses to cut the data of the training anew: the test would hold rows that the model was trained on."""
     trained, given = run.record["config"]["data"], absolute_paths(run.config)["data"]
-    if any(trained.get(name) != given.get(name) for name in _CHOICES):
-        return
-    for name in _CUTS:
-        if trained.get(name) != given.get(name):
-            before, now = (json.dumps(data.get(name)) for data in (trained, given))
-            raise InputError(
-                f"data.{name}={now}: the data of the training, cut anew, would have rows in the test that the model "
-                f"was trained on; leave it out (it was {before}), or give other data"
-            )
+    for name in other_cut(trained, given):
+        before, now = (json.dumps(data.get(name)) for data in (trained, given))
+        raise InputError(
+            f"data.{name}={now}: the data of the training, cut anew, would have rows in the test that the model was "
+            f"trained on; leave it out (it was {before}), or give other data"
+        )
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.folder import RunFolder
+from seqlab.run.inputs import other_cut
 from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
@@ -20,7 +21,7 @@ log = logging.getLogger("seqlab")
 
 
 def load_initial_weights(
-    task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary], spec: Spec
+    task: pl.LightningModule, config: Mapping[str, Any], vocabularies: Mapping[str, Vocabulary], spec: Spec
 ) -> None:
     """Loads the weights of another run's best checkpoint where names and shapes agree, and logs the others.
 
@@ -29,7 +30,8 @@ def load_initial_weights(
 
     Args:
         task: the task, with its model.
-        parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
+        config: the configuration; its ``init_from`` has ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents`
+            resolves them.
         vocabularies: the vocabularies of the data to train on.
         spec: the sizes and classes of that data.
 
@@ -37,6 +39,7 @@ def load_initial_weights(
         InputError: the checkpoint has changed, none of its tensors fits, or the vocabularies differ: the rows of an
             embedding would belong to other tokens.
     """
+    parent = config[INIT_FROM]
     run_dir = Path(parent["run"])
     checkpoint = final_checkpoint(RunFolder(run_dir))
     if checkpoint_hash(checkpoint) != parent["checkpoint"]:
@@ -50,6 +53,12 @@ def load_initial_weights(
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
     _check_vocabularies(run, vocabularies, _INPUT_VECTORS in fitting)
     warn_of_other_classes(run.spec, spec)
+    if changed := other_cut(run.record["config"]["data"], config["data"]):
+        log.warning(
+            "init_from %s was trained on the same data cut otherwise (other data.%s): it may have been trained on rows "
+            "of this run's test",
+            *(run_dir, ", data.".join(changed)),
+        )
     task.load_state_dict(fitting, strict=False)
     log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(weights))
     lists = {

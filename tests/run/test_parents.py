@@ -154,6 +154,17 @@ def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, 
     assert config_hash(config) == config_hash(elsewhere)
 
 
+def test_a_run_is_told_whose_test_may_hold_rows_that_trained_its_first_weights(tmp_path, text_file, short, caplog):
+    for name, split in (("same", "[0.9,0.05,0.05]"), ("other", "[0.5,0.25,0.25]")):
+        overrides = overrides_of(text_file, "trainer.max_steps=1", f"data.split={split}", f"data.vocabulary={short}")
+        config = resolve_init_from(config_of(*overrides, f"init_from={short}"))
+        caplog.clear()
+        with start_run(tmp_path / name, config) as claim:
+            training.execute(claim)
+        told = "trained on the same data cut otherwise (other data.split)" in caplog.text
+        assert told is (name == "other")
+
+
 def test_a_run_that_begins_with_anothers_weights_keeps_the_statistics_of_its_own_data(tmp_path, caplog):
     for name, scale, start in (("one", 1.0, 0.0), ("other", 1.8, 32.0)):
         rows = [f"s{n},{scale * (n + step) + start},{scale * n + start}" for n in range(20) for step in range(2)]
