@@ -178,17 +178,20 @@ def _change(entry: Mapping[str, Any], file: str, content: str | None) -> str:
 def other_cut(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The options by which the same data are cut into other splits; none for other data.
 
+    A user's own data have options of their own, about which nothing is known.
+
     Args:
         one: the values of a configuration's ``data`` group, with absolute paths.
         other: those of another.
 
     Example:
-        >>> other_cut({"path": "/a.csv", "split_seed": 0}, {"path": "/a.csv", "split_seed": 5})
-        ['split_seed']
-        >>> other_cut({"path": "/a.csv", "split_seed": 0}, {"path": "/b.csv", "split_seed": 5})
-        []
+        >>> data = {"_target_": "seqlab.data.labelled_data", "path": "/a.csv", "split_seed": 0}
+        >>> other_cut(data, {**data, "split_seed": 5}), other_cut(data, {**data, "split_seed": 5, "path": "/b.csv"})
+        (['split_seed'], [])
     """
-    if any(one.get(name) != other.get(name) for name in _CHOICES):
+    if not str(one.get("_target_")).startswith("seqlab.data.") or any(
+        one.get(name) != other.get(name) for name in _CHOICES
+    ):
         return []
     return [name for name in _CUTS if one.get(name) != other.get(name)]
 
