@@ -79,6 +79,8 @@ def test_the_test_describes_pictures_as_predict_does_however_long_a_description_
 def test_a_description_may_equal_any_reference():
     scores, _ = scored(["a b c d", "a b c"], [["x y", "a b c d"], ["a c"]], lowercase=False)
     assert scores["exact_match"] == 0.5 and 0 < scores["bleu"] < 100
+    for lowercase, share in ((True, 1.0), (False, 0.0)):
+        assert scored(["a b"], [["A  B", "z"]], lowercase)[0]["exact_match"] == share
     assert scored(["a b c d"], [["a b c d", "z"]], False)[0] == {"bleu": pytest.approx(100), "exact_match": 1.0}
 
 
