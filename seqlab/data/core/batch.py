@@ -104,7 +104,8 @@ class Spec:
     def output_names(self) -> dict[str, Any]:
         """What the numbers that a model reads and answers stand for, beside the vocabularies: ``{"labels": [...]}``.
 
-        ``seqlab export`` writes them beside the files.
+        ``seqlab export`` writes them beside the files, and with them how much of an input the model has been trained to
+        read, as ``max_length``.
         """
         return {}
 

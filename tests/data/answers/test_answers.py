@@ -340,6 +340,7 @@ def test_long_stories_are_cut_to_their_end_and_counted():
     assert data.rows("train")[2].story == ("Bob stayed.", "Bob left.") and data.rows("train")[2].supports == ()
     assert data.rows("train")[1].supports == (1,)
     assert "1 story is cut to its last 2 sentences" in data.summaries()[0].notes
+    assert data.spec.output_names()["max_sentences"] == 2, "for whoever uses an exported model"
 
 
 def test_words_are_known_that_only_an_earlier_question_of_a_cut_story_reads(tmp_path):
