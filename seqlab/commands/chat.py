@@ -3,12 +3,13 @@
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from seqlab.data.core.options import check_seed
 from seqlab.data.vocabulary.base import Vocabulary
@@ -57,8 +58,10 @@ class Conversation:
             raise InputError(str(error)) from error
         self._state: Any = None
 
-    def reply(self, text: str) -> Iterator[str]:
+    def reply(self, text: str) -> Generator[str]:
         """Reads a turn and writes the next one, piece by piece; joined, the pieces are the reply.
+
+        A reply that is closed before its end, as by nobody to read it, is a turn as far as it was written.
 
         Args:
             text: what is said; line breaks are spaces.
@@ -72,15 +75,11 @@ class Conversation:
         tokens = [token for token in self.vocabulary.encode(line).tolist() if token != self.end]
         return self._written([*tokens, self.end])
 
-    def _written(self, read: list[int]) -> Iterator[str]:
+    def _written(self, read: list[int]) -> Generator[str]:
         written: list[int] = []
         shown = ""
         while True:
-            with evaluation(self.model):
-                inputs = torch.tensor([read], device=next(self.model.parameters()).device)
-                features, self._state = self.model.features(inputs, self._state)
-                scores = self.model.logits(features[:, -1]).float().cpu()
-            logits = scores.clone()  # outside of inference mode, where it may be changed
+            logits = self._read(read).clone()  # outside of inference mode, where it may be changed
             if self.vocabulary.unknown_id is not None:  # nobody says <unk>
                 logits[:, self.vocabulary.unknown_id] = -torch.inf
             if not written:  # nor nothing
@@ -94,11 +93,20 @@ class Conversation:
             written.append(token)
             text = self.vocabulary.decode(written)
             if text.startswith(shown) and len(text) > len(shown):
-                yield text[len(shown) :]
+                try:
+                    yield text[len(shown) :]
+                except GeneratorExit:  # nobody listens any more: its turn ends here
+                    self._read([token, self.end])
+                    raise
                 shown = text
-        with evaluation(self.model):  # the end of its own turn is read too
-            inputs = torch.tensor([read], device=next(self.model.parameters()).device)
-            _, self._state = self.model.features(inputs, self._state)
+        self._read(read)  # the end of its own turn is read too
+
+    def _read(self, tokens: list[int]) -> Tensor:
+        """Reads tokens on; returns the scores of the next one, ``(1, V)`` on the CPU."""
+        with evaluation(self.model):
+            inputs = torch.tensor([tokens], device=next(self.model.parameters()).device)
+            features, self._state = self.model.features(inputs, self._state)
+            return self.model.logits(features[:, -1]).float().cpu()
 
 
 def end_of_turn(vocabulary: Vocabulary) -> int:
@@ -203,9 +211,12 @@ def page(run: SavedRun, sampling: Sampling, seed: int, port: int) -> ThreadingHT
                 self.send_header("Content-Type", "text/plain; charset=utf-8")
                 self.send_header("X-Talk", name)
                 self.end_headers()
-                for piece in reply:
-                    self.wfile.write(piece.encode())
-                    self.wfile.flush()
+                try:
+                    for piece in reply:
+                        self.wfile.write(piece.encode())
+                        self.wfile.flush()
+                except ConnectionError:  # the page was closed while it was written to
+                    reply.close()
 
         def _is_local(self) -> bool:
             """Whether this machine's own name was asked for: another name may be a trick of another site."""

@@ -1,5 +1,6 @@
 """``seqlab evaluate``: the metrics of a run's best checkpoint, on its own data or another."""
 
+import json
 import logging
 import sys
 import warnings
@@ -9,10 +10,13 @@ from typing import Any
 
 from seqlab.config import build
 from seqlab.config.checks import check_settings
+from seqlab.config.paths import absolute_paths
 from seqlab.config.trust import check_targets
+from seqlab.data import Spec
 from seqlab.data.core.examples import ExampleData
 from seqlab.errors import InputError
 from seqlab.run import content, load
+from seqlab.run.inputs import other_cut
 from seqlab.run.loops import evaluate_splits
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 
@@ -63,6 +67,7 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     arguments = run.spec.data_arguments()
     _check_arguments(run, arguments, overrides)
+    _check_cut(run)
     data_config = {**run.config["data"], **vocabulary, **arguments}
     data = build.build_data({**run.config, "data": data_config})
     if isinstance(data, ExampleData):
@@ -81,7 +86,17 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
         raise InputError(
             f"{run.run_dir} was trained on data with {trained}, this data has {offered}: give data like it"
         )
+    _check_reading(run, data.spec)
     return data
+
+
+def _check_reading(run: load.SavedRun, spec: Spec) -> None:
+    """Refuses data that are read by other options than those of training: their numbers would mean something else."""
+    trained, offered = run.spec.read_by(), spec.read_by()
+    changed = [name for name in trained if trained[name] != offered.get(name)]
+    if changed:
+        there, here = (", ".join(f"{name} {each.get(name)}" for name in changed) for each in (trained, offered))
+        raise InputError(f"{run.run_dir} was trained on data with {there}, this data has {here}: give data read alike")
 
 
 def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides: list[str]) -> None:
@@ -93,6 +108,17 @@ def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides
         if name in names and given != trained:
             own = "" if trained is None else f", {trained}"
             raise InputError(f"data.{name}={given}: a run is evaluated with that of its training{own}; leave it out")
+
+
+def _check_cut(run: load.SavedRun) -> None:
+    """Refuses to cut the data of the training anew: the test would hold rows that the model was trained on."""
+    trained, given = run.record["config"]["data"], absolute_paths(run.config)["data"]
+    for name in other_cut(trained, given):
+        before, now = (json.dumps(data.get(name)) for data in (trained, given))
+        raise InputError(
+            f"data.{name}={now}: the data of the training, cut anew, would have rows in the test that the model was "
+            f"trained on; leave it out (it was {before}), or give other data"
+        )
 
 
 def _sizes(arguments: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+from typing import Final
 
 import torch
 
@@ -17,6 +18,7 @@ from seqlab.run.load import SavedRun
 
 log = logging.getLogger("seqlab")
 
+_WIDTH: Final = 256  # the fewest unfinished continuations that ``complete`` follows at a time
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 
@@ -92,13 +94,11 @@ def complete(run: SavedRun, text: str, count: int = 10, num_words: int = 1) -> l
         return added[words[-1].end() :] not in ("", "'", "\u2019")  # after an apostrophe the word may go on
 
     max_new_tokens = 4 * num_words if by_word else 20 * num_words
+    width = max(_WIDTH, 4 * count)
+    # All that come to their end are kept, however few are asked for: what follows a word, too, is summed over.
+    kept = width * max_new_tokens
     beams = beam_search(
-        run.language_model(),
-        start,
-        is_finished,
-        count=4 * count,
-        width=max(64, 4 * count),
-        max_new_tokens=max_new_tokens,
+        run.language_model(), start, is_finished, count=kept, width=width, max_new_tokens=max_new_tokens
     )
     probabilities: dict[str, float] = {}
     for tokens, log_probability in beams:

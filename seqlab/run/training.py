@@ -153,7 +153,7 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
     task = build.build_task(config, data.spec, model)
     resumption = _find_resumption(claim, config, is_resumed)
     if config.get(INIT_FROM) and resumption.path is None:
-        load_initial_weights(task, config[INIT_FROM], data.vocabularies, data.spec)
+        load_initial_weights(task, config, data.vocabularies, data.spec)
     if is_resumed:
         log.info("resumed from step %s", resumption.step or "0: there is no checkpoint")
 

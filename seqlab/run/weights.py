@@ -1,9 +1,9 @@
 """Initial weights taken from another run."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import lightning.pytorch as pl
 
@@ -12,6 +12,7 @@ from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.folder import RunFolder
+from seqlab.run.inputs import other_cut
 from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
@@ -20,7 +21,7 @@ log = logging.getLogger("seqlab")
 
 
 def load_initial_weights(
-    task: pl.LightningModule, parent: Mapping[str, str], vocabularies: Mapping[str, Vocabulary], spec: Spec
+    task: pl.LightningModule, config: Mapping[str, Any], vocabularies: Mapping[str, Vocabulary], spec: Spec
 ) -> None:
     """Loads the weights of another run's best checkpoint where names and shapes agree, and logs the others.
 
@@ -29,7 +30,8 @@ def load_initial_weights(
 
     Args:
         task: the task, with its model.
-        parent: ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents` resolves them.
+        config: the configuration; its ``init_from`` has ``run`` and ``checkpoint``, as :mod:`seqlab.run.parents`
+            resolves them.
         vocabularies: the vocabularies of the data to train on.
         spec: the sizes and classes of that data.
 
@@ -37,19 +39,26 @@ def load_initial_weights(
         InputError: the checkpoint has changed, none of its tensors fits, or the vocabularies differ: the rows of an
             embedding would belong to other tokens.
     """
+    parent = config[INIT_FROM]
     run_dir = Path(parent["run"])
     checkpoint = final_checkpoint(RunFolder(run_dir))
     if checkpoint_hash(checkpoint) != parent["checkpoint"]:
         raise InputError(f"{INIT_FROM}: {checkpoint} has changed since the run began; begin a new run")
     run = load.load_run(run_dir)
-    _check_vocabularies(run, vocabularies)
-    warn_of_other_classes(run.spec, spec)
     theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
     own = _data_buffers(task).intersection(ours)
     weights = ours.keys() - own
     fitting = {name: value for name, value in theirs.items() if name in weights and ours[name].shape == value.shape}
     if not fitting:
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
+    _check_vocabularies(run, vocabularies, _INPUT_VECTORS in fitting)
+    warn_of_other_classes(run.spec, spec)
+    if changed := other_cut(run.record["config"]["data"], config["data"]):
+        log.warning(
+            "init_from %s was trained on the same data cut otherwise (other data.%s): it may have been trained on rows "
+            "of this run's test",
+            *(run_dir, ", data.".join(changed)),
+        )
     task.load_state_dict(fitting, strict=False)
     log.info("init_from %s: %d of this model's %d tensors", run_dir, len(fitting), len(weights))
     lists = {
@@ -73,29 +82,48 @@ def _data_buffers(task: pl.LightningModule) -> set[str]:
     return {f"{path}.{name}" for path, module in task.named_modules() for name in getattr(module, "data_buffers", ())}
 
 
-_OF_INPUTS: Final = ("features", "covariates", "known")
+_INPUT_VECTORS: Final = "model.input.embedding.weight"  # of the tokens of the main vocabulary
+_ANSWERS: Final = ("labels", "answers", "tags", "targets")
 
 
 def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
-    """Warns if the classes differ although their number agrees, so that the output layer's weights fit."""
-    here = ours.data_arguments()
-    for what, there in theirs.data_arguments().items():
-        if isinstance(there, list) and len(there) == len(here.get(what) or ()) and there != here[what]:
+    """Warns if a layer means other columns or classes although their number agrees, so that its weights fit."""
+    layers = (("input", ("features",)), ("input", ("pitches",)), ("output", _ANSWERS))
+    for layer, names in layers:
+        (what, there), (other, here) = (_first_list(spec, names) for spec in (theirs, ours))
+        if len(there) == len(here) and there != here:
             log.warning(
-                "init_from: its %s are %s, but here they are %s: the %s layer begins with weights for the former",
+                "init_from: its %s are %s, but here %s are %s: the %s layer begins with weights for the former",
                 what,
                 ", ".join(map(str, there[:_MAX_NAMED])),
-                ", ".join(map(str, here[what][:_MAX_NAMED])),
-                "input" if what in _OF_INPUTS else "output",
+                "they" if other == what else f"the {other}",
+                ", ".join(map(str, here[:_MAX_NAMED])),
+                layer,
             )
 
 
-def _check_vocabularies(run: load.SavedRun, vocabularies: Mapping[str, Vocabulary]) -> None:
+def _first_list(spec: Spec, names: Sequence[str]) -> tuple[str, list[Any]]:
+    """The first of some names by which a spec says what numbers stand for, with its list; an empty one if none is."""
+    meanings = spec.output_names()
+    return next(((name, list(meanings[name])) for name in names if name in meanings), ("", []))
+
+
+def _check_vocabularies(run: load.SavedRun, vocabularies: Mapping[str, Vocabulary], takes_vectors: bool) -> None:
+    """Refuses weights of other tokens.
+
+    Args:
+        run: the run whose weights are taken.
+        vocabularies: the vocabularies of the data to train on, the main one first.
+        takes_vectors: whether the vectors of the main vocabulary's tokens are among these weights.
+    """
     theirs, run_dir = run.vocabularies, run.run_dir
-    for name, vocabulary in vocabularies.items():
-        if name in theirs and theirs[name].tokens != vocabulary.tokens:
+    pairs = {name: name for name in vocabularies if name in theirs}
+    if takes_vectors and vocabularies and theirs:
+        pairs[next(iter(vocabularies))] = next(iter(theirs))  # a translator's "source" for a language model's "tokens"
+    for name, other in pairs.items():
+        if theirs[other].tokens != vocabularies[name].tokens:
             raise InputError(
-                f"{INIT_FROM}={run_dir}: its {name} vocabulary ({len(theirs[name].tokens)} tokens) differs from "
-                f"that of the data ({len(vocabulary.tokens)}), so its embeddings would belong to other tokens: give "
-                f"data.vocabulary={run_dir}"
+                f"{INIT_FROM}={run_dir}: its {other} vocabulary ({len(theirs[other].tokens)} tokens) differs from "
+                f"that of the data ({len(vocabularies[name].tokens)}), so its embeddings would belong to other tokens: "
+                f"give data.vocabulary={run_dir}"
             )

@@ -26,8 +26,8 @@ class CaptionTask(TranslationTask):
     r"""Describes pictures; trained by teacher forcing, with the loss of :class:`~seqlab.tasks.TranslationTask`.
 
     The test describes each picture by beam search. ``exact_match`` is the share of pictures whose description is one of
-    the references, to the letter; ``bleu`` is that of the corpus against all references (Papineni et al. 2002), by
-    sacrebleu.
+    the references, to the letter or, with ``lowercase_scores``, whatever the case; ``bleu`` is that of the corpus
+    against all references (Papineni et al. 2002), by sacrebleu.
 
     Args:
         model: the captioner.
@@ -54,6 +54,11 @@ class CaptionTask(TranslationTask):
         """The tokens of the descriptions: a picture has none."""
         return written
 
+    @property
+    def search(self) -> dict[str, Any]:
+        search = super().search
+        return {**search, "max_length": search["max_length"] or 2 * self.spec.longest}  # type: ignore[attr-defined]
+
     def finish(self, split: str) -> None:
         metrics = self.metrics_of(split)
         values: dict[str, Any] = metrics.compute()
@@ -63,6 +68,7 @@ class CaptionTask(TranslationTask):
             [each for part in gathered(texts[split]) for each in part] for texts in (self.hypotheses, self._references)
         )
         if written:
+            self.warn_of_case(split, (text for texts in references for text in texts))
             scores, signature = scored(written, references, self.scoring.lowercase_scores)
             self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
             shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
@@ -116,6 +122,12 @@ def describe(model: Captioner, spec: CaptionSpec, vocabulary: Vocabulary, pictur
     return [decode(spec, vocabulary, tokens) for tokens in written.best()]  # type: ignore[arg-type]
 
 
+def read(text: str, lowercase: bool) -> str:
+    """A text as exact matches compare it: without extra spaces, and if asked for in lower case."""
+    words = " ".join(text.split())
+    return words.lower() if lowercase else words
+
+
 def scored(
     written: Sequence[str], references: Sequence[Sequence[str]], lowercase: bool
 ) -> tuple[dict[str, float], str]:
@@ -130,6 +142,9 @@ def scored(
 
     scorer = BLEU(lowercase=lowercase)
     streams = [list(stream) for stream in zip_longest(*references)]
-    right = sum(text in texts for text, texts in zip(written, references, strict=True))
+    right = sum(
+        read(text, lowercase) in {read(each, lowercase) for each in texts}
+        for text, texts in zip(written, references, strict=True)
+    )
     bleu = scorer.corpus_score(list(written), streams).score
     return {"bleu": bleu, "exact_match": right / len(written)}, str(scorer.get_signature())

@@ -22,9 +22,10 @@ class TagMetrics(OpenClassMetrics):
     .. math::  \text{loss} = \frac{1}{N} \sum_{s} -\log p(y_s \mid x_s)
 
     over N words of sentences s. ``accuracy`` is over all words, ``unseen_accuracy`` over those that do not occur in
-    training (absent if there are none), ``accuracy_TAG`` over those whose true tag is TAG (absent for a tag that
-    does not occur, and for all of more than ``MOST_SHOWN`` tags). The sum is float64 and the counts integers, added up
-    over all batches and devices before anything is divided.
+    training, or on other data than the run's over those that its vocabulary lacks (absent if there are none), and
+    ``accuracy_TAG`` over those whose true tag is TAG (absent for a tag that does not occur, and for all of more than
+    ``MOST_SHOWN`` tags). The sum is float64 and the counts integers, added up over all batches and devices before
+    anything is divided.
 
     A word whose tag training never saw, a target of ``len(tags)`` or more, counts as tagged wrongly, as in
     :class:`~seqlab.tasks.metrics.OpenClassMetrics`.

@@ -27,8 +27,9 @@ class TranscriptionMetrics(Metric):
     .. math::  \text{WER} = \frac{S + D + I}{N}
 
     with the fewest substitutions, deletions and insertions of words that make what was said of what was written, and N
-    the words said; ``cer`` is the same of characters, and ``exact_match`` the share of rows without an error. All are
-    over the whole split; sums are float64 and counts integers.
+    the words said; ``cer`` is the same of characters, and ``exact_match`` the share of rows without an error. What was
+    said counts as it is in the data: a word that the vocabulary lacks is never right. All are over the whole split;
+    sums are float64 and counts integers.
     """
 
     full_state_update = False
@@ -122,12 +123,8 @@ class TranscriptionTask(SequenceTask):
         total = self._nll(batch, logits).sum(dtype=torch.float64)
         vocabulary = self.trainer.datamodule.vocabulary  # type: ignore[attr-defined]
         labels = labels_of(logits, batch.lengths, self.beam_size if split == "test" else 1)
-        said = [
-            vocabulary.decode(row[:length])
-            for row, length in zip(batch.targets.tolist(), batch.target_lengths.tolist(), strict=True)
-        ]
         written = [vocabulary.decode(row) for row in labels]
-        self.metrics_of(split).update(total, batch.target_lengths.sum(), written, said)
+        self.metrics_of(split).update(total, batch.target_lengths.sum(), written, batch.texts)
 
     def loss_terms(self, batch: TranscriptionBatch) -> tuple[Tensor, Tensor | None]:
         logits, _ = self.model(batch.inputs, batch.lengths)

@@ -1,7 +1,7 @@
 """Translation by an encoder-decoder."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seqlab.data.core.batch import IGNORE_INDEX, pad
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
-from seqlab.data.vocabulary.base import Vocabulary
+from seqlab.data.vocabulary.base import Vocabulary, lower
 from seqlab.errors import InputError
 from seqlab.nn.models.beams import Translations
 from seqlab.nn.models.translator import Translator
@@ -219,6 +219,8 @@ class TranslationTask(SequenceTask):
             [text for part in gathered(texts[split]) for text in part] for texts in (self.hypotheses, self._references)
         )
         if hypotheses:
+            if "bleu" in self.scores:
+                self.warn_of_case(split, references)
             scores = self.score(split, hypotheses, references)
             self.log_dict({f"{split}/{name}": torch.tensor(value).double() for name, value in scores.items()})
 
@@ -228,6 +230,16 @@ class TranslationTask(SequenceTask):
         shown = "  ".join(f"{name} {value:.2f} ({signatures[name]})" for name, value in scores.items())
         logger.info("%s: %s", split, shown)
         return scores
+
+    def warn_of_case(self, split: str, references: Iterable[str]) -> None:
+        """Warns where a model that writes lower case is scored against capitals: none of these is ever right."""
+        vocabulary = self.trainer.datamodule.vocabularies["target"]  # type: ignore[attr-defined]
+        if vocabulary.settings.lowercase and not self.scoring.lowercase_scores and any(map(_has_capitals, references)):
+            logger.warning(
+                "%s: what is written is lower-cased (data.lowercase=true), and the scores tell capitals apart; give "
+                "task.lowercase_scores=true",
+                split,
+            )
 
     def examples(self, data: Any, split: str, count: int, generator: torch.Generator) -> Examples:
         """Shows each source with its translation by beam search and the reference."""
@@ -311,6 +323,10 @@ def translate(
         bos=spec.bos,
         eos=spec.eos,
     )
+
+
+def _has_capitals(text: str) -> bool:
+    return text != lower(text)
 
 
 def decode(spec: TranslationSpec, vocabulary: Vocabulary, tokens: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import sys
 import threading
 
 import pytest
@@ -57,6 +58,20 @@ def test_it_answers_as_it_has_learned_and_reads_all_turns_in_one_state(run):
     for one, other in zip(talk._state, state, strict=True):
         for part, expected in zip(one, other, strict=True):
             torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reply_that_nobody_reads_to_its_end_is_a_turn_as_far_as_it_was_written(run):
+    model, vocabulary = run.language_model(), run.vocabulary
+    talk = Conversation(model, vocabulary, GREEDY)
+    reply = talk.reply("what does the cow say")
+    assert (next(reply) + next(reply)).strip() == "moo moo"
+    reply.close()
+    turns = ("what does the cow say", "moo moo")
+    tokens = [token for turn in turns for token in [*vocabulary.encode(turn).tolist(), talk.end]]
+    with torch.no_grad():
+        _, state = model.features(torch.tensor([tokens]))
+    torch.testing.assert_close(talk._state, state, rtol=1e-4, atol=1e-5)
+    assert said(talk, "what does the cat say") == "miaow"
 
 
 def test_it_never_says_unk_nor_nothing_and_a_turn_ends(run, monkeypatch):
@@ -124,3 +139,30 @@ def test_the_page_talks_with_its_own_machine_alone(run):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_page_that_is_closed_while_it_is_written_to_ends_the_turn_and_nothing_else(run, monkeypatch):
+    closed, errors = threading.Event(), []
+
+    def endless(self, text):
+        try:
+            while True:
+                yield "moo " * 10_000
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(Conversation, "reply", endless)
+    server = page(run, GREEDY, 0, 0)
+    server.handle_error = lambda *_: errors.append(sys.exc_info()[1])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+        connection.request("POST", "/say", json.dumps({"text": "moo"}), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read(10)
+        answer.close()
+        assert closed.wait(20)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not errors

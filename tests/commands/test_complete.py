@@ -89,6 +89,18 @@ def test_characters_finish_the_word_that_is_begun(runs):
     assert found[0][1] == pytest.approx(expected, rel=1e-3)
 
 
+def test_a_probability_is_that_of_the_word_whatever_follows_it_and_however_many_are_asked_for(runs):
+    run = load.load_run(runs / "character")
+    with torch.no_grad():
+        run.model().head.output.weight.mul_(0.2)  # many characters may follow
+    few, many = (dict(complete(run, "the ca", count=count)) for count in (1, 30))
+    ends = [token for token in run.vocabulary.tokens if not token.isalnum() and token != "'"]
+    for word, probability in few.items():
+        exact = sum(next_probability(run, "the ca", word + end) for end in ends)
+        assert probability == pytest.approx(exact, rel=0.01) == pytest.approx(many[word], rel=0.01)
+    assert list(few) == list(many)[:1]
+
+
 def test_a_longer_completion_crosses_word_boundaries(runs):
     assert complete(load_run(runs / "character"), "and the cow d", count=1, num_words=2)[0][0] == "idn't run"
     assert complete(load_run(runs / "word"), "the dog, the cat", count=1, num_words=3)[0][0] == " and the cow"

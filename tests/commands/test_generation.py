@@ -46,6 +46,14 @@ def test_filters_keep_what_brute_force_keeps(temperature, top_k, top_p):
         assert all(filtered[i] == pytest.approx(row[i] / temperature) for i in kept)
 
 
+@pytest.mark.parametrize("top_k", [1, 3, 8])
+def test_no_more_than_k_are_kept_where_several_are_equally_likely(top_k):
+    logits = torch.randint(3, (20, VOCAB), generator=torch.Generator().manual_seed(0)).float()
+    for row, filtered in zip(logits.tolist(), filter_logits(logits, 1.0, top_k).tolist(), strict=True):
+        kept = kept_by_brute_force(row, 1.0, top_k, None)
+        assert {i for i, value in enumerate(filtered) if value > -math.inf} == kept
+
+
 def test_top_p_counts_what_temperature_and_top_k_have_left():
     logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
     assert (filter_logits(logits, 1.0, None, 0.75) > -math.inf).tolist() == [True, True, True, False]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.config.hash import config_hash
-from seqlab.data import ClassificationSpec, RegressionSpec
+from seqlab.data import ClassificationSpec, MusicSpec, RegressionSpec, TaggingSpec
 from seqlab.errors import InputError
 from seqlab.nn import CRF, bio_constraints
 from seqlab.run import training, weights
@@ -154,6 +154,17 @@ def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, 
     assert config_hash(config) == config_hash(elsewhere)
 
 
+def test_a_run_is_told_whose_test_may_hold_rows_that_trained_its_first_weights(tmp_path, text_file, short, caplog):
+    for name, split in (("same", "[0.9,0.05,0.05]"), ("other", "[0.5,0.25,0.25]")):
+        overrides = overrides_of(text_file, "trainer.max_steps=1", f"data.split={split}", f"data.vocabulary={short}")
+        config = resolve_init_from(config_of(*overrides, f"init_from={short}"))
+        caplog.clear()
+        with start_run(tmp_path / name, config) as claim:
+            training.execute(claim)
+        told = "trained on the same data cut otherwise (other data.split)" in caplog.text
+        assert told is (name == "other")
+
+
 def test_a_run_that_begins_with_anothers_weights_keeps_the_statistics_of_its_own_data(tmp_path, caplog):
     for name, scale, start in (("one", 1.0, 0.0), ("other", 1.8, 32.0)):
         rows = [f"s{n},{scale * (n + step) + start},{scale * n + start}" for n in range(20) for step in range(2)]
@@ -196,6 +207,23 @@ def test_weights_of_other_tokens_are_refused(tmp_path, text_file, short):
         training.execute(claim)
 
 
+def test_vectors_of_tokens_of_a_vocabulary_of_another_name_are_refused(tmp_path, text_file, short):
+    """A translator reads "source" where a language model reads "tokens"; with as many tokens, the vectors fit."""
+    parent = load_run(short)
+    size, width = parent.model().input.embedding.weight.shape
+    for side in ("source", "target"):
+        (tmp_path / side).write_text("\n".join(f"{side}{n} {side}{n + 1}" for n in range(2 * size)) + "\n")
+    files = [f"data.path.{side}={tmp_path / side}" for side in ("source", "target")]
+    words = ("data.unit=word", "data.min_frequency=1", f"data.max_vocab_size={size}")
+    sizes = (f"model.embedding_size={width}", "model.hidden_size=4", "trainer.max_steps=1")
+    overrides = ["experiment=translation", *SHORT, *files, *words, *sizes]
+    with (
+        start_run(tmp_path / "new", resolve_init_from(config_of(*overrides, f"init_from={short}"))) as claim,
+        pytest.raises(InputError, match=f"its tokens vocabulary .* give data.vocabulary={short}"),
+    ):
+        training.execute(claim)
+
+
 def test_init_from_names_a_completed_run(tmp_path):
     with pytest.raises(InputError, match="expected the folder of a completed run; there is none"):
         resolve_init_from({INIT_FROM: str(tmp_path / "nothing")})
@@ -230,3 +258,17 @@ def test_weights_of_an_input_layer_for_other_columns_are_told(caplog):
     )
     weights.warn_of_other_classes(one, other)
     assert "its features are a, b, but here they are b, a: the input layer begins with weights for" in caplog.text
+
+
+def test_weights_of_an_output_layer_for_what_another_task_answers_are_told(caplog):
+    labels = ClassificationSpec(9, "word", ("a", "b"))
+    weights.warn_of_other_classes(TaggingSpec(9, ("B-a", "O"), 0), labels)
+    assert "its tags are B-a, O, but here the labels are a, b: the output layer begins with weights for" in caplog.text
+
+
+def test_weights_of_other_pitches_are_told(caplog):
+    one, other = (MusicSpec(lowest, 3, 4) for lowest in (60, 61))
+    weights.warn_of_other_classes(one, one)
+    assert not caplog.text
+    weights.warn_of_other_classes(one, other)
+    assert "its pitches are 60, 61, 62, but here they are 61, 62, 63: the input layer begins with" in caplog.text

@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from seqlab.cli import main
 from seqlab.config import build
-from seqlab.data import Scenes
+from seqlab.data import CaptionSpec, Scenes
+from seqlab.data.captions.pictures import NamedPicture
 from seqlab.run.load import load_run
 from seqlab.tasks import CaptionTask
 from seqlab.tasks.captions import scored
@@ -78,9 +80,31 @@ def test_shown_descriptions_name_the_pictures_file(tmp_path):
     assert f"| {row.name} |" in table and row.name.endswith(".png") and "captions.csv" not in table
 
 
+@pytest.mark.parametrize("trained_on", [None, 3])
+def test_the_test_describes_pictures_as_predict_does_however_long_a_description_would_be(trained_on):
+    config = config_of(*SMALL)
+    data = build.build_data(config)
+    if trained_on is not None:  # data that are read for the evaluation of a run
+        data.trained = CaptionSpec(len(data.vocabulary), "word", (3, 32, 32), trained_on)
+    task = build.build_task(config, data.spec, build.build_model(config, data.spec)).eval()
+    with torch.no_grad():
+        task.model.decoder.head.output.bias[data.spec.eos] = -1e4  # it goes on for as long as it may
+    batch = data.collate("test", [0, 1])
+    task._trainer = type("Trainer", (), {"datamodule": data})()
+    task.on_test_epoch_start()
+    task.evaluate(batch, "test")
+    pictures = [NamedPicture(row.place, row.values) for row in data.rows("test")[:2]]
+    answers = CaptionTask.predict(task.model, data.spec, {"target": data.vocabulary}, pictures)
+    assert task.hypotheses["test"] == [answer.values["text"] for answer in answers]
+    longest = trained_on or max(len(row.texts[0].split()) for row in data.rows("train"))
+    assert all(0 < len(text.split()) <= 2 * longest for text in task.hypotheses["test"])
+
+
 def test_a_description_may_equal_any_reference():
     scores, _ = scored(["a b c d", "a b c"], [["x y", "a b c d"], ["a c"]], lowercase=False)
     assert scores["exact_match"] == 0.5 and 0 < scores["bleu"] < 100
+    for lowercase, share in ((True, 1.0), (False, 0.0)):
+        assert scored(["a b"], [["A  B", "z"]], lowercase)[0]["exact_match"] == share
     assert scored(["a b c d"], [["a b c d", "z"]], False)[0] == {"bleu": pytest.approx(100), "exact_match": 1.0}
 
 

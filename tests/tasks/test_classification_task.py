@@ -122,8 +122,11 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     run_here(tmp_path / "run", *of_table(table, "trainer.max_epochs=2", "logger=none"))
     first = evaluate(tmp_path / "run", [])
     assert first == read_record(tmp_path / "run")["metrics"]
+    for own in ([], [f"data.path={table}"]):
+        with pytest.raises(InputError, match=r"data\.split_seed=5: .* rows in the test that the model was trained on"):
+            evaluate(tmp_path / "run", [*own, "data.split_seed=5"])
     (tmp_path / "other.csv").write_text("text,label\n" + "z z,second\nb a,first\n" * 20)
-    other = evaluate(tmp_path / "run", [f"data.path={tmp_path / 'other.csv'}"])
+    other = evaluate(tmp_path / "run", [f"data.path={tmp_path / 'other.csv'}", "data.split_seed=5"])
     assert other.keys() == first.keys() and other != first
     (tmp_path / "wrong.csv").write_text("text,label\n" + "b a,third\n" * 20)
     with pytest.raises(InputError, match=r"wrong.csv:\d+: no class of the train split occurs in training"):

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from seqlab.commands.evaluate import evaluate
 from seqlab.config import build
 from seqlab.data import Grammar
+from seqlab.data.core.batch import SPLITS
 from seqlab.errors import InputError
 from seqlab.run import load
 from seqlab.run.record import read_record
@@ -170,6 +171,9 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_words_and_tags(tmp_path, fi
         name: value for name, value in first.items() if name.startswith("val/")
     }
     assert found["test/loss"] != first["test/loss"]
+    (tmp_path / "new.conll").write_text("".join(f"new{number % 3} B-PER\n\nat O\n\n" for number in range(60)))
+    new = evaluate(tmp_path / "run", [f"data.{split}=null" for split in SPLITS] + [f"data.path={tmp_path}/new.conll"])
+    assert new["test/unseen_accuracy"] == new["test/accuracy_B-PER"], "unseen by the model, not by these data"
     (tmp_path / "wrong.conll").write_text("Zara B-PER\n\nat O\nnoon B-TIME\n")
     unseen = evaluate(tmp_path / "run", [f"data.test={tmp_path / 'wrong.conll'}"])
     assert 0 < unseen["test/loss"] < 100 and unseen["test/accuracy"] <= 2 / 3, "noon can't be tagged rightly"

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from scipy.io import wavfile
 
 from seqlab.cli import main
+from seqlab.commands.evaluate import evaluate
 from seqlab.config import build
 from seqlab.errors import InputError
 from seqlab.tasks import TranscriptionTask
@@ -54,6 +55,37 @@ def test_error_rates_are_counts_over_the_whole_split_whatever_the_batches():
     assert found["exact_match"] == pytest.approx(1 / 5) and found["loss"] == pytest.approx(0.5)
 
 
+def test_a_word_that_the_vocabulary_lacks_is_never_right(tmp_path):
+    overrides = of_tones(tmp_path, 12, "data.split=[0.5,0.25,0.25]", "data.batch_size=4", "logger=none")
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    renamed = [line.replace("mid", f"mid{number}") for number, line in enumerate(lines)]  # once each: all are <unk>
+    (tmp_path / "table.csv").write_text("\n".join(renamed) + "\n")
+    data = build.build_data(config_of(*overrides))
+    batch = data.collate("test", [0, 1, 2])
+    said = [row.text for row in data.rows("test")]
+    assert list(batch.texts) == said and any("mid" in text for text in said)
+    assert "<unk>" in data.vocabulary.decode(batch.targets.flatten().tolist())
+    task = build.build_task(config_of(*overrides), data.spec, build.build_model(config_of(*overrides), data.spec))
+    task.model.forward = lambda frames, lengths: (spoken(batch, data.spec.vocab_size), None)
+    task._trainer = type("Trainer", (), {"datamodule": data})()
+    task.evaluate(batch, "test")
+    figures = task.eval_metrics["test"].compute()
+    words = " ".join(said).split()
+    assert float(figures["wer"]) == pytest.approx(sum("mid" in word for word in words) / len(words))
+    assert float(figures["exact_match"]) == pytest.approx(sum("mid" not in text for text in said) / 3)
+
+
+def spoken(batch, blank: int) -> torch.Tensor:
+    """Logits of a model that hears each token of a batch: its number, a blank, and so on."""
+    rows = [[token for number in row for token in (number, blank)] for row in batch.targets.tolist()]
+    for row, length in zip(rows, batch.target_lengths.tolist(), strict=True):
+        row[2 * length :] = [blank] * (len(row) - 2 * length)
+    path = torch.tensor(rows)
+    steps = torch.full((len(rows), int(batch.lengths.max())), blank)
+    steps[:, : path.size(1)] = path
+    return 20.0 * F.one_hot(steps, blank + 1)
+
+
 @pytest.fixture(scope="module")
 def trained(overrides, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
@@ -73,6 +105,14 @@ def test_it_learns_to_write_down_tones_and_says_what_a_new_recording_holds(train
     assert [answer["text"] for answer in answers] == ["low high", "mid mid"]
     assert main(["predict", str(folder), str(tmp_path / "none.wav")]) == 2
     assert "none.wav is not there" in capsys.readouterr().err
+
+
+def test_a_run_is_evaluated_with_the_frames_of_its_training(trained):
+    folder, metrics = trained
+    assert evaluate(folder, ["data.eval_batch_size=5"]) == pytest.approx(metrics, rel=1e-6)
+    trained_on = r"trained on data with hop 0\.\d+, this data has hop 0\.021: give data read alike"
+    with pytest.raises(InputError, match=trained_on):
+        evaluate(folder, ["data.hop=0.021"])
 
 
 def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_left_alone(overrides, tmp_path, monkeypatch):

@@ -159,8 +159,11 @@ def test_scores_can_be_blind_to_case(numbers):
     assert "case:mixed" in signatures["bleu"] and "case:lc" in lowered["bleu"] and "case:lc" in lowered["chrf"]
 
 
-def test_lowered_data_is_scored_against_the_raw_reference(learned):
+def test_lowered_data_is_scored_against_the_raw_reference(learned, caplog):
+    evaluate(learned, [])
+    assert "tell capitals apart" not in caplog.text
     blind, mixed = read_record(learned)["metrics"], evaluate(learned, ["task.lowercase_scores=false"])
+    assert "test: what is written is lower-cased (data.lowercase=true), and the scores tell capitals" in caplog.text
     assert mixed["test/bleu"] < blind["test/bleu"] - 5, "the reference keeps its capitals"
     assert mixed["test/loss"] == blind["test/loss"]
 

@@ -71,7 +71,7 @@ class AnswerSpec(Spec):
         return {"answers": list(self.answers)}
 
     def output_names(self) -> dict[str, Any]:
-        return {"answers": list(self.answers)}
+        return {"answers": list(self.answers)} | ({"max_sentences": self.max_sentences} if self.max_sentences else {})
 
 
 class EncodedStories:

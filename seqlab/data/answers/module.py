@@ -73,6 +73,7 @@ class AnswerData(ExampleData):
         self.settings = tokens
         self.max_sentences = check_limit("data.max_sentences", max_sentences)
         self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
+        self._whole_lengths: dict[str, list[int]] = {}  # the sentences of each story before it was cut
         self._num_cut: dict[str, int] = {}  # questions of each split whose story was cut to max_sentences
         self._fixed_answers = None if answers is None else Labels.of_option(answers, "answer", "data.answers")
 
@@ -82,8 +83,13 @@ class AnswerData(ExampleData):
         if self._saved_vocabulary is not None:
             return saved_vocabulary(self._saved_vocabulary, self.settings)
         rows = self._rows["train"]
-        stories = {row.group: row.story for row in rows}  # a later question's story holds an earlier one's
-        texts = [text for story in stories.values() for text in story] + [row.question for row in rows]
+        stories: dict[
+            int, dict[tuple[int, str], None]
+        ] = {}  # the sentences that some question's story keeps, once each
+        for row, length in zip(rows, self._whole_lengths["train"], strict=True):
+            start = length - len(row.story)
+            stories.setdefault(row.group, {}).update(dict.fromkeys(enumerate(row.story, start)))
+        texts = [text for story in stories.values() for _, text in story] + [row.question for row in rows]
         return vocabulary_of(texts, self.settings)
 
     @property
@@ -105,6 +111,7 @@ class AnswerData(ExampleData):
         rows = list(self.source.read(split))
         if not rows:
             raise InputError(f"the {split} split of {self.source} has no question")
+        self._whole_lengths[split] = [len(row.story) for row in rows]
         if (most := self.max_sentences) is None:
             return rows
         self._num_cut[split] = sum(len(row.story) > most for row in rows)

@@ -97,7 +97,7 @@ class CaptionData(ExampleData):
     @cached_property
     def spec(self) -> CaptionSpec:
         """What a model and a task need to know."""
-        longest = int(self._tokens["train"].lengths.max())
+        longest = self.trained.longest if self.trained else int(self._tokens["train"].lengths.max())
         return CaptionSpec(len(self.vocabulary), self.vocabulary.unit, tuple(self.source.picture_size), longest)
 
     def summaries(self) -> list[SplitSummary]:

@@ -52,4 +52,4 @@ class ClassificationSpec(Spec):
         return {"labels": list(self.labels)}
 
     def output_names(self) -> dict[str, Any]:
-        return {"labels": list(self.labels)}
+        return {"labels": list(self.labels)} | ({"max_length": self.max_length} if self.max_length else {})

@@ -81,7 +81,7 @@ class ClassificationData(ExampleData):
         """The vocabulary of the texts."""
         if self._saved_vocabulary is not None:
             return saved_vocabulary(self._saved_vocabulary, self.settings)
-        return vocabulary_of([row.text for row in self._rows["train"]], self.settings)
+        return vocabulary_of([row.text for row in self._rows["train"]], self.settings, self.max_length)
 
     @property
     def labels(self) -> tuple[str, ...]:

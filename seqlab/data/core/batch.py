@@ -94,10 +94,18 @@ class Spec:
         """
         return {}
 
+    def read_by(self) -> dict[str, Any]:
+        """By what options files become numbers, beside the vocabularies: those that keep the numbers' meaning.
+
+        ``seqlab evaluate`` refuses data that are read by others than the trained model's.
+        """
+        return {}
+
     def output_names(self) -> dict[str, Any]:
         """What the numbers that a model reads and answers stand for, beside the vocabularies: ``{"labels": [...]}``.
 
-        ``seqlab export`` writes them beside the files.
+        ``seqlab export`` writes them beside the files, and with them how much of an input the model has been trained to
+        read, as ``max_length``.
         """
         return {}
 

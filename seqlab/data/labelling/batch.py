@@ -41,5 +41,8 @@ class LabellingSpec(Spec):
     def model_arguments(self) -> dict[str, Any]:
         return {"vocab_size": self.vocab_size, "num_classes": len(self.labels)}
 
+    def read_by(self) -> dict[str, Any]:
+        return {"labels": list(self.labels)}
+
     def output_names(self) -> dict[str, Any]:
         return {"labels": list(self.labels)}

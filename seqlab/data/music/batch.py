@@ -91,6 +91,9 @@ class MusicSpec(Spec):
     def model_arguments(self) -> dict[str, Any]:
         return {"num_features": self.num_keys}
 
+    def read_by(self) -> dict[str, Any]:
+        return {"lowest": self.lowest, "steps_per_quarter": self.steps_per_quarter}
+
     def output_names(self) -> dict[str, Any]:
         return {"pitches": list(self.keys), "steps_per_quarter": self.steps_per_quarter}
 

@@ -97,6 +97,9 @@ class TaggingSpec(Spec):
     def data_arguments(self) -> dict[str, Any]:
         return {"tags": list(self.tags), "vectors": None}
 
+    def read_by(self) -> dict[str, Any]:
+        return {"max_word_length": self.max_word_length}
+
     def output_names(self) -> dict[str, Any]:
         return {"tags": list(self.tags), "max_word_length": self.max_word_length}
 

@@ -213,8 +213,21 @@ class TaggingData(ExampleData):
 
     @cached_property
     def _splits(self) -> dict[str, _Split]:
-        in_training = self.words.as_read(self._count("train"))
+        in_training = self._training_words
         return {split: self._encode(split, in_training) for split in SPLITS}
+
+    @cached_property
+    def _training_words(self) -> set[str]:
+        """The words that training reads, as they are read.
+
+        Those of a trained model that is evaluated on other data are not known: its vocabulary stands for them.
+        """
+        counts, tokens = self._count("train"), self.vocabulary.tokens
+        if self.trained is not None:
+            of_these_data = self.words.vocabularies(counts, ())["tokens"].tokens
+            if tokens[: len(of_these_data)] != of_these_data:  # words with a vector alone come after them
+                return set(tokens)
+        return self.words.as_read(counts)
 
     def _encode(self, split: str, in_training: set[str]) -> _Split:
         sentences = self._cut(self.rows(split)) if split == "train" else self.rows(split)
@@ -239,8 +252,9 @@ class TaggingData(ExampleData):
         return 0 if limit is None else sum(len(one.words) > limit for one in self.rows("train"))
 
     def _count(self, *splits: str) -> Counter[str]:
-        """How often each word occurs in these splits, whole sentences counted."""
-        return Counter(word for split in splits for sentence in self.rows(split) for word in sentence.words)
+        """How often each word occurs in these splits, as far as training reads its sentences."""
+        rows = {split: self._cut(self.rows(split)) if split == "train" else self.rows(split) for split in splits}
+        return Counter(word for sentences in rows.values() for sentence in sentences for word in sentence.words)
 
     @cached_property
     def _words_with_vectors(self) -> set[str]:

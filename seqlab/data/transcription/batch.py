@@ -23,12 +23,15 @@ class TranscriptionBatch:
         lengths: ``(B,)`` int64, the frames of each row.
         targets: ``(B, L)`` int64, the token ids of what is said; beyond a row's length they are 0 and mean nothing.
         target_lengths: ``(B,)`` int64, the tokens of each row.
+        texts: what is said in each row, as the vocabulary spells it, with words and letters that training lacks; in
+            training there are none.
     """
 
     inputs: Tensor
     lengths: Tensor
     targets: Tensor
     target_lengths: Tensor
+    texts: tuple[str, ...] = ()
 
 
 class Recording(NamedTuple):
@@ -63,6 +66,9 @@ class TranscriptionSpec(Spec):
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
+
+    def read_by(self) -> dict[str, Any]:
+        return dict(self.features)
 
     def output_names(self) -> dict[str, Any]:
         return {"frames": dict(self.features)}

@@ -165,7 +165,8 @@ class TranscriptionData(ExampleData):
 
     def collate(self, split: str, numbers: list[int]) -> TranscriptionBatch:
         """The batch of the utterances with these numbers."""
-        return TranscriptionBatch(*self._frames[split].pad(numbers), *self._tokens[split].pad(numbers))
+        texts = () if split == "train" else tuple(self.vocabulary.spelled(self._rows[split][n].text) for n in numbers)
+        return TranscriptionBatch(*self._frames[split].pad(numbers), *self._tokens[split].pad(numbers), texts)
 
     def loader(self, split: str, batch_size: int, seed: int | None) -> ExampleLoader[Any]:
         """A loader of a split; see :meth:`ExampleData.loader`. That of training changes its utterances."""

@@ -117,6 +117,10 @@ class Vocabulary(ABC):
         """The text of some ids."""
 
     @abstractmethod
+    def spelled(self, text: str) -> str:
+        """A text as :meth:`decode` writes it, with the tokens that the vocabulary lacks as they stand."""
+
+    @abstractmethod
     def _tokenizer(self) -> Any:
         """The same mapping as a ``tokenizers.Tokenizer``."""
 

@@ -95,6 +95,10 @@ class CharacterVocabulary(Vocabulary):
         """The characters of the ids, one after the other."""
         return "".join(self.tokens[int(i)] for i in ids)
 
+    def spelled(self, text: str) -> str:
+        """A text as :meth:`decode` writes it, with the characters that the vocabulary lacks as they stand."""
+        return "".join(self.pieces(text))
+
     def _tokenizer(self) -> Any:
         from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 

@@ -1,6 +1,7 @@
 """Where a vocabulary comes from, whatever the data: from training texts, or from a file."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from seqlab.errors import InputError
 log = logging.getLogger("seqlab")
 
 
-def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings) -> Vocabulary:
+def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings, max_length: int | None = None) -> Vocabulary:
     """The vocabulary of training texts. Words and characters always have an ``<unk>``, because a model reads any text.
 
     Args:
         texts: the texts of the training split.
         settings: how they are split into tokens, and which tokens are kept.
+        max_length: how many tokens training reads of a text; those behind them do not count, for nothing would be
+            learned of them. Subwords are learned from whole texts, because their places follow from the vocabulary.
 
     Example:
         >>> vocabulary_of(["a b", "b c"], TokenizerSettings("word", max_vocab_size=2)).tokens
@@ -27,7 +30,12 @@ def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings) -> Vocabula
     if settings.unit == "subword":
         return SubwordVocabulary.build(texts, settings)
     kind = WordVocabulary if settings.unit == "word" else CharacterVocabulary
-    return kind.build(kind([], settings).count(texts), settings, elsewhere=[UNKNOWN])
+    splitter = kind([], settings)
+    if max_length is None:
+        counts = splitter.count(texts)
+    else:
+        counts = Counter(token for text in texts for token in splitter.pieces(text)[:max_length])
+    return kind.build(counts, settings, elsewhere=[UNKNOWN])
 
 
 def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabulary:

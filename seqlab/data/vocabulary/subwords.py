@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary
+from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary, lower
 from seqlab.errors import InputError
 
 DEFAULT_SIZE = 8_000
@@ -85,6 +85,10 @@ class SubwordVocabulary(Vocabulary):
     def decode(self, ids: Iterable[int]) -> str:
         """The text whose bytes the ids spell. If they end inside a character, the text ends in U+FFFD."""
         return str(self._trained.decode([int(i) for i in ids], skip_special_tokens=False))
+
+    def spelled(self, text: str) -> str:
+        """A text as :meth:`decode` writes it."""
+        return lower(text) if self.settings.lowercase else text
 
     def _tokenizer(self) -> Any:
         return self._trained

@@ -152,8 +152,20 @@ class WordVocabulary(Vocabulary):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words joined by spaces; end-of-line tokens become newlines, and with ``punctuation`` marks join words."""
-        end_of_line = self.settings.end_of_line
-        words = [NEWLINE if token == end_of_line else token for token in (self.tokens[int(i)] for i in ids)]
+        return self._joined([self.tokens[int(i)] for i in ids])
+
+    def spelled(self, text: str) -> str:
+        """A text as :meth:`decode` writes it, with the words that the vocabulary lacks as they stand.
+
+        Example:
+            >>> vocabulary = WordVocabulary(["the", "<unk>"], TokenizerSettings("word", lowercase=True))
+            >>> vocabulary.spelled("The  Dog"), vocabulary.decode(vocabulary.encode("The  Dog"))
+            ('the dog', 'the <unk>')
+        """
+        return self._joined(self.pieces(text))
+
+    def _joined(self, tokens: Iterable[str]) -> str:
+        words = [NEWLINE if token == self.settings.end_of_line else token for token in tokens]
         text, glue, quoted = [], True, False
         for word in words:
             marks = self.settings.punctuation

@@ -20,7 +20,7 @@ def filter_logits(
     Args:
         logits: ``(..., V)``.
         temperature: Above 0; below 1 sharpens, above 1 flattens.
-        top_k: Keep the ``k`` likeliest tokens (Fan et al. 2018).
+        top_k: Keep the ``k`` likeliest tokens (Fan et al. 2018); of those that are equally likely, the first.
         top_p: Keep the smallest set of likeliest tokens whose probability reaches ``p`` (Holtzman et al. 2020), after
             ``top_k``.
 
@@ -43,10 +43,13 @@ def filter_logits(
         scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, torch.finfo(logits.dtype).tiny)
     logits = scaled
     if top_k is not None and top_k < logits.size(-1):
-        least = logits.topk(top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -math.inf)
+        kept = logits >= logits.topk(top_k, dim=-1).values[..., -1:]
+        if bool((kept.sum(-1) > top_k).any()):  # an n-gram model has many that are equally likely
+            first = logits.sort(dim=-1, descending=True, stable=True).indices[..., :top_k]
+            kept = torch.zeros_like(kept).scatter(-1, first, True)
+        logits = logits.masked_fill(~kept, -math.inf)
     if top_p is not None and top_p < 1:
-        ordered, order = logits.sort(dim=-1, descending=True)
+        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
         probabilities = ordered.softmax(-1)
         before = probabilities.cumsum(-1) - probabilities  # of all likelier tokens: 0 for the first, which always stays
         dropped = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= top_p)

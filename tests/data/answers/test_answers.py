@@ -124,6 +124,18 @@ def test_long_stories_are_cut_to_their_end_and_counted():
     assert data.rows("train")[2].story == ("Bob stayed.", "Bob left.") and data.rows("train")[2].supports == ()
     assert data.rows("train")[1].supports == (1,)
     assert "1 story is cut to its last 2 sentences" in data.summaries()[0].notes
+    assert data.spec.output_names()["max_sentences"] == 2, "for whoever uses an exported model"
+
+
+def test_words_are_known_that_only_an_earlier_question_of_a_cut_story_reads(tmp_path):
+    story = "1 Ann left.\n2 Who left?\tAnn\n3 Bob slept.\n4 Who slept?\tBob\n5 Ann ran.\n6 Bob ran.\n7 Who ran?\tBob\n"
+    files = [tmp_path / f"{split}.txt" for split in ("train", "validation", "test")]
+    for file in files:
+        file.write_text(story)
+    whole, cut = (answer_data(*files, max_sentences=most).vocabulary.tokens for most in (None, 1))
+    assert {"left", "slept"} <= set(cut) == set(whole)
+    read = answer_data(*files, max_sentences=1, min_frequency=3).vocabulary.tokens  # "Ann ran." is read by none
+    assert "ann" not in read and "ran" not in read and "bob" not in read and "left" not in read
 
 
 def test_a_sentence_is_told_from_another_that_begins_like_it():

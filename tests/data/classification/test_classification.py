@@ -161,6 +161,12 @@ def test_long_texts_are_cut_and_counted():
     assert [data.vocabulary.decode(row) for row in batch.inputs] == ["what a", "I love"]
     assert batch.targets.tolist() == [1, 1]
     assert "4 texts cut to their first 2 tokens" in data.summaries()[0].notes
+    assert data.spec.output_names()["max_length"] == 2, "for whoever uses an exported model"
+    read = {word for row in data.rows("train") for word in row.text.split()[:2]}
+    assert set(data.vocabulary.tokens) == {*read, "<unk>"}, "none that no text has before its cut"
+    letters = from_options(ClassificationData, TinySentiment(), unit="character", max_length=3)
+    read = {letter for row in letters.rows("train") for letter in row.text[:3]}
+    assert set(letters.vocabulary.tokens) == {*read, "<unk>"}
 
 
 def test_classes_are_sorted_numbers_by_value_and_given_ones_kept(tmp_path):

@@ -102,10 +102,18 @@ def test_long_sentences_are_cut_in_training_alone_and_long_words_in_their_middle
     assert data.spec.tags == ("A", "D", "N", "V"), "also those of the words that are cut off"
     assert "2 sentences cut to their first 2 words" in data.summaries()[0].notes
     batch = data.collate("validation", [1])
+    assert set(data.vocabulary.tokens) == {"The", "cat", "dog", "<unk>"}, "none that training does not read"
+    assert words_of(data, "validation", 1) == ["The", "dog", "<unk>", "<unk>"]
+    assert batch.unseen[0].tolist() == [False, False, True, True]
     letters = data.vocabularies["characters"]
-    assert [letters.decode(word.tolist()) for word in batch.characters[0]] == ["The", "dog", "ran", "awy"]
-    encoded = EncodedSentences([["doggedly", "dog"]], data.vocabularies, 3)
-    assert [letters.decode(word.tolist()) for word in encoded.letters([0])[0][0]] == ["doy", "dog"]
+    assert [letters.decode(word.tolist()) for word in batch.characters[0]] == [
+        "The",
+        "dog",
+        "<unk>a<unk>",
+        "a<unk><unk>",
+    ]
+    encoded = EncodedSentences([["doggoned", "dog"]], data.vocabularies, 3)
+    assert [letters.decode(word.tolist()) for word in encoded.letters([0])[0][0]] == ["dod", "dog"]
 
 
 def test_without_letters_the_model_is_told_and_given_none(folder):
