@@ -33,6 +33,10 @@ with quick_imports():
 torch.set_num_threads(1)
 be_quick()
 
+# The tests' own modules are no user's: each run would copy all three hundred of them into its folder.
+_installed = loaded._installed_folders()
+loaded._installed_folders = lambda: (*_installed, f"{Path(__file__).parent}{os.sep}")
+
 LONG_FILES = frozenset((Path(__file__).parent / "long_files.txt").read_text().split())
 """Files of tests that take over one and a half seconds: `make test-fast` leaves them out, as it does slow tests."""
 

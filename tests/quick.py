@@ -1,5 +1,6 @@
 """What takes much of the tests' time and is not theirs: waiting for the disk, and Hydra doing the same again."""
 
+import contextlib
 import functools
 import gc
 import os
@@ -58,9 +59,17 @@ def _load_once(repository, config_path):
     if source is None or source.scheme() != "pkg":
         return _load(repository, config_path)
     key = source.provider, source.path, config_path
-    if key not in _loaded:
-        _loaded[key] = pickle.dumps(_load(repository, config_path))
-    return pickle.loads(_loaded[key])
+    return _kept(_loaded, key, lambda: _load(repository, config_path))
+
+
+def _kept(kept, key, make):
+    """A copy of what was made for this key, or what is made now."""
+    if key in kept:
+        return pickle.loads(kept[key])
+    made = make()
+    with contextlib.suppress(pickle.PicklingError):  # a class of settings whose module was loaded anew meanwhile
+        kept[key] = pickle.dumps(made)
+    return made
 
 
 def _interpolation_map(overrides, defaults, self_added):
@@ -82,11 +91,9 @@ def _compose_once(loader, config_name, overrides, run_mode, *rest, **named):
         return _compose(loader, config_name, overrides, run_mode, **named)
     sources = _sources_of(loader)
     key = (config_name, tuple(overrides), run_mode, *sorted(named.items()), sources, os.getcwd())
-    if key not in _composed:
-        if len(_composed) >= 200:  # of some 50 kB each
-            _composed.clear()
-        _composed[key] = pickle.dumps(_compose(loader, config_name, overrides, run_mode, **named))
-    return pickle.loads(_composed[key])
+    if len(_composed) >= 200:  # of some 50 kB each
+        _composed.clear()
+    return _kept(_composed, key, lambda: _compose(loader, config_name, overrides, run_mode, **named))
 
 
 _choose = config_loader_impl.create_defaults_list
@@ -125,10 +132,12 @@ def _choose_once(repo, config_name, overrides_list, **named):
     values = {id(each) for each in overrides.config_overrides}
     groups = (each for each in overrides_list if id(each) not in values and not each.is_sweep_override())
     key = (sources, config_name, tuple(each.input_line for each in groups), *sorted(named.items()))
-    if key not in _chosen:
+
+    def choose():
         chosen = _choose(repo, config_name, overrides_list, **named)
-        _chosen[key] = pickle.dumps((chosen.defaults, chosen.overrides.known_choices))
-    defaults, overrides.known_choices = pickle.loads(_chosen[key])
+        return chosen.defaults, chosen.overrides.known_choices
+
+    defaults, overrides.known_choices = _kept(_chosen, key, choose)
     return DefaultsList(defaults, None, overrides.config_overrides, overrides)
 
 
@@ -138,6 +147,4 @@ def _merge_once(loader, defaults, repo):
     if sources is None:
         return _merge(loader, defaults, repo)
     key = sources, tuple((each.config_path, each.package, each.is_self, each.primary) for each in defaults)
-    if key not in _merged:
-        _merged[key] = pickle.dumps(_merge(loader, defaults, repo))
-    return pickle.loads(_merged[key])
+    return _kept(_merged, key, lambda: _merge(loader, defaults, repo))

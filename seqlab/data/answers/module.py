@@ -83,9 +83,8 @@ class AnswerData(ExampleData):
         if self._saved_vocabulary is not None:
             return saved_vocabulary(self._saved_vocabulary, self.settings)
         rows = self._rows["train"]
-        stories: dict[
-            int, dict[tuple[int, str], None]
-        ] = {}  # the sentences that some question's story keeps, once each
+        # The sentences that some question's story keeps, once each.
+        stories: dict[int, dict[tuple[int, str], None]] = {}
         for row, length in zip(rows, self._whole_lengths["train"], strict=True):
             start = length - len(row.story)
             stories.setdefault(row.group, {}).update(dict.fromkeys(enumerate(row.story, start)))
