@@ -53,9 +53,10 @@ class OptunaSweeper(JobSweeper):
             yield search.draw(), None
             return
         while search.num_left and (sweep := owner.get().running_sweep()) is not None:
-            if not search.draw():
+            drawn = search.draw()
+            sweep.progress.num_jobs = search.num_jobs  # fewer than were asked for, where every combination is drawn
+            if not drawn:
                 break
-            sweep.progress.num_jobs = search.num_jobs
             search.settle(sweep.progress)  # trials of values whose run has ended in this command
             for share in self.rungs:
                 if not search.jobs():

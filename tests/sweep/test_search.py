@@ -216,7 +216,9 @@ def test_a_grid_ends_when_every_combination_is_drawn_and_tries_failed_ones_again
     grid = ("hydra/sweeper/sampler=grid", "optimizer.lr=0.1,0.2", "hydra.sweeper.n_jobs=2")
     search.before = lambda config, share: "fail" if config["optimizer"]["lr"] == 0.1 else None
     code, tried = search(9, *grid)
-    assert code == 1 and sorted(tried) == [0.1, 0.2] and "every combination has been drawn" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert code == 1 and sorted(tried) == [0.1, 0.2] and "every combination has been drawn" in out
+    assert "1 completed, 1 failed" in out and "not begun" not in out
     search.before = lambda *_: None
     assert search(9, *grid) == (0, [0.1]) and search(9, *grid) == (0, [])
 
