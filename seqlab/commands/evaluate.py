@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from seqlab.config import build
 from seqlab.config.checks import check_settings
 from seqlab.config.paths import absolute_paths
 from seqlab.config.trust import check_targets
-from seqlab.data import Spec
+from seqlab.data import ForecastData, Spec
 from seqlab.data.core.examples import ExampleData
 from seqlab.errors import InputError
 from seqlab.run import content, load
-from seqlab.run.inputs import other_cut
+from seqlab.run.cuts import BY_TIME, other_cut
 from seqlab.run.loops import evaluate_splits
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 
@@ -67,13 +68,17 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     arguments = run.spec.data_arguments()
     _check_arguments(run, arguments, overrides)
-    _check_cut(run)
+    cut = other_cut(run.record, absolute_paths(run.config))
+    _check_cut(run, [name for name in cut if name not in BY_TIME])
     data_config = {**run.config["data"], **vocabulary, **arguments}
     data = build.build_data({**run.config, "data": data_config})
     if isinstance(data, ExampleData):
         data.trained = run.spec
     data.prepare_data()
     data.setup("test")
+    if isinstance(data, ForecastData) and cut:
+        trained = replace(data.cut, **{name: run.record["config"]["data"][name] for name in cut})
+        _check_cut(run, cut if data.begins_before(trained) else [])
     if not changed and content.is_other_data(run, data, overrides):
         changed = ["its data is other data"]
     if changed:
@@ -110,11 +115,10 @@ def _check_arguments(run: load.SavedRun, arguments: Mapping[str, Any], overrides
             raise InputError(f"data.{name}={given}: a run is evaluated with that of its training{own}; leave it out")
 
 
-def _check_cut(run: load.SavedRun) -> None:
+def _check_cut(run: load.SavedRun, changed: Sequence[str]) -> None:
     """Refuses to cut the data of the training anew: the test would hold rows that the model was trained on."""
-    trained, given = run.record["config"]["data"], absolute_paths(run.config)["data"]
-    for name in other_cut(trained, given):
-        before, now = (json.dumps(data.get(name)) for data in (trained, given))
+    for name in changed:
+        before, now = (json.dumps(config["data"][name]) for config in (run.record["config"], run.config))
         raise InputError(
             f"data.{name}={now}: the data of the training, cut anew, would have rows in the test that the model was "
             f"trained on; leave it out (it was {before}), or give other data"

@@ -18,11 +18,6 @@ from seqlab.files import files_below, matches
 from seqlab.run.code import short_path
 
 _BLOCK: Final = 1 << 20
-_CHOICES: Final = ("_target_", "path", "train", "validation", "test", "hub", "root", "name")  # which data are read
-_CUTS: Final = (  # which of their rows are in which split
-    *("split", "split_seed", "split_unique", "folds", "fold", "validation_share", "ignore_label"),
-    *("test_steps", "validation_steps"),
-)
 _MAX_NAMED: Final = 3  # files named in one message
 
 
@@ -173,27 +168,6 @@ def _change(entry: Mapping[str, Any], file: str, content: str | None) -> str:
     if os.path.realpath(file) == os.path.realpath(entry["path"]):
         return f"{short_path(file)} has changed"
     return f"{short_path(file)} differs from the recorded {short_path(entry['path'])}"
-
-
-def other_cut(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The options by which the same data are cut into other splits; none for other data.
-
-    A user's own data have options of their own, about which nothing is known.
-
-    Args:
-        one: the values of a configuration's ``data`` group, with absolute paths.
-        other: those of another.
-
-    Example:
-        >>> data = {"_target_": "seqlab.data.labelled_data", "path": "/a.csv", "split_seed": 0}
-        >>> other_cut(data, {**data, "split_seed": 5}), other_cut(data, {**data, "split_seed": 5, "path": "/b.csv"})
-        (['split_seed'], [])
-    """
-    if not str(one.get("_target_")).startswith("seqlab.data.") or any(
-        one.get(name) != other.get(name) for name in _CHOICES
-    ):
-        return []
-    return [name for name in _CUTS if one.get(name) != other.get(name)]
 
 
 def _first_names(names: Sequence[str]) -> str:

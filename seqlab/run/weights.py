@@ -11,8 +11,8 @@ from seqlab.data import Spec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
+from seqlab.run.cuts import other_cut
 from seqlab.run.folder import RunFolder
-from seqlab.run.inputs import other_cut
 from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
@@ -53,7 +53,7 @@ def load_initial_weights(
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
     _check_vocabularies(run, vocabularies, _INPUT_VECTORS in fitting)
     warn_of_other_classes(run.spec, spec)
-    if changed := other_cut(run.record["config"]["data"], config["data"]):
+    if changed := other_cut(run.record, config):
         log.warning(
             "init_from %s was trained on the same data cut otherwise (other data.%s): it may have been trained on rows "
             "of this run's test",

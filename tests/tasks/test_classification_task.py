@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,8 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     run_here(tmp_path / "run", *of_table(table, "trainer.max_epochs=2", "logger=none"))
     first = evaluate(tmp_path / "run", [])
     assert first == read_record(tmp_path / "run")["metrics"]
-    for own in ([], [f"data.path={table}"]):
+    copy = shutil.copy(table, tmp_path / "copy.csv")
+    for own in ([], [f"data.path={table}"], [f"data.path={copy}"]):
         with pytest.raises(InputError, match=r"data\.split_seed=5: .* rows in the test that the model was trained on"):
             evaluate(tmp_path / "run", [*own, "data.split_seed=5"])
     (tmp_path / "other.csv").write_text("text,label\n" + "z z,second\nb a,first\n" * 20)

@@ -188,6 +188,15 @@ def test_evaluation_measures_other_series_by_the_models_own_scale(monthly, tmp_p
     assert float(lines["test/loss"]) == pytest.approx(float(lines["test/crps"]) / std, rel=1e-3)
 
 
+def test_a_later_part_of_the_runs_own_test_may_be_measured_alone_and_an_earlier_one_not(monthly, capsys):
+    run = str(monthly / "run")
+    assert main(["evaluate", run, "data.test_steps=6"]) == 0  # of 12, a tenth
+    assert "test: 6 windows, 2 series, 12 steps" in capsys.readouterr().err
+    for earlier in (["data.test_steps=13"], ["data.test_steps=6", "data.validation_steps=19"]):
+        assert main(["evaluate", run, *earlier]) == 2
+        assert "would have rows in the test that the model was trained on" in capsys.readouterr().err
+
+
 def test_another_kind_of_data_is_refused_by_name():
     with pytest.raises(InputError, match="model"):
         build.build_model(config_of(*SMALL, "model=classifier"), build.build_data(config_of(*SMALL)).spec)

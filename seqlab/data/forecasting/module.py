@@ -113,6 +113,14 @@ class ForecastData(ExampleData):
         source = self.source
         return features_of(source.targets, source.covariates, source.known, source.format.time_gaps)
 
+    def begins_before(self, other: WindowCut) -> bool:
+        """Whether validation or test begins before that of another cut, in any series.
+
+        Its first steps are then of the other cut's training, or have chosen its best model.
+        """
+        ends = [(self.cut.ends(len(series)), other.ends(len(series))) for series in self.series]
+        return any(ours[split][0] < theirs[split][0] for ours, theirs in ends for split in ("validation", "test"))
+
     def _train_end(self, series: Series) -> int:
         return self.cut.ends(len(series))["train"][1]
 

@@ -1,0 +1,54 @@
+"""Whether data that a run was trained on are cut into other splits: rows of its training could be in a test.
+
+Torch is not needed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from seqlab.config.paths import without_places
+from seqlab.run.inputs import FileHashes, data_differences
+
+BY_TIME: Final = ("test_steps", "validation_steps")
+"""The options that cut each series by time: a later cut has no row of training in its test."""
+
+_CHOICES: Final = ("_target_", "path", "train", "validation", "test", "hub", "root", "name")  # which data are read
+_CUTS: Final = (  # which of their rows are in which split; a row that is left out moves all others
+    *("split", "split_seed", "split_unique", "folds", "fold", "validation_share"),
+    *("ignore_label", "skip_empty", "skip_unlabelled", "max_words"),
+)
+_CUTS_OF: Final = {"seqlab.data.spoken_digits_data": ("speaker",)}  # elsewhere a column's name
+_NO_ROWS: Final = (None, "data.vocabulary", "data.vectors")  # keys of files without rows to cut; None: by no key
+
+
+def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes | None = None) -> list[str]:
+    """The ``data`` options by which the data of a run are cut into other splits; none for other data.
+
+    Data are the same where their files have the same content, wherever these are. Rows that were shuffled are taken for
+    the same in a file that has changed, too: most of them are. A series that has grown is later data. A user's own data
+    have options of their own, about which nothing is known, and so has a run of a version that lacked an option.
+
+    Args:
+        record: the fields of the run's ``run.json``.
+        config: another configuration, with absolute paths.
+        hashes: the hashes of files.
+    """
+    one, other = record["config"]["data"], config["data"]
+    target = str(one.get("_target_"))
+    rows = (*_CUTS, *_CUTS_OF.get(target, ()))
+    names = [name for name in (*rows, *BY_TIME) if name in one and name in other and one[name] != other[name]]
+    if not names or not target.startswith("seqlab.data."):
+        return []
+    if _choices(without_places(record["config"])) != _choices(without_places(config)):
+        return []
+    files = [entry for entry in record.get("data_files") or () if entry["key"] not in _NO_ROWS]
+    has_same_paths = _choices(record["config"]) == _choices(config)
+    if not files:
+        return names if has_same_paths else []
+    if not data_differences({**record, "data_files": files}, hashes or FileHashes(), config):
+        return names
+    return [name for name in names if name in rows and has_same_paths]
+
+
+def _choices(config: Mapping[str, Any]) -> list[Any]:
+    return [config["data"].get(name) for name in _CHOICES]

@@ -1,0 +1,70 @@
+"""Whether the data of a run are cut anew: by their content, wherever their files are."""
+
+import shutil
+
+import pytest
+
+from seqlab.run.cuts import other_cut
+from seqlab.run.inputs import FileHashes, describe_files
+
+LABELLED = {"_target_": "seqlab.data.labelled_data", "split": [0.8, 0.1, 0.1], "split_seed": 0, "ignore_label": None}
+SERIES = {"_target_": "seqlab.data.series_data", "test_steps": 40, "validation_steps": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\na b,yes\n")
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    shutil.copy(tmp_path / "rows.csv", tmp_path / "copy.csv")
+    (tmp_path / "other.csv").write_text("text,label\nb a,no\n")
+    return tmp_path
+
+
+def record_of(data, **fields):
+    config = {"data": data}
+    return {"config": config, "data_files": describe_files([data["path"]], config, FileHashes()), **fields}
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "link.csv", "copy.csv", "r*s.csv"])
+def test_the_same_rows_are_known_by_their_content(folder, name):
+    record = record_of({**LABELLED, "path": str(folder / "rows.csv")})
+    given = {**LABELLED, "path": str(folder / name)}
+    assert other_cut(record, {"data": given}) == []
+    assert other_cut(record, {"data": {**given, "split_seed": 5}}) == ["split_seed"]
+    assert other_cut(record, {"data": {**given, "ignore_label": "x", "split_seed": 5}}) == [
+        "split_seed",
+        "ignore_label",
+    ]
+
+
+def test_other_data_are_cut_as_one_likes(folder):
+    record = record_of({**LABELLED, "path": str(folder / "rows.csv")})
+    for path in (folder / "other.csv", [str(folder / "rows.csv"), str(folder / "other.csv")]):
+        assert other_cut(record, {"data": {**LABELLED, "path": path, "split_seed": 5}}) == []
+    own = {**record["config"]["data"], "_target_": "my_data.Rows"}
+    assert other_cut(record_of(own), {"data": {**own, "split_seed": 5}}) == []
+
+
+def test_rows_of_a_file_that_has_changed_are_taken_for_the_same_and_a_series_that_has_grown_is_not(folder):
+    record = record_of({**LABELLED, "path": str(folder / "rows.csv")})
+    series = record_of({**SERIES, "path": str(folder / "rows.csv")})
+    later = {"data": {**series["config"]["data"], "test_steps": 20}}
+    assert other_cut(series, later) == ["test_steps"]
+    with open(folder / "rows.csv", "a") as stream:
+        stream.write("c d,no\n")
+    assert other_cut(record, {"data": {**record["config"]["data"], "split_seed": 5}}) == ["split_seed"]
+    assert other_cut(series, later) == []
+
+
+def test_an_option_that_the_runs_version_lacked_and_files_that_it_did_not_note_are_no_other_cut(folder):
+    old = {name: value for name, value in LABELLED.items() if name != "ignore_label"} | {"path": "/a.csv"}
+    record = {"config": {"data": old}}  # nothing noted of its files
+    assert other_cut(record, {"data": {**old, "ignore_label": "x"}}) == []
+    assert other_cut(record, {"data": {**old, "split_seed": 5}}) == ["split_seed"]
+    assert other_cut(record, {"data": {**old, "split_seed": 5, "path": "/b.csv"}}) == []
+
+
+def test_who_speaks_in_the_test_is_a_cut_of_the_digits_alone():
+    for target, changed in (("spoken_digits_data", ["speaker"]), ("recordings_data", [])):
+        data = {"_target_": f"seqlab.data.{target}", "speaker": None}
+        assert other_cut({"config": {"data": data}}, {"data": {**data, "speaker": "theo"}}) == changed
