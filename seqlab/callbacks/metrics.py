@@ -2,11 +2,13 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import lightning.pytorch as pl
 import torch
 
+from seqlab.errors import InputError
 from seqlab.tasks.base import SequenceTask, log_interval
 from seqlab.tasks.devices import gathered, rank, summed, world_size
 
@@ -112,6 +114,12 @@ class TrainingMetrics(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if not isinstance(outputs, Mapping) or not {"nll", "tokens"} <= outputs.keys():
+            given = ", ".join(outputs) if isinstance(outputs, Mapping) and outputs else "nothing"
+            raise InputError(
+                f"{type(pl_module).__name__}.training_step gave {given}; the log needs nll and tokens too, as "
+                "seqlab.tasks.StepOutput has them"
+            )
         self._nll += outputs["nll"]
         self._tokens += outputs["tokens"]
         now = time.perf_counter()

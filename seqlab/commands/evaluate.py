@@ -77,8 +77,8 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     data.prepare_data()
     data.setup("test")
     if isinstance(data, ForecastData) and cut:
-        trained = replace(data.cut, **{name: run.record["config"]["data"][name] for name in cut})
-        _check_cut(run, cut if data.begins_before(trained) else [])
+        cut_of_training = replace(data.cut, **{name: run.record["config"]["data"][name] for name in cut})
+        _check_cut(run, cut if data.begins_before(cut_of_training) else [])
     if not changed and content.is_other_data(run, data, overrides):
         changed = ["its data is other data"]
     if changed:

@@ -28,6 +28,7 @@ from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
 from seqlab.nn import Input, initialize
 from seqlab.nn.size import nearest_size
+from seqlab.tasks.base import SequenceTask
 from seqlab.tasks.schedules import Plan
 
 log = logging.getLogger("seqlab")
@@ -117,7 +118,7 @@ def build_model(config: Config, spec: Spec) -> torch.nn.Module:
 
 
 def check_parts(config: Config) -> None:
-    """Refuses what shows before any data is read: keys that nothing reads, and callbacks for another task.
+    """Refuses what shows before any data is read: keys that nothing reads, no task, and callbacks for another task.
 
     A key of a model or a task is read by its class or by a part of it.
 
@@ -133,12 +134,22 @@ def check_parts(config: Config) -> None:
         for name, part in node.items():
             _check_part(f"{key}.{name}", part)
     task = _target("task", config["task"])
+    if inspect.isclass(task):
+        _check_task(config, task)
     for name, node in config["callbacks"].items():
         if isinstance(node, Mapping) and "_target_" in node:
             check_definitions({f"callbacks.{name}": node})
             callback = _target(f"callbacks.{name}", node)
             if all(map(inspect.isclass, (task, callback))) and issubclass(callback, Observer):
                 callback.check_task(task, f"callbacks.{name}")
+
+
+def _check_task(config: Config, task: type) -> None:
+    if not issubclass(task, SequenceTask):
+        raise InputError(
+            f"task ({config['task']['_target_']}) is no seqlab.tasks.SequenceTask, which a run needs to log and resume "
+            f"it: derive {task.__name__} from that class"
+        )
 
 
 def _target(key: str, node: Config) -> Any:
@@ -344,6 +355,7 @@ def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.Lightni
         metric=config["optimize"]["metric"],
         mode=config["optimize"]["mode"],
     )
+    _check_task(config, type(task))
     if optimizer is None and task.automatic_optimization:
         raise InputError(f"optimizer=none leaves a {type(task).__name__} nothing to learn by; choose another optimizer")
     return task

@@ -12,7 +12,9 @@ from seqlab.callbacks import TrainingMetrics
 from seqlab.callbacks.metrics import DivergedError
 from seqlab.config import build
 from seqlab.config.trainer import build_trainer
+from seqlab.errors import InputError
 from seqlab.run.record import read_record
+from seqlab.tasks import SequenceTask
 from tests.conftest import config_of, run_here, small
 from tests.shipped import shipped_tasks
 
@@ -181,3 +183,10 @@ def test_a_resumed_run_keeps_its_measured_speed_before_it_records_again():
     callback = TrainingMetrics()
     callback.load_state_dict({**callback.state_dict(), "tokens": 600, "seconds": 2.0, "train_seconds": 5.0})
     assert (callback.tokens_per_second, callback.train_seconds) == (300.0, 5.0)
+
+
+@pytest.mark.parametrize("outputs", [None, {"loss": torch.ones(())}])
+def test_a_step_without_its_sums_is_one_line_that_names_the_task(outputs):
+    task = SequenceTask(torch.nn.Linear(1, 1), None)
+    with pytest.raises(InputError, match=r"SequenceTask\.training_step gave (nothing|loss); the log needs nll and tok"):
+        TrainingMetrics().on_train_batch_end(None, task, outputs, None, 0)

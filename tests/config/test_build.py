@@ -1,5 +1,6 @@
 """From the configuration to objects: budgets of parameters, and mistakes told in one line that names the key."""
 
+import lightning.pytorch as pl
 import pytest
 import torch
 
@@ -286,3 +287,23 @@ def test_a_key_of_the_model_reaches_its_parts():
     through = config_of("data=hello", "model.num_layers=3", "model.hidden_size=7", "model.connect=dense")
     encoder = build.build_model(through, SPEC).encoder
     assert (encoder.num_layers, encoder.hidden_size, encoder.connect) == (3, 7, "dense")
+
+
+class NoTask(pl.LightningModule):
+    """Any Lightning module."""
+
+    def __init__(self, model, spec, optimizer, schedule, metric, mode, reduction=None):
+        super().__init__()
+
+
+def make_no_task(**arguments):
+    return NoTask(**arguments)
+
+
+@pytest.mark.parametrize("name", ["NoTask", "make_no_task"])
+def test_a_lightning_module_that_is_no_task_is_refused_in_one_line(name, monkeypatch):
+    monkeypatch.setenv("SEQLAB_ALLOW", __name__)
+    config = config_of("experiment=hello", f"task._target_={__name__}.{name}")
+    with pytest.raises(InputError, match=rf"task \({__name__}\.{name}\) is no seqlab\.tasks\.SequenceTask"):
+        build.check_parts(config)
+        build.build_task(config, SPEC, torch.nn.Linear(1, 1))
