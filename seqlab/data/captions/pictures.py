@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqlab.data.formats.clips import reading_errors
 from seqlab.data.formats.kinds import other_kind, seems_to_be
 from seqlab.errors import InputError
 
@@ -35,7 +36,7 @@ def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
         raise InputError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; give a picture")
     if len(size) == 2:
         return _features(file, size)
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(file) as picture:
@@ -43,7 +44,7 @@ def read_picture(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
             scaled = plain.resize((size[2], size[1]), Image.Resampling.BILINEAR)
     except InputError:
         raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except reading_errors() as error:
         reason = other_kind(file, "an image") or f"it is broken, or cut off ({' '.join(str(error).split())[:200]})"
         raise InputError(f"{file} is no picture that can be read: {reason}; give one, such as png or jpg") from error
     values: NDArray[np.float32] = np.asarray(scaled, dtype=np.float32) / np.float32(255)

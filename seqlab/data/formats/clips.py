@@ -2,6 +2,7 @@
 
 import logging
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,13 @@ def _scale(values: NDArray[Any]) -> str | None:
     return UNIT if values.dtype != np.uint8 and 0 < high <= 1 else None
 
 
+def reading_errors() -> tuple[type[Exception], ...]:
+    """What Pillow raises where a file is broken: a damaged header may name any size, or none."""
+    from PIL import Image
+
+    return OSError, ValueError, SyntaxError, TypeError, EOFError, struct.error, Image.DecompressionBombError
+
+
 def frame_files(folder: Path) -> list[Path]:
     """The files of a clip's folder in the order of its frames, without hidden ones."""
     return sorted((file for file in folder.iterdir() if not file.name.startswith(".")), key=_natural)
@@ -203,7 +211,7 @@ def _instead(path: Path) -> str:
 
 
 def _of_folder(folder: Path) -> NDArray[Any]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     files = frame_files(folder)
     if not files:
@@ -221,7 +229,7 @@ def _of_folder(folder: Path) -> NDArray[Any]:
                 frame = _frame(file, picture)
         except InputError:
             raise
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        except reading_errors() as error:
             raise InputError(f"{file} is not a picture that can be read ({error}); save it anew") from error
         if frames and frame.dtype != frames[0].dtype:
             raise InputError(f"{file}: its pixels have other bits than those of {files[0].name}; save all frames alike")

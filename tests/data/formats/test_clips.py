@@ -1,9 +1,12 @@
 """Clips: arrays and folders of pictures, in the right order and shape, or refused with the file."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from seqlab.data.captions.pictures import read_picture
 from seqlab.data.formats.clips import Clip, ClipFormat, read_clip, warn_of_scale, warn_of_two_scales
 from seqlab.errors import InputError
 
@@ -115,6 +118,19 @@ def test_pictures_that_differ_or_are_none_are_refused_by_name(tmp_path):
     ):
         with pytest.raises(InputError, match=error):
             read_clip(path)
+
+
+@pytest.mark.parametrize("read", [lambda file: read_clip(file.parent), lambda file: read_picture(file, (3, 8, 8))])
+def test_a_picture_whose_header_is_damaged_is_refused_by_name(tmp_path, read):
+    for name, at, damage in (("1.bmp", 18, struct.pack("<ii", 60000, 60000)), ("1.tif", None, b"\2")):
+        file = tmp_path / name.partition(".")[2] / name
+        save(file.parent, name, np.zeros((4, 4, 3)))
+        content = bytearray(file.read_bytes())
+        at = at or struct.unpack("<I", content[4:8])[0] + 4  # the type of the first entry, the width
+        content[at : at + len(damage)] = damage
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name} is n.* picture that can be read"):
+            read(file)
 
 
 def _clip(name, values):
