@@ -31,6 +31,8 @@ def explain(error: Exception) -> str:
     """An error of composing a configuration as one line with the mend."""
     text = " ".join(str(error).split()).partition(" Config search path")[0]
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        if isinstance(error, RecursionError):
+            return _explain_circle(error)
         if (file := _file_read_at(error)) is not None:
             return text if file in text else f"{file} can't be read: {text}"
         override = _override_at(error)
@@ -125,6 +127,19 @@ def _override_at(error: Exception) -> str | None:
     """The override that Hydra was applying."""
     overrides = [frame.f_locals.get("override") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return next((override.input_line for override in reversed(overrides) if isinstance(override, Override)), None)
+
+
+def _explain_circle(error: RecursionError) -> str:
+    """Which file's defaults name a choice that an override, or a file, replaces by that file itself."""
+    frames = (frame.f_locals.get("path") for frame, _ in traceback.walk_tb(error.__traceback__))
+    path = next((each for each in frames if isinstance(each, str) and "/" in each), None)
+    if path is None:
+        return "the configuration's files name each other in a circle, by their defaults"
+    group, _, name = path.rpartition("/")
+    return (
+        f"the defaults of {path}.yaml lead back to it. To take another file of {group} for its base, write '- NAME' "
+        f"and not '- /{group}: NAME': {group}={name} chooses it wherever a file names the group"
+    )
 
 
 def _explain_grammar(override: str, text: str) -> str:

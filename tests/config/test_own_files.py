@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqlab import cli, conf
+from seqlab.config.compose import compose_config
 from seqlab.config.own_files import check_own_files, search_path
 from seqlab.errors import InputError
 
@@ -116,3 +117,10 @@ def test_a_broken_file_is_told_in_one_line(tmp_path, monkeypatch, capfd, files, 
     code = cli.main(["train", "data=hello", *folder, *arguments, "hydra.run.dir=run"])
     said = capfd.readouterr().err
     assert code == 2 and said.count("\n") == 1 and all(word in said for word in words), said
+
+
+@pytest.mark.parametrize("base", ["/experiment: hello", "mine"])
+def test_an_experiment_whose_defaults_lead_back_to_it_is_told_how_to_name_another(own, base):
+    own("experiment/mine.yaml", f"# @package _global_\ndefaults:\n  - {base}\n")
+    with pytest.raises(InputError, match=r"defaults of experiment/mine\.yaml lead back to it\. .* write '- NAME'"):
+        compose_config([f"hydra.searchpath=[file://{Path('own').resolve()}]", "experiment=mine"])
