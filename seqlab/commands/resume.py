@@ -106,7 +106,7 @@ def _continue(run_dir: Path, state: State, config: dict[str, Any], overrides: li
     """Continues a completed run as a new run, in a folder beside it; returns the exit code."""
     check_config(config)
     config = continued_config(run_dir, state, config)
-    folder = continued_folder(run_dir, overrides)
+    folder = continued_folder(run_dir, overrides, config)
     continuation = RunFolder(folder).state()
     if continuation.status == COMPLETED and continuation.record["config_hash"] == config_hash(config):
         print(f"{folder} is complete already; its metrics are in {folder / RECORD_NAME}")

@@ -11,7 +11,7 @@ The folder of the parent does not count for the identity of the run.
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,15 +68,22 @@ def continued_config(run_dir: Path, state: State, config: dict[str, Any]) -> dic
     return {**config, CONTINUES: {"run": str(run_dir.resolve()), "checkpoint": checkpoint_hash(last)}}
 
 
-def continued_folder(run_dir: Path, overrides: list[str]) -> Path:
-    """The folder of a run that continues another, beside it; the same overrides name the same folder.
+def continued_folder(run_dir: Path, overrides: Sequence[str], config: Mapping[str, Any]) -> Path:
+    """The folder of a run that continues another, beside it; the same values name the same folder.
+
+    Args:
+        run_dir: the completed run's folder.
+        overrides: the overrides; those of :data:`MAY_CHANGE` name the folder.
+        config: the new configuration, which has their values.
 
     Example:
-        >>> continued_folder(Path("runs/x/seed=1-abc"), ["trainer.max_epochs=60"]).as_posix()
+        >>> config = {"trainer": {"max_epochs": 60}}
+        >>> continued_folder(Path("runs/x/seed=1-abc"), ["trainer.max_epochs=60"], config).as_posix()
         'runs/x/seed=1-abc+max_epochs=60'
     """
-    changes = [text.removeprefix("trainer.") for text in sorted(overrides) if text.partition("=")[0] in MAY_CHANGE]
-    return run_dir.with_name("+".join([run_dir.name, *changes]))
+    given = {text.partition("=")[0] for text in overrides}
+    names = [key.removeprefix("trainer.") for key in MAY_CHANGE if key in given]
+    return run_dir.with_name("+".join([run_dir.name, *(f"{name}={config['trainer'][name]}" for name in names)]))
 
 
 def copy_checkpoints(config: Mapping[str, Any], run_dir: Path) -> None:

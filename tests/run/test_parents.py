@@ -37,7 +37,7 @@ def go_on(run_dir: Path, *overrides: str) -> Path:
         group, _, name = key.partition(".")
         config = {**config, group: {**config[group], name: int(value)}}
     config = continued_config(run_dir, state, config)
-    folder = continued_folder(run_dir, list(overrides))
+    folder = continued_folder(run_dir, overrides, config)
     origin = {name: state.record[name] for name in ("data_hash", "code")}
     with start_run(folder, config, overrides, parent=config[CONTINUES], **origin) as claim:
         training.execute(claim)
@@ -272,3 +272,9 @@ def test_weights_of_other_pitches_are_told(caplog):
     assert not caplog.text
     weights.warn_of_other_classes(one, other)
     assert "its pitches are 60, 61, 62, but here they are 61, 62, 63: the input layer begins with" in caplog.text
+
+
+def test_a_value_that_a_variable_gives_names_the_folder_and_not_the_variable():
+    for epochs in (3, 4):
+        folder = continued_folder(Path("run"), ["trainer.max_epochs=${oc.env:N}"], {"trainer": {"max_epochs": epochs}})
+        assert folder == Path(f"run+max_epochs={epochs}")
