@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seqlab.config import build
 from seqlab.config.checks import check_settings
@@ -17,9 +17,13 @@ from seqlab.data import ForecastData, Spec
 from seqlab.data.core.examples import ExampleData
 from seqlab.errors import InputError
 from seqlab.run import content, load
-from seqlab.run.cuts import BY_TIME, other_cut
+from seqlab.run.code import short_path
+from seqlab.run.cuts import BY_TIME, files_of_training, other_cut
+from seqlab.run.inputs import FileHashes
 from seqlab.run.loops import evaluate_splits
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
+
+_MAX_NAMED: Final = 3  # files in one line
 
 
 def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
@@ -68,7 +72,8 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     arguments = run.spec.data_arguments()
     _check_arguments(run, arguments, overrides)
-    cut = other_cut(run.record, absolute_paths(run.config))
+    config, hashes = absolute_paths(run.config), FileHashes()
+    cut = other_cut(run.record, config, hashes)
     _check_cut(run, [name for name in cut if name not in BY_TIME])
     data_config = {**run.config["data"], **vocabulary, **arguments}
     data = build.build_data({**run.config, "data": data_config})
@@ -83,6 +88,13 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
         changed = ["its data is other data"]
     if changed:
         print(f"seqlab: since this run was trained: {'; '.join(changed)}", file=sys.stderr)
+    if known := [short_path(file) for file in files_of_training(run.record, config, hashes)]:
+        print(
+            f"seqlab: this run was trained on {', '.join(known[:_MAX_NAMED])}"
+            f"{f' and {len(known) - _MAX_NAMED} more' if known[_MAX_NAMED:] else ''}: rows of its training may be in "
+            "this test",
+            file=sys.stderr,
+        )
     if hasattr(data, "summaries"):  # a user's own module need not have them
         for summary in data.summaries():
             print(summary.line(), file=sys.stderr)

@@ -1,12 +1,14 @@
-"""Whether data that a run was trained on are cut into other splits: rows of its training could be in a test.
+"""Whether data that a run was trained on come into a test, cut into other splits or among other files.
 
 Torch is not needed.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from seqlab.config.paths import without_places
+from seqlab.config.paths import PathKind, path_values, without_places
+from seqlab.files import matches
 from seqlab.run.inputs import FileHashes, data_differences
 
 BY_TIME: Final = ("test_steps", "validation_steps")
@@ -41,13 +43,40 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
         return []
     if _choices(without_places(record["config"])) != _choices(without_places(config)):
         return []
-    files = [entry for entry in record.get("data_files") or () if entry["key"] not in _NO_ROWS]
     has_same_paths = _choices(record["config"]) == _choices(config)
-    if not files:
+    if not _files_of_rows(record):
         return names if has_same_paths else []
-    if not data_differences({**record, "data_files": files}, hashes or FileHashes(), config):
+    if _has_same_content(record, config, hashes or FileHashes()):
         return names
     return [name for name in names if name in rows and has_same_paths]
+
+
+def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> list[str]:
+    """The files of other data's test, or of rows to be cut, that have the content of a file of a run's training.
+
+    Series, which are cut by time one by one, may be the training's own.
+
+    Args:
+        record: the fields of the run's ``run.json``.
+        config: another configuration, with absolute paths.
+        hashes: the hashes of files.
+    """
+    entries = [entry for entry in record.get("data_files") or () if entry["key"] in ("data.path", "data.train")]
+    is_same = _choices(without_places(record["config"])) == _choices(without_places(config))
+    if BY_TIME[0] in config["data"] or (is_same and _has_same_content(record, config, hashes)):
+        return []
+    trained = {entry["sha256"] for entry in entries}
+    given = [value for value in path_values(config) if value.key in ("data.path", "data.test")]
+    files = [str(file) for value in given if value.kind is PathKind.FILES for file in matches(value.path)]
+    return [file for file in files if trained and os.path.isfile(file) and hashes.sha256(file) in trained]
+
+
+def _has_same_content(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> bool:
+    return not data_differences({**record, "data_files": _files_of_rows(record)}, hashes, config)
+
+
+def _files_of_rows(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [entry for entry in record.get("data_files") or () if entry["key"] not in _NO_ROWS]
 
 
 def _choices(config: Mapping[str, Any]) -> list[Any]:

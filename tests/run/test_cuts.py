@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from seqlab.run.cuts import other_cut
+from seqlab.run.cuts import files_of_training, other_cut
 from seqlab.run.inputs import FileHashes, describe_files
 
 LABELLED = {"_target_": "seqlab.data.labelled_data", "split": [0.8, 0.1, 0.1], "split_seed": 0, "ignore_label": None}
@@ -68,3 +68,16 @@ def test_who_speaks_in_the_test_is_a_cut_of_the_digits_alone():
     for target, changed in (("spoken_digits_data", ["speaker"]), ("recordings_data", [])):
         data = {"_target_": f"seqlab.data.{target}", "speaker": None}
         assert other_cut({"config": {"data": data}}, {"data": {**data, "speaker": "theo"}}) == changed
+
+
+def test_files_of_the_training_among_other_data_are_named(folder):
+    rows, copy, other = (str(folder / f"{name}.csv") for name in ("rows", "copy", "other"))
+    record = record_of({**LABELLED, "path": rows})
+
+    def named(**data):
+        return files_of_training(record, {"data": {**LABELLED, **data}}, FileHashes())
+
+    assert named(path=[copy, other]) == named(train=other, validation=other, test=copy) == [copy]
+    assert named(path=copy) == named(path=other) == named(train=rows, test=other) == []
+    series = {"data": {**SERIES, "path": [rows, other]}}
+    assert files_of_training(record_of({**SERIES, "path": rows}), series, FileHashes()) == []

@@ -119,7 +119,7 @@ def test_evaluation_is_over_every_text_and_the_record_keeps_the_best_by_accuracy
     assert best == pytest.approx(record.fields["metrics"]["val/accuracy"])
 
 
-def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path, table):
+def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path, table, capsys):
     run_here(tmp_path / "run", *of_table(table, "trainer.max_epochs=2", "logger=none"))
     first = evaluate(tmp_path / "run", [])
     assert first == read_record(tmp_path / "run")["metrics"]
@@ -130,6 +130,9 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     (tmp_path / "other.csv").write_text("text,label\n" + "z z,second\nb a,first\n" * 20)
     other = evaluate(tmp_path / "run", [f"data.path={tmp_path / 'other.csv'}", "data.split_seed=5"])
     assert other.keys() == first.keys() and other != first
+    assert "rows of its training" not in capsys.readouterr().err
+    evaluate(tmp_path / "run", [f"data.path=[{copy},{tmp_path / 'other.csv'}]"])
+    assert "copy.csv: rows of its training may be in this test" in capsys.readouterr().err
     (tmp_path / "wrong.csv").write_text("text,label\n" + "b a,third\n" * 20)
     with pytest.raises(InputError, match=r"wrong.csv:\d+: no class of the train split occurs in training"):
         evaluate(tmp_path / "run", [f"data.path={tmp_path / 'wrong.csv'}"])
