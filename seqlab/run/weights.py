@@ -11,8 +11,10 @@ from seqlab.data import Spec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.run import load
-from seqlab.run.cuts import other_cut
+from seqlab.run.code import short_path
+from seqlab.run.cuts import files_of_training, other_cut
 from seqlab.run.folder import RunFolder
+from seqlab.run.inputs import FileHashes
 from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
@@ -53,7 +55,13 @@ def load_initial_weights(
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
     _check_vocabularies(run, vocabularies, _INPUT_VECTORS in fitting)
     warn_of_other_classes(run.spec, spec)
-    if changed := other_cut(run.record, config):
+    hashes = FileHashes()
+    if known := files_of_training(run.record, config, hashes):
+        log.warning(
+            "init_from %s was trained on %s: rows of its training may be in this run's test",
+            *(run_dir, ", ".join(map(short_path, known[:_MAX_NAMED]))),
+        )
+    if changed := other_cut(run.record, config, hashes):
         log.warning(
             "init_from %s was trained on the same data cut otherwise (other data.%s): it may have been trained on rows "
             "of this run's test",

@@ -155,14 +155,22 @@ def test_a_run_begins_with_anothers_weights_where_they_fit(tmp_path, text_file, 
 
 
 def test_a_run_is_told_whose_test_may_hold_rows_that_trained_its_first_weights(tmp_path, text_file, short, caplog):
-    for name, split in (("same", "[0.9,0.05,0.05]"), ("other", "[0.5,0.25,0.25]")):
-        overrides = overrides_of(text_file, "trainer.max_steps=1", f"data.split={split}", f"data.vocabulary={short}")
+    more = tmp_path / "more.txt"
+    more.write_text(text_file.read_text() + "\n")
+    for name, change in (
+        ("same", "seed=2"),
+        ("other", "data.split=[0.5,0.25,0.25]"),
+        ("more", f"data.path=[{more},{text_file}]"),
+    ):
+        overrides = [*overrides_of(text_file, "trainer.max_steps=1", f"data.vocabulary={short}"), change]
         config = resolve_init_from(config_of(*overrides, f"init_from={short}"))
         caplog.clear()
         with start_run(tmp_path / name, config) as claim:
             training.execute(claim)
         told = "trained on the same data cut otherwise (other data.split)" in caplog.text
         assert told is (name == "other")
+        told = f"was trained on {text_file}: rows of its training may be in this run's test" in caplog.text
+        assert told is (name == "more")
 
 
 def test_a_run_that_begins_with_anothers_weights_keeps_the_statistics_of_its_own_data(tmp_path, caplog):
