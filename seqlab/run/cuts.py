@@ -52,8 +52,9 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
 
 
 def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> list[str]:
-    """The files of other data's test, or of rows to be cut, that have the content of a file of a run's training.
+    """The files of a test, or of rows to be cut, with rows of a run's training.
 
+    They have the content of a file that it read, or are that file, changed: other rows beside them move the cut.
     Series, which are cut by time one by one, may be the training's own.
 
     Args:
@@ -65,10 +66,12 @@ def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hash
     is_same = _choices(without_places(record["config"])) == _choices(without_places(config))
     if BY_TIME[0] in config["data"] or (is_same and _has_same_content(record, config, hashes)):
         return []
-    trained = {entry["sha256"] for entry in entries}
+    contents = {entry["sha256"] for entry in entries}
+    paths = {os.path.realpath(entry["path"]) for entry in entries}
     given = [value for value in path_values(config) if value.key in ("data.path", "data.test")]
     files = [str(file) for value in given if value.kind is PathKind.FILES for file in matches(value.path)]
-    return [file for file in files if trained and os.path.isfile(file) and hashes.sha256(file) in trained]
+    there = [file for file in files if entries and os.path.isfile(file)]
+    return [file for file in there if os.path.realpath(file) in paths or hashes.sha256(file) in contents]
 
 
 def _has_same_content(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> bool:

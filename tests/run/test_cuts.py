@@ -79,5 +79,8 @@ def test_files_of_the_training_among_other_data_are_named(folder):
 
     assert named(path=[copy, other]) == named(train=other, validation=other, test=copy) == [copy]
     assert named(path=copy) == named(path=other) == named(train=rows, test=other) == []
+    with open(rows, "a") as stream:
+        stream.write("c d,no\n")
+    assert named(path=rows) == [rows] and named(train=rows, validation=copy, test=other) == []
     series = {"data": {**SERIES, "path": [rows, other]}}
     assert files_of_training(record_of({**SERIES, "path": rows}), series, FileHashes()) == []
