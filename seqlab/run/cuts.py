@@ -20,6 +20,7 @@ _CUTS: Final = (  # which of their rows are in which split; a row that is left o
     *("ignore_label", "skip_empty", "skip_unlabelled", "max_words"),
 )
 _CUTS_OF: Final = {"seqlab.data.spoken_digits_data": ("speaker",)}  # elsewhere a column's name
+_CUT: Final = "cut"  # in place of the name of a data set's split
 _NO_ROWS: Final = (None, "data.vocabulary", "data.vectors")  # keys of files without rows to cut; None: by no key
 
 
@@ -39,6 +40,10 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
     target = str(one.get("_target_"))
     rows = (*_CUTS, *_CUTS_OF.get(target, ()))
     names = [name for name in (*rows, *BY_TIME) if name in one and name in other and one[name] != other[name]]
+    new_cuts = [name for name in ("validation", "test") if other.get(name) == _CUT and one.get(name) != _CUT]
+    if new_cuts:  # from the training split of a data set that has such a split, or was cut by default
+        rows, names = (*rows, *new_cuts), [*names, *new_cuts]
+        config = {**config, "data": {**other, **{name: one.get(name) for name in new_cuts}}}
     if not names or not target.startswith("seqlab.data."):
         return []
     if _choices(without_places(record["config"])) != _choices(without_places(config)):
@@ -52,7 +57,7 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
 
 
 def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> list[str]:
-    """The files of a test, or of rows to be cut, with rows of a run's training.
+    """The files of a test, or of rows to be cut, with rows of a run's training; or the split of a data set.
 
     They have the content of a file that it read, or are that file, changed: other rows beside them move the cut.
     Series, which are cut by time one by one, may be the training's own.
@@ -62,6 +67,10 @@ def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hash
         config: another configuration, with absolute paths.
         hashes: the hashes of files.
     """
+    one, other = record["config"]["data"], config["data"]
+    if _data_set(one) is not None and _data_set(one) == _data_set(other):
+        trained = one.get("train") or "train"
+        return [f"the split {trained}"] if other.get("test") == trained else []
     entries = [entry for entry in record.get("data_files") or () if entry["key"] in ("data.path", "data.train")]
     is_same = _choices(without_places(record["config"])) == _choices(without_places(config))
     if BY_TIME[0] in config["data"] or (is_same and _has_same_content(record, config, hashes)):
@@ -72,6 +81,13 @@ def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hash
     files = [str(file) for value in given if value.kind is PathKind.FILES for file in matches(value.path)]
     there = [file for file in files if entries and os.path.isfile(file)]
     return [file for file in there if os.path.realpath(file) in paths or hashes.sha256(file) in contents]
+
+
+def _data_set(data: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What names a data set of the Hub; None for data of files."""
+    is_hub = data.get("_target_") == "seqlab.data.hub_data"
+    name = data.get("path" if is_hub else "hub")
+    return (name, data.get("name"), data.get("data_files")) if isinstance(name, str) else None
 
 
 def _has_same_content(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> bool:

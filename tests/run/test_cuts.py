@@ -84,3 +84,13 @@ def test_files_of_the_training_among_other_data_are_named(folder):
     assert named(path=rows) == [rows] and named(train=rows, validation=copy, test=other) == []
     series = {"data": {**SERIES, "path": [rows, other]}}
     assert files_of_training(record_of({**SERIES, "path": rows}), series, FileHashes()) == []
+
+
+def test_a_split_that_is_cut_from_the_training_split_of_a_data_set_is_a_cut_and_another_split_is_none():
+    data = {"_target_": "seqlab.data.labelled_data", "hub": "imdb", "train": None, "test": None, "split_seed": 0}
+    record = {"config": {"data": data}}
+    for test, cut, named in (("cut", ["test"], []), ("unsupervised", [], []), ("train", [], ["the split train"])):
+        config = {"data": {**data, "test": test}}
+        assert other_cut(record, config) == cut
+        assert files_of_training(record, config, FileHashes()) == named
+        assert files_of_training(record, {"data": {**config["data"], "hub": "other"}}, FileHashes()) == []
