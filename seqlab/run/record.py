@@ -208,7 +208,7 @@ def _check_fields(path: Path, fields: dict[str, Any]) -> None:
             raise _DamagedError(f"{path}: {name}: expected an object, got {type(fields[name]).__name__}")
     fields.setdefault("resumes", 0)
     fields.setdefault("device", None)
-    for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error"):
+    for name in ("config_hash", "started_at", "ended_at", "checkpoint", "data_hash", "error", "reads"):
         _check_kind(path, name, fields.setdefault(name, None), str, "a text")
     for name in ("code", "data_files", "places", "seqlab_git"):
         _check_kind(path, name, fields.setdefault(name, None), list if name == "data_files" else dict, "an object")

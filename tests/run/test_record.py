@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from seqlab.errors import InputError
+from seqlab.report.collect import collect, speed_unit
 from seqlab.run import provenance
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.provenance import this_process
@@ -130,6 +131,8 @@ def test_a_record_of_before_is_read(tmp_path):
     record = read_record(write_old(tmp_path))
     assert record["metrics"]["test/loss"] == 1.5 and record["metrics"]["val/loss"] != record["metrics"]["val/loss"]
     assert (record["status"], record["config"], record["git"]["commit"]) == ("completed", {"seed": 1}, "a" * 40)
+    (run,), _ = collect([tmp_path])
+    assert (run.tokens_per_second, run.reads, speed_unit([run])) == (5.0, "", "tokens/s")
 
 
 def test_one_of_before_that_says_running_is_looked_up_by_its_process_alone(tmp_path):
