@@ -52,6 +52,8 @@ def by_autograd(model, loss, name):
 
 
 class LearnedStart(GRUCell):
+    """A cell whose initial state is trained."""
+
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size)
         self.start = nn.Parameter(torch.randn(hidden_size))

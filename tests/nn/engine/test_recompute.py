@@ -21,6 +21,7 @@ from seqlab.nn.engine import loop
 from tests.models import of_cell
 from tests.nn.agreement import RAGGED, assert_same, batch, results
 from tests.nn.covering import covering
+from tests.nn.memory import kept_bytes
 
 
 class LearnedStart(LSTMCell):
@@ -86,21 +87,6 @@ def test_a_learned_initial_state_and_both_directions_train_the_same(backend):
         found.append([output, *torch.autograd.grad(loss, list(layer.parameters()))])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-
-
-def kept_bytes(layer, x):
-    sizes, own = {}, {each.untyped_storage().data_ptr() for each in (x, *layer.parameters())}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = layer(x)  # alive, so that no address is used twice
-    assert kept[0].requires_grad
-    return sum(sizes.values())
 
 
 @pytest.mark.parametrize("backend", ["scan", "loop", "native"])

@@ -19,21 +19,13 @@ from seqlab.nn import (
 )
 from seqlab.nn.layers.order import resets_in_order
 from seqlab.nn.state import map_state, reset_rows
+from tests.nn.bptt import LearnedStart
 from tests.nn.covering import covering
 
 LENGTHS = torch.tensor([7, 0, 1, 5])
 IS_FIRST = torch.tensor(
     [[0, 0, 1, 1, 0, 0, 1], [1, 0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 1, 1]]
 ).bool()  # one after another, at the first step, at the last, past the end
-
-
-class LearnedStart(GRUCell):
-    def __init__(self, input_size, hidden_size):
-        super().__init__(input_size, hidden_size)
-        self.start = nn.Parameter(torch.randn(hidden_size))
-
-    def initial_state(self, batch_size, *, like):
-        return (self.start.to(like).expand(batch_size, -1),)
 
 
 def segments_of(flags, length):

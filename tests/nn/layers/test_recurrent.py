@@ -11,15 +11,7 @@ from torch.nn.utils import parametrize
 from seqlab.nn import Bidirectional, GRUCell, LSTMCell, Recurrent
 from seqlab.nn.layers.order import flip_valid
 from seqlab.nn.state import reset_rows
-
-
-class LearnedStart(GRUCell):
-    def __init__(self, input_size, hidden_size):
-        super().__init__(input_size, hidden_size)
-        self.start = nn.Parameter(torch.randn(hidden_size))
-
-    def initial_state(self, batch_size, *, like):
-        return (self.start.to(like).expand(batch_size, -1),)
+from tests.nn.bptt import LearnedStart
 
 
 @pytest.mark.parametrize("backend", ["loop", "native"])

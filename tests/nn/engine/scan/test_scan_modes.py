@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 from seqlab.nn import GatedCell, GRUCell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, Recurrent
 from seqlab.nn.engine.scan.program import Program
 from tests.nn.agreement import RAGGED, assert_agrees, batch, results
+from tests.nn.memory import kept_bytes
 
 pytestmark = pytest.mark.usefixtures("either")
 
@@ -19,22 +20,6 @@ def autocast():
 
 def checkpointed():
     return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
-
-
-def kept_bytes(layer, x, state=None):
-    """How much a forward pass saves for the backward pass, beside its inputs and parameters."""
-    sizes, own = {}, {each.untyped_storage().data_ptr() for each in (x, *layer.parameters())}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = layer(x, state)
-    assert kept[0].requires_grad
-    return sum(sizes.values())
 
 
 def test_without_gradients_nothing_is_kept(monkeypatch, either):
