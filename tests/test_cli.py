@@ -158,6 +158,7 @@ def test_evaluate_on_another_text_keeps_the_runs_vocabulary(tmp_path, text_file,
         (["train", "-m", "hydra.sweeper.fresh_seed=[4]"], "did you mean hydra.sweeper.fresh_seeds?"),
         (["train", "model.cell=[lstm,gru"], "a [ is not closed by a ]"),
         (["train", "data=hello", "data.batch_size=???"], "data.batch_size: a value is needed"),
+        (["train", "data=text", "data.split=[0.9,???,0.05]"], "data.split[1]: a value is needed"),
         (
             ["train", "data=hello", "data.batch_size=???", "data.eval_batch_size=${data.batch_size}"],
             "seqlab: data.batch_size: a value is needed",
