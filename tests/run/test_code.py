@@ -1,5 +1,6 @@
 """The user's own code that a run loads: listed, hashed as it was executed, copied, compared without an import."""
 
+import colorsys
 import importlib
 import os
 import py_compile
@@ -65,6 +66,16 @@ def test_own_modules_of_any_kind_are_listed_and_nothing_that_is_installed(projec
     copy_code(project / "run", files.values())
     copies = {str(path.relative_to(project / "run" / "code")) for path in (project / "run" / "code").rglob("*.*")}
     assert copies == {"bare.pyc", "package/__init__.py", "package/inner/cells.py", "zipped.py"}
+
+
+def test_a_module_of_ones_own_that_takes_the_place_of_a_library_is_listed(project, monkeypatch):
+    assert "colorsys" not in {file.module for file in loaded_files()}  # a look at Python's own, which is remembered
+    (project / "colors.py").write_text("number = 1\n")
+    importlib.import_module("colors")
+    monkeypatch.setitem(sys.modules, "colorsys", colorsys)
+    assert "colors" in {file.module for file in loaded_files()}
+    monkeypatch.setitem(sys.modules, "colorsys", sys.modules.pop("colors"))
+    assert "colors" in {file.module for file in loaded_files()}
 
 
 def test_packages_that_pip_put_into_a_folder_are_installed(project):
