@@ -305,5 +305,6 @@ def test_a_lightning_module_that_is_no_task_is_refused_in_one_line(name, monkeyp
     monkeypatch.setenv("SEQLAB_ALLOW", __name__)
     config = config_of("experiment=hello", f"task._target_={__name__}.{name}")
     with pytest.raises(InputError, match=rf"task \({__name__}\.{name}\) is no seqlab\.tasks\.SequenceTask"):
-        build.check_parts(config)
+        build.check_parts(config)  # of a class, before any data is read
+        assert name == "make_no_task"
         build.build_task(config, SPEC, torch.nn.Linear(1, 1))

@@ -138,6 +138,15 @@ def test_words_are_known_that_only_an_earlier_question_of_a_cut_story_reads(tmp_
     assert "ann" not in read and "ran" not in read and "bob" not in read and "left" not in read
 
 
+def test_a_sentence_that_two_cut_stories_keep_counts_once(tmp_path):
+    story = "1 Ann left.\n2 Bob slept.\n3 Who slept?\tBob\n4 Eve ran.\n5 Who ran?\tEve\n"
+    files = [tmp_path / f"{split}.txt" for split in ("train", "validation", "test")]
+    for file in files:
+        file.write_text(story)
+    counts = {most: answer_data(*files, max_sentences=2, min_frequency=most).vocabulary.tokens for most in (2, 3)}
+    assert "slept" in counts[2] and "slept" not in counts[3]  # in the sentence, which both stories keep, and a question
+
+
 def test_a_sentence_is_told_from_another_that_begins_like_it():
     data = AnswerData(Rows(TWO))
     batch = EncodedStories(TWO, data.vocabulary, "rows").batch([2, 0], torch.zeros(2, dtype=torch.int64).numpy())
