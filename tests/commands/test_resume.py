@@ -49,7 +49,9 @@ def test_a_completed_run_goes_on_as_a_new_one_in_a_folder_beside(tmp_path, compl
     new = RunFolder(tmp_path / "run+max_epochs=60").state().record
     assert new["config"]["trainer"]["max_epochs"] == 60 and new["parent"]["run"] == str(run_dir)
     assert new["overrides"] == [*HELLO, "trainer.max_epochs=60"]
-    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "run+max_epochs=60")
+    said, *_, last = capsys.readouterr().out.splitlines()
+    assert said == f"{run_dir} has completed; it goes on as a new run in {last}"
+    assert last == str(tmp_path / "run+max_epochs=60")
     assert sorted((path, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()) == before
     assert resume(run_dir, ["trainer.max_epochs=60"], []) == 0  # again: it is there
     assert len(completing) == 1 and "is complete already" in capsys.readouterr().out
