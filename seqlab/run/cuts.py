@@ -36,6 +36,7 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
         config: another configuration, with absolute paths.
         hashes: the hashes of files.
     """
+    config = _without_own_test(record, config)
     one, other = record["config"]["data"], config["data"]
     target = str(one.get("_target_"))
     rows = (*_CUTS, *_CUTS_OF.get(target, ()))
@@ -71,16 +72,35 @@ def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hash
     if _data_set(one) is not None and _data_set(one) == _data_set(other):
         trained = one.get("train") or "train"
         return [f"the split {trained}"] if other.get("test") == trained else []
-    entries = [entry for entry in record.get("data_files") or () if entry["key"] in ("data.path", "data.train")]
-    is_same = _choices(without_places(record["config"])) == _choices(without_places(config))
-    if BY_TIME[0] in config["data"] or (is_same and _has_same_content(record, config, hashes)):
+    entries = [entry for entry in record.get("data_files") or () if _is_of(entry["key"], "path", "train")]
+    as_cut = _without_own_test(record, config)
+    is_same = _choices(without_places(record["config"])) == _choices(without_places(as_cut))
+    is_same = is_same and _has_same_content(record, as_cut, hashes)
+    if BY_TIME[0] in config["data"] or (is_same and as_cut is config):
         return []
     contents = {entry["sha256"] for entry in entries}
     paths = {os.path.realpath(entry["path"]) for entry in entries}
-    given = [value for value in path_values(config) if value.key in ("data.path", "data.test")]
+    tests = ("test",) if is_same else ("path", "test")  # of the same set, all that is tested is the test of its own
+    given = [value for value in path_values(config) if _is_of(value.key, *tests)]
     files = [str(file) for value in given if value.kind is PathKind.FILES for file in matches(value.path)]
     there = [file for file in files if entries and os.path.isfile(file)]
     return [file for file in there if os.path.realpath(file) in paths or hashes.sha256(file) in contents]
+
+
+def _without_own_test(record: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration in which a set has no other test beside it than the run had: so it is cut as the run's.
+
+    Where there is no such test, it is the configuration itself.
+    """
+    one, other = record["config"]["data"], config["data"]
+    if other.get("path") is None or other.get("test") in (None, one.get("test")) or _data_set(other) is not None:
+        return config
+    return {**config, "data": {**other, "test": one.get("test")}}
+
+
+def _is_of(key: str, *names: str) -> bool:
+    """Whether a dotted key is of an option of ``data`` with one of these names, such as data.path.source of "path"."""
+    return key.split(".")[1:2] in [[name] for name in names]
 
 
 def _data_set(data: Mapping[str, Any]) -> tuple[Any, ...] | None:

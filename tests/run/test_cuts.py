@@ -86,6 +86,26 @@ def test_files_of_the_training_among_other_data_are_named(folder):
     assert files_of_training(record_of({**SERIES, "path": rows}), series, FileHashes()) == []
 
 
+def test_a_test_of_its_own_beside_the_set_leaves_its_cut_as_it_is(folder):
+    rows, copy, other = (str(folder / f"{name}.csv") for name in ("rows", "copy", "other"))
+    record = record_of({**LABELLED, "path": rows, "test": None})
+    given = {**LABELLED, "path": rows, "test": other}
+    assert other_cut(record, {"data": given}) == []
+    assert other_cut(record, {"data": {**given, "split_seed": 5}}) == ["split_seed"]
+    assert files_of_training(record, {"data": given}, FileHashes()) == []
+    assert files_of_training(record, {"data": {**given, "test": copy}}, FileHashes()) == [copy]
+    assert files_of_training(record, {"data": {**given, "path": copy}}, FileHashes()) == []
+    assert files_of_training(record, {"data": {**given, "path": [copy, other]}}, FileHashes()) == [copy]
+
+
+def test_a_side_of_parallel_text_is_a_file_of_the_training(folder):
+    rows, copy, other = (str(folder / f"{name}.csv") for name in ("rows", "copy", "other"))
+    data = {"_target_": "seqlab.data.parallel_data", "path": {"source": rows, "target": other}, "test": None}
+    record = {"config": {"data": data}, "data_files": describe_files([rows, other], {"data": data}, FileHashes())}
+    config = {"data": {**data, "path": {"source": other, "target": copy}}}
+    assert files_of_training(record, config, FileHashes()) == [other, copy]
+
+
 def test_a_split_that_is_cut_from_the_training_split_of_a_data_set_is_a_cut_and_another_split_is_none():
     data = {"_target_": "seqlab.data.labelled_data", "hub": "imdb", "train": None, "test": None, "split_seed": 0}
     record = {"config": {"data": data}}

@@ -133,6 +133,12 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     assert "rows of its training" not in capsys.readouterr().err
     evaluate(tmp_path / "run", [f"data.path=[{copy},{tmp_path / 'other.csv'}]"])
     assert "copy.csv: rows of its training may be in this test" in capsys.readouterr().err
+    beside = evaluate(tmp_path / "run", [f"data.test={tmp_path / 'other.csv'}"])  # the whole file
+    assert {name for name in first if beside[name] == first[name]} == {name for name in first if name[:4] == "val/"}
+    told = capsys.readouterr().err
+    assert "test: 40 rows" in told and "rows of its training" not in told
+    with pytest.raises(InputError, match=r"data\.split_seed=5: .* rows in the test that the model was trained on"):
+        evaluate(tmp_path / "run", [f"data.test={tmp_path / 'other.csv'}", "data.split_seed=5"])
     (tmp_path / "wrong.csv").write_text("text,label\n" + "b a,third\n" * 20)
     with pytest.raises(InputError, match=r"wrong.csv:\d+: no class of the train split occurs in training"):
         evaluate(tmp_path / "run", [f"data.path={tmp_path / 'wrong.csv'}"])

@@ -8,7 +8,8 @@ from typing import Protocol
 from seqlab.data.core.cut import few
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.formats.babi import StoryQuestion, read_babi
-from seqlab.data.formats.paths import Files, FileSource, check_distinct, expand_paths
+from seqlab.data.formats.paths import Files, check_distinct, expand_paths
+from seqlab.data.formats.sources import FileSource
 from seqlab.errors import InputError
 
 VALIDATION_SHARE = 0.1

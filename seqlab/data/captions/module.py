@@ -14,6 +14,7 @@ from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.ragged import Ragged
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.data.vocabulary.choice import saved_vocabulary, vocabulary_of
@@ -115,7 +116,7 @@ class CaptionData(ExampleData):
             if split != "train":
                 notes.append(f"{counted(len(new), 'descriptions')} that training lacks")
             counts = {"pictures": len(rows), "descriptions": sum(len(row.texts) for row in rows)}
-            summaries.append(SplitSummary(split, counts, notes=tuple(notes)))
+            summaries.append(SplitSummary(split, counts, left_out_of(self.source, split), notes=tuple(notes)))
         return summaries
 
     @cached_property

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.captions.pictures import read_picture
-from seqlab.data.core.cut import Cut, cut_rows
-from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.cut import Cut
+from seqlab.data.core.reading import Reading
 from seqlab.data.formats.number_columns import is_missing, written_columns
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.separators import Writing
+from seqlab.data.formats.sources import FileRows
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -50,7 +51,7 @@ class PictureSource(Protocol):
         """The pictures of "train", "validation" or "test"."""
 
 
-class Pictures(FileSource, RowSource[Described]):
+class Pictures(FileRows[Described]):
     """Pictures with descriptions: a table of both, or a file in the form of COCO's captions.
 
     A table has a row for each description, and names the picture relative to its own folder. A json file has "images"
@@ -70,6 +71,8 @@ class Pictures(FileSource, RowSource[Described]):
     Raises:
         InputError: as other sources of files; on first use: a picture cannot be read, or a description is empty.
     """
+
+    unit = "pictures"
 
     def __init__(
         self,
@@ -95,12 +98,13 @@ class Pictures(FileSource, RowSource[Described]):
         self.picture_size = sizes
         cut.check_use("path" in self._files)
 
-    def _read_splits(self) -> dict[str, Reading[Described]]:
-        rows = {name: [each for file in files for each in self._rows(file)] for name, files in self._files.items()}
-        if "path" in rows:
-            same = (lambda row: row.values.tobytes()) if self._cut.split_unique else None
-            rows = cut_rows(rows["path"], self._cut.split, self._cut.split_seed, str(self), "pictures", same)
-        return {split: Reading(list(each)) for split, each in rows.items()}
+    def _key(self, row: Described) -> Hashable:
+        return row.values.tobytes()
+
+    def _read_files(self) -> dict[str, Reading[Described]]:
+        return {
+            name: Reading([row for file in files for row in self._rows(file)]) for name, files in self._files.items()
+        }
 
     def _rows(self, file: Path) -> list[Described]:
         folder = self._folder or file.parent

@@ -15,13 +15,14 @@ from seqlab.data.core.cut import Cut
 from seqlab.data.core.folds import Folds
 from seqlab.data.core.inputs import flat
 from seqlab.data.core.labels import LabelNames, strip_label
-from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.reading import Reading
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.bases import BaseReading, strand_key
 from seqlab.data.formats.fasta import FastaRecord, read_fasta
 from seqlab.data.formats.ids import read_ids
 from seqlab.data.formats.number_columns import read_columns
-from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
+from seqlab.data.formats.paths import Files, Paths, expand_paths
+from seqlab.data.formats.sources import FileRows
 from seqlab.data.formats.tables import LabelledText
 from seqlab.errors import InputError
 
@@ -84,7 +85,7 @@ class FastaLabels:
         return None if match is None else match["label"] if "label" in pattern.groupindex else match[1]
 
 
-class FastaFiles(FileSource, RowSource[LabelledText]):
+class FastaFiles(FileRows[LabelledText]):
     """Labelled sequences of FASTA files.
 
     Files of one set are cut so that each split has its share of every class, or dealt into folds. With ``split_unique``
@@ -122,22 +123,22 @@ class FastaFiles(FileSource, RowSource[LabelledText]):
         self._labels, self._cut, self._folds, self._reading = labels, cut, folds, reading
         self._skip_empty, self._encoding, self._separator = skip_empty, encoding, separator
         cut.check_use("path" in self._files)
-        if folds.folds is not None and "path" not in self._files:
+        if folds.folds is not None and self._files.keys() != {"path"}:
             raise InputError(f"data.folds={folds.folds} is for rows that are cut, and each split has its own files")
 
     def files(self) -> list[Path]:
         """The files that are read."""
         return flat(self._files) + ([] if self._table is None else [self._table])
 
-    def _read_splits(self) -> dict[str, Reading[LabelledText]]:
+    def _read_files(self) -> dict[str, Reading[LabelledText]]:
         names = LabelNames(self._labels.label_pattern or self._labels.label)
         table = None if self._table is None else self._read_table(self._table, names)
         readings = {split: self._read(files, names, table) for split, files in self._files.items()}
         if table is not None:
             self._tell_of_unused(table)
-        if "path" not in readings:
-            return readings
-        whole = readings["path"]
+        return readings
+
+    def _cut_set(self, whole: Reading[LabelledText]) -> dict[str, Reading[LabelledText]]:
         if self._folds.folds is None:
             return cut_reading(whole, self._cut, str(self), same=self._same(whole))
         parts = self._folds.cut(whole.rows, str(self), self._same(whole), lambda row: row.label)

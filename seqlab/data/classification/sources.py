@@ -10,7 +10,8 @@ from seqlab.data.core.cut import Cut, cut_rows, few
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.reading import EmbeddedSource, Reading, RowSource
 from seqlab.data.core.summary import counted
-from seqlab.data.formats.paths import Files, FileSource, Paths, expand_paths
+from seqlab.data.formats.paths import Files, Paths, expand_paths
+from seqlab.data.formats.sources import FileRows, FileSource
 from seqlab.data.formats.tables import (
     LabelledText,
     TableFormat,
@@ -70,7 +71,7 @@ class TinySentiment(EmbeddedSource):
         return [LabelledText(text, label, f"sentence {i + 1}") for i, (text, label) in enumerate(rows)]
 
 
-class LabelledTables(FileSource, RowSource[LabelledText]):
+class LabelledTables(FileRows[LabelledText]):
     """Tables with a column of texts and a column of labels: csv, tsv, jsonl or parquet, by the file's ending.
 
     Unless ``form`` says otherwise, csv and tsv begin with a line of column names, and values may stand in double quotes
@@ -104,13 +105,16 @@ class LabelledTables(FileSource, RowSource[LabelledText]):
         if options and not any(is_separated(file, form) for file in self.files()):
             raise InputError(f"data.{options[0]} is for csv, tsv and their like, and {self} is none of them")
 
-    def _read_splits(self) -> dict[str, Reading[LabelledText]]:
+    def _cut_set(self, whole: Reading[LabelledText]) -> dict[str, Reading[LabelledText]]:
+        return cut_reading(whole, self._cut, str(self))
+
+    def _read_files(self) -> dict[str, Reading[LabelledText]]:
         names = LabelNames(self._form.label)
         surrogates: list[tuple[str, int]] = []  # places, and how many each has
         readings = {name: self._read(files, names, surrogates) for name, files in self._files.items()}
         warn_of_surrogates(str(self), surrogates)
         warn_of_unused(self._ignored, [reading.left_out for reading in readings.values()])
-        return cut_reading(readings["path"], self._cut, str(self)) if "path" in readings else readings
+        return readings
 
     def _read(
         self, files: Sequence[Path], names: LabelNames, surrogates: list[tuple[str, int]]

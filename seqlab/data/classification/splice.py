@@ -11,7 +11,8 @@ from seqlab.data.core.folds import Folds
 from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.reading import EmbeddedSource, Reading, RowSource
 from seqlab.data.formats.bases import CODES, BaseReading, strand_key
-from seqlab.data.formats.paths import FileSource, expand_paths
+from seqlab.data.formats.paths import expand_paths
+from seqlab.data.formats.sources import FileSource
 from seqlab.data.formats.tables import LabelledText
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError

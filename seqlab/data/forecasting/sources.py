@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.series import Series, SeriesFormat, feature_names, read_series, warn_of_equal_ids
+from seqlab.data.formats.sources import FileSource
 from seqlab.errors import InputError
 
 

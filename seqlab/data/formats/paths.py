@@ -3,12 +3,11 @@
 import logging
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from seqlab.data.core.inputs import flat
 from seqlab.data.core.summary import agree
 from seqlab.errors import InputError
 from seqlab.files import matches
@@ -135,13 +134,16 @@ Sides = Mapping[str, Paths | None]
 class Files:
     """Which files are read: those of one set, which is cut into three splits, or those of each split.
 
+    A test of its own may stand beside one set. It is the test then, and that of the set is left out: so a run can be
+    evaluated on another file, whole, while its training and its validation stay what they were.
+
     Each field is a file, a pattern or a list of these; for parallel text, a mapping of "source" and "target" to such.
 
     Args:
         path: the files of one set.
         train: the files of the training split; then ``validation`` and ``test`` are needed too.
         validation: the files of the validation split.
-        test: the files of the test split.
+        test: the files of the test split, also beside ``path``.
 
     Example:
         >>> Files.of("a.csv") == Files(path="a.csv"), Files(train="a.csv", test="b.csv").named()
@@ -164,7 +166,7 @@ class Files:
         return {name: value for name, value in values.items() if value}
 
     def expanded(self, what: str, elsewhere: str = "") -> dict[str, list[Path]]:
-        """The files of "path", or those of each of the three splits.
+        """The files of "path" and, if given, of "test"; or those of each of the three splits.
 
         Args:
             what: what the files hold, for messages.
@@ -175,7 +177,7 @@ class Files:
                 splits.
         """
         named = self.named()
-        whole = named.keys() in ({"path"}, {"train", "validation", "test"})
+        whole = is_complete(named)
         files = {}
         if whole or "path" in named:
             files = {name: expand_paths(value, f"data.{name}") for name, value in named.items()}
@@ -184,22 +186,17 @@ class Files:
             names = " and ".join(f"data.{name}" for name in named) or "no file"
             raise InputError(
                 f"{what}: {names} given; "
-                f"give data.path=FILE, or all of data.train=, data.validation= and data.test={elsewhere}"
+                f"give data.path=FILE, alone or with data.test=FILE, or all of data.train=, data.validation= and "
+                f"data.test={elsewhere}"
             )
         return files
 
 
-class FileSource:
-    """A source that reads files: it has ``__str__`` and ``files()``.
+def is_complete(names: Collection[str]) -> bool:
+    """Whether files of these names make three splits.
 
-    A subclass sets ``_files``, the files of "path" or of each split, by :meth:`Files.expanded`.
+    Example:
+        >>> is_complete(["path"]), is_complete(["path", "test"]), is_complete(["train", "test"])
+        (True, True, False)
     """
-
-    _files: Mapping[str, Sequence[Any]]
-
-    def __str__(self) -> str:
-        return ", ".join(str(file) for files in self._files.values() for file in files[:3])
-
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return flat(self._files)
+    return set(names) in ({"path"}, {"path", "test"}, {"train", "validation", "test"})

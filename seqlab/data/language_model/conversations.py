@@ -13,7 +13,8 @@ from seqlab.data.core.pieces import Piece
 from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.core.summary import equal_rows
 from seqlab.data.formats.markup import warn_of_markup
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.formats.sources import FileSource
 from seqlab.data.formats.tables import ending_of
 from seqlab.data.formats.text import codec_name, read_lines
 from seqlab.errors import InputError
@@ -106,6 +107,11 @@ class Dialogues(FileSource, _Conversations):
         self._files = Files.of(files).expanded("conversations")
         self._shares, self._encoding = check_fractions(split), codec_name(encoding)
 
+    def notes(self, split: str) -> tuple[str, ...]:
+        """What is said of a split in its summary."""
+        own = self.left_out_for_test if split == "test" else None
+        return (*super().notes(split), *filter(None, [own]))
+
     @cached_property
     def _conversations(self) -> dict[str, list[Turns]]:  # type: ignore[override]
         read = {name: [each for file in files for each in self._of(file)] for name, files in self._files.items()}
@@ -119,7 +125,7 @@ class Dialogues(FileSource, _Conversations):
                 raise InputError(
                     f"{self}: too few conversations to cut ({len(read['path'])}); the {split} split is empty"
                 )
-        return splits
+        return splits | {name: turns for name, turns in read.items() if name == "test"}
 
     def _of(self, file: Path) -> list[Turns]:
         ending = ending_of(file)

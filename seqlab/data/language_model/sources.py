@@ -10,7 +10,8 @@ from seqlab.data.core.cut import DEFAULT_SPLIT, check_fractions
 from seqlab.data.core.pieces import Piece, cut_text, positions_of_splits
 from seqlab.data.core.reading import EmbeddedSource
 from seqlab.data.formats.markup import warn_of_markup
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.formats.sources import FileSource
 from seqlab.data.formats.text import codec_name, read_documents
 from seqlab.errors import InputError
 
@@ -149,7 +150,7 @@ class TextFiles(FileSource):
     def notes(self, split: str) -> tuple[str, ...]:
         """The files of the split that are copies of a file of an earlier split, or, of one text, of one another."""
         first_with: dict[str, tuple[str, Path]] = {}
-        notes = []
+        notes = [self.left_out_for_test] if split == "test" and self.left_out_for_test else []
         for name, files in self._files.items():
             for file in files:
                 if not file.stat().st_size or (digest := self._digests.get(file)) is None:
@@ -162,7 +163,7 @@ class TextFiles(FileSource):
 
     def read(self, split: str) -> Iterator[Piece]:
         """The split's files in pieces of about a megabyte."""
-        if "path" not in self._files:
+        if split in self._files:
             return read_documents(self._files[split], self._encoding)
 
         def whole() -> Iterator[Piece]:

@@ -11,6 +11,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.options import check_whole_number
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.stream_data import StreamData, Windows
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows
 from seqlab.data.music.batch import MusicSpec, RollStream
@@ -92,7 +93,7 @@ class MusicData(StreamData):
                 notes.append(f"{counted(len(rolls) - len(self.pieces[split]), 'pieces')} of them transposed")
             if silent := int((steps.sum(1) == 0).sum()):
                 notes.append(f"{counted(silent, 'frames')} silent")
-            left_out = {"pieces of a single frame": self._short[split]}
+            left_out = {**left_out_of(self.source, split), "pieces of a single frame": self._short[split]}
             counts = {"pieces": len(rolls), "frames": len(steps)}
             summaries.append(SplitSummary(split, counts, left_out, notes=tuple(notes)))
         return summaries

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,8 @@ from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.reading import EmbeddedSource, Reading, RowSource
 from seqlab.data.formats.kinds import seems_to_be
 from seqlab.data.formats.midi import music21, read_midi, roll_of
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
+from seqlab.data.formats.sources import FileRows, FileSource
 from seqlab.errors import InputError
 
 PIANO = range(21, 109)
@@ -79,7 +80,7 @@ class PianoRolls(FileSource):
         return pieces
 
 
-class MidiFiles(FileSource, RowSource[Piece]):
+class MidiFiles(FileRows[Piece]):
     """A user's MIDI files, a piece each.
 
     Args:
@@ -91,20 +92,21 @@ class MidiFiles(FileSource, RowSource[Piece]):
         InputError: as other sources of files; on first use: a file is no MIDI file, or has no note.
     """
 
+    unit = "pieces"
+
     def __init__(self, files: Files | Paths = Files(), cut: Cut = Cut(), steps_per_quarter: int = 4) -> None:
         self._files = Files.of(files).expanded("MIDI files")
         self._cut, self.steps_per_quarter = cut, steps_per_quarter
         cut.check_use("path" in self._files)
 
-    def _read_splits(self) -> dict[str, Reading[Piece]]:
-        pieces = {
-            name: [Piece(str(file), read_midi(file, self.steps_per_quarter, PIANO)) for file in files]
+    def _key(self, row: Piece) -> Hashable:
+        return row.roll.tobytes()
+
+    def _read_files(self) -> dict[str, Reading[Piece]]:
+        return {
+            name: Reading([Piece(str(file), read_midi(file, self.steps_per_quarter, PIANO)) for file in files])
             for name, files in self._files.items()
         }
-        if "path" in pieces:
-            same = (lambda piece: piece.roll.tobytes()) if self._cut.split_unique else None
-            pieces = cut_rows(pieces["path"], self._cut.split, self._cut.split_seed, str(self), "pieces", same)
-        return {split: Reading(list(rows)) for split, rows in pieces.items()}
 
 
 class Chorales(EmbeddedSource, RowSource[Piece]):

@@ -14,6 +14,7 @@ from seqlab.data.core.drawn import Drawn, DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import shortened
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.formats.missing import check_missing, filled
@@ -129,7 +130,8 @@ class RegressionData(ExampleData):
                 notes += [f"constant: {shortened(constant)}"] if constant else []
             for name, values in zip(self.source.targets, targets.T, strict=True):
                 notes.append(f"{name} {values.mean():.4g} ± {values.std():.4g}")
-            summaries.append(SplitSummary(split, {"series": len(rows), "steps": steps}, notes=tuple(notes)))
+            counts = {"series": len(rows), "steps": steps}
+            summaries.append(SplitSummary(split, counts, left_out_of(self.source, split), notes=tuple(notes)))
         return summaries
 
 

@@ -1,6 +1,6 @@
 """Where sequences with a number each come from: a user's files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.core.cut import Cut, cut_rows
-from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.core.cut import Cut
+from seqlab.data.core.reading import Reading
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, feature_names, read_series, warn_of_equal_ids
+from seqlab.data.formats.sources import FileRows
 from seqlab.errors import InputError
 
 
@@ -45,7 +46,7 @@ class NumberedSource(Protocol):
         """The series of "train", "validation" or "test"."""
 
 
-class NumberedSeriesFiles(FileSource, RowSource[NumberedSeries]):
+class NumberedSeriesFiles(FileRows[NumberedSeries]):
     """Series in csv, tsv, parquet or npy, with a column of the number that is asked of each series.
 
     A row is a step. With ``form.id`` a file holds many series, in the long form; without it each file is one. A
@@ -62,6 +63,8 @@ class NumberedSeriesFiles(FileSource, RowSource[NumberedSeries]):
         InputError: no file, no target, a column with two uses, or an option is wrong; on first use: what
             :func:`read_series` refuses, or a series without its number or with two.
     """
+
+    unit = "series"
 
     def __init__(
         self,
@@ -101,11 +104,8 @@ class NumberedSeriesFiles(FileSource, RowSource[NumberedSeries]):
         """The names of the numbers of a frame."""
         return (*self.columns, TIME_GAP) if self.format.time_gaps else self.columns
 
-    def _read_splits(self) -> Mapping[str, Reading[NumberedSeries]]:
-        rows = {name: self._read_all(files) for name, files in self._files.items()}
-        if "path" in rows:
-            rows = cut_rows(rows["path"], self._cut.split, self._cut.split_seed, str(self), "series")
-        return {split: Reading(part) for split, part in rows.items()}
+    def _read_files(self) -> dict[str, Reading[NumberedSeries]]:
+        return {name: Reading(self._read_all(files)) for name, files in self._files.items()}
 
     def _read_all(self, files: Sequence[Path]) -> list[NumberedSeries]:
         read = {file: self._read(file) for file in files}

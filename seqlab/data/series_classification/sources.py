@@ -10,15 +10,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut, cut_rows
 from seqlab.data.core.labels import LabelNames
-from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.reading import Reading
 from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip, value_type, warn_of_two_scales
 from seqlab.data.formats.labelled_series import LabelledSeries, number_names, read_labelled, read_numbers
 from seqlab.data.formats.named_files import NamedFile, check_named_once, read_named_files
-from seqlab.data.formats.paths import Files, FileSource, Paths, check_distinct, expand_paths
+from seqlab.data.formats.paths import Files, Paths, check_distinct, expand_paths
 from seqlab.data.formats.series import TIME_GAP, SeriesFormat, warn_of_equal_ids
+from seqlab.data.formats.sources import FileRows
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -92,7 +92,7 @@ def cut_validation(rows: Sequence[R], share: float, seed: int, name: str) -> dic
     return cut_rows(rows, (1 - share, share), seed, name, stratum=lambda row: row.label, splits=splits)
 
 
-class _LabelledFiles(FileSource, RowSource[R]):
+class _LabelledFiles(FileRows[R]):
     """What both kinds of files share: which files there are, and how the splits are cut."""
 
     def __init__(self, what: str, files: Files | Paths, cut: Cut, validation_share: float | None) -> None:
@@ -123,24 +123,20 @@ class _LabelledFiles(FileSource, RowSource[R]):
         check_named_once([row for each in rows.values() for row in each])
         return rows
 
-    def _cut_splits(self, rows: Mapping[str, Sequence[R]]) -> dict[str, Reading[R]]:
-        """The rows of each split, from those of each file."""
-        parts: dict[str, list[R]] = {name: list(each) for name, each in rows.items()}
+    def _cut_set(self, whole: Reading[R]) -> dict[str, Reading[R]]:
         cut = self._cut
-        if "path" in parts:
-            same: Callable[[R], Hashable] | None = same_values if cut.split_unique else None
-            parts = cut_rows(
-                parts["path"],
-                list(cut.split),
-                cut.split_seed,
-                str(self),
-                same=same,
-                stratum=lambda row: row.label,
-                splits=SPLITS,
-            )
-        elif self._validation_share is not None:
-            parts |= cut_validation(parts["train"], self._validation_share, cut.split_seed, str(self))
-        return {split: Reading(parts[split]) for split in SPLITS}
+        same: Callable[[R], Hashable] | None = same_values if cut.split_unique else None
+        parts = cut_rows(
+            whole.rows, list(cut.split), cut.split_seed, str(self), same=same, stratum=lambda row: row.label
+        )
+        return {split: Reading(rows) for split, rows in parts.items()}
+
+    def _with_validation(self, rows: Mapping[str, Sequence[R]]) -> dict[str, Reading[R]]:
+        """The rows of each name, and of validation where that is a share of train."""
+        parts: dict[str, list[R]] = {name: list(each) for name, each in rows.items()}
+        if self._validation_share is not None:
+            parts |= cut_validation(parts["train"], self._validation_share, self._cut.split_seed, str(self))
+        return {name: Reading(each) for name, each in parts.items()}
 
 
 class LabelledSeriesFiles(_LabelledFiles[LabelledSeries]):
@@ -215,13 +211,13 @@ class LabelledSeriesFiles(_LabelledFiles[LabelledSeries]):
         """The names of the numbers of a step."""
         return (*self._columns, *((TIME_GAP,) if self.format.time_gaps else ()))
 
-    def _read_splits(self) -> dict[str, Reading[LabelledSeries]]:
+    def _read_files(self) -> dict[str, Reading[LabelledSeries]]:
         if self._file is not None:
             named = {name: [self._one(row) for row in rows] for name, rows in self._named.items()}
             _warn_of_value_types([row for rows in self._named.values() for row in rows])
-            return self._cut_splits(named)
+            return self._with_validation(named)
         names = LabelNames(self._label)
-        return self._cut_splits({name: self._read_all(files, names) for name, files in self._files.items()})
+        return self._with_validation({name: self._read_all(files, names) for name, files in self._files.items()})
 
     def _read_all(self, files: Sequence[Path], names: LabelNames) -> list[LabelledSeries]:
         no_others = None if self._chosen else "data.features"
@@ -307,11 +303,11 @@ class ClipFiles(_LabelledFiles[Clip]):
         inner = [frame_files(path) if path.is_dir() else [path] for path in named]
         return [*super().files(), *(file for files in inner for file in files)]
 
-    def _read_splits(self) -> dict[str, Reading[Clip]]:
+    def _read_files(self) -> dict[str, Reading[Clip]]:
         clips = {name: [self._one(row) for row in rows] for name, rows in self._named.items()}
         _check_value_types([row for rows in self._named.values() for row in rows])
         warn_of_two_scales(clip for rows in clips.values() for clip in rows)
-        return self._cut_splits(clips)
+        return self._with_validation(clips)
 
     def _one(self, row: NamedFile) -> Clip:
         return Clip(row.path.stem, read_clip(row.path, self.format), row.label, row.place)

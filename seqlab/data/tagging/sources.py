@@ -1,14 +1,14 @@
 """Where tagged sentences come from: CoNLL-U files and files of columns. ``hub`` has Hugging Face data sets."""
 
 import logging
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
-from seqlab.data.core.cut import Cut, cut_rows
-from seqlab.data.core.reading import Reading, RowSource
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.core.cut import Cut
+from seqlab.data.core.reading import Reading
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.sentences import TaggedSentence
+from seqlab.data.formats.sources import FileRows
 from seqlab.data.formats.tag_files import LONG, SOME, TagFormat, TagReader
 
 log = logging.getLogger("seqlab")
@@ -28,7 +28,7 @@ class TaggedSource(Protocol):
         """The sentences of "train", "validation" or "test"."""
 
 
-class TaggedFiles(FileSource, RowSource[TaggedSentence]):
+class TaggedFiles(FileRows[TaggedSentence]):
     """CoNLL-U files, or files of columns with a word a line and a blank line after each sentence; plain or gzip.
 
     Args:
@@ -51,12 +51,17 @@ class TaggedFiles(FileSource, RowSource[TaggedSentence]):
         [(('In', 'York'), ('O', 'B-test')), (('Yes',), ('O',))]
     """
 
+    unit = "sentences"
+
     def __init__(self, files: Files | Paths = Files(), form: TagFormat = TagFormat(), cut: Cut = Cut()) -> None:
         self._files = Files.of(files).expanded("tagged sentences", ", or data.hub=NAME")
         self._form, self._cut = form, cut
         cut.check_use("path" in self._files)
 
-    def _read_splits(self) -> dict[str, Reading[TaggedSentence]]:
+    def _key(self, row: TaggedSentence) -> Hashable:
+        return row.words
+
+    def _read_files(self) -> dict[str, Reading[TaggedSentence]]:
         reader = TagReader(self._form)
         readings = {}
         for name, files in self._files.items():
@@ -69,11 +74,4 @@ class TaggedFiles(FileSource, RowSource[TaggedSentence]):
                     "data.%s is one sentence of %d words: sentences end with a blank line, and a line has one word",
                     *(name, len(reading.rows[0].words)),
                 )
-        if "path" not in readings:
-            return readings
-        whole, cut = readings["path"], self._cut
-        same = attrgetter("words") if cut.split_unique else None
-        parts = cut_rows(whole.rows, cut.split, cut.split_seed, str(self), "sentences", same)
-        readings = {split: Reading(rows) for split, rows in parts.items()}
-        readings["train"].left_out = whole.before_the_cut()
         return readings

@@ -15,6 +15,7 @@ from seqlab.data.core.batch import SPLITS, pad
 from seqlab.data.core.examples import Batching, ExampleData, ExampleLoader
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.ragged import Ragged
+from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.transcription.augment import Augmentation
 from seqlab.data.transcription.batch import TranscriptionBatch, TranscriptionSpec
@@ -148,7 +149,7 @@ class TranscriptionData(ExampleData):
                 notes.append(f"{same} of {frames.shape[1]} numbers of a step never change: {mend}")
             speakers = {row.speaker for row in rows} - {None}
             counts = {"utterances": len(rows), "seconds": seconds} | ({"speakers": len(speakers)} if speakers else {})
-            summaries.append(SplitSummary(split, counts, notes=tuple(notes)))
+            summaries.append(SplitSummary(split, counts, left_out_of(self.source, split), notes=tuple(notes)))
         return summaries
 
     def input_files(self) -> list[str] | None:

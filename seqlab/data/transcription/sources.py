@@ -3,7 +3,7 @@
 import io
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import Cut, cut_rows
+from seqlab.data.core.cut import Cut
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.audio import read_wav
 from seqlab.data.formats.ids import read_ids
 from seqlab.data.formats.number_columns import is_missing, written_columns
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.separators import Writing
+from seqlab.data.formats.sources import FileRows
 from seqlab.errors import InputError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -56,7 +57,7 @@ class UtteranceSource(Protocol):
         """The utterances of "train", "validation" or "test"."""
 
 
-class Recordings(FileSource, RowSource[Utterance]):
+class Recordings(FileRows[Utterance]):
     """A table of wav files and what is said in each.
 
     Args:
@@ -73,6 +74,8 @@ class Recordings(FileSource, RowSource[Utterance]):
     Raises:
         InputError: as other sources of files; on first use: a wav file cannot be read, or a text is empty.
     """
+
+    unit = "recordings"
 
     def __init__(
         self,
@@ -94,18 +97,22 @@ class Recordings(FileSource, RowSource[Utterance]):
         if cut.split_unique and speaker is None:
             raise InputError("data.split_unique=true keeps each speaker in one split: name the column by data.speaker=")
 
-    def _read_splits(self) -> dict[str, Reading[Utterance]]:
-        rows = {name: [each for file in files for each in self._rows(file)] for name, files in self._files.items()}
-        if "path" in rows:
-            same = (lambda row: row.speaker) if self._cut.split_unique else None
-            speakers = {row.speaker for row in rows["path"]}
-            if same is not None and len(speakers) < len(SPLITS):
-                raise InputError(
-                    f"{self}: {counted(len(speakers), 'speakers')} cannot be kept apart in {len(SPLITS)} splits; leave "
-                    "out data.split_unique, or give data.train=, data.validation= and data.test="
-                )
-            rows = cut_rows(rows["path"], self._cut.split, self._cut.split_seed, str(self), "recordings", same)
-        return {split: Reading(list(each)) for split, each in rows.items()}
+    def _key(self, row: Utterance) -> Hashable:
+        return row.speaker
+
+    def _read_files(self) -> dict[str, Reading[Utterance]]:
+        return {
+            name: Reading([row for file in files for row in self._rows(file)]) for name, files in self._files.items()
+        }
+
+    def _cut_set(self, whole: Reading[Utterance]) -> dict[str, Reading[Utterance]]:
+        speakers = {row.speaker for row in whole.rows}
+        if self._cut.split_unique and len(speakers) < len(SPLITS):
+            raise InputError(
+                f"{self}: {counted(len(speakers), 'speakers')} cannot be kept apart in {len(SPLITS)} splits; leave "
+                "out data.split_unique, or give data.train=, data.validation= and data.test="
+            )
+        return super()._cut_set(whole)
 
     def _rows(self, table: Path) -> list[Utterance]:
         columns = written_columns(table, self._writing)

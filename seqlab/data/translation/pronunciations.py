@@ -5,7 +5,6 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,8 +13,9 @@ from seqlab.data.core.options import check_limit
 from seqlab.data.core.reading import EmbeddedSource, Reading, RowSource
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.pair_tables import PairFormat, read_pairs
-from seqlab.data.formats.paths import Files, FileSource, Paths
+from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.phonemes import Pronounced, by_word, plain_phonemes
+from seqlab.data.formats.sources import FileRows
 from seqlab.data.vocabulary.base import lower
 from seqlab.errors import InputError
 
@@ -80,10 +80,10 @@ class CmuDict(EmbeddedSource, RowSource[Pronounced]):
             (word, plain_phonemes(" ".join(phonemes), self._stress), f"{self}, entry {number}")
             for number, (word, phonemes) in entries
         ]
-        return _cut(by_word(rows), self._cut, str(self), self._max_words)
+        return _cut(_reading(rows), self._cut, str(self), self._max_words)
 
 
-class PronunciationFiles(FileSource, RowSource[Pronounced]):
+class PronunciationFiles(FileRows[Pronounced]):
     """Tables with a column of words and one of phonemes with spaces between them: tsv, csv, jsonl or parquet.
 
     Several rows of a word are its pronunciations, also those of ``word(1)``, ``word(2)`` and so on. Tables of one set
@@ -102,6 +102,8 @@ class PronunciationFiles(FileSource, RowSource[Pronounced]):
             option is wrong; on first use: a file is broken or a row is; names file and line.
     """
 
+    unit = "words"
+
     def __init__(
         self,
         files: Files | Paths,
@@ -118,11 +120,11 @@ class PronunciationFiles(FileSource, RowSource[Pronounced]):
         if max_words is not None and "path" not in self._files:
             raise InputError(f"data.max_words={max_words} is for words that are cut, and each split has its own files")
 
-    def _read_splits(self) -> dict[str, Reading[Pronounced]]:
-        whole = {name: by_word(self._rows(files)) for name, files in self._files.items()}
-        if "path" in whole:
-            return _cut(whole["path"], self._cut, str(self), self._max_words)
-        return {name: Reading(words, _repeated(count)) for name, (words, count) in whole.items()}
+    def _read_files(self) -> dict[str, Reading[Pronounced]]:
+        return {name: _reading(self._rows(files)) for name, files in self._files.items()}
+
+    def _cut_set(self, whole: Reading[Pronounced]) -> dict[str, Reading[Pronounced]]:
+        return _cut(whole, self._cut, str(self), self._max_words)
 
     def _rows(self, files: Iterable[Path]) -> Iterable[tuple[str, str, str]]:
         variants: list[str] = []
@@ -153,11 +155,9 @@ class PronunciationFiles(FileSource, RowSource[Pronounced]):
             )
 
 
-def _cut(
-    whole: tuple[list[Pronounced], int], cut: Cut, name: str, max_words: int | None
-) -> dict[str, Reading[Pronounced]]:
+def _cut(whole: Reading[Pronounced], cut: Cut, name: str, max_words: int | None) -> dict[str, Reading[Pronounced]]:
     """The words of each split. The first also has what was left out before the cut."""
-    words, repeats = whole
+    words = whole.rows
     if max_words is not None and max_words < len(words):
         words = list(words)
         random.Random(cut.split_seed).shuffle(words)
@@ -165,9 +165,10 @@ def _cut(
     parts = cut_rows(words, cut.split, cut.split_seed, name, "words")
     readings = {split: Reading(part) for split, part in parts.items()}
     first = next(iter(readings))
-    readings[first] = replace(readings[first], left_out=Reading([], _repeated(repeats)).before_the_cut())
+    readings[first].left_out = whole.before_the_cut()
     return readings
 
 
-def _repeated(count: int) -> Counter[str]:
-    return Counter({REPEATED: count} if count else ())
+def _reading(rows: Iterable[tuple[str, str, str]]) -> Reading[Pronounced]:
+    words, repeats = by_word(rows)
+    return Reading(words, Counter({REPEATED: repeats} if repeats else ()))

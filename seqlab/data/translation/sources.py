@@ -3,19 +3,20 @@
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from seqlab.data.core.batch import SPLITS
-from seqlab.data.core.cut import DEFAULT_SPLIT, Cut, cut_rows, few
+from seqlab.data.core.cut import DEFAULT_SPLIT, Cut, few
 from seqlab.data.core.inputs import flat
-from seqlab.data.core.reading import Reading, RowSource
+from seqlab.data.core.reading import Reading
 from seqlab.data.core.summary import counted
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.pair_tables import PairFormat, SentencePair, read_pairs
 from seqlab.data.formats.pairing import pair_files
-from seqlab.data.formats.paths import Files, FileSource, Paths, Sides, check_distinct
+from seqlab.data.formats.paths import Files, Paths, Sides, check_distinct, is_complete
+from seqlab.data.formats.sources import FileRows
 from seqlab.data.formats.tables import warn_of_surrogates, without_surrogates
 from seqlab.data.formats.text import read_lines
 from seqlab.errors import InputError
@@ -40,29 +41,29 @@ class ParallelSource(Protocol):
         """The pairs of "train", "validation" or "test"."""
 
 
-class _Pairs(FileSource, RowSource[SentencePair]):
+class _Pairs(FileRows[SentencePair]):
     """Sentence pairs of files. Empty pairs are left out on request, before one set is cut."""
+
+    unit = "pairs"
 
     def __init__(self, cut: Cut, skip_empty: bool) -> None:
         self._cut, self._skip_empty = cut, skip_empty
         cut.check_use("path" in self._files)
 
-    def _read_splits(self) -> dict[str, Reading[SentencePair]]:
-        readings = {name: self._without_empty(pairs) for name, pairs in self._read_all().items()}
-        if "path" not in readings:
-            return readings
-        whole, cut = readings["path"], self._cut
+    def _key(self, row: SentencePair) -> Hashable:
+        return same_source(row)
+
+    def _read_files(self) -> dict[str, Reading[SentencePair]]:
+        return {name: self._without_empty(pairs) for name, pairs in self._read_all().items()}
+
+    def _cut_set(self, whole: Reading[SentencePair]) -> dict[str, Reading[SentencePair]]:
         if len(whole.rows) < len(SPLITS) and whole.left_out:
             omitted = ", ".join(counted(count, reason) for reason, count in whole.left_out.items())
             raise InputError(
                 f"{self}: {few(len(whole.rows), 'pairs')} to cut into train, validation and test, for "
                 f"data.skip_empty=true left out {omitted}: are source and target the right columns or files?"
             )
-        same = same_source if cut.split_unique else None
-        parts = cut_rows(whole.rows, cut.split, cut.split_seed, str(self), "pairs", same)
-        readings = {split: Reading(rows) for split, rows in parts.items()}
-        readings["train"].left_out = whole.before_the_cut()
-        return readings
+        return super()._cut_set(whole)
 
     def _without_empty(self, pairs: list[SentencePair]) -> Reading[SentencePair]:
         if not self._skip_empty:
@@ -117,11 +118,12 @@ class ParallelFiles(_Pairs):
         self._encoding = encoding
         named = Files.of(files).named()
         names = [name for name, sides in named.items() if _check_sides(name, sides)]
-        if names not in (["path"], list(SPLITS)):
+        if not is_complete(names):
             shown = " and ".join(f"data.{name}" for name in names) or "no file"
             raise InputError(
-                f"parallel text: {shown} given; give data.path.source=FILE data.path.target=FILE, or source and target "
-                "of all of data.train, data.validation and data.test, or data.hub.path=NAME"
+                f"parallel text: {shown} given; give data.path.source=FILE data.path.target=FILE, alone or with source "
+                "and target of data.test, or those of all of data.train, data.validation and data.test, or "
+                "data.hub.path=NAME"
             )
         self._files = {name: pair_files(name, {side: named[name][side] for side in SIDES}) for name in names}
         check_distinct({name: flat(pairs) for name, pairs in self._files.items()})

@@ -256,7 +256,7 @@ def test_an_empty_line_of_a_file_a_class_is_told_with_its_place(tmp_path):
     ("options", "words"),
     [
         ({}, r"no file given; give data\.path=FILE"),
-        ({"train": "a.csv"}, r"data\.train given; give data\.path=FILE, or all of"),
+        ({"train": "a.csv"}, r"data\.train given; give data\.path=FILE, alone or with data\.test=FILE, or all of"),
         ({"path": "none.csv"}, r"data\.path=none\.csv: there is no such file"),
         ({"path": "a.csv", "hub": "b"}, r"data\.hub and data\.path are both given"),
         ({"path": "a.csv", "name": "b"}, r"data\.name=b is for a data set of the hub"),

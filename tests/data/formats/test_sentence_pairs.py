@@ -195,7 +195,7 @@ TWO = {"source": "a", "target": "b"}
     [
         ({}, r"parallel text: no file given; give data\.path\.source=FILE"),
         ({"train": TWO}, r"parallel text: data\.train given; give"),
-        ({"path": TWO, "test": TWO}, r"data\.path and data\.test given"),
+        ({"path": TWO, "train": TWO}, r"data\.path and data\.train given"),
         ({"path": {"source": "a"}}, r"data\.path: no target file given; give data\.path\.target=FILE"),
         ({"path": {"source": "a", "english": "b"}}, r"data\.path\.english: expected source and target"),
         ({"path": "a.de"}, r"data\.path=a\.de: expected two files; give data\.path\.source=FILE data\.path\.target="),

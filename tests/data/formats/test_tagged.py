@@ -187,7 +187,7 @@ def test_a_broken_file_is_one_line_with_file_and_line_number(tmp_path, case):
     ("options", "words"),
     [
         ({}, r"no file given; give data\.path=FILE"),
-        ({"train": "a.conll"}, r"data\.train given; give data\.path=FILE, or all of"),
+        ({"train": "a.conll"}, r"data\.train given; give data\.path=FILE, alone or with data\.test=FILE, or all of"),
         ({"path": "none.conll"}, r"data\.path=none\.conll: there is no such file"),
         ({"path": "a.conll", "hub": "b"}, r"data\.hub and data\.path are both given"),
         ({"path": "a.conll", "name": "b"}, r"data\.name=b is for a data set of the hub"),

@@ -199,7 +199,7 @@ def test_broken_gzip_is_refused(tmp_path, damage):
 
 def test_path_and_splits_together_or_neither_are_refused(tmp_path):
     path, other = (write(tmp_path / name, LINES) for name in ("a.txt", "b.txt"))
-    mend = "give data.path=FILE, or all of data.train=, data.validation= and data.test="
+    mend = "give data.path=FILE, alone or with data.test=FILE, or all of data.train=, data.validation= and data.test="
     for given, options in {
         "data.path and data.train": {"path": path, "train": other},
         "no file": {},
