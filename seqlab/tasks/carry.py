@@ -36,13 +36,14 @@ class StateCarry:
         """Returns the state that a window starts from.
 
         Args:
-            is_first: ``(B,)``, true for the rows that start from the initial state.
+            is_first: ``(B,)``, true for the rows that start from the initial state; or ``(B, T)``, true where a segment
+                of a row begins.
             initial: makes the initial state of all rows.
         """
         start = initial()
         if self.state is None:
             return start
-        return states.reset_rows(self.state, is_first, start)
+        return states.reset_rows(self.state, is_first if is_first.dim() == 1 else is_first[:, 0], start)
 
     def keep(self, state: State) -> None:
         """Keeps ``state``, detached, for the next window."""
@@ -51,3 +52,14 @@ class StateCarry:
     def clear(self) -> None:
         """Forgets the state: the next window starts from the initial one."""
         self.state = None
+
+
+def segments_of(is_first: Tensor) -> dict[str, Tensor]:
+    """What a model is told of the segments of a window: nothing where ``is_first`` says only which rows begin anew.
+
+    Example:
+        >>> import torch
+        >>> segments_of(torch.tensor([True])), segments_of(torch.tensor([[True, False, True]]))
+        ({}, {'is_first': tensor([[ True, False,  True]])})
+    """
+    return {} if is_first.dim() == 1 else {"is_first": is_first}

@@ -13,7 +13,7 @@ from seqlab.errors import InputError
 from seqlab.nn.models.generation import Sampling, generate
 from seqlab.nn.models.language_model import NextTokenModel
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
-from seqlab.tasks.carry import StateCarry
+from seqlab.tasks.carry import StateCarry, segments_of
 from seqlab.tasks.devices import gather_rows, global_mean, own_rows
 from seqlab.tasks.examples import Examples, block
 from seqlab.tasks.metrics import TokenMetrics
@@ -87,7 +87,7 @@ class LanguageModelTask(SequenceTask):
     def _logits(self, batch: Batch, carry: StateCarry) -> Tensor:
         rows = batch.inputs.size(0)
         state = carry.take(batch.is_first, lambda: self.model.initial_state(rows))
-        features, state = self.model.features(batch.inputs, state, batch.lengths)
+        features, state = self.model.features(batch.inputs, state, batch.lengths, **segments_of(batch.is_first))
         carry.keep(state)
         return self.model.logits(features).flatten(0, 1)
 
@@ -100,7 +100,7 @@ class LanguageModelTask(SequenceTask):
         self.metrics_of(split).update(nll.sum(dtype=torch.float64), valid.sum(), correct)
 
     def loss_terms(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        features, _ = self.model.features(batch.inputs, None, batch.lengths)
+        features, _ = self.model.features(batch.inputs, None, batch.lengths, **segments_of(batch.is_first))
         logits = self.model.logits(features).transpose(1, 2)  # (B, V, T)
         return F.cross_entropy(logits, batch.targets, ignore_index=IGNORE_INDEX, reduction="none"), batch.lengths
 

@@ -16,7 +16,7 @@ from seqlab.errors import InputError
 from seqlab.nn.models.frame_model import FrameModel, compose
 from seqlab.nn.models.generation import evaluation
 from seqlab.tasks.base import OptimizerFactory, Schedule, SequenceTask, StepOutput, full_precision
-from seqlab.tasks.carry import StateCarry
+from seqlab.tasks.carry import StateCarry, segments_of
 from seqlab.tasks.devices import gather_rows, global_mean, own_rows
 from seqlab.tasks.examples import Examples, block
 from seqlab.tasks.prediction import Prediction
@@ -104,7 +104,7 @@ class MusicTask(SequenceTask):
     def _logits(self, batch: MusicBatch, carry: StateCarry) -> Tensor:
         state = carry.take(batch.is_first, lambda: self.model.initial_state(batch.inputs.size(0)))
         logits: Tensor
-        logits, state = self.model(batch.inputs, state, batch.lengths)
+        logits, state = self.model(batch.inputs, state, batch.lengths, **segments_of(batch.is_first))
         carry.keep(state)
         return logits
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from seqlab.commands.evaluate import evaluate
 from seqlab.data import LanguageModelSpec
+from seqlab.data.core.batch import Batch
 from seqlab.data.core.stream import Stream, StreamLoader
 from seqlab.errors import InputError
 from seqlab.nn import LanguageModel, LSTMCell
@@ -38,6 +39,40 @@ def tokens_of(count: int) -> np.ndarray:
 
 def loader(count: int, batch_size: int, steps: int) -> StreamLoader:
     return StreamLoader(Stream(tokens_of(count), batch_size, steps))
+
+
+def test_documents_that_begin_inside_a_window_are_rows_of_their_own():
+    """As data of one's own may have them: two rows, read in two windows, with five documents."""
+    documents = ((0, 0, 4), (0, 4, 9), (0, 9, 12), (1, 0, 7), (1, 7, 12))
+    windows = (slice(0, 6), slice(6, 12))
+    tokens = torch.from_numpy(tokens_of(24).astype(np.int64)).view(2, 12)
+    targets, is_first = tokens.roll(-1, 1), torch.zeros(2, 12, dtype=torch.bool)
+    for row, start, _ in documents:
+        is_first[row, start] = True
+    task, alone = make_task(), make_task()
+    losses, expected = [], []
+    for number, window in enumerate(windows):
+        batch = Batch(tokens[:, window], targets[:, window], is_first[:, window], None, number)
+        losses.append(task.training_step(batch, number)["loss"])
+        task.evaluate(batch, "val")
+        nll = torch.zeros(())
+        for row, start, end in documents:
+            first, last = max(start, window.start), min(end, window.stop)
+            if first < last:
+                with torch.no_grad():  # no gradient leaves a window
+                    state = alone.model(tokens[[row], start:first])[1] if start < first else None
+                logits, _ = alone.model(tokens[[row], first:last], state)
+                nll = nll + F.cross_entropy(logits[0], targets[row, first:last], reduction="sum")
+        expected.append(nll / 12)
+    torch.testing.assert_close(torch.stack(losses), torch.stack(expected))
+    terms, _ = task.loss_terms(Batch(tokens[:, :6], targets[:, :6], is_first[:, :6], None, 0))
+    torch.testing.assert_close(terms.mean(), losses[0])
+    sum(losses).backward()
+    sum(expected).backward()
+    for one, other in zip(task.model.parameters(), alone.model.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    mean = sum(expected).detach() / 2
+    torch.testing.assert_close(task.metrics_of("val").compute()["loss"], mean, check_dtype=False)
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(1, 100), (1, 7), (3, 8), (5, 1)])

@@ -23,7 +23,8 @@ class Batch:
     Attributes:
         inputs: ``(B, T)`` int64, the token ids. A position without a target holds some valid id.
         targets: ``(B, T)`` int64, the token after each input, or ``IGNORE_INDEX``. A row may have no target at all.
-        is_first: ``(B,)`` bool, whether the row begins anew here, with the state ``initial_state()``.
+        is_first: ``(B,)`` bool, whether the row begins anew here, with the state ``initial_state()``. Of data of one's
+            own also ``(B, T)``, whether a segment of the row begins at a step, such as a document.
         lengths: ``(B,)`` int64, the number of valid steps of each row, 0 for a row that has run out; where rows restart
             at documents. None where they do not: then every position is a step.
         window: the window's position in its epoch, from 0.

@@ -22,7 +22,8 @@ class MusicBatch:
         inputs: ``(B, T, K)`` float32, 1 where a key sounds.
         targets: ``(B, T, K)`` float32, the frame after each input.
         mask: ``(B, T)`` bool, whether a target is one: the first frame of a piece, and what stands in padding, is none.
-        is_first: ``(B,)`` bool, whether the row begins anew here, with the state ``initial_state()``.
+        is_first: ``(B,)`` bool, whether the row begins anew here, with the state ``initial_state()``. Of data of one's
+            own also ``(B, T)``, whether a segment of the row begins at a step, such as a document.
         lengths: ``(B,)`` int64, the number of valid steps of each row, 0 for a row that has run out.
         window: the window's position in its epoch, from 0.
     """

@@ -23,7 +23,7 @@ class SequenceEncoder(nn.Module):
     is ``bidirectional``: then a step sees those after it.
 
     The encoders that ship also take ``is_first``, ``(B,)`` or ``(B, T)`` bool, which cuts rows into segments that know
-    nothing of each other. Models do not ask for it, so another encoder need not have it.
+    nothing of each other. Models hand it on where they are given it, so another encoder need not have it.
 
     Another kind of encoder derives from it and defines ``initial_state`` and ``forward``.
 

@@ -46,7 +46,8 @@ class Transcriber(nn.Module):
     """A recurrent transcriber (Graves et al. 2006): logits = head(encoder(input(frames))), for CTC.
 
     ``model(frames (B, T, F), lengths=None, state=None) -> (logits (B, T, V + 1), state)``; symbol V is the blank. A
-    transcriber that is not bidirectional hears a stream as it comes, the state handed on.
+    transcriber that is not bidirectional hears a stream as it comes, the state handed on. ``is_first (B, T)`` bool, if
+    given, is true where a segment of a row begins, which knows nothing of the others.
 
     Args:
         input: The factory of the input, such as a ``functools.partial`` of :class:`FrameInput`.
@@ -81,9 +82,14 @@ class Transcriber(nn.Module):
         return self.head.num_symbols - 1
 
     def forward(
-        self, frames: Tensor, lengths: Tensor | None = None, state: tuple[NestedState, ...] | None = None
+        self,
+        frames: Tensor,
+        lengths: Tensor | None = None,
+        state: tuple[NestedState, ...] | None = None,
+        *,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
-        output, new = self.encoder(self.input(frames), state, lengths)
+        output, new = self.encoder(self.input(frames), state, lengths, **self.input.segments(is_first))
         return self.head(output), new
 
 

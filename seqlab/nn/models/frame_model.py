@@ -49,7 +49,8 @@ class FrameModel(nn.Module):
 
     ``model(frames (B, T, F), state=None, lengths=None) -> (logits (B, T, F), state)``. The features of a step are taken
     as independent of each other, given what was before: so two notes that are each likely may sound together though
-    they never do.
+    they never do. ``is_first (B, T)`` bool, if given, is true where a piece begins: it knows nothing of those
+    before.
 
     Args:
         input: The factory of the input, such as a ``functools.partial`` of :class:`FrameInput`.
@@ -83,9 +84,14 @@ class FrameModel(nn.Module):
         return self.encoder.initial_state(batch_size, like=next(self.encoder.parameters()))
 
     def forward(
-        self, frames: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
+        self,
+        frames: Tensor,
+        state: tuple[NestedState, ...] | None = None,
+        lengths: Tensor | None = None,
+        *,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
-        output, new = self.encoder(self.input(frames), state, lengths)
+        output, new = self.encoder(self.input(frames), state, lengths, **self.input.segments(is_first))
         return self.head(output), new
 
 

@@ -47,6 +47,19 @@ class Input(nn.Module):
         """The shape of what is read at each step: () for a token's number, else that of a step's numbers."""
         return () if self.embedding is not None else (self.output_size,)
 
+    def segments(self, is_first: Tensor | None) -> dict[str, Tensor]:
+        """The argument ``is_first`` for a model's encoder, if rows are cut: an encoder of one's own need not take it.
+
+        Args:
+            is_first: ``(B,)`` or ``(B, T)`` bool, where segments of rows begin; None: rows are not cut.
+
+        Raises:
+            ValueError: this input reads rows whole, so that a segment would know its place in the row.
+        """
+        if is_first is not None and self.reads_whole:
+            raise ValueError(f"is_first: {type(self).__name__} reads rows whole; give each segment a row of its own")
+        return {} if is_first is None else {"is_first": is_first}
+
     def load_vectors(self, vectors: Tensor) -> None:
         """Gives the embedding pretrained vectors.
 

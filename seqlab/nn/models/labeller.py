@@ -46,7 +46,8 @@ class Labeller(nn.Module):
 
     ``model(inputs (B, T) or (B, T, F), lengths=None) -> logits (B, T, num_classes)``; ``inputs`` are what the input
     reads, such as token numbers, ``lengths (B,)`` the steps of each row, whose padding never changes an answer.
-    ``features`` and ``head`` are the two halves, for those who need the logits of some steps only.
+    ``features`` and ``head`` are the two halves, for those who need the logits of some steps only. ``is_first (B, T)``
+    bool, if given, is true where a segment of a row begins, such as an episode, which knows nothing of the others.
 
     Args:
         input: The factory of the input, such as a ``functools.partial`` of :class:`TokenInput`.
@@ -75,11 +76,11 @@ class Labeller(nn.Module):
         self.encoder = make_encoder("encoder", encoder, self.input.output_size, SequenceEncoder)
         self.head = make_part("head", head, StepHead, input_size=self.encoder.output_size)
 
-    def features(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def features(self, inputs: Tensor, lengths: Tensor | None = None, *, is_first: Tensor | None = None) -> Tensor:
         """What the head makes its scores from, ``(B, T, F)``."""
-        output: Tensor = self.encoder(self.input(inputs), lengths=lengths)[0]
+        output: Tensor = self.encoder(self.input(inputs), lengths=lengths, **self.input.segments(is_first))[0]
         return output
 
-    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.head(self.features(inputs, lengths))
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None, *, is_first: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.head(self.features(inputs, lengths, is_first=is_first))
         return logits

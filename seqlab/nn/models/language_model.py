@@ -71,7 +71,8 @@ class NextTokenModel(nn.Module):
 class LanguageModel(NextTokenModel):
     """A recurrent language model (Mikolov et al. 2010; Zaremba et al. 2014): logits = head(encoder(input(w_1..w_t))).
 
-    It is called as any :class:`NextTokenModel`; its state is the encoder's.
+    It is called as any :class:`NextTokenModel`; its state is the encoder's. ``is_first (B, T)`` bool, if given, is true
+    where a segment of a row begins, such as a document: it knows nothing of those before it.
 
     Args:
         input: The factory of the input, such as a ``functools.partial`` of :class:`TokenInput`.
@@ -115,11 +116,30 @@ class LanguageModel(NextTokenModel):
         return self.encoder.initial_state(batch_size, like=next(self.encoder.parameters()))
 
     def features(
-        self, inputs: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
+        self,
+        inputs: Tensor,
+        state: tuple[NestedState, ...] | None = None,
+        lengths: Tensor | None = None,
+        *,
+        is_first: Tensor | None = None,
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
         """What the output layer sees, ``(B, T, encoder.output_size)``, and the new state."""
-        output: tuple[Tensor, tuple[NestedState, ...]] = self.encoder(self.input(inputs), state, lengths)
+        read: Tensor = self.input(inputs)
+        output: tuple[Tensor, tuple[NestedState, ...]] = self.encoder(
+            read, state, lengths, **self.input.segments(is_first)
+        )
         return output
+
+    def forward(
+        self,
+        inputs: Tensor,
+        state: tuple[NestedState, ...] | None = None,
+        lengths: Tensor | None = None,
+        *,
+        is_first: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[NestedState, ...]]:
+        features, new = self.features(inputs, state, lengths, is_first=is_first)
+        return self.logits(features), new
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores for the next token, ``(..., encoder.output_size) -> (..., vocab_size)``."""

@@ -17,6 +17,7 @@ class Tagger(nn.Module):
 
     ``model(words (B, T), characters (B, T, C), lengths (B,), word_lengths (B, T)) -> emissions (B, T, tags)``; all
     padding is on the right and changes nothing. Without letters, ``characters`` and ``word_lengths`` are None.
+    ``is_first (B, T)`` bool, if given, is true where a segment of a row begins, which knows nothing of the others.
     :meth:`nll`, :meth:`loss` and :meth:`decode` take the emissions, as those of :class:`TagHead` do.
 
     Args:
@@ -60,9 +61,11 @@ class Tagger(nn.Module):
         characters: Tensor | None = None,
         lengths: Tensor | None = None,
         word_lengths: Tensor | None = None,
+        *,
+        is_first: Tensor | None = None,
     ) -> Tensor:
         letters = () if characters is None and word_lengths is None else (characters, word_lengths)
-        output, _ = self.encoder(self.input(words, *letters), lengths=lengths)
+        output, _ = self.encoder(self.input(words, *letters), lengths=lengths, **self.input.segments(is_first))
         emissions: Tensor = self.head(output)
         return emissions
 
