@@ -128,7 +128,7 @@ def _resolved(config: DictConfig, composed: DictConfig) -> dict[str, Any]:
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:
-    return OmegaConf.create({key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"})
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
 
 
 def _origin(composed: DictConfig) -> tuple[Sources, list[str]]:

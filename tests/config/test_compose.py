@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -9,10 +10,14 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException
 
+from seqlab import conf
+from seqlab.config import hints
 from seqlab.config.compose import compose_config
-from seqlab.config.values import TOP, VALUES
+from seqlab.config.values import GROUPS, TOP, VALUES
 from seqlab.errors import InputError
 from seqlab.sweep.sweeper import register_sweepers
+
+CALLBACKS = sorted(path.stem for path in (Path(conf.__file__).parent / "callbacks").glob("[!_]*.yaml"))
 
 
 def test_a_configuration_is_that_of_the_command_resolved():
@@ -26,12 +31,30 @@ def test_a_configuration_is_that_of_the_command_resolved():
     [
         ("data.batch_sise=3", "there is no configuration key data.batch_sise; did you mean data.batch_size?"),
         ("experiment=none_such", "none_such"),
+        *((f"{group}.none_such=1", f"there is no configuration key {group}.none_such; ") for group in GROUPS),
     ],
 )
 def test_a_wrong_override_is_one_line(override, words):
     with pytest.raises(InputError, match=words) as caught:
         compose_config([override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [
+        ("data.batch_sise", []),  # that nothing writes
+        ("data.stress", ["data=cmudict", "data=pronunciation"]),
+        ("data.path.source", ["data=parallel"]),
+        ("model.max_source_length", []),
+        ("callbacks.checkpoint.every_n_steps", [f"callbacks={name}" for name in CALLBACKS]),  # of a base
+    ],
+)
+def test_the_choices_that_have_a_key_are_found_without_composing_all(monkeypatch, key, choices):
+    composed, of_choice = [], hints._keys
+    monkeypatch.setattr(hints, "_keys", lambda *overrides: composed.append(overrides) or of_choice(*overrides))
+    assert hints._choices_with(key) == choices
+    assert len(composed) <= len(choices) + 2
 
 
 def test_a_sweepers_own_settings_are_known_once_it_is_registered(monkeypatch):
