@@ -254,7 +254,7 @@ def test_a_checkpoint_due_at_the_end_of_an_epoch_without_validation(tmp_path, te
         assert_the_same_end(tmp_path / "alone", run_dir)
 
 
-REAL = ("SIGINT", "SIGINT to all", "SIGTERM", "SIGKILL")  # signals that commands with interpreters of their own get
+REAL = ("SIGINT to all", "SIGKILL")  # signals that commands with interpreters of their own get
 
 
 def wait_for_checkpoints(process: "ForkedCommand | subprocess.Popen[str]", run_dir: Path, count: int) -> None:
@@ -305,7 +305,7 @@ def test_a_command_that_is_told_to_stop_saves_and_says_how_to_go_on(tmp_path, te
     run_dir = tmp_path / "run"
     endless = overrides_of(text_file, "trainer.max_epochs=1000", "trainer.check_val_every_n_epoch=1000")
     arguments = ["train", f"hydra.run.dir={run_dir}", *endless, "callbacks.checkpoint.every_n_steps=100"]
-    # The other signals take the way of SIGTERM: forked commands show that each is heard.
+    # The others reach a command alone and take one way: forked commands show that each is heard.
     start = functools.partial(seqlab_started, alone=True) if name in REAL else seqlab_started
     with start(*arguments, folder=tmp_path) as process:
         wait_for_checkpoints(process, run_dir, 1)

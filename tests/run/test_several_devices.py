@@ -1,6 +1,5 @@
 """``trainer=ddp``: runs of two processes, alone and in a sweep, fail, are killed, and go on with another number."""
 
-import functools
 import os
 import signal
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from tests.run.test_exact_resume import curves, identical
 
 pytestmark = pytest.mark.slow
 
-started_alone = functools.partial(seqlab_started, alone=True)
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 ONE = ("trainer=cpu",)
 RAISING = """
@@ -162,9 +160,9 @@ def test_two_devices_that_are_killed_and_stopped_inside_accumulations_end_bit_fo
     kill_after(10, tmp_path / "run", "train", *settings, "hydra.run.dir=run")
     killed = find_resumption(tmp_path / "run").checkpoint
     assert killed["seqlab"]["gradients"] is None or len(killed["seqlab"]["gradients"]) == 2
-    for signum, start in ((signal.SIGTERM, seqlab_started), (signal.SIGINT, started_alone)):
+    for signum in (signal.SIGTERM, signal.SIGINT):
         before = find_resumption(tmp_path / "run").step
-        with start("resume", "run", folder=tmp_path) as process:
+        with seqlab_started("resume", "run", folder=tmp_path) as process:
             wait_for(has_saved(tmp_path / "run", before), limit=100)
             # A terminal tells all processes, others the command alone.
             (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
