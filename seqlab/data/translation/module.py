@@ -1,5 +1,6 @@
 """Sentence pairs in padded batches, as a LightningDataModule."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.sources import EMPTY, ParallelSource, is_empty
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.vocabulary.choice import saved_vocabulary, vocabulary_of
+from seqlab.data.vocabulary.choice import saved_vocabulary, splitter_of, vocabulary_of
 from seqlab.errors import InputError
 
 
@@ -169,9 +170,40 @@ class TranslationData(ExampleData):
         references = () if split == "train" else tuple(part.pairs[number].target for number in numbers)
         return TranslationBatch(source, source_lengths, inputs, targets + IGNORE_INDEX, references)
 
+    @property
+    def _settings_of(self) -> dict[str, TokenizerSettings]:
+        """How each side is split into tokens."""
+        return {"source": self.settings, "target": self.settings}
+
     @cached_property
     def _pairs(self) -> dict[str, list[SentencePair]]:
-        return {split: self._read(split) for split in SPLITS}
+        pairs = {split: self._read(split) for split in SPLITS}
+        splitters = {side: splitter_of(settings) for side, settings in self._settings_of.items()}
+        if self.max_length is not None and None not in splitters.values():  # no word of a long pair is for a vocabulary
+            lengths = [
+                max(
+                    len(splitter.pieces(getattr(pair, side)))
+                    for side, splitter in splitters.items()
+                    if splitter is not None
+                )
+                for pair in pairs["train"]
+            ]
+            fits = self._that_fit(np.array(lengths), self.max_length)
+            pairs["train"] = list(itertools.compress(pairs["train"], fits))
+        return pairs
+
+    def _that_fit(self, lengths: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+        """Which training pairs are kept, ``(N,)``, by the tokens of their longer sides; the others are counted.
+
+        Raises:
+            InputError: none is kept.
+        """
+        fits: NDArray[np.bool_] = lengths <= most
+        if not fits.all():
+            self._left_out["train"][f"pairs with a side of over {most} tokens"] += int((~fits).sum())
+        if not fits.any():
+            raise InputError(f"data.max_length={most} leaves no training pair; give more")
+        return fits
 
     def _read(self, split: str) -> list[SentencePair]:
         """The pairs of a split; those with an empty side are left out or refused."""
@@ -201,11 +233,5 @@ class TranslationData(ExampleData):
         )
         if split != "train" or self.max_length is None:
             return _Split(pairs, source, target)
-        fits = np.maximum(source.lengths, target.lengths) <= self.max_length
-        if not fits.all():
-            self._left_out[split][f"pairs with a side of over {self.max_length} tokens"] += int((~fits).sum())
-        if not fits.any():
-            raise InputError(f"data.max_length={self.max_length} leaves no training pair; give more")
-        return _Split(
-            [pair for pair, fit in zip(pairs, fits, strict=True) if fit], source.where(fits), target.where(fits)
-        )
+        fits = self._that_fit(np.maximum(source.lengths, target.lengths), self.max_length)
+        return _Split(list(itertools.compress(pairs, fits)), source.where(fits), target.where(fits))

@@ -1,5 +1,6 @@
 """Words and their pronunciations in padded batches: letters to sounds, as a LightningDataModule."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,7 +78,10 @@ class PronunciationData(TranslationData):
     ) -> None:
         letters = TokenizerSettings("character", lowercase=lowercase)
         super().__init__(source, letters, batching, False, max_length, False, vocabulary)  # type: ignore[arg-type]
-        self._settings_of = {"source": letters, "target": TokenizerSettings("word")}
+
+    @property
+    def _settings_of(self) -> dict[str, TokenizerSettings]:
+        return {"source": self.settings, "target": TokenizerSettings("word")}
 
     @cached_property
     def vocabularies(self) -> dict[str, Vocabulary]:
@@ -85,10 +89,10 @@ class PronunciationData(TranslationData):
         if (saved := self._saved_vocabulary) is not None:
             folders = {"source": saved, "target": saved / "target"}
             return {side: saved_vocabulary(folder, self._settings_of[side]) for side, folder in folders.items()}
-        words = self._words["train"]
+        pairs = self._pairs["train"]
         texts = {
-            "source": [word.word for word in words],
-            "target": [phonemes for word in words for phonemes in word.pronunciations],
+            "source": [word for word, _ in itertools.groupby(pair.source for pair in pairs)],  # once a word
+            "target": [pair.target for pair in pairs],
         }
         return {side: vocabulary_of(texts[side], settings) for side, settings in self._settings_of.items()}
 

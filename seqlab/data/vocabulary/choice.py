@@ -29,13 +29,28 @@ def vocabulary_of(texts: Iterable[str], settings: TokenizerSettings, max_length:
     """
     if settings.unit == "subword":
         return SubwordVocabulary.build(texts, settings)
-    kind = WordVocabulary if settings.unit == "word" else CharacterVocabulary
-    splitter = kind([], settings)
+    kind, splitter = _kind_of(settings), splitter_of(settings)
+    assert splitter is not None
     if max_length is None:
         counts = splitter.count(texts)
     else:
         counts = Counter(token for text in texts for token in splitter.pieces(text)[:max_length])
     return kind.build(counts, settings, elsewhere=[UNKNOWN])
+
+
+def splitter_of(settings: TokenizerSettings) -> WordVocabulary | CharacterVocabulary | None:
+    """An empty vocabulary, which splits texts into tokens; None for subwords, which follow from the training texts.
+
+    Example:
+        >>> splitter = splitter_of(TokenizerSettings("word"))
+        >>> splitter and splitter.pieces("to be or not")
+        ['to', 'be', 'or', 'not']
+    """
+    return None if settings.unit == "subword" else _kind_of(settings)([], settings)
+
+
+def _kind_of(settings: TokenizerSettings) -> type[WordVocabulary] | type[CharacterVocabulary]:
+    return WordVocabulary if settings.unit == "word" else CharacterVocabulary
 
 
 def saved_vocabulary(path: str | Path, settings: TokenizerSettings) -> Vocabulary:

@@ -205,3 +205,19 @@ def test_each_file_of_the_configuration_makes_its_data(file, dictionary):
         and known.spec.num_pairs["test"] == 4
         and "A0" not in known.vocabularies["target"].index
     )
+
+
+def test_letters_and_phonemes_of_what_is_left_out_of_training_are_in_no_vocabulary(tmp_path):
+    """The one long word, and the one long pronunciation of a word that has a short one too."""
+    rows = [("ab", "A B"), ("abz", "A B Z"), ("abcdefgh", "A B Q"), ("ba", "B A"), ("ba", "B A W W W W W")]
+    file = tmp_path / "words.tsv"
+    file.write_text("".join(f"{word}\t{phonemes}\n" for word, phonemes in rows))
+    other = tmp_path / "other.tsv"
+    other.write_text("ab\tA B\n")
+    test = tmp_path / "test.tsv"
+    test.write_text("aa\tA A\n")
+    data = pronunciation_data(train=file, validation=other, test=test, max_length=4)
+    letters, phonemes = (data.vocabularies[side].tokens for side in ("source", "target"))
+    assert set(letters) == {*"abz", "<unk>"} and set(phonemes) == {*"ABZ", "<unk>"}
+    assert len(data.rows("train")) == 3
+    assert data.summaries()[0].left_out["pairs with a side of over 4 tokens"] == 2

@@ -129,6 +129,20 @@ def test_long_pairs_of_training_are_left_out_and_counted_and_never_those_of_a_te
         TranslationData(Given(pairs[:1]), max_length=2).prepare_data()
 
 
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_words_of_training_pairs_that_are_left_out_are_in_no_vocabulary(unit):
+    pairs = [("a b", "x y"), ("a c d e f", "x z"), ("b", "x"), ("a", "u v w q r s t")]
+    settings = TokenizerSettings(unit, min_frequency=1)
+    data, kept = (
+        TranslationData(Given(rows), settings, max_length=most)
+        for rows, most in ((pairs, 4 if unit == "character" else 3), (pairs[::2], None))
+    )
+    for side in ("source", "target"):
+        assert data.vocabularies[side].tokens == kept.vocabularies[side].tokens
+    assert [pair.place for pair in data.rows("train")] == ["train:1", "train:3"]
+    assert data.summaries()[0].left_out == {f"pairs with a side of over {data.max_length} tokens": 2}
+
+
 def test_wrong_options_of_the_data_are_refused():
     for name, value in (("max_length", 0), ("batch_size", 0), ("unit", "letter"), ("max_vocab_size", 1)):
         with pytest.raises(InputError, match=rf"data\.{name}="):
