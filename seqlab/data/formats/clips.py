@@ -1,5 +1,6 @@
 """Clips: frames one after the other, as arrays in .npy files or as folders of pictures."""
 
+import itertools
 import logging
 import re
 import struct
@@ -153,8 +154,19 @@ def reading_errors() -> tuple[type[Exception], ...]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The files of a clip's folder in the order of its frames, without hidden ones."""
-    return sorted((file for file in folder.iterdir() if not file.name.startswith(".")), key=_natural)
+    """The files of a clip's folder in the order of its frames, without hidden ones.
+
+    Raises:
+        InputError: the numbers in their names have another order as decimals, such as 0.10 and 0.9.
+    """
+    files = sorted((file for file in folder.iterdir() if not file.name.startswith(".")), key=_natural)
+    for one, other in itertools.pairwise(files):
+        if _decimal(one) > _decimal(other):
+            raise InputError(
+                f"{folder}: {one.name} comes before {other.name} if the numbers in their names are whole, and after it "
+                "if they are decimals; name frames by whole numbers, such as 0001.png"
+            )
+    return files
 
 
 def value_type(path: Path) -> str:
@@ -273,3 +285,9 @@ def _natural(file: Path) -> list[tuple[bool, int, str]]:
     """A key that sorts numbers in names by value: frame2 before frame10."""
     pieces = re.findall(r"\d+|\D+", file.name)
     return [(piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces]
+
+
+def _decimal(file: Path) -> list[tuple[bool, float, str]]:
+    """The same, with a point inside a number, as in frame0.25."""
+    pieces = re.findall(r"\d+(?:\.\d+)?|\D+", file.stem)
+    return [(piece[0].isdecimal(), float(piece) if piece[0].isdecimal() else 0.0, piece) for piece in pieces]

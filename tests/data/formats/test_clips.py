@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from seqlab.data.captions.pictures import read_picture
-from seqlab.data.formats.clips import Clip, ClipFormat, read_clip, warn_of_scale, warn_of_two_scales
+from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip, warn_of_scale, warn_of_two_scales
 from seqlab.errors import InputError
 
 
@@ -24,6 +24,24 @@ def test_the_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path):
     frames = read_clip(tmp_path / "clip")
     assert frames.shape == (3, 1, 4, 6) and frames.dtype == np.uint8
     assert frames[:, 0, 0, 0].tolist() == [1, 9, 10]
+
+
+@pytest.mark.parametrize(
+    "names", [("t0.5", "t1.25", "t10.0"), ("v1.2-3", "v1.2-10"), ("2024.1.2", "2024.1.10"), ("01", "2", "10")]
+)
+def test_numbers_with_points_are_in_order_where_both_readings_have_it(tmp_path, names):
+    for name in reversed(names):
+        (tmp_path / f"{name}.png").touch()
+    assert [file.stem for file in frame_files(tmp_path)] == list(names)
+
+
+def test_decimals_that_would_stand_in_another_order_are_refused(tmp_path):
+    for name in ("t0.9", "t0.10"):
+        (tmp_path / f"{name}.png").touch()
+    with pytest.raises(
+        InputError, match=r"t0\.9\.png comes before t0\.10\.png if .* whole, and after it if they are dec"
+    ):
+        frame_files(tmp_path)
 
 
 def test_colours_are_channels_and_whole_alpha_is_dropped(tmp_path):
