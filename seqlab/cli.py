@@ -119,7 +119,8 @@ def _add_run_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     resume.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change where it runs, as in trainer.devices")
 
     evaluate = _command(commands, "evaluate", _evaluate, "measure a run's best checkpoint on validation and test")
-    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change values of the stored configuration")
+    help_text = "change the stored configuration, such as data.test=FILE for a test on that file"
+    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=help_text)
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
     generate = _command(commands, "generate", _generate, "continue a prompt")
