@@ -165,3 +165,14 @@ def test_quoted_lines_that_are_rows_are_refused_and_a_broken_picture_is_called_s
     (folder / "1.png").write_bytes(b"%PDF-1.7 and more")
     with pytest.raises(InputError, match=r"no picture that can be read: it is a PDF file; give one, such as png"):
         read_picture(folder / "1.png", (3, 8, 8))
+
+
+def test_a_picture_that_is_named_in_two_ways_is_one(folder, tmp_path):
+    (folder / "second.csv").write_text("picture,text\n./0.png,again\n")
+    (folder / "first.csv").write_text("picture,text\n0.png,once\n1.png,other\n../" + folder.name + "/0.png,more\n")
+    source = Pictures([folder / "first.csv", folder / "second.csv"])
+    (reading,) = source._read_files().values()
+    assert [(row.name, row.texts) for row in reading.rows] == [
+        ("0.png", ("once", "more", "again")),
+        ("1.png", ("other",)),
+    ]
