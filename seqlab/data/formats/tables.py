@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from seqlab.data.core.labels import LabelNames, short_repr
-from seqlab.data.formats.kinds import kind_of_file, seems_to_be
+from seqlab.data.formats.kinds import broken_parquet, kind_of_file
 from seqlab.data.formats.separated import Separated, read_separated
 from seqlab.data.formats.separators import Writing
 from seqlab.data.formats.text import read_lines
@@ -257,8 +257,7 @@ def parquet_rows(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, 
     except UnicodeDecodeError as error:
         raise InputError(f"{file}, after row {row}: text that is not utf-8: {error}") from error
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        reason = seems_to_be(file) or " ".join(str(error).split())
-        raise InputError(f"{file} is not a parquet file: {reason}") from error
+        raise InputError(f"{file} is not a parquet file{broken_parquet(file, error)}") from error
 
 
 def _plain_values(column: Any) -> list[Any]:

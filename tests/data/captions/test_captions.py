@@ -101,8 +101,10 @@ def test_features_and_grey_pictures_are_read_in_the_size_that_is_asked_for(folde
     assert grey.shape == (1, 5, 5) and grey.dtype == np.float32 and 0 < float(grey[0, 0, 0]) < 1
     np.save(folder / "a.npy", np.ones((4, 6), dtype=np.float32))
     assert read_picture(folder / "a.npy", (4, 6)).shape == (4, 6)
+    np.save(folder / "huge.npy", np.full((4, 6), 1e39))
     for name, size, error in (
-        ("a.npy", (4, 7), r"expected finite floats of shape \(4, 7\)"),
+        ("a.npy", (4, 7), r"expected floats of shape \(4, 7\)"),
+        ("huge.npy", (4, 6), "huge.npy has a value that is not finite, or too large for float32"),
         ("table.csv", (3, 8, 8), "it seems to be text; give one, such as png"),
         ("none.png", (3, 8, 8), "is not there; give a picture"),
     ):
