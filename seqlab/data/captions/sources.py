@@ -152,13 +152,21 @@ def _reason(error: KeyError | TypeError) -> str:
     return f"{error} is not there" if isinstance(error, KeyError) else "it has another form"
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"two values of {next(key for key in record if keys.count(key) > 1)!r} in one object")
+    return record
+
+
 def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
         images = [(image["id"], str(image["file_name"])) for image in content["images"]]
         captions = [(each["image_id"], str(each["caption"] or "")) for each in content["annotations"]]
         names = dict(images)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read as json: {' '.join(str(error).split())}") from error
     except (KeyError, TypeError) as error:
         wanted = '"images" with id and file_name, and "annotations" with image_id and caption'

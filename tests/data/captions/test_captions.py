@@ -91,6 +91,9 @@ def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path, cap
         file.write_text(json.dumps(change))
         with pytest.raises(InputError, match=error):
             data_of(file, f"data.folder={folder}").spec  # noqa: B018
+    file.write_text('{"images": [{"id": 7, "id": 8, "file_name": "0.png"}], "annotations": []}')
+    with pytest.raises(InputError, match="two values of 'id' in one object"):
+        data_of(file, f"data.folder={folder}").spec  # noqa: B018
     file.write_text("{")
     with pytest.raises(InputError, match="cannot be read as json"):
         data_of(file).spec  # noqa: B018

@@ -230,9 +230,7 @@ def test_a_broken_array_or_parquet_is_called_broken_and_not_another_kind(tmp_pat
         with pytest.raises(InputError, match=r"a\.npy is not a npy file of numbers: it is broken"):
             read_columns(array)
     table.write_bytes(table.read_bytes()[:300])
-    with pytest.raises(
-        InputError, match=r"a\.parquet is not a parquet file that can be read: it is broken"
-    ):
+    with pytest.raises(InputError, match=r"a\.parquet is not a parquet file that can be read: it is broken"):
         read_columns(table)
 
 
