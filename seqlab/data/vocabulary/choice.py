@@ -42,8 +42,7 @@ def splitter_of(settings: TokenizerSettings) -> WordVocabulary | CharacterVocabu
     """An empty vocabulary, which splits texts into tokens; None for subwords, which follow from the training texts.
 
     Example:
-        >>> splitter = splitter_of(TokenizerSettings("word"))
-        >>> splitter and splitter.pieces("to be or not")
+        >>> splitter_of(TokenizerSettings("word")).pieces("to be or not")
         ['to', 'be', 'or', 'not']
     """
     return None if settings.unit == "subword" else _kind_of(settings)([], settings)
