@@ -11,8 +11,8 @@ from seqlab.data.classification.batch import ClassificationSpec
 from seqlab.data.classification.module import ClassificationData
 from seqlab.data.classification.sources import LabelledSource
 from seqlab.data.core.examples import Batching
-from seqlab.data.core.summary import SplitSummary
-from seqlab.data.formats.bases import BaseReading, count_letters, reverse_complement
+from seqlab.data.core.summary import SplitSummary, equal_rows
+from seqlab.data.formats.bases import BaseReading, count_letters, reverse_complement, strand_key
 from seqlab.data.formats.fasta import FastaRecord, read_fasta
 from seqlab.data.formats.tables import LabelledText
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary
@@ -148,6 +148,11 @@ class DnaData(ClassificationData):
             right = sum(label == row.label for label, row in zip(decided, rows, strict=True))
             accuracies[split] = right / len(rows)
         return accuracies
+
+    def _shared_rows(self) -> dict[str, str]:
+        """The same, where a sequence and its reverse complement are one."""
+        keys = {split: [strand_key(self._as_read(row.text)) for row in rows] for split, rows in self._rows.items()}
+        return {split: f"{note}, reverse complements counted" for split, note in equal_rows(keys).items()}
 
     def summaries(self) -> list[SplitSummary]:
         """The same as of any labelled texts, and what became of letters other than A, C, G and T."""

@@ -89,7 +89,7 @@ class FastaFiles(FileRows[LabelledText]):
     """Labelled sequences of FASTA files.
 
     Files of one set are cut so that each split has its share of every class, or dealt into folds. With ``split_unique``
-    of ``cut``, and in folds always, equal sequences stay in one split, and so do a sequence and its reverse complement.
+    of ``cut``, and in folds always, sequences that are read alike, on either strand, stay in one split.
 
     Args:
         files: the files of each split; or those of one set (``path``), which is cut.
@@ -140,7 +140,7 @@ class FastaFiles(FileRows[LabelledText]):
 
     def _cut_set(self, whole: Reading[LabelledText]) -> dict[str, Reading[LabelledText]]:
         if self._folds.folds is None:
-            return cut_reading(whole, self._cut, str(self), same=self._same(whole))
+            return cut_reading(whole, self._cut, str(self), self._same(whole))
         parts = self._folds.cut(whole.rows, str(self), self._same(whole), lambda row: row.label)
         cut = {split: Reading(rows) for split, rows in parts.items()}
         cut["train"].left_out = whole.before_the_cut()
@@ -148,7 +148,7 @@ class FastaFiles(FileRows[LabelledText]):
 
     def _same(self, whole: Reading[LabelledText]) -> Callable[[LabelledText], str]:
         """A key that is equal for rows that must stay together."""
-        keys = {row.place: strand_key(self._reading.read(row.text, row.place)) for row in whole.rows}
+        keys = {row.place: strand_key(self.as_read(self._reading.read(row.text, row.place))) for row in whole.rows}
         return lambda row: keys[row.place]
 
     def _read(

@@ -259,3 +259,16 @@ def test_each_file_of_the_configuration_makes_its_data(tmp_path, file, monkeypat
     assert published.spec.num_examples == {"train": 49, "validation": 5, "test": 6}
     batch = next(iter(published.train_dataloader()))
     assert batch.inputs.dtype == torch.int64 and batch.inputs.shape[1] == 60
+
+
+def test_sequences_that_are_read_alike_stay_in_one_split_and_opposite_strands_are_told(tmp_path):
+    tails = [(f"{n}{tail}", e, s + tail) for n, e, s in rows_of(40) for tail in ("AC", "GT")]
+    (tmp_path / "t.fa").write_text(fasta(tails))
+    data = fasta_data(tmp_path / "t.fa", label_pattern=LABELLED, max_length=len(rows_of(1)[0][2]))
+    assert "in train too" not in " ".join(summary.line() for summary in data.summaries())
+    files = {split: tmp_path / f"{split}.fa" for split in SPLITS}
+    files["validation"].write_text(fasta(rows_of(20)[10:]))
+    files["train"].write_text(fasta(rows_of(10)))
+    files["test"].write_text(fasta([(n, e, reverse_complement(s)) for n, e, s in rows_of(10)]))
+    (*_, test) = fasta_data(**files, label_pattern=LABELLED).summaries()
+    assert "10 of 10 rows stand in train too" in test.line() and "reverse complements counted" in test.line()

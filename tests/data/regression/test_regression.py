@@ -104,6 +104,10 @@ def test_new_series_are_read_without_the_number_that_is_asked(tmp_path):
         ),
         ([",1,2,5"], "id is empty"),
         (["a,1,2,5", "b,1,2,5"], "2 series are too few to cut"),
+        (
+            [f"{n},1,2,{n}e-44" for n in range(9)],
+            "weight varies by .*too little for float32; give it in a smaller unit",
+        ),
         ([f"{n},1,2,{5e9 + n}" for n in range(9)], "weight is 5000000.* which float32 cannot resolve"),
     ],
 )

@@ -20,7 +20,10 @@ from seqlab.data import (
     labelled_series_data,
     waveform_posteriors,
 )
+from seqlab.data.formats.labelled_series import LabelledSeries
+from seqlab.data.formats.series import Series
 from seqlab.data.series_classification.digits import MOTIONS, numbers_of, ring_cell
+from seqlab.data.series_classification.sources import same_values
 from seqlab.errors import InputError
 from tests.conftest import config_of
 
@@ -128,6 +131,14 @@ def test_equal_series_are_told_of_or_kept_in_one_split(tmp_path, series):
     data = data_of(tmp_path, twins, cut=Cut(split_unique=True))
     names = {split: {row.name[:2] for row in data.rows(split)} for split in ("train", "validation", "test")}
     assert not names["train"] & (names["validation"] | names["test"]) and not names["validation"] & names["test"]
+
+
+def test_zeros_of_either_sign_are_equal():
+    zero, signed, other = (
+        same_values(LabelledSeries(Series("a", np.array([[value], [1.0]]), ("", "")), "x", ""))
+        for value in (0.0, -0.0, 1.0)
+    )
+    assert zero == signed != other
 
 
 def test_files_that_a_table_names_are_series_of_any_length(tmp_path):
