@@ -98,9 +98,12 @@ def _without_own_test(record: Mapping[str, Any], config: Mapping[str, Any]) -> M
     return {**config, "data": {**other, "test": one.get("test")}}
 
 
-def _is_of(key: str, *names: str) -> bool:
-    """Whether a dotted key is of an option of ``data`` with one of these names, such as data.path.source of "path"."""
-    return key.split(".")[1:2] in [[name] for name in names]
+def _is_of(key: str | None, *names: str) -> bool:
+    """Whether a dotted key is of an option of ``data`` with one of these names, such as data.path.source of "path".
+
+    A file that another names, such as a recording of a table, has no key.
+    """
+    return (key or "").split(".")[1:2] in [[name] for name in names]
 
 
 def _data_set(data: Mapping[str, Any]) -> tuple[Any, ...] | None:

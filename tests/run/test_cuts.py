@@ -84,6 +84,8 @@ def test_files_of_the_training_among_other_data_are_named(folder):
     assert named(path=rows) == [rows] and named(train=rows, validation=copy, test=other) == []
     series = {"data": {**SERIES, "path": [rows, other]}}
     assert files_of_training(record_of({**SERIES, "path": rows}), series, FileHashes()) == []
+    record["data_files"].append({**record["data_files"][0], "key": None})  # one that the table names has no key
+    assert named(path=[copy, other]) == [copy]
 
 
 def test_a_test_of_its_own_beside_the_set_leaves_its_cut_as_it_is(folder):
