@@ -92,6 +92,7 @@ def _data_buffers(task: pl.LightningModule) -> set[str]:
 
 _INPUT_VECTORS: Final = "model.input.embedding.weight"  # of the tokens of the main vocabulary
 _ANSWERS: Final = ("labels", "answers", "tags", "targets")
+_LIMITS: Final = ("max_length", "max_word_length", "max_sentences", "context")  # how much is read, not what it means
 
 
 def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
@@ -108,6 +109,18 @@ def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
                 ", ".join(map(str, here[:_MAX_NAMED])),
                 layer,
             )
+    _warn_of_other_reading(theirs.read_by(), ours.read_by())
+
+
+def _warn_of_other_reading(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Warns if files became numbers by other options, such as the rate of sound."""
+    shared = [name for name in theirs if name in ours and name not in (*_LIMITS, "lowest", *_ANSWERS)]  # told above
+    if changed := [name for name in shared if theirs[name] != ours[name]]:
+        there, here = (", ".join(f"{name} {each[name]}" for name in changed) for each in (theirs, ours))
+        log.warning(
+            "init_from: its data were read with %s, but here with %s: the model begins with weights for the former",
+            *(there, here),
+        )
 
 
 def _first_list(spec: Spec, names: Sequence[str]) -> tuple[str, list[Any]]:

@@ -148,13 +148,14 @@ def test_the_records_of_a_fasta_file_are_answered_in_their_order(run_dir, tmp_pa
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (">a\nACGN\n", r"new\.fa:2: 'N' is ambiguous \(A/C/G/T\)"),
+        (">a\nACGN\n", r"new\.fa:2: 'N' is ambiguous \(A/C/G/T\); files are read as training read its own"),
         (">a\n>b\nACGT\n", r"new\.fa:1: a has no base; leave the record out"),
+        (">a\n>b\xe9\nACGT\n", r"not utf-8; the run's data is utf-8: convert the file to that"),
         ("ACGT\n", r"new\.fa:1: expected a header that begins with >"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(run_dir, tmp_path, capsys, content, words):
-    (tmp_path / "new.fa").write_text(content)
+    (tmp_path / "new.fa").write_bytes(content.encode("latin-1"))
     assert main(["predict", str(run_dir), str(tmp_path / "new.fa")]) == 2
     shown = capsys.readouterr()
     assert not shown.out and len(shown.err.splitlines()) == 1 and re.search(words, shown.err)

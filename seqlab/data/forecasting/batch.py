@@ -94,6 +94,9 @@ class ForecastSpec(Spec):
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
+    def read_by(self) -> dict[str, Any]:
+        return {"context": self.context}
+
     def output_names(self) -> dict[str, Any]:
         names = {"targets": list(self.targets), "features": list(self.features), "known": list(self.known)}
         return {**names, "horizon": self.horizon, "context": self.context}
