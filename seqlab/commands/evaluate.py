@@ -20,7 +20,7 @@ from seqlab.errors import InputError
 from seqlab.run import content, load
 from seqlab.run.code import short_path
 from seqlab.run.cuts import BY_TIME, files_of_training, other_cut
-from seqlab.run.inputs import FileHashes
+from seqlab.run.inputs import ContentHashes
 from seqlab.run.loops import evaluate_splits
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 
@@ -80,7 +80,7 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     arguments = run.spec.data_arguments()
     _check_arguments(run, arguments, overrides)
-    config, hashes = absolute_paths(run.config), FileHashes()
+    config, hashes = absolute_paths(run.config), ContentHashes()
     cut = other_cut(run.record, config, hashes)
     _check_cut(run, [name for name in cut if name not in BY_TIME])
     data_config = {**run.config["data"], **vocabulary, **arguments}

@@ -14,7 +14,7 @@ from seqlab.run import load
 from seqlab.run.code import short_path
 from seqlab.run.cuts import files_of_training, other_cut
 from seqlab.run.folder import RunFolder
-from seqlab.run.inputs import FileHashes
+from seqlab.run.inputs import ContentHashes
 from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
@@ -55,7 +55,7 @@ def load_initial_weights(
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
     _check_vocabularies(run, vocabularies, _INPUT_VECTORS in fitting)
     warn_of_other_classes(run.spec, spec)
-    hashes = FileHashes()
+    hashes = ContentHashes()
     if known := files_of_training(run.record, config, hashes):
         log.warning(
             "init_from %s was trained on %s: rows of its training may be in this run's test",
