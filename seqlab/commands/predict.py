@@ -70,7 +70,7 @@ def predict(run: SavedRun, inputs: Sequence[str | os.PathLike[str]], file: Path 
     all_inputs = inputs_of(_texts(inputs), file, run.config["data"].get("encoding") or "utf-8")
     if not all_inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
-    options = _options(run, answer)
+    options = options_of(run, answer)
     model = run.model()
 
     def ask(texts: list[str]) -> list[Prediction]:
@@ -122,13 +122,13 @@ def _predict_files(
         inputs = [each for path in paths for each in run.spec.read_inputs(path)]
     except InputError as error:
         raise InputError(_without_keys(str(error), run.config["data"].get("encoding") or "utf-8")) from error
-    answers: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs, **_options(run, answer))
+    answers: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs, **options_of(run, answer))
     return answers
 
 
-def _options(run: SavedRun, answer: Callable[..., Any]) -> dict[str, Any]:
-    """The keys of a run's task that are arguments of its ``predict``."""
-    parameters = inspect.signature(answer).parameters
+def options_of(run: SavedRun, function: Callable[..., Any]) -> dict[str, Any]:
+    """The keys of a run's task that are arguments of a function of its class, such as ``predict``."""
+    parameters = inspect.signature(function).parameters
     return {name: value for name, value in run.config["task"].items() if name in parameters}
 
 

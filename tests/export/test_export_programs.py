@@ -47,6 +47,7 @@ from seqlab.nn import (
     Transcriber,
     Translator,
 )
+from seqlab.nn.models.strands import BothStrands
 from seqlab.nn.models.window import WindowModel
 from tests.models import of_cell
 from tests.shipped import CONF
@@ -130,6 +131,7 @@ MODELS = {
     "max": lambda: classifier(pooling="max", tbptt_steps=2),
     "mean": lambda: classifier(pooling="mean"),
     "attention": lambda: classifier(pooling="attention"),
+    "strands": lambda: (BothStrands(classifier(tbptt_steps=2)[0], [*range(10, -1, -1)]), {"vocab_size": 11}),
     "frames": lambda: of_frames(partial(FrameInput, 3, 5, observed=True)),
     "clips": lambda: of_frames(partial(ConvFrameInput, 2, 6, 5, 4, channels=[3])),
     "both ways": lambda: classifier(pooling="max", bidirectional=True),

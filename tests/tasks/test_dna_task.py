@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from seqlab.cli import main
+from seqlab.commands.export import export
 from seqlab.config import build
 from seqlab.data import BaseReading, CharacterVocabulary, ClassificationBatch, DnaSpec, FastaRecord
 from seqlab.data.formats.bases import reverse_complement
 from seqlab.errors import InputError
+from seqlab.nn.models.strands import opposite_strand
 from seqlab.run import load
 from seqlab.tasks import DnaTask
-from seqlab.tasks.dna import opposite_strand
 from tests.conftest import config_of, run_here
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
@@ -143,6 +144,19 @@ def test_the_records_of_a_fasta_file_are_answered_in_their_order(run_dir, tmp_pa
         assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
     assert main(["predict", str(run_dir), str(file)]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("  r0")
+
+
+def test_a_file_answers_as_predict_does_with_both_strands(run_dir, tmp_path):
+    run = load.load_run(run_dir)
+    folder, metadata = export(run, "torch", tmp_path / "files")
+    assert metadata["run"]["predict"] == {} and metadata["left_out"].keys() == {"step"}
+    records = [FastaRecord(name, name, letters, "a.fa:1") for name, letters in (("a", "ACGTTGCAT"), ("b", "GGTAA"))]
+    expected = DnaTask.predict(run.model(), run.spec, run.vocabularies, records, "both")
+    rows = [torch.from_numpy(run.vocabulary.encode(record.sequence)) for record in records]
+    inputs, lengths = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([9, 5])
+    (logits,) = torch.export.load(folder / "forward.pt2").module()(inputs, lengths)
+    for row, answer in zip(logits.softmax(1).tolist(), expected, strict=True):
+        assert row == pytest.approx(list(answer.values["probabilities"].values()), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,9 @@ class DnaSpec(ClassificationSpec):
     def read_by(self) -> dict[str, Any]:
         return {**super().read_by(), **(self.reading or {})}
 
+    def output_names(self) -> dict[str, Any]:
+        return {**super().output_names(), **({"bases": dict(self.reading)} if self.reading else {})}
+
     def read_inputs(self, file: Path) -> list[FastaRecord]:
         reading = BaseReading(**(self.reading or {}))
         records = []

@@ -10,6 +10,7 @@ from seqlab.export.programs import Port, Sizes
 
 INT: Final = torch.int64
 BOTH_DIRECTIONS: Final = "its encoder is bidirectional, and reads a sequence from its end too"
+BOTH_STRANDS: Final = "it reads the opposite strand of a sequence too, which begins at its end"
 WHOLE_ROWS: Final = "its input tells places apart, and reads a sequence from its first step on"
 # One row and one step, one of either, and more: an exporter that has taken a length for a constant is caught by these.
 _CASES: Final = ((1, 1), (3, 1), (1, 7), (2, 12), (4, 5))

@@ -121,6 +121,7 @@ def test_the_spec_is_read_back_as_what_it_was(file):
     again = read_spec({"kind": "dna", **{**vars(spec), "complement": list(spec.complement)}})
     assert type(again) is DnaSpec and again == spec and isinstance(again, ClassificationSpec)
     assert spec.read_by() == {"max_length": 4, "ambiguous": "n", "soft_masked": "read"}
+    assert spec.output_names()["bases"] == {"ambiguous": "n", "soft_masked": "read"}
     older = {name: value for name, value in vars(spec).items() if name != "encoding"}
     assert read_spec({"kind": "dna", **older}).encoding == "utf-8"
     assert read_spec({"kind": "classification", "vocab_size": 4, "unit": "word", "labels": ["a", "b"]}).kind != "dna"
