@@ -267,6 +267,9 @@ def test_other_models_are_measured_by_their_files():
             inputs, lengths, _ = arguments
             (expected, state), (found, new) = (each(inputs, lengths=lengths) for each in (model, of_files))
             torch.testing.assert_close(new, state)
+            if name == "frame model":
+                with pytest.raises(InputError, match="take no is_first: give each segment a row of its own"):
+                    of_files(inputs, is_first=torch.zeros(inputs.shape[:2], dtype=torch.bool))
             expected, found = (each(inputs, lengths=lengths, state=state)[0] for each in (model, of_files))
         else:
             expected, found = model(*arguments), of_files(*arguments)

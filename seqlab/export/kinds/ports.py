@@ -5,6 +5,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from seqlab.errors import InputError
 from seqlab.export.kinds.kind import Files
 from seqlab.export.programs import Port, Sizes
 
@@ -62,6 +63,12 @@ def cases(axis: str, **others: int | None) -> list[dict[str, int]]:
     """Sizes to compare a file on: numbers of rows and of steps along ``axis``, with the other axes' lengths if any."""
     more = {name: length for name, length in others.items() if length is not None}
     return [{"batch": rows, axis: steps, **more} for rows, steps in _CASES]
+
+
+def refuse_segments(is_first: Tensor | None) -> None:
+    """Refuses rows that begin anew inside, of which the files know nothing."""
+    if is_first is not None:
+        raise InputError("the files of this model take no is_first: give each segment a row of its own")
 
 
 def answer_with_forward(model: nn.Module, files: Files) -> None:
