@@ -27,6 +27,7 @@ class DnaSpec(ClassificationSpec):
     Attributes:
         complement: for each token, the token of the complement.
         reading: which letters are read and as what, by the fields of ``BaseReading``.
+        encoding: of the files.
         unseen: the letters of the vocabulary that training lacks.
         bayes_accuracy: for each split, the share of sequences that the Bayes decision gets right, where the sequences
             are drawn from a grammar; None: not known.
@@ -38,11 +39,18 @@ class DnaSpec(ClassificationSpec):
     reading: dict[str, Any] | None = None
     unseen: str = ""
     bayes_accuracy: dict[str, float] | None = None
+    encoding: str = "utf-8"
+
+    def read_by(self) -> dict[str, Any]:
+        return {**super().read_by(), **(self.reading or {})}
+
+    def output_names(self) -> dict[str, Any]:
+        return {**super().output_names(), **({"bases": dict(self.reading)} if self.reading else {})}
 
     def read_inputs(self, file: Path) -> list[FastaRecord]:
         reading = BaseReading(**(self.reading or {}))
         records = []
-        for record in read_fasta(file, reading):
+        for record in read_fasta(file, reading, self.encoding):
             if not record.sequence:
                 raise InputError(f"{record.place}: {record.name} has no base; leave the record out")
             records.append(record._replace(sequence=reading.read(record.sequence, record.place)))
@@ -129,6 +137,7 @@ class DnaData(ClassificationData):
             reading=self.reading.as_values(),
             unseen=self._unseen,
             bayes_accuracy=self._bayes_accuracy(),
+            encoding=getattr(self.source, "encoding", "utf-8"),
         )
 
     @property

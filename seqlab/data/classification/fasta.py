@@ -121,7 +121,7 @@ class FastaFiles(FileRows[LabelledText]):
         table = labels.label_table
         self._table = None if table is None else expand_paths(table, "data.label_table")[0]
         self._labels, self._cut, self._folds, self._reading = labels, cut, folds, reading
-        self._skip_empty, self._encoding, self._separator = skip_empty, encoding, separator
+        self._skip_empty, self.encoding, self._separator = skip_empty, encoding, separator
         cut.check_use("path" in self._files)
         if folds.folds is not None and self._files.keys() != {"path"}:
             raise InputError(f"data.folds={folds.folds} is for rows that are cut, and each split has its own files")
@@ -156,7 +156,7 @@ class FastaFiles(FileRows[LabelledText]):
     ) -> Reading[LabelledText]:
         reading = Reading[LabelledText]()
         for file in files:
-            for record in read_fasta(file, self._reading, self._encoding):
+            for record in read_fasta(file, self._reading, self.encoding):
                 if not record.sequence:
                     if not self._skip_empty:
                         mend = "leave the record out, or give data.skip_empty=true"
@@ -187,7 +187,7 @@ class FastaFiles(FileRows[LabelledText]):
         raise InputError(f"{record.place}: {where}; {mend}")
 
     def _read_table(self, file: Path, names: LabelNames) -> "dict[str, _Labelled]":
-        columns = read_columns(file, self._encoding, self._separator)
+        columns = read_columns(file, self.encoding, self._separator)
         ids = read_ids(columns, self._labels.id, "data.id", "every row names a record")
         labels = columns.column(self._labels.label, "data.label")
         table: dict[str, _Labelled] = {}

@@ -120,7 +120,18 @@ def test_the_spec_is_read_back_as_what_it_was(file):
     spec = fasta_data(file, label_pattern=LABELLED, max_length=4).spec
     again = read_spec({"kind": "dna", **{**vars(spec), "complement": list(spec.complement)}})
     assert type(again) is DnaSpec and again == spec and isinstance(again, ClassificationSpec)
+    assert spec.read_by() == {"max_length": 4, "ambiguous": "n", "soft_masked": "read"}
+    assert spec.output_names()["bases"] == {"ambiguous": "n", "soft_masked": "read"}
+    older = {name: value for name, value in vars(spec).items() if name != "encoding"}
+    assert read_spec({"kind": "dna", **older}).encoding == "utf-8"
     assert read_spec({"kind": "classification", "vocab_size": 4, "unit": "word", "labels": ["a", "b"]}).kind != "dna"
+
+
+def test_new_records_are_read_in_the_encoding_of_training(tmp_path):
+    file = tmp_path / "latin.fasta"
+    file.write_bytes("".join(f">é{n} class={'ab'[n % 2]}\nACGT{'T' * n}\n" for n in range(20)).encode("latin-1"))
+    spec = fasta_data(file, label_pattern=LABELLED, encoding="latin-1").spec
+    assert [record.name for record in spec.read_inputs(file)] == [f"é{n}" for n in range(20)]
 
 
 def test_records_without_bases_or_class_are_left_out_on_request_and_counted(tmp_path):

@@ -1,5 +1,7 @@
 """Labelled sequences: batches, statistics and cuts of a user's files, and data that is made or comes with packages."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,7 @@ def test_a_cut_gives_each_split_its_share_of_every_class_and_statistics_are_thos
     )
     assert data.spec.model_arguments() == {"num_features": 2, "observed": False, "num_classes": 2}
     assert data.spec.output_names() == {"labels": list(data.labels), "features": ["x", "y"]}
+    assert replace(data.spec, missing="forward").output_names()["missing"] == "forward"  # for whoever uses a file
     assert data.spec.majority == {"train": 0.5, "validation": 0.5, "test": 0.5}
 
 
