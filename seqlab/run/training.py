@@ -33,6 +33,7 @@ from seqlab.run.loggers import begin_logger, close_logger, failing_logger, log_r
 from seqlab.run.loops import evaluate_splits, fit_together
 from seqlab.run.parents import CONTINUES, INIT_FROM, MAY_CHANGE, copy_checkpoints, is_parent_checkpoint
 from seqlab.run.progress import DATA, END, EVALUATION, MODEL, TRAINING, ProgressSender
+from seqlab.run.resumed_callbacks import warn_of_forgetful
 from seqlab.run.rungs import Paused, rung_at
 from seqlab.run.signals import StopRequest
 from seqlab.run.torch_settings import ignore_foreign_warnings, peak_memory, prepare_process
@@ -166,6 +167,8 @@ def _prepare(claim: Claim, stop: StopRequest, progress: ProgressSender) -> _Sess
     if is_first_process():
         note_code(claim, is_resumed)
         if is_resumed:
+            if resumption.path is not None:
+                warn_of_forgetful(trainer.callbacks)  # type: ignore[attr-defined]
             resumption.repair()
             rewind_events(run_dir, resumption.checkpoint.get("events", {}))
     check_devices(config, trainer.world_size, task)
