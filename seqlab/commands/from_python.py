@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.commands.carry_out import carry_out
@@ -31,6 +32,7 @@ from seqlab.run.loaded import is_own
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
+from seqlab.sweep.sweeper import sweep_settings, tuning_sweeper
 
 _composing: Final = threading.Lock()  # Hydra's state is global
 
@@ -52,8 +54,7 @@ def train(
     config_dir = use_project(None if config_dir is None else os.fspath(config_dir))
     if cell is not None:
         overrides = [*overrides, *_cell_overrides(cell, overrides)]
-    if varied := varied_keys(list(overrides)):
-        raise InputError(f"{', '.join(varied)}: seqlab.train trains one run; seqlab train -m runs a sweep")
+    _check_no_sweep(overrides)
     run_dir, config, typed = _compose(overrides, config_dir)
     parent = config.get(INIT_FROM)
     overwrite = bool(config.get("overwrite"))
@@ -83,6 +84,24 @@ def _cell_overrides(cell: type, overrides: Sequence[str]) -> list[str]:
     return ["model/cell=lstm", "~model.cell.bias", f"model.cell._target_={cell.__module__}.{cell.__qualname__}"]
 
 
+def _check_no_sweep(overrides: Sequence[str]) -> None:
+    """Refuses overrides that ask for a sweep: keys with several values, and settings of a sweeper."""
+    sweeps = [text for text in overrides if re.split(r"[.=/]", text.lstrip("+~"))[:2] == ["hydra", "sweeper"]]
+    if keys := [*varied_keys(list(overrides)), *sweeps]:
+        raise _one_run(", ".join(keys))
+
+
+def _one_run(what: str) -> InputError:
+    return InputError(f"{what}: seqlab.train trains one run; seqlab train -m runs a sweep")
+
+
+def _check_composed(composed: DictConfig) -> None:
+    """Refuses a composed configuration that asks for a sweep: here it would be trained once."""
+    if settings := sweep_settings(composed):
+        chosen = composed.hydra.runtime.choices.get("sweep")
+        raise _one_run(", ".join(settings) if chosen is None else f"sweep={chosen}")
+
+
 def _compose(
     overrides: Sequence[str], config_dir: str | os.PathLike[str] | None
 ) -> tuple[Path, dict[str, Any], list[str]]:
@@ -91,12 +110,20 @@ def _compose(
     setup_globals()
     try:
         with _own_hydra(), initialize_config_module("seqlab.conf", version_base="1.3"):
-            composed = compose("train", overrides=[*list_overrides(overrides), *search], return_hydra_config=True)
+            with tuning_sweeper():
+                composed = compose("train", overrides=[*list_overrides(overrides), *search], return_hydra_config=True)
+            _check_composed(composed)
             run_dir = Path(str(composed.hydra.run.dir)).absolute()
             typed = overrides_of(composed.hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
-    config = resolve_init_from(plain_config(composed))
+    config = plain_config(composed)
+    if config.get("dry_run"):
+        raise InputError(
+            "dry_run=true: a dry run is the command's, and seqlab.train trains: leave it out, or give the same overrides "
+            "to seqlab train"
+        )
+    config = resolve_init_from(config)
     _check_modules(config)
     check_targets(config)
     return run_dir, config, typed

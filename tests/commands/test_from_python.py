@@ -100,6 +100,13 @@ def test_the_folder_of_the_configuration_may_have_any_name(completing, tmp_path,
     ("override", "message"),
     [
         ("seed=1,2", "seed: seqlab.train trains one run; seqlab train -m runs a sweep"),
+        ("sweep=optuna", "^sweep=optuna: seqlab.train trains one run"),
+        ("sweep=seeds", "^sweep=seeds: seqlab.train trains one run"),
+        ("sweep=depth", "^sweep=depth: seqlab.train trains one run"),
+        ("hydra.mode=MULTIRUN", "^hydra.mode=MULTIRUN: seqlab.train trains one run"),
+        ("hydra.sweeper.tune=[optimizer.lr]", r"^hydra.sweeper.tune=\[optimizer.lr\]: seqlab.train trains one run"),
+        ("+hydra.sweeper.params.seed='1,2'", r"^\+hydra.sweeper.params.seed='1,2': seqlab.train trains one run"),
+        ("hydra/sweeper=optuna", "^hydra/sweeper=optuna: seqlab.train trains one run"),
         ("optimizer.lrr=1", "did you mean optimizer.lr"),
         ("model.cell._target_=__main__.MyCell", "put it into a file of its own, .* my_cells.MyCell"),
         ("model.cell._target_=os.system", "not on the allow-list"),
@@ -109,6 +116,24 @@ def test_wrong_input_is_told_before_anything_begins(completing, tmp_path, overri
     with pytest.raises(InputError, match=message):
         seqlab.train(*HELLO, override)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("process", [True, False])
+def test_a_dry_run_trains_nothing_and_leaves_the_run_that_is_there(completing, tmp_path, process):
+    seqlab.train(*HELLO, "seed=3", "hydra.run.dir=r")
+    before = (tmp_path / "r" / "events.jsonl").read_bytes()
+    with pytest.raises(InputError, match="^dry_run=true: .*seqlab train"):
+        seqlab.train(*HELLO, "seed=4", "hydra.run.dir=r", "overwrite=true", "dry_run=true", process=process)
+    assert (tmp_path / "r" / "events.jsonl").read_bytes() == before
+
+
+def test_a_file_of_the_users_may_not_make_a_sweep_of_it(completing, tmp_path):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    many = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}, tune: [seed]}}\n"
+    (tmp_path / "conf" / "experiment" / "many.yaml").write_text(many)
+    with pytest.raises(InputError, match="^hydra.mode=MULTIRUN, hydra.sweeper.params, .*trains one run"):
+        seqlab.train("experiment=many", "hydra.run.dir=r", config_dir="conf")
+    assert not (tmp_path / "r").exists()
 
 
 def test_in_this_process_the_error_is_the_callers_own(tmp_path):
