@@ -120,8 +120,8 @@ def _compose(
     config = plain_config(composed)
     if config.get("dry_run"):
         raise InputError(
-            "dry_run=true: a dry run is the command's, and seqlab.train trains: leave it out, or give the same overrides "
-            "to seqlab train"
+            "dry_run=true: a dry run is the command's, and seqlab.train trains: leave it out, or give the same "
+            "overrides to seqlab train"
         )
     config = resolve_init_from(config)
     _check_modules(config)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from seqlab.commands.run_folder import run_folder
+from seqlab.commands.run_record import PresentRecord, file_stamp, run_identity
 from seqlab.config.hash import flatten
 from seqlab.config.parts import referred_key
 from seqlab.config.project import project_runs, use_project_modules
@@ -35,23 +36,23 @@ class Run:
     """A run read back from its folder: its metrics, its model, and the model's answers.
 
     Each part is loaded at its first use; the record needs no PyTorch. A loaded part is kept. If the run has another
-    checkpoint at a later use, it is read again, with a log line.
+    checkpoint at a later use, or the folder another run, all of it is read again, with a log line. What a command would
+    say of the run on standard error, such as that your code has changed since, is said at the first use of the model.
 
     Args:
         run_dir: the run's folder.
 
     Attributes:
-        run_dir: the run's folder.
-        record: the fields of its ``run.json``; see :mod:`seqlab.run.record`.
+        run_dir: the run's folder, an absolute path.
 
     Raises:
         InputError: the folder holds no run.
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
-        self.run_dir = run_folder(run_dir)
-        self.record: dict[str, Any] = read_record(self.run_dir)
-        self._loaded: tuple[Any, SavedRun] | None = None  # with the stamp of its checkpoint
+        self.run_dir = run_folder(run_dir).absolute()
+        self._record = PresentRecord(self.run_dir)
+        self._loaded: tuple[Any, SavedRun] | None = None  # with the identity of its run and the stamp of its checkpoint
         self._task: pl.LightningModule | None = None
 
     def __repr__(self) -> str:
@@ -70,6 +71,11 @@ class Run:
         return f'<table class="seqlab-run">{"".join(rows)}</table>'
 
     @property
+    def record(self) -> dict[str, Any]:
+        """The fields of the run's ``run.json`` as they are now; see :mod:`seqlab.run.record`."""
+        return self._record.read()
+
+    @property
     def config(self) -> dict[str, Any]:
         """The run's resolved configuration."""
         return dict(self.record["config"])
@@ -81,17 +87,16 @@ class Run:
 
     @property
     def _saved(self) -> "SavedRun":
-        """The run as its checkpoint is now."""
-        stamp = _checkpoint_stamp(
-            self.run_dir
-        )  # first: a checkpoint that is replaced meanwhile is read again next time
+        """The run as its record and its checkpoint are now."""
+        run = run_identity(self.record)
+        stamp = (run, _checkpoint_stamp(self.run_dir))  # first: what is replaced meanwhile is read again next time
         if self._loaded is None or self._loaded[0] != stamp:
+            self._record.tell_changes()
             with quick_imports():
                 from seqlab.run.load import load_run
             saved = load_run(self.run_dir)
-            if self._loaded is not None:
+            if self._loaded is not None and self._loaded[0][0] == run:
                 log.info("%s has another checkpoint by now: it is read again", self.run_dir)
-                self.record = saved.record
             self._loaded, self._task = (stamp, saved), None
         return self._loaded[1]
 
@@ -150,6 +155,7 @@ class Run:
         """
         with quick_imports():
             from seqlab.commands.evaluate import evaluate
+        self._record.tell_changes()
         return evaluate(self.run_dir, list(overrides))
 
     def generate(
@@ -301,11 +307,8 @@ class Run:
 def _checkpoint_stamp(run_dir: Path) -> tuple[Any, ...] | None:
     """A value that changes when another file takes the place of the run's checkpoint; None without a checkpoint."""
     for name in ("best", "last"):
-        try:
-            file = os.stat(run_dir / "checkpoints" / f"{name}.ckpt")
-        except FileNotFoundError:
-            continue
-        return name, file.st_ino, file.st_size, file.st_mtime_ns
+        if (stamp := file_stamp(run_dir / "checkpoints" / f"{name}.ckpt")) is not None:
+            return name, *stamp
     return None
 
 
@@ -321,7 +324,7 @@ def runs(folders: Sequence[str | os.PathLike[str]]) -> "pd.DataFrame":
     """See :func:`seqlab.runs`."""
     import pandas as pd
 
-    rows = [_row(folder) for folder in sorted(run_folders(folders or [project_runs()]))]
+    rows = [_row(os.path.abspath(folder)) for folder in sorted(run_folders(folders or [project_runs()]))]
     results = dict.fromkeys(name for facts, _ in rows for name in facts)
     keys = dict.fromkeys(name for _, config in rows for name in config)
     differing = [key for key in keys if len({repr(config.get(key)) for _, config in rows}) > 1]

@@ -126,7 +126,7 @@ def register_sweepers() -> None:
 
 @contextmanager
 def tuning_sweeper() -> Iterator[None]:
-    """Within the block, configurations are composed with this sweeper's settings; a caller's own Hydra keeps its own."""
+    """Within the block, this sweeper's settings are those of Hydra's default; a caller's own Hydra keeps its own."""
     Plugins.instance()  # first: it stores Hydra's own
     choices = ConfigStore.instance().repo["hydra"]["sweeper"]
     before = choices["basic.yaml"]

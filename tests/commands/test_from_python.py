@@ -122,7 +122,7 @@ def test_wrong_input_is_told_before_anything_begins(completing, tmp_path, overri
 def test_a_dry_run_trains_nothing_and_leaves_the_run_that_is_there(completing, tmp_path, process):
     seqlab.train(*HELLO, "seed=3", "hydra.run.dir=r")
     before = (tmp_path / "r" / "events.jsonl").read_bytes()
-    with pytest.raises(InputError, match="^dry_run=true: .*seqlab train"):
+    with pytest.raises(InputError, match=r"^dry_run=true: .*seqlab train"):
         seqlab.train(*HELLO, "seed=4", "hydra.run.dir=r", "overwrite=true", "dry_run=true", process=process)
     assert (tmp_path / "r" / "events.jsonl").read_bytes() == before
 
@@ -131,7 +131,7 @@ def test_a_file_of_the_users_may_not_make_a_sweep_of_it(completing, tmp_path):
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     many = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}, tune: [seed]}}\n"
     (tmp_path / "conf" / "experiment" / "many.yaml").write_text(many)
-    with pytest.raises(InputError, match="^hydra.mode=MULTIRUN, hydra.sweeper.params, .*trains one run"):
+    with pytest.raises(InputError, match=r"^hydra.mode=MULTIRUN, hydra.sweeper.params, .*trains one run"):
         seqlab.train("experiment=many", "hydra.run.dir=r", config_dir="conf")
     assert not (tmp_path / "r").exists()
 

@@ -1,5 +1,7 @@
 """``seqlab.load`` and ``seqlab.runs``: runs from Python."""
 
+import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from seqlab.errors import InputError
 from seqlab.nn import NextTokenModel
 from seqlab.run import load
 from seqlab.run.load import load_run
+from seqlab.run.loaded import hash_of, record_imports
 from seqlab.tasks import LanguageModelTask
 from tests.conftest import run_here
 
@@ -89,6 +92,70 @@ def test_a_run_with_another_checkpoint_is_read_again_and_says_so(tmp_path, caplo
     assert all(map(torch.equal, run.model.state_dict().values(), now.model.state_dict().values()))
     assert run.metrics == now.metrics and run.metrics["test/loss"] != loss
     assert caplog.text.count("read again") == 1
+
+
+def _take_over(other, run):
+    """Puts a run's files in the place of another's, as a replacement that has completed does."""
+    for path in [file for file in other.rglob("*") if file.is_file()]:
+        (run / path.relative_to(other)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, run / "new")
+        (run / "new").replace(run / path.relative_to(other))
+
+
+def test_a_run_is_one_run_before_and_after_it_is_replaced(folder, tmp_path, caplog):
+    shutil.copytree(folder / "a", tmp_path / "run")
+    run, now = seqlab.load(tmp_path / "run"), seqlab.load(folder / "b")
+    assert run.metrics == seqlab.load(folder / "a").metrics
+    shutil.rmtree(tmp_path / "run" / "checkpoints")  # the model has not been asked for
+    _take_over(folder / "b", tmp_path / "run")
+    assert run.config["model"]["hidden_size"] == 5 and run.metrics == now.metrics
+    assert run.model.encoder.hidden_size == 5 and run.evaluate() == now.evaluate()
+    assert caplog.text.count("another run by now") == 1
+
+
+def test_a_run_in_a_relative_folder_is_the_same_from_another_working_folder(folder, tmp_path, monkeypatch):
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(folder)
+    run, table = seqlab.load("a"), seqlab.runs(".")
+    assert list(table["run_dir"]) == [str(folder / "a"), str(folder / "b")]
+    shutil.copytree(folder / "b", tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert run.run_dir == folder / "a" and run.generate("h", 4, greedy=True) == ["hello"]
+    assert run.evaluate() == evaluate(folder / "a", [])
+
+
+def test_what_has_changed_since_training_is_said_once(folder, tmp_path, capsys):
+    shutil.copytree(folder / "a", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "my_cells.py").write_text("")
+    record["status"], record["error"] = "interrupted", "stopped by SIGTERM"
+    record["code"] = {"hash": "1", "files": [{"module": "mine", "path": str(tmp_path / "my_cells.py"), "sha256": "1"}]}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    run = seqlab.load(tmp_path / "run")
+    assert run.metrics and not capsys.readouterr().err
+    run.generate("h", 4)
+    said = capsys.readouterr().err
+    assert "has not completed its training (interrupted: stopped by SIGTERM)" in said
+    assert "since this run was trained: " in said and "my_cells.py has changed" in said
+    run.evaluate()
+    assert run.model and "has not completed" not in capsys.readouterr().err
+
+
+def test_other_code_that_this_process_has_imported_is_said(folder, tmp_path, capsys, monkeypatch):
+    shutil.copytree(folder / "a", tmp_path / "run")
+    path = tmp_path / "edited_cells.py"
+    path.write_text("x = 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    record_imports()
+    importlib.import_module("edited_cells")
+    path.write_text("x = 1\n")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    digest = hash_of(str(path), path.read_bytes())
+    record["code"] = {"hash": "1", "files": [{"module": "edited_cells", "path": str(path), "sha256": digest}]}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert seqlab.load(tmp_path / "run").model
+    assert "imported other code than that of this run" in capsys.readouterr().err
 
 
 def test_the_table_has_a_row_a_run_and_what_differs_first(folder):
