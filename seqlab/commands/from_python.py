@@ -24,11 +24,11 @@ from seqlab.config.hints import explain
 from seqlab.config.layers import list_overrides
 from seqlab.config.names import overrides_of
 from seqlab.config.project import use_project
-from seqlab.config.trust import allow, check_targets, targets
+from seqlab.config.trust import allow, check_targets, own_targets, targets
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
 from seqlab.run.folder import RunFolder
-from seqlab.run.loaded import is_own
+from seqlab.run.loaded import check_imported, is_own
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt
@@ -59,9 +59,12 @@ def train(
     parent = config.get(INIT_FROM)
     overwrite = bool(config.get("overwrite"))
     _add_user_folders(config, config_dir)
+    if cell is not None:
+        check_imported([cell.__module__])  # the run's process imports it anew
     if process:
         code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
     else:
+        check_imported([*sys.modules] if own_targets(config) else [])
         code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
     if code == 0:
         return Run(run_dir)

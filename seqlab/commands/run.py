@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from seqlab.commands.run_folder import run_folder
-from seqlab.commands.run_record import PresentRecord, file_stamp, run_identity
+from seqlab.commands.run_record import PresentRecord, UserModules, file_stamp, run_identity
 from seqlab.config.hash import flatten
 from seqlab.config.parts import referred_key
 from seqlab.config.project import project_runs, use_project_modules
@@ -54,6 +54,7 @@ class Run:
         self._record = PresentRecord(self.run_dir)
         self._loaded: tuple[Any, SavedRun] | None = None  # with the identity of its run and the stamp of its checkpoint
         self._task: pl.LightningModule | None = None
+        self._modules = UserModules.now()
 
     def __repr__(self) -> str:
         return f"<Run {str(self.run_dir)!r}: {self.record['status']}>"
@@ -91,7 +92,7 @@ class Run:
         run = run_identity(self.record)
         stamp = (run, _checkpoint_stamp(self.run_dir))  # first: what is replaced meanwhile is read again next time
         if self._loaded is None or self._loaded[0] != stamp:
-            self._record.tell_changes()
+            self._use()
             with quick_imports():
                 from seqlab.run.load import load_run
             saved = load_run(self.run_dir)
@@ -99,6 +100,11 @@ class Run:
                 log.info("%s has another checkpoint by now: it is read again", self.run_dir)
             self._loaded, self._task = (stamp, saved), None
         return self._loaded[1]
+
+    def _use(self) -> None:
+        """Makes the user's modules those of the folder that the run was loaded in, and says what has changed."""
+        self._modules.use(self.record)
+        self._record.tell_changes()
 
     @property
     def spec(self) -> "Spec":
@@ -155,7 +161,7 @@ class Run:
         """
         with quick_imports():
             from seqlab.commands.evaluate import evaluate
-        self._record.tell_changes()
+        self._use()
         return evaluate(self.run_dir, list(overrides))
 
     def generate(
@@ -317,6 +323,7 @@ def load(run_dir: str | os.PathLike[str], *, allowed: Iterable[str] = ()) -> Run
     run = Run(run_dir)
     allow(allowed)
     use_project_modules()
+    run._modules = UserModules.now()
     return run
 
 

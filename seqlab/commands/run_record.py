@@ -4,14 +4,17 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqlab.config.trust import PROJECT_ALLOW_VARIABLE, own_targets
+from seqlab.imports import set_user_folders, user_folders
 from seqlab.run.code import changed_modules
 from seqlab.run.comparison import Present, changes_since_training
 from seqlab.run.events import RUNNING
 from seqlab.run.layout import RECORD_NAME
-from seqlab.run.loaded import loaded_files
+from seqlab.run.loaded import check_imported, loaded_files
 from seqlab.run.record import read_record
 
 log = logging.getLogger("seqlab")
@@ -61,6 +64,35 @@ class PresentRecord:
             lines.append(f"this process has imported other code than that of this run: {'; '.join(imported)}")
         for line in lines:
             print(f"seqlab: {line}", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class UserModules:
+    """Where the user's own modules are found, and which of them the project file allows.
+
+    Attributes:
+        folders: the folders, as of :func:`seqlab.imports.user_folders`.
+        allowed: the value of ``SEQLAB_PROJECT_ALLOW``.
+    """
+
+    folders: tuple[str, ...]
+    allowed: str
+
+    @classmethod
+    def now(cls) -> "UserModules":
+        """Those of the last command in this process."""
+        return cls(tuple(user_folders()), os.environ.get(PROJECT_ALLOW_VARIABLE, ""))
+
+    def use(self, record: Mapping[str, Any]) -> None:
+        """Puts them into effect again: the process may work in another project's folder by now.
+
+        Raises:
+            InputError: this process has imported another project's module of a name that the run needs.
+        """
+        os.environ[PROJECT_ALLOW_VARIABLE] = self.allowed
+        set_user_folders(self.folders)
+        modules = [entry["module"] for entry in (record.get("code") or {}).get("files", ())]
+        check_imported([*modules, *own_targets(record["config"])])
 
 
 def run_identity(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -94,6 +94,11 @@ def check_targets(config: Any) -> None:
             )
 
 
+def own_targets(config: Any) -> list[str]:
+    """The targets of a configuration that are the user's own: outside of `ALLOWED`."""
+    return [target for _, target in targets(config) if not _within(target, ALLOWED)]
+
+
 def check_definitions(config: Any) -> None:
     """As :func:`check_targets`; also imports each target and checks that an allowed module *defines* it.
 

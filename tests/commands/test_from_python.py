@@ -1,5 +1,6 @@
 """``seqlab.train``: one path with the command, from a script without a main guard."""
 
+import importlib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ from hydra.core.global_hydra import GlobalHydra
 import seqlab
 from seqlab.commands.from_python import RunFailedError
 from seqlab.errors import InputError
+from seqlab.imports import add_user_folders, user_folders
 from seqlab.nn import GRUCell
 from seqlab.run.folder import RunFolder, start_run
+from seqlab.run.modules import find_module
 from seqlab.run.start import Start
 from tests.command import environment
 from tests.conftest import config_of
@@ -134,6 +137,45 @@ def test_a_file_of_the_users_may_not_make_a_sweep_of_it(completing, tmp_path):
     with pytest.raises(InputError, match=r"^hydra.mode=MULTIRUN, hydra.sweeper.params, .*trains one run"):
         seqlab.train("experiment=many", "hydra.run.dir=r", config_dir="conf")
     assert not (tmp_path / "r").exists()
+
+
+CELL = "from seqlab.nn import RNNCell\n\n\nclass S(RNNCell):\n    name = {!r}\n"
+OWN = ("model/cell=lstm", "~model.cell.bias", "model.cell._target_=shared_cells.S")
+
+
+@pytest.fixture
+def two_projects(tmp_path, monkeypatch):
+    """Two folders with a module of one name each; the process works in the first."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shared_cells.py").write_text(CELL.format(name))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("SEQLAB_ALLOW", "")
+    monkeypatch.delitem(sys.modules, "shared_cells", raising=False)
+    monkeypatch.chdir(tmp_path / "first")
+    return tmp_path
+
+
+def test_the_code_of_the_present_working_folder_is_trained(completing, two_projects, monkeypatch):
+    seen = []
+    for name in ("first", "second"):
+        monkeypatch.chdir(two_projects / name)
+        seqlab.train(*HELLO, *OWN, "hydra.run.dir=r", allow=["shared_cells"])
+        seen.append(user_folders()[0])
+        assert find_module("shared_cells").path == str(two_projects / name / "shared_cells.py")
+    assert seen == [str(two_projects / "first"), str(two_projects / "second")] and seen[0] not in user_folders()
+
+
+@pytest.mark.parametrize("options", [{"process": False}, {"cell": True}])
+def test_a_module_that_was_imported_in_another_project_is_not_taken(two_projects, monkeypatch, options):
+    add_user_folders([str(two_projects / "first")])
+    module = importlib.import_module("shared_cells")
+    own = () if "cell" in options else OWN
+    options = {"cell": module.S} if "cell" in options else {**options, "allow": ["shared_cells"]}
+    monkeypatch.chdir(two_projects / "second")
+    with pytest.raises(InputError, match=r"imported shared_cells from .*first/.* is .*second/shared_cells\.py"):
+        seqlab.train(*HELLO, *own, "hydra.run.dir=r", **options)
+    assert not (two_projects / "second" / "r").exists()
 
 
 def test_in_this_process_the_error_is_the_callers_own(tmp_path):

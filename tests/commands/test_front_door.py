@@ -158,6 +158,26 @@ def test_other_code_that_this_process_has_imported_is_said(folder, tmp_path, cap
     assert "imported other code than that of this run" in capsys.readouterr().err
 
 
+def test_a_run_keeps_to_the_modules_of_the_folder_that_it_was_loaded_in(folder, tmp_path, monkeypatch):
+    code = "from seqlab.nn import RNNCell\n\n\nclass Mine(RNNCell):\n    pass\n"
+    record = json.loads((folder / "a" / "run.json").read_text())
+    record["config"]["model"]["cell"]["_target_"] = "mine_here.Mine"
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("SEQLAB_ALLOW", "")
+    loaded = []
+    for name in ("first", "second"):
+        shutil.copytree(folder / "a", tmp_path / name / "run")
+        (tmp_path / name / "run" / "run.json").write_text(json.dumps(record))
+        (tmp_path / name / "mine_here.py").write_text(code)
+        monkeypatch.chdir(tmp_path / name)
+        loaded.append(seqlab.load("run", allow=["mine_here"]))
+    assert loaded[0].generate("h", 4, greedy=True) == ["hello"]
+    assert sys.modules["mine_here"].__file__ == str(tmp_path / "first" / "mine_here.py")
+    with pytest.raises(InputError, match=r"imported mine_here from .*first/.* is .*second/mine_here\.py"):
+        loaded[1].evaluate()
+    assert loaded[0].evaluate()
+
+
 def test_the_table_has_a_row_a_run_and_what_differs_first(folder):
     table = seqlab.runs(folder)
     assert list(table["run_dir"]) == [str(folder / "a"), str(folder / "b")]
