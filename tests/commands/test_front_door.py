@@ -178,6 +178,32 @@ def test_a_run_keeps_to_the_modules_of_the_folder_that_it_was_loaded_in(folder, 
     assert loaded[0].evaluate()
 
 
+def test_weights_of_double_precision_are_not_rounded(tmp_path):
+    run_here(tmp_path / "run", *HELLO, "trainer.max_epochs=2", "trainer.precision=64-true")
+    run = seqlab.load(tmp_path / "run")
+    assert run.evaluate() == run.metrics
+    weights = load.load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    assert all(torch.equal(weights[f"model.{name}"], value) for name, value in run.model.state_dict().items())
+    assert {value.dtype for value in run.model.parameters()} == {torch.float64}
+    assert len(run.generate("h", 4, greedy=True)[0]) == 5
+
+
+def test_a_model_of_double_precision_takes_frames_of_single(tmp_path):
+    small = ("data.steps=300", "data.context=16", "data.horizon=2", "data.season=1", "model.hidden_size=4")
+    run_here(
+        tmp_path / "run",
+        "experiment=sine_forecast",
+        "logger=none",
+        *small,
+        "trainer.max_epochs=1",
+        "trainer.precision=64-true",
+    )
+    run = seqlab.load(tmp_path / "run")
+    assert run.evaluate() == run.metrics
+    (tmp_path / "series.csv").write_text("y\n" + "".join(f"{number % 7}\n" for number in range(40)))
+    assert run.predict(tmp_path / "series.csv")
+
+
 def test_the_table_has_a_row_a_run_and_what_differs_first(folder):
     table = seqlab.runs(folder)
     assert list(table["run_dir"]) == [str(folder / "a"), str(folder / "b")]
