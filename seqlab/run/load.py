@@ -119,8 +119,8 @@ def _double_inputs(
     module: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Converts the inputs of float32 among those of a module that is of float64."""
-    if any(parameter.dtype != torch.float64 for parameter in module.parameters()):
-        return inputs, named
+    if {parameter.dtype for parameter in module.parameters()} != {torch.float64}:
+        return inputs, named  # a part without parameters gets what the model was given, and gives its type on
 
     def double(value: Any) -> Any:
         return value.double() if isinstance(value, torch.Tensor) and value.dtype == torch.float32 else value

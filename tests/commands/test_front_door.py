@@ -202,6 +202,8 @@ def test_a_model_of_double_precision_takes_frames_of_single(tmp_path):
     assert run.evaluate() == run.metrics
     (tmp_path / "series.csv").write_text("y\n" + "".join(f"{number % 7}\n" for number in range(40)))
     assert run.predict(tmp_path / "series.csv")
+    program = torch.export.load(run.export(format="torch") / "forward.pt2").module()
+    assert {value.dtype for value in program.state_dict().values() if value.is_floating_point()} == {torch.float32}
 
 
 def test_the_table_has_a_row_a_run_and_what_differs_first(folder):
