@@ -21,8 +21,10 @@ from seqlab.commands.run import Run
 from seqlab.config.command_line import varied_keys
 from seqlab.config.compose import plain_config
 from seqlab.config.hints import explain
+from seqlab.config.hydra_settings import check_typed
 from seqlab.config.layers import list_overrides
 from seqlab.config.names import overrides_of
+from seqlab.config.own_files import check_own_files, search_path
 from seqlab.config.project import use_project
 from seqlab.config.trust import allow, check_targets, own_targets, targets
 from seqlab.errors import InputError
@@ -35,6 +37,7 @@ from seqlab.run.supervisor import open_attempt
 from seqlab.sweep.sweeper import sweep_settings, tuning_sweeper
 
 _composing: Final = threading.Lock()  # Hydra's state is global
+_training_here: Final = threading.Lock()  # so are the random generators
 
 
 class RunFailedError(RuntimeError):
@@ -50,11 +53,14 @@ def train(
     process: bool = True,
 ) -> Run:
     """See :func:`seqlab.train`."""
+    _check_arguments(overrides, cell, config_dir)
     allow(allowed)
     config_dir = use_project(None if config_dir is None else os.fspath(config_dir))
     if cell is not None:
         overrides = [*overrides, *_cell_overrides(cell, overrides)]
     _check_no_sweep(overrides)
+    check_typed(overrides)
+    check_own_files([*([] if config_dir is None else [config_dir]), *search_path(overrides)])
     run_dir, config, typed = _compose(overrides, config_dir)
     parent = config.get(INIT_FROM)
     overwrite = bool(config.get("overwrite"))
@@ -64,8 +70,9 @@ def train(
     if process:
         code = carry_out(run_dir, config, typed, Start(to_python=True), overwrite=overwrite, parent=parent)
     else:
-        check_imported([*sys.modules] if own_targets(config) else [])
-        code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
+        with _alone():
+            check_imported([*sys.modules] if own_targets(config) else [])
+            code = _train_here(run_dir, config, typed, overwrite=overwrite, parent=parent)
     if code == 0:
         return Run(run_dir)
     state = RunFolder(run_dir).latest().state()  # the new run's, where it was to replace one
@@ -73,6 +80,29 @@ def train(
     if code == 2:
         raise InputError(reason.removeprefix("seqlab.errors.InputError: "))
     raise RunFailedError(f"{run_dir} is {state.status}: {reason}")
+
+
+def _check_arguments(overrides: Sequence[Any], cell: Any, config_dir: Any) -> None:
+    """Refuses arguments of another kind than is expected."""
+    for text in overrides:
+        if not isinstance(text, str):
+            mend = "; a list of them is given with a star: seqlab.train(*overrides)" if isinstance(text, list) else ""
+            raise InputError(f"seqlab.train({text!r}): expected overrides, each a text such as 'seed=2'{mend}")
+        if text.startswith("-"):
+            raise InputError(
+                f"seqlab.train({text!r}): options are the command's; expected overrides such as 'seed=2', and "
+                "config_dir= and allow= as arguments"
+            )
+    if cell is not None and not (isinstance(cell, type) and "<locals>" not in cell.__qualname__):
+        what = "a class within a function" if isinstance(cell, type) else f"an object of {type(cell).__name__}"
+        raise InputError(
+            f"cell={' '.join(repr(cell).split())}: expected a class of a module, such as my_cells.MyCell, not {what}; its arguments are "
+            "overrides, such as 'model.hidden_size=8', and its name alone is 'model.cell._target_=my_cells.MyCell'"
+        )
+    if config_dir is not None and not (isinstance(config_dir, str | os.PathLike) and os.path.isdir(config_dir)):
+        raise InputError(
+            f"config_dir={str(config_dir)!r}: there is no such folder; expected one like conf of seqlab new"
+        )
 
 
 def _cell_overrides(cell: type, overrides: Sequence[str]) -> list[str]:
@@ -171,6 +201,24 @@ def _add_user_folders(config: dict[str, Any], config_dir: str | None) -> None:
             path = Path(file).resolve()
             folders.append(str(path.parents[1] if path.name == "__init__.py" else path.parent))
     add_user_folders(folders)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Lets one run at a time train in this process.
+
+    Raises:
+        InputError: another one trains.
+    """
+    if not _training_here.acquire(blocking=False):
+        raise InputError(
+            "process=False: this process trains another run, and both would draw from its one random generator; train "
+            "one after the other, or leave process=False out"
+        )
+    try:
+        yield
+    finally:
+        _training_here.release()
 
 
 def _train_here(run_dir: Path, config: dict[str, Any], overrides: list[str], *, overwrite: bool, **fields: Any) -> int:

@@ -161,8 +161,10 @@ class Run:
         """
         with quick_imports():
             from seqlab.commands.evaluate import evaluate
+            from seqlab.run.torch_settings import settings_put_back
         self._use()
-        return evaluate(self.run_dir, list(overrides))
+        with settings_put_back():
+            return evaluate(self.run_dir, list(overrides))
 
     def generate(
         self,

@@ -1,11 +1,16 @@
 """``seqlab.train``: one path with the command, from a script without a main guard."""
 
+import functools
 import importlib
+import random
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import torch
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
@@ -14,6 +19,7 @@ from seqlab.commands.from_python import RunFailedError
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, user_folders
 from seqlab.nn import GRUCell
+from seqlab.run import training_process
 from seqlab.run.folder import RunFolder, start_run
 from seqlab.run.modules import find_module
 from seqlab.run.start import Start
@@ -206,6 +212,66 @@ def test_a_script_needs_no_main_guard_and_may_use_a_cell_beside_it(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[-1].startswith(f"trained {tmp_path / 'run'} ") and lines[0].startswith("train: ")
     assert [file["module"] for file in RunFolder(tmp_path / "run").state().record["code"]["files"]] == ["my_cells"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "options", "message"),
+    [
+        ([HELLO], {}, r"\(\('experiment=hello', .*expected overrides, each a text"),
+        ([[*HELLO]], {}, r"seqlab\.train\(\*overrides\)"),
+        ([*HELLO, 5], {}, r"seqlab\.train\(5\): expected overrides"),
+        (["--cfg", "job"], {}, "'--cfg'.: options are the command's"),
+        (HELLO, {"cell": GRUCell(3, 4)}, "expected a class .* not an object of GRUCell"),
+        (HELLO, {"cell": functools.partial(GRUCell)}, "expected a class .* not an object of partial"),
+        (HELLO, {"cell": "my_cells.MyCell"}, "expected a class .* not an object of str"),
+        (HELLO, {"cell": (lambda: type("Own", (), {"__qualname__": "f.<locals>.Own"}))()}, "a class within a function"),
+        (HELLO, {"config_dir": "nonexist"}, "config_dir='nonexist': there is no such folder"),
+        (HELLO, {"allow": "my_cells"}, r"allow='my_cells': .*allow=\['my_cells'\]"),
+        (HELLO, {"allow": [functools]}, "expected a list of names"),
+        ([*HELLO, "hydra.job.chdir=true"], {}, "hydra.job.chdir is not to be set"),
+    ],
+)
+def test_arguments_of_another_kind_are_told_in_one_line(completing, tmp_path, overrides, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        seqlab.train(*overrides, **options)
+    assert "\n" not in str(error.value) and not (tmp_path / "runs").exists()
+
+
+def test_one_run_at_a_time_trains_in_this_process(monkeypatch, tmp_path):
+    begun, end = threading.Event(), threading.Event()
+
+    def train(claim):
+        begun.set()
+        assert end.wait(60)
+        claim.fail("stopped by the test")
+
+    monkeypatch.setattr(training_process, "train_in_this_process", train)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(seqlab.train, *HELLO, f"hydra.run.dir={tmp_path}/a", process=False)
+        assert begun.wait(60)
+        with pytest.raises(InputError, match="process=False: this process trains another run"):
+            seqlab.train(*HELLO, f"hydra.run.dir={tmp_path}/b", process=False)
+        end.set()
+        assert isinstance(first.exception(), RunFailedError)
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_a_run_sets_in_this_process_is_put_back(tmp_path):
+    def drawn():
+        return torch.rand(1).item(), random.random(), np.random.random()
+
+    torch.manual_seed(5), random.seed(5), np.random.seed(5)
+    expected = drawn()
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.manual_seed(5), random.seed(5), np.random.seed(5)
+    keep = ("runtime.keep_freed_memory=false", "runtime.deterministic=true", f"runtime.num_threads={threads + 1}")
+    run = seqlab.train(*HELLO[:-1], *keep, f"hydra.run.dir={tmp_path}/a", process=False)
+    run.evaluate()
+    with pytest.raises(InputError):
+        seqlab.train(*HELLO[:-1], *keep, "data=text", "data.path=no", f"hydra.run.dir={tmp_path}/b", process=False)
+    assert torch.get_num_threads() == threads and torch.get_float32_matmul_precision() == precision
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert drawn() == expected
 
 
 def test_a_cell_by_argument_and_by_configuration_are_one_too_many():
