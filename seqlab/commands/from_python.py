@@ -95,9 +95,10 @@ def _check_arguments(overrides: Sequence[Any], cell: Any, config_dir: Any) -> No
             )
     if cell is not None and not (isinstance(cell, type) and "<locals>" not in cell.__qualname__):
         what = "a class within a function" if isinstance(cell, type) else f"an object of {type(cell).__name__}"
+        shown = " ".join(repr(cell).split())
         raise InputError(
-            f"cell={' '.join(repr(cell).split())}: expected a class of a module, such as my_cells.MyCell, not {what}; its arguments are "
-            "overrides, such as 'model.hidden_size=8', and its name alone is 'model.cell._target_=my_cells.MyCell'"
+            f"cell={shown}: expected a class of a module, such as my_cells.MyCell, not {what}; arguments are "
+            "overrides, such as 'model.hidden_size=8', and so is a name: 'model.cell._target_=my_cells.MyCell'"
         )
     if config_dir is not None and not (isinstance(config_dir, str | os.PathLike) and os.path.isdir(config_dir)):
         raise InputError(

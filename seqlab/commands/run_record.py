@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seqlab.config.trust import PROJECT_ALLOW_VARIABLE, own_targets
 from seqlab.imports import set_user_folders, user_folders
@@ -16,6 +16,8 @@ from seqlab.run.events import RUNNING
 from seqlab.run.layout import RECORD_NAME
 from seqlab.run.loaded import check_imported, loaded_files
 from seqlab.run.record import read_record
+
+_SCRIPTS: Final = ("__main__", "__mp_main__")  # of the process, and not what a run was trained by
 
 log = logging.getLogger("seqlab")
 
@@ -56,7 +58,7 @@ class PresentRecord:
             return
         self._told = run_identity(fields)
         lines = changes_since_training(fields, Present())
-        files = [file for file in loaded_files() if file.sha256 is not None]
+        files = [file for file in loaded_files() if file.sha256 is not None and file.module not in _SCRIPTS]
         imported = [
             text for text in changed_modules(fields.get("code"), files) if not any(text in line for line in lines)
         ]

@@ -38,7 +38,7 @@ def settings_put_back() -> Iterator[None]:
 
     The allocator keeps its buffers: glibc does not tell what it did before.
     """
-    random_states = isolate_rng(include_cuda=torch.cuda.is_initialized())
+    random_states = isolate_rng(include_cuda=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     tf32 = torch.backends.cudnn.allow_tf32
     is_deterministic = torch.are_deterministic_algorithms_enabled()

@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -152,10 +154,17 @@ def test_other_code_that_this_process_has_imported_is_said(folder, tmp_path, cap
     path.write_text("x = 1\n")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     digest = hash_of(str(path), path.read_bytes())
-    record["code"] = {"hash": "1", "files": [{"module": "edited_cells", "path": str(path), "sha256": digest}]}
+    file = {"module": "edited_cells", "path": str(path), "sha256": digest}
+    script = ModuleType("__main__")  # of this process, and not the one that trained
+    script.__file__ = str(tmp_path / "script.py")
+    (tmp_path / "script.py").write_text("")
+    os.utime(tmp_path / "script.py", (1, 1))
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    record["code"] = {"hash": "1", "files": [{**file, "module": "__main__"}, file]}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     assert seqlab.load(tmp_path / "run").model
-    assert "imported other code than that of this run" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "imported other code than that of this run" in said and "__main__" not in said
 
 
 def test_a_run_keeps_to_the_modules_of_the_folder_that_it_was_loaded_in(folder, tmp_path, monkeypatch):
