@@ -21,6 +21,7 @@ import seqlab.data
 import seqlab.nn
 import seqlab.tasks
 from seqlab import cli
+from seqlab.config.build import check_parts
 from seqlab.config.command_line import option_values, options_first, take_option
 from seqlab.config.compose import plain_config
 from seqlab.config.layers import list_overrides
@@ -185,7 +186,7 @@ def check_train(argv: list[str]) -> None:
     project = read_project(Path.cwd())
     folders = option_values(argv, "--config-dir", "-cd") or [*filter(None, [project.config_dir])]
     check_own_files(folders)
-    overrides = [word for word in options_first(argv) if "=" in word and not word.startswith("-")]
+    overrides = [word for word in options_first(argv) if ("=" in word and word[0] != "-") or word[0] == "~"]
     overrides = [first_value(override) for override in overrides]
     if folders:
         overrides.append(f"hydra.searchpath=[file://{Path(folders[0]).resolve()}]")
@@ -200,6 +201,7 @@ def check_train(argv: list[str]) -> None:
         ]
     )
     check_targets(config)
+    check_parts(config)
 
 
 def first_value(text: str) -> str:

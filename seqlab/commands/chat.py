@@ -1,6 +1,7 @@
 """``seqlab chat``: a conversation with a language model of conversations, in a terminal or on a local page."""
 
 import json
+import re
 import secrets
 import threading
 from collections.abc import Generator
@@ -11,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from seqlab.commands.generate import read_prompt
 from seqlab.data.core.options import check_seed
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
@@ -23,6 +25,7 @@ MOST_TOKENS: Final = 80
 
 _MILD: Final = Sampling(temperature=0.7)
 _MOST_LETTERS: Final = 2000  # of what a page sends
+_TALK: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")  # a name of a talk, which stands in a header of the answer
 _MOST_TALKS: Final = 50  # conversations that a page's server remembers
 
 
@@ -67,9 +70,9 @@ class Conversation:
             text: what is said; line breaks are spaces.
 
         Raises:
-            InputError: nothing is said.
+            InputError: nothing is said, or a character is no text (half of a surrogate pair).
         """
-        line = " ".join(text.split())
+        line = " ".join(read_prompt(text).split())
         if not line:
             raise InputError("say something: the turn is empty")
         tokens = [token for token in self.vocabulary.encode(line).tolist() if token != self.end]
@@ -143,6 +146,8 @@ def talk(run: SavedRun, sampling: Sampling, seed: int) -> int:
         except (EOFError, KeyboardInterrupt):
             print()
             return 0
+        except UnicodeDecodeError as error:
+            raise InputError(f"what is said is not in {error.encoding}; give it in that encoding") from error
         if not text.strip():
             return 0
         try:
@@ -181,11 +186,11 @@ def page(run: SavedRun, sampling: Sampling, seed: int, port: int) -> ThreadingHT
             self.wfile.write(html)
 
         def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
             try:
+                size = int(self.headers.get("Content-Length") or 0)
                 said = json.loads(self.rfile.read(size)) if 0 < size <= 8 * _MOST_LETTERS else {}
                 text, name = str(said["text"]), str(said.get("talk") or secrets.token_hex(8))
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 text = name = ""
             # A page of another site may send here too, but cannot name this type without asking first.
             is_ours = (self.headers.get("Content-Type") or "").startswith("application/json")
@@ -195,6 +200,7 @@ def page(run: SavedRun, sampling: Sampling, seed: int, port: int) -> ThreadingHT
                 or not self._is_local()
                 or not text.strip()
                 or len(text) > _MOST_LETTERS
+                or not _TALK.fullmatch(name)
             ):
                 self.send_error(400)
                 return

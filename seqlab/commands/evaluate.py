@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from seqlab.config import build
 from seqlab.config.checks import check_settings
+from seqlab.config.hash import flatten
 from seqlab.config.paths import absolute_paths
 from seqlab.config.trust import check_targets
 from seqlab.data import ForecastData, Spec
@@ -19,11 +20,16 @@ from seqlab.errors import InputError
 from seqlab.run import content, load
 from seqlab.run.code import short_path
 from seqlab.run.cuts import BY_TIME, files_of_training, other_cut
-from seqlab.run.inputs import FileHashes
+from seqlab.run.inputs import ContentHashes
 from seqlab.run.loops import evaluate_splits
 from seqlab.run.torch_settings import ignore_foreign_warnings, prepare_process
 
 _MAX_NAMED: Final = 3  # files in one line
+_COMPUTATION: Final = ("backend", "recompute")  # keys of a model by which the same one is computed otherwise
+_DECODING: Final = (  # keys of a task that say how a trained model is searched, and what is scored of its answers
+    *("beam_size", "length_penalty", "max_length", "lowercase_scores"),
+    *("bleu_every_n_validations", "wer_every_n_validations"),
+)
 
 
 def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
@@ -34,7 +40,8 @@ def evaluate(run_dir: Path, overrides: list[str]) -> dict[str, float]:
 
     Args:
         run_dir: the run's folder.
-        overrides: ``KEY=VALUE`` changes of the run's configuration, such as another file of data.
+        overrides: ``KEY=VALUE`` changes of the run's configuration, such as another file of data; of its model and task
+            those of computation and decoding alone, such as ``task.beam_size``.
 
     Returns:
         The metrics by their names in TensorBoard, such as ``test/loss``.
@@ -65,6 +72,7 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
         InputError: the data can't be read, or the model does not fit it.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    _check_same_model(run)
     check_targets(run.config)
     check_settings(run.config)
     prepare_process(run.config)
@@ -72,7 +80,7 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
     vocabulary = {"vocabulary": str(run.run_dir)} if run.vocabularies else {}
     arguments = run.spec.data_arguments()
     _check_arguments(run, arguments, overrides)
-    config, hashes = absolute_paths(run.config), FileHashes()
+    config, hashes = absolute_paths(run.config), ContentHashes()
     cut = other_cut(run.record, config, hashes)
     _check_cut(run, [name for name in cut if name not in BY_TIME])
     data_config = {**run.config["data"], **vocabulary, **arguments}
@@ -105,6 +113,18 @@ def evaluation_data(run: load.SavedRun, overrides: list[str]) -> build.Data:
         )
     _check_reading(run, data.spec)
     return data
+
+
+def _check_same_model(run: load.SavedRun) -> None:
+    """Refuses overrides of the model and its task: the weights may fit another model, which nobody has trained."""
+    free = {"model": _COMPUTATION, "task": _DECODING}
+    trained, asked = (dict(flatten(config)) for config in (run.record["config"], run.config))
+    for key in {**trained, **asked}:
+        now, before = asked.get(key), trained.get(key)
+        group, name = key.split(".")[0], key.split(".")[-1]
+        if group in free and name not in free[group] and now != before:
+            now, before = json.dumps(now), json.dumps(before)
+            raise InputError(f"{key}={now}: the model is measured as it was trained, with {before}; leave it out")
 
 
 def _check_reading(run: load.SavedRun, spec: Spec) -> None:

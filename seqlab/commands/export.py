@@ -12,6 +12,7 @@ import torch
 
 from seqlab import __version__
 from seqlab.commands.evaluate import evaluation_data
+from seqlab.commands.predict import options_of
 from seqlab.config import build
 from seqlab.config.trainer import build_evaluator
 from seqlab.errors import InputError
@@ -64,7 +65,7 @@ def export(
     folder.check_place(place, overwrite)
     if format == "onnx":
         formats.check_packages()
-    model = _single(run.model())
+    model = _single(_answering(run))
     with formats.quiet():
         planned = plan(model, run.spec.model_arguments())
     with folder.new_folder(place, overwrite) as files:
@@ -106,6 +107,13 @@ def lines(metadata: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{name:<20} {values['float32']:>12.6g} {values['int8']:>12.6g}"
 
 
+def _answering(run: SavedRun) -> torch.nn.Module:
+    """The model, or what its task has in its place so that it answers as ``predict`` does."""
+    exported = getattr(build.task_class(run.config), "exported", None)
+    model: torch.nn.Module = run.model()
+    return model if exported is None else exported(model, run.spec, **options_of(run, exported))
+
+
 def _write(program: Program, format: str, files: Path) -> dict[str, Any]:
     """Writes a program and compares its file with the model; what the metadata says of it."""
     path = files / f"{program.name}{formats.FORMATS[format]}"
@@ -135,9 +143,18 @@ def _facts(run: SavedRun, planned: Export, format: str) -> dict[str, Any]:
             "config_hash": run.record.get("config_hash"),
             "checkpoint": run.checkpoint.name,
             "metrics": run.record["metrics"],
+            "predict": _beyond_the_files(run),
         },
         "versions": {"seqlab": __version__, **{name: importlib.metadata.version(name) for name in packages}},
     }
+
+
+def _beyond_the_files(run: SavedRun) -> dict[str, Any]:
+    """The options by which ``predict`` and the test make answers of what the files give, such as those of a search."""
+    task = build.task_class(run.config)
+    within = options_of(run, task.exported) if hasattr(task, "exported") else {}
+    options = options_of(run, task.predict) if hasattr(task, "predict") else {}
+    return {name: value for name, value in options.items() if name not in within}
 
 
 def _quantize(run: SavedRun, planned: Export, files: Path) -> dict[str, Any]:

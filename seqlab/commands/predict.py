@@ -70,7 +70,7 @@ def predict(run: SavedRun, inputs: Sequence[str | os.PathLike[str]], file: Path 
     all_inputs = inputs_of(_texts(inputs), file, run.config["data"].get("encoding") or "utf-8")
     if not all_inputs:
         raise InputError("there is nothing to predict; give a text, such as seqlab predict RUN_DIR 'a text', or --file")
-    options = _options(run, answer)
+    options = options_of(run, answer)
     model = run.model()
 
     def ask(texts: list[str]) -> list[Prediction]:
@@ -118,14 +118,17 @@ def _predict_files(
             is_text = not path.exists() and len(path.parts) == 1 and not path.suffix
             mend = "; this model reads files, not text" if is_text else ""
             raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; give a file{mend}")
-    inputs = [each for path in paths for each in run.spec.read_inputs(path)]
-    answers: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs, **_options(run, answer))
+    try:
+        inputs = [each for path in paths for each in run.spec.read_inputs(path)]
+    except InputError as error:
+        raise InputError(_without_keys(str(error), run.config["data"].get("encoding") or "utf-8")) from error
+    answers: list[Prediction] = answer(run.model(), run.spec, run.vocabularies, inputs, **options_of(run, answer))
     return answers
 
 
-def _options(run: SavedRun, answer: Callable[..., Any]) -> dict[str, Any]:
-    """The keys of a run's task that are arguments of its ``predict``."""
-    parameters = inspect.signature(answer).parameters
+def options_of(run: SavedRun, function: Callable[..., Any]) -> dict[str, Any]:
+    """The keys of a run's task that are arguments of a function of its class, such as ``predict``."""
+    parameters = inspect.signature(function).parameters
     return {name: value for name, value in run.config["task"].items() if name in parameters}
 
 
@@ -148,10 +151,7 @@ def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") 
     try:
         lines = [] if file is None else read_lines(file, encoding)
     except InputError as error:
-        if "data.encoding" in str(error):  # the mend names a key of training, which predict has not
-            what = re.split(r"[;:] [^;:]*data\.encoding=", str(error))[0]
-            raise InputError(f"{what}; the run's data is {encoding}: convert the file to that") from error
-        raise
+        raise InputError(_without_keys(str(error), encoding)) from error
     if file is not None and file.name.lower().removesuffix(".gz").endswith(_TABLES):
         log.warning("%s: each line is one text as it stands, names and values of columns too", file)
     for number, line in enumerate(lines, start=1):
@@ -159,6 +159,24 @@ def inputs_of(texts: Sequence[str], file: Path | None, encoding: str = "utf-8") 
             raise InputError(f"{file}:{number}: the text is empty; remove the line")
         inputs.append(Input(line, f"{file}:{number}"))
     return inputs
+
+
+def _without_keys(message: str, encoding: str) -> str:
+    """What is wrong with a file, with a mend that names no key of training's data, which predict does not take.
+
+    Args:
+        message: the message, as in training.
+        encoding: of the run's own data.
+
+    Example:
+        >>> _without_keys("a.fa:2: 'R' is ambiguous (A/G); give data.ambiguous=n to read such codes as N", "utf-8")
+        "a.fa:2: 'R' is ambiguous (A/G); files are read as training read its own: change this one"
+    """
+    if "data.encoding=" in message:
+        what = re.split(r"[;:] [^;:]*data\.encoding=", message)[0]
+        return f"{what}; the run's data is {encoding}: convert the file to that"
+    what, *mend = re.split(r"(?:[;:] give|, or) data\.", message)
+    return f"{what}; files are read as training read its own: change this one" if mend else message
 
 
 def predict_in_chunks(ask: Callable[[list[str]], list[Prediction]], inputs: Sequence[Input]) -> list[Prediction]:

@@ -26,7 +26,7 @@ from seqlab.config.paths import FILES_KEY
 from seqlab.config.trust import check_definitions
 from seqlab.data import ExampleData, LanguageModelData, Spec
 from seqlab.errors import InputError
-from seqlab.nn import Input, initialize
+from seqlab.nn import Input, Standardize, initialize
 from seqlab.nn.size import nearest_size
 from seqlab.tasks.base import SequenceTask
 from seqlab.tasks.schedules import Plan
@@ -317,6 +317,14 @@ def task_class(config: Config) -> type[pl.LightningModule]:
     return cls
 
 
+def _check_precision(config: Config, model: torch.nn.Module) -> None:
+    """Refuses 16 bits throughout for numbers in their own units: 340.12 would be 340 before its mean is taken away."""
+    precision = config.get("trainer", {}).get("precision")
+    if precision in ("bf16-true", "16-true") and any(isinstance(module, Standardize) for module in model.modules()):
+        mend = "give bf16-mixed, which keeps these in float32"
+        raise InputError(f"trainer.precision={precision} has too few digits for numbers in their own units: {mend}")
+
+
 def _check_kind(config: Config, spec: Spec) -> None:
     """Refuses a task whose class says that it takes facts about data of another kind."""
     try:
@@ -336,9 +344,11 @@ def build_task(config: Config, spec: Spec, model: torch.nn.Module) -> pl.Lightni
     """The LightningModule around ``model``, with its optimizer and schedule.
 
     Raises:
-        InputError: the task is for data of another kind; or as :func:`build`.
+        InputError: the task is for data of another kind, the precision is too low for numbers in their own units; or as
+            :func:`build`.
     """
     _check_kind(config, spec)
+    _check_precision(config, model)
     optimizer = build(config, "optimizer") if config["optimizer"].get("_target_") else None
     schedule = build(config, "scheduler")
     # This call is for its errors alone: here they become one line, in Lightning's setup a traceback.

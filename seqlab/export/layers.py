@@ -46,8 +46,9 @@ def scanned(model: nn.Module) -> nn.Module:
                 "remove_weight_norm), or take torch.nn.utils.parametrizations"
             )
     copied = copy.deepcopy(model).eval().requires_grad_(False)
-    if isinstance(copied, Classifier):
-        copied.tbptt_steps = None  # windows are for training: the answer is the same without
+    for module in copied.modules():
+        if isinstance(module, Classifier):
+            module.tbptt_steps = None  # windows are for training: the answer is the same without
     for module in list(copied.modules()):
         if parametrize.is_parametrized(module):
             _settle(module)

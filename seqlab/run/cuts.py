@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from seqlab.config.paths import PathKind, path_values, without_places
 from seqlab.files import matches
-from seqlab.run.inputs import FileHashes, data_differences
+from seqlab.run.inputs import ContentHashes, data_differences
 
 BY_TIME: Final = ("test_steps", "validation_steps")
 """The options that cut each series by time: a later cut has no row of training in its test."""
@@ -24,7 +24,7 @@ _CUT: Final = "cut"  # in place of the name of a data set's split
 _NO_ROWS: Final = (None, "data.vocabulary", "data.vectors")  # keys of files without rows to cut; None: by no key
 
 
-def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes | None = None) -> list[str]:
+def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: ContentHashes | None = None) -> list[str]:
     """The ``data`` options by which the data of a run are cut into other splits; none for other data.
 
     Data are the same where their files have the same content, wherever these are. Rows that were shuffled are taken for
@@ -34,7 +34,7 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
     Args:
         record: the fields of the run's ``run.json``.
         config: another configuration, with absolute paths.
-        hashes: the hashes of files.
+        hashes: the hashes of what files hold.
     """
     config = _without_own_test(record, config)
     one, other = record["config"]["data"], config["data"]
@@ -52,12 +52,12 @@ def other_cut(record: Mapping[str, Any], config: Mapping[str, Any], hashes: File
     has_same_paths = _choices(record["config"]) == _choices(config)
     if not _files_of_rows(record):
         return names if has_same_paths else []
-    if _has_same_content(record, config, hashes or FileHashes()):
+    if _has_same_content(record, config, hashes or ContentHashes()):
         return names
     return [name for name in names if name in rows and has_same_paths]
 
 
-def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> list[str]:
+def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hashes: ContentHashes) -> list[str]:
     """The files of a test, or of rows to be cut, with rows of a run's training; or the split of a data set.
 
     They have the content of a file that it read, or are that file, changed: other rows beside them move the cut.
@@ -66,13 +66,13 @@ def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hash
     Args:
         record: the fields of the run's ``run.json``.
         config: another configuration, with absolute paths.
-        hashes: the hashes of files.
+        hashes: the hashes of what files hold.
     """
     one, other = record["config"]["data"], config["data"]
     if _data_set(one) is not None and _data_set(one) == _data_set(other):
         trained = one.get("train") or "train"
         return [f"the split {trained}"] if other.get("test") == trained else []
-    entries = [entry for entry in record.get("data_files") or () if _is_of(entry["key"], "path", "train")]
+    entries = [entry for entry in _contents(record) if _is_of(entry["key"], "path", "train")]
     as_cut = _without_own_test(record, config)
     is_same = _choices(without_places(record["config"])) == _choices(without_places(as_cut))
     is_same = is_same and _has_same_content(record, as_cut, hashes)
@@ -98,9 +98,12 @@ def _without_own_test(record: Mapping[str, Any], config: Mapping[str, Any]) -> M
     return {**config, "data": {**other, "test": one.get("test")}}
 
 
-def _is_of(key: str, *names: str) -> bool:
-    """Whether a dotted key is of an option of ``data`` with one of these names, such as data.path.source of "path"."""
-    return key.split(".")[1:2] in [[name] for name in names]
+def _is_of(key: str | None, *names: str) -> bool:
+    """Whether a dotted key is of an option of ``data`` with one of these names, such as data.path.source of "path".
+
+    A file that another names, such as a recording of a table, has no key.
+    """
+    return (key or "").split(".")[1:2] in [[name] for name in names]
 
 
 def _data_set(data: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -110,12 +113,17 @@ def _data_set(data: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return (name, data.get("name"), data.get("data_files")) if isinstance(name, str) else None
 
 
-def _has_same_content(record: Mapping[str, Any], config: Mapping[str, Any], hashes: FileHashes) -> bool:
+def _has_same_content(record: Mapping[str, Any], config: Mapping[str, Any], hashes: ContentHashes) -> bool:
     return not data_differences({**record, "data_files": _files_of_rows(record)}, hashes, config)
 
 
 def _files_of_rows(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [entry for entry in record.get("data_files") or () if entry["key"] not in _NO_ROWS]
+    return [entry for entry in _contents(record) if entry["key"] not in _NO_ROWS]
+
+
+def _contents(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The files that a run read, each with the hash of what it holds, as :class:`ContentHashes` has it."""
+    return [{**entry, "sha256": entry.get("unpacked", entry["sha256"])} for entry in record.get("data_files") or ()]
 
 
 def _choices(config: Mapping[str, Any]) -> list[Any]:

@@ -6,12 +6,14 @@ user's own data module reads without declaring it: the run's own process compare
 (:mod:`seqlab.run.content`).
 """
 
+import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, cast
 
 from seqlab.config.paths import PathKind, PathValue, moved_paths, path_values
 from seqlab.files import files_below, matches
@@ -51,11 +53,33 @@ class FileHashes:
         stamp = Stamp.of(path)
         if stamp not in self._hashes:
             digest = hashlib.sha256()
-            with open(path, "rb") as stream:
+            with self._open(path) as stream:
                 while block := stream.read(_BLOCK):
                     digest.update(block)
             self._hashes[stamp] = digest.hexdigest()
         return self._hashes[stamp]
+
+    def _open(self, path: str | os.PathLike[str]) -> IO[bytes]:
+        return open(path, "rb")
+
+
+class ContentHashes(FileHashes):
+    """Hashes of what files hold: packed by gzip, the same rows are the same. A broken file of gzip is what it is."""
+
+    def sha256(self, path: str | os.PathLike[str]) -> str:
+        try:
+            return super().sha256(path)
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            return FileHashes().sha256(path)
+
+    def _open(self, path: str | os.PathLike[str]) -> IO[bytes]:
+        return cast(IO[bytes], gzip.open(path)) if is_packed(path) else super()._open(path)
+
+
+def is_packed(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as one of gzip does."""
+    with open(path, "rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def take_stamps(files: Iterable[str] | None) -> dict[str, Stamp | None]:
@@ -73,6 +97,8 @@ def describe_files(
 ) -> list[dict[str, Any]] | None:
     """The data files in ``run.json``: of each ``path``, ``size``, ``sha256``, and the configuration ``key`` naming it.
 
+    A file of gzip has ``unpacked`` beside these, the hash of what it holds.
+
     A dataset of the Hub has no size and no hash, but an address with its revision.
 
     Args:
@@ -88,6 +114,8 @@ def describe_files(
     for file in [*keys, *(file for file in read if file not in keys)]:
         size, sha256 = (None, None) if _is_address(file) else (os.stat(file).st_size, hashes.sha256(file))
         entries.append({"path": file, "size": size, "sha256": sha256, "key": keys.get(file)})
+        if sha256 is not None and is_packed(file):
+            entries[-1]["unpacked"] = ContentHashes().sha256(file)
     return entries
 
 

@@ -16,7 +16,7 @@ The keys, in order:
 ``composed_from``            the files that the configuration was composed from
 ``code``                     the user's own code: ``hash``, and of each file ``module``, ``path`` and ``sha256``
 ``data_hash``                a hash of the data's content, order and labels
-``data_files``               of each file that was read ``path``, ``size``, ``sha256`` and ``key``
+``data_files``               of each file that was read ``path``, ``size``, ``sha256`` and ``key``; of gzip ``unpacked``
 ``parent``                   the run that this one continues, or whose weights it began with
 ``git``                      ``commit`` and ``dirty`` of the working folder
 ``seqlab_git``               the same for seqlab's own checkout

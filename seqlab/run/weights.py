@@ -14,7 +14,7 @@ from seqlab.run import load
 from seqlab.run.code import short_path
 from seqlab.run.cuts import files_of_training, other_cut
 from seqlab.run.folder import RunFolder
-from seqlab.run.inputs import FileHashes
+from seqlab.run.inputs import ContentHashes
 from seqlab.run.parents import INIT_FROM, checkpoint_hash, final_checkpoint
 
 _MAX_NAMED: Final = 8
@@ -55,7 +55,7 @@ def load_initial_weights(
         raise InputError(f"{INIT_FROM}={run_dir}: none of its {len(theirs)} tensors fits this model")
     _check_vocabularies(run, vocabularies, _INPUT_VECTORS in fitting)
     warn_of_other_classes(run.spec, spec)
-    hashes = FileHashes()
+    hashes = ContentHashes()
     if known := files_of_training(run.record, config, hashes):
         log.warning(
             "init_from %s was trained on %s: rows of its training may be in this run's test",
@@ -92,6 +92,7 @@ def _data_buffers(task: pl.LightningModule) -> set[str]:
 
 _INPUT_VECTORS: Final = "model.input.embedding.weight"  # of the tokens of the main vocabulary
 _ANSWERS: Final = ("labels", "answers", "tags", "targets")
+_LIMITS: Final = ("max_length", "max_word_length", "max_sentences", "context")  # how much is read, not what it means
 
 
 def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
@@ -108,6 +109,18 @@ def warn_of_other_classes(theirs: Spec, ours: Spec) -> None:
                 ", ".join(map(str, here[:_MAX_NAMED])),
                 layer,
             )
+    _warn_of_other_reading(theirs.read_by(), ours.read_by())
+
+
+def _warn_of_other_reading(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Warns if files became numbers by other options, such as the rate of sound."""
+    shared = [name for name in theirs if name in ours and name not in (*_LIMITS, "lowest", *_ANSWERS)]  # told above
+    if changed := [name for name in shared if theirs[name] != ours[name]]:
+        there, here = (", ".join(f"{name} {each[name]}" for name in changed) for each in (theirs, ours))
+        log.warning(
+            "init_from: its data were read with %s, but here with %s: the model begins with weights for the former",
+            *(there, here),
+        )
 
 
 def _first_list(spec: Spec, names: Sequence[str]) -> tuple[str, list[Any]]:

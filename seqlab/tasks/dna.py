@@ -16,6 +16,7 @@ from seqlab.data.formats.fasta import FastaRecord
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
 from seqlab.nn.models.classifier import Classifier
+from seqlab.nn.models.strands import BothStrands, opposite_strand
 from seqlab.tasks.base import OptimizerFactory, Schedule, StepOutput
 from seqlab.tasks.classes import class_prediction, first_tokens, probabilities
 from seqlab.tasks.classification import ClassificationTask
@@ -124,26 +125,10 @@ class DnaTask(ClassificationTask):
                 answers[number] = _prediction(inputs[number], spec, each)
         return [answers[number] for number in range(len(rows))]
 
-
-def opposite_strand(inputs: Tensor, lengths: Tensor, complement: Sequence[int]) -> Tensor:
-    """Returns the reverse complement of each row.
-
-    Args:
-        inputs: the tokens ``(B, T)``; beyond a row's length there are zeros.
-        lengths: ``(B,)``, the number of tokens of each row.
-        complement: the token of each token's complement.
-
-    Returns:
-        ``(B, T)``, with the same lengths and zeros beyond them.
-
-    Example:
-        >>> opposite_strand(torch.tensor([[0, 1, 1], [2, 3, 0]]), torch.tensor([3, 2]), (3, 2, 1, 0))
-        tensor([[2, 2, 3],
-                [0, 1, 0]])
-    """
-    places = lengths.unsqueeze(1) - 1 - torch.arange(inputs.size(1), device=inputs.device)  # (B, T)
-    turned = torch.tensor(complement, device=inputs.device)[inputs.gather(1, places.clamp(min=0))]
-    return turned.masked_fill(places < 0, 0)
+    @staticmethod
+    def exported(model: Classifier, spec: DnaSpec, reverse_complement: str = "none") -> Classifier:
+        """Returns what is exported: a model that answers as ``predict`` does, of both strands where that averages."""
+        return BothStrands(model, spec.complement) if _uses(reverse_complement)[1] else model
 
 
 def strand_probabilities(model: Classifier, spec: DnaSpec, averages: bool, inputs: Tensor, lengths: Tensor) -> Tensor:

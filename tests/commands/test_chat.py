@@ -1,6 +1,7 @@
 """``seqlab chat``: what it reads, one state for all turns, the terminal and the page."""
 
 import http.client
+import io
 import json
 import random
 import sys
@@ -97,6 +98,14 @@ def test_the_terminal_talks_until_an_empty_line(run, monkeypatch, capsys):
     assert "wow wow" in capsys.readouterr().out
 
 
+def test_what_is_no_text_is_refused_in_the_terminal_in_one_line(run, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"what does \xff say\n"), encoding="utf-8"))
+    assert main(["chat", str(run.run_dir)]) == 2
+    assert "what is said is not in utf-8" in capsys.readouterr().err
+    with pytest.raises(InputError, match="not UTF-8"):
+        Conversation(run.language_model(), run.vocabulary).reply("what does \udcff say")
+
+
 def test_a_model_without_turns_is_refused(tmp_path, capsys):
     run_here(tmp_path / "hello", "experiment=hello", "trainer.max_epochs=1", *ONE)
     assert main(["chat", str(tmp_path / "hello")]) == 2
@@ -129,6 +138,11 @@ def test_the_page_talks_with_its_own_machine_alone(run):
             (json.dumps({"text": "  "}), json_type),
             (json.dumps({"text": "what does the zebra say"}), json_type),
             (json.dumps({"text": "x" * 3000}), json_type),
+            ('{"text": "\\ud800"}', json_type),
+            ("[" * 10_000, json_type),
+            (json.dumps({"text": "what does the cow say"}), json_type | {"Content-Length": "abc"}),
+            (json.dumps({"text": "what does the cow say", "talk": "a\r\nX-Other: 1"}), json_type),
+            (json.dumps({"text": "what does the cow say", "talk": "\u4e00"}), json_type),
             (json.dumps({"text": "hello"}), {"Content-Type": "text/plain"}),
             (json.dumps({"text": "hello"}), json_type | {"Host": "example.org"}),
         ):

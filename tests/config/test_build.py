@@ -107,6 +107,21 @@ def test_a_mistake_in_the_model_or_its_training_is_one_line_that_names_the_key(o
 
 
 @pytest.mark.parametrize(
+    "data", [("experiment=adding", "data.sizes=[8,4,4]"), ("experiment=canon", "data.sizes=[4,2,2]")]
+)
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "bf16-mixed"])
+def test_sixteen_bits_throughout_are_refused_for_numbers_in_their_own_units(data, precision):
+    config = config_of(*data, f"trainer.precision={precision}")
+    spec = build.build_data(config).spec
+    model = build.build_model(config, spec)
+    if precision == "bf16-mixed":
+        build.build_task(config, spec, model)
+        return
+    with pytest.raises(InputError, match=rf"trainer\.precision={precision} has too few digits .*: give bf16-mixed"):
+        build.build_task(config, spec, model)
+
+
+@pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["trainer.precision=17"], ["trainer", "precision", "17"]),

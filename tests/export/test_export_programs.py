@@ -47,6 +47,7 @@ from seqlab.nn import (
     Transcriber,
     Translator,
 )
+from seqlab.nn.models.strands import BothStrands
 from seqlab.nn.models.window import WindowModel
 from tests.models import of_cell
 from tests.shipped import CONF
@@ -130,6 +131,7 @@ MODELS = {
     "max": lambda: classifier(pooling="max", tbptt_steps=2),
     "mean": lambda: classifier(pooling="mean"),
     "attention": lambda: classifier(pooling="attention"),
+    "strands": lambda: (BothStrands(classifier(tbptt_steps=2)[0], [*range(10, -1, -1)]), {"vocab_size": 11}),
     "frames": lambda: of_frames(partial(FrameInput, 3, 5, observed=True)),
     "clips": lambda: of_frames(partial(ConvFrameInput, 2, 6, 5, 4, channels=[3])),
     "both ways": lambda: classifier(pooling="max", bidirectional=True),
@@ -265,6 +267,9 @@ def test_other_models_are_measured_by_their_files():
             inputs, lengths, _ = arguments
             (expected, state), (found, new) = (each(inputs, lengths=lengths) for each in (model, of_files))
             torch.testing.assert_close(new, state)
+            if name == "frame model":
+                with pytest.raises(InputError, match="take no is_first: give each segment a row of its own"):
+                    of_files(inputs, is_first=torch.zeros(inputs.shape[:2], dtype=torch.bool))
             expected, found = (each(inputs, lengths=lengths, state=state)[0] for each in (model, of_files))
         else:
             expected, found = model(*arguments), of_files(*arguments)

@@ -1,11 +1,12 @@
 """Whether the data of a run are cut anew: by their content, wherever their files are."""
 
+import gzip
 import shutil
 
 import pytest
 
 from seqlab.run.cuts import files_of_training, other_cut
-from seqlab.run.inputs import FileHashes, describe_files
+from seqlab.run.inputs import ContentHashes, describe_files
 
 LABELLED = {"_target_": "seqlab.data.labelled_data", "split": [0.8, 0.1, 0.1], "split_seed": 0, "ignore_label": None}
 SERIES = {"_target_": "seqlab.data.series_data", "test_steps": 40, "validation_steps": None}
@@ -22,7 +23,7 @@ def folder(tmp_path):
 
 def record_of(data, **fields):
     config = {"data": data}
-    return {"config": config, "data_files": describe_files([data["path"]], config, FileHashes()), **fields}
+    return {"config": config, "data_files": describe_files([data["path"]], config, ContentHashes()), **fields}
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "link.csv", "copy.csv", "r*s.csv"])
@@ -35,6 +36,20 @@ def test_the_same_rows_are_known_by_their_content(folder, name):
         "split_seed",
         "ignore_label",
     ]
+
+
+def test_the_same_rows_are_known_packed_and_unpacked(folder):
+    for name in ("rows", "other"):
+        (folder / f"{name}.csv.gz").write_bytes(gzip.compress((folder / f"{name}.csv").read_bytes(), mtime=1))
+    plain, packed = (str(folder / f"rows.csv{end}") for end in ("", ".gz"))
+    for trained, given in ((plain, packed), (packed, plain), (packed, packed)):
+        record = record_of({**LABELLED, "path": trained})
+        assert other_cut(record, {"data": {**LABELLED, "path": given, "split_seed": 5}}) == ["split_seed"]
+        among = {"data": {**LABELLED, "path": [given, str(folder / "other.csv.gz")]}}
+        assert files_of_training(record, among, ContentHashes()) == [given]
+    (folder / "cut.csv.gz").write_bytes((folder / "rows.csv.gz").read_bytes()[:-9])
+    cut = {"data": {**LABELLED, "path": str(folder / "cut.csv.gz"), "split_seed": 5}}
+    assert other_cut(record_of({**LABELLED, "path": plain}), cut) == []  # its reader refuses it
 
 
 def test_other_data_are_cut_as_one_likes(folder):
@@ -75,7 +90,7 @@ def test_files_of_the_training_among_other_data_are_named(folder):
     record = record_of({**LABELLED, "path": rows})
 
     def named(**data):
-        return files_of_training(record, {"data": {**LABELLED, **data}}, FileHashes())
+        return files_of_training(record, {"data": {**LABELLED, **data}}, ContentHashes())
 
     assert named(path=[copy, other]) == named(train=other, validation=other, test=copy) == [copy]
     assert named(path=copy) == named(path=other) == named(train=rows, test=other) == []
@@ -83,7 +98,9 @@ def test_files_of_the_training_among_other_data_are_named(folder):
         stream.write("c d,no\n")
     assert named(path=rows) == [rows] and named(train=rows, validation=copy, test=other) == []
     series = {"data": {**SERIES, "path": [rows, other]}}
-    assert files_of_training(record_of({**SERIES, "path": rows}), series, FileHashes()) == []
+    assert files_of_training(record_of({**SERIES, "path": rows}), series, ContentHashes()) == []
+    record["data_files"].append({**record["data_files"][0], "key": None})  # one that the table names has no key
+    assert named(path=[copy, other]) == [copy]
 
 
 def test_a_test_of_its_own_beside_the_set_leaves_its_cut_as_it_is(folder):
@@ -92,18 +109,18 @@ def test_a_test_of_its_own_beside_the_set_leaves_its_cut_as_it_is(folder):
     given = {**LABELLED, "path": rows, "test": other}
     assert other_cut(record, {"data": given}) == []
     assert other_cut(record, {"data": {**given, "split_seed": 5}}) == ["split_seed"]
-    assert files_of_training(record, {"data": given}, FileHashes()) == []
-    assert files_of_training(record, {"data": {**given, "test": copy}}, FileHashes()) == [copy]
-    assert files_of_training(record, {"data": {**given, "path": copy}}, FileHashes()) == []
-    assert files_of_training(record, {"data": {**given, "path": [copy, other]}}, FileHashes()) == [copy]
+    assert files_of_training(record, {"data": given}, ContentHashes()) == []
+    assert files_of_training(record, {"data": {**given, "test": copy}}, ContentHashes()) == [copy]
+    assert files_of_training(record, {"data": {**given, "path": copy}}, ContentHashes()) == []
+    assert files_of_training(record, {"data": {**given, "path": [copy, other]}}, ContentHashes()) == [copy]
 
 
 def test_a_side_of_parallel_text_is_a_file_of_the_training(folder):
     rows, copy, other = (str(folder / f"{name}.csv") for name in ("rows", "copy", "other"))
     data = {"_target_": "seqlab.data.parallel_data", "path": {"source": rows, "target": other}, "test": None}
-    record = {"config": {"data": data}, "data_files": describe_files([rows, other], {"data": data}, FileHashes())}
+    record = {"config": {"data": data}, "data_files": describe_files([rows, other], {"data": data}, ContentHashes())}
     config = {"data": {**data, "path": {"source": other, "target": copy}}}
-    assert files_of_training(record, config, FileHashes()) == [other, copy]
+    assert files_of_training(record, config, ContentHashes()) == [other, copy]
 
 
 def test_a_split_that_is_cut_from_the_training_split_of_a_data_set_is_a_cut_and_another_split_is_none():
@@ -112,5 +129,5 @@ def test_a_split_that_is_cut_from_the_training_split_of_a_data_set_is_a_cut_and_
     for test, cut, named in (("cut", ["test"], []), ("unsupervised", [], []), ("train", [], ["the split train"])):
         config = {"data": {**data, "test": test}}
         assert other_cut(record, config) == cut
-        assert files_of_training(record, config, FileHashes()) == named
-        assert files_of_training(record, {"data": {**config["data"], "hub": "other"}}, FileHashes()) == []
+        assert files_of_training(record, config, ContentHashes()) == named
+        assert files_of_training(record, {"data": {**config["data"], "hub": "other"}}, ContentHashes()) == []

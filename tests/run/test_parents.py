@@ -1,13 +1,14 @@
 """A run that goes on from another, and one that begins with another's weights."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from seqlab.config.hash import config_hash
-from seqlab.data import ClassificationSpec, MusicSpec, RegressionSpec, TaggingSpec
+from seqlab.data import ClassificationSpec, MusicSpec, RegressionSpec, TaggingSpec, TranscriptionSpec
 from seqlab.errors import InputError
 from seqlab.nn import CRF, bio_constraints
 from seqlab.run import training, weights
@@ -280,6 +281,19 @@ def test_weights_of_other_pitches_are_told(caplog):
     assert not caplog.text
     weights.warn_of_other_classes(one, other)
     assert "its pitches are 60, 61, 62, but here they are 61, 62, 63: the input layer begins with" in caplog.text
+
+
+def test_weights_for_sound_or_steps_that_were_read_otherwise_are_told(caplog):
+    rates = [TranscriptionSpec(9, "word", {"rate": rate, "hop": 0.01}, (0.0,), (1.0,)) for rate in (8000, 16000)]
+    pieces, texts = [MusicSpec(60, 3, n) for n in (4, 8)], [ClassificationSpec(9, "word", ("a",)) for _ in range(2)]
+    weights.warn_of_other_classes(rates[0], rates[0])
+    weights.warn_of_other_classes(texts[0], replace(texts[1], max_length=9))  # more or less of the same is read
+    weights.warn_of_other_classes(rates[0], pieces[0])
+    assert not caplog.text
+    weights.warn_of_other_classes(*rates)
+    assert "its data were read with rate 8000, but here with rate 16000: the model begins with" in caplog.text
+    weights.warn_of_other_classes(*pieces)
+    assert "read with steps_per_quarter 4, but here with steps_per_quarter 8" in caplog.text
 
 
 def test_a_value_that_a_variable_gives_names_the_folder_and_not_the_variable():

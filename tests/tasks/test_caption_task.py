@@ -80,6 +80,16 @@ def test_shown_descriptions_name_the_pictures_file(tmp_path):
     assert f"| {row.name} |" in table and row.name.endswith(".png") and "captions.csv" not in table
 
 
+def test_features_of_pictures_are_described(tmp_path):
+    names = [f"{number}.npy" for number in range(6)]
+    for number, name in enumerate(names):
+        np.save(tmp_path / name, np.full((4, 5), number, dtype=np.float32))
+    (tmp_path / "table.csv").write_text("picture,text\n" + "".join(f"{name},a {name[0]}\n" for name in names))
+    size = ("data.picture_size=[4,5]", "model/input=features", "data.split=[0.4,0.3,0.3]", "trainer.max_steps=1")
+    run_here(tmp_path / "run", "experiment=pictures", f"data.path={tmp_path / 'table.csv'}", *size, *ONE, "logger=none")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "0.npy")]) == 0
+
+
 @pytest.mark.parametrize("trained_on", [None, 3])
 def test_the_test_describes_pictures_as_predict_does_however_long_a_description_would_be(trained_on):
     config = config_of(*SMALL)

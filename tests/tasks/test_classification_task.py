@@ -123,6 +123,12 @@ def test_a_run_is_evaluated_on_other_data_by_its_own_classes_and_words(tmp_path,
     run_here(tmp_path / "run", *of_table(table, "trainer.max_epochs=2", "logger=none"))
     first = evaluate(tmp_path / "run", [])
     assert first == read_record(tmp_path / "run")["metrics"]
+    for override, trained in (("model.pooling=max", '"last"'), ("task.label_smoothing=0.5", "0.0")):  # they would fit
+        with pytest.raises(
+            InputError, match=f"{override[:9]}.*: the model is measured as it was trained, with {trained}"
+        ):
+            evaluate(tmp_path / "run", [override])
+    assert evaluate(tmp_path / "run", ["model.backend=loop"]) == pytest.approx(first, rel=1e-5)
     copy = shutil.copy(table, tmp_path / "copy.csv")
     for own in ([], [f"data.path={table}"], [f"data.path={copy}"]):
         with pytest.raises(InputError, match=r"data\.split_seed=5: .* rows in the test that the model was trained on"):

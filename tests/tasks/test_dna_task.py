@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from seqlab.cli import main
+from seqlab.commands.export import export
 from seqlab.config import build
 from seqlab.data import BaseReading, CharacterVocabulary, ClassificationBatch, DnaSpec, FastaRecord
 from seqlab.data.formats.bases import reverse_complement
 from seqlab.errors import InputError
+from seqlab.nn.models.strands import opposite_strand
 from seqlab.run import load
 from seqlab.tasks import DnaTask
-from seqlab.tasks.dna import opposite_strand
 from tests.conftest import config_of, run_here
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out
 
@@ -145,16 +146,30 @@ def test_the_records_of_a_fasta_file_are_answered_in_their_order(run_dir, tmp_pa
     assert capsys.readouterr().out.splitlines()[0].endswith("  r0")
 
 
+def test_a_file_answers_as_predict_does_with_both_strands(run_dir, tmp_path):
+    run = load.load_run(run_dir)
+    folder, metadata = export(run, "torch", tmp_path / "files")
+    assert metadata["run"]["predict"] == {} and metadata["left_out"].keys() == {"step"}
+    records = [FastaRecord(name, name, letters, "a.fa:1") for name, letters in (("a", "ACGTTGCAT"), ("b", "GGTAA"))]
+    expected = DnaTask.predict(run.model(), run.spec, run.vocabularies, records, "both")
+    rows = [torch.from_numpy(run.vocabulary.encode(record.sequence)) for record in records]
+    inputs, lengths = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([9, 5])
+    (logits,) = torch.export.load(folder / "forward.pt2").module()(inputs, lengths)
+    for row, answer in zip(logits.softmax(1).tolist(), expected, strict=True):
+        assert row == pytest.approx(list(answer.values["probabilities"].values()), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (">a\nACGN\n", r"new\.fa:2: 'N' is ambiguous \(A/C/G/T\)"),
+        (">a\nACGN\n", r"new\.fa:2: 'N' is ambiguous \(A/C/G/T\); files are read as training read its own"),
         (">a\n>b\nACGT\n", r"new\.fa:1: a has no base; leave the record out"),
+        (">a\n>b\xe9\nACGT\n", r"not utf-8; the run's data is utf-8: convert the file to that"),
         ("ACGT\n", r"new\.fa:1: expected a header that begins with >"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(run_dir, tmp_path, capsys, content, words):
-    (tmp_path / "new.fa").write_text(content)
+    (tmp_path / "new.fa").write_bytes(content.encode("latin-1"))
     assert main(["predict", str(run_dir), str(tmp_path / "new.fa")]) == 2
     shown = capsys.readouterr()
     assert not shown.out and len(shown.err.splitlines()) == 1 and re.search(words, shown.err)

@@ -70,6 +70,9 @@ class AnswerSpec(Spec):
     def data_arguments(self) -> dict[str, Any]:
         return {"answers": list(self.answers)}
 
+    def read_by(self) -> dict[str, Any]:
+        return {"max_sentences": self.max_sentences}
+
     def output_names(self) -> dict[str, Any]:
         return {"answers": list(self.answers)} | ({"max_sentences": self.max_sentences} if self.max_sentences else {})
 

@@ -20,7 +20,7 @@ from seqlab.data.core.reading import left_out_of
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.babi import StoryQuestion
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.vocabulary.choice import saved_vocabulary, vocabulary_of
+from seqlab.data.vocabulary.choice import reading_of, saved_vocabulary, vocabulary_of
 from seqlab.errors import InputError
 
 
@@ -133,8 +133,12 @@ class AnswerData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many questions and stories each split holds, how often each answer occurs, and notes."""
+        read = reading_of(self.settings)
         shared = equal_rows(
-            {split: ((row.story, row.question, row.answer) for row in rows) for split, rows in self._rows.items()},
+            {
+                split: ((tuple(map(read, row.story)), read(row.question), row.answer) for row in rows)
+                for split, rows in self._rows.items()
+            },
             "questions",
         )
         classes = set(self.answers)

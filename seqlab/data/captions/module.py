@@ -12,6 +12,7 @@ from seqlab.data.captions.batch import CaptionBatch, CaptionSpec
 from seqlab.data.captions.sources import Described, PictureSource
 from seqlab.data.core.batch import IGNORE_INDEX, SPLITS, pad
 from seqlab.data.core.examples import Batching, ExampleData
+from seqlab.data.core.fingerprint import same_numbers
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.ragged import Ragged
 from seqlab.data.core.reading import left_out_of
@@ -104,7 +105,7 @@ class CaptionData(ExampleData):
     def summaries(self) -> list[SplitSummary]:
         """How many pictures and descriptions each split holds, and which of them training has too."""
         shared = equal_rows(
-            {split: [r.values.tobytes() for r in rows] for split, rows in self._rows.items()}, "pictures"
+            {split: [same_numbers(row.values) for row in rows] for split, rows in self._rows.items()}, "pictures"
         )
         summaries = []
         for split, rows in self._rows.items():

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqlab.data.formats.arrays import read_array
 from seqlab.data.formats.clips import reading_errors
-from seqlab.data.formats.kinds import other_kind, seems_to_be
+from seqlab.data.formats.kinds import other_kind
 from seqlab.errors import InputError
 
 
@@ -71,10 +72,11 @@ def _plain(file: Path, picture: Any) -> Any:
 
 
 def _features(file: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
-    try:
-        values: NDArray[Any] = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{file} is not a npy file of numbers: {seems_to_be(file) or error}") from error
-    if values.shape != size or not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
-        raise InputError(f"{file}: expected finite floats of shape {size}, got {values.dtype} of shape {values.shape}")
-    return values.astype(np.float32)
+    values = read_array(file)
+    if values.shape != size or not np.issubdtype(values.dtype, np.floating):
+        raise InputError(f"{file}: expected floats of shape {size}, got {values.dtype} of shape {values.shape}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not finite
+        features: NDArray[np.float32] = values.astype(np.float32)
+    if not np.isfinite(features).all():
+        raise InputError(f"{file} has a value that is not finite, or too large for float32; mend it, or leave it out")
+    return features

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seqlab.data.captions.pictures import read_picture
 from seqlab.data.core.cut import Cut
+from seqlab.data.core.fingerprint import same_numbers
 from seqlab.data.core.reading import Reading
 from seqlab.data.formats.number_columns import is_missing, written_columns
 from seqlab.data.formats.paths import Files, Paths
@@ -99,29 +100,29 @@ class Pictures(FileRows[Described]):
         cut.check_use("path" in self._files)
 
     def _key(self, row: Described) -> Hashable:
-        return row.values.tobytes()
+        return same_numbers(row.values)
 
     def _read_files(self) -> dict[str, Reading[Described]]:
-        return {
-            name: Reading([row for file in files for row in self._rows(file)]) for name, files in self._files.items()
-        }
+        return {name: Reading(self._rows(files)) for name, files in self._files.items()}
 
-    def _rows(self, file: Path) -> list[Described]:
-        folder = self._folder or file.parent
-        texts: dict[str, list[str]] = {}
-        places: dict[str, str] = {}
-        for name, text, place in self._pairs(file):
-            if not text.strip():
-                raise InputError(f"{place}: the description is empty; write one, or leave it out")
-            texts.setdefault(name, []).append(" ".join(text.split()))
-            places.setdefault(name, place)
+    def _rows(self, files: Sequence[Path]) -> list[Described]:
+        """The pictures of files, each once, however and in how many of them it is named."""
+        texts: dict[Path, list[str]] = {}
+        first: dict[Path, tuple[Path, str, str]] = {}  # where a picture is named first: its path, name and place
+        for file in files:
+            for name, text, place in self._pairs(file):
+                if not text.strip():
+                    raise InputError(f"{place}: the description is empty; write one, or leave it out")
+                path = (self._folder or file.parent) / name
+                texts.setdefault(path.resolve(), []).append(" ".join(text.split()))
+                first.setdefault(path.resolve(), (path, name, place))
         rows = []
-        for name, described in texts.items():
+        for picture, (path, name, place) in first.items():
             try:
-                values = read_picture(folder / name, self.picture_size)
+                values = read_picture(path, self.picture_size)
             except InputError as error:
-                raise InputError(f"{places[name]}: {error}") from error
-            rows.append(Described(values, tuple(described), places[name], name))
+                raise InputError(f"{place}: {error}") from error
+            rows.append(Described(values, tuple(texts[picture]), place, name))
         return rows
 
     def _pairs(self, file: Path) -> list[tuple[str, str, str]]:
@@ -151,13 +152,21 @@ def _reason(error: KeyError | TypeError) -> str:
     return f"{error} is not there" if isinstance(error, KeyError) else "it has another form"
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"two values of {next(key for key in record if keys.count(key) > 1)!r} in one object")
+    return record
+
+
 def _coco_pairs(file: Path) -> list[tuple[str, str, str]]:
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
         images = [(image["id"], str(image["file_name"])) for image in content["images"]]
         captions = [(each["image_id"], str(each["caption"] or "")) for each in content["annotations"]]
         names = dict(images)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read as json: {' '.join(str(error).split())}") from error
     except (KeyError, TypeError) as error:
         wanted = '"images" with id and file_name, and "annotations" with image_id and caption'

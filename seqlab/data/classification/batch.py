@@ -51,5 +51,8 @@ class ClassificationSpec(Spec):
     def data_arguments(self) -> dict[str, Any]:
         return {"labels": list(self.labels)}
 
+    def read_by(self) -> dict[str, Any]:
+        return {"max_length": self.max_length}
+
     def output_names(self) -> dict[str, Any]:
         return {"labels": list(self.labels)} | ({"max_length": self.max_length} if self.max_length else {})

@@ -11,8 +11,8 @@ from seqlab.data.classification.batch import ClassificationSpec
 from seqlab.data.classification.module import ClassificationData
 from seqlab.data.classification.sources import LabelledSource
 from seqlab.data.core.examples import Batching
-from seqlab.data.core.summary import SplitSummary
-from seqlab.data.formats.bases import BaseReading, count_letters, reverse_complement
+from seqlab.data.core.summary import SplitSummary, equal_rows
+from seqlab.data.formats.bases import BaseReading, count_letters, reverse_complement, strand_key
 from seqlab.data.formats.fasta import FastaRecord, read_fasta
 from seqlab.data.formats.tables import LabelledText
 from seqlab.data.vocabulary.base import TokenizerSettings, Vocabulary
@@ -27,6 +27,7 @@ class DnaSpec(ClassificationSpec):
     Attributes:
         complement: for each token, the token of the complement.
         reading: which letters are read and as what, by the fields of ``BaseReading``.
+        encoding: of the files.
         unseen: the letters of the vocabulary that training lacks.
         bayes_accuracy: for each split, the share of sequences that the Bayes decision gets right, where the sequences
             are drawn from a grammar; None: not known.
@@ -38,11 +39,18 @@ class DnaSpec(ClassificationSpec):
     reading: dict[str, Any] | None = None
     unseen: str = ""
     bayes_accuracy: dict[str, float] | None = None
+    encoding: str = "utf-8"
+
+    def read_by(self) -> dict[str, Any]:
+        return {**super().read_by(), **(self.reading or {})}
+
+    def output_names(self) -> dict[str, Any]:
+        return {**super().output_names(), **({"bases": dict(self.reading)} if self.reading else {})}
 
     def read_inputs(self, file: Path) -> list[FastaRecord]:
         reading = BaseReading(**(self.reading or {}))
         records = []
-        for record in read_fasta(file, reading):
+        for record in read_fasta(file, reading, self.encoding):
             if not record.sequence:
                 raise InputError(f"{record.place}: {record.name} has no base; leave the record out")
             records.append(record._replace(sequence=reading.read(record.sequence, record.place)))
@@ -129,6 +137,7 @@ class DnaData(ClassificationData):
             reading=self.reading.as_values(),
             unseen=self._unseen,
             bayes_accuracy=self._bayes_accuracy(),
+            encoding=getattr(self.source, "encoding", "utf-8"),
         )
 
     @property
@@ -148,6 +157,11 @@ class DnaData(ClassificationData):
             right = sum(label == row.label for label, row in zip(decided, rows, strict=True))
             accuracies[split] = right / len(rows)
         return accuracies
+
+    def _shared_rows(self) -> dict[str, str]:
+        """The same, where a sequence and its reverse complement are one."""
+        keys = {split: [strand_key(self._as_read(row.text)) for row in rows] for split, rows in self._rows.items()}
+        return {split: f"{note}, reverse complements counted" for split, note in equal_rows(keys).items()}
 
     def summaries(self) -> list[SplitSummary]:
         """The same as of any labelled texts, and what became of letters other than A, C, G and T."""

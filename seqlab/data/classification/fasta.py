@@ -89,7 +89,7 @@ class FastaFiles(FileRows[LabelledText]):
     """Labelled sequences of FASTA files.
 
     Files of one set are cut so that each split has its share of every class, or dealt into folds. With ``split_unique``
-    of ``cut``, and in folds always, equal sequences stay in one split, and so do a sequence and its reverse complement.
+    of ``cut``, and in folds always, sequences that are read alike, on either strand, stay in one split.
 
     Args:
         files: the files of each split; or those of one set (``path``), which is cut.
@@ -121,7 +121,7 @@ class FastaFiles(FileRows[LabelledText]):
         table = labels.label_table
         self._table = None if table is None else expand_paths(table, "data.label_table")[0]
         self._labels, self._cut, self._folds, self._reading = labels, cut, folds, reading
-        self._skip_empty, self._encoding, self._separator = skip_empty, encoding, separator
+        self._skip_empty, self.encoding, self._separator = skip_empty, encoding, separator
         cut.check_use("path" in self._files)
         if folds.folds is not None and self._files.keys() != {"path"}:
             raise InputError(f"data.folds={folds.folds} is for rows that are cut, and each split has its own files")
@@ -140,7 +140,7 @@ class FastaFiles(FileRows[LabelledText]):
 
     def _cut_set(self, whole: Reading[LabelledText]) -> dict[str, Reading[LabelledText]]:
         if self._folds.folds is None:
-            return cut_reading(whole, self._cut, str(self), same=self._same(whole))
+            return cut_reading(whole, self._cut, str(self), self._same(whole))
         parts = self._folds.cut(whole.rows, str(self), self._same(whole), lambda row: row.label)
         cut = {split: Reading(rows) for split, rows in parts.items()}
         cut["train"].left_out = whole.before_the_cut()
@@ -148,7 +148,7 @@ class FastaFiles(FileRows[LabelledText]):
 
     def _same(self, whole: Reading[LabelledText]) -> Callable[[LabelledText], str]:
         """A key that is equal for rows that must stay together."""
-        keys = {row.place: strand_key(self._reading.read(row.text, row.place)) for row in whole.rows}
+        keys = {row.place: strand_key(self.as_read(self._reading.read(row.text, row.place))) for row in whole.rows}
         return lambda row: keys[row.place]
 
     def _read(
@@ -156,7 +156,7 @@ class FastaFiles(FileRows[LabelledText]):
     ) -> Reading[LabelledText]:
         reading = Reading[LabelledText]()
         for file in files:
-            for record in read_fasta(file, self._reading, self._encoding):
+            for record in read_fasta(file, self._reading, self.encoding):
                 if not record.sequence:
                     if not self._skip_empty:
                         mend = "leave the record out, or give data.skip_empty=true"
@@ -187,7 +187,7 @@ class FastaFiles(FileRows[LabelledText]):
         raise InputError(f"{record.place}: {where}; {mend}")
 
     def _read_table(self, file: Path, names: LabelNames) -> "dict[str, _Labelled]":
-        columns = read_columns(file, self._encoding, self._separator)
+        columns = read_columns(file, self.encoding, self._separator)
         ids = read_ids(columns, self._labels.id, "data.id", "every row names a record")
         labels = columns.column(self._labels.label, "data.label")
         table: dict[str, _Labelled] = {}

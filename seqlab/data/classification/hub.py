@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.data.classification.sources import Ignored, cut_reading, ignored_labels, warn_of_unused
+from seqlab.data.classification.sources import Ignored, cut_reading, ignored_labels, same_text, warn_of_unused
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.labels import LabelNames
@@ -58,7 +58,7 @@ class LabelledHub(HubSource, RowSource[LabelledText]):
             train = readings["train"]
             if len(train.rows) < len(shares) and not train.left_out:
                 raise self._hub.too_few(len(train.rows))
-            cut = cut_reading(train, self._cut, str(self), shares)
+            cut = cut_reading(train, self._cut, str(self), same_text(self.as_read), shares)
             for split in missing:
                 self._hub.warn_of_cut(split, len(cut[split].rows), "drawn from train")
             readings.update(cut)

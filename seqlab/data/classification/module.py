@@ -18,12 +18,12 @@ from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import LabelNames, Labels, majority_shares, shortened
 from seqlab.data.core.options import check_limit
 from seqlab.data.core.ragged import Ragged
-from seqlab.data.core.reading import left_out_of
+from seqlab.data.core.reading import RowSource, left_out_of
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.tables import LabelledText
 from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.vocabulary.choice import saved_vocabulary, vocabulary_of
+from seqlab.data.vocabulary.choice import reading_of, saved_vocabulary, vocabulary_of
 from seqlab.errors import InputError
 
 
@@ -71,6 +71,9 @@ class ClassificationData(ExampleData):
         self.source = source
         self.settings = tokens
         self.max_length = check_limit("data.max_length", max_length)
+        self._as_read = reading_of(tokens, self.max_length)
+        if isinstance(source, RowSource):
+            source.as_read = self._as_read
         self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
         self._num_cut: dict[str, int] = {}  # texts of each split that were cut to max_length
         self._unknown: dict[str, float] = {}  # the share of each split's tokens that read as <unk>
@@ -132,7 +135,7 @@ class ClassificationData(ExampleData):
     def summaries(self) -> list[SplitSummary]:
         """How many rows each split holds, what was left out of it, and how often each class occurs."""
         self.spec  # noqa: B018
-        shared = equal_rows({split: map(same_text, rows) for split, rows in self._rows.items()})
+        shared = self._shared_rows()
         alike = alike_names(self.labels)
         summaries = []
         for split, rows in self._rows.items():
@@ -159,6 +162,10 @@ class ClassificationData(ExampleData):
             left_out = left_out_of(self.source, split)
             summaries.append(SplitSummary(split, {"rows": len(rows)}, left_out, named, notes=tuple(notes)))
         return summaries
+
+    def _shared_rows(self) -> dict[str, str]:
+        """For each split that has rows which are read as one of an earlier split, how many."""
+        return equal_rows({split: map(same_text(self._as_read), rows) for split, rows in self._rows.items()})
 
     def check_training(self) -> None:
         rows = self._rows["train"]

@@ -106,7 +106,7 @@ class LabelledTables(FileRows[LabelledText]):
             raise InputError(f"data.{options[0]} is for csv, tsv and their like, and {self} is none of them")
 
     def _cut_set(self, whole: Reading[LabelledText]) -> dict[str, Reading[LabelledText]]:
-        return cut_reading(whole, self._cut, str(self))
+        return cut_reading(whole, self._cut, str(self), same_text(self.as_read))
 
     def _read_files(self) -> dict[str, Reading[LabelledText]]:
         names = LabelNames(self._form.label)
@@ -151,17 +151,17 @@ def warn_of_unused(ignored: Collection[str], left_out: Sequence[Mapping[str, int
             log.warning("data.ignore_label: no row is labelled %r", label)
 
 
-def same_text(row: LabelledText) -> str:
-    """The text of a row, however it is spaced: rows that share it are equal to a reader."""
-    return " ".join(row.text.split())
+def same_text(as_read: Callable[[str], str]) -> Callable[[LabelledText], str]:
+    """A key of rows: their texts as they are read, however spaced. Rows that share it are equal to a reader."""
+    return lambda row: " ".join(as_read(row.text).split())
 
 
 def cut_reading(
     whole: Reading[LabelledText],
     cut: Cut,
     name: str,
+    same: Callable[[LabelledText], str],
     shares: Mapping[str, float] | None = None,
-    same: Callable[[LabelledText], str] = same_text,
 ) -> dict[str, Reading[LabelledText]]:
     """Shuffles and cuts rows, so that each split has its share of every class.
 
@@ -169,8 +169,8 @@ def cut_reading(
         whole: the rows to cut.
         cut: how they are cut.
         name: where the rows come from, for messages.
-        shares: the share of each split, training first; None: those of ``cut``, for all three.
         same: a key that is equal for rows that ``cut.split_unique`` keeps together.
+        shares: the share of each split, training first; None: those of ``cut``, for all three.
 
     Returns:
         The rows of each split. The first also has what was left out before the cut.
@@ -228,6 +228,6 @@ class LabelledLines(FileSource, RowSource[LabelledText]):
             for label, (file,) in self._files.items()
             for number, line in enumerate(read_lines(file, self._encoding), start=1)
         ]
-        same = same_text if self._cut.split_unique else None
+        same = same_text(self.as_read) if self._cut.split_unique else None
         parts = cut_rows(rows, self._cut.split, self._cut.split_seed, str(self), same=same)
         return {split: Reading(part) for split, part in parts.items()}

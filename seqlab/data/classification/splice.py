@@ -140,7 +140,7 @@ class SpliceJunctions(FileSource, RowSource[LabelledText]):
     def _read_splits(self) -> dict[str, Reading[LabelledText]]:
         (file,) = self._files["path"]
         rows = _read_arff(file)
-        same = {row.place: strand_key(self._reading.read(row.text, row.place)) for row in rows}
+        same = {row.place: strand_key(self.as_read(self._reading.read(row.text, row.place))) for row in rows}
         parts = self._folds.cut(rows, str(self), lambda row: same[row.place], lambda row: row.label)
         return {split: Reading(part) for split, part in parts.items()}
 

@@ -111,6 +111,16 @@ class Spec:
         return {}
 
 
+def filled_before(missing: str) -> dict[str, str]:
+    """What whoever uses an exported model does about missing values: those that were carried forward are no input.
+
+    Example:
+        >>> filled_before("forward"), filled_before("mask")
+        ({'missing': 'forward'}, {})
+    """
+    return {"missing": missing} if missing == "forward" else {}
+
+
 def read_spec(fields: Mapping[str, Any]) -> Spec:
     """Makes a spec from its saved values.
 

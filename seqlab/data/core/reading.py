@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,13 @@ class RowSource(ABC, Generic[Row]):
     """A source that reads all its splits at once, on first use: it has ``read`` and ``left_out``.
 
     A subclass defines ``_read_splits``.
+
+    Attributes:
+        as_read: a text as the data module reads it, in its letter case and cut to its length; a data module of texts
+            sets it, so that rows which are equal to its model are kept in one split where that is asked for.
     """
+
+    as_read: Callable[[str], str] = staticmethod(str)
 
     @abstractmethod
     def _read_splits(self) -> Mapping[str, Reading[Row]]:

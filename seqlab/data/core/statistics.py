@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from seqlab.errors import InputError
 
 _DIGITS = 2.0**-24  # the relative error of a number in float32
+_SMALLEST = float(np.finfo(np.float32).tiny)  # the least number that float32 holds with all its digits
 
 
 def feature_statistics(
@@ -54,6 +55,11 @@ def check_resolved(name: str, mean: float, std: float, source: object) -> None:
     Raises:
         InputError: they are.
     """
+    if 0 < std < _SMALLEST:
+        raise InputError(
+            f"{source}: {name} varies by {std:.3g}, too little for float32; give it in a smaller unit, so that its "
+            "numbers are larger"
+        )
     if 0 < std < 1000 * _DIGITS * abs(mean):
         raise InputError(
             f"{source}: {name} is {mean:.10g} give or take {std:.3g}, which float32 cannot resolve; "

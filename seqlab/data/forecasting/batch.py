@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from seqlab.data.core.batch import Spec
+from seqlab.data.core.batch import Spec, filled_before
 from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, read_series, warn_of_other_steps
 
 
@@ -94,9 +94,12 @@ class ForecastSpec(Spec):
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.means), torch.tensor(self.stds)
 
+    def read_by(self) -> dict[str, Any]:
+        return {"context": self.context}
+
     def output_names(self) -> dict[str, Any]:
         names = {"targets": list(self.targets), "features": list(self.features), "known": list(self.known)}
-        return {**names, "horizon": self.horizon, "context": self.context}
+        return {**names, "horizon": self.horizon, "context": self.context, **filled_before(self.missing)}
 
     def read_inputs(self, file: Path) -> list[Series]:
         all_series = read_series(file, SeriesFormat(**self.format), self.columns, len(self.known))

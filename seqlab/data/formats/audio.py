@@ -3,6 +3,7 @@
 import math
 import re
 import shlex
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ from numpy.typing import NDArray
 from seqlab.data.formats.kinds import other_kind
 from seqlab.errors import InputError
 
+# What SciPy raises for a broken file: UnboundLocalError where a chunk is not there.
+WAV_ERRORS: Final = (
+    *(ValueError, OSError, EOFError, struct.error),
+    *(UnboundLocalError, ZeroDivisionError, OverflowError, MemoryError),
+)
+_FASTEST: Final = 1_000_000  # samples a second; faster ones are of a broken header, and would take all memory
 _MOST: Final = 16.0  # of floating point: sound that goes a little beyond 1 is common, 24 dB beyond it is another scale
 
 
@@ -52,13 +59,16 @@ def read_wav(file: Path, rate: int) -> Sound:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", wavfile.WavFileWarning)
             its_rate, values = wavfile.read(file)
-    except (ValueError, OSError, EOFError) as error:
+    except WAV_ERRORS as error:
         kind = other_kind(file, "a wav")
-        reason = kind or " ".join(str(error).split())[:200]
+        is_told = isinstance(error, (ValueError, OSError, EOFError)) and str(error)
+        reason = kind or (" ".join(str(error).split())[:200] if is_told else "its header is broken, or cut off")
         mend = "give a wav file" if kind else "convert it to PCM of 16 bits"
         if "sound" in kind:
             mend = f"convert it, such as by ffmpeg -i {shlex.quote(file.name)} {shlex.quote(file.stem + '.wav')}"
         raise InputError(f"{file} is no wav file that can be read: {reason}; {mend}") from error
+    if not 0 < its_rate <= _FASTEST:
+        raise InputError(f"{file} has {its_rate} samples a second by its header, which is broken; save it anew")
     if not values.size:
         raise InputError(f"{file} has no sound")
     if any(map(_is_cut_off, (str(each.message) for each in told))):

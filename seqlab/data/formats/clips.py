@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.arrays import read_array
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -191,10 +191,7 @@ def value_type(path: Path) -> str:
 def _of_array(path: Path) -> NDArray[Any]:
     if not path.name.lower().endswith(".npy"):
         raise InputError(f"{path}: a clip is a .npy file or a folder of pictures; {_instead(path)}")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is not a npy file of numbers: {seems_to_be(path) or error}") from error
+    array = read_array(path)
     real = np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
     if array.ndim not in (3, 4) or not (real or array.dtype == bool) or not array.size:
         wanted = "numbers (T, H, W) or (T, C, H, W), none of them 0"

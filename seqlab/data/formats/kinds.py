@@ -117,6 +117,15 @@ def other_kind(file: Path, but: str) -> str:
     return ""
 
 
+def broken_parquet(file: Path, error: Exception) -> str:
+    """What follows "is not a parquet file": what else it is, or why it cannot be read."""
+    kind = seems_to_be(file)
+    if kind and not kind.startswith(f"it is {_PARQUET.name}"):
+        return f": {kind}"
+    reason = " ".join(str(error).split())[:200]
+    return f" that can be read: it is broken, or cut off ({reason})" if kind else f": {reason}"
+
+
 def seems_to_be(file: Path) -> str:
     """A phrase that says what a file seems to be, where another kind was expected; empty where this is not known.
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seqlab.data.formats.kinds import seems_to_be
+from seqlab.data.formats.arrays import read_array
+from seqlab.data.formats.kinds import broken_parquet
 from seqlab.data.formats.number_marks import marks_mend, warn_of_thousands
 from seqlab.data.formats.records import plain_records, quoted_records
 from seqlab.data.formats.separators import NAMES, Writing, separator_of
@@ -185,9 +186,8 @@ def _of_parquet(file: Path) -> Columns:
 
     try:
         table = pd.read_parquet(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = seems_to_be(file) or " ".join(str(error).split())
-        raise InputError(f"{file} is not a parquet file: {reason}") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        raise InputError(f"{file} is not a parquet file{broken_parquet(file, error)}") from error
     unnamed = 0
     # An index is a column too, of times in most cases; pandas makes a range of even numbers, whatever their name.
     if not isinstance(table.index, pd.RangeIndex) or table.index.name is not None:
@@ -196,16 +196,18 @@ def _of_parquet(file: Path) -> Columns:
     names = [str(name) for name in table.columns]
     _check_names(str(file), names)
     places = [f"{file}:{row}" for row in range(1, len(table) + 1)]
-    columns = {name: table[column].to_numpy() for name, column in zip(names, table, strict=True)}
+    columns = {}
+    for name, column in zip(names, table, strict=True):
+        try:
+            columns[name] = table[column].to_numpy()
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise InputError(f"{file}: {name} has text that is not UTF-8; write the file anew in UTF-8") from error
     rows = names[:1] if unnamed == 1 and names[0] == "index" else ()
     return Columns(columns, places, frozenset(filter(_NO_NAME.fullmatch, names)).union(rows))
 
 
 def _of_array(file: Path) -> Columns:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{file} is not a npy file of numbers: {seems_to_be(file) or error}") from error
+    array = read_array(file)
     if array.ndim not in (1, 2) or array.dtype.kind not in "biufc":
         wanted = "numbers (T,) or (T, F), a row a step"
         raise InputError(f"{file}: expected {wanted}, got {array.dtype} of shape {array.shape}")

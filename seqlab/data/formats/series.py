@@ -13,7 +13,7 @@ from seqlab.data.formats.grids import Grid, grid_of
 from seqlab.data.formats.ids import read_ids
 from seqlab.data.formats.number_columns import Columns, numbers, read_columns
 from seqlab.data.formats.separators import separator_of
-from seqlab.data.formats.times import check_forward, read_times, shown
+from seqlab.data.formats.times import check_forward, check_pattern, read_times, shown
 from seqlab.errors import InputError
 
 log = logging.getLogger("seqlab")
@@ -89,6 +89,9 @@ class SeriesFormat:
                     raise InputError(
                         f"data.{option}={getattr(self, option)} needs the column of times: give data.time="
                     )
+
+        elif self.time_format is not None:
+            check_pattern(self.time_format)
 
     def plain(self) -> dict[str, Any]:
         """The fields as plain values, which make the same format again."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from seqlab.data.core.labels import LabelNames, short_repr
-from seqlab.data.formats.kinds import kind_of_file, seems_to_be
+from seqlab.data.formats.kinds import broken_parquet, kind_of_file
 from seqlab.data.formats.separated import Separated, read_separated
 from seqlab.data.formats.separators import Writing
 from seqlab.data.formats.text import read_lines
@@ -186,20 +186,11 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
     Raises:
         InputError: a line is not an object, or has two values of a key; names file and line.
     """
-    repeated: list[str] = []
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        record = dict(pairs)
-        keys = [key for key, _ in pairs]
-        repeated[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
-        return record  # the outermost object comes last, so that ``repeated`` is about it
-
     for number, line in enumerate(read_lines(file, encoding), start=1):
         if not line.strip():
             continue
-        repeated.clear()
         try:
-            record = json.loads(line, object_pairs_hook=collect)
+            record, repeated = json_value(line)
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{file}:{number}: expected a JSON object in one line: {error}{_list_hint(line)}"
@@ -210,6 +201,28 @@ def json_lines(file: Path, encoding: str, columns: Collection[str]) -> Iterator[
             if column in repeated:
                 raise InputError(f"{file}:{number}: two values of {column!r}; keep one of them")
         yield f"{file}:{number}", record
+
+
+def json_value(line: str) -> tuple[Any, list[str]]:
+    """What a line of JSON holds, and the keys that it has twice if it is an object; their last values are held.
+
+    Raises:
+        ValueError: the line is no JSON.
+        RecursionError: it nests too deep.
+
+    Example:
+        >>> json_value('{"a": 1, "a": 2, "b": {"c": 0, "c": 0}}')
+        ({'a': 2, 'b': {'c': 0}}, ['a'])
+    """
+    repeated: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(pairs)
+        keys = [key for key, _ in pairs]
+        repeated[:] = [] if len(record) == len(keys) else [key for key in record if keys.count(key) > 1]
+        return record  # the outermost object comes last, so that ``repeated`` is about it
+
+    return json.loads(line, object_pairs_hook=collect), repeated
 
 
 def check_record(place: str, names: Collection[str], columns: Mapping[str, str]) -> None:
@@ -257,8 +270,7 @@ def parquet_rows(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, 
     except UnicodeDecodeError as error:
         raise InputError(f"{file}, after row {row}: text that is not utf-8: {error}") from error
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        reason = seems_to_be(file) or " ".join(str(error).split())
-        raise InputError(f"{file} is not a parquet file: {reason}") from error
+        raise InputError(f"{file} is not a parquet file{broken_parquet(file, error)}") from error
 
 
 def _plain_values(column: Any) -> list[Any]:

@@ -68,6 +68,22 @@ def read_times(
     return _dates([str(value).strip() for value in column], name, places, pattern)
 
 
+def check_pattern(pattern: str) -> None:
+    """Refuses a form of dates (``data.time_format``) with zones that cannot be told for certain.
+
+    Raises:
+        InputError: it has names of zones, which may mean several, or offsets within.
+    """
+    directives = re.findall(r"%.", pattern)
+    if "%Z" in directives:
+        raise InputError(
+            f"data.time_format={pattern!r}: the name of a zone may mean several (%Z); where all rows have the same, "
+            f"write it in place of %Z, such as {pattern.replace('%Z', 'CET')!r}; else give times with offsets (%z)"
+        )
+    if "%z" in directives and not pattern.endswith("%z"):
+        raise InputError(f"data.time_format={pattern!r}: an offset is read at the end of a time; write %z there")
+
+
 def _all_numbers(column: Sequence[Any] | NDArray[Any], decimal: str) -> bool:
     try:
         for value in column:
@@ -91,7 +107,10 @@ def _dates(texts: Sequence[str], name: str, places: Sequence[str], pattern: str 
     import pandas as pd
 
     form = pattern or "ISO8601"
-    dates = pd.to_datetime(pd.Series(texts, dtype="object"), format=form, errors="coerce", utc=True)
+    try:
+        dates = pd.to_datetime(pd.Series(texts, dtype="object"), format=form, errors="coerce", utc=True)
+    except (ValueError, re.error) as error:  # of the form alone: a time that is not of it is no date
+        raise InputError(f"data.time_format={pattern!r} is no form of dates: {error}") from error
     wrong = np.flatnonzero(dates.isna().to_numpy())
     if wrong.size:
         first = int(wrong[0])
@@ -100,7 +119,7 @@ def _dates(texts: Sequence[str], name: str, places: Sequence[str], pattern: str 
         raise InputError(f"{places[first]}: {name} is {texts[first][:40]!r}; expected {expected}: {mend}")
     zone = "UTC"
     if pattern is None or "%z" in pattern:
-        zone = _zone(texts, name, places, pattern is not None and pattern.endswith("%z"))
+        zone = _zone(texts, name, places, pattern is not None)
     return _nanoseconds(dates.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(), name, places)
 
 

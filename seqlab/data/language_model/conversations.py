@@ -15,7 +15,7 @@ from seqlab.data.core.summary import equal_rows
 from seqlab.data.formats.markup import warn_of_markup
 from seqlab.data.formats.paths import Files, Paths
 from seqlab.data.formats.sources import FileSource
-from seqlab.data.formats.tables import ending_of
+from seqlab.data.formats.tables import ending_of, json_value
 from seqlab.data.formats.text import codec_name, read_lines
 from seqlab.errors import InputError
 
@@ -165,10 +165,13 @@ def _of_json(file: Path, lines: Sequence[str]) -> list[tuple[int, Turns]]:
         if not line.strip():
             continue
         try:
-            turns = json.loads(line)["turns"]
-        except (ValueError, KeyError, TypeError) as error:
+            record, repeated = json_value(line)
+            turns = record["turns"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             expected = 'an object with "turns", such as {"turns": ["Hello", "Hi there"]}'
             raise InputError(f"{file}:{number}: expected {expected}") from error
+        if "turns" in repeated:
+            raise InputError(f'{file}:{number}: two values of "turns"; keep one of them, or write a line for each')
         if not isinstance(turns, list) or not all(isinstance(turn, str) and turn.strip() for turn in turns):
             raise InputError(f'{file}:{number}: "turns" must be a list of texts, none of them empty')
         found.append((number, tuple(" ".join(turn.split()) for turn in turns)))

@@ -19,6 +19,7 @@ from seqlab.data.language_model.corpus import Corpus, corpus_key, write_corpus
 from seqlab.data.language_model.sources import Source
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
 from seqlab.data.vocabulary.choice import saved_vocabulary
+from seqlab.errors import InputError
 
 
 class LanguageModelData(StreamData):
@@ -72,9 +73,13 @@ class LanguageModelData(StreamData):
                 return Corpus(Path(folder), mapped=False)
         file = file / TOKENIZER_FILE if file is not None and file.is_dir() else file
         key = corpus_key(self.source, self.settings, file)
-        return Corpus(
-            build_once(self._cache_folder, key, lambda into: write_corpus(self.source, self.settings, vocabulary, into))
-        )
+
+        def build(into: Path) -> None:
+            write_corpus(self.source, self.settings, vocabulary, into)
+            if corpus_key(self.source, self.settings, file) != key:  # or other text would have this text's key
+                raise InputError(f"{self.source}: written while it was read; start again once it is complete")
+
+        return Corpus(build_once(self._cache_folder, key, build))
 
     @property
     def vocabulary(self) -> Vocabulary:

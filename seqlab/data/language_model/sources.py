@@ -135,7 +135,9 @@ class TextFiles(FileSource):
 
         A log line tells of files that hold no plain text, such as tables and JSON.
         """
-        warn_of_markup(self.files(), self._encoding)
+        if not self._digests:  # once: the files are digested again after they are read
+            warn_of_markup(self.files(), self._encoding)
+        self._positions = None  # those of the text as it was before
         digest = hashlib.blake2b(repr((self._encoding, self._fractions)).encode(), digest_size=16)
         for name, files in self._files.items():
             for file in files:

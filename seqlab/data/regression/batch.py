@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from seqlab.data.core.batch import Spec
+from seqlab.data.core.batch import Spec, filled_before
 from seqlab.data.formats.series import Series, SeriesFormat, read_series, warn_of_other_steps
 
 
@@ -75,7 +75,7 @@ class RegressionSpec(Spec):
         return torch.tensor(self.target_means), torch.tensor(self.target_stds)
 
     def output_names(self) -> dict[str, Any]:
-        return {"targets": list(self.targets), "features": list(self.features)}
+        return {"targets": list(self.targets), "features": list(self.features), **filled_before(self.missing)}
 
     def read_inputs(self, file: Path) -> list[Series]:
         all_series = read_series(file, SeriesFormat(**self.format), self.columns or self.features)

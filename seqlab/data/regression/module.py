@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from seqlab.data.core.batch import SPLITS, pad
 from seqlab.data.core.drawn import Drawn, DrawnData, Draws
 from seqlab.data.core.examples import Batching, ExampleData
+from seqlab.data.core.fingerprint import same_numbers
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import shortened
 from seqlab.data.core.reading import left_out_of
@@ -108,7 +109,7 @@ class RegressionData(ExampleData):
         """How many series and steps each split holds, what is missing, and the spread of the targets."""
         self.spec  # noqa: B018 - a missing value is refused
         shared = equal_rows(
-            {split: (row.series.values.tobytes() for row in self.rows(split)) for split in SPLITS}, "series"
+            {split: (same_numbers(row.series.values) for row in self.rows(split)) for split in SPLITS}, "series"
         )
         summaries = []
         for split in SPLITS:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from seqlab.data.core.batch import Spec
+from seqlab.data.core.batch import Spec, filled_before
 from seqlab.data.formats.clips import Clip, ClipFormat, read_clip, warn_of_scale
 from seqlab.data.formats.labelled_series import read_numbers
 from seqlab.data.formats.series import TIME_GAP, Series, SeriesFormat, warn_of_other_steps
@@ -87,7 +87,8 @@ class SeriesClassSpec(Spec):
         return {"labels": list(self.labels), **names}
 
     def output_names(self) -> dict[str, Any]:
-        return {"labels": list(self.labels), **({"features": list(self.features)} if self.features else {})}
+        names = {"features": list(self.features)} if self.features else {}
+        return {"labels": list(self.labels), **names, **filled_before(self.missing)}
 
     def read_inputs(self, file: Path) -> list[Series] | list[Clip]:
         if not self.has_pictures:

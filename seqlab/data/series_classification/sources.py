@@ -1,16 +1,15 @@
 """Where labelled sequences come from: a user's own series, or a user's own clips."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from seqlab.data.core.cut import Cut, cut_rows
+from seqlab.data.core.fingerprint import same_numbers
 from seqlab.data.core.labels import LabelNames
 from seqlab.data.core.reading import Reading
 from seqlab.data.formats.clips import Clip, ClipFormat, frame_files, read_clip, value_type, warn_of_two_scales
@@ -71,9 +70,8 @@ R = TypeVar("R", bound=LabelledRow)
 
 
 def same_values(row: LabelledRow) -> Hashable:
-    """A key that two sequences share if their numbers are equal."""
-    values = np.ascontiguousarray(row.values)
-    return values.shape, hashlib.blake2b(values.view(np.uint8).data, digest_size=16).digest()
+    """A key that two sequences share if their numbers are equal as they are read."""
+    return same_numbers(row.values)
 
 
 def cut_validation(rows: Sequence[R], share: float, seed: int, name: str) -> dict[str, list[R]]:

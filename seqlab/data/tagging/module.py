@@ -15,7 +15,7 @@ from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import Labels, shortened
 from seqlab.data.core.options import check_limit
-from seqlab.data.core.reading import left_out_of
+from seqlab.data.core.reading import RowSource, left_out_of
 from seqlab.data.core.summary import SplitSummary, agree, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.sentences import TaggedSentence
 from seqlab.data.formats.tag_schemes import TagScheme
@@ -23,7 +23,7 @@ from seqlab.data.tagging.batch import EncodedSentences, TaggingBatch, TaggingSpe
 from seqlab.data.tagging.sources import TaggedSource
 from seqlab.data.tagging.tags import LearnedTags
 from seqlab.data.tagging.words import VectorTable, WordReading, WordVectors
-from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary
+from seqlab.data.vocabulary.base import UNKNOWN, Vocabulary, lower
 from seqlab.data.vocabulary.choice import saved_vocabulary
 from seqlab.errors import InputError
 
@@ -98,6 +98,9 @@ class TaggingData(ExampleData):
         self.words, self.pretrained = words, pretrained
         self.settings = words.settings["tokens"]
         self.max_length = check_limit("data.max_length", max_length)
+        self._as_read = lower if self.settings.lowercase else str
+        if isinstance(source, RowSource):
+            source.as_read = self._as_read
         self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
         self._tags = LearnedTags(source, entities, None if tags is None else Labels.of_option(tags, "tag", "data.tags"))
 
@@ -152,7 +155,9 @@ class TaggingData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many sentences and words each split holds, how often each tag or type of entity occurs, and notes."""
-        shared = equal_rows({split: [one.words for one in self.rows(split)] for split in SPLITS}, "sentences")
+        shared = equal_rows(
+            {split: [tuple(map(self._as_read, one.words)) for one in self.rows(split)] for split in SPLITS}, "sentences"
+        )
         return [self._summary(split, shared.get(split)) for split in SPLITS]
 
     def _summary(self, name: str, shared: str | None) -> SplitSummary:

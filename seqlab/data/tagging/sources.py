@@ -59,7 +59,7 @@ class TaggedFiles(FileRows[TaggedSentence]):
         cut.check_use("path" in self._files)
 
     def _key(self, row: TaggedSentence) -> Hashable:
-        return row.words
+        return tuple(map(self.as_read, row.words))
 
     def _read_files(self) -> dict[str, Reading[TaggedSentence]]:
         reader = TagReader(self._form)

@@ -15,7 +15,7 @@ from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.cut import Cut
 from seqlab.data.core.reading import Reading, RowSource
 from seqlab.data.core.summary import counted
-from seqlab.data.formats.audio import read_wav
+from seqlab.data.formats.audio import WAV_ERRORS, read_wav
 from seqlab.data.formats.ids import read_ids
 from seqlab.data.formats.number_columns import is_missing, written_columns
 from seqlab.data.formats.paths import Files, Paths
@@ -213,7 +213,7 @@ class SpokenDigits(RowSource[Utterance]):
                         raise InputError(f"{self._archive}, {member.name}: expected 8 kHz, one channel, 16 bits")
                     samples = values.astype(np.float32) / 2.0**15
                     found.append((member.name, match[2], int(match[1]), int(match[3]), samples))
-        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        except (tarfile.TarError, *WAV_ERRORS) as error:
             raise InputError(f"{self._archive} cannot be read: {' '.join(str(error).split())}") from error
         if not found:
             raise InputError(f"{self._archive} has no recording DIGIT_SPEAKER_NUMBER.wav")

@@ -16,14 +16,14 @@ from seqlab.data.core.fingerprint import Digest
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.options import check_limit
 from seqlab.data.core.ragged import Ragged
-from seqlab.data.core.reading import left_out_of
+from seqlab.data.core.reading import RowSource, left_out_of
 from seqlab.data.core.summary import SplitSummary, agree, counted, equal_rows, percent
 from seqlab.data.formats.blanks import is_blank
 from seqlab.data.formats.pair_tables import SentencePair
 from seqlab.data.translation.batch import TranslationBatch, TranslationSpec
 from seqlab.data.translation.sources import EMPTY, ParallelSource, is_empty
 from seqlab.data.vocabulary.base import TOKENIZER_FILE, UNKNOWN, TokenizerSettings, Vocabulary
-from seqlab.data.vocabulary.choice import saved_vocabulary, splitter_of, vocabulary_of
+from seqlab.data.vocabulary.choice import reading_of, saved_vocabulary, splitter_of, vocabulary_of
 from seqlab.errors import InputError
 
 
@@ -82,6 +82,9 @@ class TranslationData(ExampleData):
         self.settings = tokens
         self.joint_vocabulary, self.skip_empty = joint_vocabulary, skip_empty
         self.max_length = check_limit("data.max_length", max_length)
+        self._as_read = reading_of(tokens)
+        if isinstance(source, RowSource):
+            source.as_read = self._as_read
         self._saved_vocabulary = None if vocabulary is None else Path(vocabulary)
         self._left_out: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
 
@@ -122,7 +125,10 @@ class TranslationData(ExampleData):
 
     def summaries(self) -> list[SplitSummary]:
         """How many pairs and tokens each split holds, how many were left out, and how many stand in two splits."""
-        shared = equal_rows({split: (pair[:2] for pair in self._splits[split].pairs) for split in SPLITS}, "pairs")
+        shared = equal_rows(
+            {split: (tuple(map(self._as_read, pair[:2])) for pair in self._splits[split].pairs) for split in SPLITS},
+            "pairs",
+        )
         summaries = []
         for split in SPLITS:
             part = self._splits[split]

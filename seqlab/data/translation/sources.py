@@ -51,7 +51,7 @@ class _Pairs(FileRows[SentencePair]):
         cut.check_use("path" in self._files)
 
     def _key(self, row: SentencePair) -> Hashable:
-        return same_source(row)
+        return self.as_read(row.source).strip()
 
     def _read_files(self) -> dict[str, Reading[SentencePair]]:
         return {name: self._without_empty(pairs) for name, pairs in self._read_all().items()}
@@ -75,11 +75,6 @@ class _Pairs(FileRows[SentencePair]):
     @abstractmethod
     def _read_all(self) -> dict[str, list[SentencePair]]:
         """All pairs, by "path" or by split."""
-
-
-def same_source(pair: SentencePair) -> str:
-    """The source of a pair, stripped: with ``split_unique``, pairs that share it stay in one split."""
-    return pair.source.strip()
 
 
 def is_empty(pair: SentencePair) -> bool:

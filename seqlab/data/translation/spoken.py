@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seqlab.data.core.batch import SPLITS
 from seqlab.data.core.examples import Batching
@@ -35,9 +35,17 @@ class PronunciationBatch(TranslationBatch):
 
 @dataclass(frozen=True)
 class PronunciationSpec(TranslationSpec):
-    """What a model and a task need to know of words and their pronunciations."""
+    """What a model and a task need to know of words and their pronunciations.
+
+    Attributes:
+        stress: whether phonemes keep the marks of stress; None: not known.
+    """
 
     kind: ClassVar[str] = "pronunciation"
+    stress: bool | None = None
+
+    def read_by(self) -> dict[str, Any]:
+        return {} if self.stress is None else {"stress": self.stress}
 
 
 class PronunciationData(TranslationData):
@@ -99,7 +107,7 @@ class PronunciationData(TranslationData):
     @cached_property
     def spec(self) -> PronunciationSpec:
         """What a model and a task need to know."""
-        return PronunciationSpec(**vars(super().spec))
+        return PronunciationSpec(**vars(super().spec), stress=getattr(self.source, "stress", None))
 
     @cached_property
     def _words(self) -> dict[str, Sequence[Pronounced]]:

@@ -2,10 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, load_vocabulary
+from seqlab.data.vocabulary.base import UNKNOWN, TokenizerSettings, Vocabulary, load_vocabulary, lower
 from seqlab.data.vocabulary.characters import CharacterVocabulary
 from seqlab.data.vocabulary.subwords import SubwordVocabulary
 from seqlab.data.vocabulary.words import WordVocabulary
@@ -42,11 +42,30 @@ def splitter_of(settings: TokenizerSettings) -> WordVocabulary | CharacterVocabu
     """An empty vocabulary, which splits texts into tokens; None for subwords, which follow from the training texts.
 
     Example:
-        >>> splitter = splitter_of(TokenizerSettings("word"))
-        >>> splitter and splitter.pieces("to be or not")
+        >>> splitter_of(TokenizerSettings("word")).pieces("to be or not")
         ['to', 'be', 'or', 'not']
     """
     return None if settings.unit == "subword" else _kind_of(settings)([], settings)
+
+
+def reading_of(settings: TokenizerSettings, max_length: int | None = None) -> Callable[[str], str]:
+    """A function that gives a text as it is read: texts with equal results are one to a model.
+
+    Args:
+        settings: how texts are split into tokens.
+        max_length: how many tokens are read of a text; None: all. Of subwords, which follow from the training texts,
+            it is not taken into account.
+
+    Example:
+        >>> reading = reading_of(TokenizerSettings("word", lowercase=True, punctuation=True), max_length=3)
+        >>> reading("So good! Really"), reading("so  GOOD !")
+        ('so good !', 'so good !')
+    """
+    splitter = splitter_of(settings)
+    if splitter is None:
+        return lower if settings.lowercase else str
+    between = " " if settings.unit == "word" else ""
+    return lambda text: between.join(splitter.pieces(text)[:max_length])
 
 
 def _kind_of(settings: TokenizerSettings) -> type[WordVocabulary] | type[CharacterVocabulary]:

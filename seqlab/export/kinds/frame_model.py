@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from seqlab.export.kinds.kind import Files, Kind
-from seqlab.export.kinds.ports import real_dtype
+from seqlab.export.kinds.ports import real_dtype, refuse_segments
 from seqlab.export.kinds.rows import Rows, carry_by_file, plan_rows
 from seqlab.export.programs import Export, Port
 from seqlab.nn import FrameModel
@@ -28,7 +28,10 @@ def use_files(model: FrameModel, files: Files) -> None:
     """Puts the logits and the states of ``forward`` in the place of the model's."""
     carry = carry_by_file(model, files["forward"])
 
-    def forward(frames: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
+    def forward(
+        frames: Tensor, state: Any = None, lengths: Tensor | None = None, *, is_first: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        refuse_segments(is_first)
         return carry(frames, lengths, state)
 
     vars(model).update(forward=forward)

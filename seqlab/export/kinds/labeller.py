@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqlab.export.kinds.kind import Files, Kind
-from seqlab.export.kinds.ports import real_dtype
+from seqlab.export.kinds.ports import real_dtype, refuse_segments
 from seqlab.export.kinds.rows import Rows, plan_rows
 from seqlab.export.programs import Export, Port
 from seqlab.nn import Labeller
@@ -23,7 +23,8 @@ def plan(model: Labeller, sizes: Mapping[str, Any]) -> Export:
 def use_files(model: Labeller, files: Files) -> None:
     """Puts the logits of ``forward`` in the place of the model's, and of what its head makes of some steps."""
 
-    def features(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def features(inputs: Tensor, lengths: Tensor | None = None, *, is_first: Tensor | None = None) -> Tensor:
+        refuse_segments(is_first)
         lengths = torch.full(inputs.shape[:1], inputs.size(1)) if lengths is None else lengths
         return files["forward"](inputs, lengths)[0].to(inputs.device)
 

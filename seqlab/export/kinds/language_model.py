@@ -16,6 +16,7 @@ from seqlab.export.kinds.ports import (
     random_lengths,
     random_tokens,
     real_dtype,
+    refuse_segments,
     separate,
     token_port,
 )
@@ -88,7 +89,10 @@ def use_files(model: NextTokenModel, files: Files) -> None:
     """Puts the logits of ``forward`` in the place of the model's."""
     structure = pytree.tree_structure(model.initial_state(1))
 
-    def features(inputs: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
+    def features(
+        inputs: Tensor, state: Any = None, lengths: Tensor | None = None, *, is_first: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        refuse_segments(is_first)
         rows, steps = inputs.shape
         state = model.initial_state(rows) if state is None else state
         lengths = torch.full((rows,), steps) if lengths is None else lengths

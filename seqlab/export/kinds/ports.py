@@ -5,11 +5,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from seqlab.errors import InputError
 from seqlab.export.kinds.kind import Files
 from seqlab.export.programs import Port, Sizes
 
 INT: Final = torch.int64
 BOTH_DIRECTIONS: Final = "its encoder is bidirectional, and reads a sequence from its end too"
+BOTH_STRANDS: Final = "it reads the opposite strand of a sequence too, which begins at its end"
 WHOLE_ROWS: Final = "its input tells places apart, and reads a sequence from its first step on"
 # One row and one step, one of either, and more: an exporter that has taken a length for a constant is caught by these.
 _CASES: Final = ((1, 1), (3, 1), (1, 7), (2, 12), (4, 5))
@@ -61,6 +63,12 @@ def cases(axis: str, **others: int | None) -> list[dict[str, int]]:
     """Sizes to compare a file on: numbers of rows and of steps along ``axis``, with the other axes' lengths if any."""
     more = {name: length for name, length in others.items() if length is not None}
     return [{"batch": rows, axis: steps, **more} for rows, steps in _CASES]
+
+
+def refuse_segments(is_first: Tensor | None) -> None:
+    """Refuses rows that begin anew inside, of which the files know nothing."""
+    if is_first is not None:
+        raise InputError("the files of this model take no is_first: give each segment a row of its own")
 
 
 def answer_with_forward(model: nn.Module, files: Files) -> None:

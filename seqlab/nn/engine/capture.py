@@ -13,6 +13,7 @@ What the guards do not cover is watched or refused here: a method or attribute t
 replaced in place, side effects of Python, and code of the standard library that reads the environment or files.
 """
 
+import inspect
 import re
 import types
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from torch import Tensor, fx, nn
 
 from seqlab.nn.engine.dynamo import Translation, is_torch_code, translate
 from seqlab.nn.engine.errors import UnsupportedError
+from seqlab.nn.engine.lookups import Lookups
 
 # How the source of an input begins that can be read anew at each call.
 _READABLE = ("L[", "G[", "___from_numpy(L[", "___from_numpy(G[", "dict(type(L[")
@@ -73,7 +75,7 @@ class Capture:
     _classes: tuple[tuple[type, dict[str, Any]], ...]  # classes, with their attributes then
     _functions: tuple[tuple[types.FunctionType, tuple[Any, ...]], ...]  # functions, with their parts then
     _read: Callable[[dict[str, Any]], tuple[Any, ...]]
-    _key_orders: tuple[tuple[dict[Any, Any], tuple[Any, ...]], ...]  # dictionaries, with the order of their keys then
+    _lookups: Lookups
     has_numbers: bool
     reads_autograd: bool
     derived: dict[Any, Any] = field(default_factory=dict)
@@ -87,9 +89,8 @@ class Capture:
         for kind, attributes in self._classes:
             if not _equal(kind.__dict__, attributes):
                 return False
-        for table, keys in self._key_orders:
-            if tuple(table) != keys:
-                return False
+        if not self._lookups.hold(scope):
+            return False
         for function, parts in self._functions:
             if not _equal(parts_of(function), parts):
                 return False
@@ -117,16 +118,10 @@ def capture_frame(
         tuple((kind, dict(kind.__dict__)) for kind in classes),
         tuple((function, parts_of(function)) for function in _functions(classes, set(translation.code))),
         read,
-        tuple((table, tuple(table)) for table in _tables(scope["cell"])),
+        translation.lookups,
         not all(isinstance(value, Tensor) for value in read(scope)),
         _reads_autograd(translation.code),
     )
-
-
-def _tables(cell: nn.Module) -> list[dict[Any, Any]]:
-    """The dictionaries among the attributes of a cell and its modules: no guard watches the order of an OrderedDict."""
-    values = [value for module in cell.modules() for name, value in vars(module).items() if not name.startswith("_")]
-    return [value for value in values if isinstance(value, dict)]
 
 
 def _reads_autograd(codes: Sequence[types.CodeType]) -> bool:
@@ -160,7 +155,7 @@ def _classes(cell: nn.Module, translation: Translation) -> list[type]:
     """Every class whose attributes the method may have read: of modules, and of the objects that Dynamo guards."""
     classes: dict[type, None] = {}
     for kind in (*(type(module) for module in cell.modules()), *translation.classes):
-        for base in kind.__mro__:
+        for base in (*kind.__mro__, *inspect.getmro(type(kind))):
             if base.__module__ != "builtins" and base is not torch._C.TensorBase:
                 classes[base] = None
     classes[Tensor] = None  # the graph calls its methods by name

@@ -25,6 +25,7 @@ from torch import fx
 from torch.utils._device import DeviceContext
 
 from seqlab.nn.engine.errors import UnsupportedError
+from seqlab.nn.engine.lookups import Lookups, lookups_of
 
 _STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 _PURE = frozenset(  # modules of the standard library whose Python code reads neither files nor the environment
@@ -48,6 +49,7 @@ class Translation:
         holds: takes the arguments; whether all that the function read is unchanged.
         code: the code objects that were run.
         classes: the classes of the objects that are guarded.
+        lookups: which names there were, for look-ups that failed.
     """
 
     graph: fx.GraphModule
@@ -56,6 +58,7 @@ class Translation:
     holds: Callable[[dict[str, Any]], bool]
     code: tuple[types.CodeType, ...]
     classes: tuple[type, ...]
+    lookups: Lookups
 
 
 def translate(function: types.FunctionType, arguments: dict[str, Any], constants: bool) -> Translation:
@@ -70,6 +73,7 @@ def translate(function: types.FunctionType, arguments: dict[str, Any], constants
         UnsupportedError: the function does more than compute, or Dynamo can't translate or watch what it does.
     """
     from torch._dynamo import config, convert_frame
+    from torch._dynamo.guards import _get_closure_vars
     from torch._dynamo.symbolic_convert import InstructionTranslator
     from torch._dynamo.utils import dynamo_timed, get_metrics_context
     from torch._dynamo.variables.torch_function import torch_function_mode_stack_state_mgr
@@ -126,8 +130,22 @@ def translate(function: types.FunctionType, arguments: dict[str, Any], constants
     _refuse_outside(codes)
     if None in parts["sources"]:
         raise UnsupportedError("its graph has an input of unknown origin")
-    classes = tuple(_guarded_classes(capture.output_graph._guards))
-    return Translation(parts["graph"], tuple(parts["sources"]), capture.f_globals, manager.check, codes, classes)
+    guards = capture.output_graph._guards
+    names = {**_get_closure_vars(), "G": capture.f_globals}
+    lookups = lookups_of(_sources(guards), arguments, names, [code for code in codes if not is_torch_code(code)])
+    classes = tuple(_guarded_classes(guards))
+    return Translation(
+        parts["graph"], tuple(parts["sources"]), capture.f_globals, manager.check, codes, classes, lookups
+    )
+
+
+def _sources(guards: Any) -> Iterator[str]:
+    """The expressions of all that is guarded, and of what each is read from."""
+    for guard in guards:
+        source = guard.originating_source
+        while source is not None:
+            yield source.name
+            source = getattr(source, "base", None)
 
 
 def _guarded_classes(guards: Any) -> Iterator[type]:

@@ -27,8 +27,8 @@ def tensor_refusal(cell: nn.Module, *arguments: Tensor) -> str | None:
 
 
 def has_bias(cell: GatedCell) -> bool:
-    """Whether the cell has a ``bias_hh``; a parametrized one is not computed."""
-    return cell._parameters.get("bias_hh") is not None or parametrize.is_parametrized(cell, "bias_hh")
+    """Whether the cell has a ``bias_hh``: a parameter, or a tensor, as one that is pruned; or a parametrized one."""
+    return parametrize.is_parametrized(cell, "bias_hh") or getattr(cell, "bias_hh", None) is not None
 
 
 @contextmanager

@@ -157,13 +157,22 @@ class Recurrent(nn.Module):
             output, state = self._run(x, state, lengths, resets)
         if self.reverse:
             output = flip_valid(output, lengths)
-        dtype = state_dtype(x)
-        return _rows_first(output), tuple(part.to(dtype) for part in state)
+        return _rows_first(output), self._carried(state, x)
 
     def _checked(self, name: str, state: State, x: Tensor) -> State:
         """A state of the cell for the rows of ``x``, in the dtype in which it is carried."""
         check_state(state, self.cell.state_names, self.cell.state_sizes, x, name)
+        return self._carried(state, x)
+
+    def _carried(self, state: State, x: Tensor) -> State:
+        """A state in the dtype in which it is carried."""
         dtype = state_dtype(x)
+        for name, part in zip(self.cell.state_names, state, strict=True):
+            if part.is_complex() and not dtype.is_complex:  # the imaginary part would be lost
+                mend = "carry its real and its imaginary part as two states"
+                raise TypeError(
+                    f"{type(self.cell).__name__}: expected real numbers in {name}, got {part.dtype}; {mend}"
+                )
         return tuple(part.to(dtype) for part in state)
 
     def _run(self, x: Tensor, state: State, lengths: Tensor | None, resets: Resets | None) -> tuple[Tensor, State]:

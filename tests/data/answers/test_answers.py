@@ -121,6 +121,7 @@ def test_rows_without_what_it_takes_are_refused(rows, words):
 def test_long_stories_are_cut_to_their_end_and_counted():
     data = AnswerData(Rows(TWO), max_sentences=2)
     assert data.lengths("train").tolist() == [2, 2, 2] and data.spec.max_sentences == 2
+    assert data.spec.read_by() == {"max_sentences": 2}
     assert data.rows("train")[2].story == ("Bob stayed.", "Bob left.") and data.rows("train")[2].supports == ()
     assert data.rows("train")[1].supports == (1,)
     assert "1 story is cut to its last 2 sentences" in data.summaries()[0].notes

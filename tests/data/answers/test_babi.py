@@ -73,7 +73,7 @@ def test_what_each_split_holds_is_counted(tmp_path):
     (tmp_path / "train.txt").write_text(
         "1 Ann left.\n2 Who left?\tAnn\n3 Bob left.\n4 Who left?\tBob\n1 Nobody asks.\n1 Bob ran.\n2 Who ran?\tBob\n"
     )
-    (tmp_path / "test.txt").write_text("1 Bob ran.\n2 Who ran?\tBob\n1 Zoe swam.\n2 Who swam?\tZoe\n")
+    (tmp_path / "test.txt").write_text("1 BOB ran.\n2 Who  ran?\tBob\n1 Zoe swam.\n2 Who swam?\tZoe\n")
     (tmp_path / "validation.txt").write_text("1 Ann sat.\n2 Who sat?\tAnn\n")
     data = answer_data(*(tmp_path / f"{split}.txt" for split in ("train", "validation", "test")), max_sentences=1)
     train, validation, test = data.summaries()

@@ -91,6 +91,9 @@ def test_a_file_in_the_form_of_coco_is_the_same_as_a_table(folder, tmp_path, cap
         file.write_text(json.dumps(change))
         with pytest.raises(InputError, match=error):
             data_of(file, f"data.folder={folder}").spec  # noqa: B018
+    file.write_text('{"images": [{"id": 7, "id": 8, "file_name": "0.png"}], "annotations": []}')
+    with pytest.raises(InputError, match="two values of 'id' in one object"):
+        data_of(file, f"data.folder={folder}").spec  # noqa: B018
     file.write_text("{")
     with pytest.raises(InputError, match="cannot be read as json"):
         data_of(file).spec  # noqa: B018
@@ -101,8 +104,10 @@ def test_features_and_grey_pictures_are_read_in_the_size_that_is_asked_for(folde
     assert grey.shape == (1, 5, 5) and grey.dtype == np.float32 and 0 < float(grey[0, 0, 0]) < 1
     np.save(folder / "a.npy", np.ones((4, 6), dtype=np.float32))
     assert read_picture(folder / "a.npy", (4, 6)).shape == (4, 6)
+    np.save(folder / "huge.npy", np.full((4, 6), 1e39))
     for name, size, error in (
-        ("a.npy", (4, 7), r"expected finite floats of shape \(4, 7\)"),
+        ("a.npy", (4, 7), r"expected floats of shape \(4, 7\)"),
+        ("huge.npy", (4, 6), "huge.npy has a value that is not finite, or too large for float32"),
         ("table.csv", (3, 8, 8), "it seems to be text; give one, such as png"),
         ("none.png", (3, 8, 8), "is not there; give a picture"),
     ):
@@ -165,3 +170,14 @@ def test_quoted_lines_that_are_rows_are_refused_and_a_broken_picture_is_called_s
     (folder / "1.png").write_bytes(b"%PDF-1.7 and more")
     with pytest.raises(InputError, match=r"no picture that can be read: it is a PDF file; give one, such as png"):
         read_picture(folder / "1.png", (3, 8, 8))
+
+
+def test_a_picture_that_is_named_in_two_ways_is_one(folder, tmp_path):
+    (folder / "second.csv").write_text("picture,text\n./0.png,again\n")
+    (folder / "first.csv").write_text("picture,text\n0.png,once\n1.png,other\n../" + folder.name + "/0.png,more\n")
+    source = Pictures([folder / "first.csv", folder / "second.csv"])
+    (reading,) = source._read_files().values()
+    assert [(row.name, row.texts) for row in reading.rows] == [
+        ("0.png", ("once", "more", "again")),
+        ("1.png", ("other",)),
+    ]

@@ -22,6 +22,7 @@ from seqlab.data import (
     mr_data,
 )
 from seqlab.data.core.batch import IGNORE_INDEX
+from seqlab.data.core.cut import Cut
 from seqlab.errors import InputError
 
 ROWS = [(f'row {i}, "caf\u00e9"', "yes" if i % 3 else "no") for i in range(40)]
@@ -290,3 +291,19 @@ def test_each_file_of_the_configuration_makes_its_data(folder, monkeypatch):
     assert mr.settings.min_frequency == 2 and mr.spec.num_examples["test"] == 4
     batch = next(iter(mr.train_dataloader()))
     assert batch.inputs.dtype == torch.int64 and set(batch.targets.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("options", [{"lowercase": True}, {"punctuation": True}, {"max_length": 1}])
+def test_texts_that_are_read_alike_stay_in_one_split_where_that_is_asked_for(tmp_path, options):
+    words = [f"word{number}" for number in range(30)]
+    alike = [text for word in words for text in (f"{word}. x", f"{word.upper()}. X", f"{word} . x", f"{word} y")]
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"{text},{len(text) % 2}\n" for text in alike))
+
+    def told(**more) -> str:
+        data = from_options(
+            ClassificationData, LabelledTables(tmp_path / "a.csv", cut=Cut(**more)), min_frequency=1, **options
+        )
+        return " ".join(summary.line() for summary in data.summaries())
+
+    assert "stand in train too" in told()
+    assert "in train too" not in told(split_unique=True)

@@ -120,7 +120,18 @@ def test_the_spec_is_read_back_as_what_it_was(file):
     spec = fasta_data(file, label_pattern=LABELLED, max_length=4).spec
     again = read_spec({"kind": "dna", **{**vars(spec), "complement": list(spec.complement)}})
     assert type(again) is DnaSpec and again == spec and isinstance(again, ClassificationSpec)
+    assert spec.read_by() == {"max_length": 4, "ambiguous": "n", "soft_masked": "read"}
+    assert spec.output_names()["bases"] == {"ambiguous": "n", "soft_masked": "read"}
+    older = {name: value for name, value in vars(spec).items() if name != "encoding"}
+    assert read_spec({"kind": "dna", **older}).encoding == "utf-8"
     assert read_spec({"kind": "classification", "vocab_size": 4, "unit": "word", "labels": ["a", "b"]}).kind != "dna"
+
+
+def test_new_records_are_read_in_the_encoding_of_training(tmp_path):
+    file = tmp_path / "latin.fasta"
+    file.write_bytes("".join(f">é{n} class={'ab'[n % 2]}\nACGT{'T' * n}\n" for n in range(20)).encode("latin-1"))
+    spec = fasta_data(file, label_pattern=LABELLED, encoding="latin-1").spec
+    assert [record.name for record in spec.read_inputs(file)] == [f"é{n}" for n in range(20)]
 
 
 def test_records_without_bases_or_class_are_left_out_on_request_and_counted(tmp_path):
@@ -259,3 +270,16 @@ def test_each_file_of_the_configuration_makes_its_data(tmp_path, file, monkeypat
     assert published.spec.num_examples == {"train": 49, "validation": 5, "test": 6}
     batch = next(iter(published.train_dataloader()))
     assert batch.inputs.dtype == torch.int64 and batch.inputs.shape[1] == 60
+
+
+def test_sequences_that_are_read_alike_stay_in_one_split_and_opposite_strands_are_told(tmp_path):
+    tails = [(f"{n}{tail}", e, s + tail) for n, e, s in rows_of(40) for tail in ("AC", "GT")]
+    (tmp_path / "t.fa").write_text(fasta(tails))
+    data = fasta_data(tmp_path / "t.fa", label_pattern=LABELLED, max_length=len(rows_of(1)[0][2]))
+    assert "in train too" not in " ".join(summary.line() for summary in data.summaries())
+    files = {split: tmp_path / f"{split}.fa" for split in SPLITS}
+    files["validation"].write_text(fasta(rows_of(20)[10:]))
+    files["train"].write_text(fasta(rows_of(10)))
+    files["test"].write_text(fasta([(n, e, reverse_complement(s)) for n, e, s in rows_of(10)]))
+    (*_, test) = fasta_data(**files, label_pattern=LABELLED).summaries()
+    assert "10 of 10 rows stand in train too" in test.line() and "reverse complements counted" in test.line()

@@ -74,7 +74,7 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_whole(tmp_path):
     assert not (tmp_path / "key").exists() and (tmp_path / "key.partial" / "train.tokens").exists()
 
     folder = build_once(tmp_path, "key", lambda folder: (folder / "new").touch())
-    assert [file.name for file in folder.iterdir()] == ["new"]
+    assert {file.name for file in folder.iterdir()} == {"new", "checksums.json"}
     assert not (tmp_path / "key.partial").exists()
 
 
@@ -91,6 +91,20 @@ def test_a_build_that_fails_leaves_nothing_and_tells_why(tmp_path):
 def test_a_folder_that_is_there_is_not_built_again(tmp_path):
     build_once(tmp_path, "key", lambda folder: (folder / "a").touch())
     build_once(tmp_path, "key", lambda folder: pytest.fail("built twice"))
+
+
+@pytest.mark.parametrize("damage", [("a", ""), ("a", "wolf"), ("checksums.json", ""), ("checksums.json", "[]")])
+def test_a_folder_that_is_not_as_it_was_written_is_built_anew_with_a_log_line(tmp_path, damage, caplog):
+    def build(folder: Path) -> None:
+        (folder / "a").write_text("whole")
+
+    folder = build_once(tmp_path, "key", build)
+    (folder / damage[0]).write_text(damage[1])
+    assert (build_once(tmp_path, "key", build) / "a").read_text() == "whole"
+    assert "made anew" in caplog.text
+    (folder / "a").unlink()
+    assert (build_once(tmp_path, "key", build) / "a").read_text() == "whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "key.lock"]
 
 
 def test_the_cache_folder_is_the_first_that_is_set(tmp_path, monkeypatch):
@@ -156,3 +170,24 @@ def test_a_cached_text_is_not_tokenised_again(tmp_path, monkeypatch):
     monkeypatch.setattr(TextFiles, "read", lambda *_: pytest.fail("read again"))
     again = LanguageModelData(TextFiles(path))
     assert again.corpus.tokens["train"].tolist() == first.corpus.tokens["train"].tolist()
+
+
+def test_a_text_that_changes_while_it_is_read_leaves_nothing_in_the_cache(tmp_path, monkeypatch, token_cache):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    source = TextFiles(path)
+    data = LanguageModelData(source)
+    read = TextFiles.read
+
+    def change_and_read(*arguments):
+        path.write_text("other text\n" * 500)
+        return read(*arguments)
+
+    monkeypatch.setattr(TextFiles, "read", change_and_read)
+    with pytest.raises(InputError, match="written while it was read"):
+        data.prepare_data()
+    assert keys(token_cache) == set()
+    monkeypatch.setattr(TextFiles, "read", read)
+    path.write_text(TEXT)
+    assert "2" in data.vocabulary.index
+    assert data.corpus.digest == LanguageModelData(source, cache_dir=tmp_path / "new").corpus.digest

@@ -1,5 +1,7 @@
 """Windows of series: what is read before an origin, what is judged after it, and that no split sees a later one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,7 @@ def test_what_is_known_beforehand_comes_with_the_steps_to_forecast(tmp_path):
     }
     names = {"targets": ["y"], "features": ["y", "wind", "holiday"], "known": ["holiday"]}
     assert data.spec.output_names() == {**names, "horizon": 2, "context": data.spec.context}
+    assert replace(data.spec, missing="forward").output_names()["missing"] == "forward"  # for whoever uses a file
 
 
 def test_columns_and_numbers_that_cannot_be_meant_are_refused(tmp_path):

@@ -10,12 +10,14 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from seqlab.data import BabiFiles, Files, LanguageModelData, TextFiles, labelled_data, parallel_data, tagged_data
 from seqlab.data.formats.kinds import kind_of_file
+from seqlab.data.formats.number_columns import read_columns
 from seqlab.errors import InputError
 
 TABLE = "text,label\n" + "".join(f"the film {i} was {'good' if i % 2 else 'bad'},{i % 2}\n" for i in range(40))
@@ -216,3 +218,24 @@ def test_text_that_is_read_with_its_markup_is_told(tmp_path, caplog, name, line,
     assert data.spec.vocab_size
     told = [record.message for record in caplog.records if "markup" in record.message]
     assert [f"{path} is {what}: its text is read as it stands" in message for message in told] == [True] * bool(what)
+
+
+def test_a_broken_array_or_parquet_is_called_broken_and_not_another_kind(tmp_path):
+    array, table = tmp_path / "a.npy", tmp_path / "a.parquet"
+    np.save(array, np.arange(6.0))
+    pd.DataFrame({"label": ["a"] * 50}).to_parquet(table)
+    whole = array.read_bytes()
+    for content in (whole[:100], whole[:140], whole.replace(b"(6,)", b"(6, ")):
+        array.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.npy is not a npy file of numbers: it is broken"):
+            read_columns(array)
+    table.write_bytes(table.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"a\.parquet is not a parquet file that can be read: it is broken"):
+        read_columns(table)
+
+
+def test_text_of_a_parquet_file_that_is_not_utf_8_is_refused_with_its_column(tmp_path):
+    text = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"a\xff"))
+    pq.write_table(pa.table({"id": text, "x": [1, 2]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: id has text that is not UTF-8"):
+        read_columns(tmp_path / "a.parquet")

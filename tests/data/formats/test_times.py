@@ -47,6 +47,25 @@ def test_a_zone_may_stand_right_behind_the_digits_of_a_pattern():
     assert str(time)[:16] == "2026-01-01T00:00"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "error"),
+    [
+        ("%Y-%m-%d %H:%M %Z", "may mean several.*write it in place of %Z, such as '%Y-%m-%d %H:%M CET'"),
+        ("%Y-%m-%d %z %H:%M", "an offset is read at the end"),
+    ],
+)
+def test_zones_that_cannot_be_told_are_refused_in_a_pattern(pattern, error):
+    with pytest.raises(InputError, match=error):
+        SeriesFormat(time="t", time_format=pattern)
+    times = read(["2026-01-01 00:00 CET"], "%Y-%m-%d %H:%M CET")
+    assert str(times[0])[:16] == "2026-01-01T00:00"
+
+
+def test_a_pattern_of_no_dates_is_refused():
+    with pytest.raises(InputError, match="is no form of dates"):
+        read(["2026"], "%Q")
+
+
 def test_times_of_four_bytes_are_meant_as_they_are_written():
     times = read_times(
         np.arange(3000, dtype=np.float32) * np.float32(0.1), "t", [f"a:{row}" for row in range(3000)], None

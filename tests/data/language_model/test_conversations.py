@@ -58,6 +58,8 @@ def test_files_of_splits_keep_their_order_and_rows_restart_at_conversations(text
         ("a.txt", "one\n\ntwo\nthree\n", r"a.txt:1: a conversation of 1 turns"),
         ("a.jsonl", '{"turns": ["a", "b"]}\n{"turn": []}\n', r'a.jsonl:2: expected an object with "turns"'),
         ("a.jsonl", '{"turns": ["a", ""]}\n', r'a.jsonl:1: "turns" must be a list of texts'),
+        ("a.jsonl", '{"turns": ["a", "b"], "turns": ["c", "d"]}\n', r'a.jsonl:1: two values of "turns"'),
+        ("a.jsonl", "[" * 100_000, r'a.jsonl:1: expected an object with "turns"'),
         ("a.jsonl", "hello\n", r'a.jsonl:1: expected an object with "turns"'),
         ("a.txt", "a\nb\n", r"too few conversations to cut \(1\)"),
         ("a.csv", "a,b\nc,d\n\ne,f\ng,h\n", "conversations are not read from .csv files; give a jsonl"),

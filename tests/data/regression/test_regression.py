@@ -1,5 +1,7 @@
 """Series with a number each: what is read of a user's files, what is refused, and the adding problem."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,7 @@ def test_a_long_table_gives_each_series_its_frames_and_its_number(tmp_path):
     assert data.spec.features == data.spec.columns == ("x", "y") and data.spec.targets == ("weight",)
     assert data.spec.model_arguments() == {"num_features": 2, "num_targets": 1, "observed": False}
     assert data.spec.output_names() == {"targets": ["weight"], "features": ["x", "y"]}
+    assert replace(data.spec, missing="forward").output_names()["missing"] == "forward"  # for whoever uses a file
     assert data.input_files() == [str(tmp_path / "a.csv")]
 
 
@@ -104,6 +107,10 @@ def test_new_series_are_read_without_the_number_that_is_asked(tmp_path):
         ),
         ([",1,2,5"], "id is empty"),
         (["a,1,2,5", "b,1,2,5"], "2 series are too few to cut"),
+        (
+            [f"{n},1,2,{n}e-44" for n in range(9)],
+            "weight varies by .*too little for float32; give it in a smaller unit",
+        ),
         ([f"{n},1,2,{5e9 + n}" for n in range(9)], "weight is 5000000.* which float32 cannot resolve"),
     ],
 )

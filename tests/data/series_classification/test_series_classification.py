@@ -1,5 +1,7 @@
 """Labelled sequences: batches, statistics and cuts of a user's files, and data that is made or comes with packages."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,10 @@ from seqlab.data import (
     labelled_series_data,
     waveform_posteriors,
 )
+from seqlab.data.formats.labelled_series import LabelledSeries
+from seqlab.data.formats.series import Series
 from seqlab.data.series_classification.digits import MOTIONS, numbers_of, ring_cell
+from seqlab.data.series_classification.sources import same_values
 from seqlab.errors import InputError
 from tests.conftest import config_of
 
@@ -68,6 +73,7 @@ def test_a_cut_gives_each_split_its_share_of_every_class_and_statistics_are_thos
     )
     assert data.spec.model_arguments() == {"num_features": 2, "observed": False, "num_classes": 2}
     assert data.spec.output_names() == {"labels": list(data.labels), "features": ["x", "y"]}
+    assert replace(data.spec, missing="forward").output_names()["missing"] == "forward"  # for whoever uses a file
     assert data.spec.majority == {"train": 0.5, "validation": 0.5, "test": 0.5}
 
 
@@ -128,6 +134,14 @@ def test_equal_series_are_told_of_or_kept_in_one_split(tmp_path, series):
     data = data_of(tmp_path, twins, cut=Cut(split_unique=True))
     names = {split: {row.name[:2] for row in data.rows(split)} for split in ("train", "validation", "test")}
     assert not names["train"] & (names["validation"] | names["test"]) and not names["validation"] & names["test"]
+
+
+def test_zeros_of_either_sign_are_equal():
+    zero, signed, other = (
+        same_values(LabelledSeries(Series("a", np.array([[value], [1.0]]), ("", "")), "x", ""))
+        for value in (0.0, -0.0, 1.0)
+    )
+    assert zero == signed != other
 
 
 def test_files_that_a_table_names_are_series_of_any_length(tmp_path):

@@ -79,6 +79,12 @@ def test_what_is_no_wav_file_is_refused_in_one_line(tmp_path):
     endless = b"\xff" * 4  # of a length that was not known when the header was written
     (tmp_path / "pipe.wav").write_bytes(whole[:4] + endless + whole[8:40] + endless + whole[44:])
     assert len(read_wav(tmp_path / "pipe.wav", 8000).samples) == 4000
+    header = {"part": whole[:30], "nothing": whole[:12], "no-data": whole[:36]}
+    header["no-channel"] = whole[:22] + b"\0\0" + whole[24:]
+    header["no-rate"] = whole[:24] + b"\0" * 8 + whole[32:]
+    header["fast"] = whole[:24] + struct.pack("<II", 2_000_000_000, 4_000_000_000) + whole[32:]
+    for name, content in header.items():
+        (tmp_path / f"{name}.wav").write_bytes(content)
     written(tmp_path / "nan.wav", np.full(100, np.nan), kind=np.float32)
     (tmp_path / "a b.mp3").write_bytes(b"ID3\x04\0" + b"\0" * 300)
     for name, error in (
@@ -89,6 +95,7 @@ def test_what_is_no_wav_file_is_refused_in_one_line(tmp_path):
         ("a b.mp3", r"it is MP3 sound; convert it, such as by ffmpeg -i 'a b\.mp3' 'a b\.wav'"),
         ("none.wav", "is not there; give a wav file"),
         ("cut.wav", "ends before the sound that its header promises"),
+        *((f"{name}.wav", "that can be read|header, which is broken") for name in header),
     ):
         with pytest.raises(InputError, match=error) as refused:
             read_wav(tmp_path / name, 8000)

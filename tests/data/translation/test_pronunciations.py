@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from seqlab.data import cmudict_data, pronunciation_data
+from seqlab.data import cmudict_data, pronunciation_data, read_spec
 from seqlab.data.translation.pronunciations import REPEATED
 from seqlab.errors import InputError
 
@@ -83,6 +83,9 @@ def test_stress_is_kept_or_dropped_and_pronunciations_that_become_equal_are_one(
         return {k: v for split in SPLITS for k, v in words_of(data, split).items()}["read"]
 
     assert read(kept) == ("R IY1 D", "R IY0 D", "R EH1 D") and read(dropped) == ("R IY D", "R EH D")
+    assert (kept.spec.read_by(), dropped.spec.read_by()) == ({"stress": True}, {"stress": False})
+    older = {name: value for name, value in vars(kept.spec).items() if name != "stress"}
+    assert read_spec({"kind": "pronunciation", **older}).read_by() == {}  # not known
     assert kept.summaries()[0].left_out == {f"{REPEATED} (before the cut)": 1}
     assert dropped.summaries()[0].left_out == {f"{REPEATED} (before the cut)": 2}
     apart = pronunciation_data(tmp_path / "a.tsv")

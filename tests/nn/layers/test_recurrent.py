@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from seqlab.nn import Bidirectional, GRUCell, LSTMCell, Recurrent
+from seqlab.nn import Bidirectional, GRUCell, LSTMCell, Recurrent, RNNCell
 from seqlab.nn.layers.order import flip_valid
 from seqlab.nn.state import reset_rows
 from tests.nn.bptt import LearnedStart
@@ -200,3 +200,23 @@ def test_what_is_evaluated_in_bfloat16_does_not_copy_weights_for_each_row(backen
             head(output)
     calls = {event.key for event in profile.key_averages()}
     assert "aten::linear" in calls and "aten::bmm" not in calls
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_complex_state_is_refused_whose_imaginary_part_would_be_lost(begins):
+    """As of a linear recurrent unit: it becomes complex at its first step, or begins so."""
+
+    class Rotating(RNNCell):
+        def initial_state(self, batch_size, *, like):
+            (h,) = super().initial_state(batch_size, like=like)
+            return (h.to(torch.complex64) if begins else h,)
+
+        def step(self, gi, state):
+            return (gi + state[0] * torch.complex(torch.tensor(0.6), torch.tensor(0.8)),)
+
+        def output(self, state):
+            return state[0].real
+
+    layer = Recurrent(Rotating(3, 4), "loop")
+    with pytest.raises(TypeError, match=r"Rotating: expected real numbers in h, got torch\.complex64; carry its real"):
+        layer(torch.zeros(2, 3, 3))

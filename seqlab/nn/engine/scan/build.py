@@ -35,26 +35,35 @@ def load(text: str) -> ctypes.CDLL:
     key = _key(text)
     with _lock:
         if key not in _loaded:
-            path = cache_folder() / f"{key}.so"
+            folder = cache_folder()
             try:
-                _claim(path.parent)
-                _loaded[key] = _open(text, path)
+                _claim(folder)
+                _loaded[key] = _open(text, folder, key)
             except OSError as error:
-                hint = "set SEQLAB_KERNEL_CACHE to a folder of your own, or remove the file"
-                raise CompilerError(f"it can't be kept in or loaded from {path}: {error}; {hint}") from error
+                hint = "set SEQLAB_KERNEL_CACHE to a folder of your own, or remove its files"
+                raise CompilerError(f"it can't be kept in or loaded from {folder}: {error}; {hint}") from error
     return _loaded[key]
 
 
-def _open(text: str, path: Path) -> ctypes.CDLL:
-    """The library at ``path``. It is compiled if the file is absent or damaged."""
-    if path.exists():
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError as error:
-            logger.warning("%s is compiled again: %s", path, error)
-            path.unlink()
-    _compile(text, path)
-    return ctypes.CDLL(str(path))
+def _open(text: str, folder: Path, key: str) -> ctypes.CDLL:
+    """The library of a key. It is compiled if the file is absent or damaged.
+
+    A library that is cut short ends the process once it is run, so a file's name holds a digest of its content.
+    """
+    for path in sorted(folder.glob(f"{key}-*.so")):
+        if path.stem.endswith(f"-{_digest(path.read_bytes())}"):
+            try:
+                return ctypes.CDLL(str(path))
+            except OSError as error:
+                logger.warning("%s is compiled again: %s", path, error)
+        else:
+            logger.warning("%s is compiled again: it is damaged", path)
+        path.unlink(missing_ok=True)
+    return ctypes.CDLL(str(_compile(text, folder, key)))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def cache_folder() -> Path:
@@ -151,14 +160,15 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _compile(text: str, path: Path) -> None:
+def _compile(text: str, kept: Path, key: str) -> Path:
+    """Compiles a program; returns where its library is kept."""
     global compilations
     path_and_version = compiler()
     if path_and_version is None:
         raise CompilerError(str(missing()))
     command_name = path_and_version[0]
     compilations += 1
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=kept) as folder:
         source, library = Path(folder) / "step.cpp", Path(folder) / "step.so"
         source.write_text(text)
         # torch has loaded an OpenMP library of the same name, so both use one pool of threads.
@@ -166,7 +176,8 @@ def _compile(text: str, path: Path) -> None:
             command = [command_name, *_FLAGS, *openmp, "-o", str(library), str(source)]
             answer = subprocess.run(command, capture_output=True, text=True, check=False)
             if answer.returncode == 0:
+                path = kept / f"{key}-{_digest(library.read_bytes())}.so"
                 os.replace(library, path)
-                return
+                return path
         error = next((line for line in answer.stderr.splitlines() if "error" in line), answer.stderr[:200])
         raise CompilerError(f"{command_name} could not compile the step: {error}")

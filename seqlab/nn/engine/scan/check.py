@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqlab.nn.cells.base import GatedCell
 from seqlab.nn.engine.errors import UnsupportedError
-from seqlab.nn.engine.scan.function import Plan, Scan
+from seqlab.nn.engine.scan.function import Plan, Scan, materialize
 from seqlab.nn.engine.scan.program import Program
 from seqlab.nn.engine.scan.replay import replay
 from seqlab.nn.engine.scan.schedule import Schedule
@@ -52,7 +52,7 @@ def check_step(
     with torch.inference_mode(False), torch.set_grad_enabled(gradients), torch.autocast("cpu", enabled=False):
         extras = []
         for extra in step.extras(live):
-            leaf = extra.detach().to(program.dtype) if extra.is_floating_point() else extra
+            leaf = materialize(extra.detach().to(program.dtype)) if extra.is_floating_point() else materialize(extra)
             extras.append(leaf.requires_grad_(gradients and extra.requires_grad))
         trial = _Trial(cell, step, extras, program, schedule, gradients)
         for scales, steps in ((_ORDINARY, 1), (_ORDINARY, 2), (_LARGE, 1)):

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations, parametrize
 from seqlab.nn import GatedCell, LanguageModel, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, Recurrent
 from seqlab.nn.engine.scan import build
 from tests.models import of_cell
-from tests.nn.agreement import RAGGED, assert_agrees, batch
+from tests.nn.agreement import RAGGED, assert_agrees, assert_layer_agrees, batch, small_cell
 
 pytestmark = pytest.mark.usefixtures("either")
 
@@ -152,3 +152,21 @@ def test_a_compiled_model_has_one_break_a_layer_and_an_exported_one_has_none(eit
         x = torch.randint(0, 50, (2, 1))
         program = torch.export.export(model, (x, state))
         torch.testing.assert_close(program.module()(x, state), model(x, state))
+
+
+@pytest.mark.parametrize("name", ["expanded", "column", "step"])
+def test_what_a_step_reads_may_have_any_layout(name):
+    """The check of a compiled step read past the memory of such tensors, and blamed the step."""
+    values = torch.linspace(0.1, 1.0, 33, dtype=torch.float64)
+    layouts = {"expanded": values[:1].expand(5), "column": values.view(11, 3)[:5, 1], "step": values[:10:2]}
+    cell = small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() * self.factor,))
+    cell.register_buffer("factor", layouts[name])
+    assert not cell.factor.is_contiguous()
+    layer = Recurrent(cell, "scan")
+    assert_layer_agrees(layer)
+
+
+def test_a_column_of_a_parameter_is_compiled():
+    cell = small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() * self.factors[:, 1],))
+    cell.factors = nn.Parameter(torch.rand(5, 2, dtype=torch.float64))
+    assert_layer_agrees(Recurrent(cell, "scan"))

@@ -1,0 +1,230 @@
+"""A layer that has run follows names that were not there, and their order: look-ups that fail leave no guard."""
+
+import abc
+import collections
+import sys
+import types
+
+import pytest
+import torch
+from torch.nn.utils import prune
+
+from seqlab.nn import GatedCell, Recurrent
+from seqlab.nn.engine.errors import UnsupportedError
+from seqlab.nn.engine.lookups import lookups_of
+from seqlab.nn.engine.watch import _watches
+from tests.nn.agreement import small_cell
+from tests.nn.engine.following import Kinds, Options
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")  # each step is compiled, the same ones once a session
+
+KINDS = Kinds()
+kind = KINDS.kind
+
+
+def scaled(scale, **attributes):
+    """A cell whose step is multiplied by ``scale(cell)``."""
+    return small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() * scale(self),), **attributes)
+
+
+@kind()
+def an_attribute_that_the_cell_lacked():
+    def scale(self):
+        try:
+            return self.alpha
+        except AttributeError:
+            return 1.0
+
+    return scaled(scale), {"alpha": 0.1}
+
+
+@kind()
+def an_attribute_that_a_helper_lacked():
+    def scale(self):
+        try:
+            return self.helper.beta
+        except AttributeError:
+            return 1.0
+
+    cell = scaled(scale, helper=Options(1.0))
+    return cell, lambda: setattr(cell.helper, "beta", 0.1)
+
+
+@kind()
+def another_helper_that_has_it():
+    def scale(self):
+        try:
+            return self.helper.beta
+        except AttributeError:
+            return 1.0
+
+    other = Options(1.0)
+    other.beta = 0.1
+    return scaled(scale, helper=Options(1.0)), {"helper": other}
+
+
+@kind()
+def a_key_of_the_attributes():
+    cell = scaled(lambda self: vars(self.helper).get("beta", 1.0), helper=Options(1.0))
+    return cell, lambda: setattr(cell.helper, "beta", 0.1)
+
+
+@kind()
+def a_key_of_the_cells_attributes():
+    return scaled(lambda self: 0.1 if "alpha" in self.__dict__ else 1.0), {"alpha": 5.0}
+
+
+@kind()
+def a_name_that_a_module_lacked():
+    settings = types.ModuleType("settings")
+    cell = scaled(lambda self: getattr(settings, "alpha", 1.0))
+    return cell, lambda: setattr(settings, "alpha", 0.1)
+
+
+@kind()
+def an_attribute_that_a_function_lacked():
+    def marked():
+        pass
+
+    cell = scaled(lambda self: 0.1 if hasattr(marked, "alpha") else 1.0)
+    return cell, lambda: setattr(marked, "alpha", True)
+
+
+@kind()
+def a_key_that_the_first_of_several_tables_lacked():
+    def scale(self):
+        for table in self.tables:
+            try:
+                return table["alpha"]
+            except KeyError:
+                pass
+
+    cell = scaled(scale, tables=[{}, {"alpha": 1.0}])
+    return cell, lambda: cell.tables[0].update(alpha=0.1)
+
+
+@kind()
+def a_key_of_a_chain_of_tables():
+    cell = scaled(lambda self: self.chain["alpha"], chain=collections.ChainMap({}, {"alpha": 1.0}))
+    return cell, lambda: cell.chain.maps[0].update(alpha=0.1)
+
+
+@kind()
+def an_attribute_in_place_of_a_fallback():
+    class Fallback:
+        def __getattr__(self, name):
+            if name == "alpha":
+                return 1.0
+            raise AttributeError(name)
+
+    cell = scaled(lambda self: self.helper.alpha, helper=Fallback())
+    return cell, lambda: setattr(cell.helper, "alpha", 0.1)
+
+
+def in_order(table):
+    total = 0.0
+    for value in table.values():
+        total = total * 0.5 + value
+    return total
+
+
+def a_table():
+    return collections.OrderedDict(a=1.0, b=0.2)
+
+
+@kind()
+def the_order_of_a_table():
+    cell = scaled(lambda self: in_order(self.table), table=a_table())
+    return cell, lambda: cell.table.move_to_end("a")
+
+
+@kind()
+def the_order_of_a_table_in_a_list():
+    cell = scaled(lambda self: in_order(self.tables[0]), tables=[a_table()])
+    return cell, lambda: cell.tables[0].move_to_end("a")
+
+
+@kind()
+def the_order_of_a_table_in_a_table():
+    cell = scaled(lambda self: in_order(self.tables["x"]), tables={"x": a_table()})
+    return cell, lambda: cell.tables["x"].move_to_end("a")
+
+
+@kind()
+def the_order_of_a_table_of_a_closure():
+    table = a_table()
+    return scaled(lambda self: in_order(table)), lambda: table.move_to_end("a")
+
+
+@kind()
+def an_attribute_of_the_class_of_the_class():
+    class Meta(type(GatedCell)):
+        alpha = 1.0
+
+    class Cell(GatedCell, metaclass=Meta):
+        num_gates = 1
+
+        def pointwise(self, gi, gh, state):
+            return ((gi + gh).tanh() * type(self).alpha,)
+
+    return Cell(3, 4).double(), lambda: setattr(Meta, "alpha", 0.1)
+
+
+@kind()
+def a_class_that_is_registered():
+    class Marked(abc.ABC):  # noqa: B024
+        pass
+
+    cell = scaled(lambda self: 0.1 if isinstance(self.helper, Marked) else 1.0, helper=Options(1.0))
+    return cell, lambda: Marked.register(Options)
+
+
+@kind(engine=None)
+def a_module_that_is_imported_as_the_step_runs():
+    def put(alpha):
+        sys.modules["settings_of_a_step"] = types.ModuleType("settings_of_a_step")
+        sys.modules["settings_of_a_step"].alpha = alpha
+
+    def scale(self):
+        import settings_of_a_step
+
+        return settings_of_a_step.alpha
+
+    put(1.0)
+    return scaled(scale), lambda: put(0.1)
+
+
+@kind()
+def a_bias_that_is_pruned():
+    """It is no parameter then, and its gradient is that of the parameter that it is computed from."""
+    cell = scaled(lambda self: 1.0)
+    return cell, lambda: prune.random_unstructured(cell, "bias_hh", 0.5)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_layer_follows(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "settings_of_a_step", None)  # and forgotten afterwards
+    KINDS.assert_followed(name, monkeypatch)
+
+
+def test_names_that_the_step_does_not_have_change_nothing():
+    """Globals of a notebook come and go, and so do attributes of modules: no step is captured for them again."""
+    settings = types.ModuleType("settings")
+    settings.alpha = 0.5
+    cell = scaled(lambda self: settings.alpha)
+    layer = Recurrent(cell)
+    layer(torch.ones(2, 3, 3, dtype=torch.float64))
+    (before,) = {len(watch.captures) for watch in _watches[cell].values()}
+    settings.other = 1.0
+    globals()["a_name_of_a_notebook"] = 1.0
+    layer(torch.ones(2, 3, 3, dtype=torch.float64))
+    del globals()["a_name_of_a_notebook"]
+    assert {len(watch.captures) for watch in _watches[cell].values()} == {before}
+
+
+def test_a_step_that_imports_by_a_relative_name_is_not_captured():
+    code = compile("from .settings import alpha", "step.py", "exec")
+    with pytest.raises(UnsupportedError, match=r"it imports \.settings as it runs, which can't be watched"):
+        lookups_of([], {}, {}, [code])
+    absolute = compile("import os.path", "step.py", "exec")
+    assert [name for name, _ in lookups_of([], {}, {}, [absolute]).modules] == ["os", "os.path"]
