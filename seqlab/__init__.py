@@ -27,18 +27,21 @@ def train(
     end the script.
 
     Args:
-        *overrides: overrides of the configuration, such as ``"experiment=hello"`` and ``"seed=2"``.
+        *overrides: overrides of the configuration, such as ``"experiment=hello"`` and ``"seed=2"``. A sweep and
+            ``dry_run=true`` are refused: they are the command's.
         cell: the class of a recurrent cell, instead of ``model/cell``; its module must be a file that can be imported.
         allow: modules whose classes the configuration may name, beside those that ``seqlab.toml`` of the working
             folder allows.
         config_dir: a folder with more configuration groups, in place of that of ``seqlab.toml``.
-        process: whether the run has a process of its own; false trains in this process, for a debugger.
+        process: whether the run has a process of its own; false trains in this process, for a debugger, one run at a
+            time. The random states and PyTorch's settings are then put back.
 
     Returns:
         The run, with its folder, its record and its model; see :class:`seqlab.commands.run.Run`.
 
     Raises:
-        InputError: an override, the data or a file is wrong.
+        InputError: an argument, an override, the data or a file is wrong; or the configuration asks for a sweep or a
+            dry run.
         RunFailedError: the run did not complete.
 
     Example:
@@ -61,14 +64,14 @@ def load(run_dir: "str | os.PathLike[str]", *, allow: Iterable[str] = ()) -> "Ru
     Args:
         run_dir: the run's folder.
         allow: your own modules whose classes the run's configuration may name, beside those that ``seqlab.toml`` of
-            the working folder allows. They are found in that folder.
+            the working folder allows. They are found in that folder, also if the working folder changes later.
 
     Returns:
         The run, with ``config``, ``metrics``, ``model``, ``task`` and ``vocabulary``. Its methods ``generate``,
         ``complete``, ``predict``, ``evaluate`` and ``export`` do what the commands of these names do.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder holds no run, or ``allow`` is no list of names.
 
     Example:
         >>> import contextlib, io, tempfile
@@ -92,10 +95,10 @@ def runs(*folders: "str | os.PathLike[str]") -> "pd.DataFrame":
             the project file.
 
     Returns:
-        A data frame with the columns ``run_dir``, ``status``, ``error``, ``num_parameters``, ``tokens_per_second``
-        (frames, where the data are numbers), ``train_seconds``, ``peak_memory_bytes``, then the metrics
-        (``test/loss``), then the configuration keys (``model.num_layers``); the keys in which the runs differ come
-        first.
+        A data frame with the columns ``run_dir`` (an absolute path), ``status``, ``error``, ``num_parameters``,
+        ``tokens_per_second`` (frames, where the data are numbers), ``train_seconds``, ``peak_memory_bytes``, then the
+        metrics (``test/loss``), then the configuration keys (``model.num_layers``); the keys in which the runs differ
+        come first.
 
     Raises:
         InputError: a folder does not exist, or holds no run.

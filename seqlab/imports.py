@@ -15,13 +15,32 @@ FOLDERS_VARIABLE = "SEQLAB_MODULE_FOLDERS"
 """The environment variable with the folders of the user's own modules, for this process and its children."""
 
 
+_working_folder: str | None = None  # of the last call of add_user_folders
+_added: set[str] = set()  # what put_user_folders_last has added to the module path
+_of_script: list[str] = []  # what it has moved there from an earlier place
+
+
 def add_user_folders(folders: Iterable[str]) -> None:
     """Adds folders of the user's own modules to the end of the module path of this process and its children.
+
+    They come before those of earlier calls. Where the working folder has changed, those of earlier calls are removed:
+    they are another project's.
 
     PYTHONPATH would not do: it comes before Python's own modules, and a file ``random.py`` would be taken for Python's.
     For the same reason, no child process has its working folder on its path.
     """
-    os.environ[FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*user_folders(), *map(os.path.abspath, folders)]))
+    global _working_folder
+    here = os.getcwd()
+    earlier = user_folders() if _working_folder in (None, here) else []  # of another thread's run, perhaps
+    set_user_folders([*map(os.path.abspath, folders), *earlier])
+    _working_folder = here
+
+
+def set_user_folders(folders: Iterable[str]) -> None:
+    """Makes these absolute folders those of the user's own modules, in place of all earlier ones."""
+    global _working_folder
+    _working_folder = ""  # none: the next call of add_user_folders is to keep none of them
+    os.environ[FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys(folders))
     os.environ["PYTHONSAFEPATH"] = "1"
     put_user_folders_last()
 
@@ -32,9 +51,18 @@ def user_folders() -> list[str]:
 
 
 def put_user_folders_last() -> None:
-    """Moves the folders of :func:`add_user_folders` to the end of this process's module path."""
+    """Moves the folders of :func:`add_user_folders` to the end of this process's module path.
+
+    Folders that an earlier call has added, and that are no longer among them, are removed from it. If the process had
+    such a folder itself, as that of its script, it stays, behind the others.
+    """
     folders = user_folders()
-    sys.path[:] = [*(path for path in sys.path if os.path.abspath(path) not in folders), *folders]
+    own = [path for path in sys.path if path in _of_script or (path in folders and path not in _added)]
+    _of_script[:] = dict.fromkeys(own)
+    others = [path for path in sys.path if os.path.abspath(path) not in (*folders, *_added, *_of_script)]
+    _added.clear()
+    _added.update(path for path in folders if path not in _of_script)
+    sys.path[:] = [*others, *folders, *(path for path in _of_script if path not in folders)]
 
 
 def keep_user_folders_last() -> None:

@@ -94,8 +94,24 @@ def test_the_users_folders_come_last_and_stay_there(tmp_path, monkeypatch):
     assert sys.path == ["/installed", other, str(tmp_path), mine]
     assert os.environ["PYTHONSAFEPATH"] == "1"
     add_user_folders([other])
-    assert sys.path == ["/installed", str(tmp_path), mine, other]
+    assert sys.path == ["/installed", other, str(tmp_path), mine]
     keep_user_folders_last()
     sys.path.insert(0, mine)
     sys.path.insert(0, "/another")
-    assert sys.path == ["/another", "/installed", str(tmp_path), mine, other]
+    assert sys.path == ["/another", "/installed", other, str(tmp_path), mine]
+
+
+def test_the_folders_of_another_working_folder_go_and_that_of_the_script_stays_behind(tmp_path, monkeypatch):
+    script, first, second = (str(tmp_path / name) for name in ("script", "first", "second"))
+    os.mkdir(first), os.mkdir(second)
+    monkeypatch.setattr(sys, "path", [script, "/installed"])
+    monkeypatch.chdir(first)
+    add_user_folders([first, script])
+    assert sys.path == ["/installed", first, script]
+    monkeypatch.chdir(second)
+    add_user_folders([second])
+    assert sys.path == ["/installed", second, script]
+    assert os.environ["SEQLAB_MODULE_FOLDERS"] == second
+    sys.path.insert(0, first)  # by the user
+    add_user_folders([second])
+    assert sys.path == [first, "/installed", second, script]

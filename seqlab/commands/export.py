@@ -1,6 +1,8 @@
 """``seqlab export``: a trained model as files that run without seqlab."""
 
+import copy
 import importlib.metadata
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +22,8 @@ from seqlab.export.programs import Export, Program
 from seqlab.run.load import SavedRun
 from seqlab.run.loops import disable_lightning_signals
 from seqlab.run.torch_settings import ignore_foreign_warnings
+
+log = logging.getLogger("seqlab")
 
 _WITHOUT_DATA: Final = "the run's data can't be read, so the loss in accuracy is not known"
 _USE: Final = {
@@ -61,7 +65,7 @@ def export(
     folder.check_place(place, overwrite)
     if format == "onnx":
         formats.check_packages()
-    model = _answering(run)
+    model = _single(_answering(run))
     with formats.quiet():
         planned = plan(model, run.spec.model_arguments())
     with folder.new_folder(place, overwrite) as files:
@@ -172,7 +176,7 @@ def _quantize(run: SavedRun, planned: Export, files: Path) -> dict[str, Any]:
 def _measured(run: SavedRun, data: Any, planned: Export, files: Path, end: str) -> dict[str, float]:
     """The validation metrics of the run's task with the files in place of the model."""
     programs = {program.name: formats.OnnxFile(files / f"{program.name}{end}", program) for program in planned.programs}
-    model = run.fresh_model()
+    model = _single(run.fresh_model())
     task = build.build_task(run.config, data.spec, use_files(model, programs))
     with warnings.catch_warnings(), torch.no_grad():
         ignore_foreign_warnings()
@@ -180,6 +184,14 @@ def _measured(run: SavedRun, data: Any, planned: Export, files: Path, end: str) 
         disable_lightning_signals(evaluator)
         (values,) = evaluator.validate(task, datamodule=data, verbose=False)
     return {name: float(value) for name, value in values.items()}
+
+
+def _single(model: torch.nn.Module) -> torch.nn.Module:
+    """A model in float32, which the files have."""
+    if any(value.dtype == torch.float64 for value in model.parameters()):
+        log.info("the model is of float64: its weights are rounded to float32, which the files have")
+        return copy.deepcopy(model).float()
+    return model
 
 
 def _size(count: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from seqlab.commands.run_folder import run_folder
+from seqlab.commands.run_record import PresentRecord, UserModules, file_stamp, run_identity
 from seqlab.config.hash import flatten
 from seqlab.config.parts import referred_key
 from seqlab.config.project import project_runs, use_project_modules
@@ -35,24 +36,25 @@ class Run:
     """A run read back from its folder: its metrics, its model, and the model's answers.
 
     Each part is loaded at its first use; the record needs no PyTorch. A loaded part is kept. If the run has another
-    checkpoint at a later use, it is read again, with a log line.
+    checkpoint at a later use, or the folder another run, all of it is read again, with a log line. What a command would
+    say of the run on standard error, such as that your code has changed since, is said at the first use of the model.
 
     Args:
         run_dir: the run's folder.
 
     Attributes:
-        run_dir: the run's folder.
-        record: the fields of its ``run.json``; see :mod:`seqlab.run.record`.
+        run_dir: the run's folder, an absolute path.
 
     Raises:
         InputError: the folder holds no run.
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
-        self.run_dir = run_folder(run_dir)
-        self.record: dict[str, Any] = read_record(self.run_dir)
-        self._loaded: tuple[Any, SavedRun] | None = None  # with the stamp of its checkpoint
+        self.run_dir = run_folder(run_dir).absolute()
+        self._record = PresentRecord(self.run_dir)
+        self._loaded: tuple[Any, SavedRun] | None = None  # with the identity of its run and the stamp of its checkpoint
         self._task: pl.LightningModule | None = None
+        self._modules = UserModules.now()
 
     def __repr__(self) -> str:
         return f"<Run {str(self.run_dir)!r}: {self.record['status']}>"
@@ -70,6 +72,11 @@ class Run:
         return f'<table class="seqlab-run">{"".join(rows)}</table>'
 
     @property
+    def record(self) -> dict[str, Any]:
+        """The fields of the run's ``run.json`` as they are now; see :mod:`seqlab.run.record`."""
+        return self._record.read()
+
+    @property
     def config(self) -> dict[str, Any]:
         """The run's resolved configuration."""
         return dict(self.record["config"])
@@ -81,19 +88,23 @@ class Run:
 
     @property
     def _saved(self) -> "SavedRun":
-        """The run as its checkpoint is now."""
-        stamp = _checkpoint_stamp(
-            self.run_dir
-        )  # first: a checkpoint that is replaced meanwhile is read again next time
+        """The run as its record and its checkpoint are now."""
+        run = run_identity(self.record)
+        stamp = (run, _checkpoint_stamp(self.run_dir))  # first: what is replaced meanwhile is read again next time
         if self._loaded is None or self._loaded[0] != stamp:
+            self._use()
             with quick_imports():
                 from seqlab.run.load import load_run
             saved = load_run(self.run_dir)
-            if self._loaded is not None:
+            if self._loaded is not None and self._loaded[0][0] == run:
                 log.info("%s has another checkpoint by now: it is read again", self.run_dir)
-                self.record = saved.record
             self._loaded, self._task = (stamp, saved), None
         return self._loaded[1]
+
+    def _use(self) -> None:
+        """Makes the user's modules those of the folder that the run was loaded in, and says what has changed."""
+        self._modules.use(self.record)
+        self._record.tell_changes()
 
     @property
     def spec(self) -> "Spec":
@@ -150,7 +161,10 @@ class Run:
         """
         with quick_imports():
             from seqlab.commands.evaluate import evaluate
-        return evaluate(self.run_dir, list(overrides))
+            from seqlab.run.torch_settings import settings_put_back
+        self._use()
+        with settings_put_back():
+            return evaluate(self.run_dir, list(overrides))
 
     def generate(
         self,
@@ -301,11 +315,8 @@ class Run:
 def _checkpoint_stamp(run_dir: Path) -> tuple[Any, ...] | None:
     """A value that changes when another file takes the place of the run's checkpoint; None without a checkpoint."""
     for name in ("best", "last"):
-        try:
-            file = os.stat(run_dir / "checkpoints" / f"{name}.ckpt")
-        except FileNotFoundError:
-            continue
-        return name, file.st_ino, file.st_size, file.st_mtime_ns
+        if (stamp := file_stamp(run_dir / "checkpoints" / f"{name}.ckpt")) is not None:
+            return name, *stamp
     return None
 
 
@@ -314,6 +325,7 @@ def load(run_dir: str | os.PathLike[str], *, allowed: Iterable[str] = ()) -> Run
     run = Run(run_dir)
     allow(allowed)
     use_project_modules()
+    run._modules = UserModules.now()
     return run
 
 
@@ -321,7 +333,7 @@ def runs(folders: Sequence[str | os.PathLike[str]]) -> "pd.DataFrame":
     """See :func:`seqlab.runs`."""
     import pandas as pd
 
-    rows = [_row(folder) for folder in sorted(run_folders(folders or [project_runs()]))]
+    rows = [_row(os.path.abspath(folder)) for folder in sorted(run_folders(folders or [project_runs()]))]
     results = dict.fromkeys(name for facts, _ in rows for name in facts)
     keys = dict.fromkeys(name for _, config in rows for name in config)
     differing = [key for key in keys if len({repr(config.get(key)) for _, config in rows}) > 1]

@@ -46,8 +46,15 @@ def allowed_modules() -> tuple[str, ...]:
 
 
 def allow(modules: Iterable[str]) -> None:
-    """Extends the allow-list of this process and its children."""
-    os.environ[ALLOW_VARIABLE] = ",".join(dict.fromkeys([*_names(ALLOW_VARIABLE), *modules]))
+    """Extends the allow-list of this process and its children.
+
+    Raises:
+        InputError: it is no list of names.
+    """
+    names = None if isinstance(modules, str) or not isinstance(modules, Iterable) else [*modules]
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise InputError(f"allow={modules!r}: expected a list of names of modules, such as allow=['my_cells']")
+    os.environ[ALLOW_VARIABLE] = ",".join(dict.fromkeys([*_names(ALLOW_VARIABLE), *names]))
 
 
 def _names(variable: str) -> list[str]:
@@ -92,6 +99,11 @@ def check_targets(config: Any) -> None:
                 f"{key}._target_ is {target}, which is not on the allow-list; if you trust it, add --allow {module} "
                 f"(or set {ALLOW_VARIABLE}={module})"
             )
+
+
+def own_targets(config: Any) -> list[str]:
+    """The targets of a configuration that are the user's own: outside of `ALLOWED`."""
+    return [target for _, target in targets(config) if not _within(target, ALLOWED)]
 
 
 def check_definitions(config: Any) -> None:

@@ -80,6 +80,8 @@ class SavedRun:
         weights = load_checkpoint(self.checkpoint)["state_dict"]
         prefix = "model."
         weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        if any(value.dtype == torch.float64 for value in weights.values()):
+            _make_double(model, weights)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -98,6 +100,32 @@ class SavedRun:
         if not isinstance(model, NextTokenModel):
             raise InputError(f"{self.run_dir} holds a {type(model).__name__}, and this command needs a language model")
         return model
+
+
+def _make_double(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Converts a model to float64 where its weights are, as after ``trainer.precision=64-true``: none is rounded.
+
+    It then takes numbers of float32 as well, such as frames, as the run's Trainer does.
+    """
+    own = model.state_dict()
+    if all(value.dtype == own[name].dtype for name, value in weights.items() if name in own):
+        return
+    model.double()
+    for module in (model, *model.children()):  # a task may ask a part of the model alone
+        module.register_forward_pre_hook(_double_inputs, with_kwargs=True)
+
+
+def _double_inputs(
+    module: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Converts the inputs of float32 among those of a module that is of float64."""
+    if {parameter.dtype for parameter in module.parameters()} != {torch.float64}:
+        return inputs, named  # a part without parameters gets what the model was given, and gives its type on
+
+    def double(value: Any) -> Any:
+        return value.double() if isinstance(value, torch.Tensor) and value.dtype == torch.float32 else value
+
+    return tuple(map(double, inputs)), {name: double(value) for name, value in named.items()}
 
 
 def load_run(run_dir: Path, overrides: list[str] | None = None) -> SavedRun:

@@ -22,7 +22,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +33,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 import seqlab
+from seqlab.errors import InputError
 from seqlab.imports import user_folders
 
 LARGEST_CONTENT: Final = 1 << 20
@@ -196,6 +197,32 @@ def loaded_files() -> list[LoadedFile]:
         files.setdefault(name, file)
     paths = {file.path for file in files.values()}
     return [*files.values(), *(file for file in _recorder.by_path.values() if file.path not in paths)]
+
+
+def check_imported(modules: Iterable[str]) -> None:
+    """Refuses modules that this process has imported from other files than those in the user's present folders.
+
+    Python imports a module once: after a change of the working folder, it would take the other project's.
+
+    Args:
+        modules: names of modules; those that are not the user's own, or not imported, are passed over.
+
+    Raises:
+        InputError: names both files.
+    """
+    for name in sorted({module.partition(".")[0] for module in modules} & sys.modules.keys()):
+        names = (os.path.join(name, "__init__.py"), f"{name}.py")
+        places = (os.path.join(folder, each) for folder in user_folders() for each in names)
+        present = next(filter(os.path.isfile, places), None)
+        path = getattr(sys.modules[name], "__file__", None) if present is not None else None
+        if not isinstance(path, str) or not is_own(name, path):
+            continue
+        assert present is not None
+        if os.path.realpath(present) != os.path.realpath(path):
+            raise InputError(
+                f"this process has imported {name} from {path}, and the {name} of this working folder is {present}: "
+                "use another process for it (in a notebook, restart the kernel), or give one of them another name"
+            )
 
 
 def hash_of(path: str, content: bytes) -> str:

@@ -1,14 +1,21 @@
 """Settings of PyTorch and of the process that trains: threads, precision, memory and warnings."""
 
+import contextlib
 import ctypes
 import logging
+import os
 import resource
 import sys
 import warnings
+from collections.abc import Iterator
+from typing import Final
 
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from seqlab.config import build
+
+_SEED_VARIABLES: Final = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # Lightning's
 
 log = logging.getLogger("seqlab")
 
@@ -23,6 +30,34 @@ def prepare_process(config: build.Config) -> None:
     torch.use_deterministic_algorithms(bool(runtime["deterministic"]))
     if runtime["keep_freed_memory"]:
         keep_freed_memory()
+
+
+@contextlib.contextmanager
+def settings_put_back() -> Iterator[None]:
+    """Puts back, after the block, what a run sets in its process: random states, threads, TF32 and determinism.
+
+    The allocator keeps its buffers: glibc does not tell what it did before.
+    """
+    random_states = isolate_rng(include_cuda=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    tf32 = torch.backends.cudnn.allow_tf32
+    is_deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    variables = {name: os.environ.get(name) for name in _SEED_VARIABLES}
+    random_states.__enter__()
+    try:
+        yield
+    finally:
+        random_states.__exit__(None, None, None)  # not by a with: after an error it would put nothing back
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.use_deterministic_algorithms(is_deterministic, warn_only=warn_only)
+        for name, value in variables.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def keep_freed_memory() -> bool:

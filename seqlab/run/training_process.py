@@ -26,6 +26,7 @@ from seqlab.run.progress import ProgressSender
 from seqlab.run.provenance import process_started
 from seqlab.run.rungs import Paused, find_paused
 from seqlab.run.signals import Stopped, StopRequest, stop_requests
+from seqlab.run.torch_settings import settings_put_back
 from seqlab.run.training import execute
 from seqlab.run.workers import LostProcessError, check_same_seqlab, join_run
 
@@ -60,10 +61,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train_in_this_process(claim: Claim) -> None:
-    """Trains a claimed run in this process, for a caller who wants its exceptions: they are noted and raised."""
+    """Trains a claimed run in this process, for a caller who wants its exceptions: they are noted and raised.
+
+    The random states and PyTorch's settings are the caller's again afterwards.
+    """
     _quiet_lightning()
     try:
-        execute(claim)
+        with settings_put_back():
+            execute(claim)
     except LostClaimError:  # nothing may be noted any more
         raise
     except BaseException as error:

@@ -1,6 +1,7 @@
 """A sweeper like Hydra's own that composes each job once; Hydra's own composes all jobs a first time as a check."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -121,3 +122,23 @@ def register_sweepers() -> None:
 
     classes[TARGET_OF_SEARCH] = OptunaSweeper
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")
+
+
+@contextmanager
+def tuning_sweeper() -> Iterator[None]:
+    """Within the block, this sweeper's settings are those of Hydra's default; a caller's own Hydra keeps its own."""
+    Plugins.instance()  # first: it stores Hydra's own
+    choices = ConfigStore.instance().repo["hydra"]["sweeper"]
+    before = choices["basic.yaml"]
+    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=JobSweeperConf, provider="seqlab")
+    try:
+        yield
+    finally:
+        choices["basic.yaml"] = before
+
+
+def sweep_settings(composed: DictConfig) -> list[str]:
+    """The settings by which a composed configuration is one of a sweep; none for a single run."""
+    is_sweep = str(composed.hydra.mode).rpartition(".")[2] == "MULTIRUN"
+    names = [name for name in ("params", "tune", "fresh_seeds") if composed.hydra.sweeper.get(name)]
+    return [*(["hydra.mode=MULTIRUN"] if is_sweep else []), *(f"hydra.sweeper.{name}" for name in names)]

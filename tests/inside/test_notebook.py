@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
 
 def test_a_run_without_results_and_with_an_error_is_shown_escaped(folder):
     run = seqlab.load(folder / "a")
-    run.record |= {"status": "failed", "error": "a <b> & c", "num_parameters": None, "metrics": {}}
+    run.record.update(status="failed", error="a <b> & c", num_parameters=None, metrics={})
     shown = run._repr_html_()
     assert "failed" in shown and "a &lt;b&gt; &amp; c" in shown and "<b>" not in shown and "parameters" not in shown
 
