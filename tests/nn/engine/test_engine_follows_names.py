@@ -50,6 +50,38 @@ def an_attribute_that_a_helper_lacked():
     return cell, lambda: setattr(cell.helper, "beta", 0.1)
 
 
+@kind(engine=None)
+def a_slot_of_a_helper_that_was_empty():
+    class Slotted:
+        __slots__ = ("beta",)
+
+    def scale(self):
+        try:
+            return self.helper.beta
+        except AttributeError:
+            return 1.0
+
+    cell = scaled(scale, helper=Slotted())
+    return cell, lambda: setattr(cell.helper, "beta", 0.1)
+
+
+@kind()
+def another_class_in_the_closure_of_a_helper():
+    class Other:
+        pass
+
+    chosen = Options
+
+    def scale(self):
+        return 1.0 if isinstance(self.helper, chosen) else 0.1
+
+    def change():
+        nonlocal chosen
+        chosen = Other
+
+    return scaled(scale, helper=Options(1.0)), change
+
+
 @kind()
 def another_helper_that_has_it():
     def scale(self):
@@ -220,6 +252,22 @@ def test_names_that_the_step_does_not_have_change_nothing():
     layer(torch.ones(2, 3, 3, dtype=torch.float64))
     del globals()["a_name_of_a_notebook"]
     assert {len(watch.captures) for watch in _watches[cell].values()} == {before}
+
+
+def test_names_of_globals_that_belong_to_no_module_change_nothing():
+    """Such as those of a program that another one runs."""
+    scope = {"__name__": "no_module_of_this_name", "alpha": 0.5}
+    exec("def scale(self):\n    return alpha\n", scope)
+    cell = scaled(scope["scale"])
+    layer = Recurrent(cell)
+    x = torch.ones(2, 3, 3, dtype=torch.float64)
+    before = layer(x)[0]
+    (count,) = {len(watch.captures) for watch in _watches[cell].values()}
+    scope["other"] = 1.0
+    layer(x)
+    assert {len(watch.captures) for watch in _watches[cell].values()} == {count}
+    scope["alpha"] = 0.1
+    assert not torch.allclose(layer(x)[0], before)
 
 
 def test_a_step_that_imports_by_a_relative_name_is_not_captured():
