@@ -31,6 +31,7 @@ from seqlab.nn.engine.lookups import Lookups
 # How the source of an input begins that can be read anew at each call.
 _READABLE = ("L[", "G[", "___from_numpy(L[", "___from_numpy(G[", "dict(type(L[")
 _COUNT = re.compile(r"\.size\(\)\[([01])\]")
+_PLAIN = ("builtins", "abc", "enum", "typing", "torch")  # whose classes of classes stay as they are
 _AUTOGRAD_ATTRIBUTES = frozenset(("requires_grad", "grad_fn", "is_leaf", "retains_grad", "grad"))
 
 
@@ -155,7 +156,8 @@ def _classes(cell: nn.Module, translation: Translation) -> list[type]:
     """Every class whose attributes the method may have read: of modules, and of the objects that Dynamo guards."""
     classes: dict[type, None] = {}
     for kind in (*(type(module) for module in cell.modules()), *translation.classes):
-        for base in (*kind.__mro__, *inspect.getmro(type(kind))):
+        above = (meta for meta in inspect.getmro(type(kind)) if meta.__module__.partition(".")[0] not in _PLAIN)
+        for base in (*kind.__mro__, *above):
             if base.__module__ != "builtins" and base is not torch._C.TensorBase:
                 classes[base] = None
     classes[Tensor] = None  # the graph calls its methods by name

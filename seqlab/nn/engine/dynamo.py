@@ -27,6 +27,7 @@ from torch.utils._device import DeviceContext
 from seqlab.nn.engine.errors import UnsupportedError
 from seqlab.nn.engine.lookups import Lookups, lookups_of
 
+_SEQLAB = Path(__file__).parents[2]
 _STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 _PURE = frozenset(  # modules of the standard library whose Python code reads neither files nor the environment
     ("_collections_abc", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "fractions", "functools")
@@ -132,7 +133,8 @@ def translate(function: types.FunctionType, arguments: dict[str, Any], constants
         raise UnsupportedError("its graph has an input of unknown origin")
     guards = capture.output_graph._guards
     names = {**_get_closure_vars(), "G": capture.f_globals}
-    lookups = lookups_of(_sources(guards), arguments, names, [code for code in codes if not is_torch_code(code)])
+    own = [code for code in codes if not is_torch_code(code) and _SEQLAB not in Path(code.co_filename).parents]
+    lookups = lookups_of(_sources(guards), arguments, names, own)
     classes = tuple(_guarded_classes(guards))
     return Translation(
         parts["graph"], tuple(parts["sources"]), capture.f_globals, manager.check, codes, classes, lookups

@@ -1,26 +1,32 @@
 """The names that the objects a method read have: a look-up that failed, such as of a default, leaves no guard.
 
 ``getattr(self, "scale", 1.0)``, ``try: self.scale`` and ``"scale" in self.options`` depend on names that are not there.
-So does what runs over a dictionary, by the order of its keys. What is watched here is which names there are, and their
-order; what they stand for, Dynamo's guards watch.
+So does what runs over a dictionary or a set, by their order. What is watched here is which names there are, and their
+order; what they stand for, Dynamo's guards watch. Of attributes those count that the method's code has; all, where it
+asks for names that it computes.
 """
 
 import abc
+import builtins
 import dis
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import cast as typed
 
-from torch import Tensor
+from torch import nn
 
 from seqlab.nn.engine.errors import UnsupportedError
+
+Reader = Callable[[Any], Any]
 
 _FIXED = frozenset(("torch", "numpy", "seqlab"))
 """Packages whose modules and functions are taken to keep their names."""
 _OWN = ("L['rows']", "G['__builtins_dict__")  # the method's own tensors, and Python's builtins
+_COMPUTED = frozenset(("getattr", "hasattr", "vars", "dir", "__dict__"))  # ask for names that need not stand in code
+_OF_MODULE = ("_parameters", "_buffers", "_modules")
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,16 @@ class Lookups:
     Attributes:
         holders: takes the method's arguments; the objects that were read.
         names: of each, what reads its names, and those that it had.
+        fixed: objects that are always the same, what reads their names, and those that they had.
         modules: what stood under a name in ``sys.modules``.
-        token: of Python's abstract classes, where the method asks whether something is an instance of one; None: it
-            does not.
+        abstract: the abstract classes that were read, and what was registered with them.
     """
 
     holders: Callable[[dict[str, Any]], tuple[Any, ...]]
-    names: tuple[tuple[Callable[[Any], Any], Any], ...]
+    names: tuple[tuple[Reader, Any], ...]
+    fixed: tuple[tuple[Any, Reader, Any], ...]
     modules: tuple[tuple[str, Any], ...]
-    token: object
+    abstract: "_Registered | None"
 
     def hold(self, scope: dict[str, Any]) -> bool:
         """Whether all of them are what they were."""
@@ -48,10 +55,13 @@ class Lookups:
                     return False
         except Exception:  # an object on the way is gone, or has become another
             return False
+        for holder, read, names in self.fixed:
+            if read(holder) != names:
+                return False
         for name, module in self.modules:
             if sys.modules.get(name) is not module:
                 return False
-        return self.token is None or self.token == abc.get_cache_token()
+        return self.abstract is None or self.abstract.holds()
 
 
 def lookups_of(
@@ -68,55 +78,124 @@ def lookups_of(
     Raises:
         UnsupportedError: the code imports a module by a relative name.
     """
-    words = frozenset(word for code in codes for word in (*code.co_names, *code.co_consts) if isinstance(word, str))
-    kept: dict[str, Callable[[Any], Any]] = {}
+    if not codes:  # a cell that ships looks for nothing that may be missing
+        return Lookups(lambda arguments: (), (), (), (), None)
+    words = frozenset(word for code in codes for word in (*code.co_names, *_texts(code.co_consts)))
+    found: dict[str, Any] = {}
+    functions = _functions_of(scope.get("cell"), codes)
     seen: set[int] = set()
-    is_abstract = False
+    abstract: list[abc.ABCMeta] = []
     for source in sorted(set(sources)):
-        if not source or source.startswith(_OWN):
+        if not source or source.startswith(_OWN) or "_hooks" in source:  # hooks have guards of Dynamo's
             continue
         try:
             holder = eval(source, {**names, "L": scope})  # Dynamo's own expression
         except Exception:
             continue
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if isinstance(holder, types.FunctionType) and holder.__code__ in codes:
+            functions.append(holder)
         classes = _classes_of(holder) if isinstance(holder, types.FunctionType) else [holder]
-        is_abstract |= any(isinstance(kind, abc.ABCMeta) for kind in classes) and not source.startswith("type(")
-        reader = _reader_of(holder, words)
-        if id(holder) not in seen and reader is not None:
-            seen.add(id(holder))
-            kept[source] = reader
+        if not source.startswith("type("):
+            abstract += [kind for kind in classes if isinstance(kind, abc.ABCMeta)]
+        found[source] = holder
+    is_whole = bool(abstract or words & _COMPUTED)  # a protocol asks for names of its own
+    readers = {source: _reader_of(holder, words, is_whole) for source, holder in found.items()}
+    kept = {source: reader for source, reader in readers.items() if reader is not None}
     holders = eval(f"lambda L: ({''.join(f'{each}, ' for each in kept)})", names)
     read = typed(Callable[[dict[str, Any]], tuple[Any, ...]], holders)
+    modules = tuple((name, sys.modules.get(name)) for name in sorted(set(_imports(codes))))
+    fixed: list[tuple[Any, Reader]] = [
+        (module, reader) for _, module in modules if (reader := _reader_of(module, words, is_whole)) is not None
+    ]
+    fixed += [(each, _marks_of) for each in _methods_of(scope.get("cell"), words)]
+    shadowed = words & vars(builtins).keys()  # a global of such a name takes the place of a builtin
+    scopes = {id(each.__globals__): each.__globals__ for each in functions if not _is_fixed(each.__module__)}
+    fixed += [(each, lambda scope: scope.keys() & shadowed) for each in scopes.values()]
     return Lookups(
         read,
         tuple((reader, reader(holder)) for reader, holder in zip(kept.values(), read(scope), strict=True)),
-        tuple((name, sys.modules.get(name)) for name in sorted(set(_imports(codes)))),
-        abc.get_cache_token() if is_abstract else None,
+        tuple((holder, reader, reader(holder)) for holder, reader in fixed),
+        modules,
+        _Registered(abstract) if abstract else None,
     )
 
 
-def _reader_of(holder: Any, words: frozenset[str]) -> Callable[[Any], Any] | None:
+def _is_fixed(module: str | None) -> bool:
+    return str(module).partition(".")[0] in _FIXED
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple | frozenset):
+            yield from _texts(value)
+
+
+def _functions_of(cell: Any, codes: Sequence[types.CodeType]) -> list[types.FunctionType]:
+    """The functions of the classes of a cell and its modules that were run."""
+    modules = cell.modules() if isinstance(cell, nn.Module) else ()
+    kinds = {base for module in modules for base in type(module).__mro__}
+    parts = (getattr(value, "__func__", value) for kind in kinds for value in vars(kind).values())
+    return [part for part in parts if isinstance(part, types.FunctionType) and part.__code__ in codes]
+
+
+def _methods_of(cell: Any, words: frozenset[str]) -> list[types.FunctionType]:
+    """The user's methods that code names, whether it runs them or not."""
+    modules = cell.modules() if isinstance(cell, nn.Module) else ()
+    kinds = {base for module in modules for base in type(module).__mro__}
+    own = [kind for kind in kinds if not _is_fixed(kind.__module__)]
+    named = [value for kind in own for name, value in vars(kind).items() if name in words]
+    return [each for each in named if isinstance(each, types.FunctionType)]
+
+
+def _marks_of(function: Any) -> tuple[str, ...]:
+    return tuple(vars(function))
+
+
+def _reader_of(holder: Any, words: frozenset[str], is_whole: bool) -> Reader | None:
     """What reads the names that an object of this kind has, in their order; None for what has none, or keeps them."""
     if isinstance(holder, dict):
-        # The globals of a module get new names all the time, as in a notebook: those matter that the code has.
-        return words.intersection if "__builtins__" in holder else tuple
-    if isinstance(holder, types.ModuleType):
-        if holder.__name__.partition(".")[0] in _FIXED:
-            return None
-        return lambda module: words & vars(module).keys()
-    if isinstance(holder, type) or type(holder) is Tensor:
+        if "__builtins__" in holder:  # globals get new names all the time, as in a notebook
+            return lambda scope: scope.keys() & words
+        return tuple if type(holder) is dict else lambda table: (*table, *getattr(table, "__dict__", ()))
+    if isinstance(holder, set | frozenset):
+        return tuple
+    if isinstance(holder, type):
         return None
+    if isinstance(holder, types.ModuleType):
+        if _is_fixed(holder.__name__):
+            return None
+        return _attributes(words, is_whole and holder.__name__ != "__main__")
+    if isinstance(holder, types.MethodType):
+        return lambda method: _marks_of(method.__func__)
     if isinstance(holder, types.FunctionType):
-        if str(holder.__module__).partition(".")[0] in _FIXED:
+        if _is_fixed(holder.__module__):
             return None
         return lambda function: (*vars(function), *map(id, _classes_of(function)))
+    attributes = _attributes(words, is_whole)
     if slots := _slots(type(holder)):
-        return lambda each: (*getattr(each, "__dict__", ()), *(name for name in slots if hasattr(each, name)))
-    return _attributes if isinstance(getattr(holder, "__dict__", None), dict) else None
+        return lambda each: (*attributes(each), *(name for name in slots if hasattr(each, name)))
+    return attributes if isinstance(getattr(holder, "__dict__", None), dict) else None
 
 
-def _attributes(holder: Any) -> tuple[str, ...]:
-    return tuple(holder.__dict__)
+def _attributes(words: frozenset[str], is_whole: bool) -> Reader:
+    """What reads the names of the attributes of an object, those of ``words`` alone or all, without Dynamo's marks."""
+
+    def whole(holder: Any) -> Any:
+        found: Mapping[str, Any] = getattr(holder, "__dict__", {})
+        parts = [tuple(found[name]) for name in _OF_MODULE if name in found]
+        return (*(name for name in found if not name.startswith("_dynamo")), *parts)
+
+    def chosen(holder: Any) -> Any:
+        found: Mapping[str, Any] = getattr(holder, "__dict__", {})
+        own = found.keys() & words
+        return own if "_parameters" not in found else (own, *(found[name].keys() & words for name in _OF_MODULE))
+
+    return whole if is_whole else chosen
 
 
 def _classes_of(function: types.FunctionType) -> list[type]:
@@ -130,10 +209,39 @@ def _classes_of(function: types.FunctionType) -> list[type]:
     return [each for each in found if isinstance(each, type)]
 
 
+class _Registered:
+    """What is registered with abstract classes and their subclasses, which decides what is an instance of them."""
+
+    def __init__(self, kinds: Iterable[abc.ABCMeta]) -> None:
+        self._kinds = tuple(kinds)
+        self._token, self._all = abc.get_cache_token(), self._registered()
+
+    def holds(self) -> bool:
+        """Whether it is the same. Python's token tells when anything is registered with any class."""
+        token = abc.get_cache_token()
+        if token != self._token:
+            if self._registered() != self._all:
+                return False
+            self._token = token
+        return True
+
+    def _registered(self) -> set[Any]:
+        waiting, seen, found = list(self._kinds), set[Any](), set[Any]()
+        while waiting:
+            kind = waiting.pop()
+            if kind in seen:
+                continue
+            seen.add(kind)
+            below: list[Any] = type.__subclasses__(typed(Any, kind))
+            waiting += [each for each in below if isinstance(each, abc.ABCMeta)]
+            found |= {(kind, each) for each in abc._get_dump(kind)[0]}  # type: ignore[attr-defined]
+        return found
+
+
 def _slots(kind: type) -> tuple[str, ...]:
     found: list[str] = []
     for base in kind.__mro__:
-        if base.__module__.partition(".")[0] in _FIXED or base.__module__ == "builtins":
+        if _is_fixed(base.__module__) or base.__module__ == "builtins":
             continue
         slots = vars(base).get("__slots__", ())
         found += [slots] if isinstance(slots, str) else slots

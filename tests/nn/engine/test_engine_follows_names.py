@@ -4,9 +4,11 @@ import abc
 import collections
 import sys
 import types
+from typing import Protocol, runtime_checkable
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.utils import prune
 
 from seqlab.nn import GatedCell, Recurrent
@@ -227,6 +229,85 @@ def a_module_that_is_imported_as_the_step_runs():
 
 
 @kind()
+def a_builtin_that_a_global_takes_the_place_of():
+    scope = {"__name__": "no_module_of_this_name"}
+    exec("def scale(self):\n    return abs(-1.0)\n", scope)
+    return scaled(scope["scale"]), lambda: scope.update(abs=lambda value: 0.1)
+
+
+@kind()
+def a_name_of_a_module_that_is_computed():
+    settings = types.ModuleType("settings")
+    cell = scaled(lambda self: getattr(settings, f"alpha{self.number}", 1.0), number="2")
+    return cell, lambda: setattr(settings, "alpha2", 0.1)
+
+
+@kind(engine=None)
+def a_name_of_a_module_that_is_imported_as_the_step_runs():
+    settings = sys.modules["settings_of_a_step"] = types.ModuleType("settings_of_a_step")
+
+    def scale(self):
+        import settings_of_a_step
+
+        return getattr(settings_of_a_step, "alpha", 1.0)
+
+    return scaled(scale), lambda: setattr(settings, "alpha", 0.1)
+
+
+@kind()
+def the_order_of_a_set():
+    def scale(self):
+        total = 0.0
+        for value in self.parts:
+            total = total * 0.5 + value
+        return total
+
+    cell = scaled(scale, parts={8.0, 0.0})
+
+    def change():
+        other = list(cell.parts)[::-1]
+        cell.parts.clear()
+        cell.parts.update(other)
+        if list(cell.parts) != other:
+            pytest.skip("Python puts this set into one order")
+
+    return cell, change
+
+
+@kind()
+def an_attribute_of_a_dictionary():
+    class Table(dict):
+        pass
+
+    cell = scaled(lambda self: getattr(self.table, "alpha", 1.0), table=Table(x=1))
+    return cell, lambda: setattr(cell.table, "alpha", 0.1)
+
+
+@kind()
+def a_mark_of_a_method():
+    class Cell(GatedCell):
+        num_gates = 1
+
+        def marked(self):
+            pass
+
+        def pointwise(self, gi, gh, state):
+            return ((gi + gh).tanh() * getattr(self.marked, "alpha", 1.0),)
+
+    return Cell(3, 4).double(), lambda: setattr(Cell.marked, "alpha", 0.1)
+
+
+@kind()
+def a_name_that_a_protocol_asks_for():
+    @runtime_checkable
+    class Scaling(Protocol):
+        beta: float
+
+    cell = scaled(lambda self: 0.1 if isinstance(self.helper, Scaling) else 1.0, helper=Options(1.0))
+    return cell, lambda: setattr(cell.helper, "beta", 2.0)
+
+
+@kind()
 def a_bias_that_is_pruned():
     """It is no parameter then, and its gradient is that of the parameter that it is computed from."""
     cell = scaled(lambda self: 1.0)
@@ -252,6 +333,44 @@ def test_names_that_the_step_does_not_have_change_nothing():
     layer(torch.ones(2, 3, 3, dtype=torch.float64))
     del globals()["a_name_of_a_notebook"]
     assert {len(watch.captures) for watch in _watches[cell].values()} == {before}
+
+
+class Later(abc.ABC):  # noqa: B024
+    pass
+
+
+@pytest.mark.parametrize("what", ["an attribute", "a parameter", "a hook", "an unrelated class"])
+def test_what_the_step_does_not_ask_for_may_change_at_each_call(what):
+    """An optimizer's or a probe's doings: no step is captured again, and none goes to the loop for it."""
+
+    def asking(self):
+        return 0.0 if isinstance(self.helper, Later) else 1.0
+
+    def plain(self):
+        return self.inner(self.factor) * self.helper.alpha
+
+    cell = scaled(asking if what == "an unrelated class" else plain, helper=Options(1.0))
+    cell.factor, cell.inner = nn.Parameter(torch.ones(5, dtype=torch.float64)), nn.Tanh()
+    layer, x = Recurrent(cell), torch.ones(2, 3, 3, dtype=torch.float64)
+    counts, handle = [], None
+    for number in range(4):
+        if what == "an attribute":
+            setattr(cell.helper, f"a{number}", 1.0)
+        elif what == "a parameter":
+            cell.factor = nn.Parameter(torch.ones(5, dtype=torch.float64))
+        elif what == "a hook":
+            if handle is not None:
+                handle.remove()
+            handle = cell.inner.register_forward_hook(hook)
+        else:
+            type("Unrelated", (abc.ABC,), {}).register(type("Own", (), {}))
+        layer(x)
+        counts.append({len(watch.captures) for watch in _watches[cell].values()})
+    assert layer.last_run.engine == "scan" and counts[1] == counts[-1]
+
+
+def hook(module, inputs, output):
+    return output
 
 
 def test_names_of_globals_that_belong_to_no_module_change_nothing():
