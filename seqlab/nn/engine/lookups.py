@@ -82,7 +82,8 @@ def lookups_of(
         return Lookups(lambda arguments: (), (), (), (), None)
     words = frozenset(word for code in codes for word in (*code.co_names, *_texts(code.co_consts)))
     found: dict[str, Any] = {}
-    functions = _functions_of(scope.get("cell"), codes)
+    methods = _methods_of(scope.get("cell"))
+    functions = [function for _, function in methods if function.__code__ in codes]
     seen: set[int] = set()
     abstract: list[abc.ABCMeta] = []
     for source in sorted(set(sources)):
@@ -110,9 +111,9 @@ def lookups_of(
     fixed: list[tuple[Any, Reader]] = [
         (module, reader) for _, module in modules if (reader := _reader_of(module, words, is_whole)) is not None
     ]
-    fixed += [(each, _marks_of) for each in _methods_of(scope.get("cell"), words)]
+    fixed += [(function, _marks_of) for name, function in methods if name in words]
     shadowed = words & vars(builtins).keys()  # a global of such a name takes the place of a builtin
-    scopes = {id(each.__globals__): each.__globals__ for each in functions if not _is_fixed(each.__module__)}
+    scopes = {id(function.__globals__): function.__globals__ for function in functions}
     fixed += [(each, lambda scope: scope.keys() & shadowed) for each in scopes.values()]
     return Lookups(
         read,
@@ -135,21 +136,12 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
             yield from _texts(value)
 
 
-def _functions_of(cell: Any, codes: Sequence[types.CodeType]) -> list[types.FunctionType]:
-    """The functions of the classes of a cell and its modules that were run."""
+def _methods_of(cell: Any) -> list[tuple[str, types.FunctionType]]:
+    """The user's functions in the classes of a cell and its modules, by name."""
     modules = cell.modules() if isinstance(cell, nn.Module) else ()
-    kinds = {base for module in modules for base in type(module).__mro__}
-    parts = (getattr(value, "__func__", value) for kind in kinds for value in vars(kind).values())
-    return [part for part in parts if isinstance(part, types.FunctionType) and part.__code__ in codes]
-
-
-def _methods_of(cell: Any, words: frozenset[str]) -> list[types.FunctionType]:
-    """The user's methods that code names, whether it runs them or not."""
-    modules = cell.modules() if isinstance(cell, nn.Module) else ()
-    kinds = {base for module in modules for base in type(module).__mro__}
-    own = [kind for kind in kinds if not _is_fixed(kind.__module__)]
-    named = [value for kind in own for name, value in vars(kind).items() if name in words]
-    return [each for each in named if isinstance(each, types.FunctionType)]
+    kinds = {base for module in modules for base in type(module).__mro__ if not _is_fixed(base.__module__)}
+    parts = [(name, getattr(value, "__func__", value)) for kind in kinds for name, value in vars(kind).items()]
+    return [(name, part) for name, part in parts if isinstance(part, types.FunctionType)]
 
 
 def _marks_of(function: Any) -> tuple[str, ...]:

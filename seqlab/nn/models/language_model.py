@@ -18,7 +18,7 @@ class NextTokenModel(nn.Module):
     numbers, ``state`` is what the model knows of the text before them: a tuple of tensors of B rows, nested or not,
     None at the beginning of a text. Text read in pieces, the state handed on, gives what text read at once does; beyond
     a row's length nothing is read. ``features`` and ``logits`` are the two halves, for those who need the logits of
-    some steps only.
+    some steps only. A model whose ``features`` take ``is_first``, where segments of rows begin, takes it as well.
 
     A language model of another kind derives from it and defines ``initial_state``, ``features`` and ``logits``: the
     task, ``generate``, ``beam_search`` and the commands ask for no more.
@@ -62,9 +62,13 @@ class NextTokenModel(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define logits")
 
     def forward(
-        self, inputs: Tensor, state: tuple[NestedState, ...] | None = None, lengths: Tensor | None = None
+        self,
+        inputs: Tensor,
+        state: tuple[NestedState, ...] | None = None,
+        lengths: Tensor | None = None,
+        **segments: Tensor | None,
     ) -> tuple[Tensor, tuple[NestedState, ...]]:
-        features, new = self.features(inputs, state, lengths)
+        features, new = self.features(inputs, state, lengths, **segments)
         return self.logits(features), new
 
 
@@ -129,17 +133,6 @@ class LanguageModel(NextTokenModel):
             read, state, lengths, **self.input.segments(is_first)
         )
         return output
-
-    def forward(
-        self,
-        inputs: Tensor,
-        state: tuple[NestedState, ...] | None = None,
-        lengths: Tensor | None = None,
-        *,
-        is_first: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[NestedState, ...]]:
-        features, new = self.features(inputs, state, lengths, is_first=is_first)
-        return self.logits(features), new
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores for the next token, ``(..., encoder.output_size) -> (..., vocab_size)``."""

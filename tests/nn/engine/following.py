@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seqlab.nn import Recurrent
-from tests.nn.agreement import RAGGED, assert_layer_agrees
+from tests.nn.agreement import RAGGED, assert_layer_agrees, small_cell
 
 
 class Options:
@@ -51,6 +51,11 @@ class Flag(enum.IntEnum):
 
 
 Pair = collections.namedtuple("Pair", ("alpha", "beta"))
+
+
+def scaled(scale, **attributes):
+    """A cell whose step is multiplied by ``scale(cell)``."""
+    return small_cell(lambda self, gi, gh, state: ((gi + gh).tanh() * scale(self),), **attributes)
 
 
 def either(flag, z):
