@@ -269,12 +269,16 @@ def test_a_file_on_both_sides_or_in_two_splits_is_refused(folder):
         from_options(ParallelFiles, **{**files, "test": {**files["test"], "target": files["train"]["target"]}})
 
 
-def test_equal_pairs_in_two_splits_are_told_and_can_be_kept_together(folder):
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_equal_pairs_in_two_splits_are_told_and_can_be_kept_together(folder, lowercase):
+    """Equal as they are read, in lower case if that is asked for."""
     for ending, word in (("de", "Satz"), ("en", "sentence")):
-        (folder / f"e.{ending}").write_text("".join(f"{word} {i % 30}\n" for i in range(120)))
-    plain = parallel_data(sides(folder, "e.*"), split=[0.6, 0.2, 0.2], unit="word")
+        words = (word.upper() if lowercase and i >= 60 else word for i in range(120))
+        (folder / f"e.{ending}").write_text("".join(f"{each} {i % 30}\n" for i, each in enumerate(words)))
+    options = {"split": [0.6, 0.2, 0.2], "unit": "word", "lowercase": lowercase}
+    plain = parallel_data(sides(folder, "e.*"), **options)
     assert any("stand in train too" in note for one in plain.summaries() for note in one.notes)
-    unique = parallel_data(sides(folder, "e.*"), split=[0.6, 0.2, 0.2], unit="word", split_unique=True)
+    unique = parallel_data(sides(folder, "e.*"), **options, split_unique=True)
     assert not any("too" in note for one in unique.summaries() for note in one.notes)
     with pytest.raises(InputError, match=r"data\.split_unique=true is for rows that are cut"):
         parallel_data(**thrice(sides(folder, "e.*")), split_unique=True)

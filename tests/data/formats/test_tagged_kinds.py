@@ -98,10 +98,12 @@ def test_sentences_of_conll_2012_differ_in_their_columns(tmp_path):
         read(tmp_path, content, word_column=3)
 
 
-def test_sentences_of_the_same_words_stay_together_on_request(tmp_path):
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_sentences_of_the_same_words_stay_together_on_request(tmp_path, lowercase):
+    """The same as they are read, in lower case if that is asked for."""
     file = tmp_path / "a.conll"
-    file.write_text("".join(f"w{i % 10} A\nx B\n\n" for i in range(40)))
-    shares = {"split": [0.6, 0.2, 0.2]}
+    file.write_text("".join(f"{'W' if lowercase and i >= 20 else 'w'}{i % 10} A\nx B\n\n" for i in range(40)))
+    shares = {"split": [0.6, 0.2, 0.2], "lowercase": lowercase}
     assert any("in train too" in note for one in tagged_data(file, **shares).summaries() for note in one.notes)
     together = tagged_data(file, split_unique=True, **shares).summaries()
     assert not any("in train too" in note for one in together for note in one.notes)

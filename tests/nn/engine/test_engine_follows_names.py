@@ -7,6 +7,8 @@ import types
 from typing import Protocol, runtime_checkable
 
 import pytest
+import torch
+from torch import nn
 from torch.nn.utils import prune
 
 from seqlab.nn import GatedCell
@@ -16,6 +18,10 @@ pytestmark = pytest.mark.usefixtures("compiled_quickly")  # each step is compile
 
 KINDS = Kinds()
 kind = KINDS.kind
+
+
+class Table(dict):
+    pass
 
 
 def beta_or_one(self):
@@ -254,11 +260,50 @@ def the_order_of_a_set():
 
 @kind()
 def an_attribute_of_a_dictionary():
-    class Table(dict):
-        pass
-
     cell = scaled(lambda self: getattr(self.table, "alpha", 1.0), table=Table(x=1))
     return cell, lambda: setattr(cell.table, "alpha", 0.1)
+
+
+@kind()
+def an_attribute_of_an_empty_dictionary():
+    cell = scaled(lambda self: getattr(self.table, "alpha", 1.0), table=Table())
+    return cell, lambda: setattr(cell.table, "alpha", 0.1)
+
+
+@kind()
+def a_parameter_that_the_cell_lacked():
+    def scale(self):
+        try:
+            return self.factor
+        except AttributeError:
+            return 1.0
+
+    return scaled(scale), {"factor": nn.Parameter(torch.full((5,), 0.1, dtype=torch.float64))}
+
+
+@kind()
+def a_parameter_that_a_module_of_the_cell_lacked():
+    def scale(self):
+        try:
+            return self.inner.factor
+        except AttributeError:
+            return 1.0
+
+    cell = scaled(scale, inner=nn.Tanh())
+    return cell, lambda: setattr(cell.inner, "factor", nn.Parameter(torch.full((5,), 0.1, dtype=torch.float64)))
+
+
+@kind()
+def one_of_several_names_of_a_program():
+    program = types.ModuleType("__main__")
+
+    def scale(self):
+        total = 1.0
+        for name in ("alpha", "beta"):
+            total = total * getattr(program, name, 1.0)
+        return total
+
+    return scaled(scale), lambda: setattr(program, "beta", 0.1)
 
 
 @kind()

@@ -35,7 +35,9 @@ class Later(abc.ABC):  # noqa: B024
     pass
 
 
-@pytest.mark.parametrize("what", ["an attribute", "a parameter", "a hook", "an unrelated class"])
+@pytest.mark.parametrize(
+    "what", ["an attribute", "a parameter", "a parameter that is asked", "a hook", "an unrelated class"]
+)
 def test_what_the_step_does_not_ask_for_may_change_at_each_call(what):
     """An optimizer's or a probe's doings: no step is captured again, and none goes to the loop for it."""
 
@@ -45,14 +47,18 @@ def test_what_the_step_does_not_ask_for_may_change_at_each_call(what):
     def plain(self):
         return self.inner(self.factor) * self.helper.alpha
 
-    cell = scaled(asking if what == "an unrelated class" else plain, helper=Options(1.0))
+    def asked(self):
+        return self.factor * getattr(self.factor, "alpha", 1.0)
+
+    steps = {"an unrelated class": asking, "a parameter that is asked": asked}
+    cell = scaled(steps.get(what, plain), helper=Options(1.0))
     cell.factor, cell.inner = nn.Parameter(torch.ones(5, dtype=torch.float64)), nn.Tanh()
     layer, x = Recurrent(cell), torch.ones(2, 3, 3, dtype=torch.float64)
     counts, handle = [], None
     for number in range(4):
         if what == "an attribute":
             setattr(cell.helper, f"a{number}", 1.0)
-        elif what == "a parameter":
+        elif what.startswith("a parameter"):
             cell.factor = nn.Parameter(torch.ones(5, dtype=torch.float64))
         elif what == "a hook":
             if handle is not None:
