@@ -26,7 +26,6 @@ _FIXED = frozenset(("torch", "numpy", "seqlab"))
 """Packages whose modules and functions are taken to keep their names."""
 _OWN = ("L['rows']", "G['__builtins_dict__")  # the method's own tensors, and Python's builtins
 _COMPUTED = frozenset(("getattr", "hasattr", "vars", "dir", "__dict__"))  # ask for names that need not stand in code
-_OF_MODULE = ("_parameters", "_buffers", "_modules")
 
 
 @dataclass(frozen=True)
@@ -175,19 +174,18 @@ def _reader_of(holder: Any, words: frozenset[str], is_whole: bool) -> Reader | N
 
 
 def _attributes(words: frozenset[str], is_whole: bool) -> Reader:
-    """What reads the names of the attributes of an object, those of ``words`` alone or all, without Dynamo's marks."""
+    """What reads the names of the attributes of an object, those of ``words`` alone or all, without Dynamo's marks.
 
-    def whole(holder: Any) -> Any:
-        found: Mapping[str, Any] = getattr(holder, "__dict__", {})
-        parts = [tuple(found[name]) for name in _OF_MODULE if name in found]
-        return (*(name for name in found if not name.startswith("_dynamo")), *parts)
+    A module's tables of parameters, buffers and modules are dictionaries that Dynamo guards, and so are watched.
+    """
+    if is_whole:
+        return lambda holder: tuple(name for name in _of(holder) if not name.startswith("_dynamo"))
+    return lambda holder: _of(holder).keys() & words
 
-    def chosen(holder: Any) -> Any:
-        found: Mapping[str, Any] = getattr(holder, "__dict__", {})
-        own = found.keys() & words
-        return own if "_parameters" not in found else (own, *(found[name].keys() & words for name in _OF_MODULE))
 
-    return whole if is_whole else chosen
+def _of(holder: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = getattr(holder, "__dict__", {})
+    return found
 
 
 def _classes_of(function: types.FunctionType) -> list[type]:
