@@ -32,7 +32,8 @@ def test_padding_changes_nothing_and_pieces_give_what_the_whole_gives(encoder):
     x[1, 2:] = 1e9
     assert torch.equal(encoder(x, lengths=lengths)[0], whole)
     first, state = encoder(x[:1, :4])
-    assert torch.equal(torch.cat([first, encoder(x[:1, 4:], state)[0]], 1), whole[:1])
+    pieces = torch.cat([first, encoder(x[:1, 4:], state)[0]], 1)
+    torch.testing.assert_close(pieces, whole[:1])  # a matrix of fewer rows may be rounded otherwise
 
 
 def test_dropout_is_between_layers_and_for_training_alone(encoder):
