@@ -25,7 +25,7 @@ with quick_imports():
 
     from seqlab.config.compose import compose_config
     from seqlab.nn.engine.scan import build
-    from seqlab.run import loaded, torch_settings, training
+    from seqlab.run import installed, loaded, torch_settings, training
     from seqlab.run.claim import Claim
     from seqlab.run.folder import RunFolder, start_run
     from tests.quick import be_quick
@@ -34,8 +34,8 @@ torch.set_num_threads(1)
 be_quick()
 
 # The tests' own modules are no user's: each run would copy all three hundred of them into its folder.
-_installed = loaded._installed_folders()
-loaded._installed_folders = lambda: (*_installed, f"{Path(__file__).parent}{os.sep}")
+_folders = installed._installed_folders()
+installed._installed_folders = lambda: (*_folders, f"{Path(__file__).parent}{os.sep}")
 
 LONG_FILES = frozenset((Path(__file__).parent / "long_files.txt").read_text().split())
 """Files of tests that take over one and a half seconds: `make test-fast` leaves them out, as it does slow tests."""

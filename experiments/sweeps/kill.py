@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from shared import MEASURED, Checks, completed, differences, records, run, start, table
 
-from seqlab.run.load import load_checkpoint
+from seqlab.run.checkpoints import load_checkpoint
 from seqlab.run.record import RECORD_NAME
 
 PHASES = '''\

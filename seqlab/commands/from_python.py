@@ -30,7 +30,8 @@ from seqlab.config.trust import allow, check_targets, own_targets, targets
 from seqlab.errors import InputError
 from seqlab.imports import add_user_folders, quick_imports
 from seqlab.run.folder import RunFolder
-from seqlab.run.loaded import check_imported, is_own
+from seqlab.run.installed import is_own
+from seqlab.run.loaded import check_imported
 from seqlab.run.parents import INIT_FROM, resolve_init_from
 from seqlab.run.start import Start
 from seqlab.run.supervisor import open_attempt

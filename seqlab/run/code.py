@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Final
 
+from seqlab.run.installed import is_own
 from seqlab.run.layout import CODE_COPIES
-from seqlab.run.loaded import LARGEST_CONTENT, LoadedFile, hash_of, is_own
+from seqlab.run.loaded import LARGEST_CONTENT, LoadedFile, hash_of
 from seqlab.run.modules import Module, find_module
 
 LARGEST_COPIES: Final = 16 << 20

@@ -1,8 +1,5 @@
 """The user's own modules that this process has loaded: their files, and the code that was executed.
 
-A file is the user's own if it is outside the standard library, the installed packages and seqlab itself. A package of
-the user's that is installed editable is outside of them.
-
 A hash is of a file's source, with comments; ``\\r\\n`` counts as ``\\n``, as in Python. For a module without source it
 is of the file. The hash must be that of the code that was executed, whatever happens to the file later. So it is
 computed during the import: after :func:`record_imports`, the user's own modules are compiled from the very bytes that
@@ -17,30 +14,26 @@ import functools
 import hashlib
 import importlib.util
 import os
-import site
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
 
-import seqlab
 from seqlab.errors import InputError
 from seqlab.imports import user_folders
+from seqlab.run.installed import absolute, is_library, is_own
 
 LARGEST_CONTENT: Final = 1 << 20
 """The most bytes of a file whose content is kept for a copy."""
 
 _STARTED: Final = time.time()
-_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _HEADER: Final = 16  # bytes before the code in a bytecode file: PEP 552
 
 
@@ -185,7 +178,7 @@ def loaded_files() -> list[LoadedFile]:
     """The user's own files that this process has loaded as modules, in the order of their names."""
     files: dict[str, LoadedFile] = {}
     modules = sys.modules.copy()
-    for key in sorted(key for key, module in modules.items() if not _is_library(key, module)):
+    for key in sorted(key for key, module in modules.items() if not is_library(key, module)):
         module = modules[key]
         origin = _name_and_file(key, module)
         if origin is None or not is_own(*origin):
@@ -239,72 +232,6 @@ def hash_of(path: str, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def is_own(module: str, path: str) -> bool:
-    """Whether a module's file is the user's own: outside the standard library, installed packages and seqlab."""
-    if module.partition(".")[0] == "seqlab":
-        return False
-    path = _absolute(path)
-    return not _is_installed(path) and path not in _listed_files(path)
-
-
-def _absolute(path: str) -> str:
-    """The absolute path of a file, remembered where it does not depend on the working folder."""
-    return _normalized(path) if os.path.isabs(path) else os.path.abspath(path)
-
-
-_normalized: Final = cache(os.path.abspath)
-
-
-def _is_library(key: str, module: object) -> bool:
-    """Whether a module is certainly not the user's own: a quick answer for most of the thousands that are loaded."""
-    if _libraries.get(key) is module:
-        return True
-    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-    if isinstance(file, str) and _is_library_file(file):
-        _libraries[key] = module
-        return True
-    return False
-
-
-_libraries: Final[dict[str, object]] = {}
-
-
-@cache
-def _is_library_file(path: str) -> bool:
-    return os.path.isabs(path) and _is_installed(_normalized(path))
-
-
-@cache
-def _is_installed(path: str) -> bool:
-    """Whether an absolute path lies in the standard library or an installed package."""
-    return any(folder in path for folder in _INSTALLED) or path.startswith(_installed_folders())
-
-
-@cache
-def _installed_folders() -> tuple[str, ...]:
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    paths += [*site.getsitepackages(), site.getusersitepackages(), os.path.dirname(os.path.abspath(seqlab.__file__))]
-    folders = {os.path.abspath(path) for path in paths if path}
-    return tuple(sorted(f"{path}{os.sep}" for folder in folders for path in (folder, os.path.realpath(folder))))
-
-
-def _listed_files(path: str) -> frozenset[str]:
-    """The files that ``pip install --target FOLDER`` installed into the folder of ``sys.path`` that contains a file."""
-    for entry in sys.path:
-        if entry and path.startswith(os.path.join(os.path.abspath(entry), "")):
-            return _files_of_distributions(os.path.abspath(entry))
-    return frozenset()
-
-
-@cache
-def _files_of_distributions(folder: str) -> frozenset[str]:
-    files: set[str] = set()
-    for listing in Path(folder).glob("*.dist-info/RECORD"):
-        names = (line.partition(",")[0].strip('"') for line in listing.read_text(errors="replace").splitlines())
-        files.update(os.path.normpath(os.path.join(folder, name)) for name in names)
-    return frozenset(files)
-
-
 def _name_and_file(key: str, module: object) -> tuple[str, str] | None:
     """A module's name and file; None if it has no file."""
     if not isinstance(module, ModuleType):
@@ -315,7 +242,7 @@ def _name_and_file(key: str, module: object) -> tuple[str, str] | None:
         return None
     if spec is None and key != "__main__" and not os.path.isabs(file):  # made by hand, like torch.ops
         return None
-    return (spec.name if spec is not None else key), _absolute(file)
+    return (spec.name if spec is not None else key), absolute(file)
 
 
 def _read_loaded(module: ModuleType, path: str) -> bytes | None:

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 
 from seqlab.config import build
 from seqlab.config.trainer import build_evaluator
-from seqlab.run import load
+from seqlab.run import checkpoints
 from seqlab.run.workers import LostProcessError
 from seqlab.tasks.devices import leave_group
 
@@ -66,7 +66,7 @@ def evaluate_splits(
         checkpoint: the checkpoint.
         callbacks: called during both evaluations.
     """
-    task.load_state_dict(load.load_checkpoint(checkpoint)["state_dict"])
+    task.load_state_dict(checkpoints.load_checkpoint(checkpoint)["state_dict"])
     evaluator = build_evaluator(config, callbacks)
     disable_lightning_signals(evaluator)
     values = [

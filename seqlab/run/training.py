@@ -24,7 +24,7 @@ from seqlab.config.trainer import build_trainer, check_devices
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
 from seqlab.nn.size import count_parameters
-from seqlab.run import content, load
+from seqlab.run import checkpoints, content, load
 from seqlab.run.claim import Claim
 from seqlab.run.inputs import take_stamps
 from seqlab.run.layout import checkpoint_folder
@@ -66,7 +66,7 @@ class _Session:
     model: torch.nn.Module
     task: pl.LightningModule
     trainer: pl.Trainer
-    resumption: load.Resumption
+    resumption: checkpoints.Resumption
     reporter: ReportProgress
 
 
@@ -119,7 +119,7 @@ def _train_and_test(
         if config.get(CONTINUES):
             _check_steps_beyond_parent(config, session.resumption)
         claim.note(num_parameters=count_parameters(session.model))  # again: an n-gram model has grown
-        best = load.best_checkpoint(claim.run_dir)
+        best = checkpoints.best_checkpoint(claim.run_dir)
         progress.send(EVALUATION)
         metrics = evaluate_splits(config, task, data, best, [*_test_callbacks(trainer), session.reporter])
 
@@ -197,14 +197,14 @@ def _read_data(claim: Claim, config: build.Config, is_resumed: bool) -> build.Da
     return data
 
 
-def _find_resumption(claim: Claim, config: build.Config, is_resumed: bool) -> load.Resumption:
+def _find_resumption(claim: Claim, config: build.Config, is_resumed: bool) -> checkpoints.Resumption:
     """The checkpoint that the run continues from.
 
     The first process checks first that the user's code is the same, and copies the checkpoints of a parent run; the
     other processes wait for the copy.
     """
     if not is_resumed:
-        return load.Resumption()
+        return checkpoints.Resumption()
     if is_first_process():
         check_same_code(claim)
     if config.get(CONTINUES):
@@ -212,7 +212,7 @@ def _find_resumption(claim: Claim, config: build.Config, is_resumed: bool) -> lo
             copy_checkpoints(config, claim.run_dir)
         else:
             wait_for_file(checkpoint_folder(claim.run_dir) / "last.ckpt")
-    resumption = load.find_resumption(claim.run_dir)
+    resumption = checkpoints.find_resumption(claim.run_dir)
     if resumption.warning:
         log.warning("%s", resumption.warning)
     return resumption
@@ -264,7 +264,7 @@ def _complete(
     log.info("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
 
-def _check_steps_beyond_parent(config: build.Config, resumption: load.Resumption) -> None:
+def _check_steps_beyond_parent(config: build.Config, resumption: checkpoints.Resumption) -> None:
     """Checks that a run which continues another one has trained beyond the end of that one.
 
     Raises:

@@ -15,7 +15,7 @@ from seqlab.callbacks.metrics import DivergedError
 from seqlab.callbacks.pause import PauseAtRung
 from seqlab.devices import is_first_process
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints
 from seqlab.run.claim import Claim
 from seqlab.run.crash import write_stack_on_crash
 from seqlab.run.fields import last_lines
@@ -201,7 +201,7 @@ def _note_pause(claim: Claim, paused: Paused) -> int:
 
 def _note_interruption(claim: Claim, reason: str) -> int:
     """Notes an interruption, and says from which step the run can continue; returns the exit code."""
-    step = load.last_step(claim.run_dir)
+    step = checkpoints.last_step(claim.run_dir)
     place = f"from step {step}" if step else "from the beginning, since there is no checkpoint yet"
     print(f"seqlab: {reason}; it continues {place}; continue with: seqlab resume {claim.run_dir}", file=sys.stderr)
     with contextlib.suppress(OSError):  # a full disk: the exit code tells the supervisor

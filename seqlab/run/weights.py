@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 from seqlab.data import Spec
 from seqlab.data.vocabulary.base import Vocabulary
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.run.code import short_path
 from seqlab.run.cuts import files_of_training, other_cut
 from seqlab.run.folder import RunFolder
@@ -47,7 +47,7 @@ def load_initial_weights(
     if checkpoint_hash(checkpoint) != parent["checkpoint"]:
         raise InputError(f"{INIT_FROM}: {checkpoint} has changed since the run began; begin a new run")
     run = load.load_run(run_dir)
-    theirs, ours = load.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
+    theirs, ours = checkpoints.load_checkpoint(checkpoint)["state_dict"], task.state_dict()
     own = _data_buffers(task).intersection(ours)
     weights = ours.keys() - own
     fitting = {name: value for name, value in theirs.items() if name in weights and ours[name].shape == value.shape}

@@ -9,7 +9,7 @@ import torch
 
 from seqlab.callbacks import AtomicCheckpointIO, RunCheckpoint
 from seqlab.errors import InputError
-from seqlab.run.load import load_checkpoint
+from seqlab.run.checkpoints import load_checkpoint
 
 
 def saved(path: Path, state: object) -> Path:

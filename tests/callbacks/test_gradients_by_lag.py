@@ -11,7 +11,8 @@ from seqlab.config import build
 from seqlab.errors import InputError
 from seqlab.inside import draw_norms_by_lag
 from seqlab.nn import norms_by_lag
-from seqlab.run.load import load_checkpoint, load_run
+from seqlab.run.checkpoints import load_checkpoint
+from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from tests.conftest import config_of, run_here, small
 

@@ -16,7 +16,7 @@ from seqlab.commands.evaluate import evaluate
 from seqlab.commands.generate import complete
 from seqlab.errors import InputError
 from seqlab.nn import NextTokenModel
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.run.load import load_run
 from seqlab.run.loaded import hash_of, record_imports
 from seqlab.tasks import LanguageModelTask
@@ -68,7 +68,7 @@ def test_numbers_out_of_range_are_named_as_in_the_shell(folder, ask, message):
 
 def test_a_run_is_read_once(folder, monkeypatch):
     read = []
-    original = load.load_checkpoint
+    original = checkpoints.load_checkpoint
     monkeypatch.setattr(load, "load_checkpoint", lambda path: read.append(path) or original(path))
     run = seqlab.load(folder / "a")
     assert not read
@@ -191,7 +191,7 @@ def test_weights_of_double_precision_are_not_rounded(tmp_path):
     run_here(tmp_path / "run", *HELLO, "trainer.max_epochs=2", "trainer.precision=64-true")
     run = seqlab.load(tmp_path / "run")
     assert run.evaluate() == run.metrics
-    weights = load.load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    weights = checkpoints.load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
     assert all(torch.equal(weights[f"model.{name}"], value) for name, value in run.model.state_dict().items())
     assert {value.dtype for value in run.model.parameters()} == {torch.float64}
     assert len(run.generate("h", 4, greedy=True)[0]) == 5

@@ -22,8 +22,8 @@ from seqlab.config.hash import (
     differing_values,
     flatten,
 )
+from seqlab.run.checkpoints import load_checkpoint
 from seqlab.run.folder import start_run
-from seqlab.run.load import load_checkpoint
 from seqlab.run.record import read_record
 from tests.conftest import run_here
 from tests.numbers_language import of_numbers, write_numbers

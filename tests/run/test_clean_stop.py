@@ -9,8 +9,8 @@ import torch
 from seqlab.callbacks import ShowExamples
 from seqlab.commands.resume import resume
 from seqlab.run import training
+from seqlab.run.checkpoints import find_resumption
 from seqlab.run.folder import RunFolder
-from seqlab.run.load import find_resumption
 from seqlab.run.record import RecordFile, read_record
 from seqlab.run.signals import STOPPING, SignalForwarding, Stopped, StopRequest, forward_signals, stop_requests
 from seqlab.tasks import LanguageModelTask

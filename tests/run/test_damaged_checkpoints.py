@@ -7,7 +7,8 @@ import torch
 
 from seqlab.errors import InputError
 from seqlab.files import DamagedFileError, check_seal, copy_file, replacing, replacing_sealed
-from seqlab.run.load import find_resumption, last_step, load_checkpoint, load_run
+from seqlab.run.checkpoints import find_resumption, last_step, load_checkpoint
+from seqlab.run.load import load_run
 from tests.run import test_exact_resume as exact_resume
 from tests.run.test_exact_resume import StoppedError, assert_the_same_end, carry_out, overrides_of, stop_at
 

@@ -15,8 +15,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seqlab.run import training
+from seqlab.run.checkpoints import find_resumption, load_checkpoint
 from seqlab.run.folder import RunFolder, start_run
-from seqlab.run.load import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
 from seqlab.run.signals import StopRequest
 from seqlab.tasks import LanguageModelTask

@@ -10,7 +10,7 @@ from seqlab.data import Spec
 from seqlab.data.vocabulary.base import TokenizerSettings
 from seqlab.data.vocabulary.words import WordVocabulary
 from seqlab.errors import InputError
-from seqlab.run import content
+from seqlab.run import checkpoints, content
 from seqlab.run import load as saved
 from tests.conftest import config_of
 
@@ -37,7 +37,8 @@ def folder(tmp_path):
 
 
 def load(folder, monkeypatch, status="running"):
-    monkeypatch.setattr(saved, "read_record", lambda _: {"config": config_of(), "status": status})
+    for module in (saved, checkpoints):
+        monkeypatch.setattr(module, "read_record", lambda _: {"config": config_of(), "status": status})
     return saved.load_run(folder)
 
 
@@ -66,7 +67,7 @@ def test_the_hash_of_the_data_changes_with_each_vocabulary_and_the_facts(tmp_pat
 def test_the_best_weights_are_never_silently_the_last_ones(folder, monkeypatch):
     best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     torch.save({"run": {"best_position": 3}}, last)
-    assert saved.best_checkpoint(folder) == best
+    assert checkpoints.best_checkpoint(folder) == best
     best.unlink()
     with pytest.raises(InputError, match=r"best\.ckpt is gone, and last\.ckpt has other weights"):
         load(folder, monkeypatch)

@@ -12,8 +12,9 @@ from seqlab.data import ClassificationSpec, MusicSpec, RegressionSpec, TaggingSp
 from seqlab.errors import InputError
 from seqlab.nn import CRF, bio_constraints
 from seqlab.run import training, weights
+from seqlab.run.checkpoints import load_checkpoint
 from seqlab.run.folder import RunFolder, start_run
-from seqlab.run.load import load_checkpoint, load_run
+from seqlab.run.load import load_run
 from seqlab.run.parents import CONTINUES, INIT_FROM, continued_config, continued_folder, resolve_init_from
 from tests.conftest import config_of, run_here, small
 

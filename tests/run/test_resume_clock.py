@@ -8,7 +8,7 @@ import pytest
 
 from seqlab.callbacks import RunCheckpoint
 from seqlab.errors import InputError
-from seqlab.run.load import load_checkpoint
+from seqlab.run.checkpoints import load_checkpoint
 from seqlab.run.record import read_record
 from tests.conftest import made_up_lines
 from tests.run import test_exact_resume as exact_resume

@@ -11,7 +11,7 @@ import torch
 from seqlab.config import build, metrics
 from seqlab.config.hash import config_hash
 from seqlab.data.vocabulary.base import load_vocabulary
-from seqlab.run import load, loops, training_process, workers
+from seqlab.run import checkpoints, load, loops, training_process, workers
 from seqlab.run.folder import start_run
 from seqlab.run.ownership import LostClaimError
 from seqlab.run.record import RECORD_NAME, read_record
@@ -30,7 +30,7 @@ METRICS = {f"{split}/{name}" for split in ("val", "test") for name in MEASURED}
 
 
 def weights(run_dir: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return load.load_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt")["state_dict"]
+    return checkpoints.load_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt")["state_dict"]
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -53,7 +53,7 @@ def test_a_run_puts_no_checkpoint_into_a_folder_that_is_anothers_by_now(tmp_path
     monkeypatch.setattr(LanguageModelTask, "training_step", lose)
     with pytest.raises(LostClaimError, match=r"run/events\.jsonl was removed or replaced"):
         run_here(run_dir, *small(text_file, "logger=none", "callbacks.checkpoint.every_n_steps=2"))
-    assert load.load_checkpoint(tmp_path / "before" / "checkpoints" / "last.ckpt")["global_step"] == 2
+    assert checkpoints.load_checkpoint(tmp_path / "before" / "checkpoints" / "last.ckpt")["global_step"] == 2
     if left == "moved":
         assert not run_dir.exists()
     else:
@@ -145,7 +145,9 @@ def test_the_metrics_are_those_of_the_best_checkpoint_and_not_of_the_last(tmp_pa
         found[name] = loops.evaluate_splits(config, task, data, tmp_path / "checkpoints" / f"{name}.ckpt")
     assert record["metrics"] == found["best"]
     assert found["last"]["test/loss"] > found["best"]["test/loss"] + 0.1
-    steps = {name: load.load_checkpoint(tmp_path / "checkpoints" / f"{name}.ckpt")["global_step"] for name in found}
+    steps = {
+        name: checkpoints.load_checkpoint(tmp_path / "checkpoints" / f"{name}.ckpt")["global_step"] for name in found
+    }
     assert 0 < steps["best"] < steps["last"] and steps["best"] % 20 == 0
 
 
@@ -154,7 +156,7 @@ def test_the_best_checkpoint_can_be_the_one_with_the_highest_metric(tmp_path, te
     run_here(tmp_path / "min", *overrides)
     monkeypatch.setitem(metrics.DIRECTIONS, "loss", "max")
     run_here(tmp_path / "max", *overrides)
-    best = {mode: load.load_checkpoint(tmp_path / mode / "checkpoints" / "best.ckpt") for mode in ("min", "max")}
+    best = {mode: checkpoints.load_checkpoint(tmp_path / mode / "checkpoints" / "best.ckpt") for mode in ("min", "max")}
     assert best["min"]["global_step"] == 60 and best["max"]["global_step"] == 20  # the loss falls all the way
 
 
@@ -163,7 +165,9 @@ def test_sampling_leaves_training_bit_for_bit_as_it_was(tmp_path, text_file):
     run_here(tmp_path / "on", *overrides)
     run_here(tmp_path / "off", *overrides, "callbacks.examples=null")
     assert same(weights(tmp_path / "on"), weights(tmp_path / "off"))
-    kept = [load.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["seqlab"] for name in ("on", "off")]
+    kept = [
+        checkpoints.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["seqlab"] for name in ("on", "off")
+    ]
     assert torch.equal(*(part["rng"][0]["torch"] for part in kept))
 
 
@@ -173,14 +177,14 @@ def test_bf16_mixed_trains_and_carries_its_state_in_float32(tmp_path, text_file)
     mixed = run_here(tmp_path / "bf16", *overrides, "trainer.precision=bf16-mixed").fields["metrics"]
     assert mixed["val/loss"] != plain["val/loss"]
     assert mixed["val/loss"] == pytest.approx(plain["val/loss"], abs=0.02)
-    carried = load.load_checkpoint(tmp_path / "bf16" / "checkpoints" / "last.ckpt")["seqlab"]["carried"]
+    carried = checkpoints.load_checkpoint(tmp_path / "bf16" / "checkpoints" / "last.ckpt")["seqlab"]["carried"]
     assert all(part.dtype == torch.float32 and part.abs().sum() > 0 for layer in carried for part in layer)
 
 
 def test_accumulated_gradients_make_one_step_of_two_windows(tmp_path, text_file):
     overrides = small(text_file, "optimizer=sgd", "optimizer.lr=0.5", "trainer.max_steps=1", "logger=none")
     config = run_here(tmp_path, *overrides, "trainer.accumulate_grad_batches=2").fields["config"]
-    assert load.load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 1
+    assert checkpoints.load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 1
 
     data = build.build_data(config)
     torch.manual_seed(config["seed"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqlab.run.load import find_resumption, load_checkpoint
+from seqlab.run.checkpoints import find_resumption, load_checkpoint
 from seqlab.run.record import read_record
 from tests.command import seqlab, seqlab_started, wait_for
 from tests.conftest import run_here, small

@@ -14,7 +14,7 @@ from seqlab.commands.predict import predict
 from seqlab.config import build
 from seqlab.data import IGNORE_INDEX, AnswerBatch, World
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import AnswerTask
@@ -219,7 +219,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, undistu
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, undisturbed):
     carry_out(tmp_path, [*SMALL, *STOCHASTIC, "callbacks.examples=null", "callbacks.attention=null"])
     runs = (undisturbed, tmp_path)
-    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in runs)
+    one, other = (checkpoints.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in runs)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

@@ -16,7 +16,7 @@ from seqlab.commands.evaluate import evaluate
 from seqlab.config import build
 from seqlab.data import ClassificationSpec, TinySentiment
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.run.record import read_record
 from seqlab.tasks import ClassificationTask
 from seqlab.tasks.metrics import ClassMetrics
@@ -115,7 +115,7 @@ def test_evaluation_is_over_every_text_and_the_record_keeps_the_best_by_accuracy
         metrics = record.fields["metrics"]
         assert metrics[f"{name}/loss"] == pytest.approx(float(F.cross_entropy(logits.double(), targets)), abs=1e-6)
         assert metrics[f"{name}/accuracy"] == pytest.approx(float((logits.argmax(1) == targets).double().mean()))
-    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
+    best = checkpoints.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
     assert best == pytest.approx(record.fields["metrics"]["val/accuracy"])
 
 
@@ -216,7 +216,9 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 def test_answers_shown_leave_training_bit_for_bit_as_it_was(tmp_path, alone, table):
     off = ("callbacks.examples=null", "callbacks.confusion=null")
     carry_out(tmp_path, of_table(table, *STOCHASTIC, *off))
-    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
+    one, other = (
+        checkpoints.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path)
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

@@ -9,7 +9,7 @@ from seqlab.cli import main
 from seqlab.config import build
 from seqlab.data import IGNORE_INDEX
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints
 from seqlab.run.record import read_record
 from seqlab.tasks import LabellingTask
 from seqlab.tasks.labelling import LabelMetrics
@@ -104,7 +104,7 @@ def test_a_gru_learns_parity_stops_once_it_is_solved_and_is_right_at_longer_sequ
     metrics = record["metrics"]
     assert metrics["val/loss"] < 0.001 and metrics["test/sequence_accuracy_16"] == 1.0
     assert metrics["test/accuracy_64"] > 0.99 and metrics["test/last_accuracy_64"] > 0.95  # chance is 1/2
-    checkpoint = load.load_checkpoint(parity / "checkpoints" / "last.ckpt")
+    checkpoint = checkpoints.load_checkpoint(parity / "checkpoints" / "last.ckpt")
     assert checkpoint["global_step"] < 1000
     assert main(["evaluate", str(parity)]) == 0
     assert f"{metrics['test/loss']:.6g}" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import torch
 from seqlab.cli import main
 from seqlab.config import build
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.tasks import PronunciationTask
 from seqlab.tasks.scores import pronunciation_scores
 from tests.conftest import config_of, run_here
@@ -70,7 +70,7 @@ def test_a_run_logs_the_rates_of_each_validation_and_of_the_test_by_beams(run_di
     expected = pronunciation_scores(written, [word.pronunciations for word in words])
     assert {name: metrics[f"test/{name}"] for name in expected} == pytest.approx(expected)
     assert expected["wer"] < 0.6, "most letters have one sound: without learning hardly any word is right"
-    best = load.load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["run"]["best_score"]
+    best = checkpoints.load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["run"]["best_score"]
     assert best == pytest.approx(metrics["val/wer"])
 
 

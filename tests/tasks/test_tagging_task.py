@@ -13,7 +13,7 @@ from seqlab.config import build
 from seqlab.data import Grammar
 from seqlab.data.core.batch import SPLITS
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.run.record import read_record
 from seqlab.tasks import TaggingTask
 from seqlab.tasks.tag_metrics import EntityMetrics
@@ -131,7 +131,7 @@ def test_evaluation_is_over_every_word_whatever_the_batches(tmp_path, files, dec
         assert metrics[f"{name}/loss"] == pytest.approx(nll / words, abs=1e-5)
         assert metrics[f"{name}/accuracy"] == pytest.approx(right / words)
         assert metrics[f"{name}/entity_f1"] == pytest.approx(float(entities.compute()["entity_f1"]))
-    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
+    best = checkpoints.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
     assert best == pytest.approx(metrics["val/entity_f1"])
 
 
@@ -263,7 +263,9 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 def test_answers_shown_leave_training_bit_for_bit_as_it_was(tmp_path, alone, files):
     off = ("callbacks.examples=null", "callbacks.confusion=null")
     carry_out(tmp_path, of_files(files, *STOCHASTIC, *off))
-    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
+    one, other = (
+        checkpoints.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path)
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from seqlab.callbacks import attention
 from seqlab.callbacks.attention import draw_alignment
 from seqlab.config import build
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.tasks import PronunciationTask, TranslationTask
 from seqlab.tasks.translation import translate
 from tests.conftest import config_of, run_here
@@ -128,5 +128,7 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_left_alone(tmp_path, alone, 
 def test_what_is_shown_leaves_training_bit_for_bit_as_it_was(tmp_path, alone, numbers):
     off = ("callbacks.examples=null", "callbacks.attention=null", "task.bleu_every_n_validations=null")
     carry_out(tmp_path, of_numbers(numbers, *STOCHASTIC, *off))
-    one, other = (load.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path))
+    one, other = (
+        checkpoints.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (alone, tmp_path)
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -18,7 +18,7 @@ from seqlab.config import build
 from seqlab.config.trainer import build_evaluator
 from seqlab.data.core.batch import IGNORE_INDEX
 from seqlab.errors import InputError
-from seqlab.run import load
+from seqlab.run import checkpoints, load
 from seqlab.run.load import load_run
 from seqlab.run.record import read_record
 from seqlab.tasks import TranslationTask, translation
@@ -190,7 +190,7 @@ def test_validation_is_translated_greedily_at_every_nth_validation(tmp_path, num
 def test_a_run_can_be_judged_by_its_bleu(tmp_path, numbers):
     judged = ("optimize.metric=val/bleu", "optimize.mode=max")
     record = run_here(tmp_path, *of_numbers(numbers, *judged, "task.bleu_every_n_validations=1", "logger=none")).fields
-    best = load.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
+    best = checkpoints.load_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["run"]["best_score"]
     assert best == pytest.approx(record["metrics"]["val/bleu"])
     with pytest.raises(InputError, match=r"optimize.metric=val/bleu is needed at every validation: give task\.bleu_ev"):
         run_here(tmp_path / "2", *of_numbers(numbers, *judged, "task.bleu_every_n_validations=2"))
