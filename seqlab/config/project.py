@@ -130,6 +130,11 @@ def use_project(config_dir: str | None = None, *, trusts_beside: bool = False) -
         is_set = _set(name, value)
         if value is not None:
             values[key] = value if is_set else f"{os.environ[name]} (by {name})"
+    for name in (RUNS_VARIABLE, DATA_VARIABLE):
+        if "${" in (value := os.environ.get(name, "")):
+            raise InputError(
+                f"{name} is {value!r}: Hydra would take ${{ for the beginning of a key; name another folder"
+            )
     if project.name:
         allowed = f" allows the modules {modules};" if modules else ":"
         text = ", ".join(f"{key}={value}" for key, value in values.items())
@@ -174,7 +179,7 @@ def _text(path: Path) -> str | None:
     if not os.path.lexists(path):
         return None
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # some editors begin a file with a mark of UTF-8
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(f"{path.name} can't be read: {reason}; repair it, or remove it") from error
@@ -197,7 +202,7 @@ def _check(name: str, table: Mapping[str, Any]) -> None:
         if key == "allow":
             is_right = isinstance(value, list) and all(map(_is_module, value))
         else:
-            is_right = isinstance(value, str) and bool(value.strip()) and "\0" not in value
+            is_right = isinstance(value, str) and bool(value.strip()) and not any(map(value.__contains__, ("\0", "${")))
         if not is_right:
             raise InputError(f"{name}: {key} is {value!r}; expected {_KEYS[key]}")
 

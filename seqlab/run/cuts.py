@@ -78,13 +78,33 @@ def files_of_training(record: Mapping[str, Any], config: Mapping[str, Any], hash
     is_same = is_same and _has_same_content(record, as_cut, hashes)
     if BY_TIME[0] in config["data"] or (is_same and as_cut is config):
         return []
-    contents = {entry["sha256"] for entry in entries}
     paths = {os.path.realpath(entry["path"]) for entry in entries}
     tests = ("test",) if is_same else ("path", "test")  # of the same set, all that is tested is the test of its own
     given = [value for value in path_values(config) if _is_of(value.key, *tests)]
     files = [str(file) for value in given if value.kind is PathKind.FILES for file in matches(value.path)]
     there = [file for file in files if entries and os.path.isfile(file)]
-    return [file for file in there if os.path.realpath(file) in paths or hashes.sha256(file) in contents]
+    return [file for file in there if os.path.realpath(file) in paths or _is_copy(file, entries, record, hashes)]
+
+
+def _is_copy(file: str, entries: list[Mapping[str, Any]], record: Mapping[str, Any], hashes: ContentHashes) -> bool:
+    """Whether a file has the content of one of a run's.
+
+    Of a table of files, such as clips, the files count that it names, where they lie beside it as they did then: one of
+    them has the content of then, or is that file, changed.
+    """
+    named = [entry for entry in _contents(record) if entry["key"] is None]
+    for original in entries:
+        if original["sha256"] != hashes.sha256(file):
+            continue
+        there, here = os.path.dirname(original["path"]), os.path.dirname(file)
+        beside = [(entry, os.path.join(here, os.path.relpath(entry["path"], there))) for entry in named]
+        found = [(entry, path) for entry, path in beside if os.path.isfile(path)]
+        if not found or any(
+            os.path.realpath(path) == os.path.realpath(entry["path"]) or hashes.sha256(path) == entry["sha256"]
+            for entry, path in found
+        ):
+            return True
+    return False
 
 
 def _without_own_test(record: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -79,6 +79,7 @@ def test_no_file_and_other_tools_tables_are_no_settings(here, capsys):
         ("allow = [1]", ["allow is [1]"]),
         ("config_dir = true", ["config_dir is True", '"conf"']),
         ('runs_dir = " "', ["runs_dir is ' '"]),
+        ('runs_dir = "${x}"', ["runs_dir is '${x}'", '"runs"']),
         ('data_dir = "~nobody-here/x"', ["data_dir is '~nobody-here/x'"]),
         ('config_dir = "conf"', ["config_dir", "/conf: there is no such folder"]),
         ("allow = [", ["is not TOML", "end of document"]),
@@ -92,6 +93,17 @@ def test_a_mistake_is_one_line_with_the_key_and_the_choices(here, capsys, text, 
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and all(word in said for word in ["seqlab.toml", *words]), said
     assert not (here / "runs").exists()
+
+
+def test_a_mark_of_utf_8_before_the_text_is_none_of_it(here):
+    (here / "seqlab.toml").write_text('allow = ["my_cells"]\r\n', encoding="utf-8-sig")
+    assert read_project(here).allow == ("my_cells",)
+
+
+def test_a_folder_in_the_environment_that_hydra_would_resolve_is_refused(here, monkeypatch):
+    monkeypatch.setenv(RUNS_VARIABLE, "a${b}")
+    with pytest.raises(InputError, match=r"SEQLAB_RUNS is 'a\$\{b\}': .*another folder"):
+        use_project()
 
 
 def test_a_folder_of_the_files_name_and_a_table_that_is_none_are_refused(here):

@@ -103,6 +103,26 @@ def test_files_of_the_training_among_other_data_are_named(folder):
     assert named(path=[copy, other]) == [copy]
 
 
+def test_a_table_of_files_is_the_trainings_where_a_file_that_it_names_is(tmp_path):
+    def table(name, *clips):
+        (tmp_path / name).mkdir()
+        for number, clip in enumerate(clips):
+            (tmp_path / name / f"{number}.npy").write_text(clip)
+        (tmp_path / name / "index.csv").write_text("file,label\n0.npy,a\n1.npy,b\n")
+        return str(tmp_path / name / "index.csv")
+
+    first, second, copied, alone = (
+        table("first", "x", "y"), table("second", "v", "w"), table("copied", "x", "w"), table("alone")
+    )  # fmt: skip
+    data = {"_target_": "seqlab.data.clips_data", "path": first, "test": None}
+    clips = [str(tmp_path / "first" / f"{number}.npy") for number in (0, 1)]
+    record = {"config": {"data": data}, "data_files": describe_files([first, *clips], {"data": data}, ContentHashes())}
+    assert [entry["key"] for entry in record["data_files"]] == ["data.path", None, None]
+    # Of the files that "alone" names, nothing is known.
+    for path, named in ((second, []), (copied, [copied]), (alone, [alone]), (first, [first])):
+        assert files_of_training(record, {"data": {**data, "test": path}}, ContentHashes()) == named
+
+
 def test_a_test_of_its_own_beside_the_set_leaves_its_cut_as_it_is(folder):
     rows, copy, other = (str(folder / f"{name}.csv") for name in ("rows", "copy", "other"))
     record = record_of({**LABELLED, "path": rows, "test": None})

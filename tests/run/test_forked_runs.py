@@ -153,7 +153,8 @@ def test_a_sweep_goes_on_where_the_process_that_its_runs_are_forked_from_is_kill
 @pytest.mark.slow
 def test_jobs_are_processes_of_their_own_where_nothing_can_be_forked(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), name='foreign', daemon=True).start()\n"
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(3600,), name='foreign', daemon=True).start()\n"
     )
     done = seqlab("train", "-m", *TINY, "seed=1", folder=tmp_path, alone=True, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0 and "1 completed" in done.stdout

@@ -111,14 +111,16 @@ class Spec:
         return {}
 
 
-def filled_before(missing: str) -> dict[str, str]:
+def filled_before(missing: str, means: Sequence[float]) -> dict[str, Any]:
     """What whoever uses an exported model does about missing values: those that were carried forward are no input.
 
+    Before the first value of a feature stands its mean in training.
+
     Example:
-        >>> filled_before("forward"), filled_before("mask")
-        ({'missing': 'forward'}, {})
+        >>> filled_before("forward", [0.5]), filled_before("mask", [0.5])
+        ({'missing': 'forward', 'means': [0.5]}, {})
     """
-    return {"missing": missing} if missing == "forward" else {}
+    return {"missing": missing, "means": list(means)} if missing == "forward" else {}
 
 
 def read_spec(fields: Mapping[str, Any]) -> Spec:

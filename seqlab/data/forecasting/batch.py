@@ -1,7 +1,7 @@
 """Windows of series in batches, and what a forecaster needs to know of its data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,6 +50,7 @@ class ForecastSpec(Spec):
         format: how files hold series, by the fields of ``SeriesFormat``.
         steps: the steps of time of training's series, in words, by ``steps_of``; empty where they have no times.
         from_files: whether the series are read from the user's own files, by these names of columns.
+        beginnings: the number of steps that training read of each series, by the hash of the series' first steps.
     """
 
     kind: ClassVar[str] = "forecasting"
@@ -67,6 +68,7 @@ class ForecastSpec(Spec):
     format: dict[str, Any]
     steps: tuple[str, ...] = ()
     from_files: bool = False
+    beginnings: dict[str, int] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class ForecastSpec(Spec):
 
     def output_names(self) -> dict[str, Any]:
         names = {"targets": list(self.targets), "features": list(self.features), "known": list(self.known)}
-        return {**names, "horizon": self.horizon, "context": self.context, **filled_before(self.missing)}
+        return {**names, "horizon": self.horizon, "context": self.context, **filled_before(self.missing, self.means)}
 
     def read_inputs(self, file: Path) -> list[Series]:
         all_series = read_series(file, SeriesFormat(**self.format), self.columns, len(self.known))

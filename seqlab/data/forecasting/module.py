@@ -15,6 +15,7 @@ from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.statistics import constant_features, feature_statistics
 from seqlab.data.core.summary import SplitSummary, counted, percent
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec, features_of
+from seqlab.data.forecasting.beginnings import beginning, beginnings
 from seqlab.data.forecasting.sources import SeriesFiles, SeriesSource
 from seqlab.data.forecasting.windows import WindowCut, naive_scales
 from seqlab.data.formats.missing import check_missing, filled
@@ -95,6 +96,7 @@ class ForecastData(ExampleData):
             format=self.source.format.plain(),
             steps=steps_of(self.series),
             from_files=isinstance(self.source, SeriesFiles),
+            beginnings=beginnings(self.series, [self._train_end(series) for series in self.series]),
         )
         if self.trained is not None:
             warn_of_other_steps(self.series, self.trained.steps)
@@ -172,12 +174,22 @@ class ForecastData(ExampleData):
                 share = missing / sum(each.size for each in values)
                 done = {"forward": "carried forward", "mask": "told to the model"}[self.missing]
                 notes.append(f"{counted(missing, 'values')} missing ({percent(share)}), {done}")
+            if split != "train" and (trained := self._trained_windows(split)):
+                notes.append(f"{counted(trained, 'windows')} of steps that the model was trained on")
             if split == "train":
                 notes += self._notes()
             counts = {"windows": len(windows[split]), "series": len(self.series), "steps": sum(map(len, values))}
             left_out = {"windows without a target": self._blank[split]}
             summaries.append(SplitSummary(split, counts, left_out, notes=tuple(notes)))
         return summaries
+
+    def _trained_windows(self, split: str) -> int:
+        """How many windows forecast a step that the trained model, for which these data are, has read in training."""
+        if self.trained is None:
+            return 0
+        ends = np.array([self.trained.beginnings.get(beginning(series), 0) for series in self.series])
+        series, origins = self._windows[split].T
+        return int((origins < ends[series]).sum())
 
     def _notes(self) -> list[str]:
         """Facts of all splits, for the line of the first."""

@@ -75,7 +75,11 @@ class RegressionSpec(Spec):
         return torch.tensor(self.target_means), torch.tensor(self.target_stds)
 
     def output_names(self) -> dict[str, Any]:
-        return {"targets": list(self.targets), "features": list(self.features), **filled_before(self.missing)}
+        return {
+            "targets": list(self.targets),
+            "features": list(self.features),
+            **filled_before(self.missing, self.means),
+        }
 
     def read_inputs(self, file: Path) -> list[Series]:
         all_series = read_series(file, SeriesFormat(**self.format), self.columns or self.features)

@@ -88,7 +88,7 @@ class SeriesClassSpec(Spec):
 
     def output_names(self) -> dict[str, Any]:
         names = {"features": list(self.features)} if self.features else {}
-        return {"labels": list(self.labels), **names, **filled_before(self.missing)}
+        return {"labels": list(self.labels), **names, **filled_before(self.missing, self.means)}
 
     def read_inputs(self, file: Path) -> list[Series] | list[Clip]:
         if not self.has_pictures:

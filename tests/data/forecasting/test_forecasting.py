@@ -18,6 +18,8 @@ from seqlab.data import (
     WindowCut,
     series_data,
 )
+from seqlab.data.forecasting.beginnings import beginning, beginnings
+from seqlab.data.formats.series import Series
 from seqlab.errors import InputError
 from tests.conftest import config_of
 
@@ -108,7 +110,41 @@ def test_what_is_known_beforehand_comes_with_the_steps_to_forecast(tmp_path):
     }
     names = {"targets": ["y"], "features": ["y", "wind", "holiday"], "known": ["holiday"]}
     assert data.spec.output_names() == {**names, "horizon": 2, "context": data.spec.context}
-    assert replace(data.spec, missing="forward").output_names()["missing"] == "forward"  # for whoever uses a file
+    forward = replace(data.spec, missing="forward", means=(1.0, 2.0, 3.0)).output_names()  # for whoever uses a file
+    assert (forward["missing"], forward["means"]) == ("forward", [1.0, 2.0, 3.0])
+
+
+def test_windows_of_steps_that_the_model_was_trained_on_are_counted(tmp_path):
+    draw = np.random.default_rng(0)
+    values, other = draw.standard_normal((2, 100, 1))
+
+    def noted(rows, trained=None, **options):
+        data = data_of(tmp_path, rows, **options)
+        data.trained = trained
+        return data.spec, ["trained on" in summary.line() for summary in data.summaries()]
+
+    trained, said = noted(values)
+    assert said == [False] * 3 and list(trained.beginnings.values()) == [data_of(tmp_path, values)._train_end(values)]
+    told = {"as it was": values, "shorter": values[:60], "longer": np.concatenate([values, other]), "another": other}
+    assert {name: noted(rows, trained)[1] for name, rows in told.items()} == {
+        "as it was": [False] * 3, "shorter": [False, True, True], "longer": [False] * 3, "another": [False] * 3,
+    }  # fmt: skip
+    data = data_of(tmp_path, values[:60])  # its test is steps 56 to 59, of windows of two
+    data.trained = trained
+    assert "3 windows of steps that the model was trained on" in data.summaries()[2].line()
+
+
+def test_a_series_is_known_by_a_beginning_that_no_other_has():
+    def of(values):
+        return Series("a", np.asarray(values, float).reshape(len(values), -1), [""] * len(values))
+
+    rising = np.arange(40.0)
+    assert beginning(of(rising)) == beginning(of(np.concatenate([rising, rising]))) != ""
+    assert beginning(of(rising[:31])) == beginning(of(np.zeros(40))) == beginning(of(np.full(40, np.nan))) == ""
+    one, other = of(rising), of(rising + 1)
+    assert list(beginnings([one, other], [40, 35]).values()) == [40, 35]
+    assert list(beginnings([one, of(rising), other], [40, 40, 31]).values()) == []
+    assert beginning(of(rising * 0 - 0.0 + [0, *[1] * 39])) == beginning(of(np.array([-0.0, *[1.0] * 39])))
 
 
 def test_columns_and_numbers_that_cannot_be_meant_are_refused(tmp_path):

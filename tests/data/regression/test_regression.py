@@ -46,7 +46,8 @@ def test_a_long_table_gives_each_series_its_frames_and_its_number(tmp_path):
     assert data.spec.features == data.spec.columns == ("x", "y") and data.spec.targets == ("weight",)
     assert data.spec.model_arguments() == {"num_features": 2, "num_targets": 1, "observed": False}
     assert data.spec.output_names() == {"targets": ["weight"], "features": ["x", "y"]}
-    assert replace(data.spec, missing="forward").output_names()["missing"] == "forward"  # for whoever uses a file
+    forward = replace(data.spec, missing="forward").output_names()  # for whoever uses a file
+    assert (forward["missing"], forward["means"]) == ("forward", list(data.spec.means))
     assert data.input_files() == [str(tmp_path / "a.csv")]
 
 
