@@ -35,7 +35,9 @@ def test_each_folder_of_the_package_is_named():
     names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     yamls = {path.parent for path in ROOT.glob("conf/**/*.yaml")}
     names |= {".".join(("seqlab.conf", *folder.relative_to(ROOT / "conf").parts)) for folder in yamls}
-    assert sorted(names) == sorted(named)
+    assert len(named) == len(set(named))
+    missing, gone = sorted(names - set(named)), sorted(set(named) - names)
+    assert not (missing or gone), f"pyproject.toml, tool.setuptools.packages: add {missing}, take out {gone}"
 
 
 @pytest.mark.slow

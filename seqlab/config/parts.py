@@ -75,7 +75,8 @@ def _resolved(config: Mapping[str, Any], path: tuple[str, ...], through: tuple[t
     for name in path:
         if not isinstance(node, Mapping) or name not in node:
             origin = ".".join(through[-1] if through else path[:1])
-            mend = "; choose a model that is for this data" if path[0] == "model" else ""
+            ways = "give it, have the data's spec give it (model_arguments), or choose a model that is for this data"
+            mend = f"; {ways}" if path[0] == "model" else ""
             raise InputError(
                 f"{origin} refers to {'.'.join(path)}, which neither the configuration nor the data has{mend}"
             )

@@ -117,7 +117,10 @@ def test_every_shipped_key_has_a_kind_that_takes_its_value():
         for key, value in shipped_leaves()
         if not (of_part.match(key) and isinstance(value, str) and value.startswith("\\${"))  # the group's key has it
     ]
-    assert {key for key, _ in leaves} == set(VALUES) | CHECKED_WHERE_USED
+    keys, known = {key for key, _ in leaves}, set(VALUES) | CHECKED_WHERE_USED
+    missing = sorted(keys - known)
+    assert not missing, f"say in VALUES of seqlab/config/values.py what they take, or in CHECKED_WHERE_USED: {missing}"
+    assert not known - keys, f"no file of conf/ has these keys any more: {sorted(known - keys)}"
     assert not set(VALUES) & CHECKED_WHERE_USED
     for key, value in leaves:
         if key in VALUES and not (isinstance(value, str) and "${" in value):

@@ -42,7 +42,9 @@ def refusal(*overrides: str) -> str:
 
 def test_every_task_that_ships_says_what_it_logs():
     shipped = {name for name in tasks.__all__ if name.endswith("Task")} - {"SequenceTask"}
-    assert set(LOGGED) == set(TRAINED) == shipped
+    for name, known in (("LOGGED of seqlab/config/metrics.py", LOGGED), ("TRAINED", TRAINED)):
+        missing = sorted(shipped - set(known))
+        assert not missing and set(known) <= shipped, f"add to {name}: {missing}"
     assert set(DIRECTIONS.values()) == {"min", "max"}
     for names in LOGGED.values():
         assert all(direction_of(f"val/{name.replace('*', 'X')}") for name in names if name not in UNDIRECTED)

@@ -37,6 +37,7 @@ TASKS = {
     "dna": ("experiment=dna", "model.hidden_size=8", "data.sizes=[200,40,40]", "task.reverse_complement=both"),
     "scenes": ("experiment=scenes", "model.hidden_size=8", "data.sizes=[40,16,16]"),
 }
+SENTIMENT = ("experiment=tiny_sentiment", "model.hidden_size=8")
 
 
 def data_of(config: dict[str, Any]) -> Any:
@@ -70,7 +71,7 @@ def test_no_task_is_left_out():
 @pytest.fixture(scope="module")
 def sentiment():
     """A configuration and its data, that a broken task is tried with."""
-    config = config_of(*TASKS["tiny_sentiment"], "data.batch_size=2", "data.eval_batch_size=1")
+    config = config_of(*SENTIMENT, "data.batch_size=2", "data.eval_batch_size=1")
     return config, data_of(config)
 
 
@@ -186,6 +187,6 @@ def test_lightning_is_quiet_while_a_task_is_checked_and_no_longer(sentiment):
 
 
 def test_it_asks_for_two_batches():
-    config = config_of(*TASKS["tiny_sentiment"], "data.batch_size=4")  # four texts, one batch
+    config = config_of(*SENTIMENT, "data.batch_size=4")  # four texts, one batch
     with pytest.raises(ValueError, match="2 or more"):
         check_task(lambda: None, build.build_data(config))

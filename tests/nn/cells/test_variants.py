@@ -223,7 +223,14 @@ def test_a_reset_starts_every_parameter_anew_as_it_was_made(name):
         assert value.std().item() == pytest.approx(made[key].std().item(), abs=0.06), key
 
 
-@pytest.mark.parametrize("name", ["peephole_lstm", "coupled_lstm", "ugrnn", "layer_norm_lstm", "slstm", "slstm exp"])
+def forgets(factory):
+    return getattr(getattr(factory, "func", factory), "forget_gate", None) is not None
+
+
+FORGETTING = [name for name, (factory, _) in CELLS.items() if forgets(factory)]
+
+
+@pytest.mark.parametrize("name", FORGETTING)
 def test_the_forget_bias_reaches_the_forget_gate(name):
     """From a memory of 10: an open gate keeps most of it, and a closed one leaves what is new, 1 at the most."""
     torch.manual_seed(4)
