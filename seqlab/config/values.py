@@ -117,6 +117,7 @@ VALUES: Final[Mapping[str, Kind]] = {
     "data.split_unique": or_null(FLAG),
     "data.folds": or_null(Whole(2)),
     "data.fold": or_null(FROM_ZERO),
+    "data.held_out": Whole(0, 5),
     "data.ambiguous": Text(("refuse", "n", "keep")),
     "data.soft_masked": Text(("read", "n", "refuse")),
     "data.label_pattern": or_null(TEXT),

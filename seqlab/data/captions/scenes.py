@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from seqlab.data.captions.sources import Described
 from seqlab.data.core.batch import SPLITS
+from seqlab.data.core.options import check_whole_number
 from seqlab.data.core.reading import EmbeddedSource
 from seqlab.errors import InputError
 
@@ -25,11 +26,19 @@ COLOURS: Final = {
 }
 SHAPES: Final = ("circle", "square", "triangle", "cross", "diamond", "ring")
 RELATIONS: Final = ("left of", "above")
-HELD_OUT: Final = frozenset(zip(COLOURS, (*SHAPES, *SHAPES[:2]), strict=True))
-"""Pairs of colour and shape that training has never seen together."""
 
 _SIDE: Final = 32
 _RADIUS: Final = 5
+
+
+def pairs_of_test(held_out: int) -> frozenset[tuple[str, str]]:
+    """The pairs of colour and shape that training has never seen together: colour i with shape i + held_out.
+
+    Example:
+        >>> sorted(pairs_of_test(1))[:2]
+        [('black', 'circle'), ('blue', 'cross')]
+    """
+    return frozenset((colour, SHAPES[(i + held_out) % len(SHAPES)]) for i, colour in enumerate(COLOURS))
 
 
 class Scene(NamedTuple):
@@ -57,6 +66,8 @@ class Scenes(EmbeddedSource):
         sizes: the scenes of training, validation and test.
         noise: the standard deviation of noise on the colours.
         generator_seed: of the scenes, which runs of different seeds share.
+        held_out: which pairs training never sees, 0 to 5. Options are chosen with other pairs than those of the test
+            that is reported.
 
     Raises:
         InputError: an option is out of range.
@@ -64,13 +75,18 @@ class Scenes(EmbeddedSource):
 
     picture_size = (3, _SIDE, _SIDE)
 
-    def __init__(self, sizes: Sequence[int] = (6000, 300, 500), noise: float = 0.05, generator_seed: int = 0) -> None:
+    def __init__(
+        self, sizes: Sequence[int] = (6000, 300, 500), noise: float = 0.05, generator_seed: int = 0, held_out: int = 0
+    ) -> None:
         if len(sizes) != 3 or not all(isinstance(size, int) and size > 0 for size in sizes):
             raise InputError(f"data.sizes={list(sizes)} must be three numbers of scenes, 1 or more")
         if not noise >= 0:
             raise InputError(f"data.noise={noise} must be 0 or more")
         self.sizes = dict(zip(SPLITS, sizes, strict=True))
+        if check_whole_number("data.held_out", held_out, 0) >= len(SHAPES):
+            raise InputError(f"data.held_out={held_out} must be a whole number from 0 to {len(SHAPES) - 1}")
         self.noise, self.generator_seed = noise, generator_seed
+        self.held_out = pairs_of_test(held_out)
 
     def __str__(self) -> str:
         return "the scenes"
@@ -88,11 +104,11 @@ class Scenes(EmbeddedSource):
         """The scenes of a split."""
         draws = random.Random(f"{self.generator_seed} {split}")
         pairs = list(itertools.product(COLOURS, SHAPES))
-        known = pairs if split == "test" else [pair for pair in pairs if pair not in HELD_OUT]
+        known = pairs if split == "test" else [pair for pair in pairs if pair not in self.held_out]
         made: list[Scene] = []
         while len(made) < self.sizes[split]:
             first, second = draws.choice(known), draws.choice(known)
-            if first == second or (split == "test" and not {first, second} & HELD_OUT):
+            if first == second or (split == "test" and not {first, second} & self.held_out):
                 continue
             made.append(_placed(first, second, draws))
         return made

@@ -9,18 +9,22 @@ from PIL import Image
 from seqlab.config import build
 from seqlab.data import CaptionData, Pictures, Scenes
 from seqlab.data.captions.pictures import read_picture
-from seqlab.data.captions.scenes import COLOURS, HELD_OUT, SHAPES, Scene, draw
+from seqlab.data.captions.scenes import COLOURS, SHAPES, Scene, draw, pairs_of_test
 from seqlab.errors import InputError
 from tests.conftest import config_of
 
 SPLITS = ("train", "validation", "test")
 
 
-def test_scenes_of_the_test_have_combinations_that_the_others_never_have():
-    scenes = {split: Scenes(sizes=(300, 60, 60)).scenes(split) for split in SPLITS}
+@pytest.mark.parametrize("held_out", [0, 5])
+def test_scenes_of_the_test_have_combinations_that_the_others_never_have(held_out):
+    pairs = pairs_of_test(held_out)  # each colour lacks a shape, and each shape a colour
+    assert len(pairs) == len(dict(pairs)) == 8 and {shape for _, shape in pairs} == set(SHAPES)
+    scenes = {split: Scenes(sizes=(300, 60, 60), held_out=held_out).scenes(split) for split in SPLITS}
     for split, made in scenes.items():
-        held_out = [bool({scene.first, scene.second} & HELD_OUT) for scene in made]
-        assert all(held_out) if split == "test" else not any(held_out)
+        unseen = [bool({scene.first, scene.second} & pairs) for scene in made]
+        assert all(unseen) if split == "test" else not any(unseen)
+    assert not pairs_of_test(0) & pairs_of_test(5)
     words = {split: {word for scene in made for word in scene.text.split()} for split, made in scenes.items()}
     assert words["test"] <= words["train"]
 
