@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import math
 import re
@@ -25,7 +26,7 @@ from seqlab.report.columns import (
     result_columns,
 )
 from seqlab.report.groups import Group, Report
-from seqlab.report.labels import full_text
+from seqlab.report.labels import full_text, full_texts
 
 FORMATS = ("table", "csv", "csv-groups", "json", "markdown", "latex", "html")
 WIDTH = 100
@@ -96,12 +97,12 @@ def as_csv(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\n")
     costs = ("num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes")
     writer.writerow([*keys, "seed", "role", *metrics, *costs, "config_hash", "path"])
-    for run in report.runs:
+    texts = zip(*(full_texts([run.value(key) for run in report.runs]) for key in keys), strict=True)
+    for run, values in zip(report.runs, texts if keys else itertools.repeat(()), strict=bool(keys)):
         identity = (*(run.identity(key) for key in report.by), run.seed)
         role = run.status
         if run.status == "completed":
             role = "counted" if run.path in counted else "choosing" if identity in choosing else "not counted"
-        values = [full_text(run.value(key)) for key in keys]
         numbers = [run.metrics.get(name) for name in metrics] + [getattr(run, name) for name in costs]
         writer.writerow([*values, run.seed, role, *numbers, run.config_hash, run.path])
     return out.getvalue()
@@ -124,6 +125,7 @@ def as_csv_of_groups(report: Report) -> str:
         columns += [*map(chosen_title, report.tune), "tried", "at_edge", "tied", "choosing_seeds", "judged"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
+    keys = {name: iter(full_texts([group.key[name] for group in report.groups])) for name in report.by}
     for group in report.groups:
         entry = _entry(group)
         low, high = group.interval or (None, None)
@@ -140,8 +142,7 @@ def as_csv_of_groups(report: Report) -> str:
             entry.update({chosen_title(key): full_text(chosen[key]) if key in chosen else None for key in report.tune})
             entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)), tied=choice.tied)
             entry.update(choosing_seeds=" ".join(map(str, choice.seeds)), judged="true" if choice.judged else "false")
-        keys = [full_text(value) for value in group.key.values()]
-        writer.writerow([*keys, report.metric, *(entry[column] for column in columns)])
+        writer.writerow([*map(next, keys.values()), report.metric, *(entry[column] for column in columns)])
     return out.getvalue()
 
 

@@ -43,7 +43,7 @@ def labels(key: str, values: Iterable[Any], typed: Mapping[Hashable, str] | None
         ['"1"', '1', 'text']
     """
     values = list(values)
-    full = _apart(values, [full_text(value) for value in values])
+    full = full_texts(values)
     kinds = len(set(full))
     if typed:
         texts = [_typed_text(key, value, text, typed) for value, text in zip(values, full, strict=True)]
@@ -71,6 +71,16 @@ def listed(words: Sequence[str]) -> str:
 def full_text(value: Any) -> str:
     """A config value as text, whole."""
     return value if isinstance(value, str) else canonical_json(value)
+
+
+def full_texts(values: Sequence[Any]) -> list[str]:
+    """Config values as texts, whole, and apart: a text that looks like a value of another type is in quotes.
+
+    Example:
+        >>> full_texts([None, "null", 1, "one"])
+        ['null', '"null"', '1', 'one']
+    """
+    return _apart(values, [full_text(value) for value in values])
 
 
 def find_label(key: str, text: str, values: Sequence[Any], typed: Mapping[Hashable, str] | None = None) -> set[int]:

@@ -30,7 +30,7 @@ log = logging.getLogger("seqlab")
 class ClassTask(SequenceTask):
     """Gives each example of a batch a class: ``batch.targets (B,)``, ``IGNORE_INDEX`` for one that training never saw.
 
-    A subclass defines ``logits`` and ``num_read``.
+    A subclass defines ``logits`` and ``num_read``. The logged losses are without label smoothing.
 
     Args:
         model: the model to train.
@@ -66,10 +66,12 @@ class ClassTask(SequenceTask):
         raise NotImplementedError
 
     def training_step(self, batch: Any, batch_idx: int) -> StepOutput:
-        loss = F.cross_entropy(self.logits(batch), batch.targets, label_smoothing=self.label_smoothing)
+        logits = self.logits(batch)
+        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
+        nll = F.cross_entropy(logits.detach(), batch.targets) if self.label_smoothing else loss.detach()
         examples = (batch.targets != IGNORE_INDEX).sum()
         mean = global_mean(loss, examples)
-        return {"loss": mean, "nll": loss.detach() * examples, "tokens": examples, "steps": self.num_read(batch)}
+        return {"loss": mean, "nll": nll * examples, "tokens": examples, "steps": self.num_read(batch)}
 
     def evaluate(self, batch: Any, split: str) -> None:
         logits = full_precision(self.logits(batch))

@@ -32,7 +32,8 @@ class TaggingTask(SequenceTask):
     .. math::  \mathcal{L} = -\frac{1}{N} \sum_s \log p(y_{s,1}, \dots, y_{s,T_s} \mid x_s)
 
     over sentences s, which have N words together. With a greedy output layer it is the mean of
-    :math:`-\log p(y_{s,t} \mid x_s)`.
+    :math:`-\log p(y_{s,t} \mid x_s)`. ``accuracy`` is that of the tags that the model gives: where a greedy one gives a
+    sequence that the scheme of entities lacks, ``predict`` writes the entities that it means, by which F1 is counted.
 
     Args:
         model: the tagger.

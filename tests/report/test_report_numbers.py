@@ -142,6 +142,18 @@ def test_csv_json_and_markdown_tell_the_same_numbers(tmp_path, depths):
         assert line[4:] == ["1,234", "10", "1m 01s"]
 
 
+def test_values_of_another_type_and_the_same_letters_are_two_in_every_format(tmp_path, write_run):
+    for number, value in enumerate((None, "null", 1, "1")):
+        for seed in (1, 2):
+            write_run(tmp_path / f"{number}{seed}", seed=seed, metrics=number, config={"data.name": value})
+    report = compare([tmp_path], by=["data.name"])
+    texts = ['"1"', '"null"', "1", "null"]
+    for format in ("csv-groups", "csv"):
+        rows = csv.DictReader(io.StringIO(render(report, format)))
+        assert sorted({row["data.name"] for row in rows}) == texts, format
+    assert sorted(report.labels_of("data.name")) == texts
+
+
 def test_the_table_fits_a_hundred_columns_and_is_plain(tmp_path, write_run):
     for cell in ("LSTMCell", "GRUCell"):
         for size in (100, 1500):

@@ -80,6 +80,7 @@ def test_the_loss_is_the_mean_over_the_texts_of_a_batch_and_smoothing_is_for_tra
     assert torch.equal(outputs[0.0]["loss"], F.cross_entropy(logits, batch.targets))
     assert torch.equal(outputs[0.3]["loss"], F.cross_entropy(logits, batch.targets, label_smoothing=0.3))
     assert outputs[0.0]["nll"].item() == pytest.approx(3 * outputs[0.0]["loss"].item())
+    assert torch.equal(outputs[0.3]["nll"], outputs[0.0]["nll"]), "what is logged beside validation's loss"
     assert outputs[0.0]["tokens"] == 3
     with pytest.raises(InputError, match=r"task.label_smoothing is 1; expected a share in \[0, 1\)"):
         ClassificationTask(model, data.spec, torch.optim.SGD, label_smoothing=1)

@@ -1,13 +1,18 @@
 """Mean and deviation of features in training."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seqlab.data.core.labels import shortened
 from seqlab.errors import InputError
 
+log = logging.getLogger("seqlab")
+
 _DIGITS = 2.0**-24  # the relative error of a number in float32
+_LEAST_SHARE = 1000 * _DIGITS  # of a feature's mean, that its deviation has to be
 _SMALLEST = float(np.finfo(np.float32).tiny)  # the least number that float32 holds with all its digits
 
 
@@ -40,6 +45,26 @@ def feature_statistics(
     return means, np.where(stds > 0, stds, 1.0)
 
 
+def warn_of_lost_digits(parts: Iterable[tuple[str, NDArray[np.float64]]], names: Sequence[str], source: object) -> None:
+    """Warns of series whose changes are lost in float32, which takes ``source`` beside others that vary more.
+
+    Args:
+        parts: the name of each series, and what training has of its features, ``(T, F)``.
+        names: the features' names, for messages.
+        source: what they come from, for messages.
+    """
+    lost = []
+    for series, values in parts:
+        for name, column in zip(names, values.T, strict=True):
+            there = column[~np.isnan(column)]
+            if len(there) and there.min() < there.max() and there.std() < _LEAST_SHARE * abs(there.mean()):
+                lost.append(f"{name} of {series}")
+    if lost:
+        log.warning(
+            "%s: float32 cannot resolve how these change: %s; subtract a constant from each", source, shortened(lost)
+        )
+
+
 def constant_features(values: NDArray[np.float64], names: Sequence[str]) -> list[str]:
     """The names of the features that never change; see :func:`feature_statistics`."""
     return [name for name, never in zip(names, _never_change(values), strict=True) if never]
@@ -60,7 +85,7 @@ def check_resolved(name: str, mean: float, std: float, source: object) -> None:
             f"{source}: {name} varies by {std:.3g}, too little for float32; give it in a smaller unit, so that its "
             "numbers are larger"
         )
-    if 0 < std < 1000 * _DIGITS * abs(mean):
+    if 0 < std < _LEAST_SHARE * abs(mean):
         raise InputError(
             f"{source}: {name} is {mean:.10g} give or take {std:.3g}, which float32 cannot resolve; "
             "subtract a constant from it"

@@ -12,7 +12,7 @@ from seqlab.data.core.batch import SPLITS, pad
 from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.options import check_whole_number
-from seqlab.data.core.statistics import constant_features, feature_statistics
+from seqlab.data.core.statistics import constant_features, feature_statistics, warn_of_lost_digits
 from seqlab.data.core.summary import SplitSummary, counted, percent
 from seqlab.data.forecasting.batch import ForecastBatch, ForecastSpec, features_of
 from seqlab.data.forecasting.beginnings import beginning, beginnings
@@ -106,8 +106,11 @@ class ForecastData(ExampleData):
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and deviation of each feature over the training parts."""
-        parts = np.concatenate([series.values[: self._train_end(series)] for series in self.series])
-        return feature_statistics(parts, self._names, self.source)
+        parts = [series.values[: self._train_end(series)] for series in self.series]
+        statistics = feature_statistics(np.concatenate(parts), self._names, self.source)
+        named = [f"series {series.name}" for series in self.series]
+        warn_of_lost_digits(zip(named, parts, strict=True), self._names, self.source)
+        return statistics
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from seqlab.data.core.fingerprint import same_numbers
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import shortened
 from seqlab.data.core.reading import left_out_of
-from seqlab.data.core.statistics import constant_features, feature_statistics
+from seqlab.data.core.statistics import constant_features, feature_statistics, warn_of_lost_digits
 from seqlab.data.core.summary import SplitSummary, counted, equal_rows, percent
 from seqlab.data.formats.missing import check_missing, filled
 from seqlab.data.formats.series import SeriesFormat, steps_of, steps_of_training
@@ -60,6 +60,9 @@ class RegressionData(ExampleData):
         frames = np.concatenate([row.series.values for row in self.rows("train")])
         targets = np.stack([row.targets for row in self.rows("train")])
         means, stds = feature_statistics(frames, self.source.features, self.source)
+        named = [f"series {row.series.name}" for row in self.rows("train")]
+        frames_of_each = (row.series.values for row in self.rows("train"))
+        warn_of_lost_digits(zip(named, frames_of_each, strict=True), self.source.features, self.source)
         target_means, target_stds = feature_statistics(targets, self.source.targets, self.source)
         self._means = means.tolist() if self.trained is None else self.trained.means
         for split in SPLITS:  # a missing value is refused

@@ -14,7 +14,12 @@ from seqlab.data.core.examples import Batching, ExampleData
 from seqlab.data.core.inputs import files_of
 from seqlab.data.core.labels import LabelNames, Labels, majority_shares, shortened
 from seqlab.data.core.reading import left_out_of
-from seqlab.data.core.statistics import check_resolved, constant_features, feature_statistics
+from seqlab.data.core.statistics import (
+    check_resolved,
+    constant_features,
+    feature_statistics,
+    warn_of_lost_digits,
+)
 from seqlab.data.core.summary import SplitSummary, alike_names, counted, equal_rows, percent
 from seqlab.data.formats.labelled_series import LabelledSeries
 from seqlab.data.formats.missing import check_missing, filled
@@ -138,6 +143,8 @@ class SeriesClassData(ExampleData):
         """Mean and deviation of each feature or channel over all steps of training."""
         rows = self._rows["train"]
         if not self.has_pictures:
+            named = ((row.place, row.values) for row in rows)
+            warn_of_lost_digits(named, self.source.features, self.source)
             return feature_statistics(np.concatenate([row.values for row in rows]), self.source.features, self.source)
         channels = range(self._frame[0])
         first = np.array([rows[0].values[0, channel, 0, 0] for channel in channels], dtype=np.float64)

@@ -91,6 +91,9 @@ def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
+_LEAST_SCALE = 1e-5  # of a window, in deviations of training: the rounding of float32 stays small beside it
+
+
 class Forecaster(nn.Module):
     """A recurrent forecaster with quantiles: y_(t+1..t+H) = head(encoder(input(x_1..x_t)), what is known beforehand).
 
@@ -101,7 +104,7 @@ class Forecaster(nn.Module):
     With ``normalize`` each window is brought to a level and scale of its own first, as series with a trend or of many
     sizes need: "window" takes the mean of its targets, "last" their last value (NLinear, Zeng et al. 2023), and both
     divide by the deviation of the window (RevIN, Kim et al. 2022, without its learned scale). Missing targets do not
-    count.
+    count. A window that never changes has its level for a forecast.
 
     Args:
         input: The factory of the input: a ``functools.partial`` of :class:`FrameInput`.
@@ -190,7 +193,8 @@ class Forecaster(nn.Module):
     def _window(self, z: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """The level and the scale of each window's targets, ``(B, 1, K)``, in standardised units.
 
-        The scale is at least a hundredth of the deviation in training, so a constant window divides by no zero.
+        The scale is at least what float32 tells apart of the deviation in training, so a constant window divides by no
+        zero, and its forecast is its level.
         """
         steps = torch.arange(z.size(1), device=z.device).view(1, -1, 1)
         there = ~z.isnan()
@@ -203,4 +207,4 @@ class Forecaster(nn.Module):
         if self.normalize == "last":
             last = torch.where(there, steps, -1).amax(1, keepdim=True)
             mean = torch.where(last >= 0, values.gather(1, last.clamp(min=0)), mean)
-        return mean, spread.clamp(min=0.01)
+        return mean, spread.clamp(min=_LEAST_SCALE)

@@ -147,6 +147,22 @@ def test_a_series_is_known_by_a_beginning_that_no_other_has():
     assert beginning(of(rising * 0 - 0.0 + [0, *[1] * 39])) == beginning(of(np.array([-0.0, *[1.0] * 39])))
 
 
+def test_a_series_that_float32_cannot_tell_beside_others_is_told(tmp_path, caplog):
+    draw = np.random.default_rng(0)
+    small, high = draw.standard_normal(20), 4e8 + 5 * draw.standard_normal(20)
+    path = tmp_path / "both.csv"
+    path.write_text(
+        "id,y\n" + "".join(f"a,{v!r}\n" for v in small.tolist()) + "".join(f"b,{v!r}\n" for v in high.tolist())
+    )
+    ForecastData(SeriesFiles(path, targets="y", form=SeriesFormat(id="id")), CUT, Batching(3)).spec  # noqa: B018
+    (said,) = [record.getMessage() for record in caplog.records if "float32" in record.getMessage()]
+    assert "how these change: y of series b; subtract" in said
+    caplog.clear()
+    path.write_text("id,y\n" + "".join(f"{name},{v!r}\n" for name in "ab" for v in small.tolist()))
+    ForecastData(SeriesFiles(path, targets="y", form=SeriesFormat(id="id")), CUT, Batching(3)).spec  # noqa: B018
+    assert "float32" not in caplog.text
+
+
 def test_columns_and_numbers_that_cannot_be_meant_are_refused(tmp_path):
     twenty = np.arange(20.0)
     for options, error in (

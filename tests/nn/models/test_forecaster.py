@@ -53,8 +53,19 @@ def test_a_window_of_another_level_and_scale_moves_the_answer_with_it(normalize)
     moved[..., :2] = moved[..., :2] * 3 + 50
     torch.testing.assert_close(model(moved), model(x) * 3 + 50, rtol=1e-4, atol=1e-2)
     constant = x.clone()
-    constant[..., :2] = MEAN[:2]
-    assert model(constant).isfinite().all()
+    constant[..., :2] = MEAN[:2] + 1
+    level = (MEAN[:2] + 1).view(1, 1, 2, 1)
+    torch.testing.assert_close(model(constant), level.expand_as(model(constant)), rtol=1e-4, atol=0.0)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("normalize", ["window", "last"])
+def test_a_series_that_is_far_smaller_than_the_others_is_forecast_as_well(normalize, size):
+    x, model = frames(), forecaster(normalize)
+    moved = x.clone()
+    moved[..., :2] = (x[..., :2] - MEAN[:2]) * size + MEAN[:2]
+    mean = MEAN[:2].view(1, 1, 2, 1)
+    torch.testing.assert_close((model(moved) - mean) / size, model(x) - mean, rtol=5e-3, atol=5e-3)
 
 
 @pytest.mark.parametrize("normalize", ["none", "window", "last"])
