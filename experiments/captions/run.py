@@ -15,7 +15,8 @@ from tables import completed, spread, write_table
 HERE = Path(__file__).parent
 SETTINGS = {
     "attention": ("model.attention=general",),
-    "the mean of the places alone": ("model.attention=null", "optimizer.weight_decay=0.0"),  # with more it learns little
+    # The preset's weight decay leaves it at a quarter of the scenes that it describes without.
+    "the mean of the places alone": ("model.attention=null", "optimizer.weight_decay=0.0"),
     "blank pictures": ("data.noise=100",),
 }
 
