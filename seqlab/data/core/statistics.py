@@ -46,7 +46,7 @@ def feature_statistics(
 
 
 def warn_of_lost_digits(parts: Iterable[tuple[str, NDArray[np.float64]]], names: Sequence[str], source: object) -> None:
-    """Warns of series whose changes are lost in float32, which takes ``source`` beside others that vary more.
+    """Warns of series whose changes are lost in float32, though over all series a feature varies enough.
 
     Args:
         parts: the name of each series, and what training has of its features, ``(T, F)``.
