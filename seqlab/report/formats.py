@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import itertools
 import json
 import math
 import re
@@ -97,14 +96,14 @@ def as_csv(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\n")
     costs = ("num_parameters", "tokens_per_second", "train_seconds", "peak_memory_bytes")
     writer.writerow([*keys, "seed", "role", *metrics, *costs, "config_hash", "path"])
-    texts = zip(*(full_texts([run.value(key) for run in report.runs]) for key in keys), strict=True)
-    for run, values in zip(report.runs, texts if keys else itertools.repeat(()), strict=bool(keys)):
+    values = [iter(full_texts([run.value(key) for run in report.runs])) for key in keys]
+    for run in report.runs:
         identity = (*(run.identity(key) for key in report.by), run.seed)
         role = run.status
         if run.status == "completed":
             role = "counted" if run.path in counted else "choosing" if identity in choosing else "not counted"
         numbers = [run.metrics.get(name) for name in metrics] + [getattr(run, name) for name in costs]
-        writer.writerow([*values, run.seed, role, *numbers, run.config_hash, run.path])
+        writer.writerow([*map(next, values), run.seed, role, *numbers, run.config_hash, run.path])
     return out.getvalue()
 
 
@@ -125,7 +124,7 @@ def as_csv_of_groups(report: Report) -> str:
         columns += [*map(chosen_title, report.tune), "tried", "at_edge", "tied", "choosing_seeds", "judged"]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*report.by, "metric", *columns])
-    keys = {name: iter(full_texts([group.key[name] for group in report.groups])) for name in report.by}
+    keys = [iter(full_texts([group.key[name] for group in report.groups])) for name in report.by]
     for group in report.groups:
         entry = _entry(group)
         low, high = group.interval or (None, None)
@@ -142,7 +141,7 @@ def as_csv_of_groups(report: Report) -> str:
             entry.update({chosen_title(key): full_text(chosen[key]) if key in chosen else None for key in report.tune})
             entry.update(tried=len(choice.tried), at_edge=" ".join(sorted(choice.at_edge)), tied=choice.tied)
             entry.update(choosing_seeds=" ".join(map(str, choice.seeds)), judged="true" if choice.judged else "false")
-        writer.writerow([*map(next, keys.values()), report.metric, *(entry[column] for column in columns)])
+        writer.writerow([*map(next, keys), report.metric, *(entry[column] for column in columns)])
     return out.getvalue()
 
 

@@ -1,7 +1,7 @@
 """A digest of what training reads: content, order and labels, but not the names and places of files."""
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 
-def same_numbers(values: np.ndarray[Any, Any]) -> Hashable:
+def same_numbers(values: np.ndarray[Any, Any]) -> tuple[tuple[int, ...], bytes]:
     """A key that arrays share if a model reads equal numbers: of 32 bits, with one zero and one missing value.
 
     Example:

@@ -1,12 +1,12 @@
 """How a series is known again that a model was trained on, in a file where it is shorter or longer."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from seqlab.data.core.fingerprint import same_numbers
 from seqlab.data.formats.series import Series
 
 _STEPS: Final = 32  # steps by which a series is known
@@ -25,11 +25,10 @@ def beginning(series: Series) -> str:
         >>> beginning(one) == beginning(shorter) != ""
         True
     """
-    values = series.values[:_STEPS] + 0.0  # -0.0 is 0.0
-    values[np.isnan(values)] = np.nan  # of one kind
+    values = series.values[:_STEPS]
     if len(values) < _STEPS or not any(len(np.unique(column[~np.isnan(column)])) > 1 for column in values.T):
         return ""
-    return hashlib.sha256(values.astype(np.float64).tobytes()).hexdigest()[:16]
+    return same_numbers(values)[1].hex()
 
 
 def beginnings(all_series: Sequence[Series], ends: Sequence[int]) -> dict[str, int]:
