@@ -29,6 +29,12 @@ def test_scenes_of_the_test_have_combinations_that_the_others_never_have(held_ou
     assert words["test"] <= words["train"]
 
 
+@pytest.mark.parametrize("held_out", [6, -1, 0.5])
+def test_pairs_that_there_are_none_of_are_refused(held_out):
+    with pytest.raises(InputError, match=r"data\.held_out="):
+        Scenes(held_out=held_out)
+
+
 def test_a_scene_is_drawn_as_its_sentence_says():
     for scene in Scenes(sizes=(60, 1, 1)).scenes("train"):
         (x1, y1), (x2, y2) = scene.places

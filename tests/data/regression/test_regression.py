@@ -31,6 +31,12 @@ def data_of(path, missing="refuse", **options):
     return RegressionData(NumberedSeriesFiles(path, **options), Batching(4), missing)
 
 
+def test_a_series_that_float32_cannot_tell_beside_others_is_told(tmp_path, caplog):
+    lines = [f"s{n},{step + (4e8 if n == 3 else 0)!r},7,{n}" for n in range(20) for step in range(4)]
+    data_of(write(tmp_path / "a.csv", lines)).spec  # noqa: B018
+    assert "float32 cannot resolve how these change: x of series s3; subtract" in caplog.text
+
+
 def test_a_long_table_gives_each_series_its_frames_and_its_number(tmp_path):
     data = data_of(long_table(tmp_path / "a.csv"))
     seen = {}

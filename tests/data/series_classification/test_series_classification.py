@@ -53,6 +53,16 @@ def data_of(tmp_path, series, missing="refuse", **options):
     return SeriesClassData(LabelledSeriesFiles(files, BY_ID, **options), Batching(4), missing)
 
 
+def test_a_sequence_that_float32_cannot_tell_beside_others_is_told(tmp_path, series, caplog):
+    data_of(tmp_path, series).spec  # noqa: B018
+    assert "float32" not in caplog.text
+    path = tmp_path / "long.csv"
+    path.write_text(path.read_text().replace("s0,run,", "s0,run,40000000"))
+    data_of(tmp_path, series, files=path).spec  # noqa: B018
+    (said,) = [record.getMessage() for record in caplog.records if "float32" in record.getMessage()]
+    assert said.count("x of ") == 1 and "; subtract a constant" in said
+
+
 def test_a_cut_gives_each_split_its_share_of_every_class_and_statistics_are_those_of_training(tmp_path, series):
     data = data_of(tmp_path, series, cut=Cut((0.6, 0.2, 0.2)))
     by_name = {name: values for name, _, values in series}
